@@ -1,0 +1,328 @@
+"""One background event loop for the process, and the bridges to it.
+
+All model I/O happens on one daemon thread's loop, because that is the only form that works everywhere: a kernel has a
+loop running already, a cell magic cannot be async, and an ``AsyncOpenAI`` must not move between loops. Sync callers
+block on it, async callers await it from whatever loop they are on, and events come out on the caller's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import os
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from agno_nb.errors import InvalidInputError
+
+T = TypeVar("T")
+E = TypeVar("E")
+P = ParamSpec("P")
+
+_POLL_S = 0.1
+"""How often a waiting caller wakes. Windows delivers Ctrl-C, and ipykernel an interrupt of an async cell, only then."""
+_CLEANUP_S = 5.0
+"""How long an interrupted caller waits for a run to store itself. A second interrupt ends the wait."""
+
+_start_lock = threading.Lock()
+_background: tuple[int, asyncio.AbstractEventLoop] | None = None
+
+
+def background_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop, starting it when there is none in this process (a forked child starts its own)."""
+    global _background
+    with _start_lock:
+        if _background is None or _background[0] != os.getpid():
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="agno_nb", daemon=True).start()
+            _background = os.getpid(), loop
+        return _background[1]
+
+
+def is_on_loop() -> bool:
+    """Whether the calling code runs on the background loop itself."""
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return _background is not None and running is _background[1]
+
+
+class Job(Generic[T]):
+    """A coroutine at work on the background loop, with the caller's context variables.
+
+    Parameters
+    ----------
+    coroutine : coroutine
+        Begun at once.
+    on_done : callable, optional
+        Called on the loop when the coroutine has ended, however it ended.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], on_done: Callable[[], None] = lambda: None) -> None:
+        self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._loop = background_loop()
+        self._task: asyncio.Task[T] | None = None
+
+        def finish(task: asyncio.Task[T]) -> None:
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            if error is not None:
+                self.outcome.set_exception(error)
+            else:
+                self.outcome.set_result(task.result())
+            on_done()
+
+        def start() -> None:
+            self._task = self._loop.create_task(coroutine)
+            self._task.add_done_callback(finish)
+
+        # call_soon_threadsafe runs `start`, and so the task, in a copy of the calling thread's context.
+        self._loop.call_soon_threadsafe(start)
+
+    def cancel(self) -> None:
+        """Ask the coroutine to stop. It may take its time to store what it has."""
+        self._loop.call_soon_threadsafe(lambda: self._task.cancel() if self._task else None)
+
+    def wait(self) -> T:
+        """Block until the coroutine has ended. An interrupt cancels it, lets it clean up, and goes on up."""
+        try:
+            while not self.outcome.done():
+                concurrent.futures.wait([self.outcome], timeout=_POLL_S)
+        except BaseException:
+            self.cancel_and_wait()
+            raise
+        return self.outcome.result()
+
+    def cancel_and_wait(self) -> None:
+        """Cancel, and block until the coroutine has cleaned up, at most `_CLEANUP_S`."""
+        self.cancel()
+        concurrent.futures.wait([self.outcome], timeout=_CLEANUP_S)
+
+    async def wait_async(self) -> T:
+        """Await the end from any loop. Cancelling the awaiting task cancels the coroutine and lets it clean up."""
+        wrapped = asyncio.wrap_future(self.outcome)
+        try:
+            while not wrapped.done():
+                await asyncio.wait({wrapped}, timeout=_POLL_S)
+        except asyncio.CancelledError:
+            self.cancel()
+            await asyncio.wait({wrapped}, timeout=_CLEANUP_S)
+            if wrapped.done() and not wrapped.cancelled():
+                wrapped.exception()  # Retrieved, so that asyncio does not report it as lost.
+            raise
+        return wrapped.result()
+
+
+def refuse_on_loop(door: str, instead: str) -> None:
+    """Raise when a blocking `door` is used on the background loop, where it would wait for itself for ever."""
+    if is_on_loop():
+        raise InvalidInputError(
+            f"{door} blocks, and this code runs on agno_nb's own event loop (an async tool, say). "
+            f"Use `await {instead}` here."
+        )
+
+
+def run_blocking(coroutine: Coroutine[Any, Any, T], *, door: str = "run()", instead: str = "arun()") -> T:
+    """Run a coroutine on the background loop and block until it has ended."""
+    try:
+        refuse_on_loop(door, instead)
+    except InvalidInputError:
+        coroutine.close()
+        raise
+    return Job(coroutine).wait()
+
+
+async def run_awaiting(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the background loop and await its end, from any loop."""
+    if is_on_loop():
+        return await coroutine
+    return await Job(coroutine).wait_async()
+
+
+async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function of the user's in a thread of its own, with the current context variables.
+
+    Unlike :func:`asyncio.to_thread` the thread is a daemon and not one of a pool: a tool that never returns holds up
+    neither the interpreter's exit nor the next tool. Cancelling stops the waiting, not the thread.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(set_outcome: Callable[[Any], None], outcome: Any) -> None:
+        if not future.done():
+            set_outcome(outcome)
+
+    def work() -> None:
+        try:
+            result = context.run(function, *args, **kwargs)
+        except BaseException as error:
+            if isinstance(error, StopIteration):  # A future refuses it: PEP 479.
+                error = RuntimeError(f"{function!r} raised StopIteration")
+            loop.call_soon_threadsafe(settle, future.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(settle, future.set_result, result)
+
+    threading.Thread(target=work, name=f"agno_nb-{getattr(function, '__name__', 'call')}", daemon=True).start()
+    return await future
+
+
+async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await a coroutine to its end whatever happens. A cancellation meanwhile takes effect at the next ``await``."""
+    outer = asyncio.current_task()
+    inner = asyncio.ensure_future(coroutine)
+    cancelled = False
+    while not inner.done():
+        try:
+            await asyncio.wait({inner})
+        except asyncio.CancelledError:
+            cancelled = True
+            if outer is not None:
+                outer.uncancel()
+    if cancelled and outer is not None:
+        outer.cancel()
+    return inner.result()
+
+
+_END: Any = object()
+
+
+class EventStream(Generic[E, T]):
+    """What a coroutine emits, as an iterator on the caller's thread.
+
+    Parameters
+    ----------
+    start : callable
+        Takes the function to emit with; returns the coroutine.
+
+    Attributes
+    ----------
+    result
+        What the coroutine returned; None until it has.
+    """
+
+    def __init__(self, start: Callable[[Callable[[E], None]], Coroutine[Any, Any, T]]) -> None:
+        # The job must not hold this object, or a stream that is dropped would never be collected and cancelled.
+        events: queue.SimpleQueue[E] = queue.SimpleQueue()
+        self._events = events
+        self._job = Job(start(events.put), on_done=lambda: events.put(_END))
+        self.result: T | None = None
+
+    def __iter__(self) -> Iterator[E]:
+        return self
+
+    def __next__(self) -> E:
+        try:
+            while True:
+                try:
+                    event = self._events.get(timeout=_POLL_S)
+                    break
+                except queue.Empty:
+                    continue
+        except BaseException:
+            self.close()
+            raise
+        if event is _END:
+            self._events.put(_END)
+            self.result = self._job.outcome.result()
+            raise StopIteration
+        return event
+
+    def close(self) -> None:
+        """Stop: cancel what still runs and wait until it has stored itself."""
+        if not self._job.outcome.done():
+            self._job.cancel_and_wait()
+
+    def drain(self) -> list[E]:
+        """Stop, and return the events that were not read: after an interrupt, how it ended."""
+        self.close()
+        return _unread(self._events)
+
+    def __enter__(self) -> EventStream[E, T]:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        job = getattr(self, "_job", None)
+        if job is not None and not job.outcome.done():
+            job.cancel()
+
+
+class AsyncEventStream(Generic[E, T]):
+    """What a coroutine emits, as an async iterator on the caller's loop. See :class:`EventStream`."""
+
+    def __init__(self, start: Callable[[Callable[[E], None]], Coroutine[Any, Any, T]]) -> None:
+        self._start = start
+        self._events: asyncio.Queue[E] | None = None
+        self._job: Job[T] | None = None
+        self.result: T | None = None
+
+    def __aiter__(self) -> AsyncIterator[E]:
+        return self
+
+    async def __anext__(self) -> E:
+        if self._events is None or self._job is None:
+            loop, events = asyncio.get_running_loop(), asyncio.Queue[E]()
+            self._events = events
+            put = events.put_nowait
+            emit = put if is_on_loop() else (lambda event: _post(loop, put, event))
+            self._job = Job(self._start(emit), on_done=lambda: emit(_END))
+        try:
+            event = await _next(self._events)
+        except asyncio.CancelledError:
+            await self.aclose()
+            raise
+        if event is _END:
+            self._events.put_nowait(_END)
+            self.result = self._job.outcome.result()
+            raise StopAsyncIteration
+        return event
+
+    async def aclose(self) -> None:
+        """Stop: cancel what still runs and wait until it has stored itself."""
+        if self._job is not None and not self._job.outcome.done():
+            self._job.cancel()
+            await asyncio.wait({asyncio.wrap_future(self._job.outcome)}, timeout=_CLEANUP_S)
+
+    async def drain(self) -> list[E]:
+        """Stop, and return the events that were not read: after a cancellation, how it ended."""
+        await self.aclose()
+        return _unread(self._events) if self._events is not None else []
+
+    async def __aenter__(self) -> AsyncEventStream[E, T]:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if self._job is not None and not self._job.outcome.done():
+            self._job.cancel()
+
+
+def _unread(events: queue.SimpleQueue[E] | asyncio.Queue[E]) -> list[E]:
+    unread = [events.get_nowait() for _ in range(events.qsize())]
+    return [event for event in unread if event is not _END]
+
+
+async def _next(events: asyncio.Queue[E]) -> E:
+    if not events.empty():
+        return events.get_nowait()
+    getter = asyncio.ensure_future(events.get())
+    try:
+        while not getter.done():
+            await asyncio.wait({getter}, timeout=_POLL_S)
+    finally:
+        getter.cancel()
+    return getter.result()
+
+
+def _post(loop: asyncio.AbstractEventLoop, put: Callable[[E], None], event: E) -> None:
+    # The reader's loop may be gone (asyncio.run has ended): the run goes on without a reader.
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(put, event)

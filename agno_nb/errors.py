@@ -1,0 +1,169 @@
+"""What can go wrong, as one tree.
+
+::
+
+    AgnoNbError                       .run_output: the run that failed, with what was said so far
+    ├── RunError                      a run failed
+    │   ├── ModelError                the provider failed
+    │   │   ├── ModelAuthenticationError    no key, or one that is refused
+    │   │   ├── ModelRateLimitError         too many requests, or no quota left; .retry_after_s
+    │   │   ├── ModelRequestError           the provider does not accept the request
+    │   │   │   ├── ModelNotFoundError      no such model at this endpoint
+    │   │   │   └── ContextLengthError      more than the model can read
+    │   │   ├── ContentFilterError          the provider declined to answer
+    │   │   ├── ModelConnectionError        not reached, or cut off
+    │   │   │   └── ModelTimeoutError       nothing came for too long
+    │   │   ├── ModelServerError            the provider's own failure (5xx)
+    │   │   └── ModelStreamError            an answer that is incomplete or is not what the protocol says
+    │   └── ToolLoopError             the exchange of tool calls cannot go on
+    ├── SessionOwnershipError         the session belongs to another user
+    ├── SessionNotFoundError
+    ├── StoreError                    the store could not be read or written
+    │   ├── StoreLocked               another process holds it too long
+    │   ├── NotAStoreError            the file is something else
+    │   └── StoreVersionError         the file is from a newer agno_nb
+    ├── QueryError                    a user's SQL was refused or failed
+    └── InvalidInputError             a bad argument, option or name (also a ValueError)
+    KeyboardInterrupt
+    └── RunInterrupted                the user stopped a run in a cell; .run_output
+
+Every message is a sentence for the user: what happened, the value, what to do. In IPython an error of this tree shows
+as one line; ``%tb`` shows the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agno_nb.types import RunOutput
+
+
+class AgnoNbError(Exception):
+    """Base of all errors of this package."""
+
+    run_output: RunOutput | None = None
+    """The run that failed, with what was said so far, where there was one."""
+
+    def _render_traceback_(self) -> list[str]:
+        return _one_line(self)
+
+
+def _one_line(error: BaseException) -> list[str]:
+    # IPython shows what `_render_traceback_` returns instead of the traceback; the cell still fails.
+    return [f"{type(error).__name__}: {error}"]
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """The user stopped a run in a cell. It is stored, with status CANCELLED and what was said so far."""
+
+    run_output: RunOutput | None = None
+
+    def _render_traceback_(self) -> list[str]:
+        return _one_line(self)
+
+
+class RunError(AgnoNbError):
+    """A run failed. It is stored, with status ERROR and what was said so far."""
+
+
+class ModelError(RunError):
+    """The provider failed.
+
+    Parameters
+    ----------
+    message : str
+        Our sentence. Never holds a key.
+    status_code : int, optional
+        Of the HTTP answer.
+    code : str, optional
+        The provider's own error code.
+    request_id : str, optional
+        What to tell the provider's support.
+    """
+
+    def __init__(
+        self, message: str, *, status_code: int | None = None, code: str | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.code = code
+        self.request_id = request_id
+
+
+class ModelAuthenticationError(ModelError):
+    """There is no key, or the provider refuses it."""
+
+
+class ModelRateLimitError(ModelError):
+    """Too many requests, or no quota left. `retry_after_s` is how long the provider asks to wait, if it says."""
+
+    retry_after_s: float | None = None
+
+
+class ModelRequestError(ModelError):
+    """The provider does not accept the request."""
+
+
+class ModelNotFoundError(ModelRequestError):
+    """There is no such model at this endpoint."""
+
+
+class ContextLengthError(ModelRequestError):
+    """The request is longer than the model can read."""
+
+
+class ContentFilterError(ModelError):
+    """The provider declined to answer."""
+
+
+class ModelConnectionError(ModelError):
+    """The server was not reached, or the connection was cut."""
+
+
+class ModelTimeoutError(ModelConnectionError):
+    """Nothing came from the server for too long."""
+
+
+class ModelServerError(ModelError):
+    """The provider failed on its side (HTTP 5xx)."""
+
+
+class ModelStreamError(ModelError):
+    """The answer is incomplete, or is not what the protocol says."""
+
+
+class ToolLoopError(RunError):
+    """The exchange of tool calls with the model cannot go on."""
+
+
+class SessionOwnershipError(AgnoNbError):
+    """The session belongs to another user. Nothing was written or read."""
+
+
+class SessionNotFoundError(AgnoNbError):
+    """There is no such session."""
+
+
+class StoreError(AgnoNbError):
+    """The store could not be read or written."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the store for too long."""
+
+
+class NotAStoreError(StoreError):
+    """The file exists and is not a store of agno_nb. It was not touched."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer agno_nb. It was not touched."""
+
+
+class QueryError(AgnoNbError):
+    """A user's SQL was refused or failed."""
+
+
+class InvalidInputError(AgnoNbError, ValueError):
+    """An argument, option or name that cannot be used."""

@@ -1,0 +1,1 @@
+"""Language models: the boundary in `base`, the providers behind it, and which one is meant in `resolve`."""

@@ -1,0 +1,86 @@
+"""The provider boundary. Nothing of a provider's SDK passes it.
+
+A model is one method. What it yields are pieces of text as they arrive, and last the whole response; a stream that
+cannot end with a whole response raises a :class:`~agno_nb.errors.ModelError`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelRequest:
+    """What the model is asked."""
+
+    messages: list[Message]
+    tools: list[ToolSpec] = field(default_factory=list)
+    allow_tool_calls: bool = True
+    """False tells the model to answer in text although tools are listed."""
+    output_schema: JsonDict | None = None
+    """JSON schema that the answer must follow."""
+    output_name: str = "answer"
+    """Name of that schema on the wire: letters, digits, _ and -."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Delta:
+    """A piece of the answer, as it arrives."""
+
+    content: str = ""
+    reasoning_content: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelResponse:
+    """The whole answer to one request."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)
+    """Tokens and cost as the server reports them. Times are measured by the pipeline."""
+    finish_reason: str | None = None
+    model: str | None = None
+    """The model that the server says it used."""
+    provider_data: JsonDict | None = None
+    """Raw items to send back with this message in later requests to the same provider and model."""
+
+
+class Model(ABC):
+    """A language model at an endpoint.
+
+    Attributes
+    ----------
+    id : str
+        The provider's name of the model, as in ``"gpt-5-mini"``.
+    provider : str
+        Who serves it, as in ``"openai"``. Prices and raw items belong to this name.
+    """
+
+    id: str
+    provider: str
+
+    @abstractmethod
+    def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        """Send `request`; yield pieces as they arrive and the whole response last.
+
+        Runs on the loop of :mod:`agno_nb._loop`. Closing the iterator early closes the connection.
+
+        Raises
+        ------
+        ModelError
+            When there is no whole response.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe the model without secrets: what may be stored and shown."""
+        return {"id": self.id, "provider": self.provider}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r})"

@@ -1,0 +1,397 @@
+"""The domain of agno_nb as plain values. This module imports nothing of ours and does no I/O.
+
+One rule: a value is complete when it is made. Only :class:`RunOutput` and :class:`ToolCall` change while a run goes
+on, and only the pipeline (:mod:`agno_nb.run`) changes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+Role = Literal["system", "user", "assistant", "tool"]
+JsonDict = dict[str, Any]
+
+
+def new_id() -> str:
+    """Make a text id that sorts by time of creation (UUID version 7, RFC 9562 section 5.7).
+
+    Returns
+    -------
+    str
+        36 characters, lower case.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    bits = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    bits = bits & ~(0xF << 76) | 7 << 76
+    bits = bits & ~(0x3 << 62) | 2 << 62
+    return str(uuid.UUID(int=bits))
+
+
+class SessionType(StrEnum):
+    """The three kinds of session, and so of whatever runs in one."""
+
+    AGENT = "agent"
+    TEAM = "team"
+    WORKFLOW = "workflow"
+
+
+class RunStatus(StrEnum):
+    """What has become of a run. Always one of these five, in the store too."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    PAUSED = "PAUSED"
+    CANCELLED = "CANCELLED"
+    ERROR = "ERROR"
+
+
+class RunEvent(StrEnum):
+    """Names of the events of a stream."""
+
+    run_started = "RunStarted"
+    run_content = "RunContent"
+    run_completed = "RunCompleted"
+    run_paused = "RunPaused"
+    run_continued = "RunContinued"
+    run_cancelled = "RunCancelled"
+    run_error = "RunError"
+    model_request_started = "ModelRequestStarted"
+    model_request_completed = "ModelRequestCompleted"
+    tool_call_started = "ToolCallStarted"
+    tool_call_completed = "ToolCallCompleted"
+    tool_call_error = "ToolCallError"
+
+
+@dataclass(slots=True, kw_only=True)
+class Metrics:
+    """Tokens, money and time of one model call, of a run, or of a session.
+
+    Counts are None when the server did not report them, and `cost` is None when the price of any part is unknown:
+    unknown is never written as 0.
+    """
+
+    input_tokens: int | None = None
+    """Everything that was sent, the cached part included."""
+    output_tokens: int | None = None
+    """Everything that came back, reasoning included."""
+    cache_read_tokens: int | None = None
+    """The part of `input_tokens` that the provider had cached."""
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    """The part of `output_tokens` that was reasoning."""
+    cost: float | None = None
+    """US dollars."""
+    time_to_first_token_s: float | None = None
+    duration_s: float | None = None
+
+    @property
+    def total_tokens(self) -> int | None:
+        return _sum_known([self.input_tokens, self.output_tokens])
+
+    @property
+    def time_to_first_token(self) -> float | None:
+        """agno's name for `time_to_first_token_s`."""
+        return self.time_to_first_token_s
+
+    @property
+    def duration(self) -> float | None:
+        """agno's name for `duration_s`."""
+        return self.duration_s
+
+    @classmethod
+    def total(cls, parts: Iterable[Metrics]) -> Metrics:
+        """Add up the tokens and money of `parts`.
+
+        Tokens are the sum of what was reported. The cost is known only if every part's is. Times do not add up
+        (parts may overlap), so they are left to the caller.
+        """
+        parts = list(parts)
+        counts = {name: _sum_known(getattr(part, name) for part in parts) for name in TOKEN_COUNTS}
+        costs = [part.cost for part in parts]
+        known = bool(costs) and None not in costs
+        return cls(**counts, cost=sum(cost for cost in costs if cost is not None) if known else None)
+
+
+TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+def _sum_known(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+@dataclass(slots=True, kw_only=True)
+class ToolSpec:
+    """A tool as the model is told of it."""
+
+    name: str
+    description: str
+    parameters: JsonDict
+    """JSON schema of the arguments, an object."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ToolCall:
+    """One call that the model asked for, and what came of it."""
+
+    tool_call_id: str
+    """Unique within its run: the provider's id where it gave a usable one."""
+    tool_name: str
+    arguments: str = "{}"
+    """The arguments as JSON text, exactly as the model wrote them (they need not be valid)."""
+    result: str | None = None
+    """What the model was told. None while the call has not ended."""
+    value: Any = None
+    """The object that the tool returned. It lives in this process only and is never stored."""
+    tool_call_error: bool = False
+    """Whether the tool failed, was refused or got arguments that it does not take."""
+    extra: JsonDict | None = None
+    """What the provider wants back with this call (Gemini's thought signatures, say), untouched."""
+    created_at: float = field(default_factory=time.time)
+    duration_s: float | None = None
+
+    @property
+    def tool_args(self) -> JsonDict:
+        """The arguments as a dict; empty when `arguments` is not a JSON object."""
+        try:
+            parsed = json.loads(self.arguments or "{}")
+        except json.JSONDecodeError:
+            return {}
+        return parsed if isinstance(parsed, dict) else {}
+
+
+@dataclass(slots=True, kw_only=True)
+class Message:
+    """One message to or from the model."""
+
+    role: Role
+    content: str | None = None
+    """The text. None for an assistant message that only calls tools."""
+    reasoning_content: str | None = None
+    """What the model said it was thinking, where the provider tells."""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    """Of an assistant message: the calls it asks for, in its order."""
+    tool_call_id: str | None = None
+    """Of a tool message: the call that it answers."""
+    tool_name: str | None = None
+    tool_call_error: bool = False
+    message_id: str = field(default_factory=new_id)
+    run_id: str | None = None
+    """The run in which the message was first said."""
+    from_history: bool = False
+    """Whether the message was said in an earlier run and is here as context. Such messages are not stored again."""
+    finish_reason: str | None = None
+    """Of an assistant message: why the model stopped, in the provider's word; "interrupted" when we cut it off."""
+    model: str | None = None
+    """Of an assistant message: the model that the server says it used."""
+    metrics: Metrics | None = None
+    """Of an assistant message: its model call. Of a tool message: `duration_s` of the tool."""
+    provider_data: JsonDict | None = None
+    """Raw items that this provider wants back in later requests (reasoning items, say), untouched."""
+    created_at: float = field(default_factory=time.time)
+    """Unix seconds."""
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Origin:
+    """Where in a notebook a run was asked for, as far as the front end tells."""
+
+    notebook: str | None = None
+    """Absolute path of the notebook."""
+    cell_id: str | None = None
+    execution_count: int | None = None
+    cell_hash: str | None = None
+    """First 16 hex digits of the SHA-256 of the cell's source."""
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class RunOutput:
+    """One input and all that followed until the answer.
+
+    It is made when the run begins, filled while it goes on, and returned (or carried by the error that is raised)
+    at its end.
+    """
+
+    run_id: str = field(default_factory=new_id)
+    session_id: str
+    user_id: str | None = None
+    parent_run_id: str | None = None
+    """The run whose tool, member or step asked for this one."""
+    kind: SessionType = SessionType.AGENT
+    component_id: str | None = None
+    """Id of the agent, team or workflow that ran."""
+    component_name: str | None = None
+    run_index: int | None = None
+    """The turn: the place in the session, from 0. None for a run nested in another of the same session."""
+    attempt: int = 0
+    """The how-manieth try at that turn, from 0."""
+    status: RunStatus = RunStatus.RUNNING
+    input: str = ""
+    content: Any = None
+    """The answer: text, or an object of the `output_schema`."""
+    content_type: str = "str"
+    reasoning_content: str | None = None
+    messages: list[Message] = field(default_factory=list)
+    """What the model was sent and said, history included."""
+    tools: list[ToolCall] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)
+    model: str | None = None
+    model_provider: str | None = None
+    requirements: list[Any] = field(default_factory=list)
+    session_state: JsonDict = field(default_factory=dict)
+    metadata: JsonDict | None = None
+    error_type: str | None = None
+    error: str | None = None
+    origin: Origin = field(default_factory=Origin)
+    created_at: float = field(default_factory=time.time)
+    """Unix seconds."""
+    ended_at: float | None = None
+
+    @property
+    def agent_id(self) -> str | None:
+        """agno's name for `component_id`."""
+        return self.component_id
+
+    @property
+    def agent_name(self) -> str | None:
+        """agno's name for `component_name`."""
+        return self.component_name
+
+    @property
+    def is_paused(self) -> bool:
+        return self.status is RunStatus.PAUSED
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.status is RunStatus.CANCELLED
+
+    def get_content_as_string(self) -> str:
+        """Return the answer as text: as it is, as JSON where it is an object, and "" where there is none."""
+        if self.content is None:
+            return ""
+        if isinstance(self.content, str):
+            return self.content
+        if hasattr(self.content, "model_dump_json"):
+            return str(self.content.model_dump_json())
+        return json.dumps(self.content, ensure_ascii=False, default=str)
+
+    def __repr__(self) -> str:
+        text = self.get_content_as_string()
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        return f"RunOutput({self.status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={shown!r})"
+
+
+@dataclass(slots=True, kw_only=True)
+class RunOutputEvent:
+    """One thing that happened in a run. Which fields are set depends on `event`."""
+
+    event: RunEvent
+    run_id: str
+    session_id: str
+    parent_run_id: str | None = None
+    component_name: str | None = None
+    """Whose run it is: nested runs share the stream of the run that began them."""
+    content: str | None = None
+    """Of RunContent: the piece of text that is new. Of the final event: the whole."""
+    reasoning_content: str | None = None
+    """Of RunContent: the piece of reasoning that is new."""
+    tool: ToolCall | None = None
+    """Of ToolCall events."""
+    run_output: RunOutput | None = None
+    """Of the event that ends a run."""
+
+    @property
+    def is_final(self) -> bool:
+        return self.run_output is not None
+
+
+class SessionReader(Protocol):
+    """What a :class:`Session` loads its rows from: any store."""
+
+    def get_messages(self, session_id: str) -> list[Message]: ...
+
+    def get_runs(self, session_id: str) -> list[RunOutput]: ...
+
+    def get_session_metrics(self, session_id: str) -> Metrics: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionSummary:
+    """A condensed version of a session up to some run."""
+
+    summary: str
+    topics: list[str] = field(default_factory=list)
+    updated_at: float | None = None
+    """Unix seconds."""
+
+    def __str__(self) -> str:
+        return self.summary
+
+
+@dataclass(kw_only=True, repr=False)
+class Session:
+    """One conversation thread. `runs`, `messages` and `metrics` are read from the store when first touched."""
+
+    session_id: str
+    user_id: str | None = None
+    """The owner; None while nobody has claimed it."""
+    session_type: SessionType = SessionType.AGENT
+    session_name: str | None = None
+    component_id: str | None = None
+    """Id of the agent, team or workflow that began it."""
+    session_state: JsonDict = field(default_factory=dict)
+    metadata: JsonDict | None = None
+    summary: SessionSummary | None = None
+    forked_from_session_id: str | None = None
+    created_at: int = 0
+    """Unix seconds."""
+    updated_at: int = 0
+    """Unix seconds, of the last run or change."""
+    store: SessionReader | None = field(default=None, compare=False)
+    """Where the rows are read from."""
+
+    @cached_property
+    def runs(self) -> list[RunOutput]:
+        """All runs, oldest first, superseded attempts and nested runs included."""
+        return self.store.get_runs(self.session_id) if self.store else []
+
+    @cached_property
+    def messages(self) -> list[Message]:
+        """All messages of the current attempt of every turn, oldest first."""
+        return self.store.get_messages(self.session_id) if self.store else []
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Tokens and cost of all runs, superseded ones included: they were paid for."""
+        return self.store.get_session_metrics(self.session_id) if self.store else Metrics()
+
+    def __repr__(self) -> str:
+        name = f", session_name={self.session_name!r}" if self.session_name else ""
+        return f"{type(self).__name__}(session_id={self.session_id!r}, user_id={self.user_id!r}{name})"
+
+
+class AgentSession(Session):
+    """A session of an agent."""
+
+
+class TeamSession(Session):
+    """A session of a team."""
+
+
+class WorkflowSession(Session):
+    """A session of a workflow."""
+
+
+SESSION_CLASSES: dict[SessionType, type[Session]] = {
+    SessionType.AGENT: AgentSession,
+    SessionType.TEAM: TeamSession,
+    SessionType.WORKFLOW: WorkflowSession,
+}
