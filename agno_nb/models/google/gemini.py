@@ -1,0 +1,27 @@
+"""Gemini, through Google's OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from agno_nb.models.openai.chat import OpenAIChat
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Gemini(OpenAIChat):
+    """A Gemini model.
+
+    The key is read from `GEMINI_API_KEY` or `GOOGLE_API_KEY`. `GOOGLE_GEMINI_BASE_URL` names another endpoint, which
+    has to speak Chat Completions too.
+
+    Examples
+    --------
+    >>> Gemini("gemini-2.5-flash").endpoint.host
+    'generativelanguage.googleapis.com'
+    """
+
+    id: str = field(default="gemini-2.5-flash", kw_only=False)
+    provider: str = "google"
+
+    home: ClassVar[str] = "google"

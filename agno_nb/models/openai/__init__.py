@@ -1,0 +1,9 @@
+"""Models behind the two APIs of OpenAI, at OpenAI and at every server that speaks one of them."""
+
+from __future__ import annotations
+
+from agno_nb.models.openai.chat import OpenAIChat
+from agno_nb.models.openai.profiles import Profile
+from agno_nb.models.openai.responses import OpenAIResponses
+
+__all__ = ["OpenAIChat", "OpenAIResponses", "Profile"]

@@ -1,0 +1,263 @@
+"""The Chat Completions API: what nearly every model server speaks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from agno_nb.errors import ContentFilterError, InvalidInputError, ModelServerError, ModelStreamError
+from agno_nb.models.base import Delta, ModelRequest, ModelResponse
+from agno_nb.models.openai.client import OpenAIModel
+from agno_nb.models.openai.endpoint import Endpoint
+from agno_nb.models.openai.errors import provider_error
+from agno_nb.models.openai.schema import schema_fields, schema_in_words
+from agno_nb.models.openai.wire import (
+    as_arguments,
+    as_dict,
+    as_list,
+    as_text,
+    call_ids,
+    function_fields,
+    read_usage,
+    with_unique_ids,
+)
+from agno_nb.types import JsonDict, Message, ToolCall
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class OpenAIChat(OpenAIModel):
+    """A model behind a server that speaks Chat Completions: OpenAI, Ollama, vLLM, LM Studio, llama.cpp, OpenRouter, ...
+
+    Examples
+    --------
+    >>> OpenAIChat("gpt-5-mini")
+    OpenAIChat(id='gpt-5-mini')
+    >>> OpenAIChat("llama3.2", base_url="http://localhost:11434/v1").provider
+    'ollama'
+    """
+
+    max_completion_tokens: int | None = None
+    """The longest answer, reasoning included. It is sent under the name that the server knows."""
+    max_tokens: int | None = None
+    """The older name of `max_completion_tokens`."""
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    """Text before which the answer ends."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise InvalidInputError(
+                f"max_tokens={self.max_tokens!r} and max_completion_tokens={self.max_completion_tokens!r} are two "
+                "names of one setting: give one of them."
+            )
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        answer = _Answer(self.endpoint, self.id)
+        async with aclosing(self._post("/chat/completions", self._body(request))) as frames:
+            async for frame in frames:
+                delta = answer.add(frame)
+                if delta is not None:
+                    yield delta
+        response = answer.whole(call_ids(request.messages))
+        if response.metrics.cost is None:
+            response.metrics.cost = await self._cost(response.metrics, response.model)
+        yield response
+
+    def _body(self, request: ModelRequest) -> JsonDict:
+        quirks = self.endpoint.profile
+        messages = [self._message(message) for message in request.messages]
+        longest = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        body: JsonDict = {
+            "model": self.id,
+            "messages": messages,
+            "stream": True,
+            "stream_options": {"include_usage": True} if quirks.stream_usage else None,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            quirks.max_tokens_field: longest,
+            "reasoning_effort": self.reasoning_effort,
+            "seed": self.seed,
+            "stop": self.stop,
+        }
+        if request.tools:
+            body["tools"] = [{"type": "function", "function": function_fields(tool)} for tool in request.tools]
+            body["tool_choice"] = None if request.allow_tool_calls else "none"
+        if request.output_schema and quirks.json_schema:
+            schema = schema_fields(request.output_name, request.output_schema, enforced=self.strict_output)
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif request.output_schema:
+            body["response_format"] = {"type": "json_object"}
+            body["messages"] = _with_instruction(messages, schema_in_words(request.output_schema))
+        return {key: value for key, value in body.items() if value is not None}
+
+    def _message(self, message: Message) -> JsonDict:
+        if message.role == "tool":
+            return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content or ""}
+        if not message.tool_calls:
+            return {"role": message.role, "content": message.content or ""}
+        return {
+            "role": message.role,
+            "content": message.content or (None if self.endpoint.profile.null_content else ""),
+            "tool_calls": [self._tool_call(call) for call in message.tool_calls],
+        }
+
+    def _tool_call(self, call: ToolCall) -> JsonDict:
+        function = {"name": call.tool_name, "arguments": call.arguments or "{}"}
+        extra = call.extra or {}
+        # Another provider refuses the field, so it goes only to the one that it came from.
+        echo = {"extra_content": extra["extra_content"]} if extra.get("provider") == self.provider else {}
+        return {"id": call.tool_call_id, "type": "function", "function": function, **echo}
+
+
+def _with_instruction(messages: list[JsonDict], instruction: str) -> list[JsonDict]:
+    """Add `instruction` to the system message: many chat templates take only one, and only as the first message."""
+    if messages and messages[0]["role"] == "system":
+        first = {**messages[0], "content": f"{messages[0]['content']}\n\n{instruction}"}
+        return [first, *messages[1:]]
+    return [{"role": "system", "content": instruction}, *messages]
+
+
+@dataclass(slots=True)
+class _Call:
+    """A tool call while its pieces arrive."""
+
+    index: int | None
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    extra_content: Any = None
+
+    def is_whole(self) -> bool:
+        """Whether the arguments are a complete JSON object, so that nothing can be added to them."""
+        try:
+            return isinstance(json.loads(self.arguments), dict)
+        except ValueError:
+            return False
+
+    def is_continued_by(self, call_id: str, name: str, arguments: str) -> bool:
+        """Tell whether a piece that points at this call's place belongs to it, or begins another call.
+
+        Ollama and some routes of OpenRouter put parallel calls all at index 0 (ollama#15457), and llama-cpp-python
+        repeats id and name with every piece.
+        """
+        if call_id and self.id and call_id != self.id:
+            return False
+        if name and self.name and name != self.name:
+            return False
+        return not (name and arguments.strip() and self.is_whole())
+
+
+@dataclass(slots=True)
+class _Answer:
+    """The answer, put together from the frames of a stream."""
+
+    endpoint: Endpoint
+    model: str
+    content: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    calls: list[_Call] = field(default_factory=list)
+    finish_reason: str | None = None
+    refused: bool = False
+    usage: JsonDict = field(default_factory=dict)
+    served_model: str | None = None
+
+    def add(self, frame: JsonDict) -> Delta | None:
+        """Take a frame in; give the text that is new in it, if there is any."""
+        self.served_model = as_text(frame.get("model")) or self.served_model
+        # Usage comes in a frame of its own, with the last choice, or with every one; the last is the sum.
+        self.usage = as_dict(frame.get("usage")) or self.usage
+        choices = as_list(frame.get("choices"))
+        choice = as_dict(choices[0]) if choices else {}
+        if error := as_dict(choice.get("error")):
+            raise provider_error(error, self.endpoint, self.model)
+        self.finish_reason = as_text(choice.get("finish_reason")) or self.finish_reason
+        delta = as_dict(choice.get("delta"))
+        for piece in as_list(delta.get("tool_calls")):
+            self._add_call(as_dict(piece))
+        refusal = as_text(delta.get("refusal"))
+        self.refused = self.refused or bool(refusal)
+        content = as_text(delta.get("content")) + refusal
+        reasoning = _reasoning(delta)
+        if not content and not reasoning:
+            return None
+        self.content.append(content)
+        self.reasoning.append(reasoning)
+        return Delta(content=content, reasoning_content=reasoning)
+
+    def _add_call(self, piece: JsonDict) -> None:
+        function = as_dict(piece.get("function"))
+        raw_index = piece.get("index")
+        index = raw_index if isinstance(raw_index, int) else None
+        call_id, name = as_text(piece.get("id")), as_text(function.get("name"))
+        arguments = as_arguments(function.get("arguments"))
+        call = self._call_at(index, call_id, name)
+        if call is None or not call.is_continued_by(call_id, name, arguments):
+            call = _Call(index)
+            self.calls.append(call)
+        call.id = call.id or call_id
+        call.name = call.name or name
+        call.arguments += arguments
+        call.extra_content = piece.get("extra_content") or call.extra_content
+
+    def _call_at(self, index: int | None, call_id: str, name: str) -> _Call | None:
+        """Find the call that a piece points at: by index, without one by id, and a nameless piece by nearness."""
+        if index is not None:
+            return next((call for call in reversed(self.calls) if call.index == index), None)
+        if call_id:
+            return next((call for call in reversed(self.calls) if call.id == call_id), None)
+        return self.calls[-1] if self.calls and not name else None
+
+    def whole(self, taken_ids: set[str]) -> ModelResponse:
+        """Give the answer.
+
+        Raises
+        ------
+        ModelStreamError
+            When the stream ended before the answer did.
+        ModelServerError, ContentFilterError
+            When the server says that it ended it for such a reason.
+        """
+        if self.finish_reason is None:
+            raise ModelStreamError(
+                f"The answer of {self.endpoint} broke off: the stream ended without saying that it was finished. Try "
+                "again; if it happens every time, check that the URL is one of the Chat Completions API."
+            )
+        if self.finish_reason == "error":
+            raise ModelServerError(
+                f"{self.endpoint} ended the answer with an error that it does not describe: try again."
+            )
+        if self.finish_reason == "content_filter":
+            raise ContentFilterError(
+                f"{self.endpoint} stopped the answer, because its content filter was triggered.", code="content_filter"
+            )
+        calls = [
+            ToolCall(
+                tool_call_id=call.id,
+                tool_name=call.name,
+                arguments=call.arguments.strip() or "{}",
+                extra=(
+                    {"provider": self.endpoint.provider, "extra_content": call.extra_content}
+                    if call.extra_content
+                    else None
+                ),
+            )
+            for call in self.calls
+        ]
+        return ModelResponse(
+            content="".join(self.content) or None,
+            reasoning_content="".join(self.reasoning) or None,
+            tool_calls=with_unique_ids(calls, taken_ids),
+            metrics=read_usage(self.usage, sent="prompt", received="completion"),
+            finish_reason="refusal" if self.refused else self.finish_reason,
+            model=self.served_model or self.model,
+        )
+
+
+def _reasoning(delta: JsonDict) -> str:
+    """Read the thinking, for which every server has its own field and OpenRouter two that say the same."""
+    fields = ("reasoning_content", "reasoning", "reasoning_details")
+    return next((text for name in fields if (text := as_text(delta.get(name)))), "")

@@ -1,0 +1,226 @@
+"""What the two APIs of OpenAI share: settings, key, connection, and errors that are ours."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import ssl
+import warnings
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import SecretStr
+
+from agno_nb.errors import ModelAuthenticationError, ModelStreamError
+from agno_nb.models import prices
+from agno_nb.models.base import Model
+from agno_nb.models.openai.endpoint import Endpoint, environment
+from agno_nb.models.openai.errors import CONNECT_TIMEOUT_S, model_error, retry_after_s
+from agno_nb.models.openai.profiles import Profile
+from agno_nb.models.openai.wire import as_dict
+from agno_nb.redact import remember_secret
+from agno_nb.types import JsonDict, Metrics
+
+if TYPE_CHECKING:
+    import httpx2
+    from openai import AsyncOpenAI
+    from openai._types import Headers
+
+ApiKey = str | SecretStr | Callable[[], str | Awaitable[str]]
+
+LONGEST_SILENT_WAIT_S = 10.0
+"""When a server asks to wait longer than this before a retry, the user is told instead."""
+
+_NO_KEY = "no-key-needed"
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class OpenAIModel(Model):
+    """A model behind a server that speaks one of OpenAI's two APIs; the settings that both have."""
+
+    id: str = field(default="gpt-5-mini", kw_only=False)
+    """The server's name of the model."""
+    api_key: ApiKey | None = None
+    """The key, or a function (it may be async) that is asked for it before every request. When None, it is read from
+    the provider's environment variable at every request, and only for the provider's own hosts."""
+    base_url: str | None = None
+    """Where the server is, as in ``"http://localhost:8000/v1"``. When None: `OPENAI_BASE_URL`, else OpenAI."""
+    provider: str = ""
+    """Who serves the model: prices and quirks go by this name. Told from the URL when not given."""
+    organization: str | None = None
+    project: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    reasoning_effort: str | None = None
+    """How long a reasoning model thinks: "none", "minimal", "low", "medium", "high", ..."""
+    strict_output: bool = True
+    """Whether the server is asked to enforce an output schema, where the schema allows it."""
+    timeout: float = 600.0
+    """Seconds without a byte after which the request has failed. A long answer may take longer than this."""
+    max_retries: int = 2
+    """How often a request is sent again that was refused, or failed before its answer began."""
+    extra_headers: Mapping[str, str] | None = None
+    extra_body: JsonDict | None = None
+    """Further fields of the request, and what they hold wins over ours."""
+    profile: Profile | None = None
+    """How the server differs from OpenAI's, where that is not known from `provider`."""
+    transport: httpx2.AsyncBaseTransport | None = None
+    """What carries the requests instead of the network."""
+    endpoint: Endpoint = field(init=False)
+    """Where requests go, as resolved from the settings and the environment when the model was made."""
+    _connection: tuple[asyncio.AbstractEventLoop, AsyncOpenAI] | None = field(default=None, init=False)
+
+    home: ClassVar[str] = "openai"
+    """The provider whose URL is the default."""
+
+    def __post_init__(self) -> None:
+        self.endpoint = Endpoint.find(
+            home=self.home, base_url=self.base_url, provider=self.provider, profile=self.profile
+        )
+        self.provider = self.endpoint.provider
+        if isinstance(self.api_key, str):
+            # Held so that no repr, vars() or debugger shows it.
+            self.api_key = SecretStr(self.api_key.strip()) if self.api_key.strip() else None
+        has_key = self.api_key is not None or bool(self.endpoint.key_in_environment())
+        if has_key and self.transport is None and not self.endpoint.is_private:
+            warnings.warn(
+                f"The key for {self.endpoint} travels unencrypted, because its URL begins with http://: use https://.",
+                stacklevel=3,
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"id": self.id, "provider": self.provider, "endpoint": self.endpoint.host}
+
+    async def aclose(self) -> None:
+        """Close the connections. The model can be used again; a model that is dropped closes them by itself."""
+        if self._connection is not None:
+            _, client = self._connection
+            self._connection = None
+            await client.close()
+
+    async def _post(self, path: str, body: JsonDict) -> AsyncGenerator[JsonDict]:
+        """Send `body` and yield the frames of the answer, parsed and otherwise as they came.
+
+        The frames are plain JSON and not the SDK's objects: those are built without validation, so any field of
+        them may be anything, and a dict is honest about it.
+        """
+        import httpx2
+        from openai import AsyncStream, OpenAIError
+
+        try:
+            stream = await self._client().post(
+                path,
+                body={**body, **(self.extra_body or {})},
+                options={"headers": await self._headers()},
+                cast_to=object,
+                stream=True,
+                stream_cls=AsyncStream[object],
+            )
+            async with stream:
+                self._refuse_web_page(stream.response)
+                async for frame in stream:
+                    yield as_dict(frame)
+            return
+        except (OpenAIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            failure = model_error(error, self.endpoint, self.id, self.timeout)
+        # Raised out here, so that the SDK's error, which holds the request and so the key, is not its context.
+        raise failure
+
+    def _refuse_web_page(self, response: httpx2.Response) -> None:
+        if "html" in response.headers.get("content-type", ""):
+            raise ModelStreamError(
+                f"{self.endpoint} answered with a web page instead of a model's answer: check the base URL "
+                "(it usually ends in /v1), and that no login page or proxy is in between.",
+                status_code=response.status_code,
+            )
+
+    async def _cost(self, metrics: Metrics, model: str | None) -> float | None:
+        # In a thread, because the first price reads a table for a tenth of a second.
+        return await asyncio.to_thread(prices.cost, self.provider, model or self.id, metrics)
+
+    def _client(self) -> AsyncOpenAI:
+        """Give the connection of the running loop; an SDK client must not move between loops."""
+        from httpx2 import Timeout
+        from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
+
+        loop = asyncio.get_running_loop()
+        if self._connection is None or self._connection[0] is not loop:
+            options: dict[str, Any] = {"transport": self.transport} if self.transport else {"verify": _ssl_context()}
+            client = AsyncOpenAI(
+                # The real key goes with each request, so that no client object holds it.
+                api_key=_NO_KEY,
+                base_url=self.endpoint.base_url,
+                timeout=Timeout(self.timeout, connect=min(self.timeout, CONNECT_TIMEOUT_S)),
+                max_retries=self.max_retries,
+                http_client=DefaultAsyncHttpx2Client(event_hooks={"response": [_refuse_long_waits]}, **options),
+            )
+            self._connection = (loop, client)
+            # Not at exit: there the loop no longer runs, and the system closes the sockets.
+            weakref.finalize(self, _close_on, loop, client).atexit = False
+        return self._connection[1]
+
+    async def _headers(self) -> Headers:
+        from openai import Omit, omit
+
+        headers: dict[str, str | Omit] = {}
+        ours = self.endpoint.is_openai_account
+        if not ours:
+            # The SDK adds these to requests to any server.
+            headers.update({line.partition(":")[0].strip(): omit for line in _custom_header_lines()})
+        headers["OpenAI-Organization"] = self.organization or (ours and environment("OPENAI_ORG_ID")) or omit
+        headers["OpenAI-Project"] = self.project or (ours and environment("OPENAI_PROJECT_ID")) or omit
+        headers["Authorization"] = _Unseen(f"Bearer {await self._key()}")
+        return {**headers, **(self.extra_headers or {})}
+
+    async def _key(self) -> str:
+        key = self.api_key
+        if callable(key):
+            answer = key()
+            key = await answer if inspect.isawaitable(answer) else answer
+        if isinstance(key, SecretStr):
+            key = key.get_secret_value()
+        key = key or self.endpoint.key_in_environment()
+        if key:
+            remember_secret(key)
+            return key
+        if self.endpoint.needs_key:
+            names = " or ".join(self.endpoint.key_variables)
+            raise ModelAuthenticationError(
+                f"There is no key for {self.endpoint}: set the environment variable {names} (or use the model 'demo', "
+                "which needs none)."
+            )
+        return _NO_KEY
+
+
+class _Unseen(str):
+    """Text that a traceback with local variables does not show."""
+
+    def __repr__(self) -> str:
+        return "'[redacted]'"
+
+
+def _custom_header_lines() -> list[str]:
+    return [line for line in environment("OPENAI_CUSTOM_HEADERS").split("\n") if ":" in line]
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    """Make the context that all connections share: to make one takes longer than all the rest of a client."""
+    from httpx2 import create_ssl_context
+
+    return create_ssl_context()
+
+
+async def _refuse_long_waits(response: httpx2.Response) -> None:
+    # The SDK sleeps for up to two minutes when it is told to, without a word. Its own header makes it give up.
+    if (wait_s := retry_after_s(response.headers)) is not None and wait_s > LONGEST_SILENT_WAIT_S:
+        response.headers["x-should-retry"] = "false"
+
+
+def _close_on(loop: asyncio.AbstractEventLoop, client: AsyncOpenAI) -> None:
+    if loop.is_running():
+        asyncio.run_coroutine_threadsafe(client.close(), loop)

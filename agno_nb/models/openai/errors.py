@@ -1,0 +1,202 @@
+"""The failures of the SDK, of HTTP and of providers, said as errors of ours."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.errors import (
+    ContentFilterError,
+    ContextLengthError,
+    ModelAuthenticationError,
+    ModelConnectionError,
+    ModelError,
+    ModelNotFoundError,
+    ModelRateLimitError,
+    ModelRequestError,
+    ModelServerError,
+    ModelStreamError,
+    ModelTimeoutError,
+)
+from agno_nb.models.openai.wire import as_dict, as_text
+from agno_nb.redact import redact
+
+if TYPE_CHECKING:
+    from agno_nb.models.openai.endpoint import Endpoint
+
+CONNECT_TIMEOUT_S = 5.0
+"""How long a server may take to take up a connection; an answer may take much longer."""
+
+_LONGEST_QUOTE = 400
+
+_CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
+# vLLM and several proxies say it in words only.
+_CONTEXT_WORDS = re.compile(r"(maximum context length|context (length|size|window) .*exceed|exceed.* context)", re.I)
+_FILTER_CODES = {"content_filter", "content_policy_violation", "moderation_blocked"}
+_AUTHENTICATION_CODES = {"invalid_api_key", "authentication_error", "permission_denied", "permission_error"}
+_RATE_CODES = {"rate_limit_exceeded", "rate_limit_error", "insufficient_quota", "too_many_requests"}
+_NOT_FOUND_CODES = {"model_not_found", "not_found_error", "deployment_not_found"}
+_REQUEST_CODES = {"invalid_request_error", "invalid_prompt", "unsupported_parameter", "unsupported_value"}
+
+
+def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: float) -> ModelError:
+    """Translate an exception that was raised while a request was made or its answer was read.
+
+    Parameters
+    ----------
+    error : Exception
+        Of `openai`, of `httpx2`, or of decoding.
+    endpoint : Endpoint
+        Where the request went.
+    model : str
+        Which model it named.
+    timeout_s : float
+        How long silence was borne.
+    """
+    import httpx2
+    import openai
+
+    if isinstance(error.__cause__, httpx2.ConnectTimeout):
+        return ModelTimeoutError(
+            f"{endpoint} cannot be reached: no connection within {min(timeout_s, CONNECT_TIMEOUT_S):g} seconds. Is the "
+            "URL right, and is the network up?"
+        )
+    if isinstance(error, openai.APITimeoutError):
+        return ModelTimeoutError(
+            f"{endpoint} sent nothing for {timeout_s:g} seconds. A model that is just being loaded may need longer: "
+            "raise `timeout` of the model, or try again."
+        )
+    if isinstance(error, openai.APIStatusError):
+        body = as_dict(error.body)
+        return provider_error(
+            as_dict(body.get("error")) or body or {"message": error.body},
+            endpoint,
+            model,
+            status_code=error.status_code,
+            request_id=error.request_id,
+            headers=error.response.headers,
+        )
+    if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
+        # An error frame inside a stream that had begun well; its body is a mapping or a bare sentence.
+        return provider_error(as_dict(error.body) or {"message": error.body}, endpoint, model)
+    if isinstance(error, ValueError):
+        return ModelStreamError(
+            f"{endpoint} sent a piece of the answer that is not JSON, so the rest of it cannot be read. Try again; "
+            "if it happens every time, the server or a proxy before it is at fault."
+        )
+    return _connection_error(error, endpoint)
+
+
+def provider_error(
+    body: Mapping[str, Any],
+    endpoint: Endpoint,
+    model: str,
+    *,
+    status_code: int | None = None,
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ModelError:
+    """Make the error for a failure that the provider reports in its own words.
+
+    Parameters
+    ----------
+    body : Mapping
+        The provider's error object: `code`, `type`, `message`, as far as they are there.
+    endpoint : Endpoint
+        Where the request went.
+    model : str
+        Which model it named.
+    status_code : int, optional
+        Of the HTTP answer. When the failure came in a stream it is looked for in `code`.
+    request_id : str, optional
+        What the provider calls the request.
+    headers : Mapping, optional
+        Of the HTTP answer.
+    """
+    codes = {str(body[key]) for key in ("code", "type") if isinstance(body.get(key), str | int)}
+    status_code = status_code or next((int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)), None)
+    message = as_text(body.get("message"))
+    kind, sentence = _classify(status_code, codes, message, endpoint, model)
+    error = kind(
+        sentence + _quote(message),
+        status_code=status_code,
+        code=redact(str(body["code"])) if body.get("code") is not None else None,
+        request_id=request_id,
+    )
+    if isinstance(error, ModelRateLimitError):
+        error.retry_after_s = retry_after_s(headers or {})
+    return error
+
+
+def _classify(
+    status: int | None, codes: set[str], message: str, endpoint: Endpoint, model: str
+) -> tuple[type[ModelError], str]:
+    """Choose the error and its sentence; codes are looked at before the status, because they say more."""
+    if codes & _CONTEXT_CODES or (status in (None, 400, 413, 500) and _CONTEXT_WORDS.search(message)):
+        return ContextLengthError, (
+            f"The conversation is longer than {model!r} at {endpoint} can read: send fewer earlier runs "
+            "(`num_history_runs`), or begin a new session."
+        )
+    if codes & _FILTER_CODES:
+        return ContentFilterError, f"{endpoint} declined to answer, because its content filter was triggered."
+    if "insufficient_quota" in codes or status == 402:
+        return ModelRateLimitError, f"There is no quota or credit left at {endpoint}: look at the account's billing."
+    if status == 401 or (status is None and codes & _AUTHENTICATION_CODES):
+        names = " or ".join(endpoint.key_variables)
+        where = f"the environment variable {names}" if names else "the model's `api_key`"
+        return ModelAuthenticationError, f"{endpoint} does not accept the key: check {where}."
+    if status == 403:
+        return ModelAuthenticationError, f"{endpoint} does not allow this key to use {model!r}."
+    if status == 404 or codes & _NOT_FOUND_CODES:
+        advice = f"fetch it with `ollama pull {model}`" if endpoint.provider == "ollama" else "check the model's name"
+        return ModelNotFoundError, (
+            f"{endpoint} has no model {model!r}, or nothing at this URL: {advice}, and the base URL."
+        )
+    if status == 429 or (status is None and codes & _RATE_CODES):
+        return ModelRateLimitError, f"{endpoint} gets too many requests: wait a little and try again."
+    if status == 408:
+        return ModelTimeoutError, f"{endpoint} took too long to answer: try again."
+    if (status is not None and status < 500) or (status is None and codes & _REQUEST_CODES):
+        return ModelRequestError, f"{endpoint} does not accept the request to {model!r}."
+    code = f" (HTTP {status})" if status else ""
+    return ModelServerError, f"{endpoint} failed while working on the answer{code}: try again."
+
+
+def _connection_error(error: Exception, endpoint: Endpoint) -> ModelConnectionError:
+    import httpx2
+
+    # The SDK says only "Connection error."; what happened is its cause.
+    cause = error if isinstance(error, httpx2.HTTPError) else error.__cause__
+    reason = _quote(str(cause or ""), who="Reason")
+    if isinstance(cause, httpx2.ConnectError | httpx2.UnsupportedProtocol):
+        return ModelConnectionError(
+            f"{endpoint} cannot be reached: is the server running, and is the network up?{reason}"
+        )
+    return ModelConnectionError(f"The connection to {endpoint} was cut before the answer was whole: try again.{reason}")
+
+
+def _quote(text: str, *, who: str = "It said") -> str:
+    text = " ".join(redact(text).split())
+    # A page of HTML says nothing to a person.
+    if not text or text.startswith("<"):
+        return ""
+    shown = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
+    return f" {who}: {shown}"
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Read how many seconds the server asks to wait, from `retry-after-ms` or `retry-after` (RFC 9110 10.2.3)."""
+    try:
+        if (milliseconds := headers.get("retry-after-ms")) is not None:
+            return max(0.0, float(milliseconds) / 1000)
+        after = headers.get("retry-after")
+        if after is None:
+            return None
+        if re.fullmatch(r"\s*[\d.]+\s*", after):
+            return float(after)
+        return max(0.0, parsedate_to_datetime(after).timestamp() - time.time())
+    except ValueError:
+        return None

@@ -1,0 +1,285 @@
+"""The Responses API, used without its memory: `store=False`, and the items that it wants back are sent back.
+
+The conversation lives in our store, not at the provider. Reasoning models continue their train of thought only if their
+reasoning items come back untouched, so the raw items of an answer ride along in `Message.provider_data`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from agno_nb.errors import ContentFilterError, ModelStreamError
+from agno_nb.models.base import Delta, ModelRequest, ModelResponse
+from agno_nb.models.openai.client import OpenAIModel
+from agno_nb.models.openai.endpoint import Endpoint
+from agno_nb.models.openai.errors import provider_error
+from agno_nb.models.openai.schema import schema_fields
+from agno_nb.models.openai.wire import (
+    as_arguments,
+    as_dict,
+    as_list,
+    as_text,
+    call_ids,
+    function_fields,
+    read_usage,
+    with_unique_ids,
+)
+from agno_nb.types import JsonDict, Message, ToolCall
+
+# OpenAI answers 400 to a request for encrypted reasoning from a model that does not reason.
+_MODELS_WITHOUT_REASONING = ("gpt-3", "gpt-4", "chatgpt")
+
+_FINISH_REASONS = {"max_output_tokens": "length"}
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class OpenAIResponses(OpenAIModel):
+    """A model behind a server that speaks the Responses API: OpenAI, and some others without its memory.
+
+    Examples
+    --------
+    >>> OpenAIResponses("gpt-5-mini", reasoning_effort="low")
+    OpenAIResponses(id='gpt-5-mini')
+    """
+
+    max_output_tokens: int | None = None
+    """The longest answer, reasoning included."""
+    reasoning_summary: str | None = None
+    """Whether the model tells what it was thinking: "auto", "concise" or "detailed"."""
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        answer = _Answer(self.endpoint, self.id)
+        async with aclosing(self._post("/responses", self._body(request))) as events:
+            async for event in events:
+                delta = answer.add(event)
+                if delta is not None:
+                    yield delta
+                if answer.is_ended:
+                    break
+        late = answer.text_of_items()
+        if late is not None:
+            yield late
+        response = answer.whole(call_ids(request.messages))
+        if response.metrics.cost is None:
+            response.metrics.cost = await self._cost(response.metrics, response.model)
+        yield response
+
+    def _body(self, request: ModelRequest) -> JsonDict:
+        body: JsonDict = {
+            "model": self.id,
+            "input": [item for message in request.messages for item in self._items(message)],
+            # Some servers stream when the field is left out, some do not.
+            "stream": True,
+            "store": False,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_output_tokens": self.max_output_tokens,
+        }
+        if not self.id.startswith(_MODELS_WITHOUT_REASONING):
+            body["include"] = ["reasoning.encrypted_content"]
+        reasoning = {"effort": self.reasoning_effort, "summary": self.reasoning_summary}
+        body["reasoning"] = {key: value for key, value in reasoning.items() if value is not None} or None
+        if request.tools:
+            # Left out, `strict` would be true here, and optional parameters would become required.
+            body["tools"] = [{"type": "function", **function_fields(tool), "strict": False} for tool in request.tools]
+            body["tool_choice"] = None if request.allow_tool_calls else "none"
+        if request.output_schema:
+            schema = schema_fields(request.output_name, request.output_schema, enforced=self.strict_output)
+            body["text"] = {"format": {"type": "json_schema", **schema}}
+        return {key: value for key, value in body.items() if value is not None}
+
+    def _items(self, message: Message) -> list[JsonDict]:
+        if message.role == "tool":
+            output = message.content or ""
+            return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": output}]
+        raw = self._raw_items(message)
+        if raw:
+            return raw
+        items: list[JsonDict] = []
+        if message.content or not message.tool_calls:
+            items.append({"type": "message", "role": message.role, "content": message.content or ""})
+        calls = [_function_call(call.tool_call_id, call.tool_name, call.arguments) for call in message.tool_calls]
+        return items + calls
+
+    def _raw_items(self, message: Message) -> list[JsonDict]:
+        """Give the items that the model made for `message`, if it was this model and the message is still the same."""
+        data = message.provider_data or {}
+        if (data.get("provider"), data.get("model")) != (self.provider, self.id):
+            return []
+        items = [as_dict(item) for item in as_list(data.get("items"))]
+        # History may be cut to fewer calls than were made; a call without its output would be refused.
+        called = [item.get("call_id") for item in items if item.get("type") == "function_call"]
+        if called != [call.tool_call_id for call in message.tool_calls]:
+            return []
+        if all(item.get("encrypted_content") for item in items if item.get("type") == "reasoning"):
+            return items
+        return [_without_id(item) for item in items if item.get("type") != "reasoning"]
+
+
+def _function_call(call_id: str, name: str, arguments: str) -> JsonDict:
+    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments or "{}"}
+
+
+def _without_id(item: JsonDict) -> JsonDict:
+    """Make `item` one that stands alone.
+
+    A server that kept nothing cannot look up a reasoning item without its encrypted content, and it refuses an item
+    whose id says that such a reasoning item belonged to it.
+    """
+    if item.get("type") == "function_call":
+        return _function_call(item["call_id"], as_text(item.get("name")), as_arguments(item.get("arguments")))
+    if item.get("type") != "message":
+        return {key: value for key, value in item.items() if key != "id"}
+    phase = {"phase": item["phase"]} if item.get("phase") else {}
+    return {"type": "message", "role": "assistant", "content": as_text(item.get("content")), **phase}
+
+
+@dataclass(slots=True)
+class _Item:
+    """An output item while its events arrive."""
+
+    raw: JsonDict
+    index: int | None
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class _Answer:
+    """The answer, put together from the events of a stream."""
+
+    endpoint: Endpoint
+    model: str
+    content: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    items: list[_Item] = field(default_factory=list)
+    refused: bool = False
+    finish_reason: str | None = None
+    response: JsonDict = field(default_factory=dict)
+    """The response object of the terminal event."""
+
+    @property
+    def is_ended(self) -> bool:
+        return self.finish_reason is not None
+
+    def add(self, event: JsonDict) -> Delta | None:
+        """Take an event in; give the text that is new in it, if there is any. Unknown events say nothing to us."""
+        match event.get("type"):
+            case "response.output_text.delta":
+                return self._delta(as_text(event.get("delta")))
+            case "response.refusal.delta":
+                self.refused = True
+                return self._delta(as_text(event.get("delta")))
+            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
+                return self._delta("", as_text(event.get("delta")))
+            case "response.reasoning_summary_part.added" if self.reasoning:
+                return self._delta("", "\n\n")
+            case "response.output_item.added" | "response.output_item.done":
+                self._set_item(event)
+            case "response.function_call_arguments.delta":
+                if item := self._find(event):
+                    item.arguments += as_text(event.get("delta"))
+            case "response.function_call_arguments.done":
+                if item := self._find(event):
+                    item.arguments = as_arguments(event.get("arguments")) or item.arguments
+            case "response.completed" | "response.incomplete" | "response.failed" as ended:
+                self._end(ended, as_dict(event.get("response")))
+            case "error":
+                raise provider_error(as_dict(event.get("error")) or _without_type(event), self.endpoint, self.model)
+        return None
+
+    def _delta(self, content: str, reasoning: str = "") -> Delta | None:
+        if not content and not reasoning:
+            return None
+        self.content.append(content)
+        self.reasoning.append(reasoning)
+        return Delta(content=content, reasoning_content=reasoning)
+
+    def _find(self, event: JsonDict) -> _Item | None:
+        """Find the item of an event: by its id, by its place, else the last one; llama-server leaves the place out."""
+        item_id = event.get("item_id") or as_dict(event.get("item")).get("id")
+        index = event.get("output_index")
+        for item in reversed(self.items):
+            if item_id and item.raw.get("id") == item_id:
+                return item
+        for item in reversed(self.items):
+            if isinstance(index, int) and item.index == index:
+                return item
+        return self.items[-1] if self.items and "item" not in event else None
+
+    def _set_item(self, event: JsonDict) -> None:
+        raw = as_dict(event.get("item"))
+        item = self._find(event)
+        if item is None:
+            index = event.get("output_index")
+            self.items.append(_Item(raw, index if isinstance(index, int) else None))
+        else:
+            item.raw = {**item.raw, **raw}
+
+    def _end(self, ended: str, response: JsonDict) -> None:
+        self.response = response
+        if ended == "response.failed":
+            raise provider_error(as_dict(response.get("error")), self.endpoint, self.model)
+        reason = as_text(as_dict(response.get("incomplete_details")).get("reason"))
+        if reason == "content_filter":
+            raise ContentFilterError(
+                f"{self.endpoint} stopped the answer, because its content filter was triggered.", code=reason
+            )
+        if ended == "response.incomplete":
+            self.finish_reason = _FINISH_REASONS.get(reason, reason or "incomplete")
+        else:
+            self.finish_reason = "refusal" if self.refused else "stop"
+        if not self.items:
+            self.items = [_Item(as_dict(raw), place) for place, raw in enumerate(as_list(response.get("output")))]
+
+    def text_of_items(self) -> Delta | None:
+        """Give the text that came whole in an item and in no delta."""
+        if any(self.content):
+            return None
+        return self._delta("".join(as_text(i.raw.get("content")) for i in self.items if i.raw.get("type") == "message"))
+
+    def whole(self, taken_ids: set[str]) -> ModelResponse:
+        """Give the answer.
+
+        Raises
+        ------
+        ModelStreamError
+            When the stream ended before the answer did.
+        """
+        if self.finish_reason is None:
+            raise ModelStreamError(
+                f"The answer of {self.endpoint} broke off: the stream ended without saying that it was finished. Try "
+                "again; if it happens every time, the server may not have the Responses API: use OpenAIChat."
+            )
+        calls = with_unique_ids([_tool_call(item) for item in self.items if _is_call(item)], taken_ids)
+        for item, call in zip(filter(_is_call, self.items), calls, strict=True):
+            item.raw = {**item.raw, "call_id": call.tool_call_id, "arguments": call.arguments}
+        items: list[Any] = [item.raw for item in self.items]
+        return ModelResponse(
+            content="".join(self.content) or None,
+            reasoning_content="".join(self.reasoning) or None,
+            tool_calls=calls,
+            metrics=read_usage(as_dict(self.response.get("usage")), sent="input", received="output"),
+            finish_reason="tool_calls" if calls and self.finish_reason == "stop" else self.finish_reason,
+            model=as_text(self.response.get("model")) or self.model,
+            provider_data={"provider": self.endpoint.provider, "model": self.model, "items": items} if items else None,
+        )
+
+
+def _is_call(item: _Item) -> bool:
+    return item.raw.get("type") == "function_call"
+
+
+def _tool_call(item: _Item) -> ToolCall:
+    arguments = as_arguments(item.raw.get("arguments")).strip() or item.arguments.strip()
+    return ToolCall(
+        tool_call_id=as_text(item.raw.get("call_id")) or as_text(item.raw.get("id")),
+        tool_name=as_text(item.raw.get("name")),
+        arguments=arguments or "{}",
+    )
+
+
+def _without_type(event: JsonDict) -> JsonDict:
+    return {key: value for key, value in event.items() if key != "type"}

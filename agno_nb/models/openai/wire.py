@@ -1,0 +1,82 @@
+"""Reading JSON that may be anything, and the few shapes that both of OpenAI's APIs share.
+
+Servers leave fields out, send null for them, or send another type. These readers give the nearest sensible value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec, new_id
+
+
+def as_dict(value: object) -> JsonDict:
+    """Give `value` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """Give `value` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: object) -> str:
+    """Give the text of a string, of a part like ``{"type": "text", "text": ...}``, or of a list of them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return as_text(value.get("text") or value.get("refusal") or value.get("summary"))
+    return "".join(as_text(part) for part in as_list(value))
+
+
+def as_count(value: object) -> int | None:
+    """Give a number of tokens, or None when it is not one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        return None
+    return int(value)
+
+
+def as_arguments(value: object) -> str:
+    """Give the JSON text of a call's arguments, which some servers send as an object."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def read_usage(usage: JsonDict, *, sent: str, received: str) -> Metrics:
+    """Read a usage object. `sent` and `received` are what this API calls the two counts: "prompt", "completion"."""
+    of_sent, of_received = (
+        as_dict(usage.get(f"{sent}_tokens_details")),
+        as_dict(usage.get(f"{received}_tokens_details")),
+    )
+    cost = usage.get("cost")
+    return Metrics(
+        input_tokens=as_count(usage.get(f"{sent}_tokens")),
+        output_tokens=as_count(usage.get(f"{received}_tokens")),
+        cache_read_tokens=as_count(of_sent.get("cached_tokens")),
+        cache_write_tokens=as_count(of_sent.get("cache_write_tokens")),
+        reasoning_tokens=as_count(of_received.get("reasoning_tokens")),
+        # OpenRouter says what the request cost.
+        cost=float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None,
+    )
+
+
+def function_fields(tool: ToolSpec) -> JsonDict:
+    """Describe a tool as both APIs want it."""
+    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+
+
+def call_ids(messages: Iterable[Message]) -> set[str]:
+    """Collect the ids of all tool calls in `messages`."""
+    return {call.tool_call_id for message in messages for call in message.tool_calls}
+
+
+def with_unique_ids(calls: list[ToolCall], taken: set[str]) -> list[ToolCall]:
+    """Give a new id to every call that has none, or one that another call of the conversation has already."""
+    for call in calls:
+        if not call.tool_call_id or call.tool_call_id in taken:
+            call.tool_call_id = f"call_{new_id()}"
+        taken.add(call.tool_call_id)
+    return calls

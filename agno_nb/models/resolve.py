@@ -1,0 +1,148 @@
+"""Which model: from a string, or from the environment when nobody named one."""
+
+from __future__ import annotations
+
+import difflib
+from urllib.parse import urlsplit
+
+from agno_nb.errors import InvalidInputError
+from agno_nb.models.base import Model
+from agno_nb.models.openai.endpoint import Endpoint, environment
+from agno_nb.models.openai.wire import as_dict, as_list, as_text
+
+EXAMPLES = {
+    "openai": "openai:gpt-5-mini",
+    "google": "google:gemini-2.5-flash",
+    "gemini": "gemini:gemini-2.5-flash",
+    "ollama": "ollama:llama3.2",
+    "lmstudio": "lmstudio:qwen3-8b",
+    "vllm": "vllm:Qwen/Qwen3-8B",
+    "openrouter": "openrouter:openai/gpt-5-mini",
+    "demo": "demo",
+}
+"""A model of every provider that a string can name."""
+
+_LISTING_TIMEOUT_S = 5.0
+
+
+def resolve_model(model: Model | str | None = None) -> Model:
+    """Give the model that is meant by an object, a string or nothing.
+
+    Parameters
+    ----------
+    model : Model, str or None
+        A string is ``"<provider>:<model>"``, as in `EXAMPLES`, or ``"demo"``. None is the first of these that is set:
+        `AGNO_NB_MODEL` (such a string), `OPENAI_BASE_URL`, `OPENAI_API_KEY`, `GEMINI_API_KEY` or `GOOGLE_API_KEY`;
+        else ``"demo"``. With the OpenAI variables the model is the one that `OPENAI_MODEL` names; without it, OpenAI's
+        small one, or the first that the server at `OPENAI_BASE_URL` lists, which is asked once, here.
+
+    Returns
+    -------
+    Model
+        ``"openai:..."`` is the Responses API at OpenAI itself, and Chat Completions where else `OPENAI_BASE_URL` leads.
+
+    Raises
+    ------
+    InvalidInputError
+        When the string names no model that we know of, or `OPENAI_BASE_URL` leads to a server that names none.
+    """
+    if isinstance(model, Model):
+        return model
+    if model is None:
+        return _from_environment()
+    if not isinstance(model, str):
+        # A class instead of an object of it, say.
+        raise InvalidInputError(f"{model!r} is not a model: give a model object or a string like 'openai:gpt-5-mini'.")
+    return _from_string(model.strip())
+
+
+def _from_environment() -> Model:
+    if named := environment("AGNO_NB_MODEL"):
+        return _from_string(named)
+    if environment("OPENAI_BASE_URL") or environment("OPENAI_API_KEY"):
+        return _openai(environment("OPENAI_MODEL"))
+    if environment("GEMINI_API_KEY") or environment("GOOGLE_API_KEY"):
+        from agno_nb.models.google import Gemini
+
+        return Gemini()
+    return _from_string("demo")
+
+
+def _from_string(text: str) -> Model:
+    provider, _, name = text.partition(":")
+    provider, name = provider.strip().lower(), name.strip()
+    if provider not in EXAMPLES or (provider == "demo") == bool(name):
+        raise InvalidInputError(f"{text!r} is not a model: {_suggestion(text, provider)}.")
+    if provider == "demo":
+        from agno_nb.models.demo import DemoModel
+
+        return DemoModel()
+    if provider == "openai":
+        return _openai(name)
+    if provider in ("google", "gemini"):
+        from agno_nb.models.google import Gemini
+
+        return Gemini(name)
+    from agno_nb.models.openai import OpenAIChat
+    from agno_nb.models.openai.profiles import PROFILES
+
+    base_url = _ollama_url() if provider == "ollama" else PROFILES[provider].base_url
+    return OpenAIChat(name, base_url=base_url, provider=provider)
+
+
+def _openai(name: str) -> Model:
+    """Make the model `name` at OpenAI or at `OPENAI_BASE_URL`; "" is the first choice of whoever is there."""
+    from agno_nb.models.openai import OpenAIChat, OpenAIResponses
+
+    endpoint = Endpoint.find(home="openai")
+    if endpoint.provider == "openai":
+        return OpenAIResponses(name) if name else OpenAIResponses()
+    # Everybody has Chat Completions; Responses is whole only at OpenAI.
+    return OpenAIChat(name or _first_listed_model(endpoint))
+
+
+def _first_listed_model(endpoint: Endpoint) -> str:
+    import httpx2
+
+    key = endpoint.key_in_environment()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        answer = httpx2.get(f"{endpoint.base_url.rstrip('/')}/models", headers=headers, timeout=_LISTING_TIMEOUT_S)
+        models = as_list(as_dict(answer.raise_for_status().json()).get("data"))
+    except (httpx2.HTTPError, ValueError):
+        models = []
+    name = next((name for model in models if (name := as_text(as_dict(model).get("id")))), "")
+    if not name:
+        raise InvalidInputError(
+            f"OPENAI_BASE_URL leads to {endpoint.host}, which does not list its models: name one in the environment "
+            "variable OPENAI_MODEL, or as model='openai:<name>'."
+        )
+    return name
+
+
+def _ollama_url() -> str:
+    """Give the URL of Ollama from `OLLAMA_HOST`, which may be a host, a host and port, or a URL."""
+    from agno_nb.models.openai.profiles import PROFILES
+
+    where = environment("OLLAMA_HOST")
+    if not where:
+        return PROFILES["ollama"].base_url
+    try:
+        url = urlsplit(where if "://" in where else f"http://{where}")
+        port = url.port or (11434 if "://" not in where else {"https": 443}.get(url.scheme, 80))
+        name = url.hostname or "localhost"
+    except ValueError:
+        raise InvalidInputError(f"OLLAMA_HOST is {where!r}: write it like 'localhost:11434'.") from None
+    # The variable also tells the server where to listen, and "everywhere" is not an address to call.
+    name = "localhost" if name in ("0.0.0.0", "::") else name
+    return f"{url.scheme}://{f'[{name}]' if ':' in name else name}:{port}{url.path.rstrip('/')}/v1"
+
+
+def _suggestion(text: str, provider: str) -> str:
+    if provider in EXAMPLES:
+        return f"write it like {EXAMPLES[provider]!r}"
+    near = difflib.get_close_matches(provider, EXAMPLES, n=1, cutoff=0.75)
+    if near:
+        return f"did you mean {EXAMPLES[near[0]]!r}"
+    known = ", ".join(EXAMPLES)
+    return f"write it as '<provider>:<model>', like 'openai:{text}' or 'ollama:{text}'; providers are {known}"

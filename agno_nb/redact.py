@@ -1,0 +1,53 @@
+"""Keys taken out of text. The one place that knows what a key looks like.
+
+Errors, outputs and rows go through :func:`redact` before anybody sees them, because servers like to repeat the key
+that they refuse.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+REDACTED = "[redacted]"
+
+# A shorter value is more likely to be a word of the text than a key.
+_SHORTEST_SECRET = 8
+_SECRET_VARIABLE = re.compile(r"(?:_API_KEY|_TOKEN|_SECRET|_SECRET_KEY|_ACCESS_KEY|_PASSWORD)$")
+_SHAPES_OF_KEYS = re.compile(
+    r"""
+      \b sk- (?=[\w*-]*[\d*]) [\w*-]{12,}     # OpenAI, OpenRouter, Anthropic; "*" as in the half-masked echo of a key
+    | \b AIza [\w*-]{30,}                     # Google
+    | \b (?:gh[pousr]|github_pat)_ \w{20,}    # GitHub
+    | \b hf_ \w{20,}                          # Hugging Face
+    | (?<=\bBearer\ ) [^\s"',;]{8,}
+    """,
+    re.VERBOSE,
+)
+_remembered: set[str] = set()
+
+
+def remember_secret(secret: str) -> None:
+    """Have :func:`redact` take `secret` out of every text of this process from now on."""
+    if len(secret) >= _SHORTEST_SECRET:
+        _remembered.add(secret)
+
+
+def redact(text: str) -> str:
+    """Replace every key in `text` by ``[redacted]``.
+
+    A key is what a model of this process was given, the value of an environment variable that is named like one
+    (``…_API_KEY``, ``…_TOKEN``), and whatever has the shape of a well-known provider's key.
+
+    Examples
+    --------
+    >>> redact("Incorrect API key provided: sk-proj-4f9a8b7c6d5e4f3a2b1c.")
+    'Incorrect API key provided: [redacted].'
+    """
+    in_environment = {
+        value for name, value in os.environ.items() if len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.search(name)
+    }
+    # The longest first, so that a key that begins with another one does not leave its tail behind.
+    for secret in sorted(_remembered | in_environment, key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return _SHAPES_OF_KEYS.sub(REDACTED, text)
