@@ -1,0 +1,142 @@
+"""How ``print_response`` shows a run: by rich in a terminal, as the cell's output in a notebook.
+
+This is the one module that both worlds meet in. ``Runnable.print_response`` imports it when it is called.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+from agno_nb.errors import RunInterrupted
+from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus
+
+if TYPE_CHECKING:
+    from agno_nb.run.runnable import AsyncRunStream, RunStream
+
+
+class Shown(Protocol):
+    """Something that shows a run while it goes on."""
+
+    def feed(self, event: RunOutputEvent) -> None: ...
+
+    def finish(self, outcome: RunOutput | BaseException | None) -> None: ...
+
+
+def print_stream(events: RunStream, *, message: str | None, live: bool) -> None:
+    """Show a run from its events, to its end or to the interrupt."""
+    follow(events, display_for(message, live=live))
+
+
+def follow(events: RunStream, shown: Shown) -> RunOutput:
+    """Feed a display with the events of a run, and return the run.
+
+    Raises
+    ------
+    RunInterrupted
+        The user stopped it. The display has been told how it ended.
+    """
+    with events:
+        try:
+            for event in events:
+                shown.feed(event)
+            run = events.result
+            assert run is not None
+        except BaseException as error:
+            raise _ended(error, events.drain(), shown) from error.__cause__
+    shown.finish(run)
+    return run
+
+
+async def aprint_stream(events: AsyncRunStream, *, message: str | None, live: bool) -> None:
+    """Show a run from its events, as they come to an async reader."""
+    shown = display_for(message, live=live)
+    async with events:
+        try:
+            async for event in events:
+                shown.feed(event)
+        except BaseException as error:
+            raise _ended(error, await events.drain(), shown) from error.__cause__
+    shown.finish(events.result)
+
+
+def _ended(error: BaseException, unread: list[RunOutputEvent], shown: Shown) -> BaseException:
+    """Show how a run ended that was cut off or failed; return what to raise."""
+    for event in unread:
+        shown.feed(event)
+    if isinstance(error, KeyboardInterrupt):
+        error = RunInterrupted("the run was stopped; what was said so far is stored")
+        error.run_output = next((event.run_output for event in reversed(unread) if event.is_final), None)
+    shown.finish(error)
+    return error
+
+
+def display_for(message: str | None, *, live: bool) -> Shown:
+    """Choose the display: the cell's output in a kernel, rich in a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is not None and hasattr(shell, "kernel"):
+        from agno_nb.notebook.live import LiveAnswer
+
+        return LiveAnswer(shell)
+    return _TerminalAnswer(message, live=live)
+
+
+class _TerminalAnswer:
+    """A rich live display: the message, the tool calls as they happen, the answer as Markdown, the cost below."""
+
+    def __init__(self, message: str | None, *, live: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console()
+        self._text = ""
+        self._tools: list[str] = []
+        self._run_id: str | None = None
+        self._run: RunOutput | None = None
+        if message is not None:
+            self._console.print(_panel(message, "Message"))
+        # Without a terminal every frame of a live display would be printed: show the last one only.
+        self._live = Live(console=self._console, auto_refresh=False) if live and self._console.is_terminal else None
+        if self._live is not None:
+            self._live.start()
+
+    def feed(self, event: RunOutputEvent) -> None:
+        self._run_id = self._run_id or event.run_id
+        if event.event is RunEvent.tool_call_started and event.tool is not None:
+            self._tools.append(f"{event.tool.tool_name}({event.tool.arguments})")
+        if event.run_id == self._run_id:
+            if event.event is RunEvent.run_content:
+                self._text += event.content or ""
+            if event.run_output is not None:
+                self._run = event.run_output
+        if self._live is not None:
+            self._live.update(self._body(), refresh=True)
+
+    def finish(self, outcome: RunOutput | BaseException | None) -> None:
+        if self._live is not None:
+            self._live.update(self._body(), refresh=True)
+            self._live.stop()
+        else:
+            self._console.print(self._body())
+
+    def _body(self) -> Any:
+        from rich.console import Group
+        from rich.markdown import Markdown
+        from rich.text import Text
+
+        run = self._run
+        parts: list[Any] = [Text(line, style="dim") for line in self._tools]
+        text = self._text if run is None or run.content is None else run.get_content_as_string()
+        parts.append(Markdown(text or ("…" if run is None else "")))
+        if run is not None and run.status is not RunStatus.COMPLETED:
+            parts.append(Text(f"{run.status}: {run.error or 'the answer is incomplete'}", style="red"))
+        title = "Response" if run is None else f"Response ({run.metrics.duration_s or 0:.1f} s)"
+        return _panel(Group(*parts), title)
+
+
+def _panel(content: Any, title: str) -> Any:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    return Panel(Text(content) if isinstance(content, str) else content, title=title, title_align="left")

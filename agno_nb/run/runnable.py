@@ -1,0 +1,209 @@
+"""What an agent, a team and a workflow have in common: who they are, and the four doors to the pipeline."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Unpack, overload
+
+from agno_nb import _loop
+from agno_nb._keywords import takes
+from agno_nb._loop import AsyncEventStream, EventStream
+from agno_nb.db.base import ContextQuery, Db
+from agno_nb.errors import InvalidInputError
+from agno_nb.run import pipeline
+from agno_nb.run.pipeline import Emit, RunContext, RunOptions, current_run, execute
+from agno_nb.types import JsonDict, RunEvent, RunOutput, RunOutputEvent, SessionType, new_id
+
+RunStream = EventStream[RunOutputEvent, RunOutput]
+AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Runnable(ABC):
+    """Something that answers in sessions. Subclasses write :meth:`steps`."""
+
+    kind: ClassVar[SessionType]
+
+    name: str | None = None
+    """What people call it. Shown, stored with each run, and used to find it again."""
+    id: str | None = None
+    """Its stable id. Made from the name where not given."""
+    description: str | None = None
+    """What it is, in a sentence; the first thing the model is told."""
+    user_id: str | None = None
+    """Who is talking, where the call does not say."""
+    session_id: str | None = None
+    """The conversation, where the call does not say."""
+    db: Db | None = None
+    """Where sessions are stored. None: nothing is kept beyond the returned object."""
+    session_state: JsonDict | None = None
+    """What a new session's state begins with."""
+    metadata: JsonDict | None = None
+    """Stored with each run."""
+    dependencies: JsonDict | None = None
+    """Objects that tools can reach as ``run_context.dependencies``. Never stored."""
+
+    _automatic_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
+
+    @abstractmethod
+    async def steps(self, context: RunContext) -> None:
+        """Do the work of one run: fill ``context.run`` from the user's message to the answer."""
+
+    def context_query(self, options: RunOptions) -> ContextQuery:
+        """Say what a run has to know of its session."""
+        return ContextQuery()
+
+    @property
+    def component_id(self) -> str:
+        """The id that sessions and runs are stored under."""
+        if self.id is not None:
+            return self.id
+        return re.sub(r"[^a-z0-9]+", "-", (self.name or "").lower()).strip("-") or self.kind.value
+
+    def automatic_session_id(self, user_id: str | None) -> str:
+        """Return the session of a user who did not name one. It is made once, so that the conversation goes on."""
+        return self._automatic_session_ids.setdefault(user_id, new_id())
+
+    def start_new_session(self, user_id: str | None = None) -> str:
+        """Begin a new automatic session for a user, and return its id."""
+        self._automatic_session_ids[user_id] = new_id()
+        return self._automatic_session_ids[user_id]
+
+    @overload
+    def run(
+        self,
+        input: str,
+        *,
+        stream: Literal[False] | None = None,
+        stream_events: bool = False,
+        **options: Unpack[RunOptions],
+    ) -> RunOutput: ...
+    @overload
+    def run(
+        self, input: str, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
+    ) -> RunStream: ...
+    @takes(RunOptions)
+    def run(
+        self, input: str, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
+    ) -> RunOutput | RunStream:
+        """Answer `input`, in the session that it belongs to, and store all of it.
+
+        Parameters
+        ----------
+        input : str
+            What the user says.
+        stream : bool, optional
+            Return an iterator of events instead. Closing it early cancels the run.
+        stream_events : bool, optional
+            Events of every kind, and of nested runs, not only the pieces of text and the final one.
+        **options
+            See :class:`~agno_nb.run.pipeline.RunOptions`.
+
+        Returns
+        -------
+        RunOutput or iterator of RunOutputEvent
+
+        Raises
+        ------
+        RunError
+            The run failed; ``error.run_output`` holds what was said so far, and it is stored.
+        SessionOwnershipError
+            The session belongs to another user.
+        StoreError
+            The run could not be stored.
+        """
+        begin = self._begin(input, options, stream_events=stream_events)
+        if stream:
+            _loop.refuse_on_loop("run(stream=True)", "arun(stream=True)")
+            return EventStream(begin)
+        return _loop.run_blocking(begin(lambda event: None))
+
+    @overload
+    def arun(
+        self,
+        input: str,
+        *,
+        stream: Literal[False] | None = None,
+        stream_events: bool = False,
+        **options: Unpack[RunOptions],
+    ) -> Coroutine[Any, Any, RunOutput]: ...
+    @overload
+    def arun(
+        self, input: str, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
+    ) -> AsyncRunStream: ...
+    @takes(RunOptions)
+    def arun(
+        self, input: str, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
+    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
+        """Answer `input`, awaited: the twin of :meth:`run`, for any event loop.
+
+        With ``stream=True`` the async iterator is returned at once, and is not awaited.
+        """
+        begin = self._begin(input, options, stream_events=stream_events)
+        if stream:
+            return AsyncEventStream(begin)
+        return _loop.run_awaiting(begin(lambda event: None))
+
+    @takes(RunOptions)
+    def print_response(
+        self, input: str, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
+    ) -> None:
+        """Run and show the answer as it arrives: in a terminal by rich, in a notebook as the cell's output.
+
+        Parameters
+        ----------
+        input : str
+            What the user says.
+        stream : bool, optional
+            False shows the answer only when it is complete.
+        show_message : bool, optional
+            Show `input` above the answer.
+        **options
+            As in :meth:`run`, which also says what is raised.
+        """
+        from agno_nb.printing import print_stream
+
+        events = self.run(input, stream=True, stream_events=True, **options)
+        print_stream(events, message=input if show_message else None, live=stream)
+
+    @takes(RunOptions)
+    async def aprint_response(
+        self, input: str, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
+    ) -> None:
+        """Run and show the answer as it arrives: the awaited twin of :meth:`print_response`."""
+        from agno_nb.printing import aprint_stream
+
+        events = self.arun(input, stream=True, stream_events=True, **options)
+        await aprint_stream(events, message=input if show_message else None, live=stream)
+
+    def _begin(
+        self, text: str, options: RunOptions, *, stream_events: bool
+    ) -> Callable[[Emit], Coroutine[Any, Any, RunOutput]]:
+        if not isinstance(text, str) or not text.strip():
+            raise InvalidInputError(f"there is nothing to answer: the input is {text!r}")
+        if options.get("origin") is None and current_run.get() is None:
+            options["origin"] = pipeline.origin_of_call()
+
+        def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
+            return execute(self, text, options, emit if stream_events else _own_text_only(emit))
+
+        return begin
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name or self.component_id!r})"
+
+
+def _own_text_only(emit: Emit) -> Emit:
+    """Pass on the pieces of the answer and the final event, of the run that was asked for and not of nested ones."""
+    first: str | None = None
+
+    def pass_on(event: RunOutputEvent) -> None:
+        nonlocal first
+        first = first or event.run_id
+        if event.run_id == first and (event.event is RunEvent.run_content or event.is_final):
+            emit(event)
+
+    return pass_on

@@ -1,0 +1,105 @@
+"""Fakes for your own tests: models that say what you tell them, and keep what they were asked."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+from agno_nb.errors import ModelError
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
+from agno_nb.types import Message, Metrics, ToolCall, ToolSpec
+
+Reply: TypeAlias = "str | ToolCall | Sequence[ToolCall] | ModelResponse | BaseException"
+
+__all__ = ["FunctionModel", "Reply", "ScriptedModel", "call"]
+
+_call_numbers = itertools.count(1)
+
+
+def call(tool_name: str, **arguments: Any) -> ToolCall:
+    """Write a tool call for a script.
+
+    Examples
+    --------
+    >>> call("add", a=1).tool_args
+    {'a': 1}
+    """
+    import json
+
+    return ToolCall(tool_call_id=f"call_{next(_call_numbers)}", tool_name=tool_name, arguments=json.dumps(arguments))
+
+
+class FunctionModel(Model):
+    """A model that answers by a function of yours.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the messages and the tools that the model is sent; returns a reply: text (streamed word by word), a tool
+        call or several, a whole :class:`~agno_nb.models.base.ModelResponse`, or an exception to raise.
+    id, provider : str, optional
+
+    Attributes
+    ----------
+    requests : list of ModelRequest
+        What the model was asked, oldest first.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[list[Message], list[ToolSpec]], Reply],
+        *,
+        id: str = "function",
+        provider: str = "test",
+    ) -> None:
+        self.id = id
+        self.provider = provider
+        self.function = function
+        self.requests: list[ModelRequest] = []
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        """Yield the reply word by word, then the whole."""
+        self.requests.append(request)
+        response = _response(self.function(request.messages, request.tools))
+        for word in re.findall(r"\s*\S+\s*", response.content or "") or [response.content or ""]:
+            if word:
+                yield Delta(content=word)
+        yield response
+
+
+class ScriptedModel(FunctionModel):
+    """A model that gives the replies of a script, in order.
+
+    Examples
+    --------
+    >>> from agno_nb.agent import Agent
+    >>> model = ScriptedModel([call("add", a=1, b=2), "It is 3."])
+    >>> def add(a: int, b: int) -> int:
+    ...     return a + b
+    >>> run = Agent(model, tools=[add]).run("1 + 2?")
+    >>> run.tools[0].result, run.content
+    ('3', 'It is 3.')
+    """
+
+    def __init__(self, replies: Iterable[Reply], *, id: str = "scripted", provider: str = "test") -> None:
+        self._replies = iter(replies)
+        super().__init__(self._next, id=id, provider=provider)
+
+    def _next(self, messages: list[Message], tools: list[ToolSpec]) -> Reply:
+        for reply in self._replies:
+            return reply
+        raise ModelError(f"the script has no reply for request {len(self.requests)}")
+
+
+def _response(reply: Reply) -> ModelResponse:
+    if isinstance(reply, BaseException):
+        raise reply
+    if isinstance(reply, ModelResponse):
+        return reply
+    if isinstance(reply, str):
+        words = len(reply.split())
+        return ModelResponse(content=reply, finish_reason="stop", metrics=Metrics(output_tokens=words))
+    calls = [reply] if isinstance(reply, ToolCall) else list(reply)
+    return ModelResponse(tool_calls=calls, finish_reason="tool_calls")

@@ -1,0 +1,162 @@
+"""Interrupts and cancellations: partial text is kept, everything that was begun is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agno_nb.agent import Agent
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
+from agno_nb.run.context import INTERRUPTED_RESULT
+from agno_nb.testing import ScriptedModel, call
+from agno_nb.types import RunEvent, RunOutput, RunStatus
+
+
+class StallingModel(Model):
+    """Says two words, then waits for ever."""
+
+    id = "stalling"
+    provider = "test"
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        try:
+            yield Delta(content="half ")
+            yield Delta(content="an")
+            await asyncio.Event().wait()
+        finally:
+            self.closed.set()
+
+
+def cancelled_output(events: list[RunOutput | None]) -> RunOutput:
+    (output,) = [event for event in events if event is not None]
+    return output
+
+
+def test_closing_a_stream_cancels_the_run_and_keeps_the_partial_text() -> None:
+    model = StallingModel()
+    with Agent(model).run("hello", stream=True) as events:
+        assert [next(events).content, next(events).content] == ["half ", "an"]
+        (final,) = events.drain()
+    assert final.event is RunEvent.run_cancelled
+    output = final.run_output
+    assert output is not None
+    assert (output.status, output.content) == (RunStatus.CANCELLED, "half an")
+    assert [(m.role, m.content, m.finish_reason) for m in output.messages] == [
+        ("user", "hello", None),
+        ("assistant", "half an", "interrupted"),
+    ]
+    assert model.closed.is_set()
+
+
+def test_dropping_a_stream_cancels_the_run() -> None:
+    model = StallingModel()
+    events = Agent(model).run("hello", stream=True)
+    next(events)
+    del events
+    assert model.closed.wait(5)
+
+
+def test_an_interrupt_in_a_stalled_stream_is_a_keyboard_interrupt() -> None:
+    model = StallingModel()
+    events = Agent(model).run("hello", stream=True)
+    next(events), next(events)
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        next(events)
+    timer.join()
+    assert [event.event for event in events.drain()] == [RunEvent.run_cancelled]
+
+
+def test_an_interrupt_in_a_tool_ends_the_run_though_the_tool_goes_on() -> None:
+    release, begun = threading.Event(), threading.Event()
+
+    def stuck() -> str:
+        begun.set()
+        release.wait(30)
+        return "too late"
+
+    def quick() -> str:
+        return "in time"
+
+    def interrupt() -> None:
+        begun.wait(5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    agent = Agent(ScriptedModel([[call("quick"), call("stuck")], "never"]), tools=[stuck, quick])
+    interrupter = threading.Thread(target=interrupt)
+    events = agent.run("go", stream=True)
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        next(events)
+    (final,) = events.drain()
+    release.set()
+    interrupter.join()
+    output = final.run_output
+    assert output is not None
+    assert output.status is RunStatus.CANCELLED
+    assert [(m.role, m.content) for m in output.messages[2:]] == [("tool", "in time"), ("tool", INTERRUPTED_RESULT)]
+    assert [t.tool_call_error for t in output.tools] == [False, True]
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_cancelling_a_run_cancels_the_runs_that_its_tools_began(how: str) -> None:
+    model = StallingModel()
+    inner = Agent(model, name="inner")
+
+    def ask() -> str:
+        return str(inner.run("hello").content)
+
+    async def aask() -> str:
+        return str((await inner.arun("hello")).content)
+
+    tool = ask if how == "sync" else aask
+    outer = Agent(ScriptedModel([call(tool.__name__), "never"]), name="outer", tools=[tool])
+    with outer.run("go", stream=True, stream_events=True) as events:
+        for event in events:
+            if event.component_name == "inner" and event.content == "an":
+                break
+        ended = [(event.component_name, event.event) for event in events.drain() if event.is_final]
+    assert ended == [("inner", RunEvent.run_cancelled), ("outer", RunEvent.run_cancelled)]
+    assert model.closed.is_set()
+
+
+def test_cancelling_a_task_that_awaits_a_run_cancels_it() -> None:
+    model = StallingModel()
+
+    async def main() -> None:
+        started = asyncio.Event()
+
+        async def consume() -> None:
+            async for _ in Agent(model).arun("hello", stream=True):
+                started.set()
+
+        task = asyncio.create_task(consume())
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert model.closed.is_set()
+
+    asyncio.run(main())
+
+
+def test_cancelling_an_awaited_arun_waits_until_it_has_ended() -> None:
+    model = StallingModel()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(Agent(model).arun("hello"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())

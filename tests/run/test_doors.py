@@ -1,0 +1,177 @@
+"""The four doors to one pipeline: the same run, whichever is used."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agno_nb.agent import Agent
+from agno_nb.errors import InvalidInputError, ModelError, RunError
+from agno_nb.testing import FunctionModel, ScriptedModel, call
+from agno_nb.types import RunEvent, RunOutput, RunStatus
+
+
+def run(agent: Agent, text: str, **options: Any) -> RunOutput:
+    return agent.run(text, **options)
+
+
+def run_stream(agent: Agent, text: str, **options: Any) -> RunOutput:
+    events = list(agent.run(text, stream=True, **options))
+    assert events[-1].run_output is not None
+    return events[-1].run_output
+
+
+def arun(agent: Agent, text: str, **options: Any) -> RunOutput:
+    async def main() -> RunOutput:
+        return await agent.arun(text, **options)
+
+    return asyncio.run(main())
+
+
+def arun_stream(agent: Agent, text: str, **options: Any) -> RunOutput:
+    async def main() -> RunOutput:
+        last = [event async for event in agent.arun(text, stream=True, **options)][-1]
+        assert last.run_output is not None
+        return last.run_output
+
+    return asyncio.run(main())
+
+
+DOORS = [run, run_stream, arun, arun_stream]
+door = pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
+
+
+def add(a: int, b: int = 1) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@door
+def test_a_run_with_tools_is_the_same_through_every_door(door: Callable[..., RunOutput]) -> None:
+    model = ScriptedModel([[call("add", a=1), call("add", a=2, b=2)], "2 and 4"])
+    agent = Agent(model, name="calc", instructions="Be brief.", tools=[add])
+    output = door(agent, "1+1 and 2+2?", session_id="s", user_id="ada", metadata={"lesson": 1})
+    assert output.status is RunStatus.COMPLETED
+    assert (output.session_id, output.user_id, output.metadata) == ("s", "ada", {"lesson": 1})
+    assert (output.component_id, output.component_name, output.model, output.model_provider) == (
+        "calc",
+        "calc",
+        "scripted",
+        "test",
+    )
+    assert [(m.role, m.content) for m in output.messages] == [
+        ("system", "Be brief."),
+        ("user", "1+1 and 2+2?"),
+        ("assistant", None),
+        ("tool", "2"),
+        ("tool", "4"),
+        ("assistant", "2 and 4"),
+    ]
+    assert [(t.tool_name, t.tool_args, t.result, t.value) for t in output.tools] == [
+        ("add", {"a": 1}, "2", 2),
+        ("add", {"a": 2, "b": 2}, "4", 4),
+    ]
+    assert output.content == "2 and 4"
+
+
+@door
+def test_a_failing_model_raises_our_error_with_the_run(door: Callable[..., RunOutput]) -> None:
+    agent = Agent(ScriptedModel([ModelError("the provider is on fire")]))
+    with pytest.raises(ModelError, match="on fire") as caught:
+        door(agent, "hello")
+    output = caught.value.run_output
+    assert output is not None
+    assert (output.status, output.error_type, output.error) == (
+        RunStatus.ERROR,
+        "ModelError",
+        "the provider is on fire",
+    )
+
+
+@door
+def test_a_failure_of_another_kind_is_raised_as_a_run_error_with_its_cause(door: Callable[..., RunOutput]) -> None:
+    agent = Agent(ScriptedModel([ZeroDivisionError("oops")]))
+    with pytest.raises(RunError, match="ZeroDivisionError: oops") as caught:
+        door(agent, "hello")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert caught.value.run_output is not None
+    assert caught.value.run_output.error_type == "ZeroDivisionError"
+
+
+@door
+@pytest.mark.parametrize("nothing", ["", "  \n"])
+def test_an_empty_input_is_refused(door: Callable[..., RunOutput], nothing: str) -> None:
+    with pytest.raises(InvalidInputError, match="nothing to answer"):
+        door(Agent(ScriptedModel([])), nothing)
+
+
+@door
+def test_an_unknown_option_names_the_nearest(door: Callable[..., RunOutput]) -> None:
+    with pytest.raises(TypeError, match="has no argument 'sesion_id': did you mean \"session_id\""):
+        door(Agent(ScriptedModel([])), "hello", sesion_id="s")
+
+
+def test_a_plain_stream_has_the_text_and_the_final_event() -> None:
+    agent = Agent(ScriptedModel([call("add", a=1), "It is two."]), tools=[add])
+    events = list(agent.run("1+1?", stream=True))
+    assert [(e.event, e.content) for e in events] == [
+        (RunEvent.run_content, "It "),
+        (RunEvent.run_content, "is "),
+        (RunEvent.run_content, "two."),
+        (RunEvent.run_completed, "It is two."),
+    ]
+    assert {e.run_id for e in events} == {events[-1].run_output.run_id}  # type: ignore[union-attr]
+
+
+def test_stream_events_has_every_kind_in_order() -> None:
+    agent = Agent(ScriptedModel([call("add", a=1), "two"]), tools=[add])
+    assert [e.event for e in agent.run("1+1?", stream=True, stream_events=True)] == [
+        RunEvent.run_started,
+        RunEvent.model_request_started,
+        RunEvent.model_request_completed,
+        RunEvent.tool_call_started,
+        RunEvent.tool_call_completed,
+        RunEvent.model_request_started,
+        RunEvent.run_content,
+        RunEvent.model_request_completed,
+        RunEvent.run_completed,
+    ]
+
+
+def test_sync_run_works_where_a_loop_is_running() -> None:
+    agent = Agent(ScriptedModel(["in a kernel"]))
+
+    async def cell() -> str:
+        return str(agent.run("hello").content)
+
+    assert asyncio.run(cell()) == "in a kernel"
+
+
+def test_one_agent_serves_many_loops_one_after_the_other() -> None:
+    agent = Agent(FunctionModel(lambda messages, tools: "ok"))
+
+    async def main() -> list[RunOutput]:
+        return await asyncio.gather(*(agent.arun(str(i), session_id=str(i)) for i in range(5)))
+
+    for _ in range(3):
+        assert [output.content for output in asyncio.run(main())] == ["ok"] * 5
+
+
+def test_the_automatic_session_stays_and_is_one_for_each_user() -> None:
+    agent = Agent(FunctionModel(lambda messages, tools: "ok"))
+    ids = {user: [agent.run("hi", user_id=user).session_id for _ in range(2)] for user in ("ada", "bob", None)}
+    assert all(first == second for first, second in ids.values())
+    assert len({first for first, _ in ids.values()}) == 3
+
+
+def test_a_sync_door_on_our_own_loop_says_what_to_await() -> None:
+    inner = Agent(ScriptedModel(["never"]))
+
+    async def ask() -> str:
+        return str(inner.run("hello").content)
+
+    output = Agent(ScriptedModel([call("ask"), "done"]), tools=[ask]).run("go")
+    assert "Use `await arun()` here" in str(output.tools[0].result)

@@ -1,0 +1,210 @@
+"""Functions as tools: what the model is told, what reaches the function, what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import BaseModel
+
+from agno_nb.errors import InvalidInputError
+from agno_nb.tools import Tool, tool, toolbox
+from agno_nb.tools.result import to_text
+from agno_nb.types import ToolCall
+
+
+class Size(Enum):
+    SMALL = "s"
+    LARGE = "l"
+
+
+class Point(BaseModel):
+    x: float
+    y: float = 0.0
+
+
+@dataclass
+class Box:
+    width: int
+
+
+def measure(species: Literal["Adelie", "Gentoo"], column: str = "mass", limit: int | None = None) -> str:
+    """Describe penguins.
+
+    A longer remark.
+
+    Parameters
+    ----------
+    species : str
+        Which penguins.
+    column : str
+        What is measured.
+    """
+    return f"{species} {column} {limit}"
+
+
+def called(function: Any, arguments: str, **injected: Any) -> ToolCall:
+    made = ToolCall(tool_call_id="c", tool_name="t", arguments=arguments)
+    asyncio.run(Tool(function).call(made, injected))
+    return made
+
+
+def test_signature_and_docstring_become_the_schema() -> None:
+    spec = Tool(measure).spec
+    assert (spec.name, spec.description) == ("measure", "Describe penguins.\n\nA longer remark.")
+    assert spec.parameters == {
+        "type": "object",
+        "properties": {
+            "species": {"type": "string", "enum": ["Adelie", "Gentoo"], "description": "Which penguins."},
+            "column": {"type": "string", "default": "mass", "description": "What is measured."},
+            "limit": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
+        },
+        "required": ["species"],
+        "additionalProperties": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        "Do.\n\nArgs:\n    a (int): The first.\n    b: The second.",
+        "Do.\n\n:param a: The first.\n:param b: The second.",
+        "Do.\n\nParameters\n----------\na : int\n    The first.\nb : int\n    The second.",
+    ],
+    ids=["google", "sphinx", "numpy"],
+)
+def test_every_docstring_style_describes_parameters(docstring: str) -> None:
+    def do(a: int, b: int) -> None: ...
+
+    do.__doc__ = docstring
+    properties = Tool(do).spec.parameters["properties"]
+    assert {name: schema["description"] for name, schema in properties.items()} == {
+        "a": "The first.",
+        "b": "The second.",
+    }
+
+
+def test_any_parameter_name_may_be_used() -> None:
+    def odd(schema: int, copy: int, model_dump: int, json: int, class_: int = 1) -> int:
+        return schema + copy + model_dump + json
+
+    assert called(odd, '{"schema": 1, "copy": 2, "model_dump": 3, "json": 4}').value == 10
+
+
+def test_arguments_arrive_as_the_types_that_were_asked_for() -> None:
+    def take(point: Point, box: Box, size: Size, numbers: list[float], anything: dict[str, Any]) -> Any:
+        return point, box, size, numbers, anything
+
+    arguments = '{"point": {"x": 1}, "box": {"width": 2}, "size": "l", "numbers": ["3", 4], "anything": {"k": null}}'
+    assert called(take, arguments).value == (Point(x=1), Box(width=2), Size.LARGE, [3.0, 4.0], {"k": None})
+
+
+def test_injected_parameters_are_filled_and_not_told_to_the_model() -> None:
+    def look(what: str, session_state: dict[str, Any], run_context: Any = None) -> str:
+        session_state["seen"] = what
+        return f"{what} {run_context}"
+
+    state: dict[str, Any] = {}
+    made = called(look, '{"what": "x"}', session_state=state, run_context="ctx", agent="unused")
+    assert (made.result, state) == ("x ctx", {"seen": "x"})
+    assert list(Tool(look).spec.parameters["properties"]) == ["what"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ('{"species": "Emu"}', "- species: Input should be 'Adelie' or 'Gentoo'"),
+        ("{}", "- species: Field required"),
+        ('{"species": "Adelie", "colour": 1}', "- colour: Extra inputs are not permitted"),
+        ("{oops", "- arguments: Invalid JSON: key must be a string at line 1 column 2"),
+        ("[1]", "- arguments: Input should be an object"),
+    ],
+)
+def test_bad_arguments_are_told_to_the_model(arguments: str, told: str) -> None:
+    made = called(measure, arguments)
+    assert made.tool_call_error
+    assert made.result == f"measure does not take these arguments:\n{told}"
+
+
+def test_an_exception_of_the_tool_is_told_to_the_model() -> None:
+    def fail() -> None:
+        raise KeyError("no such column")
+
+    made = called(fail, "{}")
+    assert (made.result, made.tool_call_error) == ("KeyError: 'no such column'", True)
+
+
+def test_async_functions_methods_and_objects_are_tools() -> None:
+    class Counter:
+        """Counts."""
+
+        total = 0
+
+        def count(self, by: int) -> int:
+            """Count up."""
+            self.total += by
+            return self.total
+
+        async def __call__(self, by: int) -> int:
+            return self.count(by)
+
+    async def later(a: int) -> int:
+        return a + 1
+
+    counter = Counter()
+    assert called(later, '{"a": 1}').value == 2
+    assert called(counter.count, '{"by": 2}').value == 2
+    assert called(counter, '{"by": 3}').value == 5
+    assert Tool(counter.count).spec.description == "Count up."
+
+
+def test_what_a_model_cannot_fill_is_refused_when_the_tool_is_made() -> None:
+    def star(*numbers: int) -> None: ...
+
+    def frame(df: pd.DataFrame) -> None: ...
+
+    with pytest.raises(InvalidInputError, match=r"'star' has a parameter \*numbers"):
+        Tool(star)
+    with pytest.raises(InvalidInputError, match="'frame' has a parameter of a type that a model cannot fill"):
+        Tool(frame)
+    with pytest.raises(InvalidInputError, match="'<lambda>' cannot be the name of a tool"):
+        Tool(lambda: None)
+    with pytest.raises(InvalidInputError, match="a tool must be a function, not 3"):
+        Tool(3)  # type: ignore[arg-type]
+
+
+def test_two_tools_of_one_name_are_refused_and_made_tools_are_kept() -> None:
+    made: list[Tool] = []
+    first = toolbox([measure], made=made)["measure"]
+    assert toolbox([measure], made=made)["measure"] is first
+    with pytest.raises(InvalidInputError, match="two tools are called 'measure'"):
+        toolbox([measure, tool(measure)], made=made)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("as it is", "as it is"),
+        (None, "null"),
+        (3.5, "3.5"),
+        (Point(x=1), '{"x":1.0,"y":0.0}'),
+        (Box(2), '{"width": 2}'),
+        ({"é": {1, 2}}, '{"é": [1, 2]}'),
+        (np.float64(0.5), "0.5"),
+        (np.array([1, 2]), "[1, 2]"),
+        (pd.Timestamp("2026-01-02"), '"2026-01-02T00:00:00"'),
+        (pd.DataFrame({"a": [1, 2]}), ",a\n0,1\n1,2"),
+        (pd.DataFrame({"a": range(21)}), None),
+    ],
+    ids=str,
+)
+def test_results_as_text(value: Any, text: str | None) -> None:
+    if text is None:
+        assert to_text(value).endswith("19,19\n(21 rows, the first 20 are shown)")
+    else:
+        assert to_text(value) == text
