@@ -1,0 +1,69 @@
+# Everything here works in a fresh clone with Python 3.11 or newer, git and make, and installs what it needs once.
+
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
+BIN := .venv/bin
+NOTEBOOK := out/01_quickstart.ipynb
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo lab test browser lint format bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/.installed-demo ## run the quickstart notebook with the demo model and show what it left in the store
+	@$(BIN)/python notebooks/run_demo.py
+
+lab: .venv/.installed-lab $(NOTEBOOK) ## open the executed quickstart in JupyterLab
+	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(NOTEBOOK)
+
+$(NOTEBOOK): | .venv/.installed-demo
+	@$(BIN)/python notebooks/run_demo.py
+
+test: .venv/.installed-test ## run the tests, but for those that need a browser
+	@$(BIN)/python -m pytest -q -m "not browser"
+
+browser: .venv/.installed-browser ## run the tests in JupyterLab and Chromium (which has to be installed)
+	@$(BIN)/python -m pytest -q -m browser
+
+lint: .venv/.installed-dev ## ruff and mypy
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+
+format: .venv/.installed-dev ## let ruff fix what it can
+	@$(BIN)/ruff check --quiet --fix
+	@$(BIN)/ruff format --quiet
+
+bench: .venv-bench/.installed-bench ## measure against agno; `make bench ARGS=--quick` takes a minute
+	@.venv-bench/bin/python -m benchmarks $(ARGS)
+
+clean: ## remove the environments, caches and everything that was made
+	@rm -rf .venv .venv-bench out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results.json
+	@find agno_nb tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each extra that is installed; pyproject.toml is newer than the stamp when it has to be done again.
+define install
+	@echo "Installing agno_nb[$*] into $(@D) (this takes a minute the first time)"
+	@$(@D)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+endef
+
+.venv/.installed-%: pyproject.toml | .venv/bin/python
+	$(install)
+
+.venv-bench/.installed-%: pyproject.toml | .venv-bench/bin/python
+	$(install)
+
+.venv/bin/python .venv-bench/bin/python:
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    if ! $$python -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+	      echo "$$python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	    fi; \
+	    $$python -m venv $(@D:/bin=) || { rm -rf $(@D:/bin=); exit 1; }; \
+	    exit 0; \
+	  fi; \
+	done; \
+	echo "agno_nb needs Python 3.11 or newer, and none of these is one: $(PYTHONS). Install it and run make again." >&2; \
+	exit 1

@@ -1,0 +1,94 @@
+"""Agent sessions for the notebook.
+
+``%load_ext agno_nb`` and talk to an agent in ``%%agent`` cells: the session, every run, message and tool call land in a
+DuckDB file, and :func:`runs_df` or :func:`messages_df` gives them back as a DataFrame.
+
+The names below are loaded when first touched, so that ``import agno_nb`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from agno_nb.agent import Agent as Agent
+    from agno_nb.agent import RunOutput as RunOutput
+    from agno_nb.agent import RunResponse as RunResponse
+    from agno_nb.db.base import SessionType as SessionType
+    from agno_nb.db.duckdb import DuckDb as DuckDb
+    from agno_nb.db.in_memory import InMemoryDb as InMemoryDb
+    from agno_nb.frames import messages_df as messages_df
+    from agno_nb.frames import query as query
+    from agno_nb.frames import runs_df as runs_df
+    from agno_nb.frames import sessions_df as sessions_df
+    from agno_nb.frames import tool_calls_df as tool_calls_df
+    from agno_nb.models.demo import DemoModel as DemoModel
+    from agno_nb.models.google import Gemini as Gemini
+    from agno_nb.models.openai import OpenAIChat as OpenAIChat
+    from agno_nb.models.openai import OpenAIResponses as OpenAIResponses
+    from agno_nb.session import AgentSession as AgentSession
+    from agno_nb.session import SessionSummary as SessionSummary
+    from agno_nb.session import TeamSession as TeamSession
+    from agno_nb.session import WorkflowSession as WorkflowSession
+    from agno_nb.testing import FunctionModel as FunctionModel
+    from agno_nb.testing import ScriptedModel as ScriptedModel
+    from agno_nb.tools import tool as tool
+
+__version__ = "0.1.0"
+
+# Where each public name lives. The imports above say the same to type checkers; a test holds the two together.
+_HOMES = {
+    "Agent": "agno_nb.agent",
+    "AgentSession": "agno_nb.session",
+    "DemoModel": "agno_nb.models.demo",
+    "DuckDb": "agno_nb.db.duckdb",
+    "FunctionModel": "agno_nb.testing",
+    "Gemini": "agno_nb.models.google",
+    "InMemoryDb": "agno_nb.db.in_memory",
+    "OpenAIChat": "agno_nb.models.openai",
+    "OpenAIResponses": "agno_nb.models.openai",
+    "RunOutput": "agno_nb.agent",
+    "RunResponse": "agno_nb.agent",
+    "ScriptedModel": "agno_nb.testing",
+    "SessionSummary": "agno_nb.session",
+    "SessionType": "agno_nb.db.base",
+    "TeamSession": "agno_nb.session",
+    "WorkflowSession": "agno_nb.session",
+    "messages_df": "agno_nb.frames",
+    "query": "agno_nb.frames",
+    "runs_df": "agno_nb.frames",
+    "sessions_df": "agno_nb.frames",
+    "tool": "agno_nb.tools",
+    "tool_calls_df": "agno_nb.frames",
+}
+
+__all__ = [*_HOMES, "load_ipython_extension", "unload_ipython_extension"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Bind the notebook and add its magics: ``%load_ext agno_nb``."""
+    from agno_nb.notebook import load_ipython_extension as load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Take the magics away again: ``%unload_ext agno_nb``."""
+    from agno_nb.notebook import unload_ipython_extension as unload
+
+    unload(ipython)

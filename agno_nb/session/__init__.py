@@ -1,0 +1,7 @@
+"""Session objects under the names that users import them by."""
+
+from __future__ import annotations
+
+from agno_nb.types import AgentSession, Session, SessionSummary, TeamSession, WorkflowSession
+
+__all__ = ["AgentSession", "Session", "SessionSummary", "TeamSession", "WorkflowSession"]

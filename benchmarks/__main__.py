@@ -1,0 +1,149 @@
+"""Run the benchmarks, print a table, write benchmarks/results.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contenders import Agno, AgnoNb, Contender
+from benchmarks.measure import Sample, empty_process, in_fresh_processes, interleaved
+
+RESULTS = Path(__file__).with_name("results.json")
+MARKS = (10, 100, 1_000, 5_000)
+QUICK_MARKS = (10, 100, 500)
+SAMPLES = 30
+
+IMPORTS = {
+    "import agno_nb": ("", "import agno_nb"),
+    "from agno_nb import Agent": ("", "from agno_nb import Agent"),
+    "%load_ext agno_nb": (
+        "from IPython.core.interactiveshell import InteractiveShell\nshell = InteractiveShell.instance()",
+        "shell.run_line_magic('load_ext', 'agno_nb')",
+    ),
+    "import duckdb": ("", "import duckdb"),
+    "import agno.agent": ("", "import agno.agent"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"sessions of {QUICK_MARKS[-1]} runs, not {MARKS[-1]}")
+    quick = parser.parse_args().quick
+
+    os.environ["AGNO_TELEMETRY"] = "false"
+    console = Console()
+    results: dict[str, Any] = {"machine": machine()}
+    console.print(*(f"{name} {value}" for name, value in results["machine"].items()), sep=" · ", style="dim")
+
+    results["imports"] = measure_imports(console, rounds=5 if quick else 15)
+    with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
+        ours, theirs = AgnoNb(Path(directory)), Agno(Path(directory))
+        results["construction"] = measure_construction(console, ours, theirs)
+        results["turns"] = measure_turns(console, ours, theirs, marks=QUICK_MARKS if quick else MARKS)
+        results["messages_frame"] = measure_frame(console, ours, theirs)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    console.print(f"Written to {RESULTS}")
+
+
+def machine() -> dict[str, str]:
+    return {
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("agno_nb", "agno", "duckdb", "pandas")},
+    }
+
+
+def measure_imports(console: Console, *, rounds: int) -> dict[str, Any]:
+    """(c) What it costs a fresh interpreter."""
+    bare = empty_process(rounds=rounds)
+    samples = in_fresh_processes(IMPORTS, rounds=rounds)
+    table = Table("statement", "ms", "of import duckdb", "of import agno.agent")
+    table.add_row("(bare python, start to end)", ms(bare), "", "")
+    for statement, sample in samples.items():
+        table.add_row(
+            statement,
+            ms(sample),
+            ratio(sample, samples["import duckdb"]),
+            ratio(sample, samples["import agno.agent"]),
+        )
+    show(console, "In a fresh interpreter", table)
+    return {"bare python": bare.to_dict()} | {name: sample.to_dict() for name, sample in samples.items()}
+
+
+def measure_construction(console: Console, ours: Contender, theirs: Contender) -> dict[str, Any]:
+    """(b) An agent with a model, a store, instructions and a tool."""
+    samples = interleaved({c.name: c.construct for c in (ours, theirs)}, rounds=SAMPLES, repeat=200)
+    table = Table("", "µs")
+    for name, sample in samples.items():
+        table.add_row(name, f"{sample.median_s * 1e6:.1f}")
+    table.add_row("agno / agno_nb", ratio(samples[theirs.name], samples[ours.name]))
+    show(console, "Agent construction", table)
+    return {name: sample.to_dict() for name, sample in samples.items()}
+
+
+def measure_turns(console: Console, ours: Contender, theirs: Contender, *, marks: tuple[int, ...]) -> dict[str, Any]:
+    """(a) A turn with a model that takes no time, in a session that grows, with three runs of history."""
+    found: dict[int, dict[str, Sample]] = {}
+    runs = 0
+    with console.status("") as status:
+        for mark in marks:
+            while runs < mark:
+                ours.turn()
+                theirs.turn()
+                runs += 1
+                status.update(f"{runs} of {marks[-1]} runs")
+            found[mark] = interleaved({c.name: c.turn for c in (ours, theirs)}, rounds=SAMPLES)
+            runs += SAMPLES
+    table = Table("N", ours.name, theirs.name, "agno / agno_nb")
+    for mark, samples in found.items():
+        mine, other = samples[ours.name], samples[theirs.name]
+        table.add_row(f"{mark:,}", both(mine), both(other), ratio(other, mine))
+    base, last = 100, marks[-1]
+    table.add_section()
+    growth = [ratio(found[last][c.name], found[base][c.name]) for c in (ours, theirs)]
+    table.add_row(f"{last:,} / {base:,}", *growth, "")
+    show(console, f"A turn at run N of one session, median (p95) of {SAMPLES}, in ms", table)
+    return {str(mark): {name: s.to_dict() for name, s in samples.items()} for mark, samples in found.items()}
+
+
+def measure_frame(console: Console, ours: Contender, theirs: Contender) -> dict[str, Any]:
+    """(d) Everything that was said, as a DataFrame."""
+    rows = {c.name: len(c.messages()) for c in (ours, theirs)}
+    samples = interleaved({c.name: c.messages for c in (ours, theirs)}, rounds=7)
+    table = Table("", "rows", "ms")
+    for name, sample in samples.items():
+        table.add_row(name, f"{rows[name]:,}", ms(sample))
+    table.add_row("agno / agno_nb", "", ratio(samples[theirs.name], samples[ours.name]))
+    show(console, "All messages as a DataFrame", table)
+    return {name: {"rows": rows[name], **sample.to_dict()} for name, sample in samples.items()}
+
+
+def ms(sample: Sample) -> str:
+    return f"{sample.median_s * 1e3:.1f}"
+
+
+def both(sample: Sample) -> str:
+    return f"{ms(sample)} ({sample.p95_s * 1e3:.1f})"
+
+
+def ratio(sample: Sample, to: Sample) -> str:
+    return f"{sample.median_s / to.median_s:.2f} x"
+
+
+def show(console: Console, title: str, table: Table) -> None:
+    for column in table.columns[1:]:
+        column.justify = "right"
+    console.print(title, table, sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The same agent twice: agno on its SQLite store, agno_nb on its DuckDB store, both with a model that takes no time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+PROMPT = "How many penguins of each species are there on every island?"
+ANSWER = "There are Adelie penguins on all three islands, Chinstrap on Dream and Gentoo on Biscoe. " * 4
+HISTORY_RUNS = 3
+
+
+def count_penguins(species: str, island: str = "all") -> int:
+    """Count the penguins of a species on an island.
+
+    Parameters
+    ----------
+    species : str
+        Adelie, Chinstrap or Gentoo.
+    island : str
+        Biscoe, Dream, Torgersen or all.
+    """
+    return len(species) + len(island)
+
+
+class Contender(Protocol):
+    """What is measured of each package."""
+
+    name: str
+
+    def construct(self) -> Any:
+        """Make an agent with a model, a store and a tool."""
+
+    def turn(self) -> None:
+        """Run once more in the one session, with the last three runs in the context."""
+
+    def messages(self) -> pd.DataFrame:
+        """Read every message that is stored, history copies excluded, one row each."""
+
+
+class AgnoNb:
+    """agno_nb on DuckDb."""
+
+    def __init__(self, directory: Path) -> None:
+        from agno_nb.agent import Agent
+        from agno_nb.db.duckdb import DuckDb
+        from agno_nb.testing import FunctionModel
+
+        self.name = f"agno_nb {version('agno_nb')}"
+        self._make = Agent
+        self._model = FunctionModel(lambda messages, tools: ANSWER)
+        self._db = DuckDb(str(directory / "agno_nb.duckdb"))
+        self._agent = self.construct()
+
+    def construct(self) -> Any:
+        return self._make(
+            model=self._model,
+            db=self._db,
+            session_id="benchmark",
+            instructions="Be brief.",
+            tools=[count_penguins],
+            add_history_to_context=True,
+            num_history_runs=HISTORY_RUNS,
+        )
+
+    def turn(self) -> None:
+        assert self._agent.run(PROMPT).content == ANSWER
+
+    def messages(self) -> pd.DataFrame:
+        return self._db.messages_df()
+
+
+class Agno:
+    """agno on SqliteDb, without telemetry."""
+
+    def __init__(self, directory: Path) -> None:
+        from agno.agent import Agent
+        from agno.db.base import SessionType
+        from agno.db.sqlite import SqliteDb
+
+        self.name = f"agno {version('agno')}"
+        self._make = Agent
+        self._model = instant_agno_model()
+        self._db = SqliteDb(db_file=str(directory / "agno.db"))
+        self._session_type = SessionType.AGENT
+        self._agent = self.construct()
+
+    def construct(self) -> Any:
+        return self._make(
+            model=self._model,
+            db=self._db,
+            session_id="benchmark",
+            instructions="Be brief.",
+            tools=[count_penguins],
+            add_history_to_context=True,
+            num_history_runs=HISTORY_RUNS,
+            telemetry=False,
+        )
+
+    def turn(self) -> None:
+        assert self._agent.run(PROMPT).content == ANSWER
+
+    def messages(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "session_id": session.session_id,
+                "run_id": run.run_id,
+                "role": message.role,
+                "content": message.content,
+                "created_at": pd.Timestamp(message.created_at, unit="s", tz="UTC"),
+            }
+            for session in self._db.get_sessions(session_type=self._session_type)
+            for run in session.runs or []
+            for message in run.messages or []
+            if not message.from_history
+        )
+
+
+def instant_agno_model() -> Any:
+    from agno.models.base import Model
+    from agno.models.response import ModelResponse
+
+    class InstantModel(Model):
+        def invoke(self, *args: Any, **kwargs: Any) -> ModelResponse:
+            return ModelResponse(role="assistant", content=ANSWER)
+
+        async def ainvoke(self, *args: Any, **kwargs: Any) -> ModelResponse:
+            return self.invoke()
+
+        def invoke_stream(self, *args: Any, **kwargs: Any) -> Iterator[ModelResponse]:
+            yield self.invoke()
+
+        async def ainvoke_stream(self, *args: Any, **kwargs: Any) -> Any:
+            yield self.invoke()
+
+        def _parse_provider_response(self, response: Any, **kwargs: Any) -> ModelResponse:
+            return response
+
+        def _parse_provider_response_delta(self, response: Any) -> ModelResponse:
+            return response
+
+    return InstantModel(id="instant")

@@ -1,0 +1,98 @@
+"""What every test stands on: no network but loopback, no settings of whoever runs them, an own working directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+FOREIGN_SETTINGS = ("AGNO_NB_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_", "OPENAI_", "OPENROUTER_")
+
+
+def clean_environment(environ: os._Environ[str] | dict[str, str]) -> None:
+    """Take keys, endpoints and our own settings away, and keep loopback away from a proxy."""
+    for name in [name for name in environ if name.upper().startswith(FOREIGN_SETTINGS)]:
+        del environ[name]
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in environ.get(name, "").split(",") if host]
+        environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", "::1"]))
+
+
+# On import, not in a fixture: modules read the environment while they are collected, and child processes inherit it.
+clean_environment(os.environ)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def jupyter_without_a_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep kernels and servers away from the profile, start-up files and settings of whoever runs the tests."""
+    home = tmp_path_factory.mktemp("jupyter")
+    os.environ.update(
+        IPYTHONDIR=str(home / "ipython"),
+        JUPYTER_CONFIG_DIR=str(home / "config"),
+        JUPYTER_DATA_DIR=str(home / "data"),
+        JUPYTER_RUNTIME_DIR=str(home / "runtime"),
+        JUPYTER_PLATFORM_DIRS="1",
+        # The kernelspec "python3" is then the one of the environment that runs the tests.
+        JUPYTER_PREFER_ENV_PATH="1",
+        # Else the debugger of every kernel complains on stderr of Python's frozen modules.
+        PYDEVD_DISABLE_FILE_VALIDATION="1",
+    )
+
+
+@pytest.fixture(autouse=True)
+def isolated_environment() -> Iterator[None]:
+    """Undo whatever a test did to the environment of the process."""
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty directory, where `agno_nb.duckdb` of one test is not seen by the next."""
+    directory = tmp_path / "cwd"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def require_program() -> Callable[..., str]:
+    """Find one of the programs named, as in ``require_program("chromium", "google-chrome")``.
+
+    A machine that has none skips the test, unless `CI` is set: there everything must run.
+    """
+
+    def require(*names: str) -> str:
+        for name in names:
+            if path := shutil.which(name):
+                return path
+        sentence = f"none of these programs is on PATH: {', '.join(names)}"
+        if os.environ.get("CI"):
+            pytest.fail(f"{sentence}; CI runs everything, so install one", pytrace=False)
+        pytest.skip(sentence)
+
+    return require
+
+
+@pytest.fixture(scope="session")
+def chromium(require_program: Callable[..., str]) -> str:
+    """Path of a Chromium."""
+    return require_program("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def python() -> str:
+    """The interpreter for child processes: the one that runs the tests."""
+    return sys.executable

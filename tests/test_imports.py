@@ -1,0 +1,226 @@
+"""The directions of the house, held against the source: who may import whom, and what is loaded when."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "agno_nb"
+# Leaves: they import nothing of ours, and everybody may import them.
+LEAVES = {"types", "errors", "redact", "_keywords"}
+
+# A room is a module or folder directly in agno_nb/. What it may import of ours, besides itself:
+ALLOWED: dict[str, set[str]] = {
+    **{leaf: set() for leaf in LEAVES},
+    "_loop": LEAVES,
+    "models": LEAVES,
+    "tools": LEAVES | {"_loop"},
+    "db": LEAVES,
+    "session": LEAVES,
+    "run": LEAVES | {"_loop", "db"},
+    "agent": LEAVES | {"_loop", "db", "models", "run", "session", "tools"},
+    "frames": LEAVES | {"db"},
+    "printing": LEAVES,
+    "testing": LEAVES | {"models"},
+    "notebook": LEAVES | {"_loop", "agent", "db", "frames", "models", "printing", "run", "session", "tools"},
+    # The vocabulary itself loads nothing until a name is touched; then it may be any.
+    "__init__": {"notebook"},
+}
+
+# Imports inside functions, against the direction: a convenience low in the house that opens a door to a higher room.
+DOORWAYS: dict[tuple[str, str], str] = {
+    ("db/base.py", "frames"): "db.runs_df() is what people type, and the frames are made on top of the store",
+    ("run/runnable.py", "printing"): "agent.print_response() is what people type, and a run does not know of screens",
+    ("printing.py", "notebook"): "in a notebook print_response() shows what %%agent shows",
+}
+
+# Libraries that only these rooms may name, so that each can be replaced, or be absent, in one place.
+CONFINED: dict[str, set[str]] = {
+    "openai": {"models"},
+    "duckdb": {"db", "frames"},
+    "IPython": {"notebook", "widgets"},
+    "ipywidgets": {"notebook", "widgets"},
+    "anywidget": {"widgets"},
+}
+
+# Libraries that are imported inside functions only: each costs a user who does not need it a noticeable time.
+LAZY = {"openai", "pandas", "pyarrow", "polars", "genai_prices"}
+
+# Extras of users, whose libraries the package may import; the other extras are for whoever works on it.
+EXTRAS = ("polars", "postgres")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, and where."""
+
+    file: str
+    """Relative to the package."""
+    line: int
+    module: str
+    """Absolute and dotted. ``from agno_nb import types`` counts as ``agno_nb.types``."""
+    in_function: bool
+    for_types_only: bool
+
+    @property
+    def importer(self) -> str:
+        return self.file.split("/")[0].removesuffix(".py")
+
+    @property
+    def library(self) -> str:
+        return self.module.split(".")[0]
+
+    @property
+    def room(self) -> str | None:
+        """The room of ours that is imported; None where it is somebody else's module."""
+        parts = self.module.split(".")
+        return None if parts[0] != "agno_nb" else parts[1] if len(parts) > 1 else "__init__"
+
+    def __str__(self) -> str:
+        return f"agno_nb/{self.file}:{self.line} imports {self.module}"
+
+
+def imports_of(path: Path, root: Path) -> Iterator[Import]:
+    file = path.relative_to(root).as_posix()
+    package = ["agno_nb", *path.relative_to(root).parts[:-1]]
+
+    def visit(node: ast.AST, in_function: bool, for_types_only: bool) -> Iterator[Import]:
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            modules = [f"agno_nb.{alias.name}" for alias in node.names] if source == "agno_nb" else [source]
+        for module in modules:
+            yield Import(file, node.lineno, module, in_function, for_types_only)  # type: ignore[attr-defined]
+        in_function = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+            for child in node.body:
+                yield from visit(child, in_function, True)
+            for child in node.orelse:
+                yield from visit(child, in_function, for_types_only)
+            return
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, in_function, for_types_only)
+
+    yield from visit(ast.parse(path.read_text(encoding="utf-8")), False, False)
+
+
+def canonical_name(requirement: str) -> str:
+    """Reduce "psycopg[binary,pool]>=3.2" to the name of the distribution, as PEP 503 compares it."""
+    name = re.match(r"[\w.-]+", requirement)
+    assert name is not None, requirement
+    return re.sub(r"[-_.]+", "-", name.group()).lower()
+
+
+def all_imports() -> list[Import]:
+    return [found for path in sorted(PACKAGE.rglob("*.py")) for found in imports_of(path, PACKAGE)]
+
+
+def test_rooms_import_only_in_the_directions_of_the_design() -> None:
+    wrong = [
+        str(found)
+        for found in all_imports()
+        if found.room is not None
+        and not found.for_types_only
+        and found.room != found.importer
+        and found.room not in ALLOWED.get(found.importer, set())
+        and not (found.in_function and (found.file, found.room) in DOORWAYS)
+    ]
+    assert wrong == []
+
+
+def test_every_room_and_doorway_of_the_table_exists() -> None:
+    rooms = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert set(ALLOWED) == rooms
+    used = {(found.file, found.room) for found in all_imports() if found.in_function}
+    assert set(DOORWAYS) - used == set()
+
+
+def test_each_library_is_named_only_in_its_rooms() -> None:
+    wrong = [
+        str(found)
+        for found in all_imports()
+        if found.library in CONFINED
+        and found.importer not in CONFINED[found.library]
+        and not (found.importer == "__init__" and found.for_types_only)
+    ]
+    assert wrong == []
+
+
+def test_heavy_libraries_are_imported_inside_functions() -> None:
+    wrong = [
+        str(found)
+        for found in all_imports()
+        if found.library in LAZY and not found.in_function and not found.for_types_only
+    ]
+    assert wrong == []
+
+
+def test_every_library_that_is_imported_is_a_declared_dependency(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {canonical_name(requirement) for requirement in project["dependencies"]}
+    optional = {
+        canonical_name(requirement) for extra in EXTRAS for requirement in project["optional-dependencies"][extra]
+    }
+    distributions = packages_distributions()
+    libraries = {found.library for found in all_imports()} - {"agno_nb"} - sys.stdlib_module_names
+    undeclared = {
+        library
+        for library in libraries
+        if not {canonical_name(name) for name in distributions.get(library, [library])} & (declared | optional)
+    }
+    assert undeclared == set()
+
+
+def test_the_rule_sees_every_form_of_import(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    module = tmp_path / "run" / "sample.py"
+    module.write_text(
+        "import typing\n"
+        "from agno_nb import agent\n"
+        "from ..notebook import live\n"
+        "from . import context\n"
+        "if typing.TYPE_CHECKING:\n"
+        "    import pandas as pd\n"
+        "def later():\n"
+        "    import agno_nb.widgets.chat\n"
+    )
+    seen = [
+        (found.line, found.module, found.room, found.in_function, found.for_types_only)
+        for found in imports_of(module, tmp_path)
+    ]
+    assert seen == [
+        (1, "typing", None, False, False),
+        (2, "agno_nb.agent", "agent", False, False),
+        (3, "agno_nb.notebook", "notebook", False, False),
+        (4, "agno_nb.run", "run", False, False),
+        (6, "pandas", None, False, True),
+        (8, "agno_nb.widgets.chat", "widgets", True, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "not_loaded"),
+    [
+        ("import agno_nb", ["openai", "pandas", "pyarrow", "duckdb", "anywidget", "IPython", "pydantic", "rich"]),
+        ("import agno_nb.types, agno_nb.errors, agno_nb.models.base, agno_nb.db.base", ["openai", "pandas", "duckdb"]),
+        ("from agno_nb import Agent", ["openai", "pandas", "pyarrow", "duckdb", "anywidget", "IPython"]),
+        ("from agno_nb import OpenAIChat, OpenAIResponses, Gemini, DemoModel", ["openai", "pandas", "duckdb"]),
+        ("from agno_nb import DuckDb, InMemoryDb, runs_df", ["openai", "pandas", "pyarrow", "IPython"]),
+    ],
+)
+def test_an_import_loads_no_more_than_it_needs(statement: str, not_loaded: list[str], python: str) -> None:
+    code = f"{statement}\nimport sys\nprint(sorted(set({not_loaded!r}) & set(sys.modules)))"
+    done = subprocess.run([python, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
