@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from agno_nb._keywords import forgiving
 from agno_nb.db.base import ContextQuery
 from agno_nb.errors import ModelStreamError
-from agno_nb.models.resolve import resolve_model
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
+from agno_nb.models.resolve import resolve_model
 from agno_nb.run.context import INTERRUPTED_RESULT, paired, system_text
 from agno_nb.run.pipeline import RunContext, RunOptions
 from agno_nb.run.runnable import Runnable
@@ -98,7 +98,8 @@ class Agent(Runnable):
     def _open_messages(self, context: RunContext) -> None:
         text = system_text(description=self.description, instructions=self.instructions, markdown=self.markdown)
         if text is not None:
-            context.add(Message(role="system", content=text))
+            # It stands before the user's message, which was stored already.
+            context.add(Message(role="system", content=text, created_at=context.message.created_at))
         context.run.messages += [*context.history, context.message]
 
     async def _use_tools(self, calls: Sequence[ToolCall], tools: dict[str, Tool], context: RunContext) -> None:

@@ -5,10 +5,12 @@ This is the one module that both worlds meet in. ``Runnable.print_response`` imp
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agno_nb.errors import RunInterrupted
+from agno_nb.redact import redact
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus
 
 if TYPE_CHECKING:
@@ -82,6 +84,14 @@ def display_for(message: str | None, *, live: bool) -> Shown:
     return _TerminalAnswer(message, live=live)
 
 
+def without_controls(text: str) -> str:
+    """Take out the control characters that a terminal would obey, newline and tab excepted."""
+    return _CONTROLS.sub("", text)
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 class _TerminalAnswer:
     """A rich live display: the message, the tool calls as they happen, the answer as Markdown, the cost below."""
 
@@ -126,8 +136,8 @@ class _TerminalAnswer:
         from rich.text import Text
 
         run = self._run
-        parts: list[Any] = [Text(line, style="dim") for line in self._tools]
-        text = self._text if run is None or run.content is None else run.get_content_as_string()
+        parts: list[Any] = [Text(without_controls(line), style="dim") for line in self._tools]
+        text = without_controls(redact(self._text if run is None else run.get_content_as_string()))
         parts.append(Markdown(text or ("…" if run is None else "")))
         if run is not None and run.status is not RunStatus.COMPLETED:
             parts.append(Text(f"{run.status}: {run.error or 'the answer is incomplete'}", style="red"))
@@ -139,4 +149,6 @@ def _panel(content: Any, title: str) -> Any:
     from rich.panel import Panel
     from rich.text import Text
 
-    return Panel(Text(content) if isinstance(content, str) else content, title=title, title_align="left")
+    return Panel(
+        Text(without_controls(content)) if isinstance(content, str) else content, title=title, title_align="left"
+    )

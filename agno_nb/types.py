@@ -11,7 +11,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -70,7 +70,7 @@ class RunEvent(StrEnum):
     tool_call_error = "ToolCallError"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class Metrics:
     """Tokens, money and time of one model call, of a run, or of a session.
 
@@ -119,8 +119,16 @@ class Metrics:
         known = bool(costs) and None not in costs
         return cls(**counts, cost=sum(cost for cost in costs if cost is not None) if known else None)
 
+    def __repr__(self) -> str:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return f"Metrics({', '.join(f'{name}={value:.6g}' for name, value in values.items() if value is not None)})"
+
 
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+def _brief(text: str | None) -> str:
+    return repr(text if text is None or len(text) <= 60 else text[:59] + "…")
 
 
 def _sum_known(values: Iterable[int | None]) -> int | None:
@@ -138,7 +146,7 @@ class ToolSpec:
     """JSON schema of the arguments, an object."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class ToolCall:
     """One call that the model asked for, and what came of it."""
 
@@ -167,8 +175,11 @@ class ToolCall:
             return {}
         return parsed if isinstance(parsed, dict) else {}
 
+    def __repr__(self) -> str:
+        return f"ToolCall({self.tool_name}({_brief(self.arguments)}) -> {_brief(self.result)})"
 
-@dataclass(slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True, repr=False)
 class Message:
     """One message to or from the model."""
 
@@ -198,6 +209,11 @@ class Message:
     """Raw items that this provider wants back in later requests (reasoning items, say), untouched."""
     created_at: float = field(default_factory=time.time)
     """Unix seconds."""
+
+    def __repr__(self) -> str:
+        calls = f", tool_calls={self.tool_calls!r}" if self.tool_calls else ""
+        history = ", from_history=True" if self.from_history else ""
+        return f"Message({self.role}, {_brief(self.content)}{calls}{history})"
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -284,9 +300,8 @@ class RunOutput:
         return json.dumps(self.content, ensure_ascii=False, default=str)
 
     def __repr__(self) -> str:
-        text = self.get_content_as_string()
-        shown = text if len(text) <= 60 else text[:57] + "..."
-        return f"RunOutput({self.status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={shown!r})"
+        content = _brief(self.get_content_as_string())
+        return f"RunOutput({self.status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={content})"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,12 +9,12 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, NotRequired, overload
 
 import docstring_parser
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from agno_nb._loop import in_thread
 from agno_nb.errors import InvalidInputError
@@ -118,7 +118,8 @@ class Tool:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
                 raise InvalidInputError(f"tool {self.name!r} has a parameter {parameter!s}, which a model cannot fill")
             keys[name] = self._key(hints.get(name, Any), parameter)
-        typed = TypedDict("Arguments", keys)  # type: ignore[operator]
+        make: Any = TypedDict  # Type checkers know only literal ones.
+        typed = make("Arguments", keys)
         typed.__pydantic_config__ = ConfigDict(extra="forbid")
         try:
             return TypeAdapter(typed)
@@ -186,14 +187,19 @@ def toolbox(tools: Iterable[Tool | Callable[..., Any]], *, made: list[Tool]) -> 
     """
     box: dict[str, Tool] = {}
     for given in tools:
-        one = given if isinstance(given, Tool) else next((tool for tool in made if tool.function is given), None)
-        if one is None:
-            one = Tool(given)
-            made.append(one)
+        one = given if isinstance(given, Tool) else _made_of(given, made)
         if one.name in box:
             raise InvalidInputError(f"two tools are called {one.name!r}; give one another name with tool(name=...)")
         box[one.name] = one
     return box
+
+
+def _made_of(function: Callable[..., Any], made: list[Tool]) -> Tool:
+    for tool in made:
+        if tool.function is function:
+            return tool
+    made.append(Tool(function))
+    return made[-1]
 
 
 def _without_titles(schema: Any) -> None:

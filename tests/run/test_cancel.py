@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -14,7 +14,7 @@ from agno_nb.agent import Agent
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.run.context import INTERRUPTED_RESULT
 from agno_nb.testing import ScriptedModel, call
-from agno_nb.types import RunEvent, RunOutput, RunStatus
+from agno_nb.types import RunEvent, RunStatus
 
 
 class StallingModel(Model):
@@ -35,9 +35,15 @@ class StallingModel(Model):
             self.closed.set()
 
 
-def cancelled_output(events: list[RunOutput | None]) -> RunOutput:
-    (output,) = [event for event in events if event is not None]
-    return output
+def interrupted_while(action: Callable[[], object], *, after: Callable[[float], object]) -> None:
+    """Do `action` on this thread, and interrupt it as Ctrl-C does when `after` says so or has waited long enough."""
+
+    def interrupt() -> None:
+        after(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    action()
 
 
 def test_closing_a_stream_cancels_the_run_and_keeps_the_partial_text() -> None:
@@ -68,11 +74,8 @@ def test_an_interrupt_in_a_stalled_stream_is_a_keyboard_interrupt() -> None:
     model = StallingModel()
     events = Agent(model).run("hello", stream=True)
     next(events), next(events)
-    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
-        next(events)
-    timer.join()
+        interrupted_while(events.__next__, after=threading.Event().wait)
     assert [event.event for event in events.drain()] == [RunEvent.run_cancelled]
 
 
@@ -87,19 +90,12 @@ def test_an_interrupt_in_a_tool_ends_the_run_though_the_tool_goes_on() -> None:
     def quick() -> str:
         return "in time"
 
-    def interrupt() -> None:
-        begun.wait(5)
-        os.kill(os.getpid(), signal.SIGINT)
-
     agent = Agent(ScriptedModel([[call("quick"), call("stuck")], "never"]), tools=[stuck, quick])
-    interrupter = threading.Thread(target=interrupt)
     events = agent.run("go", stream=True)
-    interrupter.start()
     with pytest.raises(KeyboardInterrupt):
-        next(events)
+        interrupted_while(events.__next__, after=lambda _: begun.wait(5))
     (final,) = events.drain()
     release.set()
-    interrupter.join()
     output = final.run_output
     assert output is not None
     assert output.status is RunStatus.CANCELLED

@@ -1,0 +1,301 @@
+"""What the pipeline leaves in a store, and what it reads from it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_nb.agent import Agent
+from agno_nb.db.base import Db
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.errors import InvalidInputError, ModelError, RunError, SessionOwnershipError, StoreError
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
+from agno_nb.testing import FunctionModel, ScriptedModel, call
+from agno_nb.types import Message, Metrics, RunOutput, RunStatus
+
+
+@pytest.fixture(params=["DuckDb", "InMemoryDb"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Db:
+    return DuckDb(tmp_path / "store.duckdb") if request.param == "DuckDb" else InMemoryDb()
+
+
+def said(messages: list[Message]) -> list[tuple[str, str | None]]:
+    return [(message.role, message.content) for message in messages]
+
+
+def echo(messages: list[Message], tools: Any) -> str:
+    return f"you said {messages[-1].content}"
+
+
+class WatchingModel(Model):
+    """Looks into the store while the model is being called."""
+
+    id = "watching"
+    provider = "test"
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self.look = look
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        await asyncio.to_thread(self.look)
+        yield ModelResponse(content="seen", metrics=Metrics(input_tokens=3, output_tokens=1))
+
+
+def test_the_run_and_the_question_are_stored_before_the_model_is_called(db: Db) -> None:
+    seen: list[tuple[RunStatus, list[tuple[str, str | None]]]] = []
+
+    def look() -> None:
+        (run,) = db.get_runs("s")
+        seen.append((run.status, said(run.messages)))
+
+    Agent(WatchingModel(look), db=db, instructions="Look.").run("hello", session_id="s")
+    assert seen == [(RunStatus.RUNNING, [("user", "hello")])]
+    (run,) = db.get_runs("s")
+    assert (run.status, run.content, run.metrics.input_tokens) == (RunStatus.COMPLETED, "seen", 3)
+    assert said(run.messages) == [("system", "Look."), ("user", "hello"), ("assistant", "seen")]
+
+
+def test_each_tool_result_is_stored_as_soon_as_it_is_there(db: Db) -> None:
+    seen: list[list[tuple[str, str | None]]] = []
+    first_done = threading.Event()
+
+    def first() -> str:
+        return "one"
+
+    def second() -> str:
+        while not first_done.is_set():
+            (run,) = db.get_runs("s")
+            seen.append(said(run.messages))
+            if ("tool", "one") in seen[-1]:
+                first_done.set()
+        return "two"
+
+    model = ScriptedModel([[call("second"), call("first")], "done"])
+    Agent(model, db=db, tools=[first, second]).run("go", session_id="s")
+    assert seen[-1] == [("user", "go"), ("assistant", None), ("tool", "one")]
+    (run,) = db.get_runs("s")
+    assert said(run.messages)[2:] == [("tool", "two"), ("tool", "one"), ("assistant", "done")]
+    assert [(t.tool_name, t.result) for t in run.tools] == [("second", "two"), ("first", "one")]
+
+
+def test_history_is_the_last_completed_runs_with_their_tools(db: Db) -> None:
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    model = ScriptedModel(["a1", call("add", a=1, b=1), "a2", ModelError("down"), "a4", "a5"])
+    agent = Agent(model, db=db, tools=[add], add_history_to_context=True, num_history_runs=2, instructions="Add.")
+    agent.run("q1"), agent.run("q2")
+    with pytest.raises(ModelError):
+        agent.run("q3")
+    agent.run("q4")
+    assert said(model.requests[-1].messages) == [
+        ("system", "Add."),
+        ("user", "q1"),
+        ("assistant", "a1"),
+        ("user", "q2"),
+        ("assistant", None),
+        ("tool", "2"),
+        ("assistant", "a2"),
+        ("user", "q4"),
+    ]
+    last = agent.run("q5", num_history_runs=1)
+    assert said(last.messages) == [
+        ("system", "Add."),
+        ("user", "q4"),
+        ("assistant", "a4"),
+        ("user", "q5"),
+        ("assistant", "a5"),
+    ]
+    assert [m.from_history for m in last.messages] == [False, True, True, False, False]
+    # What came from history is not stored a second time.
+    assert said(db.get_runs(last.session_id)[-1].messages) == [("system", "Add."), ("user", "q5"), ("assistant", "a5")]
+
+
+def test_without_history_nothing_of_it_is_read(db: Db) -> None:
+    model = FunctionModel(echo)
+    agent = Agent(model, db=db)
+    agent.run("q1"), agent.run("q2")
+    assert said(model.requests[-1].messages) == [("user", "q2")]
+    agent.run("q3", add_history_to_context=True)
+    assert len(model.requests[-1].messages) == 5
+
+
+def test_a_new_attempt_sees_only_the_turns_before_it(db: Db) -> None:
+    model = FunctionModel(echo)
+    agent = Agent(model, db=db, session_id="s", add_history_to_context=True)
+    for text in ("q0", "q1", "q2"):
+        agent.run(text)
+    again = agent.run("q1 again", run_index=1)
+    assert (again.run_index, again.attempt) == (1, 1)
+    assert said(model.requests[-1].messages) == [("user", "q0"), ("assistant", "you said q0"), ("user", "q1 again")]
+    frame = db.runs_df()
+    assert frame[["input", "run_index", "attempt", "stale"]].values.tolist() == [
+        ["q0", 0, 0, False],
+        ["q1", 1, 0, False],
+        ["q2", 2, 0, True],
+        ["q1 again", 1, 1, False],
+    ]
+    assert frame["superseded_by"].isna().tolist() == [True, False, True, True]
+
+
+def test_an_error_is_stored_with_what_was_said_and_raised_with_the_run(db: Db) -> None:
+    class Breaking(Model):
+        id, provider = "breaking", "test"
+
+        async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+            yield Delta(content="half an ans")
+            raise ModelError("cut off")
+
+    with pytest.raises(ModelError, match="cut off") as caught:
+        Agent(Breaking(), db=db).run("hello", session_id="s")
+    (run,) = db.get_runs("s")
+    assert (run.status, run.error_type, run.error, run.content) == (
+        RunStatus.ERROR,
+        "ModelError",
+        "cut off",
+        "half an ans",
+    )
+    assert said(run.messages) == [("user", "hello"), ("assistant", "half an ans")]
+    assert run.messages[-1].finish_reason == "interrupted"
+    assert caught.value.run_output is not None
+    assert caught.value.run_output.run_id == run.run_id
+
+
+def test_a_session_is_its_first_users(db: Db) -> None:
+    agent = Agent(FunctionModel(echo), db=db)
+    agent.run("mine", session_id="s", user_id="ada")
+    for other in ("bob", None):
+        with pytest.raises(SessionOwnershipError, match="belongs to user 'ada'"):
+            agent.run("let me in", session_id="s", user_id=other)
+    assert [run.input for run in db.get_runs("s")] == ["mine"]
+    agent.run("anybody's", session_id="t")
+    agent.run("now mine", session_id="t", user_id="bob")
+    with pytest.raises(SessionOwnershipError):
+        agent.run("too late", session_id="t", user_id="ada")
+
+
+def test_concurrent_runs_of_a_session_are_ordered_and_lose_nothing(db: Db) -> None:
+    def count(session_state: dict[str, Any]) -> int:
+        session_state["n"] = session_state.get("n", 0) + 1
+        return int(session_state["n"])
+
+    def model(messages: list[Message], tools: Any) -> Any:
+        return call("count") if messages[-1].role == "user" else f"n={messages[-1].content}"
+
+    agent = Agent(FunctionModel(model), db=db, tools=[count], session_id="s")
+
+    async def main() -> list[RunOutput]:
+        return await asyncio.gather(*(agent.arun(f"q{i}") for i in range(5)))
+
+    runs = asyncio.run(main())
+    assert sorted(run.run_index for run in runs if run.run_index is not None) == [0, 1, 2, 3, 4]
+    assert sorted(str(run.content) for run in runs) == ["n=1", "n=2", "n=3", "n=4", "n=5"]
+    session = db.get_session("s")
+    assert session is not None
+    assert session.session_state == {"n": 5}
+
+
+def test_an_agent_called_by_a_tool_is_a_nested_run_of_the_session(db: Db) -> None:
+    inner = Agent(FunctionModel(echo), name="inner")
+
+    def ask(question: str) -> str:
+        return str(inner.run(question).content)
+
+    async def aask(question: str) -> str:
+        return str((await inner.arun(question)).content)
+
+    model = ScriptedModel([[call("ask", question="a"), call("aask", question="b")], "done", "next"])
+    outer = Agent(model, name="outer", db=db, tools=[ask, aask], add_history_to_context=True, session_id="s")
+    outer.run("go", user_id="ada")
+    outer.run("and now?", user_id="ada")
+    first, *nested, second = sorted(db.get_runs("s"), key=lambda run: run.created_at)
+    assert [(run.component_name, run.run_index, run.user_id) for run in (first, second)] == [
+        ("outer", 0, "ada"),
+        ("outer", 1, "ada"),
+    ]
+    assert {(run.component_name, run.run_index, run.parent_run_id, run.user_id) for run in nested} == {
+        ("inner", None, first.run_id, "ada")
+    }
+    # The conversation is that of the outer agent.
+    assert [m.content for m in model.requests[-1].messages if m.role == "user"] == ["go", "and now?"]
+
+
+def test_an_agent_with_a_session_of_its_own_keeps_it_when_it_is_called_by_a_tool(db: Db) -> None:
+    inner = Agent(FunctionModel(echo), name="inner", session_id="notes", db=db, add_history_to_context=True)
+
+    def ask(question: str) -> str:
+        return str(inner.run(question).content)
+
+    model = ScriptedModel([call("ask", question="a"), "done", call("ask", question="b"), "done"])
+    outer = Agent(model, name="outer", db=db, tools=[ask], session_id="s")
+    runs = [outer.run("go"), outer.run("go on")]
+    notes = db.get_runs("notes")
+    assert [(run.run_index, run.parent_run_id) for run in notes] == [(i, run.run_id) for i, run in enumerate(runs)]
+    assert len(inner.resolved_model.requests[-1].messages) == 3  # type: ignore[attr-defined]
+
+
+def test_a_state_that_cannot_be_stored_is_an_error_and_the_run_is_ended(db: Db) -> None:
+    def spoil(session_state: dict[str, Any]) -> str:
+        session_state["lock"] = threading.Lock()
+        return "spoiled"
+
+    agent = Agent(ScriptedModel([call("spoil"), "done", "fine"]), db=db, tools=[spoil], session_id="s")
+    with pytest.raises(InvalidInputError, match=r"session_state\['lock'\] is of type lock"):
+        agent.run("go")
+    assert [run.status for run in db.get_runs("s")] == [RunStatus.ERROR]
+    assert agent.run("and now?").content == "fine"
+
+
+def test_a_save_that_fails_is_raised_with_the_answer(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(db, "end_run", fail)
+    with pytest.raises(StoreError, match="the disk is full") as caught:
+        Agent(FunctionModel(echo), db=db).run("hello")
+    assert caught.value.run_output is not None
+    assert caught.value.run_output.content == "you said hello"
+
+
+def test_a_run_inside_a_run_that_has_ended_is_refused() -> None:
+    inner = Agent(FunctionModel(echo), name="inner")
+    release, refused = threading.Event(), threading.Event()
+
+    def late() -> None:
+        release.wait(5)
+        try:
+            inner.run("too late")
+        except RunError:
+            refused.set()
+
+    with Agent(ScriptedModel([call("late")]), tools=[late]).run("go", stream=True, stream_events=True) as events:
+        for event in events:
+            if event.tool is not None:
+                break
+    release.set()
+    assert refused.wait(5)
+
+
+def test_metrics_are_the_sum_of_the_model_calls_and_an_unknown_price_stays_unknown(db: Db) -> None:
+    def add(a: int) -> int:
+        return a
+
+    asks = ModelResponse(tool_calls=[call("add", a=1)], metrics=Metrics(input_tokens=10, output_tokens=2, cost=0.5))
+    answers = ModelResponse(content="1", metrics=Metrics(input_tokens=20, output_tokens=3, cost=0.25))
+    unpriced = ModelResponse(content="2", metrics=Metrics(input_tokens=1, output_tokens=1))
+    agent = Agent(ScriptedModel([asks, answers, unpriced]), db=db, tools=[add], session_id="s")
+    metrics = agent.run("one").metrics
+    assert (metrics.input_tokens, metrics.output_tokens, metrics.total_tokens, metrics.cost) == (30, 5, 35, 0.75)
+    assert metrics.duration_s is not None
+    session = db.get_session("s")
+    assert session is not None
+    assert session.metrics.cost == 0.75
+    agent.run("two")
+    totals = db.get_session_metrics("s")
+    assert (totals.input_tokens, totals.output_tokens, totals.cost) == (31, 6, None)
