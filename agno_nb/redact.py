@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 
 REDACTED = "[redacted]"
 
@@ -24,6 +25,8 @@ _SHAPES_OF_KEYS = re.compile(
     """,
     re.VERBOSE,
 )
+_MARKS = ("sk-", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "Bearer ")
+"""What every shape of a key begins with."""
 _remembered: set[str] = set()
 
 
@@ -44,10 +47,21 @@ def redact(text: str) -> str:
     >>> redact("Incorrect API key provided: sk-proj-4f9a8b7c6d5e4f3a2b1c.")
     'Incorrect API key provided: [redacted].'
     """
+    return redactor()(text)
+
+
+def redactor() -> Callable[[str], str]:
+    """Return :func:`redact` for many texts: the environment is looked through once, now."""
     in_environment = {
         value for name, value in os.environ.items() if len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.search(name)
     }
     # The longest first, so that a key that begins with another one does not leave its tail behind.
-    for secret in sorted(_remembered | in_environment, key=len, reverse=True):
-        text = text.replace(secret, REDACTED)
-    return _SHAPES_OF_KEYS.sub(REDACTED, text)
+    secrets = sorted(_remembered | in_environment, key=len, reverse=True)
+
+    def without_keys(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, REDACTED)
+        # The search for shapes takes 60 ns a character, and nearly no text holds the beginning of one.
+        return _SHAPES_OF_KEYS.sub(REDACTED, text) if any(mark in text for mark in _MARKS) else text
+
+    return without_keys

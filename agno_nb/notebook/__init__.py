@@ -1,0 +1,32 @@
+"""The notebook: magics, streaming output, variables in prompts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Register the magics, and tell the pipeline which cell asks for a run. Loading twice changes nothing."""
+    from agno_nb.notebook.binding import current_origin
+    from agno_nb.notebook.magics import AgentMagics
+    from agno_nb.run import pipeline
+
+    if "AgentMagics" not in ipython.magics_manager.registry:
+        ipython.register_magics(AgentMagics(ipython))
+    pipeline.origin_of_call = lambda: current_origin(ipython)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Take the magics away. The store stays."""
+    from agno_nb.run import pipeline
+    from agno_nb.types import Origin
+
+    magics = ipython.magics_manager.registry.pop("AgentMagics", None)
+    if magics is not None:
+        magics.notebook.db.close()
+    for kind in ("line", "cell"):
+        ipython.magics_manager.magics[kind].pop("agent", None)
+    pipeline.origin_of_call = Origin

@@ -1,0 +1,77 @@
+"""Small things to show: names with what they stand for, and tables. Text that comes from the store is data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from IPython.display import display
+
+from agno_nb.notebook.render import cleaned, escaped
+from agno_nb.printing import without_controls
+from agno_nb.redact import redact
+
+_TABLE = "margin:.3em 0;border-collapse:collapse"
+# JupyterLab aligns the cells of every table in an HTML output to the right and gives every other row a background.
+_PLAIN_ROW = "background-color:transparent"
+_LABEL = "padding:.15em 1.6em .15em 0;text-align:left;vertical-align:top;white-space:nowrap;opacity:.65"
+_VALUE = "padding:.15em 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
+_LINED_ROW = f"{_PLAIN_ROW};border-bottom:1px solid rgba(128,128,128,.25)"
+_CELL = "padding:.35em 1.2em .35em 0;vertical-align:top;overflow-wrap:anywhere"
+_NOTE = "margin:.3em 0;font-size:.85em;opacity:.65"
+
+
+def show_facts(facts: Mapping[str, str]) -> None:
+    """Show names and values, one line each. What is in `backticks` is set as code."""
+    width = max(map(len, facts))
+    text = "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
+    rows = "".join(
+        f'<tr style="{_PLAIN_ROW}"><td style="{_LABEL}">{_with_code(name)}</td>'
+        f'<td style="{_VALUE}">{_with_code(value)}</td></tr>'
+        for name, value in facts.items()
+    )
+    _show(f'<table style="{_TABLE}">{rows}</table>', text)
+
+
+def show_table(columns: Mapping[str, Literal["left", "right"]], rows: Iterable[Sequence[str]], *, note: str) -> None:
+    """Show a table with a sentence below it.
+
+    Parameters
+    ----------
+    columns : mapping
+        Title and alignment of each column.
+    rows : iterable of sequences of str
+        A text for each column, shown as it is.
+    note : str
+        The sentence. What is in `backticks` is set as code.
+    """
+    lines = [[" ".join(without_controls(cell).split()) for cell in row] for row in (list(columns), *rows)]
+    sides = list(columns.values())
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = "\n".join(
+        "  ".join(
+            cell.rjust(width) if side == "right" else cell.ljust(width)
+            for cell, side, width in zip(line, sides, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+    head, *body = (_row(line, sides, tag) for line, tag in zip(lines, ["th"] + ["td"] * len(lines), strict=False))
+    table = f'<table style="{_TABLE}"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
+    _show(f'{table}<div style="{_NOTE}">{_with_code(note)}</div>', f"{text}\n\n{note}")
+
+
+def _row(cells: Sequence[str], sides: Sequence[str], tag: str) -> str:
+    inside = "".join(
+        f'<{tag} style="{_CELL};text-align:{side}">{escaped(cell)}</{tag}>'
+        for cell, side in zip(cells, sides, strict=True)
+    )
+    return f'<tr style="{_LINED_ROW}">{inside}</tr>'
+
+
+def _with_code(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))
+
+
+def _show(fragment: str, text: str) -> None:
+    display({"text/html": cleaned(redact(fragment)), "text/plain": without_controls(redact(text))}, raw=True)

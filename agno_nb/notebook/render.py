@@ -1,0 +1,379 @@
+"""Answers as HTML and as text, for notebook outputs.
+
+What a model or a tool said is data. It goes through a Markdown parser that knows no raw HTML, and the whole card then
+through one allow-list (:func:`cleaned`), so a mistake in this file cannot become a live element either. Outputs of a
+running kernel are trusted by JupyterLab, which executes script in ``text/html`` and in ``text/markdown`` alike; the
+allow-list is the only gate there is.
+
+The look is inline styles and no classes: a saved notebook has to read well in places that have no style sheet of ours.
+Colours are mid-tones and shades of transparency, because the same output is read on white and on black.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import re
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+
+from agno_nb.notebook.highlight import coloured
+from agno_nb.printing import without_controls
+from agno_nb.run.context import INTERRUPTED_RESULT
+from agno_nb.types import Metrics, RunStatus, ToolCall
+
+TEXT_LIMIT = 4_000
+"""Characters of a tool's arguments, a tool's result or a run's reasoning that are shown. The store has the rest."""
+
+_MONOSPACE = "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace)"
+_BOX = "border:1px solid rgba(128,128,128,.25);border-radius:6px;background-color:rgba(128,128,128,.08)"
+_PRE = (
+    f"margin:.5em 0 1em;padding:.6em .8em;{_BOX};{_MONOSPACE};font-size:.92em;line-height:1.45;"
+    "white-space:pre;overflow-x:auto"
+)
+_TOOL_TEXT = (
+    f"margin:.2em 0 .5em;padding:.5em .7em;{_BOX};{_MONOSPACE};font-size:.95em;line-height:1.4;"
+    "white-space:pre-wrap;overflow-wrap:anywhere;max-height:24em;overflow-y:auto"
+)
+_CALL = f"{_MONOSPACE};padding:.1em .4em;border-radius:4px;background-color:rgba(128,128,128,.14)"
+_SUMMARY = "cursor:pointer;padding:.1em 0"
+_FOLD = "margin:.1em 0;font-size:.93em"
+_INSIDE = "margin:.2em 0 .5em .4em;padding-left:.9em;border-left:2px solid rgba(128,128,128,.3)"
+_LABEL = "font-size:.85em;opacity:.65"
+_FOOTER = "margin:.7em 0 .2em;font-size:.8em;opacity:.65"
+_ALERT = "color:#d0484f"
+
+_STYLES = {
+    "h1": "margin:1em 0 .4em;font-size:1.45em;font-weight:600;line-height:1.3",
+    "h2": "margin:1em 0 .4em;font-size:1.25em;font-weight:600;line-height:1.3",
+    "h3": "margin:1em 0 .3em;font-size:1.1em;font-weight:600;line-height:1.3",
+    "h4": "margin:1em 0 .3em;font-size:1em;font-weight:600;line-height:1.3",
+    "h5": "margin:1em 0 .3em;font-size:1em;font-weight:600;line-height:1.3",
+    "h6": "margin:1em 0 .3em;font-size:1em;font-weight:600;line-height:1.3",
+    "blockquote": "margin:.5em 0 1em;padding:0 0 0 1em;border-left:3px solid rgba(128,128,128,.4);opacity:.85",
+    "table": "margin:.6em 0 1em;border-collapse:collapse",
+    # JupyterLab aligns the cells of every table in an HTML output to the right.
+    "th": "padding:.35em .8em;text-align:left;font-weight:600",
+    "td": "padding:.35em .8em;text-align:left",
+    "tr": "border-bottom:1px solid rgba(128,128,128,.25)",
+}
+
+
+@dataclass(slots=True)
+class Text:
+    """A stretch of the answer, in Markdown."""
+
+    markdown: str
+
+
+@dataclass(slots=True)
+class Reasoning:
+    """What the model said it was thinking, in Markdown."""
+
+    markdown: str
+
+
+@dataclass(slots=True, kw_only=True)
+class AnswerView:
+    """What is to be seen of one run."""
+
+    parts: list[Text | Reasoning | ToolCall | AnswerView] = field(default_factory=list)
+    """In the order of arrival. A view among the parts is a run nested in this one."""
+    status: RunStatus = RunStatus.RUNNING
+    name: str | None = None
+    """Whose run it is. Shown of nested runs."""
+    error: str | None = None
+    """A sentence. Leave it None where the cell itself fails with it."""
+    model: str | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    run_id: str | None = None
+    session_id: str | None = None
+
+    @property
+    def markdown(self) -> str:
+        """The answer: all stretches of text, without tools, reasoning and nested runs."""
+        return "\n\n".join(part.markdown.strip("\n") for part in self.parts if isinstance(part, Text))
+
+
+def render_answer(view: AnswerView) -> str:
+    """Make the card of a run as an HTML fragment that holds nothing live.
+
+    Code is coloured once the run has ended: while an answer streams, the card is made ten times a second.
+    """
+    footer = f'<div style="{_FOOTER}">{escaped(footer_text(view))}</div>'
+    return cleaned(f'<div style="max-width:56em;line-height:1.55">{_body(view)}{footer}</div>')
+
+
+def render_text(view: AnswerView) -> str:
+    """Return the answer's Markdown, with a remark where the run did not complete."""
+    text = without_controls(view.markdown)
+    remark = _STATUS_WORDS.get(view.status, "")
+    return "\n\n".join(piece for piece in (text, remark and f"({remark})") if piece)
+
+
+def footer_text(view: AnswerView) -> str:
+    """Say what is known of the run in one line: model, state, time, tokens, cost. What is not known is left out."""
+    metrics = view.metrics
+    tokens = None
+    if metrics.input_tokens is not None or metrics.output_tokens is not None:
+        counts = ("?" if count is None else f"{count:,}" for count in (metrics.input_tokens, metrics.output_tokens))
+        tokens = " → ".join(counts) + " tokens"
+    facts = (
+        view.model,
+        _STATUS_WORDS.get(view.status),
+        _duration(metrics.duration_s),
+        tokens,
+        _cost(metrics.cost),
+    )
+    return " · ".join(without_controls(fact) for fact in facts if fact)
+
+
+def markdown_html(markdown: str, *, highlight: bool = True) -> str:
+    """Make safe HTML of Markdown: CommonMark with tables and strikethrough, no raw HTML, images as links."""
+    return cleaned(_parser(highlight).render(markdown))
+
+
+def call_line(call: ToolCall) -> str:
+    """Write a tool call as one line of code, shortened, as in ``weather(city="Rome")``."""
+    values = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in call.tool_args.items()}
+    arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+    shown = arguments if len(arguments) <= 70 else f"{arguments[:69]}…"
+    return without_controls(f"{call.tool_name}({shown})")
+
+
+_STATUS_WORDS = {
+    RunStatus.RUNNING: "running …",
+    RunStatus.PAUSED: "waiting for you",
+    RunStatus.CANCELLED: "interrupted",
+    RunStatus.ERROR: "failed",
+}
+
+
+def _body(view: AnswerView) -> str:
+    rendered: list[str] = []
+    running = view.status is RunStatus.RUNNING
+    for place, part in enumerate(view.parts):
+        match part:
+            case Text(markdown):
+                is_open = running and place == len(view.parts) - 1
+                rendered.append(_parser(not running).render(_settled(markdown) if is_open else markdown))
+            case Reasoning(markdown):
+                inside = _parser(False).render(_cut(markdown, "messages_df"))
+                rendered.append(
+                    _fold(
+                        f'<span style="{_LABEL}">Reasoning</span>', f'<div style="{_INSIDE};opacity:.8">{inside}</div>'
+                    )
+                )
+            case ToolCall():
+                rendered.append(_tool(part, view.status))
+            case AnswerView():
+                heading = f"<strong>{escaped(part.name or 'nested run')}</strong>"
+                facts = f' <span style="{_LABEL}">{escaped(footer_text(part))}</span>'
+                rendered.append(_fold(heading + facts, f'<div style="{_INSIDE}">{_body(part)}</div>'))
+    if view.error:
+        rendered.append(f'<div style="margin:.4em 0;{_ALERT}">{escaped(view.error)}</div>')
+    return "".join(rendered)
+
+
+def _tool(call: ToolCall, status: RunStatus) -> str:
+    failed = call.tool_call_error and call.result != INTERRUPTED_RESULT
+    if call.result is None:
+        fact = "not run" if status is RunStatus.COMPLETED else _STATUS_WORDS[status]
+    elif call.tool_call_error and not failed:
+        fact = _STATUS_WORDS[RunStatus.CANCELLED]
+    else:
+        fact = " · ".join(filter(None, ["failed" if failed else "", _duration(call.duration_s)]))
+    style = f"font-size:.85em;{_ALERT}" if failed else _LABEL
+    summary = f'<code style="{_CALL}">{html.escape(call_line(call))}</code>'
+    summary += f' <span style="{style}">{escaped(fact)}</span>' if fact else ""
+    arguments = _readable(call)
+    inside = _tool_text("Arguments", arguments) if arguments else ""
+    if call.result is not None:
+        inside += _tool_text("Result", call.result)
+    return _fold(summary, f'<div style="{_INSIDE}">{inside}</div>')
+
+
+def _tool_text(label: str, text: str) -> str:
+    shown = html.escape(_cut(text, "tool_calls_df"))
+    return f'<div style="{_LABEL}">{label}</div><pre style="{_TOOL_TEXT}">{shown}</pre>'
+
+
+def _fold(summary: str, inside: str) -> str:
+    return f'<details style="{_FOLD}"><summary style="{_SUMMARY}">{summary}</summary>{inside}</details>'
+
+
+def _readable(call: ToolCall) -> str:
+    """Write a call's arguments one under the other, and an SQL query or a program among them with its own lines."""
+    if not call.tool_args:
+        return call.arguments if call.arguments.strip() not in ("", "{}") else ""
+    lines = []
+    for name, value in call.tool_args.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines.append(f"{name}:\n{text}" if "\n" in text else f"{name}: {text}")
+    return "\n".join(lines)
+
+
+def _cut(text: str, frame: str) -> str:
+    if len(text) <= TEXT_LIMIT:
+        return text
+    return f"{text[:TEXT_LIMIT]}\n\n… {len(text) - TEXT_LIMIT:,} more characters, see {frame}()"
+
+
+def escaped(text: str) -> str:
+    """Write text as HTML that shows it as it is."""
+    # A dollar in an element of its own is no delimiter for MathJax, which would set "$5 and $6" as a formula.
+    return html.escape(text).replace("$", "<span>$</span>")
+
+
+def cleaned(fragment: str) -> str:
+    """Take everything out of HTML that is not on the allow-list."""
+    return _allowed().clean(fragment)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 0.001:
+        return "<1 ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def _cost(dollars: float | None) -> str:
+    if dollars is None:
+        return ""
+    if dollars <= 0:
+        return "$0"
+    places = max(2, 1 - math.floor(math.log10(dollars)))
+    whole, _, fraction = f"{dollars:,.{places}f}".partition(".")
+    return f"${whole}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+_UNSETTLED = re.compile(r"(?:^|\n)[ \t]*(?:[-=+*_#>~|: \t]+|`{1,2}|\d{1,9}[.)]?)[ \t]*\Z")
+
+
+def _settled(markdown: str) -> str:
+    """Leave out a last line of which only the marks have arrived.
+
+    "Penguins" and then "-" is a heading to Markdown until the rest of the list item is there.
+    """
+    return _UNSETTLED.sub("", markdown)
+
+
+_ALLOWED_TAGS = (
+    {"a", "blockquote", "br", "code", "details", "div", "em", "hr", "li", "ol", "p", "pre", "s", "span", "strong"}
+    | {"summary", "table", "tbody", "td", "th", "thead", "tr", "ul"}
+    | {"h1", "h2", "h3", "h4", "h5", "h6"}
+)
+# None of these can hold an address, or lay anything over the rest of the page.
+_ALLOWED_STYLES = (
+    {"background-color", "border", "border-bottom", "border-collapse", "border-left", "border-radius", "color"}
+    | {"cursor", "font-family", "font-size", "font-style", "font-weight", "line-height", "margin", "max-height"}
+    | {"max-width", "opacity", "overflow-wrap", "overflow-x", "overflow-y", "padding", "padding-left", "text-align"}
+    | {"vertical-align", "white-space"}
+)
+
+
+@cache
+def _allowed() -> nh3.Cleaner:
+    return nh3.Cleaner(
+        tags=_ALLOWED_TAGS,
+        attributes={"*": {"style"}, "a": {"href", "title"}, "ol": {"start"}},
+        filter_style_properties=_ALLOWED_STYLES,
+        # A relative address would be one of the notebook server's own.
+        url_schemes={"http", "https", "mailto"},
+        url_relative="deny",
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+        link_rel="noopener noreferrer",
+    )
+
+
+@cache
+def _parser(highlight: bool) -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.inline.ruler.before("escape", "math", _math_rule)
+    parser.core.ruler.push("style", _style_rule)
+    parser.add_render_rule("math", lambda self, tokens, i, options, env: html.escape(tokens[i].content))
+    parser.add_render_rule("dollar", lambda self, tokens, i, options, env: "<span>$</span>")
+    parser.add_render_rule("image", _image)
+    for kind in ("fence", "code_block"):
+        parser.add_render_rule(kind, _coloured_code if highlight else _plain_code)
+    return parser
+
+
+def _style_rule(state: StateCore) -> None:
+    for token in state.tokens:
+        if token.nesting == 1 and token.tag in _STYLES:
+            own = token.attrGet("style")
+            token.attrSet("style", f"{_STYLES[token.tag]};{own}" if own else _STYLES[token.tag])
+
+
+_DELIMITERS = {"$$": "$$", "\\(": "\\)", "\\[": "\\]"}
+_INLINE_MATH = re.compile(r"\$(?![\s$])(?:\\.|[^$\\])*(?<!\s)\$(?!\d)", re.DOTALL)
+_ENVIRONMENT = re.compile(r"\\begin\{([a-zA-Z]+\*?)\}")
+
+
+def _math_rule(state: StateInline, silent: bool) -> bool:
+    """Keep a formula as it was written, for MathJax, and keep MathJax away from amounts of money.
+
+    Markdown would take the backslashes of a formula for escapes and its underscores for emphasis.
+    """
+    if state.src[state.pos] not in "$\\":
+        return False
+    end = _math_end(state.src, state.pos, state.posMax)
+    if end is None and state.src[state.pos] != "$":
+        return False
+    if not silent:
+        token = state.push("dollar" if end is None else "math", "", 0)
+        token.content = state.src[state.pos : end]
+    state.pos = state.pos + 1 if end is None else end
+    return True
+
+
+def _math_end(source: str, start: int, stop: int) -> int | None:
+    opening = source[start : start + 2]
+    closing = _DELIMITERS.get(opening)
+    if closing is None and (environment := _ENVIRONMENT.match(source, start, stop)):
+        opening, closing = environment[0], f"\\end{{{environment[1]}}}"
+    if closing is not None:
+        end = source.find(closing, start + len(opening), stop)
+        return None if end == -1 else end + len(closing)
+    inline = _INLINE_MATH.match(source, start, stop)
+    return inline.end() if inline else None
+
+
+def _image(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]) -> str:
+    # An image would be fetched as soon as it is shown, and its address can carry what the model has read.
+    address = str(tokens[i].attrGet("src") or "")
+    label = escaped("image: " + (tokens[i].content or address[:100]))
+    in_link = sum(token.nesting for token in tokens[:i] if token.type in ("link_open", "link_close"))
+    if in_link or not address.startswith(("http://", "https://")):
+        return f"[{label}]"
+    return f'<a href="{html.escape(address)}">[{label}]</a>'
+
+
+def _plain_code(
+    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    return f'<pre style="{_PRE}">{html.escape(tokens[i].content)}</pre>\n'
+
+
+def _coloured_code(
+    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    language = next(iter(tokens[i].info.split()), "")
+    return f'<pre style="{_PRE}">{coloured(tokens[i].content, language=language)}</pre>\n'

@@ -1,0 +1,133 @@
+"""A real ipykernel, talked to as a front end does."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+WAIT_S = 60
+
+
+@dataclass
+class Reply:
+    """What came of one cell."""
+
+    status: str
+    content: dict[str, Any]
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    """The messages on iopub, in order: each has `msg_type`, `content` and `metadata`."""
+
+    @property
+    def shown(self) -> str:
+        """What the cell's displays say at the end, as plain text."""
+        return "\n".join(output["content"]["data"].get("text/plain", "") for output in self.displays().values())
+
+    @property
+    def printed(self) -> str:
+        return "".join(o["content"]["text"] for o in self.outputs if o["msg_type"] == "stream")
+
+    def displays(self) -> dict[str, dict[str, Any]]:
+        """The last state of each display, by display id (or by place, where it has none)."""
+        last: dict[str, dict[str, Any]] = {}
+        for place, output in enumerate(self.outputs):
+            if output["msg_type"] in ("display_data", "update_display_data", "execute_result"):
+                last[output["content"].get("transient", {}).get("display_id", str(place))] = output
+        return last
+
+
+class Kernel:
+    """One kernel in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(cwd=str(folder))
+        self.client: BlockingKernelClient = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=WAIT_S)
+
+    def run(
+        self,
+        code: str,
+        *,
+        cell_id: str | None = None,
+        on_output: Callable[[dict[str, Any]], None] = lambda output: None,
+        expect: str = "ok",
+    ) -> Reply:
+        """Execute a cell as JupyterLab would, and wait for its end."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        message = self.client.session.msg("execute_request", content)
+        if cell_id is not None:
+            message["metadata"]["cellId"] = cell_id
+        self.client.shell_channel.send(message)
+        outputs = list(self._outputs_of(message["header"]["msg_id"], on_output))
+        while True:
+            answer = self.client.get_shell_msg(timeout=WAIT_S)
+            if answer["parent_header"].get("msg_id") == message["header"]["msg_id"]:
+                break
+        reply = Reply(answer["content"]["status"], answer["content"], outputs)
+        assert reply.status == expect, reply
+        return reply
+
+    def _outputs_of(self, msg_id: str, on_output: Callable[[dict[str, Any]], None]) -> Iterator[dict[str, Any]]:
+        while True:
+            try:
+                message = self.client.get_iopub_msg(timeout=WAIT_S)
+            except queue.Empty:
+                raise AssertionError("the kernel has said nothing for a minute") from None
+            if message["parent_header"].get("msg_id") != msg_id:
+                continue
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                return
+            if message["msg_type"] not in ("status", "execute_input"):
+                on_output(message)
+                yield message
+
+    def interrupt(self) -> None:
+        self.manager.interrupt_kernel()
+
+    def kill(self) -> None:
+        """End the process at once, as the kernel would be by ``kill -9``."""
+        self.manager.shutdown_kernel(now=True)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        if self.manager.is_alive():
+            self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+
+@pytest.fixture
+def start_kernel(tmp_path: Path) -> Iterator[Callable[[], Kernel]]:
+    """Start kernels that share the test's folder."""
+    started: list[Kernel] = []
+
+    def start() -> Kernel:
+        started.append(Kernel(tmp_path))
+        return started[-1]
+
+    yield start
+    for kernel in started:
+        kernel.close()
+
+
+@pytest.fixture
+def kernel(start_kernel: Callable[[], Kernel]) -> Kernel:
+    """A kernel with the extension loaded."""
+    one = start_kernel()
+    one.run("%load_ext agno_nb")
+    return one

@@ -1,0 +1,90 @@
+"""Which notebook and cell asks, as each front end tells it."""
+
+from __future__ import annotations
+
+import hashlib
+from types import SimpleNamespace
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from agno_nb.notebook.binding import current_origin
+from agno_nb.types import Origin
+
+
+def shell(
+    *, cell_id: object = None, inputs: tuple[str, ...] = ("%%agent\nHello",), namespace: dict[str, Any] | None = None
+) -> SimpleNamespace:
+    """What a shell has while the last of `inputs` runs."""
+    metadata = {} if cell_id is None else {"cellId": cell_id}
+    history = SimpleNamespace(
+        input_hist_raw=["", *inputs], input_hist_parsed=["", *[f"parsed {line}" for line in inputs]]
+    )
+    kernel = SimpleNamespace(get_parent=lambda: {"metadata": metadata})
+    return SimpleNamespace(kernel=kernel, user_ns=namespace or {}, history_manager=history)
+
+
+HASH = hashlib.sha256(b"%%agent\nHello").hexdigest()[:16]
+
+
+def test_jupyterlab_tells_notebook_and_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/talk.ipynb")
+    assert current_origin(shell(cell_id="c1", inputs=("1", "2", "%%agent\nHello"))) == Origin(
+        notebook="/home/ada/talk.ipynb", cell_id="c1", execution_count=3, cell_hash=HASH
+    )
+
+
+def test_the_kernel_s_own_note_of_the_session_is_read_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/other.ipynb")
+    known = shell(cell_id="c1", namespace={"__session__": "/home/ada/talk.ipynb"})
+    assert current_origin(known).notebook == "/home/ada/talk.ipynb"
+
+
+def test_vs_code_tells_the_notebook_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    cell = "vscode-notebook-cell:/home/ada/talk.ipynb#W0sZmlsZQ=="
+    known = shell(cell_id=cell, namespace={"__vsc_ipynb_file__": "/home/ada/talk.ipynb"})
+    assert current_origin(known) == Origin(
+        notebook="/home/ada/talk.ipynb", cell_id=cell, execution_count=1, cell_hash=HASH
+    )
+
+
+def test_a_notebook_run_from_a_notebook_does_not_take_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/outer.ipynb")
+    assert current_origin(shell()) == Origin(execution_count=1, cell_hash=HASH)
+
+
+def test_a_console_is_not_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/console-1-6f1c")
+    assert current_origin(shell(cell_id="c1")).notebook is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        SimpleNamespace(),
+        SimpleNamespace(kernel=None, user_ns={}, history_manager=None),
+        SimpleNamespace(kernel=SimpleNamespace(), user_ns={"__session__": 1}),
+        SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda: None), history_manager=SimpleNamespace()),
+        SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda: {}), user_ns={"__vsc_ipynb_file__": None}),
+        SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda: {"metadata": {"cellId": 7}})),
+        SimpleNamespace(history_manager=SimpleNamespace(input_hist_raw=[""], input_hist_parsed=[""])),
+    ],
+)
+def test_what_is_not_told_is_none(odd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/talk.ipynb")
+    assert current_origin(odd) == Origin()
+
+
+@pytest.mark.kernel
+def test_under_nbclient_the_cell_is_known_by_its_count_and_source_only(tmp_path: Any) -> None:
+    source = "from agno_nb.notebook.binding import current_origin\nprint(current_origin(get_ipython()))"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1"), nbformat.v4.new_code_cell(source)])
+    NotebookClient(
+        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    expected = Origin(execution_count=2, cell_hash=hashlib.sha256(source.encode()).hexdigest()[:16])
+    assert notebook.cells[1].outputs[-1].text == f"{expected}\n"

@@ -1,0 +1,249 @@
+"""Variables in prompts: what is filled in, and all the braces that are not."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import subprocess
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.variables import TEXT_LIMIT, Injected, InjectedVariable, inject
+
+
+@dataclass
+class Place:
+    name: str = "Rome"
+    _secret: str = "s3cret"
+
+    @property
+    def broken(self) -> str:
+        raise RuntimeError("the sensor is off")
+
+    def __str__(self) -> str:
+        return f"the city of {self.name}"
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise ValueError("no words for it")
+
+
+NAMESPACE: dict[str, Any] = {
+    "name": "Ada",
+    "n": 3,
+    "ratio": 0.5,
+    "none": None,
+    "items": ["a", {"b": 1}],
+    "config": {"model": "gpt", "deep": {"x": [1, 2]}, "with space": "ok", "it's": "quoted"},
+    "place": Place(),
+    "größe": 7,
+    "tricky": "{n} and {name}",
+}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ("Hello {name}!", "Hello Ada!"),
+        ("{n}{n} {ratio} {none}", "33 0.5 None"),
+        ("{items}", '["a", {"b": 1}]'),
+        ("{items[0]} {items[-1]}", 'a {"b": 1}'),
+        ("{items[1]['b']}", "1"),
+        ('{config["model"]} {config["with space"]}', "gpt ok"),
+        ('{config["it\'s"]}', "quoted"),
+        ("{config['deep']['x'][1]}", "2"),
+        ("{place} / {place.name}", "the city of Rome / Rome"),
+        ("{größe}", "7"),
+        ('{"user": {"name": {name}}}', '{"user": {"name": Ada}}'),
+        ("data_{name}.csv costs ${n}", "data_Ada.csv costs $3"),
+        ("{tricky}", "{n} and {name}"),
+    ],
+)
+def test_what_the_notebook_defines_is_filled_in_once(prompt: str, text: str) -> None:
+    injected = inject(prompt, NAMESPACE)
+    assert (injected.text, injected.warnings) == (text, [])
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "",
+        "no braces",
+        "{}",
+        "{ name }",
+        "{{name}}",
+        "{{ name }}",
+        "{name!r} {name:>10} {n:.2f} {n=}",
+        "{n+1} {n * 2} {-n} {not n} {n, name} {name if n else n}",
+        "{len(name)} {name.upper()} {place.name.upper()}",
+        "{items[n]} {items[0:1]} {items[:]} {config[model]} {items[1.5]}",
+        "{0} {1.5} {'name'} {name. upper}",
+        '{"a": 1, "b": [2, 3]}',
+        "{\n  name\n}",
+        "function f() {return {a: 1};} if (x) {y()} else {z = 1}",
+        "{class} {if} {None} {True}",
+        r"\frac{a}{b} \begin{align} x^{k} \sqrt[3]{y}",
+        "${HOME} and {{x}}",
+        "{name",
+        "name}",
+        "{{{",
+        "}}}{",
+        "{na\nme}",
+        '{config["mo\\del"]}',
+        "{unknown.attribute} {unknown[0]}",
+    ],
+)
+def test_every_other_brace_stays_as_it_was_typed(prompt: str) -> None:
+    assert inject(prompt, NAMESPACE) == Injected(text=prompt)
+
+
+def test_a_plain_name_that_is_not_defined_is_told_once_by_name() -> None:
+    injected = inject("{nmae} {name} {nmae} {other}", NAMESPACE)
+    assert injected.text == "{nmae} Ada {nmae} {other}"
+    assert injected.warnings == [
+        "{nmae} is sent as it is: there is no variable 'nmae'",
+        "{other} is sent as it is: there is no variable 'other'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("place.nope", "Place has no attribute 'nope'"),
+        ("place._secret", "'_secret' is private"),
+        ("place.__class__", "'__class__' is private"),
+        ("items[9]", "list has no item 9"),
+        ("items['a']", "list has no item 'a'"),
+        ('config["nope"]', "dict has no key 'nope'"),
+        ("n[0]", "int has no item 0"),
+        ("math", "it is a module, not a value"),
+        ("f", "it is a function, not a value"),
+        ("Place", "it is a type, not a value"),
+        ("name.upper", "it is a builtin_function_or_method, not a value"),
+    ],
+)
+def test_a_path_that_leads_nowhere_stays_and_is_told(expression: str, reason: str) -> None:
+    namespace = {**NAMESPACE, "math": math, "f": lambda: 1, "Place": Place}
+    prompt = f"about {{{expression}}}"
+    assert inject(prompt, namespace) == Injected(text=prompt, warnings=[f"{{{expression}}} is sent as it is: {reason}"])
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("place.broken", r"\{place.broken\} in the prompt could not be read: RuntimeError: the sensor is off"),
+        ("thing", r"\{thing\} in the prompt could not be read: ValueError: no words for it"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_an_error_that_names_it(expression: str, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"^{message}$"):
+        inject(f"about {{{expression}}}", {**NAMESPACE, "thing": Unprintable()})
+
+
+def test_reading_a_defaultdict_puts_nothing_in_it() -> None:
+    counts: defaultdict[str, int] = defaultdict(int)
+    inject('{counts["a"]}', {"counts": counts})
+    assert counts == {}
+
+
+def test_what_was_filled_in_is_recorded_once_with_its_hash() -> None:
+    injected = inject("{name}, {items[0]}, {name}", NAMESPACE)
+    assert injected.variables == [
+        InjectedVariable(name="name", type="str", shape=None, hash=_hash("Ada"), cut=False),
+        InjectedVariable(name="items[0]", type="str", shape=None, hash=_hash("a"), cut=False),
+    ]
+
+
+def test_a_long_text_is_cut_and_both_readers_are_told() -> None:
+    injected = inject("{text}", {"text": "x" * (TEXT_LIMIT + 1234)})
+    assert injected.text == "x" * TEXT_LIMIT + "\n… (cut here: 1,234 more characters)"
+    assert injected.warnings == ["{text} has 51,234 characters; the model gets the first 50,000"]
+    assert [variable.cut for variable in injected.variables] == [True]
+
+
+def test_a_frame_becomes_its_schema_and_first_rows() -> None:
+    frame = pd.DataFrame({"species": ["Adelie", "Gentoo, big"] * 500, "mass_g": [3700.0, 5000.5] * 500})
+    injected = inject("{penguins}", {"penguins": frame})
+    assert injected.text == (
+        "DataFrame, 1,000 rows x 2 columns\n"
+        f"Columns: species ({frame.dtypes['species']}), mass_g (float64)\n"
+        "First 5 rows as CSV:\n"
+        "species,mass_g\n"
+        'Adelie,3700.0\n"Gentoo, big",5000.5\nAdelie,3700.0\n"Gentoo, big",5000.5\nAdelie,3700.0'
+    )
+    assert injected.variables == [
+        InjectedVariable(
+            name="penguins", type="pandas.DataFrame", shape=(1000, 2), hash=_hash(injected.text), cut=False
+        )
+    ]
+
+
+def test_a_frame_with_an_index_of_its_own_shows_it() -> None:
+    frame = pd.DataFrame({"n": [1, 2]}, index=pd.Index(["a", "b"], name="key"))
+    assert inject("{df}", {"df": frame}).text.endswith("First 2 rows as CSV:\nkey,n\na,1\nb,2")
+
+
+def test_odd_frames_can_be_written() -> None:
+    wide = pd.DataFrame(np.zeros((1, 150)))
+    assert "99 (float64), … and 50 more\n" in inject("{df}", {"df": wide}).text
+    assert inject("{df}", {"df": pd.DataFrame()}).text == "DataFrame, 0 rows x 0 columns\nColumns: none"
+    doubled = pd.DataFrame([[1, "x" * 300]], columns=["a", "a"])
+    assert inject("{df}", {"df": doubled}).text.endswith(f"a,a\n1,{'x' * 200}…")
+    grouped = pd.DataFrame({"n": [1]}, index=pd.MultiIndex.from_tuples([("a", 1)]))
+    assert inject("{df}", {"df": grouped}).text.endswith("""index,n\n"('a', 1)",1""")
+
+
+def test_a_series_becomes_its_dtype_and_first_values() -> None:
+    counts = pd.Series([152, 124], index=["Adelie", "Gentoo"], name="count")
+    assert inject("{s}", {"s": counts}).text == (
+        "Series 'count', 2 values, dtype int64\nFirst 2 values with their index as CSV:\nAdelie,152\nGentoo,124"
+    )
+    frame = pd.DataFrame({"n": range(100)})
+    injected = inject("{frame['n']}", {"frame": frame})
+    assert injected.text.startswith("Series 'n', 100 values, dtype int64\nFirst 20 values as CSV:\n0\n1\n")
+    assert [(variable.type, variable.shape) for variable in injected.variables] == [("pandas.Series", (100,))]
+
+
+def test_an_array_becomes_its_shape_and_corners() -> None:
+    injected = inject("{a}", {"a": np.arange(6).reshape(2, 3)})
+    assert injected.text == "array of shape (2, 3), dtype int64:\n[[0 1 2]\n [3 4 5]]"
+    assert [(variable.type, variable.shape) for variable in injected.variables] == [("numpy.ndarray", (2, 3))]
+    assert len(inject("{a}", {"a": np.zeros((1000, 1000))}).text) < 1000
+    assert inject("{a}", {"a": np.float64(1.5)}).text == "1.5"
+
+
+def test_what_json_cannot_say_is_written_as_python() -> None:
+    assert inject("{x}", {"x": {"a": {1, 2}}}).text == "{'a': {1, 2}}"
+    assert inject("{x}", {"x": ("ä", 1)}).text == '["ä", 1]'
+
+
+def test_pandas_and_numpy_are_not_imported_for_it(python: str) -> None:
+    code = (
+        "from agno_nb.notebook.variables import inject; import sys\n"
+        "print(inject('{a} {b}', {'a': [1], 'b': object}).text, sorted({'pandas', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[1] {b} []\n", "")
+
+
+@given(st.text(alphabet="{}[]()\"'.$\\ \nab0_-:", max_size=40))
+def test_any_prompt_can_be_read_and_without_variables_stays(prompt: str) -> None:
+    assert inject(prompt, {}).text == prompt
+
+
+@given(st.text(max_size=30))
+def test_any_value_is_filled_in_as_it_is(value: str) -> None:
+    assert inject("<{x}|{x}>", {"x": value}).text == f"<{value}|{value}>"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
