@@ -1,0 +1,29 @@
+"""Stores of sessions, and the one that is used where none is given."""
+
+from __future__ import annotations
+
+from agno_nb.db.base import Db
+
+__all__ = ["default_db", "set_default_db"]
+
+_default: Db | None = None
+
+
+def default_db() -> Db:
+    """Return the store of this process: the one that was set, or ``agno_nb.duckdb`` in the working directory.
+
+    The working directory is looked at once, when the store is first asked for.
+    """
+    global _default
+    if _default is None:
+        # Imported here, so that naming a store does not load DuckDB.
+        from agno_nb.db.duckdb import DuckDb
+
+        _default = DuckDb("agno_nb.duckdb")
+    return _default
+
+
+def set_default_db(db: Db | None) -> None:
+    """Make `db` the store of this process. None goes back to the file in the working directory."""
+    global _default
+    _default = db

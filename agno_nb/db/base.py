@@ -1,0 +1,229 @@
+"""The contract of a store: what every backend does, and what the pipeline may rely on.
+
+All methods block. The pipeline calls them in worker threads, so a store must be safe to use from several threads.
+A method returns when its effect is durable, or raises; nothing is only logged.
+
+``user_id=None`` means "whoever it belongs to" in every method, and ``""`` matches nobody.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from agno_nb.types import JsonDict, Message, Metrics, RunOutput, Session, SessionType
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from agno_nb.frames import QueryResult
+
+__all__ = ["ContextQuery", "Db", "OpenedRun", "SessionType"]
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class ContextQuery:
+    """What a run needs to know of its session. Only what is asked for here is read."""
+
+    num_history_runs: int = 0
+    """Messages of so many of the latest turns (completed, current attempt, not nested)."""
+    num_history_messages: int | None = None
+    """Instead of whole runs: so many of the latest messages."""
+
+
+NO_CONTEXT = ContextQuery()
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenedRun:
+    """What :meth:`Db.open_run` found."""
+
+    session: Session
+    history: list[Message] = field(default_factory=list)
+    """Oldest first, without system messages, each with `from_history` set."""
+
+
+class Db(ABC):
+    """A store of sessions, runs, messages and tool calls."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """A name that is the same for all objects on the same store, and holds no secret."""
+
+    @abstractmethod
+    def create(self) -> None:
+        """Make the store where there is none yet; raise where it cannot be read and written."""
+
+    # What the pipeline needs.
+
+    @abstractmethod
+    def open_run(
+        self,
+        run: RunOutput,
+        messages: Sequence[Message],
+        *,
+        session: Session,
+        nested: bool = False,
+        query: ContextQuery = NO_CONTEXT,
+    ) -> OpenedRun:
+        """Begin a run: check who owns the session, store the run and its first messages, read its context.
+
+        One transaction: either all of it happens or nothing. A session that does not exist is made from `session`; one
+        that has no owner yet is claimed by ``run.user_id``. Sets ``run.run_index`` and ``run.attempt``: the next free
+        turn, or, where ``run.run_index`` is set already, the next attempt at that turn (and the history is then what
+        came before that turn). A `nested` run takes no turn.
+
+        Raises
+        ------
+        SessionOwnershipError
+            The session belongs to somebody else. Nothing was written or read.
+        """
+
+    @abstractmethod
+    def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
+        """Store messages of a run that goes on, with the tool calls that they ask for.
+
+        A message's place in its run is its place among the messages of ``run.messages`` that are not from history.
+        Place 0 is the system message's, whether there is one or not: :meth:`open_run` is called before that is known.
+        """
+
+    @abstractmethod
+    def end_run(
+        self, run: RunOutput, messages: Sequence[Message] = (), *, session_state: JsonDict | None = None
+    ) -> None:
+        """Store status, content, metrics and the last `messages` of a run, and the state of its session.
+
+        Also the way to store a pause. `session_state` None leaves the stored state as it is.
+        """
+
+    # Sessions, runs and messages as objects.
+
+    @abstractmethod
+    def get_session(
+        self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
+    ) -> Session | None:
+        """Return the session, or None when there is none of that id, type and owner."""
+
+    @abstractmethod
+    def get_sessions(
+        self,
+        session_type: SessionType | str | None = None,
+        user_id: str | None = None,
+        component_id: str | None = None,
+        session_name: str | None = None,
+        start_timestamp: int | None = None,
+        end_timestamp: int | None = None,
+        limit: int | None = None,
+        page: int | None = None,
+        sort_by: str | None = None,
+        sort_order: Literal["asc", "desc"] | None = None,
+    ) -> list[Session]:
+        """Return the sessions that match every argument given.
+
+        Parameters
+        ----------
+        session_name : str, optional
+            Part of the name, in any case.
+        start_timestamp, end_timestamp : int, optional
+            Bounds of `created_at` in unix seconds, both inclusive.
+        limit, page : int, optional
+            Page number `page` (from 1) of pages of `limit` sessions.
+        sort_by : {"updated_at", "created_at", "session_name", "session_id", "user_id"}, optional
+            "updated_at" where not given.
+        sort_order : {"desc", "asc"}, optional
+
+        Raises
+        ------
+        InvalidInputError
+            For a column or order that does not exist, or a page without a limit.
+        """
+
+    @abstractmethod
+    def rename_session(
+        self,
+        session_id: str,
+        session_type: SessionType | str | None = None,
+        session_name: str | None = None,
+        user_id: str | None = None,
+    ) -> Session | None:
+        """Give the session a name (None takes it away); return it, or None when there is none to rename."""
+
+    @abstractmethod
+    def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
+        """Delete the session and all its rows; return whether there was one."""
+
+    @abstractmethod
+    def delete_sessions(self, session_ids: Sequence[str], user_id: str | None = None) -> None:
+        """Delete the sessions, those of another user excepted."""
+
+    @abstractmethod
+    def get_runs(self, session_id: str) -> list[RunOutput]:
+        """Return the runs of a session, oldest first, with their own messages and tool calls."""
+
+    @abstractmethod
+    def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
+        """Return one run with its own messages and tool calls, or None."""
+
+    @abstractmethod
+    def get_messages(self, session_id: str) -> list[Message]:
+        """Return the messages of the current attempt of every turn of a session, oldest first."""
+
+    @abstractmethod
+    def get_session_metrics(self, session_id: str) -> Metrics:
+        """Return tokens and cost of all runs of a session, and the sum of their durations."""
+
+    # The store as frames.
+
+    @abstractmethod
+    def arrow(self, sql: str, parameters: Sequence[Any] = (), frames: Mapping[str, Any] | None = None) -> pa.Table:
+        """Run one statement that reads (DuckDB's SQL) over the views of views.sql, and over `frames` by their names.
+
+        Raises
+        ------
+        QueryError
+            The statement does not only read, is not one, or failed.
+        """
+
+    def query(self, sql: str, **frames: Any) -> QueryResult:
+        """Run one read-only query over the store and over the DataFrames given by name.
+
+        Examples
+        --------
+        >>> from agno_nb.db.in_memory import InMemoryDb
+        >>> InMemoryDb().query("select count(*) as n from runs").df()["n"].tolist()
+        [0]
+        """
+        from agno_nb.frames import query
+
+        return query(sql, db=self, **frames)
+
+    def sessions_df(self, **filters: Any) -> pd.DataFrame:
+        """Sessions, one row each: see :func:`agno_nb.frames.sessions_df`."""
+        from agno_nb.frames import sessions_df
+
+        return sessions_df(db=self, **filters)
+
+    def runs_df(self, **filters: Any) -> pd.DataFrame:
+        """Runs, one row each: see :func:`agno_nb.frames.runs_df`."""
+        from agno_nb.frames import runs_df
+
+        return runs_df(db=self, **filters)
+
+    def messages_df(self, **filters: Any) -> pd.DataFrame:
+        """Messages, one row each: see :func:`agno_nb.frames.messages_df`."""
+        from agno_nb.frames import messages_df
+
+        return messages_df(db=self, **filters)
+
+    def tool_calls_df(self, **filters: Any) -> pd.DataFrame:
+        """Tool calls, one row each: see :func:`agno_nb.frames.tool_calls_df`."""
+        from agno_nb.frames import tool_calls_df
+
+        return tool_calls_df(db=self, **filters)
+
+    def close(self) -> None:
+        """Let go of what the store holds open. Using it again opens it again."""

@@ -1,0 +1,50 @@
+"""A store without a file, gone with its object: for tests, lessons and trying out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agno_nb.db.duckdb import Engine, EngineDriver, our_errors
+from agno_nb.db.sql import SqlDb
+from agno_nb.errors import StoreError
+
+
+class InMemoryDb(SqlDb):
+    """Sessions, runs, messages and tool calls in the memory of this process.
+
+    The same SQL as :class:`~agno_nb.db.duckdb.DuckDb` on the same engine. Each object is a store of its own, and
+    `close` keeps what is in it.
+
+    Examples
+    --------
+    >>> len(InMemoryDb().runs_df())
+    0
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_MemoryDriver())
+
+    @property
+    def identity(self) -> str:
+        return f"in memory, {id(self):#x}"
+
+    def __repr__(self) -> str:
+        return "InMemoryDb()"
+
+
+class _MemoryDriver(EngineDriver):
+    def __init__(self) -> None:
+        self._engine = Engine()
+        self._engine.attach_empty()
+
+    @contextmanager
+    def attached(self, *, write: bool) -> Iterator[Engine]:
+        if self._engine.pid != os.getpid():
+            raise StoreError("an InMemoryDb does not survive a fork of its process; use a DuckDb to share a store")
+        with self._engine.lock, our_errors(None):
+            yield self._engine
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,48 @@
+"""The schema as the package's two SQL files give it: its text, its version and its documentation."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+VERSION = 1
+"""Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
+
+VIEWS = ("sessions", "runs", "messages", "tool_calls")
+"""What users read. The table below a view is called ``raw_<view>``."""
+
+_CREATE = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)(.*?);$", re.MULTILINE | re.DOTALL)
+_COLUMN = re.compile(
+    r"((?:^ +-- .*\n)+)"
+    r"(?: +(\w+) (?:TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE)\b"  # a table's column begins with its name
+    r"|(?:(?! +-- ).*\n)*?.* AS (\w+),?$)",  # a view's ends with it
+    re.MULTILINE,
+)
+
+
+@cache
+def text(name: str) -> str:
+    """Return the text of ``schema.sql`` or ``views.sql``."""
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def column_descriptions() -> dict[str, dict[str, str]]:
+    """Return what the comments of the SQL files say of each column.
+
+    Returns
+    -------
+    dict
+        ``{table or view: {column: description}}``. A view has the descriptions of its raw table, and its own in front
+        of them.
+    """
+    described = {
+        table: {
+            column or alias: " ".join(line.strip().removeprefix("-- ") for line in comment.splitlines())
+            for comment, column, alias in _COLUMN.findall(body)
+        }
+        for table, body in _CREATE.findall(text("schema.sql") + text("views.sql"))
+    }
+    for view in VIEWS:
+        described[view] = described["raw_" + view] | described[view]
+    return described

@@ -1,0 +1,43 @@
+"""The process that does a run: how it is named in the store, and whether it still lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+
+def this_worker() -> str:
+    """Name this process as ``host:pid:start``, where start tells it from a later process with the same pid."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_start_of(os.getpid()) or ''}"
+
+
+def is_dead(worker: str) -> bool:
+    """Tell whether the process named by :func:`this_worker` has surely ended.
+
+    A process of another host is not known to be dead, and neither is any on Windows, where asking for a process with
+    `os.kill` would kill it.
+    """
+    host, pid, start = worker.rsplit(":", 2)
+    if host != socket.gethostname() or sys.platform == "win32":
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return bool(start) and _start_of(int(pid)) != start
+
+
+def _start_of(pid: int) -> str | None:
+    """Return when the process started, in ticks since boot; None where it has ended or the system does not tell."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The second field is the program's name in parentheses and may hold spaces and parentheses itself.
+    state, *fields = stat.rpartition(")")[2].split()
+    # A zombie has ended; only its parent has not looked yet.
+    return None if state in "ZX" else fields[18]

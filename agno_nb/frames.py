@@ -1,0 +1,391 @@
+"""The store as DataFrames: a row for each session, run, message or tool call, and SQL over them.
+
+Columns, their order and their dtypes do not depend on what is in the store: text is pandas' ``str``, whole numbers are
+``Int64``, truth values ``boolean``, other numbers ``float64`` and times ``datetime64[us, UTC]``. They can all be null,
+so that a join leaves them as they are. Ids have the same name everywhere. Each column is described in
+``agno_nb/db/schema.sql`` and ``views.sql``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from typing_extensions import Unpack
+
+from agno_nb._keywords import takes
+from agno_nb.db import default_db
+from agno_nb.db.schema import VIEWS
+from agno_nb.errors import InvalidInputError
+from agno_nb.types import RunStatus, SessionType
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from agno_nb.db.base import Db
+
+Values = str | Iterable[str] | None
+Moment = str | date | None
+
+TEXT, INTEGER, BOOLEAN, NUMBER, TIME = "str", "Int64", "boolean", "float64", "datetime64[us, UTC]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A frame as data."""
+
+    view: str
+    order: str
+    """The columns that it is sorted by; the oldest row is the first."""
+    columns: Mapping[str, str]
+    """Name and dtype of each column, in order."""
+
+
+def _columns(*groups: tuple[str, str]) -> dict[str, str]:
+    return {name: dtype for dtype, names in groups for name in names.split()}
+
+
+_TOKENS = "cache_read_tokens cache_write_tokens reasoning_tokens"
+
+SESSIONS = Frame(
+    view="sessions",
+    order="created_at session_id",
+    columns=_columns(
+        (TEXT, "session_id session_type session_name user_id component_id component_name"),
+        (INTEGER, "num_runs"),
+        (TEXT, "first_input"),
+        (INTEGER, "input_tokens output_tokens total_tokens"),
+        (NUMBER, "cost"),
+        (TEXT, "session_state metadata forked_from_session_id"),
+        (TIME, "created_at updated_at last_run_at"),
+    ),
+)
+RUNS = Frame(
+    view="runs",
+    order="created_at run_id",
+    columns=_columns(
+        (TEXT, "run_id session_id"),
+        (INTEGER, "run_index attempt"),
+        (TEXT, "parent_run_id kind component_id component_name user_id status"),
+        (BOOLEAN, "interrupted"),
+        (TEXT, "superseded_by"),
+        (BOOLEAN, "stale"),
+        (TEXT, "input content content_type reasoning_content model model_provider"),
+        (INTEGER, f"input_tokens output_tokens total_tokens {_TOKENS}"),
+        (NUMBER, "cost time_to_first_token_s duration_s"),
+        (TEXT, "error_type error notebook cell_id"),
+        (INTEGER, "execution_count"),
+        (TEXT, "cell_hash metadata requirements"),
+        (TIME, "created_at ended_at interrupted_at"),
+    ),
+)
+MESSAGES = Frame(
+    view="messages",
+    order="created_at run_id message_index",
+    columns=_columns(
+        (TEXT, "message_id run_id session_id"),
+        (INTEGER, "message_index"),
+        (TEXT, "role content reasoning_content tool_call_id tool_name"),
+        (BOOLEAN, "tool_call_error"),
+        (TEXT, "finish_reason model"),
+        (INTEGER, f"input_tokens output_tokens {_TOKENS}"),
+        (NUMBER, "cost time_to_first_token_s duration_s"),
+        (TEXT, "provider_data"),
+        (BOOLEAN, "from_history"),
+        (TIME, "created_at"),
+    ),
+)
+TOOL_CALLS = Frame(
+    view="tool_calls",
+    order="created_at message_id call_index",
+    columns=_columns(
+        (TEXT, "tool_call_id run_id session_id message_id"),
+        (INTEGER, "call_index"),
+        (TEXT, "tool_name arguments result"),
+        (BOOLEAN, "tool_call_error"),
+        (NUMBER, "duration_s"),
+        (TEXT, "extra"),
+        (TIME, "created_at ended_at"),
+    ),
+)
+FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS)}
+
+
+class SessionFilters(TypedDict, total=False):
+    """What sessions may be chosen by. A list means any of its values; None does not choose."""
+
+    session_id: Values
+    session_type: Values
+    """agent, team or workflow."""
+    user_id: Values
+    agent: Values
+    """Name or id of the agent, team or workflow."""
+    since: Moment
+    """Rows made at this time or later. A time without a zone is in UTC, as those in the frames are."""
+    until: Moment
+    """Rows made before this time."""
+    limit: int | None
+    """So many of the latest rows."""
+
+
+class RunFilters(SessionFilters, total=False):
+    """What runs may be chosen by."""
+
+    run_id: Values
+    status: Values
+
+
+class MessageFilters(SessionFilters, total=False):
+    """What messages may be chosen by. User and agent are those of the run."""
+
+    run_id: Values
+    role: Values
+
+
+class ToolCallFilters(SessionFilters, total=False):
+    """What tool calls may be chosen by. User and agent are those of the run."""
+
+    run_id: Values
+    tool_name: Values
+
+
+_CHOICES: dict[str, Iterable[str]] = {
+    "session_type": SessionType,
+    "status": RunStatus,
+    "role": ("system", "user", "assistant", "tool"),
+}
+# {} is the list of values.
+_AGENT = "(component_name IN ({}) OR component_id IN ({}))"
+_SESSION_TYPE = "session_id IN (SELECT session_id FROM raw_sessions WHERE session_type IN ({}))"
+_OF_RUN = {
+    "agent": f"run_id IN (SELECT run_id FROM raw_runs WHERE {_AGENT})",
+    "session_type": _SESSION_TYPE,
+    "user_id": "run_id IN (SELECT run_id FROM raw_runs WHERE user_id IN ({}))",
+}
+_CONDITIONS: dict[str, dict[str, str]] = {
+    "sessions": {"agent": _AGENT},
+    "runs": {"agent": _AGENT, "session_type": _SESSION_TYPE},
+    "messages": _OF_RUN,
+    "tool_calls": _OF_RUN,
+}
+
+
+@takes(SessionFilters)
+def sessions_df(*, db: Db | None = None, **filters: Unpack[SessionFilters]) -> pd.DataFrame:
+    """Sessions, one row each, oldest first.
+
+    Parameters
+    ----------
+    db : Db, optional
+        The store; the one of the notebook where not given. A store that has no file yet is empty, and stays away.
+    session_id, session_type, user_id, agent : str or list of str, optional
+        Only rows that have the value, or one of the values. `agent` is a name or id of an agent, team or workflow.
+    since, until : str or datetime, optional
+        Only rows made at or after `since` and before `until`. A time without a zone is in UTC.
+    limit : int, optional
+        Only so many of the latest rows.
+
+    Raises
+    ------
+    TypeError
+        For a filter that does not exist; the message names the nearest one.
+    InvalidInputError
+        For a value that the filter cannot have.
+
+    Examples
+    --------
+    >>> from agno_nb.db.in_memory import InMemoryDb
+    >>> sessions_df(db=InMemoryDb())["num_runs"].dtype
+    Int64Dtype()
+    """
+    return _read(SESSIONS, db, filters)
+
+
+@takes(RunFilters)
+def runs_df(*, db: Db | None = None, **filters: Unpack[RunFilters]) -> pd.DataFrame:
+    """Runs, one row each, oldest first; nested runs and superseded attempts included.
+
+    Parameters
+    ----------
+    db, session_id, session_type, user_id, agent, since, until, limit
+        As in :func:`sessions_df`; user and agent are those of the run.
+    run_id, status : str or list of str, optional
+        Only rows that have the value, or one of the values.
+
+    Examples
+    --------
+    >>> from agno_nb.db.in_memory import InMemoryDb
+    >>> runs = runs_df(db=InMemoryDb(), status="COMPLETED")
+    >>> int(runs[runs.superseded_by.isna()]["total_tokens"].sum())
+    0
+    """
+    return _read(RUNS, db, filters)
+
+
+@takes(MessageFilters)
+def messages_df(*, db: Db | None = None, **filters: Unpack[MessageFilters]) -> pd.DataFrame:
+    """Messages, one row each, oldest first; system messages and those of superseded attempts included.
+
+    Parameters
+    ----------
+    db, session_id, session_type, user_id, agent, since, until, limit
+        As in :func:`sessions_df`; user and agent are those of the run.
+    run_id, role : str or list of str, optional
+        Only rows that have the value, or one of the values.
+    """
+    return _read(MESSAGES, db, filters)
+
+
+@takes(ToolCallFilters)
+def tool_calls_df(*, db: Db | None = None, **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
+    """Tool calls with what came of them, one row each, oldest first.
+
+    Parameters
+    ----------
+    db, session_id, session_type, user_id, agent, since, until, limit
+        As in :func:`sessions_df`; user and agent are those of the run.
+    run_id, tool_name : str or list of str, optional
+        Only rows that have the value, or one of the values.
+    """
+    return _read(TOOL_CALLS, db, filters)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class QueryResult:
+    """What a query found, to be taken as a DataFrame of pandas or polars, or as an Arrow table."""
+
+    table: pa.Table
+
+    def df(self) -> pd.DataFrame:
+        """Return a new pandas DataFrame, with the dtypes of :mod:`agno_nb.frames`."""
+        return _to_pandas(self.table)
+
+    def arrow(self) -> pa.Table:
+        return self.table
+
+    def pl(self) -> pl.DataFrame | pl.Series:
+        """Return a polars DataFrame. Needs polars: ``pip install 'agno_nb[polars]'``."""
+        import polars
+
+        return polars.from_arrow(self.table)
+
+    def __repr__(self) -> str:
+        return repr(self.df())
+
+    def _repr_html_(self) -> str | None:
+        html: str | None = self.df()._repr_html_()  # type: ignore[operator]
+        return html
+
+
+def query(sql: str, *, db: Db | None = None, **frames: Any) -> QueryResult:
+    """Run one read-only query over the store and over DataFrames of yours.
+
+    Parameters
+    ----------
+    sql : str
+        One statement in DuckDB's SQL that reads. Its tables are `sessions`, `runs`, `messages`, `tool_calls`, and
+        those of `frames`. It cannot write, and reaches no files.
+    db : Db, optional
+        The store; the one of the notebook where not given.
+    **frames : DataFrame or pyarrow.Table
+        Your own tables, by the names that the query has for them.
+
+    Raises
+    ------
+    QueryError
+        The query was refused or failed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from agno_nb.db.in_memory import InMemoryDb
+    >>> prices = pd.DataFrame({"model": ["a", "b"], "price": [1.0, 2.0]})
+    >>> query("select sum(price) as total from prices", db=InMemoryDb(), prices=prices)
+       total
+    0    3.0
+    """
+    for name in frames:
+        if name.lower().removeprefix("raw_") in (*VIEWS, "schema"):
+            raise InvalidInputError(f"{name!r} is a table of the store; give your DataFrame another name")
+    return QueryResult((db or default_db()).arrow(sql, (), frames))
+
+
+def _read(frame: Frame, db: Db | None, filters: Mapping[str, Any]) -> pd.DataFrame:
+    conditions = ["true"]
+    parameters: list[str | int] = []
+    for name, value in filters.items():
+        if value is None or name == "limit":
+            continue
+        if name in ("since", "until"):
+            conditions.append(f"created_at {'>=' if name == 'since' else '<'} make_timestamptz(?)")
+            parameters.append(_micros(value, name))
+            continue
+        values = _values(value, name)
+        template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
+        # An empty list matches nothing, and IN () is not SQL.
+        conditions.append(template.replace("{}", ", ".join("?" * len(values)) or "NULL"))
+        parameters += values * template.count("{}")
+    latest, order = (", ".join(f"{name}{way}" for name in frame.order.split()) for way in (" DESC", ""))
+    sql = f"SELECT {', '.join(frame.columns)} FROM {frame.view} WHERE {' AND '.join(conditions)}"
+    if (limit := filters.get("limit")) is not None:
+        if not isinstance(limit, int) or limit < 0:
+            raise InvalidInputError(f"limit is {limit!r}; it must be a whole number of rows")
+        sql = f"FROM ({sql} ORDER BY {latest} LIMIT ?)"
+        parameters.append(limit)
+    return _to_pandas((db or default_db()).arrow(f"{sql} ORDER BY {order}", parameters))
+
+
+def _values(value: str | Iterable[str], name: str) -> list[str]:
+    values = [value] if isinstance(value, str) else list(value)
+    for each in values:
+        if not isinstance(each, str):
+            raise InvalidInputError(f"{name} holds {each!r}; it must be a text or a list of texts")
+        if name in _CHOICES and each not in list(_CHOICES[name]):
+            raise InvalidInputError(f"{name} is {each!r}; it must be one of {', '.join(_CHOICES[name])}")
+    return values
+
+
+def _micros(moment: Any, name: str) -> int:
+    import pandas as pd
+
+    # A number would be taken for nanoseconds, which nobody means.
+    time = pd.to_datetime(moment, utc=True, errors="coerce") if isinstance(moment, str | date) else None
+    if time is None or pd.isna(time):
+        raise InvalidInputError(f"{name} is {moment!r}; give a datetime, or a text as '2026-01-31 12:00'")
+    return int((time - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(microseconds=1))
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+
+    # pandas 2 has no "str" of its own; its string dtype is the nearest.
+    text = pd.api.types.pandas_dtype("str")
+    dtypes = {
+        pa.string(): text if isinstance(text, pd.StringDtype) else pd.StringDtype(),
+        pa.bool_(): pd.BooleanDtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+        **dict.fromkeys((pa.int8(), pa.int16(), pa.int32(), pa.int64()), pd.Int64Dtype()),
+        **dict.fromkeys((pa.uint8(), pa.uint16(), pa.uint32()), pd.Int64Dtype()),
+    }
+    for place, field in enumerate(table.schema):
+        if pa.types.is_decimal(field.type):
+            # DuckDB's sum of whole numbers is a decimal without a fraction, which would become Python objects.
+            table = table.set_column(place, field.name, _from_decimal(table.column(place)))
+    frame: pd.DataFrame = table.to_pandas(types_mapper=dtypes.get)
+    return frame
+
+
+def _from_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    if column.type.scale == 0:
+        try:
+            return column.cast(pa.int64())
+        except pa.ArrowInvalid:
+            pass
+    return column.cast(pa.float64())

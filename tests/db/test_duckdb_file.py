@@ -1,0 +1,345 @@
+"""The file of a DuckDb: shared, crashed, foreign, in the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from filelock import FileLock
+
+from agno_nb.db import default_db, schema, set_default_db
+from agno_nb.db.base import ContextQuery
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
+from agno_nb.types import RunStatus
+from tests.db.conversation import begin, contents, say
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.duckdb"
+
+
+def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Run code in another process, in the repository."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+TALKER = """
+import sys
+from agno_nb.db.duckdb import DuckDb
+from tests.db.conversation import say
+db = DuckDb(sys.argv[1])
+print("ready", flush=True)
+input()
+for n in range(int(sys.argv[3])):
+    say(db, f"{sys.argv[2]} {n}")
+"""
+
+
+def test_processes_that_write_to_one_file_lose_nothing(path: Path) -> None:
+    others = [start(TALKER, path, name, 15) for name in ("b", "c")]
+    for other in others:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+    for other in others:
+        assert other.stdin is not None
+        other.stdin.write("\n")
+        other.stdin.flush()
+    db, twin = DuckDb(path), DuckDb(path)
+    for n in range(15):
+        say((db, twin)[n % 2], f"a {n}")
+    for other in others:
+        other.communicate(timeout=60)
+        assert other.returncode == 0
+    runs = db.get_runs("s1")
+    assert sorted(run.input for run in runs) == sorted(f"{name} {n}" for name in "abc" for n in range(15))
+    assert sorted(run.run_index for run in runs if run.run_index is not None) == list(range(45))
+    assert {run.status for run in runs} == {RunStatus.COMPLETED}
+    assert len(db.get_messages("s1")) == 90
+
+
+VICTIM = """
+import sys
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.types import Message
+from tests.db.conversation import begin, say
+db = DuckDb(sys.argv[1])
+say(db, "before")
+run, _ = begin(db, "what was asked")
+asks = Message(role="assistant", content="what was said")
+run.messages.append(asks)
+db.add_messages(run, [asks])
+print("open", flush=True)
+input()
+"""
+
+
+def test_a_killed_process_loses_nothing_that_was_said(path: Path) -> None:
+    victim = start(VICTIM, path)
+    assert victim.stdout is not None
+    assert victim.stdout.readline() == "open\n"
+    db = DuckDb(path)
+    assert db.runs_df()["interrupted"].tolist() == [False, False]
+    victim.send_signal(signal.SIGKILL)
+    victim.communicate()
+    assert contents(db.get_messages("s1")) == [
+        ("user", "before"),
+        ("assistant", "answer to before"),
+        ("user", "what was asked"),
+        ("assistant", "what was said"),
+    ]
+    runs = db.runs_df()
+    assert runs[["status", "interrupted"]].values.tolist() == [["COMPLETED", False], ["RUNNING", True]]
+    run, opened = begin(db, "after", query=ContextQuery(num_history_runs=5))
+    assert run.run_index == 2
+    assert contents(opened.history) == [("user", "before"), ("assistant", "answer to before")]
+
+
+def test_a_write_that_was_committed_but_not_checkpointed_is_recovered(path: Path) -> None:
+    """The files that DuckDB recovers from are among those that the engine may reach."""
+    say(DuckDb(path), "first")
+    code = """
+import os, sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+connection.execute("UPDATE raw_sessions SET session_name = 'from the log'")
+os._exit(1)
+"""
+    start(code, path).communicate()
+    assert Path(f"{path}.wal").exists()
+    db = DuckDb(path)
+    assert [session.session_name for session in db.get_sessions()] == ["from the log"]
+    say(db, "second")
+    assert not Path(f"{path}.wal").exists()
+    assert db.sessions_df()[["session_name", "num_runs"]].values.tolist() == [["from the log", 2]]
+
+
+def test_objects_on_one_file_are_one_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = DuckDb(path)
+    monkeypatch.chdir(path.parent)
+    twin = DuckDb("store.duckdb")
+    say(db, "x")
+    assert (twin.identity, len(twin.get_runs("s1"))) == (db.identity, 1)
+    assert repr(twin) == f"DuckDb({str(path)!r})"
+
+
+def test_reading_what_is_not_there_gives_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    db = DuckDb(tmp_path / "folder" / "store.duckdb")
+    assert db.get_sessions() == []
+    assert (len(db.runs_df()), db.query("SELECT count(*) AS n FROM messages").df()["n"].tolist()) == (0, [0])
+    assert [p.name for p in tmp_path.iterdir()] == ["cwd"]
+    say(db, "x")
+    assert sorted(p.name for p in (tmp_path / "folder").iterdir()) == ["store.duckdb", "store.duckdb.lock"]
+
+
+def test_a_file_that_is_deleted_is_made_again(path: Path) -> None:
+    db = DuckDb(path)
+    say(db, "x")
+    path.unlink()
+    assert db.get_sessions() == []
+    say(db, "y")
+    assert [run.input for run in db.get_runs("s1")] == ["y"]
+
+
+def test_an_empty_duckdb_file_becomes_a_store(path: Path) -> None:
+    duckdb.connect(path).close()
+    before = path.read_bytes()
+    db = DuckDb(path)
+    assert db.get_sessions() == []
+    assert path.read_bytes() == before
+    say(db, "x")
+    assert len(db.get_sessions()) == 1
+
+
+def foreign_text(path: Path) -> None:
+    path.write_text("penguins,3\n" * 1000)
+
+
+def foreign_duckdb(path: Path) -> None:
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE penguins AS SELECT 3 AS n")
+
+
+def newer_store(path: Path) -> None:
+    say(DuckDb(path), "x")
+    with duckdb.connect(path) as connection:
+        connection.execute("INSERT INTO raw_schema VALUES (?, 0)", [schema.VERSION + 1])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "told"),
+    [
+        (foreign_text, NotAStoreError, "is not a DuckDB file"),
+        (foreign_duckdb, NotAStoreError, "other tables"),
+        (newer_store, StoreVersionError, f"has version {schema.VERSION + 1} .* update agno_nb"),
+    ],
+)
+def test_what_is_not_a_store_is_refused_and_not_touched(
+    path: Path, make: Callable[[Path], None], error: type[StoreError], told: str
+) -> None:
+    make(path)
+    before = path.read_bytes()
+    db = DuckDb(path)
+    for use in (lambda: say(db, "x"), lambda: db.get_sessions(), lambda: db.runs_df()):
+        with pytest.raises(error, match=told) as caught:
+            use()
+        assert str(path) in str(caught.value)
+    assert path.read_bytes() == before
+    # Nothing is left open: another program can have the file.
+    if make is not foreign_text:
+        duckdb.connect(path).close()
+
+
+def test_a_folder_is_not_a_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is a folder; give the path of a file"):
+        say(DuckDb(tmp_path), "x")
+
+
+def test_a_path_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot be used: .*choose a db_file in a folder that you can write to"):
+        say(DuckDb(tmp_path / "file" / "store.duckdb"), "x")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the system cannot limit the size of files")
+def test_a_disk_without_space_is_told_and_damages_nothing(path: Path) -> None:
+    say(DuckDb(path), "before")
+    code = """
+import resource, sys
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.errors import StoreError
+from tests.db.conversation import say
+db = DuckDb(sys.argv[1])
+size = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+try:
+    say(db, "x" * 3_000_000)
+except StoreError as error:
+    print(error)
+"""
+    told, _ = start(code, path, path.stat().st_size + 100_000).communicate(timeout=60)
+    assert "make sure that the disk has space" in told
+    db = DuckDb(path)
+    assert [run.input for run in db.get_runs("s1")] == ["before"]
+    say(db, "after")
+    assert [run.input for run in db.get_runs("s1")] == ["before", "after"]
+
+
+@pytest.mark.parametrize("name", ["", ":memory:"])
+def test_a_store_without_a_file_is_in_memory(name: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"use InMemoryDb\(\)"):
+        DuckDb(name)
+
+
+def test_waiting_for_another_process_ends_in_an_error_that_helps(path: Path) -> None:
+    db = DuckDb(path, lock_timeout_s=0.05)
+    say(db, "x")
+    with FileLock(f"{path}.lock"):
+        for use in (lambda: say(db, "y"), lambda: db.get_sessions()):
+            with pytest.raises(StoreLocked, match=r"another process has kept the store .* for 0.05 s; let it finish"):
+                use()
+    say(db, "z")
+    assert [run.input for run in db.get_runs("s1")] == ["x", "z"]
+
+
+def test_waiting_for_another_thread_ends_in_an_error_that_helps(path: Path) -> None:
+    patient, hasty = DuckDb(path), DuckDb(path, lock_timeout_s=0.05)
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with patient._driver.lease(write=True):
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait()
+    with pytest.raises(StoreLocked, match="another thread has kept the store"):
+        hasty.get_sessions()
+    leave.set()
+    thread.join()
+    assert hasty.get_sessions() == []
+
+
+def test_another_program_with_the_file_open_is_told(path: Path) -> None:
+    db = DuckDb(path)
+    say(db, "x")
+    with duckdb.connect(path), pytest.raises(StoreLocked, match="close it and try again"):
+        db.get_sessions()
+    holder = start("import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()", path)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "open\n"
+    with pytest.raises(StoreLocked, match="close it and try again"):
+        say(db, "y")
+    holder.communicate("\n")
+    say(db, "z")
+    assert [run.input for run in db.get_runs("s1")] == ["x", "z"]
+
+
+def test_an_error_in_a_transaction_leaves_nothing_of_it(path: Path) -> None:
+    db = DuckDb(path)
+    say(db, "x", run_id="r1")
+    with pytest.raises(StoreError, match="what was being written is not stored"):
+        say(db, "y", run_id="r1", session_id="s2")
+    assert [session.session_id for session in db.get_sessions()] == ["s1"]
+
+
+FORKER = """
+import os, sys
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.errors import StoreError
+from tests.db.conversation import say
+db, memory = DuckDb(sys.argv[1]), InMemoryDb()
+say(db, "parent")
+say(memory, "parent")
+child = os.fork()
+say(db, "child" if child == 0 else "parent again")
+if child == 0:
+    try:
+        memory.get_sessions()
+    except StoreError:
+        # As multiprocessing does: DuckDB itself crashes when a forked interpreter is taken down in order.
+        os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_uses_the_store_on_its_own(path: Path) -> None:
+    told, _ = start(FORKER, path).communicate(timeout=60)
+    assert told == "7\n"
+    assert sorted(run.input for run in DuckDb(path).get_runs("s1")) == ["child", "parent", "parent again"]
+
+
+def test_paths_with_odd_characters_are_paths(tmp_path: Path) -> None:
+    db = DuckDb(tmp_path / "it's a “store”; DROP.duckdb")
+    say(db, "x")
+    assert len(db.runs_df()) == 1
+
+
+def test_the_default_store_is_a_file_where_one_works(working_directory: Path) -> None:
+    set_default_db(None)
+    try:
+        db = default_db()
+        assert db.identity == str(working_directory / "agno_nb.duckdb")
+        assert default_db() is db
+        mine = InMemoryDb()
+        set_default_db(mine)
+        assert default_db() is mine
+    finally:
+        set_default_db(None)

@@ -1,0 +1,346 @@
+"""The store as DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from agno_nb.db import set_default_db
+from agno_nb.db.base import Db
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.schema import column_descriptions
+from agno_nb.errors import InvalidInputError, QueryError
+from agno_nb.frames import FRAMES, messages_df, query, runs_df, sessions_df, tool_calls_df
+from agno_nb.types import Message, Metrics, Origin, RunStatus, Session, SessionType, ToolCall
+from tests.db.conversation import START, begin, end, say
+
+READERS: dict[str, Callable[..., pd.DataFrame]] = {
+    "sessions": sessions_df,
+    "runs": runs_df,
+    "messages": messages_df,
+    "tool_calls": tool_calls_df,
+}
+
+
+@pytest.fixture
+def db() -> InMemoryDb:
+    return InMemoryDb()
+
+
+def fill(db: Db) -> None:
+    """Alice's session of two agents, and Bob's with a team."""
+    say(db, "a", run_id="r1", user_id="alice", component_name="Ann", component_id="ann-1", created_at=START)
+    run, _ = begin(
+        db, "b", run_id="r2", user_id="alice", component_name="Ben", component_id="ben-1", created_at=START + 60,
+        metadata={"k": 1}, origin=Origin(notebook="/n.ipynb", cell_id="c", execution_count=2, cell_hash="f" * 16),
+    )  # fmt: skip
+    call = ToolCall(tool_call_id="c1", tool_name="count", created_at=START + 61)
+    asks = Message(role="assistant", tool_calls=[call], metrics=Metrics(input_tokens=5, output_tokens=2, cost=0.5))
+    told = Message(role="tool", tool_call_id="c1", tool_name="count", content="3", metrics=Metrics(duration_s=0.1))
+    asks.created_at, told.created_at = START + 61, START + 62
+    end(db, run, asks, told, Message(role="assistant", content="3", created_at=START + 63), status=RunStatus.ERROR)
+    team = Session(session_id="s2", session_type=SessionType.TEAM)
+    say(db, "c", run_id="r3", session_id="s2", session=team, user_id="bob", created_at=START + 120)
+
+
+def dtypes(frame: pd.DataFrame) -> dict[str, str]:
+    return {name: str(dtype) for name, dtype in frame.dtypes.items()}
+
+
+@pytest.mark.parametrize("view", FRAMES)
+@pytest.mark.parametrize("content", ["nothing", "rows", "rows without values"])
+def test_columns_order_and_dtypes_do_not_depend_on_the_data(db: InMemoryDb, view: str, content: str) -> None:
+    if content == "rows":
+        fill(db)
+    elif content == "rows without values":
+        run, _ = begin(db)
+        end(db, run, Message(role="assistant", tool_calls=[ToolCall(tool_call_id="c", tool_name="f")]))
+    frame = READERS[view](db=db)
+    assert list(dtypes(frame).items()) == list(FRAMES[view].columns.items())
+    assert frame.empty == (content == "nothing")
+    assert frame.index.equals(pd.RangeIndex(len(frame)))
+
+
+@pytest.mark.parametrize("view", FRAMES)
+def test_a_frame_has_all_columns_of_its_view_and_each_is_described(db: InMemoryDb, view: str) -> None:
+    described = column_descriptions()
+    assert db.query(f"FROM {view}").arrow().column_names == list(FRAMES[view].columns)
+    assert all(described[view].get(column) for column in FRAMES[view].columns)
+
+
+def test_every_column_of_every_table_is_described(db: InMemoryDb) -> None:
+    sql = (
+        "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() WHERE database_name = 'store'"
+    )
+    tables = {
+        row["table_name"]: row["columns"]
+        for row in db.query(f"FROM ({sql} GROUP BY ALL) AS t(table_name, columns)").arrow().to_pylist()
+    }
+    described = column_descriptions()
+    raw = {table: columns for table, columns in tables.items() if table.startswith("raw_")}
+    assert set(raw) == {"raw_schema", "raw_sessions", "raw_runs", "raw_messages", "raw_tool_calls"}
+    assert {table: list(described[table]) for table in raw} == raw
+    assert described["runs"]["stale"].startswith("Whether an earlier turn got a new attempt")
+
+
+def test_a_run_is_a_row(db: InMemoryDb) -> None:
+    fill(db)
+    row = runs_df(db=db).iloc[1]
+    given = {name: value for name, value in row.items() if not pd.isna(value)}
+    assert given == {
+        "run_id": "r2",
+        "session_id": "s1",
+        "run_index": 1,
+        "attempt": 0,
+        "kind": "agent",
+        "component_id": "ben-1",
+        "component_name": "Ben",
+        "user_id": "alice",
+        "status": "ERROR",
+        "interrupted": False,
+        "stale": False,
+        "input": "b",
+        "content": "3",
+        "content_type": "str",
+        "input_tokens": 5,
+        "output_tokens": 2,
+        "total_tokens": 7,
+        "cost": 0.5,
+        "duration_s": 2.0,
+        "notebook": "/n.ipynb",
+        "cell_id": "c",
+        "execution_count": 2,
+        "cell_hash": "f" * 16,
+        "metadata": '{"k": 1}',
+        "created_at": pd.Timestamp(START + 60, unit="s", tz="UTC"),
+        "ended_at": pd.Timestamp(START + 62, unit="s", tz="UTC"),
+    }
+
+
+def test_frames_join_by_their_ids(db: InMemoryDb) -> None:
+    fill(db)
+    calls = tool_calls_df(db=db).merge(runs_df(db=db), on=["run_id", "session_id"], suffixes=("", "_run"))
+    assert calls[["tool_name", "result", "input"]].values.tolist() == [["count", "3", "b"]]
+    joined = sessions_df(db=db).merge(runs_df(db=db, status="ERROR"), on="session_id", how="left")
+    assert str(joined["run_index"].dtype) == "Int64"
+
+
+@pytest.mark.parametrize(
+    ("filters", "runs"),
+    [
+        ({}, ["r1", "r2", "r3"]),
+        ({"session_id": "s1"}, ["r1", "r2"]),
+        ({"session_id": ["s1", "s2"]}, ["r1", "r2", "r3"]),
+        ({"session_id": pd.Series(["s2"])}, ["r3"]),
+        ({"session_id": []}, []),
+        ({"session_id": "s1' OR true --"}, []),
+        ({"user_id": "alice"}, ["r1", "r2"]),
+        ({"user_id": ""}, []),
+        ({"user_id": None}, ["r1", "r2", "r3"]),
+        ({"session_type": "team"}, ["r3"]),
+        ({"session_type": SessionType.AGENT}, ["r1", "r2"]),
+        ({"agent": "Ann"}, ["r1"]),
+        ({"agent": ["ann-1", "Ben"]}, ["r1", "r2"]),
+        ({"run_id": ["r1", "r3"], "user_id": "bob"}, ["r3"]),
+        ({"since": datetime.fromtimestamp(START + 60, UTC)}, ["r2", "r3"]),
+        ({"until": datetime.fromtimestamp(START + 60, UTC)}, ["r1"]),
+        ({"since": "2023-11-14 22:14:20", "until": "2023-11-14 22:15:20"}, ["r2"]),
+        ({"since": pd.Timestamp("2023-11-14 22:15:20")}, ["r3"]),
+        ({"since": datetime(2023, 11, 15, 0, 15, 20, tzinfo=timezone(timedelta(hours=2)))}, ["r3"]),
+        ({"since": date(2023, 11, 15)}, []),
+        ({"limit": 2}, ["r2", "r3"]),
+        ({"limit": 0}, []),
+    ],
+)
+def test_filters(db: InMemoryDb, filters: dict[str, Any], runs: list[str]) -> None:
+    fill(db)
+    assert runs_df(db=db, **filters)["run_id"].tolist() == runs
+    if "limit" not in filters and not {"since", "until"} & set(filters):
+        assert messages_df(db=db, **filters)["run_id"].drop_duplicates().tolist() == runs
+        assert tool_calls_df(db=db, **filters)["run_id"].tolist() == [run for run in runs if run == "r2"]
+
+
+def test_filters_of_one_frame(db: InMemoryDb) -> None:
+    fill(db)
+    assert runs_df(db=db, status=["ERROR", "PAUSED"])["run_id"].tolist() == ["r2"]
+    assert messages_df(db=db, role="tool", run_id="r2")["content"].tolist() == ["3"]
+    assert tool_calls_df(db=db, tool_name="another").empty
+    assert sessions_df(db=db, user_id="bob")["session_id"].tolist() == ["s2"]
+    assert sessions_df(db=db, agent="Ann", session_type="agent", limit=1)["num_runs"].tolist() == [2]
+    assert db.messages_df(limit=2, session_id="s1")["role"].tolist() == ["tool", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "told"),
+    [
+        ({"status": "done"}, "status is 'done'; it must be one of RUNNING, COMPLETED"),
+        ({"session_type": ["agent", "crew"]}, "session_type is 'crew'"),
+        ({"session_id": [3]}, "session_id holds 3"),
+        ({"since": 1_700_000_000}, "since is 1700000000; give a datetime"),
+        ({"until": "yesterday-ish"}, "until is 'yesterday-ish'"),
+        ({"since": pd.NaT}, "since is NaT"),
+        ({"limit": -1}, "limit is -1"),
+        ({"limit": "ten"}, "limit is 'ten'"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_refused(db: InMemoryDb, filters: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidInputError, match=told):
+        runs_df(db=db, **filters)
+
+
+def test_an_unknown_filter_is_told_the_nearest_one(db: InMemoryDb) -> None:
+    with pytest.raises(TypeError, match='did you mean "session_id"'):
+        runs_df(db=db, sesion_id="s1")
+    with pytest.raises(TypeError, match="no argument 'status'"):
+        db.messages_df(status="ERROR")
+
+
+def test_the_store_where_none_is_given_is_the_one_of_the_process(working_directory: Path) -> None:
+    set_default_db(None)
+    try:
+        assert runs_df().empty
+        assert query("select count(*) as n from runs").df()["n"].tolist() == [0]
+        assert list(working_directory.iterdir()) == []
+        say(DuckDb("agno_nb.duckdb"), "x")
+        assert len(runs_df()) == 1
+        set_default_db(InMemoryDb())
+        assert runs_df().empty
+    finally:
+        set_default_db(None)
+
+
+def test_a_query_sees_the_store_and_the_frames_it_is_given(db: InMemoryDb) -> None:
+    fill(db)
+    people = pd.DataFrame({"user_id": ["alice", "bob"], "team": ["red", None]})
+    ages = pa.table({"user_id": ["alice", "bob"], "age": [3, 4]})
+    found = query(
+        "SELECT user_id, team, age, sum(total_tokens) AS tokens, bool_or(stale) AS stale, max(created_at) AS last "
+        "FROM runs JOIN people USING (user_id) JOIN ages USING (user_id) GROUP BY ALL ORDER BY ALL",
+        db=db, people=people, ages=ages,
+    )  # fmt: skip
+    frame = found.df()
+    assert dtypes(frame) == {
+        "user_id": "str", "team": "str", "age": "Int64", "tokens": "Int64", "stale": "boolean",
+        "last": "datetime64[us, UTC]",
+    }  # fmt: skip
+    assert frame[["user_id", "age"]].values.tolist() == [["alice", 3], ["bob", 4]]
+    assert frame["tokens"].isna().tolist() == [False, True]
+    assert found.arrow().num_rows == 2
+    assert repr(found) == repr(frame)
+    assert "<table" in (found._repr_html_() or "")
+    frame["age"] = 0
+    assert found.df()["age"].tolist() == [3, 4]
+    # A frame is there for its own query only.
+    with pytest.raises(QueryError, match="people"):
+        query("FROM people", db=db)
+
+
+def test_sums_keep_their_value(db: InMemoryDb) -> None:
+    sql = "SELECT sum(n) AS whole, sum(n) * 10**30::HUGEINT AS huge, sum(n::DECIMAL(9, 2)) AS money FROM range(4) t(n)"
+    frame = query(sql, db=db).df()
+    assert dtypes(frame) == {"whole": "Int64", "huge": "float64", "money": "float64"}
+    assert frame.values.tolist() == [[6, pytest.approx(6e30), 6.0]]
+
+
+@pytest.mark.parametrize(
+    "sql", ["EXPLAIN SELECT * FROM runs", "DESCRIBE runs", "SUMMARIZE runs", "SHOW TABLES", "FROM runs"]
+)
+def test_looking_at_the_store_is_reading(db: InMemoryDb, sql: str) -> None:
+    assert len(query(sql, db=db).arrow().column_names) > 0
+
+
+HOSTILE = """
+DELETE FROM raw_runs
+UPDATE raw_runs SET input = ''
+INSERT INTO raw_schema VALUES (2, 0)
+WITH gone AS (DELETE FROM raw_runs RETURNING *) SELECT * FROM gone
+EXPLAIN ANALYZE DELETE FROM raw_runs
+CREATE TABLE mine AS SELECT 1
+CREATE TEMP VIEW runs AS SELECT 1
+DROP VIEW runs
+TRUNCATE raw_runs
+SELECT 1; DELETE FROM raw_runs
+COMMIT; DELETE FROM raw_runs
+COPY runs TO '{folder}/out.csv'
+COPY (SELECT 1) TO '{folder}/out.parquet'
+EXPORT DATABASE '{folder}/out'
+ATTACH '{folder}/out.duckdb'
+ATTACH ':memory:' AS more
+DETACH store
+USE memory
+SET enable_external_access = true
+SET VARIABLE x = 1
+RESET lock_configuration
+PRAGMA database_list
+CALL pragma_version()
+INSTALL httpfs
+LOAD httpfs
+CHECKPOINT
+VACUUM
+BEGIN
+CONNECT
+SELECT * FROM read_csv('{folder}/data.csv')
+SELECT * FROM '{folder}/data.csv'
+SELECT * FROM read_text('{folder}/data.csv')
+SELECT * FROM read_blob('/etc/hosts')
+SELECT * FROM glob('{folder}/*')
+SELECT * FROM read_csv('http://127.0.0.1:9/x.csv')
+SELECT getenv('HOME')
+SELECT * FROM query('DELETE FROM raw_runs')
+SELECT * FROM secret_in_python
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("sql", ["", "-- nothing", *HOSTILE])
+@pytest.mark.parametrize("backend", ["duckdb", "in_memory"])
+def test_a_query_reads_the_store_and_nothing_else(tmp_path: Path, backend: str, sql: str) -> None:
+    secret_in_python = pd.DataFrame({"key": [1]})
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "data.csv").write_text("a\n1\n")
+    db = DuckDb(tmp_path / "store.duckdb") if backend == "duckdb" else InMemoryDb()
+    fill(db)
+    before = {view: READERS[view](db=db) for view in FRAMES}
+    with pytest.raises(QueryError) as caught:
+        query(sql.format(folder=folder), db=db)
+    assert "\n" not in str(caught.value)
+    for view in FRAMES:
+        pd.testing.assert_frame_equal(READERS[view](db=db), before[view])
+    assert [path.name for path in folder.iterdir()] == ["data.csv"]
+    assert len(secret_in_python) == 1
+    say(db, "still works", user_id="alice")
+
+
+def test_an_error_in_a_query_is_one_readable_line(db: InMemoryDb) -> None:
+    with pytest.raises(QueryError) as caught:
+        query("SELECT inputt\nFROM runs", db=db)
+    told = str(caught.value)
+    assert 'Referenced column "inputt" not found' in told
+    assert "input" in told
+    assert "\n" not in told
+    with pytest.raises(QueryError, match="not suitable"):
+        query("FROM x", db=db, x=[1, 2])
+
+
+@pytest.mark.parametrize("name", ["runs", "Messages", "raw_runs", "raw_schema"])
+def test_a_frame_cannot_stand_in_for_a_table_of_the_store(db: InMemoryDb, name: str) -> None:
+    with pytest.raises(InvalidInputError, match="is a table of the store"):
+        query("SELECT 1", db=db, **{name: pd.DataFrame({"a": [1]})})
+
+
+def test_an_interrupt_stops_a_query_and_frees_the_store(db: InMemoryDb, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import Future
+
+    fill(db)
+    monkeypatch.setattr(Future, "result", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        query("SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000) c", db=db)
+    monkeypatch.undo()
+    assert len(runs_df(db=db)) == 3
