@@ -233,6 +233,9 @@ def test_a_query_sees_the_store_and_the_frames_it_is_given(db: InMemoryDb) -> No
     assert frame[["user_id", "age"]].values.tolist() == [["alice", 3], ["bob", 4]]
     assert frame["tokens"].isna().tolist() == [False, True]
     assert found.arrow().num_rows == 2
+    polars = found.pl()
+    assert polars["age"].to_list() == [3, 4]
+    assert str(polars.schema["last"]) == "Datetime(time_unit='us', time_zone='UTC')"
     assert repr(found) == repr(frame)
     assert "<table" in (found._repr_html_() or "")
     frame["age"] = 0
