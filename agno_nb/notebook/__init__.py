@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Register the magics, and tell the pipeline which cell asks for a run. Loading twice changes nothing."""
+    from agno_nb.models.openai import preload
     from agno_nb.notebook.binding import current_origin
     from agno_nb.notebook.magics import AgentMagics
     from agno_nb.run import pipeline
@@ -17,6 +19,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
     if "AgentMagics" not in ipython.magics_manager.registry:
         ipython.register_magics(AgentMagics(ipython))
     pipeline.origin_of_call = lambda: current_origin(ipython)
+    threading.Thread(target=preload, name="agno_nb-preload", daemon=True).start()
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
