@@ -2,6 +2,8 @@
 
 One rule: a value is complete when it is made. Only :class:`RunOutput` and :class:`ToolCall` change while a run goes
 on, and only the pipeline (:mod:`agno_nb.run`) changes them.
+
+It is one file, although a long one, because a domain is understood only as a whole.
 """
 
 from __future__ import annotations
@@ -180,6 +182,26 @@ class ToolCall:
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
+class Media:
+    """An image, sound or file that is part of a message. It is given by exactly one of `url` and `content`.
+
+    The classes that users make are in :mod:`agno_nb.media`.
+    """
+
+    kind: Literal["image", "audio", "video", "file"]
+    url: str | None = None
+    content: bytes | None = None
+    mime_type: str | None = None
+    filename: str | None = None
+    detail: str | None = None
+    """Of an image: how closely the model should look: "low", "high" or "auto"."""
+
+    def __repr__(self) -> str:
+        what = _brief(self.url) if self.url else f"{len(self.content or b'')} bytes"
+        return f"Media({self.kind}, {what}, {self.mime_type})"
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
 class Message:
     """One message to or from the model."""
 
@@ -188,6 +210,8 @@ class Message:
     """The text. None for an assistant message that only calls tools."""
     reasoning_content: str | None = None
     """What the model said it was thinking, where the provider tells."""
+    media: list[Media] = field(default_factory=list)
+    """Of a user message: what the user sent with the text."""
     tool_calls: list[ToolCall] = field(default_factory=list)
     """Of an assistant message: the calls it asks for, in its order."""
     tool_call_id: str | None = None
@@ -337,23 +361,59 @@ class SessionReader(Protocol):
 
     def get_session_metrics(self, session_id: str) -> Metrics: ...
 
+    def get_summary(self, session_id: str) -> SessionSummary | None: ...
+
 
 @dataclass(slots=True, kw_only=True)
 class SessionSummary:
-    """A condensed version of a session up to some run."""
+    """A condensed version of a session up to some run. Every version is kept."""
 
     summary: str
     topics: list[str] = field(default_factory=list)
-    updated_at: float | None = None
+    session_id: str | None = None
+    version: int | None = None
+    """From 0, in the order of making. The store counts."""
+    from_run_index: int | None = None
+    """The first turn that it covers."""
+    to_run_index: int | None = None
+    """The last turn that it covers."""
+    model: str | None = None
+    """The model that wrote it."""
+    model_provider: str | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    """What writing it took. These tokens are not among the session's runs."""
+    updated_at: float = field(default_factory=time.time)
     """Unix seconds."""
 
     def __str__(self) -> str:
         return self.summary
 
 
+@dataclass(slots=True, kw_only=True)
+class UserMemory:
+    """A fact about a user, across sessions."""
+
+    memory: str
+    topics: list[str] = field(default_factory=list)
+    user_id: str | None = None
+    """Whose it is. The store keeps no memory of nobody."""
+    memory_id: str = field(default_factory=new_id)
+    input: str | None = None
+    """What the user said when it was learnt."""
+    component_id: str | None = None
+    """Id of the agent, team or workflow that learnt it."""
+    created_at: float = field(default_factory=time.time)
+    """Unix seconds."""
+    updated_at: float = field(default_factory=time.time)
+    """Unix seconds."""
+
+
 @dataclass(kw_only=True, repr=False)
 class Session:
-    """One conversation thread. `runs`, `messages` and `metrics` are read from the store when first touched."""
+    """One conversation thread.
+
+    `runs`, `messages`, `metrics` and `summary` are read from the store when first touched.
+    """
 
     session_id: str
     user_id: str | None = None
@@ -364,7 +424,6 @@ class Session:
     """Id of the agent, team or workflow that began it."""
     session_state: JsonDict = field(default_factory=dict)
     metadata: JsonDict | None = None
-    summary: SessionSummary | None = None
     forked_from_session_id: str | None = None
     created_at: int = 0
     """Unix seconds."""
@@ -387,6 +446,11 @@ class Session:
     def metrics(self) -> Metrics:
         """Tokens and cost of all runs, superseded ones included: they were paid for."""
         return self.store.get_session_metrics(self.session_id) if self.store else Metrics()
+
+    @cached_property
+    def summary(self) -> SessionSummary | None:
+        """The latest summary, or None."""
+        return self.store.get_summary(self.session_id) if self.store else None
 
     def __repr__(self) -> str:
         name = f", session_name={self.session_name!r}" if self.session_name else ""

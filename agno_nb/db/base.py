@@ -13,7 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from agno_nb.types import JsonDict, Message, Metrics, RunOutput, Session, SessionType
+from agno_nb.types import (
+    JsonDict,
+    Message,
+    Metrics,
+    RunOutput,
+    Session,
+    SessionSummary,
+    SessionType,
+    UserMemory,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +41,10 @@ class ContextQuery:
     """Messages of so many of the latest turns (completed, current attempt, not nested)."""
     num_history_messages: int | None = None
     """Instead of whole runs: so many of the latest messages."""
+    summary: bool = False
+    """The latest summary that covers nothing of the history asked for."""
+    memories: bool = False
+    """What is remembered of the run's user."""
 
 
 NO_CONTEXT = ContextQuery()
@@ -44,6 +57,9 @@ class OpenedRun:
     session: Session
     history: list[Message] = field(default_factory=list)
     """Oldest first, without system messages, each with `from_history` set."""
+    summary: SessionSummary | None = None
+    memories: list[UserMemory] = field(default_factory=list)
+    """Oldest first."""
 
 
 class Db(ABC):
@@ -161,8 +177,34 @@ class Db(ABC):
         """Delete the sessions, those of another user excepted."""
 
     @abstractmethod
-    def get_runs(self, session_id: str) -> list[RunOutput]:
-        """Return the runs of a session, oldest first, with their own messages and tool calls."""
+    def update_session_state(
+        self, session_id: str, session_state: JsonDict, user_id: str | None = None
+    ) -> Session | None:
+        """Replace the state of a session; return the session, or None when there is none to change."""
+
+    @abstractmethod
+    def fork_session(
+        self, session_id: str, *, user_id: str | None = None, to_run_index: int | None = None
+    ) -> Session | None:
+        """Copy the current attempts of a session into a new one, up to and with turn `to_run_index`.
+
+        Runs and messages get new ids, the state, the name and the summaries that still hold go along, and the new
+        session names the old one. Return it, or None when there is none to fork.
+        """
+
+    @abstractmethod
+    def get_runs(
+        self, session_id: str, *, from_run_index: int | None = None, limit: int | None = None
+    ) -> list[RunOutput]:
+        """Return the runs of a session, oldest first, with their own messages and tool calls.
+
+        Parameters
+        ----------
+        from_run_index : int, optional
+            Only turns from this one on; nested runs are left out then.
+        limit : int, optional
+            Only so many of the latest runs.
+        """
 
     @abstractmethod
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
@@ -175,6 +217,54 @@ class Db(ABC):
     @abstractmethod
     def get_session_metrics(self, session_id: str) -> Metrics:
         """Return tokens and cost of all runs of a session, and the sum of their durations."""
+
+    # Summaries and memories.
+
+    @abstractmethod
+    def add_summary(self, summary: SessionSummary) -> SessionSummary:
+        """Store a new version of the summary of ``summary.session_id``; return it with its version."""
+
+    @abstractmethod
+    def get_summary(self, session_id: str) -> SessionSummary | None:
+        """Return the latest version of a session's summary, or None."""
+
+    @abstractmethod
+    def upsert_user_memory(self, memory: UserMemory) -> UserMemory:
+        """Store a memory, in place of the one of that id where there is one.
+
+        Raises
+        ------
+        InvalidInputError
+            The memory is nobody's, or there is one of that id that is somebody else's.
+        """
+
+    @abstractmethod
+    def get_user_memories(
+        self,
+        user_id: str | None = None,
+        component_id: str | None = None,
+        topics: Sequence[str] | None = None,
+        search_content: str | None = None,
+        limit: int | None = None,
+        page: int | None = None,
+    ) -> list[UserMemory]:
+        """Return the memories that match every argument given, oldest first.
+
+        Parameters
+        ----------
+        topics : sequence of str, optional
+            Memories that have all of these.
+        search_content : str, optional
+            Part of the text, in any case.
+        """
+
+    @abstractmethod
+    def delete_user_memory(self, memory_id: str, user_id: str | None = None) -> bool:
+        """Delete a memory; return whether there was one."""
+
+    @abstractmethod
+    def clear_memories(self, user_id: str | None = None) -> None:
+        """Delete all memories of a user, or with None, of everybody."""
 
     # The store as frames.
 
@@ -224,6 +314,18 @@ class Db(ABC):
         from agno_nb.frames import tool_calls_df
 
         return tool_calls_df(db=self, **filters)
+
+    def summaries_df(self, **filters: Any) -> pd.DataFrame:
+        """Summaries, one row for each version: see :func:`agno_nb.frames.summaries_df`."""
+        from agno_nb.frames import summaries_df
+
+        return summaries_df(db=self, **filters)
+
+    def memories_df(self, **filters: Any) -> pd.DataFrame:
+        """Memories, one row each: see :func:`agno_nb.frames.memories_df`."""
+        from agno_nb.frames import memories_df
+
+        return memories_df(db=self, **filters)
 
     def close(self) -> None:
         """Let go of what the store holds open. Using it again opens it again."""
