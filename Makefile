@@ -6,7 +6,7 @@ NOTEBOOK := out/01_quickstart.ipynb
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab test browser lint format bench clean
+.PHONY: help demo lab test browser pictures lint format bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ test: .venv/.installed-test ## run the tests, but for those that need a browser
 
 browser: .venv/.installed-browser ## run the tests in JupyterLab and Chromium (which has to be installed)
 	@$(BIN)/python -m pytest -q -m browser
+
+pictures: .venv/.installed-browser ## make the pictures of the documents again, in JupyterLab and Chromium
+	@$(BIN)/python -m tests.browser.pictures
 
 lint: .venv/.installed-dev ## ruff and mypy
 	@$(BIN)/ruff check --quiet

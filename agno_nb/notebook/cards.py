@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from IPython.display import display
 
-from agno_nb.notebook.render import cleaned, escaped
+from agno_nb.notebook.render import CODE, cleaned, escaped
 from agno_nb.printing import without_controls
 from agno_nb.redact import redact
 
@@ -18,8 +18,15 @@ _PLAIN_ROW = "background-color:transparent"
 _LABEL = "padding:.15em 1.6em .15em 0;text-align:left;vertical-align:top;white-space:nowrap;opacity:.65"
 _VALUE = "padding:.15em 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
 _LINED_ROW = f"{_PLAIN_ROW};border-bottom:1px solid rgba(128,128,128,.25)"
-_CELL = "padding:.35em 1.2em .35em 0;vertical-align:top;overflow-wrap:anywhere"
+_CELL = "padding:.35em 1.2em .35em 0;vertical-align:top"
 _NOTE = "margin:.3em 0;font-size:.85em;opacity:.65"
+
+ColumnKind: TypeAlias = Literal["text", "word", "number"]
+_KINDS: dict[ColumnKind, str] = {
+    "text": "text-align:left",
+    "word": "text-align:left;white-space:nowrap",
+    "number": "text-align:right;white-space:nowrap",
+}
 
 
 def show_facts(facts: Mapping[str, str]) -> None:
@@ -34,43 +41,43 @@ def show_facts(facts: Mapping[str, str]) -> None:
     _show(f'<table style="{_TABLE}">{rows}</table>', text)
 
 
-def show_table(columns: Mapping[str, Literal["left", "right"]], rows: Iterable[Sequence[str]], *, note: str) -> None:
+def show_table(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]], *, note: str) -> None:
     """Show a table with a sentence below it.
 
     Parameters
     ----------
     columns : mapping
-        Title and alignment of each column.
+        Title and kind of each column. Only a "text" is broken into lines where there is little room.
     rows : iterable of sequences of str
-        A text for each column, shown as it is.
+        What is in each column, shown as it is.
     note : str
         The sentence. What is in `backticks` is set as code.
     """
     lines = [[" ".join(without_controls(cell).split()) for cell in row] for row in (list(columns), *rows)]
-    sides = list(columns.values())
+    kinds = list(columns.values())
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = "\n".join(
         "  ".join(
-            cell.rjust(width) if side == "right" else cell.ljust(width)
-            for cell, side, width in zip(line, sides, widths, strict=True)
+            cell.rjust(width) if kind == "number" else cell.ljust(width)
+            for cell, kind, width in zip(line, kinds, widths, strict=True)
         ).rstrip()
         for line in lines
     )
-    head, *body = (_row(line, sides, tag) for line, tag in zip(lines, ["th"] + ["td"] * len(lines), strict=False))
-    table = f'<table style="{_TABLE}"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
+    body = "".join(_row(line, kinds, "td") for line in lines[1:])
+    table = f'<table style="{_TABLE}"><thead>{_row(lines[0], kinds, "th")}</thead><tbody>{body}</tbody></table>'
     _show(f'{table}<div style="{_NOTE}">{_with_code(note)}</div>', f"{text}\n\n{note}")
 
 
-def _row(cells: Sequence[str], sides: Sequence[str], tag: str) -> str:
+def _row(cells: Sequence[str], kinds: Sequence[ColumnKind], tag: str) -> str:
     inside = "".join(
-        f'<{tag} style="{_CELL};text-align:{side}">{escaped(cell)}</{tag}>'
-        for cell, side in zip(cells, sides, strict=True)
+        f'<{tag} style="{_CELL};{_KINDS[kind]}">{escaped(cell)}</{tag}>'
+        for cell, kind in zip(cells, kinds, strict=True)
     )
     return f'<tr style="{_LINED_ROW}">{inside}</tr>'
 
 
 def _with_code(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))
+    return re.sub(r"`([^`]+)`", rf'<code style="{CODE};white-space:nowrap">\1</code>', escaped(text))
 
 
 def _show(fragment: str, text: str) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from agno_nb._keywords import nearest
 from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.cards import show_facts, show_table
+from agno_nb.notebook.cards import ColumnKind, show_facts, show_table
 from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.notebook.state import Notebook, tool_name
 from agno_nb.types import Metrics, RunStatus
@@ -20,16 +19,17 @@ NUM_SESSIONS = 20
 TITLE_WIDTH = 60
 """Characters of a session's name, or of its first prompt, that are shown in a list."""
 
-_SESSION_COLUMNS: dict[str, Literal["left", "right"]] = {
-    "": "left",
-    "session": "left",
-    "agent": "left",
-    "user": "left",
-    "runs": "right",
-    "tokens": "right",
-    "last used": "left",
-    "id": "left",
+_SESSION_COLUMNS: dict[str, ColumnKind] = {
+    "": "word",
+    "session": "text",
+    "agent": "word",
+    "user": "word",
+    "runs": "number",
+    "tokens": "number",
+    "last used": "word",
+    "id": "text",
 }
+_SESSIONS_NOTE = "• is the current one. `%agent --session ID` goes on with another; `sessions_df()` has them all."
 
 
 def show_status(notebook: Notebook) -> None:
@@ -94,18 +94,18 @@ def _sessions(notebook: Notebook, words: list[str]) -> None:
     current = notebook.current_session_id()
     rows = [
         (
-            "●" if session["session_id"] == current else "",
+            "•" if session["session_id"] == current else "",
             _title(session["session_name"] or session["first_input"] or ""),
             session["component_name"] or session["component_id"] or "",
             session["user_id"] or "",
             f"{session['num_runs']:,}",
             "" if session["total_tokens"] is None else f"{session['total_tokens']:,}",
-            f"{session['updated_at'].astimezone():%Y-%m-%d %H:%M}",
+            f"{session['updated_at'].to_pydatetime().astimezone():%Y-%m-%d %H:%M}",
             session["session_id"],
         )
         for session in frame.astype(object).where(frame.notna(), None).to_dict("records")
     ]
-    show_table(_SESSION_COLUMNS, rows, note="`%agent --session ID` goes on with one, and `sessions_df()` has them all.")
+    show_table(_SESSION_COLUMNS, rows, note=_SESSIONS_NOTE)
 
 
 def _title(text: str) -> str:
@@ -124,8 +124,7 @@ def _help(notebook: Notebook, words: list[str]) -> None:
         usage, _, meaning = said.partition(": ")
         facts[f"`%agent {usage.strip('`') or name}`"] = meaning
     facts["`%agent --OPTION VALUE`"] = (
-        "set the model, the store, the user, the session, the history: `--model`, `--db`, `--user`, `--session`, "
-        "`--history`; `%agent?` says what they take"
+        "set what is named: `--model`, `--db`, `--user`, `--session`, `--history`; `%agent?` says what each takes"
     )
     show_facts(facts)
 

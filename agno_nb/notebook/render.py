@@ -45,7 +45,8 @@ _TOOL_TEXT = (
     f"margin:.2em 0 .5em;padding:.5em .7em;{_BOX};{_MONOSPACE};font-size:.95em;line-height:1.4;"
     "white-space:pre-wrap;overflow-wrap:anywhere;max-height:24em;overflow-y:auto"
 )
-_CALL = f"{_MONOSPACE};padding:.1em .4em;border-radius:4px;background-color:rgba(128,128,128,.14)"
+CODE = f"padding:.1em .4em;border-radius:4px;background-color:rgba(128,128,128,.14);{_MONOSPACE}"
+"""The style of code within a line."""
 _SUMMARY = "cursor:pointer;padding:.1em 0"
 _FOLD = "margin:.1em 0;font-size:.93em"
 _INSIDE = "margin:.2em 0 .5em .4em;padding-left:.9em;border-left:2px solid rgba(128,128,128,.3)"
@@ -194,7 +195,7 @@ def _tool(call: ToolCall, status: RunStatus) -> str:
     else:
         fact = " · ".join(filter(None, ["failed" if failed else "", _duration(call.duration_s)]))
     style = f"font-size:.85em;{_ALERT}" if failed else _LABEL
-    summary = f'<code style="{_CALL}">{html.escape(call_line(call))}</code>'
+    summary = f'<code style="{CODE}">{html.escape(call_line(call))}</code>'
     summary += f' <span style="{style}">{escaped(fact)}</span>' if fact else ""
     arguments = _readable(call)
     inside = _tool_text("Arguments", arguments) if arguments else ""
@@ -231,8 +232,8 @@ def _cut(text: str, frame: str) -> str:
 
 def escaped(text: str) -> str:
     """Write text as HTML that shows it as it is."""
-    # A dollar in an element of its own is no delimiter for MathJax, which would set "$5 and $6" as a formula.
-    return html.escape(text).replace("$", "<span>$</span>")
+    # In an element of its own it begins no formula: MathJax would set "$5 and $6" as one, and what is in "\(x\)".
+    return re.sub(r"[$\\]", r"<span>\g<0></span>", html.escape(text))
 
 
 def cleaned(fragment: str) -> str:
@@ -310,6 +311,7 @@ def _parser(highlight: bool) -> MarkdownIt:
     parser.add_render_rule("math", lambda self, tokens, i, options, env: html.escape(tokens[i].content))
     parser.add_render_rule("dollar", lambda self, tokens, i, options, env: "<span>$</span>")
     parser.add_render_rule("image", _image)
+    parser.add_render_rule("code_inline", _inline_code)
     for kind in ("fence", "code_block"):
         parser.add_render_rule(kind, _coloured_code if highlight else _plain_code)
     return parser
@@ -364,6 +366,12 @@ def _image(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, en
     if in_link or not address.startswith(("http://", "https://")):
         return f"[{label}]"
     return f'<a href="{html.escape(address)}">[{label}]</a>'
+
+
+def _inline_code(
+    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    return f'<code style="{CODE}">{html.escape(tokens[i].content)}</code>'
 
 
 def _plain_code(

@@ -1,0 +1,102 @@
+"""Make the pictures of ``docs/images``: cells of the quickstart in JupyterLab. ``make pictures`` runs this."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+
+from tests.browser.lab import REPOSITORY, Lab, NotebookPage, running_chromium, running_lab
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+IMAGES = REPOSITORY / "docs" / "images"
+THEMES = {"quickstart.png": "JupyterLab Light", "quickstart-dark.png": "JupyterLab Dark"}
+WIDTH = 880
+"""Of the window in CSS pixels. A picture has twice as many."""
+MARGIN = 12
+
+# What runs before the first cell of the picture.
+HIDDEN = ("data", "tool", "load")
+# The quickstart's cells, by id, and two that say in one what takes the quickstart several.
+SHOWN = (
+    "give-tool",
+    "ask",
+    "%%agent\nAnd Adelie? And Chinstrap?",
+    'from agno_nb import runs_df\n\nruns_df()[["input", "status", "model", "total_tokens", "duration_s"]]',
+)
+
+# What is around the notebook does not belong to the picture.
+PRESENT = """() => {
+    jupyterapp.shell.mode = 'single-document';
+    jupyterapp.shell.collapseLeft();
+    jupyterapp.shell.collapseRight();
+    const style = document.createElement('style');
+    style.textContent = '.jp-SideBar, .jp-Notebook-footer, .jp-cell-toolbar { display: none !important; }';
+    document.head.append(style);
+}"""
+# Nor does which cell happens to be selected.
+DESELECT = """() => {
+    document.activeElement.blur();
+    document.querySelectorAll('.jp-Cell').forEach(cell => cell.classList.remove('jp-mod-active', 'jp-mod-selected'));
+}"""
+
+
+def main() -> None:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        sys.exit("no Chromium on PATH: install one, then run this again")
+    os.environ["AGNO_NB_MODEL"] = "demo"
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_lab(Path(folder)) as lab,
+        running_chromium(chromium) as browser,
+    ):
+        context = browser.new_context(viewport={"width": WIDTH, "height": 900}, device_scale_factor=2)
+        notebook = conversation(context.new_page(), lab)
+        for name, theme in THEMES.items():
+            notebook.use_theme(theme)
+            take(notebook.page, IMAGES / name)
+        context.close()
+
+
+def conversation(page: Page, lab: Lab) -> NotebookPage:
+    """Open a notebook in which the quickstart's first questions were asked."""
+    shutil.copytree(REPOSITORY / "notebooks" / "data", lab.folder / "data")
+    quickstart = nbformat.read(REPOSITORY / "notebooks" / "01_quickstart.ipynb", as_version=4)
+    source = {cell.id: cell.source for cell in quickstart.cells}
+    sources = [source.get(cell, cell) for cell in HIDDEN + SHOWN]
+    notebook = NotebookPage.open(page, lab, lab.write_notebook("penguins.ipynb", sources))
+    notebook.run_all()
+    notebook.page.evaluate(
+        "count => { const notebook = jupyterapp.shell.currentWidget.content; notebook.activeCellIndex = 0;"
+        " notebook.deselectAll(); notebook.extendContiguousSelectionTo(count - 1);"
+        " return jupyterapp.commands.execute('notebook:delete-cell'); }",
+        len(HIDDEN),
+    )
+    notebook.save()
+    notebook.page.evaluate(PRESENT)
+    return notebook
+
+
+def take(page: Page, path: Path) -> None:
+    """Take a picture of the notebook, from its toolbar to the end of its last cell."""
+    page.evaluate(DESELECT)
+    panel = page.locator(".jp-NotebookPanel").bounding_box()
+    last = page.locator(".jp-Notebook .jp-Cell").last.bounding_box()
+    assert panel is not None
+    assert last is not None
+    height = last["y"] + last["height"] + MARGIN - panel["y"]
+    page.screenshot(path=path, clip={"x": panel["x"], "y": panel["y"], "width": panel["width"], "height": height})
+    print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
