@@ -18,19 +18,27 @@ if TYPE_CHECKING:
     from agno_nb.agent import RunOutput as RunOutput
     from agno_nb.agent import RunResponse as RunResponse
     from agno_nb.db.base import SessionType as SessionType
+    from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb
     from agno_nb.db.duckdb import DuckDb as DuckDb
     from agno_nb.db.in_memory import InMemoryDb as InMemoryDb
+    from agno_nb.db.sqlite import AsyncSqliteDb as AsyncSqliteDb
+    from agno_nb.db.sqlite import SqliteDb as SqliteDb
+    from agno_nb.frames import memories_df as memories_df
     from agno_nb.frames import messages_df as messages_df
     from agno_nb.frames import query as query
     from agno_nb.frames import runs_df as runs_df
     from agno_nb.frames import sessions_df as sessions_df
+    from agno_nb.frames import summaries_df as summaries_df
     from agno_nb.frames import tool_calls_df as tool_calls_df
+    from agno_nb.memory import MemoryManager as MemoryManager
+    from agno_nb.memory import UserMemory as UserMemory
     from agno_nb.models.demo import DemoModel as DemoModel
     from agno_nb.models.google import Gemini as Gemini
     from agno_nb.models.openai import OpenAIChat as OpenAIChat
     from agno_nb.models.openai import OpenAIResponses as OpenAIResponses
     from agno_nb.session import AgentSession as AgentSession
     from agno_nb.session import SessionSummary as SessionSummary
+    from agno_nb.session import SessionSummaryManager as SessionSummaryManager
     from agno_nb.session import TeamSession as TeamSession
     from agno_nb.session import WorkflowSession as WorkflowSession
     from agno_nb.testing import FunctionModel as FunctionModel
@@ -43,24 +51,32 @@ __version__ = "0.1.0"
 _HOMES = {
     "Agent": "agno_nb.agent",
     "AgentSession": "agno_nb.session",
+    "AsyncDuckDb": "agno_nb.db.duckdb",
+    "AsyncSqliteDb": "agno_nb.db.sqlite",
     "DemoModel": "agno_nb.models.demo",
     "DuckDb": "agno_nb.db.duckdb",
     "FunctionModel": "agno_nb.testing",
     "Gemini": "agno_nb.models.google",
     "InMemoryDb": "agno_nb.db.in_memory",
+    "MemoryManager": "agno_nb.memory",
     "OpenAIChat": "agno_nb.models.openai",
     "OpenAIResponses": "agno_nb.models.openai",
     "RunOutput": "agno_nb.agent",
     "RunResponse": "agno_nb.agent",
     "ScriptedModel": "agno_nb.testing",
     "SessionSummary": "agno_nb.session",
+    "SessionSummaryManager": "agno_nb.session",
     "SessionType": "agno_nb.db.base",
+    "SqliteDb": "agno_nb.db.sqlite",
     "TeamSession": "agno_nb.session",
+    "UserMemory": "agno_nb.memory",
     "WorkflowSession": "agno_nb.session",
+    "memories_df": "agno_nb.frames",
     "messages_df": "agno_nb.frames",
     "query": "agno_nb.frames",
     "runs_df": "agno_nb.frames",
     "sessions_df": "agno_nb.frames",
+    "summaries_df": "agno_nb.frames",
     "tool": "agno_nb.tools",
     "tool_calls_df": "agno_nb.frames",
 }

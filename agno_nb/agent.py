@@ -6,30 +6,55 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb._keywords import forgiving
+from agno_nb._loop import run_blocking
 from agno_nb.db.base import ContextQuery
-from agno_nb.errors import ModelStreamError
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
+from agno_nb.errors import ModelStreamError, OutputSchemaError
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_answer
 from agno_nb.models.resolve import resolve_model
-from agno_nb.run.context import INTERRUPTED_RESULT, paired, system_text
+from agno_nb.recollection import Recollecting
+from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
 from agno_nb.run.pipeline import RunContext, RunOptions
-from agno_nb.run.runnable import Runnable
+from agno_nb.run.structured import OutputSchema, correction
 from agno_nb.tools import Tool, toolbox
-from agno_nb.types import Message, Metrics, RunEvent, RunOutput, SessionType, ToolCall
+from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
+from agno_nb.tools.state import update_session_state
+from agno_nb.types import (
+    JsonDict,
+    Message,
+    Metrics,
+    RunEvent,
+    RunOutput,
+    Session,
+    SessionType,
+    ToolCall,
+    new_id,
+)
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 RunResponse = RunOutput
 
+NAMING = "Name this conversation in at most five words, in its language. Answer with the name and nothing else."
+
 __all__ = ["Agent", "RunOutput", "RunResponse"]
 
-ALIASES = {"add_history_to_messages": "add_history_to_context"}
+ALIASES = {
+    "add_history_to_messages": "add_history_to_context",
+    "search_session_history": "search_past_sessions",
+    "num_history_sessions": "num_past_sessions_to_search",
+    "store_tool_results": "store_tool_messages",
+    "enable_user_memories": "update_memory_on_run",
+}
 
 
 @forgiving(ALIASES, deprecated=["add_history_to_messages"])
 @dataclass(eq=False, repr=False)
-class Agent(Runnable):
+class Agent(Recollecting):
     """A model with instructions and tools, that answers in sessions.
 
     Examples
@@ -56,6 +81,32 @@ class Agent(Runnable):
     """Send the messages of the session's latest runs with each new one."""
     num_history_runs: int = 3
     """How many of the latest runs those are."""
+    num_history_messages: int | None = None
+    """Send so many of the latest messages instead of whole runs."""
+    max_tool_calls_from_history: int | None = None
+    """Send no more than so many tool calls of earlier runs, the latest ones."""
+    read_chat_history: bool = False
+    """Let the model read earlier exchanges of the session, by the tool `get_chat_history`."""
+    read_tool_call_history: bool = False
+    """Let the model read earlier tool calls of the session, newest first, by the tool `get_tool_call_history`."""
+    search_past_sessions: bool = False
+    """Let the model read the user's other sessions, by `search_past_sessions` and `read_past_session`."""
+    num_past_sessions_to_search: int = 20
+    """How many of the latest other sessions it may see."""
+    add_session_state_to_context: bool = False
+    """Show the session's state to the model."""
+    enable_agentic_state: bool = False
+    """Let the model change the session's state, by the tool `update_session_state`."""
+    additional_input: Sequence[Message] | None = None
+    """Messages that stand before the history in every run: examples, say. They are not stored."""
+    output_schema: type[BaseModel] | JsonDict | None = None
+    """What the answer must be: a pydantic model, or a JSON schema. `content` is then an object of it."""
+    store_media: bool = True
+    """Store images, sounds and files with their messages."""
+    store_tool_messages: bool = True
+    """Store tool calls and their results."""
+    store_history_messages: bool = False
+    """Store with each run also the earlier messages that it was sent."""
     tool_call_limit: int | None = None
     """How many tool calls a run may make. Further ones are refused, and the model is asked to answer without them."""
 
@@ -74,33 +125,99 @@ class Agent(Runnable):
         said = options.get("add_history_to_context")
         wanted = self.add_history_to_context if said is None else said
         count = options.get("num_history_runs")
-        return ContextQuery(num_history_runs=(self.num_history_runs if count is None else count) if wanted else 0)
+        return ContextQuery(
+            num_history_runs=(self.num_history_runs if count is None else count) if wanted else 0,
+            num_history_messages=self.num_history_messages if wanted and count is None else None,
+            summary=self.reads_summary,
+            memories=self.reads_memories,
+        )
 
     async def steps(self, context: RunContext) -> None:
         """Let the model and the tools talk until the model answers."""
-        run, model = context.run, self.resolved_model
+        # Choosing may ask a server for the names of its models.
+        run, model = context.run, await asyncio.to_thread(lambda: self.resolved_model)
         run.model, run.model_provider = model.id, model.provider
-        tools = toolbox(self.tools or [], made=self._tools_made)
+        tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
+        given = context.options.get("output_schema") or self.output_schema
+        schema = OutputSchema(given) if given is not None else None
         self._open_messages(context)
+        is_second_try = False
         while True:
-            allowed = self.tool_call_limit is None or len(run.tools) < self.tool_call_limit
             request = ModelRequest(
                 messages=paired(run.messages),
                 tools=[tool.spec for tool in tools.values()],
-                allow_tool_calls=allowed,
+                allow_tool_calls=self.tool_call_limit is None or len(run.tools) < self.tool_call_limit,
             )
+            if schema is not None:
+                request.output_schema, request.output_name = schema.json_schema, schema.name
             answer = await _ask(model, request, context)
-            if not answer.tool_calls:
-                run.content, run.reasoning_content = answer.content or "", answer.reasoning_content
+            if answer.tool_calls:
+                await self._use_tools(answer.tool_calls, tools, context)
+                continue
+            run.content, run.reasoning_content = answer.content or "", answer.reasoning_content
+            if schema is None:
                 return
-            await self._use_tools(answer.tool_calls, tools, context)
+            try:
+                run.content, run.content_type = schema.parse(run.content), schema.name
+                return
+            except ValueError as error:
+                if is_second_try:
+                    raise OutputSchemaError(f"the answer is not a valid {schema.name}: {error}") from None
+                context.add(Message(role="user", content=correction(str(error))))
+                is_second_try = True
 
     def _open_messages(self, context: RunContext) -> None:
-        text = system_text(description=self.description, instructions=self.instructions, markdown=self.markdown)
+        run, state = context.run, context.session_state
+        text = system_text(
+            description=self.description,
+            instructions=self.instructions,
+            values={**(context.metadata or {}), **context.dependencies, **state, "user_id": context.user_id},
+            markdown=self.markdown,
+            memories=context.memories,
+            summary=context.summary,
+            session_state=state if self.add_session_state_to_context or self.enable_agentic_state else None,
+        )
         if text is not None:
             # It stands before the user's message, which was stored already.
             context.add(Message(role="system", content=text, created_at=context.message.created_at))
-        context.run.messages += [*context.history, context.message]
+        history = context.history
+        if self.max_tool_calls_from_history is not None:
+            history = limited_tool_calls(history, self.max_tool_calls_from_history)
+        if self.store_history_messages:
+            context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
+        run.messages += [*as_history(self.additional_input or []), *history, context.message]
+
+    def _own_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
+        tools: list[Tool | Callable[..., Any]] = [*self.memory_tools(context)]
+        if self.read_chat_history:
+            tools.append(get_chat_history)
+        if self.read_tool_call_history:
+            tools.append(get_tool_call_history)
+        if self.search_past_sessions:
+            tools += session_search_tools(self.num_past_sessions_to_search)
+        if self.enable_agentic_state:
+            tools.append(update_session_state)
+        return tools
+
+    def stored(self, message: Message) -> Message | None:
+        """Return what is stored of a message, or None for nothing."""
+        if not self.store_tool_messages and (message.role == "tool" or message.tool_calls):
+            return None
+        return replace(message, media=[]) if message.media and not self.store_media else message
+
+    def _found_name(self, session: Session) -> str:
+        talk = [f"{m.role}: {m.content}" for m in session.messages if m.role in ("user", "assistant") and m.content]
+        request = ModelRequest(
+            messages=[
+                Message(role="system", content=NAMING),
+                Message(role="user", content="\n".join(line[:500] for line in talk[:6])),
+            ]
+        )
+        answer = run_blocking(
+            whole_answer(self.resolved_model, request), door="set_session_name()", instead="aset_session_name()"
+        )
+        name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
+        return name[:60] or session.runs[0].input[:60]
 
     async def _use_tools(self, calls: Sequence[ToolCall], tools: dict[str, Tool], context: RunContext) -> None:
         """Run the calls of one answer together. Each result is stored when it is there; their order is the calls'."""

@@ -15,6 +15,7 @@
     │   │   │   └── ModelTimeoutError       nothing came for too long
     │   │   ├── ModelServerError            the provider's own failure (5xx)
     │   │   └── ModelStreamError            an answer that is incomplete or is not what the protocol says
+    │   ├── OutputSchemaError         the answer is not what output_schema asks for
     │   └── ToolLoopError             the exchange of tool calls cannot go on
     ├── SessionOwnershipError         the session belongs to another user
     ├── SessionNotFoundError
@@ -131,6 +132,10 @@ class ModelServerError(ModelError):
 
 class ModelStreamError(ModelError):
     """The answer is incomplete, or is not what the protocol says."""
+
+
+class OutputSchemaError(RunError):
+    """The answer is not what `output_schema` asks for, also on a second try. ``run_output.content`` is its text."""
 
 
 class ToolLoopError(RunError):

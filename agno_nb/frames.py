@@ -1,4 +1,4 @@
-"""The store as DataFrames: a row for each session, run, message or tool call, and SQL over them.
+"""The store as DataFrames: a row for each session, run, message, summary and so on, and SQL over them.
 
 Columns, their order and their dtypes do not depend on what is in the store: text is pandas' ``str``, whole numbers are
 ``Int64``, truth values ``boolean``, other numbers ``float64`` and times ``datetime64[us, UTC]``. They can all be null,
@@ -17,7 +17,8 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import takes
 from agno_nb.db import default_db
-from agno_nb.db.schema import VIEWS
+from agno_nb.db.columns import MEMORIES, MESSAGES, RUNS, SESSIONS, SUMMARIES, TOOL_CALLS, Frame
+from agno_nb.db.schema import names
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunStatus, SessionType
 
@@ -30,89 +31,6 @@ if TYPE_CHECKING:
 
 Values = str | Iterable[str] | None
 Moment = str | date | None
-
-TEXT, INTEGER, BOOLEAN, NUMBER, TIME = "str", "Int64", "boolean", "float64", "datetime64[us, UTC]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """A frame as data."""
-
-    view: str
-    order: str
-    """The columns that it is sorted by; the oldest row is the first."""
-    columns: Mapping[str, str]
-    """Name and dtype of each column, in order."""
-
-
-def _columns(*groups: tuple[str, str]) -> dict[str, str]:
-    return {name: dtype for dtype, names in groups for name in names.split()}
-
-
-_TOKENS = "cache_read_tokens cache_write_tokens reasoning_tokens"
-
-SESSIONS = Frame(
-    view="sessions",
-    order="created_at session_id",
-    columns=_columns(
-        (TEXT, "session_id session_type session_name user_id component_id component_name"),
-        (INTEGER, "num_runs"),
-        (TEXT, "first_input"),
-        (INTEGER, "input_tokens output_tokens total_tokens"),
-        (NUMBER, "cost"),
-        (TEXT, "session_state metadata forked_from_session_id"),
-        (TIME, "created_at updated_at last_run_at"),
-    ),
-)
-RUNS = Frame(
-    view="runs",
-    order="created_at run_id",
-    columns=_columns(
-        (TEXT, "run_id session_id"),
-        (INTEGER, "run_index attempt"),
-        (TEXT, "parent_run_id kind component_id component_name user_id status"),
-        (BOOLEAN, "interrupted"),
-        (TEXT, "superseded_by"),
-        (BOOLEAN, "stale"),
-        (TEXT, "input content content_type reasoning_content model model_provider"),
-        (INTEGER, f"input_tokens output_tokens total_tokens {_TOKENS}"),
-        (NUMBER, "cost time_to_first_token_s duration_s"),
-        (TEXT, "error_type error notebook cell_id"),
-        (INTEGER, "execution_count"),
-        (TEXT, "cell_hash metadata requirements"),
-        (TIME, "created_at ended_at interrupted_at"),
-    ),
-)
-MESSAGES = Frame(
-    view="messages",
-    order="created_at run_id message_index",
-    columns=_columns(
-        (TEXT, "message_id run_id session_id"),
-        (INTEGER, "message_index"),
-        (TEXT, "role content reasoning_content tool_call_id tool_name"),
-        (BOOLEAN, "tool_call_error"),
-        (TEXT, "finish_reason model"),
-        (INTEGER, f"input_tokens output_tokens {_TOKENS}"),
-        (NUMBER, "cost time_to_first_token_s duration_s"),
-        (TEXT, "provider_data"),
-        (BOOLEAN, "from_history"),
-        (TIME, "created_at"),
-    ),
-)
-TOOL_CALLS = Frame(
-    view="tool_calls",
-    order="created_at message_id call_index",
-    columns=_columns(
-        (TEXT, "tool_call_id run_id session_id message_id"),
-        (INTEGER, "call_index"),
-        (TEXT, "tool_name arguments result"),
-        (BOOLEAN, "tool_call_error"),
-        (NUMBER, "duration_s"),
-        (TEXT, "extra"),
-        (TIME, "created_at ended_at"),
-    ),
-)
-FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS)}
 
 
 class SessionFilters(TypedDict, total=False):
@@ -153,6 +71,22 @@ class ToolCallFilters(SessionFilters, total=False):
     tool_name: Values
 
 
+class SummaryFilters(SessionFilters, total=False):
+    """What summaries may be chosen by. User and agent are those of the session."""
+
+
+class MemoryFilters(TypedDict, total=False):
+    """What memories may be chosen by."""
+
+    memory_id: Values
+    user_id: Values
+    agent: Values
+    """Name or id of the agent, team or workflow that learnt it."""
+    since: Moment
+    until: Moment
+    limit: int | None
+
+
 _CHOICES: dict[str, Iterable[str]] = {
     "session_type": SessionType,
     "status": RunStatus,
@@ -166,11 +100,21 @@ _OF_RUN = {
     "session_type": _SESSION_TYPE,
     "user_id": "run_id IN (SELECT run_id FROM raw_runs WHERE user_id IN ({}))",
 }
+_OF_SESSION = "session_id IN (SELECT session_id FROM raw_sessions WHERE {})"
 _CONDITIONS: dict[str, dict[str, str]] = {
     "sessions": {"agent": _AGENT},
     "runs": {"agent": _AGENT, "session_type": _SESSION_TYPE},
     "messages": _OF_RUN,
     "tool_calls": _OF_RUN,
+    "summaries": {
+        "agent": _OF_SESSION.replace("{}", _AGENT),
+        "session_type": _SESSION_TYPE,
+        "user_id": _OF_SESSION.replace("{}", "user_id IN ({})"),
+    },
+    "memories": {
+        "agent": "(component_id IN ({}) "
+        "OR component_id IN (SELECT component_id FROM raw_runs WHERE component_name IN ({})))",
+    },
 }
 
 
@@ -254,6 +198,32 @@ def tool_calls_df(*, db: Db | None = None, **filters: Unpack[ToolCallFilters]) -
     return _read(TOOL_CALLS, db, filters)
 
 
+@takes(SummaryFilters)
+def summaries_df(*, db: Db | None = None, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
+    """Summaries of sessions, one row for each version, oldest first.
+
+    Parameters
+    ----------
+    db, session_id, session_type, user_id, agent, since, until, limit
+        As in :func:`sessions_df`; user and agent are those of the session, and the time is `updated_at`.
+    """
+    return _read(SUMMARIES, db, filters)
+
+
+@takes(MemoryFilters)
+def memories_df(*, db: Db | None = None, **filters: Unpack[MemoryFilters]) -> pd.DataFrame:
+    """Memories of users, one row each, oldest first.
+
+    Parameters
+    ----------
+    db, user_id, agent, since, until, limit
+        As in :func:`sessions_df`; the agent is the one that learnt it.
+    memory_id : str or list of str, optional
+        Only rows that have the value, or one of the values.
+    """
+    return _read(MEMORIES, db, filters)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class QueryResult:
     """What a query found, to be taken as a DataFrame of pandas or polars, or as an Arrow table."""
@@ -287,8 +257,8 @@ def query(sql: str, *, db: Db | None = None, **frames: Any) -> QueryResult:
     Parameters
     ----------
     sql : str
-        One statement in DuckDB's SQL that reads. Its tables are `sessions`, `runs`, `messages`, `tool_calls`, and
-        those of `frames`. It cannot write, and reaches no files.
+        One statement in DuckDB's SQL that reads. Its tables are `sessions`, `runs`, `messages`, `tool_calls`,
+        `message_media`, `summaries` and `memories`, and those of `frames`. It cannot write, and reaches no files.
     db : Db, optional
         The store; the one of the notebook where not given.
     **frames : DataFrame or pyarrow.Table
@@ -309,7 +279,7 @@ def query(sql: str, *, db: Db | None = None, **frames: Any) -> QueryResult:
     0    3.0
     """
     for name in frames:
-        if name.lower().removeprefix("raw_") in (*VIEWS, "schema"):
+        if name.lower() in names():
             raise InvalidInputError(f"{name!r} is a table of the store; give your DataFrame another name")
     return QueryResult((db or default_db()).arrow(sql, (), frames))
 
@@ -321,7 +291,7 @@ def _read(frame: Frame, db: Db | None, filters: Mapping[str, Any]) -> pd.DataFra
         if value is None or name == "limit":
             continue
         if name in ("since", "until"):
-            conditions.append(f"created_at {'>=' if name == 'since' else '<'} make_timestamptz(?)")
+            conditions.append(f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)")
             parameters.append(_micros(value, name))
             continue
         values = _values(value, name)

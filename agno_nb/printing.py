@@ -5,12 +5,11 @@ This is the one module that both worlds meet in. ``Runnable.print_response`` imp
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agno_nb.errors import RunInterrupted
-from agno_nb.redact import redact
+from agno_nb.redact import redact, without_controls
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _ended(error: BaseException, unread: list[RunOutputEvent], shown: Shown) -> 
     return error
 
 
-def display_for(message: str | None, *, live: bool) -> Shown:
+def display_for(message: str | None, *, live: bool, markdown: bool = True) -> Shown:
     """Choose the display: the cell's output in a kernel, rich in a terminal."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
@@ -81,25 +80,18 @@ def display_for(message: str | None, *, live: bool) -> Shown:
         from agno_nb.notebook.live import LiveAnswer
 
         return LiveAnswer(shell)
-    return _TerminalAnswer(message, live=live)
-
-
-def without_controls(text: str) -> str:
-    """Take out the control characters that a terminal would obey, newline and tab excepted."""
-    return _CONTROLS.sub("", text)
-
-
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+    return _TerminalAnswer(message, live=live, markdown=markdown)
 
 
 class _TerminalAnswer:
-    """A rich live display: the message, the tool calls as they happen, the answer as Markdown, the cost below."""
+    """A rich live display: the message, the tool calls as they happen, the answer, the time that it took."""
 
-    def __init__(self, message: str | None, *, live: bool) -> None:
+    def __init__(self, message: str | None, *, live: bool, markdown: bool) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self._console = Console()
+        self._markdown = markdown
         self._text = ""
         self._tools: list[str] = []
         self._run_id: str | None = None
@@ -138,7 +130,8 @@ class _TerminalAnswer:
         run = self._run
         parts: list[Any] = [Text(without_controls(line), style="dim") for line in self._tools]
         text = without_controls(redact(self._text if run is None else run.get_content_as_string()))
-        parts.append(Markdown(text or ("…" if run is None else "")))
+        text = text or ("…" if run is None else "")
+        parts.append(Markdown(text) if self._markdown else Text(text))
         if run is not None and run.status is not RunStatus.COMPLETED:
             parts.append(Text(f"{run.status}: {run.error or 'the answer is incomplete'}", style="red"))
         title = "Response" if run is None else f"Response ({run.metrics.duration_s or 0:.1f} s)"

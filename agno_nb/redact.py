@@ -1,4 +1,6 @@
-"""Keys taken out of text. The one place that knows what a key looks like.
+"""What is taken out of text before anybody sees it: keys, and what a terminal would obey.
+
+This is the one place that knows what a key looks like.
 
 Errors, outputs and rows go through :func:`redact` before anybody sees them, because servers like to repeat the key
 that they refuse.
@@ -65,3 +67,11 @@ def redactor() -> Callable[[str], str]:
         return _SHAPES_OF_KEYS.sub(REDACTED, text) if any(mark in text for mark in _MARKS) else text
 
     return without_keys
+
+
+def without_controls(text: str) -> str:
+    """Take out the control characters that a terminal would obey, newline and tab excepted."""
+    return _CONTROLS.sub("", text)
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,31 @@ import pytest
 
 from agno_nb.db import set_default_db
 from agno_nb.db.base import Db
+from agno_nb.db.columns import FRAMES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.schema import column_descriptions
+from agno_nb.db.schema import VIEWS, column_descriptions
 from agno_nb.errors import InvalidInputError, QueryError
-from agno_nb.frames import FRAMES, messages_df, query, runs_df, sessions_df, tool_calls_df
-from agno_nb.types import Message, Metrics, Origin, RunStatus, Session, SessionType, ToolCall
+from agno_nb.frames import (
+    memories_df,
+    messages_df,
+    query,
+    runs_df,
+    sessions_df,
+    summaries_df,
+    tool_calls_df,
+)
+from agno_nb.types import (
+    Message,
+    Metrics,
+    Origin,
+    RunStatus,
+    Session,
+    SessionSummary,
+    SessionType,
+    ToolCall,
+    UserMemory,
+)
 from tests.db.conversation import START, begin, end, say
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
@@ -26,6 +46,8 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "runs": runs_df,
     "messages": messages_df,
     "tool_calls": tool_calls_df,
+    "summaries": summaries_df,
+    "memories": memories_df,
 }
 
 
@@ -48,6 +70,13 @@ def fill(db: Db) -> None:
     end(db, run, asks, told, Message(role="assistant", content="3", created_at=START + 63), status=RunStatus.ERROR)
     team = Session(session_id="s2", session_type=SessionType.TEAM)
     say(db, "c", run_id="r3", session_id="s2", session=team, user_id="bob", created_at=START + 120)
+    for session_id in ("s1", "s1", "s2"):
+        summary = SessionSummary(session_id=session_id, summary="Letters.", topics=["letters"], from_run_index=0)
+        db.add_summary(replace(summary, to_run_index=1, metrics=Metrics(input_tokens=9), updated_at=START + 130))
+    for user_id in ("alice", "bob"):
+        db.upsert_user_memory(
+            UserMemory(memory_id=f"of {user_id}", user_id=user_id, memory="Likes letters.", created_at=START)
+        )
 
 
 def dtypes(frame: pd.DataFrame) -> dict[str, str]:
@@ -62,6 +91,8 @@ def test_columns_order_and_dtypes_do_not_depend_on_the_data(db: InMemoryDb, view
     elif content == "rows without values":
         run, _ = begin(db)
         end(db, run, Message(role="assistant", tool_calls=[ToolCall(tool_call_id="c", tool_name="f")]))
+        db.add_summary(SessionSummary(session_id="s1", summary="x"))
+        db.upsert_user_memory(UserMemory(user_id="alice", memory="x"))
     frame = READERS[view](db=db)
     assert list(dtypes(frame).items()) == list(FRAMES[view].columns.items())
     assert frame.empty == (content == "nothing")
@@ -85,7 +116,7 @@ def test_every_column_of_every_table_is_described(db: InMemoryDb) -> None:
     }
     described = column_descriptions()
     raw = {table: columns for table, columns in tables.items() if table.startswith("raw_")}
-    assert set(raw) == {"raw_schema", "raw_sessions", "raw_runs", "raw_messages", "raw_tool_calls"}
+    assert set(raw) == {"raw_schema", "raw_media", *(f"raw_{view}" for view in VIEWS)}
     assert {table: list(described[table]) for table in raw} == raw
     assert described["runs"]["stale"].startswith("Whether an earlier turn got a new attempt")
 
@@ -175,6 +206,45 @@ def test_filters_of_one_frame(db: InMemoryDb) -> None:
     assert sessions_df(db=db, user_id="bob")["session_id"].tolist() == ["s2"]
     assert sessions_df(db=db, agent="Ann", session_type="agent", limit=1)["num_runs"].tolist() == [2]
     assert db.messages_df(limit=2, session_id="s1")["role"].tolist() == ["tool", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "versions"),
+    [
+        ({}, [("s1", 0), ("s1", 1), ("s2", 0)]),
+        ({"user_id": "alice"}, [("s1", 0), ("s1", 1)]),
+        ({"session_type": "team"}, [("s2", 0)]),
+        ({"agent": "Ann", "session_id": "s1"}, [("s1", 0), ("s1", 1)]),
+        ({"agent": "Nobody"}, []),
+        ({"limit": 2}, [("s1", 1), ("s2", 0)]),
+        ({"since": datetime.fromtimestamp(START + 130, UTC)}, [("s1", 0), ("s1", 1), ("s2", 0)]),
+        ({"until": datetime.fromtimestamp(START + 130, UTC)}, []),
+    ],
+)
+def test_summaries_are_chosen_by_their_session(
+    db: InMemoryDb, filters: dict[str, Any], versions: list[tuple[str, int]]
+) -> None:
+    fill(db)
+    found = db.summaries_df(**filters)
+    assert list(zip(found["session_id"], found["version"], strict=True)) == versions
+
+
+@pytest.mark.parametrize(
+    ("filters", "users"),
+    [
+        ({}, ["alice", "bob"]),
+        ({"user_id": "alice"}, ["alice"]),
+        ({"memory_id": ["of bob"]}, ["bob"]),
+        ({"agent": "Ben"}, ["carol"]),
+        ({"agent": "ben-1"}, ["carol"]),
+        ({"until": datetime.fromtimestamp(START, UTC)}, []),
+    ],
+)
+def test_memories_are_chosen_by_user_and_agent(db: InMemoryDb, filters: dict[str, Any], users: list[str]) -> None:
+    fill(db)
+    if "agent" in filters:
+        db.upsert_user_memory(UserMemory(memory="Counts.", user_id="carol", component_id="ben-1"))
+    assert db.memories_df(**filters)["user_id"].tolist() == users
 
 
 @pytest.mark.parametrize(
@@ -332,7 +402,7 @@ def test_an_error_in_a_query_is_one_readable_line(db: InMemoryDb) -> None:
         query("FROM x", db=db, x=[1, 2])
 
 
-@pytest.mark.parametrize("name", ["runs", "Messages", "raw_runs", "raw_schema"])
+@pytest.mark.parametrize("name", ["runs", "Messages", "raw_runs", "raw_schema", "raw_media", "memories"])
 def test_a_frame_cannot_stand_in_for_a_table_of_the_store(db: InMemoryDb, name: str) -> None:
     with pytest.raises(InvalidInputError, match="is a table of the store"):
         query("SELECT 1", db=db, **{name: pd.DataFrame({"a": [1]})})

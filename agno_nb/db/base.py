@@ -225,8 +225,16 @@ class Db(ABC):
         """Store a new version of the summary of ``summary.session_id``; return it with its version."""
 
     @abstractmethod
-    def get_summary(self, session_id: str) -> SessionSummary | None:
-        """Return the latest version of a session's summary, or None."""
+    def get_summary(self, session_id: str, *, before_run_index: int | None = None) -> SessionSummary | None:
+        """Return the latest version of a session's summary that still holds, or None.
+
+        A version holds while none of the turns that it covers got a newer attempt after it was made.
+
+        Parameters
+        ----------
+        before_run_index : int, optional
+            Only versions that end before this turn.
+        """
 
     @abstractmethod
     def upsert_user_memory(self, memory: UserMemory) -> UserMemory:
@@ -278,7 +286,7 @@ class Db(ABC):
             The statement does not only read, is not one, or failed.
         """
 
-    def query(self, sql: str, **frames: Any) -> QueryResult:
+    def query(self, sql: str, /, **frames: Any) -> QueryResult:
         """Run one read-only query over the store and over the DataFrames given by name.
 
         Examples
@@ -291,37 +299,37 @@ class Db(ABC):
 
         return query(sql, db=self, **frames)
 
-    def sessions_df(self, **filters: Any) -> pd.DataFrame:
+    def sessions_df(self, /, **filters: Any) -> pd.DataFrame:
         """Sessions, one row each: see :func:`agno_nb.frames.sessions_df`."""
         from agno_nb.frames import sessions_df
 
         return sessions_df(db=self, **filters)
 
-    def runs_df(self, **filters: Any) -> pd.DataFrame:
+    def runs_df(self, /, **filters: Any) -> pd.DataFrame:
         """Runs, one row each: see :func:`agno_nb.frames.runs_df`."""
         from agno_nb.frames import runs_df
 
         return runs_df(db=self, **filters)
 
-    def messages_df(self, **filters: Any) -> pd.DataFrame:
+    def messages_df(self, /, **filters: Any) -> pd.DataFrame:
         """Messages, one row each: see :func:`agno_nb.frames.messages_df`."""
         from agno_nb.frames import messages_df
 
         return messages_df(db=self, **filters)
 
-    def tool_calls_df(self, **filters: Any) -> pd.DataFrame:
+    def tool_calls_df(self, /, **filters: Any) -> pd.DataFrame:
         """Tool calls, one row each: see :func:`agno_nb.frames.tool_calls_df`."""
         from agno_nb.frames import tool_calls_df
 
         return tool_calls_df(db=self, **filters)
 
-    def summaries_df(self, **filters: Any) -> pd.DataFrame:
+    def summaries_df(self, /, **filters: Any) -> pd.DataFrame:
         """Summaries, one row for each version: see :func:`agno_nb.frames.summaries_df`."""
         from agno_nb.frames import summaries_df
 
         return summaries_df(db=self, **filters)
 
-    def memories_df(self, **filters: Any) -> pd.DataFrame:
+    def memories_df(self, /, **filters: Any) -> pd.DataFrame:
         """Memories, one row each: see :func:`agno_nb.frames.memories_df`."""
         from agno_nb.frames import memories_df
 

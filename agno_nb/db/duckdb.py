@@ -16,35 +16,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-import duckdb
 from filelock import FileLock, Timeout
 
-from agno_nb.db import schema
-from agno_nb.db.rows import micros
-from agno_nb.db.sql import Driver, SqlDb
-from agno_nb.db.statements import Connection
-from agno_nb.errors import (
-    InvalidInputError,
-    NotAStoreError,
-    QueryError,
-    StoreError,
-    StoreLocked,
-    StoreVersionError,
-)
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-POLL_S = 0.01
-"""How often a lock that is held elsewhere is tried again."""
+from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.engine import POLL_S, Engine, EngineDriver, our_errors
+from agno_nb.db.sql import SqlDb
+from agno_nb.errors import InvalidInputError, StoreError, StoreLocked
 
 
 class DuckDb(SqlDb):
@@ -90,165 +72,6 @@ class DuckDb(SqlDb):
 
     def __repr__(self) -> str:
         return f"DuckDb({self.identity!r})"
-
-
-class Engine:
-    """An in-memory DuckDB of this process, to which one store is attached as ``store``.
-
-    It reaches no file but that store, whatever SQL it is given, and sees no Python variables.
-    """
-
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path
-        self.pid = os.getpid()
-        self.lock = threading.Lock()
-        self._connection = duckdb.connect(
-            ":memory:",
-            config={
-                "python_enable_replacements": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
-        # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
-        files = [f"{path}{suffix}" for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")] if path else []
-        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
-        self._connection.execute("SET GLOBAL allowed_paths = ?", [files])
-        self._connection.execute("SET GLOBAL enable_external_access = false")
-        self._connection.execute("SET GLOBAL lock_configuration = true")
-
-    @contextmanager
-    def transaction(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a transaction on the attached store, on a cursor of its own: frames registered there go with it."""
-        with self._connection.cursor() as cursor:
-            cursor.execute("USE store")
-            cursor.execute("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
-            try:
-                yield cursor
-            except BaseException:
-                # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
-                with suppress(duckdb.Error):
-                    cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
-
-    def attach_file(self, *, write: bool) -> bool:
-        """Attach the store's file; return whether there is a store in it, as there always is after writing began."""
-        if not write:
-            options = "READ_ONLY"
-        elif self.path is not None and self.path.exists():
-            options = "READ_WRITE"
-        else:
-            # An empty store takes 28 kB with such blocks, and ten times as much with DuckDB's default. The storage
-            # version stays DuckDB's newest: with an older one, each detach rewrites what a primary key indexes.
-            options = "BLOCK_SIZE 16384"
-        self._attach(str(self.path), options)
-        if self._has_schema():
-            return True
-        if write:
-            self._create_schema()
-        return write
-
-    def attach_empty(self) -> None:
-        """Attach an empty store in memory."""
-        self._attach(":memory:", "READ_WRITE")
-        self._create_schema()
-
-    def detach(self) -> None:
-        self._connection.execute("DETACH DATABASE IF EXISTS store")
-
-    def _attach(self, source: str, options: str) -> None:
-        # What an interrupt in the middle of a lease may have left attached would be in the way.
-        self.detach()
-        quoted = source.replace("'", "''")
-        self._connection.execute(f"ATTACH '{quoted}' AS store (TYPE DUCKDB, {options})")
-
-    def _create_schema(self) -> None:
-        with self.transaction(write=True) as cursor:
-            cursor.execute(schema.text("schema.sql"))
-            cursor.execute(schema.text("views.sql"))
-            cursor.execute("INSERT INTO raw_schema VALUES (?, ?)", [schema.VERSION, micros(time.time())])
-
-    def _has_schema(self) -> bool:
-        """Tell a store from an empty database."""
-        try:
-            ((version,),) = self._connection.execute("SELECT max(version) FROM store.raw_schema").fetchall()
-        except duckdb.CatalogException:
-            sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'store' LIMIT 1"
-            if self._connection.execute(sql).fetchall():
-                raise NotAStoreError(
-                    f"{self.path} is a DuckDB file with other tables than a store of agno_nb has; "
-                    "choose another db_file. It was not touched."
-                ) from None
-            return False
-        if version > schema.VERSION:
-            raise StoreVersionError(
-                f"{self.path} has version {version} of the store's schema, and this agno_nb knows versions up to "
-                f"{schema.VERSION}; update agno_nb. The file was not touched."
-            )
-        return True
-
-
-class EngineDriver(Driver):
-    """What the stores in a file and in memory share."""
-
-    @abstractmethod
-    def attached(self, *, write: bool) -> AbstractContextManager[Engine]:
-        """Give the engine with the store attached to it, to one user at a time."""
-
-    @contextmanager
-    def lease(self, *, write: bool) -> Iterator[Connection]:
-        with self.attached(write=write) as engine, engine.transaction(write=write) as cursor:
-            yield _Lease(cursor)
-
-    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
-        with self.attached(write=False) as engine, engine.transaction(write=False) as cursor:
-            try:
-                statement = _read_only_statement(cursor, sql)
-                for name, frame in frames.items():
-                    cursor.register(name, frame)
-                return _interruptible(cursor, statement, parameters)
-            except duckdb.Error as error:
-                raise QueryError(_one_line(error)) from error
-
-
-class _Lease:
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        self._cursor = cursor
-
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        return self._cursor.execute(sql, list(parameters)).fetchall()
-
-
-def _read_only_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-    """Return the one statement of `sql` when its type is one that reads.
-
-    The type is half of the gate: DuckDB calls a ``WITH`` that deletes a SELECT. The transaction, which is read-only,
-    and the engine, which reaches no files, are the other half.
-    """
-    reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    statements = cursor.extract_statements(sql)
-    # The client has no name for some types of statement (CONNECT), and raises a ValueError when asked for them.
-    with suppress(ValueError):
-        if len(statements) == 1 and statements[0].type in reading:
-            return statements[0]
-    raise QueryError("only one statement that reads (SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, EXPLAIN) can be run")
-
-
-def _interruptible(
-    cursor: duckdb.DuckDBPyConnection, statement: duckdb.Statement, parameters: Sequence[Any]
-) -> pa.Table:
-    """Run a statement on another thread: on the main one DuckDB does not see the interrupt of a kernel."""
-    with ThreadPoolExecutor(1) as pool:
-        table = pool.submit(lambda: cursor.sql(statement, params=list(parameters)).to_arrow_table())
-        try:
-            return table.result()
-        except KeyboardInterrupt:
-            # Asked again until it stops: an interrupt that comes before the query has begun is not remembered.
-            while not table.done():
-                cursor.interrupt()
-                wait([table], timeout=POLL_S)
-            raise
 
 
 _engines: WeakValueDictionary[Path, Engine] = WeakValueDictionary()
@@ -326,30 +149,8 @@ class _FileDriver(EngineDriver):
         return f"{who} has kept the store {self._path} for {self._timeout_s:g} s; {remedy}"
 
 
-@contextmanager
-def our_errors(path: Path | None) -> Iterator[None]:
-    """Raise what DuckDB and the system say of a store as an error of ours, with what to do."""
-    store = f"the store {path}" if path else "the store in memory"
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"{store} cannot be used: {error.strerror or error}; choose a db_file in a folder that you can write to"
-        ) from error
-    except duckdb.Error as error:
-        text = _one_line(error)
-        if "not a valid DuckDB database file" in text:
-            raise NotAStoreError(f"{path} is not a DuckDB file; choose another db_file. It was not touched.") from error
-        if "Could not set lock on file" in text or "Unique file handle conflict" in text:
-            raise StoreLocked(
-                f"another program, or a duckdb.connect of this one, has {path} open; close it and try again ({text})"
-            ) from error
-        raise StoreError(
-            f"{store} failed, and what was being written is not stored; make sure that the disk has space and that "
-            f"you can write there, and try again ({text})"
-        ) from error
+class AsyncDuckDb(AsyncDb):
+    """:class:`DuckDb` for async code: the same arguments, the same methods, awaited."""
 
-
-def _one_line(error: duckdb.Error) -> str:
-    """Return DuckDB's message without the drawing of where in the SQL it happened."""
-    return " ".join(str(error).split("\n\nLINE ")[0].split())
+    def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
+        super().__init__(DuckDb(db_file, lock_timeout_s=lock_timeout_s))

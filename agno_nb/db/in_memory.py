@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agno_nb.db.duckdb import Engine, EngineDriver, our_errors
+from agno_nb.db.engine import Engine, EngineDriver, our_errors
 from agno_nb.db.sql import SqlDb
 from agno_nb.errors import StoreError
 

@@ -1,23 +1,21 @@
 """Between the domain's objects and rows of the tables of schema.sql. No SQL, no I/O.
 
-Text is stored as every backend can hold it: surrogates that do not make a pair, and NUL, which Postgres refuses, become
-U+FFFD. Times are unix seconds in objects and microseconds in rows.
+A row that goes in holds values, which :mod:`agno_nb.db.encoding` makes storable; one that comes out is what the backend
+gives. Times are unix seconds in objects and microseconds in rows.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import re
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
-from agno_nb.errors import InvalidInputError
+from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.types import (
     SESSION_CLASSES,
     TOKEN_COUNTS,
     JsonDict,
+    Media,
     Message,
     Metrics,
     Origin,
@@ -25,11 +23,11 @@ from agno_nb.types import (
     RunStatus,
     Session,
     SessionReader,
+    SessionSummary,
     SessionType,
     ToolCall,
+    UserMemory,
 )
-
-Row = dict[str, Any]
 
 METRICS = (*TOKEN_COUNTS, "cost", "time_to_first_token_s", "duration_s")
 
@@ -45,85 +43,24 @@ RUN_COLUMNS = (
 )  # fmt: skip
 MESSAGE_COLUMNS = (
     "message_id", "run_id", "session_id", "message_index", "role", "content", "reasoning_content", "tool_call_id",
-    "tool_name", "tool_call_error", "finish_reason", "model", *METRICS, "provider_data", "from_history", "created_at",
+    "tool_name", "tool_call_error", "finish_reason", "model", *METRICS, "provider_data", "num_tool_calls", "num_media",
+    "from_history", "created_at",
 )  # fmt: skip
 TOOL_CALL_COLUMNS = (
     "run_id", "tool_call_id", "session_id", "message_id", "call_index", "tool_name", "arguments", "extra",
     "created_at",
 )  # fmt: skip
-
-Choice = TypeVar("Choice", bound=StrEnum)
-
-_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
-
-
-def storable(value: Any) -> Any:
-    """Return a parameter as every backend can hold it. Surrogates that make a pair become their character."""
-    if not isinstance(value, str):
-        return value
-    if _NOT_STORABLE.search(value):
-        value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
-    return str(value)
-
-
-def micros(seconds: float) -> int:
-    return round(seconds * 1_000_000)
-
-
-def choice(kind: type[Choice], value: str, name: str) -> Choice:
-    """Return the member of `kind` whose value is `value`.
-
-    Raises
-    ------
-    InvalidInputError
-        There is none. `name` is what the message calls the argument.
-    """
-    try:
-        return kind(value)
-    except ValueError:
-        raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(kind)}") from None
-
-
-def to_json(value: Any, name: str) -> str | None:
-    """Write `value` as JSON; None stays None.
-
-    Raises
-    ------
-    InvalidInputError
-        JSON cannot hold it. The message says which part: `name` is what the whole is called.
-    """
-    if value is None:
-        return None
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError):
-        raise InvalidInputError(f"{_culprit(value, name)}. Keep only text, numbers, lists and dicts there.") from None
-
-
-def _culprit(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
-    """Say which part of `value` JSON cannot hold. `above` are the ids of what it is a part of."""
-    if id(value) in above:
-        return f"{name} is the {type(value).__name__} that it is a part of"
-    parts: Iterable[tuple[Any, Any]] = ()
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str | int | float | bool | None):
-                return f"{name} has the key {key!r} of type {type(key).__name__}, which JSON cannot hold"
-        parts = value.items()
-    elif isinstance(value, list | tuple):
-        parts = enumerate(value)
-    for key, part in parts:
-        try:
-            json.dumps(part, allow_nan=False)
-        except (TypeError, ValueError):
-            return _culprit(part, f"{name}[{key!r}]", (*above, id(value)))
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{name} is {value!r}, which JSON cannot hold"
-    return f"{name} is of type {type(value).__name__} and cannot be written as JSON"
-
-
-def from_json(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+MESSAGE_MEDIA_COLUMNS = (
+    "message_id", "media_index", "run_id", "session_id", "kind", "media_id", "url", "filename", "mime_type", "detail",
+    "size",
+)  # fmt: skip
+SUMMARY_COLUMNS = (
+    "session_id", "version", "summary", "topics", "from_run_index", "to_run_index", "model", "model_provider",
+    *METRICS, "updated_at",
+)  # fmt: skip
+MEMORY_COLUMNS = (
+    "memory_id", "user_id", "memory", "topics", "input", "component_id", "created_at", "updated_at",
+)  # fmt: skip
 
 
 def _metrics_row(metrics: Metrics | None) -> Row:
@@ -142,8 +79,8 @@ def session_row(session: Session, *, component_name: str | None, now: int) -> Ro
         "component_id": session.component_id,
         "component_name": component_name,
         "session_name": session.session_name,
-        "session_state": to_json(session.session_state, "session_state"),
-        "metadata": to_json(session.metadata, "metadata"),
+        "session_state": session.session_state,
+        "metadata": session.metadata,
         "forked_from_session_id": session.forked_from_session_id,
         "created_at": now,
         "updated_at": now,
@@ -185,7 +122,7 @@ def opened_run_row(run: RunOutput, *, worker: str) -> Row:
         "cell_id": run.origin.cell_id,
         "execution_count": run.origin.execution_count,
         "cell_hash": run.origin.cell_hash,
-        "metadata": to_json(run.metadata, "metadata"),
+        "metadata": run.metadata,
         "worker": worker,
         "created_at": micros(run.created_at),
         **ended_run_row(run),
@@ -206,7 +143,7 @@ def ended_run_row(run: RunOutput) -> Row:
         **_metrics_row(run.metrics),
         "error_type": run.error_type,
         "error": run.error,
-        "requirements": to_json(run.requirements or None, "requirements"),
+        "requirements": run.requirements or None,
         "ended_at": None if run.ended_at is None else micros(run.ended_at),
     }
 
@@ -254,7 +191,9 @@ def message_row(message: Message, *, run: RunOutput, message_index: int) -> Row:
         "finish_reason": message.finish_reason,
         "model": message.model,
         **_metrics_row(message.metrics),
-        "provider_data": to_json(message.provider_data, "provider_data"),
+        "provider_data": message.provider_data,
+        "num_tool_calls": len(message.tool_calls),
+        "num_media": len(message.media),
         "from_history": message.from_history,
         "created_at": micros(message.created_at),
     }
@@ -270,22 +209,55 @@ def tool_call_rows(message: Message, *, run: RunOutput) -> list[Row]:
             "call_index": call_index,
             "tool_name": call.tool_name,
             "arguments": call.arguments,
-            "extra": to_json(call.extra, "extra"),
+            "extra": call.extra,
             "created_at": micros(call.created_at),
         }
         for call_index, call in enumerate(message.tool_calls)
     ]
 
 
+def message_media_rows(message: Message, *, run: RunOutput) -> list[Row]:
+    return [
+        {
+            "message_id": message.message_id,
+            "media_index": media_index,
+            "run_id": run.run_id,
+            "session_id": run.session_id,
+            "kind": media.kind,
+            "media_id": None if media.content is None else _media_id(media.content),
+            "url": media.url,
+            "filename": media.filename,
+            "mime_type": media.mime_type,
+            "detail": media.detail,
+            "size": None if media.content is None else len(media.content),
+        }
+        for media_index, media in enumerate(message.media)
+    ]
+
+
+def media_rows(message: Message) -> list[Row]:
+    return [
+        {"media_id": _media_id(media.content), "content": media.content}
+        for media in message.media
+        if media.content is not None
+    ]
+
+
+def _media_id(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def messages_from_rows(
-    messages: Iterable[Sequence[Any]], tool_calls: Iterable[Sequence[Any]]
+    messages: Iterable[Sequence[Any]], tool_calls: Iterable[Sequence[Any]], media: Iterable[Sequence[Any]]
 ) -> dict[str, list[Message]]:
-    """Put messages and the calls that they ask for together again.
+    """Put messages, the calls that they ask for and their media together again.
 
     Parameters
     ----------
     messages, tool_calls : iterable of rows
         Each ordered by its place in its run.
+    media : iterable of rows
+        Ordered by the place in the message, each with its content behind the columns of its table.
 
     Returns
     -------
@@ -307,6 +279,11 @@ def messages_from_rows(
         if row["message_id"] in by_id:
             answer = answers.get((row["run_id"], row["tool_call_id"]))
             by_id[row["message_id"]].tool_calls.append(_tool_call_from_row(row, answer))
+    for *values, content in media:
+        row = dict(zip(MESSAGE_MEDIA_COLUMNS, values, strict=True))
+        if row["message_id"] in by_id:
+            as_they_are = {name: row[name] for name in ("kind", "url", "filename", "mime_type", "detail")}
+            by_id[row["message_id"]].media.append(Media(**as_they_are, content=content))
     return runs
 
 
@@ -348,3 +325,52 @@ def session_metrics(values: Sequence[Any]) -> Metrics:
         name: None if count is None else int(count) for name, count in zip(TOKEN_COUNTS, counts, strict=True)
     }
     return Metrics(**known, cost=None if num_unpriced else cost, duration_s=duration_s)
+
+
+def summary_row(summary: SessionSummary, *, version: int) -> Row:
+    return {
+        "session_id": summary.session_id,
+        "version": version,
+        "summary": summary.summary,
+        "topics": summary.topics,
+        "from_run_index": summary.from_run_index,
+        "to_run_index": summary.to_run_index,
+        "model": summary.model,
+        "model_provider": summary.model_provider,
+        **_metrics_row(summary.metrics),
+        "updated_at": micros(summary.updated_at),
+    }
+
+
+def summary_from_row(values: Sequence[Any]) -> SessionSummary:
+    row = dict(zip(SUMMARY_COLUMNS, values, strict=True))
+    as_they_are = ("session_id", "version", "summary", "from_run_index", "to_run_index", "model", "model_provider")
+    return SessionSummary(
+        **{name: row[name] for name in as_they_are},
+        topics=from_json(row["topics"]),
+        metrics=_metrics(row),
+        updated_at=row["updated_at"] / 1_000_000,
+    )
+
+
+def memory_row(memory: UserMemory, *, now: int) -> Row:
+    return {
+        "memory_id": memory.memory_id,
+        "user_id": memory.user_id,
+        "memory": memory.memory,
+        "topics": memory.topics,
+        "input": memory.input,
+        "component_id": memory.component_id,
+        "created_at": micros(memory.created_at),
+        "updated_at": now,
+    }
+
+
+def memory_from_row(values: Sequence[Any]) -> UserMemory:
+    row = dict(zip(MEMORY_COLUMNS, values, strict=True))
+    return UserMemory(
+        **{name: row[name] for name in ("memory_id", "user_id", "memory", "input", "component_id")},
+        topics=from_json(row["topics"]),
+        created_at=row["created_at"] / 1_000_000,
+        updated_at=row["updated_at"] / 1_000_000,
+    )

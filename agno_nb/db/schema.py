@@ -9,13 +9,13 @@ from importlib.resources import files
 VERSION = 1
 """Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
 
-VIEWS = ("sessions", "runs", "messages", "tool_calls")
+VIEWS = ("sessions", "runs", "messages", "tool_calls", "message_media", "summaries", "memories")
 """What users read. The table below a view is called ``raw_<view>``."""
 
 _CREATE = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)(.*?);$", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(
     r"((?:^ +-- .*\n)+)"
-    r"(?: +(\w+) (?:TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE)\b"  # a table's column begins with its name
+    r"(?: +(\w+) (?:TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE|BLOB)\b"  # a table's column begins with its name
     r"|(?:(?! +-- ).*\n)*?.* AS (\w+),?$)",  # a view's ends with it
     re.MULTILINE,
 )
@@ -23,8 +23,18 @@ _COLUMN = re.compile(
 
 @cache
 def text(name: str) -> str:
-    """Return the text of ``schema.sql`` or ``views.sql``."""
+    """Return the text of ``schema.sql``, ``views.sql`` or ``indexes.sql``."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def names() -> frozenset[str]:
+    """Return the names of all tables and views of a store."""
+    return frozenset(name for name, _ in _definitions())
+
+
+def _definitions() -> list[tuple[str, str]]:
+    return _CREATE.findall(text("schema.sql") + text("views.sql"))
 
 
 def column_descriptions() -> dict[str, dict[str, str]]:
@@ -41,7 +51,7 @@ def column_descriptions() -> dict[str, dict[str, str]]:
             column or alias: " ".join(line.strip().removeprefix("-- ") for line in comment.splitlines())
             for comment, column, alias in _COLUMN.findall(body)
         }
-        for table, body in _CREATE.findall(text("schema.sql") + text("views.sql"))
+        for table, body in _definitions()
     }
     for view in VIEWS:
         described[view] = described["raw_" + view] | described[view]

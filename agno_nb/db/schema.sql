@@ -1,7 +1,8 @@
 -- The store, version 1. This file is its documentation: the lines above a table or column say what it holds.
 --
--- Plain SQL types only, so that DuckDB, SQLite and Postgres are given this same text. Primary keys are the only
--- constraint and the only index: foreign keys forbid too much in DuckDB, and more indexes do not pay there.
+-- Plain SQL types only, so that DuckDB, SQLite and Postgres are given this same text (Postgres says BYTEA for BLOB).
+-- Primary keys are the only constraint: foreign keys forbid too much in DuckDB. They are its only indexes too; stores
+-- that keep rows rather than columns need those of indexes.sql.
 -- Times are microseconds since 1970 in UTC. JSON is text. The views of views.sql are what users read.
 
 -- Versions of this schema that were applied to the store, the highest being the one it has.
@@ -158,6 +159,10 @@ CREATE TABLE raw_messages (
     duration_s DOUBLE PRECISION,
     -- Raw items that the provider wants back in later requests, as JSON.
     provider_data TEXT,
+    -- Of an assistant message: how many tool calls it asks for.
+    num_tool_calls INTEGER NOT NULL,
+    -- Of a user message: how many images, sounds and files were sent with the text.
+    num_media INTEGER NOT NULL,
     -- Whether the message is a copy of one said in an earlier run.
     from_history BOOLEAN NOT NULL,
     -- When the message was complete.
@@ -186,4 +191,98 @@ CREATE TABLE raw_tool_calls (
     -- When the call was asked for.
     created_at BIGINT NOT NULL,
     PRIMARY KEY (run_id, tool_call_id)
+);
+
+-- Images, sounds and files of messages.
+CREATE TABLE raw_message_media (
+    -- The message that it is a part of.
+    message_id TEXT NOT NULL,
+    -- Its place among the media of the message, from 0.
+    media_index INTEGER NOT NULL,
+    -- The run in which the message was said.
+    run_id TEXT NOT NULL,
+    -- The session that the run belongs to.
+    session_id TEXT NOT NULL,
+    -- What it is: image, audio, video or file.
+    kind TEXT NOT NULL,
+    -- The content, in raw_media. Null where it was given as a URL.
+    media_id TEXT,
+    -- Where it is, when it was given as a URL.
+    url TEXT,
+    -- Name of the file.
+    filename TEXT,
+    -- Type of the content, as in image/png.
+    mime_type TEXT,
+    -- Of an image: how closely the model should look: low, high or auto.
+    detail TEXT,
+    -- Bytes of the content. Null for a URL.
+    size BIGINT,
+    PRIMARY KEY (message_id, media_index)
+);
+
+-- What is in images, sounds and files, each stored once however often it was sent.
+CREATE TABLE raw_media (
+    -- SHA-256 of the content, in hex.
+    media_id TEXT PRIMARY KEY,
+    -- The bytes.
+    content BLOB NOT NULL
+);
+
+-- Condensed versions of sessions. A new version is a new row.
+CREATE TABLE raw_summaries (
+    -- The session that it condenses.
+    session_id TEXT NOT NULL,
+    -- The how-manieth summary of the session, from 0.
+    version INTEGER NOT NULL,
+    -- The text.
+    summary TEXT NOT NULL,
+    -- What the session is about, as a JSON list.
+    topics TEXT NOT NULL,
+    -- The first turn that it covers.
+    from_run_index INTEGER,
+    -- The last turn that it covers.
+    to_run_index INTEGER,
+    -- The model that wrote it.
+    model TEXT,
+    -- Who serves the model.
+    model_provider TEXT,
+    -- Tokens sent to write it. They are not among those of the session's runs.
+    input_tokens BIGINT,
+    -- Tokens that came back, reasoning included.
+    output_tokens BIGINT,
+    -- The part of input_tokens that the provider read from its cache.
+    cache_read_tokens BIGINT,
+    -- The part of input_tokens that the provider wrote to its cache.
+    cache_write_tokens BIGINT,
+    -- The part of output_tokens that was reasoning.
+    reasoning_tokens BIGINT,
+    -- Price of writing it in US dollars. Null where unknown.
+    cost DOUBLE PRECISION,
+    -- Seconds until its first piece.
+    time_to_first_token_s DOUBLE PRECISION,
+    -- Seconds that writing it took.
+    duration_s DOUBLE PRECISION,
+    -- When it was written.
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (session_id, version)
+);
+
+-- What is remembered of users, across sessions.
+CREATE TABLE raw_memories (
+    -- Id of the memory.
+    memory_id TEXT PRIMARY KEY,
+    -- Whose it is.
+    user_id TEXT NOT NULL,
+    -- What is remembered.
+    memory TEXT NOT NULL,
+    -- What it is about, as a JSON list.
+    topics TEXT NOT NULL,
+    -- What the user said when it was learnt.
+    input TEXT,
+    -- Id of the agent, team or workflow that learnt it.
+    component_id TEXT,
+    -- When it was learnt.
+    created_at BIGINT NOT NULL,
+    -- When it was last changed.
+    updated_at BIGINT NOT NULL
 );

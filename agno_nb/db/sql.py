@@ -8,39 +8,41 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from agno_nb.db.base import NO_CONTEXT, ContextQuery, Db, OpenedRun
+from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
+from agno_nb.db.context import (
+    LAST_TURN,
+    current_attempts,
+    history,
+    latest_summary,
+    memories_of,
+    next_attempt,
+    turns_before,
+)
+from agno_nb.db.encoding import Row, choice, micros, storable
+from agno_nb.db.fork import fork
+from agno_nb.db.memories import SqlMemories, given
 from agno_nb.db.rows import (
     RUN_COLUMNS,
     SESSION_COLUMNS,
-    Row,
-    choice,
     ended_run_row,
-    micros,
     opened_run_row,
     run_from_row,
     session_from_row,
     session_metrics,
     session_row,
-    storable,
-    to_json,
 )
 from agno_nb.db.statements import (
     Connection,
-    current_attempts,
+    Transaction,
     equal,
-    execute,
-    history,
-    insert,
     insert_messages,
     marks,
-    next_attempt,
-    next_turn,
+    page_of,
     select_messages,
-    update,
 )
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
@@ -72,14 +74,19 @@ class Driver(ABC):
         """Let go of what is held open between leases."""
 
 
-class SqlDb(Db):
+class SqlDb(SqlMemories):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[Transaction]:
+        with self._driver.lease(write=write) as connection:
+            yield Transaction(connection)
+
     def create(self) -> None:
-        with self._driver.lease(write=True):
+        with self._transaction(write=True):
             pass
 
     def open_run(
@@ -94,15 +101,22 @@ class SqlDb(Db):
         for name, value in (("session_id", run.session_id), ("user_id", run.user_id)):
             if value == "":
                 raise InvalidInputError(f"{name} is empty; give a text, or leave it None")
-        row = session_row(session, component_name=run.component_name, now=micros(time.time()))
-        with self._driver.lease(write=True) as connection:
-            stored = self._enter_session(connection, row | {"session_id": run.session_id, "user_id": run.user_id})
+        with self._transaction(write=True) as connection:
+            stored = self._enter_session(connection, run, session)
             if stored.user_id != storable(run.user_id):
                 raise SessionOwnershipError(
                     f"session {run.session_id!r} belongs to user {stored.user_id!r}, and this run has "
                     f"{'no user_id' if run.user_id is None else f'user_id {run.user_id!r}'}; choose another session_id"
                 )
-            turn = next_turn(connection, run.session_id) if run.run_index is None else run.run_index
+            turn, turns = turns_before(connection, run.session_id, run.run_index, query)
+            said_before = history(connection, run.session_id, turns, query)
+            opened = OpenedRun(session=stored, history=said_before)
+            if query.summary:
+                shown = {message.run_id for message in said_before}
+                first_shown = next((index for index, run_id in turns if run_id in shown), turn)
+                opened.summary = latest_summary(connection, run.session_id, first_shown)
+            if query.memories and run.user_id is not None:
+                opened.memories = memories_of(connection, "user_id = ?", [run.user_id])
             if not nested:
                 if stored.session_type != session.session_type:
                     raise InvalidInputError(
@@ -111,30 +125,36 @@ class SqlDb(Db):
                     )
                 run.attempt = 0 if run.run_index is None else next_attempt(connection, run.session_id, turn)
                 run.run_index = turn
-            insert(connection, "raw_runs", [opened_run_row(run, worker=this_worker())])
+            connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
             insert_messages(connection, run, messages, _places(messages, messages))
-            said_before = history(connection, run.session_id, end=turn, query=query)
-        return OpenedRun(session=stored, history=said_before)
+        return opened
 
-    def _enter_session(self, connection: Connection, row: Row) -> Session:
-        """Make the session of `row`, or claim the one that is there; return what is stored.
+    def _enter_session(self, connection: Transaction, run: RunOutput, session: Session) -> Session:
+        """Make the session, or claim the one that is there; return what is stored.
 
-        One statement, and the first of its transaction: where writers overlap (Postgres) it also locks the session.
+        The first statement of its transaction: where writers overlap (Postgres) it also locks the session.
         """
-        rows = insert(
-            connection,
-            "raw_sessions",
-            [row],
-            "ON CONFLICT (session_id) DO UPDATE SET user_id = COALESCE(raw_sessions.user_id, excluded.user_id), "
-            f"updated_at = excluded.updated_at RETURNING {_SESSION}",
+        now = micros(time.time())
+        sql = (
+            "UPDATE raw_sessions SET user_id = COALESCE(user_id, ?), updated_at = ? WHERE session_id = ? "
+            f"RETURNING {_SESSION}"
         )
+        rows = connection.execute(sql, [run.user_id, now, run.session_id])
+        if not rows:
+            row = session_row(session, component_name=run.component_name, now=now)
+            rows = connection.insert(
+                "raw_sessions",
+                [row | {"session_id": run.session_id, "user_id": run.user_id}],
+                "ON CONFLICT (session_id) DO UPDATE SET user_id = COALESCE(raw_sessions.user_id, excluded.user_id), "
+                f"updated_at = excluded.updated_at RETURNING {_SESSION}",
+            )
         return session_from_row(rows[0], self)
 
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         if not messages:
             return
-        with self._driver.lease(write=True) as connection:
-            if not execute(connection, "SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
+        with self._transaction(write=True) as connection:
+            if not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
                 raise _run_is_gone(run)
             insert_messages(connection, run, messages, _places(run.messages, messages))
 
@@ -143,19 +163,19 @@ class SqlDb(Db):
     ) -> None:
         session_changes: Row = {"updated_at": micros(time.time())}
         if session_state is not None:
-            session_changes["session_state"] = to_json(session_state, "session_state")
-        with self._driver.lease(write=True) as connection:
-            if not update(connection, "raw_runs", ended_run_row(run), {"run_id": run.run_id}, returning="run_id"):
+            session_changes["session_state"] = session_state
+        with self._transaction(write=True) as connection:
+            if not connection.update("raw_runs", ended_run_row(run), {"run_id": run.run_id}, returning="run_id"):
                 raise _run_is_gone(run)
             insert_messages(connection, run, messages, _places(run.messages, messages))
-            update(connection, "raw_sessions", session_changes, {"session_id": run.session_id}, returning="session_id")
+            connection.update("raw_sessions", session_changes, {"session_id": run.session_id}, returning="session_id")
 
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
     ) -> Session | None:
-        where, parameters = equal(_given(session_id=session_id, session_type=session_type, user_id=user_id))
-        with self._driver.lease(write=False) as connection:
-            rows = execute(connection, f"SELECT {_SESSION} FROM raw_sessions WHERE {where}", parameters)
+        where, parameters = equal(given(session_id=session_id, session_type=_of_type(session_type), user_id=user_id))
+        with self._transaction(write=False) as connection:
+            rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE {where}", parameters)
         return session_from_row(rows[0], self) if rows else None
 
     def get_sessions(
@@ -175,9 +195,10 @@ class SqlDb(Db):
         for name, value, choices in (("sort_by", column, _SORT_COLUMNS), ("sort_order", direction, ("asc", "desc"))):
             if value not in choices:
                 raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
-        if (limit is not None and limit < 0) or (page is not None and (limit is None or page < 1)):
-            raise InvalidInputError(f"limit is {limit!r} and page {page!r}; pages count from 1 and need a limit")
-        where, parameters = equal(_given(session_type=session_type, user_id=user_id, component_id=component_id))
+        start, _ = page_of(limit, page)
+        where, parameters = equal(
+            given(session_type=_of_type(session_type), user_id=user_id, component_id=component_id)
+        )
         if session_name is not None:
             pattern = "".join("\\" + letter if letter in "\\%_" else letter for letter in session_name)
             where += " AND LOWER(session_name) LIKE LOWER(?) ESCAPE '\\'"
@@ -193,9 +214,9 @@ class SqlDb(Db):
         sql = f"SELECT {_SESSION} FROM raw_sessions WHERE {where} ORDER BY {order}"
         if limit is not None:
             sql += " LIMIT ? OFFSET ?"
-            parameters += [limit, limit * ((page or 1) - 1)]
-        with self._driver.lease(write=False) as connection:
-            rows = execute(connection, sql, parameters)
+            parameters += [limit, start]
+        with self._transaction(write=False) as connection:
+            rows = connection.execute(sql, parameters)
         return [session_from_row(row, self) for row in rows]
 
     def rename_session(
@@ -205,11 +226,32 @@ class SqlDb(Db):
         session_name: str | None = None,
         user_id: str | None = None,
     ) -> Session | None:
-        changes = {"session_name": session_name, "updated_at": micros(time.time())}
-        key = _given(session_id=session_id, session_type=session_type, user_id=user_id)
-        with self._driver.lease(write=True) as connection:
-            rows = update(connection, "raw_sessions", changes, key, returning=_SESSION)
+        key = given(session_id=session_id, session_type=_of_type(session_type), user_id=user_id)
+        return self._change_session({"session_name": session_name}, key)
+
+    def update_session_state(
+        self, session_id: str, session_state: JsonDict, user_id: str | None = None
+    ) -> Session | None:
+        return self._change_session({"session_state": session_state}, given(session_id=session_id, user_id=user_id))
+
+    def _change_session(self, changes: Row, key: Row) -> Session | None:
+        with self._transaction(write=True) as connection:
+            rows = connection.update(
+                "raw_sessions", changes | {"updated_at": micros(time.time())}, key, returning=_SESSION
+            )
         return session_from_row(rows[0], self) if rows else None
+
+    def fork_session(
+        self, session_id: str, *, user_id: str | None = None, to_run_index: int | None = None
+    ) -> Session | None:
+        where, parameters = equal(given(session_id=session_id, user_id=user_id))
+        last = LAST_TURN if to_run_index is None else to_run_index
+        with self._transaction(write=True) as connection:
+            if not connection.execute(f"SELECT 1 FROM raw_sessions WHERE {where}", parameters):
+                return None
+            fork_id = fork(connection, session_id, to_run_index=last, now=micros(time.time()))
+            rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE session_id = ?", [fork_id])
+        return session_from_row(rows[0], self)
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         return bool(self._delete([session_id], user_id))
@@ -220,38 +262,63 @@ class SqlDb(Db):
     def _delete(self, session_ids: Sequence[str], user_id: str | None) -> list[str]:
         if not session_ids:
             return []
-        owned, parameters = equal(_given(user_id=user_id))
+        owned, parameters = equal(given(user_id=user_id))
         sql = f"DELETE FROM raw_sessions WHERE session_id IN ({marks(session_ids)}) AND {owned} RETURNING session_id"
-        with self._driver.lease(write=True) as connection:
-            deleted = [session_id for (session_id,) in execute(connection, sql, [*session_ids, *parameters])]
-            for table in ("raw_runs", "raw_messages", "raw_tool_calls") if deleted else ():
-                execute(connection, f"DELETE FROM {table} WHERE session_id IN ({marks(deleted)})", deleted)
+        with self._transaction(write=True) as connection:
+            deleted = [session_id for (session_id,) in connection.execute(sql, [*session_ids, *parameters])]
+            if deleted:
+                self._delete_rows(connection, deleted)
         return deleted
 
-    def get_runs(self, session_id: str) -> list[RunOutput]:
-        return self._runs({"session_id": session_id})
+    @staticmethod
+    def _delete_rows(connection: Transaction, session_ids: Sequence[str]) -> None:
+        of_sessions = f"WHERE session_id IN ({marks(session_ids)})"
+        sql = f"SELECT DISTINCT media_id FROM raw_message_media {of_sessions} AND media_id IS NOT NULL"
+        media = [media_id for (media_id,) in connection.execute(sql, session_ids)]
+        for table in ("raw_runs", "raw_messages", "raw_tool_calls", "raw_message_media", "raw_summaries"):
+            connection.execute(f"DELETE FROM {table} {of_sessions}", session_ids)
+        if media:
+            sql = (
+                f"DELETE FROM raw_media WHERE media_id IN ({marks(media)}) AND NOT EXISTS "
+                "(SELECT 1 FROM raw_message_media WHERE raw_message_media.media_id = raw_media.media_id)"
+            )
+            connection.execute(sql, media)
+
+    def get_runs(
+        self, session_id: str, *, from_run_index: int | None = None, limit: int | None = None
+    ) -> list[RunOutput]:
+        page_of(limit, None)
+        where = "session_id = ?"
+        parameters: list[str | int] = [session_id]
+        if from_run_index is not None:
+            where += " AND run_index >= ?"
+            parameters.append(from_run_index)
+        return self._runs(where, parameters, limit=limit)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
-        runs = self._runs(_given(run_id=run_id, session_id=session_id))
+        runs = self._runs(*equal(given(run_id=run_id, session_id=session_id)))
         return runs[0] if runs else None
 
-    def _runs(self, key: Row) -> list[RunOutput]:
-        where, parameters = equal(key)
-        sql = f"SELECT {', '.join(RUN_COLUMNS)} FROM raw_runs WHERE {where} ORDER BY created_at, run_id"
-        with self._driver.lease(write=False) as connection:
-            rows = execute(connection, sql, parameters)
+    def _runs(self, where: str, parameters: Sequence[Any], *, limit: int | None = None) -> list[RunOutput]:
+        chosen = f"FROM raw_runs WHERE {where} ORDER BY created_at DESC, run_id DESC"
+        if limit is not None:
+            chosen += " LIMIT ?"
+            parameters = [*parameters, limit]
+        with self._transaction(write=False) as connection:
+            rows = connection.execute(f"SELECT {', '.join(RUN_COLUMNS)} {chosen}", parameters)[::-1]
             if not rows:
                 return []
             # Messages are found by their session; by their run alone, all of them would have to be looked at.
             session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
-            messages = select_messages(connection, *equal(key | {"session_id": session_id}))
+            of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
+            messages = select_messages(connection, of_runs, [session_id, *parameters])
         return [run_from_row(row, messages) for row in rows]
 
     def get_messages(self, session_id: str) -> list[Message]:
-        with self._driver.lease(write=False) as connection:
-            turns = current_attempts(connection, session_id, 0, next_turn(connection, session_id))
+        with self._transaction(write=False) as connection:
+            turns = current_attempts(connection, session_id)
             messages = select_messages(connection, "session_id = ?", [session_id])
-        return [message for run_id, _ in turns for message in messages.get(run_id, [])]
+        return [message for run_id, _ in turns.values() for message in messages.get(run_id, [])]
 
     def get_session_metrics(self, session_id: str) -> Metrics:
         sums = ", ".join(f"SUM({name})" for name in TOKEN_COUNTS)
@@ -261,8 +328,8 @@ class SqlDb(Db):
             f"SELECT {sums}, SUM(cost), SUM(CASE WHEN cost IS NULL AND run_id IN ({answered}) THEN 1 ELSE 0 END), "
             "SUM(duration_s) FROM raw_runs WHERE session_id = ?"
         )
-        with self._driver.lease(write=False) as connection:
-            return session_metrics(execute(connection, sql, [session_id, session_id])[0])
+        with self._transaction(write=False) as connection:
+            return session_metrics(connection.execute(sql, [session_id, session_id])[0])
 
     def arrow(self, sql: str, parameters: Sequence[Any] = (), frames: Mapping[str, Any] | None = None) -> pa.Table:
         self._note_interrupted()
@@ -271,23 +338,20 @@ class SqlDb(Db):
     def _note_interrupted(self) -> None:
         """Stamp the running runs whose process has died, so that views can tell."""
         running = "status = 'RUNNING' AND interrupted_at IS NULL"
-        with self._driver.lease(write=False) as connection:
-            rows = execute(connection, f"SELECT run_id, worker FROM raw_runs WHERE {running}")
+        with self._transaction(write=False) as connection:
+            rows = connection.execute(f"SELECT run_id, worker FROM raw_runs WHERE {running}")
         dead = [run_id for run_id, worker in rows if is_dead(worker)]
         if dead:
             sql = f"UPDATE raw_runs SET interrupted_at = ? WHERE {running} AND run_id IN ({marks(dead)})"
-            with self._driver.lease(write=True) as connection:
-                execute(connection, sql, [micros(time.time()), *dead])
+            with self._transaction(write=True) as connection:
+                connection.execute(sql, [micros(time.time()), *dead])
 
     def close(self) -> None:
         self._driver.close()
 
 
-def _given(**arguments: Any) -> Row:
-    """Return the arguments that were given; None stands for any."""
-    if arguments.get("session_type") is not None:
-        arguments["session_type"] = choice(SessionType, arguments["session_type"], "session_type")
-    return {name: value for name, value in arguments.items() if value is not None}
+def _of_type(session_type: str | None) -> SessionType | None:
+    return None if session_type is None else choice(SessionType, session_type, "session_type")
 
 
 def _run_is_gone(run: RunOutput) -> SessionNotFoundError:
@@ -297,8 +361,13 @@ def _run_is_gone(run: RunOutput) -> SessionNotFoundError:
 
 
 def _places(of_the_run: Sequence[Message], messages: Sequence[Message]) -> list[int]:
-    """Return the place of each message among those of its run: the system message's is 0, so others begin at 1."""
+    """Return the place of each message in its run.
+
+    The system message's is 0, so others begin at 1. Copies of earlier messages come before all of them.
+    """
     own = [message for message in of_the_run if not message.from_history]
+    copies = [message for message in messages if message.from_history]
+    places = {message.message_id: place for place, message in enumerate(copies, -len(copies))}
     first = 0 if own and own[0].role == "system" else 1
-    places = {message.message_id: place for place, message in enumerate(own, first)}
+    places |= {message.message_id: place for place, message in enumerate(own, first)}
     return [places[message.message_id] for message in messages]

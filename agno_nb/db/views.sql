@@ -130,3 +130,13 @@ LEFT JOIN raw_messages AS answers
     AND answers.run_id = calls.run_id
     AND answers.tool_call_id = calls.tool_call_id
     AND answers.role = 'tool';
+
+CREATE VIEW message_media AS
+SELECT * FROM raw_message_media;
+
+CREATE VIEW summaries AS
+SELECT * REPLACE (make_timestamptz(updated_at) AS updated_at) FROM raw_summaries;
+
+CREATE VIEW memories AS
+SELECT * REPLACE (make_timestamptz(created_at) AS created_at, make_timestamptz(updated_at) AS updated_at)
+FROM raw_memories;

@@ -6,11 +6,14 @@ cannot end with a whole response raises a :class:`~agno_nb.errors.ModelError`.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from agno_nb.errors import ModelStreamError
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
 
 
@@ -84,3 +87,20 @@ class Model(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r})"
+
+
+async def whole_answer(model: Model, request: ModelRequest) -> ModelResponse:
+    """Ask a model, of which nobody watches the answer arrive.
+
+    Raises
+    ------
+    ModelError
+        There is no whole answer.
+    """
+    started = time.perf_counter()
+    async with aclosing(model.stream(request)) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            if isinstance(piece, ModelResponse):
+                piece.metrics.duration_s = time.perf_counter() - started
+                return piece
+    raise ModelStreamError(f"{model!r} ended its stream without a whole response")

@@ -9,8 +9,7 @@ from typing import Literal, TypeAlias
 from IPython.display import display
 
 from agno_nb.notebook.render import CODE, cleaned, escaped
-from agno_nb.printing import without_controls
-from agno_nb.redact import redact
+from agno_nb.redact import redact, without_controls
 
 _TABLE = "margin:.3em 0;border-collapse:collapse"
 # JupyterLab aligns the cells of every table in an HTML output to the right and gives every other row a background.

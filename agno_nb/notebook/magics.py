@@ -41,6 +41,7 @@ class AgentMagics(Magics):
     @argument("--user", help="talk as this user")
     @argument("--session", help="go on with this session, or begin it")
     @argument("--history", type=int, help="send so many of the latest runs with each new one; 0 for none")
+    @argument("--summaries", action="store_true", help="keep a summary of the session, and send it with each run")
     @argument("--new", action="store_true", help="begin a new session")
     @line_magic("agent")  # type: ignore[arg-type] # IPython types its decorators for none.
     def agent_line(self, line: str) -> None:
@@ -79,6 +80,7 @@ class AgentMagics(Magics):
             "db": self.notebook.use_store,
             "model": self.notebook.use_model,
             "history": self.notebook.use_history,
+            "summaries": lambda _: self.notebook.use_summaries(),
             "user": self.notebook.use_user,
             "new": lambda _: self.notebook.start_new_session(),
             "session": self.notebook.use_session,

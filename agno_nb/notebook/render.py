@@ -28,7 +28,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from agno_nb.notebook.highlight import coloured
-from agno_nb.printing import without_controls
+from agno_nb.redact import without_controls
 from agno_nb.run.context import INTERRUPTED_RESULT
 from agno_nb.types import Metrics, RunStatus, ToolCall
 

@@ -65,6 +65,10 @@ class Notebook:
         agent = self._own_agent("--history")
         agent.add_history_to_context, agent.num_history_runs = runs > 0, runs
 
+    def use_summaries(self) -> None:
+        """Keep a summary of the session, and send it with each run."""
+        self._own_agent("--summaries").enable_session_summaries = True
+
     def use_user(self, user_id: str) -> None:
         """Talk as somebody else from now on, in a session of theirs."""
         self.user_id = user_id or None

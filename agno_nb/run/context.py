@@ -2,30 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
-from agno_nb.types import JsonDict, Message
+from agno_nb.types import JsonDict, Message, SessionSummary, UserMemory
 
 INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
+
+
+_ABOUT_MEMORIES = "What is known of the user from other conversations. What they say in this one counts more."
+_ABOUT_SUMMARY = "A summary of what was said before in this conversation. The messages that you see count more."
 
 
 def system_text(
     *,
     description: str | None = None,
     instructions: str | Sequence[str] | None = None,
+    values: Mapping[str, Any] = MappingProxyType({}),
     markdown: bool = False,
+    memories: Sequence[UserMemory] = (),
+    summary: SessionSummary | None = None,
+    session_state: JsonDict | None = None,
 ) -> str | None:
-    """Write the system message; None when there is nothing to say."""
-    parts = [description]
+    """Write the system message; None when there is nothing to say.
+
+    Parameters
+    ----------
+    description, instructions
+        What the agent's author wrote. ``{name}`` in them becomes the value of that name in `values`.
+    memories, summary
+        What is known from elsewhere. It is shown as it is.
+    session_state : dict, optional
+        Shown as it is. None where the model is not to see it.
+    """
+    parts = [filled(description or "", values)]
     if isinstance(instructions, str):
-        parts.append(instructions)
+        parts.append(filled(instructions, values))
     elif instructions:
-        parts.append("\n".join(f"- {line}" for line in instructions) if len(instructions) > 1 else instructions[0])
+        lines = [filled(line, values) for line in instructions]
+        parts.append("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0])
     if markdown:
         parts.append("Write your answer in Markdown.")
+    if memories:
+        listed = "\n".join(f"- {' '.join(memory.memory.split())}" for memory in memories)
+        parts.append(f"{_ABOUT_MEMORIES}\n<user_memories>\n{listed}\n</user_memories>")
+    if summary is not None:
+        parts.append(f"{_ABOUT_SUMMARY}\n<session_summary>\n{summary.summary}\n</session_summary>")
+    if session_state is not None:
+        state = json.dumps(session_state, ensure_ascii=False, default=str)
+        parts.append(f"<session_state>\n{state}\n</session_state>")
     return "\n\n".join(part.strip() for part in parts if part and part.strip()) or None
+
+
+def filled(text: str, values: Mapping[str, Any]) -> str:
+    """Replace ``{name}`` where `values` has the name. Every other brace stays; what is put in is not searched again.
+
+    Examples
+    --------
+    >>> filled('Greet {user}. Answer as {"a": 1}, and never {this}.', {"user": "{this}", "this": 1})
+    'Greet {this}. Answer as {"a": 1}, and never 1.'
+    """
+    return _NAME.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], text)
+
+
+_NAME = re.compile(r"\{([A-Za-z_]\w*)\}")
+
+
+def limited_tool_calls(messages: Sequence[Message], most: int) -> list[Message]:
+    """Leave out all but the latest `most` tool calls, and what answers them, from messages of earlier runs."""
+    ids = [(message.run_id, call.tool_call_id) for message in messages for call in message.tool_calls]
+    kept = set(ids[len(ids) - min(max(most, 0), len(ids)) :])
+    result = []
+    for message in messages:
+        calls = [call for call in message.tool_calls if (message.run_id, call.tool_call_id) in kept]
+        if message.role == "tool" and (message.run_id, message.tool_call_id) not in kept:
+            continue
+        if message.tool_calls and not calls and not message.content:
+            continue
+        result.append(replace(message, tool_calls=calls))
+    return result
 
 
 def paired(messages: Iterable[Message]) -> list[Message]:

@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 from weakref import WeakValueDictionary
 
 from agno_nb._loop import uncancellable
+from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db, OpenedRun
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunError
+from agno_nb.run import background
+from agno_nb.run.background import Line
 from agno_nb.run.context import merged_state
 from agno_nb.types import (
     SESSION_CLASSES,
     JsonDict,
+    Media,
     Message,
     Metrics,
     Origin,
@@ -30,7 +34,9 @@ from agno_nb.types import (
     RunOutputEvent,
     RunStatus,
     Session,
+    SessionSummary,
     ToolCall,
+    UserMemory,
     new_id,
 )
 
@@ -62,6 +68,12 @@ class RunOptions(TypedDict, total=False):
     """Objects that tools can reach as ``run_context.dependencies``. Never stored."""
     add_history_to_context: bool | None
     num_history_runs: int | None
+    output_schema: Any
+    """A pydantic model or JSON schema that the answer must follow."""
+    images: Sequence[Media] | None
+    audio: Sequence[Media] | None
+    videos: Sequence[Media] | None
+    files: Sequence[Media] | None
     origin: Origin | None
     """The notebook cell that asks, where it is not the one that is running."""
 
@@ -83,11 +95,18 @@ class RunContext:
     session_state: JsonDict = field(default_factory=dict)
     """The session's state. Tools change it in place; it is stored when the run ends."""
     history: list[Message] = field(default_factory=list)
+    summary: SessionSummary | None = None
+    """Of what `history` does not show."""
+    memories: list[UserMemory] = field(default_factory=list)
+    """What is remembered of the user."""
     dependencies: JsonDict = field(default_factory=dict)
     partial: Message | None = None
     """The answer that is arriving. It is kept if the run is cut off."""
     unsaved: list[Message] = field(default_factory=list)
     children: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    stored: Callable[[Message], Message | None] = lambda message: message
+    """What is stored of a message."""
 
     @property
     def run_id(self) -> str:
@@ -144,9 +163,14 @@ class RunContext:
         message.run_id = self.run.run_id
         self.unsaved.append(message)
 
+    def take_unsaved(self) -> list[Message]:
+        """Return the messages that are new, as they are to be stored."""
+        messages, self.unsaved = self.unsaved, []
+        return [kept for message in messages if (kept := self.stored(message)) is not None]
+
     async def save(self) -> None:
         """Store the messages that are new."""
-        messages, self.unsaved = self.unsaved, []
+        messages = self.take_unsaved()
         if self.db is not None and messages:
             await uncancellable(asyncio.to_thread(self.db.add_messages, self.run, messages))
 
@@ -179,14 +203,17 @@ async def execute(runnable: Runnable, text: str, options: RunOptions, emit_to: E
         await _open(runnable, context)
         token = current_run.set(context)
         try:
-            return await _take_steps(runnable, context)
+            run = await _take_steps(runnable, context)
         finally:
             current_run.reset(token)
+        if run.status is RunStatus.COMPLETED and not context.is_nested:
+            background.begin(runnable.follow_ups(context))
+        return run
 
 
 def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) -> RunContext:
     parent = current_run.get()
-    db = runnable.db if runnable.db is not None else parent.db if parent else None
+    db = as_sync(runnable.db) or (parent.db if parent else None)
     user_id = options.get("user_id") or runnable.user_id or (parent.user_id if parent else None)
     session_id = options.get("session_id") or runnable.session_id
     if session_id is None and parent is not None and db is parent.db:
@@ -208,8 +235,9 @@ def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) 
     )
     return RunContext(
         run=run,
-        message=Message(role="user", content=text, run_id=run.run_id),
+        message=Message(role="user", content=text, media=_media(options), run_id=run.run_id),
         options=options,
+        stored=runnable.stored,
         emit_to=emit_to,
         db=db,
         parent=parent,
@@ -222,6 +250,11 @@ def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) 
         ),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
     )
+
+
+def _media(options: RunOptions) -> list[Media]:
+    given = (options.get("images"), options.get("audio"), options.get("videos"), options.get("files"))
+    return [media for several in given for media in several or ()]
 
 
 def _is_within(ancestor: RunContext | None, db: Db | None, session_id: str) -> bool:
@@ -247,18 +280,28 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
     run, options = context.run, context.options
     opened = OpenedRun(session=context.session)
     if context.db is not None:
+        query = runnable.context_query(options)
+        if not context.is_nested:
+            needed = [Line.summary(context.db, run.session_id)]
+            if query.memories and run.user_id is not None:
+                needed.append(Line.memories(context.db, run.user_id))
+            await background.settled(*needed)
+            # The turn begins now, after whatever it had to wait for.
+            run.created_at = context.message.created_at = time.time()
         # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
         opened = await uncancellable(
             asyncio.to_thread(
                 context.db.open_run,
                 run,
-                [context.message],
+                [kept for kept in [context.stored(context.message)] if kept is not None],
                 session=context.session,
                 nested=context.is_nested,
-                query=runnable.context_query(options),
+                query=query,
             )
         )
+    runnable._last_session_id = run.session_id
     context.session, context.history = opened.session, opened.history
+    context.summary, context.memories = opened.summary, opened.memories
     if context.is_nested and context.parent is not None:
         context.session_state = context.parent.session_state
     else:
@@ -344,7 +387,7 @@ async def _store_end(context: RunContext) -> None:
         await asyncio.wait(context.children)
     run = context.run
     run.ended_at = time.time()
-    messages, context.unsaved = context.unsaved, []
+    messages = context.take_unsaved()
     if context.db is None:
         return
     state = None if context.is_nested else context.session_state

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Unpack, overload
 
 from agno_nb import _loop
 from agno_nb._keywords import takes
 from agno_nb._loop import AsyncEventStream, EventStream
+from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.run import pipeline
+from agno_nb.run.accessors import SessionAccess
+from agno_nb.run.background import FollowUp
 from agno_nb.run.pipeline import Emit, RunContext, RunOptions, current_run, execute
-from agno_nb.types import JsonDict, RunEvent, RunOutput, RunOutputEvent, SessionType, new_id
+from agno_nb.types import JsonDict, Message, RunEvent, RunOutput, RunOutputEvent, SessionType, new_id
 
 RunStream = EventStream[RunOutputEvent, RunOutput]
 AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Runnable(ABC):
+class Runnable(SessionAccess, ABC):
     """Something that answers in sessions. Subclasses write :meth:`steps`."""
 
     kind: ClassVar[SessionType]
@@ -37,7 +40,7 @@ class Runnable(ABC):
     """Who is talking, where the call does not say."""
     session_id: str | None = None
     """The conversation, where the call does not say."""
-    db: Db | None = None
+    db: Db | AsyncDb | None = None
     """Where sessions are stored. None: nothing is kept beyond the returned object."""
     session_state: JsonDict | None = None
     """What a new session's state begins with."""
@@ -47,6 +50,15 @@ class Runnable(ABC):
     """Objects that tools can reach as ``run_context.dependencies``. Never stored."""
 
     _automatic_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
+    _last_session_id: str | None = field(init=False, default=None)
+
+    @property
+    def store(self) -> Db:
+        """The store; an InvalidInputError where there is none."""
+        db = as_sync(self.db)
+        if db is None:
+            raise InvalidInputError(f"{self!r} has no store, so its sessions are not kept: give it one by db=...")
+        return db
 
     @abstractmethod
     async def steps(self, context: RunContext) -> None:
@@ -55,6 +67,14 @@ class Runnable(ABC):
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Say what a run has to know of its session."""
         return ContextQuery()
+
+    def follow_ups(self, context: RunContext) -> Iterable[FollowUp]:
+        """Say what is to be done after a completed run, off its critical path."""
+        return ()
+
+    def stored(self, message: Message) -> Message | None:
+        """Return what is stored of a message, or None for nothing."""
+        return message
 
     @property
     def component_id(self) -> str:

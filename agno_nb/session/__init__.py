@@ -1,7 +1,15 @@
-"""Session objects under the names that users import them by."""
+"""Session objects and summaries under the names that users import them by."""
 
 from __future__ import annotations
 
+from agno_nb.session.summary import SessionSummaryManager
 from agno_nb.types import AgentSession, Session, SessionSummary, TeamSession, WorkflowSession
 
-__all__ = ["AgentSession", "Session", "SessionSummary", "TeamSession", "WorkflowSession"]
+__all__ = [
+    "AgentSession",
+    "Session",
+    "SessionSummary",
+    "SessionSummaryManager",
+    "TeamSession",
+    "WorkflowSession",
+]

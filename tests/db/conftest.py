@@ -8,10 +8,12 @@ import pytest
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.sqlite import SqliteDb
 
 BACKENDS: dict[str, Callable[[Path], Db]] = {
     "duckdb": lambda folder: DuckDb(folder / "store.duckdb"),
     "in_memory": lambda folder: InMemoryDb(),
+    "sqlite": lambda folder: SqliteDb(folder / "store.db"),
 }
 
 

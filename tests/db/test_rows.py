@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agno_nb.db.encoding import storable
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.rows import storable
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus, Session, ToolCall, new_id
 
 # All characters: those beyond the first plane, NUL and lone surrogates are the ones that stores stumble over.

@@ -16,6 +16,10 @@ from agno_nb.types import JsonDict, ToolSpec
 LABEL = "(I am the demo model: rules, not a language model. `%agent --model openai:gpt-5-mini` switches.)"
 """Said once a session, after the first answer."""
 
+NO_KNOWLEDGE = "I have no knowledge of my own"
+NO_SENSES = "I cannot see, hear or open what you sent"
+NO_ANSWERS = (NO_KNOWLEDGE, NO_SENSES)
+"""What answers begin with that are none."""
 
 ANY_OBJECT: JsonDict = {"type": "object", "additionalProperties": True}
 """The output schema of a request for JSON that does not say more."""
@@ -39,6 +43,8 @@ class Turn:
     """What the user said and what was done about it."""
 
     prompt: str
+    attachments: list[str] = field(default_factory=list)
+    """Images, sounds and files that came with the prompt, each in words."""
     calls: list[Call] = field(default_factory=list)
     answer: str = ""
     """The text of the assistant, without :data:`LABEL`."""

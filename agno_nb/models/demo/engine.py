@@ -12,6 +12,7 @@ from dataclasses import replace
 from agno_nb.models.demo import schema as schemas
 from agno_nb.models.demo.arguments import MOST_CALLS
 from agno_nb.models.demo.arithmetic import calculate, count, go_on_calculating
+from agno_nb.models.demo.attachments import name_attachments
 from agno_nb.models.demo.context import ANY_OBJECT, LABEL, Context, Reply
 from agno_nb.models.demo.facts import acknowledge, recall_facts
 from agno_nb.models.demo.memory import change_state, manage_memories, note_facts
@@ -48,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     recall_facts,
     compare_those,
     show_as_table,
+    name_attachments,
     # What is no question about anything.
     greet,
     introduce,

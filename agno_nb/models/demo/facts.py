@@ -175,9 +175,10 @@ _ABOUT_ME = (
     r"what (?:do|can) you (?:know|remember|recall)(?: about me| of me)?$",
     r"what (?:have i told|did i tell) you about my?self$|what (?:have i told|did i tell) you about me$",
 )
+_LIKED = {"likes", "loves", "enjoys", "adores", "prefers"}
 _TOPICS = {
-    "who": {"name"}, "how old": {"age", "old"}, "like": {"likes"}, "love": {"likes"}, "enjoy": {"likes"},
-    "prefer": {"likes"}, "hate": {"hate", "dislikes", "dislike"}, "dislike": {"hate", "dislikes", "dislike"},
+    "who": {"name"}, "how old": {"age", "old"}, "like": _LIKED, "love": _LIKED, "enjoy": _LIKED, "prefer": _LIKED,
+    "hate": {"hate", "dislikes", "dislike"}, "dislike": {"hate", "dislikes", "dislike"},
     "live": {"live", "home", "city", "address"}, "living": {"live", "home"}, "from": {"home", "come", "live"},
     "work": {"work"}, "job": {"work", "occupation", "job"}, "profession": {"work", "occupation"},
 }  # fmt: skip

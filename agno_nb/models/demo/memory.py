@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from agno_nb.models.demo.arguments import fill, parameters
 from agno_nb.models.demo.context import Call, Context, Reply, Turn, listed
 from agno_nb.models.demo.facts import Fact, facts, session_state
+from agno_nb.models.demo.results import is_failure
+from agno_nb.models.demo.schema import as_dict
 from agno_nb.models.demo.summary import transcript
-from agno_nb.models.demo.words import stem, words
+from agno_nb.models.demo.words import content_words, stem, words
 from agno_nb.types import JsonDict, ToolSpec
 
 
@@ -44,8 +47,10 @@ def note_facts(context: Context) -> Reply | None:
 def change_state(context: Context) -> Reply | None:
     """Set, or lengthen and shorten, what the session state holds, where the agent has a tool for it."""
     tool = context.tool("update", "state")
-    if tool is None or not context.may_call or context.turn.calls:
+    if tool is None or not context.may_call:
         return None
+    if context.turn.calls:
+        return _changed(tool, context.turn.calls)
     match = re.match(
         r"(?:please )?(?:(?P<set>set|change)|(?P<add>add|put)|(?P<remove>remove|take|delete)) (?P<first>.+?) "
         r"(?:to|on|from|off) (?:my |the )?(?P<second>.+)$",
@@ -65,6 +70,17 @@ def change_state(context: Context) -> Reply | None:
         return None
     after = [*before, item] if match["add"] else [one for one in before if one != item]
     return Reply(calls=[Call(name=tool.name, arguments={wanted.name: {name: after}})])
+
+
+def _changed(tool: ToolSpec, calls: list[Call]) -> Reply | None:
+    """Say what was set, once it was."""
+    if any(call.name != tool.name or call.result is None or is_failure(call) for call in calls):
+        return None
+    made = {
+        name: value for call in calls for change in call.arguments.values() for name, value in as_dict(change).items()
+    }
+    said = [f"`{name}` is now {json.dumps(value, ensure_ascii=False)}" for name, value in made.items()]
+    return Reply(text=f"Done: {listed(said)}.") if said else None
 
 
 def _key(spoken: str, state: JsonDict) -> str:
@@ -92,11 +108,13 @@ def _forget(context: Context, known: dict[str, str]) -> list[Call]:
     match = re.search(r"\b(?:forget|delete|remove)\b (?:that |about |my |the )*(.+)", context.plain)
     if delete is None or match is None:
         return []
-    wanted = {stem(word) for word in words(match[1])} - {"i", "my", "that"}
+    wanted = {stem(word) for word in content_words(match[1])} - {"user"}
+    alike = {name: len(wanted & {stem(word) for word in words(text)}) for name, text in known.items()}
+    most = max(alike.values(), default=0)
     return [
         Call(name=delete.name, arguments=_identified(delete, name))
-        for name, text in known.items()
-        if not name.startswith("line ") and wanted & {stem(word) for word in words(text)} and _identified(delete, name)
+        for name, count in alike.items()
+        if 0 < count == most and not name.startswith("line ") and _identified(delete, name)
     ]
 
 
@@ -119,7 +137,10 @@ def _call(tool: ToolSpec, text: str, topics: list[str]) -> Call:
 
 
 def _stored(system: str) -> dict[str, str]:
-    """The memories that the system message lists, by their ids; by "line N" where it gives none."""
+    """The memories that the system message lists, by their ids; by "line N" where it gives none.
+
+    A list is what has bullets or ids: the rest are instructions, which may hold a memory as an example.
+    """
     found = {}
     for place, line in enumerate(system.splitlines()):
         match = re.match(
@@ -130,6 +151,6 @@ def _stored(system: str) -> dict[str, str]:
         has_id = match is not None and re.search(r"\d|\bid\b", line[: match.start(2)], re.IGNORECASE) is not None
         if match and has_id:
             found[match[1]] = match[2]
-        elif line.strip():
+        elif re.match(r"\s*[-*]\s", line):
             found[f"line {place}"] = line.strip(" -*")
     return found

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from agno_nb.models.demo.arguments import fill
-from agno_nb.models.demo.context import Call, Context, Reply, Turn, listed, quoted
+from agno_nb.models.demo.context import LABEL, Call, Context, Reply, Turn, listed, quoted
 from agno_nb.models.demo.results import parsed
+from agno_nb.models.demo.schema import as_list
 from agno_nb.models.demo.summary import summarise
 
 _OPENS = re.compile(
@@ -28,6 +30,12 @@ _START = r"(?:first|1st|start|beginning|initially|originally)"
 _PREVIOUS = r"(?:last|previous|previously|before|earlier|just|prior|just now)"
 
 
+_OTHERS = (
+    r"\b(?:sessions|conversations|chats)\b"
+    r"|\b(?:previous|past|earlier|other|last) (?:session|conversation|chat)\b"
+)
+
+
 def recall(context: Context) -> Reply | None:
     """Answer a question about the conversation."""
     if len(context.plain) > 200 or not _OPENS.match(context.plain):
@@ -35,20 +43,22 @@ def recall(context: Context) -> Reply | None:
     answer = next((answer for pattern, answer in _QUESTIONS if re.search(pattern, context.plain)), None)
     if answer is None:
         return None
+    if (sessions := _sessions_from_tools(context)) is not None:
+        return Reply(text=_told_sessions(sessions))
+    is_of_others = re.search(_OTHERS, context.plain) is not None
     turns = context.earlier or _turns_from_tools(context)
-    if not turns and (call := _history_call(context)):
+    if (is_of_others or not turns) and (call := _history_call(context, is_of_others)):
         return Reply(calls=[call])
     if not turns and context.turn.calls:
         return None
     return Reply(text=answer(turns, context))
 
 
-def _history_call(context: Context) -> Call | None:
-    """A call of a tool that reads the history, where there is one and the context has none."""
-    words = (
-        ("search", "session") if re.search(r"\b(?:sessions|conversations)\b", context.plain) else ("chat", "history")
-    )
-    tool = context.tool(*words) or context.tool("history")
+def _history_call(context: Context, is_of_others: bool) -> Call | None:
+    """A call of a tool that reads what the context does not show: other sessions, or this one."""
+    tool = context.tool("search", "session") if is_of_others else None
+    if tool is None and not context.earlier:
+        tool = context.tool("chat", "history") or context.tool("history")
     if tool is None or not context.may_call or context.turn.calls:
         return None
     filling = fill(tool, context.prompt)
@@ -56,20 +66,54 @@ def _history_call(context: Context) -> Call | None:
 
 
 def _turns_from_tools(context: Context) -> list[Turn]:
-    """The turns that a history tool returned, where it returned messages."""
+    """The turns that a history tool returned, where it returned messages or exchanges."""
     turns: list[Turn] = []
     for call in context.turn.calls:
         value = parsed(call.result or "")
         for message in value if isinstance(value, list) else []:
-            if not isinstance(message, dict) or not isinstance(content := message.get("content"), str):
+            if (exchange := _exchange(message)) is not None:
+                turns.append(exchange)
+            elif not isinstance(message, dict) or not isinstance(content := message.get("content"), str):
                 return []
-            if message.get("role") == "user":
+            elif message.get("role") == "user":
                 turns.append(Turn(prompt=content))
             elif message.get("role") == "assistant" and turns:
                 turns[-1].answer = content
     if turns and turns[-1].prompt == context.prompt:
         turns.pop()
     return turns
+
+
+def _exchange(value: Any) -> Turn | None:
+    if not isinstance(value, dict) or not isinstance(prompt := value.get("user"), str):
+        return None
+    return Turn(prompt=prompt, answer=str(value.get("assistant") or "").replace(LABEL, "").strip())
+
+
+def _sessions_from_tools(context: Context) -> list[tuple[str, list[Turn]]] | None:
+    """The sessions that a search returned, each with its name or id and how it began; None where none searched."""
+    search = next((call for call in context.turn.calls if "session" in call.name and call.result is not None), None)
+    found = parsed(search.result or "") if search else None
+    if not isinstance(found, list) or any(not isinstance(one, dict) or "runs" not in one for one in found):
+        return None
+    return [
+        (
+            str(one.get("session_name") or one.get("session_id")),
+            [turn for run in as_list(one["runs"]) if (turn := _exchange(run)) is not None],
+        )
+        for one in found
+    ]
+
+
+def _told_sessions(sessions: list[tuple[str, list[Turn]]]) -> str:
+    if not sessions:
+        return "There is no other conversation of yours that I can read."
+    lines = [
+        f"- `{name}`: you said {listed([quoted(turn.prompt, 100) for turn in turns]) or 'nothing'}."
+        for name, turns in sessions
+    ]
+    count = len(sessions)
+    return f"I can read {count} earlier conversation{'s' * (count > 1)} of yours:\n\n" + "\n".join(lines)
 
 
 def _none(context: Context) -> str:
@@ -148,7 +192,13 @@ def _summary(turns: list[Turn], context: Context) -> str:
     return summarise(turns, previous)[0] if turns or previous else _none(context)
 
 
+def _other_sessions(turns: list[Turn], context: Context) -> str:
+    """Answer a question about other sessions without a tool that reads them."""
+    return f"I have no tool to read other conversations. {_summary(turns, context)}"
+
+
 _QUESTIONS: tuple[tuple[str, Callable[[list[Turn], Context], str]], ...] = (
+    (_OTHERS, _other_sessions),
     (rf"\b{_RECAP}\b.*\b{_OF_US}\b|^(?:please )?{_RECAP}(?: please)?$", _summary),
     (r"\bwhat (?:did|have|were) we (?:been )?(?:talk|discuss|cover|speak|chat)|\b(?:we|i) discuss(?:ed)?\b", _summary),
     (

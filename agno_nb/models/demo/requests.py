@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from agno_nb.models.demo.attachments import attachment
 from agno_nb.models.demo.context import ANY_OBJECT, LABEL, Call, Context, Turn
 from agno_nb.models.demo.schema import as_dict, as_list
 from agno_nb.types import JsonDict, ToolSpec
@@ -22,7 +23,7 @@ def read_chat(body: JsonDict) -> Context:
         if role in ("system", "developer"):
             reader.system.append(text)
         elif role == "user":
-            reader.user(text)
+            reader.user(text, attachments(message.get("content")))
         elif role == "assistant":
             reader.assistant(text)
             for call in map(as_dict, as_list(message.get("tool_calls"))):
@@ -51,7 +52,7 @@ def read_responses(body: JsonDict) -> Context:
         if role in ("system", "developer"):
             reader.system.append(text_of(item.get("content")))
         elif role == "user":
-            reader.user(text_of(item.get("content")))
+            reader.user(text_of(item.get("content")), attachments(item.get("content")))
         elif role == "assistant":
             reader.assistant(text_of(item.get("content")))
         elif item.get("type") == "function_call":
@@ -69,14 +70,20 @@ def read_responses(body: JsonDict) -> Context:
 
 
 def text_of(content: Any) -> str:
-    """The text of a content. A part that is not text is named, so that the answer can say what was not read."""
+    """The text of a content."""
     if isinstance(content, str):
         return content
-    parts = []
-    for part in as_list(content):
-        text = part if isinstance(part, str) else as_dict(part).get("text", as_dict(part).get("refusal"))
-        parts.append(text if isinstance(text, str) else f"[{as_dict(part).get('type', 'something')}]")
-    return "\n".join(parts)
+    return "\n".join(text for part in as_list(content) if (text := _text(part)) is not None)
+
+
+def attachments(content: Any) -> list[str]:
+    """What a content holds besides text, each in words: "an image (image/png, 2.1 kB)"."""
+    return [attachment(as_dict(part)) for part in as_list(content) if _text(part) is None]
+
+
+def _text(part: Any) -> str | None:
+    text = part if isinstance(part, str) else as_dict(part).get("text", as_dict(part).get("refusal"))
+    return text if isinstance(text, str) else None
 
 
 def _output_schema(form: JsonDict, schema: Any) -> JsonDict | None:
@@ -98,12 +105,13 @@ class _Reader:
             self.turns.append(Turn(prompt=""))
         return self.turns[-1]
 
-    def user(self, text: str) -> None:
+    def user(self, text: str, attached: list[str]) -> None:
         # Two user messages in a row, a context and a question say, are one turn.
         if self.turns and not self.turns[-1].answer and not self.turns[-1].calls:
             self.turns[-1].prompt = f"{self.turns[-1].prompt}\n{text}".strip()
+            self.turns[-1].attachments += attached
         else:
-            self.turns.append(Turn(prompt=text))
+            self.turns.append(Turn(prompt=text, attachments=attached))
 
     def assistant(self, text: str) -> None:
         if spoken := text.replace(LABEL, "").strip():

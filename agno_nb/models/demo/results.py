@@ -38,8 +38,8 @@ def report_results(context: Context) -> Reply | None:
     done = [call for call in context.turn.calls if call.result is not None]
     if not done:
         return None
-    said = [_failure(call) for call in done if _is_failure(call)]
-    worked = [call for call in done if not _is_failure(call)]
+    said = [_failure(call) for call in done if is_failure(call)]
+    worked = [call for call in done if not is_failure(call)]
     if worked:
         said.insert(0, _together(worked) or "\n\n".join(_statement(call) for call in worked))
         if comparison := _comparison(context.turn, context.plain):
@@ -63,7 +63,7 @@ def show_as_table(context: Context) -> Reply | None:
     """Show the last results again, for "show that as a table"."""
     if context.turn.calls or not re.search(r"\b(?:that|it|them|those|this|as) .*\btable\b", context.plain):
         return None
-    done = [call for call in _last_with_calls(context).calls if call.result is not None and not _is_failure(call)]
+    done = [call for call in _last_with_calls(context).calls if call.result is not None and not is_failure(call)]
     table = _together(done, fewest=1) or next(
         (f"{_heading(call)}:\n\n{rows}" for call in done if (rows := _rows(call))), None
     )
@@ -124,7 +124,7 @@ def known_values(context: Context) -> JsonDict:
     return {str(name): value for name, value in known.items()}
 
 
-def _is_failure(call: Call) -> bool:
+def is_failure(call: Call) -> bool:
     return _failure_text(call) is not None
 
 
@@ -228,7 +228,7 @@ def _comparison(turn: Turn, plain: str) -> str | None:
 
 def _comparable(turn: Turn, plain: str) -> tuple[str, list[tuple[str, float]]]:
     """What can be compared in a turn's results: the name of the number, and labels with numbers."""
-    calls = [call for call in turn.calls if call.result is not None and not _is_failure(call)]
+    calls = [call for call in turn.calls if call.result is not None and not is_failure(call)]
     values = [parsed(call.result or "") for call in calls]
     if len(calls) == 1 and isinstance(values[0], list) and all(_is_flat(row) for row in values[0]):
         rows = values[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agno_nb.models.demo.context import Context, Reply, listed, quoted
+from agno_nb.models.demo.context import NO_KNOWLEDGE, Context, Reply, listed, quoted
 from agno_nb.models.demo.facts import known_facts, session_state
 from agno_nb.models.demo.words import content_words, stems, words
 
@@ -193,7 +193,7 @@ def reflect(context: Context) -> Reply:
     beyond = f" (and {len(lines) - 1} more lines)" if len(lines) > 1 else ""
     said = quoted(lines[0] if lines else prompt, 120) + beyond
     if _is_request(prompt):
-        return Reply(text=f"I have no knowledge of my own, so I cannot answer {said}. {_abilities(context)}")
+        return Reply(text=f"{NO_KNOWLEDGE}, so I cannot answer {said}. {_abilities(context)}")
     return Reply(text=f"I read {said}, and will find it again when you ask what you said. {_abilities(context)}")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 
 from agno_nb.models.demo import schema as schemas
-from agno_nb.models.demo.context import ANY_OBJECT, LABEL, Context, Reply, Turn, listed, quoted
+from agno_nb.models.demo.context import ANY_OBJECT, LABEL, NO_ANSWERS, Context, Reply, Turn, listed, quoted
 from agno_nb.models.demo.facts import facts
 from agno_nb.models.demo.words import content_words, literals, stem
 
@@ -28,12 +29,15 @@ def summary_for_program(context: Context) -> Reply | None:
     asks_for_summary = re.search(r"\bsummar(?:y|ise|ize)", request, re.IGNORECASE) is not None
     properties = schemas.as_dict((context.output_schema or {}).get("properties"))
     if context.output_schema is None:
-        if asks_for_summary and conversation:
-            return Reply(text=summarise(conversation, _previous(context))[0], for_program=True)
-        is_title = re.search(r"\b(?:name|title)\b", context.plain + context.system.lower()) and re.search(
-            r"\b(?:session|conversation|chat)\b", request, re.IGNORECASE
-        )
-        return Reply(text=title(conversation), for_program=True) if is_title and conversation else None
+        if not conversation:
+            return None
+        # What is spoken of in the conversation is not what is asked for.
+        if _TITLE.search(context.system or context.prompt) and not re.search(
+            r"\bsummar", context.system, re.IGNORECASE
+        ):
+            return Reply(text=title(conversation), for_program=True)
+        text = summarise(conversation, _previous(context))[0] if asks_for_summary else None
+        return Reply(text=text, for_program=True) if text else None
     is_free = context.output_schema == ANY_OBJECT and asks_for_summary and bool(conversation)
     if "summary" not in properties and not is_free:
         return None
@@ -44,6 +48,9 @@ def summary_for_program(context: Context) -> Reply | None:
     return Reply(text=json.dumps(value, ensure_ascii=False), for_program=True)
 
 
+_TITLE = re.compile(
+    r"\b(?:name|title)\b.*\b(?:session|conversation|chat)\b|\b(?:session|conversation|chat)\b.*\b(?:name|title)\b", re.I
+)
 _ABOUT_US = re.compile(r"\b(?:i|my|me|we|our|you|your)\b", re.IGNORECASE)
 
 
@@ -72,24 +79,63 @@ def transcript(text: str) -> list[Turn]:
 
 def summarise(turns: list[Turn], previous: str = "") -> tuple[str, list[str]]:
     """Condense turns into a few sentences and topics, on from a `previous` summary."""
-    sentences = [_shortened(previous, 600)] if previous else []
+    before = _read(previous)
     asked = [turn for turn in turns if not turn.prompt or not facts(turn.prompt)]
-    questions = [quoted(turn.prompt, 100) for turn in asked if turn.prompt.strip()]
-    if len(questions) > MOST_QUESTIONS:
-        left_out = len(questions) - MOST_QUESTIONS
-        questions = [*questions[: MOST_QUESTIONS - 2], *questions[-2:], f"{left_out} more"]
-    if questions:
-        sentences.append(f"The user asked {listed(questions)}.")
+    questions = before.questions + [_said(turn.prompt, 100) for turn in asked if turn.prompt.strip()]
     told = list(dict.fromkeys(fact.user for turn in turns for fact in facts(turn.prompt)))
-    sentences += told[:MOST_QUESTIONS]
-    tools = Counter(call.name for turn in turns for call in turn.calls)
+    tools = before.tools + Counter(call.name for turn in turns for call in turn.calls)
+    # What they asked about themselves or the conversation is told by the facts and the questions.
+    answered = [
+        turn
+        for turn in asked
+        if turn.answer
+        and not turn.answer.startswith(NO_ANSWERS)
+        and (turn.calls or not re.search(_ABOUT_US, turn.prompt))
+    ]
+    answers = before.answers + [f"{_ANSWER} {_said(turn.prompt, 60)} was: {_ended(turn.answer)}" for turn in answered]
+    sentences = [_shortened(before.told, 2000)] if before.told else []
+    if questions:
+        left_out = before.left_out + max(len(questions) - MOST_QUESTIONS, 0)
+        shown = questions if not left_out else [*questions[: MOST_QUESTIONS - 2], *questions[-2:]]
+        sentences.append(f"The user asked {listed([*shown, f'{left_out} more'] if left_out else shown)}.")
+    sentences += [sentence for sentence in told[:MOST_QUESTIONS] if sentence not in before.told]
     if tools:
         used = listed([f"{name} ({count} call{'s' * (count > 1)})" for name, count in tools.items()])
         sentences.append(f"Tools used: {used}.")
-    # What they asked about themselves or the conversation is told by the facts and the questions.
-    answered = [turn for turn in asked if turn.answer and (turn.calls or not re.search(_ABOUT_US, turn.prompt))]
-    sentences += [f"The answer to {quoted(turn.prompt, 60)} was: {_ended(turn.answer)}" for turn in answered[-3:]]
-    return " ".join(sentences) or "Nothing was said yet.", topics(turns)
+    return " ".join([*sentences, *answers[-3:]]) or "Nothing was said yet.", topics(turns)
+
+
+@dataclass(slots=True)
+class _Earlier:
+    """What a summary of ours says, taken apart again so that the next one is not a chain of sentences."""
+
+    told: str
+    questions: list[str] = field(default_factory=list)
+    left_out: int = 0
+    tools: Counter[str] = field(default_factory=Counter)
+    answers: list[str] = field(default_factory=list)
+
+
+_ANSWER = "The answer to"
+
+
+def _read(summary: str) -> _Earlier:
+    told, *answers = re.split(rf"(?={_ANSWER} \")", summary)
+    earlier = _Earlier(told, answers=[answer.strip() for answer in answers])
+    if asked := re.search(r'The user asked ((?:"[^"]*"|\d+ more|, | and )+)\. ?', earlier.told):
+        earlier.questions = re.findall(r'"[^"]*"', asked[1])
+        more = re.search(r"(\d+) more", asked[1])
+        earlier.left_out = int(more[1]) if more else 0
+        earlier.told = earlier.told.replace(asked[0], "", 1)
+    if used := re.search(r"Tools used: ((?:[\w.-]+ \(\d+ calls?\)|, | and )+)\. ?", earlier.told):
+        earlier.tools = Counter({name: int(count) for name, count in re.findall(r"([\w.-]+) \((\d+) call", used[1])})
+        earlier.told = earlier.told.replace(used[0], "", 1)
+    earlier.told = earlier.told.strip()
+    return earlier
+
+
+def _said(text: str, limit: int) -> str:
+    return quoted(text.replace('"', "'"), limit)
 
 
 def topics(turns: list[Turn]) -> list[str]:
@@ -117,7 +163,9 @@ _EMPTY = frozenset(
 
 def title(turns: list[Turn]) -> str:
     """A name of a few words for a conversation."""
-    spoken = next((found for turn in turns if (found := content_words(turn.prompt))), ["new", "conversation"])
+    said = [content_words(turn.prompt) for turn in turns]
+    telling = [[word for word in words if word.lower() not in _EMPTY] for words in said]
+    spoken = next((words for words in [*telling, *said] if words), ["new", "conversation"])
     text = " ".join(spoken[:5])
     return text[:1].upper() + text[1:60]
 

@@ -13,6 +13,7 @@ from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.endpoint import Endpoint
 from agno_nb.models.openai.errors import provider_error
+from agno_nb.models.openai.media import chat_part, parts
 from agno_nb.models.openai.schema import schema_fields, schema_in_words
 from agno_nb.models.openai.wire import (
     as_arguments,
@@ -97,6 +98,8 @@ class OpenAIChat(OpenAIModel):
     def _message(self, message: Message) -> JsonDict:
         if message.role == "tool":
             return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content or ""}
+        if message.media:
+            return {"role": message.role, "content": parts(message, text_type="text", part=chat_part)}
         if not message.tool_calls:
             return {"role": message.role, "content": message.content or ""}
         return {

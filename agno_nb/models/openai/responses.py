@@ -16,6 +16,7 @@ from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.endpoint import Endpoint
 from agno_nb.models.openai.errors import provider_error
+from agno_nb.models.openai.media import parts, responses_part
 from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.wire import (
     as_arguments,
@@ -95,6 +96,9 @@ class OpenAIResponses(OpenAIModel):
         if message.role == "tool":
             output = message.content or ""
             return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": output}]
+        if message.media:
+            content = parts(message, text_type="input_text", part=responses_part)
+            return [{"type": "message", "role": message.role, "content": content}]
         raw = self._raw_items(message)
         if raw:
             return raw

@@ -134,6 +134,7 @@ def test_memories_are_added_changed_and_deleted() -> None:
         )
     ]
     assert talk.called("Please forget my favourite colour") == [("delete_memory", {"memory_id": "m2"})]
+    assert talk.called("Forget that the user's name is Mark.") == [("delete_memory", {"memory_id": "m1"})]
     assert talk.ask("What's up?") == "The message says nothing new about the user."
     assert talk.calls == []
 
@@ -155,6 +156,40 @@ def test_an_agent_with_a_state_tool_changes_the_state() -> None:
         "Set the favourite team to Oslo": {"favourite_team": "Oslo"},
     }
     made = {prompt: talk.called(prompt) for prompt in changes}
+    assert talk.messages[3]["content"].startswith('Done: `shopping_list` is now ["milk", "eggs"].')
     assert made == {
         prompt: [("update_session_state", {"session_state_updates": change})] for prompt, change in changes.items()
     }
+
+
+def rolled(previous: str, conversation: str) -> str:
+    system = f"Summarise.\n<previous_summary>\n{previous}\n</previous_summary>"
+    user = f"<conversation>\n{conversation}\n</conversation>"
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    return reply(read_chat({"messages": messages})).text
+
+
+def test_a_rolling_summary_does_not_become_a_chain_and_loses_no_fact() -> None:
+    summary = "They met."
+    for number in range(9):
+        summary = rolled(summary, f"User: What is {number} + 1?\nAssistant: {number + 1}\nUser: I like tea {number}.")
+    assert summary == (
+        "They met. The user likes tea 0. The user likes tea 1. The user likes tea 2. The user likes tea 3. "
+        "The user likes tea 4. The user likes tea 5. The user likes tea 6. The user likes tea 7. "
+        'The user asked "What is 0 + 1?", "What is 1 + 1?", "What is 2 + 1?", "What is 3 + 1?", "What is 7 + 1?", '
+        '"What is 8 + 1?" and 3 more. The user likes tea 8. The answer to "What is 6 + 1?" was: 7. '
+        'The answer to "What is 7 + 1?" was: 8. The answer to "What is 8 + 1?" was: 9.'
+    )
+
+
+def test_a_session_about_summaries_gets_a_title_all_the_same() -> None:
+    system = {"role": "system", "content": "Name this conversation in a few words."}
+    user = {"role": "user", "content": "user: Give me a summary of penguins\nassistant: No."}
+    assert reply(read_chat({"messages": [system, user]})).text == "Penguins"
+
+
+def test_an_example_in_its_instructions_is_no_memory() -> None:
+    talk = Talk(tools=MEMORY_TOOLS, system='Write it as in "The user lives in Lisbon."\n- [1] The user plays chess.')
+    assert talk.called("I live in Lisbon. I play chess.") == [
+        ("add_memory", {"memory": "The user lives in Lisbon.", "topics": ["live in"]})
+    ]

@@ -209,3 +209,31 @@ def test_a_conversation_that_ends_with_results_is_answered_from_them() -> None:
         {"role": "user", "content": "What did I ask before?"},
     ]
     assert reply(read_chat({"messages": messages})).text.startswith('Just before this you said "weather in Rome".')
+
+
+def test_it_reads_exchanges_and_other_sessions_by_the_tools_of_an_agent() -> None:
+    results = {
+        "get_chat_history": [{"user": "Is it raining?", "assistant": "No."}],
+        "search_past_sessions": [
+            {"session_id": "s4", "session_name": None, "runs": [{"user": "What of Japan?", "assistant": "Tokyo."}]},
+            {"session_id": "s3", "session_name": "Travel", "runs": [{"user": "And France?", "assistant": "Paris."}]},
+        ],
+    }
+    tools = [
+        function("get_chat_history", "Read this conversation.", num_chats=INTEGER),
+        function("search_past_sessions", "List other conversations."),
+        function("read_past_session", "Read one.", "session_id", session_id=TEXT),
+    ]
+    talk = Talk(tools=tools, run=lambda name, _: json.dumps(results[name]))
+    assert talk.ask("What did I ask you first?") == (
+        'The first thing you said to me, as far as my context goes, was "Is it raining?".'
+    )
+    assert talk.calls == [("get_chat_history", {})]
+    assert talk.ask("What did I discuss in my previous conversations?") == (
+        "I can read 2 earlier conversations of yours:\n\n"
+        '- `s4`: you said "What of Japan?".\n- `Travel`: you said "And France?".'
+    )
+    assert talk.calls == [("search_past_sessions", {})]
+    results["search_past_sessions"] = []
+    assert talk.ask("Which other chats did we have?") == "There is no other conversation of yours that I can read."
+    assert Talk().ask("What did we talk about in our last session?").startswith("I have no tool to read other")

@@ -1,0 +1,69 @@
+"""Stores whose methods are awaited: the same names, done in worker threads of the caller's loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from agno_nb.db.base import Db
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _awaited(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[AsyncDb, P], Coroutine[Any, Any, T]]:
+    name = method.__name__
+
+    async def call(self: AsyncDb, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(getattr(self.sync, name), *args, **kwargs)
+
+    call.__name__ = name
+    call.__doc__ = f"Do what :meth:`agno_nb.db.base.Db.{name}` does, awaited."
+    return call
+
+
+class AsyncDb:
+    """A store for async code.
+
+    Attributes
+    ----------
+    sync : Db
+        The store itself. Agents take either; both may be used side by side.
+    """
+
+    def __init__(self, sync: Db) -> None:
+        self.sync = sync
+
+    get_session = _awaited(Db.get_session)
+    get_sessions = _awaited(Db.get_sessions)
+    rename_session = _awaited(Db.rename_session)
+    update_session_state = _awaited(Db.update_session_state)
+    fork_session = _awaited(Db.fork_session)
+    delete_session = _awaited(Db.delete_session)
+    delete_sessions = _awaited(Db.delete_sessions)
+    get_runs = _awaited(Db.get_runs)
+    get_run = _awaited(Db.get_run)
+    get_messages = _awaited(Db.get_messages)
+    get_session_metrics = _awaited(Db.get_session_metrics)
+    get_summary = _awaited(Db.get_summary)
+    get_user_memories = _awaited(Db.get_user_memories)
+    upsert_user_memory = _awaited(Db.upsert_user_memory)
+    delete_user_memory = _awaited(Db.delete_user_memory)
+    clear_memories = _awaited(Db.clear_memories)
+    query = _awaited(Db.query)
+    sessions_df = _awaited(Db.sessions_df)
+    runs_df = _awaited(Db.runs_df)
+    messages_df = _awaited(Db.messages_df)
+    tool_calls_df = _awaited(Db.tool_calls_df)
+    summaries_df = _awaited(Db.summaries_df)
+    memories_df = _awaited(Db.memories_df)
+    close = _awaited(Db.close)
+
+    def __repr__(self) -> str:
+        return f"Async{self.sync!r}"
+
+
+def as_sync(db: Db | AsyncDb | None) -> Db | None:
+    """Return the store that blocks, which is what the pipeline works with in threads of its own."""
+    return db.sync if isinstance(db, AsyncDb) else db

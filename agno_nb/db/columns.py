@@ -1,0 +1,115 @@
+"""The frames as data: columns and dtypes of each, in the order of its view in views.sql."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TEXT, INTEGER, BOOLEAN, NUMBER, TIME = "str", "Int64", "boolean", "float64", "datetime64[us, UTC]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A frame as data."""
+
+    view: str
+    time: str = "created_at"
+    """The column that `since` and `until` are about."""
+    order: str
+    """The columns that it is sorted by; the oldest row is the first."""
+    columns: Mapping[str, str]
+    """Name and dtype of each column, in order."""
+
+
+def _columns(*groups: tuple[str, str]) -> dict[str, str]:
+    return {name: dtype for dtype, names in groups for name in names.split()}
+
+
+_TOKENS = "cache_read_tokens cache_write_tokens reasoning_tokens"
+
+SESSIONS = Frame(
+    view="sessions",
+    order="created_at session_id",
+    columns=_columns(
+        (TEXT, "session_id session_type session_name user_id component_id component_name"),
+        (INTEGER, "num_runs"),
+        (TEXT, "first_input"),
+        (INTEGER, "input_tokens output_tokens total_tokens"),
+        (NUMBER, "cost"),
+        (TEXT, "session_state metadata forked_from_session_id"),
+        (TIME, "created_at updated_at last_run_at"),
+    ),
+)
+RUNS = Frame(
+    view="runs",
+    order="created_at run_id",
+    columns=_columns(
+        (TEXT, "run_id session_id"),
+        (INTEGER, "run_index attempt"),
+        (TEXT, "parent_run_id kind component_id component_name user_id status"),
+        (BOOLEAN, "interrupted"),
+        (TEXT, "superseded_by"),
+        (BOOLEAN, "stale"),
+        (TEXT, "input content content_type reasoning_content model model_provider"),
+        (INTEGER, f"input_tokens output_tokens total_tokens {_TOKENS}"),
+        (NUMBER, "cost time_to_first_token_s duration_s"),
+        (TEXT, "error_type error notebook cell_id"),
+        (INTEGER, "execution_count"),
+        (TEXT, "cell_hash metadata requirements"),
+        (TIME, "created_at ended_at interrupted_at"),
+    ),
+)
+MESSAGES = Frame(
+    view="messages",
+    order="created_at run_id message_index",
+    columns=_columns(
+        (TEXT, "message_id run_id session_id"),
+        (INTEGER, "message_index"),
+        (TEXT, "role content reasoning_content tool_call_id tool_name"),
+        (BOOLEAN, "tool_call_error"),
+        (TEXT, "finish_reason model"),
+        (INTEGER, f"input_tokens output_tokens {_TOKENS}"),
+        (NUMBER, "cost time_to_first_token_s duration_s"),
+        (TEXT, "provider_data"),
+        (INTEGER, "num_tool_calls num_media"),
+        (BOOLEAN, "from_history"),
+        (TIME, "created_at"),
+    ),
+)
+TOOL_CALLS = Frame(
+    view="tool_calls",
+    order="created_at message_id call_index",
+    columns=_columns(
+        (TEXT, "tool_call_id run_id session_id message_id"),
+        (INTEGER, "call_index"),
+        (TEXT, "tool_name arguments result"),
+        (BOOLEAN, "tool_call_error"),
+        (NUMBER, "duration_s"),
+        (TEXT, "extra"),
+        (TIME, "created_at ended_at"),
+    ),
+)
+SUMMARIES = Frame(
+    view="summaries",
+    time="updated_at",
+    order="updated_at session_id version",
+    columns=_columns(
+        (TEXT, "session_id"),
+        (INTEGER, "version"),
+        (TEXT, "summary topics"),
+        (INTEGER, "from_run_index to_run_index"),
+        (TEXT, "model model_provider"),
+        (INTEGER, f"input_tokens output_tokens {_TOKENS}"),
+        (NUMBER, "cost time_to_first_token_s duration_s"),
+        (TIME, "updated_at"),
+    ),
+)
+MEMORIES = Frame(
+    view="memories",
+    order="created_at memory_id",
+    columns=_columns(
+        (TEXT, "memory_id user_id memory topics input component_id"),
+        (TIME, "created_at updated_at"),
+    ),
+)
+FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, SUMMARIES, MEMORIES)}

@@ -1,0 +1,111 @@
+"""What a run needs to know of its session, read in a bounded number of rows however long the session is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agno_nb.db.base import ContextQuery
+from agno_nb.db.rows import MEMORY_COLUMNS, SUMMARY_COLUMNS, memory_from_row, summary_from_row
+from agno_nb.db.statements import Transaction, marks, select_messages
+from agno_nb.errors import InvalidInputError
+from agno_nb.types import Message, RunStatus, SessionSummary, UserMemory
+
+Turn = tuple[int, str]
+"""run_index and run_id of the current attempt."""
+
+LAST_TURN = 2**31 - 1
+"""No turn comes after this one."""
+
+SUMMARY_HOLDS = (
+    "NOT EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_summaries.session_id AND attempt > 0 "
+    "AND run_index <= to_run_index AND created_at > updated_at)"
+)
+"""That no turn which the summary condenses was tried again after it was written."""
+
+
+def next_attempt(connection: Transaction, session_id: str, run_index: int) -> int:
+    sql = "SELECT MAX(attempt) + 1 FROM raw_runs WHERE session_id = ? AND run_index = ?"
+    attempt: int | None = connection.execute(sql, [session_id, run_index])[0][0]
+    if attempt is None:
+        raise InvalidInputError(f"session {session_id!r} has no turn {run_index}; leave run_index None for a new one")
+    return attempt
+
+
+def current_attempts(connection: Transaction, session_id: str) -> dict[int, tuple[str, str]]:
+    """Return run_id and status of the latest attempt at each turn, oldest turn first."""
+    sql = (
+        "SELECT run_index, run_id, status FROM raw_runs WHERE session_id = ? AND run_index IS NOT NULL "
+        "ORDER BY run_index, attempt"
+    )
+    return {run_index: (run_id, status) for run_index, run_id, status in connection.execute(sql, [session_id])}
+
+
+def turns_before(
+    connection: Transaction, session_id: str, run_index: int | None, query: ContextQuery
+) -> tuple[int, list[Turn]]:
+    """Return a turn, and the completed ones before it that `query` asks for, oldest first.
+
+    The turn is the next free one where `run_index` is None.
+    """
+    # A completed turn has at least one message, so that many turns are enough.
+    wanted = query.num_history_runs if query.num_history_messages is None else query.num_history_messages
+    sql = (
+        "SELECT run_index, run_id, status FROM raw_runs WHERE session_id = ? AND run_index < ? "
+        "ORDER BY run_index DESC, attempt DESC LIMIT ?"
+    )
+    turns: dict[int, tuple[str, str]] = {}
+    completed: list[Turn] = []
+    # Looked for among the latest, and further back only when too many of those were not completed.
+    before, size = LAST_TURN if run_index is None else run_index, wanted + 4
+    while True:
+        rows = connection.execute(sql, [session_id, before, size])
+        for index, run_id, status in rows:
+            # The first row of a turn is its latest attempt.
+            turns.setdefault(index, (run_id, status))
+        completed = [(index, run_id) for index, (run_id, status) in turns.items() if status == RunStatus.COMPLETED]
+        if len(rows) < size or len(completed) >= wanted:
+            break
+        before, size = rows[-1][0], size * 4
+    if run_index is None:
+        run_index = next(iter(turns), -1) + 1
+    return run_index, completed[:wanted][::-1]
+
+
+def history(connection: Transaction, session_id: str, turns: Sequence[Turn], query: ContextQuery) -> list[Message]:
+    """Return what was said in `turns`, as much of it as `query` asks for, oldest first."""
+    if not turns:
+        return []
+    run_ids = [run_id for _, run_id in turns]
+    runs = select_messages(
+        connection,
+        f"session_id = ? AND run_id IN ({marks(run_ids)})",
+        [session_id, *run_ids],
+        only="role <> 'system' AND NOT from_history",
+    )
+    messages = [message for run_id in run_ids for message in runs.get(run_id, [])]
+    if query.num_history_messages is not None:
+        messages = messages[-query.num_history_messages :]
+        # An answer to a call that is not shown means nothing to a model, and most providers refuse it.
+        while messages and messages[0].role == "tool":
+            del messages[0]
+    for message in messages:
+        message.from_history = True
+    return messages
+
+
+def latest_summary(connection: Transaction, session_id: str, before_run_index: int | None) -> SessionSummary | None:
+    """Return the latest summary that holds and, where a turn is given, covers only turns before it."""
+    where = f"session_id = ? AND {SUMMARY_HOLDS}"
+    parameters: list[str | int] = [session_id]
+    if before_run_index is not None:
+        where += " AND to_run_index < ?"
+        parameters.append(before_run_index)
+    sql = f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM raw_summaries WHERE {where} ORDER BY version DESC LIMIT 1"
+    rows = connection.execute(sql, parameters)
+    return summary_from_row(rows[0]) if rows else None
+
+
+def memories_of(connection: Transaction, where: str, parameters: Sequence[str]) -> list[UserMemory]:
+    """Return the memories that `where` selects, oldest first."""
+    sql = f"SELECT {', '.join(MEMORY_COLUMNS)} FROM raw_memories WHERE {where} ORDER BY created_at, memory_id"
+    return [memory_from_row(row) for row in connection.execute(sql, parameters)]

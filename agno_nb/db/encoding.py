@@ -1,0 +1,130 @@
+"""From values to the parameters of a statement: JSON as text, no keys in it, and only what every backend can hold.
+
+Surrogates that do not make a pair, and NUL, which Postgres refuses, become U+FFFD.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from agno_nb.errors import InvalidInputError
+
+Row = dict[str, Any]
+Redact = Callable[[str], str]
+Choice = TypeVar("Choice", bound=StrEnum)
+
+_JSON_COLUMNS = {"extra", "metadata", "provider_data", "requirements", "session_state", "topics"}
+_OF_THE_PROVIDER = {"extra", "provider_data"}
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
+_SEALED = re.compile(r"[\w+/=-]{256,}")
+"""What a provider gives us encrypted or signed. It may look like a key by chance, and has to come back whole."""
+
+
+def storable(value: Any) -> Any:
+    """Return a parameter as every backend can hold it. Surrogates that make a pair become their character."""
+    if not isinstance(value, str):
+        return value
+    if _NOT_STORABLE.search(value):
+        value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
+    return str(value)
+
+
+def micros(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def choice(kind: type[Choice], value: str, name: str) -> Choice:
+    """Return the member of `kind` whose value is `value`.
+
+    Raises
+    ------
+    InvalidInputError
+        There is none. `name` is what the message calls the argument.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(kind)}") from None
+
+
+def encoded(row: Row, redact: Redact) -> list[Any]:
+    """Return the values of a row as they are stored.
+
+    Ids are names, by which rows are found, and stay as they are. From all other text `redact` takes the keys; from
+    JSON value by value, because a key that is cut out of JSON text may take a quote along.
+
+    Raises
+    ------
+    InvalidInputError
+        A value cannot be written as JSON.
+    """
+    return [_encoded(name, value, redact) for name, value in row.items()]
+
+
+def _encoded(name: str, value: Any, redact: Redact) -> Any:
+    if value is None:
+        return None
+    if name in _JSON_COLUMNS:
+        return _to_json(value, name, redact)
+    # The members of our enums are not text of anybody.
+    if type(value) is not str or name == "role" or name.endswith("_id"):
+        return value
+    cleaned = redact(value)
+    if cleaned == value:
+        return value
+    try:
+        return json.dumps(_without_keys(json.loads(value), redact), ensure_ascii=False)
+    except ValueError:
+        return cleaned
+
+
+def _to_json(value: Any, name: str, redact: Redact) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"{_culprit(value, name)}. Keep only text, numbers, lists and dicts there.") from None
+
+    def but_sealed(text: str) -> str:
+        return text if _SEALED.fullmatch(text) else redact(text)
+
+    cleaned = _without_keys(value, but_sealed if name in _OF_THE_PROVIDER else redact)
+    return text if cleaned == value else json.dumps(cleaned, ensure_ascii=False)
+
+
+def _without_keys(value: Any, redact: Redact) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {_without_keys(key, redact): _without_keys(part, redact) for key, part in value.items()}
+    return [_without_keys(part, redact) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _culprit(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
+    """Say which part of `value` JSON cannot hold. `above` are the ids of what it is a part of."""
+    if id(value) in above:
+        return f"{name} is the {type(value).__name__} that it is a part of"
+    parts: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str | int | float | bool | None):
+                return f"{name} has the key {key!r} of type {type(key).__name__}, which JSON cannot hold"
+        parts = value.items()
+    elif isinstance(value, list | tuple):
+        parts = enumerate(value)
+    for key, part in parts:
+        try:
+            json.dumps(part, allow_nan=False)
+        except (TypeError, ValueError):
+            return _culprit(part, f"{name}[{key!r}]", (*above, id(value)))
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{name} is {value!r}, which JSON cannot hold"
+    return f"{name} is of type {type(value).__name__} and cannot be written as JSON"
+
+
+def from_json(text: str | None) -> Any:
+    return None if text is None else json.loads(text)

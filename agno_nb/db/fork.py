@@ -1,0 +1,113 @@
+"""A copy of a session, to go on from some turn in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agno_nb.db.context import SUMMARY_HOLDS, current_attempts
+from agno_nb.db.rows import (
+    MESSAGE_COLUMNS,
+    MESSAGE_MEDIA_COLUMNS,
+    RUN_COLUMNS,
+    SESSION_COLUMNS,
+    SUMMARY_COLUMNS,
+    TOOL_CALL_COLUMNS,
+)
+from agno_nb.db.statements import Transaction, marks
+from agno_nb.types import RunStatus, new_id
+
+_ROWS_AT_ONCE = 500
+
+
+def fork(connection: Transaction, session_id: str, *, to_run_index: int, now: int) -> str:
+    """Copy a session that exists up to turn `to_run_index`; return the id of the copy."""
+    fork_id = new_id()
+    born = {"session_id": fork_id, "forked_from_session_id": session_id, "created_at": now, "updated_at": now}
+    _copy(connection, "raw_sessions", SESSION_COLUMNS, born, "session_id = ?", [session_id])
+    _copy(
+        connection,
+        "raw_summaries",
+        SUMMARY_COLUMNS,
+        {"session_id": fork_id},
+        f"session_id = ? AND to_run_index <= ? AND {SUMMARY_HOLDS}",
+        [session_id, to_run_index],
+    )
+    runs = _new_ids_of_runs(connection, session_id, to_run_index)
+    _copy_with_new_ids(
+        connection,
+        "raw_runs",
+        (*RUN_COLUMNS, "worker", "interrupted_at"),
+        (session_id, fork_id),
+        ("run_id", "parent_run_id"),
+        [(run_id, new_run_id, new_parent_id) for run_id, (new_run_id, new_parent_id) in runs.items()],
+    )
+    sql = "SELECT message_id, run_id FROM raw_messages WHERE session_id = ?"
+    messages = [
+        (message_id, new_id(), runs[run_id][0])
+        for message_id, run_id in connection.execute(sql, [session_id])
+        if run_id in runs
+    ]
+    for table, columns in (
+        ("raw_messages", MESSAGE_COLUMNS),
+        ("raw_tool_calls", TOOL_CALL_COLUMNS),
+        ("raw_message_media", MESSAGE_MEDIA_COLUMNS),
+    ):
+        _copy_with_new_ids(connection, table, columns, (session_id, fork_id), ("message_id", "run_id"), messages)
+    return fork_id
+
+
+def _new_ids_of_runs(connection: Transaction, session_id: str, to_run_index: int) -> dict[str, tuple[str, str | None]]:
+    """Return new ids of each run that is copied, and of its parent.
+
+    They are the current attempts and what was nested in them. A run that still goes on stays in the session in which
+    it does.
+    """
+    turns = current_attempts(connection, session_id)
+    current = {run_id for run_index, (run_id, _) in turns.items() if run_index <= to_run_index}
+    sql = (
+        "SELECT run_id, run_index, parent_run_id FROM raw_runs WHERE session_id = ? AND status <> ? "
+        "ORDER BY created_at, run_id"
+    )
+    ids: dict[str, tuple[str, str | None]] = {}
+    for run_id, run_index, parent_id in connection.execute(sql, [session_id, RunStatus.RUNNING]):
+        if run_id in current or (run_index is None and parent_id in ids):
+            ids[run_id] = new_id(), ids[parent_id][0] if parent_id in ids else parent_id
+    return ids
+
+
+def _copy(
+    connection: Transaction,
+    table: str,
+    columns: Sequence[str],
+    changes: dict[str, object],
+    where: str,
+    parameters: Sequence[object],
+) -> None:
+    values = ", ".join("?" if name in changes else name for name in columns)
+    sql = f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {table} WHERE {where}"
+    connection.execute(sql, [*(changes[name] for name in columns if name in changes), *parameters])
+
+
+def _copy_with_new_ids(
+    connection: Transaction,
+    table: str,
+    columns: Sequence[str],
+    session_ids: tuple[str, str],
+    id_columns: Sequence[str],
+    ids: Sequence[tuple[str | None, ...]],
+) -> None:
+    """Copy rows of a session into its fork.
+
+    `ids` begin with what the first of `id_columns` is, and go on with what each of `id_columns` will be.
+    """
+    values = ", ".join(
+        f"ids.{name}" if name in id_columns else "?" if name == "session_id" else f"old.{name}" for name in columns
+    )
+    for start in range(0, len(ids), _ROWS_AT_ONCE):
+        some = ids[start : start + _ROWS_AT_ONCE]
+        sql = (
+            f"INSERT INTO {table} ({', '.join(columns)}) "
+            f"WITH ids(old_id, {', '.join(id_columns)}) AS (VALUES {', '.join([f'({marks(some[0])})'] * len(some))}) "
+            f"SELECT {values} FROM {table} AS old JOIN ids ON ids.old_id = old.{id_columns[0]} WHERE old.session_id = ?"
+        )
+        connection.execute(sql, [*(each for row in some for each in row), session_ids[1], session_ids[0]])

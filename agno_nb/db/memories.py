@@ -1,0 +1,96 @@
+"""The part of a store behind a SQL driver that is about summaries and memories."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from agno_nb.db.base import Db
+from agno_nb.db.context import latest_summary, memories_of
+from agno_nb.db.encoding import Row, micros
+from agno_nb.db.rows import (
+    MEMORY_COLUMNS,
+    memory_from_row,
+    memory_row,
+    summary_row,
+)
+from agno_nb.db.statements import Transaction, equal, page_of
+from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.types import SessionSummary, UserMemory
+
+
+class SqlMemories(Db):
+    """Summaries and memories in SQL."""
+
+    @abstractmethod
+    def _transaction(self, *, write: bool) -> AbstractContextManager[Transaction]: ...
+
+    def add_summary(self, summary: SessionSummary) -> SessionSummary:
+        with self._transaction(write=True) as connection:
+            # An update that changes nothing finds the session and, where writers overlap (Postgres), locks it.
+            sql = "UPDATE raw_sessions SET updated_at = updated_at WHERE session_id = ? RETURNING session_id"
+            if not connection.execute(sql, [summary.session_id]):
+                raise SessionNotFoundError(
+                    f"there is no session {summary.session_id!r} that a summary could be stored of"
+                )
+            sql = "SELECT COALESCE(MAX(version) + 1, 0) FROM raw_summaries WHERE session_id = ?"
+            ((version,),) = connection.execute(sql, [summary.session_id])
+            connection.insert("raw_summaries", [summary_row(summary, version=version)])
+        return replace(summary, version=version)
+
+    def get_summary(self, session_id: str, *, before_run_index: int | None = None) -> SessionSummary | None:
+        with self._transaction(write=False) as connection:
+            return latest_summary(connection, session_id, before_run_index)
+
+    def upsert_user_memory(self, memory: UserMemory) -> UserMemory:
+        if not memory.user_id:
+            raise InvalidInputError(f"a memory has user_id {memory.user_id!r}; give the user whom it is about")
+        changes = ("memory", "topics", "input", "component_id", "updated_at")
+        with self._transaction(write=True) as connection:
+            rows = connection.insert(
+                "raw_memories",
+                [memory_row(memory, now=micros(time.time()))],
+                f"ON CONFLICT (memory_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in changes)} "
+                f"WHERE raw_memories.user_id = excluded.user_id RETURNING {', '.join(MEMORY_COLUMNS)}",
+            )
+        if not rows:
+            raise InvalidInputError(f"memory {memory.memory_id!r} is another user's than {memory.user_id!r}")
+        return memory_from_row(rows[0])
+
+    def get_user_memories(
+        self,
+        user_id: str | None = None,
+        component_id: str | None = None,
+        topics: Sequence[str] | None = None,
+        search_content: str | None = None,
+        limit: int | None = None,
+        page: int | None = None,
+    ) -> list[UserMemory]:
+        start, stop = page_of(limit, page)
+        where, parameters = equal(given(user_id=user_id, component_id=component_id))
+        with self._transaction(write=False) as connection:
+            memories = memories_of(connection, where, parameters)
+        # A user has few memories, so they are chosen here: what JSON holds, and what letters are the same in another
+        # case, is not for every backend to say.
+        part, wanted = (search_content or "").casefold(), set(topics or ())
+        found = [each for each in memories if part in each.memory.casefold() and wanted <= set(each.topics)]
+        return found[start:stop]
+
+    def delete_user_memory(self, memory_id: str, user_id: str | None = None) -> bool:
+        return bool(self._delete_memories(given(memory_id=memory_id, user_id=user_id)))
+
+    def clear_memories(self, user_id: str | None = None) -> None:
+        self._delete_memories(given(user_id=user_id))
+
+    def _delete_memories(self, key: Row) -> list[tuple[str]]:
+        where, parameters = equal(key)
+        with self._transaction(write=True) as connection:
+            return connection.execute(f"DELETE FROM raw_memories WHERE {where} RETURNING memory_id", parameters)
+
+
+def given(**arguments: str | None) -> Row:
+    """Return the arguments that were given; None stands for any."""
+    return {name: value for name, value in arguments.items() if value is not None}

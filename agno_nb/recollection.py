@@ -1,0 +1,199 @@
+"""What an agent keeps beyond its runs: summaries of sessions, memories of users."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from agno_nb._loop import run_awaiting, run_blocking
+from agno_nb.db.async_db import as_sync
+from agno_nb.db.base import Db
+from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.memory.manager import MemoryManager, Scribe, memories_of
+from agno_nb.memory.v2 import Memory
+from agno_nb.models.base import Model
+from agno_nb.run.background import FollowUp, Line, in_turn, settled
+from agno_nb.run.pipeline import RunContext
+from agno_nb.run.runnable import Runnable
+from agno_nb.session.summary import SessionSummaryManager
+from agno_nb.types import RunOutput, SessionSummary, UserMemory
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Recollecting(Runnable, ABC):
+    """A runnable with a model, that can summarise its sessions and remember its users.
+
+    Both are done when a run is completed, after its answer was returned. Whoever needs them next waits for them.
+    """
+
+    enable_session_summaries: bool = False
+    """Bring the session's summary up to date after every completed run. A manager or a prompt enables it too."""
+    session_summary_manager: SessionSummaryManager | None = None
+    """How summaries are made: by which model, from what."""
+    session_summary_prompt: str | None = None
+    """What the model is told to do to make one, where that is all that a manager would say."""
+    add_session_summary_to_context: bool | None = None
+    """Show the model the summary of what its history does not show. None: where summaries are enabled."""
+    update_memory_on_run: bool = False
+    """After every completed run, remember what the user's message tells of them."""
+    enable_agentic_memory: bool = False
+    """Let the model change the memories by the tool `update_user_memory`, and not after the run."""
+    add_memories_to_context: bool | None = None
+    """Show the model what is remembered of the user. None: where memories are made, or there is a manager of them."""
+    memory_manager: MemoryManager | None = None
+    """How users are remembered: by which model, what of them."""
+    memory: Memory | None = None
+    """Deprecated: ``Memory()`` of `agno_nb.memory.v2` gives the agent an in-memory store if it has none."""
+
+    _told_of_no_user: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        if self.memory is not None:
+            from agno_nb.db.in_memory import InMemoryDb
+
+            warnings.warn(
+                "memory=Memory() is now db=InMemoryDb(), or any other store", DeprecationWarning, stacklevel=4
+            )
+            self.db = self.db or InMemoryDb()
+        if self.session_summary_prompt is not None:
+            if self.session_summary_manager is not None:
+                raise InvalidInputError(
+                    "session_summary_prompt and session_summary_manager are both given; give the prompt to the manager"
+                )
+            self.session_summary_manager = SessionSummaryManager(session_summary_prompt=self.session_summary_prompt)
+        own, db = as_sync(self.db), self.memory_manager.db if self.memory_manager is not None else None
+        if db is not None and (own is None or own.identity != db.identity):
+            raise InvalidInputError(
+                f"memory_manager keeps memories in {db!r}, and the store of {self!r} is {self.db!r}; "
+                "an agent's memories are in its own store: leave db= of the manager out, or give both the same"
+            )
+
+    @property
+    @abstractmethod
+    def resolved_model(self) -> Model:
+        """The model in use, which also writes summaries and memories where nothing else is said."""
+
+    @property
+    def reads_summary(self) -> bool:
+        """Whether the model is shown the session's summary."""
+        shown = self.add_session_summary_to_context
+        return self._summarises if shown is None else shown
+
+    @property
+    def reads_memories(self) -> bool:
+        """Whether the model is shown what is remembered of the user."""
+        shown = self.add_memories_to_context
+        return self._makes_memories or self.memory_manager is not None if shown is None else shown
+
+    @property
+    def _summarises(self) -> bool:
+        return self.enable_session_summaries or self.session_summary_manager is not None
+
+    @property
+    def _makes_memories(self) -> bool:
+        return self.update_memory_on_run or self.enable_agentic_memory
+
+    def follow_ups(self, context: RunContext) -> Iterable[FollowUp]:
+        """Summarise the session, and remember what the user said of themselves."""
+        db, run = context.db, context.run
+        if db is None:
+            return
+        if self._summarises:
+            yield FollowUp(
+                line=Line.summary(db, run.session_id),
+                work=lambda: self._summarise(db, run),
+                on_failure="the session's summary could not be brought up to date, and the last one stays",
+            )
+        scribe = self.scribe(context)
+        if scribe is not None and self.update_memory_on_run and not self.enable_agentic_memory:
+            yield FollowUp(
+                line=scribe.line,
+                work=lambda: scribe.learn(run.input),
+                on_failure="what the user's message tells of them could not be remembered",
+            )
+
+    async def _summarise(self, db: Db, run: RunOutput) -> None:
+        manager = self.session_summary_manager or SessionSummaryManager()
+        with suppress(SessionNotFoundError):  # It was deleted meanwhile.
+            await manager.update(db, run.session_id, model=self.resolved_model, before_run_index=run.run_index)
+
+    def memory_tools(self, context: RunContext) -> list[Callable[..., Any]]:
+        """Return the tool by which the model changes what is remembered of the user, if it may and there is a user."""
+        return [update_user_memory] if self.scribe(context) is not None and self.enable_agentic_memory else []
+
+    def scribe(self, context: RunContext) -> Scribe | None:
+        """Return who remembers the user of a run; None, with one warning, where there is no user or no store."""
+        if not self._makes_memories:
+            return None
+        db, user_id = context.db, context.user_id
+        if db is None or user_id is None:
+            if not self._told_of_no_user:
+                self._told_of_no_user = True
+                lacking = "a user: give user_id=... to the run or the agent" if db else "a store: give the agent db=..."
+                warnings.warn(f"{self!r} remembers nothing, because memories need {lacking}", stacklevel=1)
+            return None
+        return Scribe(
+            self.memory_manager or MemoryManager(),
+            db,
+            user_id,
+            model=self.resolved_model,
+            component_id=self.component_id,
+        )
+
+    def get_session_summary(self, session_id: str | None = None) -> SessionSummary | None:
+        """Return the latest summary of a session, waiting for one that is being made; None when there is none.
+
+        Raises
+        ------
+        SessionNotFoundError
+        """
+        return run_blocking(
+            self._settled_summary(session_id), door="get_session_summary()", instead="aget_session_summary()"
+        )
+
+    def aget_session_summary(self, session_id: str | None = None) -> Coroutine[Any, Any, SessionSummary | None]:
+        """Return the latest summary of a session: the awaited twin of :meth:`get_session_summary`."""
+        return run_awaiting(self._settled_summary(session_id))
+
+    async def _settled_summary(self, session_id: str | None) -> SessionSummary | None:
+        store, session_id = self.store, self._session_id(session_id)
+        await settled(Line.summary(store, session_id))
+        await asyncio.to_thread(self._session, session_id)
+        return await asyncio.to_thread(store.get_summary, session_id)
+
+    def get_user_memories(self, user_id: str | None = None) -> list[UserMemory]:
+        """Return what is remembered of a user, oldest first, waiting for what is being learnt.
+
+        Raises
+        ------
+        InvalidInputError
+            Neither the call nor the agent says which user.
+        """
+        return run_blocking(self._settled_memories(user_id), door="get_user_memories()", instead="aget_user_memories()")
+
+    def aget_user_memories(self, user_id: str | None = None) -> Coroutine[Any, Any, list[UserMemory]]:
+        """Return what is remembered of a user: the awaited twin of :meth:`get_user_memories`."""
+        return run_awaiting(self._settled_memories(user_id))
+
+    async def _settled_memories(self, user_id: str | None) -> list[UserMemory]:
+        user = user_id or self.user_id
+        if user is None:
+            raise InvalidInputError("memories are of a user: give a user_id")
+        return await memories_of(self.store, user)
+
+
+async def update_user_memory(task: str, agent: Recollecting, run_context: RunContext) -> str:
+    """Remember, change or forget something of the user, for this and later conversations.
+
+    Args:
+        task: What is to be remembered, changed or forgotten, in a sentence.
+    """
+    scribe = agent.scribe(run_context)
+    assert scribe is not None  # Else the tool is not offered.
+    # What a cancelled run had asked to remember is remembered.
+    return await asyncio.shield(in_turn(scribe.line, lambda: scribe.obey(task)))

@@ -1,0 +1,199 @@
+"""What a runnable offers on its sessions: looking at them, naming, forking and deleting them.
+
+Each method has an awaited twin, ``a`` in front of its name, that does the same in a worker thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session
+
+if TYPE_CHECKING:
+    from agno_nb.db.base import Db
+
+S = TypeVar("S")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def twin(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Make the awaited twin of a blocking method."""
+
+    async def awaited(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(method, self, *args, **kwargs)
+
+    awaited.__doc__ = f"Do what :meth:`{method.__name__}` does, awaited."
+    awaited.__name__ = f"a{method.__name__}"
+    return awaited
+
+
+class SessionAccess:
+    """The sessions of a runnable. Where a method is not told which session, it is the one last talked in."""
+
+    session_id: str | None
+    _last_session_id: str | None
+
+    @property
+    def store(self) -> Db:
+        """The store.
+
+        Raises
+        ------
+        InvalidInputError
+            There is none: nothing is kept beyond the returned runs.
+        """
+        raise NotImplementedError
+
+    def get_session(self, session_id: str | None = None, user_id: str | None = None) -> Session | None:
+        """Return the session, or None when there is none of that id and user."""
+        return self.store.get_session(self._session_id(session_id), user_id=user_id)
+
+    def get_session_messages(
+        self,
+        session_id: str | None = None,
+        *,
+        last_n_runs: int | None = None,
+        limit: int | None = None,
+        skip_roles: Collection[Role] = (),
+    ) -> list[Message]:
+        """Return the messages of a session, oldest first: of each turn the current attempt.
+
+        Parameters
+        ----------
+        session_id : str, optional
+        last_n_runs : int, optional
+            Only those of so many of the latest turns.
+        limit : int, optional
+            Only so many of the latest messages.
+        skip_roles : collection of str, optional
+            Roles to leave out.
+
+        Raises
+        ------
+        SessionNotFoundError
+        """
+        messages = [message for message in self._session(session_id).messages if not message.from_history]
+        if last_n_runs is not None:
+            turns = list(dict.fromkeys(message.run_id for message in messages))
+            kept = set(turns[len(turns) - max(last_n_runs, 0) :])
+            messages = [message for message in messages if message.run_id in kept]
+        messages = [message for message in messages if message.role not in skip_roles]
+        return messages if limit is None else messages[len(messages) - min(max(limit, 0), len(messages)) :]
+
+    get_messages_for_session = get_session_messages
+
+    def get_chat_history(self, session_id: str | None = None, *, last_n_runs: int | None = None) -> list[Message]:
+        """Return what the user and the runnable said to each other, oldest first: no tools, no instructions."""
+        messages = self.get_session_messages(session_id, last_n_runs=last_n_runs, skip_roles=("system", "tool"))
+        return [message for message in messages if message.content]
+
+    def get_session_state(self, session_id: str | None = None) -> JsonDict:
+        """Return the stored state of a session."""
+        return self._session(session_id).session_state
+
+    def update_session_state(self, session_state_updates: JsonDict, session_id: str | None = None) -> JsonDict:
+        """Set keys of a session's state, store it, and return it.
+
+        Raises
+        ------
+        SessionNotFoundError
+        InvalidInputError
+            A value cannot be written as JSON. Nothing was changed.
+        """
+        session = self._session(session_id)
+        changed = self.store.update_session_state(
+            session.session_id, {**session.session_state, **session_state_updates}
+        )
+        if changed is None:
+            raise SessionNotFoundError(f"session {session.session_id!r} was deleted meanwhile")
+        return changed.session_state
+
+    def get_session_name(self, session_id: str | None = None) -> str | None:
+        """Return the name of a session, or None while it has none."""
+        return self._session(session_id).session_name
+
+    def rename_session(self, session_name: str, session_id: str | None = None) -> Session:
+        """Give a session a name."""
+        session = self.store.rename_session(self._session_id(session_id), session_name=session_name)
+        if session is None:
+            raise self._not_found(session_id)
+        return session
+
+    def set_session_name(
+        self, session_id: str | None = None, *, autogenerate: bool = False, session_name: str | None = None
+    ) -> Session:
+        """Give a session a name: `session_name`, or with `autogenerate` one that the model finds.
+
+        Raises
+        ------
+        InvalidInputError
+            Neither or both are given.
+        ModelError
+            The model was asked for a name and failed.
+        """
+        if autogenerate == bool(session_name):
+            raise InvalidInputError("give a session a name by session_name=..., or let the model by autogenerate=True")
+        return self.rename_session(session_name or self._found_name(self._session(session_id)), session_id)
+
+    def _found_name(self, session: Session) -> str:
+        raise InvalidInputError(f"{self!r} has no model to find a name with: give session_name=...")
+
+    def get_session_metrics(self, session_id: str | None = None) -> Metrics:
+        """Return tokens and cost of all runs of a session, and the sum of their durations."""
+        return self._session(session_id).metrics
+
+    def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
+        """Delete a session with all its rows; return whether there was one of that user."""
+        return self.store.delete_session(session_id, user_id=user_id)
+
+    def fork_session(
+        self, session_id: str | None = None, *, user_id: str | None = None, to_run_index: int | None = None
+    ) -> Session:
+        """Copy a session into a new one, up to and with turn `to_run_index`; return the new one."""
+        fork = self.store.fork_session(self._session_id(session_id), user_id=user_id, to_run_index=to_run_index)
+        if fork is None:
+            raise self._not_found(session_id)
+        return fork
+
+    def get_run_output(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
+        """Return a run by its id, or None."""
+        return self.store.get_run(run_id, session_id)
+
+    def get_last_run_output(self, session_id: str | None = None) -> RunOutput | None:
+        """Return the latest turn of a session, or None when it has none."""
+        runs = [run for run in self.store.get_runs(self._session_id(session_id)) if run.run_index is not None]
+        return max(runs, key=lambda run: run.created_at, default=None)
+
+    aget_session = twin(get_session)
+    aget_session_messages = twin(get_session_messages)
+    aget_messages_for_session = twin(get_session_messages)
+    aget_chat_history = twin(get_chat_history)
+    aget_session_state = twin(get_session_state)
+    aupdate_session_state = twin(update_session_state)
+    aget_session_name = twin(get_session_name)
+    aset_session_name = twin(set_session_name)
+    arename_session = twin(rename_session)
+    aget_session_metrics = twin(get_session_metrics)
+    adelete_session = twin(delete_session)
+    afork_session = twin(fork_session)
+    aget_run_output = twin(get_run_output)
+    aget_last_run_output = twin(get_last_run_output)
+
+    def _session_id(self, session_id: str | None) -> str:
+        known = session_id or self.session_id or self._last_session_id
+        if known is None:
+            raise InvalidInputError(f"{self!r} has not talked in any session yet: give a session_id")
+        return known
+
+    def _session(self, session_id: str | None) -> Session:
+        session = self.get_session(session_id)
+        if session is None:
+            raise self._not_found(session_id)
+        return session
+
+    def _not_found(self, session_id: str | None) -> SessionNotFoundError:
+        return SessionNotFoundError(f"there is no session {self._session_id(session_id)!r} in {self.store.identity}")

@@ -1,0 +1,140 @@
+"""Tools by which a model reads the conversation that it is in, and its user's earlier ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from agno_nb.tools.function import Tool
+from agno_nb.types import RunOutput, RunStatus, ToolCall
+
+PREVIEW_RUNS = 3
+"""Turns of each past session that a search shows, the first ones: they say what it was about."""
+PREVIEW_CHARACTERS = 200
+_FIRST_LOOK = 20
+
+
+def get_chat_history(num_chats: int | None = None, run_context: Any = None) -> str:
+    """Read the earlier exchanges of this conversation, oldest first.
+
+    Parameters
+    ----------
+    num_chats : int
+        How many exchanges, counted from the latest one back. Leave it out for all of them.
+    """
+    wanted = None if num_chats is None else max(num_chats, 0)
+    return _json([_exchange(run) for run in _turns_before(run_context, wanted)])
+
+
+def get_tool_call_history(num_calls: int = 3, run_context: Any = None) -> str:
+    """Read the tool calls of this conversation with their results, newest first.
+
+    Parameters
+    ----------
+    num_calls : int
+        How many calls.
+    """
+    look = _FIRST_LOOK
+    while True:
+        turns = _turns_before(run_context, look)
+        calls = [call for run in reversed(turns) for call in reversed(run.tools)]
+        if len(calls) >= num_calls or len(turns) < look:
+            return _json([_told_call(call) for call in calls[: max(num_calls, 0)]])
+        look *= 8
+
+
+@cache
+def session_search_tools(num_sessions: int) -> list[Tool]:
+    """Make the tools that read past sessions: a list of the latest `num_sessions`, and one whole session."""
+
+    def search_past_sessions(run_context: Any = None) -> str:
+        """List the user's latest other conversations, newest first, with how each began."""
+        found = []
+        for session in _past_sessions(run_context, num_sessions):
+            turns = _shown(run_context.db.get_runs(session.session_id))
+            found.append(
+                {
+                    "session_id": session.session_id,
+                    "session_name": session.session_name,
+                    "created_at": datetime.fromtimestamp(session.created_at, UTC).isoformat(),
+                    "runs": [_exchange(run, cut=PREVIEW_CHARACTERS) for run in turns[:PREVIEW_RUNS]],
+                }
+            )
+        return _json(found)
+
+    def read_past_session(session_id: str, num_runs: int | None = None, run_context: Any = None) -> str:
+        """Read one of the user's other conversations, oldest first.
+
+        Parameters
+        ----------
+        session_id : str
+            As search_past_sessions lists it.
+        num_runs : int
+            Only so many of its first exchanges.
+        """
+        session = run_context.db.get_session(session_id)
+        if session is None or session.user_id != run_context.user_id:
+            return f"The user has no conversation {session_id!r}."
+        turns = _shown(run_context.db.get_runs(session_id))
+        return _json([_exchange(run) for run in (turns if num_runs is None else turns[: max(num_runs, 0)])])
+
+    return [Tool(search_past_sessions), Tool(read_past_session)]
+
+
+def _past_sessions(context: Any, count: int) -> list[Any]:
+    """Return the latest other sessions of the same user; for an anonymous one, those that nobody has claimed."""
+    found: list[Any] = []
+    page = 1
+    while len(found) < count:
+        # The current session is left out first and counted never, so that `count` others remain.
+        several = context.db.get_sessions(
+            session_type=context.session.session_type, user_id=context.user_id, limit=count + 1, page=page
+        )
+        found += [
+            session
+            for session in several
+            if session.session_id != context.session_id and session.user_id == context.user_id
+        ]
+        if len(several) <= count:
+            break
+        page += 1
+    return found[:count]
+
+
+def _turns_before(context: Any, count: int | None) -> list[RunOutput]:
+    """Return the latest `count` turns of the session, oldest first, without the one that asks."""
+    if context.db is None or count == 0:
+        return []
+    look = None if count is None else 2 * count + 2
+    while True:
+        runs = context.db.get_runs(context.session_id, limit=look)
+        end = context.run.run_index
+        turns = [run for run in _shown(runs) if end is None or run.run_index is None or run.run_index < end]
+        if look is None or count is None or len(turns) >= count or len(runs) < look:
+            return turns if count is None else turns[len(turns) - min(count, len(turns)) :]
+        look *= 4
+
+
+def _shown(runs: Iterable[RunOutput]) -> list[RunOutput]:
+    """Return what is part of the conversation: of each turn the current attempt, if it came to an answer."""
+    current: dict[int, RunOutput] = {}
+    for run in runs:
+        if run.run_index is not None and run.attempt >= getattr(current.get(run.run_index), "attempt", 0):
+            current[run.run_index] = run
+    return [run for _, run in sorted(current.items()) if run.status is RunStatus.COMPLETED]
+
+
+def _exchange(run: RunOutput, *, cut: int | None = None) -> dict[str, str]:
+    texts = {"user": run.input, "assistant": run.get_content_as_string()}
+    return {who: text if cut is None or len(text) <= cut else text[:cut] + "…" for who, text in texts.items()}
+
+
+def _told_call(call: ToolCall) -> dict[str, Any]:
+    return {"tool": call.tool_name, "arguments": call.tool_args or call.arguments, "result": call.result}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,125 @@
+"""What a SQLite store does with files, processes and threads."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
+from tests.db.conversation import begin, end
+
+WRITER = """
+import sys
+from agno_nb.agent import Agent
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.testing import FunctionModel
+
+agent = Agent(FunctionModel(lambda messages, tools: "ok"), db=SqliteDb(sys.argv[1]), session_id="shared")
+for number in range(20):
+    agent.run(f"{sys.argv[2]} {number}")
+"""
+
+
+def test_reading_makes_no_file_and_writing_makes_folder_and_store(tmp_path: Path) -> None:
+    db = SqliteDb(tmp_path / "new" / "store.db")
+    assert db.get_sessions() == []
+    assert db.runs_df().empty
+    assert not (tmp_path / "new").exists()
+    end(db, begin(db)[0])
+    assert [run.input for run in SqliteDb(tmp_path / "new" / "store.db").get_runs("s1")] == ["hello"]
+    assert len(db.runs_df()) == 1
+
+
+def test_what_is_not_a_store_is_refused_and_not_touched(tmp_path: Path) -> None:
+    text, other, newer = tmp_path / "notes.txt", tmp_path / "other.db", tmp_path / "newer.db"
+    text.write_text("notes " * 1000)
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE cats (name TEXT)")
+    connection.close()
+    end(SqliteDb(newer), begin(SqliteDb(newer))[0])
+    with sqlite3.connect(newer) as connection:
+        connection.execute("INSERT INTO raw_schema VALUES (99, 0)")
+    connection.close()
+    for path, error in ((text, NotAStoreError), (other, NotAStoreError), (newer, StoreVersionError)):
+        before = path.read_bytes()
+        for use in (lambda db: db.get_sessions(), lambda db: begin(db)):
+            with pytest.raises(error, match=path.name):
+                use(SqliteDb(path))
+        assert path.read_bytes() == before
+
+
+def test_paths_that_cannot_be_used_say_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="is a folder"):
+        SqliteDb(tmp_path).create()
+    with pytest.raises(StoreError, match="choose a db_file in a folder"):
+        SqliteDb(tmp_path / "file" / "store.db").create()
+    with pytest.raises(InvalidInputError, match="use InMemoryDb"):
+        SqliteDb(":memory:")
+
+
+def test_a_file_that_is_held_too_long_is_locked(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    SqliteDb(path).create()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    db = SqliteDb(path, lock_timeout_s=0.05)
+    with pytest.raises(StoreLocked, match="another process has kept the store"):
+        begin(db)
+    assert db.get_sessions() == []
+    holder.execute("ROLLBACK")
+    holder.close()
+    end(db, begin(db)[0])
+
+
+def test_a_deleted_file_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    db = SqliteDb(path)
+    end(db, begin(db)[0])
+    for file in tmp_path.glob("store.db*"):
+        file.unlink()
+    assert db.get_sessions() == []
+    end(db, begin(db, "again")[0])
+    assert [run.input for run in SqliteDb(path).get_runs("s1")] == ["again"]
+
+
+def test_processes_and_threads_that_write_at_once_lose_nothing(tmp_path: Path, python: str) -> None:
+    path = tmp_path / "store.db"
+    writers = [subprocess.Popen([python, "-c", WRITER, str(path), name]) for name in ("a", "b")]
+    db = SqliteDb(path)
+
+    def write(name: str) -> None:
+        for number in range(20):
+            end(db, begin(db, f"{name} {number}", session_id="shared")[0])
+
+    threads = [threading.Thread(target=write, args=[name]) for name in ("c", "d")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    runs = db.get_runs("shared")
+    assert sorted(run.run_index for run in runs if run.run_index is not None) == list(range(80))
+    assert {run.input for run in runs} == {f"{name} {number}" for name in "abcd" for number in range(20)}
+
+
+def test_a_killed_process_leaves_what_was_committed(tmp_path: Path, python: str) -> None:
+    path = tmp_path / "store.db"
+    code = f"""
+import os, signal
+from agno_nb.db.sqlite import SqliteDb
+from tests.db.conversation import begin
+begin(SqliteDb({str(path)!r}), "before the end")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([python, "-c", code], cwd=root, check=False)
+    db = SqliteDb(path)
+    frame = db.runs_df()
+    assert frame[["input", "status", "interrupted"]].values.tolist() == [["before the end", "RUNNING", True]]
+    assert end(db, begin(db, "next")[0]).run_index == 1

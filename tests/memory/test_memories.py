@@ -1,0 +1,271 @@
+"""Memories of users: made after a run or by a tool, per user, across sessions, and shown to the model."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agno_nb._loop import in_thread
+from agno_nb.agent import Agent
+from agno_nb.db.base import Db
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.errors import InvalidInputError, ModelError, RunError
+from agno_nb.memory import MemoryManager, UserMemory
+from agno_nb.models.base import Delta, ModelRequest, ModelResponse
+from agno_nb.models.demo import DemoModel
+from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
+from agno_nb.types import Message, RunStatus, ToolSpec
+
+
+def echo(messages: list[Message], tools: list[ToolSpec]) -> Reply:
+    return f"you said {messages[-1].content}"
+
+
+def system(request: ModelRequest) -> str:
+    return next((message.content or "" for message in request.messages if message.role == "system"), "")
+
+
+def texts(memories: list[UserMemory]) -> list[str]:
+    return [memory.memory for memory in memories]
+
+
+def add(memory: str) -> list[Reply]:
+    """What a model says that remembers one thing."""
+    return [call("add_memory", memory=memory, topics=["test"]), "Done."]
+
+
+class HeldModel(ScriptedModel):
+    """Says what its script says when it is let go."""
+
+    def __init__(self, replies: list[Reply]) -> None:
+        super().__init__(replies)
+        self.asked, self.let_go = threading.Event(), threading.Event()
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        self.asked.set()
+        assert await in_thread(self.let_go.wait, 30)
+        async for piece in super().stream(request):
+            yield piece
+
+
+def test_what_a_user_says_of_themselves_is_remembered_across_sessions_and_for_nobody_else(db: Db) -> None:
+    agent = Agent(DemoModel(), db=db, update_memory_on_run=True)
+    agent.run("My name is Ada and I like owls.", user_id="ada", session_id="first")
+    agent.run("My name is Bob.", user_id="bob", session_id="second")
+    assert texts(agent.get_user_memories("ada")) == ["The user's name is Ada.", "The user likes owls."]
+    assert texts(agent.get_user_memories("bob")) == ["The user's name is Bob."]
+    answer = agent.run("What is my name?", user_id="ada", session_id="third").content
+    assert str(answer).startswith("My memories of you say: The user's name is Ada.")
+    frame = db.query("select user_id, memory, input, component_id from memories order by user_id, memory").df()
+    assert frame.to_numpy().tolist() == [
+        ["ada", "The user likes owls.", "My name is Ada and I like owls.", "agent"],
+        ["ada", "The user's name is Ada.", "My name is Ada and I like owls.", "agent"],
+        ["bob", "The user's name is Bob.", "My name is Bob.", "agent"],
+    ]
+
+
+def test_the_model_adds_changes_and_deletes_by_numbers(db: Db) -> None:
+    keeper = ScriptedModel(
+        [
+            [call("add_memory", memory="The user likes owls."), call("add_memory", memory="The user lives in Lisbon.")],
+            "Two are new.",
+            [
+                call("update_memory", memory_id="2", memory="The user lives in Porto."),
+                call("delete_memory", memory_id="1"),
+                call("add_memory", memory="The user dances."),
+                call("delete_memory", memory_id="7"),
+            ],
+            call("update_memory", memory_id="3", memory="The user dances tango.", topics=["dance"]),
+            "Changed.",
+        ]
+    )
+    manager = MemoryManager(keeper, db=db)
+    assert manager.create_user_memories("I like owls and live in Lisbon.", user_id="ada") == "Two are new."
+    before = manager.get_user_memories("ada")
+    assert manager.create_user_memories("I moved.", user_id="ada") == "Changed."
+    after = manager.get_user_memories("ada")
+    assert texts(after) == ["The user lives in Porto.", "The user dances tango."]
+    assert (after[0].memory_id, after[0].created_at) == (before[1].memory_id, before[1].created_at)
+    assert (after[0].input, after[1].topics) == ("I moved.", ["dance"])
+    assert after[0].updated_at > before[1].updated_at
+    assert "- [1] The user likes owls.\n- [2] The user lives in Lisbon." in system(keeper.requests[2])
+    (refused,) = [message for message in keeper.requests[3].messages if message.tool_call_error]
+    assert refused.content == "InvalidInputError: there is no memory '7'; there are: 2, 3"
+
+
+def test_the_prompt_can_be_the_users_own_and_is_not_a_template(db: Db) -> None:
+    keeper = ScriptedModel([*add("The user likes {braces}."), "Nothing."])
+    manager = MemoryManager(
+        keeper, db=db, memory_capture_instructions="Only {food}.", additional_instructions="In French."
+    )
+    manager.create_user_memories("hello", user_id="ada")
+    manager.create_user_memories("hello again", user_id="ada")
+    assert "\n\nOnly {food}.\n\n" in system(keeper.requests[-1])
+    assert "\n\nIn French.\n\n" in system(keeper.requests[-1])
+    assert "- [1] The user likes {braces}." in system(keeper.requests[-1])
+
+
+def test_the_answer_does_not_wait_and_who_reads_memories_does(db: Db) -> None:
+    keeper = HeldModel(add("The user likes owls."))
+    model = FunctionModel(echo)
+    agent = Agent(model, db=db, user_id="ada", update_memory_on_run=True, memory_manager=MemoryManager(keeper))
+    try:
+        assert agent.run("I like owls.", session_id="first").content == "you said I like owls."
+        assert keeper.asked.wait(30)
+        # Another user does not wait, and neither does an agent that does not read memories.
+        assert Agent(model, db=db).run("hi", user_id="bob").status is RunStatus.COMPLETED
+        assert Agent(model, db=db).run("hi", user_id="ada").status is RunStatus.COMPLETED
+        assert db.get_user_memories("ada") == []
+    finally:
+        keeper.let_go.set()
+    reader = Agent(model, db=db, user_id="ada", add_memories_to_context=True)
+    reader.run("What do I like?", session_id="second")
+    assert system(model.requests[-1]).endswith("<user_memories>\n- The user likes owls.\n</user_memories>")
+    assert texts(agent.get_user_memories()) == ["The user likes owls."]
+
+
+async def test_a_users_memories_are_changed_in_order(db: Db) -> None:
+    def remember_one_more(messages: list[Message], tools: list[ToolSpec]) -> Reply:
+        if messages[-1].role == "tool":
+            return "Done."
+        known = (messages[0].content or "").count("\n- [")
+        return call("add_memory", memory=f"memory {known}")
+
+    keeper = FunctionModel(remember_one_more)
+    agent = Agent(
+        FunctionModel(echo), db=db, user_id="ada", update_memory_on_run=True, memory_manager=MemoryManager(keeper)
+    )
+    await asyncio.gather(*(agent.arun(f"message {number}", session_id=f"s{number}") for number in range(5)))
+    assert texts(await agent.aget_user_memories()) == [f"memory {number}" for number in range(5)]
+
+
+def test_a_memory_on_several_lines_is_shown_on_one(db: Db) -> None:
+    db.upsert_user_memory(UserMemory(memory="likes\n</user_memories>\nowls", user_id="ada"))
+    model = FunctionModel(echo)
+    Agent(model, db=db, user_id="ada", add_memories_to_context=True).run("hello")
+    assert system(model.requests[0]).endswith("\n<user_memories>\n- likes </user_memories> owls\n</user_memories>")
+
+
+def test_without_a_user_nothing_is_remembered_or_read_and_that_is_said_once(db: Db) -> None:
+    db.upsert_user_memory(UserMemory(memory="The user likes owls.", user_id="ada"))
+    model = FunctionModel(echo)
+    agent = Agent(model, db=db, name="Helper", update_memory_on_run=True)
+    with pytest.warns(UserWarning, match=r"Agent\('Helper'\) remembers nothing, because memories need a user"):
+        agent.run("I like frogs.")
+    agent.run("I like toads.")
+    assert [request.messages[0].role for request in model.requests] == ["user", "user"]
+    assert texts(db.get_user_memories()) == ["The user likes owls."]
+    with pytest.raises(InvalidInputError, match="memories are of a user"):
+        agent.get_user_memories()
+
+
+def test_without_a_store_nothing_is_remembered_and_that_is_said() -> None:
+    agent = Agent(FunctionModel(echo), user_id="ada", enable_agentic_memory=True)
+    with pytest.warns(UserWarning, match="memories need a store"):
+        agent.run("I like frogs.")
+
+
+def test_the_model_can_change_memories_itself_when_it_may(db: Db) -> None:
+    keeper = ScriptedModel(add("The user likes owls."))
+    model = ScriptedModel([call("update_user_memory", task="Remember that the user likes owls."), "Noted.", "Yes."])
+    agent = Agent(
+        model,
+        db=db,
+        user_id="ada",
+        session_id="s",
+        enable_agentic_memory=True,
+        update_memory_on_run=True,
+        memory_manager=MemoryManager(keeper),
+    )
+    run = agent.run("I like owls.")
+    assert (run.tools[0].result, run.content) == ("Done.", "Noted.")
+    assert keeper.requests[0].messages[-1].content == "Remember that the user likes owls."
+    (memory,) = agent.get_user_memories()
+    assert (memory.memory, memory.component_id) == ("The user likes owls.", "agent")
+    # The keeper's own exchange is no run of the session, and agentic memory is instead of what follows the run.
+    assert [stored.input for stored in db.get_runs("s")] == ["I like owls."]
+    agent.run("Do I like owls?")
+    assert "- The user likes owls." in system(model.requests[-1])
+    assert len(keeper.requests) == 2
+
+
+def test_without_a_user_the_tool_is_not_offered(db: Db) -> None:
+    model = FunctionModel(echo)
+    with pytest.warns(UserWarning, match="remembers nothing"):
+        Agent(model, db=db, enable_agentic_memory=True).run("hello")
+    assert model.requests[0].tools == []
+
+
+def test_only_completed_runs_are_remembered(db: Db) -> None:
+    keeper = ScriptedModel([])
+    agent = Agent(
+        ScriptedModel([ModelError("down")]),
+        db=db,
+        user_id="ada",
+        update_memory_on_run=True,
+        memory_manager=MemoryManager(keeper),
+    )
+    with pytest.raises(ModelError):
+        agent.run("I like owls.")
+    assert agent.get_user_memories() == []
+    assert keeper.requests == []
+
+
+def test_a_failure_is_told_to_who_waits_and_what_was_changed_is_kept(db: Db) -> None:
+    keeper = ScriptedModel([call("add_memory", memory="The user likes owls."), ModelError("down")])
+    agent = Agent(
+        FunctionModel(echo), db=db, user_id="ada", update_memory_on_run=True, memory_manager=MemoryManager(keeper)
+    )
+    assert agent.run("I like owls and frogs.").status is RunStatus.COMPLETED
+    with pytest.warns(UserWarning, match="what the user's message tells of them could not be remembered: down"):
+        memories = agent.get_user_memories()
+    assert texts(memories) == ["The user likes owls."]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"update_memory_on_run": True}, True),
+        ({"enable_user_memories": True}, True),
+        ({"enable_agentic_memory": True}, True),
+        ({"memory_manager": MemoryManager()}, True),
+        ({"update_memory_on_run": True, "add_memories_to_context": False}, False),
+        ({"add_memories_to_context": True}, True),
+        ({}, False),
+    ],
+)
+def test_memories_are_shown_where_they_are_made_unless_said_otherwise(given: dict[str, object], shown: bool) -> None:
+    assert Agent(FunctionModel(echo), **given).context_query({}).memories is shown  # type: ignore[arg-type]
+
+
+def test_a_manager_of_another_store_is_refused(db: Db) -> None:
+    with pytest.raises(InvalidInputError, match="leave db= of the manager out"):
+        Agent(db=db, memory_manager=MemoryManager(db=InMemoryDb()))
+    assert Agent(db=db, memory_manager=MemoryManager(db=db)).db is db
+
+
+def test_a_manager_by_itself_needs_a_store() -> None:
+    manager = MemoryManager(FunctionModel(echo))
+    with pytest.raises(InvalidInputError, match="give it one by db="):
+        manager.create_user_memories("hello", user_id="ada")
+    with pytest.raises(InvalidInputError, match="give it one by db="):
+        manager.get_user_memories("ada")
+
+
+def test_a_manager_by_itself_needs_a_user_and_raises(db: Db) -> None:
+    manager = MemoryManager(ScriptedModel([ModelError("down")]), db=db)
+    with pytest.raises(InvalidInputError, match="user_id is ''"):
+        manager.update_memory_task("Forget all.", user_id="")
+    with pytest.raises(RunError, match="down"):
+        manager.update_memory_task("Forget all.", user_id="ada")
+
+
+async def test_a_manager_can_be_awaited(db: Db) -> None:
+    manager = MemoryManager(ScriptedModel([*add("one"), call("delete_memory", memory_id="1"), "Gone."]), db=db)
+    assert await manager.acreate_user_memories("I am one.", user_id="ada") == "Done."
+    assert texts(await manager.aget_user_memories("ada")) == ["one"]
+    assert await manager.aupdate_memory_task("Forget it.", user_id="ada") == "Gone."
+    assert await manager.aget_user_memories("ada") == []

@@ -1,0 +1,130 @@
+"""What the examples of the reference need: the pages, a server that speaks OpenAI's protocol, and who types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from agno_nb.db.base import Db
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.models.demo import server as demo_server
+from agno_nb.models.demo.wire import Exchange, respond
+from agno_nb.types import JsonDict
+from tests.reference.pages import examples, folder
+
+Pages = dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def pages() -> Pages:
+    """The text of each page, by its file's name without the ending."""
+    place = folder()
+    if place is None:
+        sentence = "the reference pages are not here: AGNO_NB_REFERENCE can name their folder"
+        if os.environ.get("CI"):
+            pytest.fail(f"{sentence}; CI runs everything", pytrace=False)
+        pytest.skip(sentence)
+    return {path.stem: path.read_text(encoding="utf-8") for path in place.glob("*.txt")}
+
+
+@dataclass(kw_only=True)
+class Asked:
+    """One request that the server got, whichever API it is of."""
+
+    path: str
+    body: JsonDict
+
+    @property
+    def model(self) -> str:
+        return str(self.body["model"])
+
+    @property
+    def messages(self) -> list[tuple[str, str]]:
+        """Role and text of each message."""
+        several = self.body.get("messages") or self.body["input"]
+        return [(str(one["role"]), str(one["content"] or "")) for one in several]
+
+    def by(self, role: str) -> list[str]:
+        return [text for who, text in self.messages if who == role]
+
+    @property
+    def tools(self) -> set[str]:
+        return {tool["function"]["name"] for tool in self.body.get("tools", [])}
+
+
+@dataclass
+class Server:
+    """What the server was asked, in order, told apart by who asks."""
+
+    requests: list[Asked] = field(default_factory=list)
+
+    @property
+    def for_summaries(self) -> list[Asked]:
+        return [one for one in self.requests if "response_format" in one.body]
+
+    @property
+    def for_memories(self) -> list[Asked]:
+        return [one for one in self.requests if "add_memory" in one.tools]
+
+    @property
+    def for_answers(self) -> list[Asked]:
+        others = [*self.for_summaries, *self.for_memories]
+        return [one for one in self.requests if one not in others]
+
+    @property
+    def prompts(self) -> list[str]:
+        """The last thing that the user says in each request for an answer."""
+        return [one.by("user")[-1] for one in self.for_answers]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A loopback server that everybody is sent to: OpenAI's clients and Gemini's."""
+    recorded = Server()
+
+    def record(method: str, path: str, body: bytes) -> Exchange:
+        if method == "POST":
+            recorded.requests.append(Asked(path=path, body=json.loads(body)))
+        return respond(method, path, body)
+
+    monkeypatch.setattr(demo_server, "respond", record)
+    with demo_server.serve() as url:
+        for name in ("OPENAI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"):
+            monkeypatch.setenv(name, url)
+        for name in ("OPENAI_API_KEY", "GOOGLE_API_KEY"):
+            monkeypatch.setenv(name, "a-key-for-loopback")
+        yield recorded
+
+
+@dataclass
+class Reader:
+    """Somebody who types the examples of a page into one interpreter."""
+
+    page: str
+    names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
+
+    def types(self, *numbers: int) -> None:
+        """Run the examples of these numbers, counted from 0 from the top of the page."""
+        found = examples(self.page)
+        for number in numbers:
+            exec(compile(found[number], f"example {number}", "exec"), self.names)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.names[name]
+
+
+@pytest.fixture
+def postgres(monkeypatch: pytest.MonkeyPatch) -> Db:
+    """A store that every ``PostgresDb(db_url=...)`` is, until there is a PostgresDb."""
+    store = InMemoryDb()
+    module = ModuleType("agno_nb.db.postgres")
+    module.PostgresDb = lambda db_url: store  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return store

@@ -1,0 +1,35 @@
+"""`pprint_run_response` prints a run, and a stream as it arrives, in a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from agno_nb.agent import Agent
+from agno_nb.testing import ScriptedModel
+from agno_nb.utils.pprint import pprint_run_response
+
+TEXT = "A list:\n\n- **one**\n- two"
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines between the borders of the panel."""
+    return [line.strip("│ ") for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+
+
+def test_a_run_is_printed_as_text_or_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Agent(ScriptedModel([TEXT])).run("hi")
+    pprint_run_response(run)
+    assert shown(capsys) == ["A list:", "", "- **one**", "- two"]
+    pprint_run_response(run, markdown=True)
+    assert shown(capsys) == ["A list:", "", "• one", "• two"]
+
+
+def test_a_stream_is_printed_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    pprint_run_response(Agent(ScriptedModel([TEXT])).run("hi", stream=True))
+    assert shown(capsys) == ["A list:", "", "- **one**", "- two"]
+
+
+def test_events_that_were_kept_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    events = list(Agent(ScriptedModel([TEXT])).run("hi", stream=True, stream_events=True))
+    pprint_run_response(event for event in events)
+    assert shown(capsys) == ["A list:", "", "- **one**", "- two"]
