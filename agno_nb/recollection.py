@@ -60,12 +60,10 @@ class Recollecting(Runnable, ABC):
                 "memory=Memory() is now db=InMemoryDb(), or any other store", DeprecationWarning, stacklevel=4
             )
             self.db = self.db or InMemoryDb()
-        if self.session_summary_prompt is not None:
-            if self.session_summary_manager is not None:
-                raise InvalidInputError(
-                    "session_summary_prompt and session_summary_manager are both given; give the prompt to the manager"
-                )
-            self.session_summary_manager = SessionSummaryManager(session_summary_prompt=self.session_summary_prompt)
+        if self.session_summary_prompt is not None and self.session_summary_manager is not None:
+            raise InvalidInputError(
+                "session_summary_prompt and session_summary_manager are both given; give the prompt to the manager"
+            )
         own, db = as_sync(self.db), self.memory_manager.db if self.memory_manager is not None else None
         if db is not None and (own is None or own.identity != db.identity):
             raise InvalidInputError(
@@ -92,7 +90,8 @@ class Recollecting(Runnable, ABC):
 
     @property
     def _summarises(self) -> bool:
-        return self.enable_session_summaries or self.session_summary_manager is not None
+        said = self.session_summary_manager or self.session_summary_prompt
+        return self.enable_session_summaries or said is not None
 
     @property
     def _makes_memories(self) -> bool:
@@ -118,7 +117,9 @@ class Recollecting(Runnable, ABC):
             )
 
     async def _summarise(self, db: Db, run: RunOutput) -> None:
-        manager = self.session_summary_manager or SessionSummaryManager()
+        manager = self.session_summary_manager or SessionSummaryManager(
+            session_summary_prompt=self.session_summary_prompt
+        )
         with suppress(SessionNotFoundError):  # It was deleted meanwhile.
             await manager.update(db, run.session_id, model=self.resolved_model, before_run_index=run.run_index)
 

@@ -1,7 +1,7 @@
 """The default store: a DuckDB file that several notebooks use at the same time, without a server.
 
 DuckDB lets one process have a file open for writing, so nobody keeps it open. Each use is a *lease*: lock, attach,
-one transaction, detach, unlock; two to three milliseconds. Three things make it safe, all of them measured on
+one transaction, detach, unlock; a few milliseconds. Three things make it safe, all of them measured on
 DuckDB 2.0.0:
 
 - The lock is a file of its own, ``<store>.lock``, taken before the store is attached and released after it is

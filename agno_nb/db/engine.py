@@ -18,7 +18,7 @@ from agno_nb.db import schema
 from agno_nb.db.encoding import micros
 from agno_nb.db.sql import Driver
 from agno_nb.db.statements import Connection
-from agno_nb.errors import NotAStoreError, QueryError, StoreError, StoreLocked, StoreVersionError
+from agno_nb.errors import NotAStoreError, QueryError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,12 +119,20 @@ class Engine:
                     "choose another db_file. It was not touched."
                 ) from None
             return False
-        if version > schema.VERSION:
-            raise StoreVersionError(
-                f"{self.path} has version {version} of the store's schema, and this agno_nb knows versions up to "
-                f"{schema.VERSION}; update agno_nb. The file was not touched."
-            )
+        if self.path is not None:
+            schema.check_version(version, self.path)
         return True
+
+    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
+        """Do what :meth:`agno_nb.db.base.Db.arrow` says with the attached store."""
+        with self.transaction(write=False) as cursor:
+            try:
+                statement = _read_only_statement(cursor, sql)
+                for name, frame in frames.items():
+                    cursor.register(name, frame)
+                return _interruptible(cursor, statement, parameters)
+            except duckdb.Error as error:
+                raise QueryError(_one_line(error)) from error
 
 
 class EngineDriver(Driver):
@@ -140,14 +148,8 @@ class EngineDriver(Driver):
             yield _Lease(cursor)
 
     def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
-        with self.attached(write=False) as engine, engine.transaction(write=False) as cursor:
-            try:
-                statement = _read_only_statement(cursor, sql)
-                for name, frame in frames.items():
-                    cursor.register(name, frame)
-                return _interruptible(cursor, statement, parameters)
-            except duckdb.Error as error:
-                raise QueryError(_one_line(error)) from error
+        with self.attached(write=False) as engine:
+            return engine.arrow(sql, parameters, frames)
 
 
 class _Lease:
@@ -156,6 +158,10 @@ class _Lease:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
         return self._cursor.execute(sql, list(parameters)).fetchall()
+
+    def change(self, sql: str, parameters: Sequence[Any], /) -> int:
+        ((count,),) = self.execute(sql, parameters)
+        return int(count)
 
 
 def _read_only_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
+
+from agno_nb.errors import StoreVersionError
 
 VERSION = 1
 """Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
@@ -13,6 +16,7 @@ VIEWS = ("sessions", "runs", "messages", "tool_calls", "message_media", "summari
 """What users read. The table below a view is called ``raw_<view>``."""
 
 _CREATE = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)(.*?);$", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile("^ *--.*$", re.MULTILINE)
 _COLUMN = re.compile(
     r"((?:^ +-- .*\n)+)"
     r"(?: +(\w+) (?:TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE|BLOB)\b"  # a table's column begins with its name
@@ -25,6 +29,20 @@ _COLUMN = re.compile(
 def text(name: str) -> str:
     """Return the text of ``schema.sql``, ``views.sql`` or ``indexes.sql``."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def statements(name: str) -> list[str]:
+    """Return the statements of one of the files, for drivers that take one at a time."""
+    return [part for part in _COMMENT.sub("", text(name)).split(";") if part.strip()]
+
+
+def check_version(version: int, path: Path) -> None:
+    """Refuse a store that a newer agno_nb wrote."""
+    if version > VERSION:
+        raise StoreVersionError(
+            f"{path} has version {version} of the store's schema, and this agno_nb knows versions up to {VERSION}; "
+            "update agno_nb. The file was not touched."
+        )
 
 
 @cache

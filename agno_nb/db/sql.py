@@ -165,17 +165,21 @@ class SqlDb(SqlMemories):
         if session_state is not None:
             session_changes["session_state"] = session_state
         with self._transaction(write=True) as connection:
-            if not connection.update("raw_runs", ended_run_row(run), {"run_id": run.run_id}, returning="run_id"):
+            if not connection.update("raw_runs", ended_run_row(run), {"run_id": run.run_id}):
                 raise _run_is_gone(run)
             insert_messages(connection, run, messages, _places(run.messages, messages))
-            connection.update("raw_sessions", session_changes, {"session_id": run.session_id}, returning="session_id")
+            connection.update("raw_sessions", session_changes, {"session_id": run.session_id})
 
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
     ) -> Session | None:
-        where, parameters = equal(given(session_id=session_id, session_type=_of_type(session_type), user_id=user_id))
         with self._transaction(write=False) as connection:
-            rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE {where}", parameters)
+            key = given(session_id=session_id, session_type=_of_type(session_type), user_id=user_id)
+            return self._session(connection, key)
+
+    def _session(self, connection: Transaction, key: Row) -> Session | None:
+        where, parameters = equal(key)
+        rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE {where}", parameters)
         return session_from_row(rows[0], self) if rows else None
 
     def get_sessions(
@@ -236,22 +240,19 @@ class SqlDb(SqlMemories):
 
     def _change_session(self, changes: Row, key: Row) -> Session | None:
         with self._transaction(write=True) as connection:
-            rows = connection.update(
-                "raw_sessions", changes | {"updated_at": micros(time.time())}, key, returning=_SESSION
-            )
-        return session_from_row(rows[0], self) if rows else None
+            if not connection.update("raw_sessions", changes | {"updated_at": micros(time.time())}, key):
+                return None
+            return self._session(connection, key)
 
     def fork_session(
         self, session_id: str, *, user_id: str | None = None, to_run_index: int | None = None
     ) -> Session | None:
-        where, parameters = equal(given(session_id=session_id, user_id=user_id))
         last = LAST_TURN if to_run_index is None else to_run_index
         with self._transaction(write=True) as connection:
-            if not connection.execute(f"SELECT 1 FROM raw_sessions WHERE {where}", parameters):
+            if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
                 return None
             fork_id = fork(connection, session_id, to_run_index=last, now=micros(time.time()))
-            rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE session_id = ?", [fork_id])
-        return session_from_row(rows[0], self)
+            return self._session(connection, {"session_id": fork_id})
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         return bool(self._delete([session_id], user_id))

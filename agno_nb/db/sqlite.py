@@ -1,41 +1,46 @@
-"""A store in a SQLite file, by the standard library's driver.
+"""A store in a SQLite file: the lightest one, on the driver of Python's standard library.
 
-Several processes and threads may use one file: SQLite lets one write at a time and keeps the others waiting.
-Frames and queries are DuckDB's: the rows are copied into an engine in memory when they have changed since the last
-time.
+Every statement sees the file as it is, so processes and threads need nothing but SQLite's own locks. Frames and queries
+are DuckDB's, over a copy of the tables.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from agno_nb.db import schema
 from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.copy import Copy
 from agno_nb.db.encoding import micros
-from agno_nb.db.engine import Engine, EngineDriver
-from agno_nb.db.sql import SqlDb
+from agno_nb.db.sql import Driver, SqlDb
 from agno_nb.db.statements import Connection
-from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
+from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
-TABLES = (*(f"raw_{view}" for view in schema.VIEWS), "raw_media")
-"""What frames and queries see."""
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class SqliteDb(SqlDb):
-    """Sessions, runs, messages and tool calls in a SQLite file.
+    """Sessions, runs, messages, summaries and memories in a SQLite file.
+
+    Several processes and threads may use one file at the same time.
 
     Parameters
     ----------
-    db_file : str or Path
-        The file. It is made, with its folder, when something is first written; until then the store reads as empty.
-        A relative path is taken from the working directory of this moment.
+    db_file : str or Path, optional
+        The file, ``agno_nb.db`` where not given. It is made, with its folder, when something is first written; until
+        then the store reads as empty. A relative path is taken from the working directory of this moment.
+    db_url : str, optional
+        The same as a URL, as in ``sqlite:///tmp/data.db``.
     lock_timeout_s : float
         How long to wait, in seconds, for another process or thread that writes to the file.
 
@@ -46,21 +51,26 @@ class SqliteDb(SqlDb):
     StoreVersionError
         On first use: the file was written by a newer agno_nb. It is not touched.
     StoreLocked
-        On any use: the file was in use for longer than `lock_timeout_s`.
+        On any use: somebody wrote to the file for longer than `lock_timeout_s`.
     StoreError
         On any use: the file cannot be read or written.
 
     Examples
     --------
-    >>> db = SqliteDb(db_file="examples/lesson.db")
+    >>> db = SqliteDb("examples/lesson.db")
     >>> db.get_session("s1") is None
     True
     """
 
-    def __init__(self, db_file: str | Path = "agno_nb.db", *, lock_timeout_s: float = 15.0) -> None:
-        if str(db_file) in ("", ":memory:"):
-            raise InvalidInputError(f"db_file is {str(db_file)!r}; for a store without a file use InMemoryDb()")
-        self.db_file = Path(db_file).expanduser().resolve()
+    def __init__(
+        self, db_file: str | Path | None = None, *, db_url: str | None = None, lock_timeout_s: float = 15.0
+    ) -> None:
+        if db_file is not None and db_url is not None:
+            raise InvalidInputError(f"db_file is {str(db_file)!r} and db_url {db_url!r}; give one of them")
+        path = _path_in(db_url) if db_url is not None else "agno_nb.db" if db_file is None else str(db_file)
+        if path in ("", ":memory:"):
+            raise InvalidInputError(f"the file of a SqliteDb is {path!r}; for a store without a file use InMemoryDb()")
+        self.db_file = Path(path).expanduser().resolve()
         super().__init__(_SqliteDriver(self.db_file, lock_timeout_s))
 
     @property
@@ -74,151 +84,107 @@ class SqliteDb(SqlDb):
 class AsyncSqliteDb(AsyncDb):
     """:class:`SqliteDb` for async code: the same arguments, the same methods, awaited."""
 
-    def __init__(self, db_file: str | Path = "agno_nb.db", *, lock_timeout_s: float = 15.0) -> None:
-        super().__init__(SqliteDb(db_file, lock_timeout_s=lock_timeout_s))
+    def __init__(
+        self, db_file: str | Path | None = None, *, db_url: str | None = None, lock_timeout_s: float = 15.0
+    ) -> None:
+        super().__init__(SqliteDb(db_file, db_url=db_url, lock_timeout_s=lock_timeout_s))
 
 
-class _File:
-    """An open SQLite file, and what it was when it was opened."""
-
-    def __init__(self, path: Path, timeout_s: float, *, write: bool) -> None:
-        if write:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self.pid = os.getpid()
-        self.connection = sqlite3.connect(
-            f"{path.as_uri()}?mode={'rwc' if write else 'rw'}",
-            uri=True,
-            timeout=timeout_s,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        self.inode = path.stat().st_ino
-        try:
-            self._prepare(path, write=write)
-        except BaseException:
-            self.connection.close()
-            raise
-
-    def _prepare(self, path: Path, *, write: bool) -> None:
-        tables = {name for (name,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables and "raw_schema" not in tables:
-            raise NotAStoreError(
-                f"{path} is a SQLite file with other tables than a store of agno_nb has; choose another db_file. "
-                "It was not touched."
-            )
-        if tables:
-            ((version,),) = self.connection.execute("SELECT max(version) FROM raw_schema").fetchall()
-            if version > schema.VERSION:
-                raise StoreVersionError(
-                    f"{path} has version {version} of the store's schema, and this agno_nb knows versions up to "
-                    f"{schema.VERSION}; update agno_nb. The file was not touched."
-                )
-        self.has_store = bool(tables)
-        if write:
-            self.connection.execute("PRAGMA journal_mode = WAL")
-        # What a commit has acknowledged survives a power cut too.
-        self.connection.execute("PRAGMA synchronous = FULL")
-        if write and not tables:
-            self._create()
-
-    def _create(self) -> None:
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Another process may have made the store while this one waited.
-            if not self.connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall():
-                for statement in (schema.text("schema.sql") + schema.text("indexes.sql")).split(";\n"):
-                    self.connection.execute(statement)
-                self.connection.execute("INSERT INTO raw_schema VALUES (?, ?)", [schema.VERSION, micros(time.time())])
-            self.connection.execute("COMMIT")
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.has_store = True
-
-    @property
-    def state(self) -> tuple[int, int]:
-        """Changes when anybody changes the file."""
-        ((version,),) = self.connection.execute("PRAGMA data_version").fetchall()
-        return version, self.connection.total_changes
+def _path_in(url: str) -> str:
+    """Return the path in a URL as SQLAlchemy writes it: three slashes before a relative one, four before another."""
+    parts = urlsplit(url)
+    if parts.scheme.split("+")[0] != "sqlite" or parts.netloc:
+        raise InvalidInputError(f"db_url is {url!r}; give one as 'sqlite:///tmp/data.db'")
+    return unquote(parts.path.removeprefix("/"))
 
 
-class _SqliteDriver(EngineDriver):
+class _SqliteDriver(Driver):
     def __init__(self, path: Path, timeout_s: float) -> None:
         self._path = path
         self._timeout_s = timeout_s
-        self._lock = threading.RLock()
-        self._file: _File | None = None
-        self._copy: tuple[Engine, object] | None = None
+        self._copy = Copy()
+        self._idle: list[_Opened] = []
+        # The last one to close a file also puts its log away, so that the store is one file again.
+        weakref.finalize(self, _close, self._idle)
 
     @contextmanager
     def lease(self, *, write: bool) -> Iterator[Connection]:
-        with self._alone(), self._our_errors():
-            file = self._opened(write=write)
-            if file is None:
-                engine = Engine()
-                engine.attach_empty()
-                with engine.transaction(write=False) as cursor:
-                    yield _Rows(cursor)
-                return
-            file.connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        with self._our_errors(), self._connection(write=write) as connection:
+            if write and not _tables(connection):
+                # Readers do not wait for a writer then, and a commit is one write to the disk.
+                connection.execute("PRAGMA journal_mode = WAL")
+            # A transaction that will write locks at its beginning: one that first reads could not write later.
+            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
-                yield _Rows(file.connection)
-                file.connection.execute("COMMIT")
-            except BaseException:
-                # SQLite has done so itself after some errors. What the caller must hear of is the first error.
-                with suppress(sqlite3.Error):
-                    file.connection.execute("ROLLBACK")
-                raise
+                if self._has_schema(connection):
+                    yield _Lease(connection)
+                elif write:
+                    _create_schema(connection)
+                    yield _Lease(connection)
+                else:
+                    with _empty_store() as empty:
+                        yield _Lease(empty)
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
-    @contextmanager
-    def attached(self, *, write: bool) -> Iterator[Engine]:
-        with self._alone(), self._our_errors():
-            file = self._opened(write=False)
-            state = (file, file.state) if file else None
-            if self._copy is None or self._copy[0].pid != os.getpid() or self._copy[1] != state:
-                self._copy = _copied(file), state
-            yield self._copy[0]
+    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
+        with self.lease(write=False) as connection:
+            return self._copy.arrow(connection, sql, parameters, frames)
 
     def close(self) -> None:
-        with self._alone():
-            file, self._file, self._copy = self._file, None, None
-            if file is not None and file.pid == os.getpid():
-                file.connection.close()
-
-    def _opened(self, *, write: bool) -> _File | None:
-        """Return the file; None where there is no store yet and nothing is to be written."""
-        if self._path.is_dir():
-            raise StoreError(f"{self._path} is a folder; give the path of a file in it")
-        file = self._file
-        if file is not None:
-            # A connection must not be taken along into a forked process, and one to a file that was deleted or
-            # replaced would write where nobody reads.
-            is_ours = file.pid == os.getpid()
-            if (
-                is_ours
-                and self._path.exists()
-                and self._path.stat().st_ino == file.inode
-                and (file.has_store or not write)
-            ):
-                return file if file.has_store else None
-            self._file = None
-            if is_ours:
-                file.connection.close()
-        if not write and not self._path.exists():
-            return None
-        self._file = _File(self._path, self._timeout_s, write=write)
-        return self._file if self._file.has_store else None
+        _close(self._idle)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if not self._lock.acquire(timeout=self._timeout_s):
-            raise StoreLocked(
-                f"another thread has kept the store {self._path} for {self._timeout_s:g} s; let it finish"
-            )
+    def _connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
+        """Give a connection to one user at a time; there are as many as were ever used at the same time."""
+        if self._path.is_dir():
+            raise StoreError(f"{self._path} is a folder; give the path of a file in it")
+        if not write and not self._path.exists():
+            with _empty_store() as empty:
+                yield empty
+            return
+        opened = self._take() or self._open()
         try:
-            yield
-        finally:
-            self._lock.release()
+            yield opened.connection
+        except BaseException:
+            opened.connection.close()
+            raise
+        self._idle.append(opened)
+
+    def _take(self) -> _Opened | None:
+        """Return a connection that was opened by this process to the file that is there now."""
+        with suppress(IndexError):
+            while True:
+                opened = self._idle.pop()
+                if opened.pid == os.getpid() and opened.file == _file_at(self._path):
+                    return opened
+                _close([opened])
+        return None
+
+    def _open(self) -> _Opened:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
+        # SQLite itself knows the cases of ASCII only.
+        connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
+        # Nothing that was committed is lost when the power goes.
+        connection.execute("PRAGMA synchronous = FULL")
+        return _Opened(connection, _file_at(self._path), os.getpid())
+
+    def _has_schema(self, connection: sqlite3.Connection) -> bool:
+        """Tell a store from an empty database."""
+        tables = _tables(connection)
+        if not tables:
+            return False
+        if "raw_schema" not in tables:
+            raise NotAStoreError(
+                f"{self._path} is a SQLite file with other tables than a store of agno_nb has; "
+                "choose another db_file. It was not touched."
+            )
+        ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
+        schema.check_version(version, self._path)
+        return True
 
     @contextmanager
     def _our_errors(self) -> Iterator[None]:
@@ -227,15 +193,16 @@ class _SqliteDriver(EngineDriver):
             yield
         except OSError as error:
             raise StoreError(
-                f"the store {self._path} cannot be used: {error.strerror or error}; choose a db_file in a folder that "
-                "you can write to"
+                f"the store {self._path} cannot be used: {error.strerror or error}; "
+                "choose a db_file in a folder that you can write to"
             ) from error
         except sqlite3.Error as error:
-            if "file is not a database" in str(error):
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code == sqlite3.SQLITE_NOTADB:
                 raise NotAStoreError(
                     f"{self._path} is not a SQLite file; choose another db_file. It was not touched."
                 ) from error
-            if "is locked" in str(error) or "is busy" in str(error):
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StoreLocked(
                     f"another process has kept the store {self._path} for {self._timeout_s:g} s; let it finish, or "
                     "give this notebook another db_file"
@@ -246,37 +213,58 @@ class _SqliteDriver(EngineDriver):
             ) from error
 
 
-class _Rows:
-    def __init__(self, connection: Any) -> None:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    connection: sqlite3.Connection
+    file: tuple[int, int] | None
+    pid: int
+
+
+_inherited: list[_Opened] = []
+
+
+def _close(connections: list[_Opened]) -> None:
+    while connections:
+        opened = connections.pop()
+        if opened.pid == os.getpid():
+            opened.connection.close()
+        else:
+            # To close it in a forked process would take the locks of its parent away.
+            _inherited.append(opened)
+
+
+class _Lease:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = self._connection.execute(sql, list(parameters)).fetchall()
-        return rows
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def change(self, sql: str, parameters: Sequence[Any], /) -> int:
+        return self._connection.execute(sql, parameters).rowcount
 
 
-def _copied(file: _File | None) -> Engine:
-    """Return an engine that holds what the file holds."""
-    import pyarrow as pa
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another that was there before."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_dev, stat.st_ino
 
-    engine = Engine()
-    engine.attach_empty()
-    if file is None:
-        return engine
-    with engine.transaction(write=True) as cursor:
-        for table in TABLES:
-            fields = cursor.sql(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
-            rows = file.connection.execute(f"SELECT {', '.join(fields.names)} FROM {table}").fetchall()
-            columns = zip(*rows, strict=True) if rows else [()] * len(fields)
-            arrays = [
-                # SQLite has no truth values of its own.
-                pa.array(
-                    [None if v is None else bool(v) for v in column] if pa.types.is_boolean(field.type) else column,
-                    field.type,
-                )
-                for field, column in zip(fields, columns, strict=True)
-            ]
-            cursor.register("copied", pa.Table.from_arrays(arrays, schema=fields))
-            cursor.execute(f"INSERT INTO {table} SELECT * FROM copied")
-            cursor.unregister("copied")
-    return engine
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _create_schema(connection: sqlite3.Connection) -> None:
+    for statement in [*schema.statements("schema.sql"), *schema.statements("indexes.sql")]:
+        connection.execute(statement)
+    connection.execute("INSERT INTO raw_schema VALUES (?, ?)", [schema.VERSION, micros(time.time())])
+
+
+@contextmanager
+def _empty_store() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _create_schema(connection)
+        yield connection

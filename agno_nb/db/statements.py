@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, Protocol
 
 from agno_nb.db.encoding import Redact, Row, encoded, storable
@@ -28,6 +29,9 @@ class Connection(Protocol):
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows."""
 
+    def change(self, sql: str, parameters: Sequence[Any], /) -> int:
+        """Run one statement that changes rows and returns none; return how many it changed."""
+
 
 class Transaction:
     """One open transaction of a store. What is written through it holds no keys."""
@@ -46,19 +50,23 @@ class Transaction:
         """Insert rows of the same columns in one statement."""
         if not rows:
             return []
-        values = ", ".join([f"({marks(rows[0])})"] * len(rows))
-        sql = f"INSERT INTO {table} ({', '.join(rows[0])}) VALUES {values} {then}"
-        return self.execute(sql, [value for row in rows for value in encoded(row, self.redact)])
+        # Columns that are null in all rows are left out: DuckDB plans a statement of fewer columns faster.
+        columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+        values = ", ".join([f"({marks(columns)})"] * len(rows))
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values} {then}"
+        given = ({name: row[name] for name in columns} for row in rows)
+        return self.execute(sql, [value for row in given for value in encoded(row, self.redact)])
 
-    def update(self, table: str, changes: Row, key: Row, *, returning: str) -> list[tuple[Any, ...]]:
-        """Change the rows of `key`; return the columns `returning` of each."""
+    def update(self, table: str, changes: Row, key: Row) -> int:
+        """Change the rows of `key`; return how many there are."""
         where, parameters = equal(key)
         assignments = ", ".join(f"{name} = ?" for name in changes)
-        sql = f"UPDATE {table} SET {assignments} WHERE {where} RETURNING {returning}"
-        return self.execute(sql, [*encoded(changes, self.redact), *parameters])
+        values = [*encoded(changes, self.redact), *parameters]
+        sql = f"UPDATE {table} SET {assignments} WHERE {where}"
+        return self._connection.change(sql, [storable(value) for value in values])
 
 
-def marks(values: Sequence[Any] | Mapping[str, Any]) -> str:
+def marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
@@ -97,7 +105,9 @@ def insert_messages(
     connection.insert("raw_media", list(contents.values()), "ON CONFLICT (media_id) DO NOTHING")
 
 
-_NUM_TOOL_CALLS, _NUM_MEDIA = (MESSAGE_COLUMNS.index(name) for name in ("num_tool_calls", "num_media"))
+_MESSAGE_INDEX, _NUM_TOOL_CALLS, _NUM_MEDIA = (
+    MESSAGE_COLUMNS.index(name) for name in ("message_index", "num_tool_calls", "num_media")
+)
 
 
 def select_messages(
@@ -105,9 +115,10 @@ def select_messages(
 ) -> dict[str, list[Message]]:
     """Return the messages of each run that `where` selects, those that `only` leaves, with tool calls and media."""
     messages = connection.execute(
-        f"SELECT {', '.join(MESSAGE_COLUMNS)} FROM raw_messages WHERE {where} AND {only} ORDER BY message_index",
-        parameters,
+        f"SELECT {', '.join(MESSAGE_COLUMNS)} FROM raw_messages WHERE {where} AND {only}", parameters
     )
+    # An ORDER BY would take DuckDB half as long again as the query without it.
+    messages.sort(key=itemgetter(_MESSAGE_INDEX))
     tool_calls: list[tuple[Any, ...]] = []
     media: list[tuple[Any, ...]] = []
     if any(row[_NUM_TOOL_CALLS] for row in messages):

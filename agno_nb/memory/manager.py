@@ -6,17 +6,19 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, ParamSpec
 
 from agno_nb._keywords import forgiving
 from agno_nb._loop import run_awaiting, run_blocking
 from agno_nb.db.base import Db
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.models.base import Model
 from agno_nb.models.resolve import resolve_model
 from agno_nb.run.background import Line, in_turn, settled
 from agno_nb.types import Origin, UserMemory
+
+P = ParamSpec("P")
 
 CAPTURE_INSTRUCTIONS = """\
 Worth remembering is what will still be true and useful in a later conversation: who the user is, what they like and \
@@ -142,6 +144,7 @@ class Scribe:
     """Asked where the manager has none of its own."""
     component_id: str | None = None
     """For whom it works."""
+    _unstored: list[StoreError] = field(init=False, default_factory=list)
 
     @property
     def line(self) -> Line:
@@ -160,7 +163,8 @@ class Scribe:
 
         manager = self.manager
         if isinstance(manager.model, str):
-            manager.model = resolve_model(manager.model)
+            # In a thread, because a server may be asked what it has.
+            manager.model = await asyncio.to_thread(resolve_model, manager.model)
         known = await asyncio.to_thread(self.db.get_user_memories, self.user_id)
         # Models copy small numbers without a mistake, and ids of 36 characters not always.
         numbered = {str(number): memory for number, memory in enumerate(known, 1)}
@@ -180,7 +184,17 @@ class Scribe:
             tool_call_limit=_MOST_CALLS,
         )
         run = await agent.arun(text, user_id=self.user_id, origin=Origin())
+        if self._unstored:
+            raise self._unstored[0]
         return run.get_content_as_string()
+
+    async def _store(self, change: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Change the store. A failure is told to the model as to any tool's, and raised at the end all the same."""
+        try:
+            await asyncio.to_thread(change, *args, **kwargs)
+        except StoreError as error:
+            self._unstored.append(error)
+            raise
 
     def _tools(self, numbered: dict[str, UserMemory], text: str) -> list[Callable[..., Any]]:
         numbers = itertools.count(len(numbered) + 1)
@@ -204,9 +218,10 @@ class Scribe:
                 input=text,
                 component_id=self.component_id,
             )
-            await asyncio.to_thread(self.db.upsert_user_memory, new)
+            # Calls of one batch go on together; numbers are given in their order.
             memory_id = str(next(numbers))
             numbered[memory_id] = new
+            await self._store(self.db.upsert_user_memory, new)
             return f"Remembered, with memory_id {memory_id}."
 
         async def update_memory(memory_id: str, memory: str, topics: list[str] | None = None) -> str:
@@ -220,7 +235,7 @@ class Scribe:
             old = find(memory_id)
             new = replace(old, memory=memory, topics=topics or old.topics, input=text, updated_at=time.time())
             numbered[memory_id] = new
-            await asyncio.to_thread(self.db.upsert_user_memory, new)
+            await self._store(self.db.upsert_user_memory, new)
             return "Changed."
 
         async def delete_memory(memory_id: str) -> str:
@@ -229,8 +244,9 @@ class Scribe:
             Args:
                 memory_id: Of the memory to delete.
             """
-            await asyncio.to_thread(self.db.delete_user_memory, find(memory_id).memory_id, self.user_id)
+            old = find(memory_id)
             del numbered[memory_id]
+            await self._store(self.db.delete_user_memory, old.memory_id, self.user_id)
             return "Forgotten."
 
         return [add_memory, update_memory, delete_memory]

@@ -19,8 +19,7 @@ from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db, OpenedRun
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunError
-from agno_nb.run import background
-from agno_nb.run.background import Line
+from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
 from agno_nb.types import (
     SESSION_CLASSES,
@@ -207,7 +206,7 @@ async def execute(runnable: Runnable, text: str, options: RunOptions, emit_to: E
         finally:
             current_run.reset(token)
         if run.status is RunStatus.COMPLETED and not context.is_nested:
-            background.begin(runnable.follow_ups(context))
+            begin(runnable.follow_ups(context))
         return run
 
 
@@ -285,7 +284,7 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
             needed = [Line.summary(context.db, run.session_id)]
             if query.memories and run.user_id is not None:
                 needed.append(Line.memories(context.db, run.user_id))
-            await background.settled(*needed)
+            await settled(*needed)
             # The turn begins now, after whatever it had to wait for.
             run.created_at = context.message.created_at = time.time()
         # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.

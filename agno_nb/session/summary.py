@@ -137,7 +137,7 @@ class SessionSummaryManager:
         lines = lines[-self.conversation_limit :] if self.conversation_limit else lines
         if not lines:
             return None
-        writer = self._writer(model)
+        writer = await self._writer(model)
         response = await whole_answer(writer, self._request(last, lines))
         text, topics = _parsed(response)
         return await asyncio.to_thread(
@@ -154,11 +154,12 @@ class SessionSummaryManager:
             ),
         )
 
-    def _writer(self, model: Model | None) -> Model:
-        if self.model is None:
-            return model or resolve_model(None)
-        if isinstance(self.model, str):
-            self.model = resolve_model(self.model)
+    async def _writer(self, model: Model | None) -> Model:
+        if self.model is None and model is not None:
+            return model
+        if not isinstance(self.model, Model):
+            # In a thread, because a server may be asked what it has.
+            self.model = await asyncio.to_thread(resolve_model, self.model)
         return self.model
 
     def _request(self, last: SessionSummary | None, lines: list[str]) -> ModelRequest:

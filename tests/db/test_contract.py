@@ -179,6 +179,37 @@ def test_the_state_of_a_session_is_kept_until_it_is_replaced(db: Db) -> None:
     assert session.session_state == {"n": 1, "é": [None, 1.5, True]}
 
 
+def test_the_state_of_a_session_can_be_replaced_by_its_owner(db: Db) -> None:
+    say(db, "a", user_id="ann", session=AgentSession(session_id="s1", session_state={"n": 0}))
+    assert db.update_session_state("s1", {"n": 9}, user_id="bob") is None
+    assert db.update_session_state("missing", {"n": 9}) is None
+    changed = db.update_session_state("s1", {"m": [1]}, user_id="ann")
+    assert changed is not None
+    assert changed.session_state == {"m": [1]}
+    assert changed == db.get_session("s1")
+
+
+def test_only_some_of_the_runs_of_a_session(db: Db) -> None:
+    for n, text in enumerate(("a", "b", "c")):
+        say(db, text, [calling("f"), answering()], created_at=START + n)
+    say(db, "a2", run_index=0, created_at=START + 3)
+    begin(db, "nested", nested=True, created_at=START + 4)
+
+    def inputs(**arguments: int) -> list[str]:
+        runs = db.get_runs("s1", **arguments)
+        assert all(run.messages[0].content == run.input for run in runs)
+        return [run.input for run in runs]
+
+    assert inputs() == ["a", "b", "c", "a2", "nested"]
+    assert inputs(limit=2) == ["a2", "nested"]
+    assert inputs(from_run_index=1) == ["b", "c"]
+    assert inputs(from_run_index=0, limit=2) == ["c", "a2"]
+    assert inputs(from_run_index=9) == inputs(limit=0) == []
+    assert [call.result for call in db.get_runs("s1", from_run_index=2)[0].tools] == ["42"]
+    with pytest.raises(InvalidInputError, match="limit is -1"):
+        db.get_runs("s1", limit=-1)
+
+
 class Unstorable:
     pass
 
@@ -255,7 +286,7 @@ def ids(sessions: list[Session]) -> list[str]:
 def test_sessions_are_found_by_what_is_asked(db: Db) -> None:
     team = TeamSession(session_id="c", session_type=SessionType.TEAM, component_id="t")
     for session in (
-        Session(session_id="a", session_name="100% Penguins", component_id="x"),
+        Session(session_id="a", session_name="100% Penguins Ærø", component_id="x"),
         Session(session_id="b", session_name="100 penguins_too", component_id="x"),
         team,
     ):
@@ -267,7 +298,7 @@ def test_sessions_are_found_by_what_is_asked(db: Db) -> None:
     assert ids(db.get_sessions(user_id="")) == []
     assert ids(db.get_sessions(component_id="x", sort_by="session_id")) == ["b", "a"]
     assert ids(db.get_sessions(session_name="PENGUINS", sort_by="created_at", sort_order="asc")) == ["a", "b"]
-    assert ids(db.get_sessions(session_name="0%")) == ["a"]
+    assert ids(db.get_sessions(session_name="0%")) == ids(db.get_sessions(session_name="æRØ")) == ["a"]
     assert ids(db.get_sessions(session_name="s_t")) == ["b"]
     assert ids(db.get_sessions(sort_by="session_name")) == ["a", "b", "c"]
     assert ids(db.get_sessions(start_timestamp=made, end_timestamp=made))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import threading
@@ -11,6 +12,7 @@ import pytest
 
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
+from agno_nb.types import Media, Message, RunOutput, Session
 from tests.db.conversation import begin, end
 
 WRITER = """
@@ -113,6 +115,7 @@ def test_a_killed_process_leaves_what_was_committed(tmp_path: Path, python: str)
     code = f"""
 import os, signal
 from agno_nb.db.sqlite import SqliteDb
+from agno_nb.types import Media, Message, RunOutput, Session
 from tests.db.conversation import begin
 begin(SqliteDb({str(path)!r}), "before the end")
 os.kill(os.getpid(), signal.SIGKILL)
@@ -123,3 +126,63 @@ os.kill(os.getpid(), signal.SIGKILL)
     frame = db.runs_df()
     assert frame[["input", "status", "interrupted"]].values.tolist() == [["before the end", "RUNNING", True]]
     assert end(db, begin(db, "next")[0]).run_index == 1
+
+
+def test_a_url_names_a_file_too(tmp_path: Path, working_directory: Path) -> None:
+    assert SqliteDb(db_url="sqlite:///tmp/my%20data.db").db_file == working_directory / "tmp" / "my data.db"
+    assert SqliteDb(db_url=f"sqlite+pysqlite:///{tmp_path}/x.db").db_file == tmp_path / "x.db"
+    assert SqliteDb().db_file == working_directory / "agno_nb.db"
+    for url in ("postgresql://host/x", "sqlite://host/x.db", "x.db"):
+        with pytest.raises(InvalidInputError, match=r"give one as 'sqlite:///tmp/data.db'"):
+            SqliteDb(db_url=url)
+    with pytest.raises(InvalidInputError, match="give one of them"):
+        SqliteDb("x.db", db_url="sqlite:///y.db")
+
+
+def test_an_empty_file_is_not_touched_by_reading_and_becomes_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.touch()
+    db = SqliteDb(path)
+    assert db.get_sessions() == []
+    assert path.read_bytes() == b""
+    end(db, begin(db)[0])
+    assert len(db.get_sessions()) == 1
+
+
+def test_a_store_that_is_closed_is_one_file(tmp_path: Path) -> None:
+    db = SqliteDb(tmp_path / "folder" / "store.db")
+    end(db, begin(db)[0])
+    db.close()
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["store.db"]
+
+
+FORKER = """
+import os, sys
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.types import Media, Message, RunOutput, Session
+from tests.db.conversation import say
+db = SqliteDb(sys.argv[1])
+say(db, "parent")
+child = os.fork()
+say(db, "child" if child == 0 else "parent again")
+if child:
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_uses_the_store_on_its_own(tmp_path: Path, python: str) -> None:
+    path = tmp_path / "store.db"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([python, "-c", FORKER, path], cwd=root, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert sorted(run.input for run in SqliteDb(path).get_runs("s1")) == ["child", "parent", "parent again"]
+
+
+def test_the_content_of_media_is_there_for_a_query_that_names_it(tmp_path: Path) -> None:
+    db = SqliteDb(tmp_path / "store.db")
+    run = RunOutput(session_id="s1", input="see")
+    run.messages = [Message(role="user", content="see", media=[Media(kind="image", content=b"x")])]
+    db.open_run(run, run.messages, session=Session(session_id="s1"))
+    assert db.arrow("SELECT size FROM message_media").to_pylist() == [{"size": 1}]
+    assert db.arrow("SELECT content FROM RAW_MEDIA").to_pylist() == [{"content": b"x"}]

@@ -12,7 +12,7 @@ from agno_nb._loop import in_thread
 from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import InvalidInputError, ModelError, RunError
+from agno_nb.errors import InvalidInputError, ModelError, RunError, StoreError
 from agno_nb.memory import MemoryManager, UserMemory
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.demo import DemoModel
@@ -223,6 +223,16 @@ def test_a_failure_is_told_to_who_waits_and_what_was_changed_is_kept(db: Db) -> 
     with pytest.warns(UserWarning, match="what the user's message tells of them could not be remembered: down"):
         memories = agent.get_user_memories()
     assert texts(memories) == ["The user likes owls."]
+
+
+def test_a_memory_that_cannot_be_stored_is_not_passed_over(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(memory: UserMemory) -> UserMemory:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(db, "upsert_user_memory", full)
+    manager = MemoryManager(ScriptedModel(add("The user likes owls.")), db=db)
+    with pytest.raises(StoreError, match="the disk is full"):
+        manager.create_user_memories("I like owls.", user_id="ada")
 
 
 @pytest.mark.parametrize(

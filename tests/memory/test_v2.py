@@ -22,5 +22,5 @@ def test_memory_gives_an_in_memory_store_to_an_agent_without_one() -> None:
 
 def test_memory_leaves_the_store_of_an_agent_that_has_one() -> None:
     db = InMemoryDb()
-    with pytest.warns(DeprecationWarning, match="or another store"):
+    with pytest.warns(DeprecationWarning, match="or any other store"):
         assert Agent(memory=Memory(), db=db).db is db
