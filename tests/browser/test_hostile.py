@@ -105,6 +105,8 @@ def test_the_same_payloads_do_run_where_they_are_not_rendered_by_us(lab: Lab, wa
     # Else the tests above would pass because they see nothing.
     notebook = NotebookPage.open(watched.page(), lab, lab.write_notebook("unsafe.ipynb", [UNSAFE]))
     notebook.run_all()
+    # JupyterLab renders Markdown after the cell has ended.
+    notebook.page.wait_for_selector('img[src*="markdown.png"]', state="attached")
     attack = Attack.on(notebook.page, watched)
     assert {"script", "onerror", "srcdoc", "ontoggle"} <= set(attack.executed)
     assert {f"{EVIL}/markdown.png?secret", f"{EVIL}/html.png", f"{EVIL}/css.png"} <= set(attack.fetched)
