@@ -6,6 +6,7 @@ Each method has an awaited twin, ``a`` in front of its name, that does the same 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -31,13 +32,14 @@ def twin(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], 
     return awaited
 
 
-class SessionAccess:
+class SessionAccess(ABC):
     """The sessions of a runnable. Where a method is not told which session, it is the one last talked in."""
 
     session_id: str | None
     _last_session_id: str | None
 
     @property
+    @abstractmethod
     def store(self) -> Db:
         """The store.
 
@@ -46,7 +48,6 @@ class SessionAccess:
         InvalidInputError
             There is none: nothing is kept beyond the returned runs.
         """
-        raise NotImplementedError
 
     def get_session(self, session_id: str | None = None, user_id: str | None = None) -> Session | None:
         """Return the session, or None when there is none of that id and user."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Unpack, overload
@@ -25,7 +25,7 @@ AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Runnable(SessionAccess, ABC):
+class Runnable(SessionAccess):
     """Something that answers in sessions. Subclasses write :meth:`steps`."""
 
     kind: ClassVar[SessionType]
