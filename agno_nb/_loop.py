@@ -8,6 +8,7 @@ block on it, async callers await it from whatever loop they are on, and events c
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import contextvars
 import os
@@ -37,9 +38,18 @@ def background_loop() -> asyncio.AbstractEventLoop:
     with _start_lock:
         if _background is None or _background[0] != os.getpid():
             loop = asyncio.new_event_loop()
-            threading.Thread(target=loop.run_forever, name="agno_nb", daemon=True).start()
+            thread = threading.Thread(target=loop.run_forever, name="agno_nb", daemon=True)
+            thread.start()
+            atexit.register(_stop, os.getpid(), loop, thread)
             _background = os.getpid(), loop
         return _background[1]
+
+
+def _stop(pid: int, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    """End the thread before the interpreter does: one that is cut off in a C++ library aborts the process."""
+    if pid == os.getpid():
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(1.0)
 
 
 def is_on_loop() -> bool:
