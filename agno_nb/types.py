@@ -181,6 +181,57 @@ class ToolCall:
         return f"ToolCall({self.tool_name}({_brief(self.arguments)}) -> {_brief(self.result)})"
 
 
+@dataclass(slots=True, kw_only=True)
+class UserInputField:
+    """One value that a person has to give before a tool can be called."""
+
+    name: str
+    """The tool's parameter."""
+    description: str = ""
+    schema: JsonDict = field(default_factory=dict)
+    """JSON schema of the value."""
+    value: Any = None
+    """What was given."""
+    is_given: bool = False
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class Requirement:
+    """What a paused run needs of a person before one of its tool calls can go on.
+
+    It is resolved by :meth:`confirm` or :meth:`reject`, by :meth:`provide_user_input`, or by
+    :meth:`set_external_execution_result`, whichever `kind` asks for; then the run is continued.
+    """
+
+    kind: Literal["confirmation", "user_input", "external_execution"]
+    tool: ToolCall
+    """The call that waits, with its exact arguments."""
+    run_id: str
+    """The run that the call belongs to: the paused one, or one nested in it."""
+    component_name: str | None = None
+    """Who asks."""
+    user_input_fields: list[UserInputField] = field(default_factory=list)
+    """Of "user_input": what has to be given."""
+    confirmed: bool | None = None
+    """Of any kind: False when it was refused. Of "confirmation": True when it was allowed."""
+    note: str | None = None
+    """What the model is told of a refusal."""
+    result: str | None = None
+    """Of "external_execution": what came of the call, as the model is told."""
+    requirement_id: str = field(default_factory=new_id)
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether everything that it asks for was given."""
+        if self.confirmed is False:
+            return True
+        if self.kind == "confirmation":
+            return self.confirmed is True
+        if self.kind == "user_input":
+            return all(each.is_given for each in self.user_input_fields)
+        return self.result is not None
+
+
 @dataclass(slots=True, kw_only=True, repr=False)
 class Media:
     """An image, sound or file that is part of a message. It is given by exactly one of `url` and `content`.
@@ -265,6 +316,10 @@ class RunOutput:
     user_id: str | None = None
     parent_run_id: str | None = None
     """The run whose tool, member or step asked for this one."""
+    parent_tool_call_id: str | None = None
+    """The tool call of that run which asked for this one."""
+    step: str | None = None
+    """Of a run made by a step of a workflow: the step's name."""
     kind: SessionType = SessionType.AGENT
     component_id: str | None = None
     """Id of the agent, team or workflow that ran."""
@@ -285,7 +340,8 @@ class RunOutput:
     metrics: Metrics = field(default_factory=Metrics)
     model: str | None = None
     model_provider: str | None = None
-    requirements: list[Any] = field(default_factory=list)
+    requirements: list[Requirement] = field(default_factory=list)
+    """Of a paused run: what it waits for."""
     session_state: JsonDict = field(default_factory=dict)
     metadata: JsonDict | None = None
     error_type: str | None = None

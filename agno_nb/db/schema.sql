@@ -51,6 +51,10 @@ CREATE TABLE raw_runs (
     attempt INTEGER NOT NULL,
     -- The run whose tool, member or step asked for this one.
     parent_run_id TEXT,
+    -- The tool call of that run which asked for this one.
+    parent_tool_call_id TEXT,
+    -- Of a run made by a step of a workflow: the step's name.
+    step TEXT,
     -- What ran: agent, team or workflow.
     kind TEXT NOT NULL,
     -- Id of the agent, team or workflow that ran.

@@ -28,6 +28,9 @@ from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreL
 if TYPE_CHECKING:
     import pyarrow as pa
 
+POLL_S = 0.01
+"""How often what SQLite does not wait for is tried again."""
+
 
 class SqliteDb(SqlDb):
     """Sessions, runs, messages, summaries and memories in a SQLite file.
@@ -111,8 +114,7 @@ class _SqliteDriver(Driver):
     def lease(self, *, write: bool) -> Iterator[Connection]:
         with self._our_errors(), self._connection(write=write) as connection:
             if write and not _tables(connection):
-                # Readers do not wait for a writer then, and a commit is one write to the disk.
-                connection.execute("PRAGMA journal_mode = WAL")
+                self._keep_log(connection)
             # A transaction that will write locks at its beginning: one that first reads could not write later.
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
@@ -171,6 +173,19 @@ class _SqliteDriver(Driver):
         # Nothing that was committed is lost when the power goes.
         connection.execute("PRAGMA synchronous = FULL")
         return _Opened(connection, _file_at(self._path), os.getpid())
+
+    def _keep_log(self, connection: sqlite3.Connection) -> None:
+        """Have changes written to a log first: readers then do not wait for a writer, and a commit is one write."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                # Of two that change it at the same moment SQLite refuses one at once, whatever its timeout.
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_S)
 
     def _has_schema(self, connection: sqlite3.Connection) -> bool:
         """Tell a store from an empty database."""

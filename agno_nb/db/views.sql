@@ -56,6 +56,8 @@ SELECT
     run_index,
     attempt,
     parent_run_id,
+    parent_tool_call_id,
+    step,
     kind,
     component_id,
     component_name,

@@ -325,9 +325,6 @@ async def _take_steps(runnable: Runnable, context: RunContext) -> RunOutput:
         run.status, failure = RunStatus.CANCELLED, cancelled
     except Exception as error:
         run.status, failure = RunStatus.ERROR, _as_ours(error, run)
-    finally:
-        if context.parent is not None and task is not None:
-            context.parent.children.discard(task)
     _keep_partial(context)
     run.metrics = _metrics(run, time.perf_counter() - started)
     try:
@@ -335,6 +332,10 @@ async def _take_steps(runnable: Runnable, context: RunContext) -> RunOutput:
     except AgnoNbError as unstored:
         unstored.run_output = run
         raise unstored from failure
+    finally:
+        # Only now: a parent that is cancelled waits until its children are stored.
+        if context.parent is not None and task is not None:
+            context.parent.children.discard(task)
     context.emit(_FINAL_EVENTS[run.status], content=run.get_content_as_string(), run_output=run)
     if failure is not None:
         raise failure
@@ -349,15 +350,15 @@ _FINAL_EVENTS = {
 }
 
 
-def _as_ours(error: Exception, run: RunOutput) -> Exception:
+def _as_ours(error: Exception, run: RunOutput) -> AgnoNbError:
     run.error_type, run.error = type(error).__name__, str(error)
-    if not isinstance(error, AgnoNbError):
-        wrapped = RunError(f"the run failed: {type(error).__name__}: {error}")
-        wrapped.__cause__ = error
-        error = wrapped
-    if isinstance(error, AgnoNbError) and error.run_output is None:
-        error.run_output = run
-    return error
+    if isinstance(error, AgnoNbError):
+        ours = error
+    else:
+        ours = RunError(f"the run failed: {type(error).__name__}: {error}")
+        ours.__cause__ = error
+    ours.run_output = ours.run_output or run
+    return ours
 
 
 def _keep_partial(context: RunContext) -> None:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,14 @@ def test_the_content_of_media_is_there_for_a_query_that_names_it(tmp_path: Path)
     db.open_run(run, run.messages, session=Session(session_id="s1"))
     assert db.arrow("SELECT size FROM message_media").to_pylist() == [{"size": 1}]
     assert db.arrow("SELECT content FROM RAW_MEDIA").to_pylist() == [{"content": b"x"}]
+
+
+def test_threads_that_make_the_store_at_the_same_moment_all_get_it(tmp_path: Path) -> None:
+    """SQLite refuses one of two that turn its log on at once, whatever its timeout: 3 of 100 stores, measured."""
+    for n in range(40):
+        db = SqliteDb(tmp_path / f"{n}.db")
+        with ThreadPoolExecutor(8) as pool:
+            made = [pool.submit(db.create) for _ in range(8)]
+        assert [future.exception() for future in made] == [None] * 8
+        assert db.get_sessions() == []
+        db.close()
