@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agno_nb.frames import sessions_df as sessions_df
     from agno_nb.frames import summaries_df as summaries_df
     from agno_nb.frames import tool_calls_df as tool_calls_df
+    from agno_nb.frames import variables_df as variables_df
     from agno_nb.memory import MemoryManager as MemoryManager
     from agno_nb.memory import UserMemory as UserMemory
     from agno_nb.models.demo import DemoModel as DemoModel
@@ -79,6 +80,7 @@ _HOMES = {
     "summaries_df": "agno_nb.frames",
     "tool": "agno_nb.tools",
     "tool_calls_df": "agno_nb.frames",
+    "variables_df": "agno_nb.frames",
 }
 
 __all__ = [*_HOMES, "load_ipython_extension", "unload_ipython_extension"]

@@ -16,8 +16,10 @@ from agno_nb.errors import ModelStreamError, OutputSchemaError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_answer
 from agno_nb.models.resolve import resolve_model
 from agno_nb.recollection import Recollecting
-from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
+from agno_nb.run.context import INTERRUPTED_RESULT, as_history, joined, limited_tool_calls, paired, system_parts
 from agno_nb.run.pipeline import RunContext, RunOptions
+from agno_nb.run.replay import replayed
+from agno_nb.run.sent import add_tools, context_hash, receipt_of
 from agno_nb.run.structured import OutputSchema, correction
 from agno_nb.tools import Tool, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
@@ -150,7 +152,8 @@ class Agent(Recollecting):
             )
             if schema is not None:
                 request.output_schema, request.output_name = schema.json_schema, schema.name
-            answer = await _ask(model, request, context)
+            answer = await self._replayed(model, request, tools, context) if run.context_hash is None else None
+            answer = answer or await _ask(model, request, context)
             if answer.tool_calls:
                 await self._use_tools(answer.tool_calls, tools, context)
                 continue
@@ -168,7 +171,7 @@ class Agent(Recollecting):
 
     def _open_messages(self, context: RunContext) -> None:
         run, state = context.run, context.session_state
-        text = system_text(
+        system = system_parts(
             description=self.description,
             instructions=self.instructions,
             values={**(context.metadata or {}), **context.dependencies, **state, "user_id": context.user_id},
@@ -177,7 +180,7 @@ class Agent(Recollecting):
             summary=context.summary,
             session_state=state if self.add_session_state_to_context or self.enable_agentic_state else None,
         )
-        if text is not None:
+        if (text := joined(system)) is not None:
             # It stands before the user's message, which was stored already.
             context.add(Message(role="system", content=text, created_at=context.message.created_at))
         history = context.history
@@ -185,7 +188,34 @@ class Agent(Recollecting):
             history = limited_tool_calls(history, self.max_tool_calls_from_history)
         if self.store_history_messages:
             context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
-        run.messages += [*as_history(self.additional_input or []), *history, context.message]
+        examples = as_history(self.additional_input or [])
+        run.messages += [*examples, *history, context.message]
+        run.receipt = receipt_of(
+            context,
+            self.context_query(context.options),
+            system=system,
+            examples=examples,
+            history=history,
+            max_tool_calls=self.max_tool_calls_from_history,
+        )
+
+    async def _replayed(
+        self, model: Model, request: ModelRequest, tools: dict[str, Tool], context: RunContext
+    ) -> Message | None:
+        """Write down what the first request sends; return the answer to it, if it is there already and is wanted."""
+        run = context.run
+        if run.receipt is not None:
+            add_tools(run.receipt, request.tools, request.output_schema)
+        run.context_hash = context_hash(
+            model=model.to_dict(),
+            user_id=run.user_id,
+            messages=request.messages,
+            tools=request.tools,
+            functions=[tool.function for tool in tools.values()],
+            allow_tool_calls=request.allow_tool_calls,
+            output_schema=request.output_schema,
+        )
+        return await replayed(context)
 
     def _own_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
         tools: list[Tool | Callable[..., Any]] = [*self.memory_tools(context)]

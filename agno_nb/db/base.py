@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from agno_nb.frames import QueryResult
 
-__all__ = ["ContextQuery", "Db", "OpenedRun", "SessionType"]
+__all__ = ["CellTurn", "ContextQuery", "Db", "OpenedRun", "SessionType"]
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -57,9 +57,24 @@ class OpenedRun:
     session: Session
     history: list[Message] = field(default_factory=list)
     """Oldest first, without system messages, each with `from_history` set."""
+    turns: list[tuple[int, str]] = field(default_factory=list)
+    """`run_index` and `run_id` of the turns that `history` is of, oldest first."""
+    num_superseded: int = 0
+    """How many other attempts there were at those turns. They are not in `history`."""
     summary: SessionSummary | None = None
     memories: list[UserMemory] = field(default_factory=list)
     """Oldest first."""
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class CellTurn:
+    """A turn that a cell of a notebook began."""
+
+    run_index: int
+    notebook: str | None
+    """Path that the cell's notebook had then."""
+    num_later_turns: int
+    """How many turns of the session come after it."""
 
 
 class Db(ABC):
@@ -211,6 +226,14 @@ class Db(ABC):
         """Return one run with its own messages and tool calls, or None."""
 
     @abstractmethod
+    def find_answer(self, context_hash: str) -> RunOutput | None:
+        """Return the latest completed run of that context in which a model was asked, or None."""
+
+    @abstractmethod
+    def get_cell_turns(self, session_id: str, cell_id: str) -> list[CellTurn]:
+        """Return the turns of a session that were begun in a cell, oldest first."""
+
+    @abstractmethod
     def get_messages(self, session_id: str) -> list[Message]:
         """Return the messages of the current attempt of every turn of a session, oldest first."""
 
@@ -322,6 +345,12 @@ class Db(ABC):
         from agno_nb.frames import tool_calls_df
 
         return tool_calls_df(db=self, **filters)
+
+    def variables_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Variables in prompts, one row each: see :func:`agno_nb.frames.variables_df`."""
+        from agno_nb.frames import variables_df
+
+        return variables_df(db=self, **filters)
 
     def summaries_df(self, /, **filters: Any) -> pd.DataFrame:
         """Summaries, one row for each version: see :func:`agno_nb.frames.summaries_df`."""

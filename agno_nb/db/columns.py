@@ -55,7 +55,7 @@ RUNS = Frame(
         (NUMBER, "cost time_to_first_token_s duration_s"),
         (TEXT, "error_type error notebook cell_id"),
         (INTEGER, "execution_count"),
-        (TEXT, "cell_hash metadata requirements"),
+        (TEXT, "cell_hash kernel_id context context_hash replay_of_run_id metadata requirements"),
         (TIME, "created_at ended_at interrupted_at"),
     ),
 )
@@ -89,6 +89,18 @@ TOOL_CALLS = Frame(
         (TIME, "created_at ended_at"),
     ),
 )
+VARIABLES = Frame(
+    view="variables",
+    time="(SELECT created_at FROM runs WHERE runs.run_id = variables.run_id)",
+    order="run_id variable_index",
+    columns=_columns(
+        (TEXT, "run_id session_id"),
+        (INTEGER, "variable_index"),
+        (TEXT, "name type shape dtypes hash"),
+        (BOOLEAN, "cut"),
+        (INTEGER, "chars"),
+    ),
+)
 SUMMARIES = Frame(
     view="summaries",
     time="updated_at",
@@ -112,4 +124,4 @@ MEMORIES = Frame(
         (TIME, "created_at updated_at"),
     ),
 )
-FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, SUMMARIES, MEMORIES)}
+FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, VARIABLES, SUMMARIES, MEMORIES)}

@@ -42,10 +42,10 @@ def current_attempts(connection: Transaction, session_id: str) -> dict[int, tupl
 
 def turns_before(
     connection: Transaction, session_id: str, run_index: int | None, query: ContextQuery
-) -> tuple[int, list[Turn]]:
-    """Return a turn, and the completed ones before it that `query` asks for, oldest first.
+) -> tuple[int, list[Turn], int]:
+    """Return a turn, the completed ones before it that `query` asks for, and how many attempts at those are superseded.
 
-    The turn is the next free one where `run_index` is None.
+    They are in order, oldest first. The turn is the next free one where `run_index` is None.
     """
     # A completed turn has at least one message, so that many turns are enough.
     wanted = query.num_history_runs if query.num_history_messages is None else query.num_history_messages
@@ -68,7 +68,9 @@ def turns_before(
         before, size = rows[-1][0], size * 4
     if run_index is None:
         run_index = next(iter(turns), -1) + 1
-    return run_index, completed[:wanted][::-1]
+    chosen = completed[:wanted][::-1]
+    indexes = {index for index, _ in chosen}
+    return run_index, chosen, sum(index in indexes for index, *_ in rows) - len(chosen)
 
 
 def history(connection: Transaction, session_id: str, turns: Sequence[Turn], query: ContextQuery) -> list[Message]:

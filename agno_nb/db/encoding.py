@@ -18,7 +18,17 @@ Row = dict[str, Any]
 Redact = Callable[[str], str]
 Choice = TypeVar("Choice", bound=StrEnum)
 
-_JSON_COLUMNS = {"extra", "metadata", "provider_data", "requirements", "session_state", "topics"}
+_JSON_COLUMNS = {
+    "context",
+    "dtypes",
+    "extra",
+    "metadata",
+    "provider_data",
+    "requirements",
+    "session_state",
+    "shape",
+    "topics",
+}
 _OF_THE_PROVIDER = {"extra", "provider_data"}
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 _SEALED = re.compile(r"[\w+/=-]{256,}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agno_nb.db.cells import VARIABLE_COLUMNS
 from agno_nb.db.context import SUMMARY_HOLDS, current_attempts
 from agno_nb.db.rows import (
     MESSAGE_COLUMNS,
@@ -40,6 +41,14 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, now: in
         (session_id, fork_id),
         ("run_id", "parent_run_id"),
         [(run_id, new_run_id, new_parent_id) for run_id, (new_run_id, new_parent_id) in runs.items()],
+    )
+    _copy_with_new_ids(
+        connection,
+        "raw_variables",
+        VARIABLE_COLUMNS,
+        (session_id, fork_id),
+        ("run_id",),
+        [(run_id, new_run_id) for run_id, (new_run_id, _) in runs.items()],
     )
     sql = "SELECT message_id, run_id FROM raw_messages WHERE session_id = ?"
     messages = [

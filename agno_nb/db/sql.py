@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
+from agno_nb.db.base import NO_CONTEXT, CellTurn, ContextQuery, OpenedRun
+from agno_nb.db.cells import cell_turns, select_variables, variable_rows
 from agno_nb.db.context import (
     LAST_TURN,
     current_attempts,
@@ -46,12 +47,16 @@ from agno_nb.db.statements import (
 )
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, RunStatus, Session, SessionType
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _SESSION = ", ".join(SESSION_COLUMNS)
+_OF_SESSIONS = (
+    "raw_runs", "raw_messages", "raw_tool_calls", "raw_message_media", "raw_variables", "raw_summaries",
+)  # fmt: skip
+"""The tables of which a session's rows go with it."""
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
 
 
@@ -108,9 +113,9 @@ class SqlDb(SqlMemories):
                     f"session {run.session_id!r} belongs to user {stored.user_id!r}, and this run has "
                     f"{'no user_id' if run.user_id is None else f'user_id {run.user_id!r}'}; choose another session_id"
                 )
-            turn, turns = turns_before(connection, run.session_id, run.run_index, query)
+            turn, turns, num_superseded = turns_before(connection, run.session_id, run.run_index, query)
             said_before = history(connection, run.session_id, turns, query)
-            opened = OpenedRun(session=stored, history=said_before)
+            opened = OpenedRun(session=stored, history=said_before, turns=turns, num_superseded=num_superseded)
             if query.summary:
                 shown = {message.run_id for message in said_before}
                 first_shown = next((index for index, run_id in turns if run_id in shown), turn)
@@ -126,6 +131,7 @@ class SqlDb(SqlMemories):
                 run.attempt = 0 if run.run_index is None else next_attempt(connection, run.session_id, turn)
                 run.run_index = turn
             connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
+            connection.insert("raw_variables", variable_rows(run))
             insert_messages(connection, run, messages, _places(messages, messages))
         return opened
 
@@ -276,7 +282,7 @@ class SqlDb(SqlMemories):
         of_sessions = f"WHERE session_id IN ({marks(session_ids)})"
         sql = f"SELECT DISTINCT media_id FROM raw_message_media {of_sessions} AND media_id IS NOT NULL"
         media = [media_id for (media_id,) in connection.execute(sql, session_ids)]
-        for table in ("raw_runs", "raw_messages", "raw_tool_calls", "raw_message_media", "raw_summaries"):
+        for table in _OF_SESSIONS:
             connection.execute(f"DELETE FROM {table} {of_sessions}", session_ids)
         if media:
             sql = (
@@ -313,7 +319,17 @@ class SqlDb(SqlMemories):
             session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
             of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
             messages = select_messages(connection, of_runs, [session_id, *parameters])
-        return [run_from_row(row, messages) for row in rows]
+            variables = select_variables(connection, of_runs, [session_id, *parameters])
+        return [run_from_row(row, messages, variables) for row in rows]
+
+    def find_answer(self, context_hash: str) -> RunOutput | None:
+        where = "context_hash = ? AND status = ? AND replay_of_run_id IS NULL"
+        runs = self._runs(where, [context_hash, RunStatus.COMPLETED], limit=1)
+        return runs[0] if runs else None
+
+    def get_cell_turns(self, session_id: str, cell_id: str) -> list[CellTurn]:
+        with self._transaction(write=False) as connection:
+            return cell_turns(connection, session_id, cell_id)
 
     def get_messages(self, session_id: str) -> list[Message]:
         with self._transaction(write=False) as connection:

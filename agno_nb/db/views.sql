@@ -97,6 +97,10 @@ SELECT
     cell_id,
     execution_count,
     cell_hash,
+    kernel_id,
+    context,
+    context_hash,
+    replay_of_run_id,
     metadata,
     requirements,
     make_timestamptz(created_at) AS created_at,
@@ -135,6 +139,9 @@ LEFT JOIN raw_messages AS answers
 
 CREATE VIEW message_media AS
 SELECT * FROM raw_message_media;
+
+CREATE VIEW variables AS
+SELECT * FROM raw_variables;
 
 CREATE VIEW summaries AS
 SELECT * REPLACE (make_timestamptz(updated_at) AS updated_at) FROM raw_summaries;

@@ -36,6 +36,7 @@ from agno_nb.types import (
     SessionSummary,
     ToolCall,
     UserMemory,
+    Variable,
     new_id,
 )
 
@@ -73,6 +74,10 @@ class RunOptions(TypedDict, total=False):
     audio: Sequence[Media] | None
     videos: Sequence[Media] | None
     files: Sequence[Media] | None
+    variables: Sequence[Variable] | None
+    """What of the notebook was put into the input. Stored with the run."""
+    replay: bool | None
+    """Give the stored answer, and ask no model, where a run of the same context was completed before."""
     origin: Origin | None
     """The notebook cell that asks, where it is not the one that is running."""
 
@@ -94,6 +99,10 @@ class RunContext:
     session_state: JsonDict = field(default_factory=dict)
     """The session's state. Tools change it in place; it is stored when the run ends."""
     history: list[Message] = field(default_factory=list)
+    turns: list[tuple[int, str]] = field(default_factory=list)
+    """`run_index` and `run_id` of the turns that `history` is of."""
+    num_superseded: int = 0
+    """How many other attempts there were at those turns."""
     summary: SessionSummary | None = None
     """Of what `history` does not show."""
     memories: list[UserMemory] = field(default_factory=list)
@@ -230,6 +239,7 @@ def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) 
         run_index=options.get("run_index"),
         input=text,
         metadata=options.get("metadata") or runnable.metadata,
+        variables=list(options.get("variables") or ()),
         origin=options.get("origin") or (parent.run.origin if parent else Origin()),
     )
     return RunContext(
@@ -300,6 +310,7 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
         )
     runnable._last_session_id = run.session_id
     context.session, context.history = opened.session, opened.history
+    context.turns, context.num_superseded = opened.turns, opened.num_superseded
     context.summary, context.memories = opened.summary, opened.memories
     if context.is_nested and context.parent is not None:
         context.session_state = context.parent.session_state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import json
 import ssl
@@ -93,7 +94,13 @@ class OpenAIModel(Model):
             )
 
     def to_dict(self) -> dict[str, Any]:
-        return {"id": self.id, "provider": self.provider, "endpoint": self.endpoint.host}
+        said = ("temperature", "top_p", "reasoning_effort")
+        settings = {name: value for name in said if (value := getattr(self, name)) is not None}
+        if self.extra_body:
+            # It may hold anything, a key too; this tells two of them apart.
+            body = json.dumps(self.extra_body, sort_keys=True, default=str)
+            settings["extra_body"] = hashlib.sha256(body.encode()).hexdigest()[:16]
+        return {"id": self.id, "provider": self.provider, "endpoint": self.endpoint.host, **settings}
 
     async def aclose(self) -> None:
         """Close the connections. The model can be used again; a model that is dropped closes them by itself."""
