@@ -79,7 +79,7 @@ def display_for(message: str | None, *, live: bool, markdown: bool = True) -> Sh
     if shell is not None and hasattr(shell, "kernel"):
         from agno_nb.notebook.live import LiveAnswer
 
-        return LiveAnswer(shell)
+        return LiveAnswer(shell, markdown=markdown)
     return _TerminalAnswer(message, live=live, markdown=markdown)
 
 

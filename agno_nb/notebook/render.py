@@ -97,6 +97,12 @@ class AnswerView:
     """A sentence. Leave it None where the cell itself fails with it."""
     model: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    attempt: int = 0
+    """The how-manieth try at its turn, from 0."""
+    plain: bool = False
+    """Whether its text is shown as it is, and not as Markdown."""
+    replayed: bool = False
+    """Whether it is a stored answer, given again."""
     run_id: str | None = None
     session_id: str | None = None
 
@@ -118,7 +124,7 @@ def render_answer(view: AnswerView) -> str:
 def render_text(view: AnswerView) -> str:
     """Return the answer's Markdown, with a remark where the run did not complete."""
     text = without_controls(view.markdown)
-    remark = _STATUS_WORDS.get(view.status, "")
+    remark = _STATUS_WORDS.get(view.status) or (_REPLAYED if view.replayed else "")
     return "\n\n".join(piece for piece in (text, remark and f"({remark})") if piece)
 
 
@@ -132,6 +138,8 @@ def footer_text(view: AnswerView) -> str:
     facts = (
         view.model,
         _STATUS_WORDS.get(view.status),
+        _REPLAYED if view.replayed else None,
+        f"attempt {view.attempt + 1}" if view.attempt else None,
         _duration(metrics.duration_s),
         tokens,
         _cost(metrics.cost),
@@ -152,6 +160,7 @@ def call_line(call: ToolCall) -> str:
     return without_controls(f"{call.tool_name}({shown})")
 
 
+_REPLAYED = "replayed: no model was asked"
 _STATUS_WORDS = {
     RunStatus.RUNNING: "running …",
     RunStatus.PAUSED: "waiting for you",
@@ -165,6 +174,8 @@ def _body(view: AnswerView) -> str:
     running = view.status is RunStatus.RUNNING
     for place, part in enumerate(view.parts):
         match part:
+            case Text(markdown) if view.plain:
+                rendered.append(f'<div style="white-space:pre-wrap">{escaped(markdown)}</div>')
             case Text(markdown):
                 is_open = running and place == len(view.parts) - 1
                 rendered.append(_parser(not running).render(_settled(markdown) if is_open else markdown))

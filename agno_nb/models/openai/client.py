@@ -52,6 +52,8 @@ class OpenAIModel(Model):
     """Where the server is, as in ``"http://localhost:8000/v1"``. When None: `OPENAI_BASE_URL`, else OpenAI."""
     provider: str = ""
     """Who serves the model: prices and quirks go by this name. Told from the URL when not given."""
+    sees_images: bool = True
+    """Whether the model takes images. False keeps a notebook from sending it a figure."""
     organization: str | None = None
     project: str | None = None
     temperature: float | None = None
