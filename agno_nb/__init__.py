@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from agno_nb.models.google import Gemini as Gemini
     from agno_nb.models.openai import OpenAIChat as OpenAIChat
     from agno_nb.models.openai import OpenAIResponses as OpenAIResponses
+    from agno_nb.notebook.cells import cells_df as cells_df
     from agno_nb.session import AgentSession as AgentSession
     from agno_nb.session import SessionSummary as SessionSummary
     from agno_nb.session import SessionSummaryManager as SessionSummaryManager
@@ -72,6 +73,7 @@ _HOMES = {
     "TeamSession": "agno_nb.session",
     "UserMemory": "agno_nb.memory",
     "WorkflowSession": "agno_nb.session",
+    "cells_df": "agno_nb.notebook.cells",
     "memories_df": "agno_nb.frames",
     "messages_df": "agno_nb.frames",
     "query": "agno_nb.frames",

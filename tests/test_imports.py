@@ -35,7 +35,8 @@ ALLOWED: dict[str, set[str]] = {
     "printing": LEAVES,
     "utils": LEAVES | {"_loop", "printing"},
     "testing": LEAVES | {"models"},
-    "notebook": LEAVES | {"_loop", "agent", "db", "frames", "models", "printing", "run", "session", "tools"},
+    "notebook": LEAVES
+    | {"_loop", "agent", "db", "frames", "models", "printing", "recollection", "run", "session", "tools"},
     # The vocabulary itself loads nothing until a name is touched; then it may be any.
     "__init__": {"notebook"},
 }

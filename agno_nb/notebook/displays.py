@@ -35,7 +35,8 @@ def unregister_displays(shell: InteractiveShell) -> None:
 
 def _html_formatter(shell: InteractiveShell) -> BaseFormatter:
     assert shell.display_formatter is not None  # A shell has one from its beginning.
-    return shell.display_formatter.formatters["text/html"]
+    formatter: BaseFormatter = shell.display_formatter.formatters["text/html"]
+    return formatter
 
 
 def _run_html(run: RunOutput) -> str:

@@ -15,6 +15,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.models.resolve import resolve_model
 from agno_nb.notebook.attempts import Attempts
 from agno_nb.notebook.binding import notebook_file
+from agno_nb.notebook.cells import names_of
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.pipeline import RunOptions
 from agno_nb.run.runnable import Runnable
@@ -161,11 +162,12 @@ class Notebook:
         """Return the session that this notebook last talked in, before the current one; None where it is not known."""
         if self.path is None:
             return None
+        names = names_of(self.db, self.path)
         sql = (
-            "SELECT session_id FROM runs WHERE notebook = ? AND session_id <> ? AND run_index IS NOT NULL "
-            "ORDER BY created_at DESC LIMIT 1"
+            f"SELECT session_id FROM runs WHERE notebook IN ({', '.join('?' * len(names))}) AND session_id <> ? "
+            "AND run_index IS NOT NULL ORDER BY created_at DESC LIMIT 1"
         )
-        found = self.db.arrow(sql, [self.path, self.current_session_id()]).column(0).to_pylist()
+        found = self.db.arrow(sql, [*names, self.current_session_id()]).column(0).to_pylist()
         return found[0] if found else None
 
     def options(self, *, session_id: str | None, user_id: str | None) -> RunOptions:
