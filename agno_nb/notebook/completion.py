@@ -153,8 +153,8 @@ class _Completions:
 
 
 def _table_called(alias: str, query: str, tables: Mapping[str, Any]) -> str | None:
-    found = re.search(rf"\b(\w+)\s+(?:as\s+)?{re.escape(alias)}\b", query, re.IGNORECASE)
-    return found[1] if found and found[1] in tables else None
+    found = re.findall(rf"\b(\w+)\s+(?:as\s+)?{re.escape(alias)}\b", query, re.IGNORECASE)
+    return next((name for name in found if name in tables), None)
 
 
 def _among(known: Iterable[str], fragment: str, *, kind: str = "magic") -> SimpleMatcherResult:

@@ -58,7 +58,7 @@ class AgnoNb(Configurable):
     @validate("history")
     def _check_history(self, proposal: Any) -> int:
         if proposal.value < 0:
-            raise InvalidInputError(f"history is a number of runs, 0 or more, not {proposal.value}")
+            raise TraitError(f"it is a number of runs, 0 or more, not {proposal.value}")
         return int(proposal.value)
 
     def bind(self, apply: dict[str, Callable[[Any], None]]) -> None:
