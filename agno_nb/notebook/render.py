@@ -130,7 +130,8 @@ def render_text(view: AnswerView) -> str:
 
 def footer_text(view: AnswerView) -> str:
     """Say what is known of the run in one line: model, state, time, tokens, cost. What is not known is left out."""
-    metrics = view.metrics
+    # A replay says nothing that differs from one execution of a notebook to the next.
+    metrics = Metrics() if view.replayed else view.metrics
     tokens = None
     if metrics.input_tokens is not None or metrics.output_tokens is not None:
         counts = ("?" if count is None else f"{count:,}" for count in (metrics.input_tokens, metrics.output_tokens))
