@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,8 @@ class Engine:
         self.pid = os.getpid()
         self.lock = threading.Lock()
         # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
-        files = [f"{path}{suffix}" for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")] if path else []
+        logs = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+        files = [f"{path}{name}{log}" for name in ("", ".vacuum") for log in logs] if path else []
         self._connection = confined(files)
         # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
         # takes ten times as long as to write them: 100 ms after a thousand turns.
@@ -82,14 +83,32 @@ class Engine:
         self._attach(":memory:", "READ_WRITE")
         self._create_schema()
 
+    def rewrite(self) -> None:
+        """Put a new file with the same rows in place of the attached one, which keeps what was deleted."""
+        assert self.path is not None
+        fresh = Path(f"{self.path}.vacuum")
+        fresh.unlink(missing_ok=True)
+        try:
+            self._attach(str(fresh), "BLOCK_SIZE 16384", name="fresh")
+            self._connection.execute("COPY FROM DATABASE store TO fresh")
+            self._connection.execute("DETACH DATABASE fresh")
+            self.detach()
+            if Path(f"{self.path}.wal").exists():
+                raise StoreError(f"{self.path} was not rewritten: what is in its log could not be put into it first")
+            fresh.replace(self.path)
+        finally:
+            self._connection.execute("DETACH DATABASE IF EXISTS fresh")
+            fresh.unlink(missing_ok=True)
+            self.attach_file(write=True)
+
     def detach(self) -> None:
         self._connection.execute("DETACH DATABASE IF EXISTS store")
 
-    def _attach(self, source: str, options: str) -> None:
+    def _attach(self, source: str, options: str, *, name: str = "store") -> None:
         # What an interrupt in the middle of a lease may have left attached would be in the way.
-        self.detach()
+        self._connection.execute(f"DETACH DATABASE IF EXISTS {name}")
         quoted = source.replace("'", "''")
-        self._connection.execute(f"ATTACH '{quoted}' AS store (TYPE DUCKDB, {options})")
+        self._connection.execute(f"ATTACH '{quoted}' AS {name} (TYPE DUCKDB, {options})")
 
     def _create_schema(self) -> None:
         with self.transaction(write=True) as cursor:
@@ -154,6 +173,28 @@ class _Lease:
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         ((count,),) = self.execute(sql, parameters)
         return int(count)
+
+
+def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
+    """Make a store in a new file, with the rows of `tables`."""
+    with our_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Made under another name, so that a store at `path` is a whole one.
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        engine = Engine(partial)
+        try:
+            engine.attach_file(write=True)
+            with engine.transaction(write=True) as cursor:
+                for table, rows in tables.items():
+                    if table != "raw_schema":
+                        cursor.register("copied", rows)
+                        cursor.execute(f"INSERT INTO {table} SELECT * FROM copied")
+                        cursor.unregister("copied")
+            engine.detach()
+            partial.replace(path)
+        finally:
+            engine.detach()
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -126,6 +126,17 @@ class _SqliteDriver(Driver):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
+    def vacuum(self) -> None:
+        with self._our_errors(), self._connection(write=True) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def backup(self, path: Path) -> None:
+        with self._our_errors(), self._connection(write=False) as connection:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(path)) as target:
+                connection.backup(target)
+
     def close(self) -> None:
         _close(self._idle)
 
