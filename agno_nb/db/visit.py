@@ -40,7 +40,7 @@ def tables_in(path: Path) -> dict[str, pa.Table]:
     engine = Engine(path)
     with our_errors(path):
         try:
-            if not engine.attach_file(write=False):
+            if not engine.attach_file(write=False, migrates=False):
                 raise NotAStoreError(f"{path} has no tables in it")
             return engine.tables(names)
         finally:
@@ -66,7 +66,8 @@ def _in_sqlite(path: Path, names: list[str]) -> dict[str, pa.Table]:
     try:
         with _opened(path) as connection:
             ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
-            schema.check_version(version, path)
+            if schema.is_older(version, path):
+                raise schema.too_old(path)
             found = {}
             for table in names:
                 columns = ", ".join(schema.column_types()[table])
