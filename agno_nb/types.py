@@ -518,6 +518,9 @@ class RunOutput:
     """Unix seconds."""
     ended_at: float | None = None
 
+    interrupted: bool = False
+    """Whether the process died before the run ended. The status is RUNNING then."""
+
     @property
     def agent_id(self) -> str | None:
         """agno's name for `component_id`."""
@@ -665,6 +668,8 @@ class Session:
     session_state: JsonDict = field(default_factory=dict)
     metadata: JsonDict | None = None
     forked_from_session_id: str | None = None
+    forked_from_run_id: str | None = None
+    """The last run of that session which this one has a copy of."""
     created_at: int = 0
     """Unix seconds."""
     updated_at: int = 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from agno_nb.db.base import ContextQuery, OpenedRun
 from agno_nb.db.context import history, turns_before
 from agno_nb.db.encoding import from_json, micros
-from agno_nb.db.rows import SESSION_COLUMNS, requirement_rows, session_from_row
+from agno_nb.db.requirements import requirement_rows
+from agno_nb.db.rows import SESSION_COLUMNS, session_from_row
 from agno_nb.db.statements import Transaction
 from agno_nb.db.worker import this_worker
 from agno_nb.errors import RunNotContinuableError

@@ -47,7 +47,7 @@ from agno_nb.db.statements import (
 )
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, RunStatus, Session, SessionType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -253,13 +253,20 @@ class SqlDb(SqlMemories):
             return self._session(connection, key)
 
     def fork_session(
-        self, session_id: str, *, user_id: str | None = None, to_run_index: int | None = None
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        to_run_index: int | None = None,
+        at_run: str | None = None,
     ) -> Session | None:
+        if to_run_index is not None and at_run is not None:
+            raise InvalidInputError("say where to fork by to_run_index or by at_run, not by both")
         last = LAST_TURN if to_run_index is None else to_run_index
         with self._transaction(write=True) as connection:
             if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
                 return None
-            fork_id = fork(connection, session_id, to_run_index=last, now=micros(time.time()))
+            fork_id = fork(connection, session_id, to_run_index=last, at_run=at_run, now=micros(time.time()))
             return self._session(connection, {"session_id": fork_id})
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
@@ -325,7 +332,13 @@ class SqlDb(SqlMemories):
         session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
         of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
         messages = select_messages(connection, of_runs, [session_id, *parameters])
-        return [run_from_row(row, messages) for row in rows]
+        runs = [run_from_row(row, messages) for row in rows]
+        running = {run.run_id: run for run in runs if run.status is RunStatus.RUNNING}
+        if running:
+            sql = f"SELECT run_id, worker FROM raw_runs WHERE run_id IN ({marks(list(running))})"
+            for run_id, worker in connection.execute(sql, list(running)):
+                running[run_id].interrupted = is_dead(worker)
+        return runs
 
     def get_messages(self, session_id: str) -> list[Message]:
         with self._transaction(write=False) as connection:
