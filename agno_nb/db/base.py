@@ -115,6 +115,16 @@ class Db(ABC):
         """
 
     @abstractmethod
+    def store_answers(self, run: RunOutput) -> None:
+        """Store what the requirements of a paused run were answered so far, while it waits for the other answers.
+
+        Raises
+        ------
+        RunNotContinuableError
+            The run is not paused any more.
+        """
+
+    @abstractmethod
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         """Store messages of a run that goes on, with the tool calls that they ask for.
 

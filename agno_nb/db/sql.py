@@ -25,7 +25,7 @@ from agno_nb.db.context import (
 from agno_nb.db.encoding import Row, choice, micros, storable
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import SqlMemories, given
-from agno_nb.db.reopen import reopen
+from agno_nb.db.reopen import reopen, store_answers
 from agno_nb.db.rows import (
     RUN_COLUMNS,
     SESSION_COLUMNS,
@@ -42,12 +42,13 @@ from agno_nb.db.statements import (
     equal,
     insert_messages,
     marks,
+    note_interrupted,
     page_of,
     select_messages,
 )
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, RunStatus, Session, SessionType
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,6 +137,10 @@ class SqlDb(SqlMemories):
             key = {"session_id": run.session_id, "parent_run_id": run.run_id}
             opened.nested_runs = self._runs(connection, *equal(key))
         return opened
+
+    def store_answers(self, run: RunOutput) -> None:
+        with self._transaction(write=True) as connection:
+            store_answers(connection, run)
 
     def _enter_session(self, connection: Transaction, run: RunOutput, session: Session) -> Session:
         """Make the session, or claim the one that is there; return what is stored.
@@ -333,11 +338,7 @@ class SqlDb(SqlMemories):
         of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
         messages = select_messages(connection, of_runs, [session_id, *parameters])
         runs = [run_from_row(row, messages) for row in rows]
-        running = {run.run_id: run for run in runs if run.status is RunStatus.RUNNING}
-        if running:
-            sql = f"SELECT run_id, worker FROM raw_runs WHERE run_id IN ({marks(list(running))})"
-            for run_id, worker in connection.execute(sql, list(running)):
-                running[run_id].interrupted = is_dead(worker)
+        note_interrupted(connection, runs)
         return runs
 
     def get_messages(self, session_id: str) -> list[Message]:

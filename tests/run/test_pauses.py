@@ -349,6 +349,7 @@ def delete(path: str) -> str:
 agent = Agent(ScriptedModel(["Done."]), name="clerk", tools=[delete], db=DuckDb("store.duckdb"))
 run = agent.get_run_output(sys.argv[1])
 run.requirements[0].confirm()
+print("ready", flush=True)
 sys.stdin.readline()
 try:
     print(agent.continue_run(run).content)
@@ -359,9 +360,14 @@ except RunNotContinuableError as error:
 
 def test_of_two_processes_only_one_continues(python: str) -> None:
     _, run = paused_run(DuckDb("store.duckdb"))
-    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    children = [subprocess.Popen([python, "-c", CONTINUE, run.run_id], **pipe) for _ in range(2)]
-    said = [child.communicate("go\n")[0].strip() for child in children]
+    command, pipe = [python, "-c", CONTINUE, run.run_id], subprocess.PIPE
+    children = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
+    assert [child.stdout.readline() for child in children if child.stdout] == ["ready\n"] * 2
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    said = [child.communicate()[0].strip() for child in children]
     assert sorted(said) == ["Done.", "RunNotContinuableError"]
     assert Path("done.txt").read_text() == "deleted\n"
 
