@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from agno_nb.session import WorkflowSession as WorkflowSession
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
+    from agno_nb.tools import Toolkit as Toolkit
     from agno_nb.tools import tool as tool
 
 __version__ = "0.1.0"
@@ -69,6 +70,7 @@ _HOMES = {
     "SessionType": "agno_nb.db.base",
     "SqliteDb": "agno_nb.db.sqlite",
     "TeamSession": "agno_nb.session",
+    "Toolkit": "agno_nb.tools",
     "UserMemory": "agno_nb.memory",
     "WorkflowSession": "agno_nb.session",
     "memories_df": "agno_nb.frames",

@@ -19,7 +19,7 @@ from agno_nb.recollection import Recollecting
 from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
 from agno_nb.run.pipeline import RunContext, RunOptions
 from agno_nb.run.structured import OutputSchema, correction
-from agno_nb.tools import Tool, toolbox
+from agno_nb.tools import Tool, Toolkit, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
 from agno_nb.tools.state import update_session_state
 from agno_nb.types import (
@@ -71,8 +71,10 @@ class Agent(Recollecting):
     model: Model | str | None = None
     """A model, a string such as ``"openai:gpt-5-mini"``, or None: chosen at the first run by what is configured."""
     _: KW_ONLY
-    tools: Sequence[Tool | Callable[..., Any]] | None = None
-    """Functions that the model may call."""
+    tools: Sequence[Tool | Callable[..., Any] | Toolkit | Sequence[Any]] | None = None
+    """Functions that the model may call: tools, plain functions and methods, toolkits, and lists of them."""
+    tool_hooks: Sequence[Callable[..., Any]] = ()
+    """Called around every tool, the first one outermost: see :class:`~agno_nb.tools.Tool`."""
     instructions: str | Sequence[str] | None = None
     """What the model is told to do, in every run."""
     markdown: bool = False
@@ -142,6 +144,7 @@ class Agent(Recollecting):
         schema = OutputSchema(given) if given is not None else None
         self._open_messages(context)
         is_second_try = False
+        shown_results: list[str] = []
         while True:
             request = ModelRequest(
                 messages=paired(run.messages),
@@ -153,9 +156,18 @@ class Agent(Recollecting):
             answer = await _ask(model, request, context)
             if answer.tool_calls:
                 await self._use_tools(answer.tool_calls, tools, context)
+                if shown := _shown(answer.tool_calls, tools):
+                    shown_results += shown
+                    context.emit(RunEvent.run_content, content="\n\n".join(shown) + "\n\n")
+                if any(
+                    tools[call.tool_name].stop_after_tool_call for call in answer.tool_calls if _was_made(call, tools)
+                ):
+                    run.content = "\n\n".join(shown_results) or answer.content or ""
+                    return
                 continue
             run.content, run.reasoning_content = answer.content or "", answer.reasoning_content
             if schema is None:
+                run.content = "\n\n".join([*shown_results, run.content] if run.content else shown_results)
                 return
             try:
                 run.content, run.content_type = schema.parse(run.content), schema.name
@@ -226,7 +238,13 @@ class Agent(Recollecting):
         await context.save()  # The request is stored before anything is done that may fail.
         answers = [Message(role="tool", tool_call_id=call.tool_call_id, tool_name=call.tool_name) for call in calls]
         context.run.messages += answers
-        injected = {"agent": self, "run_context": context, "session_state": context.session_state}
+        injected = {
+            "agent": self,
+            "team": None,
+            "run_context": context,
+            "session_state": context.session_state,
+            "dependencies": context.dependencies,
+        }
         try:
             async with asyncio.TaskGroup() as together:
                 for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
@@ -255,7 +273,7 @@ class Agent(Recollecting):
             call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(tools) or 'none'}."
             call.tool_call_error = True
         else:
-            await tools[call.tool_name].call(call, injected)
+            await tools[call.tool_name].call(call, injected, hooks=self.tool_hooks)
         call.duration_s = time.perf_counter() - started
         context.store(_filled(answer, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
@@ -300,6 +318,15 @@ async def _ask(model: Model, request: ModelRequest, context: RunContext) -> Mess
     context.add(answer)
     context.emit(RunEvent.model_request_completed)
     return answer
+
+
+def _was_made(call: ToolCall, tools: dict[str, Tool]) -> bool:
+    return call.tool_name in tools and not call.tool_call_error
+
+
+def _shown(calls: Sequence[ToolCall], tools: dict[str, Tool]) -> list[str]:
+    """Return the results that are a part of the answer."""
+    return [call.result or "" for call in calls if _was_made(call, tools) and tools[call.tool_name].is_shown]
 
 
 def _filled(answer: Message, call: ToolCall) -> Message:

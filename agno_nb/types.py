@@ -173,7 +173,7 @@ class ToolCall:
         """The arguments as a dict; empty when `arguments` is not a JSON object."""
         try:
             parsed = json.loads(self.arguments or "{}")
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return {}
         return parsed if isinstance(parsed, dict) else {}
 

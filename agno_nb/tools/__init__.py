@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from agno_nb.tools.function import INJECTED, Tool, tool, toolbox
+from agno_nb.tools.function import INJECTED, Tool, Toolkit, tool, toolbox
 
-__all__ = ["INJECTED", "Tool", "tool", "toolbox"]
+__all__ = ["INJECTED", "Tool", "Toolkit", "tool", "toolbox"]
