@@ -148,7 +148,7 @@ def test_an_interrupt_stops_a_query_and_frees_the_store(db: InMemoryDb, monkeypa
     from concurrent.futures import Future
 
     fill(db)
-    monkeypatch.setattr(Future, "result", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Future, "result", lambda self, timeout: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         query("SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000) c", db=db)
     monkeypatch.undo()

@@ -58,6 +58,7 @@ class AsyncDb:
     tool_calls_df = _awaited(Db.tool_calls_df)
     summaries_df = _awaited(Db.summaries_df)
     memories_df = _awaited(Db.memories_df)
+    events_df = _awaited(Db.events_df)
     close = _awaited(Db.close)
 
     def __repr__(self) -> str:

@@ -8,11 +8,12 @@ A method returns when its effect is durable, or raises; nothing is only logged.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
+from agno_nb.db.readable import Readable
 from agno_nb.types import (
     JsonDict,
     Message,
@@ -23,12 +24,6 @@ from agno_nb.types import (
     SessionType,
     UserMemory,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
-    from agno_nb.frames import QueryResult
 
 __all__ = ["ContextQuery", "Db", "OpenedRun", "SessionType"]
 
@@ -62,7 +57,7 @@ class OpenedRun:
     """Oldest first."""
 
 
-class Db(ABC):
+class Db(Readable):
     """A store of sessions, runs, messages and tool calls."""
 
     @property
@@ -273,67 +268,6 @@ class Db(ABC):
     @abstractmethod
     def clear_memories(self, user_id: str | None = None) -> None:
         """Delete all memories of a user, or with None, of everybody."""
-
-    # The store as frames.
-
-    @abstractmethod
-    def arrow(self, sql: str, parameters: Sequence[Any] = (), frames: Mapping[str, Any] | None = None) -> pa.Table:
-        """Run one statement that reads (DuckDB's SQL) over the views of views.sql, and over `frames` by their names.
-
-        Raises
-        ------
-        QueryError
-            The statement does not only read, is not one, or failed.
-        """
-
-    def query(self, sql: str, /, **frames: Any) -> QueryResult:
-        """Run one read-only query over the store and over the DataFrames given by name.
-
-        Examples
-        --------
-        >>> from agno_nb.db.in_memory import InMemoryDb
-        >>> InMemoryDb().query("select count(*) as n from runs").df()["n"].tolist()
-        [0]
-        """
-        from agno_nb.frames import query
-
-        return query(sql, db=self, **frames)
-
-    def sessions_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Sessions, one row each: see :func:`agno_nb.frames.sessions_df`."""
-        from agno_nb.frames import sessions_df
-
-        return sessions_df(db=self, **filters)
-
-    def runs_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Runs, one row each: see :func:`agno_nb.frames.runs_df`."""
-        from agno_nb.frames import runs_df
-
-        return runs_df(db=self, **filters)
-
-    def messages_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Messages, one row each: see :func:`agno_nb.frames.messages_df`."""
-        from agno_nb.frames import messages_df
-
-        return messages_df(db=self, **filters)
-
-    def tool_calls_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Tool calls, one row each: see :func:`agno_nb.frames.tool_calls_df`."""
-        from agno_nb.frames import tool_calls_df
-
-        return tool_calls_df(db=self, **filters)
-
-    def summaries_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Summaries, one row for each version: see :func:`agno_nb.frames.summaries_df`."""
-        from agno_nb.frames import summaries_df
-
-        return summaries_df(db=self, **filters)
-
-    def memories_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Memories, one row each: see :func:`agno_nb.frames.memories_df`."""
-        from agno_nb.frames import memories_df
-
-        return memories_df(db=self, **filters)
 
     def close(self) -> None:
         """Let go of what the store holds open. Using it again opens it again."""

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -128,3 +129,20 @@ def _culprit(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
 
 def from_json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
+
+
+def moment_micros(moment: Any, name: str) -> int:
+    """Return a time that a user gave, as it is stored. `name` is what an error calls it.
+
+    Raises
+    ------
+    InvalidInputError
+        It is neither a datetime, a date nor text of one. One without a zone is in UTC.
+    """
+    import pandas as pd
+
+    # A number would be taken for nanoseconds, which nobody means.
+    time = pd.to_datetime(moment, utc=True, errors="coerce") if isinstance(moment, str | date) else None
+    if time is None or pd.isna(time):
+        raise InvalidInputError(f"{name} is {moment!r}; give a datetime, or a text as '2026-01-31 12:00'")
+    return int((time - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(microseconds=1))

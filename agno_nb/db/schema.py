@@ -12,9 +12,8 @@ from agno_nb.errors import StoreVersionError
 VERSION = 1
 """Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
 
-VIEWS = ("sessions", "runs", "messages", "tool_calls", "message_media", "summaries", "memories")
-"""What users read. The table below a view is called ``raw_<view>``."""
-
+_NAME = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
+_TYPE = re.compile(r"^ +(\w+) (TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE|BLOB)\b", re.MULTILINE)
 _CREATE = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)(.*?);$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile("^ *--.*$", re.MULTILINE)
 _COLUMN = re.compile(
@@ -48,11 +47,52 @@ def check_version(version: int, path: Path) -> None:
 @cache
 def names() -> frozenset[str]:
     """Return the names of all tables and views of a store."""
-    return frozenset(name for name, _ in _definitions())
+    return frozenset(tables()) | frozenset(views())
 
 
 def _definitions() -> list[tuple[str, str]]:
     return _CREATE.findall(text("schema.sql") + text("views.sql"))
+
+
+@cache
+def tables() -> dict[str, str]:
+    """Return the statement that makes each table, in the order of schema.sql."""
+    return _statements_of("schema.sql")
+
+
+@cache
+def views() -> dict[str, str]:
+    """Return the statement that makes each view. A view may stand on those before it."""
+    return _statements_of("views.sql")
+
+
+def _statements_of(name: str) -> dict[str, str]:
+    found = {}
+    for statement in statements(name):
+        if match := _NAME.search(statement):
+            found[match.group(1)] = statement
+    return found
+
+
+@cache
+def tables_below(name: str) -> frozenset[str]:
+    """Return the names of the tables that a view reads; of a table, its own."""
+    if name in tables():
+        return frozenset({name})
+    words = set(re.findall(r"\w+", views()[name]))
+    earlier = list(views())[: list(views()).index(name)]
+    return frozenset().union(*(tables_below(each) for each in (*tables(), *earlier) if each in words))
+
+
+def column_types() -> dict[str, dict[str, str]]:
+    """Return the first word of each column's type, for each table: ``{table: {column: type}}``."""
+    return {table: dict(_TYPE.findall(statement)) for table, statement in tables().items()}
+
+
+@cache
+def tables_with(column: str) -> tuple[str, ...]:
+    """Return the names of the tables that have a column of this name, in the order of schema.sql."""
+    return tuple(table for table, columns in column_types().items() if column in columns)
 
 
 def column_descriptions() -> dict[str, dict[str, str]]:
@@ -71,6 +111,6 @@ def column_descriptions() -> dict[str, dict[str, str]]:
         }
         for table, body in _definitions()
     }
-    for view in VIEWS:
-        described[view] = described["raw_" + view] | described[view]
+    for view in views():
+        described[view] = described.get("raw_" + view, {}) | described[view]
     return described

@@ -10,23 +10,19 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from agno_nb.db import schema
 from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.copy import Copy
 from agno_nb.db.encoding import micros
 from agno_nb.db.sql import Driver, SqlDb
 from agno_nb.db.statements import Connection
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
@@ -105,7 +101,6 @@ class _SqliteDriver(Driver):
     def __init__(self, path: Path, timeout_s: float) -> None:
         self._path = path
         self._timeout_s = timeout_s
-        self._copy = Copy()
         self._idle: list[_Opened] = []
         # The last one to close a file also puts its log away, so that the store is one file again.
         weakref.finalize(self, _close, self._idle)
@@ -130,10 +125,6 @@ class _SqliteDriver(Driver):
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-
-    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
-        with self.lease(write=False) as connection:
-            return self._copy.arrow(connection, sql, parameters, frames)
 
     def close(self) -> None:
         _close(self._idle)
