@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agno_nb.agent import Agent as Agent
     from agno_nb.agent import RunOutput as RunOutput
     from agno_nb.agent import RunResponse as RunResponse
+    from agno_nb.budget import Budget as Budget
     from agno_nb.db.base import SessionType as SessionType
     from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb
     from agno_nb.db.duckdb import DuckDb as DuckDb
@@ -55,6 +56,7 @@ _HOMES = {
     "AgentSession": "agno_nb.session",
     "AsyncDuckDb": "agno_nb.db.duckdb",
     "AsyncSqliteDb": "agno_nb.db.sqlite",
+    "Budget": "agno_nb.budget",
     "DemoModel": "agno_nb.models.demo",
     "DuckDb": "agno_nb.db.duckdb",
     "FunctionModel": "agno_nb.testing",

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb._keywords import forgiving
 from agno_nb._loop import run_blocking
+from agno_nb.asking import Asking
+from agno_nb.budget import Budget
 from agno_nb.db.base import ContextQuery
-from agno_nb.errors import ModelStreamError, OutputSchemaError
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_answer
+from agno_nb.errors import OutputSchemaError
+from agno_nb.models.base import Model, ModelRequest, whole_answer
 from agno_nb.models.resolve import resolve_model
+from agno_nb.models.retry import Retries
 from agno_nb.recollection import Recollecting
 from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
 from agno_nb.run.pipeline import RunContext, RunOptions
@@ -109,11 +111,31 @@ class Agent(Recollecting):
     """Store tool calls and their results."""
     store_history_messages: bool = False
     """Store with each run also the earlier messages that it was sent."""
+    retries: int = 2
+    """How often a request is sent again that failed before its answer began, where the failure may pass: too many
+    requests, no connection, a server's fault. Each time is an event, and is shown."""
+    delay_between_retries: float = 1.0
+    """Seconds before the first time. Where the server says how long to wait, that counts, up to a minute."""
+    exponential_backoff: bool = True
+    """Whether each wait is twice as long as the one before."""
+    fallback_models: Sequence[Model | str] = ()
+    """Who answers instead when the provider fails for good, in this order. It is an event, and is shown."""
+    budget: Budget | Sequence[Budget] | None = None
+    """What may be spent. Runs nested in the agent's are kept to it too."""
     tool_call_limit: int | None = None
     """How many tool calls a run may make. Further ones are refused, and the model is asked to answer without them."""
 
     _resolved: tuple[Any, Model] | None = field(init=False, default=None)
     _tools_made: list[Tool] = field(init=False, default_factory=list)
+
+    @property
+    def budgets(self) -> Sequence[Budget]:
+        """What runs are kept to."""
+        return [self.budget] if isinstance(self.budget, Budget) else self.budget or ()
+
+    @property
+    def _retries(self) -> Retries:
+        return Retries(most=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff)
 
     @property
     def resolved_model(self) -> Model:
@@ -138,7 +160,8 @@ class Agent(Recollecting):
         """Let the model and the tools talk until the model answers."""
         # Choosing may ask a server for the names of its models.
         run, model = context.run, await asyncio.to_thread(lambda: self.resolved_model)
-        run.model, run.model_provider = model.id, model.provider
+        context.budgets = self.budgets
+        asking = Asking(model=model, fallback_models=self.fallback_models, retries=self._retries, context=context)
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
         given = context.options.get("output_schema") or self.output_schema
         schema = OutputSchema(given) if given is not None else None
@@ -153,7 +176,7 @@ class Agent(Recollecting):
             )
             if schema is not None:
                 request.output_schema, request.output_name = schema.json_schema, schema.name
-            answer = await _ask(model, request, context)
+            answer = await asking.ask(request)
             if answer.tool_calls:
                 await self._use_tools(answer.tool_calls, tools, context)
                 if shown := _shown(answer.tool_calls, tools):
@@ -278,46 +301,6 @@ class Agent(Recollecting):
         context.store(_filled(answer, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
         await context.save()
-
-
-async def _ask(model: Model, request: ModelRequest, context: RunContext) -> Message:
-    """Send one request, pass on the answer as it arrives, and put it at the end of the run."""
-    started = time.perf_counter()
-    first_s: float | None = None
-    response: ModelResponse | None = None
-    partial = context.partial = Message(role="assistant", content="", model=model.id)
-    context.emit(RunEvent.model_request_started)
-    async with aclosing(model.stream(request)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            if first_s is None:
-                first_s = time.perf_counter() - started
-            if isinstance(piece, Delta):
-                partial.content = (partial.content or "") + piece.content
-                partial.reasoning_content = (partial.reasoning_content or "") + piece.reasoning_content or None
-                context.emit(
-                    RunEvent.run_content, content=piece.content, reasoning_content=piece.reasoning_content or None
-                )
-            else:
-                response = piece
-    if response is None:
-        raise ModelStreamError(f"{model!r} ended its stream without a whole response")
-    metrics = response.metrics
-    metrics.time_to_first_token_s, metrics.duration_s = first_s, time.perf_counter() - started
-    answer = Message(
-        role="assistant",
-        content=response.content,
-        reasoning_content=response.reasoning_content,
-        tool_calls=response.tool_calls,
-        message_id=partial.message_id,
-        finish_reason=response.finish_reason,
-        model=response.model or model.id,
-        metrics=metrics,
-        provider_data=response.provider_data,
-    )
-    context.partial = None
-    context.add(answer)
-    context.emit(RunEvent.model_request_completed)
-    return answer
 
 
 def _was_made(call: ToolCall, tools: dict[str, Tool]) -> bool:

@@ -24,8 +24,9 @@ from agno_nb.db.context import (
     turns_before,
 )
 from agno_nb.db.encoding import Row, choice, micros, storable
+from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
-from agno_nb.db.memories import SqlMemories, given
+from agno_nb.db.memories import given
 from agno_nb.db.readable import TIMEOUT_S
 from agno_nb.db.rows import (
     RUN_COLUMNS,
@@ -86,7 +87,7 @@ class Driver(ABC):
         """Let go of what is held open between leases."""
 
 
-class SqlDb(SqlMemories):
+class SqlDb(SqlEvents):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:

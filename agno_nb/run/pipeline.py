@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from weakref import WeakValueDictionary
 
 from agno_nb._loop import uncancellable
+from agno_nb.budget import Budget
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db, OpenedRun
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunError
@@ -103,9 +104,18 @@ class RunContext:
     """The answer that is arriving. It is kept if the run is cut off."""
     unsaved: list[Message] = field(default_factory=list)
     children: set[asyncio.Task[Any]] = field(default_factory=set)
+    budgets: Sequence[Budget] = ()
+    """What the run, with all that is nested in it, is kept to."""
+    tree: list[RunOutput] = field(default_factory=list)
+    """Of a run that is nested in none: itself and all runs nested in it, each behind the one that asked for it."""
 
     stored: Callable[[Message], Message | None] = lambda message: message
     """What is stored of a message."""
+
+    @property
+    def root(self) -> RunContext:
+        """The run that all this began with."""
+        return self if self.parent is None else self.parent.root
 
     @property
     def run_id(self) -> str:
@@ -130,6 +140,7 @@ class RunContext:
         content: str | None = None,
         reasoning_content: str | None = None,
         tool: ToolCall | None = None,
+        detail: JsonDict | None = None,
         run_output: RunOutput | None = None,
     ) -> None:
         """Tell whoever listens, and whoever listens to the run that this one is nested in."""
@@ -143,9 +154,22 @@ class RunContext:
                 content=content,
                 reasoning_content=reasoning_content,
                 tool=tool,
+                detail=detail,
                 run_output=run_output,
             )
         )
+
+    async def note(
+        self, event: RunEvent, content: str, *, detail: JsonDict, model: str, duration_s: float | None = None
+    ) -> None:
+        """Tell what happened beside what was said, and store it."""
+        self.emit(event, content=content, detail=detail)
+        if self.db is not None:
+            cost = Metrics(duration_s=duration_s)
+            work = asyncio.to_thread(
+                self.db.add_event, self.run, event, content, detail=detail, model=model, metrics=cost
+            )
+            await uncancellable(work)
 
     def pass_on(self, event: RunOutputEvent) -> None:
         self.emit_to(event)
@@ -232,7 +256,7 @@ def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) 
         metadata=options.get("metadata") or runnable.metadata,
         origin=options.get("origin") or (parent.run.origin if parent else Origin()),
     )
-    return RunContext(
+    context = RunContext(
         run=run,
         message=Message(role="user", content=text, media=_media(options), run_id=run.run_id),
         options=options,
@@ -249,6 +273,8 @@ def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) 
         ),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
     )
+    context.root.tree.append(run)
+    return context
 
 
 def _media(options: RunOptions) -> list[Media]:

@@ -99,7 +99,7 @@ def test_a_limit_is_waited_for_when_it_is_short_and_told_when_it_is_long(kind: t
 @APIS
 def test_an_outage_and_a_conversation_that_is_too_long(kind: type[OpenAIModel], llmock: Any) -> None:
     llmock.outage()
-    assert type(ask(kind("gpt-4o-mini", max_retries=0)).failure) is ModelServerError
+    assert type(ask(kind("gpt-4o-mini")).failure) is ModelServerError
 
     llmock.reset().context_overflow()
     assert type(ask(kind("gpt-4o-mini")).failure) is ContextLengthError
