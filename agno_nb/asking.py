@@ -68,7 +68,7 @@ class Asking:
                 await self.context.note(
                     RunEvent.model_fallback_used,
                     f"{model.id} takes over from {self.model.id}. {error}",
-                    detail={**_failure(error), "fallback_model": model.id, "fallback_provider": model.provider},
+                    details={**_failure(error), "fallback_model": model.id, "fallback_provider": model.provider},
                     model=self.model.id,
                 )
                 self._use(model)
@@ -93,7 +93,7 @@ class Asking:
                 await self.context.note(
                     RunEvent.model_request_retried,
                     f"Trying again in {wait_s:.2g} s (retry {failures + 1} of {self.retries.most}). {error}",
-                    detail={**_failure(error), "retry": failures + 1, "retries": self.retries.most, "wait_s": wait_s},
+                    details={**_failure(error), "retry": failures + 1, "retries": self.retries.most, "wait_s": wait_s},
                     model=self.model.id,
                     duration_s=wait_s,
                 )

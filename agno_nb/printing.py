@@ -107,7 +107,7 @@ class _TerminalAnswer:
         self._run_id = self._run_id or event.run_id
         if event.event is RunEvent.tool_call_started and event.tool is not None:
             self._remarks.append(f"{event.tool.tool_name}({event.tool.arguments})")
-        if event.detail is not None and event.content:
+        if event.details is not None and event.content:
             self._remarks.append(redact(event.content))
         if event.run_id == self._run_id:
             if event.event is RunEvent.run_content:

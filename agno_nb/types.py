@@ -404,7 +404,7 @@ class RunOutputEvent:
     """Of RunContent: the piece of reasoning that is new."""
     tool: ToolCall | None = None
     """Of ToolCall events."""
-    detail: JsonDict | None = None
+    details: JsonDict | None = None
     """Of a retry and of a fallback: what `content` says, as values."""
     run_output: RunOutput | None = None
     """Of the event that ends a run."""

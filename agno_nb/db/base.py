@@ -120,7 +120,7 @@ class Db(Readable):
         event: RunEvent,
         content: str,
         *,
-        detail: JsonDict | None = None,
+        details: JsonDict | None = None,
         model: str | None = None,
         metrics: Metrics | None = None,
     ) -> None:
@@ -130,7 +130,7 @@ class Db(Readable):
         ----------
         content : str
             What happened, as a sentence.
-        detail : dict, optional
+        details : dict, optional
             The same as values.
         model : str, optional
             Which model it is about.

@@ -28,7 +28,7 @@ class SqlEvents(SqlMemories):
         event: RunEvent,
         content: str,
         *,
-        detail: JsonDict | None = None,
+        details: JsonDict | None = None,
         model: str | None = None,
         metrics: Metrics | None = None,
     ) -> None:
@@ -44,7 +44,7 @@ class SqlEvents(SqlMemories):
                 "session_id": run.session_id,
                 "event": event.value,
                 "content": content,
-                "detail": detail,
+                "details": details,
                 "model": model,
                 "input_tokens": cost.input_tokens,
                 "output_tokens": cost.output_tokens,

@@ -59,7 +59,7 @@ SUMMARY_COLUMNS = (
     *METRICS, "updated_at",
 )  # fmt: skip
 EVENT_COLUMNS = (
-    "run_id", "event_index", "session_id", "event", "content", "detail", "model", "input_tokens", "output_tokens",
+    "run_id", "event_index", "session_id", "event", "content", "details", "model", "input_tokens", "output_tokens",
     "cost", "duration_s", "created_at",
 )  # fmt: skip
 MEMORY_COLUMNS = (

@@ -214,7 +214,7 @@ CREATE TABLE raw_events (
     -- The same as a sentence: what, how long, why.
     content TEXT,
     -- What the sentence says, as JSON.
-    detail TEXT,
+    details TEXT,
     -- Name of the model: the one that failed, or that did the work.
     model TEXT,
     -- Of work that a model did beside the run: tokens sent. They are not among those of the run.

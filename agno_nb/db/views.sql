@@ -167,7 +167,7 @@ WITH happened AS (
         session_id,
         created_at,
         NULL AS content,
-        NULL AS detail
+        NULL AS details
     FROM raw_runs
     UNION ALL
     SELECT
@@ -204,7 +204,7 @@ WITH happened AS (
     SELECT
         event,
         run_id, NULL, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, created_at,
-        content, detail
+        content, details
     FROM raw_events
 )
 SELECT
@@ -238,7 +238,7 @@ SELECT
     -- Of an event of raw_events: what happened, as a sentence.
     happened.content AS content,
     -- Of an event of raw_events: what the sentence says, as JSON.
-    happened.detail AS detail,
+    happened.details AS details,
     -- When it happened.
     make_timestamptz(happened.created_at) AS created_at
 FROM happened LEFT JOIN raw_runs AS runs USING (session_id, run_id);

@@ -85,7 +85,7 @@ class LiveAnswer:
                 end_view(view, event.run_output)
             elif event.tool is not None:
                 _add_tool(view, event.tool)
-            elif event.detail is not None:
+            elif event.details is not None:
                 view.parts.append(Note(event.content or ""))
             else:
                 _add_words(view, event)

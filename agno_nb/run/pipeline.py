@@ -140,7 +140,7 @@ class RunContext:
         content: str | None = None,
         reasoning_content: str | None = None,
         tool: ToolCall | None = None,
-        detail: JsonDict | None = None,
+        details: JsonDict | None = None,
         run_output: RunOutput | None = None,
     ) -> None:
         """Tell whoever listens, and whoever listens to the run that this one is nested in."""
@@ -154,20 +154,20 @@ class RunContext:
                 content=content,
                 reasoning_content=reasoning_content,
                 tool=tool,
-                detail=detail,
+                details=details,
                 run_output=run_output,
             )
         )
 
     async def note(
-        self, event: RunEvent, content: str, *, detail: JsonDict, model: str, duration_s: float | None = None
+        self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None = None
     ) -> None:
         """Tell what happened beside what was said, and store it."""
-        self.emit(event, content=content, detail=detail)
+        self.emit(event, content=content, details=details)
         if self.db is not None:
             cost = Metrics(duration_s=duration_s)
             work = asyncio.to_thread(
-                self.db.add_event, self.run, event, content, detail=detail, model=model, metrics=cost
+                self.db.add_event, self.run, event, content, details=details, model=model, metrics=cost
             )
             await uncancellable(work)
 

@@ -13,7 +13,6 @@ from typing import Any, Literal, NotRequired, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 from typing_extensions import TypedDict
 
 from agno_nb.errors import InvalidInputError
@@ -183,10 +182,7 @@ class Arguments:
         if parameter.name in self._descriptions:
             about["description"] = self._descriptions[parameter.name]
         if parameter.default is not parameter.empty:
-            try:
-                about["json_schema_extra"] = {"default": to_jsonable_python(parameter.default)}
-            except PydanticSerializationError:
-                about["json_schema_extra"] = None
+            about["json_schema_extra"] = _default(annotation, parameter.default)
         metadata: tuple[Any, ...] = (Field(**about),)
         if get_origin(annotation) is typing.Annotated:
             annotation, *more = get_args(annotation)
@@ -225,6 +221,14 @@ class Arguments:
             or (isinstance(kind, type) and issubclass(kind, Enum))
             for kind in kinds
         )
+
+
+def _default(annotation: Any, value: Any) -> JsonDict | None:
+    """Return the part of a schema that tells a default; None where JSON cannot hold it."""
+    try:
+        return {"default": TypeAdapter(annotation).dump_python(value, mode="json", warnings=False)}
+    except (PydanticUserError, ValueError):
+        return None
 
 
 def _without_titles(schema: Any) -> None:

@@ -79,7 +79,7 @@ def test_each_time_is_an_event_that_says_what_how_long_and_why(server: FakeServe
     (retried,) = [event for event in events if event.event is RunEvent.model_request_retried]
     why = f"{server.host} gets too many requests: wait a little and try again. It said: Slow down"
     assert retried.content == f"Trying again in 0.002 s (retry 1 of 2). {why}"
-    assert retried.detail == {
+    assert retried.details == {
         "error_type": "ModelRateLimitError",
         "error": why,
         "status_code": 429,
@@ -97,7 +97,7 @@ def test_each_time_is_an_event_that_says_what_how_long_and_why(server: FakeServe
         RunEvent.run_completed,
     ]
     (stored,) = agent.store.events_df(event="ModelRequestRetried").to_dict("records")
-    assert (stored["content"], json.loads(stored["detail"])) == (retried.content, retried.detail)
+    assert (stored["content"], json.loads(stored["details"])) == (retried.content, retried.details)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_another_model_takes_over_and_is_named(door: Callable[..., RunOutput], s
     assert len(server.requests) == 1
     (event,) = agent.store.events_df(event="ModelFallbackUsed").to_dict("records")
     assert event["content"].startswith(f"spare takes over from m. {server.host} failed")
-    assert json.loads(event["detail"])["fallback_model"] == "spare"
+    assert json.loads(event["details"])["fallback_model"] == "spare"
     assert agent.store.get_runs("s")[0].model == "spare"
 
 
