@@ -13,13 +13,15 @@ from agno_nb._loop import run_blocking
 from agno_nb.asking import Asking
 from agno_nb.budget import Budget
 from agno_nb.db.base import ContextQuery
-from agno_nb.errors import OutputSchemaError
+from agno_nb.errors import InvalidInputError, NestedRunPaused, OutputSchemaError, RunNotContinuableError
 from agno_nb.models.base import Model, ModelRequest, whole_answer
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import Retries
 from agno_nb.recollection import Recollecting
 from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
-from agno_nb.run.pipeline import RunContext, RunOptions
+from agno_nb.run.options import RunOptions
+from agno_nb.run.requirements import given_input, refusal, unanswered
+from agno_nb.run.running import RunContext, current_tool_call_id
 from agno_nb.run.structured import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
@@ -28,8 +30,10 @@ from agno_nb.types import (
     JsonDict,
     Message,
     Metrics,
+    Requirement,
     RunEvent,
     RunOutput,
+    RunStatus,
     Session,
     SessionType,
     ToolCall,
@@ -165,10 +169,27 @@ class Agent(Recollecting):
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
         given = context.options.get("output_schema") or self.output_schema
         schema = OutputSchema(given) if given is not None else None
-        self._open_messages(context)
+        if context.continuation is None:
+            self._open_messages(context)
+        elif context.continuation.is_reloaded:
+            self._reopen_messages(context)
+        cut_off = next((m.content or "" for m in context.said if m.finish_reason == "interrupted"), "")
         is_second_try = False
         shown_results: list[str] = []
         while True:
+            if waiting := unanswered(run.messages):
+                await self._use_tools(waiting, tools, context)
+                if run.active_requirements:
+                    run.status, run.content = RunStatus.PAUSED, _last_answer(run).content
+                    return
+                calls = [call for call in _last_answer(run).tool_calls if call.tool_name in tools]
+                made = [call for call in calls if not call.tool_call_error]
+                if results := [call.result or "" for call in made if tools[call.tool_name].is_shown]:
+                    shown_results += results
+                    context.emit(RunEvent.run_content, content="\n\n".join(results) + "\n\n")
+                if any(tools[call.tool_name].stop_after_tool_call for call in made):
+                    run.content = "\n\n".join(shown_results) or _last_answer(run).content or ""
+                    return
             request = ModelRequest(
                 messages=paired(run.messages),
                 tools=[tool.spec for tool in tools.values()],
@@ -178,17 +199,9 @@ class Agent(Recollecting):
                 request.output_schema, request.output_name = schema.json_schema, schema.name
             answer = await asking.ask(request)
             if answer.tool_calls:
-                await self._use_tools(answer.tool_calls, tools, context)
-                if shown := _shown(answer.tool_calls, tools):
-                    shown_results += shown
-                    context.emit(RunEvent.run_content, content="\n\n".join(shown) + "\n\n")
-                if any(
-                    tools[call.tool_name].stop_after_tool_call for call in answer.tool_calls if _was_made(call, tools)
-                ):
-                    run.content = "\n\n".join(shown_results) or answer.content or ""
-                    return
+                run.tools += answer.tool_calls
                 continue
-            run.content, run.reasoning_content = answer.content or "", answer.reasoning_content
+            run.content, run.reasoning_content = cut_off + (answer.content or ""), answer.reasoning_content
             if schema is None:
                 run.content = "\n\n".join([*shown_results, run.content] if run.content else shown_results)
                 return
@@ -221,6 +234,43 @@ class Agent(Recollecting):
         if self.store_history_messages:
             context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
         run.messages += [*as_history(self.additional_input or []), *history, context.message]
+        for message in context.said:
+            context.add(message)
+            run.tools += message.tool_calls
+
+    def _reopen_messages(self, context: RunContext) -> None:
+        """Put what the run was sent around what was stored of it."""
+        own = [message for message in context.run.messages if not message.from_history]
+        system = [message for message in own[:1] if message.role == "system"]
+        history = context.history
+        if self.max_tool_calls_from_history is not None:
+            history = limited_tool_calls(history, self.max_tool_calls_from_history)
+        before = [*system, *as_history(self.additional_input or []), *history]
+        context.run.messages = [*before, *own[len(system) :]]
+
+    def check_answers(self, run: RunOutput) -> None:
+        """Check that the tools that a paused run waits for are there, and take what they were given."""
+        tools = toolbox(self.tools or [], made=self._tools_made)
+        asked = {call.tool_call_id for message in run.messages for call in message.tool_calls}
+        for requirement in run.requirements:
+            call = requirement.tool
+            if requirement.run_id != run.run_id or call.result is not None:
+                continue
+            if call.tool_call_id not in asked:
+                raise RunNotContinuableError(
+                    f"run {run.run_id!r} was stored without its tool calls (store_tool_messages=False); "
+                    "only the RunOutput that run() returned can be continued"
+                )
+            if requirement.confirmed is False or requirement.kind == "external_execution":
+                continue
+            tool = tools.get(call.tool_name)
+            if tool is None:
+                raise RunNotContinuableError(
+                    f"run {run.run_id!r} waits for tool {call.tool_name!r}, and {self!r} has no such tool; give it "
+                    "that tool, or reject the requirement"
+                )
+            if problem := tool.problem(call, given_input(requirement)):
+                raise InvalidInputError(f"{requirement} cannot be carried out as it was answered. {problem}")
 
     def _own_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
         tools: list[Tool | Callable[..., Any]] = [*self.memory_tools(context)]
@@ -254,13 +304,15 @@ class Agent(Recollecting):
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
 
-    async def _use_tools(self, calls: Sequence[ToolCall], tools: dict[str, Tool], context: RunContext) -> None:
-        """Run the calls of one answer together. Each result is stored when it is there; their order is the calls'."""
-        left = None if self.tool_call_limit is None else max(self.tool_call_limit - len(context.run.tools), 0)
-        context.run.tools += calls
+    async def _use_tools(
+        self, waiting: Sequence[tuple[ToolCall, Message]], tools: dict[str, Tool], context: RunContext
+    ) -> None:
+        """Settle calls of one answer together, each with the message for its result.
+
+        A result is stored when it is there. Calls that need a person are left without one, and their messages out.
+        """
+        run = context.run
         await context.save()  # The request is stored before anything is done that may fail.
-        answers = [Message(role="tool", tool_call_id=call.tool_call_id, tool_name=call.tool_name) for call in calls]
-        context.run.messages += answers
         injected = {
             "agent": self,
             "team": None,
@@ -268,16 +320,20 @@ class Agent(Recollecting):
             "session_state": context.session_state,
             "dependencies": context.dependencies,
         }
+        allowed = {call.tool_call_id for call in run.tools[: self.tool_call_limit]}
         try:
             async with asyncio.TaskGroup() as together:
-                for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
-                    refused = left is not None and place >= left
-                    together.create_task(self._use(call, answer, None if refused else tools, injected, context))
-        finally:
-            for call, answer in zip(calls, answers, strict=True):
+                for call, answer in waiting:
+                    usable = tools if call.tool_call_id in allowed else None
+                    together.create_task(self._use(call, answer, usable, injected, context))
+        except BaseException:
+            for call, answer in waiting:
                 if call.result is None:
                     call.result, call.tool_call_error = INTERRUPTED_RESULT, True
                     context.store(_filled(answer, call))
+            raise
+        left = {call.tool_call_id for call, _ in waiting if call.result is None}
+        run.messages = [message for message in run.messages if message.from_history or message.tool_call_id not in left]
 
     async def _use(
         self,
@@ -287,29 +343,48 @@ class Agent(Recollecting):
         injected: dict[str, Any],
         context: RunContext,
     ) -> None:
-        context.emit(RunEvent.tool_call_started, tool=call)
         started = time.perf_counter()
+        tool = tools.get(call.tool_name) if tools is not None else None
+        requirement = next((one for one in context.run.requirements if one.tool is call), None)
+        if requirement is None and tool is not None and tool.need is not None and tool.problem(call) is None:
+            context.run.requirements.append(
+                Requirement(
+                    kind=tool.need,
+                    tool=call,
+                    run_id=context.run_id,
+                    component_name=self.name,
+                    user_input_fields=tool.asked_fields(),
+                )
+            )
+            return
+        context.emit(RunEvent.tool_call_started, tool=call)
         if tools is None:
             call.result = f"Refused: a run may make {self.tool_call_limit} tool calls. Answer with what you have."
             call.tool_call_error = True
-        elif call.tool_name not in tools:
+        elif requirement is not None and requirement.confirmed is False:
+            call.result, call.tool_call_error = refusal(requirement), True
+        elif requirement is not None and requirement.kind == "external_execution":
+            call.result = requirement.result
+        elif tool is None:
             call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(tools) or 'none'}."
             call.tool_call_error = True
         else:
-            await tools[call.tool_name].call(call, injected, hooks=self.tool_hooks)
+            current_tool_call_id.set(call.tool_call_id)
+            try:
+                await tool.call(call, injected, given_input(requirement), hooks=self.tool_hooks)
+            except* NestedRunPaused:
+                context.wait_for_nested_runs(call)
+            if call.result is None:
+                return
         call.duration_s = time.perf_counter() - started
         context.store(_filled(answer, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
         await context.save()
 
 
-def _was_made(call: ToolCall, tools: dict[str, Tool]) -> bool:
-    return call.tool_name in tools and not call.tool_call_error
-
-
-def _shown(calls: Sequence[ToolCall], tools: dict[str, Tool]) -> list[str]:
-    """Return the results that are a part of the answer."""
-    return [call.result or "" for call in calls if _was_made(call, tools) and tools[call.tool_name].is_shown]
+def _last_answer(run: RunOutput) -> Message:
+    """Return what the model said with the calls of the latest batch."""
+    return next(message for message in reversed(run.messages) if message.role == "assistant")
 
 
 def _filled(answer: Message, call: ToolCall) -> Message:

@@ -17,7 +17,7 @@ from agno_nb.errors import BudgetExceeded, InvalidInputError, ModelError, ModelS
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import Retries, is_the_providers
-from agno_nb.run.pipeline import RunContext
+from agno_nb.run.running import RunContext
 from agno_nb.types import Message, RunEvent, RunOutput, Spending
 
 
@@ -191,15 +191,14 @@ async def keep_to_budgets(context: RunContext, model: Model) -> None:
 
 
 async def _spent(budget: Budget, owner: RunContext) -> Spending:
-    within = _within(owner.root.tree, owner.run_id)
     if budget.per == "run":
-        return _of_runs(within)
+        return _of_runs(_with_nested(owner.run))
     if owner.db is None:
         raise InvalidInputError(
             f"a budget per {budget.per} is read from the store, and there is none: give db=..., or "
             "Budget(..., per='run')"
         )
-    tree = owner.root.tree
+    tree = list(_with_nested(owner.root.run))
     notebook = owner.run.origin.notebook if budget.per == "notebook" else None
     midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     stored = await asyncio.to_thread(
@@ -214,15 +213,10 @@ async def _spent(budget: Budget, owner: RunContext) -> Spending:
     return stored + _of_runs(counted)
 
 
-def _within(tree: Sequence[RunOutput], run_id: str) -> list[RunOutput]:
-    """Return a run of the tree and what is nested in it. A run stands behind the one that asked for it."""
-    ids = {run_id}
-    found = []
-    for run in tree:
-        if run.run_id in ids or run.parent_run_id in ids:
-            ids.add(run.run_id)
-            found.append(run)
-    return found
+def _with_nested(run: RunOutput) -> Iterator[RunOutput]:
+    yield run
+    for nested in run.nested_runs:
+        yield from _with_nested(nested)
 
 
 def _of_runs(runs: Iterable[RunOutput]) -> Spending:

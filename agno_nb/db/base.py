@@ -57,6 +57,8 @@ class OpenedRun:
     summary: SessionSummary | None = None
     memories: list[UserMemory] = field(default_factory=list)
     """Oldest first."""
+    nested_runs: list[RunOutput] = field(default_factory=list)
+    """Of a run that goes on: the runs of its session that its tools, members or steps began, oldest first."""
 
 
 class Db(Readable):
@@ -94,6 +96,19 @@ class Db(Readable):
         ------
         SessionOwnershipError
             The session belongs to somebody else. Nothing was written or read.
+        """
+
+    @abstractmethod
+    def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
+        """Go on with a paused run: set it RUNNING, store how its requirements were answered, read its context.
+
+        One transaction, and of several that want to go on with a run only one does. The history is what it was when
+        the run began: turns that were completed since, and newer attempts, are not in it.
+
+        Raises
+        ------
+        RunNotContinuableError
+            The run is not paused any more, is paused for something else by now, or has a newer attempt.
         """
 
     @abstractmethod
@@ -237,12 +252,22 @@ class Db(Readable):
 
     @abstractmethod
     def fork_session(
-        self, session_id: str, *, user_id: str | None = None, to_run_index: int | None = None
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        to_run_index: int | None = None,
+        at_run: str | None = None,
     ) -> Session | None:
-        """Copy the current attempts of a session into a new one, up to and with turn `to_run_index`.
+        """Copy the current attempts of a session into a new one, up to and with turn `to_run_index` or run `at_run`.
 
         Runs and messages get new ids, the state, the name and the summaries that still hold go along, and the new
-        session names the old one. Return it, or None when there is none to fork.
+        session names the old one and the last run that was copied. Return it, or None when there is none to fork.
+
+        Raises
+        ------
+        RunNotFoundError
+            The session has no turn of which `at_run` is an attempt.
         """
 
     @abstractmethod

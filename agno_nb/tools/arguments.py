@@ -6,7 +6,7 @@ import inspect
 import json
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import Any, Literal, NotRequired, get_args, get_origin
@@ -40,6 +40,13 @@ class Arguments:
         What the tool is called in errors.
     descriptions : mapping
         What the documentation says of parameters. ``Annotated[int, "..."]`` says it better.
+    without : collection of str, optional
+        Parameters that somebody else fills.
+
+    Attributes
+    ----------
+    names : list of str
+        Those of the parameters.
 
     Raises
     ------
@@ -47,7 +54,14 @@ class Arguments:
         A parameter cannot be described to a model.
     """
 
-    def __init__(self, function: Callable[..., Any], *, name: str, descriptions: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str,
+        descriptions: Mapping[str, str],
+        without: Collection[str] = (),
+    ) -> None:
         self._name, self._descriptions = name, descriptions
         bound: set[str] = set()
         plain = function
@@ -70,6 +84,8 @@ class Arguments:
                 continue
             if parameter.name in INJECTED and not self._is_value(parameter):
                 self._injected.append(parameter.name)
+            elif parameter.name in without:
+                continue
             elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 left_out.append(parameter)
             else:
@@ -82,7 +98,7 @@ class Arguments:
                 "parameters (a decorator keeps them with functools.wraps)"
             )
         self._with_default = {each.name for each in parameters if each.default is not each.empty}
-        self._names = list(keys)
+        self.names = list(keys)
         self._adapter = self._made(keys)
 
     def schema(self) -> JsonDict:
@@ -152,7 +168,7 @@ class Arguments:
 
     def _said(self, problem: Any) -> str:
         if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
-            return f"there is no such parameter; there are: {', '.join(self._names) or 'none'}"
+            return f"there is no such parameter; there are: {', '.join(self.names) or 'none'}"
         message: str = problem["msg"]
         return message if len(message) <= _LONGEST_PROBLEM else f"{message[:_LONGEST_PROBLEM]}…"
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import functools
 import inspect
+import json
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, overload
 
 import docstring_parser
 
-from agno_nb._loop import in_thread
+from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
-from agno_nb.tools.arguments import INJECTED, Arguments, BadArguments
+from agno_nb.tools.arguments import Arguments, BadArguments
+from agno_nb.tools.calling import Hook, around, ended, is_async, plain, wanted
 from agno_nb.tools.result import to_text
-from agno_nb.types import ToolCall, ToolSpec
-
-Hook = Callable[..., Any]
+from agno_nb.types import Need, ToolCall, ToolSpec, UserInputField
 
 _LONGEST_NAME = 64
 """What providers take: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
@@ -51,6 +49,14 @@ class Tool:
         Called around the function, the first one outermost, with what they have parameters for: ``function_name``,
         ``function_call`` (what goes on, to be called with the arguments), ``arguments`` (a dict) and what tools are
         injected. What a hook returns is the result.
+    requires_confirmation : bool, optional
+        A person has to allow each call.
+    requires_user_input : bool, optional
+        A person has to give the arguments `user_input_fields`, of which the model does not hear.
+    user_input_fields : sequence of str, optional
+        Names of parameters; all of them where not given.
+    external_execution : bool, optional
+        The function is not called: a person tells what came of it.
     timeout_s : float, optional
         Seconds after which the model is told that there is no result. A coroutine is cancelled then. A thread cannot
         be: a sync function goes on by itself, and what it returns is not seen.
@@ -58,12 +64,17 @@ class Tool:
     Raises
     ------
     InvalidInputError
-        A parameter's type cannot be described to a model, or a setting cannot be used.
+        A parameter's type cannot be described to a model, more than one thing is asked of a person, or a setting cannot
+        be used.
     """
 
     function: Callable[..., Any]
     name: str = ""
     description: str = ""
+    requires_confirmation: bool = False
+    requires_user_input: bool = False
+    user_input_fields: Sequence[str] = ()
+    external_execution: bool = False
     stop_after_tool_call: bool = False
     show_result: bool | None = None
     pre_hook: Hook | None = None
@@ -81,17 +92,45 @@ class Tool:
             )
         if self.timeout_s is not None and self.timeout_s <= 0:
             raise InvalidInputError(f"timeout_s is {self.timeout_s!r}; it must be more than 0 seconds")
-        plain = _plain(self.function)
-        documents = [inspect.getdoc(plain)]
-        if not hasattr(plain, "__name__"):  # An object with __call__, which may say more than its class.
-            documents.insert(0, getattr(type(plain).__call__, "__doc__", None))
+        bare = plain(self.function)
+        documents = [inspect.getdoc(bare)]
+        if not hasattr(bare, "__name__"):  # An object with __call__, which may say more than its class.
+            documents.insert(0, getattr(type(bare).__call__, "__doc__", None))
         parsed = [docstring_parser.parse(inspect.cleandoc(text)) for text in documents if text]
         texts = next(([d.short_description, d.long_description] for d in parsed if d.short_description), [])
         self.description = self.description or "\n\n".join(text for text in texts if text)
         for documented in reversed(parsed):
             self._descriptions |= {p.arg_name: p.description for p in documented.params if p.description}
-        self.name = _valid_name(self.name or getattr(plain, "__name__", type(plain).__name__))
+        self.name = _valid_name(self.name or getattr(bare, "__name__", type(bare).__name__))
+        self._check_need()
         _ = self.spec  # So that a tool that cannot be described fails here and not in a run.
+
+    @property
+    def need(self) -> Need | None:
+        """What each call needs of a person."""
+        if self.requires_confirmation:
+            return "confirmation"
+        if self.requires_user_input:
+            return "user_input"
+        return "external_execution" if self.external_execution else None
+
+    def _check_need(self) -> None:
+        said = [self.requires_confirmation, self.requires_user_input, self.external_execution]
+        if sum(map(bool, said)) > 1:
+            raise InvalidInputError(
+                f"tool {self.name!r} has more than one of requires_confirmation, requires_user_input and "
+                "external_execution; choose one"
+            )
+        if self.user_input_fields and not self.requires_user_input:
+            raise InvalidInputError(f"tool {self.name!r} has user_input_fields; it needs requires_user_input=True too")
+        own = self.arguments.names
+        unknown = [name for name in self.user_input_fields if name not in own]
+        if unknown:
+            raise InvalidInputError(
+                f"tool {self.name!r} has no parameter {unknown[0]!r} for user_input_fields: {nearest(unknown[0], own)}"
+            )
+        if self.requires_user_input and not own:
+            raise InvalidInputError(f"tool {self.name!r} takes no arguments, so there is no user input to require")
 
     @property
     def is_shown(self) -> bool:
@@ -101,14 +140,55 @@ class Tool:
     @cached_property
     def spec(self) -> ToolSpec:
         """The tool as the model is told of it."""
-        return ToolSpec(name=self.name, description=self.description, parameters=self.arguments.schema())
+        return ToolSpec(name=self.name, description=self.description, parameters=self._of_the_model.schema())
 
     @cached_property
     def arguments(self) -> Arguments:
-        """The parameters that the model fills."""
+        """The parameters that the model fills, or a person."""
         return Arguments(self.function, name=self.name, descriptions=self._descriptions)
 
-    async def call(self, call: ToolCall, injected: Mapping[str, Any], *, hooks: Sequence[Hook] = ()) -> None:
+    @cached_property
+    def _from_people(self) -> frozenset[str]:
+        return frozenset(self.user_input_fields or self.arguments.names) if self.requires_user_input else frozenset()
+
+    @cached_property
+    def _of_the_model(self) -> Arguments:
+        """The parameters that the model fills: all but those that a person does."""
+        if not self._from_people:
+            return self.arguments
+        return Arguments(self.function, name=self.name, descriptions=self._descriptions, without=self._from_people)
+
+    def asked_fields(self) -> list[UserInputField]:
+        """Return what a person has to give before each call."""
+        schema = self.arguments.schema()
+        shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
+        return [
+            UserInputField(name=name, description=described.get("description", ""), schema={**described, **shared})
+            for name, described in schema["properties"].items()
+            if name in self._from_people
+        ]
+
+    def problem(self, call: ToolCall, given: Mapping[str, Any] | None = None) -> str | None:
+        """Say what is wrong with the arguments that the model wrote and a person gave; None where nothing is."""
+        try:
+            self._checked(call, given)
+        except BadArguments as error:
+            return f"{self.name} does not take these arguments:\n{error}"
+        return None
+
+    def _checked(self, call: ToolCall, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        if given is None:
+            return self._of_the_model.parse(call.arguments)
+        return self.arguments.parse(json.dumps({**call.tool_args, **given}))
+
+    async def call(
+        self,
+        call: ToolCall,
+        injected: Mapping[str, Any],
+        given: Mapping[str, Any] | None = None,
+        *,
+        hooks: Sequence[Hook] = (),
+    ) -> None:
         """Do what `call` asks for, and write into it what came of it.
 
         An exception of the function, or arguments that it does not take, are told to the model as the result.
@@ -118,50 +198,48 @@ class Tool:
         call : ToolCall
         injected : mapping
             Values of the parameters that the runtime fills.
+        given : mapping, optional
+            The arguments that a person gave.
         hooks : sequence of callable, optional
             Tool hooks around those of the tool.
         """
-        try:
-            arguments = self.arguments.parse(call.arguments)
-        except BadArguments as error:
-            call.result, call.tool_call_error = f"{self.name} does not take these arguments:\n{error}", True
+        if problem := self.problem(call, given):
+            call.result, call.tool_call_error = problem, True
             return
+        arguments = self._checked(call, given)
         deadline = asyncio.timeout(self.timeout_s)
         try:
             async with deadline:
                 call.value = await self._call(call, arguments, injected, hooks)
                 call.result = to_text(call.value)
                 if self.post_hook is not None:
-                    await _ended(self.post_hook, **_wanted(self.post_hook, {**injected, "fc": call}))
+                    await ended(self.post_hook, **wanted(self.post_hook, {**injected, "fc": call}))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             call.result, call.tool_call_error = "A run that this tool had begun was cancelled.", True
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            # A tool that exits must not end the loop of everybody's runs, so its exception is told as any other.
+        except Exception as error:
             call.result, call.tool_call_error = f"{type(error).__name__}: {error}", True
             if deadline.expired():
                 call.result = f"{self.name} did not end within {self.timeout_s:g} seconds, so there is no result."
-                if not _is_async(self.function):
+                if not is_async(self.function):
                     call.result += " It cannot be stopped and may still be at work; go on without it."
 
     async def _call(
         self, call: ToolCall, arguments: dict[str, Any], injected: Mapping[str, Any], hooks: Sequence[Hook]
     ) -> Any:
         if self.pre_hook is not None:
-            await _ended(self.pre_hook, **_wanted(self.pre_hook, {**injected, "fc": call}))
+            await ended(self.pre_hook, **wanted(self.pre_hook, {**injected, "fc": call}))
 
         async def innermost(**given: Any) -> Any:
-            return await _ended(
+            return await ended(
                 self.function, *self.arguments.positional(given), **self.arguments.filled(given, injected)
             )
 
         going_on: Callable[..., Any] = innermost
         for hook in reversed([*hooks, *self.tool_hooks]):
-            going_on = _around(hook, self.name, going_on, injected)
+            going_on = around(hook, self.name, going_on, injected)
         return await going_on(**arguments)
 
     def __repr__(self) -> str:
@@ -175,6 +253,10 @@ def tool(
     *,
     name: str = "",
     description: str = "",
+    requires_confirmation: bool = False,
+    requires_user_input: bool = False,
+    user_input_fields: Sequence[str] = (),
+    external_execution: bool = False,
     stop_after_tool_call: bool = False,
     show_result: bool | None = None,
     pre_hook: Hook | None = None,
@@ -206,79 +288,6 @@ def tool(function: Callable[..., Any] | None = None, /, **settings: Any) -> Tool
     return lambda decorated: Tool(decorated, **settings)
 
 
-class Toolkit:
-    """Tools that belong together, to be given to an agent as one.
-
-    Any object with a list `tools` is a toolkit too. Subclasses hand their methods over:
-
-    Examples
-    --------
-    >>> class Shop(Toolkit):
-    ...     def __init__(self, prices):
-    ...         super().__init__(tools=[self.price_of])
-    ...         self.prices = prices
-    ...     def price_of(self, item: str) -> float:
-    ...         "Look up what an item costs, in euros."
-    ...         return self.prices[item]
-    >>> Shop({"tea": 2.5})
-    Shop(tools=['price_of'])
-    """
-
-    def __init__(self, name: str | None = None, tools: Iterable[Tool | Callable[..., Any]] = ()) -> None:
-        self.name = name or type(self).__name__
-        self.tools = [each if isinstance(each, Tool) else Tool(each) for each in tools]
-
-    def __repr__(self) -> str:
-        return f"{self.name}(tools={[each.name for each in self.tools]})"
-
-
-def toolbox(tools: Iterable[Any], *, made: list[Tool]) -> dict[str, Tool]:
-    """Return the tools by name.
-
-    Parameters
-    ----------
-    tools : iterable
-        Tools, callables, toolkits (objects with `tools` or `functions`), and lists of all these.
-    made : list of Tool
-        The caller's memory: what was made of plain functions before is taken from here, and what is made is added.
-
-    Raises
-    ------
-    InvalidInputError
-        Two tools have one name.
-    """
-    box: dict[str, Tool] = {}
-    for one in _flat(tools, made):
-        if one.name in box:
-            raise InvalidInputError(f"two tools are called {one.name!r}; give one another name with tool(name=...)")
-        box[one.name] = one
-    return box
-
-
-def _flat(tools: Iterable[Any], made: list[Tool]) -> Iterator[Tool]:
-    for given in tools:
-        within = (
-            given if isinstance(given, list | tuple) else getattr(given, "tools", getattr(given, "functions", None))
-        )
-        if isinstance(given, Tool):
-            yield given
-        elif isinstance(within, Mapping):
-            yield from _flat(within.values(), made)
-        elif isinstance(within, Iterable):
-            yield from _flat(within, made)
-        else:
-            yield _made_of(given, made)
-
-
-def _made_of(function: Callable[..., Any], made: list[Tool]) -> Tool:
-    for tool in made:
-        # A method is made anew whenever it is looked up, and is equal to itself.
-        if tool.function == function:
-            return tool
-    made.append(Tool(function))
-    return made[-1]
-
-
 def _valid_name(name: str) -> str:
     """Make a name that every provider takes; letters lose their accents."""
     plain = unicodedata.normalize("NFKD", name)
@@ -292,74 +301,4 @@ def _valid_name(name: str) -> str:
     return plain
 
 
-def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what a partial is a part of."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    several = (_plain(function), getattr(_plain(function), "__call__", None))  # noqa: B004 - an async __call__
-    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in several)
-
-
-async def _ended(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call a sync function in a thread, an async one here, a generator to its end; return what it comes to."""
-    if _is_async(function):
-        value = function(*args, **kwargs)
-    else:
-        value = await in_thread(_exhausted, function, *args, **kwargs)
-    if inspect.isawaitable(value):
-        value = await value
-    if isinstance(value, AsyncIterator):
-        return _together([each async for each in value])
-    return value
-
-
-def _exhausted(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    value = function(*args, **kwargs)
-    return _together(list(value)) if inspect.isgenerator(value) else value
-
-
-def _together(pieces: list[Any]) -> Any:
-    """Join what a generator yielded where it is text; a list of it where it is not."""
-    return "".join(pieces) if pieces and all(isinstance(piece, str) for piece in pieces) else pieces
-
-
-def _around(hook: Hook, name: str, inner: Callable[..., Any], injected: Mapping[str, Any]) -> Callable[..., Any]:
-    """Put a hook around what goes on. A sync hook runs in a thread, from where it calls what goes on as it pleases."""
-    loop = asyncio.get_running_loop()
-
-    async def outer(**given: Any) -> Any:
-        begun: list[concurrent.futures.Future[Any]] = []
-
-        def blocking(**given: Any) -> Any:
-            begun.append(asyncio.run_coroutine_threadsafe(inner(**given), loop))
-            return begun[-1].result()
-
-        going_on = inner if _is_async(hook) else blocking
-        offered = {
-            **injected,
-            **dict.fromkeys(("function_name", "name"), name),
-            **dict.fromkeys(("function_call", "function", "func"), going_on),
-            **dict.fromkeys(("arguments", "args"), given),
-        }
-        try:
-            return await _ended(hook, **_wanted(hook, offered))
-        finally:
-            for each in begun:
-                each.cancel()
-
-    return outer
-
-
-def _wanted(hook: Hook, offered: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a hook has parameters for, by name."""
-    parameters = inspect.signature(hook).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return dict(offered)
-    return {parameter.name: offered[parameter.name] for parameter in parameters if parameter.name in offered}
-
-
-__all__ = ["INJECTED", "Tool", "Toolkit", "tool", "toolbox"]
+__all__ = ["Hook", "Tool", "tool"]

@@ -10,7 +10,7 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.db.base import Db
-from agno_nb.errors import InvalidInputError, ModelError, ModelAuthenticationError, SessionNotFoundError
+from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError, SessionNotFoundError
 from agno_nb.models.base import ModelRequest
 from agno_nb.models.demo import DemoModel
 from agno_nb.session import SessionSummaryManager

@@ -325,10 +325,11 @@ def test_a_tool_that_exits_does_not_end_the_loop_of_all_runs() -> None:
     run = Agent(ScriptedModel([[call("leave"), call("leave_async")], "Still here."]), tools=[leave, leave_async]).run(
         "x"
     )
-    assert ([each.result for each in run.tools], run.content) == (
-        ["SystemExit: 3", "KeyboardInterrupt: "],
-        "Still here.",
-    )
+    assert [each.result for each in run.tools] == [
+        "RuntimeError: it tried to end the program by SystemExit: 3",
+        "RuntimeError: it tried to end the program by KeyboardInterrupt: ",
+    ]
+    assert run.content == "Still here."
 
 
 def test_a_tool_that_takes_too_long_is_given_up() -> None:
