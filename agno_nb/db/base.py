@@ -20,10 +20,12 @@ from agno_nb.types import (
     JsonDict,
     Message,
     Metrics,
+    RunEvent,
     RunOutput,
     Session,
     SessionSummary,
     SessionType,
+    Spending,
     UserMemory,
 )
 
@@ -136,6 +138,62 @@ class Db(Readable):
         """Store status, content, metrics and the last `messages` of a run, and the state of its session.
 
         Also the way to store a pause. `session_state` None leaves the stored state as it is.
+        """
+
+    @abstractmethod
+    def add_event(
+        self,
+        run: RunOutput,
+        event: RunEvent,
+        content: str,
+        *,
+        details: JsonDict | None = None,
+        model: str | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """Store what happened in a run, also one that has ended, beside what was said.
+
+        Parameters
+        ----------
+        content : str
+            What happened, as a sentence.
+        details : dict, optional
+            The same as values.
+        model : str, optional
+            Which model it is about.
+        metrics : Metrics, optional
+            What it took. It is not among what the run took.
+
+        Raises
+        ------
+        SessionNotFoundError
+            The session was deleted.
+        """
+
+    @abstractmethod
+    def get_spending(
+        self,
+        *,
+        session_id: str | None = None,
+        notebook: str | None = None,
+        this_process: bool = False,
+        since: float | None = None,
+        except_run_ids: Sequence[str] = (),
+    ) -> Spending:
+        """Return what the runs that match every argument given have cost, with their summaries and memories.
+
+        A run that goes on counts when it ends. Copies in a fork do not count again.
+
+        Parameters
+        ----------
+        notebook : str, optional
+            Runs that were asked for in this notebook.
+        this_process : bool, optional
+            Runs that this process did.
+        since : float, optional
+            Runs that began at this time or later, in unix seconds.
+        except_run_ids : sequence of str, optional
+            Runs that are counted elsewhere.
         """
 
     # Sessions, runs and messages as objects.

@@ -119,6 +119,7 @@ EVENTS = Frame(
         (TEXT, "event run_id session_id parent_run_id component_name message_id tool_call_id tool_name model"),
         (INTEGER, "input_tokens output_tokens"),
         (NUMBER, "cost duration_s"),
+        (TEXT, "content details"),
         (TIME, "created_at"),
     ),
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agno_nb.db.context import SUMMARY_HOLDS, current_attempts
 from agno_nb.db.encoding import from_json
 from agno_nb.db.rows import (
+    EVENT_COLUMNS,
     MESSAGE_COLUMNS,
     MESSAGE_MEDIA_COLUMNS,
     RUN_COLUMNS,
@@ -63,6 +64,14 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, at_run:
         for message_id, run_id in connection.execute(sql, [session_id])
         if run_id in runs
     ]
+    _copy_with_new_ids(
+        connection,
+        "raw_events",
+        EVENT_COLUMNS,
+        (session_id, fork_id),
+        ("run_id",),
+        [(run_id, new_run_id) for run_id, (new_run_id, _) in runs.items()],
+    )
     for table, columns in (
         ("raw_messages", MESSAGE_COLUMNS),
         ("raw_tool_calls", TOOL_CALL_COLUMNS),
