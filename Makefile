@@ -6,7 +6,7 @@ NOTEBOOK := out/01_quickstart.ipynb
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab test kernels browser pictures lint format bench clean
+.PHONY: help demo lab test kernels browser pictures lint format docs bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -23,9 +23,6 @@ $(NOTEBOOK): | .venv/.installed-demo
 test: .venv/.installed-test ## run the tests, but for those that need a browser
 	@$(BIN)/python -m pytest -q -m "not browser"
 
-kernels: .venv-kernels/.installed-kernels ## run the tests in kernels with the older IPython and ipykernel that people have
-	@.venv-kernels/bin/python -m pytest -q -m kernel
-
 browser: .venv/.installed-browser ## run the tests in JupyterLab and Chromium (which has to be installed)
 	@$(BIN)/python -m pytest -q -m browser
 
@@ -41,11 +38,14 @@ format: .venv/.installed-dev ## let ruff fix what it can
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
 
+docs: .venv/.installed-dev ## write what in the documents is made from the code: docs/frames.md
+	@$(BIN)/python docs/make_frames.py
+
 bench: .venv-bench/.installed-bench ## measure against agno; `make bench ARGS=--quick` takes a minute
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
 clean: ## remove the environments, caches and everything that was made
-	@rm -rf .venv .venv-bench .venv-kernels out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results.json
+	@rm -rf .venv .venv-bench out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results.json
 	@find agno_nb tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra that is installed; pyproject.toml is newer than the stamp when it has to be done again.
@@ -61,10 +61,7 @@ endef
 .venv-bench/.installed-%: pyproject.toml | .venv-bench/bin/python
 	$(install)
 
-.venv-kernels/.installed-%: pyproject.toml | .venv-kernels/bin/python
-	$(install)
-
-.venv/bin/python .venv-bench/bin/python .venv-kernels/bin/python:
+.venv/bin/python .venv-bench/bin/python:
 	@for python in $(PYTHONS); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	    if ! $$python -c 'import ensurepip, venv' >/dev/null 2>&1; then \

@@ -1,84 +1,40 @@
-"""What a ``%%agent`` cell does: fill in the prompt, find the turn, ask, show, and keep the answer."""
+"""What a paused run asks, as a cell shows it. What the model wrote is text, and all of it is there to be read."""
 
 from __future__ import annotations
 
-import sys
-from argparse import Namespace
-from typing import Any
+import html
+from collections.abc import Sequence
 
-from IPython.core.interactiveshell import InteractiveShell
-
-from agno_nb.agent import Agent
-from agno_nb.db.async_db import as_sync
-from agno_nb.errors import AgnoNbError, RunInterrupted
-from agno_nb.notebook.answers import formatted, give_code
-from agno_nb.notebook.attempts import Place, Rerun
-from agno_nb.notebook.binding import current_execution, current_origin
-from agno_nb.notebook.state import Notebook
-from agno_nb.notebook.variables import Injected, inject
-from agno_nb.printing import display_for, follow
-from agno_nb.run.pipeline import RunOptions
-from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunOutput
+from agno_nb.redact import without_controls
+from agno_nb.types import Requirement, UserInputField
 
 
-def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str) -> None:
-    """Do what the cell says; ``_agent`` and the variable of ``-o`` hold the run, a failed one too."""
-    runnable = notebook.runnable_named(args.name) if args.name else notebook.runnable
-    if args.model:
-        runnable = notebook.with_model(runnable, args.model)
-    prompt = inject(text, shell.user_ns, sees_images=lambda: _sees_images(runnable))
-    for sentence in prompt.warnings:
-        print(sentence, file=sys.stderr)
-    options = notebook.options(session_id=args.session, user_id=args.user)
-    place = _take_place(notebook, shell, runnable, args, options)
-    options |= _said(prompt, args, notebook)
-    runnable, more = formatted(runnable, args.format)
-    options |= more
-    run: RunOutput | None = None
-    try:
-        events = runnable.run(prompt.text, stream=True, stream_events=True, **options)
-        run = follow(events, display_for(None, live=True, markdown=args.format != "text"))
-    except (AgnoNbError, RunInterrupted) as error:
-        run = error.run_output
-        raise
-    finally:
-        if run is not None:
-            shell.user_ns["_agent"] = run
-            if args.output is not None:
-                shell.user_ns[args.output] = run
-            notebook.attempts.told(place, run)
-    if args.format == "code":
-        give_code(run, shell)
+def questions_text(requirements: Sequence[Requirement]) -> str:
+    """Write what is asked, and how to answer."""
+    return without_controls("\n\n".join(f"{one.question}\n{_ways(one)}" for one in requirements))
 
 
-def _take_place(
-    notebook: Notebook, shell: InteractiveShell, runnable: Runnable, args: Namespace, options: RunOptions
-) -> Place:
-    """Find the turn that the cell's run belongs to, and write it into `options`."""
-    db, origin = as_sync(runnable.db), current_origin(shell)
-    session_id = notebook.session_of(runnable, options)
-    options["origin"] = origin
-    if db is None:
-        return Place(session_id=session_id)
-    user_id = options.get("user_id") or runnable.user_id
-    rerun: Rerun = args.rerun or notebook.settings.rerun  # type: ignore[assignment] # The trait allows no other.
-    place = notebook.attempts.place(db, session_id, origin, current_execution(shell), rerun, user_id)
-    options["session_id"], options["run_index"] = place.session_id, place.run_index
-    if place.branch_of is not None and args.session is None:
-        # The next cells go on in the branch.
-        notebook.use_session(place.session_id)
-    return place
+def questions_html(requirements: Sequence[Requirement], *, box: str, code: str) -> str:
+    """Write what is asked, and how to answer, in boxes of the style `box`, with what can be typed in the style `code`.
+
+    The arguments are shown whole: what is not seen cannot be allowed.
+    """
+    return "".join(
+        f'<pre style="{box}">{html.escape(without_controls(one.question))}</pre>'
+        f'<div style="margin:.2em 0 .8em"><code style="{code}">{html.escape(_ways(one))}</code></div>'
+        for one in requirements
+    )
 
 
-def _said(prompt: Injected, args: Namespace, notebook: Notebook) -> RunOptions:
-    said = RunOptions(variables=prompt.variables, replay=notebook.settings.replay and not args.fresh)
-    if prompt.images:
-        said["images"] = prompt.images
-    if args.no_history:
-        said["add_history_to_context"] = False
-    return said
+def _ways(requirement: Requirement) -> str:
+    named = requirement.short_id
+    refusing = f"%agent reject {named} [why]"
+    if requirement.kind == "confirmation":
+        return f"%agent approve {named}   or   {refusing}"
+    if requirement.kind == "external_execution":
+        return f"%agent answer {named} RESULT   or   {refusing}"
+    return f"%agent answer {named} {_example(requirement.user_input_fields)}   or   {refusing}"
 
 
-def _sees_images(runnable: Any) -> bool:
-    return not isinstance(runnable, Agent) or runnable.resolved_model.sees_images
+def _example(fields: Sequence[UserInputField]) -> str:
+    return " ".join(f"{each.name}=…" for each in fields if not each.is_given)

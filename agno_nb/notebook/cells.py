@@ -96,7 +96,7 @@ def names_of(db: Db, path: str | Path) -> list[str]:
     cell_ids = [cell_id for cell_id, _ in cells_of(notebook_file(path)) if cell_id is not None]
     marks = ", ".join("?" * len(cell_ids)) or "NULL"
     sql = f"SELECT DISTINCT notebook FROM runs WHERE notebook IS NOT NULL AND cell_id IN ({marks})"
-    found = db.arrow(sql, cell_ids).column(0).to_pylist()
+    found = db.frame(sql, cell_ids).column(0).to_pylist()
     return list(dict.fromkeys([str(path), *(name for name in found if is_same_notebook(name, str(path)))]))
 
 

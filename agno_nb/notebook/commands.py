@@ -8,6 +8,7 @@ from typing import Any
 from agno_nb._keywords import nearest
 from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook import people
 from agno_nb.notebook.cards import show_facts
 from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.notebook.session_commands import SESSION_COMMANDS, Command
@@ -141,7 +142,7 @@ def _help(notebook: Notebook, words: list[str]) -> None:
     show_facts(facts)
 
 
-COMMANDS: dict[str, Command] = {**SESSION_COMMANDS, "use": _use, "tools": _tools, "help": _help}
+COMMANDS: dict[str, Command] = {**SESSION_COMMANDS, **people.COMMANDS, "use": _use, "tools": _tools, "help": _help}
 
 
 def command_named(name: str) -> Command:

@@ -13,7 +13,7 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.interactiveshell import InteractiveShell
 
-from agno_nb.db.schema import VIEWS, column_descriptions
+from agno_nb.db.schema import column_descriptions, views
 from agno_nb.errors import AgnoNbError
 from agno_nb.notebook.commands import COMMANDS
 from agno_nb.notebook.sql import is_frame
@@ -124,7 +124,7 @@ class _Completions:
 
     def _column(self, sql: str) -> list[str]:
         try:
-            return list(self._notebook.db.arrow(sql).column(0).to_pylist())
+            return list(self._notebook.db.frame(sql).column(0).to_pylist())
         except AgnoNbError:
             return []  # A store that cannot be read is told of by what needs it.
 
@@ -146,7 +146,7 @@ class _Completions:
             for name, value in self._namespace().items()
             if is_frame(value)
         }
-        return {**yours, **{view: list(described[view]) for view in VIEWS}}
+        return {**yours, **{view: list(described[view]) for view in views()}}
 
     def _namespace(self) -> Mapping[str, Any]:
         return {name: value for name, value in self._shell.user_ns.items() if name[0] != "_"}

@@ -23,12 +23,12 @@ from IPython.utils.process import arg_split  # type: ignore[attr-defined] # It i
 from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.answers import FORMATS
-from agno_nb.notebook.asking import ask
 from agno_nb.notebook.binding import current_origin
 from agno_nb.notebook.commands import COMMANDS, command_named, show_settings, show_status
 from agno_nb.notebook.settings import RERUNS, AgnoNb
 from agno_nb.notebook.sql import frame_of
 from agno_nb.notebook.state import Notebook
+from agno_nb.notebook.turns import ask
 
 SHOW = object()
 """The value of an option that was given none: it is asked for, and not set."""
@@ -105,6 +105,7 @@ class AgentMagics(Magics):
         help="md: Markdown; text: as it is; json: content is an object; code: its code goes into the next cell",
     )  # fmt: skip
     @argument("--rerun", choices=RERUNS, help="what running this cell again does")
+    @argument("--ask", action="store_true", help="where the run waits for you, ask here and now, and go on")
     @argument("--fresh", action="store_true", help="ask the model even if there is an answer to replay")
     @argument("--no-history", action="store_true", help="do not send the earlier runs")
     @cell_magic("agent")  # type: ignore[arg-type]

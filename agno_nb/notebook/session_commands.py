@@ -264,7 +264,7 @@ def found_session(notebook: Notebook, said: str) -> Session:
         "SELECT session_id FROM sessions "
         "WHERE session_name = ? OR starts_with(session_id, ?) OR ends_with(session_id, ?)"
     )
-    found = notebook.db.arrow(sql, [said] * 3).column(0).to_pylist() if said else []
+    found = notebook.db.frame(sql, [said] * 3).column(0).to_pylist() if said else []
     if len(found) > 1:
         raise InvalidInputError(f"{len(found)} sessions are called {said!r}; give the id: {', '.join(found[:5])}")
     session = notebook.db.get_session(found[0]) if found else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db.base import Db
-from agno_nb.db.schema import VIEWS, names
+from agno_nb.db.schema import names, views
 from agno_nb.errors import QueryError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def frame_of(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFra
             raise
         yours = sorted(name for name, value in namespace.items() if is_frame(value) and name[0] != "_")
         raise QueryError(
-            f"there is no table {unknown[1]!r}. The store's tables: {', '.join(VIEWS)}. "
+            f"there is no table {unknown[1]!r}. The store's tables: {', '.join(views())}. "
             f"Your DataFrames: {', '.join(yours) or 'none'}."
         ) from None
     return result.df(), notes

@@ -167,7 +167,7 @@ class Notebook:
             f"SELECT session_id FROM runs WHERE notebook IN ({', '.join('?' * len(names))}) AND session_id <> ? "
             "AND run_index IS NOT NULL ORDER BY created_at DESC LIMIT 1"
         )
-        found = self.db.arrow(sql, [*names, self.current_session_id()]).column(0).to_pylist()
+        found = self.db.frame(sql, [*names, self.current_session_id()]).column(0).to_pylist()
         return found[0] if found else None
 
     def options(self, *, session_id: str | None, user_id: str | None) -> RunOptions:

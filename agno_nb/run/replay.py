@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agno_nb.types import Message, Metrics, RunEvent, ToolCall, new_id
 
 if TYPE_CHECKING:
-    from agno_nb.run.pipeline import RunContext
+    from agno_nb.run.running import RunContext
 
 
 async def replayed(context: RunContext) -> Message | None:

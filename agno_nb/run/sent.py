@@ -13,7 +13,7 @@ from agno_nb.types import JsonDict, Message, ToolSpec
 
 if TYPE_CHECKING:
     from agno_nb.db.base import ContextQuery
-    from agno_nb.run.pipeline import RunContext
+    from agno_nb.run.running import RunContext
 
 
 def receipt_of(

@@ -13,15 +13,9 @@ from agno_nb.db.duckdb import AsyncDuckDb
 from agno_nb.testing import FunctionModel
 
 OF_THE_PIPELINE = {
-    "find_answer",
-    "get_cell_turns",
-    "open_run",
-    "add_messages",
-    "end_run",
-    "add_summary",
-    "create",
-    "arrow",
-}
+    "open_run", "reopen_run", "add_messages", "store_answers", "end_run", "add_event", "add_summary", "create", "arrow",
+    "frame", "find_answer", "get_cell_turns",
+}  # fmt: skip
 
 
 def test_every_method_of_a_store_that_users_call_has_an_awaited_one() -> None:
