@@ -1,4 +1,4 @@
-"""Make the pictures of ``docs/images``: cells of the quickstart in JupyterLab. ``make pictures`` runs this."""
+"""Make the pictures of ``docs/images``: cells in JupyterLab. ``make pictures`` runs this."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ SHOWN = (
     "ask",
     "%%agent\nAnd Adelie? And Chinstrap?",
     'from agno_nb import runs_df\n\nruns_df()[["input", "status", "model", "total_tokens", "duration_s"]]',
+)
+
+# A conversation of which the first cell was changed and is run again.
+AGAIN = (
+    "%load_ext agno_nb\n%agent --db again.duckdb",
+    "%%agent\nMy name is Ada.",
+    "%%agent\nWhat is my name?",
 )
 
 # What is around the notebook does not belong to the picture.
@@ -64,6 +71,9 @@ def main() -> None:
         for name, theme in THEMES.items():
             notebook.use_theme(theme)
             take(notebook.page, IMAGES / name)
+        again = cells_run_again(context.new_page(), lab)
+        again.use_theme("JupyterLab Light")
+        take(again.page, IMAGES / "again.png")
         context.close()
 
 
@@ -83,6 +93,20 @@ def conversation(page: Page, lab: Lab) -> NotebookPage:
     )
     notebook.save()
     notebook.page.evaluate(PRESENT)
+    return notebook
+
+
+def cells_run_again(page: Page, lab: Lab) -> NotebookPage:
+    """Open a notebook in which the first question was changed and asked again."""
+    notebook = NotebookPage.open(page, lab, lab.write_notebook("again.ipynb", AGAIN))
+    notebook.run_all()
+    page.evaluate(
+        "source => jupyterapp.shell.currentWidget.content.model.cells.get(1).sharedModel.setSource(source)",
+        AGAIN[1].replace("Ada", "Bob"),
+    )
+    notebook.run(1)
+    notebook.save()
+    page.evaluate(PRESENT)
     return notebook
 
 

@@ -59,7 +59,7 @@ def test_a_failed_attempt_takes_the_turn_too_and_the_session_goes_on(kernel: Ker
     ask(kernel, "My name is Ada.", "a")
     ask(kernel, "hello", "b")
     kernel.run("from agno_nb import Agent, OpenAIChat")
-    kernel.run("away = Agent(OpenAIChat('m', base_url='http://127.0.0.1:9/v1', max_retries=0), name='away')")
+    kernel.run("away = Agent(OpenAIChat('m', base_url='http://127.0.0.1:9/v1'), name='away', retries=0)")
     session_id = DuckDb(kernel.folder / "agno_nb.duckdb").runs_df()["session_id"][0]
     failed = kernel.run(f"%%agent away -s {session_id}\nhello", cell_id="a", expect="error")
     assert STALE in failed.shown
