@@ -45,13 +45,12 @@ class AgnoNb(Configurable):
 
     def __init__(self, parent: Any = None) -> None:
         configured = {} if parent is None else parent.config.get("AgnoNb", {})
-        from_environment = {
-            name: _read(name, trait, os.environ[variable_of(name)])
-            for name, trait in self.class_own_traits(config=True).items()
+        super().__init__(parent=parent)
+        for name, trait in self.class_own_traits(config=True).items():
             # AGNO_NB_MODEL is read where a model is chosen, for agents outside of notebooks too.
-            if name != "model" and name not in configured and os.environ.get(variable_of(name))
-        }
-        super().__init__(parent=parent, **from_environment)
+            text = "" if name == "model" or name in configured else os.environ.get(variable_of(name), "")
+            if text:
+                self._read(name, trait, text)
         self._apply: dict[str, Callable[[Any], None]] = {}
         self.observe(self._changed)
 
@@ -60,6 +59,12 @@ class AgnoNb(Configurable):
         if proposal.value < 0:
             raise TraitError(f"it is a number of runs, 0 or more, not {proposal.value}")
         return int(proposal.value)
+
+    def _read(self, name: str, trait: Any, text: str) -> None:
+        try:
+            setattr(self, name, trait.from_string(text))
+        except (TraitError, ValueError) as error:
+            raise InvalidInputError(f"{variable_of(name)} is {text!r}: {error}") from None
 
     def bind(self, apply: dict[str, Callable[[Any], None]]) -> None:
         """Say what a change of each setting does. One that raises leaves the setting as it was."""
@@ -94,10 +99,3 @@ class AgnoNb(Configurable):
 def variable_of(name: str) -> str:
     """Return the environment variable of a setting."""
     return f"AGNO_NB_{name.upper()}"
-
-
-def _read(name: str, trait: Any, text: str) -> Any:
-    try:
-        return trait.from_string(text)
-    except (TraitError, ValueError) as error:
-        raise InvalidInputError(f"{variable_of(name)} is {text!r}: {error}") from None

@@ -24,7 +24,8 @@ async def replayed(context: RunContext) -> Message | None:
         None where the run does not ask for a replay, or there is nothing to replay.
     """
     run, db = context.run, context.db
-    if not context.options.get("replay") or db is None or run.context_hash is None:
+    # What goes on from an earlier attempt has said a part of its answer already.
+    if not context.options.get("replay") or context.said or db is None or run.context_hash is None:
         return None
     stored = await asyncio.to_thread(db.find_answer, run.context_hash)
     if stored is None:
