@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agno_nb.db.duckdb import DuckDb
+from tests.browser.attack import Attack, nothing_from
 from tests.browser.lab import Lab, NotebookPage, Watched
+from tests.notebook.hostile import PAYLOADS
 
 pytestmark = pytest.mark.browser
 
@@ -16,6 +18,31 @@ CELLS = [
     "%%agent\nWhat is my name?",
     "%agent resume",
 ]
+
+# Every payload is a prompt, an answer, a variable's value, a session's name, and the name of an agent and of its tool.
+HOSTILE = """
+%load_ext agno_nb
+%agent --db hostile_looks.duckdb
+from IPython.display import display
+from agno_nb import Agent, ScriptedModel
+from agno_nb.testing import call
+from tests.notebook.hostile import PAYLOADS
+
+def agent(line, cell=None):
+    shell = get_ipython()
+    shell.run_line_magic("agent", line) if cell is None else shell.run_cell_magic("agent", line, cell)
+
+for payload in PAYLOADS:
+    model = ScriptedModel([[call(payload, text=payload)], payload] * 2, id=payload)
+    evil = Agent(model, name=payload, instructions=payload, add_history_to_context=True)
+    agent("use evil")
+    agent("", "{payload}")
+    agent("-f text", "{payload}")
+    evil.db.rename_session(_agent.session_id, session_name=payload)
+    for command in ("history", "runs", "context", "context 0", "rename", "use", "tools", "fork 0"):
+        agent(command)
+    display(_agent, _agent.context(), evil, evil.db.get_session(_agent.session_id))
+"""
 
 
 def written(name: str) -> list[str]:
@@ -104,4 +131,16 @@ def test_a_replay_is_marked_on_the_page_and_in_the_file(lab: Lab, watched: Watch
     saved = notebook.save()
     assert saved.cells[SECOND].outputs[0].data["text/plain"].endswith("(replayed: no model was asked)")
     assert "Ada" in saved.cells[SECOND].outputs[0].data["text/plain"]
+    notebook.close_kernel()
+
+
+def test_nothing_hostile_comes_alive_in_what_the_commands_show(lab: Lab, watched: Watched) -> None:
+    notebook = NotebookPage.open(watched.page(), lab, lab.write_notebook("hostile_looks.ipynb", [HOSTILE]))
+    notebook.run(0)
+    assert notebook.error(0) is None
+    outputs = notebook.outputs(0)
+    assert len(outputs) == len(PAYLOADS) * (2 + 8 + 4)
+    assert all(set(output["data"]) == {"text/html", "text/plain"} for output in outputs)
+    assert Attack.on(notebook.page, watched) == nothing_from(outputs=len(outputs))
+    assert watched.fetched == []
     notebook.close_kernel()
