@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from agno_nb.session import WorkflowSession as WorkflowSession
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
+    from agno_nb.tools import SqlTools as SqlTools
     from agno_nb.tools import Toolkit as Toolkit
     from agno_nb.tools import tool as tool
 
@@ -71,6 +72,7 @@ _HOMES = {
     "SessionSummary": "agno_nb.session",
     "SessionSummaryManager": "agno_nb.session",
     "SessionType": "agno_nb.db.base",
+    "SqlTools": "agno_nb.tools",
     "SqliteDb": "agno_nb.db.sqlite",
     "TeamSession": "agno_nb.session",
     "Toolkit": "agno_nb.tools",

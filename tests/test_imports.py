@@ -26,7 +26,8 @@ ALLOWED: dict[str, set[str]] = {
     "_loop": LEAVES,
     "media": LEAVES,
     "models": LEAVES,
-    "tools": LEAVES | {"_loop"},
+    # SQL of models runs in the sandbox of the stores.
+    "tools": LEAVES | {"_loop", "db"},
     "db": LEAVES,
     "session": LEAVES | {"_loop", "db", "models"},
     "budget": LEAVES,

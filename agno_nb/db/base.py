@@ -9,9 +9,9 @@ A method returns when its effect is durable, or raises; nothing is only logged.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agno_nb.db.readable import Readable
 from agno_nb.types import (
@@ -26,6 +26,9 @@ from agno_nb.types import (
     Spending,
     UserMemory,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["ContextQuery", "Db", "OpenedRun", "SessionType"]
 
@@ -182,6 +185,13 @@ class Db(Readable):
             Runs that began at this time or later, in unix seconds.
         except_run_ids : sequence of str, optional
             Runs that are counted elsewhere.
+        """
+
+    @abstractmethod
+    def tables_of(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
+        """Read tables of schema.sql, only the rows that belong to a user; with None, those that belong to nobody.
+
+        What is in media is not read: ``raw_media`` is empty.
         """
 
     # Sessions, runs and messages as objects.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,31 @@ def from_rows(table: str, rows: Sequence[Sequence[Any]]) -> pa.Table:
             values = tuple(None if value is None else bool(value) for value in values)
         columns.append(pa.chunked_array([pa.array(values, field.type)], field.type))
     return pa.table(columns, schema=arrow_schema(table))
+
+
+def rows_of(user_id: str | None, table: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Return the rows of a table that belong to a user, directly or by their session; with None, those of nobody.
+
+    Parameters
+    ----------
+    user_id : str or None
+    table : str
+    tables : mapping
+        The table, and ``raw_sessions``.
+    """
+    import pyarrow.compute as pc
+
+    def owned(rows: pa.Table) -> pa.Table:
+        owner = rows["user_id"]
+        return rows.filter(pc.is_null(owner) if user_id is None else pc.equal(owner, user_id))
+
+    rows = tables[table]
+    if table in ("raw_sessions", "raw_memories"):
+        return owned(rows)
+    if "session_id" in rows.column_names:
+        sessions = owned(tables["raw_sessions"])["session_id"]
+        return rows.filter(pc.is_in(rows["session_id"], value_set=sessions.combine_chunks()))
+    return rows if table == "raw_schema" else rows.slice(0, 0)
 
 
 def in_order(table: pa.Table, columns: Sequence[str]) -> pa.Table:
