@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agno_nb.agent import RunOutput as RunOutput
     from agno_nb.agent import RunResponse as RunResponse
     from agno_nb.budget import Budget as Budget
+    from agno_nb.collection import collect as collect
     from agno_nb.db.base import SessionType as SessionType
     from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb
     from agno_nb.db.duckdb import DuckDb as DuckDb
@@ -78,6 +79,7 @@ _HOMES = {
     "Toolkit": "agno_nb.tools",
     "UserMemory": "agno_nb.memory",
     "WorkflowSession": "agno_nb.session",
+    "collect": "agno_nb.collection",
     "events_df": "agno_nb.frames",
     "memories_df": "agno_nb.frames",
     "messages_df": "agno_nb.frames",

@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "recollection": LEAVES | {"_loop", "db", "memory", "models", "run", "session"},
     "agent": LEAVES | {"_loop", "asking", "budget", "db", "models", "recollection", "run", "session", "tools"},
     "frames": LEAVES | {"db"},
+    "collection": LEAVES | {"db"},
     "printing": LEAVES,
     "utils": LEAVES | {"_loop", "printing"},
     "testing": LEAVES | {"models"},

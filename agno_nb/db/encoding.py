@@ -19,7 +19,7 @@ Row = dict[str, Any]
 Redact = Callable[[str], str]
 Choice = TypeVar("Choice", bound=StrEnum)
 
-_JSON_COLUMNS = {"details", "extra", "metadata", "provider_data", "requirements", "session_state", "topics"}
+JSON_COLUMNS = {"details", "extra", "metadata", "provider_data", "requirements", "session_state", "topics"}
 _OF_THE_PROVIDER = {"extra", "provider_data"}
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 _SEALED = re.compile(r"[\w+/=-]{256,}")
@@ -70,7 +70,7 @@ def encoded(row: Row, redact: Redact) -> list[Any]:
 def _encoded(name: str, value: Any, redact: Redact) -> Any:
     if value is None:
         return None
-    if name in _JSON_COLUMNS:
+    if name in JSON_COLUMNS:
         return _to_json(value, name, redact)
     # The members of our enums are not text of anybody.
     if type(value) is not str or name == "role" or name.endswith("_id"):

@@ -48,3 +48,10 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
         _, turns = turns_before(connection, run.session_id, run.run_index, query, as_of=micros(run.created_at))
         opened.history = history(connection, run.session_id, turns, query)
     return opened
+
+
+def store_answers(connection: Transaction, run: RunOutput) -> None:
+    """Store the answers that were given to a run, which is to go on waiting."""
+    key = {"run_id": run.run_id, "session_id": run.session_id, "status": RunStatus.PAUSED}
+    if not connection.update("raw_runs", {"requirements": requirement_rows(run)}, key):
+        raise RunNotContinuableError(f"run {run.run_id!r} is not paused any more; somebody else has continued it")

@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db import sandbox, schema
@@ -24,11 +25,10 @@ from agno_nb.db.context import (
     turns_before,
 )
 from agno_nb.db.encoding import Row, choice, micros, storable
-from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
 from agno_nb.db.readable import TIMEOUT_S
-from agno_nb.db.reopen import reopen
+from agno_nb.db.reopen import reopen, store_answers
 from agno_nb.db.rows import (
     RUN_COLUMNS,
     SESSION_COLUMNS,
@@ -45,13 +45,15 @@ from agno_nb.db.statements import (
     equal,
     insert_messages,
     marks,
+    note_interrupted,
     page_of,
     select_messages,
 )
 from agno_nb.db.tables import from_rows
+from agno_nb.db.upkeep import SqlUpkeep
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, RunStatus, Session, SessionType
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,12 +85,22 @@ class Driver(ABC):
         """Do what :meth:`agno_nb.db.readable.Readable.frame` says. Backends that have the views run it on them."""
         return sandbox.run(self.tables, sql, parameters, {})
 
+    def vacuum(self) -> None:
+        """Do what :meth:`agno_nb.db.base.Db.vacuum` says. A store without a file has nothing to do."""
+
+    def backup(self, path: Path) -> None:
+        """Copy the store into a file that is not there yet: one of DuckDB, where the store is not a file itself."""
+        # Imported here, because the engine is made for drivers, which are defined above.
+        from agno_nb.db.engine import write_store
+
+        write_store(path, self.tables(tuple(schema.tables())))
+
     @abstractmethod
     def close(self) -> None:
         """Let go of what is held open between leases."""
 
 
-class SqlDb(SqlEvents):
+class SqlDb(SqlUpkeep):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:
@@ -149,6 +161,10 @@ class SqlDb(SqlEvents):
             key = {"session_id": run.session_id, "parent_run_id": run.run_id}
             opened.nested_runs = self._runs(connection, *equal(key))
         return opened
+
+    def store_answers(self, run: RunOutput) -> None:
+        with self._transaction(write=True) as connection:
+            store_answers(connection, run)
 
     def _enter_session(self, connection: Transaction, run: RunOutput, session: Session) -> Session:
         """Make the session, or claim the one that is there; return what is stored.
@@ -282,37 +298,6 @@ class SqlDb(SqlEvents):
             fork_id = fork(connection, session_id, to_run_index=last, at_run=at_run, now=micros(time.time()))
             return self._session(connection, {"session_id": fork_id})
 
-    def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
-        return bool(self._delete([session_id], user_id))
-
-    def delete_sessions(self, session_ids: Sequence[str], user_id: str | None = None) -> None:
-        self._delete(session_ids, user_id)
-
-    def _delete(self, session_ids: Sequence[str], user_id: str | None) -> list[str]:
-        if not session_ids:
-            return []
-        owned, parameters = equal(given(user_id=user_id))
-        sql = f"DELETE FROM raw_sessions WHERE session_id IN ({marks(session_ids)}) AND {owned} RETURNING session_id"
-        with self._transaction(write=True) as connection:
-            deleted = [session_id for (session_id,) in connection.execute(sql, [*session_ids, *parameters])]
-            if deleted:
-                self._delete_rows(connection, deleted)
-        return deleted
-
-    @staticmethod
-    def _delete_rows(connection: Transaction, session_ids: Sequence[str]) -> None:
-        of_sessions = f"WHERE session_id IN ({marks(session_ids)})"
-        sql = f"SELECT DISTINCT media_id FROM raw_message_media {of_sessions} AND media_id IS NOT NULL"
-        media = [media_id for (media_id,) in connection.execute(sql, session_ids)]
-        for table in schema.tables_with("session_id"):
-            connection.execute(f"DELETE FROM {table} {of_sessions}", session_ids)
-        if media:
-            sql = (
-                f"DELETE FROM raw_media WHERE media_id IN ({marks(media)}) AND NOT EXISTS "
-                "(SELECT 1 FROM raw_message_media WHERE raw_message_media.media_id = raw_media.media_id)"
-            )
-            connection.execute(sql, media)
-
     def get_runs(
         self, session_id: str, *, from_run_index: int | None = None, limit: int | None = None
     ) -> list[RunOutput]:
@@ -346,11 +331,7 @@ class SqlDb(SqlEvents):
         of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
         messages = select_messages(connection, of_runs, [session_id, *parameters])
         runs = [run_from_row(row, messages) for row in rows]
-        running = {run.run_id: run for run in runs if run.status is RunStatus.RUNNING}
-        if running:
-            sql = f"SELECT run_id, worker FROM raw_runs WHERE run_id IN ({marks(list(running))})"
-            for run_id, worker in connection.execute(sql, list(running)):
-                running[run_id].interrupted = is_dead(worker)
+        note_interrupted(connection, runs)
         return runs
 
     def get_messages(self, session_id: str) -> list[Message]:
@@ -400,6 +381,15 @@ class SqlDb(SqlEvents):
             sql = f"UPDATE raw_runs SET interrupted_at = ? WHERE {running} AND run_id IN ({marks(dead)})"
             with self._transaction(write=True) as connection:
                 connection.execute(sql, [micros(time.time()), *dead])
+
+    def vacuum(self) -> None:
+        self._driver.vacuum()
+
+    def backup(self, path: str | Path) -> None:
+        target = Path(path).expanduser().resolve()
+        if target.exists():
+            raise InvalidInputError(f"{target} is there already; give a path where nothing is")
+        self._driver.backup(target)
 
     def close(self) -> None:
         self._driver.close()

@@ -51,6 +51,7 @@ SELECT
 FROM raw_sessions LEFT JOIN totals USING (session_id);
 
 -- Its windows are over the few sessions in which a turn was tried again, so that others are read without any.
+
 CREATE VIEW runs AS
 WITH tried_again AS (
     SELECT
