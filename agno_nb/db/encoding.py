@@ -76,12 +76,15 @@ def _encoded(name: str, value: Any, redact: Redact) -> Any:
     if type(value) is not str or name == "role" or name.endswith("_id"):
         return value
     cleaned = redact(value)
-    if cleaned == value:
+    # JSON has many ways to write a key that is no plain word, and each of them has a backslash.
+    if cleaned == value and "\\" not in value:
         return value
     try:
-        return json.dumps(_without_keys(json.loads(value), redact), ensure_ascii=False)
-    except ValueError:
+        said = json.loads(value)
+        without = _without_keys(said, redact)
+    except (ValueError, RecursionError):
         return cleaned
+    return cleaned if without == said and cleaned == value else json.dumps(without, ensure_ascii=False)
 
 
 def _to_json(value: Any, name: str, redact: Redact) -> str:

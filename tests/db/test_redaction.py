@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +120,32 @@ def test_what_a_provider_has_sealed_comes_back_whole_and_ids_stay_names(db: Db) 
     found = db.get_run("r1", session_id=f"session {KEY}")
     assert found is not None
     assert found.messages[-1].provider_data == sealed
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        pytest.param(lambda key: json.dumps({"header": key}), id="json"),
+        pytest.param(lambda key: json.dumps({"header": key}, ensure_ascii=False), id="json with its letters"),
+        pytest.param(lambda key: json.dumps({"body": json.dumps({"header": key})}), id="json within json"),
+        pytest.param(lambda key: json.dumps({"header": key})[:-1], id="broken json"),
+        pytest.param(lambda key: json.dumps(key).replace("/", "\\/").replace("\\u00f6", "\\u00F6"), id="other escapes"),
+    ],
+)
+def test_a_secret_that_json_escapes_is_taken_out_of_arguments_and_results(
+    spelling: Callable[[str], str], db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = 'gehört "mir"/\\allein'
+    monkeypatch.setenv("SOME_API_KEY", secret)
+    run, _ = begin(db)
+    call = ToolCall(tool_call_id="c", tool_name="f", arguments=spelling(secret))
+    end(
+        db,
+        run,
+        Message(role="assistant", tool_calls=[call]),
+        Message(role="tool", content=spelling(secret), tool_call_id="c"),
+    )
+    stored = db.get_runs("s1")[0]
+    for text in (stored.tools[0].arguments, stored.messages[-1].content or ""):
+        assert "[redacted]" in text
+        assert "allein" not in text
