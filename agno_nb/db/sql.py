@@ -100,7 +100,7 @@ class Driver(ABC):
         """Let go of what is held open between leases."""
 
 
-class SqlDb(SqlUpkeep):
+class SqlDb(SqlUpkeep, SqlEvents):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:

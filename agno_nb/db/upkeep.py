@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb.db import archive, schema
 from agno_nb.db.encoding import moment_micros
-from agno_nb.db.events import SqlEvents
-from agno_nb.db.memories import given
+from agno_nb.db.memories import SqlMemories, given
 from agno_nb.db.statements import Transaction, equal, marks
 from agno_nb.db.tables import from_rows
 from agno_nb.db.verify import problems
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 500
 
 
-class SqlUpkeep(SqlEvents):
+class SqlUpkeep(SqlMemories):
     """Retention, verification, export and import in SQL."""
 
     @abstractmethod
