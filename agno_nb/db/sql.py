@@ -25,6 +25,7 @@ from agno_nb.db.context import (
     turns_before,
 )
 from agno_nb.db.encoding import Row, choice, micros, storable
+from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
 from agno_nb.db.readable import TIMEOUT_S
