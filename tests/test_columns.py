@@ -14,6 +14,7 @@ from agno_nb.types import (
     Message,
     Metrics,
     Origin,
+    RunEvent,
     RunStatus,
     Session,
     SessionSummary,
@@ -95,6 +96,11 @@ def db() -> InMemoryDb:
         )
     )  # fmt: skip
     db.fork_session("s1")
+    noted = say(db, "x", run_id="r9", session_id="s9", created_at=START + 50)
+    db.add_event(
+        noted, RunEvent.model_request_retried, "Trying again in 1 s.", details={"retry": 1}, model="m",
+        metrics=Metrics(duration_s=1.0),
+    )  # fmt: skip
     return db
 
 
@@ -206,6 +212,10 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
             {"input_tokens": 10, "cost": 0.25, "duration_s": 2.0, "created_at": at(12)},
         ),
         ({"run_id": "r2", "event": "RunStarted"}, {"parent_run_id": "r1"}),
+        (
+            {"run_id": "r9", "event": "ModelRequestRetried"},
+            {"content": "Trying again in 1 s.", "details": '{"retry": 1}', "model": "m", "duration_s": 1.0},
+        ),
     ],
 }  # fmt: skip
 
