@@ -13,6 +13,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.cards import show_facts, show_questions
 from agno_nb.notebook.state import Notebook
 from agno_nb.printing import display_for, follow
+from agno_nb.redact import redact, without_controls
 from agno_nb.run.runnable import Runnable, RunStream
 from agno_nb.types import Requirement, RunOutput, UserInputField
 
@@ -81,7 +82,7 @@ def ask(notebook: Notebook, run: RunOutput, read: Callable[[str], str] = input) 
 
 
 def _ask_for(requirement: Requirement, read: Callable[[str], str]) -> None:
-    print(requirement.question)
+    print(redact(without_controls(requirement.question)))
     if requirement.kind == "confirmation":
         said = read("Allow it? [y, or why not] ").strip()
         if said.lower() in ("y", "yes"):

@@ -282,6 +282,8 @@ def _said_before(run: RunOutput) -> list[Message]:
     """Return copies of what followed the user's message in a run that was cut off, and what makes the model go on."""
     if run.status is RunStatus.PAUSED:
         raise InvalidInputError(f"run {run.run_id!r} is paused; resolve its requirements and use continue_run()")
+    if run.status is RunStatus.RUNNING and not run.interrupted:
+        raise InvalidInputError(f"run {run.run_id!r} is still running, as far as can be told; stop it first")
     own = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
     if run.status is RunStatus.COMPLETED or not own:
         state = "was not cut off" if run.status is RunStatus.COMPLETED else "had not said anything"

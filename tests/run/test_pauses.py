@@ -26,9 +26,9 @@ from agno_nb.errors import (
 from agno_nb.models.base import ModelResponse
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.run.context import INTERRUPTED_RESULT
-from agno_nb.testing import ScriptedModel, call
+from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.tools import Tool, tool
-from agno_nb.types import Metrics, RunEvent, RunOutput, RunStatus
+from agno_nb.types import Message, Metrics, RunEvent, RunOutput, RunStatus, ToolSpec
 from tests.fakes.http import Answer, sse_events
 from tests.fakes.strict import StrictServer, calls, says
 
@@ -669,7 +669,7 @@ def test_a_run_whose_process_died_says_so(python: str) -> None:
 import os
 from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.testing import ScriptedModel, call
+from agno_nb.testing import FunctionModel, ScriptedModel, call
 def die() -> str:
     os._exit(1)
 Agent(ScriptedModel([call("die")]), tools=[die], db=DuckDb("store.duckdb"), session_id="s").run("go")
@@ -683,3 +683,64 @@ Agent(ScriptedModel([call("die")]), tools=[die], db=DuckDb("store.duckdb"), sess
     # How far the tool came is not known, so it is not called again.
     assert (again.content, again.interrupted, again.tools[0].result) == ("Better.", False, INTERRUPTED_RESULT)
     assert again.messages[-2].content == INTERRUPTED_RESULT
+
+
+@pytest.mark.parametrize("reloaded", [False, True], ids=["object", "store"])
+def test_a_tool_that_asks_two_agents_at_once_gets_both_answers(reloaded: bool) -> None:
+    async def both() -> str:
+        """Ask both."""
+        runs = await asyncio.gather(*(agent.arun("delete it") for agent in inner))
+        return " ".join(str(run.content) for run in runs)
+
+    # Which of the two pauses first, and whether the other is stopped by that, is up to the loop.
+    inner = [
+        Agent(FunctionModel(deletes_once), name="ada", tools=TOOLS),
+        Agent(FunctionModel(deletes_once), name="bob", tools=TOOLS),
+    ]
+    db = InMemoryDb()
+    agent = Agent(ScriptedModel([call("both"), "All said."]), tools=[both], db=db, session_id="s")
+    run = agent.run("go")
+    while run.is_paused:
+        if reloaded:
+            stored = db.get_run(run.run_id)
+            assert stored is not None
+            run = stored
+        for requirement in run.active_requirements:
+            requirement.confirm()
+        ids = {"run_id": run.run_id, "requirements": run.requirements}
+        run = agent.continue_run(**ids) if reloaded else agent.continue_run(run)
+    assert (run.content, run.tools[0].result) == ("All said.", "Done. Done.")
+    assert done == ["deleted a", "deleted a"]
+    completed = [nested.component_name for nested in run.nested_runs if nested.status is RunStatus.COMPLETED]
+    assert sorted(map(str, completed)) == ["ada", "bob"]
+
+
+def deletes_once(messages: list[Message], tools: list[ToolSpec]) -> Any:
+    return "Done." if messages[-1].role == "tool" else call("delete", path="a")
+
+
+def test_what_was_shown_before_the_pause_is_in_the_answer() -> None:
+    @tool(show_result=True)
+    def table() -> str:
+        """Show a table."""
+        return "| a |"
+
+    agent = Agent(ScriptedModel([call("table"), call("delete", path="a"), "Done."]), tools=[table, delete])
+    run = agent.run("go")
+    run.requirements[0].confirm()
+    assert agent.continue_run(run).content == "| a |\n\nDone."
+
+
+def test_a_call_that_is_to_end_the_run_waits_for_its_siblings() -> None:
+    @tool(stop_after_tool_call=True)
+    def last() -> str:
+        """The last word."""
+        return "enough"
+
+    agent = Agent(ScriptedModel([[call("last"), call("delete", path="a")], "never"]), tools=[last, delete])
+    run = agent.run("go")
+    assert (run.status, [t.result for t in run.tools]) == (RunStatus.PAUSED, ["enough", None])
+    run.requirements[0].confirm()
+    run = agent.continue_run(run)
+    assert (run.status, [t.result for t in run.tools]) == (RunStatus.COMPLETED, ["enough", "a is gone"])
+    assert run.messages[-1].role == "tool"
