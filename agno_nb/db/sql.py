@@ -1,7 +1,8 @@
 """The contract of :mod:`agno_nb.db.base` in portable SQL, over a small driver for each backend.
 
 The statements keep to what DuckDB, SQLite and Postgres have in common, with ``?`` for parameters. Those of a turn read
-and write a bounded number of rows, however long the session is.
+and write a bounded number of rows, however long the session is. It is a long file because the contract is: one class,
+a method for each of its methods.
 """
 
 from __future__ import annotations
