@@ -287,6 +287,7 @@ def query(sql: str, *, db: Db | None = None, **frames: Any) -> QueryResult:
 def _read(frame: Frame, db: Db | None, filters: Mapping[str, Any]) -> pd.DataFrame:
     conditions = ["true"]
     parameters: list[str | int] = []
+    session_ids: list[str] | None = None
     for name, value in filters.items():
         if value is None or name == "limit":
             continue
@@ -295,6 +296,8 @@ def _read(frame: Frame, db: Db | None, filters: Mapping[str, Any]) -> pd.DataFra
             parameters.append(_micros(value, name))
             continue
         values = _values(value, name)
+        if name == "session_id":
+            session_ids = values
         template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
         # An empty list matches nothing, and IN () is not SQL.
         conditions.append(template.replace("{}", ", ".join("?" * len(values)) or "NULL"))
@@ -306,7 +309,7 @@ def _read(frame: Frame, db: Db | None, filters: Mapping[str, Any]) -> pd.DataFra
             raise InvalidInputError(f"limit is {limit!r}; it must be a whole number of rows")
         sql = f"FROM ({sql} ORDER BY {latest} LIMIT ?)"
         parameters.append(limit)
-    return _to_pandas((db or default_db()).arrow(f"{sql} ORDER BY {order}", parameters))
+    return _to_pandas((db or default_db()).arrow(f"{sql} ORDER BY {order}", parameters, session_ids=session_ids))
 
 
 def _values(value: str | Iterable[str], name: str) -> list[str]:

@@ -277,8 +277,20 @@ class Db(ABC):
     # The store as frames.
 
     @abstractmethod
-    def arrow(self, sql: str, parameters: Sequence[Any] = (), frames: Mapping[str, Any] | None = None) -> pa.Table:
+    def arrow(
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        frames: Mapping[str, Any] | None = None,
+        *,
+        session_ids: Sequence[str] | None = None,
+    ) -> pa.Table:
         """Run one statement that reads (DuckDB's SQL) over the views of views.sql, and over `frames` by their names.
+
+        Parameters
+        ----------
+        session_ids : sequence of str, optional
+            A promise that the statement concerns rows of these sessions only, so that no others need to be read.
 
         Raises
         ------

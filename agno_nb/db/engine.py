@@ -147,7 +147,9 @@ class EngineDriver(Driver):
         with self.attached(write=write) as engine, engine.transaction(write=write) as cursor:
             yield _Lease(cursor)
 
-    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
+    def arrow(
+        self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any], session_ids: Sequence[str] | None = None
+    ) -> pa.Table:
         with self.attached(write=False) as engine:
             return engine.arrow(sql, parameters, frames)
 

@@ -36,12 +36,12 @@ def statements(name: str) -> list[str]:
     return [part for part in _COMMENT.sub("", text(name)).split(";") if part.strip()]
 
 
-def check_version(version: int, path: Path) -> None:
+def check_version(version: int, store: Path | str) -> None:
     """Refuse a store that a newer agno_nb wrote."""
     if version > VERSION:
         raise StoreVersionError(
-            f"{path} has version {version} of the store's schema, and this agno_nb knows versions up to {VERSION}; "
-            "update agno_nb. The file was not touched."
+            f"{store} has version {version} of the store's schema, and this agno_nb knows versions up to {VERSION}; "
+            "update agno_nb. It was not touched."
         )
 
 
@@ -49,6 +49,22 @@ def check_version(version: int, path: Path) -> None:
 def names() -> frozenset[str]:
     """Return the names of all tables and views of a store."""
     return frozenset(name for name, _ in _definitions())
+
+
+@cache
+def sources() -> dict[str, dict[str, frozenset[str]]]:
+    """Return what each table or view reads: ``{table or view: {table: columns}}``. It may be more than it does."""
+    definitions = dict(_definitions())
+    tables = {name: frozenset(columns) for name, columns in column_descriptions().items() if name.startswith("raw_")}
+    found = {name: {name: columns} for name, columns in tables.items()}
+    for view in VIEWS:
+        body = _COMMENT.sub("", definitions[view])
+        words = frozenset(re.findall(r"\w+", body))
+        every = "SELECT *" in body
+        found[view] = {
+            table: columns if every else columns & words for table, columns in tables.items() if table in words
+        }
+    return found
 
 
 def _definitions() -> list[tuple[str, str]]:

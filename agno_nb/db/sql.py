@@ -65,8 +65,14 @@ class Driver(ABC):
         It is committed at the end of the block, and rolled back when an exception leaves it.
         """
 
+    def lease_alone(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that writes while nobody else does. Any one is that, where writers never overlap."""
+        return self.lease(write=True)
+
     @abstractmethod
-    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
+    def arrow(
+        self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any], session_ids: Sequence[str] | None = None
+    ) -> pa.Table:
         """Do what :meth:`agno_nb.db.base.Db.arrow` says."""
 
     @abstractmethod
@@ -81,8 +87,8 @@ class SqlDb(SqlMemories):
         self._driver = driver
 
     @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Transaction]:
-        with self._driver.lease(write=write) as connection:
+    def _transaction(self, *, write: bool, alone: bool = False) -> Iterator[Transaction]:
+        with self._driver.lease_alone() if alone else self._driver.lease(write=write) as connection:
             yield Transaction(connection)
 
     def create(self) -> None:
@@ -165,10 +171,11 @@ class SqlDb(SqlMemories):
         if session_state is not None:
             session_changes["session_state"] = session_state
         with self._transaction(write=True) as connection:
+            # The session first, as in every transaction that changes it: two that wait for each other would not end.
+            connection.update("raw_sessions", session_changes, {"session_id": run.session_id})
             if not connection.update("raw_runs", ended_run_row(run), {"run_id": run.run_id}):
                 raise _run_is_gone(run)
             insert_messages(connection, run, messages, _places(run.messages, messages))
-            connection.update("raw_sessions", session_changes, {"session_id": run.session_id})
 
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
@@ -248,7 +255,7 @@ class SqlDb(SqlMemories):
         self, session_id: str, *, user_id: str | None = None, to_run_index: int | None = None
     ) -> Session | None:
         last = LAST_TURN if to_run_index is None else to_run_index
-        with self._transaction(write=True) as connection:
+        with self._transaction(write=True, alone=True) as connection:
             if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
                 return None
             fork_id = fork(connection, session_id, to_run_index=last, now=micros(time.time()))
@@ -265,7 +272,7 @@ class SqlDb(SqlMemories):
             return []
         owned, parameters = equal(given(user_id=user_id))
         sql = f"DELETE FROM raw_sessions WHERE session_id IN ({marks(session_ids)}) AND {owned} RETURNING session_id"
-        with self._transaction(write=True) as connection:
+        with self._transaction(write=True, alone=True) as connection:
             deleted = [session_id for (session_id,) in connection.execute(sql, [*session_ids, *parameters])]
             if deleted:
                 self._delete_rows(connection, deleted)
@@ -332,9 +339,17 @@ class SqlDb(SqlMemories):
         with self._transaction(write=False) as connection:
             return session_metrics(connection.execute(sql, [session_id, session_id])[0])
 
-    def arrow(self, sql: str, parameters: Sequence[Any] = (), frames: Mapping[str, Any] | None = None) -> pa.Table:
+    def arrow(
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        frames: Mapping[str, Any] | None = None,
+        *,
+        session_ids: Sequence[str] | None = None,
+    ) -> pa.Table:
         self._note_interrupted()
-        return self._driver.arrow(sql, [storable(value) for value in parameters], frames or {})
+        only = None if session_ids is None else [storable(value) for value in session_ids]
+        return self._driver.arrow(sql, [storable(value) for value in parameters], frames or {}, only)
 
     def _note_interrupted(self) -> None:
         """Stamp the running runs whose process has died, so that views can tell."""
@@ -344,7 +359,7 @@ class SqlDb(SqlMemories):
         dead = [run_id for run_id, worker in rows if is_dead(worker)]
         if dead:
             sql = f"UPDATE raw_runs SET interrupted_at = ? WHERE {running} AND run_id IN ({marks(dead)})"
-            with self._transaction(write=True) as connection:
+            with self._transaction(write=True, alone=True) as connection:
                 connection.execute(sql, [micros(time.time()), *dead])
 
     def close(self) -> None:

@@ -6,12 +6,10 @@ are DuckDB's, over a copy of the tables.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +17,18 @@ from urllib.parse import unquote, urlsplit
 
 from agno_nb.db import schema
 from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.copy import Copy
+from agno_nb.db.copy import Copy, Source
 from agno_nb.db.encoding import micros
+from agno_nb.db.idle import Idle
+from agno_nb.db.schema import sources
 from agno_nb.db.sql import Driver, SqlDb
-from agno_nb.db.statements import Connection
+from agno_nb.db.statements import Connection, marks
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_KEPT_CONNECTIONS = 16
 POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
 
@@ -106,13 +107,18 @@ class _SqliteDriver(Driver):
         self._path = path
         self._timeout_s = timeout_s
         self._copy = Copy()
-        self._idle: list[_Opened] = []
         # The last one to close a file also puts its log away, so that the store is one file again.
-        weakref.finalize(self, _close, self._idle)
+        self._idle: Idle[_Opened] = Idle(_KEPT_CONNECTIONS)
+        self._reader: Idle[_Opened] = Idle(1)
 
     @contextmanager
     def lease(self, *, write: bool) -> Iterator[Connection]:
-        with self._our_errors(), self._connection(write=write) as connection:
+        with self._our_errors(), self._connection(self._idle, write=write) as opened:
+            if opened is None:
+                with empty_store() as empty:
+                    yield empty
+                return
+            connection = opened.connection
             if write and not _tables(connection):
                 self._keep_log(connection)
             # A transaction that will write locks at its beginning: one that first reads could not write later.
@@ -124,46 +130,61 @@ class _SqliteDriver(Driver):
                     _create_schema(connection)
                     yield _Lease(connection)
                 else:
-                    with _empty_store() as empty:
-                        yield _Lease(empty)
+                    with empty_store() as empty:
+                        yield empty
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
-        with self.lease(write=False) as connection:
-            return self._copy.arrow(connection, sql, parameters, frames)
-
-    def close(self) -> None:
-        _close(self._idle)
+    def arrow(
+        self,
+        sql: str,
+        parameters: Sequence[Any],
+        frames: Mapping[str, Any],
+        session_ids: Sequence[str] | None = None,
+    ) -> pa.Table:
+        return self._copy.arrow(self._rows(), sql, parameters, frames, session_ids)
 
     @contextmanager
-    def _connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
-        """Give a connection to one user at a time; there are as many as were ever used at the same time."""
+    def _rows(self) -> Iterator[Source | None]:
+        # A connection that never writes: what SQLite says of changes are those of other connections.
+        with self._our_errors(), self._connection(self._reader, write=False) as opened:
+            if opened is None or not self._has_schema(opened.connection):
+                yield None
+                return
+            opened.connection.execute("BEGIN")
+            try:
+                yield _Rows(opened)
+            finally:
+                opened.connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._idle.close()
+        self._reader.close()
+        self._copy.close()
+
+    @contextmanager
+    def _connection(self, idle: Idle[_Opened], *, write: bool) -> Iterator[_Opened | None]:
+        """Give a connection to one user at a time; None where there is no file to read."""
         if self._path.is_dir():
             raise StoreError(f"{self._path} is a folder; give the path of a file in it")
         if not write and not self._path.exists():
-            with _empty_store() as empty:
-                yield empty
+            yield None
             return
-        opened = self._take() or self._open()
+        opened = self._take(idle) or self._open()
         try:
-            yield opened.connection
+            yield opened
         except BaseException:
-            opened.connection.close()
+            opened.close()
             raise
-        self._idle.append(opened)
+        idle.put(opened)
 
-    def _take(self) -> _Opened | None:
-        """Return a connection that was opened by this process to the file that is there now."""
-        with suppress(IndexError):
-            while True:
-                opened = self._idle.pop()
-                if opened.pid == os.getpid() and opened.file == _file_at(self._path):
-                    return opened
-                _close([opened])
-        return None
+    def _take(self, idle: Idle[_Opened]) -> _Opened | None:
+        """Return a connection to the file that is there now."""
+        while (opened := idle.take()) is not None and opened.file != _file_at(self._path):
+            opened.close()
+        return opened
 
     def _open(self) -> _Opened:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +193,7 @@ class _SqliteDriver(Driver):
         connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
         # Nothing that was committed is lost when the power goes.
         connection.execute("PRAGMA synchronous = FULL")
-        return _Opened(connection, _file_at(self._path), os.getpid())
+        return _Opened(connection, _file_at(self._path))
 
     def _keep_log(self, connection: sqlite3.Connection) -> None:
         """Have changes written to a log first: readers then do not wait for a writer, and a commit is one write."""
@@ -232,20 +253,32 @@ class _SqliteDriver(Driver):
 class _Opened:
     connection: sqlite3.Connection
     file: tuple[int, int] | None
-    pid: int
+
+    def close(self) -> None:
+        self.connection.close()
 
 
-_inherited: list[_Opened] = []
+class _Rows:
+    """The tables of a store as Arrow, in the transaction that is open on the connection."""
 
+    def __init__(self, opened: _Opened) -> None:
+        self._connection = opened.connection
+        # The transaction sees the store as of its first statement.
+        self._connection.execute("SELECT 1 FROM raw_schema").fetchall()
+        ((data_version,),) = self._connection.execute("PRAGMA data_version").fetchall()
+        # Numbers are counted anew by each connection, of which none is kept that another could be mistaken for.
+        self.version: object = opened, data_version
 
-def _close(connections: list[_Opened]) -> None:
-    while connections:
-        opened = connections.pop()
-        if opened.pid == os.getpid():
-            opened.connection.close()
-        else:
-            # To close it in a forked process would take the locks of its parent away.
-            _inherited.append(opened)
+    def read(self, table: str, columns: Sequence[str], session_ids: Sequence[str] | None) -> pa.Table:
+        import pyarrow as pa
+
+        statement = f"SELECT {', '.join(columns)} FROM {table}"
+        parameters: Sequence[str] = ()
+        if session_ids is not None and "session_id" in sources()[table][table]:
+            statement += f" WHERE session_id IN ({marks(session_ids)})"
+            parameters = session_ids
+        rows = self._connection.execute(statement, parameters).fetchall()
+        return pa.table(dict(zip(columns, zip(*rows, strict=True) if rows else [[]] * len(columns), strict=True)))
 
 
 class _Lease:
@@ -279,7 +312,8 @@ def _create_schema(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _empty_store() -> Iterator[sqlite3.Connection]:
+def empty_store() -> Iterator[Connection]:
+    """Give a transaction on a store in which nothing is, for those that do not exist yet."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _create_schema(connection)
-        yield connection
+        yield _Lease(connection)
