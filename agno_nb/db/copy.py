@@ -60,13 +60,16 @@ class Copy:
             held, self._held, known, self._version = self._held, {}, self._version, None
             with opened as source:
                 version = source.version if source else None
-                keep = version is not None and version == known and self._session_ids in (None, session_ids)
+                needs = _needs(sql) if source else {}
+                is_held = all(columns <= held.get(table, frozenset()) for table, columns in needs.items())
+                keep = (version is not None and version == known) and (
+                    self._session_ids == session_ids or (self._session_ids is None and is_held)
+                )
                 if not keep:
                     held, self._session_ids = {}, session_ids
-                wanted = {table: columns for table, columns in _needs(sql).items() if source}
                 missing = {
                     table: source.read(table, sorted(columns | held.get(table, frozenset())), self._session_ids)
-                    for table, columns in wanted.items()
+                    for table, columns in needs.items()
                     if source and not columns <= held.get(table, frozenset())
                 }
             with our_errors(None):

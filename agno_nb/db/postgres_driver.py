@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import adbc_driver_manager
 import psycopg
 from adbc_driver_postgresql import dbapi
 from psycopg import errors, sql
@@ -141,7 +140,7 @@ class PostgresDriver(Driver):
     def _connected(self, connect: Callable[..., C], **options: Any) -> C:
         try:
             return connect(self._url.with_password(), **options)
-        except (psycopg.Error, adbc_driver_manager.Error) as error:
+        except (psycopg.Error, dbapi.Error) as error:
             message = f"{self._store} cannot be reached: {_told(error)}"
         # Not with the error as its cause: the frames below know the password, and some tracebacks show their variables.
         raise StoreError(f"{message}; make sure that the server runs, and that db_url is right")
@@ -218,7 +217,7 @@ class PostgresDriver(Driver):
                 f"the schema {self._schema!r} of {self._url} has tables that are not of agno_nb ({_told(error)}); "
                 "give another db_schema. It was not touched."
             ) from error
-        except (psycopg.Error, adbc_driver_manager.Error) as error:
+        except (psycopg.Error, dbapi.Error) as error:
             raise StoreError(
                 f"{self._store} failed, and what was being written is not stored; make sure that the server runs, and "
                 f"try again ({_told(error)})"
