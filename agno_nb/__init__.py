@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agno_nb.db.postgres import PostgresDb as PostgresDb
     from agno_nb.db.sqlite import AsyncSqliteDb as AsyncSqliteDb
     from agno_nb.db.sqlite import SqliteDb as SqliteDb
+    from agno_nb.frames import events_df as events_df
     from agno_nb.frames import memories_df as memories_df
     from agno_nb.frames import messages_df as messages_df
     from agno_nb.frames import query as query
@@ -75,6 +76,7 @@ _HOMES = {
     "TeamSession": "agno_nb.session",
     "UserMemory": "agno_nb.memory",
     "WorkflowSession": "agno_nb.session",
+    "events_df": "agno_nb.frames",
     "memories_df": "agno_nb.frames",
     "messages_df": "agno_nb.frames",
     "query": "agno_nb.frames",

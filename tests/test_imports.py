@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
 # Imports inside functions, against the direction: a convenience low in the house that opens a door to a higher room.
 DOORWAYS: dict[tuple[str, str], str] = {
     ("memory/manager.py", "agent"): "what changes memories is a small agent with tools, and agents remember",
-    ("db/base.py", "frames"): "db.runs_df() is what people type, and the frames are made on top of the store",
+    ("db/readable.py", "frames"): "db.runs_df() is what people type, and the frames are made on top of the store",
     ("run/runnable.py", "printing"): "agent.print_response() is what people type, and a run does not know of screens",
     ("printing.py", "notebook"): "in a notebook print_response() shows what %%agent shows",
 }

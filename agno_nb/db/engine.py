@@ -1,4 +1,4 @@
-"""The in-memory DuckDB of this process: what stores attach to it, and the SQL of users that it runs."""
+"""The in-memory DuckDB of this process, to which stores are attached."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,10 @@ import duckdb
 
 from agno_nb.db import schema
 from agno_nb.db.encoding import micros
+from agno_nb.db.sandbox import confined, interruptible, one_line
 from agno_nb.db.sql import Driver
 from agno_nb.db.statements import Connection
-from agno_nb.errors import NotAStoreError, QueryError, StoreError, StoreLocked
+from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,22 +37,13 @@ class Engine:
         self.path = path
         self.pid = os.getpid()
         self.lock = threading.Lock()
-        self._connection = duckdb.connect(
-            ":memory:",
-            config={
-                "python_enable_replacements": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
         # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
-        files = [f"{path}{suffix}" for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")] if path else []
-        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        logs = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+        files = [f"{path}{name}{log}" for name in ("", ".vacuum") for log in logs] if path else []
+        self._connection = confined(files)
         # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
         # takes ten times as long as to write them: 100 ms after a thousand turns.
         self._connection.execute("SET GLOBAL force_compression = 'uncompressed'")
-        self._connection.execute("SET GLOBAL allowed_paths = ?", [files])
-        self._connection.execute("SET GLOBAL enable_external_access = false")
         self._connection.execute("SET GLOBAL lock_configuration = true")
 
     @contextmanager
@@ -92,14 +83,32 @@ class Engine:
         self._attach(":memory:", "READ_WRITE")
         self._create_schema()
 
+    def rewrite(self) -> None:
+        """Put a new file with the same rows in place of the attached one, which keeps what was deleted."""
+        assert self.path is not None
+        fresh = Path(f"{self.path}.vacuum")
+        fresh.unlink(missing_ok=True)
+        try:
+            self._attach(str(fresh), "BLOCK_SIZE 16384", name="fresh")
+            self._connection.execute("COPY FROM DATABASE store TO fresh")
+            self._connection.execute("DETACH DATABASE fresh")
+            self.detach()
+            if Path(f"{self.path}.wal").exists():
+                raise StoreError(f"{self.path} was not rewritten: what is in its log could not be put into it first")
+            fresh.replace(self.path)
+        finally:
+            self._connection.execute("DETACH DATABASE IF EXISTS fresh")
+            fresh.unlink(missing_ok=True)
+            self.attach_file(write=True)
+
     def detach(self) -> None:
         self._connection.execute("DETACH DATABASE IF EXISTS store")
 
-    def _attach(self, source: str, options: str) -> None:
+    def _attach(self, source: str, options: str, *, name: str = "store") -> None:
         # What an interrupt in the middle of a lease may have left attached would be in the way.
-        self.detach()
+        self._connection.execute(f"DETACH DATABASE IF EXISTS {name}")
         quoted = source.replace("'", "''")
-        self._connection.execute(f"ATTACH '{quoted}' AS store (TYPE DUCKDB, {options})")
+        self._connection.execute(f"ATTACH '{quoted}' AS {name} (TYPE DUCKDB, {options})")
 
     def _create_schema(self) -> None:
         with self.transaction(write=True) as cursor:
@@ -123,16 +132,14 @@ class Engine:
             schema.check_version(version, self.path)
         return True
 
-    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
-        """Do what :meth:`agno_nb.db.base.Db.arrow` says with the attached store."""
+    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        """Read whole tables of the attached store."""
+        return {table: self.frame(f"FROM {table}", ()) for table in names}
+
+    def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
+        """Run a statement of ours on the attached store."""
         with self.transaction(write=False) as cursor:
-            try:
-                statement = _read_only_statement(cursor, sql)
-                for name, frame in frames.items():
-                    cursor.register(name, frame)
-                return _interruptible(cursor, statement, parameters)
-            except duckdb.Error as error:
-                raise QueryError(_one_line(error)) from error
+            return interruptible(cursor, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_table())
 
 
 class EngineDriver(Driver):
@@ -147,11 +154,13 @@ class EngineDriver(Driver):
         with self.attached(write=write) as engine, engine.transaction(write=write) as cursor:
             yield _Lease(cursor)
 
-    def arrow(
-        self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any], session_ids: Sequence[str] | None = None
-    ) -> pa.Table:
+    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         with self.attached(write=False) as engine:
-            return engine.arrow(sql, parameters, frames)
+            return engine.tables(names)
+
+    def frame(self, sql: str, parameters: Sequence[Any], session_ids: Sequence[str] | None = None) -> pa.Table:
+        with self.attached(write=False) as engine:
+            return engine.frame(sql, parameters)
 
 
 class _Lease:
@@ -166,35 +175,26 @@ class _Lease:
         return int(count)
 
 
-def _read_only_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-    """Return the one statement of `sql` when its type is one that reads.
-
-    The type is half of the gate: DuckDB calls a ``WITH`` that deletes a SELECT. The transaction, which is read-only,
-    and the engine, which reaches no files, are the other half.
-    """
-    reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    statements = cursor.extract_statements(sql)
-    # The client has no name for some types of statement (CONNECT), and raises a ValueError when asked for them.
-    with suppress(ValueError):
-        if len(statements) == 1 and statements[0].type in reading:
-            return statements[0]
-    raise QueryError("only one statement that reads (SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, EXPLAIN) can be run")
-
-
-def _interruptible(
-    cursor: duckdb.DuckDBPyConnection, statement: duckdb.Statement, parameters: Sequence[Any]
-) -> pa.Table:
-    """Run a statement on another thread: on the main one DuckDB does not see the interrupt of a kernel."""
-    with ThreadPoolExecutor(1) as pool:
-        table = pool.submit(lambda: cursor.sql(statement, params=list(parameters)).to_arrow_table())
+def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
+    """Make a store in a new file, with the rows of `tables`."""
+    with our_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Made under another name, so that a store at `path` is a whole one.
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        engine = Engine(partial)
         try:
-            return table.result()
-        except KeyboardInterrupt:
-            # Asked again until it stops: an interrupt that comes before the query has begun is not remembered.
-            while not table.done():
-                cursor.interrupt()
-                wait([table], timeout=POLL_S)
-            raise
+            engine.attach_file(write=True)
+            with engine.transaction(write=True) as cursor:
+                for table, rows in tables.items():
+                    if table != "raw_schema":
+                        cursor.register("copied", rows)
+                        cursor.execute(f"INSERT INTO {table} SELECT * FROM copied")
+                        cursor.unregister("copied")
+            engine.detach()
+            partial.replace(path)
+        finally:
+            engine.detach()
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -208,7 +208,7 @@ def our_errors(path: Path | None) -> Iterator[None]:
             f"{store} cannot be used: {error.strerror or error}; choose a db_file in a folder that you can write to"
         ) from error
     except duckdb.Error as error:
-        text = _one_line(error)
+        text = one_line(error)
         if "not a valid DuckDB database file" in text:
             raise NotAStoreError(f"{path} is not a DuckDB file; choose another db_file. It was not touched.") from error
         if "Could not set lock on file" in text or "Unique file handle conflict" in text:
@@ -219,8 +219,3 @@ def our_errors(path: Path | None) -> Iterator[None]:
             f"{store} failed, and what was being written is not stored; make sure that the disk has space and that "
             f"you can write there, and try again ({text})"
         ) from error
-
-
-def _one_line(error: duckdb.Error) -> str:
-    """Return DuckDB's message without the drawing of where in the SQL it happened."""
-    return " ".join(str(error).split("\n\nLINE ")[0].split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
@@ -17,12 +17,12 @@ from psycopg import errors, sql
 from psycopg.pq import TransactionStatus
 
 from agno_nb.db import schema
-from agno_nb.db.copy import Copy, Source
-from agno_nb.db.encoding import micros, storable
+from agno_nb.db.encoding import micros
 from agno_nb.db.idle import Idle
 from agno_nb.db.sql import Driver
 from agno_nb.db.sqlite import empty_store
 from agno_nb.db.statements import Connection
+from agno_nb.db.tables import whole
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 from agno_nb.redact import redact
 
@@ -54,7 +54,6 @@ class PostgresDriver(Driver):
         self._store = f"the store {url} (schema {db_schema!r})"
         self._timeout_s = timeout_s
         self._idle: Idle[PostgresConnection] = Idle(_KEPT_CONNECTIONS)
-        self._copy = Copy()
 
     @contextmanager
     def lease(self, *, write: bool, alone: bool = False) -> Iterator[Connection]:
@@ -75,29 +74,34 @@ class PostgresDriver(Driver):
     def lease_alone(self) -> AbstractContextManager[Connection]:
         return self.lease(write=True, alone=True)
 
-    def arrow(
-        self,
-        sql: str,
-        parameters: Sequence[Any],
-        frames: Mapping[str, Any],
-        session_ids: Sequence[str] | None = None,
-    ) -> pa.Table:
-        return self._copy.arrow(self._rows(), sql, parameters, frames, session_ids)
+    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        return self.rows({name: frozenset(schema.column_types()[name]) for name in names})
 
-    @contextmanager
-    def _rows(self) -> Iterator[Source | None]:
+    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
         with self._our_errors():
             connection = self._begin(write=False)
             if connection is None:
-                yield None
-                return
+                return super().tables(needs)
             self._give_up(connection)
-            with closing(self._connected(dbapi.connect)) as tables:
-                yield _Tables(tables, self._schema)
+            with closing(self._connected(dbapi.connect)) as tables, closing(tables.cursor()) as cursor:
+                # All tables as they are at one moment.
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                return {
+                    table: whole(table, _fetched(cursor, self._selected(table, columns, session_ids)))
+                    for table, columns in needs.items()
+                }
+
+    def _selected(self, table: str, columns: Collection[str], session_ids: Sequence[str] | None) -> str:
+        statement = sql.SQL("SELECT {} FROM {}").format(
+            sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(self._schema, table)
+        )
+        if session_ids is not None and table in schema.tables_with("session_id"):
+            values = sql.SQL(", ").join(sql.Literal(each) for each in (*session_ids, None))
+            statement += sql.SQL(" WHERE session_id IN ({})").format(values)
+        return statement.as_string(None)
 
     def close(self) -> None:
         self._idle.close()
-        self._copy.close()
 
     def _begin(self, *, write: bool, alone: bool = False) -> PostgresConnection | None:
         """Open a transaction on the store; return None where there is none to read."""
@@ -267,36 +271,19 @@ def _told(error: Exception) -> str:
     return redact(" ".join(text.split()))
 
 
-class _Tables(Source):
-    """The tables of a store as Arrow, all as they are at one moment."""
-
-    version = None
-
-    def __init__(self, connection: dbapi.Connection, db_schema: str) -> None:
-        self._connection = connection
-        self._schema = db_schema
-        with closing(connection.cursor()) as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-
-    def read(self, table: str, columns: Sequence[str], session_ids: Sequence[str] | None) -> pa.Table:
-        statement = sql.SQL("SELECT {} FROM {}").format(
-            sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(self._schema, table)
-        )
-        if session_ids is not None:
-            values = sql.SQL(", ").join(sql.Literal(storable(each)) for each in session_ids) if session_ids else "NULL"
-            statement += sql.SQL(" WHERE session_id IN ({})").format(values)
-        # On another thread, because on the main one an interrupt of the kernel would only be seen at the end.
-        with closing(self._connection.cursor()) as cursor, ThreadPoolExecutor(1) as pool:
-            found = pool.submit(_fetched, cursor, statement.as_string(None))
-            try:
-                return found.result()
-            except KeyboardInterrupt:
-                while not found.done():
-                    cursor.adbc_cancel()
-                    wait([found], timeout=_POLL_S)
-                raise
-
-
 def _fetched(cursor: dbapi.Cursor, statement: str) -> pa.Table:
-    cursor.execute(statement)
-    return cursor.fetch_arrow_table()
+    """Run a statement on another thread: on the main one an interrupt of the kernel would be seen when all is read."""
+
+    def work() -> pa.Table:
+        cursor.execute(statement)
+        return cursor.fetch_arrow_table()
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(work)
+        try:
+            return found.result()
+        except BaseException:
+            while not found.done():
+                cursor.adbc_cancel()
+                wait([found], timeout=_POLL_S)
+            raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,9 +13,11 @@ from agno_nb.errors import StoreVersionError
 VERSION = 1
 """Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
 
-VIEWS = ("sessions", "runs", "messages", "tool_calls", "message_media", "summaries", "memories")
-"""What users read. The table below a view is called ``raw_<view>``."""
+Needs = Mapping[str, frozenset[str]]
+"""Columns by table."""
 
+_NAME = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
+_TYPE = re.compile(r"^ +(\w+) (TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE|BLOB)\b", re.MULTILINE)
 _CREATE = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)(.*?);$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile("^ *--.*$", re.MULTILINE)
 _COLUMN = re.compile(
@@ -48,27 +51,65 @@ def check_version(version: int, store: Path | str) -> None:
 @cache
 def names() -> frozenset[str]:
     """Return the names of all tables and views of a store."""
-    return frozenset(name for name, _ in _definitions())
-
-
-@cache
-def sources() -> dict[str, dict[str, frozenset[str]]]:
-    """Return what each table or view reads: ``{table or view: {table: columns}}``. It may be more than it does."""
-    definitions = dict(_definitions())
-    tables = {name: frozenset(columns) for name, columns in column_descriptions().items() if name.startswith("raw_")}
-    found = {name: {name: columns} for name, columns in tables.items()}
-    for view in VIEWS:
-        body = _COMMENT.sub("", definitions[view])
-        words = frozenset(re.findall(r"\w+", body))
-        every = "SELECT *" in body
-        found[view] = {
-            table: columns if every else columns & words for table, columns in tables.items() if table in words
-        }
-    return found
+    return frozenset(tables()) | frozenset(views())
 
 
 def _definitions() -> list[tuple[str, str]]:
     return _CREATE.findall(text("schema.sql") + text("views.sql"))
+
+
+@cache
+def tables() -> dict[str, str]:
+    """Return the statement that makes each table, in the order of schema.sql."""
+    return _statements_of("schema.sql")
+
+
+@cache
+def views() -> dict[str, str]:
+    """Return the statement that makes each view. A view may stand on those before it."""
+    return _statements_of("views.sql")
+
+
+def _statements_of(name: str) -> dict[str, str]:
+    found = {}
+    for statement in statements(name):
+        if match := _NAME.search(statement):
+            found[match.group(1)] = statement
+    return found
+
+
+@cache
+def needs(name: str) -> Needs:
+    """Return what a table or view reads: the columns of each table, or more."""
+    if name in tables():
+        return {name: frozenset(column_types()[name])}
+    text = views()[name]
+    words = frozenset(re.findall(r"\w+", text))
+    found: dict[str, frozenset[str]] = {}
+    for table, columns in column_types().items():
+        if table in words:
+            found[table] = frozenset(columns) if "SELECT *" in text else words & columns.keys()
+    earlier = list(views())[: list(views()).index(name)]
+    return together([found, *(needs(each) for each in earlier if each in words)])
+
+
+def together(several: Iterable[Needs]) -> Needs:
+    found: dict[str, frozenset[str]] = {}
+    for each in several:
+        for table, columns in each.items():
+            found[table] = found.get(table, frozenset()) | columns
+    return found
+
+
+def column_types() -> dict[str, dict[str, str]]:
+    """Return the first word of each column's type, for each table: ``{table: {column: type}}``."""
+    return {table: dict(_TYPE.findall(statement)) for table, statement in tables().items()}
+
+
+@cache
+def tables_with(column: str) -> tuple[str, ...]:
+    """Return the names of the tables that have a column of this name, in the order of schema.sql."""
+    return tuple(table for table, columns in column_types().items() if column in columns)
 
 
 def column_descriptions() -> dict[str, dict[str, str]]:
@@ -87,6 +128,6 @@ def column_descriptions() -> dict[str, dict[str, str]]:
         }
         for table, body in _definitions()
     }
-    for view in VIEWS:
-        described[view] = described["raw_" + view] | described[view]
+    for view in views():
+        described[view] = described.get("raw_" + view, {}) | described[view]
     return described

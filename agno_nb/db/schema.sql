@@ -53,6 +53,9 @@ CREATE TABLE raw_runs (
     parent_run_id TEXT,
     -- The tool call of that run which asked for this one.
     parent_tool_call_id TEXT,
+    -- Of a run in a fork: the run that it is a copy of. Its tokens and cost were spent there, so sums over a store
+    -- leave copies out.
+    forked_from_run_id TEXT,
     -- Of a run made by a step of a workflow: the step's name.
     step TEXT,
     -- What ran: agent, team or workflow.

@@ -1,34 +1,36 @@
 """A store in a SQLite file: the lightest one, on the driver of Python's standard library.
 
 Every statement sees the file as it is, so processes and threads need nothing but SQLite's own locks. Frames and queries
-are DuckDB's, over a copy of the tables.
+are DuckDB's, over what they need of the tables, which is kept until the store changes.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from agno_nb.db import schema
 from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.copy import Copy, Source
 from agno_nb.db.encoding import micros
 from agno_nb.db.idle import Idle
-from agno_nb.db.schema import sources
 from agno_nb.db.sql import Driver, SqlDb
 from agno_nb.db.statements import Connection, marks
+from agno_nb.db.tables import from_rows
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _KEPT_CONNECTIONS = 16
+_MOST_SESSIONS = 500
+"""More of them are not looked for one by one."""
 POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
 
@@ -106,10 +108,11 @@ class _SqliteDriver(Driver):
     def __init__(self, path: Path, timeout_s: float) -> None:
         self._path = path
         self._timeout_s = timeout_s
-        self._copy = Copy()
         # The last one to close a file also puts its log away, so that the store is one file again.
         self._idle: Idle[_Opened] = Idle(_KEPT_CONNECTIONS)
         self._reader: Idle[_Opened] = Idle(1)
+        self._reading = threading.Lock()
+        self._held = _Held()
 
     @contextmanager
     def lease(self, *, write: bool) -> Iterator[Connection]:
@@ -137,32 +140,40 @@ class _SqliteDriver(Driver):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    def arrow(
-        self,
-        sql: str,
-        parameters: Sequence[Any],
-        frames: Mapping[str, Any],
-        session_ids: Sequence[str] | None = None,
-    ) -> pa.Table:
-        return self._copy.arrow(self._rows(), sql, parameters, frames, session_ids)
-
-    @contextmanager
-    def _rows(self) -> Iterator[Source | None]:
-        # A connection that never writes: what SQLite says of changes are those of other connections.
-        with self._our_errors(), self._connection(self._reader, write=False) as opened:
+    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
+        # A connection that never writes: what SQLite tells one of changes are those of all others.
+        with self._reading, self._our_errors(), self._connection(self._reader, write=False) as opened:
             if opened is None or not self._has_schema(opened.connection):
-                yield None
-                return
+                return {}
             opened.connection.execute("BEGIN")
             try:
-                yield _Rows(opened)
+                self._held = self._held.as_of(opened)
+                return {
+                    table: self._held.read(opened.connection, table, columns, session_ids)
+                    for table, columns in needs.items()
+                }
             finally:
                 opened.connection.execute("ROLLBACK")
+
+    def vacuum(self) -> None:
+        with self._our_errors(), self._connection(self._idle, write=True) as opened:
+            assert opened is not None
+            opened.connection.execute("VACUUM")
+            opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def backup(self, path: Path) -> None:
+        with self._our_errors(), self._connection(self._idle, write=False) as opened:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(path, isolation_level=None)) as target:
+                if opened is not None:
+                    opened.connection.backup(target)
+                else:
+                    _create_schema(target)
 
     def close(self) -> None:
         self._idle.close()
         self._reader.close()
-        self._copy.close()
+        self._held = _Held()
 
     @contextmanager
     def _connection(self, idle: Idle[_Opened], *, write: bool) -> Iterator[_Opened | None]:
@@ -258,27 +269,38 @@ class _Opened:
         self.connection.close()
 
 
-class _Rows:
-    """The tables of a store as Arrow, in the transaction that is open on the connection."""
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The tables that queries needed, kept until something changes."""
 
-    def __init__(self, opened: _Opened) -> None:
-        self._connection = opened.connection
-        # The transaction sees the store as of its first statement.
-        self._connection.execute("SELECT 1 FROM raw_schema").fetchall()
-        ((data_version,),) = self._connection.execute("PRAGMA data_version").fetchall()
-        # Numbers are counted anew by each connection, of which none is kept that another could be mistaken for.
-        self.version: object = opened, data_version
+    version: object = None
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    columns: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Those of each table that were read; the others are null."""
 
-    def read(self, table: str, columns: Sequence[str], session_ids: Sequence[str] | None) -> pa.Table:
-        import pyarrow as pa
+    def as_of(self, opened: _Opened) -> _Held:
+        """Return what is held of the store as the open transaction sees it."""
+        # A transaction sees the store as of its first statement.
+        opened.connection.execute("SELECT 1 FROM raw_schema").fetchall()
+        ((data_version,),) = opened.connection.execute("PRAGMA data_version").fetchall()
+        # Each connection counts for itself, so that a number means something together with it only.
+        version = opened, data_version
+        return self if version == self.version else _Held(version)
 
-        statement = f"SELECT {', '.join(columns)} FROM {table}"
-        parameters: Sequence[str] = ()
-        if session_ids is not None and "session_id" in sources()[table][table]:
+    def read(
+        self, connection: sqlite3.Connection, table: str, columns: frozenset[str], session_ids: Sequence[str] | None
+    ) -> pa.Table:
+        held = self.columns.get(table, frozenset())
+        if columns <= held:
+            return self.tables[table]
+        names = sorted(columns | held)
+        statement = f"SELECT {', '.join(names)} FROM {table}"
+        if session_ids is not None and len(session_ids) <= _MOST_SESSIONS and table in schema.tables_with("session_id"):
             statement += f" WHERE session_id IN ({marks(session_ids)})"
-            parameters = session_ids
-        rows = self._connection.execute(statement, parameters).fetchall()
-        return pa.table(dict(zip(columns, zip(*rows, strict=True) if rows else [[]] * len(columns), strict=True)))
+            return from_rows(table, connection.execute(statement, session_ids).fetchall(), names)
+        self.tables[table] = from_rows(table, connection.execute(statement).fetchall(), names)
+        self.columns[table] = columns | held
+        return self.tables[table]
 
 
 class _Lease:
