@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from agno_nb.db import schema
+from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.sandbox import confined, interruptible, one_line
-from agno_nb.db.sql import Driver
 from agno_nb.db.statements import Connection
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 

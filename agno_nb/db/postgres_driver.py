@@ -17,9 +17,9 @@ from psycopg import errors, sql
 from psycopg.pq import TransactionStatus
 
 from agno_nb.db import schema
+from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.idle import Idle
-from agno_nb.db.sql import Driver
 from agno_nb.db.sqlite import empty_store
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import whole

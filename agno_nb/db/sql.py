@@ -7,9 +7,8 @@ and write a bounded number of rows, however long the session is.
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +23,8 @@ from agno_nb.db.context import (
     next_attempt,
     turns_before,
 )
-from agno_nb.db.encoding import Row, choice, micros, storable
+from agno_nb.db.driver import Driver
+from agno_nb.db.encoding import Row, choice, from_json, micros, storable, with_changes
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
 from agno_nb.db.readable import TIMEOUT_S
@@ -39,7 +39,6 @@ from agno_nb.db.rows import (
     session_row,
 )
 from agno_nb.db.statements import (
-    Connection,
     Transaction,
     equal,
     insert_messages,
@@ -47,7 +46,6 @@ from agno_nb.db.statements import (
     page_of,
     select_messages,
 )
-from agno_nb.db.tables import from_rows
 from agno_nb.db.upkeep import SqlUpkeep
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
@@ -58,52 +56,6 @@ if TYPE_CHECKING:
 
 _SESSION = ", ".join(SESSION_COLUMNS)
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
-
-
-class Driver(ABC):
-    """What differs between backends. The schema is in place before a lease is given."""
-
-    @abstractmethod
-    def lease(self, *, write: bool) -> AbstractContextManager[Connection]:
-        """Open a transaction, to be held briefly: never across a model call or a user's code.
-
-        It is committed at the end of the block, and rolled back when an exception leaves it.
-        """
-
-    def lease_alone(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that writes while nobody else does. Any one is that, where writers never overlap."""
-        return self.lease(write=True)
-
-    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        """Read whole tables of schema.sql, all at the same moment. Backends that have them as Arrow do so faster."""
-        found = {}
-        with self.lease(write=False) as connection:
-            for table in names:
-                columns = ", ".join(schema.column_types()[table])
-                found[table] = from_rows(table, connection.execute(f"SELECT {columns} FROM {table}"))
-        return found
-
-    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
-        """Read what a query needs of each table; the other columns, and rows of other sessions, may be missing."""
-        return self.tables(needs)
-
-    def frame(self, sql: str, parameters: Sequence[Any], session_ids: Sequence[str] | None = None) -> pa.Table:
-        """Do what :meth:`agno_nb.db.readable.Readable.frame` says. Backends that have the views run it on them."""
-        return sandbox.run(lambda needs: self.rows(needs, session_ids), sql, parameters, {})
-
-    def vacuum(self) -> None:
-        """Do what :meth:`agno_nb.db.base.Db.vacuum` says. A store without a file has nothing to do."""
-
-    def backup(self, path: Path) -> None:
-        """Copy the store into a file that is not there yet: one of DuckDB, where the store is not a file itself."""
-        # Imported here, because the engine is made for drivers, which are defined above.
-        from agno_nb.db.engine import write_store
-
-        write_store(path, self.tables(tuple(schema.tables())))
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of what is held open between leases."""
 
 
 class SqlDb(SqlUpkeep):
@@ -191,14 +143,22 @@ class SqlDb(SqlUpkeep):
             insert_messages(connection, run, messages, _places(run.messages, messages))
 
     def end_run(
-        self, run: RunOutput, messages: Sequence[Message] = (), *, session_state: JsonDict | None = None
+        self,
+        run: RunOutput,
+        messages: Sequence[Message] = (),
+        *,
+        session_state: JsonDict | None = None,
+        began_with: JsonDict | None = None,
     ) -> None:
-        session_changes: Row = {"updated_at": micros(time.time())}
-        if session_state is not None:
-            session_changes["session_state"] = session_state
         with self._transaction(write=True) as connection:
             # The session first, as in every transaction that changes it: two that wait for each other would not end.
-            connection.update("raw_sessions", session_changes, {"session_id": run.session_id})
+            sql = "UPDATE raw_sessions SET updated_at = ? WHERE session_id = ? RETURNING session_state"
+            stored = connection.execute(sql, [micros(time.time()), run.session_id])
+            if stored and session_state is not None and session_state != began_with:
+                state = session_state
+                if began_with is not None:
+                    state = with_changes(from_json(stored[0][0]), began_with, session_state)
+                connection.update("raw_sessions", {"session_state": state}, {"session_id": run.session_id})
             if not connection.update("raw_runs", ended_run_row(run), {"run_id": run.run_id}):
                 raise _run_is_gone(run)
             insert_messages(connection, run, messages, _places(run.messages, messages))

@@ -18,9 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 from agno_nb.db import schema
 from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.idle import Idle
-from agno_nb.db.sql import Driver, SqlDb
+from agno_nb.db.sql import SqlDb
 from agno_nb.db.statements import Connection, marks
 from agno_nb.db.tables import from_rows
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked

@@ -82,6 +82,17 @@ class SessionsContract:
                 store(run, [answer])
         assert [db.query(f"SELECT * FROM {t}").arrow().num_rows for t in ("sessions", "runs", "messages")] == [0, 0, 0]
 
+    def test_runs_at_the_same_time_change_what_they_changed_of_the_state(self, db: Db) -> None:
+        end(db, begin(db)[0], state={"kept": 1, "gone": 1, "deep": {"a": 1}})
+        first, opened = begin(db, "first")
+        second, _ = begin(db, "second")
+        found = opened.session.session_state
+        db.end_run(first, session_state={"kept": 1, "mine": 1, "deep": {"a": 1, "b": 2}}, began_with=found)
+        db.end_run(second, session_state={**found, "deep": {"a": 9}, "yours": [2]}, began_with=found)
+        session = db.get_session("s1")
+        assert session is not None
+        assert session.session_state == {"kept": 1, "mine": 1, "yours": [2], "deep": {"a": 9, "b": 2}}
+
     def test_deleting_takes_all_rows_of_the_users_own_sessions(self, db: Db) -> None:
         for session_id, user_id in (("a", "alice"), ("b", "bob"), ("c", "alice"), ("d", "alice")):
             say(db, "x", [calling("f"), answering()], session_id=session_id, user_id=user_id)
