@@ -88,7 +88,7 @@ def running_postgres() -> Iterator[Postgres]:
             yield Postgres(port=port)
         finally:
             # It knows the server's process by the file that the server left in its own folder.
-            run("pg_ctl", "stop", "--wait", "--mode=fast")
+            run("pg_ctl", "stop", "--wait", "--mode=immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -53,6 +53,8 @@ class PostgresDriver(Driver):
         self._schema = db_schema
         self._store = f"the store {url} (schema {db_schema!r})"
         self._timeout_s = timeout_s
+        # Postgres takes 0 for "no limit".
+        self._timeout_ms = max(1, round(timeout_s * 1000))
         self._idle: Idle[PostgresConnection] = Idle(_KEPT_CONNECTIONS)
 
     @contextmanager
@@ -86,6 +88,7 @@ class PostgresDriver(Driver):
             with closing(self._connected(dbapi.connect)) as tables, closing(tables.cursor()) as cursor:
                 # All tables as they are at one moment.
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                cursor.execute(f"SET LOCAL lock_timeout = {self._timeout_ms}")
                 return {
                     table: whole(table, _fetched(cursor, self._selected(table, columns, session_ids)))
                     for table, columns in needs.items()
@@ -165,14 +168,13 @@ class PostgresDriver(Driver):
     def _first_words(self, *, write: bool, alone: bool) -> str:
         """Return what begins a transaction and asks for the version, in one exchange with the server."""
         lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
-        milliseconds = max(1, round(self._timeout_s * 1000))
         return "; ".join(
             [
                 "BEGIN" if write else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                 f"SET LOCAL search_path TO {self._quoted}",
-                f"SET LOCAL lock_timeout = {milliseconds}",
+                f"SET LOCAL lock_timeout = {self._timeout_ms}",
                 # A process that was suspended in the middle of a transaction must not keep a session from others.
-                f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}",
+                f"SET LOCAL idle_in_transaction_session_timeout = {self._timeout_ms}",
                 *([f"SELECT {lock}({self._lock})"] if write else []),
                 f"SELECT max(version) FROM {self._quoted}.raw_schema",
             ]
