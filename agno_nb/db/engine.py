@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from abc import abstractmethod
@@ -16,6 +17,7 @@ import duckdb
 from agno_nb.db import schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
+from agno_nb.db.migrations import migrate
 from agno_nb.db.sandbox import confined, interruptible, one_line
 from agno_nb.db.statements import Connection
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
@@ -33,8 +35,9 @@ class Engine:
     It reaches no file but that store, whatever SQL it is given, and sees no Python variables.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, migrations: Mapping[int, str] | None = None) -> None:
         self.path = path
+        self._migrations = schema.migrations() if migrations is None else migrations
         self.pid = os.getpid()
         self.lock = threading.Lock()
         # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
@@ -61,8 +64,11 @@ class Engine:
                 raise
             cursor.execute("COMMIT")
 
-    def attach_file(self, *, write: bool) -> bool:
-        """Attach the store's file; return whether there is a store in it, as there always is after writing began."""
+    def attach_file(self, *, write: bool, migrates: bool = True) -> bool:
+        """Attach the store's file; return whether there is a store in it, as there always is after writing began.
+
+        A store of an older version is brought to the newest, or refused where `migrates` says that it must not be.
+        """
         if not write:
             options = "READ_ONLY"
         elif self.path is not None and self.path.exists():
@@ -73,6 +79,10 @@ class Engine:
             options = "BLOCK_SIZE 16384"
         self._attach(str(self.path), options)
         if self._has_schema():
+            if self._is_older():
+                if not migrates:
+                    raise schema.too_old(self.path)
+                self._migrate()
             return True
         if write:
             self._create_schema()
@@ -119,7 +129,7 @@ class Engine:
     def _has_schema(self) -> bool:
         """Tell a store from an empty database."""
         try:
-            ((version,),) = self._connection.execute("SELECT max(version) FROM store.raw_schema").fetchall()
+            self._connection.execute("SELECT 1 FROM store.raw_schema LIMIT 0")
         except duckdb.CatalogException:
             sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'store' LIMIT 1"
             if self._connection.execute(sql).fetchall():
@@ -128,13 +138,34 @@ class Engine:
                     "choose another db_file. It was not touched."
                 ) from None
             return False
-        if self.path is not None:
-            schema.check_version(version, self.path)
         return True
+
+    def _is_older(self) -> bool:
+        assert self.path is not None
+        ((version,),) = self._connection.execute("SELECT max(version) FROM store.raw_schema").fetchall()
+        return schema.is_older(version, self.path, newest=max(self._migrations, default=1))
+
+    def _migrate(self) -> None:
+        """Bring the attached store to the newest version, after a copy of its file was made."""
+        path = str(self.path)
+        ((version,),) = self._connection.execute("SELECT max(version) FROM store.raw_schema").fetchall()
+        # What may still be in its log is put into the file first. It can be copied while nothing has it open.
+        self._attach(path, "READ_WRITE")
+        self.detach()
+        shutil.copyfile(path, schema.backup_path(path, version))
+        self._attach(path, "READ_WRITE")
+        with self.transaction(write=True) as cursor:
+            for (view,) in cursor.execute(
+                "SELECT view_name FROM duckdb_views() WHERE database_name = 'store' AND NOT internal"
+            ).fetchall():
+                cursor.execute(f'DROP VIEW "{view}"')
+            migrate(Lease(cursor), self._migrations)
+            cursor.execute(schema.text("views.sql"))
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         """Read whole tables of the attached store."""
-        return {table: self.frame(f"FROM {table}", ()) for table in names}
+        columns = {table: ", ".join(schema.column_types()[table]) for table in names}
+        return {table: self.frame(f"SELECT {columns[table]} FROM {table}", ()) for table in names}
 
     def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
         """Run a statement of ours on the attached store."""
@@ -152,7 +183,7 @@ class EngineDriver(Driver):
     @contextmanager
     def lease(self, *, write: bool) -> Iterator[Connection]:
         with self.attached(write=write) as engine, engine.transaction(write=write) as cursor:
-            yield _Lease(cursor)
+            yield Lease(cursor)
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         with self.attached(write=False) as engine:
@@ -163,7 +194,9 @@ class EngineDriver(Driver):
             return engine.frame(sql, parameters)
 
 
-class _Lease:
+class Lease:
+    """A transaction on the attached store."""
+
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
 
@@ -188,7 +221,7 @@ def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
                 for table, rows in tables.items():
                     if table != "raw_schema":
                         cursor.register("copied", rows)
-                        cursor.execute(f"INSERT INTO {table} SELECT * FROM copied")
+                        cursor.execute(f"INSERT INTO {table} BY NAME FROM copied")
                         cursor.unregister("copied")
             engine.detach()
             partial.replace(path)

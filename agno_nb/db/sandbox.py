@@ -62,16 +62,20 @@ def run(
     *,
     timeout_s: float | None = None,
     max_rows: int | None = None,
+    views: bool = True,
 ) -> pa.Table:
-    """Do what :meth:`agno_nb.db.readable.Readable.arrow` says with the tables that `read` gives."""
+    """Do what :meth:`agno_nb.db.readable.Readable.arrow` says with the tables that `read` gives.
+
+    `views` are made of the tables, unless `read` gives them itself.
+    """
     with _cursor() as cursor:
         try:
             statement = _read_only_statement(cursor, sql)
-            tables = {table: empty(table) for table in schema.tables()} | dict(read(_needs(sql)))
-            for name, table in {**tables, **frames}.items():
+            tables = {table: empty(table) for table in schema.tables()} if views else {}
+            for name, table in {**tables, **read(_needs(sql)), **frames}.items():
                 cursor.register(name, table)
-            for view, text in schema.views().items():
-                if view not in tables:
+            if views:
+                for text in schema.views().values():
                     cursor.execute(text.replace("CREATE VIEW", "CREATE TEMP VIEW"))
             cursor.execute("BEGIN TRANSACTION READ ONLY")
 

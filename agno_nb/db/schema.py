@@ -10,15 +10,13 @@ from pathlib import Path
 
 from agno_nb.errors import StoreVersionError
 
-VERSION = 1
-"""Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
-
 Needs = Mapping[str, frozenset[str]]
 """Columns by table."""
 
 _NAME = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 _TYPE = re.compile(r"^ +(\w+) (TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE|BLOB)\b", re.MULTILINE)
 _CREATE = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)(.*?);$", re.MULTILINE | re.DOTALL)
+_ABOUT = re.compile(r"((?:^-- .*\n)+)CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 _COMMENT = re.compile("^ *--.*$", re.MULTILINE)
 _COLUMN = re.compile(
     r"((?:^ +-- .*\n)+)"
@@ -36,16 +34,51 @@ def text(name: str) -> str:
 
 def statements(name: str) -> list[str]:
     """Return the statements of one of the files, for drivers that take one at a time."""
-    return [part for part in _COMMENT.sub("", text(name)).split(";") if part.strip()]
+    return split(text(name))
 
 
-def check_version(version: int, store: Path | str) -> None:
-    """Refuse a store that a newer agno_nb wrote."""
-    if version > VERSION:
+def split(sql: str) -> list[str]:
+    """Return the statements of a text that has no semicolon but at their ends and in comments."""
+    return [part for part in _COMMENT.sub("", sql).split(";") if part.strip()]
+
+
+@cache
+def migrations() -> dict[int, str]:
+    """Return the text of each file of :mod:`agno_nb.db.migrations`, by the version that it leads to."""
+    found = files(__package__).joinpath("migrations").iterdir()
+    return {int(file.name[:4]): file.read_text(encoding="utf-8") for file in found if file.name.endswith(".sql")}
+
+
+VERSION = max(migrations(), default=1)
+"""Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
+
+
+def is_older(version: int, store: Path | str, *, newest: int = VERSION) -> bool:
+    """Tell whether a store has to be migrated.
+
+    Raises
+    ------
+    StoreVersionError
+        A newer agno_nb wrote it.
+    """
+    if version > newest:
         raise StoreVersionError(
-            f"{store} has version {version} of the store's schema, and this agno_nb knows versions up to {VERSION}; "
+            f"{store} has version {version} of the store's schema, and this agno_nb knows versions up to {newest}; "
             "update agno_nb. It was not touched."
         )
+    return version < newest
+
+
+def too_old(path: Path | None) -> StoreVersionError:
+    return StoreVersionError(
+        f"{path} has an older version of the store's schema than {VERSION}, and is not to be changed here; open a copy "
+        "of it once as a store, which brings it to that version"
+    )
+
+
+def backup_path(path: str | Path, version: int) -> Path:
+    """Return where the copy of a store goes that is made before its first migration from `version`."""
+    return Path(f"{path}.v{version}")
 
 
 @cache
@@ -99,6 +132,15 @@ def together(several: Iterable[Needs]) -> Needs:
         for table, columns in each.items():
             found[table] = found.get(table, frozenset()) | columns
     return found
+
+
+def view_descriptions() -> dict[str, str]:
+    """Return what the comment above each view says of it; where there is none, that above its table."""
+    described = {
+        name: " ".join(line.removeprefix("-- ") for line in comment.splitlines())
+        for comment, name in _ABOUT.findall(text("schema.sql") + text("views.sql"))
+    }
+    return {view: described.get(view) or described[f"raw_{view}"] for view in views()}
 
 
 def column_types() -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.idle import Idle
+from agno_nb.db.migrations import migrate
 from agno_nb.db.sql import SqlDb
 from agno_nb.db.statements import Connection, marks
 from agno_nb.db.tables import from_rows
@@ -78,7 +79,7 @@ class SqliteDb(SqlDb):
         if path in ("", ":memory:"):
             raise InvalidInputError(f"the file of a SqliteDb is {path!r}; for a store without a file use InMemoryDb()")
         self.db_file = Path(path).expanduser().resolve()
-        super().__init__(_SqliteDriver(self.db_file, lock_timeout_s))
+        super().__init__(SqliteDriver(self.db_file, lock_timeout_s))
 
     @property
     def identity(self) -> str:
@@ -105,9 +106,12 @@ def _path_in(url: str) -> str:
     return unquote(parts.path.removeprefix("/"))
 
 
-class _SqliteDriver(Driver):
-    def __init__(self, path: Path, timeout_s: float) -> None:
+class SqliteDriver(Driver):
+    """The driver of :class:`SqliteDb`."""
+
+    def __init__(self, path: Path, timeout_s: float, *, migrations: Mapping[int, str] | None = None) -> None:
         self._path = path
+        self._migrations = schema.migrations() if migrations is None else migrations
         self._timeout_s = timeout_s
         # The last one to close a file also puts its log away, so that the store is one file again.
         self._idle: Idle[_Opened] = Idle(_KEPT_CONNECTIONS)
@@ -129,6 +133,9 @@ class _SqliteDriver(Driver):
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
                 if self._has_schema(connection):
+                    if self._is_older(connection):
+                        self._migrate(connection)
+                        connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                     yield _Lease(connection)
                 elif write:
                     _create_schema(connection)
@@ -148,13 +155,17 @@ class _SqliteDriver(Driver):
                 return {}
             opened.connection.execute("BEGIN")
             try:
+                if self._is_older(opened.connection):
+                    self._migrate(opened.connection)
+                    opened.connection.execute("BEGIN")
                 self._held = self._held.as_of(opened)
                 return {
                     table: self._held.read(opened.connection, table, columns, session_ids)
                     for table, columns in needs.items()
                 }
             finally:
-                opened.connection.execute("ROLLBACK")
+                if opened.connection.in_transaction:
+                    opened.connection.execute("ROLLBACK")
 
     def vacuum(self) -> None:
         with self._our_errors(), self._connection(self._idle, write=True) as opened:
@@ -230,9 +241,22 @@ class _SqliteDriver(Driver):
                 f"{self._path} is a SQLite file with other tables than a store of agno_nb has; "
                 "choose another db_file. It was not touched."
             )
-        ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
-        schema.check_version(version, self._path)
         return True
+
+    def _is_older(self, connection: sqlite3.Connection) -> bool:
+        ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
+        return schema.is_older(version, self._path, newest=max(self._migrations, default=1))
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Bring the store to the newest version, after a copy of its file was made."""
+        ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
+        connection.execute("ROLLBACK")
+        with closing(sqlite3.connect(schema.backup_path(self._path, version))) as copy:
+            connection.backup(copy)
+        # Another process may have done it meanwhile: what is still to be done is found out in the transaction.
+        connection.execute("BEGIN IMMEDIATE")
+        migrate(_Lease(connection), self._migrations)
+        connection.execute("COMMIT")
 
     @contextmanager
     def _our_errors(self) -> Iterator[None]:
