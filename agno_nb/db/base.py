@@ -136,11 +136,24 @@ class Db(Readable):
 
     @abstractmethod
     def end_run(
-        self, run: RunOutput, messages: Sequence[Message] = (), *, session_state: JsonDict | None = None
+        self,
+        run: RunOutput,
+        messages: Sequence[Message] = (),
+        *,
+        session_state: JsonDict | None = None,
+        began_with: JsonDict | None = None,
     ) -> None:
         """Store status, content, metrics and the last `messages` of a run, and the state of its session.
 
-        Also the way to store a pause. `session_state` None leaves the stored state as it is.
+        Also the way to store a pause.
+
+        Parameters
+        ----------
+        session_state : dict, optional
+            The state as the run leaves it. None leaves the stored state as it is.
+        began_with : dict, optional
+            The state as the run found it. Only what differs from it is changed then, so that what runs of other
+            processes have changed in the meantime stays.
         """
 
     @abstractmethod
