@@ -8,8 +8,10 @@ from typing import Literal, TypeAlias
 
 from IPython.display import display
 
+from agno_nb.notebook.asking import questions_html, questions_text
 from agno_nb.notebook.render import CODE, cleaned, escaped
 from agno_nb.redact import redact, without_controls
+from agno_nb.types import Requirement
 
 _TABLE = "margin:.3em 0;border-collapse:collapse"
 # JupyterLab aligns the cells of every table in an HTML output to the right and gives every other row a background.
@@ -85,6 +87,11 @@ def note_bundle(text: str) -> dict[str, str]:
 def show_note(text: str) -> None:
     """Show a quiet line. What is in `backticks` is set as code."""
     display(note_bundle(text), raw=True)
+
+
+def show_questions(requirements: Sequence[Requirement]) -> None:
+    """Show what paused runs ask, exactly, and how to answer."""
+    display(_bundle(questions_html(requirements), questions_text(requirements)), raw=True)
 
 
 def _row(cells: Sequence[str], kinds: Sequence[ColumnKind], tag: str) -> str:
