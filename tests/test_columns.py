@@ -9,6 +9,7 @@ import pytest
 
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.receipt import ContextPart, ContextReceipt
 from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
     Media,
@@ -22,6 +23,7 @@ from agno_nb.types import (
     SessionType,
     ToolCall,
     UserMemory,
+    Variable,
 )
 from tests.test_frames import READERS
 
@@ -50,7 +52,11 @@ def db() -> InMemoryDb:
     say(db, "a", run_id="r0", created_at=START, **ours)
     run, _ = begin(
         db, "b", run_id="r1", created_at=START + 10, metadata={"k": 1},
-        origin=Origin(notebook="/n.ipynb", cell_id="c7", execution_count=7, cell_hash="f" * 16), **ours,
+        origin=Origin(notebook="/n.ipynb", cell_id="c7", execution_count=7, cell_hash="f" * 16, kernel_id="k1"),
+        variables=[
+            Variable(name="df", type="pandas.DataFrame", shape=(3, 1), dtypes={"a": "int64"}, hash="a" * 16, chars=9),
+        ],
+        **ours,
     )  # fmt: skip
     call = ToolCall(
         tool_call_id="c1", tool_name="count", arguments='{"n": 3}', extra={"sig": "x"}, created_at=START + 11
@@ -68,6 +74,8 @@ def db() -> InMemoryDb:
         role="user", message_id="m3", content="look", media=[Media(kind="image", url="http://x/y.png")],
         created_at=START + 13,
     )  # fmt: skip
+    run.context_hash, run.replay_of_run_id = "e" * 64, "r0"
+    run.receipt = ContextReceipt(parts=[ContextPart(source="prompt", chars=1)])
     run.reasoning_content, run.error_type, run.error = "Hm.", "ModelServerError", "It is down."
     end(db, run, asks, told, seen, status=RunStatus.ERROR)
     begin(
@@ -117,7 +125,10 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
                 "created_at": at(0), "last_run_at": at(20),
             },
         ),
-        ({"forked_from_session_id": "s1"}, {**SUMS, "num_runs": 2, "user_id": "alice", "cost": None}),
+        (
+            {"forked_from_session_id": "s1"},
+            {**SUMS, "num_runs": 2, "user_id": "alice", "cost": None, "forked_from_run_id": "r1"},
+        ),
     ],
     "runs": [
         (
@@ -128,7 +139,9 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
                 "content_type": "str", "reasoning_content": "Hm.", "model": "m", "model_provider": "P",
                 **METRICS, "total_tokens": 15, "duration_s": 2.0, "error_type": "ModelServerError",
                 "error": "It is down.", "notebook": "/n.ipynb", "cell_id": "c7", "execution_count": 7,
-                "cell_hash": "f" * 16, "metadata": '{"k": 1}', "created_at": at(10), "ended_at": at(12),
+                "cell_hash": "f" * 16, "kernel_id": "k1", "context_hash": "e" * 64, "replay_of_run_id": "r0",
+                "context": '{"parts": [{"source": "prompt", "chars": 1}], "left_out": []}',
+                "metadata": '{"k": 1}', "created_at": at(10), "ended_at": at(12),
             },
         ),
         (
@@ -166,6 +179,15 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
                 "run_id": "r1", "message_id": "m1", "call_index": 0, "tool_name": "count", "arguments": '{"n": 3}',
                 "result": "no", "tool_call_error": True, "duration_s": 0.1, "extra": '{"sig": "x"}',
                 "created_at": at(11), "ended_at": at(12),
+            },
+        ),
+    ],
+    "variables": [
+        (
+            {"run_id": "r1", "variable_index": 0},
+            {
+                "session_id": "s1", "name": "df", "type": "pandas.DataFrame", "shape": "[3, 1]",
+                "dtypes": '{"a": "int64"}', "hash": "a" * 16, "cut": False, "chars": 9, "created_at": at(10),
             },
         ),
     ],

@@ -53,7 +53,7 @@ def show_settings(notebook: Notebook, names: list[str]) -> None:
 
 
 def _value(value: Any) -> str:
-    return {True: "on", False: "off", None: "none"}.get(value, str(value)) if isinstance(value, bool | None) else value
+    return {True: "on", False: "off", None: "none"}[value] if isinstance(value, bool | None) else str(value)
 
 
 def _model(notebook: Notebook) -> str:
@@ -137,7 +137,7 @@ def _help(notebook: Notebook, words: list[str]) -> None:
         facts[f"`%agent {usage.strip('`') or name}`"] = meaning
     facts["`%agent --OPTION [VALUE]`"] = (
         "set what is named, or show it: `--model`, `--db`, `--user`, `--session`, `--history`, `--summaries`, "
-        "`--rerun`, `--replay`; `%agent?` says what each takes, `%config AgnoNb` sets them too"
+        "`--budget`, `--rerun`, `--replay`; `%agent?` says what each takes, `%config AgnoNb` sets them too"
     )
     show_facts(facts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -34,6 +35,14 @@ SHOW = object()
 """The value of an option that was given none: it is asked for, and not set."""
 
 _SWITCHES = {"on": True, "off": False}
+_MEANINGS: dict[Any, Any] = {**_SWITCHES, math.inf: None}
+_MEANT = ("summaries", "replay", "budget")
+"""Options whose value is a word for what is set."""
+
+
+def _dollars(text: str) -> float:
+    # None would say that the option was not given.
+    return math.inf if text == "off" else float(text)
 
 
 @magics_class
@@ -66,6 +75,10 @@ class AgentMagics(Magics):
         help="keep a summary of the session, and send it with each run",
     )  # fmt: skip
     @argument(
+        "--budget", type=_dollars, nargs="?", const=SHOW,
+        help="US dollars that a session may cost; off for no limit",
+    )  # fmt: skip
+    @argument(
         "--rerun", choices=RERUNS, nargs="?", const=SHOW,
         help="running a cell again replaces its turn, appends a new one, or branches off before it",
     )  # fmt: skip
@@ -85,7 +98,7 @@ class AgentMagics(Magics):
             command_named(words[0])(self.notebook, [*words[1:], *(["--yes"] if is_sure else [])])
         for name, value in given.items():
             if value is not SHOW:
-                self.notebook.set(name, _SWITCHES.get(value, value) if name in ("summaries", "replay") else value)
+                self.notebook.set(name, _MEANINGS.get(value, value) if name in _MEANT else value)
         if is_new:
             self.notebook.start_new_session()
         if asked := [name for name, value in given.items() if value is SHOW]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from traitlets import Bool, Enum, Int, TraitError, Unicode, validate
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, validate
 from traitlets.config import Configurable
 
 from agno_nb.errors import InvalidInputError
@@ -29,6 +29,7 @@ class AgnoNb(Configurable):
     db = Unicode("agno_nb.duckdb", help="The DuckDB file of the store, beside the notebook.").tag(config=True)
     user = Unicode(None, allow_none=True, help="Who is talking.").tag(config=True)
     history = Int(10, help="How many of the latest runs are sent with each new one.").tag(config=True)
+    budget = Float(None, allow_none=True, help="US dollars that a session may cost. None: no limit.").tag(config=True)
     summaries = Bool(False, help="Keep a summary of the session, and send it with each run.").tag(config=True)
     rerun = Enum(
         RERUNS,

@@ -8,6 +8,7 @@ from typing import Any
 
 from agno_nb._keywords import nearest
 from agno_nb.agent import Agent
+from agno_nb.budget import Budget
 from agno_nb.db import set_default_db
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
@@ -56,6 +57,7 @@ class Notebook:
             add_history_to_context=settings.history > 0,
             num_history_runs=settings.history,
             enable_session_summaries=settings.summaries,
+            budget=None if settings.budget is None else Budget(settings.budget),
         )
         self.runnable: Runnable = self.agent
         set_default_db(self.db)
@@ -66,6 +68,7 @@ class Notebook:
                 "user": self.use_user,
                 "history": self.use_history,
                 "summaries": self.use_summaries,
+                "budget": self.use_budget,
                 "instructions": lambda _: self.use_instructions(),
                 "instructions_file": lambda _: self.use_instructions(),
             }
@@ -107,6 +110,10 @@ class Notebook:
         """Send so many of the latest runs with each new one; 0 sends none."""
         agent = self._own_agent("--history")
         agent.add_history_to_context, agent.num_history_runs = runs > 0, runs
+
+    def use_budget(self, usd: float | None) -> None:
+        """Keep each session to so many US dollars, or to none."""
+        self._own_agent("--budget").budget = None if usd is None else Budget(usd)
 
     def use_summaries(self, wanted: bool) -> None:
         """Keep a summary of the session, and send it with each run; or no longer."""

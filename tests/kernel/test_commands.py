@@ -98,6 +98,11 @@ def test_a_setting_without_a_value_is_shown_and_all_are_one_with_config(kernel: 
     for refused in ("history = -4", "model = 'nonsense'"):
         assert refused.split()[-1].strip("'") in kernel.run(f"%config AgnoNb.{refused}").printed
     assert kernel.run("%agent --history --model").shown.startswith("model    demo: rules")
+    kernel.run("%agent --budget 0.5")
+    assert kernel.run("%agent --budget").shown == "budget  0.5"
+    assert "-1" in kernel.run("%agent --budget -1", expect="error").content["evalue"]
+    kernel.run("%agent --budget off")
+    assert kernel.run("%agent --budget").shown == "budget  none"
     assert "choose from" in kernel.run("%agent --rerun sometimes", expect="error").content["evalue"]
 
 
