@@ -37,6 +37,9 @@ class Engine:
         self.path = path
         self.pid = os.getpid()
         self.lock = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
         self._connection = duckdb.connect(
             ":memory:",
             config={
@@ -46,7 +49,8 @@ class Engine:
             },
         )
         # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
-        files = [f"{path}{suffix}" for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")] if path else []
+        suffixes = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+        files = [f"{self.path}{suffix}" for suffix in suffixes] if self.path else []
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
         # takes ten times as long as to write them: 100 ms after a thousand turns.
@@ -94,6 +98,11 @@ class Engine:
 
     def detach(self) -> None:
         self._connection.execute("DETACH DATABASE IF EXISTS store")
+
+    def restart(self) -> None:
+        """Let go of the store in any case, and be as new."""
+        self._connection.close()
+        self._start()
 
     def _attach(self, source: str, options: str) -> None:
         # What an interrupt in the middle of a lease may have left attached would be in the way.
