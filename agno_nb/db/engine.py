@@ -6,9 +6,10 @@ import os
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ class Engine:
         self.path = path
         self.pid = os.getpid()
         self.lock = threading.Lock()
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        """The one of :meth:`lease`, while a store is attached."""
         self._start()
 
     def _start(self) -> None:
@@ -58,21 +61,34 @@ class Engine:
         self._connection.execute("SET GLOBAL allowed_paths = ?", [files])
         self._connection.execute("SET GLOBAL enable_external_access = false")
         self._connection.execute("SET GLOBAL lock_configuration = true")
+        # The store's own statements come again and again, and to parse one takes a third of its time.
+        self._parsed = lru_cache(maxsize=256)(self._connection.extract_statements)
+
+    @contextmanager
+    def lease(self, *, write: bool) -> Iterator[Connection]:
+        """Open a transaction on the attached store for its own statements."""
+        if self._cursor is None:
+            self._cursor = self._connection.cursor()
+            self._cursor.execute("USE store")
+        try:
+            with _in_transaction(self._cursor, write=write):
+                yield _Lease(self._cursor, self._parsed)
+        except BaseException:
+            self._close_cursor()
+            raise
+
+    def _close_cursor(self) -> None:
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            cursor.close()
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a transaction on the attached store, on a cursor of its own: frames registered there go with it."""
         with self._connection.cursor() as cursor:
             cursor.execute("USE store")
-            cursor.execute("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
-            try:
+            with _in_transaction(cursor, write=write):
                 yield cursor
-            except BaseException:
-                # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
-                with suppress(duckdb.Error):
-                    cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
 
     def attach_file(self, *, write: bool) -> bool:
         """Attach the store's file; return whether there is a store in it, as there always is after writing began."""
@@ -97,10 +113,12 @@ class Engine:
         self._create_schema()
 
     def detach(self) -> None:
+        self._close_cursor()
         self._connection.execute("DETACH DATABASE IF EXISTS store")
 
     def restart(self) -> None:
         """Let go of the store in any case, and be as new."""
+        self._close_cursor()
         self._connection.close()
         self._start()
 
@@ -153,8 +171,8 @@ class EngineDriver(Driver):
 
     @contextmanager
     def lease(self, *, write: bool) -> Iterator[Connection]:
-        with self.attached(write=write) as engine, engine.transaction(write=write) as cursor:
-            yield _Lease(cursor)
+        with self.attached(write=write) as engine, engine.lease(write=write) as connection:
+            yield connection
 
     def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
         with self.attached(write=False) as engine:
@@ -162,15 +180,30 @@ class EngineDriver(Driver):
 
 
 class _Lease:
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, parsed: Callable[[str], Sequence[duckdb.Statement]]) -> None:
         self._cursor = cursor
+        self._parsed = parsed
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        return self._cursor.execute(sql, list(parameters)).fetchall()
+        (statement,) = self._parsed(sql)
+        return self._cursor.execute(statement, list(parameters)).fetchall()
 
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         ((count,),) = self.execute(sql, parameters)
         return int(count)
+
+
+@contextmanager
+def _in_transaction(cursor: duckdb.DuckDBPyConnection, *, write: bool) -> Iterator[None]:
+    cursor.execute("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
+    try:
+        yield
+    except BaseException:
+        # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
+        with suppress(duckdb.Error):
+            cursor.execute("ROLLBACK")
+        raise
+    cursor.execute("COMMIT")
 
 
 def _read_only_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
