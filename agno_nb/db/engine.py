@@ -6,10 +6,9 @@ import os
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.01
 """How often what cannot be waited for is tried again."""
+_MOST_STATEMENTS = 256
 
 
 class Engine:
@@ -38,12 +38,19 @@ class Engine:
         self.path = path
         self.pid = os.getpid()
         self.lock = threading.Lock()
+        self._started: duckdb.DuckDBPyConnection | None = None
         self._cursor: duckdb.DuckDBPyConnection | None = None
         """The one of :meth:`lease`, while a store is attached."""
-        self._start()
+        self._statements: dict[str, duckdb.Statement] = {}
 
-    def _start(self) -> None:
-        self._connection = duckdb.connect(
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._started is None:
+            self._started = self._start()
+        return self._started
+
+    def _start(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(
             ":memory:",
             config={
                 "python_enable_replacements": False,
@@ -54,15 +61,22 @@ class Engine:
         # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
         suffixes = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
         files = [f"{self.path}{suffix}" for suffix in suffixes] if self.path else []
-        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
         # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
         # takes ten times as long as to write them: 100 ms after a thousand turns.
-        self._connection.execute("SET GLOBAL force_compression = 'uncompressed'")
-        self._connection.execute("SET GLOBAL allowed_paths = ?", [files])
-        self._connection.execute("SET GLOBAL enable_external_access = false")
-        self._connection.execute("SET GLOBAL lock_configuration = true")
-        # The store's own statements come again and again, and to parse one takes a third of its time.
-        self._parsed = lru_cache(maxsize=256)(self._connection.extract_statements)
+        connection.execute("SET GLOBAL force_compression = 'uncompressed'")
+        connection.execute("SET GLOBAL allowed_paths = ?", [files])
+        connection.execute("SET GLOBAL enable_external_access = false")
+        connection.execute("SET GLOBAL lock_configuration = true")
+        return connection
+
+    def stop(self) -> None:
+        """Let go of the store in any case. The next use starts the engine again."""
+        self._close_cursor()
+        self._statements.clear()
+        connection, self._started = self._started, None
+        if connection is not None:
+            connection.close()
 
     @contextmanager
     def lease(self, *, write: bool) -> Iterator[Connection]:
@@ -72,10 +86,22 @@ class Engine:
             self._cursor.execute("USE store")
         try:
             with _in_transaction(self._cursor, write=write):
-                yield _Lease(self._cursor, self._parsed)
+                yield _Lease(self)
         except BaseException:
             self._close_cursor()
             raise
+
+    def execute(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run one of the store's own statements in the open :meth:`lease`; return all its rows."""
+        assert self._cursor is not None
+        statement = self._statements.get(sql)
+        if statement is None:
+            (statement,) = self._cursor.extract_statements(sql)
+            # They come again and again, and to parse one takes a third of its time. Only lists differ, in length.
+            if len(self._statements) >= _MOST_STATEMENTS:
+                self._statements.clear()
+            self._statements[sql] = statement
+        return self._cursor.execute(statement, list(parameters)).fetchall()
 
     def _close_cursor(self) -> None:
         cursor, self._cursor = self._cursor, None
@@ -115,12 +141,6 @@ class Engine:
     def detach(self) -> None:
         self._close_cursor()
         self._connection.execute("DETACH DATABASE IF EXISTS store")
-
-    def restart(self) -> None:
-        """Let go of the store in any case, and be as new."""
-        self._close_cursor()
-        self._connection.close()
-        self._start()
 
     def _attach(self, source: str, options: str) -> None:
         # What an interrupt in the middle of a lease may have left attached would be in the way.
@@ -180,13 +200,13 @@ class EngineDriver(Driver):
 
 
 class _Lease:
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, parsed: Callable[[str], Sequence[duckdb.Statement]]) -> None:
-        self._cursor = cursor
-        self._parsed = parsed
+    """The engine while a transaction is open. It holds nothing of DuckDB, whose objects must not outlive a lease."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        (statement,) = self._parsed(sql)
-        return self._cursor.execute(statement, list(parameters)).fetchall()
+        return self._engine.execute(sql, parameters)
 
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         ((count,),) = self.execute(sql, parameters)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,8 +41,10 @@ class LockFile:
         self._path = Path(f"{store}.lock")
         self._descriptor: int | None = None
 
-    def acquire(self, timeout_s: float, *, write: bool) -> None:
+    def acquire(self, timeout_s: float, *, write: bool, meanwhile: Callable[[], None]) -> None:
         """Wait until nobody else has the store. Nothing happens where this process has it already.
+
+        `meanwhile` is called between the attempts, and ends the waiting by raising.
 
         Raises
         ------
@@ -62,6 +65,7 @@ class LockFile:
             if waited_s >= PATIENCE_S and not is_told:
                 is_told = True
                 warnings.warn(f"waiting for {self._holder()}, which has the store {self._store}", stacklevel=2)
+            meanwhile()
             time.sleep(min(POLL_S, timeout_s - waited_s))
 
     def release(self) -> None:

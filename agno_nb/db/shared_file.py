@@ -20,7 +20,7 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -28,6 +28,7 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from agno_nb.db.engine import Engine
+from agno_nb.db.interrupts import HeldInterrupts
 from agno_nb.db.lock_file import POLL_S, LockFile
 from agno_nb.errors import StoreError, StoreLocked
 
@@ -35,8 +36,10 @@ LINGER_S = 0.01
 """How long a store stays attached after it was used last."""
 LONGEST_HOLD_S = 1.0
 """How long it stays attached when it is used again and again, so that DuckDB's log stays short."""
-FORK_WAIT_S = 10.0
-"""How long a fork waits for a use of a store by another thread to end."""
+INTERRUPT_POLL_S = 0.05
+"""How often a thread that waits for another looks whether it was interrupted."""
+LET_GO_WAIT_S = 10.0
+"""How long a fork, and the interpreter's end, wait for a use of a store by another thread to end."""
 
 
 class SharedFile:
@@ -46,6 +49,7 @@ class SharedFile:
         self.path = path
         self._engine = Engine(path)
         self._lock_file = LockFile(path)
+        self._next = threading.Lock()
         self._attached: tuple[int, int] | None = None
         """The file that is attached for writing, told from another that may come to be at its path."""
         self._attached_at = self._used_at = self._not_before = 0.0
@@ -74,27 +78,57 @@ class SharedFile:
             Others had it for longer than `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
-        if not self._engine.lock.acquire(timeout=timeout_s):
-            raise StoreLocked(f"another thread has kept the store {self.path} for {timeout_s:g} s; let it finish")
-        try:
-            if self.path.is_dir():
-                raise StoreError(f"{self.path} is a folder; give the path of a file in it")
-            self._attach(write=write, deadline=deadline)
-            yield self._engine
-            if self._attached is None or not self._lingers():
+        with HeldInterrupts() as interrupts:
+            if not self._enter(timeout_s, interrupts.deliver):
+                raise StoreLocked(f"another thread has kept the store {self.path} for {timeout_s:g} s; let it finish")
+            if _has_ended and threading.current_thread().daemon:
+                # It would be cut off in the middle of DuckDB, which ends the process by a signal.
+                self._engine.lock.release()
+                raise StoreError(f"the interpreter is ending, and its daemon threads cannot use {self.path} any more")
+            try:
+                if self.path.is_dir():
+                    raise StoreError(f"{self.path} is a folder; give the path of a file in it")
+                self._attach(interrupts, write=write, deadline=deadline)
+                with interrupts.allowed():
+                    yield self._engine
+                if self._attached is None or not self._lingers():
+                    self._let_go()
+            except BaseException:
+                interrupts.hold()
                 self._let_go()
-        except BaseException:
-            self._let_go()
-            raise
-        finally:
-            self._engine.lock.release()
+                raise
+            finally:
+                self._engine.lock.release()
 
     def let_go(self) -> None:
-        """Detach the store now and let others have it, without lingering."""
-        with self._engine.lock:
-            self._let_go()
+        """Detach the store now, without lingering, once whoever uses it has done so."""
+        with HeldInterrupts() as interrupts:
+            if self._enter(LET_GO_WAIT_S, interrupts.deliver):
+                self._let_go()
+                self._engine.lock.release()
 
-    def _attach(self, *, write: bool, deadline: float) -> None:
+    def _enter(self, timeout_s: float, meanwhile: Callable[[], None]) -> bool:
+        """Keep other threads out until ``engine.lock`` is released; return whether it could be had in time.
+
+        One thread at a time is the next, so that none that uses the store again and again is always faster.
+        """
+        deadline = time.monotonic() + timeout_s
+
+        def acquired(lock: threading.Lock) -> bool:
+            while not lock.acquire(timeout=min(INTERRUPT_POLL_S, timeout_s)):
+                meanwhile()
+                if time.monotonic() >= deadline:
+                    return False
+            return True
+
+        if not acquired(self._next):
+            return False
+        try:
+            return acquired(self._engine.lock)
+        finally:
+            self._next.release()
+
+    def _attach(self, interrupts: HeldInterrupts, *, write: bool, deadline: float) -> None:
         """Have the store attached, for reading at least."""
         if self._attached is not None:
             if self._attached == _identity(self.path) and not self._lock_file.is_lost():
@@ -107,7 +141,7 @@ class SharedFile:
             self._engine.attach_empty()
             return
         time.sleep(max(0.0, self._not_before - time.monotonic()))
-        self._lock_file.acquire(max(0.0, deadline - time.monotonic()), write=write)
+        self._lock_file.acquire(max(0.0, deadline - time.monotonic()), write=write, meanwhile=interrupts.deliver)
         # To attach a file for writing is to put the log beside it into it, if there is one, whosesoever it is.
         if write and self._log.exists():
             self._engine.attach_file(write=False)
@@ -128,7 +162,7 @@ class SharedFile:
             # Whoever waits tries every POLL_S. This process must not be back before.
             self._not_before = self._used_at + 2 * POLL_S
             return False
-        if self._used_at - self._attached_at > LONGEST_HOLD_S or _is_ending:
+        if self._used_at - self._attached_at > LONGEST_HOLD_S or not threading.main_thread().is_alive():
             return False
         if self._lingering is None:
             self._lingering = threading.Thread(target=self._linger, name="agno_nb-store", daemon=False)
@@ -143,11 +177,12 @@ class SharedFile:
         """Let go of the store when it is time to. Runs in a thread of its own, which the interpreter's end awaits."""
         while True:
             time.sleep(POLL_S)
-            if not self._engine.lock.acquire(blocking=False):
+            is_ending = not threading.main_thread().is_alive()
+            if not (self._enter(LET_GO_WAIT_S, _nothing) if is_ending else self._engine.lock.acquire(blocking=False)):
                 continue
             try:
                 is_idle = time.monotonic() - self._used_at >= LINGER_S
-                if self._attached is None or is_idle or self._lock_file.is_wanted():
+                if self._attached is None or is_idle or is_ending or self._lock_file.is_wanted():
                     self._lingering = None
                     self._let_go()
                     return
@@ -161,7 +196,7 @@ class SharedFile:
         except duckdb.Error:
             # There is no space for a checkpoint, say. What was committed is in DuckDB's log, and is put into the file
             # by the next one to attach it.
-            self._engine.restart()
+            self._engine.stop()
         self._attached = None
         self._lock_file.release()
 
@@ -181,16 +216,19 @@ _stopped: list[SharedFile] = []
 """The files that nobody uses while the process forks."""
 _inherited: list[SharedFile] = []
 """In a forked process, the files of its parent: never used, and never closed."""
-_is_ending = False
+_has_ended = False
+
+
+def _nothing() -> None:
+    """Do nothing meanwhile: only the main thread is interrupted."""
 
 
 def _before_fork() -> None:
     """Have nothing attached and no thread of DuckDB at work while the process is copied."""
     _files_lock.acquire()
-    deadline = time.monotonic() + FORK_WAIT_S
     for file in list(_files.values()):
         # Where a use does not end, as when it forks itself, the child does without that store.
-        if file._engine.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if file._enter(LET_GO_WAIT_S, _nothing):
             file._let_go()
             _stopped.append(file)
 
@@ -217,10 +255,12 @@ if hasattr(os, "register_at_fork"):
 
 @atexit.register
 def _end() -> None:
-    """Have nothing attached when the interpreter ends: it would cut a thread off in the middle of DuckDB."""
-    global _is_ending
-    _is_ending = True
+    """Have nothing attached and no thread of ours in DuckDB when the interpreter ends."""
+    global _has_ended
+    _has_ended = True
     for file in list(_files.values()):
-        if file._engine.lock.acquire(timeout=FORK_WAIT_S):
+        if file._enter(LET_GO_WAIT_S, _nothing):
             file._let_go()
+            # Not left to whoever has it last, which may be a daemon thread.
+            file._engine.stop()
             file._engine.lock.release()
