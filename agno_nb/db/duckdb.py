@@ -70,6 +70,10 @@ class _FileDriver(EngineDriver):
         with our_errors(self._path), self._shared().use(write=write, timeout_s=self._timeout_s) as engine:
             yield engine
 
+    def vacuum(self) -> None:
+        with self.attached(write=True) as engine:
+            engine.rewrite()
+
     def close(self) -> None:
         file, self._file = self._file, None
         if file is not None and file.pid == os.getpid():

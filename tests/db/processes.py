@@ -28,15 +28,18 @@ def told_by(code: str, *arguments: object) -> str:
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
-    """Wait for the next line that a process prints; empty when it has ended."""
+    """Wait for the next line that a process prints."""
     assert process.stdout is not None
-    return process.stdout.readline().rstrip("\n")
+    line = process.stdout.readline()
+    assert line.endswith("\n"), process.communicate()[1]
+    return line.rstrip("\n")
 
 
 def kill(process: subprocess.Popen[str]) -> list[str]:
     """End a process as ``kill -9`` does; return the lines that were not read yet."""
     process.kill()
     assert process.stdout is not None
-    rest = process.stdout.read().splitlines()
+    rest = process.stdout.read().split("\n")
     process.communicate()
-    return rest
+    # The last one was not printed to its end.
+    return rest[:-1]
