@@ -11,6 +11,7 @@ import pytest
 
 from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
+from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import QueryError
 from agno_nb.frames import query
 from tests.db.conftest import BACKENDS
@@ -136,6 +137,9 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("hostile")
     db = BACKENDS[request.param](folder)
     fill(db)
+    if isinstance(db, DuckDb):
+        # What was written is put into the file a moment later.
+        db.close()
     (folder / "files").mkdir()
     (folder / "files" / "data.csv").write_text("a\n1\n")
     yield db, folder
