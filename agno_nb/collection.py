@@ -51,7 +51,7 @@ class Collection(Readable):
         limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows}
         return sandbox.run(self._tables, sql, parameters, frames or {}, views=False, **limits)
 
-    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any] = (), *, session_ids: Sequence[str] | None = None) -> pa.Table:
         return self._in(self._stores, sql, parameters)
 
     @staticmethod
@@ -70,7 +70,7 @@ class Collection(Readable):
         source, tables = next(iter(self._stores.items()))
         views = {}
         for view in schema.views():
-            if view not in self._views and schema.tables_below(view) & set(names):
+            if view not in self._views and schema.needs(view).keys() & set(names):
                 self._views[view] = self.frame(f"FROM {view}")
             views[view] = (
                 self._views[view] if view in self._views else self._in({source: tables}, f"FROM {view} LIMIT 0")

@@ -9,11 +9,11 @@ A method returns when its effect is durable, or raises; nothing is only logged.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agno_nb.db.readable import Readable
 from agno_nb.types import (
@@ -28,6 +28,9 @@ from agno_nb.types import (
     Spending,
     UserMemory,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["ContextQuery", "Db", "OpenedRun", "SessionType"]
 
@@ -133,11 +136,24 @@ class Db(Readable):
 
     @abstractmethod
     def end_run(
-        self, run: RunOutput, messages: Sequence[Message] = (), *, session_state: JsonDict | None = None
+        self,
+        run: RunOutput,
+        messages: Sequence[Message] = (),
+        *,
+        session_state: JsonDict | None = None,
+        began_with: JsonDict | None = None,
     ) -> None:
         """Store status, content, metrics and the last `messages` of a run, and the state of its session.
 
-        Also the way to store a pause. `session_state` None leaves the stored state as it is.
+        Also the way to store a pause.
+
+        Parameters
+        ----------
+        session_state : dict, optional
+            The state as the run leaves it. None leaves the stored state as it is.
+        began_with : dict, optional
+            The state as the run found it. Only what differs from it is changed then, so that what runs of other
+            processes have changed in the meantime stays.
         """
 
     @abstractmethod
@@ -194,6 +210,13 @@ class Db(Readable):
             Runs that began at this time or later, in unix seconds.
         except_run_ids : sequence of str, optional
             Runs that are counted elsewhere.
+        """
+
+    @abstractmethod
+    def tables_of(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
+        """Read tables of schema.sql, only the rows that belong to a user; with None, those that belong to nobody.
+
+        What is in media is not read: ``raw_media`` is empty.
         """
 
     # Sessions, runs and messages as objects.
