@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agno_nb.agent import Agent as Agent
     from agno_nb.agent import RunOutput as RunOutput
     from agno_nb.agent import RunResponse as RunResponse
+    from agno_nb.budget import Budget as Budget
     from agno_nb.collection import collect as collect
     from agno_nb.db.base import SessionType as SessionType
     from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from agno_nb.session import WorkflowSession as WorkflowSession
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
+    from agno_nb.tools import Toolkit as Toolkit
     from agno_nb.tools import tool as tool
 
 __version__ = "0.1.0"
@@ -55,6 +57,7 @@ _HOMES = {
     "AgentSession": "agno_nb.session",
     "AsyncDuckDb": "agno_nb.db.duckdb",
     "AsyncSqliteDb": "agno_nb.db.sqlite",
+    "Budget": "agno_nb.budget",
     "DemoModel": "agno_nb.models.demo",
     "DuckDb": "agno_nb.db.duckdb",
     "FunctionModel": "agno_nb.testing",
@@ -71,6 +74,7 @@ _HOMES = {
     "SessionType": "agno_nb.db.base",
     "SqliteDb": "agno_nb.db.sqlite",
     "TeamSession": "agno_nb.session",
+    "Toolkit": "agno_nb.tools",
     "UserMemory": "agno_nb.memory",
     "WorkflowSession": "agno_nb.session",
     "collect": "agno_nb.collection",

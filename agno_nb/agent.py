@@ -5,29 +5,35 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb._keywords import forgiving
 from agno_nb._loop import run_blocking
+from agno_nb.asking import Asking
+from agno_nb.budget import Budget
 from agno_nb.db.base import ContextQuery
-from agno_nb.errors import ModelStreamError, OutputSchemaError
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_answer
+from agno_nb.errors import InvalidInputError, NestedRunPaused, OutputSchemaError, RunNotContinuableError
+from agno_nb.models.base import Model, ModelRequest, whole_answer
 from agno_nb.models.resolve import resolve_model
+from agno_nb.models.retry import Retries
 from agno_nb.recollection import Recollecting
 from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
-from agno_nb.run.pipeline import RunContext, RunOptions
+from agno_nb.run.options import RunOptions
+from agno_nb.run.requirements import given_input, refusal, unanswered
+from agno_nb.run.running import RunContext, current_tool_call_id
 from agno_nb.run.structured import OutputSchema, correction
-from agno_nb.tools import Tool, toolbox
+from agno_nb.tools import Tool, Toolkit, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
 from agno_nb.tools.state import update_session_state
 from agno_nb.types import (
     JsonDict,
     Message,
     Metrics,
+    Requirement,
     RunEvent,
     RunOutput,
+    RunStatus,
     Session,
     SessionType,
     ToolCall,
@@ -71,8 +77,10 @@ class Agent(Recollecting):
     model: Model | str | None = None
     """A model, a string such as ``"openai:gpt-5-mini"``, or None: chosen at the first run by what is configured."""
     _: KW_ONLY
-    tools: Sequence[Tool | Callable[..., Any]] | None = None
-    """Functions that the model may call."""
+    tools: Sequence[Tool | Callable[..., Any] | Toolkit | Sequence[Any]] | None = None
+    """Functions that the model may call: tools, plain functions and methods, toolkits, and lists of them."""
+    tool_hooks: Sequence[Callable[..., Any]] = ()
+    """Called around every tool, the first one outermost: see :class:`~agno_nb.tools.Tool`."""
     instructions: str | Sequence[str] | None = None
     """What the model is told to do, in every run."""
     markdown: bool = False
@@ -107,11 +115,31 @@ class Agent(Recollecting):
     """Store tool calls and their results."""
     store_history_messages: bool = False
     """Store with each run also the earlier messages that it was sent."""
+    retries: int = 2
+    """How often a request is sent again that failed before its answer began, where the failure may pass: too many
+    requests, no connection, a server's fault. Each time is an event, and is shown."""
+    delay_between_retries: float = 1.0
+    """Seconds before the first time. Where the server says how long to wait, that counts, up to a minute."""
+    exponential_backoff: bool = True
+    """Whether each wait is twice as long as the one before."""
+    fallback_models: Sequence[Model | str] = ()
+    """Who answers instead when the provider fails for good, in this order. It is an event, and is shown."""
+    budget: Budget | Sequence[Budget] | None = None
+    """What may be spent. Runs nested in the agent's are kept to it too."""
     tool_call_limit: int | None = None
     """How many tool calls a run may make. Further ones are refused, and the model is asked to answer without them."""
 
     _resolved: tuple[Any, Model] | None = field(init=False, default=None)
     _tools_made: list[Tool] = field(init=False, default_factory=list)
+
+    @property
+    def budgets(self) -> Sequence[Budget]:
+        """What runs are kept to."""
+        return [self.budget] if isinstance(self.budget, Budget) else self.budget or ()
+
+    @property
+    def _retries(self) -> Retries:
+        return Retries(most=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff)
 
     @property
     def resolved_model(self) -> Model:
@@ -136,13 +164,32 @@ class Agent(Recollecting):
         """Let the model and the tools talk until the model answers."""
         # Choosing may ask a server for the names of its models.
         run, model = context.run, await asyncio.to_thread(lambda: self.resolved_model)
-        run.model, run.model_provider = model.id, model.provider
+        context.budgets = self.budgets
+        asking = Asking(model=model, fallback_models=self.fallback_models, retries=self._retries, context=context)
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
         given = context.options.get("output_schema") or self.output_schema
         schema = OutputSchema(given) if given is not None else None
-        self._open_messages(context)
+        if context.continuation is None:
+            self._open_messages(context)
+        elif context.continuation.is_reloaded:
+            self._reopen_messages(context)
+        cut_off = next((m.content or "" for m in context.said if m.finish_reason == "interrupted"), "")
         is_second_try = False
+        shown_results: list[str] = []
         while True:
+            if waiting := unanswered(run.messages):
+                await self._use_tools(waiting, tools, context)
+                if run.active_requirements:
+                    run.status, run.content = RunStatus.PAUSED, _last_answer(run).content
+                    return
+                calls = [call for call in _last_answer(run).tool_calls if call.tool_name in tools]
+                made = [call for call in calls if not call.tool_call_error]
+                if results := [call.result or "" for call in made if tools[call.tool_name].is_shown]:
+                    shown_results += results
+                    context.emit(RunEvent.run_content, content="\n\n".join(results) + "\n\n")
+                if any(tools[call.tool_name].stop_after_tool_call for call in made):
+                    run.content = "\n\n".join(shown_results) or _last_answer(run).content or ""
+                    return
             request = ModelRequest(
                 messages=paired(run.messages),
                 tools=[tool.spec for tool in tools.values()],
@@ -150,12 +197,13 @@ class Agent(Recollecting):
             )
             if schema is not None:
                 request.output_schema, request.output_name = schema.json_schema, schema.name
-            answer = await _ask(model, request, context)
+            answer = await asking.ask(request)
             if answer.tool_calls:
-                await self._use_tools(answer.tool_calls, tools, context)
+                run.tools += answer.tool_calls
                 continue
-            run.content, run.reasoning_content = answer.content or "", answer.reasoning_content
+            run.content, run.reasoning_content = cut_off + (answer.content or ""), answer.reasoning_content
             if schema is None:
+                run.content = "\n\n".join([*shown_results, run.content] if run.content else shown_results)
                 return
             try:
                 run.content, run.content_type = schema.parse(run.content), schema.name
@@ -186,6 +234,43 @@ class Agent(Recollecting):
         if self.store_history_messages:
             context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
         run.messages += [*as_history(self.additional_input or []), *history, context.message]
+        for message in context.said:
+            context.add(message)
+            run.tools += message.tool_calls
+
+    def _reopen_messages(self, context: RunContext) -> None:
+        """Put what the run was sent around what was stored of it."""
+        own = [message for message in context.run.messages if not message.from_history]
+        system = [message for message in own[:1] if message.role == "system"]
+        history = context.history
+        if self.max_tool_calls_from_history is not None:
+            history = limited_tool_calls(history, self.max_tool_calls_from_history)
+        before = [*system, *as_history(self.additional_input or []), *history]
+        context.run.messages = [*before, *own[len(system) :]]
+
+    def check_answers(self, run: RunOutput) -> None:
+        """Check that the tools that a paused run waits for are there, and take what they were given."""
+        tools = toolbox(self.tools or [], made=self._tools_made)
+        asked = {call.tool_call_id for message in run.messages for call in message.tool_calls}
+        for requirement in run.requirements:
+            call = requirement.tool
+            if requirement.run_id != run.run_id or call.result is not None:
+                continue
+            if call.tool_call_id not in asked:
+                raise RunNotContinuableError(
+                    f"run {run.run_id!r} was stored without its tool calls (store_tool_messages=False); "
+                    "only the RunOutput that run() returned can be continued"
+                )
+            if requirement.confirmed is False or requirement.kind == "external_execution":
+                continue
+            tool = tools.get(call.tool_name)
+            if tool is None:
+                raise RunNotContinuableError(
+                    f"run {run.run_id!r} waits for tool {call.tool_name!r}, and {self!r} has no such tool; give it "
+                    "that tool, or reject the requirement"
+                )
+            if problem := tool.problem(call, given_input(requirement)):
+                raise InvalidInputError(f"{requirement} cannot be carried out as it was answered. {problem}")
 
     def _own_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
         tools: list[Tool | Callable[..., Any]] = [*self.memory_tools(context)]
@@ -219,24 +304,36 @@ class Agent(Recollecting):
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
 
-    async def _use_tools(self, calls: Sequence[ToolCall], tools: dict[str, Tool], context: RunContext) -> None:
-        """Run the calls of one answer together. Each result is stored when it is there; their order is the calls'."""
-        left = None if self.tool_call_limit is None else max(self.tool_call_limit - len(context.run.tools), 0)
-        context.run.tools += calls
+    async def _use_tools(
+        self, waiting: Sequence[tuple[ToolCall, Message]], tools: dict[str, Tool], context: RunContext
+    ) -> None:
+        """Settle calls of one answer together, each with the message for its result.
+
+        A result is stored when it is there. Calls that need a person are left without one, and their messages out.
+        """
+        run = context.run
         await context.save()  # The request is stored before anything is done that may fail.
-        answers = [Message(role="tool", tool_call_id=call.tool_call_id, tool_name=call.tool_name) for call in calls]
-        context.run.messages += answers
-        injected = {"agent": self, "run_context": context, "session_state": context.session_state}
+        injected = {
+            "agent": self,
+            "team": None,
+            "run_context": context,
+            "session_state": context.session_state,
+            "dependencies": context.dependencies,
+        }
+        allowed = {call.tool_call_id for call in run.tools[: self.tool_call_limit]}
         try:
             async with asyncio.TaskGroup() as together:
-                for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
-                    refused = left is not None and place >= left
-                    together.create_task(self._use(call, answer, None if refused else tools, injected, context))
-        finally:
-            for call, answer in zip(calls, answers, strict=True):
+                for call, answer in waiting:
+                    usable = tools if call.tool_call_id in allowed else None
+                    together.create_task(self._use(call, answer, usable, injected, context))
+        except BaseException:
+            for call, answer in waiting:
                 if call.result is None:
                     call.result, call.tool_call_error = INTERRUPTED_RESULT, True
                     context.store(_filled(answer, call))
+            raise
+        left = {call.tool_call_id for call, _ in waiting if call.result is None}
+        run.messages = [message for message in run.messages if message.from_history or message.tool_call_id not in left]
 
     async def _use(
         self,
@@ -246,60 +343,48 @@ class Agent(Recollecting):
         injected: dict[str, Any],
         context: RunContext,
     ) -> None:
-        context.emit(RunEvent.tool_call_started, tool=call)
         started = time.perf_counter()
+        tool = tools.get(call.tool_name) if tools is not None else None
+        requirement = next((one for one in context.run.requirements if one.tool is call), None)
+        if requirement is None and tool is not None and tool.need is not None and tool.problem(call) is None:
+            context.run.requirements.append(
+                Requirement(
+                    kind=tool.need,
+                    tool=call,
+                    run_id=context.run_id,
+                    component_name=self.name,
+                    user_input_fields=tool.asked_fields(),
+                )
+            )
+            return
+        context.emit(RunEvent.tool_call_started, tool=call)
         if tools is None:
             call.result = f"Refused: a run may make {self.tool_call_limit} tool calls. Answer with what you have."
             call.tool_call_error = True
-        elif call.tool_name not in tools:
+        elif requirement is not None and requirement.confirmed is False:
+            call.result, call.tool_call_error = refusal(requirement), True
+        elif requirement is not None and requirement.kind == "external_execution":
+            call.result = requirement.result
+        elif tool is None:
             call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(tools) or 'none'}."
             call.tool_call_error = True
         else:
-            await tools[call.tool_name].call(call, injected)
+            current_tool_call_id.set(call.tool_call_id)
+            try:
+                await tool.call(call, injected, given_input(requirement), hooks=self.tool_hooks)
+            except* NestedRunPaused:
+                context.wait_for_nested_runs(call)
+            if call.result is None:
+                return
         call.duration_s = time.perf_counter() - started
         context.store(_filled(answer, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
         await context.save()
 
 
-async def _ask(model: Model, request: ModelRequest, context: RunContext) -> Message:
-    """Send one request, pass on the answer as it arrives, and put it at the end of the run."""
-    started = time.perf_counter()
-    first_s: float | None = None
-    response: ModelResponse | None = None
-    partial = context.partial = Message(role="assistant", content="", model=model.id)
-    context.emit(RunEvent.model_request_started)
-    async with aclosing(model.stream(request)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            if first_s is None:
-                first_s = time.perf_counter() - started
-            if isinstance(piece, Delta):
-                partial.content = (partial.content or "") + piece.content
-                partial.reasoning_content = (partial.reasoning_content or "") + piece.reasoning_content or None
-                context.emit(
-                    RunEvent.run_content, content=piece.content, reasoning_content=piece.reasoning_content or None
-                )
-            else:
-                response = piece
-    if response is None:
-        raise ModelStreamError(f"{model!r} ended its stream without a whole response")
-    metrics = response.metrics
-    metrics.time_to_first_token_s, metrics.duration_s = first_s, time.perf_counter() - started
-    answer = Message(
-        role="assistant",
-        content=response.content,
-        reasoning_content=response.reasoning_content,
-        tool_calls=response.tool_calls,
-        message_id=partial.message_id,
-        finish_reason=response.finish_reason,
-        model=response.model or model.id,
-        metrics=metrics,
-        provider_data=response.provider_data,
-    )
-    context.partial = None
-    context.add(answer)
-    context.emit(RunEvent.model_request_completed)
-    return answer
+def _last_answer(run: RunOutput) -> Message:
+    """Return what the model said with the calls of the latest batch."""
+    return next(message for message in reversed(run.messages) if message.role == "assistant")
 
 
 def _filled(answer: Message, call: ToolCall) -> Message:

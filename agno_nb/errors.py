@@ -4,9 +4,9 @@
 
     AgnoNbError                       .run_output: the run that failed, with what was said so far
     ├── RunError                      a run failed
-    │   ├── ModelError                the provider failed
+    │   ├── ModelError                the provider failed; .retry_after_s where it asks to wait
     │   │   ├── ModelAuthenticationError    no key, or one that is refused
-    │   │   ├── ModelRateLimitError         too many requests, or no quota left; .retry_after_s
+    │   │   ├── ModelRateLimitError         too many requests, or no quota left
     │   │   ├── ModelRequestError           the provider does not accept the request
     │   │   │   ├── ModelNotFoundError      no such model at this endpoint
     │   │   │   └── ContextLengthError      more than the model can read
@@ -15,10 +15,13 @@
     │   │   │   └── ModelTimeoutError       nothing came for too long
     │   │   ├── ModelServerError            the provider's own failure (5xx)
     │   │   └── ModelStreamError            an answer that is incomplete or is not what the protocol says
+    │   ├── BudgetExceeded            what may be spent is spent; .budget, .spending
     │   ├── OutputSchemaError         the answer is not what output_schema asks for
     │   └── ToolLoopError             the exchange of tool calls cannot go on
     ├── SessionOwnershipError         the session belongs to another user
     ├── SessionNotFoundError
+    ├── RunNotFoundError
+    ├── RunNotContinuableError        the run is not paused, or not any more
     ├── StoreError                    the store could not be read or written
     │   ├── StoreLocked               another process holds it too long
     │   ├── NotAStoreError            the file is something else
@@ -27,6 +30,8 @@
     └── InvalidInputError             a bad argument, option or name (also a ValueError)
     KeyboardInterrupt
     └── RunInterrupted                the user stopped a run in a cell; .run_output
+    BaseException
+    └── NestedRunPaused               ends a tool whose run waits for a person; .run_output
 
 Every message is a sentence for the user: what happened, the value, what to do. In IPython an error of this tree shows
 as one line; ``%tb`` shows the rest.
@@ -37,7 +42,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agno_nb.types import RunOutput
+    from agno_nb.budget import Budget
+    from agno_nb.types import RunOutput, Spending
 
 
 class AgnoNbError(Exception):
@@ -64,6 +70,20 @@ class RunInterrupted(KeyboardInterrupt):
         return _one_line(self)
 
 
+class NestedRunPaused(BaseException):
+    """A run that a tool began waits for a person, so the tool ends here and the run that called it pauses too.
+
+    When that is continued, the tool is called again, and the run that it begins is the one that waited. It is not an
+    Exception, so that a tool that goes on after any failure does not go on after this.
+    """
+
+    def __init__(self, run_output: RunOutput) -> None:
+        super().__init__(
+            f"run {run_output.run_id!r} of {run_output.component_name or run_output.kind} waits for a person"
+        )
+        self.run_output = run_output
+
+
 class RunError(AgnoNbError):
     """A run failed. It is stored, with status ERROR and what was said so far."""
 
@@ -83,6 +103,9 @@ class ModelError(RunError):
         What to tell the provider's support.
     """
 
+    retry_after_s: float | None = None
+    """How long the provider asks to wait, if it says."""
+
     def __init__(
         self, message: str, *, status_code: int | None = None, code: str | None = None, request_id: str | None = None
     ) -> None:
@@ -97,9 +120,7 @@ class ModelAuthenticationError(ModelError):
 
 
 class ModelRateLimitError(ModelError):
-    """Too many requests, or no quota left. `retry_after_s` is how long the provider asks to wait, if it says."""
-
-    retry_after_s: float | None = None
+    """Too many requests, or no quota left."""
 
 
 class ModelRequestError(ModelError):
@@ -134,6 +155,24 @@ class ModelStreamError(ModelError):
     """The answer is incomplete, or is not what the protocol says."""
 
 
+class BudgetExceeded(RunError):
+    """What may be spent is spent, so the model was not asked again.
+
+    Parameters
+    ----------
+    message : str
+    budget : Budget
+        The limit.
+    spending : Spending
+        What was spent of it.
+    """
+
+    def __init__(self, message: str, *, budget: Budget, spending: Spending) -> None:
+        super().__init__(message)
+        self.budget = budget
+        self.spending = spending
+
+
 class OutputSchemaError(RunError):
     """The answer is not what `output_schema` asks for, also on a second try. ``run_output.content`` is its text."""
 
@@ -148,6 +187,14 @@ class SessionOwnershipError(AgnoNbError):
 
 class SessionNotFoundError(AgnoNbError):
     """There is no such session."""
+
+
+class RunNotFoundError(AgnoNbError):
+    """There is no such run."""
+
+
+class RunNotContinuableError(AgnoNbError):
+    """The run cannot be continued: it is not paused, or somebody else has continued it. Nothing was changed."""
 
 
 class StoreError(AgnoNbError):

@@ -46,6 +46,7 @@ class AsyncDb:
     get_run = _awaited(Db.get_run)
     get_messages = _awaited(Db.get_messages)
     get_session_metrics = _awaited(Db.get_session_metrics)
+    get_spending = _awaited(Db.get_spending)
     get_summary = _awaited(Db.get_summary)
     get_user_memories = _awaited(Db.get_user_memories)
     upsert_user_memory = _awaited(Db.upsert_user_memory)

@@ -20,10 +20,12 @@ from agno_nb.types import (
     JsonDict,
     Message,
     Metrics,
+    RunEvent,
     RunOutput,
     Session,
     SessionSummary,
     SessionType,
+    Spending,
     UserMemory,
 )
 
@@ -57,6 +59,8 @@ class OpenedRun:
     summary: SessionSummary | None = None
     memories: list[UserMemory] = field(default_factory=list)
     """Oldest first."""
+    nested_runs: list[RunOutput] = field(default_factory=list)
+    """Of a run that goes on: the runs of its session that its tools, members or steps began, oldest first."""
 
 
 class Db(Readable):
@@ -97,6 +101,29 @@ class Db(Readable):
         """
 
     @abstractmethod
+    def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
+        """Go on with a paused run: set it RUNNING, store how its requirements were answered, read its context.
+
+        One transaction, and of several that want to go on with a run only one does. The history is what it was when
+        the run began: turns that were completed since, and newer attempts, are not in it.
+
+        Raises
+        ------
+        RunNotContinuableError
+            The run is not paused any more, is paused for something else by now, or has a newer attempt.
+        """
+
+    @abstractmethod
+    def store_answers(self, run: RunOutput) -> None:
+        """Store what the requirements of a paused run were answered so far, while it waits for the other answers.
+
+        Raises
+        ------
+        RunNotContinuableError
+            The run is not paused any more.
+        """
+
+    @abstractmethod
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         """Store messages of a run that goes on, with the tool calls that they ask for.
 
@@ -111,6 +138,62 @@ class Db(Readable):
         """Store status, content, metrics and the last `messages` of a run, and the state of its session.
 
         Also the way to store a pause. `session_state` None leaves the stored state as it is.
+        """
+
+    @abstractmethod
+    def add_event(
+        self,
+        run: RunOutput,
+        event: RunEvent,
+        content: str,
+        *,
+        details: JsonDict | None = None,
+        model: str | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """Store what happened in a run, also one that has ended, beside what was said.
+
+        Parameters
+        ----------
+        content : str
+            What happened, as a sentence.
+        details : dict, optional
+            The same as values.
+        model : str, optional
+            Which model it is about.
+        metrics : Metrics, optional
+            What it took. It is not among what the run took.
+
+        Raises
+        ------
+        SessionNotFoundError
+            The session was deleted.
+        """
+
+    @abstractmethod
+    def get_spending(
+        self,
+        *,
+        session_id: str | None = None,
+        notebook: str | None = None,
+        this_process: bool = False,
+        since: float | None = None,
+        except_run_ids: Sequence[str] = (),
+    ) -> Spending:
+        """Return what the runs that match every argument given have cost, with their summaries and memories.
+
+        A run that goes on counts when it ends. Copies in a fork do not count again.
+
+        Parameters
+        ----------
+        notebook : str, optional
+            Runs that were asked for in this notebook.
+        this_process : bool, optional
+            Runs that this process did.
+        since : float, optional
+            Runs that began at this time or later, in unix seconds.
+        except_run_ids : sequence of str, optional
+            Runs that are counted elsewhere.
         """
 
     # Sessions, runs and messages as objects.
@@ -181,12 +264,22 @@ class Db(Readable):
 
     @abstractmethod
     def fork_session(
-        self, session_id: str, *, user_id: str | None = None, to_run_index: int | None = None
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        to_run_index: int | None = None,
+        at_run: str | None = None,
     ) -> Session | None:
-        """Copy the current attempts of a session into a new one, up to and with turn `to_run_index`.
+        """Copy the current attempts of a session into a new one, up to and with turn `to_run_index` or run `at_run`.
 
         Runs and messages get new ids, the state, the name and the summaries that still hold go along, and the new
-        session names the old one. Return it, or None when there is none to fork.
+        session names the old one and the last run that was copied. Return it, or None when there is none to fork.
+
+        Raises
+        ------
+        RunNotFoundError
+            The session has no turn of which `at_run` is an attempt.
         """
 
     @abstractmethod

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, micros
+from agno_nb.db.requirements import requirement_from_row, requirement_rows
 from agno_nb.types import (
     SESSION_CLASSES,
     TOKEN_COUNTS,
@@ -33,7 +34,7 @@ METRICS = (*TOKEN_COUNTS, "cost", "time_to_first_token_s", "duration_s")
 
 SESSION_COLUMNS = (
     "session_id", "session_type", "user_id", "component_id", "component_name", "session_name", "session_state",
-    "metadata", "forked_from_session_id", "created_at", "updated_at",
+    "metadata", "forked_from_session_id", "forked_from_run_id", "created_at", "updated_at",
 )  # fmt: skip
 RUN_COLUMNS = (
     "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "step", "kind",
@@ -57,6 +58,10 @@ MESSAGE_MEDIA_COLUMNS = (
 SUMMARY_COLUMNS = (
     "session_id", "version", "summary", "topics", "from_run_index", "to_run_index", "model", "model_provider",
     *METRICS, "updated_at",
+)  # fmt: skip
+EVENT_COLUMNS = (
+    "run_id", "event_index", "session_id", "event", "content", "details", "model", "input_tokens", "output_tokens",
+    "cost", "duration_s", "created_at",
 )  # fmt: skip
 MEMORY_COLUMNS = (
     "memory_id", "user_id", "memory", "topics", "input", "component_id", "created_at", "updated_at",
@@ -82,6 +87,7 @@ def session_row(session: Session, *, component_name: str | None, now: int) -> Ro
         "session_state": session.session_state,
         "metadata": session.metadata,
         "forked_from_session_id": session.forked_from_session_id,
+        "forked_from_run_id": session.forked_from_run_id,
         "created_at": now,
         "updated_at": now,
     }
@@ -99,6 +105,7 @@ def session_from_row(values: Sequence[Any], store: SessionReader) -> Session:
         session_state=from_json(row["session_state"]),
         metadata=from_json(row["metadata"]),
         forked_from_session_id=row["forked_from_session_id"],
+        forked_from_run_id=row["forked_from_run_id"],
         created_at=row["created_at"] // 1_000_000,
         updated_at=row["updated_at"] // 1_000_000,
         store=store,
@@ -145,7 +152,7 @@ def ended_run_row(run: RunOutput) -> Row:
         **_metrics_row(run.metrics),
         "error_type": run.error_type,
         "error": run.error,
-        "requirements": run.requirements or None,
+        "requirements": requirement_rows(run),
         "ended_at": None if run.ended_at is None else micros(run.ended_at),
     }
 
@@ -153,6 +160,7 @@ def ended_run_row(run: RunOutput) -> Row:
 def run_from_row(values: Sequence[Any], messages_of: Mapping[str, list[Message]]) -> RunOutput:
     row = dict(zip(RUN_COLUMNS, values, strict=True))
     messages = messages_of.get(row["run_id"], [])
+    calls = [call for message in messages for call in message.tool_calls]
     as_they_are = (
         "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "step", "component_id",
         "component_name", "user_id", "input", "content_type", "reasoning_content", "model", "model_provider",
@@ -164,9 +172,9 @@ def run_from_row(values: Sequence[Any], messages_of: Mapping[str, list[Message]]
         status=RunStatus(row["status"]),
         content=row["content"] if row["content_type"] == "str" else from_json(row["content"]),
         messages=messages,
-        tools=[call for message in messages for call in message.tool_calls],
+        tools=calls,
         metrics=_metrics(row),
-        requirements=from_json(row["requirements"]) or [],
+        requirements=[requirement_from_row(one, row["run_id"], calls) for one in from_json(row["requirements"]) or []],
         metadata=from_json(row["metadata"]),
         origin=Origin(
             notebook=row["notebook"],

@@ -25,9 +25,11 @@ from agno_nb.db.context import (
     turns_before,
 )
 from agno_nb.db.encoding import Row, choice, micros, storable
+from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
 from agno_nb.db.readable import TIMEOUT_S
+from agno_nb.db.reopen import reopen, store_answers
 from agno_nb.db.rows import (
     RUN_COLUMNS,
     SESSION_COLUMNS,
@@ -44,6 +46,7 @@ from agno_nb.db.statements import (
     equal,
     insert_messages,
     marks,
+    note_interrupted,
     page_of,
     select_messages,
 )
@@ -98,7 +101,7 @@ class Driver(ABC):
         """Let go of what is held open between leases."""
 
 
-class SqlDb(SqlUpkeep):
+class SqlDb(SqlUpkeep, SqlEvents):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:
@@ -152,6 +155,17 @@ class SqlDb(SqlUpkeep):
             connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
             insert_messages(connection, run, messages, _places(messages, messages))
         return opened
+
+    def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
+        with self._transaction(write=True) as connection:
+            opened = reopen(connection, run, query, self)
+            key = {"session_id": run.session_id, "parent_run_id": run.run_id}
+            opened.nested_runs = self._runs(connection, *equal(key))
+        return opened
+
+    def store_answers(self, run: RunOutput) -> None:
+        with self._transaction(write=True) as connection:
+            store_answers(connection, run)
 
     def _enter_session(self, connection: Transaction, run: RunOutput, session: Session) -> Session:
         """Make the session, or claim the one that is there; return what is stored.
@@ -269,13 +283,20 @@ class SqlDb(SqlUpkeep):
             return self._session(connection, key)
 
     def fork_session(
-        self, session_id: str, *, user_id: str | None = None, to_run_index: int | None = None
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        to_run_index: int | None = None,
+        at_run: str | None = None,
     ) -> Session | None:
+        if to_run_index is not None and at_run is not None:
+            raise InvalidInputError("say where to fork by to_run_index or by at_run, not by both")
         last = LAST_TURN if to_run_index is None else to_run_index
         with self._transaction(write=True) as connection:
             if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
                 return None
-            fork_id = fork(connection, session_id, to_run_index=last, now=micros(time.time()))
+            fork_id = fork(connection, session_id, to_run_index=last, at_run=at_run, now=micros(time.time()))
             return self._session(connection, {"session_id": fork_id})
 
     def get_runs(
@@ -287,26 +308,32 @@ class SqlDb(SqlUpkeep):
         if from_run_index is not None:
             where += " AND run_index >= ?"
             parameters.append(from_run_index)
-        return self._runs(where, parameters, limit=limit)
+        with self._transaction(write=False) as connection:
+            return self._runs(connection, where, parameters, limit=limit)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
-        runs = self._runs(*equal(given(run_id=run_id, session_id=session_id)))
+        with self._transaction(write=False) as connection:
+            runs = self._runs(connection, *equal(given(run_id=run_id, session_id=session_id)))
         return runs[0] if runs else None
 
-    def _runs(self, where: str, parameters: Sequence[Any], *, limit: int | None = None) -> list[RunOutput]:
+    @staticmethod
+    def _runs(
+        connection: Transaction, where: str, parameters: Sequence[Any], *, limit: int | None = None
+    ) -> list[RunOutput]:
         chosen = f"FROM raw_runs WHERE {where} ORDER BY created_at DESC, run_id DESC"
         if limit is not None:
             chosen += " LIMIT ?"
             parameters = [*parameters, limit]
-        with self._transaction(write=False) as connection:
-            rows = connection.execute(f"SELECT {', '.join(RUN_COLUMNS)} {chosen}", parameters)[::-1]
-            if not rows:
-                return []
-            # Messages are found by their session; by their run alone, all of them would have to be looked at.
-            session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
-            of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
-            messages = select_messages(connection, of_runs, [session_id, *parameters])
-        return [run_from_row(row, messages) for row in rows]
+        rows = connection.execute(f"SELECT {', '.join(RUN_COLUMNS)} {chosen}", parameters)[::-1]
+        if not rows:
+            return []
+        # Messages are found by their session; by their run alone, all of them would have to be looked at.
+        session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
+        of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
+        messages = select_messages(connection, of_runs, [session_id, *parameters])
+        runs = [run_from_row(row, messages) for row in rows]
+        note_interrupted(connection, runs)
+        return runs
 
     def get_messages(self, session_id: str) -> list[Message]:
         with self._transaction(write=False) as connection:

@@ -44,6 +44,7 @@ SELECT
     session_state,
     metadata,
     forked_from_session_id,
+    forked_from_run_id,
     make_timestamptz(created_at) AS created_at,
     make_timestamptz(updated_at) AS updated_at,
     -- When the latest run began.
@@ -169,7 +170,9 @@ WITH happened AS (
         NULL AS cost,
         NULL AS duration_s,
         session_id,
-        created_at
+        created_at,
+        NULL AS content,
+        NULL AS details
     FROM raw_runs
     UNION ALL
     SELECT
@@ -179,30 +182,39 @@ WITH happened AS (
             WHEN 'CANCELLED' THEN 'RunCancelled'
             ELSE 'RunError'
         END,
-        run_id, NULL, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, ended_at
+        run_id, NULL, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, ended_at,
+        NULL, NULL
     FROM raw_runs
     WHERE ended_at IS NOT NULL AND status <> 'RUNNING'
     UNION ALL
     SELECT
         'ModelRequestCompleted',
-        run_id, message_id, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, created_at
+        run_id, message_id, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, created_at,
+        NULL, NULL
     FROM raw_messages
     WHERE role = 'assistant' AND NOT from_history
     UNION ALL
     SELECT
         'ToolCallStarted',
-        run_id, message_id, tool_call_id, tool_name, NULL, NULL, NULL, NULL, NULL, session_id, created_at
+        run_id, message_id, tool_call_id, tool_name, NULL, NULL, NULL, NULL, NULL, session_id, created_at, NULL, NULL
     FROM raw_tool_calls
     UNION ALL
     SELECT
         CASE WHEN tool_call_error THEN 'ToolCallError' ELSE 'ToolCallCompleted' END,
-        run_id, message_id, tool_call_id, tool_name, NULL, NULL, NULL, NULL, duration_s, session_id, created_at
+        run_id, message_id, tool_call_id, tool_name, NULL, NULL, NULL, NULL, duration_s, session_id, created_at,
+        NULL, NULL
     FROM raw_messages
     WHERE role = 'tool' AND NOT from_history
+    UNION ALL
+    SELECT
+        event,
+        run_id, NULL, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, created_at,
+        content, details
+    FROM raw_events
 )
 SELECT
     -- What happened, in the words of a stream: RunStarted, ModelRequestCompleted, ToolCallStarted, ToolCallCompleted,
-    -- ToolCallError, RunCompleted, RunPaused, RunCancelled or RunError.
+    -- ToolCallError, RunCompleted, RunPaused, RunCancelled, RunError, and those of raw_events.
     happened.event AS event,
     -- The run in which it happened.
     happened.run_id AS run_id,
@@ -226,8 +238,12 @@ SELECT
     happened.output_tokens::BIGINT AS output_tokens,
     -- Of a request, and of the end of a run: price in US dollars. Null where unknown.
     happened.cost::DOUBLE AS cost,
-    -- Seconds that the request or the tool took, and at the end of a run, the run.
+    -- Seconds that the request or the tool took, and at the end of a run, the run; of a retry, how long was waited.
     happened.duration_s::DOUBLE AS duration_s,
+    -- Of an event of raw_events: what happened, as a sentence.
+    happened.content AS content,
+    -- Of an event of raw_events: what the sentence says, as JSON.
+    happened.details AS details,
     -- When it happened.
     make_timestamptz(happened.created_at) AS created_at
 FROM happened LEFT JOIN raw_runs AS runs USING (session_id, run_id);

@@ -1,10 +1,14 @@
-"""What an agent, a team and a workflow have in common: who they are, and the four doors to the pipeline."""
+"""What an agent, a team and a workflow have in common: who they are, and the four doors to the pipeline.
+
+It is longer than other files because each door is told to type checkers twice.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Unpack, overload
 
@@ -15,17 +19,19 @@ from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.run import pipeline
-from agno_nb.run.accessors import SessionAccess
+from agno_nb.run.again import Again, AsyncRunStream, Begin, RunStream
 from agno_nb.run.background import FollowUp
-from agno_nb.run.pipeline import Emit, RunContext, RunOptions, current_run, execute
-from agno_nb.types import JsonDict, Message, RunEvent, RunOutput, RunOutputEvent, SessionType, new_id
+from agno_nb.run.options import ContinueOptions, RunOptions
+from agno_nb.run.pipeline import execute
+from agno_nb.run.requirements import continue_paused
+from agno_nb.run.running import Emit, RunContext, current_run
+from agno_nb.types import JsonDict, Message, Requirement, RunEvent, RunOutput, RunOutputEvent, SessionType, new_id
 
-RunStream = EventStream[RunOutputEvent, RunOutput]
-AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
+__all__ = ["AsyncRunStream", "RunStream", "Runnable"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Runnable(SessionAccess):
+class Runnable(Again):
     """Something that answers in sessions. Subclasses write :meth:`steps`."""
 
     kind: ClassVar[SessionType]
@@ -67,6 +73,17 @@ class Runnable(SessionAccess):
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Say what a run has to know of its session."""
         return ContextQuery()
+
+    def check_answers(self, run: RunOutput) -> None:
+        """Check that a paused run can go on with the answers that its requirements were given.
+
+        Raises
+        ------
+        RunNotContinuableError
+            It needs a tool that is not there any more.
+        InvalidInputError
+            The answers are not what the tool takes.
+        """
 
     def follow_ups(self, context: RunContext) -> Iterable[FollowUp]:
         """Say what is to be done after a completed run, off its critical path."""
@@ -135,11 +152,7 @@ class Runnable(SessionAccess):
         StoreError
             The run could not be stored.
         """
-        begin = self._begin(input, options, stream_events=stream_events)
-        if stream:
-            _loop.refuse_on_loop("run(stream=True)", "arun(stream=True)")
-            return EventStream(begin)
-        return _loop.run_blocking(begin(lambda event: None))
+        return self._enter(self._begin(input, options, stream_events=stream_events), stream=stream, door="run")
 
     @overload
     def arun(
@@ -162,10 +175,132 @@ class Runnable(SessionAccess):
 
         With ``stream=True`` the async iterator is returned at once, and is not awaited.
         """
-        begin = self._begin(input, options, stream_events=stream_events)
-        if stream:
-            return AsyncEventStream(begin)
-        return _loop.run_awaiting(begin(lambda event: None))
+        return self._aenter(self._begin(input, options, stream_events=stream_events), stream=stream)
+
+    @overload
+    def continue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: Literal[False] | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> RunOutput: ...
+    @overload
+    def continue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: Literal[True],
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> RunStream: ...
+    @takes(ContinueOptions)
+    def continue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: bool | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> RunOutput | RunStream:
+        """Go on with a paused run, all of whose requirements are resolved.
+
+        Parameters
+        ----------
+        run_output : RunOutput, optional
+            The run, as :meth:`run` returned it.
+        run_id, session_id : str, optional
+            Or its ids: it is then read from the store, in whichever process.
+        requirements : sequence of Requirement, optional
+            The answers, where they are not in `run_output`.
+        user_id : str, optional
+            Whose run it is. By ids a run is continued only for its user.
+        stream, stream_events : bool, optional
+            As in :meth:`run`.
+        **options
+            See :class:`~agno_nb.run.pipeline.ContinueOptions`: what was said at the call of :meth:`run`.
+
+        Returns
+        -------
+        RunOutput or iterator of RunOutputEvent
+            The run, of the same `run_id`: completed, or paused again.
+
+        Raises
+        ------
+        InvalidInputError
+            A requirement is not resolved, or not one of this run. Nothing was changed.
+        RunNotFoundError
+            There is no such run.
+        RunNotContinuableError
+            The run is not paused, somebody else has continued it, its turn was tried again, or the tool that it waits
+            for is not there any more. Nothing was changed.
+        SessionOwnershipError
+            The run belongs to another user.
+        RunError
+            As in :meth:`run`.
+        """
+        begin = self._begin_again(
+            run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
+        )
+        return self._enter(begin, stream=stream, door="continue_run")
+
+    @overload
+    def acontinue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: Literal[False] | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> Coroutine[Any, Any, RunOutput]: ...
+    @overload
+    def acontinue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: Literal[True],
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> AsyncRunStream: ...
+    @takes(ContinueOptions)
+    def acontinue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: bool | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
+        """Go on with a paused run, awaited: the twin of :meth:`continue_run`."""
+        begin = self._begin_again(
+            run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
+        )
+        return self._aenter(begin, stream=stream)
 
     @takes(RunOptions)
     def print_response(
@@ -199,21 +334,74 @@ class Runnable(SessionAccess):
         events = self.arun(input, stream=True, stream_events=True, **options)
         await aprint_stream(events, message=input if show_message else None, live=stream)
 
-    def _begin(
-        self, text: str, options: RunOptions, *, stream_events: bool
-    ) -> Callable[[Emit], Coroutine[Any, Any, RunOutput]]:
+    @staticmethod
+    def _enter(begin: Begin, *, stream: bool | None, door: str) -> RunOutput | RunStream:
+        """Begin a run for a caller who blocks."""
+        if stream:
+            _loop.refuse_on_loop(f"{door}(stream=True)", f"a{door}(stream=True)")
+            return EventStream(begin)
+        return _loop.run_blocking(begin(lambda event: None), door=f"{door}()", instead=f"a{door}()")
+
+    @staticmethod
+    def _aenter(begin: Begin, *, stream: bool | None) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
+        """Begin a run for a caller who awaits."""
+        return AsyncEventStream(begin) if stream else _loop.run_awaiting(begin(lambda event: None))
+
+    def _begin(self, text: str, options: RunOptions, *, stream_events: bool) -> Begin:
         if not isinstance(text, str) or not text.strip():
             raise InvalidInputError(f"there is nothing to answer: the input is {text!r}")
-        if options.get("origin") is None and current_run.get() is None:
-            options["origin"] = pipeline.origin_of_call()
+        _note_origin(options)
 
         def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
             return execute(self, text, options, emit if stream_events else _own_text_only(emit))
 
         return begin
 
+    def _run_of(self, find: Callable[[], tuple[str, RunOptions, list[Message]]], *, stream_events: bool) -> Begin:
+        """Return how to run what `find`, called in a thread, says: input, options, and messages to begin with."""
+        asked_here: RunOptions = {}
+        _note_origin(asked_here)
+
+        async def begin(emit: Emit) -> RunOutput:
+            text, options, said = await asyncio.to_thread(find)
+            told = emit if stream_events else _own_text_only(emit)
+            return await execute(self, text, {**asked_here, **options}, told, said=said)
+
+        return begin
+
+    def _begin_again(
+        self,
+        run_output: RunOutput | None,
+        options: ContinueOptions,
+        run_id: str | None,
+        session_id: str | None,
+        requirements: Sequence[Requirement] | None,
+        user_id: str | None,
+        *,
+        stream_events: bool,
+    ) -> Begin:
+        def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
+            return continue_paused(
+                self,
+                run_output,
+                options,
+                emit if stream_events else _own_text_only(emit),
+                run_id=run_id,
+                session_id=session_id,
+                user_id=user_id,
+                requirements=requirements,
+            )
+
+        return begin
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.component_id!r})"
+
+
+def _note_origin(options: RunOptions) -> None:
+    """Note the cell that asks: on the caller's thread, which is the one that knows."""
+    if options.get("origin") is None and current_run.get() is None:
+        options["origin"] = pipeline.origin_of_call()
 
 
 def _own_text_only(emit: Emit) -> Emit:
