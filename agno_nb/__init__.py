@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb
     from agno_nb.db.duckdb import DuckDb as DuckDb
     from agno_nb.db.in_memory import InMemoryDb as InMemoryDb
+    from agno_nb.db.postgres import AsyncPostgresDb as AsyncPostgresDb
+    from agno_nb.db.postgres import PostgresDb as PostgresDb
     from agno_nb.db.sqlite import AsyncSqliteDb as AsyncSqliteDb
     from agno_nb.db.sqlite import SqliteDb as SqliteDb
     from agno_nb.frames import events_df as events_df
@@ -56,6 +58,7 @@ _HOMES = {
     "Agent": "agno_nb.agent",
     "AgentSession": "agno_nb.session",
     "AsyncDuckDb": "agno_nb.db.duckdb",
+    "AsyncPostgresDb": "agno_nb.db.postgres",
     "AsyncSqliteDb": "agno_nb.db.sqlite",
     "Budget": "agno_nb.budget",
     "DemoModel": "agno_nb.models.demo",
@@ -66,6 +69,7 @@ _HOMES = {
     "MemoryManager": "agno_nb.memory",
     "OpenAIChat": "agno_nb.models.openai",
     "OpenAIResponses": "agno_nb.models.openai",
+    "PostgresDb": "agno_nb.db.postgres",
     "RunOutput": "agno_nb.agent",
     "RunResponse": "agno_nb.agent",
     "ScriptedModel": "agno_nb.testing",

@@ -334,6 +334,7 @@ def query(
 def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.DataFrame:
     conditions = ["true"]
     parameters: list[str | int] = []
+    session_ids: list[str] | None = None
     for name, value in filters.items():
         if value is None or name == "limit":
             continue
@@ -342,6 +343,8 @@ def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.D
             parameters.append(moment_micros(value, name))
             continue
         values = _values(value, name)
+        if name == "session_id":
+            session_ids = values
         template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
         # An empty list matches nothing, and IN () is not SQL.
         conditions.append(template.replace("{}", ", ".join("?" * len(values)) or "NULL"))
@@ -355,7 +358,8 @@ def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.D
         if frame.key is not None:
             # The text of all rows is not carried along while the latest of them are looked for.
             found = f"FROM {frame.view} WHERE {frame.key} IN (SELECT {frame.key} {found})"
-    table = in_order((db or default_db()).frame(f"SELECT {columns} {found}", parameters), frame.order.split())
+    rows = (db or default_db()).frame(f"SELECT {columns} {found}", parameters, session_ids=session_ids)
+    table = in_order(rows, frame.order.split())
     return to_pandas(table if limit is None else table.slice(max(0, table.num_rows - limit)))
 
 

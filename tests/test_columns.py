@@ -9,6 +9,7 @@ import pytest
 
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
     Media,
     Message,
@@ -22,7 +23,6 @@ from agno_nb.types import (
     ToolCall,
     UserMemory,
 )
-from tests.db.conversation import START, begin, end, say
 from tests.test_frames import READERS
 
 METRICS = {

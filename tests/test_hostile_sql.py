@@ -13,8 +13,8 @@ from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
 from agno_nb.errors import QueryError
 from agno_nb.frames import query
+from agno_nb.testing.conversation import say
 from tests.db.conftest import BACKENDS
-from tests.db.conversation import say
 from tests.test_frames import READERS, fill
 
 # {folder} has data.csv in it; {store} is the file of the store itself, or a file like it.

@@ -14,8 +14,8 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sandbox import interruptible
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.frames import query, runs_df
+from agno_nb.testing.conversation import say
 from tests.db.conftest import BACKENDS
-from tests.db.conversation import say
 from tests.test_frames import dtypes, fill
 
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from agno_nb.db import schema
+from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.migrations import migrate
 from agno_nb.db.sandbox import confined, interruptible, one_line
-from agno_nb.db.sql import Driver
 from agno_nb.db.statements import Connection
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
@@ -189,7 +189,7 @@ class EngineDriver(Driver):
         with self.attached(write=False) as engine:
             return engine.tables(names)
 
-    def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any], session_ids: Sequence[str] | None = None) -> pa.Table:
         with self.attached(write=False) as engine:
             return engine.frame(sql, parameters)
 

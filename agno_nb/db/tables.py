@@ -34,19 +34,32 @@ def empty(table: str) -> pa.Table:
     return arrow_schema(table).empty_table()
 
 
-def from_rows(table: str, rows: Sequence[Sequence[Any]]) -> pa.Table:
-    """Return rows that hold all columns of a table, in their order, as an Arrow table."""
+def from_rows(table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str] | None = None) -> pa.Table:
+    """Return rows as an Arrow table. They hold `columns`, or all of the table's, in that order."""
     import pyarrow as pa
 
     if not rows:
         return empty(table)
-    columns = []
-    for field, values in zip(arrow_schema(table), zip(*rows, strict=True), strict=True):
-        if pa.types.is_boolean(field.type):
+    found = {}
+    for name, values in zip(columns or arrow_schema(table).names, zip(*rows, strict=True), strict=True):
+        kind = arrow_schema(table).field(name).type
+        if pa.types.is_boolean(kind):
             # SQLite has no truth values, but 0 and 1.
             values = tuple(None if value is None else bool(value) for value in values)
-        columns.append(pa.chunked_array([pa.array(values, field.type)], field.type))
-    return pa.table(columns, schema=arrow_schema(table))
+        found[name] = pa.chunked_array([pa.array(values, kind)], kind)
+    return whole(table, pa.table(found))
+
+
+def whole(table: str, found: pa.Table) -> pa.Table:
+    """Return an Arrow table with all columns of a table, in order and type; those that `found` has not are null."""
+    import pyarrow as pa
+
+    schema, there = arrow_schema(table), set(found.column_names)
+    columns = [
+        found[field.name].cast(field.type) if field.name in there else pa.nulls(found.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
 
 
 def in_order(table: pa.Table, columns: Sequence[str]) -> pa.Table:

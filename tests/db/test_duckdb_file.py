@@ -19,8 +19,8 @@ from agno_nb.db.base import ContextQuery
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
+from agno_nb.testing.conversation import begin, contents, say
 from agno_nb.types import RunStatus
-from tests.db.conversation import begin, contents, say
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 TALKER = """
 import sys
 from agno_nb.db.duckdb import DuckDb
-from tests.db.conversation import say
+from agno_nb.testing.conversation import say
 db = DuckDb(sys.argv[1])
 print("ready", flush=True)
 input()
@@ -77,7 +77,7 @@ VICTIM = """
 import sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.types import Message
-from tests.db.conversation import begin, say
+from agno_nb.testing.conversation import begin, say
 db = DuckDb(sys.argv[1])
 say(db, "before")
 run, _ = begin(db, "what was asked")
@@ -222,7 +222,7 @@ def test_a_disk_without_space_is_told_and_damages_nothing(path: Path) -> None:
 import resource, sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import StoreError
-from tests.db.conversation import say
+from agno_nb.testing.conversation import say
 db = DuckDb(sys.argv[1])
 size = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -303,7 +303,7 @@ import os, sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import StoreError
-from tests.db.conversation import say
+from agno_nb.testing.conversation import say
 db, memory = DuckDb(sys.argv[1]), InMemoryDb()
 say(db, "parent")
 say(memory, "parent")

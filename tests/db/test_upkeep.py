@@ -18,8 +18,8 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql import SqlDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.testing.conversation import START, answering, begin, calling, end, say
 from agno_nb.types import Media, Message, RunStatus, SessionSummary, UserMemory
-from tests.db.conversation import START, answering, begin, calling, end, say
 
 PICTURE = bytes(range(256)) * 20
 
