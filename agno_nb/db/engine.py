@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.01
 """How often what cannot be waited for is tried again."""
+_MOST_STATEMENTS = 256
 
 
 class Engine:
@@ -40,29 +41,73 @@ class Engine:
         self._migrations = schema.migrations() if migrations is None else migrations
         self.pid = os.getpid()
         self.lock = threading.Lock()
+        self._started: duckdb.DuckDBPyConnection | None = None
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        """The one of :meth:`lease`, while a store is attached."""
+        self._statements: dict[str, duckdb.Statement] = {}
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._started is None:
+            self._started = self._start()
+        return self._started
+
+    def _start(self) -> duckdb.DuckDBPyConnection:
         # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
         logs = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
-        files = [f"{path}{name}{log}" for name in ("", ".vacuum") for log in logs] if path else []
-        self._connection = confined(files)
+        files = [f"{self.path}{name}{log}" for name in ("", ".vacuum") for log in logs] if self.path else []
+        connection = confined(files)
         # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
         # takes ten times as long as to write them: 100 ms after a thousand turns.
-        self._connection.execute("SET GLOBAL force_compression = 'uncompressed'")
-        self._connection.execute("SET GLOBAL lock_configuration = true")
+        connection.execute("SET GLOBAL force_compression = 'uncompressed'")
+        connection.execute("SET GLOBAL lock_configuration = true")
+        return connection
+
+    def stop(self) -> None:
+        """Let go of the store in any case. The next use starts the engine again."""
+        self._close_cursor()
+        self._statements.clear()
+        connection, self._started = self._started, None
+        if connection is not None:
+            connection.close()
+
+    @contextmanager
+    def lease(self, *, write: bool) -> Iterator[Connection]:
+        """Open a transaction on the attached store for its own statements."""
+        if self._cursor is None:
+            self._cursor = self._connection.cursor()
+            self._cursor.execute("USE store")
+        try:
+            with _in_transaction(self._cursor, write=write):
+                yield Lease(self)
+        except BaseException:
+            self._close_cursor()
+            raise
+
+    def execute(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run one of the store's own statements in the open :meth:`lease`; return all its rows."""
+        assert self._cursor is not None
+        statement = self._statements.get(sql)
+        if statement is None:
+            (statement,) = self._cursor.extract_statements(sql)
+            # They come again and again, and to parse one takes a third of its time. Only lists differ, in length.
+            if len(self._statements) >= _MOST_STATEMENTS:
+                self._statements.clear()
+            self._statements[sql] = statement
+        return self._cursor.execute(statement, list(parameters)).fetchall()
+
+    def _close_cursor(self) -> None:
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            cursor.close()
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a transaction on the attached store, on a cursor of its own: frames registered there go with it."""
         with self._connection.cursor() as cursor:
             cursor.execute("USE store")
-            cursor.execute("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
-            try:
+            with _in_transaction(cursor, write=write):
                 yield cursor
-            except BaseException:
-                # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
-                with suppress(duckdb.Error):
-                    cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
 
     def attach_file(self, *, write: bool, migrates: bool = True) -> bool:
         """Attach the store's file; return whether there is a store in it, as there always is after writing began.
@@ -112,10 +157,12 @@ class Engine:
             self.attach_file(write=True)
 
     def detach(self) -> None:
+        self._close_cursor()
         self._connection.execute("DETACH DATABASE IF EXISTS store")
 
     def _attach(self, source: str, options: str, *, name: str = "store") -> None:
         # What an interrupt in the middle of a lease may have left attached would be in the way.
+        self._close_cursor()
         self._connection.execute(f"DETACH DATABASE IF EXISTS {name}")
         quoted = source.replace("'", "''")
         self._connection.execute(f"ATTACH '{quoted}' AS {name} (TYPE DUCKDB, {options})")
@@ -154,13 +201,13 @@ class Engine:
         self.detach()
         shutil.copyfile(path, schema.backup_path(path, version))
         self._attach(path, "READ_WRITE")
-        with self.transaction(write=True) as cursor:
-            for (view,) in cursor.execute(
-                "SELECT view_name FROM duckdb_views() WHERE database_name = 'store' AND NOT internal"
-            ).fetchall():
-                cursor.execute(f'DROP VIEW "{view}"')
-            migrate(Lease(cursor), self._migrations)
-            cursor.execute(schema.text("views.sql"))
+        with self.lease(write=True) as connection:
+            sql = "SELECT view_name FROM duckdb_views() WHERE database_name = 'store' AND NOT internal"
+            for (view,) in connection.execute(sql):
+                connection.execute(f'DROP VIEW "{view}"')
+            migrate(connection, self._migrations)
+            for statement in schema.statements("views.sql"):
+                connection.execute(statement)
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         """Read whole tables of the attached store."""
@@ -182,8 +229,8 @@ class EngineDriver(Driver):
 
     @contextmanager
     def lease(self, *, write: bool) -> Iterator[Connection]:
-        with self.attached(write=write) as engine, engine.transaction(write=write) as cursor:
-            yield Lease(cursor)
+        with self.attached(write=write) as engine, engine.lease(write=write) as connection:
+            yield connection
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         with self.attached(write=False) as engine:
@@ -195,17 +242,30 @@ class EngineDriver(Driver):
 
 
 class Lease:
-    """A transaction on the attached store."""
+    """The engine while a transaction is open. It holds nothing of DuckDB, whose objects must not outlive a lease."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        self._cursor = cursor
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        return self._cursor.execute(sql, list(parameters)).fetchall()
+        return self._engine.execute(sql, parameters)
 
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         ((count,),) = self.execute(sql, parameters)
         return int(count)
+
+
+@contextmanager
+def _in_transaction(cursor: duckdb.DuckDBPyConnection, *, write: bool) -> Iterator[None]:
+    cursor.execute("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
+    try:
+        yield
+    except BaseException:
+        # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
+        with suppress(duckdb.Error):
+            cursor.execute("ROLLBACK")
+        raise
+    cursor.execute("COMMIT")
 
 
 def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
