@@ -92,7 +92,9 @@ def test_a_file_that_cannot_be_read_is_named_and_left_out(submissions: Path) -> 
     paths[0].write_text("my homework " * 1000)
     with duckdb.connect(paths[1]) as connection:
         connection.execute("CREATE TABLE penguins AS SELECT 3 AS n")
-    DuckDb(paths[2]).create()
+    newer = DuckDb(paths[2])
+    newer.create()
+    newer.close()
     Path(f"{paths[2]}.lock").unlink()
     with duckdb.connect(paths[2]) as connection:
         connection.execute("INSERT INTO raw_schema VALUES (99, 0)")
