@@ -136,6 +136,8 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("hostile")
     db = BACKENDS[request.param](folder)
     fill(db)
+    # What is still in a log is put into the file now, and not while a test looks.
+    db.close()
     (folder / "files").mkdir()
     (folder / "files" / "data.csv").write_text("a\n1\n")
     yield db, folder
