@@ -30,6 +30,13 @@ POLL_S = 0.01
 """How often what cannot be waited for is tried again."""
 _MOST_STATEMENTS = 256
 
+# A turn's statements read and write a few rows each, and most of their time is spent on plans and on waking threads. So
+# they run on the thread that asks, and DuckDB plans them by the rules that find rows without looking at all of them.
+_RULES = {
+    "column_lifetime", "expression_rewriter", "filter_pullup", "filter_pushdown", "in_clause", "join_order",
+    "row_group_pruner", "statistics_propagation", "top_n", "unused_columns",
+}  # fmt: skip
+
 
 class Engine:
     """An in-memory DuckDB of this process, to which one store is attached as ``store``.
@@ -61,8 +68,18 @@ class Engine:
         # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
         # takes ten times as long as to write them: 100 ms after a thousand turns.
         connection.execute("SET GLOBAL force_compression = 'uncompressed'")
-        connection.execute("SET GLOBAL lock_configuration = true")
+        _for_few_rows(connection)
         return connection
+
+    @contextmanager
+    def _for_many_rows(self) -> Iterator[None]:
+        """Let DuckDB use all its threads and rules."""
+        self._connection.execute("RESET GLOBAL threads")
+        self._connection.execute("RESET GLOBAL disabled_optimizers")
+        try:
+            yield
+        finally:
+            _for_few_rows(self._connection)
 
     def stop(self) -> None:
         """Let go of the store in any case. The next use starts the engine again."""
@@ -146,7 +163,8 @@ class Engine:
         fresh.unlink(missing_ok=True)
         try:
             self._attach(str(fresh), "BLOCK_SIZE 16384", name="fresh")
-            self._connection.execute("COPY FROM DATABASE store TO fresh")
+            with self._for_many_rows():
+                self._connection.execute("COPY FROM DATABASE store TO fresh")
             self._connection.execute("DETACH DATABASE fresh")
             self.detach()
             if Path(f"{self.path}.wal").exists():
@@ -217,7 +235,7 @@ class Engine:
 
     def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
         """Run a statement of ours on the attached store."""
-        with self.transaction(write=False) as cursor:
+        with self._for_many_rows(), self.transaction(write=False) as cursor:
             return interruptible(cursor, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_table())
 
 
@@ -261,6 +279,14 @@ class Lease:
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         ((count,),) = self.execute(sql, parameters)
         return int(count)
+
+
+def _for_few_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    known = connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
+    connection.execute("SET GLOBAL threads = 1")
+    connection.execute(
+        "SET GLOBAL disabled_optimizers = ?", [",".join(name for (name,) in known if name not in _RULES)]
+    )
 
 
 @contextmanager

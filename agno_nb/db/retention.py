@@ -40,6 +40,18 @@ class Retention(Readable):
         """
 
     @abstractmethod
+    def snapshot(self, path: str | Path) -> None:
+        """Copy the store as it is at this moment into a file for other programs to open.
+
+        As :meth:`backup`, but a snapshot that is there already is replaced, in one step.
+
+        Raises
+        ------
+        InvalidInputError
+            What is at `path` is not a snapshot: another file, or a store that was worked with under that name.
+        """
+
+    @abstractmethod
     def verify(self) -> list[str]:
         """Check that the rows fit together; return a sentence for each kind of problem, none for a sound store."""
 
