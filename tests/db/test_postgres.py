@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ import pytest
 from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.db.postgres import AsyncPostgresDb, PostgresDb, PostgresUrl
+from agno_nb.db.postgres_driver import PostgresDriver
 from agno_nb.errors import (
     InvalidInputError,
     NotAStoreError,
@@ -32,6 +33,7 @@ from agno_nb.redact import redact
 from agno_nb.testing import FunctionModel
 from agno_nb.testing.conversation import begin, end, say
 from agno_nb.types import Message
+from tests.db.test_migrations import BROKEN, SECOND
 from tests.postgres_server import PASSWORD, USER, Postgres
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -357,3 +359,24 @@ def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.Monkey
 def test_the_password_of_the_tests_is_one_that_urls_must_escape(postgres_url: str) -> None:
     assert (USER, PASSWORD) == ("tests", "correct/horse@battery")
     PostgresDb(postgres_url.replace("correct%2Fhorse%40battery", PASSWORD)).create()
+
+
+def test_an_older_store_is_migrated_whole_or_not_at_all(db: PostgresDb, postgres_url: str) -> None:
+    say(db, "x")
+
+    def newest(migrations: Mapping[int, str]) -> int:
+        driver = PostgresDriver(PostgresUrl.parse(postgres_url), "agno_nb", 1.0, migrations=migrations)
+        try:
+            with driver.lease(write=False) as connection:
+                ((version,),) = connection.execute("SELECT MAX(version) FROM raw_schema")
+                assert version == 1 or connection.execute("SELECT mood, grade FROM raw_moods") == [("COMPLETED", 1)]
+                return int(version)
+        finally:
+            driver.close()
+
+    with pytest.raises(StoreError, match='"penguins" does not exist'):
+        newest(BROKEN)
+    assert newest({}) == 1
+    assert newest(SECOND) == newest(SECOND) == 2
+    with pytest.raises(StoreVersionError, match="has version 2"):
+        db.get_sessions()

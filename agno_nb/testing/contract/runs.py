@@ -102,6 +102,7 @@ class RunsContract:
     def test_an_answer_that_is_an_object_comes_back_as_one(self, db: Db) -> None:
         run, _ = begin(db)
         run.content, run.content_type, run.status = {"n": [1, None]}, "Numbers", RunStatus.COMPLETED
+        run.ended_at = run.created_at
         db.end_run(run)
         cut_off, _ = begin(db)
         cut_off.content, cut_off.content_type, cut_off.status = '{"n": [', "Numbers", RunStatus.CANCELLED
