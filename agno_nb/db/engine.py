@@ -20,6 +20,7 @@ from agno_nb.db.encoding import micros
 from agno_nb.db.migrations import migrate
 from agno_nb.db.sandbox import confined, interruptible, one_line
 from agno_nb.db.statements import Connection
+from agno_nb.db.tables import whole
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
@@ -264,6 +265,13 @@ class EngineDriver(Driver):
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         with self.attached(write=False) as engine:
             return engine.tables(names)
+
+    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
+        with self.attached(write=False) as engine:
+            return {
+                table: whole(table, engine.frame(f"SELECT {', '.join(columns)} FROM {table}", ()))
+                for table, columns in needs.items()
+            }
 
     def frame(self, sql: str, parameters: Sequence[Any], session_ids: Sequence[str] | None = None) -> pa.Table:
         with self.attached(write=False) as engine:

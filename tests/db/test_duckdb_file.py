@@ -140,7 +140,7 @@ def test_a_store_is_let_go_of_soon_after_a_write_without_being_asked(path: Path)
 RESTLESS = """
 import sys
 from agno_nb.db.duckdb import DuckDb
-from tests.db.conversation import say
+from agno_nb.testing.conversation import say
 db = DuckDb(sys.argv[1])
 print("ready", flush=True)
 while not db.get_session("done"):
