@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import Agno, AgnoNb, Contender
+from benchmarks.frames import MESSAGES_OF_A_RUN, frames_of_a_big_store
 from benchmarks.measure import Sample, empty_process, in_fresh_processes, interleaved
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -54,6 +55,7 @@ def main() -> None:
         results["construction"] = measure_construction(console, ours[0], theirs)
         results["turns"] = measure_turns(console, ours, theirs, marks=QUICK_MARKS if quick else MARKS)
         results["messages_frame"] = measure_frame(console, ours, theirs)
+    results["big_frames"] = measure_big_frames(console, runs=10_000 if quick else 100_000)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     console.print(f"Written to {RESULTS}")
 
@@ -134,6 +136,17 @@ def measure_frame(console: Console, ours: Sequence[Contender], theirs: Contender
         table.add_row(f"agno / {contender.name}", "", ratio(samples[theirs.name], samples[contender.name]))
     show(console, "All messages as a DataFrame", table)
     return {name: {"rows": rows[name], **sample.to_dict()} for name, sample in samples.items()}
+
+
+def measure_big_frames(console: Console, *, runs: int) -> dict[str, Any]:
+    """(e) Frames of a store with ten messages to a run."""
+    samples = frames_of_a_big_store(runs=runs, rounds=7)
+    first = next(iter(samples.values()))
+    table = Table("", "ms", "of the first")
+    for name, sample in samples.items():
+        table.add_row(name, ms(sample), ratio(sample, first))
+    show(console, f"Frames of a store of {runs:,} runs and {runs * MESSAGES_OF_A_RUN:,} messages", table)
+    return {name: sample.to_dict() for name, sample in samples.items()}
 
 
 def ms(sample: Sample) -> str:

@@ -49,7 +49,11 @@ def db() -> InMemoryDb:
         "session": session, "user_id": "alice", "component_id": "crew-1", "component_name": "Crew",
         "kind": SessionType.TEAM, "model": "m", "model_provider": "P",
     }  # fmt: skip
-    say(db, "a", run_id="r0", created_at=START, **ours)
+    first = say(db, "a", run_id="r0", created_at=START, **ours)
+    waited = Metrics(duration_s=0.5)
+    db.add_event(
+        first, RunEvent.model_request_retried, "Tried again.", details={"attempt": 1}, model="m", metrics=waited
+    )
     run, _ = begin(
         db, "b", run_id="r1", created_at=START + 10, metadata={"k": 1},
         origin=Origin(notebook="/n.ipynb", cell_id="c7", execution_count=7, cell_hash="f" * 16, kernel_id="k1"),
@@ -127,7 +131,7 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
         ),
         (
             {"forked_from_session_id": "s1"},
-            {**SUMS, "num_runs": 2, "user_id": "alice", "cost": None, "forked_from_run_id": "r1"},
+            {"forked_from_run_id": "r1", **SUMS, "num_runs": 2, "user_id": "alice", "cost": None},
         ),
     ],
     "runs": [
@@ -282,9 +286,9 @@ def test_the_events_of_a_run_are_in_their_order(db: InMemoryDb) -> None:
     ]  # fmt: skip
     assert db.events_df(session_id="s1", event="RunStarted")["run_id"].tolist() == ["r0", "r1", "r2", "r3"]
     assert db.events_df(tool_name="count", session_id="s1")["event"].tolist() == ["ToolCallStarted", "ToolCallError"]
-    assert db.events_df(agent="Crew", user_id="alice", session_type="team", since=at(20), session_id="s1", limit=1)[
-        "event"
-    ].tolist() == ["RunCompleted"]
+    assert db.events_df(
+        agent="Crew", user_id="alice", session_type="team", since=at(20), until=at(60), session_id="s1", limit=1
+    )["event"].tolist() == ["RunCompleted"]
 
 
 @pytest.mark.parametrize(

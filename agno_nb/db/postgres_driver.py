@@ -107,6 +107,19 @@ class PostgresDriver(Driver):
             statement += sql.SQL(" WHERE session_id IN ({})").format(values)
         return statement.as_string(None)
 
+    def vacuum(self) -> None:
+        with self._our_errors():
+            connection = self._begin(write=True)
+            assert connection is not None
+            try:
+                connection.execute("COMMIT")
+                for table in schema.tables():
+                    connection.execute(f"VACUUM FULL {self._quoted}.{table}")
+            except BaseException:
+                self._give_up(connection)
+                raise
+            self._idle.put(connection)
+
     def close(self) -> None:
         self._idle.close()
 

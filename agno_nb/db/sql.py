@@ -7,6 +7,7 @@ a method for each of its methods.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -380,8 +381,28 @@ class SqlDb(SqlUpkeep, SqlEvents):
             raise InvalidInputError(f"{target} is there already; give a path where nothing is")
         self._driver.backup(target)
 
+    def snapshot(self, path: str | Path) -> None:
+        target = Path(path).expanduser().resolve()
+        is_in_use = str(target) == self.identity or any(Path(f"{target}{end}").exists() for end in (".lock", "-wal"))
+        if target.exists() and (is_in_use or not _is_database(target)):
+            raise InvalidInputError(f"{target} is there already and is not a snapshot; give another path")
+        fresh = target.with_name(f".{target.name}.{os.getpid()}.fresh")
+        try:
+            self._driver.backup(fresh)
+            fresh.replace(target)
+        finally:
+            fresh.unlink(missing_ok=True)
+
     def close(self) -> None:
         self._driver.close()
+
+
+def _is_database(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(16)
+    return head[8:12] == b"DUCK" or head == b"SQLite format 3\0"
 
 
 def _of_type(session_type: str | None) -> SessionType | None:

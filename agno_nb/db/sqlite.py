@@ -134,6 +134,7 @@ class SqliteDriver(Driver):
             try:
                 if self._has_schema(connection):
                     if self._is_older(connection):
+                        connection.execute("ROLLBACK")
                         self._migrate(connection)
                         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                     yield _Lease(connection)
@@ -153,6 +154,8 @@ class SqliteDriver(Driver):
         with self._reading, self._our_errors(), self._connection(self._reader, write=False) as opened:
             if opened is None or not self._has_schema(opened.connection):
                 return {}
+            if self._is_older(opened.connection):
+                self._migrate(opened.connection)
             opened.connection.execute("BEGIN")
             try:
                 if self._is_older(opened.connection):
@@ -250,7 +253,6 @@ class SqliteDriver(Driver):
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Bring the store to the newest version, after a copy of its file was made."""
         ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
-        connection.execute("ROLLBACK")
         with closing(sqlite3.connect(schema.backup_path(self._path, version))) as copy:
             connection.backup(copy)
         # Another process may have done it meanwhile: what is still to be done is found out in the transaction.
