@@ -20,10 +20,10 @@ from agno_nb.models.retry import Retries
 from agno_nb.recollection import Recollecting
 from agno_nb.run.context import INTERRUPTED_RESULT, as_history, joined, limited_tool_calls, paired, system_parts
 from agno_nb.run.options import RunOptions
-from agno_nb.run.replay import replayed
+from agno_nb.run.replay import answered_before
 from agno_nb.run.requirements import given_input, refusal, unanswered
 from agno_nb.run.running import RunContext, current_tool_call_id
-from agno_nb.run.sent import add_tools, context_hash, receipt_of
+from agno_nb.run.sent import receipt_of
 from agno_nb.run.structured import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
@@ -201,7 +201,10 @@ class Agent(Recollecting):
             )
             if schema is not None:
                 request.output_schema, request.output_name = schema.json_schema, schema.name
-            answer = await self._replayed(model, request, tools, context) if run.context_hash is None else None
+            answer = None
+            if run.context_hash is None:
+                functions = [tool.function for tool in tools.values()]
+                answer = await answered_before(context, request, model=model.to_dict(), functions=functions)
             answer = answer or await asking.ask(request)
             if answer.tool_calls:
                 run.tools += answer.tool_calls
@@ -251,24 +254,6 @@ class Agent(Recollecting):
         for message in context.said:
             context.add(message)
             run.tools += message.tool_calls
-
-    async def _replayed(
-        self, model: Model, request: ModelRequest, tools: dict[str, Tool], context: RunContext
-    ) -> Message | None:
-        """Write down what the first request sends; return the answer to it, if it is there already and is wanted."""
-        run = context.run
-        if run.receipt is not None:
-            add_tools(run.receipt, request.tools, request.output_schema)
-        run.context_hash = context_hash(
-            model=model.to_dict(),
-            user_id=run.user_id,
-            messages=request.messages,
-            tools=request.tools,
-            functions=[tool.function for tool in tools.values()],
-            allow_tool_calls=request.allow_tool_calls,
-            output_schema=request.output_schema,
-        )
-        return await replayed(context)
 
     def _reopen_messages(self, context: RunContext) -> None:
         """Put what the run was sent around what was stored of it."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db import sandbox, schema
-from agno_nb.db.base import NO_CONTEXT, CellTurn, ContextQuery, OpenedRun
-from agno_nb.db.cells import cell_turns, select_variables, variable_rows
+from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
+from agno_nb.db.cells import SqlCells, select_variables, variable_rows
 from agno_nb.db.context import (
     LAST_TURN,
     current_attempts,
@@ -55,7 +55,7 @@ from agno_nb.db.statements import (
 from agno_nb.db.upkeep import SqlUpkeep
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, RunStatus, Session, SessionType
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,7 +64,7 @@ _SESSION = ", ".join(SESSION_COLUMNS)
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
 
 
-class SqlDb(SqlUpkeep, SqlEvents):
+class SqlDb(SqlUpkeep, SqlEvents, SqlCells):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:
@@ -308,16 +308,6 @@ class SqlDb(SqlUpkeep, SqlEvents):
         runs = [run_from_row(row, messages, variables) for row in rows]
         note_interrupted(connection, runs)
         return runs
-
-    def find_answer(self, context_hash: str) -> RunOutput | None:
-        where = "context_hash = ? AND status = ? AND replay_of_run_id IS NULL"
-        with self._transaction(write=False) as connection:
-            runs = self._runs(connection, where, [context_hash, RunStatus.COMPLETED], limit=1)
-        return runs[0] if runs else None
-
-    def get_cell_turns(self, session_id: str, cell_id: str) -> list[CellTurn]:
-        with self._transaction(write=False) as connection:
-            return cell_turns(connection, session_id, cell_id)
 
     def get_messages(self, session_id: str) -> list[Message]:
         with self._transaction(write=False) as connection:

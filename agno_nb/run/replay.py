@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agno_nb.types import Message, Metrics, RunEvent, ToolCall, new_id
+from agno_nb.run.sent import add_tools, context_hash
+from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id
 
 if TYPE_CHECKING:
+    from agno_nb.models.base import ModelRequest
     from agno_nb.run.running import RunContext
 
 
-async def replayed(context: RunContext) -> Message | None:
-    """Say again in this run what was said in an earlier one of the same context; return the answer.
+async def answered_before(
+    context: RunContext, request: ModelRequest, *, model: JsonDict, functions: Sequence[Callable[..., Any]]
+) -> Message | None:
+    """Write down what a run's first request sends; where it asks for a replay, return the answer that is there.
 
-    Tools are not called again: the messages of the model and of the tools are copied, and cost nothing.
+    What was said in the earlier run is said again in this one. Tools are not called again: the messages of the model
+    and of the tools are copied, and cost nothing.
+
+    Parameters
+    ----------
+    model : dict
+        What is known of the model without secrets.
+    functions : sequence of callables
+        Those of the tools.
 
     Returns
     -------
@@ -24,8 +37,19 @@ async def replayed(context: RunContext) -> Message | None:
         None where the run does not ask for a replay, or there is nothing to replay.
     """
     run, db = context.run, context.db
+    if run.receipt is not None:
+        add_tools(run.receipt, request.tools, request.output_schema)
+    run.context_hash = context_hash(
+        model=model,
+        user_id=run.user_id,
+        messages=request.messages,
+        tools=request.tools,
+        functions=functions,
+        allow_tool_calls=request.allow_tool_calls,
+        output_schema=request.output_schema,
+    )
     # What goes on from an earlier attempt has said a part of its answer already.
-    if not context.options.get("replay") or context.said or db is None or run.context_hash is None:
+    if not context.options.get("replay") or context.said or db is None:
         return None
     stored = await asyncio.to_thread(db.find_answer, run.context_hash)
     if stored is None:
