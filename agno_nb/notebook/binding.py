@@ -93,13 +93,21 @@ def _renamed(path: str | None, cell_id: str | None) -> str | None:
     holding = [
         candidate
         for candidate in sorted(Path(path).parent.glob("*.ipynb"))
-        if cell_id in (id for id, _ in cells_of(notebook_file(candidate)))
+        if _mentions(candidate, cell_id) and cell_id in (id for id, _ in cells_of(notebook_file(candidate)))
     ]
     # Of several copies none is known to be the notebook.
     if len(holding) != 1:
         return path
     _found[path] = str(holding[0])
     return _found[path]
+
+
+def _mentions(path: Path, cell_id: str) -> bool:
+    """Look for the id as text first: to parse every notebook of a folder may take seconds."""
+    try:
+        return cell_id.encode() in path.read_bytes()
+    except OSError:
+        return False
 
 
 def _parent(shell: Any, part: str) -> dict[str, Any]:
