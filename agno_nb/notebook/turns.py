@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.agent import Agent
 from agno_nb.db.async_db import as_sync
-from agno_nb.errors import AgnoNbError, RunInterrupted
+from agno_nb.errors import AgnoNbError, InvalidInputError, RunInterrupted
 from agno_nb.notebook import people
 from agno_nb.notebook.answers import formatted, give_code
 from agno_nb.notebook.attempts import Place, Rerun
@@ -25,6 +25,8 @@ from agno_nb.types import RunOutput
 
 def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str) -> None:
     """Do what the cell says; ``_agent`` and the variable of ``-o`` hold the run, a failed one too."""
+    if not text:
+        raise InvalidInputError("there is nothing to answer: the cell has no prompt")
     runnable = notebook.runnable_named(args.name) if args.name else notebook.runnable
     if args.model:
         runnable = notebook.with_model(runnable, args.model)
