@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from agno_nb.session import SessionSummaryManager as SessionSummaryManager
     from agno_nb.session import TeamSession as TeamSession
     from agno_nb.session import WorkflowSession as WorkflowSession
+    from agno_nb.team import Team as Team
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
     from agno_nb.tools import tool as tool
@@ -68,6 +69,7 @@ _HOMES = {
     "SessionSummaryManager": "agno_nb.session",
     "SessionType": "agno_nb.db.base",
     "SqliteDb": "agno_nb.db.sqlite",
+    "Team": "agno_nb.team",
     "TeamSession": "agno_nb.session",
     "UserMemory": "agno_nb.memory",
     "WorkflowSession": "agno_nb.session",

@@ -17,7 +17,7 @@ from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole
 from agno_nb.models.resolve import resolve_model
 from agno_nb.recollection import Recollecting
 from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
-from agno_nb.run.pipeline import RunContext, RunOptions
+from agno_nb.run.pipeline import AskedBy, RunContext, RunOptions, asked_by
 from agno_nb.run.structured import OutputSchema, correction
 from agno_nb.tools import Tool, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
@@ -50,9 +50,10 @@ ALIASES = {
     "store_tool_results": "store_tool_messages",
     "enable_user_memories": "update_memory_on_run",
 }
+DEPRECATED = ["add_history_to_messages"]
 
 
-@forgiving(ALIASES, deprecated=["add_history_to_messages"])
+@forgiving(ALIASES, DEPRECATED)
 @dataclass(eq=False, repr=False)
 class Agent(Recollecting):
     """A model with instructions and tools, that answers in sessions.
@@ -71,6 +72,8 @@ class Agent(Recollecting):
     model: Model | str | None = None
     """A model, a string such as ``"openai:gpt-5-mini"``, or None: chosen at the first run by what is configured."""
     _: KW_ONLY
+    role: str | None = None
+    """What it is there for in a team, in a few words. The leader is told, and its own model too."""
     tools: Sequence[Tool | Callable[..., Any]] | None = None
     """Functions that the model may call."""
     instructions: str | Sequence[str] | None = None
@@ -132,10 +135,10 @@ class Agent(Recollecting):
             memories=self.reads_memories,
         )
 
-    async def steps(self, context: RunContext) -> None:
+    async def answer(self, context: RunContext) -> None:
         """Let the model and the tools talk until the model answers."""
         # Choosing may ask a server for the names of its models.
-        run, model = context.run, await asyncio.to_thread(lambda: self.resolved_model)
+        run, model = context.run, await asyncio.to_thread(self._model_in, context)
         run.model, run.model_provider = model.id, model.provider
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
         given = context.options.get("output_schema") or self.output_schema
@@ -153,6 +156,8 @@ class Agent(Recollecting):
             answer = await _ask(model, request, context)
             if answer.tool_calls:
                 await self._use_tools(answer.tool_calls, tools, context)
+                if self._have_answered(answer.tool_calls, context):
+                    return
                 continue
             run.content, run.reasoning_content = answer.content or "", answer.reasoning_content
             if schema is None:
@@ -166,11 +171,22 @@ class Agent(Recollecting):
                 context.add(Message(role="user", content=correction(str(error))))
                 is_second_try = True
 
+    def _model_in(self, context: RunContext) -> Model:
+        """Return the model that answers: its own, or of a member without one, the team's."""
+        lent = context.parent.lends if context.parent is not None else None
+        return self.resolved_model if self.model is not None or lent is None else lent
+
+    def _have_answered(self, calls: Sequence[ToolCall], context: RunContext) -> bool:
+        """Whether what these calls gave is the answer, and the model need not be asked for one."""
+        return False
+
     def _open_messages(self, context: RunContext) -> None:
         run, state = context.run, context.session_state
         text = system_text(
             description=self.description,
+            role=self.role,
             instructions=self.instructions,
+            members=self._told_of_members(),
             values={**(context.metadata or {}), **context.dependencies, **state, "user_id": context.user_id},
             markdown=self.markdown,
             memories=context.memories,
@@ -186,6 +202,10 @@ class Agent(Recollecting):
         if self.store_history_messages:
             context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
         run.messages += [*as_history(self.additional_input or []), *history, context.message]
+
+    def _told_of_members(self) -> str | None:
+        """Return what the leader of a team is told of its members."""
+        return None
 
     def _own_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
         tools: list[Tool | Callable[..., Any]] = [*self.memory_tools(context)]
@@ -246,6 +266,8 @@ class Agent(Recollecting):
         injected: dict[str, Any],
         context: RunContext,
     ) -> None:
+        # Each call is done in a task of its own, so this is forgotten at its end.
+        asked_by.set(AskedBy(tool_call_id=call.tool_call_id))
         context.emit(RunEvent.tool_call_started, tool=call)
         started = time.perf_counter()
         if tools is None:

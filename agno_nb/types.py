@@ -318,6 +318,8 @@ class RunOutput:
     """The run whose tool, member or step asked for this one."""
     parent_tool_call_id: str | None = None
     """The tool call of that run which asked for this one."""
+    root_run_id: str = ""
+    """The run of the turn that this one is a part of, at whatever depth. Of a turn: its own id."""
     step: str | None = None
     """Of a run made by a step of a workflow: the step's name."""
     kind: SessionType = SessionType.AGENT
@@ -338,6 +340,9 @@ class RunOutput:
     """What the model was sent and said, history included."""
     tools: list[ToolCall] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
+    """Of this run alone. `total_metrics` is with those of the runs nested in it."""
+    children: list[RunOutput] = field(default_factory=list)
+    """The runs that its tools, members or steps asked for, in the order in which they began."""
     model: str | None = None
     model_provider: str | None = None
     requirements: list[Requirement] = field(default_factory=list)
@@ -351,6 +356,9 @@ class RunOutput:
     """Unix seconds."""
     ended_at: float | None = None
 
+    def __post_init__(self) -> None:
+        self.root_run_id = self.root_run_id or self.run_id
+
     @property
     def agent_id(self) -> str | None:
         """agno's name for `component_id`."""
@@ -360,6 +368,20 @@ class RunOutput:
     def agent_name(self) -> str | None:
         """agno's name for `component_name`."""
         return self.component_name
+
+    @property
+    def member_responses(self) -> list[RunOutput]:
+        """agno's name for `children`, of a team."""
+        return self.children
+
+    @property
+    def total_metrics(self) -> Metrics:
+        """Tokens and cost of this run and of all runs nested in it, each counted once; the times are this run's."""
+        # A run without a model call of its own (a workflow's, say) has no cost that could be unknown.
+        asked = self.metrics != Metrics(duration_s=self.metrics.duration_s)
+        total = Metrics.total([*([self.metrics] if asked else []), *(child.total_metrics for child in self.children)])
+        total.duration_s, total.time_to_first_token_s = self.metrics.duration_s, self.metrics.time_to_first_token_s
+        return total
 
     @property
     def is_paused(self) -> bool:

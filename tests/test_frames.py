@@ -129,6 +129,7 @@ def test_a_run_is_a_row(db: InMemoryDb) -> None:
         "session_id": "s1",
         "run_index": 1,
         "attempt": 0,
+        "root_run_id": "r2",
         "kind": "agent",
         "component_id": "ben-1",
         "component_name": "Ben",

@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "memory": LEAVES | {"_loop", "db", "models", "run"},
     "recollection": LEAVES | {"_loop", "db", "memory", "models", "run", "session"},
     "agent": LEAVES | {"_loop", "db", "models", "recollection", "run", "session", "tools"},
+    "team": LEAVES | {"_loop", "agent", "db", "models", "run", "tools"},
     "frames": LEAVES | {"db"},
     "printing": LEAVES,
     "utils": LEAVES | {"_loop", "printing"},

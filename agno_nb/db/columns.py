@@ -46,7 +46,8 @@ RUNS = Frame(
     columns=_columns(
         (TEXT, "run_id session_id"),
         (INTEGER, "run_index attempt"),
-        (TEXT, "parent_run_id parent_tool_call_id step kind component_id component_name user_id status"),
+        (TEXT, "parent_run_id parent_tool_call_id root_run_id step"),
+        (TEXT, "kind component_id component_name user_id status"),
         (BOOLEAN, "interrupted"),
         (TEXT, "superseded_by"),
         (BOOLEAN, "stale"),

@@ -38,8 +38,8 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, now: in
         "raw_runs",
         (*RUN_COLUMNS, "worker", "interrupted_at"),
         (session_id, fork_id),
-        ("run_id", "parent_run_id"),
-        [(run_id, new_run_id, new_parent_id) for run_id, (new_run_id, new_parent_id) in runs.items()],
+        ("run_id", "parent_run_id", "root_run_id"),
+        [(run_id, *new_ids) for run_id, new_ids in runs.items()],
     )
     sql = "SELECT message_id, run_id FROM raw_messages WHERE session_id = ?"
     messages = [
@@ -56,8 +56,10 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, now: in
     return fork_id
 
 
-def _new_ids_of_runs(connection: Transaction, session_id: str, to_run_index: int) -> dict[str, tuple[str, str | None]]:
-    """Return new ids of each run that is copied, and of its parent.
+def _new_ids_of_runs(
+    connection: Transaction, session_id: str, to_run_index: int
+) -> dict[str, tuple[str, str | None, str]]:
+    """Return new ids of each run that is copied, of its parent, and of the run of its turn.
 
     They are the current attempts and what was nested in them. A run that still goes on stays in the session in which
     it does.
@@ -68,10 +70,14 @@ def _new_ids_of_runs(connection: Transaction, session_id: str, to_run_index: int
         "SELECT run_id, run_index, parent_run_id FROM raw_runs WHERE session_id = ? AND status <> ? "
         "ORDER BY created_at, run_id"
     )
-    ids: dict[str, tuple[str, str | None]] = {}
+    ids: dict[str, tuple[str, str | None, str]] = {}
     for run_id, run_index, parent_id in connection.execute(sql, [session_id, RunStatus.RUNNING]):
         if run_id in current or (run_index is None and parent_id in ids):
-            ids[run_id] = new_id(), ids[parent_id][0] if parent_id in ids else parent_id
+            run_id_now = new_id()
+            if parent_id in ids:
+                ids[run_id] = run_id_now, ids[parent_id][0], ids[parent_id][2]
+            else:
+                ids[run_id] = run_id_now, parent_id, run_id_now
     return ids
 
 

@@ -53,6 +53,8 @@ CREATE TABLE raw_runs (
     parent_run_id TEXT,
     -- The tool call of that run which asked for this one.
     parent_tool_call_id TEXT,
+    -- The run of the turn that this one is a part of, at whatever depth. Of a turn: its own id.
+    root_run_id TEXT NOT NULL,
     -- Of a run made by a step of a workflow: the step's name.
     step TEXT,
     -- What ran: agent, team or workflow.

@@ -19,6 +19,7 @@ from agno_nb.db.context import (
     history,
     latest_summary,
     memories_of,
+    nested_before,
     next_attempt,
     turns_before,
 )
@@ -108,7 +109,11 @@ class SqlDb(SqlMemories):
                     f"session {run.session_id!r} belongs to user {stored.user_id!r}, and this run has "
                     f"{'no user_id' if run.user_id is None else f'user_id {run.user_id!r}'}; choose another session_id"
                 )
-            turn, turns = turns_before(connection, run.session_id, run.run_index, query)
+            turn: int | None = None
+            if nested:
+                turns = nested_before(connection, run, query)
+            else:
+                turn, turns = turns_before(connection, run.session_id, run.run_index, query)
             said_before = history(connection, run.session_id, turns, query)
             opened = OpenedRun(session=stored, history=said_before)
             if query.summary:
@@ -117,7 +122,7 @@ class SqlDb(SqlMemories):
                 opened.summary = latest_summary(connection, run.session_id, first_shown)
             if query.memories and run.user_id is not None:
                 opened.memories = memories_of(connection, "user_id = ?", [run.user_id])
-            if not nested:
+            if turn is not None:
                 if stored.session_type != session.session_type:
                     raise InvalidInputError(
                         f"session {run.session_id!r} is the session of a {stored.session_type}, and cannot be one of "
@@ -297,8 +302,10 @@ class SqlDb(SqlMemories):
         return self._runs(where, parameters, limit=limit)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
-        runs = self._runs(*equal(given(run_id=run_id, session_id=session_id)))
-        return runs[0] if runs else None
+        # With the runs of its turn, so that it has its children.
+        of_turn = "(session_id, root_run_id) IN (SELECT session_id, root_run_id FROM raw_runs WHERE {})"
+        where, parameters = equal(given(run_id=run_id, session_id=session_id))
+        return next((run for run in self._runs(of_turn.format(where), parameters) if run.run_id == run_id), None)
 
     def _runs(self, where: str, parameters: Sequence[Any], *, limit: int | None = None) -> list[RunOutput]:
         chosen = f"FROM raw_runs WHERE {where} ORDER BY created_at DESC, run_id DESC"
@@ -313,7 +320,11 @@ class SqlDb(SqlMemories):
             session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
             of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
             messages = select_messages(connection, of_runs, [session_id, *parameters])
-        return [run_from_row(row, messages) for row in rows]
+        runs = {run.run_id: run for run in (run_from_row(row, messages) for row in rows)}
+        for run in runs.values():
+            if run.parent_run_id in runs:
+                runs[run.parent_run_id].children.append(run)
+        return list(runs.values())
 
     def get_messages(self, session_id: str) -> list[Message]:
         with self._transaction(write=False) as connection:

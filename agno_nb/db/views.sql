@@ -57,6 +57,7 @@ SELECT
     attempt,
     parent_run_id,
     parent_tool_call_id,
+    root_run_id,
     step,
     kind,
     component_id,

@@ -1,7 +1,7 @@
 """The one pipeline: open a run, take its steps, store how it ended.
 
 ``execute`` owns everything that is the same for agents, teams and workflows, sync and async, streamed and plain:
-ids, ownership, order, history, nesting, status, metrics and saving. A runnable writes only ``steps``.
+ids, ownership, order, history, nesting, status, metrics and saving. A runnable writes only ``answer``.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 from weakref import WeakValueDictionary
 
@@ -40,6 +40,7 @@ from agno_nb.types import (
 )
 
 if TYPE_CHECKING:
+    from agno_nb.models.base import Model
     from agno_nb.run.runnable import Runnable
 
 Emit = Callable[[RunOutputEvent], None]
@@ -77,6 +78,14 @@ class RunOptions(TypedDict, total=False):
     """The notebook cell that asks, where it is not the one that is running."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedBy:
+    """What in a run asks for a nested one."""
+
+    tool_call_id: str | None = None
+    step: str | None = None
+
+
 @dataclass(kw_only=True)
 class RunContext:
     """A run while it goes on: what its steps work with, and what a tool gets as ``run_context``."""
@@ -106,6 +115,12 @@ class RunContext:
 
     stored: Callable[[Message], Message | None] = lambda message: message
     """What is stored of a message."""
+    is_stored: bool = True
+    """Whether what is said in it is stored. Its row, with tokens and times, is in any case."""
+    stores_nested: bool = True
+    """The same of the runs nested in it."""
+    lends: Model | None = None
+    """The model by which nested runs answer that have none of their own."""
 
     @property
     def run_id(self) -> str:
@@ -114,6 +129,12 @@ class RunContext:
     @property
     def session_id(self) -> str:
         return self.run.session_id
+
+    @property
+    def run_index(self) -> int | None:
+        """The turn that the run is, or is a part of."""
+        turn = _turn_of(self.parent, self.db, self.session_id)
+        return self.run.run_index if turn is None else turn.run_index
 
     @property
     def user_id(self) -> str | None:
@@ -165,7 +186,11 @@ class RunContext:
     def take_unsaved(self) -> list[Message]:
         """Return the messages that are new, as they are to be stored."""
         messages, self.unsaved = self.unsaved, []
-        return [kept for message in messages if (kept := self.stored(message)) is not None]
+        return self.storable(messages)
+
+    def storable(self, messages: Iterable[Message]) -> list[Message]:
+        """Return what is stored of messages."""
+        return [kept for message in messages if self.is_stored and (kept := self.stored(message)) is not None]
 
     async def save(self) -> None:
         """Store the messages that are new."""
@@ -176,6 +201,9 @@ class RunContext:
 
 current_run: contextvars.ContextVar[RunContext | None] = contextvars.ContextVar("agno_nb_run", default=None)
 """The run in which the code that asks is executed. Threads of tools have it too."""
+
+asked_by: contextvars.ContextVar[AskedBy] = contextvars.ContextVar("agno_nb_asked_by", default=AskedBy())  # noqa: B039
+"""Which tool call or step of that run is being done."""
 
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -200,11 +228,14 @@ async def execute(runnable: Runnable, text: str, options: RunOptions, emit_to: E
     context = _context(runnable, text, options, emit_to)
     async with _turn(context):
         await _open(runnable, context)
-        token = current_run.set(context)
+        if parent is not None:
+            parent.run.children.append(context.run)
+        run_token, asked_token = current_run.set(context), asked_by.set(AskedBy())
         try:
-            run = await _take_steps(runnable, context)
+            run = await _answer(runnable, context)
         finally:
-            current_run.reset(token)
+            current_run.reset(run_token)
+            asked_by.reset(asked_token)
         if run.status is RunStatus.COMPLETED and not context.is_nested:
             begin(runnable.follow_ups(context))
         return run
@@ -219,11 +250,15 @@ def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) 
         session_id = parent.session_id
     if session_id is None:
         session_id = runnable.automatic_session_id(user_id)
+    turn = _turn_of(parent, db, session_id)
     run = RunOutput(
         run_id=options.get("run_id") or new_id(),
         session_id=session_id,
         user_id=user_id,
         parent_run_id=parent.run_id if parent else None,
+        parent_tool_call_id=asked_by.get().tool_call_id,
+        root_run_id=turn.run.root_run_id if turn else "",
+        step=asked_by.get().step,
         kind=runnable.kind,
         component_id=runnable.component_id,
         component_name=runnable.name,
@@ -237,10 +272,11 @@ def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) 
         message=Message(role="user", content=text, media=_media(options), run_id=run.run_id),
         options=options,
         stored=runnable.stored,
+        is_stored=turn is None or parent is None or (parent.is_stored and parent.stores_nested),
         emit_to=emit_to,
         db=db,
         parent=parent,
-        is_nested=_is_within(parent, db, session_id),
+        is_nested=turn is not None,
         session=SESSION_CLASSES[runnable.kind](
             session_id=session_id,
             session_type=runnable.kind,
@@ -256,12 +292,11 @@ def _media(options: RunOptions) -> list[Media]:
     return [media for several in given for media in several or ()]
 
 
-def _is_within(ancestor: RunContext | None, db: Db | None, session_id: str) -> bool:
-    while ancestor is not None:
-        if ancestor.db is db and ancestor.session_id == session_id:
-            return True
+def _turn_of(ancestor: RunContext | None, db: Db | None, session_id: str) -> RunContext | None:
+    """Return the nearest run of the same session in which one is nested, or None: it is a turn of its own."""
+    while ancestor is not None and not (ancestor.db is db and ancestor.session_id == session_id):
         ancestor = ancestor.parent
-    return False
+    return ancestor
 
 
 def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
@@ -292,7 +327,7 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
             asyncio.to_thread(
                 context.db.open_run,
                 run,
-                [kept for kept in [context.stored(context.message)] if kept is not None],
+                context.storable([context.message]),
                 session=context.session,
                 nested=context.is_nested,
                 query=query,
@@ -301,15 +336,19 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
     runnable._last_session_id = run.session_id
     context.session, context.history = opened.session, opened.history
     context.summary, context.memories = opened.summary, opened.memories
-    if context.is_nested and context.parent is not None:
-        context.session_state = context.parent.session_state
+    turn = _turn_of(context.parent, context.db, run.session_id)
+    if turn is not None:
+        # One state for the whole turn. What a member's own would begin with is there where nobody has set it yet.
+        context.session_state = turn.session_state
+        for key, value in merged_state(runnable.session_state, options.get("session_state")).items():
+            context.session_state.setdefault(key, value)
     else:
         stored = opened.session.session_state
         context.session_state = merged_state(runnable.session_state, stored, options.get("session_state"))
     run.session_state = context.session_state
 
 
-async def _take_steps(runnable: Runnable, context: RunContext) -> RunOutput:
+async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
     run = context.run
     task = asyncio.current_task()
     if context.parent is not None and task is not None:
@@ -318,7 +357,7 @@ async def _take_steps(runnable: Runnable, context: RunContext) -> RunOutput:
     failure: BaseException | None = None
     context.emit(RunEvent.run_started)
     try:
-        await runnable.steps(context)
+        await runnable.answer(context)
         if run.status is RunStatus.RUNNING:
             run.status = RunStatus.COMPLETED
     except asyncio.CancelledError as cancelled:
@@ -391,8 +430,9 @@ async def _store_end(context: RunContext) -> None:
     if context.db is None:
         return
     state = None if context.is_nested else context.session_state
+    row = run if context.is_stored else replace(run, content=None, reasoning_content=None)
     try:
-        await asyncio.to_thread(context.db.end_run, run, messages, session_state=state)
+        await asyncio.to_thread(context.db.end_run, row, messages, session_state=state)
     except InvalidInputError as unstorable:
         # The state cannot be stored. The run must not stay open because of it, and the user must hear of it.
         run.status = RunStatus.ERROR

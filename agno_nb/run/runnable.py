@@ -26,7 +26,7 @@ AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Runnable(SessionAccess):
-    """Something that answers in sessions. Subclasses write :meth:`steps`."""
+    """Something that answers in sessions. Subclasses write :meth:`answer`."""
 
     kind: ClassVar[SessionType]
 
@@ -61,7 +61,7 @@ class Runnable(SessionAccess):
         return db
 
     @abstractmethod
-    async def steps(self, context: RunContext) -> None:
+    async def answer(self, context: RunContext) -> None:
         """Do the work of one run: fill ``context.run`` from the user's message to the answer."""
 
     def context_query(self, options: RunOptions) -> ContextQuery:
