@@ -15,12 +15,12 @@ from typing import Any, ClassVar, Literal
 
 from agno_nb._keywords import forgiving
 from agno_nb.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
-from agno_nb.errors import AgnoNbError, InvalidInputError
+from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused
 from agno_nb.models.base import Model
 from agno_nb.run.pipeline import RunContext, RunOptions
 from agno_nb.tools import Tool
 from agno_nb.tools.history import turns_before
-from agno_nb.types import Message, RunEvent, SessionType, ToolCall
+from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall
 
 __all__ = ["RunOutput", "RunResponse", "Team"]
 
@@ -137,19 +137,27 @@ class Team(Agent):
         return "\n".join(["<team_history>", *said, "</team_history>"]) if said else ""
 
     def _interactions(self, context: RunContext) -> str:
+        # What is asked together does not know of each other, and asks the same again when a pause is over.
+        together = _latest_calls(context)
         said = [
             f"{call.tool_args.get('member_id', 'all members')} was asked: {call.tool_args.get('task')}\n"
             f"and said: {call.result}"
             for call in context.run.tools
-            if call.tool_name in (ONE, ALL) and call.result is not None and not call.tool_call_error
+            if call.tool_name in (ONE, ALL) and call.tool_call_id not in together and not call.tool_call_error
         ]
         return "\n".join(["<member_interactions>", *said, "</member_interactions>"]) if said else ""
 
-    def _have_answered(self, calls: Sequence[ToolCall], context: RunContext) -> bool:
-        if not self.respond_directly or any(call.tool_name not in (ONE, ALL) or call.tool_call_error for call in calls):
+    def _have_answered(self, context: RunContext) -> bool:
+        calls = _latest_calls(context)
+        if not self.respond_directly or any(
+            call.tool_name not in (ONE, ALL) or call.tool_call_error for call in calls.values()
+        ):
             return False
-        ids = {call.tool_call_id for call in calls}
-        runs = [run for run in context.run.children if run.parent_tool_call_id in ids]
+        runs = [
+            run
+            for run in context.run.nested_runs
+            if run.parent_tool_call_id in calls and run.status is RunStatus.COMPLETED
+        ]
         said = "\n\n".join(run.get_content_as_string() for run in runs)
         context.run.content = said
         if len(runs) == 1:
@@ -158,6 +166,11 @@ class Team(Agent):
         context.add(Message(role="assistant", content=said))
         context.emit(RunEvent.run_content, content=said)
         return True
+
+
+def _latest_calls(context: RunContext) -> dict[str, ToolCall]:
+    asking = next(message for message in reversed(context.run.messages) if message.role == "assistant")
+    return {call.tool_call_id: call for call in asking.tool_calls}
 
 
 @cache
@@ -185,6 +198,7 @@ async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> s
         task: What is to be done, with all that the members need to know for it.
     """
     failures: list[AgnoNbError] = []
+    paused: list[NestedRunPaused] = []
 
     async def ask(member: Agent) -> str:
         try:
@@ -192,10 +206,16 @@ async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> s
         except AgnoNbError as error:
             failures.append(error)
             return f"{member.component_id} failed: {error}"
+        except NestedRunPaused as waiting:
+            # The others go on; the whole tool ends when they have.
+            paused.append(waiting)
+            return ""
         return f"{member.component_id}: {run.get_content_as_string()}"
 
     async with asyncio.TaskGroup() as together:
         answers = [together.create_task(ask(member)) for member in agent.members]
+    if paused:
+        raise paused[0]
     if len(failures) == len(answers):
         raise failures[0]
     return "\n\n".join(answer.result() for answer in answers)

@@ -100,6 +100,19 @@ class Db(ABC):
         """
 
     @abstractmethod
+    def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
+        """Go on with a paused run: set it RUNNING, store how its requirements were answered, read its context.
+
+        One transaction, and of several that want to go on with a run only one does. The history is what it was when
+        the run began: turns that were completed since, and newer attempts, are not in it.
+
+        Raises
+        ------
+        RunNotContinuableError
+            The run is not paused any more, is paused for something else by now, or has a newer attempt.
+        """
+
+    @abstractmethod
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         """Store messages of a run that goes on, with the tool calls that they ask for.
 

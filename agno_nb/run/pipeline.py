@@ -17,8 +17,8 @@ from weakref import WeakValueDictionary
 
 from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import as_sync
-from agno_nb.db.base import Db, OpenedRun
-from agno_nb.errors import AgnoNbError, InvalidInputError, RunError
+from agno_nb.db.base import ContextQuery, Db, OpenedRun
+from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, RunError, RunNotContinuableError
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
 from agno_nb.types import (
@@ -49,27 +49,32 @@ origin_of_call: Callable[[], Origin] = Origin
 """Says which cell asks for a run. The notebook replaces it when it is loaded."""
 
 
-class RunOptions(TypedDict, total=False):
-    """What may be said at the call, and then counts for that run instead of what the agent says."""
+class ContinueOptions(TypedDict, total=False):
+    """What may be said when a paused run is continued. None of it is stored, so it has to be said again."""
 
-    user_id: str | None
-    """Who is talking. The session belongs to them."""
-    session_id: str | None
-    """The conversation to go on with, or to begin."""
     session_state: JsonDict | None
     """Merged over the stored state, key by key."""
-    run_id: str | None
-    """Id for the new run."""
-    run_index: int | None
-    """The turn to try again. What came after it is not in the context; the new attempt supersedes the old one."""
-    metadata: JsonDict | None
-    """Stored with the run."""
     dependencies: JsonDict | None
     """Objects that tools can reach as ``run_context.dependencies``. Never stored."""
     add_history_to_context: bool | None
     num_history_runs: int | None
     output_schema: Any
     """A pydantic model or JSON schema that the answer must follow."""
+
+
+class RunOptions(ContinueOptions, total=False):
+    """What may be said at the call, and then counts for that run instead of what the agent says."""
+
+    user_id: str | None
+    """Who is talking. The session belongs to them."""
+    session_id: str | None
+    """The conversation to go on with, or to begin."""
+    run_id: str | None
+    """Id for the new run."""
+    run_index: int | None
+    """The turn to try again. What came after it is not in the context; the new attempt supersedes the old one."""
+    metadata: JsonDict | None
+    """Stored with the run."""
     images: Sequence[Media] | None
     audio: Sequence[Media] | None
     videos: Sequence[Media] | None
@@ -79,11 +84,12 @@ class RunOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedBy:
-    """What in a run asks for a nested one."""
+class Continuation:
+    """A paused run that is to go on, with the answers that were given."""
 
-    tool_call_id: str | None = None
-    step: str | None = None
+    run: RunOutput
+    is_reloaded: bool
+    """Whether it was read from the store, where its messages are without those of its history."""
 
 
 @dataclass(kw_only=True)
@@ -99,6 +105,10 @@ class RunContext:
     parent: RunContext | None = None
     is_nested: bool = False
     """Whether the run is part of a turn of the same session, not a turn of its own."""
+    continuation: Continuation | None = None
+    """Of a run that was paused and goes on."""
+    earlier: list[RunOutput] = field(default_factory=list)
+    """Of a run that goes on: the runs nested in it from before the pause that were not asked for again."""
     session: Session
     session_state: JsonDict = field(default_factory=dict)
     """The session's state. Tools change it in place; it is stored when the run ends."""
@@ -155,16 +165,8 @@ class RunContext:
     ) -> None:
         """Tell whoever listens, and whoever listens to the run that this one is nested in."""
         self.pass_on(
-            RunOutputEvent(
-                event=event,
-                run_id=self.run.run_id,
-                session_id=self.run.session_id,
-                parent_run_id=self.run.parent_run_id,
-                component_name=self.run.component_name,
-                content=content,
-                reasoning_content=reasoning_content,
-                tool=tool,
-                run_output=run_output,
+            _event(
+                self.run, event, content=content, reasoning_content=reasoning_content, tool=tool, run_output=run_output
             )
         )
 
@@ -198,18 +200,62 @@ class RunContext:
         if self.db is not None and messages:
             await uncancellable(asyncio.to_thread(self.db.add_messages, self.run, messages))
 
+    def wait_for_nested_runs(self, call: ToolCall) -> None:
+        """Need of a person what the paused runs need that a tool call began."""
+        known = {requirement.requirement_id for requirement in self.run.requirements}
+        for nested in self.run.nested_runs:
+            if nested.parent_tool_call_id == call.tool_call_id and nested.status is RunStatus.PAUSED:
+                asked = nested.active_requirements
+                self.run.requirements += [one for one in asked if one.requirement_id not in known]
+
+    def begun_before(self, tool_call_id: str | None, runnable: Runnable, text: str) -> RunOutput | None:
+        """Return the run that a tool, called again, had begun before the pause in the place of one that it asks for.
+
+        A tool that was ended by a pause of its run is called again from its beginning. What it had asked before is
+        then answered by what is there already.
+        """
+        for run in self.earlier:
+            asked = run.parent_tool_call_id, run.step, run.kind, run.component_id, run.input
+            if asked == (tool_call_id, current_step.get(), runnable.kind, runnable.component_id, text):
+                self.earlier.remove(run)
+                return run
+        return None
+
 
 current_run: contextvars.ContextVar[RunContext | None] = contextvars.ContextVar("agno_nb_run", default=None)
 """The run in which the code that asks is executed. Threads of tools have it too."""
 
-asked_by: contextvars.ContextVar[AskedBy] = contextvars.ContextVar("agno_nb_asked_by", default=AskedBy())  # noqa: B039
-"""Which tool call or step of that run is being done."""
+current_tool_call_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_nb_tool_call", default=None)
+"""The tool call of that run by which it is executed."""
+
+current_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_nb_step", default=None)
+"""The step of that run, a workflow's, by which it is executed."""
+
+
+def _event(run: RunOutput, event: RunEvent, **values: Any) -> RunOutputEvent:
+    return RunOutputEvent(
+        event=event,
+        run_id=run.run_id,
+        session_id=run.session_id,
+        parent_run_id=run.parent_run_id,
+        component_name=run.component_name,
+        **values,
+    )
+
 
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
 
-async def execute(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) -> RunOutput:
-    """Run `runnable` on `text` to its end. Runs on the background loop.
+async def execute(
+    runnable: Runnable,
+    text: str,
+    options: RunOptions,
+    emit_to: Emit,
+    continuation: Continuation | None = None,
+) -> RunOutput:
+    """Run `runnable` on `text` to its end or to its next pause. Runs on the background loop.
+
+    With a `continuation` it is that run which goes on, and not a new one.
 
     Raises
     ------
@@ -217,59 +263,92 @@ async def execute(runnable: Runnable, text: str, options: RunOptions, emit_to: E
         The run failed. It is stored, and the error's ``run_output`` holds what was said so far.
     SessionOwnershipError
         The session belongs to another user. Nothing was stored.
+    RunNotContinuableError
+        The run to continue is not paused any more. Nothing was stored.
     StoreError
         The run could not be stored.
+    NestedRunPaused
+        The run was begun by a tool, and is paused.
     asyncio.CancelledError
         The run was cancelled. It is stored with status CANCELLED.
     """
-    parent = current_run.get()
+    parent, tool_call_id = current_run.get(), current_tool_call_id.get()
     if parent is not None and parent.run.status is not RunStatus.RUNNING:
         raise RunError(f"{runnable.name or runnable.kind} was asked to run inside run {parent.run_id}, which has ended")
-    context = _context(runnable, text, options, emit_to)
+    if parent is not None and parent.continuation is not None and continuation is None:
+        earlier = parent.begun_before(tool_call_id, runnable, text)
+        if earlier is not None and earlier.status is RunStatus.COMPLETED:
+            said = earlier.get_content_as_string()
+            emit_to(_event(earlier, RunEvent.run_completed, content=said, run_output=earlier))
+            return earlier
+        if earlier is not None and earlier.status is RunStatus.PAUSED:
+            _share_requirements(parent.run, earlier)
+            continuation = Continuation(run=earlier, is_reloaded=parent.continuation.is_reloaded)
+    context = _context(runnable, text, options, emit_to, continuation)
     async with _turn(context):
         await _open(runnable, context)
-        if parent is not None:
-            parent.run.children.append(context.run)
-        run_token, asked_token = current_run.set(context), asked_by.set(AskedBy())
+        tokens = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
         try:
             run = await _answer(runnable, context)
         finally:
-            current_run.reset(run_token)
-            asked_by.reset(asked_token)
+            current_run.reset(tokens[0])
+            current_tool_call_id.reset(tokens[1])
+            current_step.reset(tokens[2])
         if run.status is RunStatus.COMPLETED and not context.is_nested:
             begin(runnable.follow_ups(context))
+        if run.status is RunStatus.PAUSED and parent is not None and tool_call_id is not None:
+            raise NestedRunPaused(run)
         return run
 
 
-def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) -> RunContext:
+def _share_requirements(outer: RunOutput, inner: RunOutput) -> None:
+    """Let a nested run have the answers that were given to the run around it."""
+    own = {requirement.requirement_id: requirement for requirement in inner.requirements}
+    for place, requirement in enumerate(outer.requirements):
+        mine = own.get(requirement.requirement_id)
+        if mine is not None:
+            mine.take_answer(requirement)
+            outer.requirements[place] = mine
+
+
+def _context(
+    runnable: Runnable, text: str, options: RunOptions, emit_to: Emit, continuation: Continuation | None
+) -> RunContext:
     parent = current_run.get()
     db = as_sync(runnable.db) or (parent.db if parent else None)
-    user_id = options.get("user_id") or runnable.user_id or (parent.user_id if parent else None)
-    session_id = options.get("session_id") or runnable.session_id
-    if session_id is None and parent is not None and db is parent.db:
-        session_id = parent.session_id
-    if session_id is None:
-        session_id = runnable.automatic_session_id(user_id)
-    turn = _turn_of(parent, db, session_id)
-    run = RunOutput(
-        run_id=options.get("run_id") or new_id(),
-        session_id=session_id,
-        user_id=user_id,
-        parent_run_id=parent.run_id if parent else None,
-        parent_tool_call_id=asked_by.get().tool_call_id,
-        root_run_id=turn.run.root_run_id if turn else "",
-        step=asked_by.get().step,
-        kind=runnable.kind,
-        component_id=runnable.component_id,
-        component_name=runnable.name,
-        run_index=options.get("run_index"),
-        input=text,
-        metadata=options.get("metadata") or runnable.metadata,
-        origin=options.get("origin") or (parent.run.origin if parent else Origin()),
-    )
+    if continuation is not None:
+        run = continuation.run
+        turn = _turn_of(parent, db, run.session_id)
+    else:
+        user_id = options.get("user_id") or runnable.user_id or (parent.user_id if parent else None)
+        session_id = options.get("session_id") or runnable.session_id
+        if session_id is None and parent is not None and db is parent.db:
+            session_id = parent.session_id
+        if session_id is None:
+            session_id = runnable.automatic_session_id(user_id)
+        turn = _turn_of(parent, db, session_id)
+        run = RunOutput(
+            run_id=options.get("run_id") or new_id(),
+            session_id=session_id,
+            user_id=user_id,
+            parent_run_id=parent.run_id if parent else None,
+            parent_tool_call_id=current_tool_call_id.get() if parent else None,
+            root_run_id=turn.run.root_run_id if turn else "",
+            step=current_step.get() if parent else None,
+            kind=runnable.kind,
+            component_id=runnable.component_id,
+            component_name=runnable.name,
+            run_index=options.get("run_index"),
+            input=text,
+            metadata=options.get("metadata") or runnable.metadata,
+            origin=options.get("origin") or (parent.run.origin if parent else Origin()),
+        )
+    if parent is not None and all(nested is not run for nested in parent.run.nested_runs):
+        parent.run.nested_runs.append(run)
+    said = next((message for message in run.messages if message.role == "user" and not message.from_history), None)
     return RunContext(
         run=run,
-        message=Message(role="user", content=text, media=_media(options), run_id=run.run_id),
+        message=said or Message(role="user", content=text, media=_media(options), run_id=run.run_id),
         options=options,
         stored=runnable.stored,
         is_stored=turn is None or parent is None or (parent.is_stored and parent.stores_nested),
@@ -277,10 +356,11 @@ def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) 
         db=db,
         parent=parent,
         is_nested=turn is not None,
+        continuation=continuation,
         session=SESSION_CLASSES[runnable.kind](
-            session_id=session_id,
+            session_id=run.session_id,
             session_type=runnable.kind,
-            user_id=user_id,
+            user_id=run.user_id,
             component_id=runnable.component_id,
         ),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
@@ -311,11 +391,13 @@ def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
 
 
 async def _open(runnable: Runnable, context: RunContext) -> None:
-    run, options = context.run, context.options
+    run, options, continuation = context.run, context.options, context.continuation
+    if continuation is not None and run.status is not RunStatus.PAUSED:
+        raise RunNotContinuableError(f"run {run.run_id!r} is {run.status} by now; somebody else has continued it")
     opened = OpenedRun(session=context.session)
     if context.db is not None:
         query = runnable.context_query(options)
-        if not context.is_nested:
+        if continuation is None and not context.is_nested:
             needed = [Line.summary(context.db, run.session_id)]
             if query.memories and run.user_id is not None:
                 needed.append(Line.memories(context.db, run.user_id))
@@ -323,19 +405,13 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
             # The turn begins now, after whatever it had to wait for.
             run.created_at = context.message.created_at = time.time()
         # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
-        opened = await uncancellable(
-            asyncio.to_thread(
-                context.db.open_run,
-                run,
-                context.storable([context.message]),
-                session=context.session,
-                nested=context.is_nested,
-                query=query,
-            )
-        )
+        opened = await uncancellable(asyncio.to_thread(_opened, context, query))
     runnable._last_session_id = run.session_id
     context.session, context.history = opened.session, opened.history
     context.summary, context.memories = opened.summary, opened.memories
+    if continuation is not None:
+        run.status, run.ended_at = RunStatus.RUNNING, None
+        context.earlier = list(run.nested_runs)
     turn = _turn_of(context.parent, context.db, run.session_id)
     if turn is not None:
         # One state for the whole turn. What a member's own would begin with is there where nobody has set it yet.
@@ -343,9 +419,18 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
         for key, value in merged_state(runnable.session_state, options.get("session_state")).items():
             context.session_state.setdefault(key, value)
     else:
-        stored = opened.session.session_state
+        stored = opened.session.session_state if context.db is not None else run.session_state
         context.session_state = merged_state(runnable.session_state, stored, options.get("session_state"))
     run.session_state = context.session_state
+
+
+def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
+    db, run = context.db, context.run
+    assert db is not None
+    if context.continuation is not None:
+        return db.reopen_run(run, query=query)
+    messages = context.storable([context.message])
+    return db.open_run(run, messages, session=context.session, nested=context.is_nested, query=query)
 
 
 async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
@@ -355,7 +440,9 @@ async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
         context.parent.children.add(task)
     started = time.perf_counter()
     failure: BaseException | None = None
-    context.emit(RunEvent.run_started)
+    # The time for which a run was paused is not part of its duration.
+    before_s = run.metrics.duration_s or 0.0 if context.continuation is not None else 0.0
+    context.emit(RunEvent.run_started if context.continuation is None else RunEvent.run_continued)
     try:
         await runnable.answer(context)
         if run.status is RunStatus.RUNNING:
@@ -365,7 +452,7 @@ async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
     except Exception as error:
         run.status, failure = RunStatus.ERROR, _as_ours(error, run)
     _keep_partial(context)
-    run.metrics = _metrics(run, time.perf_counter() - started)
+    run.metrics = _metrics(run, before_s + time.perf_counter() - started)
     try:
         await uncancellable(_store_end(context))
     except AgnoNbError as unstored:

@@ -17,6 +17,7 @@ from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.session import TeamSession
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
+from agno_nb.tools import tool
 from agno_nb.types import Message, Metrics, RunEvent, RunStatus, ToolCall
 
 
@@ -91,7 +92,7 @@ def test_a_member_that_does_not_exist_or_fails_is_told_to_the_leader() -> None:
     assert [tool.tool_call_error for tool in run.tools] == [True, True]
     assert run.tools[0].result == "ModelError: on fire"
     assert "Input should be 'poet'" in str(run.tools[1].result)
-    assert [each.status for each in run.children] == [RunStatus.ERROR]
+    assert [each.status for each in run.nested_runs] == [RunStatus.ERROR]
     assert (run.status, run.content) == (RunStatus.COMPLETED, "Sorry.")
 
 
@@ -126,8 +127,8 @@ def test_members_without_a_model_answer_by_the_teams_also_in_a_team_within() -> 
     own = Agent(ScriptedModel(["own"]), name="own")
     run = Team([Team([deep], name="inner"), own], model=model, name="outer").run("Go")
     assert run.content == "outer"
-    (inner,) = run.children
-    assert [(each.component_name, each.model, each.content) for each in (inner, *inner.children)] == [
+    (inner,) = run.nested_runs
+    assert [(each.component_name, each.model, each.content) for each in (inner, *inner.nested_runs)] == [
         ("inner", "scripted", "inner"),
         ("deep", "scripted", "deep"),
     ]
@@ -143,7 +144,7 @@ def test_an_agent_in_a_tool_of_a_member_does_not_take_the_teams_model(monkeypatc
 
     model = ScriptedModel([ask("m", "x"), call("helped"), "m", "team"])
     run = Team([Agent(name="m", tools=[helped])], model=model).run("Go")
-    assert run.children[0].tools[0].result == "demo"
+    assert run.nested_runs[0].tools[0].result == "demo"
 
 
 def test_all_members_are_asked_at_once() -> None:
@@ -165,7 +166,7 @@ def test_all_members_are_asked_at_once() -> None:
     run = Team(members, model=leader, delegate_to_all_members=True).run("Go")
     assert run.tools[0].result == "a: did it\n\nb: did it\n\nc failed: no"
     assert not run.tools[0].tool_call_error
-    assert [each.component_name for each in run.children] == ["a", "b", "c"]
+    assert [each.component_name for each in run.nested_runs] == ["a", "b", "c"]
 
 
 def test_members_respond_directly(db: InMemoryDb) -> None:
@@ -351,7 +352,7 @@ def test_a_member_with_a_store_of_its_own_keeps_its_runs_there(db: InMemoryDb) -
     team = Team([Agent(ScriptedModel(["m"]), name="m", db=own)], model=ScriptedModel([ask("m", "x"), "done"]), db=db)
     run = team.run("Go", user_id="ada")
     assert db.runs_df()["kind"].tolist() == ["team"]
-    (stored,) = own.get_runs(run.children[0].session_id)
+    (stored,) = own.get_runs(run.nested_runs[0].session_id)
     assert (stored.parent_run_id, stored.run_index, stored.user_id, stored.root_run_id) == (
         run.run_id, 0, "ada", stored.run_id,
     )  # fmt: skip
@@ -363,6 +364,83 @@ def test_a_fork_takes_the_members_runs_along(db: InMemoryDb) -> None:
     fork = team.fork_session()
     (turn,) = [each for each in fork.runs if each.run_index == 0]
     assert turn.run_id != run.run_id
-    assert [(each.content, each.parent_run_id, each.root_run_id) for each in turn.children] == [
+    assert [(each.content, each.parent_run_id, each.root_run_id) for each in turn.nested_runs] == [
         ("m", turn.run_id, turn.run_id)
     ]
+
+
+@pytest.mark.parametrize("is_fresh", [False, True], ids=["same process", "from the store"])
+@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "all at once"])
+def test_a_pause_of_a_member_pauses_the_team_and_both_go_on(db: InMemoryDb, is_fresh: bool, at_once: bool) -> None:
+    sent: list[str] = []
+
+    @tool(requires_confirmation=True)
+    def send(to: str) -> str:
+        sent.append(to)
+        return f"sent to {to}"
+
+    def crew() -> Team:
+        """The same team, as another process makes it: each model goes on with what it is sent."""
+
+        def write(messages: list[Message], tools: Any) -> Reply:
+            return messages[-1].content or "" if messages[-1].role == "tool" else call("send", to=messages[-1].content)
+
+        def lead(messages: list[Message], tools: Any) -> Reply:
+            results = [m.content for m in messages if m.role == "tool"]
+            if results:
+                return "\n".join(str(result) for result in results)
+            if at_once:
+                return call("delegate_task_to_members", task="Bob")
+            return [ask("writer", "Bob"), ask("reader", "Bob")]
+
+        return Team(
+            [Agent(FunctionModel(write), name="writer", tools=[send]), Agent(FunctionModel(echo), name="reader")],
+            model=FunctionModel(lead),
+            name="Crew",
+            db=db,
+            delegate_to_all_members=at_once,
+            share_member_interactions=True,
+        )
+
+    team = crew()
+    run = team.run("Write to Bob", session_id="s")
+    assert (run.status, sent) == (RunStatus.PAUSED, [])
+    assert db.runs_df()[["component_name", "status"]].values.tolist() == [
+        ["Crew", "PAUSED"], ["writer", "PAUSED"], ["reader", "COMPLETED"],
+    ]  # fmt: skip
+    (requirement,) = run.active_requirements
+    assert (requirement.component_name, requirement.tool.tool_args) == ("writer", {"to": "Bob"})
+    requirement.confirm()
+    if is_fresh:
+        done = crew().continue_run(run_id=run.run_id, session_id="s", requirements=[requirement])
+    else:
+        done = team.continue_run(run)
+    assert (done.run_id, done.status, sent) == (run.run_id, RunStatus.COMPLETED, ["Bob"])
+    results = "writer: sent to Bob\n\nreader: did: Bob" if at_once else "sent to Bob\ndid: Bob"
+    assert done.content == results
+    assert [(each.component_name, each.content) for each in done.member_responses] == [
+        ("writer", "sent to Bob"),
+        ("reader", "did: Bob"),
+    ]
+    # The member that had answered was not asked again.
+    assert len(db.runs_df()) == 3
+
+
+def test_a_pause_of_a_member_whose_words_are_not_stored_is_continued_in_its_process_only(db: InMemoryDb) -> None:
+    @tool(requires_confirmation=True)
+    def send() -> str:
+        return "sent"
+
+    def crew() -> Team:
+        member = Agent(ScriptedModel([call("send"), "m"]), name="m", tools=[send])
+        return Team([member], model=ScriptedModel([ask("m", "x"), "done"]), db=db, store_member_responses=False)
+
+    team = crew()
+    run = team.run("Go")
+    run.requirements[0].confirm()
+    assert team.continue_run(run).content == "done"
+    team = crew()
+    run = team.run("Go")
+    run.requirements[0].confirm()
+    other = team.continue_run(run_id=run.run_id, session_id=run.session_id, requirements=run.requirements)
+    assert "store_member_responses=False" in str(other.tools[0].result)
