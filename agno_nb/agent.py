@@ -358,7 +358,7 @@ class Agent(Recollecting):
             try:
                 await tool.call(call, injected, given_input(requirement))
             except* NestedRunPaused:
-                context.wait_for_nested_runs(call)
+                context.wait_for_nested_runs(call.tool_call_id)
             if call.result is None:
                 return
         call.duration_s = time.perf_counter() - started

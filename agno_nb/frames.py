@@ -17,7 +17,7 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import takes
 from agno_nb.db import default_db
-from agno_nb.db.columns import MEMORIES, MESSAGES, RUNS, SESSIONS, SUMMARIES, TOOL_CALLS, Frame
+from agno_nb.db.columns import MEMORIES, MESSAGES, RUNS, SESSIONS, STEPS, SUMMARIES, TOOL_CALLS, Frame
 from agno_nb.db.schema import names
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunStatus, SessionType
@@ -71,6 +71,14 @@ class ToolCallFilters(SessionFilters, total=False):
     tool_name: Values
 
 
+class StepFilters(SessionFilters, total=False):
+    """What steps may be chosen by. User and agent are those of the workflow's run."""
+
+    run_id: Values
+    step_name: Values
+    kind: Values
+
+
 class SummaryFilters(SessionFilters, total=False):
     """What summaries may be chosen by. User and agent are those of the session."""
 
@@ -106,6 +114,7 @@ _CONDITIONS: dict[str, dict[str, str]] = {
     "runs": {"agent": _AGENT, "session_type": _SESSION_TYPE},
     "messages": _OF_RUN,
     "tool_calls": _OF_RUN,
+    "steps": _OF_RUN,
     "summaries": {
         "agent": _OF_SESSION.replace("{}", _AGENT),
         "session_type": _SESSION_TYPE,
@@ -198,6 +207,20 @@ def tool_calls_df(*, db: Db | None = None, **filters: Unpack[ToolCallFilters]) -
     return _read(TOOL_CALLS, db, filters)
 
 
+@takes(StepFilters)
+def steps_df(*, db: Db | None = None, **filters: Unpack[StepFilters]) -> pd.DataFrame:
+    """Steps of workflows with what came of them, one row each, oldest first.
+
+    Parameters
+    ----------
+    db, session_id, session_type, user_id, agent, since, until, limit
+        As in :func:`sessions_df`; user and agent are those of the workflow's run.
+    run_id, step_name, kind : str or list of str, optional
+        Only rows that have the value, or one of the values.
+    """
+    return _read(STEPS, db, filters)
+
+
 @takes(SummaryFilters)
 def summaries_df(*, db: Db | None = None, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
     """Summaries of sessions, one row for each version, oldest first.
@@ -258,7 +281,8 @@ def query(sql: str, *, db: Db | None = None, **frames: Any) -> QueryResult:
     ----------
     sql : str
         One statement in DuckDB's SQL that reads. Its tables are `sessions`, `runs`, `messages`, `tool_calls`,
-        `message_media`, `summaries` and `memories`, and those of `frames`. It cannot write, and reaches no files.
+        `steps`, `run_tree`, `message_media`, `summaries` and `memories`, and those of `frames`. It cannot write, and
+        reaches no files.
     db : Db, optional
         The store; the one of the notebook where not given.
     **frames : DataFrame or pyarrow.Table

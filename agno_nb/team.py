@@ -17,7 +17,7 @@ from agno_nb._keywords import forgiving
 from agno_nb.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused
 from agno_nb.models.base import Model
-from agno_nb.run.pipeline import RunContext, RunOptions
+from agno_nb.run.pipeline import RunContext
 from agno_nb.tools import Tool
 from agno_nb.tools.history import turns_before
 from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall
@@ -104,15 +104,12 @@ class Team(Agent):
 
     async def ask_member(self, member: Agent, task: str, context: RunContext) -> RunOutput:
         """Have a member do a task, in a run nested in that of `context`."""
-        options = RunOptions(user_id=context.user_id, dependencies=context.dependencies, images=context.message.media)
-        if member.db is None:
-            options["session_id"] = context.session_id
         parts = [
             await asyncio.to_thread(self._team_history, context) if self.add_team_history_to_members else "",
             self._interactions(context) if self.share_member_interactions else "",
             task,
         ]
-        return await member.arun("\n\n".join(part for part in parts if part), **options)
+        return await member.arun("\n\n".join(part for part in parts if part), **context.options_for(member))
 
     def _model_in(self, context: RunContext) -> Model:
         context.lends = super()._model_in(context)

@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "recollection": LEAVES | {"_loop", "db", "memory", "models", "run", "session"},
     "agent": LEAVES | {"_loop", "db", "models", "recollection", "run", "session", "tools"},
     "team": LEAVES | {"_loop", "agent", "db", "models", "run", "tools"},
+    "workflow": LEAVES | {"_loop", "run", "tools"},
     "frames": LEAVES | {"db"},
     "printing": LEAVES,
     "utils": LEAVES | {"_loop", "printing"},

@@ -21,6 +21,7 @@ from agno_nb.types import (
     Session,
     SessionSummary,
     SessionType,
+    StepOutput,
     UserMemory,
 )
 
@@ -127,6 +128,15 @@ class Db(ABC):
         """Store status, content, metrics and the last `messages` of a run, and the state of its session.
 
         Also the way to store a pause. `session_state` None leaves the stored state as it is.
+        """
+
+    @abstractmethod
+    def add_step(
+        self, run: RunOutput, step: StepOutput, step_index: int, *, session_state: JsonDict | None = None
+    ) -> None:
+        """Store what came of a step of a workflow's run, and the state of its session as the step left it.
+
+        One transaction, so that a run that is continued goes on from a state that belongs to the steps it has done.
         """
 
     # Sessions, runs and messages as objects.
@@ -335,6 +345,12 @@ class Db(ABC):
         from agno_nb.frames import tool_calls_df
 
         return tool_calls_df(db=self, **filters)
+
+    def steps_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Steps of workflows, one row each: see :func:`agno_nb.frames.steps_df`."""
+        from agno_nb.frames import steps_df
+
+        return steps_df(db=self, **filters)
 
     def summaries_df(self, /, **filters: Any) -> pd.DataFrame:
         """Summaries, one row for each version: see :func:`agno_nb.frames.summaries_df`."""

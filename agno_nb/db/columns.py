@@ -90,6 +90,21 @@ TOOL_CALLS = Frame(
         (TIME, "created_at ended_at"),
     ),
 )
+STEPS = Frame(
+    view="steps",
+    order="created_at run_id step_index",
+    columns=_columns(
+        (TEXT, "run_id session_id"),
+        (INTEGER, "step_index"),
+        (TEXT, "step_name path kind"),
+        (INTEGER, "iteration"),
+        (TEXT, "input content content_type status error"),
+        (BOOLEAN, "stop"),
+        (TEXT, "child_run_id"),
+        (NUMBER, "duration_s"),
+        (TIME, "created_at"),
+    ),
+)
 SUMMARIES = Frame(
     view="summaries",
     time="updated_at",
@@ -113,4 +128,4 @@ MEMORIES = Frame(
         (TIME, "created_at updated_at"),
     ),
 )
-FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, SUMMARIES, MEMORIES)}
+FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, STEPS, SUMMARIES, MEMORIES)}

@@ -10,6 +10,7 @@ from agno_nb.db.rows import (
     MESSAGE_MEDIA_COLUMNS,
     RUN_COLUMNS,
     SESSION_COLUMNS,
+    STEP_COLUMNS,
     SUMMARY_COLUMNS,
     TOOL_CALL_COLUMNS,
 )
@@ -53,7 +54,26 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, now: in
         ("raw_message_media", MESSAGE_MEDIA_COLUMNS),
     ):
         _copy_with_new_ids(connection, table, columns, (session_id, fork_id), ("message_id", "run_id"), messages)
+    _copy_steps(connection, (session_id, fork_id), {run_id: new_ids[0] for run_id, new_ids in runs.items()})
     return fork_id
+
+
+def _copy_steps(connection: Transaction, session_ids: tuple[str, str], runs: dict[str, str]) -> None:
+    """Copy the steps of the runs that are copied. A step whose run is one of them names its copy."""
+    sql = "SELECT child_run_id, run_id FROM raw_steps WHERE session_id = ? AND child_run_id IS NOT NULL"
+    done_by = [
+        (child, runs[child], runs[run_id])
+        for child, run_id in connection.execute(sql, [session_ids[0]])
+        if child in runs and run_id in runs
+    ]
+    _copy_with_new_ids(connection, "raw_steps", STEP_COLUMNS, session_ids, ("child_run_id", "run_id"), done_by)
+    by_others = (
+        "NOT EXISTS (SELECT 1 FROM raw_runs AS child "
+        "WHERE child.session_id = old.session_id AND child.run_id = old.child_run_id)"
+    )
+    _copy_with_new_ids(
+        connection, "raw_steps", STEP_COLUMNS, session_ids, ("run_id",), list(runs.items()), only=by_others
+    )
 
 
 def _new_ids_of_runs(
@@ -101,8 +121,10 @@ def _copy_with_new_ids(
     session_ids: tuple[str, str],
     id_columns: Sequence[str],
     ids: Sequence[tuple[str | None, ...]],
+    *,
+    only: str = "TRUE",
 ) -> None:
-    """Copy rows of a session into its fork.
+    """Copy rows of a session into its fork, those that `only` leaves.
 
     `ids` begin with what the first of `id_columns` is, and go on with what each of `id_columns` will be.
     """
@@ -114,6 +136,7 @@ def _copy_with_new_ids(
         sql = (
             f"INSERT INTO {table} ({', '.join(columns)}) "
             f"WITH ids(old_id, {', '.join(id_columns)}) AS (VALUES {', '.join([f'({marks(some[0])})'] * len(some))}) "
-            f"SELECT {values} FROM {table} AS old JOIN ids ON ids.old_id = old.{id_columns[0]} WHERE old.session_id = ?"
+            f"SELECT {values} FROM {table} AS old JOIN ids ON ids.old_id = old.{id_columns[0]} "
+            f"WHERE old.session_id = ? AND {only}"
         )
         connection.execute(sql, [*(each for row in some for each in row), session_ids[1], session_ids[0]])

@@ -12,7 +12,7 @@ from agno_nb.errors import StoreVersionError
 VERSION = 1
 """Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
 
-VIEWS = ("sessions", "runs", "messages", "tool_calls", "message_media", "summaries", "memories")
+VIEWS = ("sessions", "runs", "messages", "tool_calls", "steps", "message_media", "summaries", "memories")
 """What users read. The table below a view is called ``raw_<view>``."""
 
 _CREATE = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)(.*?);$", re.MULTILINE | re.DOTALL)

@@ -30,12 +30,15 @@ from agno_nb.db.reopen import reopen
 from agno_nb.db.rows import (
     RUN_COLUMNS,
     SESSION_COLUMNS,
+    STEP_COLUMNS,
     ended_run_row,
     opened_run_row,
     run_from_row,
     session_from_row,
     session_metrics,
     session_row,
+    step_from_row,
+    step_row,
 )
 from agno_nb.db.statements import (
     Connection,
@@ -48,7 +51,7 @@ from agno_nb.db.statements import (
 )
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, StepOutput
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -180,6 +183,17 @@ class SqlDb(SqlMemories):
             insert_messages(connection, run, messages, _places(run.messages, messages))
             connection.update("raw_sessions", session_changes, {"session_id": run.session_id})
 
+    def add_step(
+        self, run: RunOutput, step: StepOutput, step_index: int, *, session_state: JsonDict | None = None
+    ) -> None:
+        changes: Row = {"updated_at": micros(time.time())}
+        if session_state is not None:
+            changes["session_state"] = session_state
+        with self._transaction(write=True) as connection:
+            if not connection.update("raw_sessions", changes, {"session_id": run.session_id}):
+                raise _run_is_gone(run)
+            connection.insert("raw_steps", [step_row(step, run=run, step_index=step_index)])
+
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
     ) -> Session | None:
@@ -286,7 +300,7 @@ class SqlDb(SqlMemories):
         of_sessions = f"WHERE session_id IN ({marks(session_ids)})"
         sql = f"SELECT DISTINCT media_id FROM raw_message_media {of_sessions} AND media_id IS NOT NULL"
         media = [media_id for (media_id,) in connection.execute(sql, session_ids)]
-        for table in ("raw_runs", "raw_messages", "raw_tool_calls", "raw_message_media", "raw_summaries"):
+        for table in ("raw_runs", "raw_messages", "raw_tool_calls", "raw_steps", "raw_message_media", "raw_summaries"):
             connection.execute(f"DELETE FROM {table} {of_sessions}", session_ids)
         if media:
             sql = (
@@ -331,6 +345,13 @@ class SqlDb(SqlMemories):
         of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
         messages = select_messages(connection, of_runs, [session_id, *parameters])
         runs = {run.run_id: run for run in (run_from_row(row, messages) for row in rows)}
+        if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
+            steps = connection.execute(
+                f"SELECT {', '.join(STEP_COLUMNS)} FROM raw_steps WHERE {of_runs} ORDER BY step_index",
+                [session_id, *parameters],
+            )
+            for run_id, step in map(step_from_row, steps):
+                runs[run_id].step_results.append(step)
         for run in runs.values():
             if run.parent_run_id in runs:
                 runs[run.parent_run_id].nested_runs.append(run)
@@ -347,7 +368,8 @@ class SqlDb(SqlMemories):
         # A run without any answer of a model (a refused key, say) has no cost that could be unknown.
         answered = "SELECT run_id FROM raw_messages WHERE session_id = ? AND role = 'assistant' AND NOT from_history"
         sql = (
-            f"SELECT {sums}, SUM(cost), SUM(CASE WHEN cost IS NULL AND run_id IN ({answered}) THEN 1 ELSE 0 END), "
+            f"SELECT {sums}, SUM(cost), SUM(CASE WHEN cost IS NULL AND kind <> 'workflow' "
+            f"AND run_id IN ({answered}) THEN 1 ELSE 0 END), "
             "SUM(duration_s) FROM raw_runs WHERE session_id = ?"
         )
         with self._transaction(write=False) as connection:

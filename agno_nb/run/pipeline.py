@@ -34,6 +34,7 @@ from agno_nb.types import (
     RunStatus,
     Session,
     SessionSummary,
+    SessionType,
     ToolCall,
     UserMemory,
     new_id,
@@ -161,12 +162,19 @@ class RunContext:
         content: str | None = None,
         reasoning_content: str | None = None,
         tool: ToolCall | None = None,
+        step: str | None = None,
         run_output: RunOutput | None = None,
     ) -> None:
         """Tell whoever listens, and whoever listens to the run that this one is nested in."""
         self.pass_on(
             _event(
-                self.run, event, content=content, reasoning_content=reasoning_content, tool=tool, run_output=run_output
+                self.run,
+                event,
+                content=content,
+                reasoning_content=reasoning_content,
+                tool=tool,
+                step=step,
+                run_output=run_output,
             )
         )
 
@@ -200,11 +208,18 @@ class RunContext:
         if self.db is not None and messages:
             await uncancellable(asyncio.to_thread(self.db.add_messages, self.run, messages))
 
-    def wait_for_nested_runs(self, call: ToolCall) -> None:
-        """Need of a person what the paused runs need that a tool call began."""
+    def options_for(self, nested: Runnable) -> RunOptions:
+        """Return what a run of `nested` is told that is a part of this one, a member's or a step's."""
+        options = RunOptions(user_id=self.user_id, dependencies=self.dependencies, files=self.message.media)
+        if nested.db is None:
+            options["session_id"] = self.session_id
+        return options
+
+    def wait_for_nested_runs(self, tool_call_id: str | None) -> None:
+        """Need of a person what the paused runs need that a tool call began, or, with None, that steps began."""
         known = {requirement.requirement_id for requirement in self.run.requirements}
         for nested in self.run.nested_runs:
-            if nested.parent_tool_call_id == call.tool_call_id and nested.status is RunStatus.PAUSED:
+            if nested.parent_tool_call_id == tool_call_id and nested.status is RunStatus.PAUSED:
                 asked = nested.active_requirements
                 self.run.requirements += [one for one in asked if one.requirement_id not in known]
 
@@ -232,9 +247,20 @@ current_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_
 """The step of that run, a workflow's, by which it is executed."""
 
 
-def _event(run: RunOutput, event: RunEvent, **values: Any) -> RunOutputEvent:
+_OF_A_WORKFLOW = {
+    RunEvent.run_started: RunEvent.workflow_started,
+    RunEvent.run_completed: RunEvent.workflow_completed,
+    RunEvent.run_paused: RunEvent.workflow_paused,
+    RunEvent.run_continued: RunEvent.workflow_continued,
+    RunEvent.run_cancelled: RunEvent.workflow_cancelled,
+    RunEvent.run_error: RunEvent.workflow_error,
+}
+
+
+def _event(run: RunOutput, event: RunEvent, *, step: str | None = None, **values: Any) -> RunOutputEvent:
     return RunOutputEvent(
-        event=event,
+        event=_OF_A_WORKFLOW.get(event, event) if run.kind is SessionType.WORKFLOW else event,
+        step=step or run.step,
         run_id=run.run_id,
         session_id=run.session_id,
         parent_run_id=run.parent_run_id,
@@ -268,7 +294,7 @@ async def execute(
     StoreError
         The run could not be stored.
     NestedRunPaused
-        The run was begun by a tool, and is paused.
+        The run was begun by a tool or a step, and is paused.
     asyncio.CancelledError
         The run was cancelled. It is stored with status CANCELLED.
     """
@@ -281,7 +307,7 @@ async def execute(
             said = earlier.get_content_as_string()
             emit_to(_event(earlier, RunEvent.run_completed, content=said, run_output=earlier))
             return earlier
-        if earlier is not None and earlier.status is RunStatus.PAUSED:
+        elif earlier is not None and earlier.status in runnable.continuable:
             _share_requirements(parent.run, earlier)
             continuation = Continuation(run=earlier, is_reloaded=parent.continuation.is_reloaded)
     context = _context(runnable, text, options, emit_to, continuation)
@@ -296,7 +322,7 @@ async def execute(
             current_step.reset(tokens[2])
         if run.status is RunStatus.COMPLETED and not context.is_nested:
             begin(runnable.follow_ups(context))
-        if run.status is RunStatus.PAUSED and parent is not None and tool_call_id is not None:
+        if run.status is RunStatus.PAUSED and parent is not None and (tool_call_id or current_step.get()):
             raise NestedRunPaused(run)
         return run
 
@@ -392,7 +418,7 @@ def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
 
 async def _open(runnable: Runnable, context: RunContext) -> None:
     run, options, continuation = context.run, context.options, context.continuation
-    if continuation is not None and run.status is not RunStatus.PAUSED:
+    if continuation is not None and run.status not in runnable.continuable:
         raise RunNotContinuableError(f"run {run.run_id!r} is {run.status} by now; somebody else has continued it")
     opened = OpenedRun(session=context.session)
     if context.db is not None:
@@ -410,7 +436,7 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
     context.session, context.history = opened.session, opened.history
     context.summary, context.memories = opened.summary, opened.memories
     if continuation is not None:
-        run.status, run.ended_at = RunStatus.RUNNING, None
+        run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None
         context.earlier = list(run.nested_runs)
     turn = _turn_of(context.parent, context.db, run.session_id)
     if turn is not None:
@@ -483,7 +509,8 @@ def _as_ours(error: Exception, run: RunOutput) -> AgnoNbError:
     else:
         ours = RunError(f"the run failed: {type(error).__name__}: {error}")
         ours.__cause__ = error
-    ours.run_output = ours.run_output or run
+    # An error of a run nested in this one is this one's now; the nested run is among its `nested_runs`.
+    ours.run_output = run
     return ours
 
 

@@ -19,7 +19,17 @@ from agno_nb.run.accessors import SessionAccess
 from agno_nb.run.background import FollowUp
 from agno_nb.run.pipeline import ContinueOptions, Emit, RunContext, RunOptions, current_run, execute
 from agno_nb.run.requirements import continue_paused
-from agno_nb.types import JsonDict, Message, Requirement, RunEvent, RunOutput, RunOutputEvent, SessionType, new_id
+from agno_nb.types import (
+    JsonDict,
+    Message,
+    Requirement,
+    RunEvent,
+    RunOutput,
+    RunOutputEvent,
+    RunStatus,
+    SessionType,
+    new_id,
+)
 
 RunStream = EventStream[RunOutputEvent, RunOutput]
 AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
@@ -30,6 +40,8 @@ class Runnable(SessionAccess):
     """Something that answers in sessions. Subclasses write :meth:`answer`."""
 
     kind: ClassVar[SessionType]
+    continuable: ClassVar[frozenset[RunStatus]] = frozenset({RunStatus.PAUSED})
+    """States from which a run can go on."""
 
     name: str | None = None
     """What people call it. Shown, stored with each run, and used to find it again."""
