@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from agno_nb.agent import Agent as Agent
     from agno_nb.agent import RunOutput as RunOutput
     from agno_nb.agent import RunResponse as RunResponse
+    from agno_nb.budget import Budget as Budget
+    from agno_nb.collection import collect as collect
     from agno_nb.db.base import SessionType as SessionType
     from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb
     from agno_nb.db.duckdb import DuckDb as DuckDb
     from agno_nb.db.in_memory import InMemoryDb as InMemoryDb
     from agno_nb.db.sqlite import AsyncSqliteDb as AsyncSqliteDb
     from agno_nb.db.sqlite import SqliteDb as SqliteDb
+    from agno_nb.frames import events_df as events_df
     from agno_nb.frames import memories_df as memories_df
     from agno_nb.frames import messages_df as messages_df
     from agno_nb.frames import query as query
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from agno_nb.team import Team as Team
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
+    from agno_nb.tools import Toolkit as Toolkit
     from agno_nb.tools import tool as tool
     from agno_nb.workflow import Condition as Condition
     from agno_nb.workflow import Loop as Loop
@@ -64,6 +68,7 @@ _HOMES = {
     "AgentSession": "agno_nb.session",
     "AsyncDuckDb": "agno_nb.db.duckdb",
     "AsyncSqliteDb": "agno_nb.db.sqlite",
+    "Budget": "agno_nb.budget",
     "Condition": "agno_nb.workflow",
     "DemoModel": "agno_nb.models.demo",
     "DuckDb": "agno_nb.db.duckdb",
@@ -89,9 +94,12 @@ _HOMES = {
     "Steps": "agno_nb.workflow",
     "Team": "agno_nb.team",
     "TeamSession": "agno_nb.session",
+    "Toolkit": "agno_nb.tools",
     "UserMemory": "agno_nb.memory",
     "Workflow": "agno_nb.workflow",
     "WorkflowSession": "agno_nb.session",
+    "collect": "agno_nb.collection",
+    "events_df": "agno_nb.frames",
     "memories_df": "agno_nb.frames",
     "messages_df": "agno_nb.frames",
     "query": "agno_nb.frames",

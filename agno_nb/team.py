@@ -17,7 +17,7 @@ from agno_nb._keywords import forgiving
 from agno_nb.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused
 from agno_nb.models.base import Model
-from agno_nb.run.pipeline import RunContext
+from agno_nb.run.running import RunContext
 from agno_nb.tools import Tool
 from agno_nb.tools.history import turns_before
 from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall

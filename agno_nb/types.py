@@ -94,6 +94,9 @@ class RunEvent(StrEnum):
     loop_completed = "LoopExecutionCompleted"
     steps_started = "StepsExecutionStarted"
     steps_completed = "StepsExecutionCompleted"
+    model_request_retried = "ModelRequestRetried"
+    model_fallback_used = "ModelFallbackUsed"
+    memory_update_completed = "MemoryUpdateCompleted"
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -197,7 +200,7 @@ class ToolCall:
         """The arguments as a dict; empty when `arguments` is not a JSON object."""
         try:
             parsed = json.loads(self.arguments or "{}")
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return {}
         return parsed if isinstance(parsed, dict) else {}
 
@@ -269,13 +272,18 @@ class Requirement:
     confirmed: bool | None = None
     """Of any kind: False when it was refused. Of "confirmation": True when it was allowed."""
     note: str | None = None
-    """What the model is told of a refusal."""
+    """Why it was allowed or refused. Of a refusal the model is told."""
     result: str | None = None
     """Of "external_execution": what came of the call, as the model is told."""
     requirement_id: str = field(default_factory=new_id)
 
-    def confirm(self) -> None:
+    def confirm(self, note: str | None = None) -> None:
         """Allow the call, with exactly these arguments.
+
+        Parameters
+        ----------
+        note : str, optional
+            Why. It is stored, and the model is not told.
 
         Raises
         ------
@@ -283,7 +291,7 @@ class Requirement:
             It is not leave that is asked for, or the call was answered already and the run went on.
         """
         self._answers("confirmation", "confirm()")
-        self.confirmed, self.note = True, None
+        self.confirmed, self.note = True, note
 
     def reject(self, note: str | None = None) -> None:
         """Refuse the call, whatever it needs.
@@ -403,6 +411,26 @@ class Requirement:
     def external_execution_result(self) -> str | None:
         """agno's name for `result`."""
         return self.result
+
+    @property
+    def short_id(self) -> str:
+        """The end of `requirement_id`, by which people can name it."""
+        return self.requirement_id[-6:]
+
+    @property
+    def question(self) -> str:
+        """What is asked, in words. The arguments in it are the model's, exactly as it wrote them."""
+        asker, called = self.component_name or "The agent", f"{self.tool.tool_name}({self.tool.arguments})"
+        if self.kind == "confirmation":
+            return f"{asker} asks to call {called}"
+        if self.kind == "external_execution":
+            return f"{asker} asks you to carry out {called} and to tell what came of it"
+        lines = [
+            f"  {each.name} ({each.field_type})" + (f": {each.description}" if each.description else "")
+            for each in self.user_input_fields
+            if not each.is_given
+        ]
+        return "\n".join([f"{asker} asks for values to call {called} with:", *lines])
 
     def __str__(self) -> str:
         return f"requirement {self.requirement_id} ({self.tool.tool_name} of {self.component_name or 'the run'})"
@@ -599,6 +627,9 @@ class RunOutput:
     """Unix seconds."""
     ended_at: float | None = None
 
+    interrupted: bool = False
+    """Whether the process died before the run ended. The status is RUNNING then."""
+
     def __post_init__(self) -> None:
         self.root_run_id = self.root_run_id or self.run_id
 
@@ -684,19 +715,40 @@ class RunOutputEvent:
     component_name: str | None = None
     """Whose run it is: nested runs share the stream of the run that began them."""
     content: str | None = None
-    """Of RunContent: the piece of text that is new. Of the final event: the whole."""
+    """Of RunContent: the piece of text that is new. Of the final event: the whole. Of a retry and of a fallback: what
+    happened, as a sentence."""
     reasoning_content: str | None = None
     """Of RunContent: the piece of reasoning that is new."""
     tool: ToolCall | None = None
     """Of ToolCall events."""
     step: str | None = None
     """Of a step's events, and of those of the runs that it began: the step's path."""
+    details: JsonDict | None = None
+    """Of a retry and of a fallback: what `content` says, as values."""
     run_output: RunOutput | None = None
     """Of the event that ends a run."""
 
     @property
     def is_final(self) -> bool:
         return self.run_output is not None
+
+
+@dataclass(slots=True, kw_only=True)
+class Spending:
+    """What models were paid for."""
+
+    tokens: int = 0
+    """Sent and come back."""
+    usd: float = 0.0
+    num_unpriced: int = 0
+    """How many runs, summaries and other work have a price that is not known. It is not in `usd`."""
+
+    def __add__(self, other: Spending) -> Spending:
+        return Spending(
+            tokens=self.tokens + other.tokens,
+            usd=self.usd + other.usd,
+            num_unpriced=self.num_unpriced + other.num_unpriced,
+        )
 
 
 class SessionReader(Protocol):
@@ -772,6 +824,8 @@ class Session:
     session_state: JsonDict = field(default_factory=dict)
     metadata: JsonDict | None = None
     forked_from_session_id: str | None = None
+    forked_from_run_id: str | None = None
+    """The last run of that session which this one has a copy of."""
     created_at: int = 0
     """Unix seconds."""
     updated_at: int = 0

@@ -21,6 +21,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 
 from agno_nb.notebook.render import (
     AnswerView,
+    Note,
     Reasoning,
     Text,
     render_answer,
@@ -84,6 +85,8 @@ class LiveAnswer:
                 end_view(view, event.run_output)
             elif event.tool is not None:
                 _add_tool(view, event.tool)
+            elif event.details is not None:
+                view.parts.append(Note(event.content or ""))
             else:
                 _add_words(view, event)
             if view is self.view and event.run_output is not None:
@@ -148,6 +151,7 @@ def end_view(view: AnswerView, run: RunOutput) -> None:
     view.status, view.run_id, view.session_id = run.status, run.run_id, run.session_id
     view.name, view.metrics = run.component_name, run.metrics
     view.error = f"{run.error_type}: {run.error}" if run.error else None
+    view.asked = run.active_requirements if run.is_paused else []
     view.model = "demo model" if run.model_provider == "demo" else run.model
     for call in run.tools:
         _add_tool(view, call)

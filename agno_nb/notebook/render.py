@@ -27,13 +27,17 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from agno_nb.notebook.asking import questions_html, questions_text
 from agno_nb.notebook.highlight import coloured
 from agno_nb.redact import without_controls
 from agno_nb.run.context import INTERRUPTED_RESULT
-from agno_nb.types import Metrics, RunStatus, ToolCall
+from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
 
 TEXT_LIMIT = 4_000
 """Characters of a tool's arguments, a tool's result or a run's reasoning that are shown. The store has the rest."""
+
+NOTE_LIMIT = 240
+"""Characters of a note that are shown. The store has the rest."""
 
 _MONOSPACE = "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace)"
 _BOX = "border:1px solid rgba(128,128,128,.25);border-radius:6px;background-color:rgba(128,128,128,.08)"
@@ -84,11 +88,18 @@ class Reasoning:
     markdown: str
 
 
+@dataclass(slots=True)
+class Note:
+    """What happened beside the answer, in one line: that a request was tried again, say."""
+
+    text: str
+
+
 @dataclass(slots=True, kw_only=True)
 class AnswerView:
     """What is to be seen of one run."""
 
-    parts: list[Text | Reasoning | ToolCall | AnswerView] = field(default_factory=list)
+    parts: list[Text | Reasoning | Note | ToolCall | AnswerView] = field(default_factory=list)
     """In the order of arrival. A view among the parts is a run nested in this one."""
     status: RunStatus = RunStatus.RUNNING
     name: str | None = None
@@ -97,6 +108,8 @@ class AnswerView:
     """A sentence. Leave it None where the cell itself fails with it."""
     model: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    asked: list[Requirement] = field(default_factory=list)
+    """What the run waits for."""
     run_id: str | None = None
     session_id: str | None = None
 
@@ -112,14 +125,16 @@ def render_answer(view: AnswerView) -> str:
     Code is coloured once the run has ended: while an answer streams, the card is made ten times a second.
     """
     footer = f'<div style="{_FOOTER}">{escaped(footer_text(view))}</div>'
-    return cleaned(f'<div style="max-width:56em;line-height:1.55">{_body(view)}{footer}</div>')
+    asked = questions_html(view.asked, box=_TOOL_TEXT, code=CODE)
+    return cleaned(f'<div style="max-width:56em;line-height:1.55">{_body(view)}{asked}{footer}</div>')
 
 
 def render_text(view: AnswerView) -> str:
     """Return the answer's Markdown, with a remark where the run did not complete."""
     text = without_controls(view.markdown)
     remark = _STATUS_WORDS.get(view.status, "")
-    return "\n\n".join(piece for piece in (text, remark and f"({remark})") if piece)
+    asked = questions_text(view.asked)
+    return "\n\n".join(piece for piece in (text, asked, remark and f"({remark})") if piece)
 
 
 def footer_text(view: AnswerView) -> str:
@@ -175,6 +190,8 @@ def _body(view: AnswerView) -> str:
                         f'<span style="{_LABEL}">Reasoning</span>', f'<div style="{_INSIDE};opacity:.8">{inside}</div>'
                     )
                 )
+            case Note(text):
+                rendered.append(f'<div style="margin:.1em 0;{_LABEL}">{escaped(_cut_line(text))}</div>')
             case ToolCall():
                 rendered.append(_tool(part, view.status))
             case AnswerView():
@@ -207,6 +224,11 @@ def _tool(call: ToolCall, status: RunStatus) -> str:
 def _tool_text(label: str, text: str) -> str:
     shown = html.escape(_cut(text, "tool_calls_df"))
     return f'<div style="{_LABEL}">{label}</div><pre style="{_TOOL_TEXT}">{shown}</pre>'
+
+
+def _cut_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= NOTE_LIMIT else f"{line[: NOTE_LIMIT - 1]}…"
 
 
 def _fold(summary: str, inside: str) -> str:

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 from agno_nb._loop import in_thread, uncancellable
 from agno_nb.errors import InvalidInputError
-from agno_nb.run.pipeline import RunContext, current_step
 from agno_nb.run.runnable import Runnable
+from agno_nb.run.running import RunContext, current_step
 from agno_nb.tools.result import to_text
 from agno_nb.types import JsonDict, RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
 from agno_nb.workflow.values import StepInput

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agno_nb.run.pipeline import RunContext
+from agno_nb.run.running import RunContext
 from agno_nb.tools.history import turns_before
 from agno_nb.tools.result import to_text
 from agno_nb.types import JsonDict, StepKind, StepOutput, StepStatus

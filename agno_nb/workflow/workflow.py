@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from agno_nb._keywords import forgiving
 from agno_nb.errors import NestedRunPaused
-from agno_nb.run.pipeline import RunContext
 from agno_nb.run.runnable import Runnable
+from agno_nb.run.running import RunContext
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput
 from agno_nb.workflow.containers import Given, in_sequence, nodes_of
 from agno_nb.workflow.step import Course, Node

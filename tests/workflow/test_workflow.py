@@ -173,7 +173,7 @@ def test_an_object_of_a_schema_goes_on_as_json_and_is_the_content() -> None:
     model = FunctionModel(echo)
     run = Workflow([poet, Agent(model, name="reader")]).run("go")
     assert run.step_results[0].content == Poem(title="Rain")
-    assert run.content == '<{"title":"Rain"}>'
+    assert run.content == '<{"title": "Rain"}>'
 
 
 def test_steps_side_by_side_share_one_state_and_lose_no_key(db: InMemoryDb) -> None:
