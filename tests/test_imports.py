@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "printing": LEAVES,
     "utils": LEAVES | {"_loop", "printing"},
     "testing": LEAVES | {"models"},
-    "notebook": LEAVES | {"_loop", "agent", "db", "frames", "models", "printing", "run", "session", "tools"},
+    "notebook": LEAVES | {"_loop", "agent", "db", "frames", "models", "printing", "run", "session", "team", "tools"},
     # The vocabulary itself loads nothing until a name is touched; then it may be any.
     "__init__": {"notebook"},
 }
