@@ -75,7 +75,7 @@ def _new(notebook: Notebook, words: list[str]) -> None:
 
 
 def _use(notebook: Notebook, words: list[str]) -> None:
-    """``use NAME``: answer by an agent, team or workflow of yours, by its variable or name; ``use notebook`` goes back."""
+    """``use NAME``: answer by your agent, team or workflow, by its variable or name; ``use notebook`` goes back."""
     if len(words) != 1:
         raise InvalidInputError("`%agent use` takes one name: the variable that holds your agent, or the agent's name")
     notebook.use_runnable(words[0])
