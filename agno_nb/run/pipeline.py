@@ -284,6 +284,8 @@ def _as_ours(error: Exception, run: RunOutput) -> AgnoNbError:
     run.error_type, run.error = type(error).__name__, str(error)
     if isinstance(error, AgnoNbError):
         ours = error
+        if ours.run_output is not None and ours.run_output.error is not None:
+            run.error_type, run.error = ours.run_output.error_type, ours.run_output.error
     else:
         ours = RunError(f"the run failed: {type(error).__name__}: {error}")
         ours.__cause__ = error

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from agno_nb._loop import in_thread, uncancellable
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext, current_step
 from agno_nb.tools.result import to_text
@@ -43,7 +43,12 @@ class Course:
         context.run.step_results.append(output)
         if context.db is not None:
             state = _copied(context.session_state)
-            await uncancellable(asyncio.to_thread(context.db.add_step, context.run, output, index, session_state=state))
+            work = asyncio.to_thread(context.db.add_step, context.run, output, index, session_state=state)
+            try:
+                await uncancellable(work)
+            except AgnoNbError:
+                context.run.step_results.remove(output)
+                raise
 
 
 def _copied(state: JsonDict) -> JsonDict:
@@ -52,6 +57,8 @@ def _copied(state: JsonDict) -> JsonDict:
             return deepcopy(state)
         except RuntimeError:  # A function of a parallel step has put something into it at this moment.
             continue
+        except TypeError:  # The store says what it is that cannot be stored.
+            return state
 
 
 class Node(ABC):
