@@ -869,6 +869,14 @@ class TeamSession(Session):
 class WorkflowSession(Session):
     """A session of a workflow."""
 
+    def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
+        """Return input and output of the completed runs, oldest first, or of the latest `num_runs` of them."""
+        attempts = sorted(self.runs, key=lambda run: run.attempt)
+        turns = {run.run_index: run for run in attempts if run.run_index is not None}
+        done = [run for _, run in sorted(turns.items()) if run.status is RunStatus.COMPLETED]
+        shown = done if num_runs is None else done[len(done) - min(max(num_runs, 0), len(done)) :]
+        return [(run.input, run.get_content_as_string()) for run in shown]
+
 
 SESSION_CLASSES: dict[SessionType, type[Session]] = {
     SessionType.AGENT: AgentSession,

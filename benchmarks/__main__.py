@@ -9,7 +9,7 @@ import platform
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -48,6 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
         ours, theirs = AgnoNb(Path(directory)), Agno(Path(directory))
         results["construction"] = measure_construction(console, ours, theirs)
+        results["construction of a team"] = measure_construction(console, ours, theirs, of="Team")
         results["turns"] = measure_turns(console, ours, theirs, marks=QUICK_MARKS if quick else MARKS)
         results["messages_frame"] = measure_frame(console, ours, theirs)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
@@ -79,14 +80,17 @@ def measure_imports(console: Console, *, rounds: int) -> dict[str, Any]:
     return {"bare python": bare.to_dict()} | {name: sample.to_dict() for name, sample in samples.items()}
 
 
-def measure_construction(console: Console, ours: Contender, theirs: Contender) -> dict[str, Any]:
-    """(b) An agent with a model, a store, instructions and a tool."""
-    samples = interleaved({c.name: c.construct for c in (ours, theirs)}, rounds=SAMPLES, repeat=200)
+def measure_construction(
+    console: Console, ours: Contender, theirs: Contender, *, of: Literal["Agent", "Team"] = "Agent"
+) -> dict[str, Any]:
+    """(b) An agent with a model, a store, instructions and a tool; a team with two such agents as members."""
+    makers = {c.name: c.construct if of == "Agent" else c.construct_team for c in (ours, theirs)}
+    samples = interleaved(makers, rounds=SAMPLES, repeat=200)
     table = Table("", "µs")
     for name, sample in samples.items():
         table.add_row(name, f"{sample.median_s * 1e6:.1f}")
     table.add_row("agno / agno_nb", ratio(samples[theirs.name], samples[ours.name]))
-    show(console, "Agent construction", table)
+    show(console, f"{of} construction", table)
     return {name: sample.to_dict() for name, sample in samples.items()}
 
 

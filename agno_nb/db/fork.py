@@ -12,11 +12,11 @@ from agno_nb.db.rows import (
     MESSAGE_MEDIA_COLUMNS,
     RUN_COLUMNS,
     SESSION_COLUMNS,
-    STEP_COLUMNS,
     SUMMARY_COLUMNS,
     TOOL_CALL_COLUMNS,
 )
 from agno_nb.db.statements import Transaction, marks
+from agno_nb.db.steps import STEP_COLUMNS
 from agno_nb.errors import RunNotFoundError
 from agno_nb.types import RunStatus, new_id
 

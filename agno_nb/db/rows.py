@@ -7,7 +7,6 @@ gives. Times are unix seconds in objects and microseconds in rows.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,8 +26,6 @@ from agno_nb.types import (
     SessionReader,
     SessionSummary,
     SessionType,
-    StepOutput,
-    StepStatus,
     ToolCall,
     UserMemory,
 )
@@ -57,10 +54,6 @@ TOOL_CALL_COLUMNS = (
 MESSAGE_MEDIA_COLUMNS = (
     "message_id", "media_index", "run_id", "session_id", "kind", "media_id", "url", "filename", "mime_type", "detail",
     "size",
-)  # fmt: skip
-STEP_COLUMNS = (
-    "run_id", "step_index", "session_id", "step_name", "path", "kind", "iteration", "input", "content", "content_type",
-    "status", "error", "stop", "child_run_id", "duration_s", "created_at",
 )  # fmt: skip
 SUMMARY_COLUMNS = (
     "session_id", "version", "summary", "topics", "from_run_index", "to_run_index", "model", "model_provider",
@@ -192,56 +185,6 @@ def run_from_row(values: Sequence[Any], messages_of: Mapping[str, list[Message]]
         ),
         created_at=row["created_at"] / 1_000_000,
         ended_at=None if row["ended_at"] is None else row["ended_at"] / 1_000_000,
-    )
-
-
-def step_row(step: StepOutput, *, run: RunOutput, step_index: int) -> Row:
-    content, content_type = _as_text(step.content)
-    return {
-        "run_id": run.run_id,
-        "step_index": step_index,
-        "session_id": run.session_id,
-        "step_name": step.step_name,
-        "path": step.path,
-        "kind": step.kind,
-        "iteration": step.iteration,
-        "input": step.input,
-        "content": content,
-        "content_type": content_type,
-        "status": step.status,
-        "error": step.error,
-        "stop": step.stop,
-        "child_run_id": step.run_id,
-        "duration_s": step.duration_s,
-        "created_at": micros(step.created_at),
-    }
-
-
-def _as_text(content: Any) -> tuple[str | None, str]:
-    """Return what a step gave as text, and the type by which it is read again: what JSON cannot hold stays text."""
-    if content is None or isinstance(content, str):
-        return content, "str"
-    if hasattr(content, "model_dump_json"):
-        return str(content.model_dump_json()), type(content).__name__
-    try:
-        return json.dumps(content, ensure_ascii=False, allow_nan=False), type(content).__name__
-    except (TypeError, ValueError):
-        return str(content), "str"
-
-
-def step_from_row(values: Sequence[Any]) -> tuple[str, StepOutput]:
-    """Return the run that a step belongs to, and the step."""
-    row = dict(zip(STEP_COLUMNS, values, strict=True))
-    status = StepStatus(row["status"])
-    as_they_are = ("step_name", "path", "kind", "iteration", "input", "error", "duration_s")
-    return row["run_id"], StepOutput(
-        row["content"] if row["content_type"] == "str" else from_json(row["content"]),
-        **{name: row[name] for name in as_they_are},
-        success=status is StepStatus.COMPLETED,
-        status=status,
-        stop=bool(row["stop"]),
-        run_id=row["child_run_id"],
-        created_at=row["created_at"] / 1_000_000,
     )
 
 

@@ -1,7 +1,8 @@
 """The contract of :mod:`agno_nb.db.base` in portable SQL, over a small driver for each backend.
 
 The statements keep to what DuckDB, SQLite and Postgres have in common, with ``?`` for parameters. Those of a turn read
-and write a bounded number of rows, however long the session is.
+and write a bounded number of rows, however long the session is. It is a long file because the contract is: one class,
+a method for each of its methods.
 """
 
 from __future__ import annotations
@@ -34,15 +35,12 @@ from agno_nb.db.reopen import reopen, store_answers
 from agno_nb.db.rows import (
     RUN_COLUMNS,
     SESSION_COLUMNS,
-    STEP_COLUMNS,
     ended_run_row,
     opened_run_row,
     run_from_row,
     session_from_row,
     session_metrics,
     session_row,
-    step_from_row,
-    step_row,
 )
 from agno_nb.db.statements import (
     Connection,
@@ -54,11 +52,12 @@ from agno_nb.db.statements import (
     page_of,
     select_messages,
 )
+from agno_nb.db.steps import SqlSteps, steps_of
 from agno_nb.db.tables import from_rows
 from agno_nb.db.upkeep import SqlUpkeep
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, StepOutput
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,7 +104,7 @@ class Driver(ABC):
         """Let go of what is held open between leases."""
 
 
-class SqlDb(SqlUpkeep, SqlEvents):
+class SqlDb(SqlUpkeep, SqlSteps, SqlEvents):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:
@@ -212,17 +211,6 @@ class SqlDb(SqlUpkeep, SqlEvents):
                 raise _run_is_gone(run)
             insert_messages(connection, run, messages, _places(run.messages, messages))
             connection.update("raw_sessions", session_changes, {"session_id": run.session_id})
-
-    def add_step(
-        self, run: RunOutput, step: StepOutput, step_index: int, *, session_state: JsonDict | None = None
-    ) -> None:
-        changes: Row = {"updated_at": micros(time.time())}
-        if session_state is not None:
-            changes["session_state"] = session_state
-        with self._transaction(write=True) as connection:
-            if not connection.update("raw_sessions", changes, {"session_id": run.session_id}):
-                raise _run_is_gone(run)
-            connection.insert("raw_steps", [step_row(step, run=run, step_index=step_index)])
 
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
@@ -352,11 +340,7 @@ class SqlDb(SqlUpkeep, SqlEvents):
         messages = select_messages(connection, of_runs, [session_id, *parameters])
         runs = {run.run_id: run for run in (run_from_row(row, messages) for row in rows)}
         if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
-            steps = connection.execute(
-                f"SELECT {', '.join(STEP_COLUMNS)} FROM raw_steps WHERE {of_runs} ORDER BY step_index",
-                [session_id, *parameters],
-            )
-            for run_id, step in map(step_from_row, steps):
+            for run_id, step in steps_of(connection, of_runs, [session_id, *parameters]):
                 runs[run_id].step_results.append(step)
         for run in runs.values():
             if run.parent_run_id in runs:

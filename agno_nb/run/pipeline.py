@@ -92,7 +92,7 @@ async def execute(
             content = earlier.get_content_as_string()
             emit_to(event_of(earlier, RunEvent.run_completed, content=content, run_output=earlier))
             return earlier
-        if earlier is not None and earlier.status in runnable.continuable:
+        if earlier is not None:
             _share_requirements(parent.run, earlier)
             continuation = Continuation(run=earlier, is_reloaded=parent.continuation.is_reloaded)
     context = _context(runnable, text, options, emit_to, continuation)
@@ -155,8 +155,8 @@ def _context(
             metadata=options.get("metadata") or runnable.metadata,
             origin=options.get("origin") or (parent.run.origin if parent else Origin()),
         )
-    if parent is not None and all(nested is not run for nested in parent.run.nested_runs):
-        parent.run.nested_runs.append(run)
+    if parent is not None:
+        parent.note_nested(run)
     said = next((message for message in run.messages if message.role == "user" and not message.from_history), None)
     return RunContext(
         run=run,

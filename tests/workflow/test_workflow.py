@@ -463,6 +463,10 @@ def test_steps_are_shown_earlier_runs_as_often_as_the_workflow_or_they_say(db: I
     )
     outputs = [workflow.run(text).content for text in ("1", "2", "3", "4")]
     assert outputs == ["0 0", "1 1", "2 1", "3 1"]
+    session = workflow.get_session()
+    assert isinstance(session, WorkflowSession)
+    assert session.get_workflow_history() == [("1", "0 0"), ("2", "1 1"), ("3", "2 1"), ("4", "3 1")]
+    assert session.get_workflow_history(1) == [("4", "3 1")]
     first = [request.messages[-1].content for request in a.requests]
     assert first[0] == "1"
     assert first[3] == ("<workflow_history>\ninput: 2\noutput: 1 1\ninput: 3\noutput: 2 1\n</workflow_history>\n\n4")
