@@ -19,7 +19,7 @@ def celsius(city: str) -> int:
     "The temperature in a city."
     return 12
 
-weather = Agent(name="weather", role="Knows the temperature in cities", tools=[celsius])
+weather = Agent(DemoModel(word_delay_s=0.05), name="weather", role="Knows the temperature in cities", tools=[celsius])
 crew = Team([weather], model="demo", name="crew")
 slow = Agent(DemoModel(word_delay_s=0.02), name="slow")
 
