@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb
     from agno_nb.db.duckdb import DuckDb as DuckDb
     from agno_nb.db.in_memory import InMemoryDb as InMemoryDb
+    from agno_nb.db.postgres import AsyncPostgresDb as AsyncPostgresDb
+    from agno_nb.db.postgres import PostgresDb as PostgresDb
     from agno_nb.db.sqlite import AsyncSqliteDb as AsyncSqliteDb
     from agno_nb.db.sqlite import SqliteDb as SqliteDb
     from agno_nb.frames import events_df as events_df
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from agno_nb.team import Team as Team
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
+    from agno_nb.tools import SqlTools as SqlTools
     from agno_nb.tools import Toolkit as Toolkit
     from agno_nb.tools import tool as tool
     from agno_nb.workflow import Condition as Condition
@@ -67,6 +70,7 @@ _HOMES = {
     "Agent": "agno_nb.agent",
     "AgentSession": "agno_nb.session",
     "AsyncDuckDb": "agno_nb.db.duckdb",
+    "AsyncPostgresDb": "agno_nb.db.postgres",
     "AsyncSqliteDb": "agno_nb.db.sqlite",
     "Budget": "agno_nb.budget",
     "Condition": "agno_nb.workflow",
@@ -80,6 +84,7 @@ _HOMES = {
     "OpenAIChat": "agno_nb.models.openai",
     "OpenAIResponses": "agno_nb.models.openai",
     "Parallel": "agno_nb.workflow",
+    "PostgresDb": "agno_nb.db.postgres",
     "Router": "agno_nb.workflow",
     "RunOutput": "agno_nb.agent",
     "RunResponse": "agno_nb.agent",
@@ -87,6 +92,7 @@ _HOMES = {
     "SessionSummary": "agno_nb.session",
     "SessionSummaryManager": "agno_nb.session",
     "SessionType": "agno_nb.db.base",
+    "SqlTools": "agno_nb.tools",
     "SqliteDb": "agno_nb.db.sqlite",
     "Step": "agno_nb.workflow",
     "StepInput": "agno_nb.workflow",

@@ -334,6 +334,16 @@ class Agent(Recollecting):
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
 
+    def _injected(self, context: RunContext) -> dict[str, Any]:
+        """Return what tools and hooks are given without the model."""
+        return {
+            "agent": self,
+            "team": None,
+            "run_context": context,
+            "session_state": context.session_state,
+            "dependencies": context.dependencies,
+        }
+
     async def _use_tools(
         self, waiting: Sequence[tuple[ToolCall, Message]], tools: dict[str, Tool], context: RunContext
     ) -> None:
@@ -343,13 +353,7 @@ class Agent(Recollecting):
         """
         run = context.run
         await context.save()  # The request is stored before anything is done that may fail.
-        injected = {
-            "agent": self,
-            "team": None,
-            "run_context": context,
-            "session_state": context.session_state,
-            "dependencies": context.dependencies,
-        }
+        injected = self._injected(context)
         allowed = {call.tool_call_id for call in run.tools[: self.tool_call_limit]}
         try:
             async with asyncio.TaskGroup() as together:

@@ -65,6 +65,7 @@ class AsyncDb:
     purge_sessions = _awaited(Db.purge_sessions)
     vacuum = _awaited(Db.vacuum)
     backup = _awaited(Db.backup)
+    snapshot = _awaited(Db.snapshot)
     verify = _awaited(Db.verify)
     export_session = _awaited(Db.export_session)
     import_session = _awaited(Db.import_session)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.memories import SqlMemories
-from agno_nb.db.statements import Transaction
+from agno_nb.db.statements import Transaction, store_state
 from agno_nb.errors import SessionNotFoundError
 from agno_nb.types import JsonDict, RunOutput, StepOutput, StepStatus
 
@@ -23,13 +22,16 @@ class SqlSteps(SqlMemories):
     """Steps in SQL."""
 
     def add_step(
-        self, run: RunOutput, step: StepOutput, step_index: int, *, session_state: JsonDict | None = None
+        self,
+        run: RunOutput,
+        step: StepOutput,
+        step_index: int,
+        *,
+        session_state: JsonDict | None = None,
+        began_with: JsonDict | None = None,
     ) -> None:
-        changes: Row = {"updated_at": micros(time.time())}
-        if session_state is not None:
-            changes["session_state"] = session_state
         with self._transaction(write=True) as connection:
-            if not connection.update("raw_sessions", changes, {"session_id": run.session_id}):
+            if not store_state(connection, run.session_id, session_state, began_with):
                 raise SessionNotFoundError(
                     f"session {run.session_id!r} was deleted, so step {step.path!r} cannot be stored"
                 )

@@ -326,7 +326,8 @@ async def _store_end(context: RunContext) -> None:
     state = None if context.is_nested else context.session_state
     row = run if context.is_stored else replace(run, content=None, reasoning_content=None)
     try:
-        await asyncio.to_thread(context.db.end_run, row, messages, session_state=state)
+        began_with = context.session.session_state
+        await asyncio.to_thread(context.db.end_run, row, messages, session_state=state, began_with=began_with)
     except InvalidInputError as unstorable:
         # The state cannot be stored. The run must not stay open because of it, and the user must hear of it.
         run.status = RunStatus.ERROR

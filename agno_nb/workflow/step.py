@@ -43,7 +43,12 @@ class Course:
         context.run.step_results.append(output)
         if context.db is not None:
             state = _copied(context.session_state)
-            work = asyncio.to_thread(context.db.add_step, context.run, output, index, session_state=state)
+            turn = context
+            while turn.turn is not None:
+                turn = turn.turn
+            began_with = turn.session.session_state
+            add = partial(context.db.add_step, context.run, output, index)
+            work = asyncio.to_thread(add, session_state=state, began_with=began_with)
             try:
                 await uncancellable(work)
             except AgnoNbError:
