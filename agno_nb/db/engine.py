@@ -68,8 +68,14 @@ class Engine:
         # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
         # takes ten times as long as to write them: 100 ms after a thousand turns.
         connection.execute("SET GLOBAL force_compression = 'uncompressed'")
-        _for_few_rows(connection)
+        known = connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
+        self._spared = ",".join(name for (name,) in known if name not in _RULES)
+        self._for_few_rows(connection)
         return connection
+
+    def _for_few_rows(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("SET GLOBAL threads = 1")
+        connection.execute("SET GLOBAL disabled_optimizers = ?", [self._spared])
 
     @contextmanager
     def _for_many_rows(self) -> Iterator[None]:
@@ -79,7 +85,7 @@ class Engine:
         try:
             yield
         finally:
-            _for_few_rows(self._connection)
+            self._for_few_rows(self._connection)
 
     def stop(self) -> None:
         """Let go of the store in any case. The next use starts the engine again."""
@@ -231,11 +237,16 @@ class Engine:
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         """Read whole tables of the attached store."""
         columns = {table: ", ".join(schema.column_types()[table]) for table in names}
-        return {table: self.frame(f"SELECT {columns[table]} FROM {table}", ()) for table in names}
+        with self._for_many_rows():
+            return {table: self._frame(f"SELECT {columns[table]} FROM {table}", ()) for table in names}
 
     def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
         """Run a statement of ours on the attached store."""
-        with self._for_many_rows(), self.transaction(write=False) as cursor:
+        with self._for_many_rows():
+            return self._frame(sql, parameters)
+
+    def _frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
+        with self.transaction(write=False) as cursor:
             return interruptible(cursor, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_table())
 
 
@@ -279,14 +290,6 @@ class Lease:
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         ((count,),) = self.execute(sql, parameters)
         return int(count)
-
-
-def _for_few_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    known = connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
-    connection.execute("SET GLOBAL threads = 1")
-    connection.execute(
-        "SET GLOBAL disabled_optimizers = ?", [",".join(name for (name,) in known if name not in _RULES)]
-    )
 
 
 @contextmanager

@@ -41,10 +41,11 @@ class LockFile:
         self._path = Path(f"{store}.lock")
         self._descriptor: int | None = None
 
-    def acquire(self, timeout_s: float, *, write: bool, meanwhile: Callable[[], None]) -> None:
+    def acquire(self, timeout_s: float, *, since: float, write: bool, meanwhile: Callable[[], None]) -> None:
         """Wait until nobody else has the store. Nothing happens where this process has it already.
 
-        `meanwhile` is called between the attempts, and ends the waiting by raising.
+        The time of waiting counts from `since`, on the monotonic clock. `meanwhile` is called between the attempts, and
+        ends the waiting by raising.
 
         Raises
         ------
@@ -53,14 +54,13 @@ class LockFile:
         OSError
             The file cannot be made. To read a store in a folder that cannot be written to needs none.
         """
-        start = time.monotonic()
         is_told = False
         while not self._try(write=write):
-            waited_s = time.monotonic() - start
+            waited_s = time.monotonic() - since
             if waited_s >= timeout_s:
                 raise StoreLocked(
-                    f"{self._holder()} has kept the store {self._store} for {round(timeout_s, 2):g} s; let it finish, "
-                    "or give this notebook another db_file"
+                    f"{self._holder()} has kept the store {self._store} for {timeout_s:g} s; let it finish, or give "
+                    "this notebook another db_file"
                 )
             if waited_s >= PATIENCE_S and not is_told:
                 is_told = True

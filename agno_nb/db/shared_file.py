@@ -77,7 +77,7 @@ class SharedFile:
         StoreLocked
             Others had it for longer than `timeout_s`.
         """
-        deadline = time.monotonic() + timeout_s
+        since = time.monotonic()
         with HeldInterrupts() as interrupts:
             if not self._enter(timeout_s, interrupts.deliver):
                 raise StoreLocked(f"another thread has kept the store {self.path} for {timeout_s:g} s; let it finish")
@@ -88,7 +88,7 @@ class SharedFile:
             try:
                 if self.path.is_dir():
                     raise StoreError(f"{self.path} is a folder; give the path of a file in it")
-                self._attach(interrupts, write=write, deadline=deadline)
+                self._attach(interrupts, write=write, timeout_s=timeout_s, since=since)
                 with interrupts.allowed():
                     yield self._engine
                 if self._attached is None or not self._lingers():
@@ -128,7 +128,7 @@ class SharedFile:
         finally:
             self._next.release()
 
-    def _attach(self, interrupts: HeldInterrupts, *, write: bool, deadline: float) -> None:
+    def _attach(self, interrupts: HeldInterrupts, *, write: bool, timeout_s: float, since: float) -> None:
         """Have the store attached, for reading at least."""
         if self._attached is not None:
             if self._attached == _identity(self.path) and not self._lock_file.is_lost():
@@ -141,7 +141,7 @@ class SharedFile:
             self._engine.attach_empty()
             return
         time.sleep(max(0.0, self._not_before - time.monotonic()))
-        self._lock_file.acquire(max(0.0, deadline - time.monotonic()), write=write, meanwhile=interrupts.deliver)
+        self._lock_file.acquire(timeout_s, since=since, write=write, meanwhile=interrupts.deliver)
         # To attach a file for writing is to put the log beside it into it, if there is one, whosesoever it is.
         if write and self._log.exists():
             self._engine.attach_file(write=False)

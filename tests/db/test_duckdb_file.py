@@ -282,11 +282,11 @@ def test_a_store_without_a_file_is_in_memory(name: str) -> None:
 
 
 def test_waiting_for_another_process_ends_in_an_error_that_helps(path: Path) -> None:
-    db = DuckDb(path, lock_timeout_s=0.05)
+    db, hasty = DuckDb(path), DuckDb(path, lock_timeout_s=0.05)
     say(db, "x")
     # Soon after a write the lock is free, also for a thread that has just written.
     with FileLock(f"{path}.lock"):
-        for use in (lambda: say(db, "y"), lambda: db.get_sessions()):
+        for use in (lambda: say(hasty, "y"), lambda: hasty.get_sessions()):
             with pytest.raises(StoreLocked, match=r"has kept the store .* for 0.05 s; let it finish, or give"):
                 use()
     say(db, "z")

@@ -157,7 +157,7 @@ with db._driver.lease(write=True):
     with pytest.raises(StoreLocked), pytest.warns(UserWarning, match=f"^waiting for {who}, which has the store"):
         hasty.get_sessions()
     holder.communicate("\n", timeout=60)
-    assert inputs(hasty) == ["x"]
+    assert inputs(db) == ["x"]
 
 
 FORKING = """
