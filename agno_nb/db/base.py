@@ -4,6 +4,8 @@ All methods block. The pipeline calls them in worker threads, so a store must be
 A method returns when its effect is durable, or raises; nothing is only logged.
 
 ``user_id=None`` means "whoever it belongs to" in every method, and ``""`` matches nobody.
+
+It is a long file because a contract is read as a whole.
 """
 
 from __future__ import annotations

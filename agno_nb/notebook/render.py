@@ -7,8 +7,6 @@ allow-list is the only gate there is. It is one file, although a long one, so th
 
 The look is inline styles and no classes: a saved notebook has to read well in places that have no style sheet of ours.
 Colours are mid-tones and shades of transparency, because the same output is read on white and on black.
-
-It is one file, although a long one, because what may become HTML has to be judged in one place.
 """
 
 from __future__ import annotations
