@@ -36,13 +36,16 @@ ALLOWED: dict[str, set[str]] = {
     "memory": LEAVES | {"_loop", "db", "models", "run"},
     "recollection": LEAVES | {"_loop", "db", "memory", "models", "run", "session"},
     "agent": LEAVES | {"_loop", "asking", "budget", "db", "models", "recollection", "run", "session", "tools"},
+    "team": LEAVES | {"_loop", "agent", "db", "models", "run", "tools"},
+    "workflow": LEAVES | {"_loop", "run", "tools"},
     "frames": LEAVES | {"db"},
     "collection": LEAVES | {"db"},
     "printing": LEAVES,
     "utils": LEAVES | {"_loop", "printing"},
     "testing": LEAVES | {"models", "db"},
     "notebook": LEAVES
-    | {"_loop", "agent", "budget", "db", "frames", "models", "printing", "recollection", "run", "session", "tools"},
+    | {"_loop", "agent", "budget", "db", "frames", "models", "printing", "recollection", "run", "session", "team"}
+    | {"tools"},
     # The vocabulary itself loads nothing until a name is touched; then it may be any.
     "__init__": {"notebook"},
 }

@@ -59,6 +59,7 @@ class AsyncDb:
     messages_df = _awaited(Db.messages_df)
     tool_calls_df = _awaited(Db.tool_calls_df)
     variables_df = _awaited(Db.variables_df)
+    steps_df = _awaited(Db.steps_df)
     summaries_df = _awaited(Db.summaries_df)
     memories_df = _awaited(Db.memories_df)
     events_df = _awaited(Db.events_df)

@@ -13,6 +13,7 @@ from agno_nb.notebook.cards import show_facts
 from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.notebook.session_commands import SESSION_COMMANDS, Command
 from agno_nb.notebook.state import Notebook, tool_name
+from agno_nb.team import Team
 from agno_nb.types import Metrics, Origin, RunStatus
 
 
@@ -25,6 +26,8 @@ def show_status(notebook: Notebook, origin: Origin) -> None:
     if isinstance(runnable, Agent):
         facts["model"] = _model(notebook)
         facts["tools"] = _tool_names(runnable) or "none; `%agent tools NAME` adds a function"
+        if isinstance(runnable, Team):
+            facts["members"] = ", ".join(member.component_id for member in runnable.members)
         facts["history"] = _history(notebook)
         if runnable is notebook.agent and notebook.instructions_from:
             facts["instructions"] = f"from {notebook.instructions_from}"
@@ -91,7 +94,7 @@ def _binding(origin: Origin) -> str:
 
 
 def _use(notebook: Notebook, words: list[str]) -> None:
-    """``use [NAME]``: answer by an agent of yours, by its variable or its name; ``use notebook`` goes back."""
+    """``use [NAME]``: answer by your agent, team or workflow, by its variable or name; ``use notebook`` goes back."""
     if len(words) > 1:
         raise InvalidInputError("`%agent use` takes one name: the variable that holds your agent, or the agent's name")
     if words:
