@@ -21,6 +21,8 @@ from agno_nb.types import (
     Session,
     SessionSummary,
     SessionType,
+    StepOutput,
+    StepStatus,
     ToolCall,
     UserMemory,
     Variable,
@@ -84,7 +86,15 @@ def db() -> InMemoryDb:
     end(db, run, asks, told, seen, status=RunStatus.ERROR)
     begin(
         db, "n", run_id="r2", created_at=START + 14, nested=True, parent_run_id="r1", parent_tool_call_id="c1",
-        step="count", **ours,
+        root_run_id="r1", step="count", **ours,
+    )  # fmt: skip
+    db.add_step(
+        run,
+        StepOutput(
+            "three", step_name="count", path="all[1]/count", kind="team", iteration=1, input="b", stop=True,
+            status=StepStatus.SKIPPED, error="It is down.", run_id="r2", duration_s=0.75, created_at=START + 14,
+        ),
+        4,
     )  # fmt: skip
     say(db, "a again", run_id="r3", run_index=0, created_at=START + 20, **ours)
     with db._transaction(write=True) as connection:
@@ -151,8 +161,9 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
         (
             {"run_id": "r2"},
             {
-                "parent_run_id": "r1", "parent_tool_call_id": "c1", "step": "count", "status": "RUNNING",
-                "interrupted": True, "interrupted_at": at(30), "requirements": "[1]", "stale": False,
+                "parent_run_id": "r1", "parent_tool_call_id": "c1", "root_run_id": "r1", "step": "count",
+                "status": "RUNNING", "interrupted": True, "interrupted_at": at(30),
+                "requirements": "[1]", "stale": False,
                 "run_index": None, "ended_at": None,
             },
         ),
@@ -183,6 +194,16 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
                 "run_id": "r1", "message_id": "m1", "call_index": 0, "tool_name": "count", "arguments": '{"n": 3}',
                 "result": "no", "tool_call_error": True, "duration_s": 0.1, "extra": '{"sig": "x"}',
                 "created_at": at(11), "ended_at": at(12),
+            },
+        ),
+    ],
+    "steps": [
+        (
+            {"run_id": "r1"},
+            {
+                "session_id": "s1", "step_index": 4, "step_name": "count", "path": "all[1]/count", "kind": "team",
+                "iteration": 1, "input": "b", "content": "three", "content_type": "str", "status": "SKIPPED",
+                "error": "It is down.", "stop": True, "child_run_id": "r2", "duration_s": 0.75, "created_at": at(14),
             },
         ),
     ],
