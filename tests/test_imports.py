@@ -165,6 +165,13 @@ def test_every_room_and_doorway_of_the_table_exists() -> None:
     assert set(DOORWAYS) - used == set()
 
 
+def test_values_are_imported_from_the_front_of_their_room() -> None:
+    wrong = [
+        str(found) for found in all_imports() if found.importer != "types" and found.module.startswith("agno_nb.types.")
+    ]
+    assert wrong == []
+
+
 def test_each_library_is_named_only_in_its_rooms() -> None:
     wrong = [
         str(found)
