@@ -272,7 +272,7 @@ class RunOutputEvent:
     step: str | None = None
     """Of a step's events, and of those of the runs that it began: the step's path."""
     details: JsonDict | None = None
-    """Of a retry and of a fallback: what `content` says, as values."""
+    """Of a retry and of a fallback: what `content` says, as values. Of the end of a step: its `duration_s`."""
     run_output: RunOutput | None = None
     """Of the event that ends a run."""
 
