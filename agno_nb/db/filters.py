@@ -1,0 +1,195 @@
+"""What rows of a frame may be chosen by, and the SQL of each choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, TypedDict
+
+from agno_nb.db.columns import Frame
+from agno_nb.db.encoding import moment_micros
+from agno_nb.errors import InvalidInputError
+from agno_nb.types import RunEvent, RunStatus, SessionType
+
+Values = str | Iterable[str] | None
+Moment = str | date | None
+
+
+class SessionFilters(TypedDict, total=False):
+    """What sessions may be chosen by. A list means any of its values; None does not choose."""
+
+    session_id: Values
+    session_type: Values
+    """agent, team or workflow."""
+    user_id: Values
+    agent: Values
+    """Name or id of the agent, team or workflow."""
+    since: Moment
+    """Rows made at this time or later. A time without a zone is in UTC, as those in the frames are."""
+    until: Moment
+    """Rows made before this time."""
+    limit: int | None
+    """So many of the latest rows."""
+
+
+class RunFilters(SessionFilters, total=False):
+    """What runs may be chosen by."""
+
+    run_id: Values
+    status: Values
+
+
+class RunTreeFilters(RunFilters, total=False):
+    """What runs of trees may be chosen by."""
+
+    root_run_id: Values
+    """Id of the run of the turn, for all of its tree."""
+
+
+class MessageFilters(SessionFilters, total=False):
+    """What messages may be chosen by. User and agent are those of the run."""
+
+    run_id: Values
+    role: Values
+
+
+class ToolCallFilters(SessionFilters, total=False):
+    """What tool calls may be chosen by. User and agent are those of the run."""
+
+    run_id: Values
+    tool_name: Values
+
+
+class StepFilters(SessionFilters, total=False):
+    """What steps may be chosen by. User and agent are those of the workflow's run."""
+
+    run_id: Values
+    step_name: Values
+    kind: Values
+
+
+class EventFilters(SessionFilters, total=False):
+    """What events may be chosen by. User and agent are those of the run."""
+
+    run_id: Values
+    event: Values
+    tool_name: Values
+
+
+class VariableFilters(SessionFilters, total=False):
+    """What variables may be chosen by. User, agent and time are those of the run."""
+
+    run_id: Values
+    name: Values
+    """The expression between the braces."""
+
+
+class SummaryFilters(SessionFilters, total=False):
+    """What summaries may be chosen by. User and agent are those of the session."""
+
+
+class MemoryFilters(TypedDict, total=False):
+    """What memories may be chosen by."""
+
+    memory_id: Values
+    user_id: Values
+    agent: Values
+    """Name or id of the agent, team or workflow that learnt it."""
+    since: Moment
+    until: Moment
+    limit: int | None
+
+
+_CHOICES: dict[str, Iterable[str]] = {
+    "session_type": SessionType,
+    "status": RunStatus,
+    "role": ("system", "user", "assistant", "tool"),
+    "event": RunEvent,
+}
+# {} is the list of values.
+_AGENT = "(component_name IN ({}) OR component_id IN ({}))"
+_SESSION_TYPE = "session_id IN (SELECT session_id FROM raw_sessions WHERE session_type IN ({}))"
+_OF_RUN = {
+    "agent": f"run_id IN (SELECT run_id FROM raw_runs WHERE {_AGENT})",
+    "session_type": _SESSION_TYPE,
+    "user_id": "run_id IN (SELECT run_id FROM raw_runs WHERE user_id IN ({}))",
+}
+_OF_SESSION = "session_id IN (SELECT session_id FROM raw_sessions WHERE {})"
+_CONDITIONS: dict[str, dict[str, str]] = {
+    "sessions": {"agent": _AGENT},
+    "runs": {"agent": _AGENT, "session_type": _SESSION_TYPE},
+    "run_tree": _OF_RUN,
+    "messages": _OF_RUN,
+    "tool_calls": _OF_RUN,
+    "variables": _OF_RUN,
+    "steps": _OF_RUN,
+    "events": _OF_RUN,
+    "summaries": {
+        "agent": _OF_SESSION.replace("{}", _AGENT),
+        "session_type": _SESSION_TYPE,
+        "user_id": _OF_SESSION.replace("{}", "user_id IN ({})"),
+    },
+    "memories": {
+        "agent": "(component_id IN ({}) "
+        "OR component_id IN (SELECT component_id FROM raw_runs WHERE component_name IN ({})))",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Rows of a frame, as SQL."""
+
+    sql: str
+    """A SELECT with ``?`` for parameters."""
+    parameters: list[str | int]
+    session_ids: list[str] | None
+    """The sessions that it is about; None where it may be about any."""
+
+
+def selection(frame: Frame, filters: Mapping[str, Any]) -> Selection:
+    """Say in SQL which rows of a frame were chosen.
+
+    Raises
+    ------
+    InvalidInputError
+        For a value that the filter cannot have.
+    """
+    conditions = ["true"]
+    parameters: list[str | int] = []
+    session_ids: list[str] | None = None
+    for name, value in filters.items():
+        if value is None or name == "limit":
+            continue
+        if name in ("since", "until"):
+            conditions.append(f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)")
+            parameters.append(moment_micros(value, name))
+            continue
+        values = _values(value, name)
+        if name == "session_id" and not frame.spans_sessions:
+            session_ids = values
+        template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
+        # An empty list matches nothing, and IN () is not SQL.
+        conditions.append(template.replace("{}", ", ".join("?" * len(values)) or "NULL"))
+        parameters += values * template.count("{}")
+    columns, found = ", ".join(frame.columns), f"FROM {frame.view} WHERE {' AND '.join(conditions)}"
+    if (limit := filters.get("limit")) is not None:
+        if not isinstance(limit, int) or limit < 0:
+            raise InvalidInputError(f"limit is {limit!r}; it must be a whole number of rows")
+        found += f" ORDER BY {', '.join(f'{name} DESC' for name in frame.order.split())} LIMIT ?"
+        parameters.append(limit)
+        if frame.key is not None:
+            # The text of all rows is not carried along while the latest of them are looked for.
+            found = f"FROM {frame.view} WHERE {frame.key} IN (SELECT {frame.key} {found})"
+    return Selection(sql=f"SELECT {columns} {found}", parameters=parameters, session_ids=session_ids)
+
+
+def _values(value: str | Iterable[str], name: str) -> list[str]:
+    values = [value] if isinstance(value, str) else list(value)
+    for each in values:
+        if not isinstance(each, str):
+            raise InvalidInputError(f"{name} holds {each!r}; it must be a text or a list of texts")
+        if name in _CHOICES and each not in list(_CHOICES[name]):
+            raise InvalidInputError(f"{name} is {each!r}; it must be one of {', '.join(_CHOICES[name])}")
+    return values
