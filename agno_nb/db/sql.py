@@ -1,17 +1,14 @@
 """The contract of :mod:`agno_nb.db.base` in portable SQL, over a small driver for each backend.
 
 The statements keep to what DuckDB, SQLite and Postgres have in common, with ``?`` for parameters. Those of a turn read
-and write a bounded number of rows, however long the session is. It is a long file because the contract is: one class,
-a method for each of its methods.
+and write a bounded number of rows, however long the session is.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db import sandbox, schema
@@ -371,37 +368,8 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             with self._transaction(write=True, alone=True) as connection:
                 connection.execute(sql, [micros(time.time()), *dead])
 
-    def vacuum(self) -> None:
-        self._driver.vacuum()
-
-    def backup(self, path: str | Path) -> None:
-        target = Path(path).expanduser().resolve()
-        if target.exists():
-            raise InvalidInputError(f"{target} is there already; give a path where nothing is")
-        self._driver.backup(target)
-
-    def snapshot(self, path: str | Path) -> None:
-        target = Path(path).expanduser().resolve()
-        is_in_use = str(target) == self.identity or any(Path(f"{target}{end}").exists() for end in (".lock", "-wal"))
-        if target.exists() and (is_in_use or not _is_database(target)):
-            raise InvalidInputError(f"{target} is there already and is not a snapshot; give another path")
-        fresh = target.with_name(f".{target.name}.{os.getpid()}.fresh")
-        try:
-            self._driver.backup(fresh)
-            fresh.replace(target)
-        finally:
-            fresh.unlink(missing_ok=True)
-
     def close(self) -> None:
         self._driver.close()
-
-
-def _is_database(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        head = file.read(16)
-    return head[8:12] == b"DUCK" or head == b"SQLite format 3\0"
 
 
 def _of_type(session_type: str | None) -> SessionType | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db import archive, schema
+from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import moment_micros
 from agno_nb.db.memories import SqlMemories, given
 from agno_nb.db.statements import Transaction, equal, marks
@@ -23,7 +25,9 @@ _ROWS_AT_ONCE = 500
 
 
 class SqlUpkeep(SqlMemories):
-    """Retention, verification, export and import in SQL."""
+    """Retention, verification, copies, export and import in SQL."""
+
+    _driver: Driver
 
     @abstractmethod
     def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
@@ -51,6 +55,27 @@ class SqlUpkeep(SqlMemories):
     def verify(self) -> list[str]:
         with self._transaction(write=False) as connection:
             return list(problems(connection))
+
+    def vacuum(self) -> None:
+        self._driver.vacuum()
+
+    def backup(self, path: str | Path) -> None:
+        target = _path(path)
+        if target.exists():
+            raise InvalidInputError(f"{target} is there already; give a path where nothing is")
+        self._driver.backup(target)
+
+    def snapshot(self, path: str | Path) -> None:
+        target = _path(path)
+        is_in_use = str(target) == self.identity or any(Path(f"{target}{end}").exists() for end in (".lock", "-wal"))
+        if target.exists() and (is_in_use or not _is_database(target)):
+            raise InvalidInputError(f"{target} is there already and is not a snapshot; give another path")
+        fresh = target.with_name(f".{target.name}.{os.getpid()}.fresh")
+        try:
+            self._driver.backup(fresh)
+            fresh.replace(target)
+        finally:
+            fresh.unlink(missing_ok=True)
 
     def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
         where, parameters = equal(given(session_id=session_id, user_id=user_id))
@@ -121,6 +146,14 @@ def _delete_rows(connection: Transaction, session_ids: Sequence[str]) -> None:
             "(SELECT 1 FROM raw_message_media WHERE raw_message_media.media_id = raw_media.media_id)"
         )
         connection.execute(sql, some)
+
+
+def _is_database(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(16)
+    return head[8:12] == b"DUCK" or head == b"SQLite format 3\0"
 
 
 def _path(path: str | Path) -> Path:
