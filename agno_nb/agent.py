@@ -11,20 +11,20 @@ from agno_nb._keywords import forgiving
 from agno_nb._loop import run_blocking
 from agno_nb.asking import Asking
 from agno_nb.budget import Budget
-from agno_nb.calling import Calling
 from agno_nb.db.base import ContextQuery
 from agno_nb.errors import InvalidInputError, OutputSchemaError, RunNotContinuableError
 from agno_nb.models.base import Model, ModelRequest, whole_answer
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import Retries
 from agno_nb.recollection import Recollecting
-from agno_nb.run.context import as_history, joined, limited_tool_calls, paired, system_parts
+from agno_nb.run.context import as_history, joined, last_answer, limited_tool_calls, paired, system_parts
 from agno_nb.run.options import RunOptions
 from agno_nb.run.replay import answered_before
 from agno_nb.run.requirements import given_input, unanswered
 from agno_nb.run.running import RunContext
 from agno_nb.run.sent import receipt_of
 from agno_nb.run.structured import OutputSchema, correction
+from agno_nb.settling import Settling
 from agno_nb.tools import Tool, Toolkit, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
 from agno_nb.tools.state import update_session_state
@@ -170,7 +170,7 @@ class Agent(Recollecting):
         context.budgets = self.budgets
         asking = Asking(model=model, fallback_models=self.fallback_models, retries=self._retries, context=context)
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
-        calling = Calling(
+        settling = Settling(
             tools=tools,
             hooks=self.tool_hooks,
             tool_call_limit=self.tool_call_limit,
@@ -187,21 +187,21 @@ class Agent(Recollecting):
         cut_off = next((m.content or "" for m in context.said if m.finish_reason == "interrupted"), "")
         is_second_try = False
         # Of a run that goes on: what was shown before the answer whose calls wait.
-        begun = run.tools[: -len(_last_answer(run).tool_calls)] if context.continuation is not None else []
+        begun = run.tools[: -len(last_answer(run).tool_calls)] if context.continuation is not None else []
         shown_results = [call.result or "" for call in begun if _is_shown(call, tools)]
         while True:
             if waiting := unanswered(run.messages):
-                await calling.settle(waiting)
+                await settling.settle(waiting)
                 if run.active_requirements:
-                    run.status, run.content = RunStatus.PAUSED, _last_answer(run).content
+                    run.status, run.content = RunStatus.PAUSED, last_answer(run).content
                     return
-                calls = [call for call in _last_answer(run).tool_calls if call.tool_name in tools]
+                calls = [call for call in last_answer(run).tool_calls if call.tool_name in tools]
                 made = [call for call in calls if not call.tool_call_error]
                 if results := [call.result or "" for call in made if _is_shown(call, tools)]:
                     shown_results += results
                     context.emit(RunEvent.run_content, content="\n\n".join(results) + "\n\n")
                 if any(tools[call.tool_name].stop_after_tool_call for call in made):
-                    run.content = "\n\n".join(shown_results) or _last_answer(run).content or ""
+                    run.content = "\n\n".join(shown_results) or last_answer(run).content or ""
                     return
                 if self._have_answered(context):
                     return
@@ -365,8 +365,3 @@ class Agent(Recollecting):
 
 def _is_shown(call: ToolCall, tools: dict[str, Tool]) -> bool:
     return call.tool_name in tools and tools[call.tool_name].is_shown and not call.tool_call_error
-
-
-def _last_answer(run: RunOutput) -> Message:
-    """Return what the model said with the calls of the latest batch."""
-    return next(message for message in reversed(run.messages) if message.role == "assistant")

@@ -18,8 +18,8 @@ from agno_nb.memory.manager import MemoryManager, Scribe, memories_of
 from agno_nb.memory.v2 import Memory
 from agno_nb.models.base import Model
 from agno_nb.run.background import FollowUp, Line, in_turn, settled
-from agno_nb.run.pipeline import RunContext
 from agno_nb.run.runnable import Runnable
+from agno_nb.run.running import RunContext
 from agno_nb.session.summary import SessionSummaryManager
 from agno_nb.types import RunOutput, SessionSummary, UserMemory
 

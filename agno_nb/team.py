@@ -17,6 +17,7 @@ from agno_nb._keywords import forgiving
 from agno_nb.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused
 from agno_nb.models.base import Model
+from agno_nb.run.context import last_answer
 from agno_nb.run.running import RunContext
 from agno_nb.tools import Tool
 from agno_nb.tools.history import turns_before
@@ -166,8 +167,7 @@ class Team(Agent):
 
 
 def _latest_calls(context: RunContext) -> dict[str, ToolCall]:
-    asking = next(message for message in reversed(context.run.messages) if message.role == "assistant")
-    return {call.tool_call_id: call for call in asking.tool_calls}
+    return {call.tool_call_id: call for call in last_answer(context.run).tool_calls}
 
 
 @cache

@@ -33,11 +33,11 @@ ALLOWED: dict[str, set[str]] = {
     "budget": LEAVES,
     "run": LEAVES | {"_loop", "budget", "db"},
     "asking": LEAVES | {"budget", "models", "run"},
-    "calling": LEAVES | {"run", "tools"},
+    "settling": LEAVES | {"run", "tools"},
     "memory": LEAVES | {"_loop", "db", "models", "run"},
     "recollection": LEAVES | {"_loop", "db", "memory", "models", "run", "session"},
     "agent": LEAVES
-    | {"_loop", "asking", "budget", "calling", "db", "models", "recollection", "run", "session", "tools"},
+    | {"_loop", "asking", "budget", "db", "models", "recollection", "run", "session", "settling", "tools"},
     "team": LEAVES | {"_loop", "agent", "db", "models", "run", "tools"},
     "workflow": LEAVES | {"_loop", "run", "tools"},
     "frames": LEAVES | {"db"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -65,10 +64,6 @@ class SqlEvents(SqlMemories):
     def tables_of(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
         tables = self._tables({*names, "raw_sessions"})
         return {name: rows_of(user_id, name, tables) for name in names}
-
-    @abstractmethod
-    def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        """Read whole tables, all at the same moment."""
 
     def get_spending(
         self,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from agno_nb.db.base import Db
 from agno_nb.db.context import latest_summary, memories_of
@@ -21,12 +22,19 @@ from agno_nb.db.statements import Transaction, equal, page_of
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.types import SessionSummary, UserMemory
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 class SqlMemories(Db):
     """Summaries and memories in SQL."""
 
     @abstractmethod
     def _transaction(self, *, write: bool, alone: bool = False) -> AbstractContextManager[Transaction]: ...
+
+    @abstractmethod
+    def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        """Read whole tables, all at the same moment."""
 
     def add_summary(self, summary: SessionSummary) -> SessionSummary:
         with self._transaction(write=True) as connection:

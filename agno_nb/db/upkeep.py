@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +27,6 @@ class SqlUpkeep(SqlMemories):
     """Retention, verification, copies, export and import in SQL."""
 
     _driver: Driver
-
-    @abstractmethod
-    def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        """Read whole tables, all at the same moment."""
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         return bool(self._delete("session_id = ?", [session_id], user_id))

@@ -9,7 +9,7 @@ from typing import Any
 from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.cards import show_note
-from agno_nb.run.pipeline import RunOptions
+from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import JsonDict, RunOutput
 

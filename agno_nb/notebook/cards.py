@@ -94,6 +94,12 @@ def show_questions(requirements: Sequence[Requirement]) -> None:
     display(_bundle(questions_html(requirements), questions_text(requirements)), raw=True)
 
 
+def one_line(text: str, most: int) -> str:
+    """Write `text` on one line, and only its beginning where it has more than `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 def _row(cells: Sequence[str], kinds: Sequence[ColumnKind], tag: str) -> str:
     inside = "".join(
         f'<{tag} style="{_CELL};{_KINDS[kind]}">{escaped(cell)}</{tag}>'

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.cards import ColumnKind, table_bundle
+from agno_nb.notebook.cards import ColumnKind, one_line, table_bundle
 from agno_nb.receipt import ContextPart, ContextReceipt
 from agno_nb.types import RunOutput
 
@@ -46,7 +46,7 @@ def receipt_bundle(receipt: ContextReceipt, *, counted: int | None = None) -> di
         How many tokens the provider has counted.
     """
     rows = [
-        (source, detail, size.removesuffix(" tokens"), _preview(part.text))
+        (source, detail, size.removesuffix(" tokens"), one_line(part.text or "", PREVIEW_CHARACTERS))
         for (source, detail, size), part in zip(receipt.rows(), receipt.parts, strict=True)
     ]
     by_provider = f"; the provider counted {counted:,}" if counted else ""
@@ -60,8 +60,3 @@ def counted_tokens(run: RunOutput) -> int | None:
     answers = (message for message in run.messages if message.role == "assistant" and not message.from_history)
     first = next(answers, None)
     return first.metrics.input_tokens if first is not None and first.metrics is not None else None
-
-
-def _preview(text: str | None) -> str:
-    line = " ".join((text or "").split())
-    return line if len(line) <= PREVIEW_CHARACTERS else f"{line[: PREVIEW_CHARACTERS - 1]}…"

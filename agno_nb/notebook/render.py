@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from agno_nb.notebook.asking import questions_html, questions_text
+from agno_nb.notebook.cards import one_line
 from agno_nb.notebook.markdown import BOX, CODE, MONOSPACE, cleaned, escaped, markdown_parser
 from agno_nb.redact import without_controls
 from agno_nb.run.context import INTERRUPTED_RESULT
@@ -163,7 +164,7 @@ def _body(view: AnswerView) -> str:
                     )
                 )
             case Note(text):
-                rendered.append(f'<div style="margin:.1em 0;{_LABEL}">{escaped(_cut_line(text))}</div>')
+                rendered.append(f'<div style="margin:.1em 0;{_LABEL}">{escaped(one_line(text, NOTE_LIMIT))}</div>')
             case ToolCall():
                 rendered.append(_tool(part, view.status))
             case AnswerView() if place in left_out:
@@ -201,11 +202,6 @@ def _tool(call: ToolCall, status: RunStatus) -> str:
 def _tool_text(label: str, text: str) -> str:
     shown = html.escape(_cut(text, "tool_calls_df"))
     return f'<div style="{_LABEL}">{label}</div><pre style="{_TOOL_TEXT}">{shown}</pre>'
-
-
-def _cut_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= NOTE_LIMIT else f"{line[: NOTE_LIMIT - 1]}…"
 
 
 def _cut_view(view: AnswerView) -> AnswerView:

@@ -9,7 +9,7 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.display import display
 
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.notebook.cards import ColumnKind, show_facts, show_note, show_table
+from agno_nb.notebook.cards import ColumnKind, one_line, show_facts, show_note, show_table
 from agno_nb.notebook.receipts import counted_tokens, receipt_bundle, receipt_with_texts
 from agno_nb.notebook.state import Notebook
 from agno_nb.recollection import Recollecting
@@ -70,8 +70,7 @@ def _sessions(notebook: Notebook, words: list[str]) -> None:
 
 
 def _title(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= TITLE_WIDTH else f"{line[: TITLE_WIDTH - 1]}…"
+    return one_line(text, TITLE_WIDTH)
 
 
 def _new(notebook: Notebook, words: list[str]) -> None:

@@ -18,7 +18,7 @@ from agno_nb.notebook.attempts import Attempts
 from agno_nb.notebook.binding import notebook_file
 from agno_nb.notebook.cells import names_of
 from agno_nb.notebook.settings import AgnoNb
-from agno_nb.run.pipeline import RunOptions
+from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 
 

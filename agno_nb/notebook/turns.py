@@ -18,7 +18,7 @@ from agno_nb.notebook.binding import current_execution, current_origin
 from agno_nb.notebook.state import Notebook
 from agno_nb.notebook.variables import Injected, inject
 from agno_nb.printing import display_for, follow
-from agno_nb.run.pipeline import RunOptions
+from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput
 

@@ -10,10 +10,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from agno_nb.types import JsonDict, Message, SessionSummary, UserMemory
+from agno_nb.types import JsonDict, Message, RunOutput, SessionSummary, UserMemory
 
 INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
-
 
 _ABOUT_MEMORIES = "What is known of the user from other conversations. What they say in this one counts more."
 _ABOUT_SUMMARY = "A summary of what was said before in this conversation. The messages that you see count more."
@@ -155,3 +154,8 @@ def merged_state(*layers: JsonDict | None) -> JsonDict:
             both = isinstance(below, dict) and isinstance(value, dict)
             merged[key] = merged_state(below, value) if both else deepcopy(value)
     return merged
+
+
+def last_answer(run: RunOutput) -> Message:
+    """Return what the model said last: with the calls of the latest batch, where there are any."""
+    return next(message for message in reversed(run.messages) if message.role == "assistant")

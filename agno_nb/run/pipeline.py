@@ -20,7 +20,7 @@ from agno_nb.db.base import ContextQuery, OpenedRun
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, RunError, RunNotContinuableError
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
-from agno_nb.run.options import ContinueOptions, RunOptions
+from agno_nb.run.options import RunOptions
 from agno_nb.run.running import (
     Continuation,
     Emit,
@@ -46,11 +46,8 @@ from agno_nb.types import (
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
 
-__all__ = ["ContinueOptions", "Emit", "RunContext", "RunOptions", "current_run", "execute"]
-
 origin_of_call: Callable[[], Origin] = Origin
 """Says which cell asks for a run. The notebook replaces it when it is loaded."""
-
 
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 

@@ -17,8 +17,8 @@ from agno_nb.types import Message, Metrics, Requirement, RunEvent, ToolCall
 
 
 @dataclass(kw_only=True)
-class Calling:
-    """What carries out the tool calls of one run.
+class Settling:
+    """What settles the tool calls of one run.
 
     Parameters
     ----------
