@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
     from agno_nb.tools import tool as tool
+    from agno_nb.widgets.chat import chat as chat
 
 __version__ = "0.1.0"
 
@@ -71,6 +72,7 @@ _HOMES = {
     "TeamSession": "agno_nb.session",
     "UserMemory": "agno_nb.memory",
     "WorkflowSession": "agno_nb.session",
+    "chat": "agno_nb.widgets.chat",
     "memories_df": "agno_nb.frames",
     "messages_df": "agno_nb.frames",
     "query": "agno_nb.frames",

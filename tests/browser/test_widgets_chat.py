@@ -1,0 +1,1 @@
+"""The chat panel in JupyterLab: typed into, stopped, asked again, reloaded, saved and reopened."""
