@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from agno_nb._keywords import forgiving
 from agno_nb._loop import run_blocking
 from agno_nb.db.base import ContextQuery
-from agno_nb.errors import ModelStreamError, OutputSchemaError
+from agno_nb.errors import (
+    InvalidInputError,
+    ModelStreamError,
+    NestedRunPaused,
+    OutputSchemaError,
+    RunNotContinuableError,
+)
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_answer
 from agno_nb.models.resolve import resolve_model
 from agno_nb.recollection import Recollecting
 from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
-from agno_nb.run.pipeline import RunContext, RunOptions
+from agno_nb.run.pipeline import RunContext, RunOptions, current_tool_call_id
+from agno_nb.run.requirements import given_input, refusal, unanswered
 from agno_nb.run.structured import OutputSchema, correction
 from agno_nb.tools import Tool, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
@@ -26,8 +33,10 @@ from agno_nb.types import (
     JsonDict,
     Message,
     Metrics,
+    Requirement,
     RunEvent,
     RunOutput,
+    RunStatus,
     Session,
     SessionType,
     ToolCall,
@@ -140,9 +149,17 @@ class Agent(Recollecting):
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
         given = context.options.get("output_schema") or self.output_schema
         schema = OutputSchema(given) if given is not None else None
-        self._open_messages(context)
+        if context.continuation is None:
+            self._open_messages(context)
+        elif context.continuation.is_reloaded:
+            self._reopen_messages(context)
         is_second_try = False
         while True:
+            if waiting := unanswered(run.messages):
+                await self._use_tools(waiting, tools, context)
+                if run.active_requirements:
+                    run.status, run.content = RunStatus.PAUSED, _said_last(run)
+                    return
             request = ModelRequest(
                 messages=paired(run.messages),
                 tools=[tool.spec for tool in tools.values()],
@@ -152,7 +169,7 @@ class Agent(Recollecting):
                 request.output_schema, request.output_name = schema.json_schema, schema.name
             answer = await _ask(model, request, context)
             if answer.tool_calls:
-                await self._use_tools(answer.tool_calls, tools, context)
+                run.tools += answer.tool_calls
                 continue
             run.content, run.reasoning_content = answer.content or "", answer.reasoning_content
             if schema is None:
@@ -187,6 +204,40 @@ class Agent(Recollecting):
             context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
         run.messages += [*as_history(self.additional_input or []), *history, context.message]
 
+    def _reopen_messages(self, context: RunContext) -> None:
+        """Put what the run was sent around what was stored of it."""
+        own = [message for message in context.run.messages if not message.from_history]
+        system = [message for message in own[:1] if message.role == "system"]
+        history = context.history
+        if self.max_tool_calls_from_history is not None:
+            history = limited_tool_calls(history, self.max_tool_calls_from_history)
+        before = [*system, *as_history(self.additional_input or []), *history]
+        context.run.messages = [*before, *own[len(system) :]]
+
+    def check_answers(self, run: RunOutput) -> None:
+        """Check that the tools that a paused run waits for are there, and take what they were given."""
+        tools = toolbox(self.tools or [], made=self._tools_made)
+        asked = {call.tool_call_id for message in run.messages for call in message.tool_calls}
+        for requirement in run.requirements:
+            call = requirement.tool
+            if requirement.run_id != run.run_id or call.result is not None:
+                continue
+            if call.tool_call_id not in asked:
+                raise RunNotContinuableError(
+                    f"run {run.run_id!r} was stored without its tool calls (store_tool_messages=False); "
+                    "only the RunOutput that run() returned can be continued"
+                )
+            if requirement.confirmed is False or requirement.kind == "external_execution":
+                continue
+            tool = tools.get(call.tool_name)
+            if tool is None:
+                raise RunNotContinuableError(
+                    f"run {run.run_id!r} waits for tool {call.tool_name!r}, and {self!r} has no such tool; give it "
+                    "that tool, or reject the requirement"
+                )
+            if problem := tool.problem(call, given_input(requirement)):
+                raise InvalidInputError(f"{requirement} cannot be carried out as it was answered. {problem}")
+
     def _own_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
         tools: list[Tool | Callable[..., Any]] = [*self.memory_tools(context)]
         if self.read_chat_history:
@@ -219,24 +270,30 @@ class Agent(Recollecting):
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
 
-    async def _use_tools(self, calls: Sequence[ToolCall], tools: dict[str, Tool], context: RunContext) -> None:
-        """Run the calls of one answer together. Each result is stored when it is there; their order is the calls'."""
-        left = None if self.tool_call_limit is None else max(self.tool_call_limit - len(context.run.tools), 0)
-        context.run.tools += calls
+    async def _use_tools(
+        self, waiting: Sequence[tuple[ToolCall, Message]], tools: dict[str, Tool], context: RunContext
+    ) -> None:
+        """Settle calls of one answer together, each with the message for its result.
+
+        A result is stored when it is there. Calls that need a person are left without one, and their messages out.
+        """
+        run = context.run
         await context.save()  # The request is stored before anything is done that may fail.
-        answers = [Message(role="tool", tool_call_id=call.tool_call_id, tool_name=call.tool_name) for call in calls]
-        context.run.messages += answers
         injected = {"agent": self, "run_context": context, "session_state": context.session_state}
+        allowed = {call.tool_call_id for call in run.tools[: self.tool_call_limit]}
         try:
             async with asyncio.TaskGroup() as together:
-                for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
-                    refused = left is not None and place >= left
-                    together.create_task(self._use(call, answer, None if refused else tools, injected, context))
-        finally:
-            for call, answer in zip(calls, answers, strict=True):
+                for call, answer in waiting:
+                    usable = tools if call.tool_call_id in allowed else None
+                    together.create_task(self._use(call, answer, usable, injected, context))
+        except BaseException:
+            for call, answer in waiting:
                 if call.result is None:
                     call.result, call.tool_call_error = INTERRUPTED_RESULT, True
                     context.store(_filled(answer, call))
+            raise
+        left = {call.tool_call_id for call, _ in waiting if call.result is None}
+        run.messages = [message for message in run.messages if message.from_history or message.tool_call_id not in left]
 
     async def _use(
         self,
@@ -246,16 +303,39 @@ class Agent(Recollecting):
         injected: dict[str, Any],
         context: RunContext,
     ) -> None:
-        context.emit(RunEvent.tool_call_started, tool=call)
         started = time.perf_counter()
+        tool = tools.get(call.tool_name) if tools is not None else None
+        requirement = next((one for one in context.run.requirements if one.tool is call), None)
+        if requirement is None and tool is not None and tool.need is not None and tool.problem(call) is None:
+            context.run.requirements.append(
+                Requirement(
+                    kind=tool.need,
+                    tool=call,
+                    run_id=context.run_id,
+                    component_name=self.name,
+                    user_input_fields=tool.asked_fields(),
+                )
+            )
+            return
+        context.emit(RunEvent.tool_call_started, tool=call)
         if tools is None:
             call.result = f"Refused: a run may make {self.tool_call_limit} tool calls. Answer with what you have."
             call.tool_call_error = True
-        elif call.tool_name not in tools:
+        elif requirement is not None and requirement.confirmed is False:
+            call.result, call.tool_call_error = refusal(requirement), True
+        elif requirement is not None and requirement.kind == "external_execution":
+            call.result = requirement.result
+        elif tool is None:
             call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(tools) or 'none'}."
             call.tool_call_error = True
         else:
-            await tools[call.tool_name].call(call, injected)
+            current_tool_call_id.set(call.tool_call_id)
+            try:
+                await tool.call(call, injected, given_input(requirement))
+            except* NestedRunPaused:
+                context.wait_for_nested_runs(call)
+            if call.result is None:
+                return
         call.duration_s = time.perf_counter() - started
         context.store(_filled(answer, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
@@ -300,6 +380,11 @@ async def _ask(model: Model, request: ModelRequest, context: RunContext) -> Mess
     context.add(answer)
     context.emit(RunEvent.model_request_completed)
     return answer
+
+
+def _said_last(run: RunOutput) -> str | None:
+    """Return what the model said with the calls that wait."""
+    return next(message.content for message in reversed(run.messages) if message.role == "assistant")
 
 
 def _filled(answer: Message, call: ToolCall) -> Message:

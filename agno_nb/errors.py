@@ -19,6 +19,8 @@
     │   └── ToolLoopError             the exchange of tool calls cannot go on
     ├── SessionOwnershipError         the session belongs to another user
     ├── SessionNotFoundError
+    ├── RunNotFoundError
+    ├── RunNotContinuableError        the run is not paused, or not any more
     ├── StoreError                    the store could not be read or written
     │   ├── StoreLocked               another process holds it too long
     │   ├── NotAStoreError            the file is something else
@@ -27,6 +29,8 @@
     └── InvalidInputError             a bad argument, option or name (also a ValueError)
     KeyboardInterrupt
     └── RunInterrupted                the user stopped a run in a cell; .run_output
+    BaseException
+    └── NestedRunPaused               ends a tool whose run waits for a person; .run_output
 
 Every message is a sentence for the user: what happened, the value, what to do. In IPython an error of this tree shows
 as one line; ``%tb`` shows the rest.
@@ -62,6 +66,20 @@ class RunInterrupted(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         return _one_line(self)
+
+
+class NestedRunPaused(BaseException):
+    """A run that a tool began waits for a person, so the tool ends here and the run that called it pauses too.
+
+    When that is continued, the tool is called again, and the run that it begins is the one that waited. It is not an
+    Exception, so that a tool that goes on after any failure does not go on after this.
+    """
+
+    def __init__(self, run_output: RunOutput) -> None:
+        super().__init__(
+            f"run {run_output.run_id!r} of {run_output.component_name or run_output.kind} waits for a person"
+        )
+        self.run_output = run_output
 
 
 class RunError(AgnoNbError):
@@ -148,6 +166,14 @@ class SessionOwnershipError(AgnoNbError):
 
 class SessionNotFoundError(AgnoNbError):
     """There is no such session."""
+
+
+class RunNotFoundError(AgnoNbError):
+    """There is no such run."""
+
+
+class RunNotContinuableError(AgnoNbError):
+    """The run cannot be continued: it is not paused, or somebody else has continued it. Nothing was changed."""
 
 
 class StoreError(AgnoNbError):

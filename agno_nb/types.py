@@ -1,7 +1,7 @@
-"""The domain of agno_nb as plain values. This module imports nothing of ours and does no I/O.
+"""The domain of agno_nb as plain values. This module imports nothing of ours but the errors, and does no I/O.
 
 One rule: a value is complete when it is made. Only :class:`RunOutput` and :class:`ToolCall` change while a run goes
-on, and only the pipeline (:mod:`agno_nb.run`) changes them.
+on, and only the pipeline (:mod:`agno_nb.run`) changes them; a :class:`Requirement` changes when a person answers it.
 
 It is one file, although a long one, because a domain is understood only as a whole.
 """
@@ -12,11 +12,13 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, Protocol
+
+from agno_nb.errors import InvalidInputError
 
 Role = Literal["system", "user", "assistant", "tool"]
 JsonDict = dict[str, Any]
@@ -194,6 +196,36 @@ class UserInputField:
     """What was given."""
     is_given: bool = False
 
+    @property
+    def field_type(self) -> str:
+        """The JSON type of the value, as in "string"; "any" where the schema does not say one."""
+        said = self.schema.get("type")
+        return said if isinstance(said, str) else "any"
+
+    def give(self, value: Any) -> None:
+        """Set the value.
+
+        Raises
+        ------
+        InvalidInputError
+            It is not what the schema asks for.
+        """
+        import jsonschema
+
+        validator = jsonschema.validators.validator_for(self.schema)(self.schema)
+        problem = next(validator.iter_errors(value), None)
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise InvalidInputError(f"{self.name} is {value!r}, which JSON cannot hold; give it as text") from None
+        if problem is not None:
+            raise InvalidInputError(f"{self.name} is {value!r}, and that is not what is asked for: {problem.message}")
+        self.value, self.is_given = value, True
+
+
+Need = Literal["confirmation", "user_input", "external_execution"]
+"""What a tool may need of a person: leave, values for some of its arguments, or that they do the work."""
+
 
 @dataclass(slots=True, kw_only=True, repr=False)
 class Requirement:
@@ -203,7 +235,7 @@ class Requirement:
     :meth:`set_external_execution_result`, whichever `kind` asks for; then the run is continued.
     """
 
-    kind: Literal["confirmation", "user_input", "external_execution"]
+    kind: Need
     tool: ToolCall
     """The call that waits, with its exact arguments."""
     run_id: str
@@ -220,16 +252,149 @@ class Requirement:
     """Of "external_execution": what came of the call, as the model is told."""
     requirement_id: str = field(default_factory=new_id)
 
+    def confirm(self) -> None:
+        """Allow the call, with exactly these arguments.
+
+        Raises
+        ------
+        InvalidInputError
+            It is not leave that is asked for, or the call was answered already and the run went on.
+        """
+        self._answers("confirmation", "confirm()")
+        self.confirmed, self.note = True, None
+
+    def reject(self, note: str | None = None) -> None:
+        """Refuse the call, whatever it needs.
+
+        Parameters
+        ----------
+        note : str, optional
+            Why: the model is told.
+
+        Raises
+        ------
+        InvalidInputError
+            The call was answered already and the run went on.
+        """
+        self._answers(self.kind, "reject()")
+        self.confirmed, self.note = False, note
+
+    def provide_user_input(self, values: Mapping[str, Any]) -> None:
+        """Give values that are asked for: all of them, or some now and some later.
+
+        Raises
+        ------
+        InvalidInputError
+            A name is not asked for, or a value is not what its schema says. Nothing was set.
+        """
+        self._answers("user_input", "provide_user_input()")
+        asked = {each.name: each for each in self.user_input_fields}
+        unknown = [name for name in values if name not in asked]
+        if unknown:
+            raise InvalidInputError(f"{self} does not ask for {unknown[0]!r}; it asks for {', '.join(asked)}")
+        given = {name: replace(asked[name]) for name in values}
+        for name, value in values.items():
+            given[name].give(value)
+        self.user_input_fields = [given.get(each.name, each) for each in self.user_input_fields]
+        self.confirmed = None
+
+    def set_external_execution_result(self, result: str) -> None:
+        """Tell what came of the call, which you have carried out yourself.
+
+        Parameters
+        ----------
+        result : str
+            What the model is told.
+
+        Raises
+        ------
+        InvalidInputError
+            The call is not one that you carry out, or `result` is not text.
+        """
+        self._answers("external_execution", "set_external_execution_result()")
+        if not isinstance(result, str):
+            raise InvalidInputError(f"the result of {self} is told to the model, so it must be text, not {result!r}")
+        self.result, self.confirmed = result, None
+
+    def take_answer(self, other: Requirement) -> None:
+        """Answer as `other` was answered, which is the same requirement read at another time."""
+        self.confirmed, self.note, self.result = other.confirmed, other.note, other.result
+        self.user_input_fields = other.user_input_fields
+
+    def _answers(self, kind: Need, method: str) -> None:
+        if self.kind != kind:
+            raise InvalidInputError(
+                f"{self} needs {self.kind.replace('_', ' ')}, which {method} does not give; use {_ANSWERS[self.kind]}"
+            )
+        if self.tool.result is not None:
+            raise InvalidInputError(f"{self} was answered already, and the run went on; it cannot be answered again")
+
     @property
     def is_resolved(self) -> bool:
         """Whether everything that it asks for was given."""
-        if self.confirmed is False:
+        if self.confirmed is False or self.tool.result is not None:
             return True
         if self.kind == "confirmation":
             return self.confirmed is True
         if self.kind == "user_input":
             return all(each.is_given for each in self.user_input_fields)
         return self.result is not None
+
+    @property
+    def needs_confirmation(self) -> bool:
+        return self.kind == "confirmation" and not self.is_resolved
+
+    @property
+    def needs_user_input(self) -> bool:
+        return self.kind == "user_input" and not self.is_resolved
+
+    @property
+    def needs_external_execution(self) -> bool:
+        return self.kind == "external_execution" and not self.is_resolved
+
+    @property
+    def id(self) -> str:
+        """agno's name for `requirement_id`."""
+        return self.requirement_id
+
+    @property
+    def tool_execution(self) -> ToolCall:
+        """agno's name for `tool`."""
+        return self.tool
+
+    @property
+    def confirmation(self) -> bool | None:
+        """agno's name for `confirmed`."""
+        return self.confirmed
+
+    @property
+    def confirmation_note(self) -> str | None:
+        """agno's name for `note`."""
+        return self.note
+
+    @property
+    def user_input_schema(self) -> list[UserInputField]:
+        """agno's name for `user_input_fields`."""
+        return self.user_input_fields
+
+    @property
+    def external_execution_result(self) -> str | None:
+        """agno's name for `result`."""
+        return self.result
+
+    def __str__(self) -> str:
+        return f"requirement {self.requirement_id} ({self.tool.tool_name} of {self.component_name or 'the run'})"
+
+    def __repr__(self) -> str:
+        state = "resolved" if self.is_resolved else "open"
+        return f"Requirement({self.kind}, {self.tool.tool_name}({_brief(self.tool.arguments)}), {state})"
+
+
+_ANSWERS: dict[Need, str] = {
+    "confirmation": "confirm() or reject()",
+    "user_input": "provide_user_input({...}) or reject()",
+    "external_execution": "set_external_execution_result(...) or reject()",
+}
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -341,7 +506,9 @@ class RunOutput:
     model: str | None = None
     model_provider: str | None = None
     requirements: list[Requirement] = field(default_factory=list)
-    """Of a paused run: what it waits for."""
+    """What the run had to ask of a person, in all its pauses. Of a paused run some are not resolved yet."""
+    nested_runs: list[RunOutput] = field(default_factory=list, compare=False)
+    """Runs that this one's tools, members or steps began, in order. They live in this process only."""
     session_state: JsonDict = field(default_factory=dict)
     metadata: JsonDict | None = None
     error_type: str | None = None
@@ -368,6 +535,23 @@ class RunOutput:
     @property
     def is_cancelled(self) -> bool:
         return self.status is RunStatus.CANCELLED
+
+    @property
+    def active_requirements(self) -> list[Requirement]:
+        """What has to be resolved before the run can be continued."""
+        return [requirement for requirement in self.requirements if not requirement.is_resolved]
+
+    @property
+    def tools_requiring_confirmation(self) -> list[ToolCall]:
+        return [requirement.tool for requirement in self.requirements if requirement.needs_confirmation]
+
+    @property
+    def tools_requiring_user_input(self) -> list[ToolCall]:
+        return [requirement.tool for requirement in self.requirements if requirement.needs_user_input]
+
+    @property
+    def tools_awaiting_external_execution(self) -> list[ToolCall]:
+        return [requirement.tool for requirement in self.requirements if requirement.needs_external_execution]
 
     def get_content_as_string(self) -> str:
         """Return the answer as text: as it is, as JSON where it is an object, and "" where there is none."""

@@ -60,6 +60,8 @@ class OpenedRun:
     summary: SessionSummary | None = None
     memories: list[UserMemory] = field(default_factory=list)
     """Oldest first."""
+    nested_runs: list[RunOutput] = field(default_factory=list)
+    """Of a run that goes on: the runs of its session that its tools, members or steps began, oldest first."""
 
 
 class Db(ABC):
@@ -97,6 +99,19 @@ class Db(ABC):
         ------
         SessionOwnershipError
             The session belongs to somebody else. Nothing was written or read.
+        """
+
+    @abstractmethod
+    def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
+        """Go on with a paused run: set it RUNNING, store how its requirements were answered, read its context.
+
+        One transaction, and of several that want to go on with a run only one does. The history is what it was when
+        the run began: turns that were completed since, and newer attempts, are not in it.
+
+        Raises
+        ------
+        RunNotContinuableError
+            The run is not paused any more, is paused for something else by now, or has a newer attempt.
         """
 
     @abstractmethod

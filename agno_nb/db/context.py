@@ -16,6 +16,9 @@ Turn = tuple[int, str]
 LAST_TURN = 2**31 - 1
 """No turn comes after this one."""
 
+FOR_EVER = 2**63 - 1
+"""Microseconds: no time comes after this one."""
+
 SUMMARY_HOLDS = (
     "NOT EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_summaries.session_id AND attempt > 0 "
     "AND run_index <= to_run_index AND created_at > updated_at)"
@@ -41,28 +44,35 @@ def current_attempts(connection: Transaction, session_id: str) -> dict[int, tupl
 
 
 def turns_before(
-    connection: Transaction, session_id: str, run_index: int | None, query: ContextQuery
+    connection: Transaction,
+    session_id: str,
+    run_index: int | None,
+    query: ContextQuery,
+    *,
+    as_of: int = FOR_EVER,
 ) -> tuple[int, list[Turn]]:
     """Return a turn, and the completed ones before it that `query` asks for, oldest first.
 
-    The turn is the next free one where `run_index` is None.
+    The turn is the next free one where `run_index` is None. What began or ended after `as_of` (microseconds) does not
+    count.
     """
     # A completed turn has at least one message, so that many turns are enough.
     wanted = query.num_history_runs if query.num_history_messages is None else query.num_history_messages
     sql = (
-        "SELECT run_index, run_id, status FROM raw_runs WHERE session_id = ? AND run_index < ? "
-        "ORDER BY run_index DESC, attempt DESC LIMIT ?"
+        "SELECT run_index, run_id, status, ended_at FROM raw_runs WHERE session_id = ? AND run_index < ? "
+        "AND created_at <= ? ORDER BY run_index DESC, attempt DESC LIMIT ?"
     )
-    turns: dict[int, tuple[str, str]] = {}
+    turns: dict[int, tuple[str, bool]] = {}
     completed: list[Turn] = []
     # Looked for among the latest, and further back only when too many of those were not completed.
     before, size = LAST_TURN if run_index is None else run_index, wanted + 4
     while True:
-        rows = connection.execute(sql, [session_id, before, size])
-        for index, run_id, status in rows:
+        rows = connection.execute(sql, [session_id, before, as_of, size])
+        for index, run_id, status, ended_at in rows:
             # The first row of a turn is its latest attempt.
-            turns.setdefault(index, (run_id, status))
-        completed = [(index, run_id) for index, (run_id, status) in turns.items() if status == RunStatus.COMPLETED]
+            is_over = status == RunStatus.COMPLETED and ended_at <= as_of
+            turns.setdefault(index, (run_id, is_over))
+        completed = [(index, run_id) for index, (run_id, is_over) in turns.items() if is_over]
         if len(rows) < size or len(completed) >= wanted:
             break
         before, size = rows[-1][0], size * 4

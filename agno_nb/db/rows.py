@@ -19,6 +19,7 @@ from agno_nb.types import (
     Message,
     Metrics,
     Origin,
+    Requirement,
     RunOutput,
     RunStatus,
     Session,
@@ -26,6 +27,7 @@ from agno_nb.types import (
     SessionSummary,
     SessionType,
     ToolCall,
+    UserInputField,
     UserMemory,
 )
 
@@ -145,14 +147,45 @@ def ended_run_row(run: RunOutput) -> Row:
         **_metrics_row(run.metrics),
         "error_type": run.error_type,
         "error": run.error,
-        "requirements": run.requirements or None,
+        "requirements": requirement_rows(run),
         "ended_at": None if run.ended_at is None else micros(run.ended_at),
     }
+
+
+_OF_A_REQUIREMENT = ("requirement_id", "kind", "run_id", "component_name", "confirmed", "note", "result")
+_OF_A_FIELD = ("name", "description", "schema", "value", "is_given")
+
+
+def requirement_rows(run: RunOutput) -> list[JsonDict] | None:
+    """Return what a run needs of people as JSON, the exact arguments included: the column can be read alone."""
+    return [
+        {
+            **{name: getattr(requirement, name) for name in _OF_A_REQUIREMENT},
+            "tool_call_id": requirement.tool.tool_call_id,
+            "tool_name": requirement.tool.tool_name,
+            "arguments": requirement.tool.arguments,
+            "user_input_fields": [
+                {name: getattr(asked, name) for name in _OF_A_FIELD} for asked in requirement.user_input_fields
+            ],
+        }
+        for requirement in run.requirements
+    ] or None
+
+
+def _requirement(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) -> Requirement:
+    own = {call.tool_call_id: call for call in calls} if row["run_id"] == run_id else {}
+    written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
+    return Requirement(
+        **{name: row[name] for name in _OF_A_REQUIREMENT},
+        tool=own.get(row["tool_call_id"], written),
+        user_input_fields=[UserInputField(**asked) for asked in row["user_input_fields"]],
+    )
 
 
 def run_from_row(values: Sequence[Any], messages_of: Mapping[str, list[Message]]) -> RunOutput:
     row = dict(zip(RUN_COLUMNS, values, strict=True))
     messages = messages_of.get(row["run_id"], [])
+    calls = [call for message in messages for call in message.tool_calls]
     as_they_are = (
         "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "step", "component_id",
         "component_name", "user_id", "input", "content_type", "reasoning_content", "model", "model_provider",
@@ -164,9 +197,9 @@ def run_from_row(values: Sequence[Any], messages_of: Mapping[str, list[Message]]
         status=RunStatus(row["status"]),
         content=row["content"] if row["content_type"] == "str" else from_json(row["content"]),
         messages=messages,
-        tools=[call for message in messages for call in message.tool_calls],
+        tools=calls,
         metrics=_metrics(row),
-        requirements=from_json(row["requirements"]) or [],
+        requirements=[_requirement(one, row["run_id"], calls) for one in from_json(row["requirements"]) or []],
         metadata=from_json(row["metadata"]),
         origin=Origin(
             notebook=row["notebook"],

@@ -25,6 +25,7 @@ from agno_nb.db.context import (
 from agno_nb.db.encoding import Row, choice, micros, storable
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import SqlMemories, given
+from agno_nb.db.reopen import reopen
 from agno_nb.db.rows import (
     RUN_COLUMNS,
     SESSION_COLUMNS,
@@ -127,6 +128,13 @@ class SqlDb(SqlMemories):
                 run.run_index = turn
             connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
             insert_messages(connection, run, messages, _places(messages, messages))
+        return opened
+
+    def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
+        with self._transaction(write=True) as connection:
+            opened = reopen(connection, run, query, self)
+            key = {"session_id": run.session_id, "parent_run_id": run.run_id}
+            opened.nested_runs = self._runs(connection, *equal(key))
         return opened
 
     def _enter_session(self, connection: Transaction, run: RunOutput, session: Session) -> Session:
@@ -294,25 +302,29 @@ class SqlDb(SqlMemories):
         if from_run_index is not None:
             where += " AND run_index >= ?"
             parameters.append(from_run_index)
-        return self._runs(where, parameters, limit=limit)
+        with self._transaction(write=False) as connection:
+            return self._runs(connection, where, parameters, limit=limit)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
-        runs = self._runs(*equal(given(run_id=run_id, session_id=session_id)))
+        with self._transaction(write=False) as connection:
+            runs = self._runs(connection, *equal(given(run_id=run_id, session_id=session_id)))
         return runs[0] if runs else None
 
-    def _runs(self, where: str, parameters: Sequence[Any], *, limit: int | None = None) -> list[RunOutput]:
+    @staticmethod
+    def _runs(
+        connection: Transaction, where: str, parameters: Sequence[Any], *, limit: int | None = None
+    ) -> list[RunOutput]:
         chosen = f"FROM raw_runs WHERE {where} ORDER BY created_at DESC, run_id DESC"
         if limit is not None:
             chosen += " LIMIT ?"
             parameters = [*parameters, limit]
-        with self._transaction(write=False) as connection:
-            rows = connection.execute(f"SELECT {', '.join(RUN_COLUMNS)} {chosen}", parameters)[::-1]
-            if not rows:
-                return []
-            # Messages are found by their session; by their run alone, all of them would have to be looked at.
-            session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
-            of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
-            messages = select_messages(connection, of_runs, [session_id, *parameters])
+        rows = connection.execute(f"SELECT {', '.join(RUN_COLUMNS)} {chosen}", parameters)[::-1]
+        if not rows:
+            return []
+        # Messages are found by their session; by their run alone, all of them would have to be looked at.
+        session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
+        of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
+        messages = select_messages(connection, of_runs, [session_id, *parameters])
         return [run_from_row(row, messages) for row in rows]
 
     def get_messages(self, session_id: str) -> list[Message]:

@@ -17,8 +17,8 @@ from weakref import WeakValueDictionary
 
 from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import as_sync
-from agno_nb.db.base import Db, OpenedRun
-from agno_nb.errors import AgnoNbError, InvalidInputError, RunError
+from agno_nb.db.base import ContextQuery, Db, OpenedRun
+from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, RunError, RunNotContinuableError
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
 from agno_nb.types import (
@@ -48,33 +48,47 @@ origin_of_call: Callable[[], Origin] = Origin
 """Says which cell asks for a run. The notebook replaces it when it is loaded."""
 
 
-class RunOptions(TypedDict, total=False):
-    """What may be said at the call, and then counts for that run instead of what the agent says."""
+class ContinueOptions(TypedDict, total=False):
+    """What may be said when a paused run is continued. None of it is stored, so it has to be said again."""
 
-    user_id: str | None
-    """Who is talking. The session belongs to them."""
-    session_id: str | None
-    """The conversation to go on with, or to begin."""
     session_state: JsonDict | None
     """Merged over the stored state, key by key."""
-    run_id: str | None
-    """Id for the new run."""
-    run_index: int | None
-    """The turn to try again. What came after it is not in the context; the new attempt supersedes the old one."""
-    metadata: JsonDict | None
-    """Stored with the run."""
     dependencies: JsonDict | None
     """Objects that tools can reach as ``run_context.dependencies``. Never stored."""
     add_history_to_context: bool | None
     num_history_runs: int | None
     output_schema: Any
     """A pydantic model or JSON schema that the answer must follow."""
+
+
+class RunOptions(ContinueOptions, total=False):
+    """What may be said at the call, and then counts for that run instead of what the agent says."""
+
+    user_id: str | None
+    """Who is talking. The session belongs to them."""
+    session_id: str | None
+    """The conversation to go on with, or to begin."""
+    run_id: str | None
+    """Id for the new run."""
+    run_index: int | None
+    """The turn to try again. What came after it is not in the context; the new attempt supersedes the old one."""
+    metadata: JsonDict | None
+    """Stored with the run."""
     images: Sequence[Media] | None
     audio: Sequence[Media] | None
     videos: Sequence[Media] | None
     files: Sequence[Media] | None
     origin: Origin | None
     """The notebook cell that asks, where it is not the one that is running."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """A paused run that is to go on, with the answers that were given."""
+
+    run: RunOutput
+    is_reloaded: bool
+    """Whether it was read from the store, where it has its own messages only."""
 
 
 @dataclass(kw_only=True)
@@ -90,6 +104,10 @@ class RunContext:
     parent: RunContext | None = None
     is_nested: bool = False
     """Whether the run is part of a turn of the same session, not a turn of its own."""
+    continuation: Continuation | None = None
+    """Of a run that was paused and goes on."""
+    earlier: list[RunOutput] = field(default_factory=list)
+    """Of a run that goes on: the runs that its tools had begun before the pause and that were not asked for again."""
     session: Session
     session_state: JsonDict = field(default_factory=dict)
     """The session's state. Tools change it in place; it is stored when the run ends."""
@@ -134,16 +152,8 @@ class RunContext:
     ) -> None:
         """Tell whoever listens, and whoever listens to the run that this one is nested in."""
         self.pass_on(
-            RunOutputEvent(
-                event=event,
-                run_id=self.run.run_id,
-                session_id=self.run.session_id,
-                parent_run_id=self.run.parent_run_id,
-                component_name=self.run.component_name,
-                content=content,
-                reasoning_content=reasoning_content,
-                tool=tool,
-                run_output=run_output,
+            _event(
+                self.run, event, content=content, reasoning_content=reasoning_content, tool=tool, run_output=run_output
             )
         )
 
@@ -173,15 +183,59 @@ class RunContext:
         if self.db is not None and messages:
             await uncancellable(asyncio.to_thread(self.db.add_messages, self.run, messages))
 
+    def wait_for_nested_runs(self, call: ToolCall) -> None:
+        """Need of a person what the paused runs need that a tool call began."""
+        known = {requirement.requirement_id for requirement in self.run.requirements}
+        for nested in self.run.nested_runs:
+            if nested.parent_tool_call_id == call.tool_call_id and nested.status is RunStatus.PAUSED:
+                asked = nested.active_requirements
+                self.run.requirements += [one for one in asked if one.requirement_id not in known]
+
+    def begun_before(self, tool_call_id: str | None, runnable: Runnable, text: str) -> RunOutput | None:
+        """Return the run that a tool, called again, had begun before the pause in the place of one that it asks for.
+
+        A tool that was ended by a pause of its run is called again from its beginning. What it had asked before is
+        then answered by what is there already.
+        """
+        for run in self.earlier:
+            asked = run.parent_tool_call_id, run.kind, run.component_id, run.input
+            if asked == (tool_call_id, runnable.kind, runnable.component_id, text):
+                self.earlier.remove(run)
+                return run
+        return None
+
 
 current_run: contextvars.ContextVar[RunContext | None] = contextvars.ContextVar("agno_nb_run", default=None)
 """The run in which the code that asks is executed. Threads of tools have it too."""
 
+current_tool_call_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_nb_tool_call", default=None)
+"""The tool call of that run by which it is executed."""
+
+
+def _event(run: RunOutput, event: RunEvent, **values: Any) -> RunOutputEvent:
+    return RunOutputEvent(
+        event=event,
+        run_id=run.run_id,
+        session_id=run.session_id,
+        parent_run_id=run.parent_run_id,
+        component_name=run.component_name,
+        **values,
+    )
+
+
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
 
-async def execute(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) -> RunOutput:
-    """Run `runnable` on `text` to its end. Runs on the background loop.
+async def execute(
+    runnable: Runnable,
+    text: str,
+    options: RunOptions,
+    emit_to: Emit,
+    continuation: Continuation | None = None,
+) -> RunOutput:
+    """Run `runnable` on `text` to its end or to its next pause. Runs on the background loop.
+
+    With a `continuation` it is that run which goes on, and not a new one.
 
     Raises
     ------
@@ -189,62 +243,98 @@ async def execute(runnable: Runnable, text: str, options: RunOptions, emit_to: E
         The run failed. It is stored, and the error's ``run_output`` holds what was said so far.
     SessionOwnershipError
         The session belongs to another user. Nothing was stored.
+    RunNotContinuableError
+        The run to continue is not paused any more. Nothing was stored.
     StoreError
         The run could not be stored.
+    NestedRunPaused
+        The run was begun by a tool, and is paused.
     asyncio.CancelledError
         The run was cancelled. It is stored with status CANCELLED.
     """
-    parent = current_run.get()
+    parent, tool_call_id = current_run.get(), current_tool_call_id.get()
     if parent is not None and parent.run.status is not RunStatus.RUNNING:
         raise RunError(f"{runnable.name or runnable.kind} was asked to run inside run {parent.run_id}, which has ended")
-    context = _context(runnable, text, options, emit_to)
+    if parent is not None and parent.continuation is not None and continuation is None:
+        earlier = parent.begun_before(tool_call_id, runnable, text)
+        if earlier is not None and earlier.status is RunStatus.COMPLETED:
+            said = earlier.get_content_as_string()
+            emit_to(_event(earlier, RunEvent.run_completed, content=said, run_output=earlier))
+            return earlier
+        if earlier is not None and earlier.status is RunStatus.PAUSED:
+            _share_requirements(parent.run, earlier)
+            continuation = Continuation(run=earlier, is_reloaded=parent.continuation.is_reloaded)
+    context = _context(runnable, text, options, emit_to, continuation)
     async with _turn(context):
         await _open(runnable, context)
-        token = current_run.set(context)
+        tokens = current_run.set(context), current_tool_call_id.set(None)
         try:
             run = await _take_steps(runnable, context)
         finally:
-            current_run.reset(token)
+            current_run.reset(tokens[0])
+            current_tool_call_id.reset(tokens[1])
         if run.status is RunStatus.COMPLETED and not context.is_nested:
             begin(runnable.follow_ups(context))
+        if run.status is RunStatus.PAUSED and parent is not None and tool_call_id is not None:
+            raise NestedRunPaused(run)
         return run
 
 
-def _context(runnable: Runnable, text: str, options: RunOptions, emit_to: Emit) -> RunContext:
+def _share_requirements(outer: RunOutput, inner: RunOutput) -> None:
+    """Let a nested run have the answers that were given to the run around it."""
+    own = {requirement.requirement_id: requirement for requirement in inner.requirements}
+    for place, requirement in enumerate(outer.requirements):
+        mine = own.get(requirement.requirement_id)
+        if mine is not None:
+            mine.take_answer(requirement)
+            outer.requirements[place] = mine
+
+
+def _context(
+    runnable: Runnable, text: str, options: RunOptions, emit_to: Emit, continuation: Continuation | None
+) -> RunContext:
     parent = current_run.get()
     db = as_sync(runnable.db) or (parent.db if parent else None)
-    user_id = options.get("user_id") or runnable.user_id or (parent.user_id if parent else None)
-    session_id = options.get("session_id") or runnable.session_id
-    if session_id is None and parent is not None and db is parent.db:
-        session_id = parent.session_id
-    if session_id is None:
-        session_id = runnable.automatic_session_id(user_id)
-    run = RunOutput(
-        run_id=options.get("run_id") or new_id(),
-        session_id=session_id,
-        user_id=user_id,
-        parent_run_id=parent.run_id if parent else None,
-        kind=runnable.kind,
-        component_id=runnable.component_id,
-        component_name=runnable.name,
-        run_index=options.get("run_index"),
-        input=text,
-        metadata=options.get("metadata") or runnable.metadata,
-        origin=options.get("origin") or (parent.run.origin if parent else Origin()),
-    )
+    if continuation is not None:
+        run = continuation.run
+    else:
+        user_id = options.get("user_id") or runnable.user_id or (parent.user_id if parent else None)
+        session_id = options.get("session_id") or runnable.session_id
+        if session_id is None and parent is not None and db is parent.db:
+            session_id = parent.session_id
+        if session_id is None:
+            session_id = runnable.automatic_session_id(user_id)
+        run = RunOutput(
+            run_id=options.get("run_id") or new_id(),
+            session_id=session_id,
+            user_id=user_id,
+            parent_run_id=parent.run_id if parent else None,
+            parent_tool_call_id=current_tool_call_id.get() if parent else None,
+            kind=runnable.kind,
+            component_id=runnable.component_id,
+            component_name=runnable.name,
+            run_index=options.get("run_index"),
+            input=text,
+            metadata=options.get("metadata") or runnable.metadata,
+            origin=options.get("origin") or (parent.run.origin if parent else Origin()),
+        )
+    if parent is not None and all(nested is not run for nested in parent.run.nested_runs):
+        parent.run.nested_runs.append(run)
+    said = next((message for message in run.messages if message.role == "user" and not message.from_history), None)
     return RunContext(
         run=run,
-        message=Message(role="user", content=text, media=_media(options), run_id=run.run_id),
+        message=said or Message(role="user", content=text, media=_media(options), run_id=run.run_id),
         options=options,
         stored=runnable.stored,
         emit_to=emit_to,
         db=db,
         parent=parent,
-        is_nested=_is_within(parent, db, session_id),
+        is_nested=_is_within(parent, db, run.session_id),
+        continuation=continuation,
         session=SESSION_CLASSES[runnable.kind](
-            session_id=session_id,
+            session_id=run.session_id,
             session_type=runnable.kind,
-            user_id=user_id,
+            user_id=run.user_id,
             component_id=runnable.component_id,
         ),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
@@ -276,11 +366,13 @@ def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
 
 
 async def _open(runnable: Runnable, context: RunContext) -> None:
-    run, options = context.run, context.options
-    opened = OpenedRun(session=context.session)
+    run, options, continuation = context.run, context.options, context.continuation
+    if continuation is not None and run.status is not RunStatus.PAUSED:
+        raise RunNotContinuableError(f"run {run.run_id!r} is {run.status} by now; somebody else has continued it")
+    opened = OpenedRun(session=context.session, nested_runs=run.nested_runs)
     if context.db is not None:
         query = runnable.context_query(options)
-        if not context.is_nested:
+        if continuation is None and not context.is_nested:
             needed = [Line.summary(context.db, run.session_id)]
             if query.memories and run.user_id is not None:
                 needed.append(Line.memories(context.db, run.user_id))
@@ -288,25 +380,28 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
             # The turn begins now, after whatever it had to wait for.
             run.created_at = context.message.created_at = time.time()
         # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
-        opened = await uncancellable(
-            asyncio.to_thread(
-                context.db.open_run,
-                run,
-                [kept for kept in [context.stored(context.message)] if kept is not None],
-                session=context.session,
-                nested=context.is_nested,
-                query=query,
-            )
-        )
+        opened = await uncancellable(asyncio.to_thread(_opened, context, query))
     runnable._last_session_id = run.session_id
     context.session, context.history = opened.session, opened.history
     context.summary, context.memories = opened.summary, opened.memories
+    if continuation is not None:
+        run.status, run.ended_at = RunStatus.RUNNING, None
+        context.earlier = list(opened.nested_runs if continuation.is_reloaded else run.nested_runs)
     if context.is_nested and context.parent is not None:
         context.session_state = context.parent.session_state
     else:
-        stored = opened.session.session_state
+        stored = opened.session.session_state if context.db is not None else run.session_state
         context.session_state = merged_state(runnable.session_state, stored, options.get("session_state"))
     run.session_state = context.session_state
+
+
+def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
+    db, run = context.db, context.run
+    assert db is not None
+    if context.continuation is not None:
+        return db.reopen_run(run, query=query)
+    messages = [kept for kept in [context.stored(context.message)] if kept is not None]
+    return db.open_run(run, messages, session=context.session, nested=context.is_nested, query=query)
 
 
 async def _take_steps(runnable: Runnable, context: RunContext) -> RunOutput:
@@ -316,7 +411,9 @@ async def _take_steps(runnable: Runnable, context: RunContext) -> RunOutput:
         context.parent.children.add(task)
     started = time.perf_counter()
     failure: BaseException | None = None
-    context.emit(RunEvent.run_started)
+    # The time for which a run was paused is not part of its duration.
+    before_s = run.metrics.duration_s or 0.0 if context.continuation is not None else 0.0
+    context.emit(RunEvent.run_started if context.continuation is None else RunEvent.run_continued)
     try:
         await runnable.steps(context)
         if run.status is RunStatus.RUNNING:
@@ -326,7 +423,7 @@ async def _take_steps(runnable: Runnable, context: RunContext) -> RunOutput:
     except Exception as error:
         run.status, failure = RunStatus.ERROR, _as_ours(error, run)
     _keep_partial(context)
-    run.metrics = _metrics(run, time.perf_counter() - started)
+    run.metrics = _metrics(run, before_s + time.perf_counter() - started)
     try:
         await uncancellable(_store_end(context))
     except AgnoNbError as unstored:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Unpack, overload
 
@@ -17,8 +17,9 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.run import pipeline
 from agno_nb.run.accessors import SessionAccess
 from agno_nb.run.background import FollowUp
-from agno_nb.run.pipeline import Emit, RunContext, RunOptions, current_run, execute
-from agno_nb.types import JsonDict, Message, RunEvent, RunOutput, RunOutputEvent, SessionType, new_id
+from agno_nb.run.pipeline import ContinueOptions, Emit, RunContext, RunOptions, current_run, execute
+from agno_nb.run.requirements import continue_paused
+from agno_nb.types import JsonDict, Message, Requirement, RunEvent, RunOutput, RunOutputEvent, SessionType, new_id
 
 RunStream = EventStream[RunOutputEvent, RunOutput]
 AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
@@ -67,6 +68,17 @@ class Runnable(SessionAccess):
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Say what a run has to know of its session."""
         return ContextQuery()
+
+    def check_answers(self, run: RunOutput) -> None:
+        """Check that a paused run can go on with the answers that its requirements were given.
+
+        Raises
+        ------
+        RunNotContinuableError
+            It needs a tool that is not there any more.
+        InvalidInputError
+            The answers are not what the tool takes.
+        """
 
     def follow_ups(self, context: RunContext) -> Iterable[FollowUp]:
         """Say what is to be done after a completed run, off its critical path."""
@@ -167,6 +179,136 @@ class Runnable(SessionAccess):
             return AsyncEventStream(begin)
         return _loop.run_awaiting(begin(lambda event: None))
 
+    @overload
+    def continue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: Literal[False] | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> RunOutput: ...
+    @overload
+    def continue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: Literal[True],
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> RunStream: ...
+    @takes(ContinueOptions)
+    def continue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: bool | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> RunOutput | RunStream:
+        """Go on with a paused run, all of whose requirements are resolved.
+
+        Parameters
+        ----------
+        run_output : RunOutput, optional
+            The run, as :meth:`run` returned it.
+        run_id, session_id : str, optional
+            Or its ids: it is then read from the store, in whichever process.
+        requirements : sequence of Requirement, optional
+            The answers, where they are not in `run_output`.
+        user_id : str, optional
+            Whose run it is. By ids a run is continued only for its user.
+        stream, stream_events : bool, optional
+            As in :meth:`run`.
+        **options
+            See :class:`~agno_nb.run.pipeline.ContinueOptions`: what was said at the call of :meth:`run`.
+
+        Returns
+        -------
+        RunOutput or iterator of RunOutputEvent
+            The run, of the same `run_id`: completed, or paused again.
+
+        Raises
+        ------
+        InvalidInputError
+            A requirement is not resolved, or not one of this run. Nothing was changed.
+        RunNotFoundError
+            There is no such run.
+        RunNotContinuableError
+            The run is not paused, somebody else has continued it, its turn was tried again, or the tool that it waits
+            for is not there any more. Nothing was changed.
+        SessionOwnershipError
+            The run belongs to another user.
+        RunError
+            As in :meth:`run`.
+        """
+        begin = self._begin_again(
+            run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
+        )
+        if stream:
+            _loop.refuse_on_loop("continue_run(stream=True)", "acontinue_run(stream=True)")
+            return EventStream(begin)
+        return _loop.run_blocking(begin(lambda event: None), door="continue_run()", instead="acontinue_run()")
+
+    @overload
+    def acontinue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: Literal[False] | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> Coroutine[Any, Any, RunOutput]: ...
+    @overload
+    def acontinue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: Literal[True],
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> AsyncRunStream: ...
+    @takes(ContinueOptions)
+    def acontinue_run(
+        self,
+        run_output: RunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        requirements: Sequence[Requirement] | None = None,
+        user_id: str | None = None,
+        stream: bool | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
+        """Go on with a paused run, awaited: the twin of :meth:`continue_run`."""
+        begin = self._begin_again(
+            run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
+        )
+        if stream:
+            return AsyncEventStream(begin)
+        return _loop.run_awaiting(begin(lambda event: None))
+
     @takes(RunOptions)
     def print_response(
         self, input: str, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
@@ -209,6 +351,31 @@ class Runnable(SessionAccess):
 
         def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
             return execute(self, text, options, emit if stream_events else _own_text_only(emit))
+
+        return begin
+
+    def _begin_again(
+        self,
+        run_output: RunOutput | None,
+        options: ContinueOptions,
+        run_id: str | None,
+        session_id: str | None,
+        requirements: Sequence[Requirement] | None,
+        user_id: str | None,
+        *,
+        stream_events: bool,
+    ) -> Callable[[Emit], Coroutine[Any, Any, RunOutput]]:
+        def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
+            return continue_paused(
+                self,
+                run_output,
+                options,
+                emit if stream_events else _own_text_only(emit),
+                run_id=run_id,
+                session_id=session_id,
+                user_id=user_id,
+                requirements=requirements,
+            )
 
         return begin
 

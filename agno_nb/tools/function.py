@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import json
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NotRequired, overload
@@ -16,10 +16,11 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from typing_extensions import TypedDict
 
+from agno_nb._keywords import nearest
 from agno_nb._loop import in_thread
 from agno_nb.errors import InvalidInputError
 from agno_nb.tools.result import to_text
-from agno_nb.types import JsonDict, ToolCall, ToolSpec
+from agno_nb.types import JsonDict, Need, ToolCall, ToolSpec, UserInputField
 
 INJECTED = ("agent", "run_context", "session_state")
 """Parameters that the runtime fills. The model does not hear of them."""
@@ -36,16 +37,28 @@ class Tool:
         thread of its own.
     name, description : str, optional
         Instead of the function's name and docstring.
+    requires_confirmation : bool, optional
+        A person has to allow each call.
+    requires_user_input : bool, optional
+        A person has to give the arguments `user_input_fields`, of which the model does not hear.
+    user_input_fields : sequence of str, optional
+        Names of parameters; all of them where not given.
+    external_execution : bool, optional
+        The function is not called: a person tells what came of it.
 
     Raises
     ------
     InvalidInputError
-        A parameter's type cannot be described to a model.
+        A parameter's type cannot be described to a model, or more than one thing is asked of a person.
     """
 
     function: Callable[..., Any]
     name: str = ""
     description: str = ""
+    requires_confirmation: bool = False
+    requires_user_input: bool = False
+    user_input_fields: Sequence[str] = ()
+    external_execution: bool = False
     _descriptions: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,22 +74,77 @@ class Tool:
                 f"{self.name!r} cannot be the name of a tool: use letters, digits and _, and give a lambda a name "
                 f"with tool(name=...)"
             )
+        self._check_need()
         _ = self.spec  # So that a tool that cannot be described fails here and not in a run.
+
+    @property
+    def need(self) -> Need | None:
+        """What each call needs of a person."""
+        if self.requires_confirmation:
+            return "confirmation"
+        if self.requires_user_input:
+            return "user_input"
+        return "external_execution" if self.external_execution else None
+
+    def _check_need(self) -> None:
+        said = [self.requires_confirmation, self.requires_user_input, self.external_execution]
+        if sum(map(bool, said)) > 1:
+            raise InvalidInputError(
+                f"tool {self.name!r} has more than one of requires_confirmation, requires_user_input and "
+                "external_execution; choose one"
+            )
+        if self.user_input_fields and not self.requires_user_input:
+            raise InvalidInputError(f"tool {self.name!r} has user_input_fields; it needs requires_user_input=True too")
+        own = [name for name in self._parameters if name not in INJECTED]
+        unknown = [name for name in self.user_input_fields if name not in own]
+        if unknown:
+            raise InvalidInputError(
+                f"tool {self.name!r} has no parameter {unknown[0]!r} for user_input_fields: {nearest(unknown[0], own)}"
+            )
+        if self.requires_user_input and not own:
+            raise InvalidInputError(f"tool {self.name!r} takes no arguments, so there is no user input to require")
 
     @cached_property
     def spec(self) -> ToolSpec:
         """The tool as the model is told of it."""
-        schema = self._arguments.json_schema()
+        schema = self._of_the_model.json_schema()
         _without_titles(schema)
         return ToolSpec(name=self.name, description=self.description, parameters=schema)
 
-    async def call(self, call: ToolCall, injected: Mapping[str, Any]) -> None:
+    def asked_fields(self) -> list[UserInputField]:
+        """Return what a person has to give before each call."""
+        if not self.requires_user_input:
+            return []
+        schema = self._arguments.json_schema()
+        _without_titles(schema)
+        shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
+        return [
+            UserInputField(name=name, description=described.get("description", ""), schema={**described, **shared})
+            for name, described in schema["properties"].items()
+            if name in self._from_people
+        ]
+
+    def problem(self, call: ToolCall, given: Mapping[str, Any] | None = None) -> str | None:
+        """Say what is wrong with the arguments that the model wrote and a person gave; None where nothing is."""
+        try:
+            self._checked(call, given)
+        except ValidationError as error:
+            return self._explain(error)
+        return None
+
+    def _checked(self, call: ToolCall, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        if given is None:
+            return self._of_the_model.validate_json(call.arguments or "{}")
+        return self._arguments.validate_json(json.dumps({**call.tool_args, **given}))
+
+    async def call(self, call: ToolCall, injected: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> None:
         """Do what `call` asks for, and write into it what came of it.
 
-        An exception of the function, or arguments that it does not take, are told to the model as the result.
+        An exception of the function, or arguments that it does not take, are told to the model as the result. `given`
+        are the arguments that a person gave.
         """
         try:
-            arguments = self._arguments.validate_json(call.arguments or "{}")
+            arguments = self._checked(call, given)
         except ValidationError as error:
             call.result, call.tool_call_error = self._explain(error), True
             return
@@ -104,7 +172,21 @@ class Tool:
         return inspect.signature(self.function).parameters
 
     @cached_property
+    def _from_people(self) -> frozenset[str]:
+        if not self.requires_user_input:
+            return frozenset()
+        return frozenset(self.user_input_fields or (name for name in self._parameters if name not in INJECTED))
+
+    @cached_property
+    def _of_the_model(self) -> TypeAdapter[dict[str, Any]]:
+        """The arguments that the model writes: all but those that a person gives."""
+        return self._adapter(without=self._from_people) if self._from_people else self._arguments
+
+    @cached_property
     def _arguments(self) -> TypeAdapter[dict[str, Any]]:
+        return self._adapter()
+
+    def _adapter(self, without: Collection[str] = ()) -> TypeAdapter[dict[str, Any]]:
         # A TypedDict, because any parameter name may be one of its keys; a pydantic model refuses some.
         hinted = self.function if inspect.isroutine(self.function) else type(self.function).__call__
         try:
@@ -113,7 +195,7 @@ class Tool:
             raise InvalidInputError(f"the type hints of tool {self.name!r} cannot be read: {error}") from error
         keys: dict[str, Any] = {}
         for name, parameter in self._parameters.items():
-            if name in INJECTED:
+            if name in INJECTED or name in without:
                 continue
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
                 raise InvalidInputError(f"tool {self.name!r} has a parameter {parameter!s}, which a model cannot fill")
@@ -151,11 +233,19 @@ class Tool:
 @overload
 def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
-def tool(*, name: str = "", description: str = "") -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
-    function: Callable[..., Any] | None = None, /, *, name: str = "", description: str = ""
-) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    *,
+    name: str = "",
+    description: str = "",
+    requires_confirmation: bool = False,
+    requires_user_input: bool = False,
+    user_input_fields: Sequence[str] = (),
+    external_execution: bool = False,
+) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(function: Callable[..., Any] | None = None, /, **said: Any) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a function a tool. Plain functions may be given to an agent as they are; this is for saying more.
+
+    The keywords are those of :class:`Tool`.
 
     Examples
     --------
@@ -168,7 +258,7 @@ def tool(
     """
     if function is not None:
         return Tool(function)
-    return lambda decorated: Tool(decorated, name, description)
+    return lambda decorated: Tool(decorated, **said)
 
 
 def toolbox(tools: Iterable[Tool | Callable[..., Any]], *, made: list[Tool]) -> dict[str, Tool]:

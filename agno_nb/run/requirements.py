@@ -1,0 +1,136 @@
+"""Pauses: what a run waits for, and how it is taken up again.
+
+To continue a run is to :func:`~agno_nb.run.pipeline.execute` it with the messages that it has and the answers that were
+given. This module finds the run and checks the answers before anything is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
+
+from agno_nb.db.async_db import as_sync
+from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError
+from agno_nb.run.pipeline import Continuation, ContinueOptions, Emit, RunOptions, current_run, execute
+from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
+
+if TYPE_CHECKING:
+    from agno_nb.run.runnable import Runnable
+
+
+async def continue_paused(
+    runnable: Runnable,
+    run_output: RunOutput | None,
+    options: ContinueOptions,
+    emit_to: Emit,
+    *,
+    run_id: str | None,
+    session_id: str | None,
+    user_id: str | None,
+    requirements: Sequence[Requirement] | None,
+) -> RunOutput:
+    """Do what :meth:`agno_nb.run.runnable.Runnable.continue_run` says. Runs on the background loop."""
+    if (run_output is None) == (run_id is None):
+        raise InvalidInputError("say which run to continue: by the RunOutput, or by run_id=... (and session_id=...)")
+    user_id = user_id or runnable.user_id
+    if run_output is not None:
+        run, is_reloaded = run_output, False
+        # Whoever has the object may go on with it, unless they say that they are somebody else.
+        user_id = run.user_id if user_id is None else user_id
+    else:
+        assert run_id is not None
+        run, is_reloaded = await asyncio.to_thread(_stored_run, runnable, run_id, session_id), True
+    if run.user_id != user_id:
+        raise SessionOwnershipError(
+            f"run {run.run_id!r} belongs to user {run.user_id!r}, and it was to be continued by "
+            f"{'nobody in particular' if user_id is None else f'user {user_id!r}'}; give user_id={run.user_id!r}"
+        )
+    _check_kind(runnable, run)
+    answer(run, requirements or ())
+    for requirement in run.active_requirements:
+        raise InvalidInputError(
+            f"run {run.run_id!r} cannot go on: {requirement} still needs {requirement.kind.replace('_', ' ')}. "
+            f"Its call is {requirement.tool.tool_name}({requirement.tool.arguments})"
+        )
+    runnable.check_answers(run)
+    continuation = Continuation(run=run, is_reloaded=is_reloaded)
+    return await execute(runnable, run.input, cast("RunOptions", options), emit_to, continuation)
+
+
+def _stored_run(runnable: Runnable, run_id: str, session_id: str | None) -> RunOutput:
+    store = as_sync(runnable.db)
+    if store is None:
+        raise InvalidInputError(f"{runnable!r} has no store to find run {run_id!r} in: continue the RunOutput itself")
+    run = store.get_run(run_id, session_id)
+    if run is None:
+        of_session = f" in session {session_id!r}" if session_id is not None else ""
+        raise RunNotFoundError(f"there is no run {run_id!r}{of_session} in {store.identity}")
+    return run
+
+
+def _check_kind(runnable: Runnable, run: RunOutput) -> None:
+    if run.status is not RunStatus.PAUSED:
+        raise RunNotContinuableError(
+            f"run {run.run_id!r} is {run.status} and not PAUSED, so there is nothing to continue"
+        )
+    if (run.kind, run.component_id) != (runnable.kind, runnable.component_id):
+        raise RunNotContinuableError(
+            f"run {run.run_id!r} is of {run.kind} {run.component_id!r}, and not of {runnable.kind} "
+            f"{runnable.component_id!r}; let that one continue it"
+        )
+    parent = current_run.get()
+    if run.parent_run_id is not None and (parent is None or parent.run_id != run.parent_run_id):
+        raise RunNotContinuableError(
+            f"run {run.run_id!r} is part of run {run.parent_run_id!r}, which waits for it; continue that one"
+        )
+
+
+def answer(run: RunOutput, given: Iterable[Requirement]) -> None:
+    """Take over the answers of `given` into the requirements of a run that have the same ids.
+
+    Raises
+    ------
+    InvalidInputError
+        The run has no such requirement.
+    """
+    own = {requirement.requirement_id: requirement for requirement in run.requirements}
+    for requirement in given:
+        mine = own.get(requirement.requirement_id)
+        if mine is None:
+            raise InvalidInputError(f"{requirement} is not one of run {run.run_id!r}")
+        mine.take_answer(requirement)
+
+
+def unanswered(messages: list[Message]) -> list[tuple[ToolCall, Message]]:
+    """Return the calls of the latest answer of the model that were not carried out, with the message for each result.
+
+    The messages are put into their places, in the order of the calls, whichever others are there already.
+    """
+    last = next((place for place in reversed(range(len(messages))) if messages[place].role != "tool"), None)
+    if last is None or not messages[last].tool_calls or messages[last].from_history:
+        return []
+    there = {message.tool_call_id: message for message in messages[last + 1 :]}
+    calls = messages[last].tool_calls
+    messages[last + 1 :] = [
+        there.get(call.tool_call_id) or Message(role="tool", tool_call_id=call.tool_call_id, tool_name=call.tool_name)
+        for call in calls
+    ]
+    return [
+        (call, message)
+        for call, message in zip(calls, messages[last + 1 :], strict=True)
+        if call.tool_call_id not in there
+    ]
+
+
+def given_input(requirement: Requirement | None) -> JsonDict | None:
+    """Return the arguments that a person gave, where any were asked for."""
+    if requirement is None or requirement.kind != "user_input":
+        return None
+    return {each.name: each.value for each in requirement.user_input_fields}
+
+
+def refusal(requirement: Requirement) -> str:
+    """Tell the model that a person refused a call."""
+    said = f" They say: {requirement.note}" if requirement.note else ""
+    return f"The user refused this call, and it was not carried out.{said}"
