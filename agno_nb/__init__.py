@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
     from agno_nb.tools import tool as tool
+    from agno_nb.widgets.browse import browse as browse
     from agno_nb.widgets.chat import chat as chat
+    from agno_nb.widgets.trace import trace as trace
+    from agno_nb.widgets.usage import usage as usage
 
 __version__ = "0.1.0"
 
@@ -72,6 +75,7 @@ _HOMES = {
     "TeamSession": "agno_nb.session",
     "UserMemory": "agno_nb.memory",
     "WorkflowSession": "agno_nb.session",
+    "browse": "agno_nb.widgets.browse",
     "chat": "agno_nb.widgets.chat",
     "memories_df": "agno_nb.frames",
     "messages_df": "agno_nb.frames",
@@ -81,6 +85,8 @@ _HOMES = {
     "summaries_df": "agno_nb.frames",
     "tool": "agno_nb.tools",
     "tool_calls_df": "agno_nb.frames",
+    "trace": "agno_nb.widgets.trace",
+    "usage": "agno_nb.widgets.usage",
 }
 
 __all__ = [*_HOMES, "load_ipython_extension", "unload_ipython_extension"]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from agno_nb.types import RunOutput
+
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Register the magics, and tell the pipeline which cell asks for a run. Loading twice changes nothing."""
@@ -19,7 +21,16 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
     if "AgentMagics" not in ipython.magics_manager.registry:
         ipython.register_magics(AgentMagics(ipython))
     pipeline.origin_of_call = lambda: current_origin(ipython)
+    if ipython.display_formatter is not None:
+        html = ipython.display_formatter.formatters["text/html"]
+        html.for_type_by_name("agno_nb.types", "RunOutput", _run_html)
     threading.Thread(target=preload, name="agno_nb-preload", daemon=True).start()
+
+
+def _run_html(run: RunOutput) -> str:
+    from agno_nb.widgets.trace import run_html
+
+    return run_html(run)
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:

@@ -17,6 +17,7 @@ from IPython.utils.process import arg_split  # type: ignore[attr-defined] # It i
 from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.commands import COMMANDS, command_named, show_status
+from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.state import Notebook
 from agno_nb.notebook.variables import inject
 from agno_nb.printing import display_for, follow
@@ -100,7 +101,13 @@ class AgentMagics(Magics):
         if args.no_history:
             options["add_history_to_context"] = False
         events = runnable.run(prompt.text, stream=True, stream_events=True, **options)
-        return follow(events, display_for(None, live=True))
+        shown = display_for(None, live=True)
+        run = follow(events, shown)
+        if run.is_paused and isinstance(shown, LiveAnswer):
+            from agno_nb.widgets.approvals import wait_for_person
+
+            wait_for_person(runnable, run, shown.display_id)
+        return run
 
 
 def _parsed(magic: Any, line: str, *, sign: str) -> Namespace:

@@ -65,7 +65,7 @@ class Decisions:
     def begin_to_continue(self, runnable: Runnable, run_id: str) -> AsyncRunStream:
         """Continue a run of which everything is decided."""
         run = self._runs.pop(run_id)
-        stream: AsyncRunStream = runnable.acontinue_run(  # type: ignore[assignment]
+        return runnable.acontinue_run(
             run_id=run_id,
             session_id=run.session_id,
             user_id=run.user_id,
@@ -73,7 +73,6 @@ class Decisions:
             stream=True,
             stream_events=True,
         )
-        return stream
 
 
 def _resolve(requirement: Requirement, decision: str, note: str, values: Mapping[str, str]) -> None:
@@ -92,10 +91,9 @@ def _resolve(requirement: Requirement, decision: str, note: str, values: Mapping
 
 def _typed(field: UserInputField, text: str) -> Any:
     """Read what was typed as the tool's parameter takes it."""
-    kind = field.schema.get("type", "string")
-    if kind == "string":
+    if field.field_type in ("string", "any"):
         return text
     try:
         return json.loads(text)
     except ValueError:
-        raise InvalidInputError(f"{field.name} is {text!r}; the tool takes {kind} there") from None
+        raise InvalidInputError(f"{field.name} is {text!r}; the tool takes {field.field_type} there") from None

@@ -270,16 +270,17 @@ class Chat(Panel):
     @intent(name=text(NAME_LIMIT))
     async def _rename(self, *, name: str) -> None:
         """Give the session a name; an empty one takes it away."""
-        session = await asyncio.to_thread(
-            self._db.rename_session, self.session_id, session_name=name.strip() or None
-        )
+        session = await asyncio.to_thread(self._db.rename_session, self.session_id, session_name=name.strip() or None)
         if session is None:
             raise InvalidInputError("the session has no name yet because nothing was said in it")
         await self._refreshed()
 
     async def _run(self, asked: str, images: Sequence[Media], run_index: int | None) -> None:
         options = RunOptions(
-            session_id=self.session_id, user_id=self._user_id, images=images, origin=Origin(notebook=self._origin.notebook)
+            session_id=self.session_id,
+            user_id=self._user_id,
+            images=images,
+            origin=Origin(notebook=self._origin.notebook),
         )
         if run_index is not None:
             options["run_index"] = run_index

@@ -48,7 +48,7 @@ class Turn:
             "html": answer_html(run, self.nested),
             "status": run.status.value,
             "cell": run.origin.execution_count,
-            "needs": [needed(requirement) for requirement in run.requirements if run.is_paused],
+            "needs": needs_of(run),
         }
 
 
@@ -71,8 +71,14 @@ def answer_html(run: RunOutput, nested: Iterable[RunOutput] = ()) -> str:
     return redact(render_answer(answer_view(run, nested)))
 
 
-def needed(requirement: Requirement) -> dict[str, Any]:
-    """Return what the browser shows of a requirement. Arguments are text, and exactly what the model wrote."""
+def needs_of(run: RunOutput) -> list[dict[str, Any]]:
+    """Return what the browser shows of the calls that a paused run waits with."""
+    waiting = [each for each in run.requirements if each.tool.result is None] if run.is_paused else []
+    return [_needed(requirement) for requirement in waiting]
+
+
+def _needed(requirement: Requirement) -> dict[str, Any]:
+    # The arguments are text, and exactly what the model wrote.
     call = requirement.tool
     return {
         "id": requirement.requirement_id,
@@ -85,7 +91,7 @@ def needed(requirement: Requirement) -> dict[str, Any]:
                 "name": each.name,
                 "description": without_controls(each.description),
                 "choices": [str(choice) for choice in each.schema.get("enum", [])],
-                "type": str(each.schema.get("type", "string")),
+                "type": each.field_type,
                 "value": "" if each.value is None else str(each.value),
             }
             for each in requirement.user_input_fields
@@ -122,7 +128,7 @@ def read_turns(db: Db, session_id: str, *, count: int) -> tuple[list[Turn], int]
         if run.run_index is not None:
             by_turn.setdefault(run.run_index, []).append(run)
     shown = {runs[-1].run_id for runs in by_turn.values()}
-    nested = _nested_in(db, session_id, shown)
+    nested = nested_runs(db, session_id, shown)
     turns = []
     for index in sorted(by_turn):
         runs = sorted(by_turn[index], key=lambda run: run.attempt)
@@ -130,7 +136,7 @@ def read_turns(db: Db, session_id: str, *, count: int) -> tuple[list[Turn], int]
     return turns, first
 
 
-def _nested_in(db: Db, session_id: str, run_ids: set[str]) -> list[RunOutput]:
+def nested_runs(db: Db, session_id: str, run_ids: set[str]) -> list[RunOutput]:
     """Read the runs nested in these, and in those."""
     sql = "SELECT run_id, parent_run_id FROM runs WHERE session_id = ? AND run_index IS NULL ORDER BY created_at"
     rows = db.arrow(sql, [session_id]).to_pylist()

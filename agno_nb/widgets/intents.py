@@ -1,4 +1,4 @@
-"""What a browser may ask of a panel: a verb of a table, with small checked values. Nothing else reaches the kernel's code.
+"""What a browser may ask of a panel: a verb of a table, with small checked values. Nothing else gets further.
 
 A browser never sends SQL, code or HTML. What it sends is taken for hostile until each field was looked at.
 """

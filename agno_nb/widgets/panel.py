@@ -8,7 +8,6 @@ the notebook meanwhile puts the twin into the notebook's widget state (``js/src/
 
 from __future__ import annotations
 
-import atexit
 import sys
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -67,6 +66,7 @@ class Panel(anywidget.AnyWidget):
     _saved = traitlets.Dict().tag(sync=True)
 
     kind: ClassVar[str]
+    """Which of the views of ``js/src/index.ts`` draws it."""
     intents: ClassVar[Mapping[str, Intent]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -78,6 +78,7 @@ class Panel(anywidget.AnyWidget):
         self._displays: list[str] = []
         self._origin = Origin()
         self._closed = False
+        self._metadata: Mapping[str, Any] = {}
         # ipykernel 7.4 sends an answer to the thread that spoke last on this line, which may be busy with a cell. The
         # front end's own choice is a thread that is free, and every handler here only posts to the loop.
         if hasattr(self.comm, "_reply_subshell_for"):
@@ -101,7 +102,7 @@ class Panel(anywidget.AnyWidget):
         if self._displays and not sys.is_finalizing():
             twin = self.twin().bundle()
             for display_id in self._displays:
-                _publish(twin, display_id, update=True)
+                _publish(twin, display_id, self._metadata, update=True)
         super().close()
 
     def show_in(self, display_id: str) -> None:
@@ -122,9 +123,8 @@ class Panel(anywidget.AnyWidget):
         self._saved = {"id": self.model_id, "html": twin["text/html"]}
         view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.model_id}} if has_front_end() else {}
         self._displays.append(display_id)
-        _publish(view | twin, display_id, update=update)
-        if not _open_panels:
-            _follow_cells(shell)
+        _publish(view | twin, display_id, self._metadata, update=update)
+        _follow_cells(shell)
         _open_panels.add(self)
 
     @property
@@ -189,25 +189,18 @@ def has_front_end() -> bool:
     return "google.colab" in sys.modules or current_origin(get_ipython()).cell_id is not None
 
 
-def _publish(bundle: Mapping[str, Any], display_id: str, *, update: bool) -> None:
+def _publish(bundle: Mapping[str, Any], display_id: str, metadata: Mapping[str, Any], *, update: bool) -> None:
     shell = get_ipython()
     if shell is None:
         if not update:
             print(bundle["text/plain"])
         return
-    shell.display_pub.publish(dict(bundle), {}, transient={"display_id": display_id}, update=update)
+    shell.display_pub.publish(dict(bundle), dict(metadata), transient={"display_id": display_id}, update=update)
 
 
 def _follow_cells(shell: Any) -> None:
     if shell is not None and _refresh_all not in shell.events.callbacks["post_run_cell"]:
         shell.events.register("post_run_cell", _refresh_all)
-        # A panel of a kernel that has gone cannot answer. Its twin can still be read.
-        atexit.register(_close_all)
-
-
-def _close_all() -> None:
-    for panel in list(_open_panels):
-        panel.close()
 
 
 def _refresh_all(result: Any = None) -> None:

@@ -1,7 +1,10 @@
 // The one module of all panels: which view is drawn depends on the model's kind.
+import { renderApprovals } from "./approvals";
+import { renderBrowse } from "./browse";
 import { renderChat } from "./chat";
 import type { Model } from "./link";
 import { keepTwin } from "./saved";
+import { renderTrace } from "./trace";
 
 interface View {
   model: Model;
@@ -9,7 +12,7 @@ interface View {
   signal: AbortSignal;
 }
 
-const VIEWS: Record<string, (view: View) => void> = { chat: renderChat };
+const VIEWS: Record<string, (view: View) => void> = { approvals: renderApprovals, browse: renderBrowse, chat: renderChat, trace: renderTrace };
 
 interface Saved {
   id?: string;
