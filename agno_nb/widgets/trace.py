@@ -14,7 +14,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.render import AnswerView, cleaned, escaped, footer_text
 from agno_nb.redact import redact, without_controls
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus, ToolCall
-from agno_nb.widgets.conversation import nested_runs
+from agno_nb.widgets.conversation import answer_html, nested_runs
 from agno_nb.widgets.host import this_notebook
 from agno_nb.widgets.intents import count, intent
 from agno_nb.widgets.panel import Panel, Twin
@@ -48,7 +48,7 @@ class Step:
         """Time, tokens, cost and state in one line."""
         first = self.metrics.time_to_first_token_s
         said = footer_text(AnswerView(status=self.status, metrics=self.metrics))
-        return " · ".join(filter(None, [said, "" if first is None else f"first token after {first:.2f} s"]))
+        return " · ".join(filter(None, [said, "" if first is None else f"first token {first:.2f} s"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def timeline_of(run: RunOutput, db: Db | None) -> Timeline:
 
 
 def _steps(run: RunOutput, nested: Sequence[RunOutput], *, depth: int) -> Iterator[Step]:
-    ended_at = run.created_at + (run.metrics.duration_s or 0.0)
+    ended_at = run.ended_at or run.created_at + (run.metrics.duration_s or 0.0)
     yield Step(
         kind="run",
         name=run.component_name or run.component_id or run.kind,
@@ -136,12 +136,15 @@ def _steps(run: RunOutput, nested: Sequence[RunOutput], *, depth: int) -> Iterat
     for place, message in enumerate(run.messages):
         if message.role == "assistant" and not message.from_history:
             inside.append((_began(message), [_model_step(run, place, depth + 1)]))
+    asked_at = {call.tool_call_id: each.created_at for each in run.messages for call in each.tool_calls}
     children = {child.run_id: child for child in nested if child.parent_run_id == run.run_id}
     for call in run.tools:
-        steps = [_tool_step(call, depth + 1)]
+        # A tool begins when the model has asked for it; a fake's calls may have been made long before.
+        began = max(call.created_at, asked_at.get(call.tool_call_id, run.created_at))
+        steps = [_tool_step(call, began, depth + 1)]
         for child in [each for each in children.values() if each.parent_tool_call_id == call.tool_call_id]:
             steps += _steps(children.pop(child.run_id), nested, depth=depth + 2)
-        inside.append((call.created_at, steps))
+        inside.append((began, steps))
     inside += [(child.created_at, list(_steps(child, nested, depth=depth + 1))) for child in children.values()]
     for _, steps in sorted(inside, key=lambda each: each[0]):
         yield from steps
@@ -166,14 +169,14 @@ def _model_step(run: RunOutput, place: int, depth: int) -> Step:
     )
 
 
-def _tool_step(call: ToolCall, depth: int) -> Step:
+def _tool_step(call: ToolCall, began: float, depth: int) -> Step:
     unfinished = call.result is None
     return Step(
         kind="tool",
         name=call.tool_name,
         depth=depth,
-        started_at=call.created_at,
-        ended_at=call.created_at + (call.duration_s or 0.0),
+        started_at=began,
+        ended_at=began + (call.duration_s or 0.0),
         status=RunStatus.ERROR if call.tool_call_error else RunStatus.PAUSED if unfinished else RunStatus.COMPLETED,
         metrics=Metrics(duration_s=call.duration_s),
         details=_given(("Arguments", _indented(call.arguments)), ("Result", call.result)),
@@ -291,7 +294,8 @@ def _row(timeline: Timeline, step: Step) -> str:
 
 
 def run_html(run: RunOutput) -> str:
-    """Return the timeline of a run that is the last value of a cell."""
+    """Return the card of a run that is the last value of a cell: the answer, and the timeline folded below it."""
     from agno_nb.db import default_db
 
-    return timeline_html(timeline_of(run, default_db()))
+    folded = f"<details><summary>Timeline</summary>{timeline_html(timeline_of(run, default_db()))}</details>"
+    return cleaned(answer_html(run) + folded)

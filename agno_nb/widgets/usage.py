@@ -25,6 +25,7 @@ _MOST_BARS = 20
 # Mid-tones, because the same picture is looked at on white and on black.
 _INK = "#808080"
 _BARS = ("#3f7fd0", "#a05fc8")
+_FAILED = "#d0484f"
 
 
 @takes(RunFilters)
@@ -146,7 +147,7 @@ def _bars(axes: Any, title: str, labels: list[str], columns: dict[str, pd.Series
     for place, (name, column) in enumerate(columns.items()):
         heights = [float("nan") if value != value else value for value in column.astype("float64")]
         at = [position + (place - (len(columns) - 1) / 2) * width for position in range(len(labels))]
-        axes.bar(at, heights, width=width, color=_BARS[place], label=name)
+        axes.bar(at, heights, width=width, color=_FAILED if name == "failed" else _BARS[place], label=name)
     axes.set_title(title, fontsize=10, color=_INK, loc="left")
     axes.set_xticks(
         range(len(labels)), labels, rotation=30 if len(labels) > 3 else 0, ha="right" if len(labels) > 3 else "center"
@@ -157,6 +158,7 @@ def _bars(axes: Any, title: str, labels: list[str], columns: dict[str, pd.Series
     if len(columns) > 1:
         axes.legend(fontsize=8, frameon=False, labelcolor=_INK)
     if all(column.isna().all() for column in columns.values()):
+        axes.set_yticks([])
         axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=_INK)
 
 

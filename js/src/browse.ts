@@ -238,9 +238,9 @@ class BrowserView {
     const id = this.#rows.get(place)?.session_id;
     if (id === undefined) return;
     if (!this.#selected.delete(id)) this.#selected.add(id);
+    this.#showPane();
     this.#draw();
     this.#showStatus();
-    this.#showPane();
     void this.#do("select", { session_ids: [...this.#selected] });
   }
 
