@@ -23,8 +23,9 @@ from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole
 from agno_nb.models.resolve import resolve_model
 from agno_nb.recollection import Recollecting
 from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
-from agno_nb.run.pipeline import RunContext, RunOptions, current_tool_call_id
+from agno_nb.run.options import RunOptions
 from agno_nb.run.requirements import given_input, refusal, unanswered
+from agno_nb.run.running import RunContext, current_tool_call_id
 from agno_nb.run.structured import OutputSchema, correction
 from agno_nb.tools import Tool, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
@@ -153,6 +154,7 @@ class Agent(Recollecting):
             self._open_messages(context)
         elif context.continuation.is_reloaded:
             self._reopen_messages(context)
+        cut_off = next((m.content or "" for m in context.said if m.finish_reason == "interrupted"), "")
         is_second_try = False
         while True:
             if waiting := unanswered(run.messages):
@@ -171,7 +173,7 @@ class Agent(Recollecting):
             if answer.tool_calls:
                 run.tools += answer.tool_calls
                 continue
-            run.content, run.reasoning_content = answer.content or "", answer.reasoning_content
+            run.content, run.reasoning_content = cut_off + (answer.content or ""), answer.reasoning_content
             if schema is None:
                 return
             try:
@@ -203,6 +205,9 @@ class Agent(Recollecting):
         if self.store_history_messages:
             context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
         run.messages += [*as_history(self.additional_input or []), *history, context.message]
+        for message in context.said:
+            context.add(message)
+            run.tools += message.tool_calls
 
     def _reopen_messages(self, context: RunContext) -> None:
         """Put what the run was sent around what was stored of it."""

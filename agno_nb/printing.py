@@ -132,7 +132,10 @@ class _TerminalAnswer:
         text = without_controls(redact(self._text if run is None else run.get_content_as_string()))
         text = text or ("…" if run is None else "")
         parts.append(Markdown(text) if self._markdown else Text(text))
-        if run is not None and run.status is not RunStatus.COMPLETED:
+        if run is not None and run.is_paused:
+            parts += [Text(without_controls(redact(one.question))) for one in run.active_requirements]
+            parts.append(Text("PAUSED: resolve run.requirements, then continue_run(run)", style="yellow"))
+        elif run is not None and run.status is not RunStatus.COMPLETED:
             parts.append(Text(f"{run.status}: {run.error or 'the answer is incomplete'}", style="red"))
         title = "Response" if run is None else f"Response ({run.metrics.duration_s or 0:.1f} s)"
         return _panel(Group(*parts), title)

@@ -247,13 +247,18 @@ class Requirement:
     confirmed: bool | None = None
     """Of any kind: False when it was refused. Of "confirmation": True when it was allowed."""
     note: str | None = None
-    """What the model is told of a refusal."""
+    """Why it was allowed or refused. Of a refusal the model is told."""
     result: str | None = None
     """Of "external_execution": what came of the call, as the model is told."""
     requirement_id: str = field(default_factory=new_id)
 
-    def confirm(self) -> None:
+    def confirm(self, note: str | None = None) -> None:
         """Allow the call, with exactly these arguments.
+
+        Parameters
+        ----------
+        note : str, optional
+            Why. It is stored, and the model is not told.
 
         Raises
         ------
@@ -261,7 +266,7 @@ class Requirement:
             It is not leave that is asked for, or the call was answered already and the run went on.
         """
         self._answers("confirmation", "confirm()")
-        self.confirmed, self.note = True, None
+        self.confirmed, self.note = True, note
 
     def reject(self, note: str | None = None) -> None:
         """Refuse the call, whatever it needs.
@@ -381,6 +386,26 @@ class Requirement:
     def external_execution_result(self) -> str | None:
         """agno's name for `result`."""
         return self.result
+
+    @property
+    def short_id(self) -> str:
+        """The end of `requirement_id`, by which people can name it."""
+        return self.requirement_id[-6:]
+
+    @property
+    def question(self) -> str:
+        """What is asked, in words. The arguments in it are the model's, exactly as it wrote them."""
+        asker, called = self.component_name or "The agent", f"{self.tool.tool_name}({self.tool.arguments})"
+        if self.kind == "confirmation":
+            return f"{asker} asks to call {called}"
+        if self.kind == "external_execution":
+            return f"{asker} asks you to carry out {called} and to tell what came of it"
+        lines = [
+            f"  {each.name} ({each.field_type})" + (f": {each.description}" if each.description else "")
+            for each in self.user_input_fields
+            if not each.is_given
+        ]
+        return "\n".join([f"{asker} asks for values to call {called} with:", *lines])
 
     def __str__(self) -> str:
         return f"requirement {self.requirement_id} ({self.tool.tool_name} of {self.component_name or 'the run'})"
@@ -517,6 +542,9 @@ class RunOutput:
     created_at: float = field(default_factory=time.time)
     """Unix seconds."""
     ended_at: float | None = None
+
+    interrupted: bool = False
+    """Whether the process died before the run ended. The status is RUNNING then."""
 
     @property
     def agent_id(self) -> str | None:
@@ -665,6 +693,8 @@ class Session:
     session_state: JsonDict = field(default_factory=dict)
     metadata: JsonDict | None = None
     forked_from_session_id: str | None = None
+    forked_from_run_id: str | None = None
+    """The last run of that session which this one has a copy of."""
     created_at: int = 0
     """Unix seconds."""
     updated_at: int = 0

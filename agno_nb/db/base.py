@@ -115,6 +115,16 @@ class Db(ABC):
         """
 
     @abstractmethod
+    def store_answers(self, run: RunOutput) -> None:
+        """Store what the requirements of a paused run were answered so far, while it waits for the other answers.
+
+        Raises
+        ------
+        RunNotContinuableError
+            The run is not paused any more.
+        """
+
+    @abstractmethod
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         """Store messages of a run that goes on, with the tool calls that they ask for.
 
@@ -199,12 +209,22 @@ class Db(ABC):
 
     @abstractmethod
     def fork_session(
-        self, session_id: str, *, user_id: str | None = None, to_run_index: int | None = None
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        to_run_index: int | None = None,
+        at_run: str | None = None,
     ) -> Session | None:
-        """Copy the current attempts of a session into a new one, up to and with turn `to_run_index`.
+        """Copy the current attempts of a session into a new one, up to and with turn `to_run_index` or run `at_run`.
 
         Runs and messages get new ids, the state, the name and the summaries that still hold go along, and the new
-        session names the old one. Return it, or None when there is none to fork.
+        session names the old one and the last run that was copied. Return it, or None when there is none to fork.
+
+        Raises
+        ------
+        RunNotFoundError
+            The session has no turn of which `at_run` is an attempt.
         """
 
     @abstractmethod

@@ -36,7 +36,7 @@ SESSIONS = Frame(
         (TEXT, "first_input"),
         (INTEGER, "input_tokens output_tokens total_tokens"),
         (NUMBER, "cost"),
-        (TEXT, "session_state metadata forked_from_session_id"),
+        (TEXT, "session_state metadata forked_from_session_id forked_from_run_id"),
         (TIME, "created_at updated_at last_run_at"),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agno_nb.db.context import SUMMARY_HOLDS, current_attempts
+from agno_nb.db.encoding import from_json
 from agno_nb.db.rows import (
     MESSAGE_COLUMNS,
     MESSAGE_MEDIA_COLUMNS,
@@ -14,15 +15,30 @@ from agno_nb.db.rows import (
     TOOL_CALL_COLUMNS,
 )
 from agno_nb.db.statements import Transaction, marks
+from agno_nb.errors import RunNotFoundError
 from agno_nb.types import RunStatus, new_id
 
 _ROWS_AT_ONCE = 500
 
 
-def fork(connection: Transaction, session_id: str, *, to_run_index: int, now: int) -> str:
-    """Copy a session that exists up to turn `to_run_index`; return the id of the copy."""
+def fork(connection: Transaction, session_id: str, *, to_run_index: int, at_run: str | None, now: int) -> str:
+    """Copy a session that exists up to turn `to_run_index`, or run `at_run`; return the id of the copy."""
     fork_id = new_id()
-    born = {"session_id": fork_id, "forked_from_session_id": session_id, "created_at": now, "updated_at": now}
+    current = {index: run_id for index, (run_id, _) in current_attempts(connection, session_id).items()}
+    summarised = to_run_index
+    if at_run is not None:
+        to_run_index = _turn_of(connection, session_id, at_run)
+        # A summary that covers the turn is about its current attempt.
+        summarised = to_run_index if current[to_run_index] == at_run else to_run_index - 1
+        current[to_run_index] = at_run
+    current = {index: run_id for index, run_id in current.items() if index <= to_run_index}
+    born: dict[str, object] = {
+        "session_id": fork_id,
+        "forked_from_session_id": session_id,
+        "forked_from_run_id": current[max(current)] if current else None,
+        "created_at": now,
+        "updated_at": now,
+    }
     _copy(connection, "raw_sessions", SESSION_COLUMNS, born, "session_id = ?", [session_id])
     _copy(
         connection,
@@ -30,9 +46,9 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, now: in
         SUMMARY_COLUMNS,
         {"session_id": fork_id},
         f"session_id = ? AND to_run_index <= ? AND {SUMMARY_HOLDS}",
-        [session_id, to_run_index],
+        [session_id, summarised],
     )
-    runs = _new_ids_of_runs(connection, session_id, to_run_index)
+    runs = _new_ids_of_runs(connection, session_id, set(current.values()))
     _copy_with_new_ids(
         connection,
         "raw_runs",
@@ -53,17 +69,33 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, now: in
         ("raw_message_media", MESSAGE_MEDIA_COLUMNS),
     ):
         _copy_with_new_ids(connection, table, columns, (session_id, fork_id), ("message_id", "run_id"), messages)
+    _rename_in_requirements(connection, fork_id, {run_id: new_run_id for run_id, (new_run_id, _) in runs.items()})
     return fork_id
 
 
-def _new_ids_of_runs(connection: Transaction, session_id: str, to_run_index: int) -> dict[str, tuple[str, str | None]]:
+def _turn_of(connection: Transaction, session_id: str, run_id: str) -> int:
+    sql = "SELECT run_index FROM raw_runs WHERE session_id = ? AND run_id = ? AND run_index IS NOT NULL"
+    rows = connection.execute(sql, [session_id, run_id])
+    if not rows:
+        raise RunNotFoundError(f"session {session_id!r} has no turn {run_id!r} to fork at")
+    run_index: int = rows[0][0]
+    return run_index
+
+
+def _rename_in_requirements(connection: Transaction, fork_id: str, run_ids: dict[str, str]) -> None:
+    """Let what copied runs need of people name the copies, so that they can be continued on their own."""
+    sql = "SELECT run_id, requirements FROM raw_runs WHERE session_id = ? AND requirements IS NOT NULL"
+    for run_id, text in connection.execute(sql, [fork_id]):
+        requirements = [one | {"run_id": run_ids.get(one["run_id"], one["run_id"])} for one in from_json(text)]
+        connection.update("raw_runs", {"requirements": requirements}, {"session_id": fork_id, "run_id": run_id})
+
+
+def _new_ids_of_runs(connection: Transaction, session_id: str, current: set[str]) -> dict[str, tuple[str, str | None]]:
     """Return new ids of each run that is copied, and of its parent.
 
     They are the current attempts and what was nested in them. A run that still goes on stays in the session in which
     it does.
     """
-    turns = current_attempts(connection, session_id)
-    current = {run_id for run_index, (run_id, _) in turns.items() if run_index <= to_run_index}
     sql = (
         "SELECT run_id, run_index, parent_run_id FROM raw_runs WHERE session_id = ? AND status <> ? "
         "ORDER BY created_at, run_id"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from agno_nb.db.base import ContextQuery, OpenedRun
 from agno_nb.db.context import history, turns_before
 from agno_nb.db.encoding import from_json, micros
-from agno_nb.db.rows import SESSION_COLUMNS, requirement_rows, session_from_row
+from agno_nb.db.requirements import requirement_rows
+from agno_nb.db.rows import SESSION_COLUMNS, session_from_row
 from agno_nb.db.statements import Transaction
 from agno_nb.db.worker import this_worker
 from agno_nb.errors import RunNotContinuableError
@@ -47,3 +48,10 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
         _, turns = turns_before(connection, run.session_id, run.run_index, query, as_of=micros(run.created_at))
         opened.history = history(connection, run.session_id, turns, query)
     return opened
+
+
+def store_answers(connection: Transaction, run: RunOutput) -> None:
+    """Store the answers that were given to a run, which is to go on waiting."""
+    key = {"run_id": run.run_id, "session_id": run.session_id, "status": RunStatus.PAUSED}
+    if not connection.update("raw_runs", {"requirements": requirement_rows(run)}, key):
+        raise RunNotContinuableError(f"run {run.run_id!r} is not paused any more; somebody else has continued it")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, micros
+from agno_nb.db.requirements import requirement_from_row, requirement_rows
 from agno_nb.types import (
     SESSION_CLASSES,
     TOKEN_COUNTS,
@@ -19,7 +20,6 @@ from agno_nb.types import (
     Message,
     Metrics,
     Origin,
-    Requirement,
     RunOutput,
     RunStatus,
     Session,
@@ -27,7 +27,6 @@ from agno_nb.types import (
     SessionSummary,
     SessionType,
     ToolCall,
-    UserInputField,
     UserMemory,
 )
 
@@ -35,7 +34,7 @@ METRICS = (*TOKEN_COUNTS, "cost", "time_to_first_token_s", "duration_s")
 
 SESSION_COLUMNS = (
     "session_id", "session_type", "user_id", "component_id", "component_name", "session_name", "session_state",
-    "metadata", "forked_from_session_id", "created_at", "updated_at",
+    "metadata", "forked_from_session_id", "forked_from_run_id", "created_at", "updated_at",
 )  # fmt: skip
 RUN_COLUMNS = (
     "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "step", "kind",
@@ -84,6 +83,7 @@ def session_row(session: Session, *, component_name: str | None, now: int) -> Ro
         "session_state": session.session_state,
         "metadata": session.metadata,
         "forked_from_session_id": session.forked_from_session_id,
+        "forked_from_run_id": session.forked_from_run_id,
         "created_at": now,
         "updated_at": now,
     }
@@ -101,6 +101,7 @@ def session_from_row(values: Sequence[Any], store: SessionReader) -> Session:
         session_state=from_json(row["session_state"]),
         metadata=from_json(row["metadata"]),
         forked_from_session_id=row["forked_from_session_id"],
+        forked_from_run_id=row["forked_from_run_id"],
         created_at=row["created_at"] // 1_000_000,
         updated_at=row["updated_at"] // 1_000_000,
         store=store,
@@ -152,36 +153,6 @@ def ended_run_row(run: RunOutput) -> Row:
     }
 
 
-_OF_A_REQUIREMENT = ("requirement_id", "kind", "run_id", "component_name", "confirmed", "note", "result")
-_OF_A_FIELD = ("name", "description", "schema", "value", "is_given")
-
-
-def requirement_rows(run: RunOutput) -> list[JsonDict] | None:
-    """Return what a run needs of people as JSON, the exact arguments included: the column can be read alone."""
-    return [
-        {
-            **{name: getattr(requirement, name) for name in _OF_A_REQUIREMENT},
-            "tool_call_id": requirement.tool.tool_call_id,
-            "tool_name": requirement.tool.tool_name,
-            "arguments": requirement.tool.arguments,
-            "user_input_fields": [
-                {name: getattr(asked, name) for name in _OF_A_FIELD} for asked in requirement.user_input_fields
-            ],
-        }
-        for requirement in run.requirements
-    ] or None
-
-
-def _requirement(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) -> Requirement:
-    own = {call.tool_call_id: call for call in calls} if row["run_id"] == run_id else {}
-    written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
-    return Requirement(
-        **{name: row[name] for name in _OF_A_REQUIREMENT},
-        tool=own.get(row["tool_call_id"], written),
-        user_input_fields=[UserInputField(**asked) for asked in row["user_input_fields"]],
-    )
-
-
 def run_from_row(values: Sequence[Any], messages_of: Mapping[str, list[Message]]) -> RunOutput:
     row = dict(zip(RUN_COLUMNS, values, strict=True))
     messages = messages_of.get(row["run_id"], [])
@@ -199,7 +170,7 @@ def run_from_row(values: Sequence[Any], messages_of: Mapping[str, list[Message]]
         messages=messages,
         tools=calls,
         metrics=_metrics(row),
-        requirements=[_requirement(one, row["run_id"], calls) for one in from_json(row["requirements"]) or []],
+        requirements=[requirement_from_row(one, row["run_id"], calls) for one in from_json(row["requirements"]) or []],
         metadata=from_json(row["metadata"]),
         origin=Origin(
             notebook=row["notebook"],

@@ -33,6 +33,8 @@ CREATE TABLE raw_sessions (
     metadata TEXT,
     -- The session that this one was forked from.
     forked_from_session_id TEXT,
+    -- The last run of that session which this one has a copy of.
+    forked_from_run_id TEXT,
     -- When the session began.
     created_at BIGINT NOT NULL,
     -- When the session last changed: a run began or ended, or it was renamed.

@@ -25,7 +25,7 @@ from agno_nb.db.context import (
 from agno_nb.db.encoding import Row, choice, micros, storable
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import SqlMemories, given
-from agno_nb.db.reopen import reopen
+from agno_nb.db.reopen import reopen, store_answers
 from agno_nb.db.rows import (
     RUN_COLUMNS,
     SESSION_COLUMNS,
@@ -42,6 +42,7 @@ from agno_nb.db.statements import (
     equal,
     insert_messages,
     marks,
+    note_interrupted,
     page_of,
     select_messages,
 )
@@ -136,6 +137,10 @@ class SqlDb(SqlMemories):
             key = {"session_id": run.session_id, "parent_run_id": run.run_id}
             opened.nested_runs = self._runs(connection, *equal(key))
         return opened
+
+    def store_answers(self, run: RunOutput) -> None:
+        with self._transaction(write=True) as connection:
+            store_answers(connection, run)
 
     def _enter_session(self, connection: Transaction, run: RunOutput, session: Session) -> Session:
         """Make the session, or claim the one that is there; return what is stored.
@@ -253,13 +258,20 @@ class SqlDb(SqlMemories):
             return self._session(connection, key)
 
     def fork_session(
-        self, session_id: str, *, user_id: str | None = None, to_run_index: int | None = None
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        to_run_index: int | None = None,
+        at_run: str | None = None,
     ) -> Session | None:
+        if to_run_index is not None and at_run is not None:
+            raise InvalidInputError("say where to fork by to_run_index or by at_run, not by both")
         last = LAST_TURN if to_run_index is None else to_run_index
         with self._transaction(write=True) as connection:
             if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
                 return None
-            fork_id = fork(connection, session_id, to_run_index=last, now=micros(time.time()))
+            fork_id = fork(connection, session_id, to_run_index=last, at_run=at_run, now=micros(time.time()))
             return self._session(connection, {"session_id": fork_id})
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
@@ -325,7 +337,9 @@ class SqlDb(SqlMemories):
         session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
         of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
         messages = select_messages(connection, of_runs, [session_id, *parameters])
-        return [run_from_row(row, messages) for row in rows]
+        runs = [run_from_row(row, messages) for row in rows]
+        note_interrupted(connection, runs)
+        return runs
 
     def get_messages(self, session_id: str) -> list[Message]:
         with self._transaction(write=False) as connection:

@@ -18,9 +18,10 @@ from agno_nb.db.rows import (
     messages_from_rows,
     tool_call_rows,
 )
+from agno_nb.db.worker import is_dead
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
-from agno_nb.types import Message, RunOutput
+from agno_nb.types import Message, RunOutput, RunStatus
 
 
 class Connection(Protocol):
@@ -134,3 +135,12 @@ def select_messages(
             parameters,
         )
     return messages_from_rows(messages, tool_calls, media)
+
+
+def note_interrupted(connection: Transaction, runs: Sequence[RunOutput]) -> None:
+    """Tell runs that are still running whether the process that did them has died."""
+    running = {run.run_id: run for run in runs if run.status is RunStatus.RUNNING}
+    if running:
+        sql = f"SELECT run_id, worker FROM raw_runs WHERE run_id IN ({marks(list(running))})"
+        for run_id, worker in connection.execute(sql, list(running)):
+            running[run_id].interrupted = is_dead(worker)

@@ -43,6 +43,7 @@ SELECT
     session_state,
     metadata,
     forked_from_session_id,
+    forked_from_run_id,
     make_timestamptz(created_at) AS created_at,
     make_timestamptz(updated_at) AS updated_at,
     -- When the latest run began.

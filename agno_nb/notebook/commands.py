@@ -8,6 +8,7 @@ from pathlib import Path
 from agno_nb._keywords import nearest
 from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook import people
 from agno_nb.notebook.cards import ColumnKind, show_facts, show_table
 from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.notebook.state import Notebook, tool_name
@@ -129,7 +130,14 @@ def _help(notebook: Notebook, words: list[str]) -> None:
     show_facts(facts)
 
 
-COMMANDS: dict[str, Command] = {"new": _new, "use": _use, "tools": _tools, "sessions": _sessions, "help": _help}
+COMMANDS: dict[str, Command] = {
+    "new": _new,
+    "use": _use,
+    "tools": _tools,
+    "sessions": _sessions,
+    **people.COMMANDS,
+    "help": _help,
+}
 
 
 def command_named(name: str) -> Command:

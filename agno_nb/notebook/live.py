@@ -153,6 +153,7 @@ def end_view(view: AnswerView, run: RunOutput) -> None:
     view.status, view.run_id, view.session_id = run.status, run.run_id, run.session_id
     view.name, view.metrics = run.component_name, run.metrics
     view.error = f"{run.error_type}: {run.error}" if run.error else None
+    view.asked = run.active_requirements if run.is_paused else []
     view.model = "demo model" if run.model_provider == "demo" else run.model
     for call in run.tools:
         _add_tool(view, call)

@@ -16,6 +16,7 @@ from IPython.utils.process import arg_split  # type: ignore[attr-defined] # It i
 
 from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook import people
 from agno_nb.notebook.commands import COMMANDS, command_named, show_status
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.state import Notebook
@@ -64,6 +65,7 @@ class AgentMagics(Magics):
     @argument("-u", "--user", help="run as this user")
     @argument("-m", "--model", help="answer this cell by another model")
     @argument("-o", "--output", metavar="VAR", help="keep the run in this variable; VAR.content is the answer")
+    @argument("--ask", action="store_true", help="where the run waits for you, ask here and now, and go on")
     @argument("--no-history", action="store_true", help="do not send the earlier runs")
     @cell_magic("agent")  # type: ignore[arg-type]
     def agent_cell(self, line: str, cell: str) -> None:
@@ -72,6 +74,8 @@ class AgentMagics(Magics):
         if args.output is not None and not args.output.isidentifier():
             raise InvalidInputError(f"-o needs the name of a variable, and {args.output!r} cannot be one")
         run = self._run(args, cell)
+        if args.ask:
+            run = people.ask(self.notebook, run)
         self.shell.user_ns["_agent"] = run
         if args.output is not None:
             self.shell.user_ns[args.output] = run

@@ -27,10 +27,11 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from agno_nb.notebook.asking import questions_html, questions_text
 from agno_nb.notebook.highlight import coloured
 from agno_nb.redact import without_controls
 from agno_nb.run.context import INTERRUPTED_RESULT
-from agno_nb.types import Metrics, RunStatus, ToolCall
+from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
 
 TEXT_LIMIT = 4_000
 """Characters of a tool's arguments, a tool's result or a run's reasoning that are shown. The store has the rest."""
@@ -97,6 +98,8 @@ class AnswerView:
     """A sentence. Leave it None where the cell itself fails with it."""
     model: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    asked: list[Requirement] = field(default_factory=list)
+    """What the run waits for."""
     run_id: str | None = None
     session_id: str | None = None
 
@@ -112,14 +115,16 @@ def render_answer(view: AnswerView) -> str:
     Code is coloured once the run has ended: while an answer streams, the card is made ten times a second.
     """
     footer = f'<div style="{_FOOTER}">{escaped(footer_text(view))}</div>'
-    return cleaned(f'<div style="max-width:56em;line-height:1.55">{_body(view)}{footer}</div>')
+    asked = questions_html(view.asked, box=_TOOL_TEXT, code=CODE)
+    return cleaned(f'<div style="max-width:56em;line-height:1.55">{_body(view)}{asked}{footer}</div>')
 
 
 def render_text(view: AnswerView) -> str:
     """Return the answer's Markdown, with a remark where the run did not complete."""
     text = without_controls(view.markdown)
     remark = _STATUS_WORDS.get(view.status, "")
-    return "\n\n".join(piece for piece in (text, remark and f"({remark})") if piece)
+    asked = questions_text(view.asked)
+    return "\n\n".join(piece for piece in (text, asked, remark and f"({remark})") if piece)
 
 
 def footer_text(view: AnswerView) -> str:

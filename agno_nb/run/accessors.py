@@ -152,10 +152,36 @@ class SessionAccess(ABC):
         return self.store.delete_session(session_id, user_id=user_id)
 
     def fork_session(
-        self, session_id: str | None = None, *, user_id: str | None = None, to_run_index: int | None = None
+        self,
+        session_id: str | None = None,
+        *,
+        user_id: str | None = None,
+        to_run_index: int | None = None,
+        at_run: str | None = None,
     ) -> Session:
-        """Copy a session into a new one, up to and with turn `to_run_index`; return the new one."""
-        fork = self.store.fork_session(self._session_id(session_id), user_id=user_id, to_run_index=to_run_index)
+        """Copy a session into a new one; return the new one.
+
+        Parameters
+        ----------
+        session_id, user_id : str, optional
+            Which session. Where only `at_run` is given, it is the session of that run.
+        to_run_index : int, optional
+            The last turn to copy.
+        at_run : str, optional
+            Or the id of the last run to copy: any attempt at a turn, also one that was superseded.
+
+        Raises
+        ------
+        SessionNotFoundError
+        RunNotFoundError
+            The session has no turn of that id.
+        """
+        if session_id is None and at_run is not None:
+            run = self.store.get_run(at_run)
+            session_id = run.session_id if run is not None else None
+        fork = self.store.fork_session(
+            self._session_id(session_id), user_id=user_id, to_run_index=to_run_index, at_run=at_run
+        )
         if fork is None:
             raise self._not_found(session_id)
         return fork

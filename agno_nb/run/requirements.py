@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, cast
 
 from agno_nb.db.async_db import as_sync
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError
-from agno_nb.run.pipeline import Continuation, ContinueOptions, Emit, RunOptions, current_run, execute
+from agno_nb.run.options import ContinueOptions, RunOptions
+from agno_nb.run.pipeline import execute
+from agno_nb.run.running import Continuation, Emit, current_run
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
 
 if TYPE_CHECKING:

@@ -1,7 +1,11 @@
-"""What an agent, a team and a workflow have in common: who they are, and the four doors to the pipeline."""
+"""What an agent, a team and a workflow have in common: who they are, and the four doors to the pipeline.
+
+It is longer than other files because each door is told to type checkers twice.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -15,18 +19,19 @@ from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.run import pipeline
-from agno_nb.run.accessors import SessionAccess
+from agno_nb.run.again import Again, AsyncRunStream, Begin, RunStream
 from agno_nb.run.background import FollowUp
-from agno_nb.run.pipeline import ContinueOptions, Emit, RunContext, RunOptions, current_run, execute
+from agno_nb.run.options import ContinueOptions, RunOptions
+from agno_nb.run.pipeline import execute
 from agno_nb.run.requirements import continue_paused
+from agno_nb.run.running import Emit, RunContext, current_run
 from agno_nb.types import JsonDict, Message, Requirement, RunEvent, RunOutput, RunOutputEvent, SessionType, new_id
 
-RunStream = EventStream[RunOutputEvent, RunOutput]
-AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
+__all__ = ["AsyncRunStream", "RunStream", "Runnable"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Runnable(SessionAccess):
+class Runnable(Again):
     """Something that answers in sessions. Subclasses write :meth:`steps`."""
 
     kind: ClassVar[SessionType]
@@ -147,11 +152,7 @@ class Runnable(SessionAccess):
         StoreError
             The run could not be stored.
         """
-        begin = self._begin(input, options, stream_events=stream_events)
-        if stream:
-            _loop.refuse_on_loop("run(stream=True)", "arun(stream=True)")
-            return EventStream(begin)
-        return _loop.run_blocking(begin(lambda event: None))
+        return self._enter(self._begin(input, options, stream_events=stream_events), stream=stream, door="run")
 
     @overload
     def arun(
@@ -174,10 +175,7 @@ class Runnable(SessionAccess):
 
         With ``stream=True`` the async iterator is returned at once, and is not awaited.
         """
-        begin = self._begin(input, options, stream_events=stream_events)
-        if stream:
-            return AsyncEventStream(begin)
-        return _loop.run_awaiting(begin(lambda event: None))
+        return self._aenter(self._begin(input, options, stream_events=stream_events), stream=stream)
 
     @overload
     def continue_run(
@@ -257,10 +255,7 @@ class Runnable(SessionAccess):
         begin = self._begin_again(
             run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
         )
-        if stream:
-            _loop.refuse_on_loop("continue_run(stream=True)", "acontinue_run(stream=True)")
-            return EventStream(begin)
-        return _loop.run_blocking(begin(lambda event: None), door="continue_run()", instead="acontinue_run()")
+        return self._enter(begin, stream=stream, door="continue_run")
 
     @overload
     def acontinue_run(
@@ -305,9 +300,7 @@ class Runnable(SessionAccess):
         begin = self._begin_again(
             run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
         )
-        if stream:
-            return AsyncEventStream(begin)
-        return _loop.run_awaiting(begin(lambda event: None))
+        return self._aenter(begin, stream=stream)
 
     @takes(RunOptions)
     def print_response(
@@ -341,16 +334,38 @@ class Runnable(SessionAccess):
         events = self.arun(input, stream=True, stream_events=True, **options)
         await aprint_stream(events, message=input if show_message else None, live=stream)
 
-    def _begin(
-        self, text: str, options: RunOptions, *, stream_events: bool
-    ) -> Callable[[Emit], Coroutine[Any, Any, RunOutput]]:
+    @staticmethod
+    def _enter(begin: Begin, *, stream: bool | None, door: str) -> RunOutput | RunStream:
+        """Begin a run for a caller who blocks."""
+        if stream:
+            _loop.refuse_on_loop(f"{door}(stream=True)", f"a{door}(stream=True)")
+            return EventStream(begin)
+        return _loop.run_blocking(begin(lambda event: None), door=f"{door}()", instead=f"a{door}()")
+
+    @staticmethod
+    def _aenter(begin: Begin, *, stream: bool | None) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
+        """Begin a run for a caller who awaits."""
+        return AsyncEventStream(begin) if stream else _loop.run_awaiting(begin(lambda event: None))
+
+    def _begin(self, text: str, options: RunOptions, *, stream_events: bool) -> Begin:
         if not isinstance(text, str) or not text.strip():
             raise InvalidInputError(f"there is nothing to answer: the input is {text!r}")
-        if options.get("origin") is None and current_run.get() is None:
-            options["origin"] = pipeline.origin_of_call()
+        _note_origin(options)
 
         def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
             return execute(self, text, options, emit if stream_events else _own_text_only(emit))
+
+        return begin
+
+    def _run_of(self, find: Callable[[], tuple[str, RunOptions, list[Message]]], *, stream_events: bool) -> Begin:
+        """Return how to run what `find`, called in a thread, says: input, options, and messages to begin with."""
+        asked_here: RunOptions = {}
+        _note_origin(asked_here)
+
+        async def begin(emit: Emit) -> RunOutput:
+            text, options, said = await asyncio.to_thread(find)
+            told = emit if stream_events else _own_text_only(emit)
+            return await execute(self, text, {**asked_here, **options}, told, said=said)
 
         return begin
 
@@ -364,7 +379,7 @@ class Runnable(SessionAccess):
         user_id: str | None,
         *,
         stream_events: bool,
-    ) -> Callable[[Emit], Coroutine[Any, Any, RunOutput]]:
+    ) -> Begin:
         def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
             return continue_paused(
                 self,
@@ -381,6 +396,12 @@ class Runnable(SessionAccess):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.component_id!r})"
+
+
+def _note_origin(options: RunOptions) -> None:
+    """Note the cell that asks: on the caller's thread, which is the one that knows."""
+    if options.get("origin") is None and current_run.get() is None:
+        options["origin"] = pipeline.origin_of_call()
 
 
 def _own_text_only(emit: Emit) -> Emit:

@@ -1,0 +1,37 @@
+"""Between what a run needs of people and the JSON in the column `requirements`. No SQL, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agno_nb.types import JsonDict, Requirement, RunOutput, ToolCall, UserInputField
+
+_OF_A_REQUIREMENT = ("requirement_id", "kind", "run_id", "component_name", "confirmed", "note", "result")
+_OF_A_FIELD = ("name", "description", "schema", "value", "is_given")
+
+
+def requirement_rows(run: RunOutput) -> list[JsonDict] | None:
+    """Return what a run needs of people as JSON, the exact arguments included: the column can be read alone."""
+    return [
+        {
+            **{name: getattr(requirement, name) for name in _OF_A_REQUIREMENT},
+            "tool_call_id": requirement.tool.tool_call_id,
+            "tool_name": requirement.tool.tool_name,
+            "arguments": requirement.tool.arguments,
+            "user_input_fields": [
+                {name: getattr(asked, name) for name in _OF_A_FIELD} for asked in requirement.user_input_fields
+            ],
+        }
+        for requirement in run.requirements
+    ] or None
+
+
+def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) -> Requirement:
+    """Return a requirement of run `run_id`, about the one of its `calls` that waits or about one of a nested run."""
+    own = {call.tool_call_id: call for call in calls} if row["run_id"] == run_id else {}
+    written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
+    return Requirement(
+        **{name: row[name] for name in _OF_A_REQUIREMENT},
+        tool=own.get(row["tool_call_id"], written),
+        user_input_fields=[UserInputField(**asked) for asked in row["user_input_fields"]],
+    )

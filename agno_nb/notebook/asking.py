@@ -1,0 +1,40 @@
+"""What a paused run asks, as a cell shows it. What the model wrote is text, and all of it is there to be read."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from agno_nb.redact import without_controls
+from agno_nb.types import Requirement, UserInputField
+
+
+def questions_text(requirements: Sequence[Requirement]) -> str:
+    """Write what is asked, and how to answer."""
+    return without_controls("\n\n".join(f"{one.question}\n{_ways(one)}" for one in requirements))
+
+
+def questions_html(requirements: Sequence[Requirement], *, box: str, code: str) -> str:
+    """Write what is asked, and how to answer, in boxes of the style `box`, with what can be typed in the style `code`.
+
+    The arguments are shown whole: what is not seen cannot be allowed.
+    """
+    return "".join(
+        f'<pre style="{box}">{html.escape(without_controls(one.question))}</pre>'
+        f'<div style="margin:.2em 0 .8em"><code style="{code}">{html.escape(_ways(one))}</code></div>'
+        for one in requirements
+    )
+
+
+def _ways(requirement: Requirement) -> str:
+    named = requirement.short_id
+    refusing = f"%agent reject {named} [why]"
+    if requirement.kind == "confirmation":
+        return f"%agent approve {named}   or   {refusing}"
+    if requirement.kind == "external_execution":
+        return f"%agent answer {named} RESULT   or   {refusing}"
+    return f"%agent answer {named} {_example(requirement.user_input_fields)}   or   {refusing}"
+
+
+def _example(fields: Sequence[UserInputField]) -> str:
+    return " ".join(f"{each.name}=…" for each in fields if not each.is_given)

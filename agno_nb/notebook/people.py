@@ -1,0 +1,240 @@
+"""``%agent`` where people are asked: what waits, its answers, a turn again, a turn that was cut off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from IPython.core.error import StdinNotImplementedError
+
+from agno_nb.db.async_db import as_sync
+from agno_nb.db.base import Db
+from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.cards import show_facts
+from agno_nb.notebook.state import Notebook
+from agno_nb.printing import display_for, follow
+from agno_nb.run.runnable import Runnable, RunStream
+from agno_nb.types import Requirement, RunOutput, UserInputField
+
+CANNOT_ASK = "This front end cannot ask in the middle of a cell, so the run stays paused: answer by the commands above."
+
+
+def show_pending(notebook: Notebook, words: list[str]) -> None:
+    """``pending``: list what paused runs of this store and user wait for."""
+    waiting = _waiting(notebook)
+    if not waiting:
+        show_facts({"pending": "nothing waits for you"})
+        return
+    facts = {
+        requirement.short_id: f"{requirement.question}\n(session {run.session_id}, run {run.run_id})"
+        for _, run in waiting
+        for requirement in run.active_requirements
+    }
+    facts["answer by"] = "`%agent approve ID`, `%agent reject ID why` or `%agent answer ID name=value`"
+    show_facts(facts)
+
+
+def approve(notebook: Notebook, words: list[str]) -> None:
+    """``approve [ID] [NOTE]``: allow what a paused run asks for, and go on with it."""
+    db, run, requirement, rest = _named(notebook, words)
+    requirement.confirm(" ".join(rest) or None)
+    _go_on(notebook, db, run)
+
+
+def reject(notebook: Notebook, words: list[str]) -> None:
+    """``reject [ID] [NOTE]``: refuse what a paused run asks for, tell the model why, and go on."""
+    db, run, requirement, rest = _named(notebook, words)
+    requirement.reject(" ".join(rest) or None)
+    _go_on(notebook, db, run)
+
+
+def answer(notebook: Notebook, words: list[str]) -> None:
+    """``answer [ID] NAME=VALUE … or RESULT``: give values that a paused run asks for, or what came of a call."""
+    db, run, requirement, rest = _named(notebook, words)
+    if requirement.kind == "user_input":
+        requirement.provide_user_input(_values(requirement, rest))
+    else:
+        if not rest:
+            raise InvalidInputError(f"say what came of it: `%agent answer {requirement.short_id} RESULT`")
+        requirement.set_external_execution_result(" ".join(rest))
+    _go_on(notebook, db, run)
+
+
+def retry(notebook: Notebook, words: list[str]) -> None:
+    """``retry``: run the last turn of the session again, as a new attempt."""
+    _again(notebook, go_on=False)
+
+
+def go_on(notebook: Notebook, words: list[str]) -> None:
+    """``continue``: go on where the last run was interrupted, with what it had said and done."""
+    _again(notebook, go_on=True)
+
+
+def ask(notebook: Notebook, run: RunOutput, read: Callable[[str], str] = input) -> RunOutput:
+    """Ask whoever sits at the keyboard for all that a run needs, as often as it pauses; return it when it has ended.
+
+    Where the front end cannot ask, the run stays paused, and a sentence says how to go on.
+    """
+    while run.is_paused:
+        try:
+            for requirement in run.active_requirements:
+                _ask_for(requirement, read)
+        except StdinNotImplementedError:
+            print(CANNOT_ASK)
+            return run
+        run = _continued(notebook, run)
+    return run
+
+
+def _ask_for(requirement: Requirement, read: Callable[[str], str]) -> None:
+    print(requirement.question)
+    if requirement.kind == "confirmation":
+        said = read("Allow it? [y, or why not] ").strip()
+        if said.lower() in ("y", "yes"):
+            requirement.confirm()
+        else:
+            requirement.reject(None if said.lower() in ("", "n", "no") else said)
+    elif requirement.kind == "external_execution":
+        requirement.set_external_execution_result(read("What came of it? "))
+    else:
+        for each in requirement.user_input_fields:
+            while not each.is_given:
+                try:
+                    requirement.provide_user_input({each.name: _value(each, read(f"{each.name}: "))})
+                except InvalidInputError as error:
+                    print(error)
+
+
+def _stores(notebook: Notebook) -> list[Db]:
+    """Return the notebook's store, and those of the user's own agents."""
+    stores = [notebook.db, *(as_sync(runnable.db) for runnable in _runnables(notebook))]
+    return list({store.identity: store for store in stores if store is not None}.values())
+
+
+def _waiting(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
+    user_id = notebook.user_id or notebook.runnable.user_id
+    waiting = []
+    for store in _stores(notebook):
+        frame = store.runs_df(status="PAUSED")
+        # A nested run waits as a part of the run around it; one with a newer attempt waits for nothing any more.
+        of_user = frame["user_id"].isna() if user_id is None else frame["user_id"] == user_id
+        frame = frame[of_user & frame["parent_run_id"].isna() & frame["superseded_by"].isna()]
+        found = [store.get_run(*ids) for ids in frame[["run_id", "session_id"]].itertuples(index=False, name=None)]
+        waiting += [(store, run) for run in found if run is not None and run.is_paused]
+    return waiting
+
+
+def _named(notebook: Notebook, words: list[str]) -> tuple[Db, RunOutput, Requirement, list[str]]:
+    """Return the requirement that the first word names, or the only one there is, its run, and the other words."""
+    waiting = [(db, run, one) for db, run in _waiting(notebook) for one in run.active_requirements]
+    if not waiting:
+        raise InvalidInputError("nothing waits for you in this store")
+    named = [each for each in waiting if words and _is_named(each[2], words[0])]
+    if len(named) == 1:
+        return (*named[0], words[1:])
+    if len(waiting) == 1:
+        return (*waiting[0], words)
+    ids = ", ".join(requirement.short_id for _, _, requirement in waiting)
+    raise InvalidInputError(f"several things wait for you, so say which: {ids}. `%agent pending` shows what they are")
+
+
+def _is_named(requirement: Requirement, word: str) -> bool:
+    return len(word) >= 4 and requirement.requirement_id.endswith(word.lower())
+
+
+def _values(requirement: Requirement, words: list[str]) -> dict[str, object]:
+    """Read NAME=VALUE pairs. A value goes on until the next name, so that text needs no quotes."""
+    asked = {each.name: each for each in requirement.user_input_fields}
+    texts: dict[str, str] = {}
+    last = None
+    for word in words:
+        name, equals, text = word.partition("=")
+        if equals and (name in asked or last is None):
+            last, texts[name] = name, text
+        elif last is None:
+            raise InvalidInputError(f"{word!r} is not NAME=VALUE. {requirement.question}")
+        else:
+            texts[last] += f" {word}"
+    bare = {name: text[1:-1] if _is_quoted(text) else text for name, text in texts.items()}
+    return {name: _value(asked[name], text) if name in asked else text for name, text in bare.items()}
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+
+
+def _value(asked: UserInputField, text: str) -> object:
+    """Read a value that was typed: as it is where text is asked for, else as JSON where it is that."""
+    if asked.field_type == "string":
+        return text
+    try:
+        value: object = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return value
+
+
+def _go_on(notebook: Notebook, db: Db, run: RunOutput) -> None:
+    """Continue a run whose requirements are all resolved, and show it; else keep the answers, and say what is left."""
+    if run.active_requirements:
+        db.store_answers(run)
+        show_facts({one.short_id: f"{one.question} (still open)" for one in run.active_requirements})
+    else:
+        _continued(notebook, run)
+
+
+def _continued(notebook: Notebook, run: RunOutput) -> RunOutput:
+    runnable = _runnable_of(notebook, run)
+    # By its ids: an agent that was made again since then finds the conversation in the store.
+    events = runnable.continue_run(
+        run_id=run.run_id,
+        session_id=run.session_id,
+        requirements=run.requirements,
+        user_id=run.user_id,
+        stream=True,
+        stream_events=True,
+    )
+    return _follow(notebook, events)
+
+
+def _again(notebook: Notebook, *, go_on: bool) -> None:
+    options = notebook.options(session_id=None, user_id=None)
+    session_id = options.get("session_id") or notebook.current_session_id()
+    events = notebook.runnable.regenerate(
+        session_id=session_id, user_id=options.get("user_id"), go_on=go_on, stream=True, stream_events=True
+    )
+    _follow(notebook, events)
+
+
+def _follow(notebook: Notebook, events: RunStream) -> RunOutput:
+    run = follow(events, display_for(None, live=True))
+    notebook.namespace["_agent"] = run
+    return run
+
+
+def _runnables(notebook: Notebook) -> list[Runnable]:
+    held = [value for value in notebook.namespace.values() if isinstance(value, Runnable)]
+    return [notebook.runnable, notebook.agent, *held]
+
+
+def _runnable_of(notebook: Notebook, run: RunOutput) -> Runnable:
+    """Find who asked: the notebook's agent, or one of the user's."""
+    for runnable in _runnables(notebook):
+        if (runnable.kind, runnable.component_id) == (run.kind, run.component_id):
+            if runnable.db is None:
+                runnable.db = notebook.db
+            return runnable
+    raise InvalidInputError(
+        f"run {run.run_id!r} is of {run.kind} {run.component_id!r}, and this notebook has none of that name; "
+        "make it again, and then answer"
+    )
+
+
+COMMANDS: dict[str, Callable[[Notebook, list[str]], None]] = {
+    "pending": show_pending,
+    "approve": approve,
+    "reject": reject,
+    "answer": answer,
+    "retry": retry,
+    "continue": go_on,
+}

@@ -1,0 +1,290 @@
+"""Again and otherwise: a turn tried once more, one that was cut off brought to its end, a branch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Literal, Unpack, cast, overload
+
+from agno_nb._keywords import takes
+from agno_nb._loop import AsyncEventStream, EventStream
+from agno_nb.errors import InvalidInputError, RunNotFoundError
+from agno_nb.run.accessors import SessionAccess
+from agno_nb.run.options import ContinueOptions, RunOptions, TurnOptions
+from agno_nb.run.running import Emit
+from agno_nb.types import Message, RunOutput, RunOutputEvent, RunStatus, new_id
+
+RunStream = EventStream[RunOutputEvent, RunOutput]
+AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
+Begin = Callable[[Emit], Coroutine[Any, Any, RunOutput]]
+
+GO_ON = "You were interrupted. Go on exactly where you stopped, and do not repeat what you have said."
+
+
+class Again(SessionAccess):
+    """The doors to runs that take up earlier ones. Nothing that was stored is changed or lost by them."""
+
+    @abstractmethod
+    def _run_of(self, find: Callable[[], tuple[str, RunOptions, list[Message]]], *, stream_events: bool) -> Begin:
+        """Return how to run what `find`, called in a thread, says: input, options, and messages to begin with."""
+
+    @staticmethod
+    @abstractmethod
+    def _enter(begin: Begin, *, stream: bool | None, door: str) -> RunOutput | RunStream: ...
+
+    @staticmethod
+    @abstractmethod
+    def _aenter(begin: Begin, *, stream: bool | None) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream: ...
+
+    @overload
+    def regenerate(
+        self,
+        run_id: str | None = None,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        go_on: bool = False,
+        stream: Literal[False] | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> RunOutput: ...
+    @overload
+    def regenerate(
+        self,
+        run_id: str | None = None,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        go_on: bool = False,
+        stream: Literal[True],
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> RunStream: ...
+    @takes(ContinueOptions)
+    def regenerate(
+        self,
+        run_id: str | None = None,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        go_on: bool = False,
+        stream: bool | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> RunOutput | RunStream:
+        """Try a turn again: a new attempt with the same input, which supersedes the earlier ones and keeps their rows.
+
+        Parameters
+        ----------
+        run_id : str, optional
+            An attempt at the turn. The latest turn of the session where not given.
+        session_id, user_id : str, optional
+            As in :meth:`run`.
+        go_on : bool, optional
+            Begin with what a run that was cut off had said, the results of its tools included, and go on from there.
+            `content` is then the whole text.
+        stream, stream_events : bool, optional
+            As in :meth:`run`.
+        **options
+            See :class:`~agno_nb.run.pipeline.ContinueOptions`.
+
+        Raises
+        ------
+        RunNotFoundError
+            There is no such run, or no turn in the session.
+        InvalidInputError
+            The run is part of another one; or it was not cut off and has nothing to go on with.
+        RunError, SessionOwnershipError, StoreError
+            As in :meth:`run`.
+        """
+        begin = self._regeneration(run_id, session_id, user_id, go_on, options, stream_events=stream_events)
+        return self._enter(begin, stream=stream, door="regenerate")
+
+    @overload
+    def aregenerate(
+        self,
+        run_id: str | None = None,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        go_on: bool = False,
+        stream: Literal[False] | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> Coroutine[Any, Any, RunOutput]: ...
+    @overload
+    def aregenerate(
+        self,
+        run_id: str | None = None,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        go_on: bool = False,
+        stream: Literal[True],
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> AsyncRunStream: ...
+    @takes(ContinueOptions)
+    def aregenerate(
+        self,
+        run_id: str | None = None,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        go_on: bool = False,
+        stream: bool | None = None,
+        stream_events: bool = False,
+        **options: Unpack[ContinueOptions],
+    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
+        """Try a turn again, awaited: the twin of :meth:`regenerate`."""
+        begin = self._regeneration(run_id, session_id, user_id, go_on, options, stream_events=stream_events)
+        return self._aenter(begin, stream=stream)
+
+    @overload
+    def continue_from(
+        self,
+        run_id: str,
+        input: str,
+        *,
+        stream: Literal[False] | None = None,
+        stream_events: bool = False,
+        **options: Unpack[TurnOptions],
+    ) -> RunOutput: ...
+    @overload
+    def continue_from(
+        self,
+        run_id: str,
+        input: str,
+        *,
+        stream: Literal[True],
+        stream_events: bool = False,
+        **options: Unpack[TurnOptions],
+    ) -> RunStream: ...
+    @takes(TurnOptions)
+    def continue_from(
+        self,
+        run_id: str,
+        input: str,
+        *,
+        stream: bool | None = None,
+        stream_events: bool = False,
+        **options: Unpack[TurnOptions],
+    ) -> RunOutput | RunStream:
+        """Go on from a run in another way: a copy of the session up to that run, and `input` as its next turn.
+
+        The session of the run stays as it is; the new one names it and the run (`forked_from_session_id`,
+        `forked_from_run_id`).
+
+        Parameters
+        ----------
+        run_id : str
+            The run that is the last of what the new session knows. `session_id` is the session that it is in.
+        input : str
+            What the user says next.
+        stream, stream_events, **options
+            As in :meth:`run`.
+
+        Raises
+        ------
+        RunNotFoundError
+            There is no such run.
+        RunError, SessionOwnershipError, StoreError
+            As in :meth:`run`.
+        """
+        begin = self._branch(run_id, input, options, stream_events=stream_events)
+        return self._enter(begin, stream=stream, door="continue_from")
+
+    @overload
+    def acontinue_from(
+        self,
+        run_id: str,
+        input: str,
+        *,
+        stream: Literal[False] | None = None,
+        stream_events: bool = False,
+        **options: Unpack[TurnOptions],
+    ) -> Coroutine[Any, Any, RunOutput]: ...
+    @overload
+    def acontinue_from(
+        self,
+        run_id: str,
+        input: str,
+        *,
+        stream: Literal[True],
+        stream_events: bool = False,
+        **options: Unpack[TurnOptions],
+    ) -> AsyncRunStream: ...
+    @takes(TurnOptions)
+    def acontinue_from(
+        self,
+        run_id: str,
+        input: str,
+        *,
+        stream: bool | None = None,
+        stream_events: bool = False,
+        **options: Unpack[TurnOptions],
+    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
+        """Go on from a run in another way, awaited: the twin of :meth:`continue_from`."""
+        begin = self._branch(run_id, input, options, stream_events=stream_events)
+        return self._aenter(begin, stream=stream)
+
+    def _regeneration(
+        self,
+        run_id: str | None,
+        session_id: str | None,
+        user_id: str | None,
+        go_on: bool,
+        options: ContinueOptions,
+        *,
+        stream_events: bool,
+    ) -> Begin:
+        def find() -> tuple[str, RunOptions, list[Message]]:
+            run = self._turn(run_id, session_id)
+            media = [media for message in run.messages if message.role == "user" for media in message.media]
+            again = {
+                **options,
+                "session_id": run.session_id,
+                "run_index": run.run_index,
+                "user_id": user_id,
+                "metadata": run.metadata,
+                "files": media,
+            }
+            return run.input, cast("RunOptions", again), _said_before(run) if go_on else []
+
+        return self._run_of(find, stream_events=stream_events)
+
+    def _branch(self, run_id: str, text: str, options: TurnOptions, *, stream_events: bool) -> Begin:
+        def find() -> tuple[str, RunOptions, list[Message]]:
+            run = self._turn(run_id, options.get("session_id"))
+            fork = self.fork_session(run.session_id, at_run=run.run_id)
+            return text, cast("RunOptions", {**options, "session_id": fork.session_id}), []
+
+        return self._run_of(find, stream_events=stream_events)
+
+    def _turn(self, run_id: str | None, session_id: str | None) -> RunOutput:
+        """Return an attempt at a turn."""
+        store = self.store
+        if run_id is None:
+            run = self.get_last_run_output(session_id)
+            what = f"no turn yet in session {self._session_id(session_id)!r}"
+        else:
+            run, what = store.get_run(run_id, session_id), f"no run {run_id!r}"
+        if run is None:
+            raise RunNotFoundError(f"there is {what} in {store.identity}")
+        if run.run_index is None:
+            raise InvalidInputError(f"run {run.run_id!r} is part of run {run.parent_run_id!r}; name that one")
+        return run
+
+
+def _said_before(run: RunOutput) -> list[Message]:
+    """Return copies of what followed the user's message in a run that was cut off, and what makes the model go on."""
+    if run.status is RunStatus.PAUSED:
+        raise InvalidInputError(f"run {run.run_id!r} is paused; resolve its requirements and use continue_run()")
+    own = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
+    if run.status is RunStatus.COMPLETED or not own:
+        state = "was not cut off" if run.status is RunStatus.COMPLETED else "had not said anything"
+        raise InvalidInputError(f"run {run.run_id!r} {state}, so there is nothing to go on with; regenerate it instead")
+    # The tokens were paid for in the run in which they were said.
+    said = [replace(message, message_id=new_id(), metrics=None) for message in own]
+    return [*said, Message(role="user", content=GO_ON)] if said[-1].role == "assistant" else said

@@ -1,0 +1,47 @@
+"""What may be said at the call of a run. It counts for that run, instead of what the agent says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from agno_nb.types import JsonDict, Media, Origin
+
+
+class ContinueOptions(TypedDict, total=False):
+    """What may be said when a paused run is continued. None of it is stored, so it has to be said again."""
+
+    session_state: JsonDict | None
+    """Merged over the stored state, key by key."""
+    dependencies: JsonDict | None
+    """Objects that tools can reach as ``run_context.dependencies``. Never stored."""
+    add_history_to_context: bool | None
+    num_history_runs: int | None
+    output_schema: Any
+    """A pydantic model or JSON schema that the answer must follow."""
+
+
+class TurnOptions(ContinueOptions, total=False):
+    """What may be said with what the user says."""
+
+    user_id: str | None
+    """Who is talking. The session belongs to them."""
+    session_id: str | None
+    """The conversation to go on with, or to begin."""
+    metadata: JsonDict | None
+    """Stored with the run."""
+    images: Sequence[Media] | None
+    audio: Sequence[Media] | None
+    videos: Sequence[Media] | None
+    files: Sequence[Media] | None
+    origin: Origin | None
+    """The notebook cell that asks, where it is not the one that is running."""
+
+
+class RunOptions(TurnOptions, total=False):
+    """What may be said at the call, and then counts for that run instead of what the agent says."""
+
+    run_id: str | None
+    """Id for the new run."""
+    run_index: int | None
+    """The turn to try again. What came after it is not in the context; the new attempt supersedes the old one."""

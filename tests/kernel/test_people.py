@@ -1,0 +1,127 @@
+"""People in the loop in a real kernel: a cell that waits, its answers, a turn again, an interrupt gone on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agno_nb.db.duckdb import DuckDb
+from tests.kernel.conftest import Kernel
+
+pytestmark = pytest.mark.kernel
+
+TOOLS = """
+from agno_nb import tool
+
+@tool(requires_confirmation=True)
+def delete_file(path: str) -> str:
+    "Delete a file."
+    print("deleting", path)
+    return f"{path} is deleted"
+
+@tool(requires_user_input=True, user_input_fields=["recipient", "copies"])
+def send_letter(subject: str, recipient: str, copies: int) -> str:
+    "Send a letter."
+    return f"{copies} x {subject} to {recipient}"
+"""
+
+
+def stored(kernel: Kernel) -> list[dict[str, Any]]:
+    frame = DuckDb(kernel.folder / "agno_nb.duckdb").runs_df()
+    records: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", date_format="iso"))
+    return records
+
+
+def test_a_cell_waits_and_the_answer_continues_in_another_cell(kernel: Kernel) -> None:
+    kernel.run(TOOLS)
+    kernel.run("%agent tools delete_file")
+    asked = kernel.run('%%agent\nPlease delete the file "notes.txt".')
+    assert 'notebook asks to call delete_file({"path": "notes.txt"})' in asked.shown
+    assert "(waiting for you)" in asked.shown
+    (run,) = stored(kernel)
+    assert run["status"] == "PAUSED"
+    (requirement,) = json.loads(run["requirements"])
+    short = requirement["requirement_id"][-6:]
+    assert f"%agent approve {short}" in asked.shown
+
+    assert short in kernel.run("%agent pending").shown
+    approved = kernel.run(f"%agent approve {short}")
+    assert "notes.txt is deleted" in approved.shown
+    assert "deleting notes.txt" in approved.printed
+    assert [run["status"] for run in stored(kernel)] == ["COMPLETED"]
+    assert "nothing waits for you" in kernel.run("%agent pending").shown
+    failed = kernel.run("%agent approve", expect="error")
+    assert failed.content["evalue"] == "nothing waits for you in this store"
+
+
+def test_what_waits_survives_the_kernel(start_kernel: Callable[[], Kernel]) -> None:
+    first = start_kernel()
+    first.run("%load_ext agno_nb")
+    first.run(TOOLS)
+    first.run("%agent tools delete_file")
+    first.run('%%agent\nPlease delete the file "notes.txt".')
+    first.kill()
+
+    second = start_kernel()
+    second.run("%load_ext agno_nb")
+    assert 'delete_file({"path": "notes.txt"})' in second.run("%agent pending").shown
+    gone = second.run("%agent approve", expect="error")
+    assert "waits for tool 'delete_file'" in gone.content["evalue"]
+    second.run(TOOLS)
+    second.run("%agent tools delete_file")
+    refused = second.run("%agent reject I still need it")
+    assert "I still need it" in refused.shown
+    assert "deleting" not in refused.printed
+    assert [run["status"] for run in stored(second)] == ["COMPLETED"]
+
+
+def test_values_are_given_by_name(kernel: Kernel) -> None:
+    kernel.run(TOOLS)
+    kernel.run("%agent tools send_letter")
+    asked = kernel.run('%%agent\nSend a letter with the subject "Hello".')
+    assert "recipient (string)" in asked.shown
+    wrong = kernel.run("%agent answer copies=many", expect="error")
+    assert "copies is 'many'" in wrong.content["evalue"]
+    partly = kernel.run('%agent answer recipient="Bob Smith"')
+    assert "copies (integer)" in partly.shown
+    assert "2 x Hello to Bob Smith" in kernel.run("%agent answer copies=2").shown
+
+
+def test_where_nobody_can_be_asked_the_run_stays_paused(kernel: Kernel) -> None:
+    kernel.run(TOOLS)
+    kernel.run("%agent tools delete_file")
+    asked = kernel.run('%%agent --ask\nPlease delete the file "notes.txt".')
+    assert "This front end cannot ask" in asked.printed
+    assert [run["status"] for run in stored(kernel)] == ["PAUSED"]
+
+
+def test_the_last_turn_again(kernel: Kernel) -> None:
+    kernel.run("%%agent\nMy name is Ada.")
+    kernel.run("%agent retry")
+    assert [(run["run_index"], run["attempt"], run["input"]) for run in stored(kernel)] == [
+        (0, 0, "My name is Ada."),
+        (0, 1, "My name is Ada."),
+    ]
+
+
+def test_an_interrupted_answer_goes_on(kernel: Kernel) -> None:
+    kernel.run("from agno_nb import Agent, DemoModel")
+    kernel.run("slow = Agent(DemoModel(word_delay_s=0.05), name='slow', add_history_to_context=True)")
+    kernel.run("%agent use slow")
+
+    def interrupt(output: dict[str, Any]) -> None:
+        said = output["content"].get("data", {}).get("text/plain", "").replace("(running …)", "").split()
+        if len(said) == 3:
+            kernel.interrupt()
+
+    kernel.run("%%agent\nTell me what you can do.", on_output=interrupt, expect="error")
+    (cut_off,) = stored(kernel)
+    assert cut_off["status"] == "CANCELLED"
+    kernel.run("%agent continue")
+    _, whole = stored(kernel)
+    assert (whole["status"], whole["attempt"]) == ("COMPLETED", 1)
+    assert whole["content"].startswith(cut_off["content"])
+    assert len(whole["content"]) > len(cut_off["content"])
