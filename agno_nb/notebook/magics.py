@@ -107,7 +107,7 @@ class AgentMagics(Magics):
         events = runnable.run(prompt.text, stream=True, stream_events=True, **options)
         shown = display_for(None, live=True)
         run = follow(events, shown)
-        if run.is_paused and isinstance(shown, LiveAnswer):
+        if run.is_paused and not args.ask and isinstance(shown, LiveAnswer):
             from agno_nb.widgets.approvals import wait_for_person
 
             wait_for_person(runnable, run, shown.display_id)

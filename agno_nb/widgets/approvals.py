@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from agno_nb.errors import AgnoNbError, InvalidInputError
-from agno_nb.notebook.render import call_line, escaped, render_text
+from agno_nb.notebook.render import render_text
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput
 from agno_nb.widgets.answering import Decisions, stream_into
@@ -40,13 +40,7 @@ class Approvals(Panel):
         self._look(run)
 
     def twin(self) -> Twin:
-        waiting = [call_line(each.tool) for each in self._run.active_requirements] if self._run.is_paused else []
-        html = answer_html(self._run)
-        if waiting:
-            html += "<div>It waits for your decision on " + ", ".join(f"<code>{escaped(w)}</code>" for w in waiting)
-            html += "</div>"
-        words = [f"It waits for your decision on {', '.join(waiting)}"] if waiting else []
-        return Twin(html, "\n\n".join([render_text(answer_view(self._run)), *words]))
+        return Twin(answer_html(self._run), render_text(answer_view(self._run)))
 
     async def changed_outside(self) -> None:
         """Notice that the run was continued by ``%agent approve``, by a chat panel or in another notebook."""
@@ -56,7 +50,7 @@ class Approvals(Panel):
     def _look(self, run: RunOutput) -> None:
         self._run = self._decisions.shown(run)
         with self.hold_sync():
-            self.show({"run_id": run.run_id, "html": answer_html(run), "needs": needs_of(self._run)})
+            self.show({"run_id": run.run_id, "html": answer_html(run, asks=False), "needs": needs_of(self._run)})
             self._arriving = {}
 
     async def _refreshed(self) -> None:
@@ -85,7 +79,7 @@ class Approvals(Panel):
             self._look(self._run)
             return
         events = self._decisions.begin_to_continue(self._runnable, run_id)
-        self._arriving = {"html": answer_html(self._run)}
+        self._arriving = {"html": answer_html(self._run, asks=False)}
         self._answering = asyncio.ensure_future(stream_into(events, self._show))
         try:
             await asyncio.wait({self._answering})

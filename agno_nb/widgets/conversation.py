@@ -45,7 +45,7 @@ class Turn:
             "attempts": self.attempts,
             "asked": redact(without_controls(run.input)),
             "files": [shown_name(media) for media in self.question],
-            "html": answer_html(run, self.nested),
+            "html": answer_html(run, self.nested, asks=False),
             "status": run.status.value,
             "cell": run.origin.execution_count,
             "needs": needs_of(run),
@@ -67,8 +67,12 @@ def answer_view(run: RunOutput, nested: Iterable[RunOutput] = ()) -> AnswerView:
     return view
 
 
-def answer_html(run: RunOutput, nested: Iterable[RunOutput] = ()) -> str:
-    return redact(render_answer(answer_view(run, nested)))
+def answer_html(run: RunOutput, nested: Iterable[RunOutput] = (), *, asks: bool = True) -> str:
+    """Make the card of a run; without `asks` it does not say how to answer what the run waits for."""
+    view = answer_view(run, nested)
+    if not asks:
+        view.asked = []
+    return redact(render_answer(view))
 
 
 def needs_of(run: RunOutput) -> list[dict[str, Any]]:
