@@ -2,8 +2,9 @@
 import { renderApprovals } from "./approvals";
 import { renderBrowse } from "./browse";
 import { renderChat } from "./chat";
+import { el as element } from "./dom";
 import type { Model } from "./link";
-import { keepTwin } from "./saved";
+import { keepTwin, noticeEnd } from "./saved";
 import { renderTrace } from "./trace";
 
 interface View {
@@ -19,6 +20,13 @@ interface Saved {
   html?: string;
 }
 
+function sayGone(root: HTMLElement): void {
+  if (root.querySelector(".anb-gone")) return;
+  const said = element("div", { class: "anb-gone", role: "alert", text: "The kernel has gone: run the cell again." });
+  for (const box of root.querySelectorAll<HTMLElement>(".anb")) box.inert = true;
+  root.querySelector(".anb")?.prepend(said);
+}
+
 export default {
   render(given: { model: Model; el: HTMLElement; signal?: AbortSignal }): () => void {
     // Hosts older than anywidget 0.11 give no signal; all of them call what is returned.
@@ -26,6 +34,7 @@ export default {
     given.signal?.addEventListener("abort", () => ending.abort(), { once: true });
     const { model, el } = given;
     VIEWS[model.get("_kind") as string]?.({ model, el, signal: ending.signal });
+    noticeEnd(model.widget_manager, () => sayGone(el), ending.signal);
     const saved = model.get("_saved") as Saved;
     if (saved.id) {
       keepTwin(model.widget_manager, saved.id, () => (model.get("_saved") as Saved).html ?? "", ending.signal);

@@ -16,6 +16,7 @@ interface Signal {
 interface Context {
   model?: NotebookModel;
   saveState?: Signal;
+  sessionContext?: { statusChanged?: Signal };
 }
 interface WidgetState {
   version_major: number;
@@ -57,6 +58,18 @@ export function removeTwin(notebook: NotebookModel, id: string): void {
   if (!known?.state || !(id in known.state)) return;
   const state = Object.fromEntries(Object.entries(known.state).filter(([key]) => !key.startsWith(id)));
   notebook.setMetadata?.("widgets", { ...widgets, [MIME]: { ...known, state } });
+}
+
+const GONE = ["restarting", "autorestarting", "terminating", "dead"];
+
+/** Say once when the panel's kernel has gone, where the host tells. */
+export function noticeEnd(manager: unknown, gone: () => void, signal: AbortSignal): void {
+  const changed = (manager as { context?: Context } | undefined)?.context?.sessionContext?.statusChanged;
+  const look = (_: unknown, status: unknown) => {
+    if (GONE.includes(status as string)) gone();
+  };
+  changed?.connect(look);
+  signal.addEventListener("abort", () => changed?.disconnect(look));
 }
 
 /** At each save of the notebook that the panel is in, keep its twin; front ends without such a notebook do nothing. */
