@@ -7,7 +7,7 @@ BUNDLE := agno_nb/widgets/static
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab test browser js pictures lint format bench clean
+.PHONY: help demo lab test browser js pictures lint format docs bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ lint: .venv/.installed-dev ## ruff and mypy
 format: .venv/.installed-dev ## let ruff fix what it can
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
+
+docs: .venv/.installed-dev ## write what in the documents is made from the code: docs/frames.md
+	@$(BIN)/python docs/make_frames.py
 
 bench: .venv-bench/.installed-bench ## measure against agno; `make bench ARGS=--quick` takes a minute
 	@.venv-bench/bin/python -m benchmarks $(ARGS)

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from agno_nb.agent import Agent as Agent
     from agno_nb.agent import RunOutput as RunOutput
     from agno_nb.agent import RunResponse as RunResponse
+    from agno_nb.budget import Budget as Budget
+    from agno_nb.collection import collect as collect
     from agno_nb.db.base import SessionType as SessionType
     from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb
     from agno_nb.db.duckdb import DuckDb as DuckDb
     from agno_nb.db.in_memory import InMemoryDb as InMemoryDb
     from agno_nb.db.sqlite import AsyncSqliteDb as AsyncSqliteDb
     from agno_nb.db.sqlite import SqliteDb as SqliteDb
+    from agno_nb.frames import events_df as events_df
     from agno_nb.frames import memories_df as memories_df
     from agno_nb.frames import messages_df as messages_df
     from agno_nb.frames import query as query
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from agno_nb.session import WorkflowSession as WorkflowSession
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
+    from agno_nb.tools import Toolkit as Toolkit
     from agno_nb.tools import tool as tool
     from agno_nb.widgets.browse import browse as browse
     from agno_nb.widgets.chat import chat as chat
@@ -57,6 +61,7 @@ _HOMES = {
     "AgentSession": "agno_nb.session",
     "AsyncDuckDb": "agno_nb.db.duckdb",
     "AsyncSqliteDb": "agno_nb.db.sqlite",
+    "Budget": "agno_nb.budget",
     "DemoModel": "agno_nb.models.demo",
     "DuckDb": "agno_nb.db.duckdb",
     "FunctionModel": "agno_nb.testing",
@@ -73,10 +78,13 @@ _HOMES = {
     "SessionType": "agno_nb.db.base",
     "SqliteDb": "agno_nb.db.sqlite",
     "TeamSession": "agno_nb.session",
+    "Toolkit": "agno_nb.tools",
     "UserMemory": "agno_nb.memory",
     "WorkflowSession": "agno_nb.session",
     "browse": "agno_nb.widgets.browse",
     "chat": "agno_nb.widgets.chat",
+    "collect": "agno_nb.collection",
+    "events_df": "agno_nb.frames",
     "memories_df": "agno_nb.frames",
     "messages_df": "agno_nb.frames",
     "query": "agno_nb.frames",

@@ -5,29 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb._keywords import forgiving
 from agno_nb._loop import run_blocking
+from agno_nb.asking import Asking
+from agno_nb.budget import Budget
 from agno_nb.db.base import ContextQuery
-from agno_nb.errors import (
-    InvalidInputError,
-    ModelStreamError,
-    NestedRunPaused,
-    OutputSchemaError,
-    RunNotContinuableError,
-)
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_answer
+from agno_nb.errors import InvalidInputError, NestedRunPaused, OutputSchemaError, RunNotContinuableError
+from agno_nb.models.base import Model, ModelRequest, whole_answer
 from agno_nb.models.resolve import resolve_model
+from agno_nb.models.retry import Retries
 from agno_nb.recollection import Recollecting
 from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
 from agno_nb.run.options import RunOptions
 from agno_nb.run.requirements import given_input, refusal, unanswered
 from agno_nb.run.running import RunContext, current_tool_call_id
 from agno_nb.run.structured import OutputSchema, correction
-from agno_nb.tools import Tool, toolbox
+from agno_nb.tools import Tool, Toolkit, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
 from agno_nb.tools.state import update_session_state
 from agno_nb.types import (
@@ -81,8 +77,10 @@ class Agent(Recollecting):
     model: Model | str | None = None
     """A model, a string such as ``"openai:gpt-5-mini"``, or None: chosen at the first run by what is configured."""
     _: KW_ONLY
-    tools: Sequence[Tool | Callable[..., Any]] | None = None
-    """Functions that the model may call."""
+    tools: Sequence[Tool | Callable[..., Any] | Toolkit | Sequence[Any]] | None = None
+    """Functions that the model may call: tools, plain functions and methods, toolkits, and lists of them."""
+    tool_hooks: Sequence[Callable[..., Any]] = ()
+    """Called around every tool, the first one outermost: see :class:`~agno_nb.tools.Tool`."""
     instructions: str | Sequence[str] | None = None
     """What the model is told to do, in every run."""
     markdown: bool = False
@@ -117,11 +115,31 @@ class Agent(Recollecting):
     """Store tool calls and their results."""
     store_history_messages: bool = False
     """Store with each run also the earlier messages that it was sent."""
+    retries: int = 2
+    """How often a request is sent again that failed before its answer began, where the failure may pass: too many
+    requests, no connection, a server's fault. Each time is an event, and is shown."""
+    delay_between_retries: float = 1.0
+    """Seconds before the first time. Where the server says how long to wait, that counts, up to a minute."""
+    exponential_backoff: bool = True
+    """Whether each wait is twice as long as the one before."""
+    fallback_models: Sequence[Model | str] = ()
+    """Who answers instead when the provider fails for good, in this order. It is an event, and is shown."""
+    budget: Budget | Sequence[Budget] | None = None
+    """What may be spent. Runs nested in the agent's are kept to it too."""
     tool_call_limit: int | None = None
     """How many tool calls a run may make. Further ones are refused, and the model is asked to answer without them."""
 
     _resolved: tuple[Any, Model] | None = field(init=False, default=None)
     _tools_made: list[Tool] = field(init=False, default_factory=list)
+
+    @property
+    def budgets(self) -> Sequence[Budget]:
+        """What runs are kept to."""
+        return [self.budget] if isinstance(self.budget, Budget) else self.budget or ()
+
+    @property
+    def _retries(self) -> Retries:
+        return Retries(most=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff)
 
     @property
     def resolved_model(self) -> Model:
@@ -146,7 +164,8 @@ class Agent(Recollecting):
         """Let the model and the tools talk until the model answers."""
         # Choosing may ask a server for the names of its models.
         run, model = context.run, await asyncio.to_thread(lambda: self.resolved_model)
-        run.model, run.model_provider = model.id, model.provider
+        context.budgets = self.budgets
+        asking = Asking(model=model, fallback_models=self.fallback_models, retries=self._retries, context=context)
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
         given = context.options.get("output_schema") or self.output_schema
         schema = OutputSchema(given) if given is not None else None
@@ -156,11 +175,20 @@ class Agent(Recollecting):
             self._reopen_messages(context)
         cut_off = next((m.content or "" for m in context.said if m.finish_reason == "interrupted"), "")
         is_second_try = False
+        shown_results: list[str] = []
         while True:
             if waiting := unanswered(run.messages):
                 await self._use_tools(waiting, tools, context)
                 if run.active_requirements:
-                    run.status, run.content = RunStatus.PAUSED, _said_last(run)
+                    run.status, run.content = RunStatus.PAUSED, _last_answer(run).content
+                    return
+                calls = [call for call in _last_answer(run).tool_calls if call.tool_name in tools]
+                made = [call for call in calls if not call.tool_call_error]
+                if results := [call.result or "" for call in made if tools[call.tool_name].is_shown]:
+                    shown_results += results
+                    context.emit(RunEvent.run_content, content="\n\n".join(results) + "\n\n")
+                if any(tools[call.tool_name].stop_after_tool_call for call in made):
+                    run.content = "\n\n".join(shown_results) or _last_answer(run).content or ""
                     return
             request = ModelRequest(
                 messages=paired(run.messages),
@@ -169,12 +197,13 @@ class Agent(Recollecting):
             )
             if schema is not None:
                 request.output_schema, request.output_name = schema.json_schema, schema.name
-            answer = await _ask(model, request, context)
+            answer = await asking.ask(request)
             if answer.tool_calls:
                 run.tools += answer.tool_calls
                 continue
             run.content, run.reasoning_content = cut_off + (answer.content or ""), answer.reasoning_content
             if schema is None:
+                run.content = "\n\n".join([*shown_results, run.content] if run.content else shown_results)
                 return
             try:
                 run.content, run.content_type = schema.parse(run.content), schema.name
@@ -284,7 +313,13 @@ class Agent(Recollecting):
         """
         run = context.run
         await context.save()  # The request is stored before anything is done that may fail.
-        injected = {"agent": self, "run_context": context, "session_state": context.session_state}
+        injected = {
+            "agent": self,
+            "team": None,
+            "run_context": context,
+            "session_state": context.session_state,
+            "dependencies": context.dependencies,
+        }
         allowed = {call.tool_call_id for call in run.tools[: self.tool_call_limit]}
         try:
             async with asyncio.TaskGroup() as together:
@@ -336,7 +371,7 @@ class Agent(Recollecting):
         else:
             current_tool_call_id.set(call.tool_call_id)
             try:
-                await tool.call(call, injected, given_input(requirement))
+                await tool.call(call, injected, given_input(requirement), hooks=self.tool_hooks)
             except* NestedRunPaused:
                 context.wait_for_nested_runs(call)
             if call.result is None:
@@ -347,49 +382,9 @@ class Agent(Recollecting):
         await context.save()
 
 
-async def _ask(model: Model, request: ModelRequest, context: RunContext) -> Message:
-    """Send one request, pass on the answer as it arrives, and put it at the end of the run."""
-    started = time.perf_counter()
-    first_s: float | None = None
-    response: ModelResponse | None = None
-    partial = context.partial = Message(role="assistant", content="", model=model.id)
-    context.emit(RunEvent.model_request_started)
-    async with aclosing(model.stream(request)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            if first_s is None:
-                first_s = time.perf_counter() - started
-            if isinstance(piece, Delta):
-                partial.content = (partial.content or "") + piece.content
-                partial.reasoning_content = (partial.reasoning_content or "") + piece.reasoning_content or None
-                context.emit(
-                    RunEvent.run_content, content=piece.content, reasoning_content=piece.reasoning_content or None
-                )
-            else:
-                response = piece
-    if response is None:
-        raise ModelStreamError(f"{model!r} ended its stream without a whole response")
-    metrics = response.metrics
-    metrics.time_to_first_token_s, metrics.duration_s = first_s, time.perf_counter() - started
-    answer = Message(
-        role="assistant",
-        content=response.content,
-        reasoning_content=response.reasoning_content,
-        tool_calls=response.tool_calls,
-        message_id=partial.message_id,
-        finish_reason=response.finish_reason,
-        model=response.model or model.id,
-        metrics=metrics,
-        provider_data=response.provider_data,
-    )
-    context.partial = None
-    context.add(answer)
-    context.emit(RunEvent.model_request_completed)
-    return answer
-
-
-def _said_last(run: RunOutput) -> str | None:
-    """Return what the model said with the calls that wait."""
-    return next(message.content for message in reversed(run.messages) if message.role == "assistant")
+def _last_answer(run: RunOutput) -> Message:
+    """Return what the model said with the calls of the latest batch."""
+    return next(message for message in reversed(run.messages) if message.role == "assistant")
 
 
 def _filled(answer: Message, call: ToolCall) -> Message:

@@ -4,9 +4,9 @@
 
     AgnoNbError                       .run_output: the run that failed, with what was said so far
     ├── RunError                      a run failed
-    │   ├── ModelError                the provider failed
+    │   ├── ModelError                the provider failed; .retry_after_s where it asks to wait
     │   │   ├── ModelAuthenticationError    no key, or one that is refused
-    │   │   ├── ModelRateLimitError         too many requests, or no quota left; .retry_after_s
+    │   │   ├── ModelRateLimitError         too many requests, or no quota left
     │   │   ├── ModelRequestError           the provider does not accept the request
     │   │   │   ├── ModelNotFoundError      no such model at this endpoint
     │   │   │   └── ContextLengthError      more than the model can read
@@ -15,6 +15,7 @@
     │   │   │   └── ModelTimeoutError       nothing came for too long
     │   │   ├── ModelServerError            the provider's own failure (5xx)
     │   │   └── ModelStreamError            an answer that is incomplete or is not what the protocol says
+    │   ├── BudgetExceeded            what may be spent is spent; .budget, .spending
     │   ├── OutputSchemaError         the answer is not what output_schema asks for
     │   └── ToolLoopError             the exchange of tool calls cannot go on
     ├── SessionOwnershipError         the session belongs to another user
@@ -41,7 +42,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agno_nb.types import RunOutput
+    from agno_nb.budget import Budget
+    from agno_nb.types import RunOutput, Spending
 
 
 class AgnoNbError(Exception):
@@ -101,6 +103,9 @@ class ModelError(RunError):
         What to tell the provider's support.
     """
 
+    retry_after_s: float | None = None
+    """How long the provider asks to wait, if it says."""
+
     def __init__(
         self, message: str, *, status_code: int | None = None, code: str | None = None, request_id: str | None = None
     ) -> None:
@@ -115,9 +120,7 @@ class ModelAuthenticationError(ModelError):
 
 
 class ModelRateLimitError(ModelError):
-    """Too many requests, or no quota left. `retry_after_s` is how long the provider asks to wait, if it says."""
-
-    retry_after_s: float | None = None
+    """Too many requests, or no quota left."""
 
 
 class ModelRequestError(ModelError):
@@ -150,6 +153,24 @@ class ModelServerError(ModelError):
 
 class ModelStreamError(ModelError):
     """The answer is incomplete, or is not what the protocol says."""
+
+
+class BudgetExceeded(RunError):
+    """What may be spent is spent, so the model was not asked again.
+
+    Parameters
+    ----------
+    message : str
+    budget : Budget
+        The limit.
+    spending : Spending
+        What was spent of it.
+    """
+
+    def __init__(self, message: str, *, budget: Budget, spending: Spending) -> None:
+        super().__init__(message)
+        self.budget = budget
+        self.spending = spending
 
 
 class OutputSchemaError(RunError):

@@ -3,7 +3,7 @@
 Columns, their order and their dtypes do not depend on what is in the store: text is pandas' ``str``, whole numbers are
 ``Int64``, truth values ``boolean``, other numbers ``float64`` and times ``datetime64[us, UTC]``. They can all be null,
 so that a join leaves them as they are. Ids have the same name everywhere. Each column is described in
-``agno_nb/db/schema.sql`` and ``views.sql``.
+``docs/frames.md``.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import takes
 from agno_nb.db import default_db
-from agno_nb.db.columns import MEMORIES, MESSAGES, RUNS, SESSIONS, SUMMARIES, TOOL_CALLS, Frame
+from agno_nb.db.columns import EVENTS, MEMORIES, MESSAGES, RUNS, SESSIONS, SUMMARIES, TOOL_CALLS, Frame
+from agno_nb.db.encoding import moment_micros
+from agno_nb.db.readable import MAX_ROWS, TIMEOUT_S
 from agno_nb.db.schema import names
+from agno_nb.db.tables import in_order, to_pandas
 from agno_nb.errors import InvalidInputError
-from agno_nb.types import RunStatus, SessionType
+from agno_nb.types import RunEvent, RunStatus, SessionType
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
-    from agno_nb.db.base import Db
+    from agno_nb.db.readable import Readable
 
 Values = str | Iterable[str] | None
 Moment = str | date | None
@@ -71,6 +74,14 @@ class ToolCallFilters(SessionFilters, total=False):
     tool_name: Values
 
 
+class EventFilters(SessionFilters, total=False):
+    """What events may be chosen by. User and agent are those of the run."""
+
+    run_id: Values
+    event: Values
+    tool_name: Values
+
+
 class SummaryFilters(SessionFilters, total=False):
     """What summaries may be chosen by. User and agent are those of the session."""
 
@@ -91,6 +102,7 @@ _CHOICES: dict[str, Iterable[str]] = {
     "session_type": SessionType,
     "status": RunStatus,
     "role": ("system", "user", "assistant", "tool"),
+    "event": RunEvent,
 }
 # {} is the list of values.
 _AGENT = "(component_name IN ({}) OR component_id IN ({}))"
@@ -106,6 +118,7 @@ _CONDITIONS: dict[str, dict[str, str]] = {
     "runs": {"agent": _AGENT, "session_type": _SESSION_TYPE},
     "messages": _OF_RUN,
     "tool_calls": _OF_RUN,
+    "events": _OF_RUN,
     "summaries": {
         "agent": _OF_SESSION.replace("{}", _AGENT),
         "session_type": _SESSION_TYPE,
@@ -119,12 +132,12 @@ _CONDITIONS: dict[str, dict[str, str]] = {
 
 
 @takes(SessionFilters)
-def sessions_df(*, db: Db | None = None, **filters: Unpack[SessionFilters]) -> pd.DataFrame:
+def sessions_df(*, db: Readable | None = None, **filters: Unpack[SessionFilters]) -> pd.DataFrame:
     """Sessions, one row each, oldest first.
 
     Parameters
     ----------
-    db : Db, optional
+    db : Db or Collection, optional
         The store; the one of the notebook where not given. A store that has no file yet is empty, and stays away.
     session_id, session_type, user_id, agent : str or list of str, optional
         Only rows that have the value, or one of the values. `agent` is a name or id of an agent, team or workflow.
@@ -150,7 +163,7 @@ def sessions_df(*, db: Db | None = None, **filters: Unpack[SessionFilters]) -> p
 
 
 @takes(RunFilters)
-def runs_df(*, db: Db | None = None, **filters: Unpack[RunFilters]) -> pd.DataFrame:
+def runs_df(*, db: Readable | None = None, **filters: Unpack[RunFilters]) -> pd.DataFrame:
     """Runs, one row each, oldest first; nested runs and superseded attempts included.
 
     Parameters
@@ -171,7 +184,7 @@ def runs_df(*, db: Db | None = None, **filters: Unpack[RunFilters]) -> pd.DataFr
 
 
 @takes(MessageFilters)
-def messages_df(*, db: Db | None = None, **filters: Unpack[MessageFilters]) -> pd.DataFrame:
+def messages_df(*, db: Readable | None = None, **filters: Unpack[MessageFilters]) -> pd.DataFrame:
     """Messages, one row each, oldest first; system messages and those of superseded attempts included.
 
     Parameters
@@ -185,7 +198,7 @@ def messages_df(*, db: Db | None = None, **filters: Unpack[MessageFilters]) -> p
 
 
 @takes(ToolCallFilters)
-def tool_calls_df(*, db: Db | None = None, **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
+def tool_calls_df(*, db: Readable | None = None, **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
     """Tool calls with what came of them, one row each, oldest first.
 
     Parameters
@@ -198,8 +211,29 @@ def tool_calls_df(*, db: Db | None = None, **filters: Unpack[ToolCallFilters]) -
     return _read(TOOL_CALLS, db, filters)
 
 
+@takes(EventFilters)
+def events_df(*, db: Readable | None = None, **filters: Unpack[EventFilters]) -> pd.DataFrame:
+    """What happened in runs, one row each, oldest first: begins and ends of runs, model requests and tool calls.
+
+    Parameters
+    ----------
+    db, session_id, session_type, user_id, agent, since, until, limit
+        As in :func:`sessions_df`; user and agent are those of the run.
+    run_id, event, tool_name : str or list of str, optional
+        Only rows that have the value, or one of the values.
+
+    Examples
+    --------
+    >>> from agno_nb.db.in_memory import InMemoryDb
+    >>> events = events_df(db=InMemoryDb(), event=["ModelRequestCompleted", "ToolCallCompleted"])
+    >>> float(events.groupby("event")["duration_s"].sum().sum())
+    0.0
+    """
+    return _read(EVENTS, db, filters)
+
+
 @takes(SummaryFilters)
-def summaries_df(*, db: Db | None = None, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
+def summaries_df(*, db: Readable | None = None, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
     """Summaries of sessions, one row for each version, oldest first.
 
     Parameters
@@ -211,7 +245,7 @@ def summaries_df(*, db: Db | None = None, **filters: Unpack[SummaryFilters]) -> 
 
 
 @takes(MemoryFilters)
-def memories_df(*, db: Db | None = None, **filters: Unpack[MemoryFilters]) -> pd.DataFrame:
+def memories_df(*, db: Readable | None = None, **filters: Unpack[MemoryFilters]) -> pd.DataFrame:
     """Memories of users, one row each, oldest first.
 
     Parameters
@@ -232,7 +266,7 @@ class QueryResult:
 
     def df(self) -> pd.DataFrame:
         """Return a new pandas DataFrame, with the dtypes of :mod:`agno_nb.frames`."""
-        return _to_pandas(self.table)
+        return to_pandas(self.table)
 
     def arrow(self) -> pa.Table:
         return self.table
@@ -251,23 +285,35 @@ class QueryResult:
         return html
 
 
-def query(sql: str, *, db: Db | None = None, **frames: Any) -> QueryResult:
+def query(
+    sql: str,
+    *,
+    db: Readable | None = None,
+    timeout_s: float | None = TIMEOUT_S,
+    max_rows: int | None = MAX_ROWS,
+    **frames: Any,
+) -> QueryResult:
     """Run one read-only query over the store and over DataFrames of yours.
 
     Parameters
     ----------
     sql : str
         One statement in DuckDB's SQL that reads. Its tables are `sessions`, `runs`, `messages`, `tool_calls`,
-        `message_media`, `summaries` and `memories`, and those of `frames`. It cannot write, and reaches no files.
-    db : Db, optional
+        `message_media`, `summaries`, `memories` and `events`, and those of `frames`. It cannot write, and reaches no
+        files. What it names is copied first, so that it keeps nobody from the store, however long it takes.
+    db : Db or Collection, optional
         The store; the one of the notebook where not given.
+    timeout_s : float, optional
+        Seconds after which it is stopped. None waits.
+    max_rows : int, optional
+        Rows that it may find. A query that finds more is an error, so that no result is silently cut. None is no limit.
     **frames : DataFrame or pyarrow.Table
         Your own tables, by the names that the query has for them.
 
     Raises
     ------
     QueryError
-        The query was refused or failed.
+        The query was refused, failed, took too long or found too much.
 
     Examples
     --------
@@ -281,10 +327,11 @@ def query(sql: str, *, db: Db | None = None, **frames: Any) -> QueryResult:
     for name in frames:
         if name.lower() in names():
             raise InvalidInputError(f"{name!r} is a table of the store; give your DataFrame another name")
-    return QueryResult((db or default_db()).arrow(sql, (), frames))
+    table = (db or default_db()).arrow(sql, (), frames, timeout_s=timeout_s, max_rows=max_rows)
+    return QueryResult(table)
 
 
-def _read(frame: Frame, db: Db | None, filters: Mapping[str, Any]) -> pd.DataFrame:
+def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.DataFrame:
     conditions = ["true"]
     parameters: list[str | int] = []
     for name, value in filters.items():
@@ -292,21 +339,21 @@ def _read(frame: Frame, db: Db | None, filters: Mapping[str, Any]) -> pd.DataFra
             continue
         if name in ("since", "until"):
             conditions.append(f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)")
-            parameters.append(_micros(value, name))
+            parameters.append(moment_micros(value, name))
             continue
         values = _values(value, name)
         template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
         # An empty list matches nothing, and IN () is not SQL.
         conditions.append(template.replace("{}", ", ".join("?" * len(values)) or "NULL"))
         parameters += values * template.count("{}")
-    latest, order = (", ".join(f"{name}{way}" for name in frame.order.split()) for way in (" DESC", ""))
     sql = f"SELECT {', '.join(frame.columns)} FROM {frame.view} WHERE {' AND '.join(conditions)}"
     if (limit := filters.get("limit")) is not None:
         if not isinstance(limit, int) or limit < 0:
             raise InvalidInputError(f"limit is {limit!r}; it must be a whole number of rows")
-        sql = f"FROM ({sql} ORDER BY {latest} LIMIT ?)"
+        sql += f" ORDER BY {', '.join(f'{name} DESC' for name in frame.order.split())} LIMIT ?"
         parameters.append(limit)
-    return _to_pandas((db or default_db()).arrow(f"{sql} ORDER BY {order}", parameters))
+    table = in_order((db or default_db()).frame(sql, parameters), frame.order.split())
+    return to_pandas(table if limit is None else table.slice(max(0, table.num_rows - limit)))
 
 
 def _values(value: str | Iterable[str], name: str) -> list[str]:
@@ -317,45 +364,3 @@ def _values(value: str | Iterable[str], name: str) -> list[str]:
         if name in _CHOICES and each not in list(_CHOICES[name]):
             raise InvalidInputError(f"{name} is {each!r}; it must be one of {', '.join(_CHOICES[name])}")
     return values
-
-
-def _micros(moment: Any, name: str) -> int:
-    import pandas as pd
-
-    # A number would be taken for nanoseconds, which nobody means.
-    time = pd.to_datetime(moment, utc=True, errors="coerce") if isinstance(moment, str | date) else None
-    if time is None or pd.isna(time):
-        raise InvalidInputError(f"{name} is {moment!r}; give a datetime, or a text as '2026-01-31 12:00'")
-    return int((time - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(microseconds=1))
-
-
-def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    import pandas as pd
-    import pyarrow as pa
-
-    # pandas 2 has no "str" of its own; its string dtype is the nearest.
-    text = pd.api.types.pandas_dtype("str")
-    dtypes = {
-        pa.string(): text if isinstance(text, pd.StringDtype) else pd.StringDtype(),
-        pa.bool_(): pd.BooleanDtype(),
-        pa.uint64(): pd.UInt64Dtype(),
-        **dict.fromkeys((pa.int8(), pa.int16(), pa.int32(), pa.int64()), pd.Int64Dtype()),
-        **dict.fromkeys((pa.uint8(), pa.uint16(), pa.uint32()), pd.Int64Dtype()),
-    }
-    for place, field in enumerate(table.schema):
-        if pa.types.is_decimal(field.type):
-            # DuckDB's sum of whole numbers is a decimal without a fraction, which would become Python objects.
-            table = table.set_column(place, field.name, _from_decimal(table.column(place)))
-    frame: pd.DataFrame = table.to_pandas(types_mapper=dtypes.get)
-    return frame
-
-
-def _from_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    import pyarrow as pa
-
-    if column.type.scale == 0:
-        try:
-            return column.cast(pa.int64())
-        except pa.ArrowInvalid:
-            pass
-    return column.cast(pa.float64())

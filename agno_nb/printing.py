@@ -93,7 +93,7 @@ class _TerminalAnswer:
         self._console = Console()
         self._markdown = markdown
         self._text = ""
-        self._tools: list[str] = []
+        self._remarks: list[str] = []
         self._run_id: str | None = None
         self._run: RunOutput | None = None
         if message is not None:
@@ -106,7 +106,9 @@ class _TerminalAnswer:
     def feed(self, event: RunOutputEvent) -> None:
         self._run_id = self._run_id or event.run_id
         if event.event is RunEvent.tool_call_started and event.tool is not None:
-            self._tools.append(f"{event.tool.tool_name}({event.tool.arguments})")
+            self._remarks.append(f"{event.tool.tool_name}({event.tool.arguments})")
+        if event.details is not None and event.content:
+            self._remarks.append(redact(event.content))
         if event.run_id == self._run_id:
             if event.event is RunEvent.run_content:
                 self._text += event.content or ""
@@ -128,7 +130,7 @@ class _TerminalAnswer:
         from rich.text import Text
 
         run = self._run
-        parts: list[Any] = [Text(without_controls(line), style="dim") for line in self._tools]
+        parts: list[Any] = [Text(without_controls(line), style="dim") for line in self._remarks]
         text = without_controls(redact(self._text if run is None else run.get_content_as_string()))
         text = text or ("…" if run is None else "")
         parts.append(Markdown(text) if self._markdown else Text(text))

@@ -144,6 +144,7 @@ class Recollecting(Runnable, ABC):
             user_id,
             model=self.resolved_model,
             component_id=self.component_id,
+            run=context.run,
         )
 
     def get_session_summary(self, session_id: str | None = None) -> SessionSummary | None:

@@ -59,6 +59,11 @@ class FunctionModel(Model):
         self.function = function
         self.requests: list[ModelRequest] = []
 
+    @property
+    def is_priced(self) -> bool:
+        """True: it costs what its replies say."""
+        return True
+
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
         """Yield the reply word by word, then the whole."""
         self.requests.append(request)

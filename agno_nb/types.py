@@ -72,6 +72,9 @@ class RunEvent(StrEnum):
     tool_call_started = "ToolCallStarted"
     tool_call_completed = "ToolCallCompleted"
     tool_call_error = "ToolCallError"
+    model_request_retried = "ModelRequestRetried"
+    model_fallback_used = "ModelFallbackUsed"
+    memory_update_completed = "MemoryUpdateCompleted"
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -175,7 +178,7 @@ class ToolCall:
         """The arguments as a dict; empty when `arguments` is not a JSON object."""
         try:
             parsed = json.loads(self.arguments or "{}")
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return {}
         return parsed if isinstance(parsed, dict) else {}
 
@@ -607,17 +610,38 @@ class RunOutputEvent:
     component_name: str | None = None
     """Whose run it is: nested runs share the stream of the run that began them."""
     content: str | None = None
-    """Of RunContent: the piece of text that is new. Of the final event: the whole."""
+    """Of RunContent: the piece of text that is new. Of the final event: the whole. Of a retry and of a fallback: what
+    happened, as a sentence."""
     reasoning_content: str | None = None
     """Of RunContent: the piece of reasoning that is new."""
     tool: ToolCall | None = None
     """Of ToolCall events."""
+    details: JsonDict | None = None
+    """Of a retry and of a fallback: what `content` says, as values."""
     run_output: RunOutput | None = None
     """Of the event that ends a run."""
 
     @property
     def is_final(self) -> bool:
         return self.run_output is not None
+
+
+@dataclass(slots=True, kw_only=True)
+class Spending:
+    """What models were paid for."""
+
+    tokens: int = 0
+    """Sent and come back."""
+    usd: float = 0.0
+    num_unpriced: int = 0
+    """How many runs, summaries and other work have a price that is not known. It is not in `usd`."""
+
+    def __add__(self, other: Spending) -> Spending:
+        return Spending(
+            tokens=self.tokens + other.tokens,
+            usd=self.usd + other.usd,
+            num_unpriced=self.num_unpriced + other.num_unpriced,
+        )
 
 
 class SessionReader(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def test_the_code_of_a_document_runs(document: Path, tmp_path: Path, monkeypatch
     names: dict[str, object] = {"__name__": "__main__"}
     for number, block in enumerate(python_blocks(document), start=1):
         exec(compile(block, f"{document.name}, block {number}", "exec"), names)
+
+
+def test_the_columns_of_the_frames_are_documented_as_they_are(python: str) -> None:
+    code = "import make_frames; print(make_frames.document(), end='')"
+    made = subprocess.run([python, "-c", code], cwd=ROOT / "docs", capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs" / "frames.md").read_text(encoding="utf-8") == made, "run make docs"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

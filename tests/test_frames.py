@@ -16,9 +16,10 @@ from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.schema import VIEWS, column_descriptions
+from agno_nb.db.schema import column_descriptions, column_types, names
 from agno_nb.errors import InvalidInputError
 from agno_nb.frames import (
+    events_df,
     memories_df,
     messages_df,
     query,
@@ -47,6 +48,7 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "tool_calls": tool_calls_df,
     "summaries": summaries_df,
     "memories": memories_df,
+    "events": events_df,
 }
 
 
@@ -107,16 +109,15 @@ def test_a_frame_has_all_columns_of_its_view_and_each_is_described(db: InMemoryD
 
 def test_every_column_of_every_table_is_described(db: InMemoryDb) -> None:
     sql = (
-        "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() WHERE database_name = 'store'"
+        "SELECT table_name, list(column_name ORDER BY column_index) AS columns FROM duckdb_columns() "
+        "WHERE database_name = 'store' GROUP BY ALL"
     )
-    tables = {
-        row["table_name"]: row["columns"]
-        for row in db.query(f"FROM ({sql} GROUP BY ALL) AS t(table_name, columns)").arrow().to_pylist()
-    }
+    tables = {row["table_name"]: row["columns"] for row in db.frame(sql).to_pylist()}
     described = column_descriptions()
     raw = {table: columns for table, columns in tables.items() if table.startswith("raw_")}
-    assert set(raw) == {"raw_schema", "raw_media", *(f"raw_{view}" for view in VIEWS)}
+    assert set(tables) == names()
     assert {table: list(described[table]) for table in raw} == raw
+    assert {table: list(types) for table, types in column_types().items()} == raw
     assert described["runs"]["stale"].startswith("Whether an earlier turn got a new attempt")
 
 

@@ -11,10 +11,12 @@ import pytest
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.sandbox import interruptible
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.frames import query, runs_df
+from tests.db.conftest import BACKENDS
 from tests.db.conversation import say
-from tests.test_frames import READERS, dtypes, fill
+from tests.test_frames import dtypes, fill
 
 
 @pytest.fixture
@@ -65,68 +67,6 @@ def test_looking_at_the_store_is_reading(db: InMemoryDb, sql: str) -> None:
     assert len(query(sql, db=db).arrow().column_names) > 0
 
 
-HOSTILE = """
-DELETE FROM raw_runs
-UPDATE raw_runs SET input = ''
-INSERT INTO raw_schema VALUES (2, 0)
-WITH gone AS (DELETE FROM raw_runs RETURNING *) SELECT * FROM gone
-EXPLAIN ANALYZE DELETE FROM raw_runs
-CREATE TABLE mine AS SELECT 1
-CREATE TEMP VIEW runs AS SELECT 1
-DROP VIEW runs
-TRUNCATE raw_runs
-SELECT 1; DELETE FROM raw_runs
-COMMIT; DELETE FROM raw_runs
-COPY runs TO '{folder}/out.csv'
-COPY (SELECT 1) TO '{folder}/out.parquet'
-EXPORT DATABASE '{folder}/out'
-ATTACH '{folder}/out.duckdb'
-ATTACH ':memory:' AS more
-DETACH store
-USE memory
-SET enable_external_access = true
-SET VARIABLE x = 1
-RESET lock_configuration
-PRAGMA database_list
-CALL pragma_version()
-INSTALL httpfs
-LOAD httpfs
-CHECKPOINT
-VACUUM
-BEGIN
-CONNECT
-SELECT * FROM read_csv('{folder}/data.csv')
-SELECT * FROM '{folder}/data.csv'
-SELECT * FROM read_text('{folder}/data.csv')
-SELECT * FROM read_blob('/etc/hosts')
-SELECT * FROM glob('{folder}/*')
-SELECT * FROM read_csv('http://127.0.0.1:9/x.csv')
-SELECT getenv('HOME')
-SELECT * FROM query('DELETE FROM raw_runs')
-SELECT * FROM secret_in_python
-""".strip().splitlines()
-
-
-@pytest.mark.parametrize("sql", ["", "-- nothing", *HOSTILE])
-@pytest.mark.parametrize("backend", ["duckdb", "in_memory"])
-def test_a_query_reads_the_store_and_nothing_else(tmp_path: Path, backend: str, sql: str) -> None:
-    secret_in_python = pd.DataFrame({"key": [1]})
-    folder = tmp_path / "files"
-    folder.mkdir()
-    (folder / "data.csv").write_text("a\n1\n")
-    db = DuckDb(tmp_path / "store.duckdb") if backend == "duckdb" else InMemoryDb()
-    fill(db)
-    before = {view: READERS[view](db=db) for view in FRAMES}
-    with pytest.raises(QueryError) as caught:
-        query(sql.format(folder=folder), db=db)
-    assert "\n" not in str(caught.value)
-    for view in FRAMES:
-        pd.testing.assert_frame_equal(READERS[view](db=db), before[view])
-    assert [path.name for path in folder.iterdir()] == ["data.csv"]
-    assert len(secret_in_python) == 1
-    say(db, "still works", user_id="alice")
-
-
 def test_an_error_in_a_query_is_one_readable_line(db: InMemoryDb) -> None:
     with pytest.raises(QueryError) as caught:
         query("SELECT inputt\nFROM runs", db=db)
@@ -144,11 +84,62 @@ def test_a_frame_cannot_stand_in_for_a_table_of_the_store(db: InMemoryDb, name: 
         query("SELECT 1", db=db, **{name: pd.DataFrame({"a": [1]})})
 
 
+@pytest.mark.parametrize("name", ["duckdb", "in_memory", "sqlite"])
+def test_a_query_that_takes_too_long_is_stopped_and_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    db = BACKENDS[name](tmp_path)
+    fill(db)
+    with pytest.raises(QueryError, match=r"the query was stopped after 0.05 s; ask for less, or allow it more time"):
+        db.query("SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000) c, runs", timeout_s=0.05)
+    assert len(runs_df(db=db)) == 3
+    db.close()
+
+
+def test_the_store_is_free_while_a_query_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = DuckDb(tmp_path / "store.duckdb", lock_timeout_s=0.05)
+    fill(db)
+    done: list[int] = []
+
+    def meanwhile(*args: object, **kwargs: object) -> pa.Table:
+        say(DuckDb(tmp_path / "store.duckdb", lock_timeout_s=0.05), "meanwhile", session_id="s9")
+        done.append(1)
+        return interruptible(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("agno_nb.db.sandbox.interruptible", meanwhile)
+    assert db.query("SELECT count(*) AS n FROM runs").df()["n"].tolist() == [3]
+    assert (done, len(db.runs_df())) == ([1], 4)
+
+
+def test_a_query_that_finds_too_much_is_not_cut_but_refused(db: InMemoryDb) -> None:
+    fill(db)
+    assert len(db.query("FROM runs ORDER BY run_id", max_rows=3).arrow()) == 3
+    with pytest.raises(QueryError, match=r"more than 2 rows; add a LIMIT, or allow more of them \(max_rows=...\)"):
+        db.query("FROM runs", max_rows=2)
+    with pytest.raises(QueryError, match="more than 1,000,000 rows"):
+        db.query("FROM range(10000000)")
+    assert len(db.query("FROM range(1000001)", max_rows=None).arrow()) == 1_000_001
+    assert db.query("FROM runs ORDER BY run_id DESC", max_rows=5).df()["run_id"].tolist() == ["r3", "r2", "r1"]
+
+
+def test_a_table_is_found_by_whatever_names_it(db: InMemoryDb) -> None:
+    fill(db)
+    for sql in (
+        "SELECT count(*) AS n FROM RUNS",
+        'SELECT count(*) AS n FROM "Runs"',
+        "SELECT count(*) AS n FROM raw_runs",
+        "SELECT count(*) AS n FROM query_table('ru' || 'ns')",
+        "WITH x AS (FROM runs) SELECT (SELECT count(*) FROM x) AS n",
+        "SELECT count(*)AS n FROM(FROM runs)",
+    ):
+        assert db.query(sql).df()["n"].tolist() == [3]
+    assert "events" in db.query("SHOW TABLES").df()["name"].tolist()
+    assert set(db.query("DESCRIBE runs").df()["column_name"]) == set(FRAMES["runs"].columns)
+
+
 def test_an_interrupt_stops_a_query_and_frees_the_store(db: InMemoryDb, monkeypatch: pytest.MonkeyPatch) -> None:
     from concurrent.futures import Future
 
     fill(db)
-    monkeypatch.setattr(Future, "result", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Future, "result", lambda self, timeout: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         query("SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000) c", db=db)
     monkeypatch.undo()

@@ -46,6 +46,7 @@ class AsyncDb:
     get_run = _awaited(Db.get_run)
     get_messages = _awaited(Db.get_messages)
     get_session_metrics = _awaited(Db.get_session_metrics)
+    get_spending = _awaited(Db.get_spending)
     get_summary = _awaited(Db.get_summary)
     get_user_memories = _awaited(Db.get_user_memories)
     upsert_user_memory = _awaited(Db.upsert_user_memory)
@@ -58,6 +59,15 @@ class AsyncDb:
     tool_calls_df = _awaited(Db.tool_calls_df)
     summaries_df = _awaited(Db.summaries_df)
     memories_df = _awaited(Db.memories_df)
+    events_df = _awaited(Db.events_df)
+    purge_sessions = _awaited(Db.purge_sessions)
+    vacuum = _awaited(Db.vacuum)
+    backup = _awaited(Db.backup)
+    verify = _awaited(Db.verify)
+    export_session = _awaited(Db.export_session)
+    import_session = _awaited(Db.import_session)
+    export_parquet = _awaited(Db.export_parquet)
+    import_parquet = _awaited(Db.import_parquet)
     close = _awaited(Db.close)
 
     def __repr__(self) -> str:

@@ -8,27 +8,26 @@ A method returns when its effect is durable, or raises; nothing is only logged.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import date
+from pathlib import Path
+from typing import Literal
 
+from agno_nb.db.readable import Readable
 from agno_nb.types import (
     JsonDict,
     Message,
     Metrics,
+    RunEvent,
     RunOutput,
     Session,
     SessionSummary,
     SessionType,
+    Spending,
     UserMemory,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
-    from agno_nb.frames import QueryResult
 
 __all__ = ["ContextQuery", "Db", "OpenedRun", "SessionType"]
 
@@ -64,7 +63,7 @@ class OpenedRun:
     """Of a run that goes on: the runs of its session that its tools, members or steps began, oldest first."""
 
 
-class Db(ABC):
+class Db(Readable):
     """A store of sessions, runs, messages and tool calls."""
 
     @property
@@ -139,6 +138,62 @@ class Db(ABC):
         """Store status, content, metrics and the last `messages` of a run, and the state of its session.
 
         Also the way to store a pause. `session_state` None leaves the stored state as it is.
+        """
+
+    @abstractmethod
+    def add_event(
+        self,
+        run: RunOutput,
+        event: RunEvent,
+        content: str,
+        *,
+        details: JsonDict | None = None,
+        model: str | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """Store what happened in a run, also one that has ended, beside what was said.
+
+        Parameters
+        ----------
+        content : str
+            What happened, as a sentence.
+        details : dict, optional
+            The same as values.
+        model : str, optional
+            Which model it is about.
+        metrics : Metrics, optional
+            What it took. It is not among what the run took.
+
+        Raises
+        ------
+        SessionNotFoundError
+            The session was deleted.
+        """
+
+    @abstractmethod
+    def get_spending(
+        self,
+        *,
+        session_id: str | None = None,
+        notebook: str | None = None,
+        this_process: bool = False,
+        since: float | None = None,
+        except_run_ids: Sequence[str] = (),
+    ) -> Spending:
+        """Return what the runs that match every argument given have cost, with their summaries and memories.
+
+        A run that goes on counts when it ends. Copies in a fork do not count again.
+
+        Parameters
+        ----------
+        notebook : str, optional
+            Runs that were asked for in this notebook.
+        this_process : bool, optional
+            Runs that this process did.
+        since : float, optional
+            Runs that began at this time or later, in unix seconds.
+        except_run_ids : sequence of str, optional
+            Runs that are counted elsewhere.
         """
 
     # Sessions, runs and messages as objects.
@@ -309,66 +364,77 @@ class Db(ABC):
     def clear_memories(self, user_id: str | None = None) -> None:
         """Delete all memories of a user, or with None, of everybody."""
 
-    # The store as frames.
+    # Keeping it in order.
 
     @abstractmethod
-    def arrow(self, sql: str, parameters: Sequence[Any] = (), frames: Mapping[str, Any] | None = None) -> pa.Table:
-        """Run one statement that reads (DuckDB's SQL) over the views of views.sql, and over `frames` by their names.
+    def purge_sessions(self, before: str | date, user_id: str | None = None) -> int:
+        """Delete the sessions in which nothing happened since `before`; return how many.
+
+        Parameters
+        ----------
+        before : str or datetime
+            The latest change of a session is compared with it. A time without a zone is in UTC.
+        """
+
+    @abstractmethod
+    def vacuum(self) -> None:
+        """Give the space of what was deleted back, and leave nothing of it in the store's files."""
+
+    @abstractmethod
+    def backup(self, path: str | Path) -> None:
+        """Copy the store as it is at this moment into a file that is not there yet.
+
+        The copy is a store: of the same kind where this one is a file, else a DuckDB file.
 
         Raises
         ------
-        QueryError
-            The statement does not only read, is not one, or failed.
+        InvalidInputError
+            There is something at `path`.
         """
 
-    def query(self, sql: str, /, **frames: Any) -> QueryResult:
-        """Run one read-only query over the store and over the DataFrames given by name.
+    @abstractmethod
+    def verify(self) -> list[str]:
+        """Check that the rows fit together; return a sentence for each kind of problem, none for a sound store."""
 
-        Examples
-        --------
-        >>> from agno_nb.db.in_memory import InMemoryDb
-        >>> InMemoryDb().query("select count(*) as n from runs").df()["n"].tolist()
-        [0]
+    @abstractmethod
+    def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
+        """Write a session with all its rows and media into a file, one JSON object to a line.
+
+        Raises
+        ------
+        SessionNotFoundError
+            There is none of that id and owner.
         """
-        from agno_nb.frames import query
 
-        return query(sql, db=self, **frames)
+    @abstractmethod
+    def import_session(self, path: str | Path) -> Session:
+        """Store the session that :meth:`export_session` wrote, with the ids that it had; return it.
 
-    def sessions_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Sessions, one row each: see :func:`agno_nb.frames.sessions_df`."""
-        from agno_nb.frames import sessions_df
+        Raises
+        ------
+        InvalidInputError
+            The file is not a session, or the store has one of that id already. Nothing was written.
+        """
 
-        return sessions_df(db=self, **filters)
+    @abstractmethod
+    def export_parquet(self, folder: str | Path) -> None:
+        """Write everything into a folder, one Parquet file for each table of schema.sql.
 
-    def runs_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Runs, one row each: see :func:`agno_nb.frames.runs_df`."""
-        from agno_nb.frames import runs_df
+        Raises
+        ------
+        InvalidInputError
+            There is something in the folder.
+        """
 
-        return runs_df(db=self, **filters)
+    @abstractmethod
+    def import_parquet(self, folder: str | Path) -> int:
+        """Store everything that :meth:`export_parquet` wrote, with the ids that it had; return how many sessions.
 
-    def messages_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Messages, one row each: see :func:`agno_nb.frames.messages_df`."""
-        from agno_nb.frames import messages_df
-
-        return messages_df(db=self, **filters)
-
-    def tool_calls_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Tool calls, one row each: see :func:`agno_nb.frames.tool_calls_df`."""
-        from agno_nb.frames import tool_calls_df
-
-        return tool_calls_df(db=self, **filters)
-
-    def summaries_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Summaries, one row for each version: see :func:`agno_nb.frames.summaries_df`."""
-        from agno_nb.frames import summaries_df
-
-        return summaries_df(db=self, **filters)
-
-    def memories_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Memories, one row each: see :func:`agno_nb.frames.memories_df`."""
-        from agno_nb.frames import memories_df
-
-        return memories_df(db=self, **filters)
+        Raises
+        ------
+        InvalidInputError
+            The folder holds something else, or the store has some of it already. Nothing was written.
+        """
 
     def close(self) -> None:
         """Let go of what the store holds open. Using it again opens it again."""

@@ -50,7 +50,7 @@ RUNS = Frame(
         (BOOLEAN, "interrupted"),
         (TEXT, "superseded_by"),
         (BOOLEAN, "stale"),
-        (TEXT, "input content content_type reasoning_content model model_provider"),
+        (TEXT, "forked_from_run_id input content content_type reasoning_content model model_provider"),
         (INTEGER, f"input_tokens output_tokens total_tokens {_TOKENS}"),
         (NUMBER, "cost time_to_first_token_s duration_s"),
         (TEXT, "error_type error notebook cell_id"),
@@ -112,4 +112,15 @@ MEMORIES = Frame(
         (TIME, "created_at updated_at"),
     ),
 )
-FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, SUMMARIES, MEMORIES)}
+EVENTS = Frame(
+    view="events",
+    order="created_at run_id event tool_call_id",
+    columns=_columns(
+        (TEXT, "event run_id session_id parent_run_id component_name message_id tool_call_id tool_name model"),
+        (INTEGER, "input_tokens output_tokens"),
+        (NUMBER, "cost duration_s"),
+        (TEXT, "content details"),
+        (TIME, "created_at"),
+    ),
+)
+FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, SUMMARIES, MEMORIES, EVENTS)}

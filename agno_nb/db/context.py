@@ -70,7 +70,7 @@ def turns_before(
         rows = connection.execute(sql, [session_id, before, as_of, size])
         for index, run_id, status, ended_at in rows:
             # The first row of a turn is its latest attempt.
-            is_over = status == RunStatus.COMPLETED and ended_at <= as_of
+            is_over = status == RunStatus.COMPLETED and (ended_at or 0) <= as_of
             turns.setdefault(index, (run_id, is_over))
         completed = [(index, run_id) for index, (run_id, is_over) in turns.items() if is_over]
         if len(rows) < size or len(completed) >= wanted:

@@ -109,6 +109,10 @@ class _FileDriver(EngineDriver):
             finally:
                 engine.detach()
 
+    def vacuum(self) -> None:
+        with self.attached(write=True) as engine:
+            engine.rewrite()
+
     def close(self) -> None:
         self._engine = None
 

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ Row = dict[str, Any]
 Redact = Callable[[str], str]
 Choice = TypeVar("Choice", bound=StrEnum)
 
-_JSON_COLUMNS = {"extra", "metadata", "provider_data", "requirements", "session_state", "topics"}
+JSON_COLUMNS = {"details", "extra", "metadata", "provider_data", "requirements", "session_state", "topics"}
 _OF_THE_PROVIDER = {"extra", "provider_data"}
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 _SEALED = re.compile(r"[\w+/=-]{256,}")
@@ -69,7 +70,7 @@ def encoded(row: Row, redact: Redact) -> list[Any]:
 def _encoded(name: str, value: Any, redact: Redact) -> Any:
     if value is None:
         return None
-    if name in _JSON_COLUMNS:
+    if name in JSON_COLUMNS:
         return _to_json(value, name, redact)
     # The members of our enums are not text of anybody.
     if type(value) is not str or name == "role" or name.endswith("_id"):
@@ -128,3 +129,20 @@ def _culprit(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
 
 def from_json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
+
+
+def moment_micros(moment: Any, name: str) -> int:
+    """Return a time that a user gave, as it is stored. `name` is what an error calls it.
+
+    Raises
+    ------
+    InvalidInputError
+        It is neither a datetime, a date nor text of one. One without a zone is in UTC.
+    """
+    import pandas as pd
+
+    # A number would be taken for nanoseconds, which nobody means.
+    time = pd.to_datetime(moment, utc=True, errors="coerce") if isinstance(moment, str | date) else None
+    if time is None or pd.isna(time):
+        raise InvalidInputError(f"{name} is {moment!r}; give a datetime, or a text as '2026-01-31 12:00'")
+    return int((time - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(microseconds=1))

@@ -1,13 +1,13 @@
-"""The in-memory DuckDB of this process: what stores attach to it, and the SQL of users that it runs."""
+"""The in-memory DuckDB of this process, to which stores are attached."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,11 @@ import duckdb
 
 from agno_nb.db import schema
 from agno_nb.db.encoding import micros
+from agno_nb.db.migrations import migrate
+from agno_nb.db.sandbox import confined, interruptible, one_line
 from agno_nb.db.sql import Driver
 from agno_nb.db.statements import Connection
-from agno_nb.errors import NotAStoreError, QueryError, StoreError, StoreLocked
+from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,26 +35,18 @@ class Engine:
     It reaches no file but that store, whatever SQL it is given, and sees no Python variables.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, migrations: Mapping[int, str] | None = None) -> None:
         self.path = path
+        self._migrations = schema.migrations() if migrations is None else migrations
         self.pid = os.getpid()
         self.lock = threading.Lock()
-        self._connection = duckdb.connect(
-            ":memory:",
-            config={
-                "python_enable_replacements": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
         # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
-        files = [f"{path}{suffix}" for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery")] if path else []
-        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        logs = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+        files = [f"{path}{name}{log}" for name in ("", ".vacuum") for log in logs] if path else []
+        self._connection = confined(files)
         # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
         # takes ten times as long as to write them: 100 ms after a thousand turns.
         self._connection.execute("SET GLOBAL force_compression = 'uncompressed'")
-        self._connection.execute("SET GLOBAL allowed_paths = ?", [files])
-        self._connection.execute("SET GLOBAL enable_external_access = false")
         self._connection.execute("SET GLOBAL lock_configuration = true")
 
     @contextmanager
@@ -70,8 +64,11 @@ class Engine:
                 raise
             cursor.execute("COMMIT")
 
-    def attach_file(self, *, write: bool) -> bool:
-        """Attach the store's file; return whether there is a store in it, as there always is after writing began."""
+    def attach_file(self, *, write: bool, migrates: bool = True) -> bool:
+        """Attach the store's file; return whether there is a store in it, as there always is after writing began.
+
+        A store of an older version is brought to the newest, or refused where `migrates` says that it must not be.
+        """
         if not write:
             options = "READ_ONLY"
         elif self.path is not None and self.path.exists():
@@ -82,6 +79,10 @@ class Engine:
             options = "BLOCK_SIZE 16384"
         self._attach(str(self.path), options)
         if self._has_schema():
+            if self._is_older():
+                if not migrates:
+                    raise schema.too_old(self.path)
+                self._migrate()
             return True
         if write:
             self._create_schema()
@@ -92,14 +93,32 @@ class Engine:
         self._attach(":memory:", "READ_WRITE")
         self._create_schema()
 
+    def rewrite(self) -> None:
+        """Put a new file with the same rows in place of the attached one, which keeps what was deleted."""
+        assert self.path is not None
+        fresh = Path(f"{self.path}.vacuum")
+        fresh.unlink(missing_ok=True)
+        try:
+            self._attach(str(fresh), "BLOCK_SIZE 16384", name="fresh")
+            self._connection.execute("COPY FROM DATABASE store TO fresh")
+            self._connection.execute("DETACH DATABASE fresh")
+            self.detach()
+            if Path(f"{self.path}.wal").exists():
+                raise StoreError(f"{self.path} was not rewritten: what is in its log could not be put into it first")
+            fresh.replace(self.path)
+        finally:
+            self._connection.execute("DETACH DATABASE IF EXISTS fresh")
+            fresh.unlink(missing_ok=True)
+            self.attach_file(write=True)
+
     def detach(self) -> None:
         self._connection.execute("DETACH DATABASE IF EXISTS store")
 
-    def _attach(self, source: str, options: str) -> None:
+    def _attach(self, source: str, options: str, *, name: str = "store") -> None:
         # What an interrupt in the middle of a lease may have left attached would be in the way.
-        self.detach()
+        self._connection.execute(f"DETACH DATABASE IF EXISTS {name}")
         quoted = source.replace("'", "''")
-        self._connection.execute(f"ATTACH '{quoted}' AS store (TYPE DUCKDB, {options})")
+        self._connection.execute(f"ATTACH '{quoted}' AS {name} (TYPE DUCKDB, {options})")
 
     def _create_schema(self) -> None:
         with self.transaction(write=True) as cursor:
@@ -110,7 +129,7 @@ class Engine:
     def _has_schema(self) -> bool:
         """Tell a store from an empty database."""
         try:
-            ((version,),) = self._connection.execute("SELECT max(version) FROM store.raw_schema").fetchall()
+            self._connection.execute("SELECT 1 FROM store.raw_schema LIMIT 0")
         except duckdb.CatalogException:
             sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'store' LIMIT 1"
             if self._connection.execute(sql).fetchall():
@@ -119,20 +138,39 @@ class Engine:
                     "choose another db_file. It was not touched."
                 ) from None
             return False
-        if self.path is not None:
-            schema.check_version(version, self.path)
         return True
 
-    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
-        """Do what :meth:`agno_nb.db.base.Db.arrow` says with the attached store."""
+    def _is_older(self) -> bool:
+        assert self.path is not None
+        ((version,),) = self._connection.execute("SELECT max(version) FROM store.raw_schema").fetchall()
+        return schema.is_older(version, self.path, newest=max(self._migrations, default=1))
+
+    def _migrate(self) -> None:
+        """Bring the attached store to the newest version, after a copy of its file was made."""
+        path = str(self.path)
+        ((version,),) = self._connection.execute("SELECT max(version) FROM store.raw_schema").fetchall()
+        # What may still be in its log is put into the file first. It can be copied while nothing has it open.
+        self._attach(path, "READ_WRITE")
+        self.detach()
+        shutil.copyfile(path, schema.backup_path(path, version))
+        self._attach(path, "READ_WRITE")
+        with self.transaction(write=True) as cursor:
+            for (view,) in cursor.execute(
+                "SELECT view_name FROM duckdb_views() WHERE database_name = 'store' AND NOT internal"
+            ).fetchall():
+                cursor.execute(f'DROP VIEW "{view}"')
+            migrate(Lease(cursor), self._migrations)
+            cursor.execute(schema.text("views.sql"))
+
+    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        """Read whole tables of the attached store."""
+        columns = {table: ", ".join(schema.column_types()[table]) for table in names}
+        return {table: self.frame(f"SELECT {columns[table]} FROM {table}", ()) for table in names}
+
+    def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
+        """Run a statement of ours on the attached store."""
         with self.transaction(write=False) as cursor:
-            try:
-                statement = _read_only_statement(cursor, sql)
-                for name, frame in frames.items():
-                    cursor.register(name, frame)
-                return _interruptible(cursor, statement, parameters)
-            except duckdb.Error as error:
-                raise QueryError(_one_line(error)) from error
+            return interruptible(cursor, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_table())
 
 
 class EngineDriver(Driver):
@@ -145,14 +183,20 @@ class EngineDriver(Driver):
     @contextmanager
     def lease(self, *, write: bool) -> Iterator[Connection]:
         with self.attached(write=write) as engine, engine.transaction(write=write) as cursor:
-            yield _Lease(cursor)
+            yield Lease(cursor)
 
-    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
+    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         with self.attached(write=False) as engine:
-            return engine.arrow(sql, parameters, frames)
+            return engine.tables(names)
+
+    def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
+        with self.attached(write=False) as engine:
+            return engine.frame(sql, parameters)
 
 
-class _Lease:
+class Lease:
+    """A transaction on the attached store."""
+
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
 
@@ -164,35 +208,26 @@ class _Lease:
         return int(count)
 
 
-def _read_only_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-    """Return the one statement of `sql` when its type is one that reads.
-
-    The type is half of the gate: DuckDB calls a ``WITH`` that deletes a SELECT. The transaction, which is read-only,
-    and the engine, which reaches no files, are the other half.
-    """
-    reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    statements = cursor.extract_statements(sql)
-    # The client has no name for some types of statement (CONNECT), and raises a ValueError when asked for them.
-    with suppress(ValueError):
-        if len(statements) == 1 and statements[0].type in reading:
-            return statements[0]
-    raise QueryError("only one statement that reads (SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, EXPLAIN) can be run")
-
-
-def _interruptible(
-    cursor: duckdb.DuckDBPyConnection, statement: duckdb.Statement, parameters: Sequence[Any]
-) -> pa.Table:
-    """Run a statement on another thread: on the main one DuckDB does not see the interrupt of a kernel."""
-    with ThreadPoolExecutor(1) as pool:
-        table = pool.submit(lambda: cursor.sql(statement, params=list(parameters)).to_arrow_table())
+def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
+    """Make a store in a new file, with the rows of `tables`."""
+    with our_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Made under another name, so that a store at `path` is a whole one.
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        engine = Engine(partial)
         try:
-            return table.result()
-        except KeyboardInterrupt:
-            # Asked again until it stops: an interrupt that comes before the query has begun is not remembered.
-            while not table.done():
-                cursor.interrupt()
-                wait([table], timeout=POLL_S)
-            raise
+            engine.attach_file(write=True)
+            with engine.transaction(write=True) as cursor:
+                for table, rows in tables.items():
+                    if table != "raw_schema":
+                        cursor.register("copied", rows)
+                        cursor.execute(f"INSERT INTO {table} BY NAME FROM copied")
+                        cursor.unregister("copied")
+            engine.detach()
+            partial.replace(path)
+        finally:
+            engine.detach()
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -206,7 +241,7 @@ def our_errors(path: Path | None) -> Iterator[None]:
             f"{store} cannot be used: {error.strerror or error}; choose a db_file in a folder that you can write to"
         ) from error
     except duckdb.Error as error:
-        text = _one_line(error)
+        text = one_line(error)
         if "not a valid DuckDB database file" in text:
             raise NotAStoreError(f"{path} is not a DuckDB file; choose another db_file. It was not touched.") from error
         if "Could not set lock on file" in text or "Unique file handle conflict" in text:
@@ -217,8 +252,3 @@ def our_errors(path: Path | None) -> Iterator[None]:
             f"{store} failed, and what was being written is not stored; make sure that the disk has space and that "
             f"you can write there, and try again ({text})"
         ) from error
-
-
-def _one_line(error: duckdb.Error) -> str:
-    """Return DuckDB's message without the drawing of where in the SQL it happened."""
-    return " ".join(str(error).split("\n\nLINE ")[0].split())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agno_nb.db.context import SUMMARY_HOLDS, current_attempts
 from agno_nb.db.encoding import from_json
 from agno_nb.db.rows import (
+    EVENT_COLUMNS,
     MESSAGE_COLUMNS,
     MESSAGE_MEDIA_COLUMNS,
     RUN_COLUMNS,
@@ -52,7 +53,7 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, at_run:
     _copy_with_new_ids(
         connection,
         "raw_runs",
-        (*RUN_COLUMNS, "worker", "interrupted_at"),
+        (*RUN_COLUMNS, "worker", "interrupted_at", "forked_from_run_id"),
         (session_id, fork_id),
         ("run_id", "parent_run_id"),
         [(run_id, new_run_id, new_parent_id) for run_id, (new_run_id, new_parent_id) in runs.items()],
@@ -63,6 +64,14 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, at_run:
         for message_id, run_id in connection.execute(sql, [session_id])
         if run_id in runs
     ]
+    _copy_with_new_ids(
+        connection,
+        "raw_events",
+        EVENT_COLUMNS,
+        (session_id, fork_id),
+        ("run_id",),
+        [(run_id, new_run_id) for run_id, (new_run_id, _) in runs.items()],
+    )
     for table, columns in (
         ("raw_messages", MESSAGE_COLUMNS),
         ("raw_tool_calls", TOOL_CALL_COLUMNS),
@@ -132,9 +141,8 @@ def _copy_with_new_ids(
 
     `ids` begin with what the first of `id_columns` is, and go on with what each of `id_columns` will be.
     """
-    values = ", ".join(
-        f"ids.{name}" if name in id_columns else "?" if name == "session_id" else f"old.{name}" for name in columns
-    )
+    given = {name: f"ids.{name}" for name in id_columns} | {"session_id": "?", "forked_from_run_id": "old.run_id"}
+    values = ", ".join(given.get(name, f"old.{name}") for name in columns)
     for start in range(0, len(ids), _ROWS_AT_ONCE):
         some = ids[start : start + _ROWS_AT_ONCE]
         sql = (

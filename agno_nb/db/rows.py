@@ -59,6 +59,10 @@ SUMMARY_COLUMNS = (
     "session_id", "version", "summary", "topics", "from_run_index", "to_run_index", "model", "model_provider",
     *METRICS, "updated_at",
 )  # fmt: skip
+EVENT_COLUMNS = (
+    "run_id", "event_index", "session_id", "event", "content", "details", "model", "input_tokens", "output_tokens",
+    "cost", "duration_s", "created_at",
+)  # fmt: skip
 MEMORY_COLUMNS = (
     "memory_id", "user_id", "memory", "topics", "input", "component_id", "created_at", "updated_at",
 )  # fmt: skip

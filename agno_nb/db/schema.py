@@ -9,13 +9,10 @@ from pathlib import Path
 
 from agno_nb.errors import StoreVersionError
 
-VERSION = 1
-"""Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
-
-VIEWS = ("sessions", "runs", "messages", "tool_calls", "message_media", "summaries", "memories")
-"""What users read. The table below a view is called ``raw_<view>``."""
-
+_NAME = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
+_TYPE = re.compile(r"^ +(\w+) (TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE|BLOB)\b", re.MULTILINE)
 _CREATE = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)(.*?);$", re.MULTILINE | re.DOTALL)
+_ABOUT = re.compile(r"((?:^-- .*\n)+)CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 _COMMENT = re.compile("^ *--.*$", re.MULTILINE)
 _COLUMN = re.compile(
     r"((?:^ +-- .*\n)+)"
@@ -33,26 +30,111 @@ def text(name: str) -> str:
 
 def statements(name: str) -> list[str]:
     """Return the statements of one of the files, for drivers that take one at a time."""
-    return [part for part in _COMMENT.sub("", text(name)).split(";") if part.strip()]
+    return split(text(name))
 
 
-def check_version(version: int, path: Path) -> None:
-    """Refuse a store that a newer agno_nb wrote."""
-    if version > VERSION:
+def split(sql: str) -> list[str]:
+    """Return the statements of a text that has no semicolon but at their ends and in comments."""
+    return [part for part in _COMMENT.sub("", sql).split(";") if part.strip()]
+
+
+@cache
+def migrations() -> dict[int, str]:
+    """Return the text of each file of :mod:`agno_nb.db.migrations`, by the version that it leads to."""
+    found = files(__package__).joinpath("migrations").iterdir()
+    return {int(file.name[:4]): file.read_text(encoding="utf-8") for file in found if file.name.endswith(".sql")}
+
+
+VERSION = max(migrations(), default=1)
+"""Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
+
+
+def is_older(version: int, path: Path, *, newest: int = VERSION) -> bool:
+    """Tell whether a store has to be migrated.
+
+    Raises
+    ------
+    StoreVersionError
+        A newer agno_nb wrote it.
+    """
+    if version > newest:
         raise StoreVersionError(
-            f"{path} has version {version} of the store's schema, and this agno_nb knows versions up to {VERSION}; "
+            f"{path} has version {version} of the store's schema, and this agno_nb knows versions up to {newest}; "
             "update agno_nb. The file was not touched."
         )
+    return version < newest
+
+
+def too_old(path: Path | None) -> StoreVersionError:
+    return StoreVersionError(
+        f"{path} has an older version of the store's schema than {VERSION}, and is not to be changed here; open a copy "
+        "of it once as a store, which brings it to that version"
+    )
+
+
+def backup_path(path: str | Path, version: int) -> Path:
+    """Return where the copy of a store goes that is made before its first migration from `version`."""
+    return Path(f"{path}.v{version}")
 
 
 @cache
 def names() -> frozenset[str]:
     """Return the names of all tables and views of a store."""
-    return frozenset(name for name, _ in _definitions())
+    return frozenset(tables()) | frozenset(views())
 
 
 def _definitions() -> list[tuple[str, str]]:
     return _CREATE.findall(text("schema.sql") + text("views.sql"))
+
+
+@cache
+def tables() -> dict[str, str]:
+    """Return the statement that makes each table, in the order of schema.sql."""
+    return _statements_of("schema.sql")
+
+
+@cache
+def views() -> dict[str, str]:
+    """Return the statement that makes each view. A view may stand on those before it."""
+    return _statements_of("views.sql")
+
+
+def _statements_of(name: str) -> dict[str, str]:
+    found = {}
+    for statement in statements(name):
+        if match := _NAME.search(statement):
+            found[match.group(1)] = statement
+    return found
+
+
+@cache
+def tables_below(name: str) -> frozenset[str]:
+    """Return the names of the tables that a view reads; of a table, its own."""
+    if name in tables():
+        return frozenset({name})
+    words = set(re.findall(r"\w+", views()[name]))
+    earlier = list(views())[: list(views()).index(name)]
+    return frozenset().union(*(tables_below(each) for each in (*tables(), *earlier) if each in words))
+
+
+def view_descriptions() -> dict[str, str]:
+    """Return what the comment above each view says of it; where there is none, that above its table."""
+    described = {
+        name: " ".join(line.removeprefix("-- ") for line in comment.splitlines())
+        for comment, name in _ABOUT.findall(text("schema.sql") + text("views.sql"))
+    }
+    return {view: described.get(view) or described[f"raw_{view}"] for view in views()}
+
+
+def column_types() -> dict[str, dict[str, str]]:
+    """Return the first word of each column's type, for each table: ``{table: {column: type}}``."""
+    return {table: dict(_TYPE.findall(statement)) for table, statement in tables().items()}
+
+
+@cache
+def tables_with(column: str) -> tuple[str, ...]:
+    """Return the names of the tables that have a column of this name, in the order of schema.sql."""
+    return tuple(table for table, columns in column_types().items() if column in columns)
 
 
 def column_descriptions() -> dict[str, dict[str, str]]:
@@ -71,6 +153,6 @@ def column_descriptions() -> dict[str, dict[str, str]]:
         }
         for table, body in _definitions()
     }
-    for view in VIEWS:
-        described[view] = described["raw_" + view] | described[view]
+    for view in views():
+        described[view] = described.get("raw_" + view, {}) | described[view]
     return described

@@ -55,6 +55,9 @@ CREATE TABLE raw_runs (
     parent_run_id TEXT,
     -- The tool call of that run which asked for this one.
     parent_tool_call_id TEXT,
+    -- Of a run in a fork: the run that it is a copy of. Its tokens and cost were spent there, so sums over a store
+    -- leave copies out.
+    forked_from_run_id TEXT,
     -- Of a run made by a step of a workflow: the step's name.
     step TEXT,
     -- What ran: agent, team or workflow.
@@ -197,6 +200,36 @@ CREATE TABLE raw_tool_calls (
     -- When the call was asked for.
     created_at BIGINT NOT NULL,
     PRIMARY KEY (run_id, tool_call_id)
+);
+
+-- What happened in runs beside what was said: a model call that was tried again, another model that took over, what
+-- was remembered of the user. Written as it happens and never changed.
+CREATE TABLE raw_events (
+    -- The run in which it happened.
+    run_id TEXT NOT NULL,
+    -- Its place among the events of the run, from 0.
+    event_index INTEGER NOT NULL,
+    -- The session that the run belongs to.
+    session_id TEXT NOT NULL,
+    -- What happened, in the words of a stream: ModelRequestRetried, ModelFallbackUsed or MemoryUpdateCompleted.
+    event TEXT NOT NULL,
+    -- The same as a sentence: what, how long, why.
+    content TEXT,
+    -- What the sentence says, as JSON.
+    details TEXT,
+    -- Name of the model: the one that failed, or that did the work.
+    model TEXT,
+    -- Of work that a model did beside the run: tokens sent. They are not among those of the run.
+    input_tokens BIGINT,
+    -- Of work that a model did beside the run: tokens that came back.
+    output_tokens BIGINT,
+    -- Of work that a model did beside the run: price in US dollars. Null where unknown.
+    cost DOUBLE PRECISION,
+    -- Seconds that the work took, or of a retry, how long was waited.
+    duration_s DOUBLE PRECISION,
+    -- When it happened.
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (run_id, event_index)
 );
 
 -- Images, sounds and files of messages.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from agno_nb.db import sandbox, schema
 from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
 from agno_nb.db.context import (
     LAST_TURN,
@@ -23,8 +25,10 @@ from agno_nb.db.context import (
     turns_before,
 )
 from agno_nb.db.encoding import Row, choice, micros, storable
+from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
-from agno_nb.db.memories import SqlMemories, given
+from agno_nb.db.memories import given
+from agno_nb.db.readable import TIMEOUT_S
 from agno_nb.db.reopen import reopen, store_answers
 from agno_nb.db.rows import (
     RUN_COLUMNS,
@@ -46,6 +50,8 @@ from agno_nb.db.statements import (
     page_of,
     select_messages,
 )
+from agno_nb.db.tables import from_rows
+from agno_nb.db.upkeep import SqlUpkeep
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
 from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
@@ -67,16 +73,35 @@ class Driver(ABC):
         It is committed at the end of the block, and rolled back when an exception leaves it.
         """
 
-    @abstractmethod
-    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
-        """Do what :meth:`agno_nb.db.base.Db.arrow` says."""
+    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        """Read whole tables of schema.sql, all at the same moment. Backends that have them as Arrow do so faster."""
+        found = {}
+        with self.lease(write=False) as connection:
+            for table in names:
+                columns = ", ".join(schema.column_types()[table])
+                found[table] = from_rows(table, connection.execute(f"SELECT {columns} FROM {table}"))
+        return found
+
+    def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
+        """Do what :meth:`agno_nb.db.readable.Readable.frame` says. Backends that have the views run it on them."""
+        return sandbox.run(self.tables, sql, parameters, {})
+
+    def vacuum(self) -> None:
+        """Do what :meth:`agno_nb.db.base.Db.vacuum` says. A store without a file has nothing to do."""
+
+    def backup(self, path: Path) -> None:
+        """Copy the store into a file that is not there yet: one of DuckDB, where the store is not a file itself."""
+        # Imported here, because the engine is made for drivers, which are defined above.
+        from agno_nb.db.engine import write_store
+
+        write_store(path, self.tables(tuple(schema.tables())))
 
     @abstractmethod
     def close(self) -> None:
         """Let go of what is held open between leases."""
 
 
-class SqlDb(SqlMemories):
+class SqlDb(SqlUpkeep, SqlEvents):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:
@@ -274,37 +299,6 @@ class SqlDb(SqlMemories):
             fork_id = fork(connection, session_id, to_run_index=last, at_run=at_run, now=micros(time.time()))
             return self._session(connection, {"session_id": fork_id})
 
-    def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
-        return bool(self._delete([session_id], user_id))
-
-    def delete_sessions(self, session_ids: Sequence[str], user_id: str | None = None) -> None:
-        self._delete(session_ids, user_id)
-
-    def _delete(self, session_ids: Sequence[str], user_id: str | None) -> list[str]:
-        if not session_ids:
-            return []
-        owned, parameters = equal(given(user_id=user_id))
-        sql = f"DELETE FROM raw_sessions WHERE session_id IN ({marks(session_ids)}) AND {owned} RETURNING session_id"
-        with self._transaction(write=True) as connection:
-            deleted = [session_id for (session_id,) in connection.execute(sql, [*session_ids, *parameters])]
-            if deleted:
-                self._delete_rows(connection, deleted)
-        return deleted
-
-    @staticmethod
-    def _delete_rows(connection: Transaction, session_ids: Sequence[str]) -> None:
-        of_sessions = f"WHERE session_id IN ({marks(session_ids)})"
-        sql = f"SELECT DISTINCT media_id FROM raw_message_media {of_sessions} AND media_id IS NOT NULL"
-        media = [media_id for (media_id,) in connection.execute(sql, session_ids)]
-        for table in ("raw_runs", "raw_messages", "raw_tool_calls", "raw_message_media", "raw_summaries"):
-            connection.execute(f"DELETE FROM {table} {of_sessions}", session_ids)
-        if media:
-            sql = (
-                f"DELETE FROM raw_media WHERE media_id IN ({marks(media)}) AND NOT EXISTS "
-                "(SELECT 1 FROM raw_message_media WHERE raw_message_media.media_id = raw_media.media_id)"
-            )
-            connection.execute(sql, media)
-
     def get_runs(
         self, session_id: str, *, from_run_index: int | None = None, limit: int | None = None
     ) -> list[RunOutput]:
@@ -358,9 +352,25 @@ class SqlDb(SqlMemories):
         with self._transaction(write=False) as connection:
             return session_metrics(connection.execute(sql, [session_id, session_id])[0])
 
-    def arrow(self, sql: str, parameters: Sequence[Any] = (), frames: Mapping[str, Any] | None = None) -> pa.Table:
+    def arrow(
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        frames: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = TIMEOUT_S,
+        max_rows: int | None = None,
+    ) -> pa.Table:
+        values = [storable(value) for value in parameters]
+        return sandbox.run(self._tables, sql, values, frames or {}, timeout_s=timeout_s, max_rows=max_rows)
+
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         self._note_interrupted()
-        return self._driver.arrow(sql, [storable(value) for value in parameters], frames or {})
+        return self._driver.frame(sql, [storable(value) for value in parameters])
+
+    def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        self._note_interrupted()
+        return self._driver.tables(names)
 
     def _note_interrupted(self) -> None:
         """Stamp the running runs whose process has died, so that views can tell."""
@@ -372,6 +382,15 @@ class SqlDb(SqlMemories):
             sql = f"UPDATE raw_runs SET interrupted_at = ? WHERE {running} AND run_id IN ({marks(dead)})"
             with self._transaction(write=True) as connection:
                 connection.execute(sql, [micros(time.time()), *dead])
+
+    def vacuum(self) -> None:
+        self._driver.vacuum()
+
+    def backup(self, path: str | Path) -> None:
+        target = Path(path).expanduser().resolve()
+        if target.exists():
+            raise InvalidInputError(f"{target} is there already; give a path where nothing is")
+        self._driver.backup(target)
 
     def close(self) -> None:
         self._driver.close()

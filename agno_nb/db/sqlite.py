@@ -14,19 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from agno_nb.db import schema
 from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.copy import Copy
 from agno_nb.db.encoding import micros
+from agno_nb.db.migrations import migrate
 from agno_nb.db.sql import Driver, SqlDb
 from agno_nb.db.statements import Connection
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
@@ -74,7 +71,7 @@ class SqliteDb(SqlDb):
         if path in ("", ":memory:"):
             raise InvalidInputError(f"the file of a SqliteDb is {path!r}; for a store without a file use InMemoryDb()")
         self.db_file = Path(path).expanduser().resolve()
-        super().__init__(_SqliteDriver(self.db_file, lock_timeout_s))
+        super().__init__(SqliteDriver(self.db_file, lock_timeout_s))
 
     @property
     def identity(self) -> str:
@@ -101,11 +98,13 @@ def _path_in(url: str) -> str:
     return unquote(parts.path.removeprefix("/"))
 
 
-class _SqliteDriver(Driver):
-    def __init__(self, path: Path, timeout_s: float) -> None:
+class SqliteDriver(Driver):
+    """The driver of :class:`SqliteDb`."""
+
+    def __init__(self, path: Path, timeout_s: float, *, migrations: Mapping[int, str] | None = None) -> None:
         self._path = path
+        self._migrations = schema.migrations() if migrations is None else migrations
         self._timeout_s = timeout_s
-        self._copy = Copy()
         self._idle: list[_Opened] = []
         # The last one to close a file also puts its log away, so that the store is one file again.
         weakref.finalize(self, _close, self._idle)
@@ -119,6 +118,9 @@ class _SqliteDriver(Driver):
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
                 if self._has_schema(connection):
+                    if self._is_older(connection):
+                        self._migrate(connection)
+                        connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                     yield _Lease(connection)
                 elif write:
                     _create_schema(connection)
@@ -131,9 +133,16 @@ class _SqliteDriver(Driver):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    def arrow(self, sql: str, parameters: Sequence[Any], frames: Mapping[str, Any]) -> pa.Table:
-        with self.lease(write=False) as connection:
-            return self._copy.arrow(connection, sql, parameters, frames)
+    def vacuum(self) -> None:
+        with self._our_errors(), self._connection(write=True) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def backup(self, path: Path) -> None:
+        with self._our_errors(), self._connection(write=False) as connection:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(path)) as target:
+                connection.backup(target)
 
     def close(self) -> None:
         _close(self._idle)
@@ -197,9 +206,22 @@ class _SqliteDriver(Driver):
                 f"{self._path} is a SQLite file with other tables than a store of agno_nb has; "
                 "choose another db_file. It was not touched."
             )
-        ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
-        schema.check_version(version, self._path)
         return True
+
+    def _is_older(self, connection: sqlite3.Connection) -> bool:
+        ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
+        return schema.is_older(version, self._path, newest=max(self._migrations, default=1))
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Bring the store to the newest version, after a copy of its file was made."""
+        ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
+        connection.execute("ROLLBACK")
+        with closing(sqlite3.connect(schema.backup_path(self._path, version))) as copy:
+            connection.backup(copy)
+        # Another process may have done it meanwhile: what is still to be done is found out in the transaction.
+        connection.execute("BEGIN IMMEDIATE")
+        migrate(_Lease(connection), self._migrations)
+        connection.execute("COMMIT")
 
     @contextmanager
     def _our_errors(self) -> Iterator[None]:

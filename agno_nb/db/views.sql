@@ -5,7 +5,7 @@
 
 CREATE VIEW sessions AS
 WITH answered AS (
-    SELECT DISTINCT run_id FROM raw_messages WHERE role = 'assistant' AND NOT from_history
+    SELECT DISTINCT session_id, run_id FROM raw_messages WHERE role = 'assistant' AND NOT from_history
 ),
 totals AS (
     SELECT
@@ -17,7 +17,7 @@ totals AS (
         sum(cost) AS known_cost,
         count(*) FILTER (WHERE cost IS NULL AND answered.run_id IS NOT NULL) AS num_unpriced,
         max(created_at) AS last_run_at
-    FROM raw_runs LEFT JOIN answered USING (run_id)
+    FROM raw_runs LEFT JOIN answered USING (session_id, run_id)
     GROUP BY session_id
 )
 SELECT
@@ -50,7 +50,20 @@ SELECT
     make_timestamptz(last_run_at) AS last_run_at
 FROM raw_sessions LEFT JOIN totals USING (session_id);
 
+-- Its windows are over the few sessions in which a turn was tried again, so that others are read without any.
+
 CREATE VIEW runs AS
+WITH tried_again AS (
+    SELECT
+        session_id,
+        run_id,
+        lead(run_id) OVER (PARTITION BY session_id, run_index ORDER BY attempt) AS superseded_by,
+        max(CASE WHEN attempt > 0 THEN created_at END) OVER (
+            PARTITION BY session_id ORDER BY run_index RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) > created_at AS stale
+    FROM raw_runs
+    WHERE run_index IS NOT NULL AND session_id IN (SELECT session_id FROM raw_runs WHERE attempt > 0)
+)
 SELECT
     run_id,
     session_id,
@@ -67,15 +80,10 @@ SELECT
     -- Whether the process died before the run ended. The status is RUNNING then.
     status = 'RUNNING' AND interrupted_at IS NOT NULL AS interrupted,
     -- The next attempt at the same turn, which took this one's place. Null for the current attempt.
-    CASE WHEN run_index IS NOT NULL
-        THEN lead(run_id) OVER (PARTITION BY session_id, run_index ORDER BY attempt) END AS superseded_by,
+    tried_again.superseded_by AS superseded_by,
     -- Whether an earlier turn got a new attempt after this run was made, so that the run answered to something else.
-    coalesce(
-        max(CASE WHEN attempt > 0 THEN created_at END) OVER (
-            PARTITION BY session_id ORDER BY run_index RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) > created_at AND run_index IS NOT NULL,
-        false
-    ) AS stale,
+    coalesce(tried_again.stale, false) AS stale,
+    forked_from_run_id,
     input,
     content,
     content_type,
@@ -103,7 +111,7 @@ SELECT
     make_timestamptz(created_at) AS created_at,
     make_timestamptz(ended_at) AS ended_at,
     make_timestamptz(interrupted_at) AS interrupted_at
-FROM raw_runs;
+FROM raw_runs LEFT JOIN tried_again USING (session_id, run_id);
 
 CREATE VIEW messages AS
 SELECT * REPLACE (make_timestamptz(created_at) AS created_at) FROM raw_messages;
@@ -143,3 +151,96 @@ SELECT * REPLACE (make_timestamptz(updated_at) AS updated_at) FROM raw_summaries
 CREATE VIEW memories AS
 SELECT * REPLACE (make_timestamptz(created_at) AS created_at, make_timestamptz(updated_at) AS updated_at)
 FROM raw_memories;
+
+-- What happened, told from the rows: no event is stored. The names are those of a stream's events.
+CREATE VIEW events AS
+WITH happened AS (
+    SELECT
+        'RunStarted' AS event,
+        run_id,
+        NULL AS message_id,
+        NULL AS tool_call_id,
+        NULL AS tool_name,
+        model,
+        NULL AS input_tokens,
+        NULL AS output_tokens,
+        NULL AS cost,
+        NULL AS duration_s,
+        session_id,
+        created_at,
+        NULL AS content,
+        NULL AS details
+    FROM raw_runs
+    UNION ALL
+    SELECT
+        CASE status
+            WHEN 'COMPLETED' THEN 'RunCompleted'
+            WHEN 'PAUSED' THEN 'RunPaused'
+            WHEN 'CANCELLED' THEN 'RunCancelled'
+            ELSE 'RunError'
+        END,
+        run_id, NULL, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, ended_at,
+        NULL, NULL
+    FROM raw_runs
+    WHERE ended_at IS NOT NULL AND status <> 'RUNNING'
+    UNION ALL
+    SELECT
+        'ModelRequestCompleted',
+        run_id, message_id, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, created_at,
+        NULL, NULL
+    FROM raw_messages
+    WHERE role = 'assistant' AND NOT from_history
+    UNION ALL
+    SELECT
+        'ToolCallStarted',
+        run_id, message_id, tool_call_id, tool_name, NULL, NULL, NULL, NULL, NULL, session_id, created_at, NULL, NULL
+    FROM raw_tool_calls
+    UNION ALL
+    SELECT
+        CASE WHEN tool_call_error THEN 'ToolCallError' ELSE 'ToolCallCompleted' END,
+        run_id, message_id, tool_call_id, tool_name, NULL, NULL, NULL, NULL, duration_s, session_id, created_at,
+        NULL, NULL
+    FROM raw_messages
+    WHERE role = 'tool' AND NOT from_history
+    UNION ALL
+    SELECT
+        event,
+        run_id, NULL, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, created_at,
+        content, details
+    FROM raw_events
+)
+SELECT
+    -- What happened, in the words of a stream: RunStarted, ModelRequestCompleted, ToolCallStarted, ToolCallCompleted,
+    -- ToolCallError, RunCompleted, RunPaused, RunCancelled, RunError, and those of raw_events.
+    happened.event AS event,
+    -- The run in which it happened.
+    happened.run_id AS run_id,
+    -- The session that the run belongs to.
+    happened.session_id AS session_id,
+    -- The run whose tool, member or step asked for that run.
+    runs.parent_run_id AS parent_run_id,
+    -- Name of the agent, team or workflow that ran.
+    runs.component_name AS component_name,
+    -- Of a request: the answer. Of a tool call: the message that asks for it, and at its end the one that answers it.
+    happened.message_id AS message_id,
+    -- Of a tool call: its id.
+    happened.tool_call_id AS tool_call_id,
+    -- Of a tool call: name of the tool.
+    happened.tool_name AS tool_name,
+    -- Of a run and of a request: name of the model.
+    happened.model AS model,
+    -- Of a request: tokens sent, the cached part included. Of the end of a run: those of all its requests.
+    happened.input_tokens::BIGINT AS input_tokens,
+    -- Of a request, and of the end of a run: tokens that came back, reasoning included.
+    happened.output_tokens::BIGINT AS output_tokens,
+    -- Of a request, and of the end of a run: price in US dollars. Null where unknown.
+    happened.cost::DOUBLE AS cost,
+    -- Seconds that the request or the tool took, and at the end of a run, the run; of a retry, how long was waited.
+    happened.duration_s::DOUBLE AS duration_s,
+    -- Of an event of raw_events: what happened, as a sentence.
+    happened.content AS content,
+    -- Of an event of raw_events: what the sentence says, as JSON.
+    happened.details AS details,
+    -- When it happened.
+    make_timestamptz(happened.created_at) AS created_at
+FROM happened LEFT JOIN raw_runs AS runs USING (session_id, run_id);

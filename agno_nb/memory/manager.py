@@ -6,17 +6,18 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ParamSpec
 
 from agno_nb._keywords import forgiving
 from agno_nb._loop import run_awaiting, run_blocking
 from agno_nb.db.base import Db
-from agno_nb.errors import InvalidInputError, StoreError
+from agno_nb.errors import InvalidInputError, SessionNotFoundError, StoreError
 from agno_nb.models.base import Model
 from agno_nb.models.resolve import resolve_model
 from agno_nb.run.background import Line, in_turn, settled
-from agno_nb.types import Origin, UserMemory
+from agno_nb.types import Origin, RunEvent, RunOutput, UserMemory
 
 P = ParamSpec("P")
 
@@ -144,6 +145,8 @@ class Scribe:
     """Asked where the manager has none of its own."""
     component_id: str | None = None
     """For whom it works."""
+    run: RunOutput | None = None
+    """The run in which the user said what is to be remembered."""
     _unstored: list[StoreError] = field(init=False, default_factory=list)
 
     @property
@@ -184,9 +187,24 @@ class Scribe:
             tool_call_limit=_MOST_CALLS,
         )
         run = await agent.arun(text, user_id=self.user_id, origin=Origin())
+        await self._tell_what_it_took(run)
         if self._unstored:
             raise self._unstored[0]
         return run.get_content_as_string()
+
+    async def _tell_what_it_took(self, work: RunOutput) -> None:
+        """Store the tokens of the work with the run that it was done for, so that they are counted somewhere."""
+        if self.run is None:
+            return
+        with suppress(SessionNotFoundError):  # It was deleted meanwhile.
+            await asyncio.to_thread(
+                self.db.add_event,
+                self.run,
+                RunEvent.memory_update_completed,
+                f"Memories of {self.user_id} were looked through: {work.get_content_as_string()}",
+                model=work.model,
+                metrics=work.metrics,
+            )
 
     async def _store(self, change: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Change the store. A failure is told to the model as to any tool's, and raised at the end all the same."""

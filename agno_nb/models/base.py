@@ -6,6 +6,8 @@ cannot end with a whole response raises a :class:`~agno_nb.errors.ModelError`.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -13,7 +15,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from agno_nb.errors import ModelStreamError
+from agno_nb.errors import ModelError, ModelStreamError
+from agno_nb.models.retry import Retries
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
 
 
@@ -81,6 +84,11 @@ class Model(ABC):
             When there is no whole response.
         """
 
+    @property
+    def is_priced(self) -> bool:
+        """Whether it is known what a request will cost. A budget in money needs it."""
+        return False
+
     def to_dict(self) -> dict[str, Any]:
         """Describe the model without secrets: what may be stored and shown."""
         return {"id": self.id, "provider": self.provider}
@@ -90,17 +98,27 @@ class Model(ABC):
 
 
 async def whole_answer(model: Model, request: ModelRequest) -> ModelResponse:
-    """Ask a model, of which nobody watches the answer arrive.
+    """Ask a model, of which nobody watches the answer arrive; again where its failure may pass.
 
     Raises
     ------
     ModelError
         There is no whole answer.
     """
-    started = time.perf_counter()
-    async with aclosing(model.stream(request)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            if isinstance(piece, ModelResponse):
-                piece.metrics.duration_s = time.perf_counter() - started
-                return piece
+    retries = Retries()
+    for failures in itertools.count():
+        started = time.perf_counter()
+        try:
+            async with aclosing(model.stream(request)) as pieces:  # type: ignore[type-var]
+                async for piece in pieces:
+                    if isinstance(piece, ModelResponse):
+                        piece.metrics.duration_s = time.perf_counter() - started
+                        return piece
+        except ModelError as error:
+            wait_s = retries.wait_s(error, failures)
+            if wait_s is None:
+                raise
+            await asyncio.sleep(wait_s)
+        else:
+            break
     raise ModelStreamError(f"{model!r} ended its stream without a whole response")

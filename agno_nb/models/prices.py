@@ -25,6 +25,8 @@ def cost(provider: str, model: str, metrics: Metrics) -> float | None:
     float or None
         US dollars; None when the tokens or the price are not known.
     """
+    if provider == "demo":
+        return 0.0
     if provider not in _PRICED_PROVIDERS or metrics.input_tokens is None or metrics.output_tokens is None:
         return None
     from genai_prices import Usage, calc_price

@@ -21,6 +21,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 
 from agno_nb.notebook.render import (
     AnswerView,
+    Note,
     Reasoning,
     Text,
     render_answer,
@@ -89,6 +90,8 @@ class LiveAnswer:
                 end_view(view, event.run_output)
             elif event.tool is not None:
                 _add_tool(view, event.tool)
+            elif event.details is not None:
+                view.parts.append(Note(event.content or ""))
             else:
                 _add_words(view, event)
             if view is self.view and event.run_output is not None:

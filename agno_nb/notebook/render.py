@@ -36,6 +36,9 @@ from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
 TEXT_LIMIT = 4_000
 """Characters of a tool's arguments, a tool's result or a run's reasoning that are shown. The store has the rest."""
 
+NOTE_LIMIT = 240
+"""Characters of a note that are shown. The store has the rest."""
+
 _MONOSPACE = "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace)"
 _BOX = "border:1px solid rgba(128,128,128,.25);border-radius:6px;background-color:rgba(128,128,128,.08)"
 _PRE = (
@@ -85,11 +88,18 @@ class Reasoning:
     markdown: str
 
 
+@dataclass(slots=True)
+class Note:
+    """What happened beside the answer, in one line: that a request was tried again, say."""
+
+    text: str
+
+
 @dataclass(slots=True, kw_only=True)
 class AnswerView:
     """What is to be seen of one run."""
 
-    parts: list[Text | Reasoning | ToolCall | AnswerView] = field(default_factory=list)
+    parts: list[Text | Reasoning | Note | ToolCall | AnswerView] = field(default_factory=list)
     """In the order of arrival. A view among the parts is a run nested in this one."""
     status: RunStatus = RunStatus.RUNNING
     name: str | None = None
@@ -180,6 +190,8 @@ def _body(view: AnswerView) -> str:
                         f'<span style="{_LABEL}">Reasoning</span>', f'<div style="{_INSIDE};opacity:.8">{inside}</div>'
                     )
                 )
+            case Note(text):
+                rendered.append(f'<div style="margin:.1em 0;{_LABEL}">{escaped(_cut_line(text))}</div>')
             case ToolCall():
                 rendered.append(_tool(part, view.status))
             case AnswerView():
@@ -212,6 +224,11 @@ def _tool(call: ToolCall, status: RunStatus) -> str:
 def _tool_text(label: str, text: str) -> str:
     shown = html.escape(_cut(text, "tool_calls_df"))
     return f'<div style="{_LABEL}">{label}</div><pre style="{_TOOL_TEXT}">{shown}</pre>'
+
+
+def _cut_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= NOTE_LIMIT else f"{line[: NOTE_LIMIT - 1]}…"
 
 
 def _fold(summary: str, inside: str) -> str:

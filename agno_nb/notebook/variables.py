@@ -6,34 +6,23 @@ attribute or a constant index stands between them and nothing else, and if the n
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import keyword
 import re
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from agno_nb.errors import InvalidInputError
+from agno_nb.tools.extract import extract, is_a
 
 TEXT_LIMIT = 50_000
 """Characters that one variable may put into a prompt. The rest is cut off, and the prompt says so."""
 
 FIRST_ROWS = 5
 """Rows of a DataFrame that are shown."""
-
-FIRST_VALUES = 20
-"""Values of a Series that are shown."""
-
-COLUMN_LIMIT = 100
-"""Columns of a DataFrame that are shown."""
-
-VALUE_LIMIT = 200
-"""Characters of one value of a DataFrame or Series that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,13 +176,8 @@ def _value_text(value: Any) -> str:
         return value
     if isinstance(value, ModuleType | FunctionType | BuiltinFunctionType | MethodType | type):
         raise _Missing(f"it is a {type(value).__name__}, not a value")
-    if _is("pandas", "DataFrame", value):
-        return _frame_text(value)
-    if _is("pandas", "Series", value):
-        return _series_text(value)
-    if _is("numpy", "ndarray", value) and value.ndim:
-        shown = sys.modules["numpy"].array2string(value, threshold=200)
-        return f"array of shape {value.shape}, dtype {value.dtype}:\n{shown}"
+    if (described := extract(value, first_rows=FIRST_ROWS)) is not None:
+        return described
     if isinstance(value, dict | list | tuple):
         try:
             return json.dumps(value, ensure_ascii=False)
@@ -202,47 +186,8 @@ def _value_text(value: Any) -> str:
     return str(value)
 
 
-def _frame_text(frame: Any) -> str:
-    shown = frame.iloc[:FIRST_ROWS, :COLUMN_LIMIT]
-    columns = [f"{name} ({dtype})" for name, dtype in shown.dtypes.items()]
-    if hidden := frame.shape[1] - len(columns):
-        columns.append(f"… and {hidden:,} more")
-    text = f"DataFrame, {len(frame):,} rows x {frame.shape[1]:,} columns\nColumns: {', '.join(columns) or 'none'}"
-    if shown.empty:
-        return text
-    indexed = not _is("pandas", "RangeIndex", frame.index)
-    names = [*([frame.index.name or "index"] if indexed else []), *shown.columns]
-    rows = shown.itertuples(index=indexed, name=None)
-    return f"{text}\nFirst {len(shown)} rows as CSV:\n{_csv([names, *rows])}"
-
-
-def _series_text(series: Any) -> str:
-    shown = series.iloc[:FIRST_VALUES]
-    name = "" if series.name is None else f" {series.name!r}"
-    text = f"Series{name}, {len(series):,} values, dtype {series.dtype}"
-    if shown.empty:
-        return text
-    indexed = not _is("pandas", "RangeIndex", series.index)
-    rows = shown.items() if indexed else ([value] for value in shown)
-    return f"{text}\nFirst {len(shown)} values{' with their index' if indexed else ''} as CSV:\n{_csv(rows)}"
-
-
-def _csv(rows: Iterable[Iterable[Any]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    for row in rows:
-        texts = [str(value) for value in row]
-        writer.writerow([text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}…" for text in texts])
-    return file.getvalue().rstrip("\n")
-
-
-def _is(library: str, name: str, value: Any) -> bool:
-    """Whether `value` is of a class of a library that is loaded. Nobody has a DataFrame without pandas."""
-    return isinstance(value, getattr(sys.modules.get(library), name, ()))
-
-
 def _is_array(value: Any) -> bool:
-    return _is("pandas", "DataFrame", value) or _is("pandas", "Series", value) or _is("numpy", "ndarray", value)
+    return any(is_a(*kind, value) for kind in (("pandas", "DataFrame"), ("pandas", "Series"), ("numpy", "ndarray")))
 
 
 def _type_name(value: Any) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agno_nb._loop import uncancellable
+from agno_nb.budget import Budget
 from agno_nb.db.base import Db
 from agno_nb.run.options import RunOptions
 from agno_nb.types import (
     JsonDict,
     Message,
+    Metrics,
     RunEvent,
     RunOutput,
     RunOutputEvent,
@@ -71,9 +73,16 @@ class RunContext:
     """The answer that is arriving. It is kept if the run is cut off."""
     unsaved: list[Message] = field(default_factory=list)
     children: set[asyncio.Task[Any]] = field(default_factory=set)
+    budgets: Sequence[Budget] = ()
+    """What the run, with all that is nested in it, is kept to."""
 
     stored: Callable[[Message], Message | None] = lambda message: message
     """What is stored of a message."""
+
+    @property
+    def root(self) -> RunContext:
+        """The run that all this began with."""
+        return self if self.parent is None else self.parent.root
 
     @property
     def run_id(self) -> str:
@@ -98,14 +107,33 @@ class RunContext:
         content: str | None = None,
         reasoning_content: str | None = None,
         tool: ToolCall | None = None,
+        details: JsonDict | None = None,
         run_output: RunOutput | None = None,
     ) -> None:
         """Tell whoever listens, and whoever listens to the run that this one is nested in."""
         self.pass_on(
             event_of(
-                self.run, event, content=content, reasoning_content=reasoning_content, tool=tool, run_output=run_output
+                self.run,
+                event,
+                content=content,
+                reasoning_content=reasoning_content,
+                tool=tool,
+                details=details,
+                run_output=run_output,
             )
         )
+
+    async def note(
+        self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None = None
+    ) -> None:
+        """Tell what happened beside what was said, and store it."""
+        self.emit(event, content=content, details=details)
+        if self.db is not None:
+            cost = Metrics(duration_s=duration_s)
+            work = asyncio.to_thread(
+                self.db.add_event, self.run, event, content, details=details, model=model, metrics=cost
+            )
+            await uncancellable(work)
 
     def pass_on(self, event: RunOutputEvent) -> None:
         self.emit_to(event)

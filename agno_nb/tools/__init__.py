@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from agno_nb.tools.function import INJECTED, Tool, tool, toolbox
+from agno_nb.tools.arguments import INJECTED
+from agno_nb.tools.function import Tool, tool
+from agno_nb.tools.toolkit import Toolkit, toolbox
 
-__all__ = ["INJECTED", "Tool", "tool", "toolbox"]
+__all__ = ["INJECTED", "Tool", "Toolkit", "tool", "toolbox"]

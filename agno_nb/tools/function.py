@@ -1,29 +1,28 @@
-"""A function as a tool: its signature as JSON schema, its arguments checked, its result as text."""
+"""A function as a tool: what the model is told of it, its arguments checked, its result as text."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import json
-import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NotRequired, overload
+from typing import Any, overload
 
 import docstring_parser
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
-from typing_extensions import TypedDict
 
 from agno_nb._keywords import nearest
-from agno_nb._loop import in_thread
 from agno_nb.errors import InvalidInputError
+from agno_nb.tools.arguments import Arguments, BadArguments
+from agno_nb.tools.calling import Hook, around, ended, is_async, plain, wanted
 from agno_nb.tools.result import to_text
-from agno_nb.types import JsonDict, Need, ToolCall, ToolSpec, UserInputField
+from agno_nb.types import Need, ToolCall, ToolSpec, UserInputField
 
-INJECTED = ("agent", "run_context", "session_state")
-"""Parameters that the runtime fills. The model does not hear of them."""
+_LONGEST_NAME = 64
+"""What providers take: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
 
 
 @dataclass(eq=False, repr=False)
@@ -33,10 +32,23 @@ class Tool:
     Parameters
     ----------
     function : callable
-        Sync or async. Its type hints become the schema, its docstring the descriptions. A sync function runs in a
-        thread of its own.
+        Sync or async, a method, a :func:`functools.partial`, an object that can be called, or a generator, of which
+        the result is all that it yields. Its type hints become the schema, its docstring the descriptions. A sync
+        function runs in a thread of its own.
     name, description : str, optional
-        Instead of the function's name and docstring.
+        Instead of the function's name and docstring. Characters that no provider takes in a name become ``_``.
+    stop_after_tool_call : bool, optional
+        End the run when the calls of the batch are done, with what this tool returned as the answer.
+    show_result : bool, optional
+        Make what the tool returned a part of the answer. None: where `stop_after_tool_call` is set.
+    pre_hook, post_hook : callable, optional
+        Called before and after the function, with what they have parameters for: ``fc`` (the
+        :class:`~agno_nb.types.ToolCall`) and what tools are injected. An exception of `pre_hook` keeps the function
+        from being called, and is told to the model.
+    tool_hooks : sequence of callable, optional
+        Called around the function, the first one outermost, with what they have parameters for: ``function_name``,
+        ``function_call`` (what goes on, to be called with the arguments), ``arguments`` (a dict) and what tools are
+        injected. What a hook returns is the result.
     requires_confirmation : bool, optional
         A person has to allow each call.
     requires_user_input : bool, optional
@@ -45,11 +57,15 @@ class Tool:
         Names of parameters; all of them where not given.
     external_execution : bool, optional
         The function is not called: a person tells what came of it.
+    timeout_s : float, optional
+        Seconds after which the model is told that there is no result. A coroutine is cancelled then. A thread cannot
+        be: a sync function goes on by itself, and what it returns is not seen.
 
     Raises
     ------
     InvalidInputError
-        A parameter's type cannot be described to a model, or more than one thing is asked of a person.
+        A parameter's type cannot be described to a model, more than one thing is asked of a person, or a setting cannot
+        be used.
     """
 
     function: Callable[..., Any]
@@ -59,21 +75,33 @@ class Tool:
     requires_user_input: bool = False
     user_input_fields: Sequence[str] = ()
     external_execution: bool = False
+    stop_after_tool_call: bool = False
+    show_result: bool | None = None
+    pre_hook: Hook | None = None
+    post_hook: Hook | None = None
+    tool_hooks: Sequence[Hook] = ()
+    timeout_s: float | None = None
     _descriptions: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise InvalidInputError(f"a tool must be a function, not {self.function!r}")
-        documented = docstring_parser.parse(inspect.getdoc(self.function) or "")
-        texts = [documented.short_description, documented.long_description]
-        self.name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
-        self.description = self.description or "\n\n".join(text for text in texts if text)
-        self._descriptions = {p.arg_name: p.description for p in documented.params if p.description}
-        if not self.name.replace("-", "_").isidentifier() or len(self.name) > 64:
+        if inspect.isclass(self.function):
             raise InvalidInputError(
-                f"{self.name!r} cannot be the name of a tool: use letters, digits and _, and give a lambda a name "
-                f"with tool(name=...)"
+                f"a tool must be a function, and {self.function!r} is a class: give an object of it"
             )
+        if self.timeout_s is not None and self.timeout_s <= 0:
+            raise InvalidInputError(f"timeout_s is {self.timeout_s!r}; it must be more than 0 seconds")
+        bare = plain(self.function)
+        documents = [inspect.getdoc(bare)]
+        if not hasattr(bare, "__name__"):  # An object with __call__, which may say more than its class.
+            documents.insert(0, getattr(type(bare).__call__, "__doc__", None))
+        parsed = [docstring_parser.parse(inspect.cleandoc(text)) for text in documents if text]
+        texts = next(([d.short_description, d.long_description] for d in parsed if d.short_description), [])
+        self.description = self.description or "\n\n".join(text for text in texts if text)
+        for documented in reversed(parsed):
+            self._descriptions |= {p.arg_name: p.description for p in documented.params if p.description}
+        self.name = _valid_name(self.name or getattr(bare, "__name__", type(bare).__name__))
         self._check_need()
         _ = self.spec  # So that a tool that cannot be described fails here and not in a run.
 
@@ -95,7 +123,7 @@ class Tool:
             )
         if self.user_input_fields and not self.requires_user_input:
             raise InvalidInputError(f"tool {self.name!r} has user_input_fields; it needs requires_user_input=True too")
-        own = [name for name in self._parameters if name not in INJECTED]
+        own = self.arguments.names
         unknown = [name for name in self.user_input_fields if name not in own]
         if unknown:
             raise InvalidInputError(
@@ -104,19 +132,35 @@ class Tool:
         if self.requires_user_input and not own:
             raise InvalidInputError(f"tool {self.name!r} takes no arguments, so there is no user input to require")
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether the result is a part of the answer."""
+        return self.stop_after_tool_call if self.show_result is None else self.show_result
+
     @cached_property
     def spec(self) -> ToolSpec:
         """The tool as the model is told of it."""
-        schema = self._of_the_model.json_schema()
-        _without_titles(schema)
-        return ToolSpec(name=self.name, description=self.description, parameters=schema)
+        return ToolSpec(name=self.name, description=self.description, parameters=self._of_the_model.schema())
+
+    @cached_property
+    def arguments(self) -> Arguments:
+        """The parameters that the model fills, or a person."""
+        return Arguments(self.function, name=self.name, descriptions=self._descriptions)
+
+    @cached_property
+    def _from_people(self) -> frozenset[str]:
+        return frozenset(self.user_input_fields or self.arguments.names) if self.requires_user_input else frozenset()
+
+    @cached_property
+    def _of_the_model(self) -> Arguments:
+        """The parameters that the model fills: all but those that a person does."""
+        if not self._from_people:
+            return self.arguments
+        return Arguments(self.function, name=self.name, descriptions=self._descriptions, without=self._from_people)
 
     def asked_fields(self) -> list[UserInputField]:
         """Return what a person has to give before each call."""
-        if not self.requires_user_input:
-            return []
-        schema = self._arguments.json_schema()
-        _without_titles(schema)
+        schema = self.arguments.schema()
         shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         return [
             UserInputField(name=name, description=described.get("description", ""), schema={**described, **shared})
@@ -128,37 +172,48 @@ class Tool:
         """Say what is wrong with the arguments that the model wrote and a person gave; None where nothing is."""
         try:
             self._checked(call, given)
-        except ValidationError as error:
-            return self._explain(error)
+        except BadArguments as error:
+            return f"{self.name} does not take these arguments:\n{error}"
         return None
 
     def _checked(self, call: ToolCall, given: Mapping[str, Any] | None) -> dict[str, Any]:
         if given is None:
-            return self._of_the_model.validate_json(call.arguments or "{}")
-        return self._arguments.validate_json(json.dumps({**call.tool_args, **given}))
+            return self._of_the_model.parse(call.arguments)
+        return self.arguments.parse(json.dumps({**call.tool_args, **given}))
 
-    async def call(self, call: ToolCall, injected: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> None:
+    async def call(
+        self,
+        call: ToolCall,
+        injected: Mapping[str, Any],
+        given: Mapping[str, Any] | None = None,
+        *,
+        hooks: Sequence[Hook] = (),
+    ) -> None:
         """Do what `call` asks for, and write into it what came of it.
 
-        An exception of the function, or arguments that it does not take, are told to the model as the result. `given`
-        are the arguments that a person gave.
+        An exception of the function, or arguments that it does not take, are told to the model as the result.
+
+        Parameters
+        ----------
+        call : ToolCall
+        injected : mapping
+            Values of the parameters that the runtime fills.
+        given : mapping, optional
+            The arguments that a person gave.
+        hooks : sequence of callable, optional
+            Tool hooks around those of the tool.
         """
-        try:
-            arguments = self._checked(call, given)
-        except ValidationError as error:
-            call.result, call.tool_call_error = self._explain(error), True
+        if problem := self.problem(call, given):
+            call.result, call.tool_call_error = problem, True
             return
-        arguments |= {name: injected[name] for name in self._parameters if name in INJECTED and name in injected}
+        arguments = self._checked(call, given)
+        deadline = asyncio.timeout(self.timeout_s)
         try:
-            if inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(
-                getattr(self.function, "__call__", None)  # noqa: B004 - an object with an async __call__
-            ):
-                call.value = await self.function(**arguments)
-            else:
-                call.value = await in_thread(self.function, **arguments)
-                if inspect.isawaitable(call.value):
-                    call.value = await call.value
-            call.result = to_text(call.value)
+            async with deadline:
+                call.value = await self._call(call, arguments, injected, hooks)
+                call.result = to_text(call.value)
+                if self.post_hook is not None:
+                    await ended(self.post_hook, **wanted(self.post_hook, {**injected, "fc": call}))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -166,65 +221,26 @@ class Tool:
             call.result, call.tool_call_error = "A run that this tool had begun was cancelled.", True
         except Exception as error:
             call.result, call.tool_call_error = f"{type(error).__name__}: {error}", True
+            if deadline.expired():
+                call.result = f"{self.name} did not end within {self.timeout_s:g} seconds, so there is no result."
+                if not is_async(self.function):
+                    call.result += " It cannot be stopped and may still be at work; go on without it."
 
-    @cached_property
-    def _parameters(self) -> Mapping[str, inspect.Parameter]:
-        return inspect.signature(self.function).parameters
+    async def _call(
+        self, call: ToolCall, arguments: dict[str, Any], injected: Mapping[str, Any], hooks: Sequence[Hook]
+    ) -> Any:
+        if self.pre_hook is not None:
+            await ended(self.pre_hook, **wanted(self.pre_hook, {**injected, "fc": call}))
 
-    @cached_property
-    def _from_people(self) -> frozenset[str]:
-        if not self.requires_user_input:
-            return frozenset()
-        return frozenset(self.user_input_fields or (name for name in self._parameters if name not in INJECTED))
+        async def innermost(**given: Any) -> Any:
+            return await ended(
+                self.function, *self.arguments.positional(given), **self.arguments.filled(given, injected)
+            )
 
-    @cached_property
-    def _of_the_model(self) -> TypeAdapter[dict[str, Any]]:
-        """The arguments that the model writes: all but those that a person gives."""
-        return self._adapter(without=self._from_people) if self._from_people else self._arguments
-
-    @cached_property
-    def _arguments(self) -> TypeAdapter[dict[str, Any]]:
-        return self._adapter()
-
-    def _adapter(self, without: Collection[str] = ()) -> TypeAdapter[dict[str, Any]]:
-        # A TypedDict, because any parameter name may be one of its keys; a pydantic model refuses some.
-        hinted = self.function if inspect.isroutine(self.function) else type(self.function).__call__
-        try:
-            hints = typing.get_type_hints(hinted, include_extras=True)
-        except NameError as error:
-            raise InvalidInputError(f"the type hints of tool {self.name!r} cannot be read: {error}") from error
-        keys: dict[str, Any] = {}
-        for name, parameter in self._parameters.items():
-            if name in INJECTED or name in without:
-                continue
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-                raise InvalidInputError(f"tool {self.name!r} has a parameter {parameter!s}, which a model cannot fill")
-            keys[name] = self._key(hints.get(name, Any), parameter)
-        make: Any = TypedDict  # Type checkers know only literal ones.
-        typed = make("Arguments", keys)
-        typed.__pydantic_config__ = ConfigDict(extra="forbid")
-        try:
-            return TypeAdapter(typed)
-        except PydanticUserError as error:
-            raise InvalidInputError(
-                f"tool {self.name!r} has a parameter of a type that a model cannot fill ({error}); "
-                f"use str, numbers, bool, list, dict, Literal, an enum, a dataclass or a pydantic model"
-            ) from error
-
-    def _key(self, annotation: Any, parameter: inspect.Parameter) -> Any:
-        extra: JsonDict = {}
-        if parameter.default is not parameter.empty and _is_json(parameter.default):
-            extra["default"] = parameter.default
-        description = self._descriptions.get(parameter.name)
-        key = typing.Annotated[annotation, Field(description=description, json_schema_extra=extra or None)]
-        return key if parameter.default is parameter.empty else NotRequired[key]
-
-    def _explain(self, error: ValidationError) -> str:
-        lines = [
-            f"- {'.'.join(str(part) for part in problem['loc']) or 'arguments'}: {problem['msg']}"
-            for problem in error.errors(include_url=False)
-        ]
-        return f"{self.name} does not take these arguments:\n" + "\n".join(lines)
+        going_on: Callable[..., Any] = innermost
+        for hook in reversed([*hooks, *self.tool_hooks]):
+            going_on = around(hook, self.name, going_on, injected)
+        return await going_on(**arguments)
 
     def __repr__(self) -> str:
         return f"Tool({self.name!r})"
@@ -241,11 +257,22 @@ def tool(
     requires_user_input: bool = False,
     user_input_fields: Sequence[str] = (),
     external_execution: bool = False,
+    stop_after_tool_call: bool = False,
+    show_result: bool | None = None,
+    pre_hook: Hook | None = None,
+    post_hook: Hook | None = None,
+    tool_hooks: Sequence[Hook] = (),
+    timeout_s: float | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
-def tool(function: Callable[..., Any] | None = None, /, **said: Any) -> Tool | Callable[[Callable[..., Any]], Tool]:
+def tool(function: Callable[..., Any] | None = None, /, **settings: Any) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a function a tool. Plain functions may be given to an agent as they are; this is for saying more.
 
-    The keywords are those of :class:`Tool`.
+    Parameters
+    ----------
+    function : callable, optional
+        Left out where the decorator has settings.
+    **settings
+        Those of :class:`Tool`.
 
     Examples
     --------
@@ -258,57 +285,20 @@ def tool(function: Callable[..., Any] | None = None, /, **said: Any) -> Tool | C
     """
     if function is not None:
         return Tool(function)
-    return lambda decorated: Tool(decorated, **said)
+    return lambda decorated: Tool(decorated, **settings)
 
 
-def toolbox(tools: Iterable[Tool | Callable[..., Any]], *, made: list[Tool]) -> dict[str, Tool]:
-    """Return the tools by name.
-
-    Parameters
-    ----------
-    tools : iterable of Tool or callable
-    made : list of Tool
-        The caller's memory: what was made of plain functions before is taken from here, and what is made is added.
-
-    Raises
-    ------
-    InvalidInputError
-        Two tools have one name.
-    """
-    box: dict[str, Tool] = {}
-    for given in tools:
-        one = given if isinstance(given, Tool) else _made_of(given, made)
-        if one.name in box:
-            raise InvalidInputError(f"two tools are called {one.name!r}; give one another name with tool(name=...)")
-        box[one.name] = one
-    return box
+def _valid_name(name: str) -> str:
+    """Make a name that every provider takes; letters lose their accents."""
+    plain = unicodedata.normalize("NFKD", name)
+    plain = re.sub(r"[^\w-]+", "_", "".join(c for c in plain if not unicodedata.combining(c)), flags=re.ASCII)
+    plain = plain.strip("_")[:_LONGEST_NAME]
+    if not plain or name == "<lambda>":
+        raise InvalidInputError(
+            f"{name!r} cannot be the name of a tool: use letters, digits and _, and give a lambda a name "
+            f"with tool(name=...)"
+        )
+    return plain
 
 
-def _made_of(function: Callable[..., Any], made: list[Tool]) -> Tool:
-    for tool in made:
-        if tool.function is function:
-            return tool
-    made.append(Tool(function))
-    return made[-1]
-
-
-def _without_titles(schema: Any) -> None:
-    """Take away the titles that pydantic makes up from names: they tell the model nothing and cost tokens."""
-    if isinstance(schema, dict):
-        if isinstance(schema.get("title"), str):
-            del schema["title"]
-        for key, value in schema.items():
-            named = value.values() if key in ("properties", "$defs") and isinstance(value, dict) else [value]
-            for part in named:
-                _without_titles(part)
-    elif isinstance(schema, Sequence) and not isinstance(schema, str):
-        for part in schema:
-            _without_titles(part)
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+__all__ = ["Hook", "Tool", "tool"]

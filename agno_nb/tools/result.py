@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
+from agno_nb.tools.extract import extract
+from agno_nb.types import Media
+
 MAX_ROWS = 20
+"""Rows of a DataFrame that the model is shown."""
+
+MAX_CHARACTERS = 20_000
+"""Of JSON and of what an object says of itself. Text is told whole: its author meant it for the model."""
 
 
 def to_text(value: Any) -> str:
@@ -19,24 +29,57 @@ def to_text(value: Any) -> str:
     >>> to_text(None)
     'null'
     """
+    if isinstance(value, Enum):
+        value = value.value
     if isinstance(value, str):
         return value
-    if hasattr(value, "model_dump_json"):
-        return str(value.model_dump_json())
-    if hasattr(value, "to_csv"):  # A pandas DataFrame or Series.
-        rows = len(value)
-        shown = value.head(MAX_ROWS).to_csv()
-        return f"{shown}({rows} rows, the first {MAX_ROWS} are shown)" if rows > MAX_ROWS else shown.rstrip("\n")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    return json.dumps(value, ensure_ascii=False, default=_plain)
+    described = extract(value, first_rows=MAX_ROWS)
+    if described is None:
+        described = _seen(value)
+    if described is None:
+        try:
+            described = json.dumps(value, ensure_ascii=False, default=_plain)
+        except (TypeError, ValueError, RecursionError):
+            # A dict whose keys are no text, or a part of itself.
+            described = repr(value)
+    if len(described) > MAX_CHARACTERS:
+        return f"{described[:MAX_CHARACTERS]}… (cut: the first {MAX_CHARACTERS:,} of {len(described):,} characters)"
+    return described
+
+
+def _seen(value: Any) -> str | None:
+    """Say what bytes, figures and pictures are, which a model cannot read as text; None for anything else."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"{len(value):,} bytes, which are not shown. The user's program has them."
+    if isinstance(value, Media):
+        return f"{value!r}, which is not shown. The user's program has it."
+    if hasattr(value, "savefig") or hasattr(value, "_repr_png_") or hasattr(value, "to_plotly_json"):
+        return f"{_named(value)}, which is not shown. The user's program has it."
+    return None
+
+
+def _named(value: Any) -> str:
+    """Write an object without its address, which says nothing and changes from run to run."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(value))
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):  # A numpy scalar or array.
+    """Give what JSON can hold in place of `value`, and whose parts are asked for in turn."""
+    if hasattr(value, "model_dump"):  # A pydantic model.
+        return value.model_dump(mode="json")
+    if isinstance(value, Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not isinstance(value, Media):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if (described := extract(value, first_rows=MAX_ROWS)) is not None:
+        # A short array among other values is told as the list that it is.
+        return value.tolist() if hasattr(value, "ndim") and value.ndim == 1 and value.size <= MAX_ROWS else described
+    if hasattr(value, "tolist"):  # A number of NumPy.
         return value.tolist()
     if hasattr(value, "isoformat"):
         return value.isoformat()
-    if isinstance(value, (set, frozenset)):
+    if isinstance(value, set | frozenset):
         return sorted(value, key=str)
-    return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return _seen(value) or _named(value)

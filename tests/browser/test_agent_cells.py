@@ -28,7 +28,7 @@ SETUP = """
 %load_ext agno_nb
 from agno_nb import Agent, DemoModel, OpenAIChat
 slow = Agent(DemoModel(word_delay_s=0.05), name="slow", add_history_to_context=True)
-away = Agent(OpenAIChat("m", base_url="http://127.0.0.1:9/v1", max_retries=0), name="away")
+away = Agent(OpenAIChat("m", base_url="http://127.0.0.1:9/v1"), name="away", retries=0)
 """
 STORY, AFTER, FAILING = 1, 2, 3
 CELLS = [

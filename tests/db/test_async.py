@@ -12,7 +12,10 @@ from agno_nb.db.base import Db
 from agno_nb.db.duckdb import AsyncDuckDb
 from agno_nb.testing import FunctionModel
 
-OF_THE_PIPELINE = {"open_run", "add_messages", "end_run", "add_summary", "create", "arrow"}
+OF_THE_PIPELINE = {
+    "open_run", "reopen_run", "add_messages", "store_answers", "end_run", "add_event", "add_summary", "create", "arrow",
+    "frame",
+}  # fmt: skip
 
 
 def test_every_method_of_a_store_that_users_call_has_an_awaited_one() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 SSE = "text/event-stream"
 
@@ -70,7 +70,15 @@ class FakeServer:
         """Queue answers, one for each request to come."""
         self._answers.extend(answers)
 
-    def __enter__(self) -> FakeServer:
+    def forget(self) -> None:
+        """Drop the answers that were not asked for."""
+        self._answers.clear()
+
+    def answer_to(self, request: Request) -> Answer:
+        """Take the next answer from the queue."""
+        return self._answers.pop(0) if self._answers else json_answer({"error": "unexpected"}, status=500)
+
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -104,7 +112,7 @@ class FakeServer:
                         body=json.loads(body) if body else None,
                     )
                 )
-                answer = server._answers.pop(0) if server._answers else json_answer({"error": "unexpected"}, status=500)
+                answer = server.answer_to(server.requests[-1])
                 self.close_connection = True
                 self.send_response(answer.status)
                 headers = {"Content-Type": answer.content_type, "Transfer-Encoding": "chunked", "Connection": "close"}

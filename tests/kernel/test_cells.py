@@ -65,7 +65,7 @@ def test_a_failing_run_fails_the_cell_in_one_line_and_the_next_cell_works(kernel
     kernel.run("%agent --model ollama:llama3.2")
     kernel.run("import os; os.environ['NO_PROXY'] = '*'")
     kernel.run("from agno_nb import OpenAIChat, Agent")
-    kernel.run("away = Agent(OpenAIChat('m', base_url='http://127.0.0.1:9/v1', max_retries=0), name='away')")
+    kernel.run("away = Agent(OpenAIChat('m', base_url='http://127.0.0.1:9/v1'), name='away', retries=0)")
     reply = kernel.run("%%agent away\nhello", expect="error")
     assert reply.content["ename"] == "ModelConnectionError"
     assert len(reply.content["traceback"]) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agno_nb.db.duckdb import DuckDb
-from tests.kernel.conftest import Kernel
+from tests.kernel.conftest import WAIT_S, Kernel
 
 pytestmark = pytest.mark.kernel
 
@@ -98,6 +98,29 @@ def test_where_nobody_can_be_asked_the_run_stays_paused(kernel: Kernel) -> None:
     assert [run["status"] for run in stored(kernel)] == ["PAUSED"]
 
 
+def test_who_can_be_asked_is_asked_until_the_run_ends(kernel: Kernel) -> None:
+    kernel.run(TOOLS)
+    kernel.run("%agent tools delete_file send_letter")
+    questions: list[str] = []
+    answers = iter(["y"])
+
+    def typed(message: dict[str, Any]) -> None:
+        questions.append(message["content"]["prompt"])
+        kernel.client.input(next(answers))
+
+    said: list[dict[str, Any]] = []
+    kernel.client.execute_interactive(
+        '%%agent --ask\nPlease delete the file "notes.txt".',
+        allow_stdin=True,
+        stdin_hook=typed,
+        output_hook=said.append,
+        timeout=WAIT_S,
+    )
+    assert questions == ["Allow it? [y, or why not] "]
+    assert [run["status"] for run in stored(kernel)] == ["COMPLETED"]
+    assert any("notes.txt is deleted" in str(message["content"]) for message in said)
+
+
 def test_the_last_turn_again(kernel: Kernel) -> None:
     kernel.run("%%agent\nMy name is Ada.")
     kernel.run("%agent retry")
@@ -112,9 +135,12 @@ def test_an_interrupted_answer_goes_on(kernel: Kernel) -> None:
     kernel.run("slow = Agent(DemoModel(word_delay_s=0.05), name='slow', add_history_to_context=True)")
     kernel.run("%agent use slow")
 
+    interrupted: list[bool] = []
+
     def interrupt(output: dict[str, Any]) -> None:
         said = output["content"].get("data", {}).get("text/plain", "").replace("(running …)", "").split()
-        if len(said) == 3:
+        if len(said) >= 3 and not interrupted:
+            interrupted.append(True)
             kernel.interrupt()
 
     kernel.run("%%agent\nTell me what you can do.", on_output=interrupt, expect="error")

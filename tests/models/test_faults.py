@@ -26,7 +26,7 @@ from agno_nb.errors import (
 )
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import OpenAIModel
-from tests.fakes.http import Answer, FakeServer, json_answer, sse, sse_events
+from tests.fakes.http import Answer, FakeServer, json_answer, sse_events
 from tests.models.asking import ask
 
 
@@ -84,7 +84,7 @@ def assert_matches(words: str, error: ModelError) -> None:
 def test_a_server_that_never_begins_to_answer(end: Any, kind: type[OpenAIModel], text: Any, server: FakeServer) -> None:
     server.will_say(Answer(chunks=[], end=end))
 
-    outcome = ask(kind("m", base_url=server.base_url, timeout=0.3, max_retries=0))
+    outcome = ask(kind("m", base_url=server.base_url, timeout=0.3))
 
     assert type(outcome.failure) is (ModelTimeoutError if end == "stall" else ModelConnectionError)
     assert outcome.deltas == []
@@ -157,7 +157,7 @@ REFUSALS = [
 def test_a_refused_request(refusal: Refusal, kind: type[OpenAIModel], text: Any, server: FakeServer) -> None:
     server.will_say(json_answer(refusal.body, status=refusal.status, headers={"x-request-id": "req_1"}))
 
-    outcome = ask(kind("m", base_url=server.base_url, max_retries=0, provider=refusal.provider))
+    outcome = ask(kind("m", base_url=server.base_url, provider=refusal.provider))
 
     error = outcome.failure
     assert type(error) is refusal.error
@@ -173,23 +173,29 @@ def test_a_refused_request(refusal: Refusal, kind: type[OpenAIModel], text: Any,
 def test_how_long_to_wait_is_told(headers: dict[str, str], seconds: float | None, server: FakeServer) -> None:
     server.will_say(json_answer(oops("Slow down"), status=429, headers=headers))
 
-    error = ask(OpenAIChat("m", base_url=server.base_url, max_retries=0)).failure
+    error = ask(OpenAIChat("m", base_url=server.base_url)).failure
 
     assert isinstance(error, ModelRateLimitError)
     assert error.retry_after_s == seconds
 
 
-def test_a_short_wait_is_waited_and_a_long_one_is_told_at_once(server: FakeServer) -> None:
-    hello = Answer(chunks=sse([{"choices": [{"delta": {"content": "Hello"}, "finish_reason": "stop"}]}]))
-    server.will_say(json_answer(oops("Slow down"), status=429, headers={"retry-after-ms": "1"}), hello)
-    server.will_say(json_answer(oops("Slow down"), status=429, headers={"retry-after": "11"}), hello)
+@APIS
+def test_a_model_sends_a_request_once_and_leaves_it_to_others_to_try_again(
+    kind: type[OpenAIModel], text: Any, server: FakeServer
+) -> None:
+    server.will_say(json_answer(oops("Slow down"), status=429, headers={"retry-after-ms": "1"}))
 
-    first = ask(OpenAIChat("m", base_url=server.base_url))
-    second = ask(OpenAIChat("m", base_url=server.base_url))
+    assert type(ask(kind("m", base_url=server.base_url)).failure) is ModelRateLimitError
+    assert len(server.requests) == 1
 
-    assert first.whole.content == "Hello"
-    assert type(second.failure) is ModelRateLimitError
-    assert len(server.requests) == 3
+
+def test_a_long_wait_that_a_server_asks_for_is_told(server: FakeServer) -> None:
+    server.will_say(json_answer(oops("Down"), status=503, headers={"retry-after": "3600"}))
+
+    error = ask(OpenAIChat("m", base_url=server.base_url)).failure
+
+    assert (type(error), error.retry_after_s) == (ModelServerError, 3600.0)
+    assert_matches("try again. It asks to wait 3,600 seconds. It said: Down", error)
 
 
 @APIS
@@ -197,7 +203,7 @@ def test_nobody_is_there(kind: type[OpenAIModel], text: Any) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    outcome = ask(kind("m", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0))
+    outcome = ask(kind("m", base_url=f"http://127.0.0.1:{port}/v1"))
 
     assert type(outcome.failure) is ModelConnectionError
     assert_matches(f"localhost:{port} cannot be reached: is the server running", outcome.failure)
@@ -209,7 +215,7 @@ def test_a_host_that_takes_no_connection(kind: type[OpenAIModel], text: Any) -> 
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             raise httpx2.ConnectTimeout("timed out")
 
-    outcome = ask(kind("m", base_url="https://llm.example/v1", transport=Unreachable(), max_retries=0))
+    outcome = ask(kind("m", base_url="https://llm.example/v1", transport=Unreachable()))
 
     assert type(outcome.failure) is ModelTimeoutError
     assert_matches("llm.example cannot be reached: no connection within 5 seconds", outcome.failure)

@@ -224,7 +224,7 @@ def test_a_key_is_in_no_error_traceback_log_or_description(
         Answer(chunks=[b'data: {"error": {"message": "Bearer %b is bad"}}\n\n' % key.encode()]),
         Answer(chunks=[], end="cut"),
     )
-    model = kind("m", base_url=server.base_url, api_key=key, max_retries=0)
+    model = kind("m", base_url=server.base_url, api_key=key)
 
     seen = [repr(model), str(model.to_dict()), str(vars(model))]
     for _ in range(3):
@@ -245,7 +245,7 @@ def test_nor_is_it_in_the_traceback_of_what_is_no_failure_of_a_model(kind: type[
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError) as raised:
-        ask(kind("m", api_key=OTHER_KEY, transport=Cancelling(), max_retries=0))
+        ask(kind("m", api_key=OTHER_KEY, transport=Cancelling()))
 
     shown = "".join(traceback.TracebackException.from_exception(raised.value, capture_locals=True).format())
     assert "_send_request" in shown

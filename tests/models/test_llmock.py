@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agno_nb.agent import Agent
 from agno_nb.errors import (
     ContextLengthError,
     ModelConnectionError,
@@ -85,21 +86,21 @@ def test_a_broken_stream(
 @APIS
 def test_a_limit_is_waited_for_when_it_is_short_and_told_when_it_is_long(kind: type[OpenAIModel], llmock: Any) -> None:
     llmock.rate_limit(retry_after=0.01).reply(SENTENCE)
-    assert ask(kind("gpt-4o-mini")).whole.content == SENTENCE
+    assert Agent(kind("gpt-4o-mini")).run("Hi").content == SENTENCE
     llmock.assert_resilient()
 
-    llmock.reset().rate_limit(retry_after=60.0)
-    failure = ask(kind("gpt-4o-mini")).failure
+    llmock.reset().rate_limit(retry_after=61.0)
+    with pytest.raises(ModelRateLimitError, match="asks to wait 61 seconds") as caught:
+        Agent(kind("gpt-4o-mini")).run("Hi")
 
-    assert isinstance(failure, ModelRateLimitError)
-    assert failure.retry_after_s == 60.0
+    assert caught.value.retry_after_s == 61.0
     assert len(llmock.requests) == 1
 
 
 @APIS
 def test_an_outage_and_a_conversation_that_is_too_long(kind: type[OpenAIModel], llmock: Any) -> None:
     llmock.outage()
-    assert type(ask(kind("gpt-4o-mini", max_retries=0)).failure) is ModelServerError
+    assert type(ask(kind("gpt-4o-mini")).failure) is ModelServerError
 
     llmock.reset().context_overflow()
     assert type(ask(kind("gpt-4o-mini")).failure) is ContextLengthError

@@ -31,7 +31,6 @@ def test_a_dated_name_has_the_price_of_its_model() -> None:
         ("openai", "gpt-nobody-knows", Metrics(input_tokens=1, output_tokens=1)),
         ("ollama", "gpt-4o-mini", Metrics(input_tokens=1, output_tokens=1)),
         ("llm.example", "gpt-4o-mini", Metrics(input_tokens=1, output_tokens=1)),
-        ("demo", "demo", Metrics(input_tokens=1, output_tokens=1)),
         ("openai", "gpt-4o-mini", Metrics(input_tokens=1)),
         ("openai", "gpt-4o-mini", Metrics()),
     ],
@@ -59,3 +58,7 @@ def test_an_answer_costs_what_the_server_says_else_the_list_price(
     answer = ask(OpenAIChat("gpt-4o-mini", base_url=server.base_url, provider="openai")).whole
 
     assert answer.metrics.cost == (None if cost is None else pytest.approx(cost))
+
+
+def test_the_demo_model_costs_nothing() -> None:
+    assert prices.cost("demo", "demo", Metrics(input_tokens=1000, output_tokens=1000)) == 0.0

@@ -18,10 +18,13 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError
 from agno_nb.models.base import ModelResponse
+from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.run.context import INTERRUPTED_RESULT
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import Tool, tool
 from agno_nb.types import Metrics, RunEvent, RunOutput, RunStatus
+from tests.fakes.http import Answer, sse_events
+from tests.fakes.strict import StrictServer, calls, says
 
 done: list[str] = []
 
@@ -336,6 +339,7 @@ from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import RunNotContinuableError
 from agno_nb.models.base import ModelResponse
+from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.run.context import INTERRUPTED_RESULT
 from agno_nb.testing import ScriptedModel
 from agno_nb.tools import tool
@@ -525,3 +529,56 @@ def test_a_run_stored_without_its_tool_calls_is_continued_as_an_object_only() ->
     with pytest.raises(RunNotContinuableError, match="stored without its tool calls"):
         agent.continue_run(run_id=run.run_id, requirements=run.requirements)
     assert agent.continue_run(run).content == "Done."
+
+
+@pytest.mark.parametrize("kind", [OpenAIChat, OpenAIResponses])
+def test_what_is_sent_after_a_pause_is_valid_for_a_strict_server(kind: Any) -> None:
+    with StrictServer() as server:
+        db = InMemoryDb()
+        model = kind("strict", base_url=server.base_url, api_key="none")
+        asks = [("delete", {"path": "a"}), ("look", {"path": "b"}), ("shell", {"command": "ls"})]
+        if kind is OpenAIChat:
+            server.will_say(calls(*asks), says("Meanwhile."), says("Done."))
+        else:
+            server.will_say(responses_call(*asks), responses_text("Meanwhile."), responses_text("Done."))
+        agent = Agent(model, name="clerk", tools=TOOLS, db=db, session_id="s", add_history_to_context=True)
+        paused = agent.run("do it")
+        assert [r.tool.tool_name for r in paused.requirements] == ["delete", "shell"]
+        assert agent.run("meanwhile?").content.strip() == "Meanwhile."
+        stored = agent.get_run_output(paused.run_id)
+        assert stored is not None
+        stored.requirements[0].reject()
+        stored.requirements[1].set_external_execution_result("file.txt")
+        run = agent.continue_run(run_id=paused.run_id, requirements=stored.requirements)
+        assert (run.content.strip(), server.refused, len(server.requests)) == ("Done.", [], 3)
+
+
+def responses_call(*asked: tuple[str, dict[str, Any]]) -> Answer:
+    items = [
+        {
+            "type": "function_call",
+            "id": f"fc_{place}",
+            "call_id": f"call_{place}",
+            "name": name,
+            "arguments": json.dumps(arguments),
+            "status": "completed",
+        }
+        for place, (name, arguments) in enumerate(asked)
+    ]
+    return responses(items)
+
+
+def responses_text(text: str) -> Answer:
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return responses(
+        [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}]
+    )
+
+
+def responses(items: list[dict[str, Any]]) -> Answer:
+    events: list[dict[str, Any]] = [
+        {"type": "response.output_item.done", "sequence_number": 1, "output_index": place, "item": item}
+        for place, item in enumerate(items)
+    ]
+    whole = {"id": "resp_1", "model": "m", "status": "completed", "output": items, "usage": None}
+    return Answer(chunks=sse_events([*events, {"type": "response.completed", "sequence_number": 1, "response": whole}]))

@@ -10,7 +10,7 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.db.base import Db
-from agno_nb.errors import InvalidInputError, ModelError, ModelRateLimitError, SessionNotFoundError
+from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError, SessionNotFoundError
 from agno_nb.models.base import ModelRequest
 from agno_nb.models.demo import DemoModel
 from agno_nb.session import SessionSummaryManager
@@ -135,7 +135,7 @@ def test_an_answer_is_read_whatever_stands_around_it(db: Db, answer: str) -> Non
         ('{"summary": ""}', "no summary"),
         ('{"summary": 3}', "no summary"),
         ('{"summary": "a', "no summary"),
-        (lambda: ModelRateLimitError("too many requests"), "too many requests"),
+        (lambda: ModelAuthenticationError("no key"), "no key"),
         (lambda: RuntimeError("a bug"), "RuntimeError: a bug"),
     ],
 )

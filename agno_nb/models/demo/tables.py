@@ -41,6 +41,10 @@ def _line(cells: list[Any]) -> str:
 
 def read_csv(text: str) -> tuple[list[JsonDict], str]:
     """Read records from CSV with a header, and what stands below them. No records where `text` is no CSV."""
+    if head := FRAME.match(text):
+        seen, _ = read_csv(after_head(text, head)[0])
+        cut = bool(seen) and int(head["rows"].replace(",", "")) > len(seen)
+        return seen, f"Seen: the first {len(seen)} of {head['rows']} rows." if cut else ""
     lines = text.strip("\n").splitlines()
     note = lines.pop() if lines and re.fullmatch(r"\(.*\)", lines[-1]) else ""
     try:

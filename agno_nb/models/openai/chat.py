@@ -85,7 +85,8 @@ class OpenAIChat(OpenAIModel):
             "stop": self.stop,
         }
         if request.tools:
-            body["tools"] = [{"type": "function", "function": function_fields(tool)} for tool in request.tools]
+            fields = [function_fields(tool, enforced=quirks.strict_tools) for tool in request.tools]
+            body["tools"] = [{"type": "function", "function": each} for each in fields]
             body["tool_choice"] = None if request.allow_tool_calls else "none"
         if request.output_schema and quirks.json_schema:
             schema = schema_fields(request.output_name, request.output_schema, enforced=self.strict_output)

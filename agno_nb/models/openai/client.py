@@ -19,7 +19,7 @@ from agno_nb.errors import ModelAuthenticationError, ModelStreamError
 from agno_nb.models import prices
 from agno_nb.models.base import Model
 from agno_nb.models.openai.endpoint import Endpoint, environment
-from agno_nb.models.openai.errors import CONNECT_TIMEOUT_S, model_error, retry_after_s
+from agno_nb.models.openai.errors import CONNECT_TIMEOUT_S, model_error
 from agno_nb.models.openai.profiles import Profile
 from agno_nb.models.openai.wire import as_dict
 from agno_nb.redact import remember_secret
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from openai._types import Headers
 
 ApiKey = str | SecretStr | Callable[[], str | Awaitable[str]]
-
-LONGEST_SILENT_WAIT_S = 10.0
-"""When a server asks to wait longer than this before a retry, the user is told instead."""
 
 _NO_KEY = "no-key-needed"
 
@@ -61,8 +58,6 @@ class OpenAIModel(Model):
     """Whether the server is asked to enforce an output schema, where the schema allows it."""
     timeout: float = 600.0
     """Seconds without a byte after which the request has failed. A long answer may take longer than this."""
-    max_retries: int = 2
-    """How often a request is sent again that was refused, or failed before its answer began."""
     extra_headers: Mapping[str, str] | None = None
     extra_body: JsonDict | None = None
     """Further fields of the request, and what they hold wins over ours."""
@@ -94,6 +89,10 @@ class OpenAIModel(Model):
 
     def to_dict(self) -> dict[str, Any]:
         return {"id": self.id, "provider": self.provider, "endpoint": self.endpoint.host}
+
+    @property
+    def is_priced(self) -> bool:
+        return prices.cost(self.provider, self.id, Metrics(input_tokens=0, output_tokens=0)) is not None
 
     async def aclose(self) -> None:
         """Close the connections. The model can be used again; a model that is dropped closes them by itself."""
@@ -155,8 +154,9 @@ class OpenAIModel(Model):
                 api_key=_NO_KEY,
                 base_url=self.endpoint.base_url,
                 timeout=Timeout(self.timeout, connect=min(self.timeout, CONNECT_TIMEOUT_S)),
-                max_retries=self.max_retries,
-                http_client=DefaultAsyncHttpx2Client(event_hooks={"response": [_refuse_long_waits]}, **options),
+                # What is tried again is said: the agent does it.
+                max_retries=0,
+                http_client=DefaultAsyncHttpx2Client(**options),
             )
             self._connection = (loop, client)
             # Not at exit: there the loop no longer runs, and the system closes the sockets.
@@ -213,12 +213,6 @@ def _ssl_context() -> ssl.SSLContext:
     from httpx2 import create_ssl_context
 
     return create_ssl_context()
-
-
-async def _refuse_long_waits(response: httpx2.Response) -> None:
-    # The SDK sleeps for up to two minutes when it is told to, without a word. Its own header makes it give up.
-    if (wait_s := retry_after_s(response.headers)) is not None and wait_s > LONGEST_SILENT_WAIT_S:
-        response.headers["x-should-retry"] = "false"
 
 
 def _close_on(loop: asyncio.AbstractEventLoop, client: AsyncOpenAI) -> None:

@@ -22,6 +22,7 @@ from agno_nb.errors import (
     ModelTimeoutError,
 )
 from agno_nb.models.openai.wire import as_dict, as_text
+from agno_nb.models.retry import LONGEST_WAIT_S
 from agno_nb.redact import redact
 
 if TYPE_CHECKING:
@@ -120,14 +121,16 @@ def provider_error(
     status_code = status_code or next((int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)), None)
     message = as_text(body.get("message"))
     kind, sentence = _classify(status_code, codes, message, endpoint, model)
+    wait_s = retry_after_s(headers or {})
+    if wait_s is not None and wait_s > LONGEST_WAIT_S:
+        sentence += f" It asks to wait {wait_s:,.0f} seconds."
     error = kind(
         sentence + _quote(message),
         status_code=status_code,
         code=redact(str(body["code"])) if body.get("code") is not None else None,
         request_id=request_id,
     )
-    if isinstance(error, ModelRateLimitError):
-        error.retry_after_s = retry_after_s(headers or {})
+    error.retry_after_s = wait_s
     return error
 
 

@@ -28,6 +28,8 @@ class Profile:
     """Whether a message that only calls tools says ``"content": null``. Small servers take only a string there."""
     json_schema: bool = True
     """Whether the server takes a JSON schema for its answer. Otherwise the schema is written into the prompt."""
+    strict_tools: bool = False
+    """Whether the server is asked to enforce the schema of a tool's arguments, where that schema allows it."""
 
 
 PROFILES: dict[str, Profile] = {
@@ -38,12 +40,14 @@ PROFILES: dict[str, Profile] = {
         key_variables=("OPENAI_API_KEY",),
         max_tokens_field="max_completion_tokens",
         null_content=True,
+        strict_tools=True,
     ),
     "azure": Profile(
         hosts=(".openai.azure.com", ".services.ai.azure.com"),
         key_variables=("AZURE_OPENAI_API_KEY",),
         max_tokens_field="max_completion_tokens",
         null_content=True,
+        strict_tools=True,
     ),
     "google": Profile(
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",

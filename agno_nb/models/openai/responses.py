@@ -85,7 +85,8 @@ class OpenAIResponses(OpenAIModel):
         body["reasoning"] = {key: value for key, value in reasoning.items() if value is not None} or None
         if request.tools:
             # Left out, `strict` would be true here, and optional parameters would become required.
-            body["tools"] = [{"type": "function", **function_fields(tool), "strict": False} for tool in request.tools]
+            fields = [function_fields(tool, enforced=self.endpoint.profile.strict_tools) for tool in request.tools]
+            body["tools"] = [{"type": "function", "strict": False, **each} for each in fields]
             body["tool_choice"] = None if request.allow_tool_calls else "none"
         if request.output_schema:
             schema = schema_fields(request.output_name, request.output_schema, enforced=self.strict_output)

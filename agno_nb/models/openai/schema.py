@@ -34,6 +34,36 @@ def strict_schema(schema: JsonDict) -> JsonDict | None:
         return None
 
 
+def strict_parameters(schema: JsonDict) -> JsonDict | None:
+    """Tighten the parameters of a tool as :func:`strict_schema` does; null then stands for a default.
+
+    Examples
+    --------
+    >>> strict_parameters({"type": "object", "properties": {"n": {"type": "integer", "default": 3}}})["properties"]["n"]
+    {'anyOf': [{'type': 'integer'}, {'type': 'null'}], 'description': 'null stands for 3.'}
+    """
+    if schema.get("type") != "object":
+        return None
+    required = schema.get("required", [])
+    properties = {
+        name: part if name in required else _or_null(part) for name, part in schema.get("properties", {}).items()
+    }
+    return strict_schema({**schema, "properties": properties})
+
+
+def _or_null(schema: JsonDict) -> JsonDict:
+    inner = {key: value for key, value in schema.items() if key not in ("default", "description")}
+    branches = inner.get("anyOf", [inner]) if len(inner) == 1 else [inner]
+    null = {"type": "null"}
+    said = [schema["description"]] if "description" in schema else []
+    if schema.get("default") is not None:
+        said.append(f"null stands for {json.dumps(schema['default'], ensure_ascii=False)}.")
+    return {
+        "anyOf": branches if null in branches else [*branches, null],
+        **({"description": " ".join(said)} if said else {}),
+    }
+
+
 class _NotStrict(Exception):
     """The schema says something that strict mode cannot."""
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from agno_nb.models.openai.schema import strict_parameters
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec, new_id
 
 
@@ -63,9 +64,11 @@ def read_usage(usage: JsonDict, *, sent: str, received: str) -> Metrics:
     )
 
 
-def function_fields(tool: ToolSpec) -> JsonDict:
-    """Describe a tool as both APIs want it."""
-    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+def function_fields(tool: ToolSpec, *, enforced: bool) -> JsonDict:
+    """Describe a tool as both APIs want it: strictly, if that is wanted and its parameters allow it."""
+    strict = strict_parameters(tool.parameters) if enforced else None
+    fields = {"name": tool.name, "description": tool.description, "parameters": strict or tool.parameters}
+    return {**fields, "strict": True} if strict else fields
 
 
 def call_ids(messages: Iterable[Message]) -> set[str]:

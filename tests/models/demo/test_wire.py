@@ -36,7 +36,6 @@ async def client(request: pytest.FixtureRequest, base_url: str) -> AsyncIterator
         api_key="none",
         base_url="http://demo.invalid/v1" if in_process else base_url,
         http_client=http_client,
-        max_retries=0,
         _strict_response_validation=True,
     ) as openai:
         yield openai

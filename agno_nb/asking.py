@@ -1,0 +1,255 @@
+"""One request to a model within a run: what it may cost, what is done when it fails, what is shown as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agno_nb.budget import Budget
+from agno_nb.errors import BudgetExceeded, InvalidInputError, ModelError, ModelStreamError
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
+from agno_nb.models.resolve import resolve_model
+from agno_nb.models.retry import Retries, is_the_providers
+from agno_nb.run.running import RunContext
+from agno_nb.types import Message, RunEvent, RunOutput, Spending
+
+
+@dataclass(kw_only=True)
+class Asking:
+    """Who answers the requests of one run.
+
+    Parameters
+    ----------
+    model : Model
+        In use. A model that takes over stays in use until the run ends.
+    fallback_models : sequence of Model or str
+        Who takes over when the provider fails for good, in this order.
+    retries : Retries
+    context : RunContext
+    """
+
+    model: Model
+    fallback_models: Sequence[Model | str]
+    retries: Retries
+    context: RunContext
+    _waiting: Iterator[Model | str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._waiting = iter(self.fallback_models)
+        self._use(self.model)
+
+    async def ask(self, request: ModelRequest) -> Message:
+        """Send a request, pass on the answer as it arrives, and put it at the end of the run.
+
+        A failure after the first word was shown is not tried again: the user has read it.
+
+        Raises
+        ------
+        ModelError
+        BudgetExceeded
+            There is nothing left to spend. The request was not sent.
+        """
+        while True:
+            try:
+                return await self._ask_one(request)
+            except ModelError as error:
+                following = next(self._waiting, None) if is_the_providers(error) and not self._has_shown() else None
+                if following is None:
+                    raise
+                # Choosing may ask a server for the names of its models.
+                model = await asyncio.to_thread(resolve_model, following)
+                await self.context.note(
+                    RunEvent.model_fallback_used,
+                    f"{model.id} takes over from {self.model.id}. {error}",
+                    details={**_failure(error), "fallback_model": model.id, "fallback_provider": model.provider},
+                    model=self.model.id,
+                )
+                self._use(model)
+
+    def _use(self, model: Model) -> None:
+        self.model = model
+        self.context.run.model, self.context.run.model_provider = model.id, model.provider
+
+    def _has_shown(self) -> bool:
+        partial = self.context.partial
+        return partial is not None and bool(partial.content or partial.reasoning_content)
+
+    async def _ask_one(self, request: ModelRequest) -> Message:
+        for failures in itertools.count():
+            await keep_to_budgets(self.context, self.model)
+            try:
+                return await self._ask_once(request)
+            except ModelError as error:
+                wait_s = None if self._has_shown() else self.retries.wait_s(error, failures)
+                if wait_s is None:
+                    raise
+                await self.context.note(
+                    RunEvent.model_request_retried,
+                    f"Trying again in {wait_s:.2g} s (retry {failures + 1} of {self.retries.most}). {error}",
+                    details={**_failure(error), "retry": failures + 1, "retries": self.retries.most, "wait_s": wait_s},
+                    model=self.model.id,
+                    duration_s=wait_s,
+                )
+                await asyncio.sleep(wait_s)
+        raise AssertionError("counting has no end")
+
+    async def _ask_once(self, request: ModelRequest) -> Message:
+        context, model = self.context, self.model
+        started = time.perf_counter()
+        first_s: float | None = None
+        response: ModelResponse | None = None
+        partial = context.partial = Message(role="assistant", content="", model=model.id)
+        context.emit(RunEvent.model_request_started)
+        async with aclosing(model.stream(request)) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                if first_s is None:
+                    first_s = time.perf_counter() - started
+                if isinstance(piece, Delta):
+                    partial.content = (partial.content or "") + piece.content
+                    partial.reasoning_content = (partial.reasoning_content or "") + piece.reasoning_content or None
+                    _show(context, piece.content, piece.reasoning_content)
+                else:
+                    response = piece
+        if response is None:
+            raise ModelStreamError(f"{model!r} ended its stream without a whole response")
+        # What came only with the whole response is shown too.
+        _show(
+            context,
+            "" if partial.content else response.content or "",
+            "" if partial.reasoning_content else response.reasoning_content or "",
+        )
+        metrics = response.metrics
+        metrics.time_to_first_token_s, metrics.duration_s = first_s, time.perf_counter() - started
+        answer = Message(
+            role="assistant",
+            content=response.content,
+            reasoning_content=response.reasoning_content,
+            tool_calls=response.tool_calls,
+            message_id=partial.message_id,
+            finish_reason=response.finish_reason,
+            model=response.model or model.id,
+            metrics=metrics,
+            provider_data=response.provider_data,
+        )
+        context.partial = None
+        context.add(answer)
+        context.emit(RunEvent.model_request_completed)
+        return answer
+
+
+def _show(context: RunContext, content: str, reasoning_content: str) -> None:
+    if content or reasoning_content:
+        context.emit(RunEvent.run_content, content=content, reasoning_content=reasoning_content or None)
+
+
+def _failure(error: ModelError) -> dict[str, Any]:
+    return {"error_type": type(error).__name__, "error": str(error), "status_code": error.status_code}
+
+
+_HOW_TO_GO_ON = {
+    "run": "Ask for less at once",
+    "session": "Begin a new session",
+    "notebook": "Go on in another notebook",
+    "day": "Go on tomorrow",
+}
+
+
+async def keep_to_budgets(context: RunContext, model: Model) -> None:
+    """Raise where a budget of the run, or of a run that it is nested in, is spent or cannot be kept.
+
+    Raises
+    ------
+    BudgetExceeded
+    InvalidInputError
+        The price of the model is not known, or there is no store to look into.
+    """
+    owner: RunContext | None = context
+    while owner is not None:
+        for budget in owner.budgets:
+            if budget.usd is not None and not model.is_priced:
+                raise InvalidInputError(
+                    f"the price of {model.id!r} at {model.provider} is not known, so a budget in money cannot be kept "
+                    f"with it: limit the tokens, Budget(tokens=..., per={budget.per!r})"
+                )
+            spending = await _spent(budget, owner)
+            if _is_spent(budget, spending):
+                raise BudgetExceeded(_what_is_spent(budget, spending), budget=budget, spending=spending)
+            if budget.usd is not None and spending.num_unpriced:
+                warnings.warn(
+                    f"the price of {spending.num_unpriced} earlier runs or summaries of this {budget.per} is not "
+                    f"known; they do not count towards the budget of {_limit(budget)}",
+                    stacklevel=1,
+                )
+        owner = owner.parent
+
+
+async def _spent(budget: Budget, owner: RunContext) -> Spending:
+    if budget.per == "run":
+        return _of_runs(_with_nested(owner.run))
+    if owner.db is None:
+        raise InvalidInputError(
+            f"a budget per {budget.per} is read from the store, and there is none: give db=..., or "
+            "Budget(..., per='run')"
+        )
+    tree = list(_with_nested(owner.root.run))
+    notebook = owner.run.origin.notebook if budget.per == "notebook" else None
+    midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    stored = await asyncio.to_thread(
+        owner.db.get_spending,
+        session_id=owner.session_id if budget.per == "session" else None,
+        notebook=notebook,
+        this_process=budget.per == "notebook" and notebook is None,
+        since=midnight if budget.per == "day" else None,
+        except_run_ids=[run.run_id for run in tree],
+    )
+    counted = [run for run in tree if run.session_id == owner.session_id] if budget.per == "session" else tree
+    return stored + _of_runs(counted)
+
+
+def _with_nested(run: RunOutput) -> Iterator[RunOutput]:
+    yield run
+    for nested in run.nested_runs:
+        yield from _with_nested(nested)
+
+
+def _of_runs(runs: Iterable[RunOutput]) -> Spending:
+    calls = [m.metrics for run in runs for m in run.messages if m.role == "assistant" and not m.from_history]
+    known = [metrics for metrics in calls if metrics is not None]
+    return Spending(
+        tokens=sum(metrics.total_tokens or 0 for metrics in known),
+        usd=sum(metrics.cost or 0 for metrics in known),
+        num_unpriced=sum(metrics.cost is None and metrics.input_tokens is not None for metrics in known),
+    )
+
+
+def _is_spent(budget: Budget, spending: Spending) -> bool:
+    return (budget.usd is not None and spending.usd >= budget.usd) or (
+        budget.tokens is not None and spending.tokens >= budget.tokens
+    )
+
+
+def _limit(budget: Budget) -> str:
+    limits = [_money(budget.usd)] if budget.usd is not None else []
+    limits += [f"{budget.tokens:,} tokens"] if budget.tokens is not None else []
+    return " and ".join(limits)
+
+
+def _money(usd: float) -> str:
+    return f"${usd:,.2f}" if round(usd, 2) == usd else f"${usd:,.4g}"
+
+
+def _what_is_spent(budget: Budget, spending: Spending) -> str:
+    spent = [_money(spending.usd)] if budget.usd is not None else []
+    spent += [f"{spending.tokens:,} tokens"] if budget.tokens is not None else []
+    unknown = f" (and what {spending.num_unpriced} more cost is not known)" if spending.num_unpriced else ""
+    return (
+        f"the budget of {_limit(budget)} for this {budget.per} is spent: {' and '.join(spent)} so far{unknown}. "
+        f"{_HOW_TO_GO_ON[budget.per]}, or raise the budget."
+    )

@@ -1,0 +1,167 @@
+"""Many stores read as one: what a class handed in, what the machines of a team wrote."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Collection as Names
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.db import sandbox, schema
+from agno_nb.db.readable import TIMEOUT_S, Readable
+from agno_nb.db.visit import tables_in
+from agno_nb.errors import InvalidInputError, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+class Collection(Readable):
+    """Stores as one set of frames, each with a column `source` in front. Made by :func:`collect`.
+
+    The rows were read when it was made; nothing is held open.
+
+    Attributes
+    ----------
+    sources : DataFrame
+        A row for each file: `source`, `path`, the number of its `runs`, and `error`, which is null where it was read.
+    """
+
+    sources: pd.DataFrame
+
+    def __init__(self, stores: Mapping[str, Mapping[str, pa.Table]], sources: pd.DataFrame) -> None:
+        self._stores = stores
+        self.sources = sources
+        self._views: dict[str, pa.Table] = {}
+
+    def arrow(
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        frames: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = TIMEOUT_S,
+        max_rows: int | None = None,
+    ) -> pa.Table:
+        limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows}
+        return sandbox.run(self._tables, sql, parameters, frames or {}, views=False, **limits)
+
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        return self._in(self._stores, sql, parameters)
+
+    @staticmethod
+    def _in(stores: Mapping[str, Mapping[str, pa.Table]], sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        import pyarrow as pa
+
+        # Each store is asked on its own: sessions of two stores may have the same id, and are not the same.
+        found = []
+        for source, tables in stores.items():
+            table = sandbox.run(partial(_all, tables), sql, parameters, {})
+            found.append(table.add_column(0, "source", pa.array([source] * table.num_rows, pa.string())))
+        return pa.concat_tables(found)
+
+    def _tables(self, names: Names[str]) -> dict[str, pa.Table]:
+        """Return the views, those that stand on none of the tables named without rows."""
+        source, tables = next(iter(self._stores.items()))
+        views = {}
+        for view in schema.views():
+            if view not in self._views and schema.tables_below(view) & set(names):
+                self._views[view] = self.frame(f"FROM {view}")
+            views[view] = (
+                self._views[view] if view in self._views else self._in({source: tables}, f"FROM {view} LIMIT 0")
+            )
+        return views
+
+    def __len__(self) -> int:
+        return len(self._stores)
+
+    def __repr__(self) -> str:
+        return f"Collection of {len(self)} stores: {', '.join(list(self._stores)[:5])}{', …' * (len(self) > 5)}"
+
+
+def _all(tables: Mapping[str, pa.Table], names: Names[str]) -> Mapping[str, pa.Table]:
+    return tables
+
+
+def collect(stores: str | Path | Iterable[str | Path]) -> Collection:
+    """Read many stores, in files of DuckDB or SQLite, as one set of frames with a `source` column.
+
+    Each file is opened for reading only, and closed before the next. None is written to, and nothing is left beside it.
+    A file that cannot be read is left out with a warning that names it; `sources` of the result tells of all.
+
+    Parameters
+    ----------
+    stores : str, Path or iterable of them
+        Paths, which may be patterns as in ``"submissions/*/agno_nb.duckdb"``; ``**`` is any number of folders.
+        `source` is the path without what all of them share.
+
+    Returns
+    -------
+    Collection
+        It has `sessions_df`, `runs_df`, the other frames, `query` and `sources`.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such file.
+    StoreError
+        Not one of the files could be read.
+
+    Examples
+    --------
+    >>> from agno_nb import DuckDb
+    >>> for name in ("ann", "ben"):
+    ...     DuckDb(f"submissions/{name}/agno_nb.duckdb").create()
+    >>> collect("submissions/*/agno_nb.duckdb").sources["source"].tolist()
+    ['ann', 'ben']
+    """
+    import pandas as pd
+
+    paths = _paths(stores)
+    found: dict[str, dict[str, pa.Table]] = {}
+    rows = []
+    for path, source in zip(paths, _sources(paths), strict=True):
+        error = None
+        try:
+            found[source] = tables_in(path)
+        except StoreError as problem:
+            error = str(problem)
+        num_runs = found[source]["raw_runs"].num_rows if error is None else None
+        rows.append({"source": source, "path": str(path), "runs": num_runs, "error": error})
+    errors = [row["error"] for row in rows if row["error"] is not None]
+    if not found:
+        raise StoreError(f"none of the {len(paths)} files could be read: {'; '.join(map(str, errors))}")
+    if errors:
+        warnings.warn(f"{len(errors)} of {len(paths)} files are left out: {'; '.join(map(str, errors))}", stacklevel=2)
+    sources = pd.DataFrame(rows).astype({"source": "str", "path": "str", "runs": "Int64", "error": "str"})
+    return Collection(found, sources)
+
+
+def _paths(stores: str | Path | Iterable[str | Path]) -> list[Path]:
+    paths = []
+    for pattern in [stores] if isinstance(stores, str | Path) else stores:
+        text = str(Path(pattern).expanduser())
+        # A path with brackets in its name is itself, and not a pattern.
+        matches = [text] if Path(text).exists() else sorted(glob(text, recursive=True))
+        if not matches:
+            raise InvalidInputError(f"there is no file {text!r}; give a path or a pattern, as 'work/*/agno_nb.duckdb'")
+        paths += [Path(match).resolve() for match in matches]
+    if not paths:
+        raise InvalidInputError("no files were given; give their paths or a pattern, as 'work/*/agno_nb.duckdb'")
+    return list(dict.fromkeys(paths))
+
+
+def _sources(paths: Sequence[Path]) -> list[str]:
+    """Return what tells the paths apart: each without the folders and the name that all of them share."""
+    if len(paths) == 1:
+        return [paths[0].name]
+    shared = Path(os.path.commonpath(paths))
+    relative = [path.relative_to(shared) for path in paths]
+    if len({path.name for path in paths}) == 1 and all(len(path.parts) > 1 for path in relative):
+        relative = [path.parent for path in relative]
+    return [path.as_posix() for path in relative]

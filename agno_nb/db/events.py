@@ -1,0 +1,93 @@
+"""The part of a store behind a SQL driver that is about what happened beside a run, and what all of it cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from agno_nb.db.encoding import micros
+from agno_nb.db.memories import SqlMemories
+from agno_nb.db.statements import marks
+from agno_nb.db.worker import this_worker
+from agno_nb.errors import SessionNotFoundError
+from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, Spending
+
+_SUMS = """
+    SUM(COALESCE(input_tokens, 0) + COALESCE(output_tokens, 0)) AS tokens,
+    SUM(COALESCE(cost, 0)) AS usd,
+    SUM(CASE WHEN cost IS NULL AND input_tokens IS NOT NULL THEN 1 ELSE 0 END) AS num_unpriced
+"""
+
+
+class SqlEvents(SqlMemories):
+    """Events and spending in SQL."""
+
+    def add_event(
+        self,
+        run: RunOutput,
+        event: RunEvent,
+        content: str,
+        *,
+        details: JsonDict | None = None,
+        model: str | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        cost = metrics or Metrics()
+        with self._transaction(write=True) as connection:
+            if not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
+                raise SessionNotFoundError(f"session {run.session_id!r} was deleted, so {content!r} cannot be stored")
+            sql = "SELECT COALESCE(MAX(event_index) + 1, 0) FROM raw_events WHERE run_id = ?"
+            ((event_index,),) = connection.execute(sql, [run.run_id])
+            row = {
+                "run_id": run.run_id,
+                "event_index": event_index,
+                "session_id": run.session_id,
+                "event": event.value,
+                "content": content,
+                "details": details,
+                "model": model,
+                "input_tokens": cost.input_tokens,
+                "output_tokens": cost.output_tokens,
+                "cost": cost.cost,
+                "duration_s": cost.duration_s,
+                "created_at": micros(time.time()),
+            }
+            connection.insert("raw_events", [row])
+
+    def get_spending(
+        self,
+        *,
+        session_id: str | None = None,
+        notebook: str | None = None,
+        this_process: bool = False,
+        since: float | None = None,
+        except_run_ids: Sequence[str] = (),
+    ) -> Spending:
+        conditions = {
+            "session_id = ?": session_id,
+            "notebook = ?": notebook,
+            "worker = ?": this_worker() if this_process else None,
+            "created_at >= ?": None if since is None else micros(since),
+        }
+        chosen = " AND ".join([*(each for each, value in conditions.items() if value is not None), "TRUE"])
+        values = [value for value in conditions.values() if value is not None]
+        # What was copied into a fork was paid for once.
+        runs = f"FROM raw_runs WHERE {chosen} AND forked_from_run_id IS NULL"
+        counted = f"{runs} AND run_id NOT IN ({marks(except_run_ids)})" if except_run_ids else runs
+        # A summary is of a session. One that is older than its session came along in a fork.
+        summaries = (
+            f"session_id IN (SELECT session_id {runs}) AND updated_at >= (SELECT created_at FROM raw_sessions "
+            "WHERE raw_sessions.session_id = raw_summaries.session_id)"
+        )
+        made = " AND updated_at >= ?" if since is not None else ""
+        sql = (
+            f"SELECT SUM(tokens), SUM(usd), SUM(num_unpriced) FROM (SELECT {_SUMS} {counted} "
+            f"UNION ALL SELECT {_SUMS} FROM raw_events WHERE run_id IN (SELECT run_id {runs}) "
+            f"UNION ALL SELECT {_SUMS} FROM raw_summaries WHERE {summaries}{made}) AS parts"
+        )
+        times = [] if since is None else [micros(since)]
+        with self._transaction(write=False) as connection:
+            ((tokens, usd, num_unpriced),) = connection.execute(
+                sql, [*values, *except_run_ids, *values, *values, *times]
+            )
+        return Spending(tokens=int(tokens or 0), usd=float(usd or 0), num_unpriced=int(num_unpriced or 0))

@@ -1,0 +1,106 @@
+"""What has frames: a store, and what was collected of many."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from agno_nb.frames import QueryResult
+
+TIMEOUT_S = 60.0
+"""How long a query of a user may take."""
+
+MAX_ROWS = 1_000_000
+"""How many rows a query of a user may find."""
+
+
+class Readable(ABC):
+    """Rows that can be read as DataFrames and by SQL."""
+
+    @abstractmethod
+    def arrow(
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        frames: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = TIMEOUT_S,
+        max_rows: int | None = None,
+    ) -> pa.Table:
+        """Run one statement that reads (DuckDB's SQL) over the views of views.sql, and over `frames` by their names.
+
+        The statement may be anybody's. It is run on a copy of the tables that it names, in an engine that has no files,
+        so it can do no harm and keeps nobody from the store.
+
+        Raises
+        ------
+        QueryError
+            The statement does not only read, is not one, failed, took longer than `timeout_s` seconds or found more
+            than `max_rows` rows. None is no limit.
+        """
+
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """Run a statement of ours over the views. It may be given to the store itself, so it is not for users' SQL."""
+        return self.arrow(sql, parameters, timeout_s=None)
+
+    def query(
+        self, sql: str, /, *, timeout_s: float | None = TIMEOUT_S, max_rows: int | None = MAX_ROWS, **frames: Any
+    ) -> QueryResult:
+        """Run one read-only query over the store and over the DataFrames given by name.
+
+        Examples
+        --------
+        >>> from agno_nb.db.in_memory import InMemoryDb
+        >>> InMemoryDb().query("select count(*) as n from runs").df()["n"].tolist()
+        [0]
+        """
+        from agno_nb.frames import query
+
+        return query(sql, db=self, timeout_s=timeout_s, max_rows=max_rows, **frames)
+
+    def sessions_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Sessions, one row each: see :func:`agno_nb.frames.sessions_df`."""
+        from agno_nb.frames import sessions_df
+
+        return sessions_df(db=self, **filters)
+
+    def runs_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Runs, one row each: see :func:`agno_nb.frames.runs_df`."""
+        from agno_nb.frames import runs_df
+
+        return runs_df(db=self, **filters)
+
+    def messages_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Messages, one row each: see :func:`agno_nb.frames.messages_df`."""
+        from agno_nb.frames import messages_df
+
+        return messages_df(db=self, **filters)
+
+    def tool_calls_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Tool calls, one row each: see :func:`agno_nb.frames.tool_calls_df`."""
+        from agno_nb.frames import tool_calls_df
+
+        return tool_calls_df(db=self, **filters)
+
+    def summaries_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Summaries, one row for each version: see :func:`agno_nb.frames.summaries_df`."""
+        from agno_nb.frames import summaries_df
+
+        return summaries_df(db=self, **filters)
+
+    def memories_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Memories, one row each: see :func:`agno_nb.frames.memories_df`."""
+        from agno_nb.frames import memories_df
+
+        return memories_df(db=self, **filters)
+
+    def events_df(self, /, **filters: Any) -> pd.DataFrame:
+        """What happened in runs, one row each: see :func:`agno_nb.frames.events_df`."""
+        from agno_nb.frames import events_df
+
+        return events_df(db=self, **filters)

@@ -1,0 +1,105 @@
+"""Arrow tables: what queries, exports and frames work on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.db.schema import column_types
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@cache
+def arrow_schema(table: str) -> pa.Schema:
+    """Return names and types of a table's columns."""
+    import pyarrow as pa
+
+    types = {
+        "TEXT": pa.string(),
+        "INTEGER": pa.int32(),
+        "BIGINT": pa.int64(),
+        "BOOLEAN": pa.bool_(),
+        "DOUBLE": pa.float64(),
+        "BLOB": pa.binary(),
+    }
+    return pa.schema([(name, types[kind]) for name, kind in column_types()[table].items()])
+
+
+@cache
+def empty(table: str) -> pa.Table:
+    return arrow_schema(table).empty_table()
+
+
+def from_rows(table: str, rows: Sequence[Sequence[Any]]) -> pa.Table:
+    """Return rows that hold all columns of a table, in their order, as an Arrow table."""
+    import pyarrow as pa
+
+    if not rows:
+        return empty(table)
+    columns = []
+    for field, values in zip(arrow_schema(table), zip(*rows, strict=True), strict=True):
+        if pa.types.is_boolean(field.type):
+            # SQLite has no truth values, but 0 and 1.
+            values = tuple(None if value is None else bool(value) for value in values)
+        columns.append(pa.chunked_array([pa.array(values, field.type)], field.type))
+    return pa.table(columns, schema=arrow_schema(table))
+
+
+def in_order(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Sort a table by columns, unless it is in order: rows mostly are, and to sort them takes longer than to read them.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        The first of them decides, the next where rows have the same value in those before it.
+    """
+    import pyarrow.compute as pc
+
+    rows = table.select(columns)
+    before, after = rows.slice(0, max(0, rows.num_rows - 1)), rows.slice(1)
+    for name in columns:
+        # Nothing compares with a null, so that a null is never in order.
+        if pc.all(pc.fill_null(pc.less_equal(before[name], after[name]), False)).as_py() is False:
+            return table.sort_by([(each, "ascending") for each in columns])
+        tied = pc.equal(before[name], after[name])
+        before, after = before.filter(tied), after.filter(tied)
+        if before.num_rows == 0:
+            break
+    return table
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Return a new DataFrame with the dtypes of :mod:`agno_nb.frames`."""
+    import pandas as pd
+    import pyarrow as pa
+
+    # pandas 2 has no "str" of its own; its string dtype is the nearest.
+    text = pd.api.types.pandas_dtype("str")
+    dtypes = {
+        pa.string(): text if isinstance(text, pd.StringDtype) else pd.StringDtype(),
+        pa.bool_(): pd.BooleanDtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+        **dict.fromkeys((pa.int8(), pa.int16(), pa.int32(), pa.int64()), pd.Int64Dtype()),
+        **dict.fromkeys((pa.uint8(), pa.uint16(), pa.uint32()), pd.Int64Dtype()),
+    }
+    for place, field in enumerate(table.schema):
+        if pa.types.is_decimal(field.type):
+            # DuckDB's sum of whole numbers is a decimal without a fraction, which would become Python objects.
+            table = table.set_column(place, field.name, _from_decimal(table.column(place)))
+    frame: pd.DataFrame = table.to_pandas(types_mapper=dtypes.get)
+    return frame
+
+
+def _from_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    if column.type.scale == 0:
+        try:
+            return column.cast(pa.int64())
+        except pa.ArrowInvalid:
+            pass
+    return column.cast(pa.float64())

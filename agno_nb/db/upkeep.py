@@ -1,0 +1,127 @@
+"""The part of a store behind a SQL driver that keeps it in order: deleting, checking, copying, moving."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.db import archive, schema
+from agno_nb.db.encoding import moment_micros
+from agno_nb.db.memories import SqlMemories, given
+from agno_nb.db.statements import Transaction, equal, marks
+from agno_nb.db.tables import from_rows
+from agno_nb.db.verify import problems
+from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.types import Session
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS_AT_ONCE = 500
+
+
+class SqlUpkeep(SqlMemories):
+    """Retention, verification, export and import in SQL."""
+
+    @abstractmethod
+    def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        """Read whole tables, all at the same moment."""
+
+    def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
+        return bool(self._delete("session_id = ?", [session_id], user_id))
+
+    def delete_sessions(self, session_ids: Sequence[str], user_id: str | None = None) -> None:
+        if session_ids:
+            self._delete(f"session_id IN ({marks(session_ids)})", session_ids, user_id)
+
+    def purge_sessions(self, before: Any, user_id: str | None = None) -> int:
+        return self._delete("updated_at < ?", [moment_micros(before, "before")], user_id)
+
+    def _delete(self, where: str, parameters: Sequence[Any], user_id: str | None) -> int:
+        owned, owners = equal(given(user_id=user_id))
+        sql = f"DELETE FROM raw_sessions WHERE {where} AND {owned} RETURNING session_id"
+        with self._transaction(write=True) as connection:
+            deleted = [session_id for (session_id,) in connection.execute(sql, [*parameters, *owners])]
+            for start in range(0, len(deleted), _ROWS_AT_ONCE):
+                _delete_rows(connection, deleted[start : start + _ROWS_AT_ONCE])
+        return len(deleted)
+
+    def verify(self) -> list[str]:
+        with self._transaction(write=False) as connection:
+            return list(problems(connection))
+
+    def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
+        where, parameters = equal(given(session_id=session_id, user_id=user_id))
+        found = {}
+        with self._transaction(write=False) as connection:
+            if not connection.execute(f"SELECT 1 FROM raw_sessions WHERE {where}", parameters):
+                raise SessionNotFoundError(f"there is no session {session_id!r} that could be exported")
+            for table in schema.tables_with("session_id"):
+                found[table] = _rows(connection, table, "session_id = ?", [session_id])
+            of_session = "media_id IN (SELECT media_id FROM raw_message_media WHERE session_id = ?)"
+            found["raw_media"] = _rows(connection, "raw_media", of_session, [session_id])
+        archive.write_jsonl(_path(path), found)
+
+    def import_session(self, path: str | Path) -> Session:
+        source = _path(path)
+        rows = archive.checked(archive.read_jsonl(source), source)
+        sessions = [row["session_id"] for row in rows.get("raw_sessions", [])]
+        if len(sessions) != 1:
+            raise InvalidInputError(f"{source} holds {len(sessions)} sessions; export_session writes one")
+        self._add(rows)
+        session = self.get_session(sessions[0])
+        assert session is not None
+        return session
+
+    def export_parquet(self, folder: str | Path) -> None:
+        archive.write_parquet(_path(folder), self._tables(tuple(schema.tables())))
+
+    def import_parquet(self, folder: str | Path) -> int:
+        source = _path(folder)
+        rows = archive.checked(archive.read_parquet(source), source)
+        self._add(rows)
+        return len(rows.get("raw_sessions", []))
+
+    def _add(self, rows: archive.Rows) -> None:
+        """Store rows that came from elsewhere, all or none, and none in place of another."""
+        with self._transaction(write=True) as connection:
+            for table, key in (("raw_sessions", "session_id"), ("raw_runs", "run_id"), ("raw_memories", "memory_id")):
+                ids = [row[key] for row in rows.get(table, [])]
+                for start in range(0, len(ids), _ROWS_AT_ONCE):
+                    some = ids[start : start + _ROWS_AT_ONCE]
+                    sql = f"SELECT {key} FROM {table} WHERE {key} IN ({marks(some)}) LIMIT 1"
+                    if there := connection.execute(sql, some):
+                        raise InvalidInputError(
+                            f"{key} {there[0][0]!r} is in this store already, so nothing was imported; delete it here "
+                            "first, or import into another store"
+                        )
+            for table, of_table in rows.items():
+                then = "ON CONFLICT (media_id) DO NOTHING" if table == "raw_media" else ""
+                for start in range(0, len(of_table), _ROWS_AT_ONCE):
+                    connection.insert(table, of_table[start : start + _ROWS_AT_ONCE], then)
+
+
+def _rows(connection: Transaction, table: str, where: str, parameters: Sequence[Any]) -> pa.Table:
+    columns = ", ".join(schema.column_types()[table])
+    return from_rows(table, connection.execute(f"SELECT {columns} FROM {table} WHERE {where}", parameters))
+
+
+def _delete_rows(connection: Transaction, session_ids: Sequence[str]) -> None:
+    of_sessions = f"WHERE session_id IN ({marks(session_ids)})"
+    sql = f"SELECT DISTINCT media_id FROM raw_message_media {of_sessions} AND media_id IS NOT NULL"
+    media = [media_id for (media_id,) in connection.execute(sql, session_ids)]
+    for table in schema.tables_with("session_id"):
+        connection.execute(f"DELETE FROM {table} {of_sessions}", session_ids)
+    for start in range(0, len(media), _ROWS_AT_ONCE):
+        some = media[start : start + _ROWS_AT_ONCE]
+        sql = (
+            f"DELETE FROM raw_media WHERE media_id IN ({marks(some)}) AND NOT EXISTS "
+            "(SELECT 1 FROM raw_message_media WHERE raw_message_media.media_id = raw_media.media_id)"
+        )
+        connection.execute(sql, some)
+
+
+def _path(path: str | Path) -> Path:
+    return Path(path).expanduser().resolve()

@@ -1,0 +1,89 @@
+"""Whether the rows of a store fit together: which row belongs to which, and in what order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from agno_nb.db import schema
+from agno_nb.db.statements import Transaction
+
+_SHOWN = 3
+"""So many of the rows with a problem are named."""
+
+# Each finds the ids of what is wrong. Attempts and turns may have gaps in a fork, which copies what is current.
+_CHECKS = {
+    "turns with two runs of one attempt": (
+        "SELECT session_id, run_index, attempt FROM raw_runs WHERE run_index IS NOT NULL "
+        "GROUP BY session_id, run_index, attempt HAVING COUNT(*) > 1"
+    ),
+    "sessions in which a turn is missing": (
+        "SELECT session_id FROM raw_runs WHERE run_index IS NOT NULL AND session_id NOT IN "
+        "(SELECT session_id FROM raw_sessions WHERE forked_from_session_id IS NOT NULL) "
+        "GROUP BY session_id HAVING MIN(run_index) <> 0 OR MAX(run_index) + 1 <> COUNT(DISTINCT run_index)"
+    ),
+    "runs with two messages at one place": (
+        "SELECT DISTINCT run_id FROM raw_messages GROUP BY run_id, message_index HAVING COUNT(*) > 1"
+    ),
+    "runs that ended without a time": "SELECT run_id FROM raw_runs WHERE status <> 'RUNNING' AND ended_at IS NULL",
+    "messages that lack tool calls, or have too many": (
+        "SELECT message_id FROM raw_messages LEFT JOIN (SELECT message_id AS id, COUNT(*) AS n FROM raw_tool_calls "
+        "GROUP BY message_id) AS calls ON id = message_id WHERE NOT from_history AND num_tool_calls <> COALESCE(n, 0)"
+    ),
+    "messages that lack media, or have too many": (
+        "SELECT message_id FROM raw_messages LEFT JOIN (SELECT message_id AS id, COUNT(*) AS n FROM raw_message_media "
+        "GROUP BY message_id) AS media ON id = message_id WHERE NOT from_history AND num_media <> COALESCE(n, 0)"
+    ),
+    "results of tool calls that nobody asked for": (
+        "SELECT message_id FROM raw_messages WHERE role = 'tool' AND NOT from_history AND NOT EXISTS (SELECT 1 FROM "
+        "raw_tool_calls AS calls WHERE calls.session_id = raw_messages.session_id AND calls.run_id = "
+        "raw_messages.run_id AND calls.tool_call_id = raw_messages.tool_call_id)"
+    ),
+    "summaries of turns that are not there": (
+        "SELECT session_id, version FROM raw_summaries WHERE from_run_index > to_run_index OR to_run_index > "
+        "(SELECT MAX(run_index) FROM raw_runs WHERE raw_runs.session_id = raw_summaries.session_id)"
+    ),
+    "media without their content": (
+        "SELECT message_id, media_index FROM raw_message_media WHERE media_id IS NOT NULL "
+        "AND media_id NOT IN (SELECT media_id FROM raw_media)"
+    ),
+    "contents of media that no message has": (
+        "SELECT media_id FROM raw_media WHERE media_id NOT IN "
+        "(SELECT media_id FROM raw_message_media WHERE media_id IS NOT NULL)"
+    ),
+}
+
+
+def problems(connection: Transaction) -> Iterator[str]:
+    """Say what is wrong, a sentence for each kind of problem."""
+    for what, sql in {**_orphans(), **_CHECKS}.items():
+        if found := connection.execute(sql):
+            yield _sentence(what, [" ".join(map(str, row)) for row in found])
+    damaged = []
+    for (media_id,) in connection.execute("SELECT media_id FROM raw_media"):
+        # One at a time: together they may be more than memory holds.
+        ((content,),) = connection.execute("SELECT content FROM raw_media WHERE media_id = ?", [media_id])
+        if hashlib.sha256(content).hexdigest() != media_id:
+            damaged.append(media_id)
+    if damaged:
+        yield _sentence("contents of media that changed after they were stored", damaged)
+
+
+def _orphans() -> dict[str, str]:
+    """Return the checks that what each table names is there, and in the same session."""
+    checks = {}
+    for parent, key in (("raw_sessions", "session_id"), ("raw_runs", "run_id"), ("raw_messages", "message_id")):
+        for table in schema.tables_with(key):
+            if table == parent or "session_id" not in schema.column_types()[table]:
+                continue
+            checks[f"rows of {table} whose {key} is not in {parent}"] = (
+                f"SELECT DISTINCT {key} FROM {table} WHERE {key} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {parent} AS "
+                f"parent WHERE parent.session_id = {table}.session_id AND parent.{key} = {table}.{key})"
+            )
+    return checks
+
+
+def _sentence(what: str, found: list[str]) -> str:
+    named = ", ".join(sorted(found)[:_SHOWN])
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"{what}: {named}{more}"

@@ -1,0 +1,261 @@
+"""The parameters of a function as a model fills them: described as JSON schema, checked when they come back."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import Enum
+from functools import partial
+from typing import Any, Literal, NotRequired, get_args, get_origin
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from typing_extensions import TypedDict
+
+from agno_nb.errors import InvalidInputError
+from agno_nb.types import JsonDict
+
+INJECTED = ("agent", "team", "run_context", "session_state", "dependencies")
+"""Parameters that the runtime fills. The model does not hear of them, unless their hint says that they are text,
+numbers or the like, which the runtime has none of."""
+
+_MOST_PROBLEMS = 10
+_LONGEST_PROBLEM = 300
+
+
+class BadArguments(ValueError):
+    """Arguments that the function does not take. The message is for the model."""
+
+
+class Arguments:
+    """What a model may give to a function.
+
+    Parameters
+    ----------
+    function : callable
+    name : str
+        What the tool is called in errors.
+    descriptions : mapping
+        What the documentation says of parameters. ``Annotated[int, "..."]`` says it better.
+    without : collection of str, optional
+        Parameters that somebody else fills.
+
+    Attributes
+    ----------
+    names : list of str
+        Those of the parameters.
+
+    Raises
+    ------
+    InvalidInputError
+        A parameter cannot be described to a model.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str,
+        descriptions: Mapping[str, str],
+        without: Collection[str] = (),
+    ) -> None:
+        self._name, self._descriptions = name, descriptions
+        bound: set[str] = set()
+        plain = function
+        while isinstance(plain, partial):
+            # What a partial has given is not the model's to say.
+            bound |= plain.keywords.keys()
+            plain = plain.func
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except ValueError as error:
+            raise InvalidInputError(f"tool {name!r} does not tell its parameters: {error}; wrap it in a def") from error
+        routine = plain if inspect.isroutine(plain) else type(plain).__call__
+        self._globals = getattr(inspect.unwrap(routine), "__globals__", {})
+        self._injected: list[str] = []
+        self._positional: list[str] = []
+        keys: dict[str, Any] = {}
+        left_out: list[inspect.Parameter] = []
+        for parameter in parameters:
+            if parameter.name in bound:
+                continue
+            if parameter.name in INJECTED and not self._is_value(parameter):
+                self._injected.append(parameter.name)
+            elif parameter.name in without:
+                continue
+            elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                left_out.append(parameter)
+            else:
+                keys[parameter.name] = self._key(parameter)
+                if parameter.kind is parameter.POSITIONAL_ONLY:
+                    self._positional.append(parameter.name)
+        if left_out and not keys:
+            raise InvalidInputError(
+                f"tool {name!r} has a parameter {left_out[0]!s}, which a model cannot fill, and no other; name its "
+                "parameters (a decorator keeps them with functools.wraps)"
+            )
+        self._with_default = {each.name for each in parameters if each.default is not each.empty}
+        self.names = list(keys)
+        self._adapter = self._made(keys)
+
+    def schema(self) -> JsonDict:
+        """Return the JSON schema: an object that takes no other keys."""
+        schema = self._adapter.json_schema()
+        _without_titles(schema)
+        return schema
+
+    def parse(self, text: str) -> dict[str, Any]:
+        """Read the arguments that a model wrote, as the types that the function asks for.
+
+        Raises
+        ------
+        BadArguments
+            They are no JSON object, or not what the function takes.
+        """
+        try:
+            return self._adapter.validate_json(text or "{}")
+        except ValidationError as error:
+            mended = self._mended(text, error)
+            if mended is None:
+                raise BadArguments(self._explanation(error)) from None
+        try:
+            return self._adapter.validate_json(mended)
+        except ValidationError as error:
+            raise BadArguments(self._explanation(error)) from None
+
+    def positional(self, given: Mapping[str, Any]) -> list[Any]:
+        """Return those of the arguments that the function takes by their place."""
+        return [given[name] for name in self._positional if name in given]
+
+    def filled(self, given: Mapping[str, Any], injected: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments that the function takes by name, with those that the runtime fills."""
+        by_name = {name: value for name, value in given.items() if name not in self._positional}
+        return by_name | {name: injected[name] for name in self._injected if name in injected}
+
+    def _mended(self, text: str, error: ValidationError) -> str | None:
+        """Undo what models do to arguments that are otherwise right: null for a default, JSON within text."""
+        try:
+            given = json.loads(text)
+            if isinstance(given, str):
+                given = json.loads(given)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(given, dict):
+            return None
+        wrong = {
+            problem["loc"][0] for problem in error.errors(include_url=False, include_input=False) if problem["loc"]
+        }
+        for name in wrong & given.keys():
+            value = given[name]
+            if value is None and name in self._with_default:
+                del given[name]
+            elif isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+                try:
+                    given[name] = json.loads(value)
+                except (ValueError, RecursionError):
+                    continue
+        return json.dumps(given)
+
+    def _explanation(self, error: ValidationError) -> str:
+        problems = error.errors(include_url=False, include_input=False)
+        lines = [f"- {self._place(problem['loc'])}: {self._said(problem)}" for problem in problems[:_MOST_PROBLEMS]]
+        if more := len(problems) - len(lines):
+            lines.append(f"- and {more} more")
+        return "\n".join(lines)
+
+    def _said(self, problem: Any) -> str:
+        if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+            return f"there is no such parameter; there are: {', '.join(self.names) or 'none'}"
+        message: str = problem["msg"]
+        return message if len(message) <= _LONGEST_PROBLEM else f"{message[:_LONGEST_PROBLEM]}…"
+
+    @staticmethod
+    def _place(loc: Sequence[int | str]) -> str:
+        place = ".".join(str(part) for part in loc) or "arguments"
+        return place if len(place) <= _LONGEST_PROBLEM else f"{place[:_LONGEST_PROBLEM]}…"
+
+    def _made(self, keys: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
+        # A TypedDict, because any parameter name may be one of its keys; a pydantic model refuses some.
+        make: Any = TypedDict  # Type checkers know only literal ones.
+        typed = make("Arguments", keys)
+        typed.__pydantic_config__ = ConfigDict(extra="forbid")
+        try:
+            adapter = TypeAdapter[dict[str, Any]](typed)
+            adapter.json_schema()
+        except PydanticUserError as error:
+            raise InvalidInputError(
+                f"tool {self._name!r} has a parameter of a type that a model cannot fill ({error}); "
+                f"use str, numbers, bool, list, dict, Literal, an enum, a dataclass or a pydantic model"
+            ) from error
+        return adapter
+
+    def _key(self, parameter: inspect.Parameter) -> Any:
+        annotation = self._hint(parameter)
+        about: dict[str, Any] = {}
+        if parameter.name in self._descriptions:
+            about["description"] = self._descriptions[parameter.name]
+        if parameter.default is not parameter.empty:
+            about["json_schema_extra"] = _default(annotation, parameter.default)
+        metadata: tuple[Any, ...] = (Field(**about),)
+        if get_origin(annotation) is typing.Annotated:
+            annotation, *more = get_args(annotation)
+            # Later metadata wins; a plain text, and what typing_extensions calls Doc, are descriptions too.
+            texts = {index: getattr(each, "documentation", each) for index, each in enumerate(more)}
+            metadata += tuple(
+                Field(description=texts[index]) if isinstance(texts[index], str) else each
+                for index, each in enumerate(more)
+            )
+        described: Any = typing.Annotated  # Type checkers know only literal metadata.
+        key = described[(annotation, *metadata)]
+        return key if parameter.default is parameter.empty else NotRequired[key]
+
+    def _hint(self, parameter: inspect.Parameter) -> Any:
+        """Return the type that a parameter asks for. Only those that the model fills need to be known at run time."""
+        if parameter.annotation is parameter.empty:
+            return Any
+        holder = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
+        try:
+            return typing.get_type_hints(holder, self._globals, include_extras=True)["it"]
+        except NameError as error:
+            raise InvalidInputError(f"the type hints of tool {self._name!r} cannot be read: {error}") from error
+
+    def _is_value(self, parameter: inspect.Parameter) -> bool:
+        """Whether a parameter that is named like an injected one is the model's: the `team` of a league, say."""
+        try:
+            hint = self._hint(parameter)
+        except InvalidInputError:
+            return False
+        if get_origin(hint) is typing.Annotated:
+            hint = get_args(hint)[0]
+        kinds = get_args(hint) if get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+        return all(
+            kind in (str, int, float, bool, type(None))
+            or get_origin(kind) is Literal
+            or (isinstance(kind, type) and issubclass(kind, Enum))
+            for kind in kinds
+        )
+
+
+def _default(annotation: Any, value: Any) -> JsonDict | None:
+    """Return the part of a schema that tells a default; None where JSON cannot hold it."""
+    try:
+        return {"default": TypeAdapter(annotation).dump_python(value, mode="json", warnings=False)}
+    except (PydanticUserError, ValueError):
+        return None
+
+
+def _without_titles(schema: Any) -> None:
+    """Take away the titles that pydantic makes up from names: they tell the model nothing and cost tokens."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
+        for key, value in schema.items():
+            named = value.values() if key in ("properties", "$defs") and isinstance(value, dict) else [value]
+            for part in named:
+                _without_titles(part)
+    elif isinstance(schema, Sequence) and not isinstance(schema, str):
+        for part in schema:
+            _without_titles(part)

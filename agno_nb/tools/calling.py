@@ -1,0 +1,88 @@
+"""Functions of the user's, called from the loop whatever they are: sync and async, generators, hooks around others."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from agno_nb._loop import in_thread
+
+Hook = Callable[..., Any]
+
+
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what a partial is a part of."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    several = (plain(function), getattr(plain(function), "__call__", None))  # noqa: B004 - an async __call__
+    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in several)
+
+
+async def ended(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a sync function in a thread, an async one here, a generator to its end; return what it comes to."""
+    try:
+        if is_async(function):
+            value = function(*args, **kwargs)
+        else:
+            value = await in_thread(_exhausted, function, *args, **kwargs)
+        if inspect.isawaitable(value):
+            value = await value
+        if isinstance(value, AsyncIterator):
+            return _together([each async for each in value])
+        return value
+    except (SystemExit, KeyboardInterrupt) as error:
+        # It would end the loop of everybody's runs.
+        raise RuntimeError(f"it tried to end the program by {type(error).__name__}: {error}") from error
+
+
+def _exhausted(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    value = function(*args, **kwargs)
+    return _together(list(value)) if inspect.isgenerator(value) else value
+
+
+def _together(pieces: list[Any]) -> Any:
+    """Join what a generator yielded where it is text; a list of it where it is not."""
+    return "".join(pieces) if pieces and all(isinstance(piece, str) for piece in pieces) else pieces
+
+
+def around(hook: Hook, name: str, inner: Callable[..., Any], injected: Mapping[str, Any]) -> Callable[..., Any]:
+    """Put a hook around what goes on. A sync hook runs in a thread, from where it calls what goes on as it pleases."""
+    loop = asyncio.get_running_loop()
+
+    async def outer(**given: Any) -> Any:
+        begun: list[concurrent.futures.Future[Any]] = []
+
+        def blocking(**given: Any) -> Any:
+            begun.append(asyncio.run_coroutine_threadsafe(inner(**given), loop))
+            return begun[-1].result()
+
+        going_on = inner if is_async(hook) else blocking
+        offered = {
+            **injected,
+            **dict.fromkeys(("function_name", "name"), name),
+            **dict.fromkeys(("function_call", "function", "func"), going_on),
+            **dict.fromkeys(("arguments", "args"), given),
+        }
+        try:
+            return await ended(hook, **wanted(hook, offered))
+        finally:
+            for each in begun:
+                each.cancel()
+
+    return outer
+
+
+def wanted(hook: Hook, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a hook has parameters for, by name."""
+    parameters = inspect.signature(hook).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(offered)
+    return {parameter.name: offered[parameter.name] for parameter in parameters if parameter.name in offered}

@@ -1,0 +1,41 @@
+"""Write docs/frames.md from the SQL files that make the frames: ``python docs/make_frames.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from agno_nb.db.columns import FRAMES
+from agno_nb.db.schema import column_descriptions, view_descriptions
+
+TARGET = Path(__file__).with_name("frames.md")
+
+INTRODUCTION = """\
+# Frames, column by column
+
+Made by `docs/make_frames.py` from `agno_nb/db/schema.sql`, `views.sql` and `columns.py`; a test holds it to them.
+
+Columns, their order and their dtypes do not depend on what is in the store: an empty store gives typed empty frames.
+Every column can be null. Ids have the same name everywhere, so that frames join. Times are in UTC. A frame is sorted by
+the columns named below it, the oldest row first, and `since` and `until` are about its time.
+"""
+
+
+def document() -> str:
+    return "\n".join([INTRODUCTION, *sections()])
+
+
+def sections() -> Iterator[str]:
+    described, about = column_descriptions(), view_descriptions()
+    for view, frame in FRAMES.items():
+        yield f"## {view}_df\n"
+        yield f"{about[view]}\n"
+        yield "| column | dtype | |\n|---|---|---|"
+        for column, dtype in frame.columns.items():
+            yield f"| `{column}` | {dtype} | {described[view][column]} |"
+        by = ", ".join(f"`{name}`" for name in frame.order.split())
+        yield f"\nSorted by {by}; its time is `{frame.time}`.\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(document(), encoding="utf-8")

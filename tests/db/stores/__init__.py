@@ -1,0 +1,59 @@
+"""Stores as every released version of the schema wrote them: ``v1.jsonl`` and so on.
+
+The first line of a file is what made the tables, each other line a row. ``python -m tests.db.stores`` writes the one of
+the current version, which is done again whenever schema.sql changes, until that version is released; from then on its
+file stays as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agno_nb.db import schema
+from agno_nb.db.base import Db
+from agno_nb.db.sql import SqlDb
+
+FOLDER = Path(__file__).parent
+VERSIONS = {int(path.stem[1:]): path for path in sorted(FOLDER.glob("v*.jsonl"))}
+
+
+class Stored(NamedTuple):
+    """A store as a file tells it."""
+
+    statements: dict[str, list[str]]
+    """What made it: those of schema.sql, indexes.sql and views.sql."""
+    rows: list[tuple[str, dict[str, Any]]]
+    """Each with the name of its table."""
+
+
+def statements() -> dict[str, list[str]]:
+    return {name: schema.statements(name) for name in ("schema.sql", "indexes.sql", "views.sql")}
+
+
+def read(version: int) -> Stored:
+    first, *lines = VERSIONS[version].read_text(encoding="utf-8").splitlines()
+    rows = []
+    for line in lines:
+        table, row = json.loads(line)
+        if table == "raw_media":
+            row["content"] = base64.b64decode(row["content"])
+        rows.append((table, row))
+    return Stored(json.loads(first), rows)
+
+
+def write(db: Db) -> None:
+    """Write the file of the current version with the rows of a store."""
+    assert isinstance(db, SqlDb)
+    lines = [json.dumps(statements())]
+    for name, table in db._driver.tables(tuple(schema.tables())).items():
+        for row in table.to_pylist():
+            if "worker" in row:
+                row["worker"] = "elsewhere:1:1"
+            if name == "raw_media":
+                row["content"] = base64.b64encode(row["content"]).decode("ascii")
+            kept = {column: value for column, value in row.items() if value is not None}
+            lines.append(json.dumps([name, kept], ensure_ascii=True))
+    (FOLDER / f"v{schema.VERSION}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

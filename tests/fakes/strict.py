@@ -1,0 +1,125 @@
+"""A server that refuses what the strictest providers refuse: calls without answers, unknown ids, loose schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tests.fakes.http import Answer, FakeServer, Request, json_answer, sse
+
+JsonDict = dict[str, Any]
+
+
+class StrictServer(FakeServer):
+    """Says what it was told to say, but HTTP 400 to a request that breaks the rules.
+
+    Attributes
+    ----------
+    refused : list of str
+        What was wrong with the requests that it refused.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[str] = []
+
+    def answer_to(self, request: Request) -> Answer:
+        problems = list(problems_of(request))
+        self.refused += problems
+        if problems:
+            return json_answer({"error": {"message": problems[0], "type": "invalid_request_error"}}, status=400)
+        return super().answer_to(request)
+
+
+def problems_of(request: Request) -> Iterator[str]:
+    """Say what is wrong with a request to the Chat Completions or the Responses API."""
+    if request.path.endswith("/responses"):
+        yield from _problems_of_items(request.body["input"])
+        yield from _problems_of_tools(request.body.get("tools", []))
+    else:
+        yield from _problems_of_messages(request.body["messages"])
+        yield from _problems_of_tools([tool["function"] for tool in request.body.get("tools", [])])
+
+
+def _problems_of_messages(messages: Sequence[JsonDict]) -> Iterator[str]:
+    waiting: set[str] = set()
+    for message in messages:
+        role = message["role"]
+        if role == "tool":
+            if message["tool_call_id"] not in waiting:
+                yield f"tool message for {message['tool_call_id']!r}, which no preceding message called"
+            waiting.discard(message["tool_call_id"])
+            if not isinstance(message["content"], str):
+                yield "tool message without text"
+            continue
+        if waiting:
+            yield f"no tool message for {sorted(waiting)}"
+        calls = message.get("tool_calls") or []
+        waiting = {call["id"] for call in calls}
+        if len(waiting) < len(calls):
+            yield "two tool calls have one id"
+        if role == "assistant" and not calls and not message.get("content"):
+            yield "assistant message without content"
+        for call in calls:
+            yield from _problems_of_arguments(call["function"]["arguments"])
+    if waiting:
+        yield f"no tool message for {sorted(waiting)}"
+    if messages[-1]["role"] not in ("user", "tool"):
+        yield f"the last message is the {messages[-1]['role']}'s"
+
+
+def _problems_of_items(items: Sequence[JsonDict]) -> Iterator[str]:
+    called = [item["call_id"] for item in items if item.get("type") == "function_call"]
+    answered = [item["call_id"] for item in items if item.get("type") == "function_call_output"]
+    for call_id in sorted(set(called) ^ set(answered)):
+        yield f"call {call_id!r} does not have both a call and an output"
+    if len(set(called)) < len(called) or len(set(answered)) < len(answered):
+        yield "two items have one call_id"
+    for item in items:
+        if item.get("type") == "function_call":
+            yield from _problems_of_arguments(item["arguments"])
+
+
+def _problems_of_arguments(text: str) -> Iterator[str]:
+    try:
+        if not isinstance(json.loads(text), dict):
+            yield f"arguments are not an object: {text}"
+    except json.JSONDecodeError:
+        yield f"arguments are not JSON: {text}"
+
+
+def _problems_of_tools(tools: Sequence[JsonDict]) -> Iterator[str]:
+    for tool in tools:
+        schema = tool["parameters"]
+        if schema.get("type") != "object" or schema.get("additionalProperties") is not False:
+            yield f"the arguments of {tool['name']} are not a closed object"
+        if tool.get("strict") and sorted(schema.get("required", [])) != sorted(schema["properties"]):
+            yield f"{tool['name']} is strict, and not all its properties are required"
+
+
+def says(text: str, *, then: str = "whole") -> Answer:
+    """Answer in text, word by word; ``then="stall"`` goes on for ever."""
+    frames = [_chunk({"content": f"{word} "}) for word in text.split()]
+    if then == "stall":
+        return Answer(chunks=sse(frames, done=False), end="stall")
+    return Answer(chunks=sse([*frames, _chunk({}, "stop")]))
+
+
+def calls(*asked: tuple[str, JsonDict], first_id: int = 1) -> Answer:
+    """Ask for tool calls."""
+    pieces = [
+        {
+            "index": i,
+            "id": f"call_{first_id + i}",
+            "type": "function",
+            "function": {"name": n, "arguments": json.dumps(a)},
+        }
+        for i, (n, a) in enumerate(asked)
+    ]
+    return Answer(chunks=sse([_chunk({"tool_calls": pieces}), _chunk({}, "tool_calls")]))
+
+
+def _chunk(delta: JsonDict, finish: str | None = None) -> JsonDict:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "strict", "choices": [choice]}

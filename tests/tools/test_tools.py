@@ -1,0 +1,501 @@
+"""What may be a tool, what its schema says, and what happens around a call."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import math
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+from typing_extensions import Doc
+
+from agno_nb.agent import Agent
+from agno_nb.errors import InvalidInputError
+from agno_nb.models.openai.schema import strict_parameters
+from agno_nb.testing import ScriptedModel, call
+from agno_nb.tools import Tool, Toolkit, tool
+from agno_nb.types import RunEvent, ToolCall
+
+if TYPE_CHECKING:
+    from nowhere import Nothing
+
+
+class Size(Enum):
+    SMALL = "s"
+    LARGE = "l"
+
+
+class Point(BaseModel):
+    x: float
+    y: float = 0.0
+
+
+@dataclass
+class Box:
+    width: int
+    corner: Point
+
+
+def called(function: Any, arguments: str = "{}", **injected: Any) -> ToolCall:
+    made = ToolCall(tool_call_id="c", tool_name="t", arguments=arguments)
+    asyncio.run((function if isinstance(function, Tool) else Tool(function)).call(made, injected))
+    return made
+
+
+def properties(function: Any) -> dict[str, Any]:
+    schema = Tool(function).spec.parameters["properties"]
+    assert isinstance(schema, dict)
+    return schema
+
+
+def everything(
+    when: datetime,
+    day: date,
+    pair: tuple[int, str],
+    tags: set[str],
+    boxes: list[Box],
+    nested: dict[str, list[Point | None]],
+    size: Size | Literal["any"] = Size.SMALL,
+    maybe: float | None = None,
+) -> Any:
+    return when, day, pair, tags, boxes, nested, size, maybe
+
+
+def test_every_kind_of_hint_is_described_and_filled() -> None:
+    given_ = {
+        "when": "2026-01-02T03:04:05",
+        "day": "2026-01-02",
+        "pair": [1, "x"],
+        "tags": ["a", "a"],
+        "boxes": [{"width": "3", "corner": {"x": 1}}],
+        "nested": {"k": [{"x": 2}, None]},
+        "size": "any",
+    }
+    made = called(everything, json.dumps(given_))
+    assert made.value == (
+        datetime(2026, 1, 2, 3, 4, 5),
+        date(2026, 1, 2),
+        (1, "x"),
+        {"a"},
+        [Box(3, Point(x=1))],
+        {"k": [Point(x=2), None]},
+        "any",
+        None,
+    )
+    schema = Tool(everything).spec.parameters
+    assert schema["required"] == ["when", "day", "pair", "tags", "boxes", "nested"]
+    assert schema["properties"]["when"] == {"type": "string", "format": "date-time"}
+    assert schema["properties"]["size"]["default"] == "s"
+
+
+def test_annotated_descriptions_win_over_the_docstring() -> None:
+    def look(
+        a: Annotated[int, "The first."],
+        b: Annotated[int, Field(description="The second.", ge=1)],
+        c: Annotated[int, Doc("The third.")],
+        d: int = 4,
+    ) -> None:
+        """Look.
+
+        Args:
+            a: Something else.
+            d: The fourth.
+        """
+
+    told = properties(look)
+    assert {name: schema["description"] for name, schema in told.items()} == {
+        "a": "The first.",
+        "b": "The second.",
+        "c": "The third.",
+        "d": "The fourth.",
+    }
+    assert told["b"]["minimum"] == 1
+    assert called(look, '{"a": 1, "b": 0, "c": 1}').result == (
+        "look does not take these arguments:\n- b: Input should be greater than or equal to 1"
+    )
+
+
+def test_types_that_only_checkers_know_matter_only_where_the_model_fills() -> None:
+    def fine(a: int, agent: Nothing = None) -> Nothing:
+        return a
+
+    def not_fine(a: Nothing) -> None: ...
+
+    assert called(fine, '{"a": 1}').value == 1
+    with pytest.raises(InvalidInputError, match="the type hints of tool 'not_fine' cannot be read: name 'Nothing'"):
+        Tool(not_fine)
+
+
+def test_partials_hide_what_they_give() -> None:
+    def power(base: int, exponent: int, label: str = "") -> str:
+        """Raise a number."""
+        return f"{label}{base**exponent}"
+
+    square = functools.partial(power, exponent=2, label="= ")
+    assert Tool(square).spec.name == "power"
+    assert Tool(square).spec.description == "Raise a number."
+    assert list(properties(square)) == ["base"]
+    assert called(square, '{"base": 3}').result == "= 9"
+    assert called(functools.partial(power, 2), '{"exponent": 3}').result == "8"
+
+
+def test_objects_wrapped_functions_and_builtins_are_tools() -> None:
+    class Scale:
+        """A scale."""
+
+        def __init__(self, factor: float) -> None:
+            self.factor = factor
+
+        def __call__(self, number: float) -> float:
+            """Scale a number.
+
+            Args:
+                number: What to scale.
+            """
+            return self.factor * number
+
+    def logged(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    @logged
+    def double(number: int) -> int:
+        return 2 * number
+
+    scale = Tool(Scale(2.5))
+    assert (scale.name, scale.description) == ("Scale", "Scale a number.")
+    assert scale.spec.parameters["properties"]["number"]["description"] == "What to scale."
+    assert called(scale, '{"number": 2}').value == 5.0
+    assert called(double, '{"number": 2}').value == 4
+    assert called(math.sqrt, '{"x": 4}').value == 2.0
+
+
+def test_parameters_that_cannot_be_filled_may_stay_empty_where_there_are_others() -> None:
+    def look(name: str, *rest: int, **more: Any) -> str:
+        return name
+
+    assert list(properties(look)) == ["name"]
+    assert called(look, '{"name": "x"}').value == "x"
+
+
+def test_generators_are_taken_to_their_end() -> None:
+    def words() -> Iterator[str]:
+        yield "one "
+        yield "two"
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    assert called(words).value == "one two"
+    assert called(numbers).value == [1, 2]
+
+
+def test_names_like_injected_ones_are_the_models_where_the_hint_is_a_value() -> None:
+    def standing(team: str, agent: Literal["home", "away"] | None, session_state: dict[str, Any]) -> str:
+        return f"{team} {agent} {session_state}"
+
+    assert list(properties(standing)) == ["team", "agent"]
+    assert called(standing, '{"team": "Celtics", "agent": null}', team=1, agent=2, session_state={}).result == (
+        "Celtics None {}"
+    )
+
+
+def test_dependencies_reach_a_tool() -> None:
+    def ask(dependencies: dict[str, Any], question: str = "") -> str:
+        return f"{dependencies['host']}?{question}"
+
+    model = ScriptedModel([call("ask", question="x"), "ok"])
+    run = Agent(model, tools=[ask], dependencies={"host": "h"}).run("go")
+    assert [each.result for each in run.tools] == ["h?x"]
+    assert model.requests[0].tools[0].parameters["properties"].keys() == {"question"}
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [("get weather", "get_weather"), ("größe", "gro_e"), ("a.b-c!", "a_b-c"), ("x" * 80, "x" * 64)],
+)
+def test_names_are_made_valid(name: str, made: str) -> None:
+    assert Tool(math.sqrt, name=name).name == made
+
+
+@pytest.mark.parametrize("name", ["天気", "!!", "<lambda>"])
+def test_names_of_which_nothing_is_left_are_refused(name: str) -> None:
+    with pytest.raises(InvalidInputError, match="cannot be the name of a tool"):
+        Tool(math.sqrt, name=name)
+
+
+def take(numbers: list[int], point: Point | None = None, limit: int = 5) -> str:
+    return f"{numbers} {point} {limit}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "result"),
+    [
+        ('{"numbers": "[1, 2]", "point": "{\\"x\\": 1}"}', "[1, 2] x=1.0 y=0.0 5"),
+        ('{"numbers": [1], "limit": null}', "[1] None 5"),
+        ('"{\\"numbers\\": [1]}"', "[1] None 5"),
+        ('{"numbers": ["1"], "limit": "7"}', "[1] None 7"),
+    ],
+    ids=["json in text", "null for a default", "all in text", "numbers as text"],
+)
+def test_what_models_do_to_arguments_is_undone(arguments: str, result: str) -> None:
+    assert called(take, arguments).result == result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("", "- numbers: Field required"),
+        ("null", "- arguments: Input should be an object"),
+        ('{"numbers": null}', "- numbers: Input should be a valid array"),
+        ('{"numbers": [1', "- arguments: Invalid JSON: EOF while parsing a list at line 1 column 14"),
+        ("[" * 100_000, "- arguments: Invalid JSON: recursion limit exceeded at line 1 column 202"),
+    ],
+    ids=["none", "null", "null in it", "broken", "deep"],
+)
+def test_bad_arguments_are_explained(arguments: str, told: str) -> None:
+    made = called(take, arguments)
+    assert (made.result, made.tool_call_error) == (f"take does not take these arguments:\n{told}", True)
+
+
+def test_huge_bad_arguments_are_explained_in_a_few_lines() -> None:
+    made = called(take, json.dumps({"numbers": ["x" * 100] * 5000, "y" * 10_000: 1}))
+    assert made.result is not None
+    assert len(made.result) < 2000
+    assert made.result.endswith("- and 4991 more")
+    assert ToolCall(tool_call_id="c", tool_name="t", arguments="[" * 100_000).tool_args == {}
+
+
+class Leaf(BaseModel):
+    word: str
+    weight: float | None = None
+
+
+@given(
+    st.lists(st.builds(Leaf, word=st.text(), weight=st.none() | st.floats(allow_nan=False))),
+    st.none() | st.integers(),
+    st.datetimes(),
+)
+def test_arguments_round_trip(leaves: list[Leaf], number: int | None, when: datetime) -> None:
+    def keep(leaves: list[Leaf], when: datetime, number: int | None = 3) -> Any:
+        return leaves, number, when
+
+    written = json.dumps({"leaves": [leaf.model_dump() for leaf in leaves], "number": number, "when": when.isoformat()})
+    assert Tool(keep).arguments.parse(written) == {"leaves": leaves, "number": number, "when": when}
+
+
+def test_the_strict_form_says_null_where_the_function_has_a_default() -> None:
+    schema = strict_parameters(Tool(take).spec.parameters)
+    assert schema is not None
+    assert schema["required"] == ["numbers", "point", "limit"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["limit"] == {
+        "anyOf": [{"type": "integer"}, {"type": "null"}],
+        "description": "null stands for 5.",
+    }
+    assert called(take, '{"numbers": [1], "point": null, "limit": null}').result == "[1] None 5"
+
+    def free(anything: dict[str, Any]) -> None: ...
+
+    assert strict_parameters(Tool(free).spec.parameters) is None
+
+
+def test_a_tool_that_exits_does_not_end_the_loop_of_all_runs() -> None:
+    def leave() -> None:
+        sys.exit(3)
+
+    async def leave_async() -> None:
+        raise KeyboardInterrupt
+
+    run = Agent(ScriptedModel([[call("leave"), call("leave_async")], "Still here."]), tools=[leave, leave_async]).run(
+        "x"
+    )
+    assert [each.result for each in run.tools] == [
+        "RuntimeError: it tried to end the program by SystemExit: 3",
+        "RuntimeError: it tried to end the program by KeyboardInterrupt: ",
+    ]
+    assert run.content == "Still here."
+
+
+def test_a_tool_that_takes_too_long_is_given_up() -> None:
+    released = threading.Event()
+
+    def sleep() -> str:
+        released.wait()
+        return "late"
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    tools = [Tool(sleep, timeout_s=0.05), Tool(hang, timeout_s=0.05)]
+    try:
+        run = Agent(ScriptedModel([[call("sleep"), call("hang")], "No answer."]), tools=tools).run("x")
+    finally:
+        released.set()
+    assert [(each.result, each.tool_call_error) for each in run.tools] == [
+        (
+            "sleep did not end within 0.05 seconds, so there is no result. It cannot be stopped and may still be at "
+            "work; go on without it.",
+            True,
+        ),
+        ("hang did not end within 0.05 seconds, so there is no result.", True),
+    ]
+    assert run.content == "No answer."
+
+
+def test_a_timeout_of_the_tools_own_is_its_own_error() -> None:
+    @tool(timeout_s=60)
+    def ask() -> None:
+        raise TimeoutError("the server is slow")
+
+    assert called(ask).result == "TimeoutError: the server is slow"
+
+
+def test_stop_after_tool_call_makes_the_result_the_answer() -> None:
+    @tool(stop_after_tool_call=True)
+    def final(answer: str) -> str:
+        return answer
+
+    model = ScriptedModel([call("final", answer="42")])
+    agent = Agent(model, tools=[final])
+    events = list(agent.run("x", stream=True))
+    run = events[-1].run_output
+    assert run is not None
+    assert run.content == "42"
+    assert [event.content for event in events[:-1]] == ["42\n\n"]
+    assert [message.role for message in run.messages] == ["user", "assistant", "tool"]
+
+    silent = tool(stop_after_tool_call=True, show_result=False)(lambda_named("quiet"))
+    assert Agent(ScriptedModel([call("quiet")]), tools=[silent]).run("x").content == ""
+
+
+def lambda_named(name: str) -> Callable[[], str]:
+    def function() -> str:
+        return "secret"
+
+    function.__name__ = name
+    return function
+
+
+def test_a_failed_final_tool_does_not_end_the_run() -> None:
+    @tool(stop_after_tool_call=True)
+    def final() -> str:
+        raise ValueError("not yet")
+
+    assert Agent(ScriptedModel([call("final"), "Sorry."]), tools=[final]).run("x").content == "Sorry."
+
+
+def test_show_result_stands_before_the_answer() -> None:
+    @tool(show_result=True)
+    def table() -> str:
+        return "| a |"
+
+    run = Agent(ScriptedModel([call("table"), "That was it."]), tools=[table]).run("x")
+    assert run.content == "| a |\n\nThat was it."
+    assert run.messages[-1].content == "That was it."
+
+
+def test_hooks_stand_around_a_call() -> None:
+    seen: list[Any] = []
+
+    def before(fc: ToolCall, agent: Any) -> None:
+        seen.append(("before", fc.tool_args, agent.name))
+
+    async def after(fc: ToolCall) -> None:
+        seen.append(("after", fc.result))
+
+    def outer(function_name: str, function_call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        seen.append(("outer", function_name, threading.current_thread() is threading.main_thread()))
+        return function_call(**{**arguments, "b": 10}) * 2
+
+    async def inner(function_call: Callable[..., Any], arguments: dict[str, Any], session_state: dict[str, Any]) -> Any:
+        session_state["seen"] = arguments
+        return await function_call(**arguments)
+
+    @tool(pre_hook=before, post_hook=after, tool_hooks=[inner])
+    def add(a: int, b: int = 1) -> int:
+        return a + b
+
+    agent = Agent(ScriptedModel([call("add", a=1), "ok"]), name="calc", tools=[add], tool_hooks=[outer])
+    run = agent.run("x")
+    assert run.tools[0].value == 22
+    assert run.session_state == {"seen": {"a": 1, "b": 10}}
+    assert seen == [("before", {"a": 1}, "calc"), ("outer", "add", False), ("after", "22")]
+
+
+def test_a_hook_that_raises_keeps_the_tool_from_being_called() -> None:
+    def forbid(fc: ToolCall) -> None:
+        raise PermissionError(f"{fc.tool_name} is not allowed")
+
+    @tool(pre_hook=forbid)
+    def wipe() -> None:
+        raise AssertionError("it was called")
+
+    assert called(wipe).result == "PermissionError: t is not allowed"
+
+
+class Shop(Toolkit):
+    def __init__(self) -> None:
+        super().__init__(tools=[self.price, self.stock])
+
+    def price(self, item: str) -> float:
+        """Say what an item costs."""
+        return 2.5
+
+    def stock(self, item: str) -> int:
+        """Say how many there are."""
+        return 3
+
+
+class Plain:
+    """As other libraries make them."""
+
+    def __init__(self) -> None:
+        self.functions = {"one": lambda_named("one")}
+
+
+def test_toolkits_and_lists_of_tools() -> None:
+    model = ScriptedModel([[call("price", item="tea"), call("one"), call("two")], "ok", "ok"])
+    agent = Agent(model, tools=[Shop(), Plain(), [lambda_named("two")]])
+    assert [each.value for each in agent.run("x").tools] == [2.5, "secret", "secret"]
+    assert [spec.name for spec in model.requests[0].tools] == ["price", "stock", "one", "two"]
+    with pytest.raises(InvalidInputError, match="two tools are called 'price'"):
+        Agent(ScriptedModel(["x"]), tools=[Shop(), Shop()]).run("x")
+
+
+def test_a_method_is_made_a_tool_once() -> None:
+    shop = Shop()
+    agent = Agent(ScriptedModel(["a", "b"]), tools=[shop.price])
+    agent.run("x")
+    agent.tools = [shop.price]
+    agent.run("x")
+    assert len(agent._tools_made) == 1
+
+
+def test_events_of_a_shown_result_come_in_order() -> None:
+    @tool(show_result=True)
+    def table() -> str:
+        return "T"
+
+    agent = Agent(ScriptedModel([call("table"), "Done."]), tools=[table])
+    events = [
+        event.event
+        for event in agent.run("x", stream=True, stream_events=True)
+        if event.event in (RunEvent.tool_call_completed, RunEvent.run_content)
+    ]
+    assert events == [RunEvent.tool_call_completed, RunEvent.run_content, RunEvent.run_content]
