@@ -12,7 +12,7 @@ from agno_nb.types import RunOutput
 from agno_nb.widgets.answering import Decisions, stream_into
 from agno_nb.widgets.conversation import answer_html, answer_view, needs_of
 from agno_nb.widgets.intents import an_id, intent, named, one_of, text
-from agno_nb.widgets.panel import Panel, Twin, has_front_end
+from agno_nb.widgets.panel import Panel, Twin, has_front_end, look_again
 
 
 def wait_for_person(runnable: Runnable, run: RunOutput, display_id: str) -> None:
@@ -87,6 +87,7 @@ class Approvals(Panel):
         finally:
             self._answering = None
             await self._refreshed()
+            look_again()
         if outcome is not None and not (isinstance(outcome, AgnoNbError) and outcome.run_output is not None):
             raise outcome
 

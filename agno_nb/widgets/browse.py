@@ -288,7 +288,7 @@ class Browser(Panel):
             self._chat.close()
         user_id = session.user_id
         self._chat = await asyncio.to_thread(lambda: Chat(runnable, session_id=session_id, user_id=user_id))
-        return str(self._chat.model_id)
+        return self._chat.address
 
     def _runnable_for(self, session: Session) -> Runnable:
         """Find who can go on with a session: the one who began it, where this notebook has it, else its own agent."""

@@ -17,7 +17,7 @@ from agno_nb.widgets.answering import Decisions, stream_into
 from agno_nb.widgets.conversation import Turn, answer_html, conversation_twin, read_turns, shown_name, so_far
 from agno_nb.widgets.host import this_notebook, with_store
 from agno_nb.widgets.intents import an_id, intent, named, one_of, optional, text
-from agno_nb.widgets.panel import Panel, Twin
+from agno_nb.widgets.panel import Panel, Twin, look_again
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -309,6 +309,7 @@ class Chat(Panel):
         finally:
             self._answering = None
             await self._refreshed()
+            look_again()
         # A run that failed says so in its turn; the panel has to say what is not a run's.
         if outcome is not None and not (isinstance(outcome, AgnoNbError) and outcome.run_output is not None):
             raise outcome

@@ -34,6 +34,7 @@ TWIN_LIMIT = 150_000
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 _open_panels: WeakSet[Panel] = WeakSet()
+_front_end_seen = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,16 @@ class Panel(anywidget.AnyWidget):
             self.comm._reply_subshell_for = lambda data, default: default
         self.on_msg(self._receive)
 
+    def open(self) -> None:
+        """Open the line to the browser, where there is one: nbclient would store all that is sent, script included."""
+        if has_front_end():
+            super().open()
+
+    @property
+    def address(self) -> str:
+        """The id by which a browser finds the panel; empty where there is no browser."""
+        return "" if self.comm is None else str(self.comm.comm_id)
+
     def twin(self) -> Twin:
         """Return what stays of the panel as it is now."""
         raise NotImplementedError
@@ -120,8 +131,8 @@ class Panel(anywidget.AnyWidget):
             if panel._cell == self._cell != (None, None) and panel._origin != self._origin:
                 panel.close()
         twin = self.twin().bundle()
-        self._saved = {"id": self.model_id, "html": twin["text/html"]}
-        view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.model_id}} if has_front_end() else {}
+        self._saved = {"id": self.address, "html": twin["text/html"]}
+        view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.address}} if has_front_end() else {}
         self._displays.append(display_id)
         _publish(view | twin, display_id, self._metadata, update=update)
         _follow_cells(shell)
@@ -134,7 +145,7 @@ class Panel(anywidget.AnyWidget):
     def show(self, content: Mapping[str, Any]) -> None:
         """Replace what is to be seen, here and in the twin."""
         self._content = dict(content)
-        self._saved = {"id": self.model_id, "html": self.twin().bundle()["text/html"]}
+        self._saved = {"id": self.address, "html": self.twin().bundle()["text/html"]}
 
     def _receive(self, widget: Any, message: Any, buffers: Sequence[Any]) -> None:
         """Check what the browser asks, on whatever thread the kernel has given us, and have it done on the loop."""
@@ -184,9 +195,12 @@ def has_front_end() -> bool:
     """Whether somebody is there who can show a widget.
 
     Front ends that show them name the cell that they run. nbclient, papermill and terminals do not; nor does Colab,
-    which shows them all the same.
+    which shows them all the same. What a browser asks later is no cell's, so what was seen once is remembered.
     """
-    return "google.colab" in sys.modules or current_origin(get_ipython()).cell_id is not None
+    global _front_end_seen
+    if "google.colab" in sys.modules or current_origin(get_ipython()).cell_id is not None:
+        _front_end_seen = True
+    return _front_end_seen
 
 
 def _publish(bundle: Mapping[str, Any], display_id: str, metadata: Mapping[str, Any], *, update: bool) -> None:
@@ -199,10 +213,11 @@ def _publish(bundle: Mapping[str, Any], display_id: str, metadata: Mapping[str, 
 
 
 def _follow_cells(shell: Any) -> None:
-    if shell is not None and _refresh_all not in shell.events.callbacks["post_run_cell"]:
-        shell.events.register("post_run_cell", _refresh_all)
+    if shell is not None and look_again not in shell.events.callbacks["post_run_cell"]:
+        shell.events.register("post_run_cell", look_again)
 
 
-def _refresh_all(result: Any = None) -> None:
+def look_again(result: object = None) -> None:
+    """Have all open panels look at the store again: a cell has run, or a run has ended in one of them."""
     for panel in list(_open_panels):
         Job(panel._perform(None, panel.changed_outside))

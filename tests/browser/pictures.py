@@ -33,6 +33,7 @@ SHOWN = (
 )
 
 PANELS = ("chat", "browse", "trace")
+LAST = "And what is the mean of bill_depth_mm for Chinstrap?"
 PANEL_CELLS = (
     "%load_ext agno_nb\nimport agno_nb\nguide = agno_nb.Agent('demo', name='guide', tools=[mean_of],\n"
     "                     add_history_to_context=True)",
@@ -111,9 +112,9 @@ def panels(page: Page, lab: Lab) -> NotebookPage:
     notebook.run_all()
     page.evaluate(PRESENT)
     draft = page.locator(".anb-chat .anb-draft")
-    draft.fill("And for Chinstrap?")
+    draft.fill(LAST)
     draft.press("Enter")
-    page.locator(".anb-turn:not(.anb-arriving)", has_text="And for Chinstrap?").wait_for()
+    page.locator(".anb-turn:not(.anb-arriving)", has_text=LAST).wait_for()
     page.locator(".anb-session", has_text="night trains").click()
     page.locator(".anb-talk .anb-answer").first.wait_for()
     draft.blur()

@@ -121,10 +121,10 @@ def test_a_session_is_opened_in_a_chat_that_goes_on_with_it(db: InMemoryDb) -> N
     guide = Agent(ScriptedModel(["on we go"]), name="guide", db=db)
     notebook = Notebook({"guide": guide}, Path.cwd())
     panel = Panel(db, notebook, Search())
-    model_id = Browser(panel).ask("open", session_id="trains")
+    address = Browser(panel).ask("open", session_id="trains")
     chat = panel._chat
     assert chat is not None
-    assert chat.model_id == model_id
+    assert chat.address == address
     Browser(chat).say("Further")
     assert db.runs_df(session_id="trains")["user_id"].tolist() == ["ada"] * 3
     assert "Further" in panel.twin().text
