@@ -65,7 +65,7 @@ export class Link {
         ? undefined
         : setTimeout(() => {
             this.#waiting.delete(id);
-            failed(new Refused("The kernel does not answer. If it was restarted, run the cell again.", false));
+            failed(new Refused("The kernel does not answer: it may be busy with a cell, or was restarted; then run the cell again.", false));
           }, PATIENCE_MS);
       this.#waiting.set(id, {
         done: (value) => (clearTimeout(timer), done(value as T)),
