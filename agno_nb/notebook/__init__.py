@@ -41,6 +41,8 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     magics = ipython.magics_manager.registry.pop("AgentMagics", None)
     if magics is not None:
         magics.notebook.db.close()
+    if ipython.display_formatter is not None:
+        ipython.display_formatter.formatters["text/html"].pop("agno_nb.types.RunOutput", None)
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("agent", None)
     pipeline.origin_of_call = Origin

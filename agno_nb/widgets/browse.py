@@ -17,7 +17,7 @@ from agno_nb.types import RunStatus, Session, SessionType
 from agno_nb.widgets.chat import NAME_LIMIT, Chat
 from agno_nb.widgets.conversation import read_turns, so_far
 from agno_nb.widgets.finding import ORDERS, Search, row_content
-from agno_nb.widgets.host import this_notebook
+from agno_nb.widgets.host import store_of, this_notebook, with_store
 from agno_nb.widgets.intents import an_id, count, intent, one_of, optional, several, text
 from agno_nb.widgets.panel import Panel, Twin
 
@@ -78,7 +78,7 @@ def browse(
     wanted = Search(
         search=search, user_id=user_id, session_type=session_type, agent=agent, notebook=notebook, status=status
     )
-    return Browser(as_sync(db) or here.db, here, wanted)
+    return Browser(as_sync(db) or store_of(here), here, wanted)
 
 
 class Browser(Panel):
@@ -94,7 +94,7 @@ class Browser(Panel):
 
     kind = "browse"
 
-    def __init__(self, db: Db, notebook: Notebook, wanted: Search) -> None:
+    def __init__(self, db: Db, notebook: Notebook | None, wanted: Search) -> None:
         super().__init__()
         self._db, self._notebook, self._wanted = db, notebook, wanted
         self._ids: list[str] = []
@@ -266,13 +266,16 @@ class Browser(Panel):
     @intent(session_id=an_id)
     async def _resume(self, *, session_id: str) -> str:
         """Go on with a session in the ``%%agent`` cells of this notebook."""
+        notebook = self._notebook
+        if notebook is None:
+            raise InvalidInputError("there is no notebook here that could go on with it")
         session = await asyncio.to_thread(self._session, session_id)
         runnable = self._runnable_for(session)
-        if self._db is not self._notebook.db:
-            raise InvalidInputError(f"the notebook keeps its sessions in {self._notebook.db.identity}, not here")
-        self._notebook.runnable = runnable
-        self._notebook.use_user(session.user_id or "")
-        self._notebook.use_session(session_id)
+        if self._db is not notebook.db:
+            raise InvalidInputError(f"the notebook keeps its sessions in {notebook.db.identity}, not here")
+        notebook.runnable = runnable
+        notebook.use_user(session.user_id or "")
+        notebook.use_session(session_id)
         return (
             f"The %%agent cells of this notebook go on with this session, as {runnable.name or runnable.component_id}."
         )
@@ -293,13 +296,13 @@ class Browser(Panel):
     def _runnable_for(self, session: Session) -> Runnable:
         """Find who can go on with a session: the one who began it, where this notebook has it, else its own agent."""
         notebook = self._notebook
-        held = [value for value in notebook.namespace.values() if isinstance(value, Runnable)]
-        for runnable in (notebook.runnable, *held, notebook.agent):
+        own = [] if notebook is None else [notebook.runnable, notebook.agent]
+        held = [] if notebook is None else [one for one in notebook.namespace.values() if isinstance(one, Runnable)]
+        for runnable in (*own[:1], *held, *own[1:]):
             if (runnable.kind, runnable.component_id) == (session.session_type, session.component_id):
-                runnable.db = runnable.db or notebook.db
-                return runnable
-        if notebook.runnable.kind is session.session_type:
-            return notebook.runnable
+                return with_store(runnable, self._db)
+        if own and own[0].kind is session.session_type:
+            return own[0]
         raise InvalidInputError(
             f"the session is one of the {session.session_type} {session.component_id!r}, which is not in this notebook"
         )

@@ -15,7 +15,7 @@ from agno_nb.run.runnable import Runnable
 from agno_nb.types import Media, Origin, RunOutput, Session, new_id
 from agno_nb.widgets.answering import Decisions, stream_into
 from agno_nb.widgets.conversation import Turn, answer_html, conversation_twin, read_turns, shown_name, so_far
-from agno_nb.widgets.host import this_notebook, with_store
+from agno_nb.widgets.host import store_of, this_notebook, with_store
 from agno_nb.widgets.intents import an_id, intent, named, one_of, optional, text
 from agno_nb.widgets.panel import Panel, Twin, look_again
 
@@ -48,6 +48,11 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
         The panel. It is shown where it is the last value of a cell, and goes on while other cells run. In the saved
         notebook it is the conversation as HTML and text.
 
+    Raises
+    ------
+    InvalidInputError
+        No agent is given, and this is not a notebook that has one.
+
     Examples
     --------
     >>> from agno_nb import Agent, InMemoryDb
@@ -56,11 +61,15 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     ('plans', None)
     """
     notebook = this_notebook()
-    runnable = notebook.runnable if agent is None else with_store(agent, notebook)
-    user_id = (notebook.user_id if agent is None else None) or runnable.user_id
-    if session_id is None:
-        in_use = notebook.current_session_id() if agent is None else runnable.session_id
-        session_id = in_use or runnable.automatic_session_id(user_id)
+    if agent is not None:
+        runnable = with_store(agent, store_of(notebook))
+        user_id, in_use = runnable.user_id, runnable.session_id
+    elif notebook is not None:
+        runnable = notebook.runnable
+        user_id, in_use = notebook.user_id or runnable.user_id, notebook.current_session_id()
+    else:
+        raise InvalidInputError("outside of a notebook there is no agent to talk to: give one, as in chat(Agent(...))")
+    session_id = session_id or in_use or runnable.automatic_session_id(user_id)
     return Chat(runnable, session_id=session_id, user_id=user_id)
 
 

@@ -15,7 +15,7 @@ from agno_nb.notebook.render import AnswerView, cleaned, escaped, footer_text
 from agno_nb.redact import redact, without_controls
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus, ToolCall
 from agno_nb.widgets.conversation import answer_html, nested_runs
-from agno_nb.widgets.host import this_notebook
+from agno_nb.widgets.host import store_of, this_notebook
 from agno_nb.widgets.intents import count, intent
 from agno_nb.widgets.panel import Panel, Twin
 
@@ -97,7 +97,7 @@ def trace(*runs: RunOutput | str) -> Trace:
     """
     if len(runs) not in (1, 2):
         raise InvalidInputError(f"trace() shows one run, or two side by side, and got {len(runs)}")
-    db = this_notebook().db
+    db = store_of(this_notebook())
     return Trace([timeline_of(_found(run, db), db) for run in runs])
 
 

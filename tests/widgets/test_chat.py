@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from agno_nb import Agent, DemoModel, FunctionModel, InMemoryDb, ScriptedModel, chat, tool
-from agno_nb.errors import ModelError
+from agno_nb.db import default_db
+from agno_nb.errors import InvalidInputError, ModelError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.testing import call
 from agno_nb.types import Message, ToolSpec
@@ -234,10 +235,11 @@ def test_a_key_does_not_reach_the_page() -> None:
     assert key not in str(page.panel.twin().bundle())
 
 
-def test_the_notebook_s_agent_answers_where_none_is_given() -> None:
-    panel = chat()
-    assert panel.session_id
-    assert isinstance(panel._runnable, Agent)
-    page = Browser(chat(Agent(DemoModel()), session_id="mine"))
+def test_outside_of_a_notebook_an_agent_is_needed_and_the_store_is_that_of_the_process() -> None:
+    with pytest.raises(InvalidInputError, match=r"give one, as in chat\(Agent\(\.\.\.\)\)"):
+        chat()
+    agent = Agent(DemoModel())
+    page = Browser(chat(agent, session_id="mine"))
     page.say("Hello")
     assert page.content["model"] == "demo model"
+    assert agent.db is default_db()
