@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb
     from agno_nb.db.duckdb import DuckDb as DuckDb
     from agno_nb.db.in_memory import InMemoryDb as InMemoryDb
+    from agno_nb.db.postgres import AsyncPostgresDb as AsyncPostgresDb
+    from agno_nb.db.postgres import PostgresDb as PostgresDb
     from agno_nb.db.sqlite import AsyncSqliteDb as AsyncSqliteDb
     from agno_nb.db.sqlite import SqliteDb as SqliteDb
     from agno_nb.frames import events_df as events_df
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from agno_nb.session import WorkflowSession as WorkflowSession
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
+    from agno_nb.tools import SqlTools as SqlTools
     from agno_nb.tools import Toolkit as Toolkit
     from agno_nb.tools import tool as tool
     from agno_nb.widgets.browse import browse as browse
@@ -60,6 +63,7 @@ _HOMES = {
     "Agent": "agno_nb.agent",
     "AgentSession": "agno_nb.session",
     "AsyncDuckDb": "agno_nb.db.duckdb",
+    "AsyncPostgresDb": "agno_nb.db.postgres",
     "AsyncSqliteDb": "agno_nb.db.sqlite",
     "Budget": "agno_nb.budget",
     "DemoModel": "agno_nb.models.demo",
@@ -70,12 +74,14 @@ _HOMES = {
     "MemoryManager": "agno_nb.memory",
     "OpenAIChat": "agno_nb.models.openai",
     "OpenAIResponses": "agno_nb.models.openai",
+    "PostgresDb": "agno_nb.db.postgres",
     "RunOutput": "agno_nb.agent",
     "RunResponse": "agno_nb.agent",
     "ScriptedModel": "agno_nb.testing",
     "SessionSummary": "agno_nb.session",
     "SessionSummaryManager": "agno_nb.session",
     "SessionType": "agno_nb.db.base",
+    "SqlTools": "agno_nb.tools",
     "SqliteDb": "agno_nb.db.sqlite",
     "TeamSession": "agno_nb.session",
     "Toolkit": "agno_nb.tools",

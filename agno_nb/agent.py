@@ -175,7 +175,9 @@ class Agent(Recollecting):
             self._reopen_messages(context)
         cut_off = next((m.content or "" for m in context.said if m.finish_reason == "interrupted"), "")
         is_second_try = False
-        shown_results: list[str] = []
+        # Of a run that goes on: what was shown before the answer whose calls wait.
+        begun = run.tools[: -len(_last_answer(run).tool_calls)] if context.continuation is not None else []
+        shown_results = [call.result or "" for call in begun if _is_shown(call, tools)]
         while True:
             if waiting := unanswered(run.messages):
                 await self._use_tools(waiting, tools, context)
@@ -184,7 +186,7 @@ class Agent(Recollecting):
                     return
                 calls = [call for call in _last_answer(run).tool_calls if call.tool_name in tools]
                 made = [call for call in calls if not call.tool_call_error]
-                if results := [call.result or "" for call in made if tools[call.tool_name].is_shown]:
+                if results := [call.result or "" for call in made if _is_shown(call, tools)]:
                     shown_results += results
                     context.emit(RunEvent.run_content, content="\n\n".join(results) + "\n\n")
                 if any(tools[call.tool_name].stop_after_tool_call for call in made):
@@ -304,6 +306,16 @@ class Agent(Recollecting):
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
 
+    def _injected(self, context: RunContext) -> dict[str, Any]:
+        """Return what tools and hooks are given without the model."""
+        return {
+            "agent": self,
+            "team": None,
+            "run_context": context,
+            "session_state": context.session_state,
+            "dependencies": context.dependencies,
+        }
+
     async def _use_tools(
         self, waiting: Sequence[tuple[ToolCall, Message]], tools: dict[str, Tool], context: RunContext
     ) -> None:
@@ -313,13 +325,7 @@ class Agent(Recollecting):
         """
         run = context.run
         await context.save()  # The request is stored before anything is done that may fail.
-        injected = {
-            "agent": self,
-            "team": None,
-            "run_context": context,
-            "session_state": context.session_state,
-            "dependencies": context.dependencies,
-        }
+        injected = self._injected(context)
         allowed = {call.tool_call_id for call in run.tools[: self.tool_call_limit]}
         try:
             async with asyncio.TaskGroup() as together:
@@ -380,6 +386,10 @@ class Agent(Recollecting):
         context.store(_filled(answer, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
         await context.save()
+
+
+def _is_shown(call: ToolCall, tools: dict[str, Tool]) -> bool:
+    return call.tool_name in tools and tools[call.tool_name].is_shown and not call.tool_call_error
 
 
 def _last_answer(run: RunOutput) -> Message:

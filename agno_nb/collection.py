@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection as Names
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from glob import glob
@@ -51,7 +50,7 @@ class Collection(Readable):
         limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows}
         return sandbox.run(self._tables, sql, parameters, frames or {}, views=False, **limits)
 
-    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any] = (), *, session_ids: Sequence[str] | None = None) -> pa.Table:
         return self._in(self._stores, sql, parameters)
 
     @staticmethod
@@ -65,12 +64,12 @@ class Collection(Readable):
             found.append(table.add_column(0, "source", pa.array([source] * table.num_rows, pa.string())))
         return pa.concat_tables(found)
 
-    def _tables(self, names: Names[str]) -> dict[str, pa.Table]:
+    def _tables(self, names: schema.Needs) -> dict[str, pa.Table]:
         """Return the views, those that stand on none of the tables named without rows."""
         source, tables = next(iter(self._stores.items()))
         views = {}
         for view in schema.views():
-            if view not in self._views and schema.tables_below(view) & set(names):
+            if view not in self._views and schema.needs(view).keys() & names.keys():
                 self._views[view] = self.frame(f"FROM {view}")
             views[view] = (
                 self._views[view] if view in self._views else self._in({source: tables}, f"FROM {view} LIMIT 0")
@@ -84,7 +83,7 @@ class Collection(Readable):
         return f"Collection of {len(self)} stores: {', '.join(list(self._stores)[:5])}{', …' * (len(self) > 5)}"
 
 
-def _all(tables: Mapping[str, pa.Table], names: Names[str]) -> Mapping[str, pa.Table]:
+def _all(tables: Mapping[str, pa.Table], names: schema.Needs) -> Mapping[str, pa.Table]:
     return tables
 
 

@@ -334,6 +334,7 @@ def query(
 def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.DataFrame:
     conditions = ["true"]
     parameters: list[str | int] = []
+    session_ids: list[str] | None = None
     for name, value in filters.items():
         if value is None or name == "limit":
             continue
@@ -342,17 +343,23 @@ def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.D
             parameters.append(moment_micros(value, name))
             continue
         values = _values(value, name)
+        if name == "session_id":
+            session_ids = values
         template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
         # An empty list matches nothing, and IN () is not SQL.
         conditions.append(template.replace("{}", ", ".join("?" * len(values)) or "NULL"))
         parameters += values * template.count("{}")
-    sql = f"SELECT {', '.join(frame.columns)} FROM {frame.view} WHERE {' AND '.join(conditions)}"
+    columns, found = ", ".join(frame.columns), f"FROM {frame.view} WHERE {' AND '.join(conditions)}"
     if (limit := filters.get("limit")) is not None:
         if not isinstance(limit, int) or limit < 0:
             raise InvalidInputError(f"limit is {limit!r}; it must be a whole number of rows")
-        sql += f" ORDER BY {', '.join(f'{name} DESC' for name in frame.order.split())} LIMIT ?"
+        found += f" ORDER BY {', '.join(f'{name} DESC' for name in frame.order.split())} LIMIT ?"
         parameters.append(limit)
-    table = in_order((db or default_db()).frame(sql, parameters), frame.order.split())
+        if frame.key is not None:
+            # The text of all rows is not carried along while the latest of them are looked for.
+            found = f"FROM {frame.view} WHERE {frame.key} IN (SELECT {frame.key} {found})"
+    rows = (db or default_db()).frame(f"SELECT {columns} {found}", parameters, session_ids=session_ids)
+    table = in_order(rows, frame.order.split())
     return to_pandas(table if limit is None else table.slice(max(0, table.num_rows - limit)))
 
 

@@ -8,9 +8,10 @@ that they refuse.
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 REDACTED = "[redacted]"
 
@@ -57,8 +58,9 @@ def redactor() -> Callable[[str], str]:
     in_environment = {
         value for name, value in os.environ.items() if len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.search(name)
     }
+    spelt = {spelling for secret in _remembered | in_environment for spelling in _spellings(secret)}
     # The longest first, so that a key that begins with another one does not leave its tail behind.
-    secrets = sorted(_remembered | in_environment, key=len, reverse=True)
+    secrets = sorted(spelt, key=len, reverse=True)
 
     def without_keys(text: str) -> str:
         for secret in secrets:
@@ -67,6 +69,15 @@ def redactor() -> Callable[[str], str]:
         return _SHAPES_OF_KEYS.sub(REDACTED, text) if any(mark in text for mark in _MARKS) else text
 
     return without_keys
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Give a secret as it is, and as JSON text has it that stands by itself or within other JSON text."""
+    yield secret
+    for ensure_ascii in (True, False):
+        within = json.dumps(secret, ensure_ascii=ensure_ascii)[1:-1]
+        yield within
+        yield json.dumps(within)[1:-1]
 
 
 def without_controls(text: str) -> str:

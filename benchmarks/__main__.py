@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import Agno, AgnoNb, Contender
+from benchmarks.frames import MESSAGES_OF_A_RUN, frames_of_a_big_store
 from benchmarks.measure import Sample, empty_process, in_fresh_processes, interleaved
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -46,10 +48,14 @@ def main() -> None:
 
     results["imports"] = measure_imports(console, rounds=5 if quick else 15)
     with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
-        ours, theirs = AgnoNb(Path(directory)), Agno(Path(directory))
-        results["construction"] = measure_construction(console, ours, theirs)
+        from agno_nb import DuckDb, SqliteDb
+
+        ours = [AgnoNb(DuckDb, Path(directory, "agno_nb.duckdb")), AgnoNb(SqliteDb, Path(directory, "agno_nb.db"))]
+        theirs = Agno(Path(directory))
+        results["construction"] = measure_construction(console, ours[0], theirs)
         results["turns"] = measure_turns(console, ours, theirs, marks=QUICK_MARKS if quick else MARKS)
         results["messages_frame"] = measure_frame(console, ours, theirs)
+    results["big_frames"] = measure_big_frames(console, runs=10_000 if quick else 100_000)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     console.print(f"Written to {RESULTS}")
 
@@ -90,41 +96,57 @@ def measure_construction(console: Console, ours: Contender, theirs: Contender) -
     return {name: sample.to_dict() for name, sample in samples.items()}
 
 
-def measure_turns(console: Console, ours: Contender, theirs: Contender, *, marks: tuple[int, ...]) -> dict[str, Any]:
+def measure_turns(
+    console: Console, ours: Sequence[Contender], theirs: Contender, *, marks: tuple[int, ...]
+) -> dict[str, Any]:
     """(a) A turn with a model that takes no time, in a session that grows, with three runs of history."""
+    everybody = [*ours, theirs]
     found: dict[int, dict[str, Sample]] = {}
     runs = 0
     with console.status("") as status:
         for mark in marks:
             while runs < mark:
-                ours.turn()
-                theirs.turn()
+                for contender in everybody:
+                    contender.turn()
                 runs += 1
                 status.update(f"{runs} of {marks[-1]} runs")
-            found[mark] = interleaved({c.name: c.turn for c in (ours, theirs)}, rounds=SAMPLES)
+            found[mark] = interleaved({c.name: c.turn for c in everybody}, rounds=SAMPLES)
             runs += SAMPLES
-    table = Table("N", ours.name, theirs.name, "agno / agno_nb")
+    table = Table("N", *(c.name for c in everybody), *(f"agno / {c.name.split()[-1]}" for c in ours))
     for mark, samples in found.items():
-        mine, other = samples[ours.name], samples[theirs.name]
-        table.add_row(f"{mark:,}", both(mine), both(other), ratio(other, mine))
+        ratios = [ratio(samples[theirs.name], samples[c.name]) for c in ours]
+        table.add_row(f"{mark:,}", *(both(samples[c.name]) for c in everybody), *ratios)
     base, last = 100, marks[-1]
     table.add_section()
-    growth = [ratio(found[last][c.name], found[base][c.name]) for c in (ours, theirs)]
-    table.add_row(f"{last:,} / {base:,}", *growth, "")
+    growth = [ratio(found[last][c.name], found[base][c.name]) for c in everybody]
+    table.add_row(f"{last:,} / {base:,}", *growth, *[""] * len(ours))
     show(console, f"A turn at run N of one session, median (p95) of {SAMPLES}, in ms", table)
     return {str(mark): {name: s.to_dict() for name, s in samples.items()} for mark, samples in found.items()}
 
 
-def measure_frame(console: Console, ours: Contender, theirs: Contender) -> dict[str, Any]:
+def measure_frame(console: Console, ours: Sequence[Contender], theirs: Contender) -> dict[str, Any]:
     """(d) Everything that was said, as a DataFrame."""
-    rows = {c.name: len(c.messages()) for c in (ours, theirs)}
-    samples = interleaved({c.name: c.messages for c in (ours, theirs)}, rounds=7)
+    everybody = [*ours, theirs]
+    rows = {c.name: len(c.messages()) for c in everybody}
+    samples = interleaved({c.name: c.messages for c in everybody}, rounds=7)
     table = Table("", "rows", "ms")
     for name, sample in samples.items():
         table.add_row(name, f"{rows[name]:,}", ms(sample))
-    table.add_row("agno / agno_nb", "", ratio(samples[theirs.name], samples[ours.name]))
+    for contender in ours:
+        table.add_row(f"agno / {contender.name}", "", ratio(samples[theirs.name], samples[contender.name]))
     show(console, "All messages as a DataFrame", table)
     return {name: {"rows": rows[name], **sample.to_dict()} for name, sample in samples.items()}
+
+
+def measure_big_frames(console: Console, *, runs: int) -> dict[str, Any]:
+    """(e) Frames of a store with ten messages to a run."""
+    samples = frames_of_a_big_store(runs=runs, rounds=7)
+    first = next(iter(samples.values()))
+    table = Table("", "ms", "of the first")
+    for name, sample in samples.items():
+        table.add_row(name, ms(sample), ratio(sample, first))
+    show(console, f"Frames of a store of {runs:,} runs and {runs * MESSAGES_OF_A_RUN:,} messages", table)
+    return {name: sample.to_dict() for name, sample in samples.items()}
 
 
 def ms(sample: Sample) -> str:

@@ -1,13 +1,17 @@
-"""The same agent twice: agno on its SQLite store, agno_nb on its DuckDB store, both with a model that takes no time."""
+"""The same agent: agno on its SQLite store, agno_nb on DuckDB and on SQLite, all with a model that takes no time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from agno_nb.db.duckdb import DuckDb
+    from agno_nb.db.sqlite import SqliteDb
 
 PROMPT = "How many penguins of each species are there on every island?"
 ANSWER = "There are Adelie penguins on all three islands, Chinstrap on Dream and Gentoo on Biscoe. " * 4
@@ -43,17 +47,16 @@ class Contender(Protocol):
 
 
 class AgnoNb:
-    """agno_nb on DuckDb."""
+    """agno_nb on one of its stores."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, store: type[DuckDb | SqliteDb], file: Path) -> None:
         from agno_nb.agent import Agent
-        from agno_nb.db.duckdb import DuckDb
         from agno_nb.testing import FunctionModel
 
-        self.name = f"agno_nb {version('agno_nb')}"
+        self.name = f"agno_nb {version('agno_nb')} {store.__name__}"
         self._make = Agent
         self._model = FunctionModel(lambda messages, tools: ANSWER)
-        self._db = DuckDb(str(directory / "agno_nb.duckdb"))
+        self._db = store(file)
         self._agent = self.construct()
 
     def construct(self) -> Any:

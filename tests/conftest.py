@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-FOREIGN_SETTINGS = ("AGNO_NB_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_", "OPENAI_", "OPENROUTER_")
+from tests.postgres_server import NoServerError, Postgres, running_postgres
+from tests.required import missing
+
+_databases = itertools.count()
+FOREIGN_SETTINGS = ("AGNO_NB_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_", "OPENAI_", "OPENROUTER_", "PG")
 
 
 def clean_environment(environ: os._Environ[str] | dict[str, str]) -> None:
@@ -69,19 +75,13 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def require_program() -> Callable[..., str]:
-    """Find one of the programs named, as in ``require_program("chromium", "google-chrome")``.
-
-    A machine that has none skips the test, unless `CI` is set: there everything must run.
-    """
+    """Find one of the programs named, as in ``require_program("chromium", "google-chrome")``."""
 
     def require(*names: str) -> str:
         for name in names:
             if path := shutil.which(name):
                 return path
-        sentence = f"none of these programs is on PATH: {', '.join(names)}"
-        if os.environ.get("CI"):
-            pytest.fail(f"{sentence}; CI runs everything, so install one", pytrace=False)
-        pytest.skip(sentence)
+        missing(f"none of these programs is on PATH: {', '.join(names)}")
 
     return require
 
@@ -90,6 +90,28 @@ def require_program() -> Callable[..., str]:
 def chromium(require_program: Callable[..., str]) -> str:
     """Path of a Chromium."""
     return require_program("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A Postgres server of the tests' own."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(running_postgres())
+        except NoServerError as error:
+            missing(str(error))
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """URL of a database of the test's own, in which nothing is."""
+    name = f"test_{next(_databases)}"
+    with postgres_server.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield postgres_server.url(name)
+    with postgres_server.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

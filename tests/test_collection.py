@@ -17,7 +17,7 @@ from agno_nb.db.columns import FRAMES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, QueryError, StoreError
-from tests.db.conversation import say
+from agno_nb.testing.conversation import say
 from tests.test_frames import dtypes, fill
 
 
@@ -92,7 +92,9 @@ def test_a_file_that_cannot_be_read_is_named_and_left_out(submissions: Path) -> 
     paths[0].write_text("my homework " * 1000)
     with duckdb.connect(paths[1]) as connection:
         connection.execute("CREATE TABLE penguins AS SELECT 3 AS n")
-    DuckDb(paths[2]).create()
+    newer = DuckDb(paths[2])
+    newer.create()
+    newer.close()
     Path(f"{paths[2]}.lock").unlink()
     with duckdb.connect(paths[2]) as connection:
         connection.execute("INSERT INTO raw_schema VALUES (99, 0)")
@@ -140,22 +142,26 @@ def test_a_store_that_is_in_use_is_read_as_it_is(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from agno_nb.db.sqlite import SqliteDb
-from tests.db.conversation import say
-db = SqliteDb(sys.argv[1])
+from agno_nb import DuckDb, SqliteDb
+from agno_nb.testing.conversation import say
+db = {"duckdb": DuckDb, "db": SqliteDb}[sys.argv[1].split(".")[-1]](sys.argv[1])
 say(db, "before the end")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the system has no SIGKILL")
-@pytest.mark.parametrize("left", ["with", "without"])
-def test_what_a_killed_process_left_in_a_log_is_read_too(tmp_path: Path, left: str, repository: Path) -> None:
-    path = tmp_path / "store.db"
+@pytest.mark.parametrize("left_out", ["nothing", "store.db-shm", "store.duckdb.lock"])
+def test_what_a_killed_process_left_in_a_log_is_read_too(tmp_path: Path, left_out: str, repository: Path) -> None:
+    path = tmp_path / ("store.duckdb" if "duckdb" in left_out else "store.db")
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=repository, check=False)
     assert done.returncode == -signal.SIGKILL
-    if left == "without":
-        Path(f"{path}-shm").unlink()
-    before = [file.name for file in sorted(tmp_path.iterdir())]
+    if left_out != "nothing":
+        (tmp_path / left_out).unlink()
+    before = contents(tmp_path)
+    assert any(name.name.endswith("wal") for name in before)
     assert collect(path).runs_df()["input"].tolist() == ["before the end"]
-    assert [file.name for file in sorted(tmp_path.iterdir())] == before
+    # SQLite's readers tell each other of their reading in the one that is named -shm.
+    assert {name: text for name, text in contents(tmp_path).items() if not name.name.endswith("-shm")} == {
+        name: text for name, text in before.items() if not name.name.endswith("-shm")
+    }

@@ -28,6 +28,7 @@ from agno_nb.frames import (
     summaries_df,
     tool_calls_df,
 )
+from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
     Message,
     Metrics,
@@ -39,7 +40,6 @@ from agno_nb.types import (
     ToolCall,
     UserMemory,
 )
-from tests.db.conversation import START, begin, end, say
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "sessions": sessions_df,

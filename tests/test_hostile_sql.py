@@ -13,8 +13,8 @@ from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
 from agno_nb.errors import QueryError
 from agno_nb.frames import query
+from agno_nb.testing.conversation import say
 from tests.db.conftest import BACKENDS
-from tests.db.conversation import say
 from tests.test_frames import READERS, fill
 
 # {folder} has data.csv in it; {store} is the file of the store itself, or a file like it.
@@ -136,6 +136,8 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("hostile")
     db = BACKENDS[request.param](folder)
     fill(db)
+    # What is still in a log is put into the file now, and not while a test looks.
+    db.close()
     (folder / "files").mkdir()
     (folder / "files" / "data.csv").write_text("a\n1\n")
     yield db, folder
@@ -154,8 +156,8 @@ def test_a_query_reads_the_store_and_nothing_else(filled: tuple[Db, Path], sql: 
     secret_in_python = pd.DataFrame({"key": [1]})
     db, folder = filled
     store = next((path for path in folder.iterdir() if path.name in ("store.duckdb", "store.db")), folder / "files")
-    files, environment = bytes_in(folder), dict(os.environ)
     rows = {view: db.frame(f"FROM {view}") for view in FRAMES}
+    files, environment = bytes_in(folder), dict(os.environ)
     with pytest.raises(QueryError) as caught:
         query(sql.format(folder=folder / "files", store=store), db=db)
     told = str(caught.value)

@@ -26,7 +26,8 @@ ALLOWED: dict[str, set[str]] = {
     "_loop": LEAVES,
     "media": LEAVES,
     "models": LEAVES,
-    "tools": LEAVES | {"_loop"},
+    # SQL of models runs in the sandbox of the stores.
+    "tools": LEAVES | {"_loop", "db"},
     "db": LEAVES,
     "session": LEAVES | {"_loop", "db", "models"},
     "budget": LEAVES,
@@ -39,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "collection": LEAVES | {"db"},
     "printing": LEAVES,
     "utils": LEAVES | {"_loop", "printing"},
-    "testing": LEAVES | {"models"},
+    "testing": LEAVES | {"models", "db"},
     "notebook": LEAVES | {"_loop", "agent", "db", "frames", "models", "printing", "run", "session", "tools"},
     "widgets": LEAVES | {"_loop", "agent", "db", "frames", "media", "models", "notebook", "run", "session"},
     # The vocabulary itself loads nothing until a name is touched; then it may be any.
@@ -63,6 +64,7 @@ CONFINED: dict[str, set[str]] = {
     "IPython": {"notebook", "widgets"},
     "ipywidgets": {"notebook", "widgets"},
     "anywidget": {"widgets"},
+    "pytest": {"testing"},
 }
 
 # Libraries that are imported inside functions only: each costs a user who does not need it a noticeable time.
@@ -70,6 +72,8 @@ LAZY = {"openai", "pandas", "pyarrow", "polars", "genai_prices", "matplotlib"}
 
 # Extras of users, whose libraries the package may import; the other extras are for whoever works on it.
 EXTRAS = ("plot", "polars", "postgres")
+# What only the contract of a store imports, which its author's pytest runs.
+OF_TESTERS = {"pytest"}
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,7 @@ def test_every_library_that_is_imported_is_a_declared_dependency(repository: Pat
         canonical_name(requirement) for extra in EXTRAS for requirement in project["optional-dependencies"][extra]
     }
     distributions = packages_distributions()
-    libraries = {found.library for found in all_imports()} - {"agno_nb"} - sys.stdlib_module_names
+    libraries = {found.library for found in all_imports()} - {"agno_nb"} - sys.stdlib_module_names - OF_TESTERS
     undeclared = {
         library
         for library in libraries
@@ -231,6 +235,8 @@ def test_the_rule_sees_every_form_of_import(tmp_path: Path) -> None:
         ("from agno_nb import Agent", ["openai", "pandas", "pyarrow", "duckdb", "anywidget", "IPython"]),
         ("from agno_nb import OpenAIChat, OpenAIResponses, Gemini, DemoModel", ["openai", "pandas", "duckdb"]),
         ("from agno_nb import DuckDb, InMemoryDb, runs_df", ["openai", "pandas", "pyarrow", "IPython"]),
+        ("from agno_nb import PostgresDb, AsyncPostgresDb", ["openai", "pandas", "psycopg", "adbc_driver_postgresql"]),
+        ("from agno_nb.testing import ScriptedModel", ["openai", "pandas", "duckdb", "pytest"]),
     ],
 )
 def test_an_import_loads_no_more_than_it_needs(statement: str, not_loaded: list[str], python: str) -> None:

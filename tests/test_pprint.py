@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agno_nb.agent import Agent
-from agno_nb.testing import ScriptedModel
+from agno_nb.testing import ScriptedModel, call
+from agno_nb.tools import tool
 from agno_nb.utils.pprint import pprint_run_response
 
 TEXT = "A list:\n\n- **one**\n- two"
@@ -33,3 +34,18 @@ def test_events_that_were_kept_are_printed(capsys: pytest.CaptureFixture[str]) -
     events = list(Agent(ScriptedModel([TEXT])).run("hi", stream=True, stream_events=True))
     pprint_run_response(event for event in events)
     assert shown(capsys) == ["A list:", "", "- **one**", "- two"]
+
+
+def test_a_run_that_waits_is_printed_with_what_it_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    agent = Agent(ScriptedModel([call("delete", path="a")]), name="clerk", tools=[delete])
+    agent.print_response("delete a")
+    assert shown(capsys)[-2:] == [
+        'clerk asks to call delete({"path": "a"})',
+        "PAUSED: resolve run.requirements, then continue_run(run)",
+    ]
+
+
+@tool(requires_confirmation=True)
+def delete(path: str) -> str:
+    """Delete a file."""
+    raise AssertionError("nobody allowed it")

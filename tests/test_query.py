@@ -14,8 +14,8 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sandbox import interruptible
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.frames import query, runs_df
+from agno_nb.testing.conversation import say
 from tests.db.conftest import BACKENDS
-from tests.db.conversation import say
 from tests.test_frames import dtypes, fill
 
 
@@ -95,12 +95,12 @@ def test_a_query_that_takes_too_long_is_stopped_and_keeps_nobody_waiting(tmp_pat
 
 
 def test_the_store_is_free_while_a_query_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    db = DuckDb(tmp_path / "store.duckdb", lock_timeout_s=0.05)
+    db = DuckDb(tmp_path / "store.duckdb", lock_timeout_s=5)
     fill(db)
     done: list[int] = []
 
     def meanwhile(*args: object, **kwargs: object) -> pa.Table:
-        say(DuckDb(tmp_path / "store.duckdb", lock_timeout_s=0.05), "meanwhile", session_id="s9")
+        say(DuckDb(tmp_path / "store.duckdb", lock_timeout_s=5), "meanwhile", session_id="s9")
         done.append(1)
         return interruptible(*args, **kwargs)  # type: ignore[arg-type]
 

@@ -9,13 +9,11 @@ A method returns when its effect is durable, or raises; nothing is only logged.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from agno_nb.db.readable import Readable
+from agno_nb.db.retention import Retention
 from agno_nb.types import (
     JsonDict,
     Message,
@@ -28,6 +26,9 @@ from agno_nb.types import (
     Spending,
     UserMemory,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["ContextQuery", "Db", "OpenedRun", "SessionType"]
 
@@ -63,7 +64,7 @@ class OpenedRun:
     """Of a run that goes on: the runs of its session that its tools, members or steps began, oldest first."""
 
 
-class Db(Readable):
+class Db(Retention):
     """A store of sessions, runs, messages and tool calls."""
 
     @property
@@ -133,11 +134,24 @@ class Db(Readable):
 
     @abstractmethod
     def end_run(
-        self, run: RunOutput, messages: Sequence[Message] = (), *, session_state: JsonDict | None = None
+        self,
+        run: RunOutput,
+        messages: Sequence[Message] = (),
+        *,
+        session_state: JsonDict | None = None,
+        began_with: JsonDict | None = None,
     ) -> None:
         """Store status, content, metrics and the last `messages` of a run, and the state of its session.
 
-        Also the way to store a pause. `session_state` None leaves the stored state as it is.
+        Also the way to store a pause.
+
+        Parameters
+        ----------
+        session_state : dict, optional
+            The state as the run leaves it. None leaves the stored state as it is.
+        began_with : dict, optional
+            The state as the run found it. Only what differs from it is changed then, so that what runs of other
+            processes have changed in the meantime stays.
         """
 
     @abstractmethod
@@ -194,6 +208,13 @@ class Db(Readable):
             Runs that began at this time or later, in unix seconds.
         except_run_ids : sequence of str, optional
             Runs that are counted elsewhere.
+        """
+
+    @abstractmethod
+    def tables_of(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
+        """Read tables of schema.sql, only the rows that belong to a user; with None, those that belong to nobody.
+
+        What is in media is not read: ``raw_media`` is empty.
         """
 
     # Sessions, runs and messages as objects.
@@ -363,78 +384,6 @@ class Db(Readable):
     @abstractmethod
     def clear_memories(self, user_id: str | None = None) -> None:
         """Delete all memories of a user, or with None, of everybody."""
-
-    # Keeping it in order.
-
-    @abstractmethod
-    def purge_sessions(self, before: str | date, user_id: str | None = None) -> int:
-        """Delete the sessions in which nothing happened since `before`; return how many.
-
-        Parameters
-        ----------
-        before : str or datetime
-            The latest change of a session is compared with it. A time without a zone is in UTC.
-        """
-
-    @abstractmethod
-    def vacuum(self) -> None:
-        """Give the space of what was deleted back, and leave nothing of it in the store's files."""
-
-    @abstractmethod
-    def backup(self, path: str | Path) -> None:
-        """Copy the store as it is at this moment into a file that is not there yet.
-
-        The copy is a store: of the same kind where this one is a file, else a DuckDB file.
-
-        Raises
-        ------
-        InvalidInputError
-            There is something at `path`.
-        """
-
-    @abstractmethod
-    def verify(self) -> list[str]:
-        """Check that the rows fit together; return a sentence for each kind of problem, none for a sound store."""
-
-    @abstractmethod
-    def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
-        """Write a session with all its rows and media into a file, one JSON object to a line.
-
-        Raises
-        ------
-        SessionNotFoundError
-            There is none of that id and owner.
-        """
-
-    @abstractmethod
-    def import_session(self, path: str | Path) -> Session:
-        """Store the session that :meth:`export_session` wrote, with the ids that it had; return it.
-
-        Raises
-        ------
-        InvalidInputError
-            The file is not a session, or the store has one of that id already. Nothing was written.
-        """
-
-    @abstractmethod
-    def export_parquet(self, folder: str | Path) -> None:
-        """Write everything into a folder, one Parquet file for each table of schema.sql.
-
-        Raises
-        ------
-        InvalidInputError
-            There is something in the folder.
-        """
-
-    @abstractmethod
-    def import_parquet(self, folder: str | Path) -> int:
-        """Store everything that :meth:`export_parquet` wrote, with the ids that it had; return how many sessions.
-
-        Raises
-        ------
-        InvalidInputError
-            The folder holds something else, or the store has some of it already. Nothing was written.
-        """
 
     def close(self) -> None:
         """Let go of what the store holds open. Using it again opens it again."""

@@ -17,6 +17,8 @@ class Frame:
     """The column that `since` and `until` are about."""
     order: str
     """The columns that it is sorted by; the oldest row is the first."""
+    key: str | None = None
+    """A column that is another in every row, where the latest rows are found faster by it alone."""
     columns: Mapping[str, str]
     """Name and dtype of each column, in order."""
 
@@ -42,6 +44,7 @@ SESSIONS = Frame(
 )
 RUNS = Frame(
     view="runs",
+    key="run_id",
     order="created_at run_id",
     columns=_columns(
         (TEXT, "run_id session_id"),
@@ -61,6 +64,7 @@ RUNS = Frame(
 )
 MESSAGES = Frame(
     view="messages",
+    key="message_id",
     order="created_at run_id message_index",
     columns=_columns(
         (TEXT, "message_id run_id session_id"),

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from agno_nb.errors import InvalidInputError
+from agno_nb.types import JsonDict
 
 Row = dict[str, Any]
 Redact = Callable[[str], str]
@@ -76,12 +77,15 @@ def _encoded(name: str, value: Any, redact: Redact) -> Any:
     if type(value) is not str or name == "role" or name.endswith("_id"):
         return value
     cleaned = redact(value)
-    if cleaned == value:
+    # JSON has many ways to write a key that is no plain word, and each of them has a backslash.
+    if cleaned == value and "\\" not in value:
         return value
     try:
-        return json.dumps(_without_keys(json.loads(value), redact), ensure_ascii=False)
-    except ValueError:
+        said = json.loads(value)
+        without = _without_keys(said, redact)
+    except (ValueError, RecursionError):
         return cleaned
+    return cleaned if without == said and cleaned == value else json.dumps(without, ensure_ascii=False)
 
 
 def _to_json(value: Any, name: str, redact: Redact) -> str:
@@ -125,6 +129,26 @@ def _culprit(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"{name} is {value!r}, which JSON cannot hold"
     return f"{name} is of type {type(value).__name__} and cannot be written as JSON"
+
+
+def with_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
+    """Return `now` with what makes `before` into `after`, key by key in dicts, anything else replaced whole.
+
+    Examples
+    --------
+    >>> with_changes({"a": 1, "b": {"x": 5}}, {"b": {}, "c": 1}, {"b": {"y": 6}})
+    {'a': 1, 'b': {'x': 5, 'y': 6}}
+    """
+    changed = {**now}
+    for key in before.keys() - after.keys():
+        changed.pop(key, None)
+    for key, value in after.items():
+        if key not in before or before[key] != value:
+            there, was = now.get(key), before.get(key)
+            if isinstance(there, dict) and isinstance(was, dict) and isinstance(value, dict):
+                value = with_changes(there, was, value)
+            changed[key] = value
+    return changed
 
 
 def from_json(text: str | None) -> Any:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from agno_nb.db import schema
+from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.migrations import migrate
 from agno_nb.db.sandbox import confined, interruptible, one_line
-from agno_nb.db.sql import Driver
 from agno_nb.db.statements import Connection
+from agno_nb.db.tables import whole
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 
 POLL_S = 0.01
 """How often what cannot be waited for is tried again."""
+_MOST_STATEMENTS = 256
+
+# A turn's statements read and write a few rows each, and most of their time is spent on plans and on waking threads. So
+# they run on the thread that asks, and DuckDB plans them by the rules that find rows without looking at all of them.
+_RULES = {
+    "column_lifetime", "expression_rewriter", "filter_pullup", "filter_pushdown", "in_clause", "join_order",
+    "row_group_pruner", "statistics_propagation", "top_n", "unused_columns",
+}  # fmt: skip
 
 
 class Engine:
@@ -40,29 +49,89 @@ class Engine:
         self._migrations = schema.migrations() if migrations is None else migrations
         self.pid = os.getpid()
         self.lock = threading.Lock()
+        self._started: duckdb.DuckDBPyConnection | None = None
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        """The one of :meth:`lease`, while a store is attached."""
+        self._statements: dict[str, duckdb.Statement] = {}
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._started is None:
+            self._started = self._start()
+        return self._started
+
+    def _start(self) -> duckdb.DuckDBPyConnection:
         # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
         logs = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
-        files = [f"{path}{name}{log}" for name in ("", ".vacuum") for log in logs] if path else []
-        self._connection = confined(files)
+        files = [f"{self.path}{name}{log}" for name in ("", ".vacuum") for log in logs] if self.path else []
+        connection = confined(files)
         # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
         # takes ten times as long as to write them: 100 ms after a thousand turns.
-        self._connection.execute("SET GLOBAL force_compression = 'uncompressed'")
-        self._connection.execute("SET GLOBAL lock_configuration = true")
+        connection.execute("SET GLOBAL force_compression = 'uncompressed'")
+        known = connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
+        self._spared = ",".join(name for (name,) in known if name not in _RULES)
+        self._for_few_rows(connection)
+        return connection
+
+    def _for_few_rows(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("SET GLOBAL threads = 1")
+        connection.execute("SET GLOBAL disabled_optimizers = ?", [self._spared])
+
+    @contextmanager
+    def _for_many_rows(self) -> Iterator[None]:
+        """Let DuckDB use all its threads and rules."""
+        self._connection.execute("RESET GLOBAL threads")
+        self._connection.execute("RESET GLOBAL disabled_optimizers")
+        try:
+            yield
+        finally:
+            self._for_few_rows(self._connection)
+
+    def stop(self) -> None:
+        """Let go of the store in any case. The next use starts the engine again."""
+        self._close_cursor()
+        self._statements.clear()
+        connection, self._started = self._started, None
+        if connection is not None:
+            connection.close()
+
+    @contextmanager
+    def lease(self, *, write: bool) -> Iterator[Connection]:
+        """Open a transaction on the attached store for its own statements."""
+        if self._cursor is None:
+            self._cursor = self._connection.cursor()
+            self._cursor.execute("USE store")
+        try:
+            with _in_transaction(self._cursor, write=write):
+                yield Lease(self)
+        except BaseException:
+            self._close_cursor()
+            raise
+
+    def execute(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run one of the store's own statements in the open :meth:`lease`; return all its rows."""
+        assert self._cursor is not None
+        statement = self._statements.get(sql)
+        if statement is None:
+            (statement,) = self._cursor.extract_statements(sql)
+            # They come again and again, and to parse one takes a third of its time. Only lists differ, in length.
+            if len(self._statements) >= _MOST_STATEMENTS:
+                self._statements.clear()
+            self._statements[sql] = statement
+        return self._cursor.execute(statement, list(parameters)).fetchall()
+
+    def _close_cursor(self) -> None:
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            cursor.close()
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a transaction on the attached store, on a cursor of its own: frames registered there go with it."""
         with self._connection.cursor() as cursor:
             cursor.execute("USE store")
-            cursor.execute("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
-            try:
+            with _in_transaction(cursor, write=write):
                 yield cursor
-            except BaseException:
-                # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
-                with suppress(duckdb.Error):
-                    cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
 
     def attach_file(self, *, write: bool, migrates: bool = True) -> bool:
         """Attach the store's file; return whether there is a store in it, as there always is after writing began.
@@ -100,7 +169,8 @@ class Engine:
         fresh.unlink(missing_ok=True)
         try:
             self._attach(str(fresh), "BLOCK_SIZE 16384", name="fresh")
-            self._connection.execute("COPY FROM DATABASE store TO fresh")
+            with self._for_many_rows():
+                self._connection.execute("COPY FROM DATABASE store TO fresh")
             self._connection.execute("DETACH DATABASE fresh")
             self.detach()
             if Path(f"{self.path}.wal").exists():
@@ -112,10 +182,12 @@ class Engine:
             self.attach_file(write=True)
 
     def detach(self) -> None:
+        self._close_cursor()
         self._connection.execute("DETACH DATABASE IF EXISTS store")
 
     def _attach(self, source: str, options: str, *, name: str = "store") -> None:
         # What an interrupt in the middle of a lease may have left attached would be in the way.
+        self._close_cursor()
         self._connection.execute(f"DETACH DATABASE IF EXISTS {name}")
         quoted = source.replace("'", "''")
         self._connection.execute(f"ATTACH '{quoted}' AS {name} (TYPE DUCKDB, {options})")
@@ -154,21 +226,26 @@ class Engine:
         self.detach()
         shutil.copyfile(path, schema.backup_path(path, version))
         self._attach(path, "READ_WRITE")
-        with self.transaction(write=True) as cursor:
-            for (view,) in cursor.execute(
-                "SELECT view_name FROM duckdb_views() WHERE database_name = 'store' AND NOT internal"
-            ).fetchall():
-                cursor.execute(f'DROP VIEW "{view}"')
-            migrate(Lease(cursor), self._migrations)
-            cursor.execute(schema.text("views.sql"))
+        with self.lease(write=True) as connection:
+            sql = "SELECT view_name FROM duckdb_views() WHERE database_name = 'store' AND NOT internal"
+            for (view,) in connection.execute(sql):
+                connection.execute(f'DROP VIEW "{view}"')
+            migrate(connection, self._migrations)
+            for statement in schema.statements("views.sql"):
+                connection.execute(statement)
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         """Read whole tables of the attached store."""
         columns = {table: ", ".join(schema.column_types()[table]) for table in names}
-        return {table: self.frame(f"SELECT {columns[table]} FROM {table}", ()) for table in names}
+        with self._for_many_rows():
+            return {table: self._frame(f"SELECT {columns[table]} FROM {table}", ()) for table in names}
 
     def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
         """Run a statement of ours on the attached store."""
+        with self._for_many_rows():
+            return self._frame(sql, parameters)
+
+    def _frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
         with self.transaction(write=False) as cursor:
             return interruptible(cursor, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_table())
 
@@ -182,30 +259,50 @@ class EngineDriver(Driver):
 
     @contextmanager
     def lease(self, *, write: bool) -> Iterator[Connection]:
-        with self.attached(write=write) as engine, engine.transaction(write=write) as cursor:
-            yield Lease(cursor)
+        with self.attached(write=write) as engine, engine.lease(write=write) as connection:
+            yield connection
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         with self.attached(write=False) as engine:
             return engine.tables(names)
 
-    def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
+    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
+        with self.attached(write=False) as engine:
+            return {
+                table: whole(table, engine.frame(f"SELECT {', '.join(columns)} FROM {table}", ()))
+                for table, columns in needs.items()
+            }
+
+    def frame(self, sql: str, parameters: Sequence[Any], session_ids: Sequence[str] | None = None) -> pa.Table:
         with self.attached(write=False) as engine:
             return engine.frame(sql, parameters)
 
 
 class Lease:
-    """A transaction on the attached store."""
+    """The engine while a transaction is open. It holds nothing of DuckDB, whose objects must not outlive a lease."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        self._cursor = cursor
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        return self._cursor.execute(sql, list(parameters)).fetchall()
+        return self._engine.execute(sql, parameters)
 
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         ((count,),) = self.execute(sql, parameters)
         return int(count)
+
+
+@contextmanager
+def _in_transaction(cursor: duckdb.DuckDBPyConnection, *, write: bool) -> Iterator[None]:
+    cursor.execute("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
+    try:
+        yield
+    except BaseException:
+        # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
+        with suppress(duckdb.Error):
+            cursor.execute("ROLLBACK")
+        raise
+    cursor.execute("COMMIT")
 
 
 def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:

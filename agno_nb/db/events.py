@@ -1,16 +1,22 @@
-"""The part of a store behind a SQL driver that is about what happened beside a run, and what all of it cost."""
+"""The part of a store behind a SQL driver that is about all beside what was said: events, spending, what is whose."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from agno_nb.db.encoding import micros
 from agno_nb.db.memories import SqlMemories
 from agno_nb.db.statements import marks
+from agno_nb.db.tables import rows_of
 from agno_nb.db.worker import this_worker
 from agno_nb.errors import SessionNotFoundError
 from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, Spending
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SUMS = """
     SUM(COALESCE(input_tokens, 0) + COALESCE(output_tokens, 0)) AS tokens,
@@ -34,7 +40,9 @@ class SqlEvents(SqlMemories):
     ) -> None:
         cost = metrics or Metrics()
         with self._transaction(write=True) as connection:
-            if not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
+            # An update that changes nothing finds the session and, where writers overlap (Postgres), locks it.
+            sql = "UPDATE raw_sessions SET updated_at = updated_at WHERE session_id = ? RETURNING session_id"
+            if not connection.execute(sql, [run.session_id]):
                 raise SessionNotFoundError(f"session {run.session_id!r} was deleted, so {content!r} cannot be stored")
             sql = "SELECT COALESCE(MAX(event_index) + 1, 0) FROM raw_events WHERE run_id = ?"
             ((event_index,),) = connection.execute(sql, [run.run_id])
@@ -53,6 +61,14 @@ class SqlEvents(SqlMemories):
                 "created_at": micros(time.time()),
             }
             connection.insert("raw_events", [row])
+
+    def tables_of(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
+        tables = self._tables({*names, "raw_sessions"})
+        return {name: rows_of(user_id, name, tables) for name in names}
+
+    @abstractmethod
+    def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        """Read whole tables, all at the same moment."""
 
     def get_spending(
         self,

@@ -26,7 +26,7 @@ class SqlMemories(Db):
     """Summaries and memories in SQL."""
 
     @abstractmethod
-    def _transaction(self, *, write: bool) -> AbstractContextManager[Transaction]: ...
+    def _transaction(self, *, write: bool, alone: bool = False) -> AbstractContextManager[Transaction]: ...
 
     def add_summary(self, summary: SessionSummary) -> SessionSummary:
         with self._transaction(write=True) as connection:
@@ -87,7 +87,7 @@ class SqlMemories(Db):
 
     def _delete_memories(self, key: Row) -> list[tuple[str]]:
         where, parameters = equal(key)
-        with self._transaction(write=True) as connection:
+        with self._transaction(write=True, alone=True) as connection:
             return connection.execute(f"DELETE FROM raw_memories WHERE {where} RETURNING memory_id", parameters)
 
 

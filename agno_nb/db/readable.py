@@ -44,8 +44,14 @@ class Readable(ABC):
             than `max_rows` rows. None is no limit.
         """
 
-    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
-        """Run a statement of ours over the views. It may be given to the store itself, so it is not for users' SQL."""
+    def frame(self, sql: str, parameters: Sequence[Any] = (), *, session_ids: Sequence[str] | None = None) -> pa.Table:
+        """Run a statement of ours over the views. It may be given to the store itself, so it is not for users' SQL.
+
+        Parameters
+        ----------
+        session_ids : sequence of str, optional
+            A promise that the statement finds rows of these sessions only, so that no others need to be read.
+        """
         return self.arrow(sql, parameters, timeout_s=None)
 
     def query(

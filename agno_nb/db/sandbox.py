@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 POLL_S = 0.01
 """How often a query that has to stop is asked to."""
 
-Read = Callable[[Collection[str]], Mapping[str, Any]]
-"""Gives tables, or views, by their names."""
+Read = Callable[[schema.Needs], Mapping[str, Any]]
+"""Gives tables, or views, by their names; of columns that are not needed, nothing but nulls where that is simpler."""
 
-_DYNAMIC = {"query", "query_table"}
+_DYNAMIC = {"query", "query_table", "json_execute_serialized_sql"}
 """Functions to which the name of a table can be given in pieces."""
 
 _engine: tuple[int, duckdb.DuckDBPyConnection] | None = None
@@ -72,7 +72,7 @@ def run(
         try:
             statement = _read_only_statement(cursor, sql)
             tables = {table: empty(table) for table in schema.tables()} if views else {}
-            for name, table in {**tables, **read(_named_in(sql)), **frames}.items():
+            for name, table in {**tables, **read(_needs(sql)), **frames}.items():
                 cursor.register(name, table)
             if views:
                 for text in schema.views().values():
@@ -143,8 +143,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def _named_in(sql: str) -> frozenset[str]:
-    """Return the tables that a statement may read: those whose names, or views' names, are words of it.
+def _needs(sql: str) -> schema.Needs:
+    """Return what a statement may read: of the tables whose names, or views' names, are words of it.
 
     All others are there too, but without rows. The content of media, which may be much more than all the rest, is read
     only where it is named.
@@ -153,7 +153,7 @@ def _named_in(sql: str) -> frozenset[str]:
     named = words & schema.names()
     if words & _DYNAMIC:
         named |= schema.names() - {"raw_media"}
-    return frozenset().union(*(schema.tables_below(name) for name in named))
+    return schema.together(schema.needs(name) for name in named)
 
 
 def _read_only_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from agno_nb.errors import StoreVersionError
+
+Needs = Mapping[str, frozenset[str]]
+"""Columns by table."""
 
 _NAME = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 _TYPE = re.compile(r"^ +(\w+) (TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE|BLOB)\b", re.MULTILINE)
@@ -49,7 +53,7 @@ VERSION = max(migrations(), default=1)
 """Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
 
 
-def is_older(version: int, path: Path, *, newest: int = VERSION) -> bool:
+def is_older(version: int, store: Path | str, *, newest: int = VERSION) -> bool:
     """Tell whether a store has to be migrated.
 
     Raises
@@ -59,8 +63,8 @@ def is_older(version: int, path: Path, *, newest: int = VERSION) -> bool:
     """
     if version > newest:
         raise StoreVersionError(
-            f"{path} has version {version} of the store's schema, and this agno_nb knows versions up to {newest}; "
-            "update agno_nb. The file was not touched."
+            f"{store} has version {version} of the store's schema, and this agno_nb knows versions up to {newest}; "
+            "update agno_nb. It was not touched."
         )
     return version < newest
 
@@ -108,13 +112,26 @@ def _statements_of(name: str) -> dict[str, str]:
 
 
 @cache
-def tables_below(name: str) -> frozenset[str]:
-    """Return the names of the tables that a view reads; of a table, its own."""
+def needs(name: str) -> Needs:
+    """Return what a table or view reads: the columns of each table, or more."""
     if name in tables():
-        return frozenset({name})
-    words = set(re.findall(r"\w+", views()[name]))
+        return {name: frozenset(column_types()[name])}
+    text = views()[name]
+    words = frozenset(re.findall(r"\w+", text))
+    found: dict[str, frozenset[str]] = {}
+    for table, columns in column_types().items():
+        if table in words:
+            found[table] = frozenset(columns) if "SELECT *" in text else words & columns.keys()
     earlier = list(views())[: list(views()).index(name)]
-    return frozenset().union(*(tables_below(each) for each in (*tables(), *earlier) if each in words))
+    return together([found, *(needs(each) for each in earlier if each in words)])
+
+
+def together(several: Iterable[Needs]) -> Needs:
+    found: dict[str, frozenset[str]] = {}
+    for each in several:
+        for table, columns in each.items():
+            found[table] = found.get(table, frozenset()) | columns
+    return found
 
 
 def view_descriptions() -> dict[str, str]:

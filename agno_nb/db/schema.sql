@@ -112,7 +112,7 @@ CREATE TABLE raw_runs (
     cell_hash TEXT,
     -- What the user attached to the run, as JSON.
     metadata TEXT,
-    -- What a paused run waits for, as JSON.
+    -- What the run had to ask of people, in all its pauses, and what they answered, as JSON.
     requirements TEXT,
     -- The process that does the run, as host:pid:start.
     worker TEXT NOT NULL,

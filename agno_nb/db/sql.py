@@ -1,15 +1,16 @@
 """The contract of :mod:`agno_nb.db.base` in portable SQL, over a small driver for each backend.
 
 The statements keep to what DuckDB, SQLite and Postgres have in common, with ``?`` for parameters. Those of a turn read
-and write a bounded number of rows, however long the session is.
+and write a bounded number of rows, however long the session is. It is a long file because the contract is: one class,
+a method for each of its methods.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +25,8 @@ from agno_nb.db.context import (
     next_attempt,
     turns_before,
 )
-from agno_nb.db.encoding import Row, choice, micros, storable
+from agno_nb.db.driver import Driver
+from agno_nb.db.encoding import Row, choice, from_json, micros, storable, with_changes
 from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
@@ -41,7 +43,6 @@ from agno_nb.db.rows import (
     session_row,
 )
 from agno_nb.db.statements import (
-    Connection,
     Transaction,
     equal,
     insert_messages,
@@ -50,7 +51,6 @@ from agno_nb.db.statements import (
     page_of,
     select_messages,
 )
-from agno_nb.db.tables import from_rows
 from agno_nb.db.upkeep import SqlUpkeep
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
@@ -63,44 +63,6 @@ _SESSION = ", ".join(SESSION_COLUMNS)
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
 
 
-class Driver(ABC):
-    """What differs between backends. The schema is in place before a lease is given."""
-
-    @abstractmethod
-    def lease(self, *, write: bool) -> AbstractContextManager[Connection]:
-        """Open a transaction, to be held briefly: never across a model call or a user's code.
-
-        It is committed at the end of the block, and rolled back when an exception leaves it.
-        """
-
-    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        """Read whole tables of schema.sql, all at the same moment. Backends that have them as Arrow do so faster."""
-        found = {}
-        with self.lease(write=False) as connection:
-            for table in names:
-                columns = ", ".join(schema.column_types()[table])
-                found[table] = from_rows(table, connection.execute(f"SELECT {columns} FROM {table}"))
-        return found
-
-    def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
-        """Do what :meth:`agno_nb.db.readable.Readable.frame` says. Backends that have the views run it on them."""
-        return sandbox.run(self.tables, sql, parameters, {})
-
-    def vacuum(self) -> None:
-        """Do what :meth:`agno_nb.db.base.Db.vacuum` says. A store without a file has nothing to do."""
-
-    def backup(self, path: Path) -> None:
-        """Copy the store into a file that is not there yet: one of DuckDB, where the store is not a file itself."""
-        # Imported here, because the engine is made for drivers, which are defined above.
-        from agno_nb.db.engine import write_store
-
-        write_store(path, self.tables(tuple(schema.tables())))
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of what is held open between leases."""
-
-
 class SqlDb(SqlUpkeep, SqlEvents):
     """A store behind a SQL driver."""
 
@@ -108,8 +70,8 @@ class SqlDb(SqlUpkeep, SqlEvents):
         self._driver = driver
 
     @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Transaction]:
-        with self._driver.lease(write=write) as connection:
+    def _transaction(self, *, write: bool, alone: bool = False) -> Iterator[Transaction]:
+        with self._driver.lease_alone() if alone else self._driver.lease(write=write) as connection:
             yield Transaction(connection)
 
     def create(self) -> None:
@@ -197,16 +159,25 @@ class SqlDb(SqlUpkeep, SqlEvents):
             insert_messages(connection, run, messages, _places(run.messages, messages))
 
     def end_run(
-        self, run: RunOutput, messages: Sequence[Message] = (), *, session_state: JsonDict | None = None
+        self,
+        run: RunOutput,
+        messages: Sequence[Message] = (),
+        *,
+        session_state: JsonDict | None = None,
+        began_with: JsonDict | None = None,
     ) -> None:
-        session_changes: Row = {"updated_at": micros(time.time())}
-        if session_state is not None:
-            session_changes["session_state"] = session_state
         with self._transaction(write=True) as connection:
+            # The session first, as in every transaction that changes it: two that wait for each other would not end.
+            sql = "UPDATE raw_sessions SET updated_at = ? WHERE session_id = ? RETURNING session_state"
+            stored = connection.execute(sql, [micros(time.time()), run.session_id])
+            if stored and session_state is not None and session_state != began_with:
+                state = session_state
+                if began_with is not None:
+                    state = with_changes(from_json(stored[0][0]), began_with, session_state)
+                connection.update("raw_sessions", {"session_state": state}, {"session_id": run.session_id})
             if not connection.update("raw_runs", ended_run_row(run), {"run_id": run.run_id}):
                 raise _run_is_gone(run)
             insert_messages(connection, run, messages, _places(run.messages, messages))
-            connection.update("raw_sessions", session_changes, {"session_id": run.session_id})
 
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
@@ -293,7 +264,7 @@ class SqlDb(SqlUpkeep, SqlEvents):
         if to_run_index is not None and at_run is not None:
             raise InvalidInputError("say where to fork by to_run_index or by at_run, not by both")
         last = LAST_TURN if to_run_index is None else to_run_index
-        with self._transaction(write=True) as connection:
+        with self._transaction(write=True, alone=True) as connection:
             if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
                 return None
             fork_id = fork(connection, session_id, to_run_index=last, at_run=at_run, now=micros(time.time()))
@@ -362,11 +333,16 @@ class SqlDb(SqlUpkeep, SqlEvents):
         max_rows: int | None = None,
     ) -> pa.Table:
         values = [storable(value) for value in parameters]
-        return sandbox.run(self._tables, sql, values, frames or {}, timeout_s=timeout_s, max_rows=max_rows)
+        return sandbox.run(self._rows, sql, values, frames or {}, timeout_s=timeout_s, max_rows=max_rows)
 
-    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any] = (), *, session_ids: Sequence[str] | None = None) -> pa.Table:
         self._note_interrupted()
-        return self._driver.frame(sql, [storable(value) for value in parameters])
+        only = None if session_ids is None else [storable(value) for value in session_ids]
+        return self._driver.frame(sql, [storable(value) for value in parameters], only)
+
+    def _rows(self, needs: schema.Needs) -> dict[str, pa.Table]:
+        self._note_interrupted()
+        return self._driver.rows(needs)
 
     def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         self._note_interrupted()
@@ -380,7 +356,7 @@ class SqlDb(SqlUpkeep, SqlEvents):
         dead = [run_id for run_id, worker in rows if is_dead(worker)]
         if dead:
             sql = f"UPDATE raw_runs SET interrupted_at = ? WHERE {running} AND run_id IN ({marks(dead)})"
-            with self._transaction(write=True) as connection:
+            with self._transaction(write=True, alone=True) as connection:
                 connection.execute(sql, [micros(time.time()), *dead])
 
     def vacuum(self) -> None:
@@ -392,8 +368,28 @@ class SqlDb(SqlUpkeep, SqlEvents):
             raise InvalidInputError(f"{target} is there already; give a path where nothing is")
         self._driver.backup(target)
 
+    def snapshot(self, path: str | Path) -> None:
+        target = Path(path).expanduser().resolve()
+        is_in_use = str(target) == self.identity or any(Path(f"{target}{end}").exists() for end in (".lock", "-wal"))
+        if target.exists() and (is_in_use or not _is_database(target)):
+            raise InvalidInputError(f"{target} is there already and is not a snapshot; give another path")
+        fresh = target.with_name(f".{target.name}.{os.getpid()}.fresh")
+        try:
+            self._driver.backup(fresh)
+            fresh.replace(target)
+        finally:
+            fresh.unlink(missing_ok=True)
+
     def close(self) -> None:
         self._driver.close()
+
+
+def _is_database(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(16)
+    return head[8:12] == b"DUCK" or head == b"SQLite format 3\0"
 
 
 def _of_type(session_type: str | None) -> SessionType | None:

@@ -1,30 +1,38 @@
 """A store in a SQLite file: the lightest one, on the driver of Python's standard library.
 
 Every statement sees the file as it is, so processes and threads need nothing but SQLite's own locks. Frames and queries
-are DuckDB's, over a copy of the tables.
+are DuckDB's, over what they need of the tables, which is kept until the store changes.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
+import threading
 import time
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from agno_nb.db import schema
 from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
+from agno_nb.db.idle import Idle
 from agno_nb.db.migrations import migrate
-from agno_nb.db.sql import Driver, SqlDb
-from agno_nb.db.statements import Connection
+from agno_nb.db.sql import SqlDb
+from agno_nb.db.statements import Connection, marks
+from agno_nb.db.tables import from_rows
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_KEPT_CONNECTIONS = 16
+_MOST_SESSIONS = 500
+"""More of them are not looked for one by one."""
 POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
 
@@ -105,13 +113,20 @@ class SqliteDriver(Driver):
         self._path = path
         self._migrations = schema.migrations() if migrations is None else migrations
         self._timeout_s = timeout_s
-        self._idle: list[_Opened] = []
         # The last one to close a file also puts its log away, so that the store is one file again.
-        weakref.finalize(self, _close, self._idle)
+        self._idle: Idle[_Opened] = Idle(_KEPT_CONNECTIONS)
+        self._reader: Idle[_Opened] = Idle(1)
+        self._reading = threading.Lock()
+        self._held = _Held()
 
     @contextmanager
     def lease(self, *, write: bool) -> Iterator[Connection]:
-        with self._our_errors(), self._connection(write=write) as connection:
+        with self._our_errors(), self._connection(self._idle, write=write) as opened:
+            if opened is None:
+                with empty_store() as empty:
+                    yield empty
+                return
+            connection = opened.connection
             if write and not _tables(connection):
                 self._keep_log(connection)
             # A transaction that will write locks at its beginning: one that first reads could not write later.
@@ -119,6 +134,7 @@ class SqliteDriver(Driver):
             try:
                 if self._has_schema(connection):
                     if self._is_older(connection):
+                        connection.execute("ROLLBACK")
                         self._migrate(connection)
                         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                     yield _Lease(connection)
@@ -126,53 +142,75 @@ class SqliteDriver(Driver):
                     _create_schema(connection)
                     yield _Lease(connection)
                 else:
-                    with _empty_store() as empty:
-                        yield _Lease(empty)
+                    with empty_store() as empty:
+                        yield empty
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
+    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
+        # A connection that never writes: what SQLite tells one of changes are those of all others.
+        with self._reading, self._our_errors(), self._connection(self._reader, write=False) as opened:
+            if opened is None or not self._has_schema(opened.connection):
+                return {}
+            if self._is_older(opened.connection):
+                self._migrate(opened.connection)
+            opened.connection.execute("BEGIN")
+            try:
+                if self._is_older(opened.connection):
+                    self._migrate(opened.connection)
+                    opened.connection.execute("BEGIN")
+                self._held = self._held.as_of(opened)
+                return {
+                    table: self._held.read(opened.connection, table, columns, session_ids)
+                    for table, columns in needs.items()
+                }
+            finally:
+                if opened.connection.in_transaction:
+                    opened.connection.execute("ROLLBACK")
+
     def vacuum(self) -> None:
-        with self._our_errors(), self._connection(write=True) as connection:
-            connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with self._our_errors(), self._connection(self._idle, write=True) as opened:
+            assert opened is not None
+            opened.connection.execute("VACUUM")
+            opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def backup(self, path: Path) -> None:
-        with self._our_errors(), self._connection(write=False) as connection:
+        with self._our_errors(), self._connection(self._idle, write=False) as opened:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(path)) as target:
-                connection.backup(target)
+            with closing(sqlite3.connect(path, isolation_level=None)) as target:
+                if opened is not None:
+                    opened.connection.backup(target)
+                else:
+                    _create_schema(target)
 
     def close(self) -> None:
-        _close(self._idle)
+        self._idle.close()
+        self._reader.close()
+        self._held = _Held()
 
     @contextmanager
-    def _connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
-        """Give a connection to one user at a time; there are as many as were ever used at the same time."""
+    def _connection(self, idle: Idle[_Opened], *, write: bool) -> Iterator[_Opened | None]:
+        """Give a connection to one user at a time; None where there is no file to read."""
         if self._path.is_dir():
             raise StoreError(f"{self._path} is a folder; give the path of a file in it")
         if not write and not self._path.exists():
-            with _empty_store() as empty:
-                yield empty
+            yield None
             return
-        opened = self._take() or self._open()
+        opened = self._take(idle) or self._open()
         try:
-            yield opened.connection
+            yield opened
         except BaseException:
-            opened.connection.close()
+            opened.close()
             raise
-        self._idle.append(opened)
+        idle.put(opened)
 
-    def _take(self) -> _Opened | None:
-        """Return a connection that was opened by this process to the file that is there now."""
-        with suppress(IndexError):
-            while True:
-                opened = self._idle.pop()
-                if opened.pid == os.getpid() and opened.file == _file_at(self._path):
-                    return opened
-                _close([opened])
-        return None
+    def _take(self, idle: Idle[_Opened]) -> _Opened | None:
+        """Return a connection to the file that is there now."""
+        while (opened := idle.take()) is not None and opened.file != _file_at(self._path):
+            opened.close()
+        return opened
 
     def _open(self) -> _Opened:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +219,7 @@ class SqliteDriver(Driver):
         connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
         # Nothing that was committed is lost when the power goes.
         connection.execute("PRAGMA synchronous = FULL")
-        return _Opened(connection, _file_at(self._path), os.getpid())
+        return _Opened(connection, _file_at(self._path))
 
     def _keep_log(self, connection: sqlite3.Connection) -> None:
         """Have changes written to a log first: readers then do not wait for a writer, and a commit is one write."""
@@ -215,7 +253,6 @@ class SqliteDriver(Driver):
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Bring the store to the newest version, after a copy of its file was made."""
         ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
-        connection.execute("ROLLBACK")
         with closing(sqlite3.connect(schema.backup_path(self._path, version))) as copy:
             connection.backup(copy)
         # Another process may have done it meanwhile: what is still to be done is found out in the transaction.
@@ -254,20 +291,43 @@ class SqliteDriver(Driver):
 class _Opened:
     connection: sqlite3.Connection
     file: tuple[int, int] | None
-    pid: int
+
+    def close(self) -> None:
+        self.connection.close()
 
 
-_inherited: list[_Opened] = []
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The tables that queries needed, kept until something changes."""
 
+    version: object = None
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    columns: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Those of each table that were read; the others are null."""
 
-def _close(connections: list[_Opened]) -> None:
-    while connections:
-        opened = connections.pop()
-        if opened.pid == os.getpid():
-            opened.connection.close()
-        else:
-            # To close it in a forked process would take the locks of its parent away.
-            _inherited.append(opened)
+    def as_of(self, opened: _Opened) -> _Held:
+        """Return what is held of the store as the open transaction sees it."""
+        # A transaction sees the store as of its first statement.
+        opened.connection.execute("SELECT 1 FROM raw_schema").fetchall()
+        ((data_version,),) = opened.connection.execute("PRAGMA data_version").fetchall()
+        # Each connection counts for itself, so that a number means something together with it only.
+        version = opened, data_version
+        return self if version == self.version else _Held(version)
+
+    def read(
+        self, connection: sqlite3.Connection, table: str, columns: frozenset[str], session_ids: Sequence[str] | None
+    ) -> pa.Table:
+        held = self.columns.get(table, frozenset())
+        if columns <= held:
+            return self.tables[table]
+        names = sorted(columns | held)
+        statement = f"SELECT {', '.join(names)} FROM {table}"
+        if session_ids is not None and len(session_ids) <= _MOST_SESSIONS and table in schema.tables_with("session_id"):
+            statement += f" WHERE session_id IN ({marks(session_ids)})"
+            return from_rows(table, connection.execute(statement, session_ids).fetchall(), names)
+        self.tables[table] = from_rows(table, connection.execute(statement).fetchall(), names)
+        self.columns[table] = columns | held
+        return self.tables[table]
 
 
 class _Lease:
@@ -301,7 +361,8 @@ def _create_schema(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _empty_store() -> Iterator[sqlite3.Connection]:
+def empty_store() -> Iterator[Connection]:
+    """Give a transaction on a store in which nothing is, for those that do not exist yet."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _create_schema(connection)
-        yield connection
+        yield _Lease(connection)

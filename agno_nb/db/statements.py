@@ -23,6 +23,9 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
 from agno_nb.types import Message, RunOutput, RunStatus
 
+_MOST_PARAMETERS = 30_000
+"""Of one statement: SQLite takes 32,766, Postgres 65,535."""
+
 
 class Connection(Protocol):
     """One open transaction of a backend."""
@@ -48,15 +51,20 @@ class Transaction:
         return self._connection.execute(sql, [storable(value) for value in parameters])
 
     def insert(self, table: str, rows: Sequence[Row], then: str = "") -> list[tuple[Any, ...]]:
-        """Insert rows of the same columns in one statement."""
+        """Insert rows of the same columns in as few statements as backends take."""
         if not rows:
             return []
         # Columns that are null in all rows are left out: DuckDB plans a statement of fewer columns faster.
         columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-        values = ", ".join([f"({marks(columns)})"] * len(rows))
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values} {then}"
-        given = ({name: row[name] for name in columns} for row in rows)
-        return self.execute(sql, [value for row in given for value in encoded(row, self.redact)])
+        returned: list[tuple[Any, ...]] = []
+        at_once = _MOST_PARAMETERS // len(columns)
+        for start in range(0, len(rows), at_once):
+            some = rows[start : start + at_once]
+            values = ", ".join([f"({marks(columns)})"] * len(some))
+            sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values} {then}"
+            given = ({name: row[name] for name in columns} for row in some)
+            returned += self.execute(sql, [value for row in given for value in encoded(row, self.redact)])
+        return returned
 
     def update(self, table: str, changes: Row, key: Row) -> int:
         """Change the rows of `key`; return how many there are."""
@@ -103,7 +111,9 @@ def insert_messages(
         "raw_message_media", [row for message in messages for row in message_media_rows(message, run=run)]
     )
     contents = {row["media_id"]: row for message in messages for row in media_rows(message)}
-    connection.insert("raw_media", list(contents.values()), "ON CONFLICT (media_id) DO NOTHING")
+    # In order: where writers overlap, two that store the same contents would otherwise wait for each other.
+    in_order = [contents[media_id] for media_id in sorted(contents)]
+    connection.insert("raw_media", in_order, "ON CONFLICT (media_id) DO NOTHING")
 
 
 _MESSAGE_INDEX, _NUM_TOOL_CALLS, _NUM_MEDIA = (

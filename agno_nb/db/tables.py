@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,19 +34,57 @@ def empty(table: str) -> pa.Table:
     return arrow_schema(table).empty_table()
 
 
-def from_rows(table: str, rows: Sequence[Sequence[Any]]) -> pa.Table:
-    """Return rows that hold all columns of a table, in their order, as an Arrow table."""
+def from_rows(table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str] | None = None) -> pa.Table:
+    """Return rows as an Arrow table. They hold `columns`, or all of the table's, in that order."""
     import pyarrow as pa
 
     if not rows:
         return empty(table)
-    columns = []
-    for field, values in zip(arrow_schema(table), zip(*rows, strict=True), strict=True):
-        if pa.types.is_boolean(field.type):
+    found = {}
+    for name, values in zip(columns or arrow_schema(table).names, zip(*rows, strict=True), strict=True):
+        kind = arrow_schema(table).field(name).type
+        if pa.types.is_boolean(kind):
             # SQLite has no truth values, but 0 and 1.
             values = tuple(None if value is None else bool(value) for value in values)
-        columns.append(pa.chunked_array([pa.array(values, field.type)], field.type))
-    return pa.table(columns, schema=arrow_schema(table))
+        found[name] = pa.chunked_array([pa.array(values, kind)], kind)
+    return whole(table, pa.table(found))
+
+
+def whole(table: str, found: pa.Table) -> pa.Table:
+    """Return an Arrow table with all columns of a table, in order and type; those that `found` has not are null."""
+    import pyarrow as pa
+
+    schema, there = arrow_schema(table), set(found.column_names)
+    columns = [
+        found[field.name].cast(field.type) if field.name in there else pa.nulls(found.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def rows_of(user_id: str | None, table: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Return the rows of a table that belong to a user, directly or by their session; with None, those of nobody.
+
+    Parameters
+    ----------
+    user_id : str or None
+    table : str
+    tables : mapping
+        The table, and ``raw_sessions``.
+    """
+    import pyarrow.compute as pc
+
+    def owned(rows: pa.Table) -> pa.Table:
+        owner = rows["user_id"]
+        return rows.filter(pc.is_null(owner) if user_id is None else pc.equal(owner, user_id))
+
+    rows = tables[table]
+    if table in ("raw_sessions", "raw_memories"):
+        return owned(rows)
+    if "session_id" in rows.column_names:
+        sessions = owned(tables["raw_sessions"])["session_id"]
+        return rows.filter(pc.is_in(rows["session_id"], value_set=sessions.combine_chunks()))
+    return rows if table == "raw_schema" else rows.slice(0, 0)
 
 
 def in_order(table: pa.Table, columns: Sequence[str]) -> pa.Table:

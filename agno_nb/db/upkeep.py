@@ -42,7 +42,7 @@ class SqlUpkeep(SqlMemories):
     def _delete(self, where: str, parameters: Sequence[Any], user_id: str | None) -> int:
         owned, owners = equal(given(user_id=user_id))
         sql = f"DELETE FROM raw_sessions WHERE {where} AND {owned} RETURNING session_id"
-        with self._transaction(write=True) as connection:
+        with self._transaction(write=True, alone=True) as connection:
             deleted = [session_id for (session_id,) in connection.execute(sql, [*parameters, *owners])]
             for start in range(0, len(deleted), _ROWS_AT_ONCE):
                 _delete_rows(connection, deleted[start : start + _ROWS_AT_ONCE])
@@ -86,7 +86,7 @@ class SqlUpkeep(SqlMemories):
 
     def _add(self, rows: archive.Rows) -> None:
         """Store rows that came from elsewhere, all or none, and none in place of another."""
-        with self._transaction(write=True) as connection:
+        with self._transaction(write=True, alone=True) as connection:
             for table, key in (("raw_sessions", "session_id"), ("raw_runs", "run_id"), ("raw_memories", "memory_id")):
                 ids = [row[key] for row in rows.get(table, [])]
                 for start in range(0, len(ids), _ROWS_AT_ONCE):

@@ -3,6 +3,7 @@
 -- In DuckDB's SQL. A column without a comment here is the column of that name in the view's raw table. Nothing that a
 -- view derives is stored: rows of a finished run never change, so a view cannot contradict them.
 
+-- Conversation threads, and what their runs add up to. What a fork has copied counts in its sums too.
 CREATE VIEW sessions AS
 WITH answered AS (
     SELECT DISTINCT session_id, run_id FROM raw_messages WHERE role = 'assistant' AND NOT from_history
@@ -52,6 +53,7 @@ FROM raw_sessions LEFT JOIN totals USING (session_id);
 
 -- Its windows are over the few sessions in which a turn was tried again, so that others are read without any.
 
+-- One input each, and what came of it; nested runs and superseded attempts too.
 CREATE VIEW runs AS
 WITH tried_again AS (
     SELECT
@@ -116,6 +118,7 @@ FROM raw_runs LEFT JOIN tried_again USING (session_id, run_id);
 CREATE VIEW messages AS
 SELECT * REPLACE (make_timestamptz(created_at) AS created_at) FROM raw_messages;
 
+-- Tool calls that the model asked for, and what came of each.
 CREATE VIEW tool_calls AS
 SELECT
     calls.tool_call_id,

@@ -44,7 +44,7 @@ def tables_in(path: Path) -> dict[str, pa.Table]:
                 raise NotAStoreError(f"{path} has no tables in it")
             return engine.tables(names)
         finally:
-            engine.detach()
+            engine.stop()
 
 
 def _is_sqlite(path: Path) -> bool:

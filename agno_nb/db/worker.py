@@ -13,6 +13,14 @@ def this_worker() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{_start_of(os.getpid()) or ''}"
 
 
+def this_program() -> str:
+    """Name this process for people: its pid, and the notebook or script that it runs."""
+    name = os.environ.get("JPY_SESSION_NAME", "")
+    if not name.endswith(".ipynb"):
+        name = sys.argv[0] if sys.argv else ""
+    return f"process {os.getpid()} ({Path(name).name})" if name else f"process {os.getpid()}"
+
+
 def is_dead(worker: str) -> bool:
     """Tell whether the process named by :func:`this_worker` has surely ended.
 

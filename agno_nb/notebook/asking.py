@@ -8,20 +8,25 @@ from collections.abc import Sequence
 from agno_nb.redact import without_controls
 from agno_nb.types import Requirement, UserInputField
 
+_BOX = (
+    "margin:.4em 0 .2em;padding:.5em .7em;border:1px solid rgba(128,128,128,.25);border-left:4px solid #b7860b;"
+    "border-radius:6px;background-color:rgba(128,128,128,.08);white-space:pre-wrap;overflow-wrap:anywhere"
+)
+
 
 def questions_text(requirements: Sequence[Requirement]) -> str:
     """Write what is asked, and how to answer."""
     return without_controls("\n\n".join(f"{one.question}\n{_ways(one)}" for one in requirements))
 
 
-def questions_html(requirements: Sequence[Requirement], *, box: str, code: str) -> str:
-    """Write what is asked, and how to answer, in boxes of the style `box`, with what can be typed in the style `code`.
+def questions_html(requirements: Sequence[Requirement]) -> str:
+    """Write what is asked, and how to answer.
 
     The arguments are shown whole: what is not seen cannot be allowed.
     """
     return "".join(
-        f'<pre style="{box}">{html.escape(without_controls(one.question))}</pre>'
-        f'<div style="margin:.2em 0 .8em"><code style="{code}">{html.escape(_ways(one))}</code></div>'
+        f'<pre style="{_BOX}">{html.escape(without_controls(one.question))}</pre>'
+        f'<div style="margin:.2em 0 .8em;font-size:.9em"><code>{html.escape(_ways(one))}</code></div>'
         for one in requirements
     )
 

@@ -8,8 +8,10 @@ from typing import Literal, TypeAlias
 
 from IPython.display import display
 
+from agno_nb.notebook.asking import questions_html, questions_text
 from agno_nb.notebook.render import CODE, cleaned, escaped
 from agno_nb.redact import redact, without_controls
+from agno_nb.types import Requirement
 
 _TABLE = "margin:.3em 0;border-collapse:collapse"
 # JupyterLab aligns the cells of every table in an HTML output to the right and gives every other row a background.
@@ -65,6 +67,11 @@ def show_table(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]],
     body = "".join(_row(line, kinds, "td") for line in lines[1:])
     table = f'<table style="{_TABLE}"><thead>{_row(lines[0], kinds, "th")}</thead><tbody>{body}</tbody></table>'
     _show(f'{table}<div style="{_NOTE}">{_with_code(note)}</div>', f"{text}\n\n{note}")
+
+
+def show_questions(requirements: Sequence[Requirement]) -> None:
+    """Show what paused runs ask, exactly, and how to answer."""
+    _show(questions_html(requirements), questions_text(requirements))
 
 
 def _row(cells: Sequence[str], kinds: Sequence[ColumnKind], tag: str) -> str:

@@ -10,9 +10,10 @@ from IPython.core.error import StdinNotImplementedError
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.cards import show_facts
+from agno_nb.notebook.cards import show_facts, show_questions
 from agno_nb.notebook.state import Notebook
 from agno_nb.printing import display_for, follow
+from agno_nb.redact import redact, without_controls
 from agno_nb.run.runnable import Runnable, RunStream
 from agno_nb.types import Requirement, RunOutput, UserInputField
 
@@ -25,13 +26,7 @@ def show_pending(notebook: Notebook, words: list[str]) -> None:
     if not waiting:
         show_facts({"pending": "nothing waits for you"})
         return
-    facts = {
-        requirement.short_id: f"{requirement.question}\n(session {run.session_id}, run {run.run_id})"
-        for _, run in waiting
-        for requirement in run.active_requirements
-    }
-    facts["answer by"] = "`%agent approve ID`, `%agent reject ID why` or `%agent answer ID name=value`"
-    show_facts(facts)
+    show_questions([requirement for _, run in waiting for requirement in run.active_requirements])
 
 
 def approve(notebook: Notebook, words: list[str]) -> None:
@@ -87,7 +82,7 @@ def ask(notebook: Notebook, run: RunOutput, read: Callable[[str], str] = input) 
 
 
 def _ask_for(requirement: Requirement, read: Callable[[str], str]) -> None:
-    print(requirement.question)
+    print(redact(without_controls(requirement.question)))
     if requirement.kind == "confirmation":
         said = read("Allow it? [y, or why not] ").strip()
         if said.lower() in ("y", "yes"):
@@ -178,7 +173,7 @@ def _go_on(notebook: Notebook, db: Db, run: RunOutput) -> None:
     """Continue a run whose requirements are all resolved, and show it; else keep the answers, and say what is left."""
     if run.active_requirements:
         db.store_answers(run)
-        show_facts({one.short_id: f"{one.question} (still open)" for one in run.active_requirements})
+        show_questions(run.active_requirements)
     else:
         _continued(notebook, run)
 

@@ -3,7 +3,7 @@
 What a model or a tool said is data. It goes through a Markdown parser that knows no raw HTML, and the whole card then
 through one allow-list (:func:`cleaned`), so a mistake in this file cannot become a live element either. Outputs of a
 running kernel are trusted by JupyterLab, which executes script in ``text/html`` and in ``text/markdown`` alike; the
-allow-list is the only gate there is.
+allow-list is the only gate there is. It is one file, although a long one, so that whoever checks this has it in view.
 
 The look is inline styles and no classes: a saved notebook has to read well in places that have no style sheet of ours.
 Colours are mid-tones and shades of transparency, because the same output is read on white and on black.
@@ -125,7 +125,7 @@ def render_answer(view: AnswerView) -> str:
     Code is coloured once the run has ended: while an answer streams, the card is made ten times a second.
     """
     footer = f'<div style="{_FOOTER}">{escaped(footer_text(view))}</div>'
-    asked = questions_html(view.asked, box=_TOOL_TEXT, code=CODE)
+    asked = questions_html(view.asked)
     return cleaned(f'<div style="max-width:56em;line-height:1.55">{_body(view)}{asked}{footer}</div>')
 
 

@@ -11,6 +11,7 @@ from agno_nb._keywords import takes
 from agno_nb._loop import AsyncEventStream, EventStream
 from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.run.accessors import SessionAccess
+from agno_nb.run.context import INTERRUPTED_RESULT, paired
 from agno_nb.run.options import ContinueOptions, RunOptions, TurnOptions
 from agno_nb.run.running import Emit
 from agno_nb.types import Message, RunOutput, RunOutputEvent, RunStatus, new_id
@@ -281,10 +282,15 @@ def _said_before(run: RunOutput) -> list[Message]:
     """Return copies of what followed the user's message in a run that was cut off, and what makes the model go on."""
     if run.status is RunStatus.PAUSED:
         raise InvalidInputError(f"run {run.run_id!r} is paused; resolve its requirements and use continue_run()")
+    if run.status is RunStatus.RUNNING and not run.interrupted:
+        raise InvalidInputError(f"run {run.run_id!r} is still running, as far as can be told; stop it first")
     own = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
     if run.status is RunStatus.COMPLETED or not own:
         state = "was not cut off" if run.status is RunStatus.COMPLETED else "had not said anything"
         raise InvalidInputError(f"run {run.run_id!r} {state}, so there is nothing to go on with; regenerate it instead")
+    # A call that had not ended is not made again: nobody knows how far it came.
+    for call in [call for message in own for call in message.tool_calls if call.result is None]:
+        call.result, call.tool_call_error = INTERRUPTED_RESULT, True
     # The tokens were paid for in the run in which they were said.
-    said = [replace(message, message_id=new_id(), metrics=None) for message in own]
+    said = [replace(message, message_id=new_id(), metrics=None) for message in paired(own)]
     return [*said, Message(role="user", content=GO_ON)] if said[-1].role == "assistant" else said

@@ -82,7 +82,7 @@ async def execute(
             content = earlier.get_content_as_string()
             emit_to(event_of(earlier, RunEvent.run_completed, content=content, run_output=earlier))
             return earlier
-        if earlier is not None and earlier.status is RunStatus.PAUSED:
+        if earlier is not None:
             _share_requirements(parent.run, earlier)
             continuation = Continuation(run=earlier, is_reloaded=parent.continuation.is_reloaded)
     context = _context(runnable, text, options, emit_to, continuation)
@@ -140,8 +140,8 @@ def _context(
             metadata=options.get("metadata") or runnable.metadata,
             origin=options.get("origin") or (parent.run.origin if parent else Origin()),
         )
-    if parent is not None and all(nested is not run for nested in parent.run.nested_runs):
-        parent.run.nested_runs.append(run)
+    if parent is not None:
+        parent.note_nested(run)
     said = next((message for message in run.messages if message.role == "user" and not message.from_history), None)
     return RunContext(
         run=run,
@@ -311,7 +311,8 @@ async def _store_end(context: RunContext) -> None:
         return
     state = None if context.is_nested else context.session_state
     try:
-        await asyncio.to_thread(context.db.end_run, run, messages, session_state=state)
+        began_with = context.session.session_state
+        await asyncio.to_thread(context.db.end_run, run, messages, session_state=state, began_with=began_with)
     except InvalidInputError as unstorable:
         # The state cannot be stored. The run must not stay open because of it, and the user must hear of it.
         run.status = RunStatus.ERROR

@@ -203,7 +203,7 @@ class Runnable(Again):
         stream_events: bool = False,
         **options: Unpack[ContinueOptions],
     ) -> RunStream: ...
-    @takes(ContinueOptions)
+    @takes(ContinueOptions, {"run_response": "run_output"})
     def continue_run(
         self,
         run_output: RunOutput | None = None,
@@ -283,7 +283,7 @@ class Runnable(Again):
         stream_events: bool = False,
         **options: Unpack[ContinueOptions],
     ) -> AsyncRunStream: ...
-    @takes(ContinueOptions)
+    @takes(ContinueOptions, {"run_response": "run_output"})
     def acontinue_run(
         self,
         run_output: RunOutput | None = None,

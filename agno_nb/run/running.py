@@ -169,6 +169,11 @@ class RunContext:
                 asked = nested.active_requirements
                 self.run.requirements += [one for one in asked if one.requirement_id not in known]
 
+    def note_nested(self, run: RunOutput) -> None:
+        """Note a run that this one's tools, members or steps began."""
+        if all(nested is not run for nested in self.run.nested_runs):
+            self.run.nested_runs.append(run)
+
     def begun_before(self, tool_call_id: str | None, runnable: Runnable, text: str) -> RunOutput | None:
         """Return the run that a tool, called again, had begun before the pause in the place of one that it asks for.
 
@@ -177,8 +182,10 @@ class RunContext:
         """
         for run in self.earlier:
             asked = run.parent_tool_call_id, run.kind, run.component_id, run.input
-            if asked == (tool_call_id, runnable.kind, runnable.component_id, text):
+            is_usable = run.status in (RunStatus.COMPLETED, RunStatus.PAUSED)
+            if is_usable and asked == (tool_call_id, runnable.kind, runnable.component_id, text):
                 self.earlier.remove(run)
+                self.note_nested(run)
                 return run
         return None
 

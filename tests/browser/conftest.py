@@ -7,13 +7,13 @@ thread, beside which no async test of another folder could run.
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browser.lab import Lab, Watched, running_chromium, running_lab
+from tests.required import missing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -21,12 +21,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="package")
 def _libraries() -> None:
-    missing = [name for name in ("jupyterlab", "playwright") if importlib.util.find_spec(name) is None]
-    if missing:
-        sentence = f"not installed: {', '.join(missing)} (the `browser` extra has them)"
-        if os.environ.get("CI"):
-            pytest.fail(f"{sentence}; CI runs everything", pytrace=False)
-        pytest.skip(sentence)
+    not_here = [name for name in ("jupyterlab", "playwright") if importlib.util.find_spec(name) is None]
+    if not_here:
+        missing(f"not installed: {', '.join(not_here)} (the `browser` extra has them)")
 
 
 @pytest.fixture(scope="package")

@@ -19,8 +19,8 @@ from agno_nb.db.base import ContextQuery
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
+from agno_nb.testing.conversation import begin, contents, say
 from agno_nb.types import RunStatus
-from tests.db.conversation import begin, contents, say
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 TALKER = """
 import sys
 from agno_nb.db.duckdb import DuckDb
-from tests.db.conversation import say
+from agno_nb.testing.conversation import say
 db = DuckDb(sys.argv[1])
 print("ready", flush=True)
 input()
@@ -77,7 +77,7 @@ VICTIM = """
 import sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.types import Message
-from tests.db.conversation import begin, say
+from agno_nb.testing.conversation import begin, say
 db = DuckDb(sys.argv[1])
 say(db, "before")
 run, _ = begin(db, "what was asked")
@@ -112,7 +112,9 @@ def test_a_killed_process_loses_nothing_that_was_said(path: Path) -> None:
 
 def test_a_write_that_was_committed_but_not_checkpointed_is_recovered(path: Path) -> None:
     """The files that DuckDB recovers from are among those that the engine may reach."""
-    say(DuckDb(path), "first")
+    db = DuckDb(path)
+    say(db, "first")
+    db.close()
     code = """
 import os, sys, duckdb
 connection = duckdb.connect(sys.argv[1])
@@ -121,11 +123,42 @@ os._exit(1)
 """
     start(code, path).communicate()
     assert Path(f"{path}.wal").exists()
-    db = DuckDb(path)
     assert [session.session_name for session in db.get_sessions()] == ["from the log"]
     say(db, "second")
+    db.close()
     assert not Path(f"{path}.wal").exists()
     assert db.sessions_df()[["session_name", "num_runs"]].values.tolist() == [["from the log", 2]]
+
+
+def test_a_store_is_let_go_of_soon_after_a_write_without_being_asked(path: Path) -> None:
+    """Another program waits for it as long as it takes, and no store is used meanwhile."""
+    say(DuckDb(path), "x")
+    with FileLock(f"{path}.lock"), duckdb.connect(path, read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM raw_runs").fetchall() == [(1,)]
+
+
+RESTLESS = """
+import sys
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.testing.conversation import say
+db = DuckDb(sys.argv[1])
+print("ready", flush=True)
+while not db.get_session("done"):
+    say(db, "x", session_id="loop")
+"""
+
+
+def test_a_process_that_writes_without_a_pause_lets_others_in(path: Path) -> None:
+    restless = start(RESTLESS, path)
+    assert restless.stdout is not None
+    assert restless.stdout.readline() == "ready\n"
+    db = DuckDb(path)
+    for n in range(5):
+        say(db, str(n), session_id="other")
+    say(db, "x", session_id="done")
+    restless.communicate(timeout=60)
+    assert restless.returncode == 0
+    assert [run.run_index for run in db.get_runs("other")] == [0, 1, 2, 3, 4]
 
 
 def test_objects_on_one_file_are_one_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +176,7 @@ def test_reading_what_is_not_there_gives_nothing_and_leaves_nothing(tmp_path: Pa
     assert (len(db.runs_df()), db.query("SELECT count(*) AS n FROM messages").df()["n"].tolist()) == (0, [0])
     assert [p.name for p in tmp_path.iterdir()] == ["cwd"]
     say(db, "x")
+    db.close()
     assert sorted(p.name for p in (tmp_path / "folder").iterdir()) == ["store.duckdb", "store.duckdb.lock"]
 
 
@@ -175,7 +209,9 @@ def foreign_duckdb(path: Path) -> None:
 
 
 def newer_store(path: Path) -> None:
-    say(DuckDb(path), "x")
+    db = DuckDb(path)
+    say(db, "x")
+    db.close()
     with duckdb.connect(path) as connection:
         connection.execute("INSERT INTO raw_schema VALUES (?, 0)", [schema.VERSION + 1])
 
@@ -222,7 +258,7 @@ def test_a_disk_without_space_is_told_and_damages_nothing(path: Path) -> None:
 import resource, sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import StoreError
-from tests.db.conversation import say
+from agno_nb.testing.conversation import say
 db = DuckDb(sys.argv[1])
 size = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -246,11 +282,12 @@ def test_a_store_without_a_file_is_in_memory(name: str) -> None:
 
 
 def test_waiting_for_another_process_ends_in_an_error_that_helps(path: Path) -> None:
-    db = DuckDb(path, lock_timeout_s=0.05)
+    db, hasty = DuckDb(path), DuckDb(path, lock_timeout_s=0.05)
     say(db, "x")
+    # Soon after a write the lock is free, also for a thread that has just written.
     with FileLock(f"{path}.lock"):
-        for use in (lambda: say(db, "y"), lambda: db.get_sessions()):
-            with pytest.raises(StoreLocked, match=r"another process has kept the store .* for 0.05 s; let it finish"):
+        for use in (lambda: say(hasty, "y"), lambda: hasty.get_sessions()):
+            with pytest.raises(StoreLocked, match=r"has kept the store .* for 0.05 s; let it finish, or give"):
                 use()
     say(db, "z")
     assert [run.input for run in db.get_runs("s1")] == ["x", "z"]
@@ -278,6 +315,7 @@ def test_waiting_for_another_thread_ends_in_an_error_that_helps(path: Path) -> N
 def test_another_program_with_the_file_open_is_told(path: Path) -> None:
     db = DuckDb(path)
     say(db, "x")
+    db.close()
     with duckdb.connect(path), pytest.raises(StoreLocked, match="close it and try again"):
         db.get_sessions()
     holder = start("import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()", path)
@@ -303,7 +341,7 @@ import os, sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import StoreError
-from tests.db.conversation import say
+from agno_nb.testing.conversation import say
 db, memory = DuckDb(sys.argv[1]), InMemoryDb()
 say(db, "parent")
 say(memory, "parent")

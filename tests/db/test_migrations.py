@@ -19,8 +19,8 @@ from agno_nb.db.engine import Engine
 from agno_nb.db.sqlite import SqliteDb, SqliteDriver
 from agno_nb.db.statements import Connection
 from agno_nb.errors import StoreError, StoreVersionError
+from agno_nb.testing.conversation import say
 from tests.db import stores
-from tests.db.conversation import say
 
 SECOND = {
     **schema.migrations(),

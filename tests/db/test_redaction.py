@@ -1,74 +1,19 @@
-"""A key that somebody says, or that a server repeats, does not reach the store."""
+"""A key that somebody says does not reach the files of a store."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agno_nb.db.base import ContextQuery, Db
+from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.db.schema import column_descriptions
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.types import (
-    Media,
-    Message,
-    Metrics,
-    Origin,
-    RunStatus,
-    Session,
-    SessionSummary,
-    ToolCall,
-    UserMemory,
-)
-from tests.db.conversation import begin, end
-
-KEY = "sk-proj-4f9a8b7c6d5e4f3a2b1c"
-SECRET = 'hush "quoted" \\ and\nbroken'
-
-
-def tell_all(db: Db, key: str) -> None:
-    """Say the key in every text that a run has."""
-    session = Session(session_id="s1", session_name=key, session_state={"a": key}, metadata={key: [key]})
-    run, _ = begin(
-        db, f"my key is {key}", session=session, user_id="ann", component_name=key, metadata={"k": (key,)},
-        origin=Origin(notebook=f"/{key}.ipynb"), model=key,
-    )  # fmt: skip
-    call = ToolCall(
-        tool_call_id="c1", tool_name=key, arguments=f'{{"header": "Authorization: \\"Bearer {key}\\""}}',
-        extra={"signature": key},
-    )  # fmt: skip
-    asks = Message(
-        role="assistant", content=f"you said {key}", reasoning_content=key, tool_calls=[call], model=key,
-        provider_data={"items": [{"text": f'Bearer "{key}"'}]},
-    )  # fmt: skip
-    told = Message(role="tool", content=f'{{"answer": "{key}\\n"}}', tool_call_id="c1", tool_name=key)
-    seen = Message(role="user", content="see", media=[Media(kind="file", url=f"https://x/?key={key}", filename=key)])
-    run.error_type, run.error, run.reasoning_content = "ProviderError", f"Incorrect API key provided: {key}", key
-    end(db, run, asks, told, seen, status=RunStatus.ERROR, state={"key": key, key: [{"deep": f"x {key}"}]})
-    db.add_summary(SessionSummary(session_id="s1", summary=f"It is {key}", topics=[key], from_run_index=0))
-    db.upsert_user_memory(UserMemory(user_id="ann", memory=f"Has {key}", topics=[key], input=key))
-    db.rename_session("s1", session_name=key)
-    db.update_session_state("s1", {"again": key})
-
-
-def everything_in(db: Db) -> list[Any]:
-    tables = [table for table in column_descriptions() if table.startswith("raw_")]
-    return [value for table in tables for row in db.arrow(f"FROM {table}").to_pylist() for value in row.values()]
-
-
-def test_a_key_is_in_no_column_of_any_table(db: Db) -> None:
-    tell_all(db, KEY)
-    values = everything_in(db)
-    assert not [value for value in values if KEY in str(value)]
-    assert sum("[redacted]" in str(value) for value in values) == 28
-
-
-def test_what_the_environment_keeps_secret_is_in_no_column(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_SERVICE_TOKEN", "horse-battery-staple")
-    tell_all(db, "horse-battery-staple")
-    assert not [value for value in everything_in(db) if "horse-battery" in str(value)]
+from agno_nb.testing.contract.redaction import KEY, tell_all
+from agno_nb.testing.conversation import begin, end
+from agno_nb.types import Message, ToolCall
 
 
 @pytest.mark.parametrize("make", [DuckDb, SqliteDb])
@@ -80,41 +25,30 @@ def test_a_key_is_not_in_the_files_of_the_store(make: type[Db], tmp_path: Path) 
     db.close()
 
 
-def test_json_from_which_a_key_was_taken_is_still_json(db: Db) -> None:
-    tell_all(db, KEY)
-    session = db.get_session("s1")
-    assert session is not None
-    assert session.session_state == {"again": "[redacted]"}
-    assert session.metadata == {"[redacted]": ["[redacted]"]}
-    (run,) = session.runs
-    assert run.tools[0].tool_args == {"header": 'Authorization: "Bearer [redacted]"'}
-    assert run.messages[1].provider_data == {"items": [{"text": 'Bearer "[redacted]"'}]}
-    assert run.messages[2].content == '{"answer": "[redacted]\\n"}'
-    assert run.messages[1].model == "[redacted]"
-
-
-def test_a_secret_that_json_writes_in_another_way_is_found_in_a_state(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_PASSWORD", SECRET)
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        pytest.param(lambda key: json.dumps({"header": key}), id="json"),
+        pytest.param(lambda key: json.dumps({"header": key}, ensure_ascii=False), id="json with its letters"),
+        pytest.param(lambda key: json.dumps({"body": json.dumps({"header": key})}), id="json within json"),
+        pytest.param(lambda key: json.dumps({"header": key})[:-1], id="broken json"),
+        pytest.param(lambda key: json.dumps(key).replace("/", "\\/").replace("\\u00f6", "\\u00F6"), id="other escapes"),
+    ],
+)
+def test_a_secret_that_json_escapes_is_taken_out_of_arguments_and_results(
+    spelling: Callable[[str], str], db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = 'gehört "mir"/\\allein'
+    monkeypatch.setenv("SOME_API_KEY", secret)
     run, _ = begin(db)
-    end(db, run, state={"a": [SECRET]})
-    session = db.get_session("s1")
-    assert session is not None
-    assert session.session_state == {"a": ["[redacted]"]}
-
-
-def test_the_values_of_the_process_keep_what_was_said(db: Db) -> None:
-    run, _ = begin(db, KEY, user_id="ann")
-    state = {"a": KEY}
-    end(db, run, Message(role="assistant", content=KEY, metrics=Metrics(input_tokens=1)), state=state)
-    assert (run.input, run.content, state) == (KEY, KEY, {"a": KEY})
-    _, opened = begin(db, "again", user_id="ann", query=ContextQuery(num_history_runs=1))
-    assert [message.content for message in opened.history] == ["[redacted]", "[redacted]"]
-
-
-def test_what_a_provider_has_sealed_comes_back_whole_and_ids_stay_names(db: Db) -> None:
-    sealed = {"encrypted_content": f"{'gAAAAB' * 60}-{KEY}-{'x_9' * 30}"}
-    run, _ = begin(db, session_id=f"session {KEY}", run_id="r1")
-    end(db, run, Message(role="assistant", content="ok", provider_data=sealed))
-    found = db.get_run("r1", session_id=f"session {KEY}")
-    assert found is not None
-    assert found.messages[-1].provider_data == sealed
+    call = ToolCall(tool_call_id="c", tool_name="f", arguments=spelling(secret))
+    end(
+        db,
+        run,
+        Message(role="assistant", tool_calls=[call]),
+        Message(role="tool", content=spelling(secret), tool_call_id="c"),
+    )
+    stored = db.get_runs("s1")[0]
+    for text in (stored.tools[0].arguments, stored.messages[-1].content or ""):
+        assert "[redacted]" in text
+        assert "allein" not in text

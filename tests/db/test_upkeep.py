@@ -18,8 +18,8 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql import SqlDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.types import Media, Message, RunStatus, SessionSummary, UserMemory
-from tests.db.conversation import START, answering, begin, calling, end, say
+from agno_nb.testing.conversation import START, answering, begin, calling, end, say
+from agno_nb.types import Media, Message, Metrics, RunEvent, RunStatus, SessionSummary, UserMemory
 
 PICTURE = bytes(range(256)) * 20
 
@@ -34,6 +34,7 @@ def fill(db: Db) -> str:
     say(db, "again", run_id="r2", user_id="alice", created_at=START + 5, status=RunStatus.ERROR)
     say(db, "again!", run_id="r3", user_id="alice", run_index=1, created_at=START + 9)
     db.add_summary(SessionSummary(session_id="s1", summary="Numbers.", topics=["n"], from_run_index=0, to_run_index=1))
+    db.add_event(run, RunEvent.memory_update_completed, "Learnt.", details={"n": 1}, metrics=Metrics(input_tokens=3))
     db.upsert_user_memory(UserMemory(memory_id="m1", user_id="alice", memory="Likes 42.", topics=["a", "b"]))
     say(db, "bob's secret", run_id="r4", session_id="s2", user_id="bob", created_at=START + 20)
     fork = db.fork_session("s1")

@@ -106,14 +106,14 @@ def says(text: str, *, then: str = "whole") -> Answer:
     return Answer(chunks=sse([*frames, _chunk({}, "stop")]))
 
 
-def calls(*asked: tuple[str, JsonDict], first_id: int = 1) -> Answer:
-    """Ask for tool calls."""
+def calls(*asked: tuple[str, JsonDict | str], first_id: int = 1) -> Answer:
+    """Ask for tool calls. Arguments that are text are said as they are."""
     pieces = [
         {
             "index": i,
             "id": f"call_{first_id + i}",
             "type": "function",
-            "function": {"name": n, "arguments": json.dumps(a)},
+            "function": {"name": n, "arguments": a if isinstance(a, str) else json.dumps(a)},
         }
         for i, (n, a) in enumerate(asked)
     ]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agno_nb.db.duckdb import DuckDb
+from tests.fakes.http import Answer, FakeServer, json_answer, sse
 from tests.kernel.conftest import Kernel, Reply
 
 pytestmark = pytest.mark.kernel
@@ -59,6 +60,22 @@ def test_status_is_silent_about_keys_and_names_model_store_and_session(kernel: K
     assert "openai:gpt-5-mini" in reply.shown
     assert "agno_nb.duckdb" in reply.shown
     assert "very-secret" not in json.dumps(reply.outputs, default=str)
+
+
+def test_a_request_that_is_tried_again_is_a_line_in_the_cell(kernel: Kernel) -> None:
+    hello = Answer(chunks=sse([{"choices": [{"delta": {"content": "Hello"}, "finish_reason": "stop"}]}]))
+    with FakeServer() as server:
+        busy = {"error": {"message": "now <b>Busy</b>"}}
+        server.will_say(json_answer(busy, status=429, headers={"retry-after-ms": "1"}), hello)
+        kernel.run("import os; os.environ['NO_PROXY'] = '*'")
+        kernel.run("from agno_nb import Agent, OpenAIChat")
+        kernel.run(f"shaky = Agent(OpenAIChat('m', base_url={server.base_url!r}), name='shaky')")
+        reply = kernel.run("%%agent shaky\nhello")
+    assert "Hello" in reply.shown
+    shown = json.dumps(reply.outputs, default=str)
+    assert "Trying again in 0.001 s (retry 1 of 2)" in shown
+    assert "&lt;b&gt;Busy" in shown
+    assert "<b>Busy" not in shown
 
 
 def test_a_failing_run_fails_the_cell_in_one_line_and_the_next_cell_works(kernel: Kernel) -> None:

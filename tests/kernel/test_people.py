@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.run.context import INTERRUPTED_RESULT
+from tests.fakes.strict import StrictServer, calls, says
 from tests.kernel.conftest import WAIT_S, Kernel
 
 pytestmark = pytest.mark.kernel
@@ -151,3 +153,42 @@ def test_an_interrupted_answer_goes_on(kernel: Kernel) -> None:
     assert (whole["status"], whole["attempt"]) == ("COMPLETED", 1)
     assert whole["content"].startswith(cut_off["content"])
     assert len(whole["content"]) > len(cut_off["content"])
+
+
+def test_after_an_interrupt_in_a_tool_a_strict_server_takes_what_follows(kernel: Kernel) -> None:
+    with StrictServer() as server:
+        kernel.run(f"""
+import threading
+from agno_nb import Agent
+from agno_nb.models.openai import OpenAIChat
+
+def stuck() -> str:
+    print("begun")
+    threading.Event().wait(60)
+    return "never"
+
+def quick() -> str:
+    return "in time"
+
+model = OpenAIChat("strict", base_url="{server.base_url}", api_key="none")
+worker = Agent(model, name="worker", tools=[stuck, quick], add_history_to_context=True)
+""")
+        kernel.run("%agent use worker")
+        server.will_say(calls(("quick", {}), ("stuck", {})))
+        interrupted: list[bool] = []
+
+        def interrupt(output: dict[str, Any]) -> None:
+            if "begun" in output["content"].get("text", "") and not interrupted:
+                interrupted.append(True)
+                kernel.interrupt()
+
+        stopped = kernel.run("%%agent\nGo.", on_output=interrupt, expect="error")
+        assert stopped.content["ename"] == "RunInterrupted"
+        server.will_say(says("Done."), says("Hello."))
+        assert "Done." in kernel.run("%agent continue").shown
+        assert "Hello." in kernel.run("%%agent\nHello?").shown
+        assert server.refused == []
+        assert [run["status"] for run in stored(kernel)] == ["CANCELLED", "COMPLETED", "COMPLETED"]
+        sent = server.requests[-1].body["messages"]
+        results = [message["content"] for message in sent if message["role"] == "tool"]
+        assert results == ["in time", INTERRUPTED_RESULT]

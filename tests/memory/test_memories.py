@@ -17,7 +17,7 @@ from agno_nb.memory import MemoryManager, UserMemory
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.demo import DemoModel
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
-from agno_nb.types import Message, RunStatus, ToolSpec
+from agno_nb.types import Message, Metrics, RunStatus, ToolSpec
 
 
 def echo(messages: list[Message], tools: list[ToolSpec]) -> Reply:
@@ -65,6 +65,29 @@ def test_what_a_user_says_of_themselves_is_remembered_across_sessions_and_for_no
         ["ada", "The user's name is Ada.", "My name is Ada and I like owls.", "agent"],
         ["bob", "The user's name is Bob.", "My name is Bob.", "agent"],
     ]
+
+
+def test_what_remembering_took_is_an_event_of_the_run(db: Db) -> None:
+    class Counting(ScriptedModel):
+        async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+            async for piece in super().stream(request):
+                if isinstance(piece, ModelResponse):
+                    piece.metrics = Metrics(input_tokens=50, output_tokens=5, cost=0.01)
+                yield piece
+
+    manager = MemoryManager(Counting(add("The user likes tea."), id="scribe"))
+    agent = Agent(FunctionModel(echo), db=db, memory_manager=manager, update_memory_on_run=True)
+    run = agent.run("I like tea.", user_id="ada", session_id="s")
+    agent.get_user_memories("ada")
+    (event,) = db.events_df(event="MemoryUpdateCompleted").to_dict("records")
+    assert {name: event[name] for name in ("run_id", "model", "input_tokens", "output_tokens", "cost")} == {
+        "run_id": run.run_id,
+        "model": "scribe",
+        "input_tokens": 100,
+        "output_tokens": 10,
+        "cost": 0.02,
+    }
+    assert db.get_spending(session_id="s").tokens == 110 + (run.metrics.total_tokens or 0)
 
 
 def test_the_model_adds_changes_and_deletes_by_numbers(db: Db) -> None:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Delta, ModelRequest
 from agno_nb.models.openai import OpenAIChat, Profile
-from agno_nb.types import Message, ToolCall
+from agno_nb.types import Message, ToolCall, ToolSpec
 from tests.fakes.http import Answer, FakeServer, sse
 from tests.models.asking import WEATHER, ask
 
@@ -247,3 +247,43 @@ def test_a_model_can_be_used_from_one_event_loop_after_another_and_by_many_tasks
 
     assert [pieces[0] for pieces in answers] == [Delta(content="ok")] * 6
     asyncio.run(model.aclose())
+
+
+@pytest.mark.parametrize("provider", ["openai", "ollama"])
+def test_a_tool_is_described_strictly_where_the_server_enforces_it(provider: str, server: FakeServer) -> None:
+    parameters = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer", "default": 3}},
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+    free = {"type": "object", "properties": {"any": {"type": "object", "additionalProperties": True}}}
+    tools = [
+        ToolSpec(name="forecast", description="", parameters=parameters),
+        ToolSpec(name="free", description="", parameters=free),
+    ]
+    model = OpenAIChat("m", base_url=server.base_url, provider=provider, api_key="sk-test-not-a-key-0")
+
+    first, second = sent(server, model, ModelRequest(messages=conversation(), tools=tools))["tools"]
+
+    assert second["function"] == {"name": "free", "description": "", "parameters": free}
+    if provider == "ollama":
+        assert first["function"] == {"name": "forecast", "description": "", "parameters": parameters}
+    else:
+        assert first["function"] == {
+            "name": "forecast",
+            "description": "",
+            "strict": True,
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "city": {"type": "string"},
+                    "days": {
+                        "anyOf": [{"type": "integer"}, {"type": "null"}],
+                        "description": "null stands for 3.",
+                    },
+                },
+                "required": ["city", "days"],
+                "additionalProperties": False,
+            },
+        }

@@ -235,6 +235,22 @@ def test_tools_show_while_they_run_and_when_they_end(kernel: Kernel) -> None:
     assert answer.view.parts == [Reasoning("Hm, the weather."), done, Text("Cold.")]
 
 
+def test_what_happened_beside_the_answer_is_one_quiet_line(kernel: Kernel) -> None:
+    answer = kernel.answer()
+    said = "Trying again in 2 s (retry 1 of 2).\n<script>" + "x" * 500
+    for each in (
+        event(RunEvent.run_started),
+        event(RunEvent.model_request_retried, content=said, details={"retry": 1}),
+        event(content="Hello"),
+        ended(content="Hello"),
+    ):
+        answer.feed(each)
+    html, text = kernel.display_pub.htmls[-1], kernel.display_pub.texts[-1]
+    assert "Trying again in 2 s (retry 1 of 2). &lt;script&gt;xxx" in html
+    assert "x" * 250 not in html
+    assert text == "Hello"
+
+
 def test_runs_in_runs_are_folded_where_they_began(kernel: Kernel) -> None:
     answer = kernel.answer()
     answer.feed(event(content="I ask."))

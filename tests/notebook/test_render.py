@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -17,7 +19,7 @@ from agno_nb.notebook.render import (
     render_answer,
     render_text,
 )
-from agno_nb.types import Metrics, RunStatus, ToolCall
+from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
 from tests.notebook.hostile import PAYLOADS
 
 
@@ -50,7 +52,7 @@ def completed(*parts: Text | Reasoning | ToolCall | AnswerView, **fields: object
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-@pytest.mark.parametrize("place", ["answer", "reasoning", "arguments", "result", "name", "error", "model"])
+@pytest.mark.parametrize("place", ["answer", "reasoning", "arguments", "result", "name", "error", "model", "asked"])
 def test_nothing_hostile_is_alive_anywhere_in_the_card(payload: str, place: str) -> None:
     call = ToolCall(
         tool_call_id="1",
@@ -65,6 +67,9 @@ def test_nothing_hostile_is_alive_anywhere_in_the_card(payload: str, place: str)
         Text(payload if place == "answer" else "Answer."),
         error=payload if place == "error" else None,
         model=payload if place == "model" else None,
+        asked=[Requirement(kind="confirmation", tool=replace(call, arguments=payload), run_id="r", note=payload)]
+        if place == "asked"
+        else [],
     )
 
     card = Elements(render_answer(view))
@@ -276,3 +281,16 @@ def test_the_text_says_when_a_run_did_not_complete() -> None:
 
 def test_the_text_holds_nothing_that_a_terminal_obeys() -> None:
     assert render_text(completed(Text("a\x1b]52;c;Zm9v\x07b\tc\nd\x9b2J"))) == "a]52;c;Zm9vb\tc\nd2J"
+
+
+def test_what_is_asked_is_shown_whole_and_exactly_with_what_to_type() -> None:
+    arguments = json.dumps({"command": "`rm -rf /` \\(x\\) $5 " + "x" * 10_000})
+    call = ToolCall(tool_call_id="1", tool_name="shell", arguments=arguments)
+    requirement = Requirement(kind="confirmation", tool=call, run_id="r", component_name="clerk")
+    view = AnswerView(status=RunStatus.PAUSED, asked=[requirement])
+    question = f"clerk asks to call shell({arguments})"
+    ways = f"%agent approve {requirement.short_id}   or   %agent reject {requirement.short_id} [why]"
+    assert render_text(view) == f"{question}\n{ways}\n\n(waiting for you)"
+    card = Elements(render_answer(view))
+    assert question in card.text
+    assert ways in card.text

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from agno_nb.db.base import Db
-from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.postgres import PostgresDb, PostgresUrl
 from agno_nb.models.demo import server as demo_server
 from agno_nb.models.demo.wire import Exchange, respond
+from agno_nb.run import background
 from agno_nb.types import JsonDict
 from tests.reference.pages import examples, folder
+from tests.required import missing
 
 Pages = dict[str, str]
+URL_OF_THE_PAGES = "postgresql+psycopg://ai:ai@localhost:5532/ai"
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +27,7 @@ def pages() -> Pages:
     """The text of each page, by its file's name without the ending."""
     place = folder()
     if place is None:
-        sentence = "the reference pages are not here: AGNO_NB_REFERENCE can name their folder"
-        if os.environ.get("CI"):
-            pytest.fail(f"{sentence}; CI runs everything", pytrace=False)
-        pytest.skip(sentence)
+        missing("the reference pages are not here: AGNO_NB_REFERENCE can name their folder")
     return {path.stem: path.read_text(encoding="utf-8") for path in place.glob("*.txt")}
 
 
@@ -121,10 +118,12 @@ class Reader:
 
 
 @pytest.fixture
-def postgres(monkeypatch: pytest.MonkeyPatch) -> Db:
-    """A store that every ``PostgresDb(db_url=...)`` is, until there is a PostgresDb."""
-    store = InMemoryDb()
-    module = ModuleType("agno_nb.db.postgres")
-    module.PostgresDb = lambda db_url: store  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return store
+def postgres(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> Iterator[Db]:
+    """A store on the server that the pages name, ``localhost:5532``, which is the tests' own here."""
+    parse = PostgresUrl.parse
+    monkeypatch.setattr(PostgresUrl, "parse", lambda url: parse(postgres_url if url == URL_OF_THE_PAGES else url))
+    db = PostgresDb(URL_OF_THE_PAGES)
+    yield db
+    # Summaries and memories of the last runs, before the database goes.
+    background._finish()
+    db.close()

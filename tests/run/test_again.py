@@ -15,7 +15,7 @@ from agno_nb.media import File
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.run.again import GO_ON
 from agno_nb.testing import ScriptedModel, call
-from agno_nb.types import Metrics, RunOutput, RunStatus
+from agno_nb.types import Metrics, RunOutput, RunStatus, Session
 
 
 def plain(agent: Agent, method: str, *args: Any, **options: Any) -> RunOutput:
@@ -144,6 +144,10 @@ def test_there_must_be_something_to_go_on_with() -> None:
         agent.regenerate(run.run_id, go_on=True, user_id="ada")
     with pytest.raises(SessionOwnershipError):
         agent.regenerate(run.run_id, user_id="bob")
+    opened = RunOutput(session_id="s", user_id="ada", input="second")
+    agent.store.open_run(opened, [], session=Session(session_id="s", user_id="ada"))
+    with pytest.raises(InvalidInputError, match="is still running, as far as can be told"):
+        agent.regenerate(go_on=True, user_id="ada")
     with pytest.raises(RunNotFoundError, match="there is no run 'x'"):
         agent.regenerate("x")
 

@@ -254,3 +254,11 @@ def test_events_go_with_their_session(server: FakeServer) -> None:
     assert events["run_id"].nunique() == 2
     agent.store.delete_session("s")
     assert agent.store.events_df()["session_id"].unique().tolist() == [fork.session_id]
+
+
+def test_print_response_shows_each_retry_as_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    model = ScriptedModel([ModelServerError("the server is down"), "Here I am."])
+    Agent(model, delay_between_retries=0).print_response("Hi")
+    shown = capsys.readouterr().out
+    assert "Trying again in 0 s (retry 1 of 2). the server is down" in shown
+    assert shown.index("Trying again") < shown.index("Here I am.")

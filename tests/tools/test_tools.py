@@ -499,3 +499,19 @@ def test_events_of_a_shown_result_come_in_order() -> None:
         if event.event in (RunEvent.tool_call_completed, RunEvent.run_content)
     ]
     assert events == [RunEvent.tool_call_completed, RunEvent.run_content, RunEvent.run_content]
+
+
+def test_a_final_tool_beside_one_that_waits_ends_the_run_when_it_goes_on() -> None:
+    @tool(stop_after_tool_call=True)
+    def final() -> str:
+        return "the end"
+
+    @tool(requires_confirmation=True)
+    def risky() -> str:
+        return "done"
+
+    agent = Agent(ScriptedModel([[call("final"), call("risky")]]), tools=[final, risky])
+    paused = agent.run("x")
+    assert (paused.is_paused, paused.content) == (True, None)
+    paused.requirements[0].confirm()
+    assert agent.continue_run(paused).content == "the end"

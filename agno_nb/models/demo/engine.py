@@ -77,10 +77,19 @@ RULES_BEFORE_SCHEMA: tuple[Rule, ...] = (summary_for_program, note_facts, change
 
 def reply(context: Context) -> Reply:
     """Decide what to say or which tools to call."""
-    found = _decided(context)
+    found = _rest_of_what_was_cut_off(context) or _decided(context)
     if context.must_call and not found.calls:
         found = forced_call(context)
     return replace(found, calls=found.calls[: MOST_CALLS if context.parallel_tool_calls else 1])
+
+
+def _rest_of_what_was_cut_off(context: Context) -> Reply | None:
+    """Go on where an answer was cut off, when that is what is asked."""
+    if not context.earlier or not context.plain.startswith("you were interrupted. go on"):
+        return None
+    *before, turn = context.earlier
+    whole = _decided(replace(context, turns=[*before, replace(turn, answer="")]))
+    return replace(whole, text=whole.text.removeprefix(turn.answer))
 
 
 def _decided(context: Context) -> Reply:

@@ -100,7 +100,9 @@ def parsed(result: str) -> Any:
                 return _with_text_keys(read(text))
             except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
                 continue
-    return read_csv(text)[0] or text if "\n" in text else text
+    records = read_csv(text)[0] if "\n" in text else []
+    # One row of a DataFrame is what it says, by name.
+    return records[0] if len(records) == 1 else records or text
 
 
 def _json(text: str) -> Any:

@@ -42,9 +42,15 @@ def _line(cells: list[Any]) -> str:
 def read_csv(text: str) -> tuple[list[JsonDict], str]:
     """Read records from CSV with a header, and what stands below them. No records where `text` is no CSV."""
     if head := FRAME.match(text):
-        seen, _ = read_csv(after_head(text, head)[0])
+        shown, rest = after_head(text, head)
+        names, *cells = [*csv.reader(shown.splitlines())] or [[]]
+        seen = [{name: _cell(cell) for name, cell in zip(names, row, strict=False)} for row in cells]
         cut = bool(seen) and int(head["rows"].replace(",", "")) > len(seen)
-        return seen, f"Seen: the first {len(seen)} of {head['rows']} rows." if cut else ""
+        below = [f"Seen: the first {len(seen)} of {head['rows']} rows."] if cut else []
+        title, _, further = rest.strip().partition(" as CSV:\n")
+        if others := read_csv(further)[0]:
+            below.append(f"{title}:\n\n{markdown_table(others)}")
+        return seen, "\n\n".join(below)
     lines = text.strip("\n").splitlines()
     note = lines.pop() if lines and re.fullmatch(r"\(.*\)", lines[-1]) else ""
     try:

@@ -19,6 +19,7 @@ _FOLLOWS = re.compile(
     r"^(?:and|but|or|also|ok|okay|now|then|so|please)?,?\s*"
     r"(?:and\b|what about|how about|(?:do |now )?(?:the )?same|again|instead|for|with|only|also|plus)?"
 )
+_QUERY = re.compile(r"\s*(?:select|with|from)\b.+\bfrom\b|\s*(?:describe|summarize)\s+select\b", re.I | re.S)
 _GIVES_UP = re.compile(r"^(?:never ?mind|cancel|forget (?:it|that)|nothing|stop|no(?:ne)?|skip (?:it|that))\b")
 
 
@@ -128,6 +129,8 @@ def forced_call(context: Context) -> Reply:
 
 def matching(tools: list[ToolSpec], text: str) -> list[ToolSpec]:
     """The tools that `text` asks for, best first; each has evidence that no better one has."""
+    if _QUERY.match(text) and (asked := [tool for tool in tools if "sql" in words(tool.name.lower())]):
+        return asked[:1]
     named = [
         tool for tool in tools if re.search(rf"(?<!\w){re.escape(tool.name)}(?!\w)", text) and not tool.name.isalpha()
     ]

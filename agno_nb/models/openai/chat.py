@@ -23,6 +23,7 @@ from agno_nb.models.openai.wire import (
     call_ids,
     function_fields,
     read_usage,
+    sent_arguments,
     with_unique_ids,
 )
 from agno_nb.types import JsonDict, Message, ToolCall
@@ -110,7 +111,7 @@ class OpenAIChat(OpenAIModel):
         }
 
     def _tool_call(self, call: ToolCall) -> JsonDict:
-        function = {"name": call.tool_name, "arguments": call.arguments or "{}"}
+        function = {"name": call.tool_name, "arguments": sent_arguments(call.arguments)}
         extra = call.extra or {}
         # Another provider refuses the field, so it goes only to the one that it came from.
         echo = {"extra_content": extra["extra_content"]} if extra.get("provider") == self.provider else {}

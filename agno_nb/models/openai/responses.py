@@ -26,6 +26,7 @@ from agno_nb.models.openai.wire import (
     call_ids,
     function_fields,
     read_usage,
+    sent_arguments,
     with_unique_ids,
 )
 from agno_nb.types import JsonDict, Message, ToolCall
@@ -125,7 +126,7 @@ class OpenAIResponses(OpenAIModel):
 
 
 def _function_call(call_id: str, name: str, arguments: str) -> JsonDict:
-    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments or "{}"}
+    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": sent_arguments(arguments)}
 
 
 def _without_id(item: JsonDict) -> JsonDict:

@@ -46,6 +46,18 @@ def as_arguments(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def sent_arguments(text: str) -> str:
+    """Give the arguments of an earlier call as the JSON object that servers want.
+
+    What the model once wrote wrongly is sent within one: many servers parse it, and would refuse the session for good.
+    """
+    try:
+        is_object = isinstance(json.loads(text or "{}"), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    return (text or "{}") if is_object else json.dumps({"not_json": text}, ensure_ascii=False)
+
+
 def read_usage(usage: JsonDict, *, sent: str, received: str) -> Metrics:
     """Read a usage object. `sent` and `received` are what this API calls the two counts: "prompt", "completion"."""
     of_sent, of_received = (

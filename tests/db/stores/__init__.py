@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from agno_nb.db import schema
 from agno_nb.db.base import Db
 from agno_nb.db.sql import SqlDb
+
+_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+_THEN = 1_700_001_000_000_000
+"""After all times that are given, in microseconds; times of the clock become it."""
 
 FOLDER = Path(__file__).parent
 VERSIONS = {int(path.stem[1:]): path for path in sorted(FOLDER.glob("v*.jsonl"))}
@@ -50,10 +55,14 @@ def write(db: Db) -> None:
     lines = [json.dumps(statements())]
     for name, table in db._driver.tables(tuple(schema.tables())).items():
         for row in table.to_pylist():
+            # What is another one each time would change the file each time.
+            row |= {column: _THEN for column, value in row.items() if isinstance(value, int) and value > _THEN}
             if "worker" in row:
                 row["worker"] = "elsewhere:1:1"
             if name == "raw_media":
                 row["content"] = base64.b64encode(row["content"]).decode("ascii")
             kept = {column: value for column, value in row.items() if value is not None}
             lines.append(json.dumps([name, kept], ensure_ascii=True))
-    (FOLDER / f"v{schema.VERSION}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    ids: dict[str, str] = {}
+    text = _ID.sub(lambda found: ids.setdefault(found[0], f"id-{len(ids)}"), "\n".join(lines))
+    (FOLDER / f"v{schema.VERSION}.jsonl").write_text(text + "\n", encoding="utf-8")

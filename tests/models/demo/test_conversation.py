@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from agno_nb.models.demo.context import LABEL
+from agno_nb.models.demo.engine import reply
+from agno_nb.models.demo.requests import read_chat
+from agno_nb.run.again import GO_ON
 from tests.models.demo.talking import JsonDict, Talk, function
 
 MASS = {"Adelie": 3700.7, "Chinstrap": 3733.1, "Gentoo": 5076.0}
@@ -276,3 +279,12 @@ def test_the_same_request_gets_the_same_answer(penguins: Talk) -> None:
     again: Any = Talk(tools=[PENGUINS], run=measure)
     for prompt in ("Mean body mass of penguins by species?", "Which of those is lightest?", "a haiku about snow"):
         assert penguins.ask(prompt) == again.ask(prompt)
+
+
+def test_an_answer_that_was_cut_off_is_gone_on_with() -> None:
+    question = {"role": "user", "content": "What can you do?"}
+    whole = reply(read_chat({"messages": [question]})).text
+    cut_off = {"role": "assistant", "content": whole[:20]}
+    go_on = {"role": "user", "content": GO_ON}
+    rest = reply(read_chat({"messages": [question, cut_off, go_on]})).text
+    assert whole[:20] + rest == whole

@@ -19,7 +19,7 @@ def test_it_answers_without_key_or_network() -> None:
     model = DemoModel()
     answer = ask(model, "what is 12 * 7").whole
     assert (answer.content or "").startswith("12 * 7 = 84\n\n(I am the demo model")
-    assert (answer.model, answer.finish_reason, answer.metrics.cost) == ("demo", "stop", None)
+    assert (answer.model, answer.finish_reason, answer.metrics.cost) == ("demo", "stop", 0.0)
     assert answer.metrics.output_tokens == len((answer.content or "").split())
     assert (model.id, model.provider) == ("demo", "demo")
 

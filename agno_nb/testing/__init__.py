@@ -1,19 +1,22 @@
-"""Fakes for your own tests: models that say what you tell them, and keep what they were asked."""
+"""For your own tests: models that say what you tell them and keep what they were asked, and the contract of a store."""
 
 from __future__ import annotations
 
 import itertools
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agno_nb.errors import ModelError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.types import Message, Metrics, ToolCall, ToolSpec
 
+if TYPE_CHECKING:
+    from agno_nb.testing.contract import StoreContract
+
 Reply: TypeAlias = "str | ToolCall | Sequence[ToolCall] | ModelResponse | BaseException"
 
-__all__ = ["FunctionModel", "Reply", "ScriptedModel", "call"]
+__all__ = ["FunctionModel", "Reply", "ScriptedModel", "StoreContract", "call"]
 
 _call_numbers = itertools.count(1)
 
@@ -108,3 +111,12 @@ def _response(reply: Reply) -> ModelResponse:
         return ModelResponse(content=reply, finish_reason="stop", metrics=Metrics(output_tokens=words))
     calls = [reply] if isinstance(reply, ToolCall) else list(reply)
     return ModelResponse(tool_calls=calls, finish_reason="tool_calls")
+
+
+def __getattr__(name: str) -> Any:
+    # The contract is the one part that needs pytest.
+    if name == "StoreContract":
+        from agno_nb.testing.contract import StoreContract
+
+        return StoreContract
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,62 @@
+"""What differs between backends behind one SQL."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.db import sandbox, schema
+from agno_nb.db.statements import Connection
+from agno_nb.db.tables import from_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Driver(ABC):
+    """What differs between backends. The schema is in place before a lease is given."""
+
+    @abstractmethod
+    def lease(self, *, write: bool) -> AbstractContextManager[Connection]:
+        """Open a transaction, to be held briefly: never across a model call or a user's code.
+
+        It is committed at the end of the block, and rolled back when an exception leaves it.
+        """
+
+    def lease_alone(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that writes while nobody else does. Any one is that, where writers never overlap."""
+        return self.lease(write=True)
+
+    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        """Read whole tables of schema.sql, all at the same moment. Backends that have them as Arrow do so faster."""
+        found = {}
+        with self.lease(write=False) as connection:
+            for table in names:
+                columns = ", ".join(schema.column_types()[table])
+                found[table] = from_rows(table, connection.execute(f"SELECT {columns} FROM {table}"))
+        return found
+
+    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
+        """Read what a query needs of each table; the other columns, and rows of other sessions, may be missing."""
+        return self.tables(needs)
+
+    def frame(self, sql: str, parameters: Sequence[Any], session_ids: Sequence[str] | None = None) -> pa.Table:
+        """Do what :meth:`agno_nb.db.readable.Readable.frame` says. Backends that have the views run it on them."""
+        return sandbox.run(lambda needs: self.rows(needs, session_ids), sql, parameters, {})
+
+    def vacuum(self) -> None:
+        """Do what :meth:`agno_nb.db.base.Db.vacuum` says. A store without a file has nothing to do."""
+
+    def backup(self, path: Path) -> None:
+        """Copy the store into a file that is not there yet: one of DuckDB, where the store is not a file itself."""
+        # Imported here, because the engine is made for drivers, which are defined above.
+        from agno_nb.db.engine import write_store
+
+        write_store(path, self.tables(tuple(schema.tables())))
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is held open between leases."""

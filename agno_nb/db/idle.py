@@ -1,0 +1,64 @@
+"""Open connections that wait for their next user."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Generic, Protocol, TypeVar
+
+
+class Closable(Protocol):
+    """An open connection."""
+
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=Closable)
+
+
+class Idle(Generic[C]):
+    """A pool of connections, each used by one thread at a time. They are closed with the pool, and at exit.
+
+    Parameters
+    ----------
+    most : int
+        How many are kept. Any number may be in use.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: list[tuple[int, C]] = []
+        weakref.finalize(self, _close, self._waiting)
+
+    def take(self) -> C | None:
+        """Return the connection that was put back last, if there is one of this process."""
+        while True:
+            try:
+                pid, connection = self._waiting.pop()
+            except IndexError:
+                return None
+            if pid == os.getpid():
+                return connection
+            _inherited.append(connection)
+
+    def put(self, connection: C) -> None:
+        if len(self._waiting) < self._most:
+            self._waiting.append((os.getpid(), connection))
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        _close(self._waiting)
+
+
+_inherited: list[Closable] = []
+"""What a forked process got from its parent and must not close: the parent's locks or session would end with it."""
+
+
+def _close(waiting: list[tuple[int, C]]) -> None:
+    while waiting:
+        pid, connection = waiting.pop()
+        if pid == os.getpid():
+            connection.close()
+        else:
+            _inherited.append(connection)

@@ -1,0 +1,57 @@
+"""An interrupt of the main thread, kept back while a store is between two states."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+
+
+class HeldInterrupts:
+    """A block in which Ctrl-C and a kernel's interrupt come when they are allowed to, or at its end.
+
+    Python raises them between any two steps of the main thread, also between taking a lock and noting that it is
+    taken. Other threads are not interrupted, and for them this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._came: list[tuple[int, FrameType | None]] = []
+        self._handler = signal.getsignal(signal.SIGINT)
+        # None is a handler that was not made in Python.
+        self._is_needed = threading.current_thread() is threading.main_thread() and callable(self._handler)
+
+    def __enter__(self) -> HeldInterrupts:
+        self.hold()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._let_through()
+
+    def hold(self) -> None:
+        if self._is_needed:
+            signal.signal(signal.SIGINT, lambda number, frame: self._came.append((number, frame)))
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let interrupts through in this block."""
+        self._let_through()
+        try:
+            yield
+        finally:
+            self.hold()
+
+    def deliver(self) -> None:
+        """Raise the interrupt that came meanwhile, if one did."""
+        if self._came and callable(self._handler):
+            last = self._came[-1]
+            self._came.clear()
+            self._handler(*last)
+
+    def _let_through(self) -> None:
+        if self._is_needed:
+            signal.signal(signal.SIGINT, self._handler)
+            self.deliver()

@@ -1,0 +1,147 @@
+"""The lock of a store's file: a small file beside it, which says who has the store and whether somebody waits.
+
+The system's lock on the file is what counts, and it ends with the process that has it, however that ends. What stands
+in the file is only for people and good manners: a file that is stale, empty or new changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import lock_descriptor, unlock_descriptor
+
+from agno_nb.db.worker import this_program
+from agno_nb.errors import StoreLocked
+
+POLL_S = 0.002
+"""How often a lock that somebody else has is tried again."""
+PATIENCE_S = 2.0
+"""How long a process waits before it says for whom."""
+
+# The first byte is left alone, because Windows lets nobody else read a byte that is locked. Whoever waits writes into
+# the second; the next one to have the lock writes anew from the first on.
+_WANTED_AT, _SIZE = 1, 512
+_NOBODY_WAITS, _WANTED = b"-", b"?"
+
+
+class LockFile:
+    """The lock of the store `store`, for one process. Its threads must see to it that one of them uses it at a time.
+
+    It is a lock on a descriptor, and not a `filelock.FileLock`, which would remember the thread that has it and refuse
+    that thread a lock of its own on the same file, although another thread is about to let go.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._path = Path(f"{store}.lock")
+        self._descriptor: int | None = None
+
+    def acquire(self, timeout_s: float, *, since: float, write: bool, meanwhile: Callable[[], None]) -> None:
+        """Wait until nobody else has the store. Nothing happens where this process has it already.
+
+        The time of waiting counts from `since`, on the monotonic clock. `meanwhile` is called between the attempts, and
+        ends the waiting by raising.
+
+        Raises
+        ------
+        StoreLocked
+            It took longer than `timeout_s`.
+        OSError
+            The file cannot be made. To read a store in a folder that cannot be written to needs none.
+        """
+        is_told = False
+        while not self._try(write=write):
+            waited_s = time.monotonic() - since
+            if waited_s >= timeout_s:
+                raise StoreLocked(
+                    f"{self._holder()} has kept the store {self._store} for {timeout_s:g} s; let it finish, or give "
+                    "this notebook another db_file"
+                )
+            if waited_s >= PATIENCE_S and not is_told:
+                is_told = True
+                warnings.warn(f"waiting for {self._holder()}, which has the store {self._store}", stacklevel=2)
+            meanwhile()
+            time.sleep(min(POLL_S, timeout_s - waited_s))
+
+    def release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            # Unlocked first: a process forked meanwhile may still have the descriptor, and with it the lock.
+            unlock_descriptor(descriptor)
+            os.close(descriptor)
+
+    def leave_to_parent(self) -> None:
+        """Forget, in a forked process, what the parent has locked; the parent still has it then."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def is_wanted(self) -> bool:
+        """Tell whether another process waits for the lock, which this one has."""
+        return self._descriptor is not None and _read(self._descriptor, 1) == _WANTED
+
+    def is_lost(self) -> bool:
+        """Tell whether the locked file is not the one that others would lock: somebody deleted it."""
+        return self._descriptor is not None and not self._is_in_place(self._descriptor)
+
+    def _try(self, *, write: bool) -> bool:
+        if self._descriptor is not None:
+            return True
+        descriptor = self._open(write=write)
+        if descriptor is None:
+            return True
+        try:
+            if lock_descriptor(descriptor, blocking=False) and self._is_in_place(descriptor):
+                _write(descriptor, 0, b" " + _NOBODY_WAITS + this_program().encode()[: _SIZE - 2].ljust(_SIZE - 2))
+                self._descriptor = descriptor
+                return True
+            _write(descriptor, _WANTED_AT, _WANTED)
+            return False
+        finally:
+            if self._descriptor != descriptor:
+                os.close(descriptor)
+
+    def _open(self, *, write: bool) -> int | None:
+        """Open the file, or nothing where a store is read that nobody can write to and that has no lock."""
+        binary = getattr(os, "O_BINARY", 0)
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | binary, 0o666)
+        except OSError:
+            if write or os.access(self._path.parent, os.W_OK):
+                raise
+        try:
+            return os.open(self._path, os.O_RDONLY | binary)
+        except FileNotFoundError:
+            return None
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def _holder(self) -> str:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(_WANTED_AT + 1)
+                who = file.read(_SIZE).decode(errors="replace").strip()
+        except OSError:
+            who = ""
+        return who or "another process"
+
+
+def _write(descriptor: int, place: int, text: bytes) -> None:
+    # The lock does without what is written, as it must on a full disk.
+    with suppress(OSError):
+        os.lseek(descriptor, place, os.SEEK_SET)
+        os.write(descriptor, text)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    os.lseek(descriptor, _WANTED_AT, os.SEEK_SET)
+    return os.read(descriptor, size)

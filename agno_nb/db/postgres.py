@@ -1,0 +1,127 @@
+"""A store in a Postgres database: many people, many machines, one store.
+
+Needs ``pip install 'agno_nb[postgres]'``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, unquote
+
+from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.sql import SqlDb
+from agno_nb.errors import InvalidInputError
+from agno_nb.redact import remember_secret
+
+_LONGEST_NAME = 63
+"""Bytes of a name in Postgres, which cuts off what is longer."""
+
+
+class PostgresDb(SqlDb):
+    """Sessions, runs, messages, summaries and memories in a Postgres database.
+
+    Any number of processes on any number of machines may use one store at the same time. Nothing is connected before
+    the first use.
+
+    Parameters
+    ----------
+    db_url : str
+        The database, as in ``postgresql://user:password@host:5432/name``. SQLAlchemy's names for drivers
+        (``postgresql+psycopg://``) and the query of a libpq URL (``?sslmode=require``) are understood.
+    db_schema : str
+        The schema for the tables. It is made, if need be, when something is first written; until then the store reads
+        as empty. Each schema is a store of its own.
+    lock_timeout_s : float
+        How long to wait, in seconds, for another user of the same session.
+
+    Raises
+    ------
+    InvalidInputError
+        `db_url` is not the URL of a Postgres database.
+    NotAStoreError
+        On first use: the schema has other tables of these names. They are not touched.
+    StoreVersionError
+        On first use: the store was written by a newer agno_nb. It is not touched.
+    StoreLocked
+        On any use: somebody held the session for longer than `lock_timeout_s`.
+    StoreError
+        On any use: the server cannot be reached, or does not allow it.
+
+    Examples
+    --------
+    >>> PostgresDb("postgresql+psycopg://ai:secret@localhost:5532/ai")
+    PostgresDb('postgresql://localhost:5532/ai', db_schema='agno_nb')
+    """
+
+    def __init__(self, db_url: str, *, db_schema: str = "agno_nb", lock_timeout_s: float = 15.0) -> None:
+        if not 0 < len(db_schema.encode()) <= _LONGEST_NAME or "\0" in db_schema:
+            raise InvalidInputError(f"db_schema is {db_schema!r}; give a name of 1 to {_LONGEST_NAME} bytes")
+        try:
+            from agno_nb.db.postgres_driver import PostgresDriver
+        except ImportError as error:
+            raise ImportError(f"PostgresDb needs more packages: pip install 'agno_nb[postgres]' ({error})") from error
+        self.db_schema = db_schema
+        self._url = url = PostgresUrl.parse(db_url)
+        super().__init__(PostgresDriver(url, db_schema, lock_timeout_s))
+
+    @property
+    def identity(self) -> str:
+        return f"{self._url}, schema {self.db_schema!r}"
+
+    def __repr__(self) -> str:
+        return f"PostgresDb({str(self._url)!r}, db_schema={self.db_schema!r})"
+
+
+class AsyncPostgresDb(AsyncDb):
+    """:class:`PostgresDb` for async code: the same arguments, the same methods, awaited."""
+
+    def __init__(self, db_url: str, *, db_schema: str = "agno_nb", lock_timeout_s: float = 15.0) -> None:
+        super().__init__(PostgresDb(db_url, db_schema=db_schema, lock_timeout_s=lock_timeout_s))
+
+
+_SCHEME = r"(?:postgresql|postgres)(?:\+\w+)?://"
+_REST = r"(?P<hosts>[^/?#@]*)(?:/(?P<database>[^/?#@]*))?(?:\?(?P<query>[^#]*=[^#]*)?)?"
+# The second form takes a password in which @, /, ? or # were not written as %40 and so on, as most people expect.
+_FORMS = [re.compile(f"{_SCHEME}(?:(?P<user>{user})@)?{_REST}") for user in ("[^/?#@]*", ".*")]
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresUrl:
+    """Where a database is. Its text and repr hold neither user nor password."""
+
+    hosts: str
+    database: str
+    _conninfo: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> PostgresUrl:
+        """Read a URL, and have its password redacted from now on.
+
+        Raises
+        ------
+        InvalidInputError
+            It is not the URL of a Postgres database. The message does not repeat it, because of the password.
+        """
+        match = next(filter(None, (form.fullmatch(url.strip()) for form in _FORMS)), None)
+        if match is None:
+            raise InvalidInputError(
+                "db_url is not the URL of a Postgres database; give one as 'postgresql://user:password@host:5432/name'"
+            )
+        hosts, database, query = (match[name] or "" for name in ("hosts", "database", "query"))
+        user, _, password = (match["user"] or "").partition(":")
+        for name, value in [("password", password), *parse_qsl(query)]:
+            if name == "password":
+                # A server repeats it as it is, and people paste it as it is in the URL.
+                remember_secret(value)
+                remember_secret(unquote(value))
+        escaped = ":".join(quote(unquote(part), safe="") for part in (user, password) if part)
+        conninfo = f"postgresql://{escaped}{'@' if escaped else ''}{hosts}/{database}{'?' if query else ''}{query}"
+        return cls(hosts, unquote(database), conninfo)
+
+    def with_password(self) -> str:
+        """Return the URL as libpq wants it. A method, because tracebacks show the values of attributes."""
+        return self._conninfo
+
+    def __str__(self) -> str:
+        return f"postgresql://{self.hosts}/{self.database}"

@@ -1,0 +1,322 @@
+"""What Postgres does its own way: connections, transactions that overlap, and tables as Arrow."""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from adbc_driver_postgresql import dbapi
+from psycopg import errors, sql
+from psycopg.pq import TransactionStatus
+
+from agno_nb.db import schema
+from agno_nb.db.driver import Driver
+from agno_nb.db.encoding import micros
+from agno_nb.db.idle import Idle
+from agno_nb.db.migrations import migrate
+from agno_nb.db.sqlite import empty_store
+from agno_nb.db.statements import Connection
+from agno_nb.db.tables import whole
+from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
+from agno_nb.redact import redact
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from agno_nb.db.postgres import PostgresUrl
+
+_KEPT_CONNECTIONS = 4
+"""A server has few (100 by default) for everybody."""
+_POLL_S = 0.05
+_QUOTED_OR_MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?""")
+
+C = TypeVar("C")
+PostgresConnection = psycopg.Connection[tuple[Any, ...]]
+
+
+class PostgresDriver(Driver):
+    """Leases on a Postgres database.
+
+    Writers overlap here. Those of one session are ordered by its row in raw_sessions, which they change first. Who
+    deletes, which concerns rows of several tables and media that sessions share, writes while nobody else does: a
+    writer has a lock of the store together with other writers, and that one alone.
+    """
+
+    def __init__(
+        self, url: PostgresUrl, db_schema: str, timeout_s: float, *, migrations: Mapping[int, str] | None = None
+    ) -> None:
+        self._url = url
+        self._schema = db_schema
+        self._store = f"the store {url} (schema {db_schema!r})"
+        self._migrations = schema.migrations() if migrations is None else migrations
+        self._timeout_s = timeout_s
+        # Postgres takes 0 for "no limit".
+        self._timeout_ms = max(1, round(timeout_s * 1000))
+        self._idle: Idle[PostgresConnection] = Idle(_KEPT_CONNECTIONS)
+
+    @contextmanager
+    def lease(self, *, write: bool, alone: bool = False) -> Iterator[Connection]:
+        with self._our_errors():
+            connection = self._begin(write=write, alone=alone)
+            if connection is None:
+                with empty_store() as empty:
+                    yield empty
+                return
+            try:
+                yield _Lease(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                self._give_up(connection)
+                raise
+            self._idle.put(connection)
+
+    def lease_alone(self) -> AbstractContextManager[Connection]:
+        return self.lease(write=True, alone=True)
+
+    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
+        return self.rows({name: frozenset(schema.column_types()[name]) for name in names})
+
+    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
+        with self._our_errors():
+            connection = self._begin(write=False)
+            if connection is None:
+                return super().tables(needs)
+            self._give_up(connection)
+            with closing(self._connected(dbapi.connect)) as tables, closing(tables.cursor()) as cursor:
+                # All tables as they are at one moment.
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                cursor.execute(f"SET LOCAL lock_timeout = {self._timeout_ms}")
+                return {
+                    table: whole(table, _fetched(cursor, self._selected(table, columns, session_ids)))
+                    for table, columns in needs.items()
+                }
+
+    def _selected(self, table: str, columns: Collection[str], session_ids: Sequence[str] | None) -> str:
+        statement = sql.SQL("SELECT {} FROM {}").format(
+            sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(self._schema, table)
+        )
+        if session_ids is not None and table in schema.tables_with("session_id"):
+            values = sql.SQL(", ").join(sql.Literal(each) for each in (*session_ids, None))
+            statement += sql.SQL(" WHERE session_id IN ({})").format(values)
+        return statement.as_string(None)
+
+    def vacuum(self) -> None:
+        with self._our_errors():
+            connection = self._begin(write=True)
+            assert connection is not None
+            try:
+                connection.execute("COMMIT")
+                for table in schema.tables():
+                    connection.execute(f"VACUUM FULL {self._quoted}.{table}")
+            except BaseException:
+                self._give_up(connection)
+                raise
+            self._idle.put(connection)
+
+    def close(self) -> None:
+        self._idle.close()
+
+    def _begin(self, *, write: bool, alone: bool = False) -> PostgresConnection | None:
+        """Open a transaction on the store; return None where there is none to read."""
+        begin = self._first_words(write=write, alone=alone)
+        while (connection := self._idle.take()) is not None:
+            try:
+                return self._in_store(connection, begin, write=write)
+            except psycopg.OperationalError:
+                # The server was started anew, or has hung up. Nothing was done yet, so a new connection can do it.
+                if not connection.closed:
+                    raise
+        return self._in_store(self._connect(), begin, write=write)
+
+    def _in_store(self, connection: PostgresConnection, begin: str, *, write: bool) -> PostgresConnection | None:
+        try:
+            try:
+                version = _last_value(connection, begin)
+            except (errors.UndefinedTable, errors.InvalidSchemaName):
+                connection.execute("ROLLBACK")
+                if not write:
+                    self._idle.put(connection)
+                    return None
+                self._create(connection)
+                version = _last_value(connection, begin)
+            if schema.is_older(version, self._store, newest=max(self._migrations, default=1)):
+                connection.execute("ROLLBACK")
+                self._migrate(connection)
+                _last_value(connection, begin)
+        except BaseException:
+            self._give_up(connection)
+            raise
+        return connection
+
+    def _connect(self) -> PostgresConnection:
+        return self._connected(
+            psycopg.connect,
+            autocommit=True,
+            cursor_factory=psycopg.RawCursor,
+            client_encoding="UTF8",
+            fallback_application_name="agno_nb",
+        )
+
+    def _connected(self, connect: Callable[..., C], **options: Any) -> C:
+        try:
+            return connect(self._url.with_password(), **options)
+        except (psycopg.Error, dbapi.Error) as error:
+            message = f"{self._store} cannot be reached: {_told(error)}"
+        # Not with the error as its cause: the frames below know the password, and some tracebacks show their variables.
+        raise StoreError(f"{message}; make sure that the server runs, and that db_url is right")
+
+    def _give_up(self, connection: PostgresConnection) -> None:
+        """Undo what the transaction did, and keep the connection where that is possible."""
+        status = connection.info.transaction_status
+        if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            try:
+                connection.execute("ROLLBACK")
+            except psycopg.Error:
+                connection.close()
+        if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
+            connection.close()
+        else:
+            self._idle.put(connection)
+
+    def _first_words(self, *, write: bool, alone: bool) -> str:
+        """Return what begins a transaction and asks for the version, in one exchange with the server."""
+        lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        return "; ".join(
+            [
+                "BEGIN" if write else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                f"SET LOCAL search_path TO {self._quoted}",
+                f"SET LOCAL lock_timeout = {self._timeout_ms}",
+                # A process that was suspended in the middle of a transaction must not keep a session from others.
+                f"SET LOCAL idle_in_transaction_session_timeout = {self._timeout_ms}",
+                *([f"SELECT {lock}({self._lock})"] if write else []),
+                f"SELECT max(version) FROM {self._quoted}.raw_schema",
+            ]
+        )
+
+    @property
+    def _quoted(self) -> str:
+        return sql.Identifier(self._schema).as_string(None)
+
+    @property
+    def _lock(self) -> int:
+        return zlib.crc32(b"agno_nb " + self._schema.encode())
+
+    def _create(self, connection: PostgresConnection) -> None:
+        """Make schema and tables, whoever else is about to do the same."""
+        with connection.transaction():
+            connection.execute(f"SELECT pg_advisory_xact_lock({self._lock})")
+            if connection.execute("SELECT to_regclass($1)", [f"{self._quoted}.raw_schema"]).fetchone() != (None,):
+                return
+            # It may be there, made by somebody who may do so for somebody who may not.
+            found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = $1", [self._schema]).fetchone()
+            if found is None:
+                connection.execute(f"CREATE SCHEMA {self._quoted}")
+            connection.execute(f"SET LOCAL search_path TO {self._quoted}")
+            for statement in [*schema.statements("schema.sql"), *schema.statements("indexes.sql")]:
+                connection.execute(_in_postgres(statement))
+            connection.execute("INSERT INTO raw_schema VALUES ($1, $2)", [schema.VERSION, micros(time.time())])
+
+    def _migrate(self, connection: PostgresConnection) -> None:
+        """Bring the store to the newest version, all of it or nothing. Copies are the server's to make."""
+        with connection.transaction():
+            connection.execute(f"SELECT pg_advisory_xact_lock({self._lock})")
+            connection.execute(f"SET LOCAL search_path TO {self._quoted}")
+            migrate(_Lease(connection), {version: _in_postgres(text) for version, text in self._migrations.items()})
+
+    @contextmanager
+    def _our_errors(self) -> Iterator[None]:
+        """Raise what Postgres says of the store as an error of ours, with what to do."""
+        try:
+            yield
+        except errors.LockNotAvailable as error:
+            raise StoreLocked(
+                f"somebody has kept the session in {self._store} for {self._timeout_s:g} s; let it finish, "
+                "and try again"
+            ) from error
+        except errors.InsufficientPrivilege as error:
+            raise StoreError(
+                f"{self._store} is not open to this user: {_told(error)}; let its owner grant what is missing "
+                f"(CREATE on the database, or USAGE and CREATE on the schema), or give another db_schema"
+            ) from error
+        except (errors.DuplicateTable, errors.DuplicateObject) as error:
+            raise NotAStoreError(
+                f"the schema {self._schema!r} of {self._url} has tables that are not of agno_nb ({_told(error)}); "
+                "give another db_schema. It was not touched."
+            ) from error
+        except (psycopg.Error, dbapi.Error) as error:
+            raise StoreError(
+                f"{self._store} failed, and what was being written is not stored; make sure that the server runs, and "
+                f"try again ({_told(error)})"
+            ) from error
+
+
+class _Lease:
+    def __init__(self, connection: PostgresConnection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
+        cursor = self._connection.execute(_numbered(sql), parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def change(self, sql: str, parameters: Sequence[Any], /) -> int:
+        return self._connection.execute(_numbered(sql), parameters).rowcount
+
+
+def _in_postgres(statement: str) -> str:
+    return re.sub(r"\bBLOB\b", "BYTEA", statement)
+
+
+@lru_cache(maxsize=512)
+def _numbered(statement: str) -> str:
+    """Return the statement with $1, $2 and so on for each ``?`` that is not within quotes."""
+    number = 0
+
+    def numbered(found: re.Match[str]) -> str:
+        nonlocal number
+        if found[0] != "?":
+            return found[0]
+        number += 1
+        return f"${number}"
+
+    return _QUOTED_OR_MARK.sub(numbered, statement)
+
+
+def _last_value(connection: PostgresConnection, statements: str) -> Any:
+    """Run several statements in one exchange; return the one value of the last."""
+    cursor = connection.execute(statements, prepare=False)
+    while cursor.nextset():
+        pass
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _told(error: Exception) -> str:
+    """Return what the server says in one line, without the rows that it would quote and without keys."""
+    diagnosis = getattr(error, "diag", None)
+    text = (diagnosis.message_primary if diagnosis else None) or str(error)
+    return redact(" ".join(text.split()))
+
+
+def _fetched(cursor: dbapi.Cursor, statement: str) -> pa.Table:
+    """Run a statement on another thread: on the main one an interrupt of the kernel would be seen when all is read."""
+
+    def work() -> pa.Table:
+        cursor.execute(statement)
+        return cursor.fetch_arrow_table()
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(work)
+        try:
+            return found.result()
+        except BaseException:
+            while not found.done():
+                cursor.adbc_cancel()
+                wait([found], timeout=_POLL_S)
+            raise

@@ -1,0 +1,266 @@
+"""A DuckDB file that several processes use, one at a time and each for a moment.
+
+DuckDB lets one process have a file open for writing, so nobody keeps it open. Each use is a *lease*: lock, attach, one
+transaction, detach, unlock. To detach is to checkpoint, which takes longer than all that a turn writes; so after a
+write the process *lingers*: it detaches when the store was not used for `LINGER_S`, or at once when another process
+asks. What was committed is on the disk before that, in DuckDB's log. Four things make it safe, all of them measured on
+DuckDB 2.0.0:
+
+- The lock is a file of its own, taken before the store is attached and released after it is detached. DuckDB reads a
+  file's header before it takes its own lock, and would overwrite what another process committed in between.
+- The store itself is never opened or locked by us while it is attached: closing any handle of it drops DuckDB's lock
+  (POSIX).
+- Nothing leaves a lease unread: an open result would keep the file open after the detach.
+- Nothing is attached when the process forks: what a child inherits of an engine it must neither use nor close.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import duckdb
+
+from agno_nb.db.engine import Engine
+from agno_nb.db.interrupts import HeldInterrupts
+from agno_nb.db.lock_file import POLL_S, LockFile
+from agno_nb.errors import StoreError, StoreLocked
+
+LINGER_S = 0.01
+"""How long a store stays attached after it was used last."""
+LONGEST_HOLD_S = 1.0
+"""How long it stays attached when it is used again and again, so that DuckDB's log stays short."""
+INTERRUPT_POLL_S = 0.05
+"""How often a thread that waits for another looks whether it was interrupted."""
+LET_GO_WAIT_S = 10.0
+"""How long a fork, and the interpreter's end, wait for a use of a store by another thread to end."""
+
+
+class SharedFile:
+    """The store at `path` as this process uses it. There is one for each path: see :meth:`at`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._engine = Engine(path)
+        self._lock_file = LockFile(path)
+        self._next = threading.Lock()
+        self._attached: tuple[int, int] | None = None
+        """The file that is attached for writing, told from another that may come to be at its path."""
+        self._attached_at = self._used_at = self._not_before = 0.0
+        self._lingering: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that it belongs to."""
+        return self._engine.pid
+
+    @staticmethod
+    def at(path: Path) -> SharedFile:
+        """Return the one of this process, for as long as somebody has it."""
+        with _files_lock:
+            file = _files.get(path) or SharedFile(path)
+            _files[path] = file
+            return file
+
+    @contextmanager
+    def use(self, *, write: bool, timeout_s: float) -> Iterator[Engine]:
+        """Give the engine with the store attached to it, to one user at a time.
+
+        Raises
+        ------
+        StoreLocked
+            Others had it for longer than `timeout_s`.
+        """
+        since = time.monotonic()
+        with HeldInterrupts() as interrupts:
+            if not self._enter(timeout_s, interrupts.deliver):
+                raise StoreLocked(f"another thread has kept the store {self.path} for {timeout_s:g} s; let it finish")
+            if _has_ended and threading.current_thread().daemon:
+                # It would be cut off in the middle of DuckDB, which ends the process by a signal.
+                self._engine.lock.release()
+                raise StoreError(f"the interpreter is ending, and its daemon threads cannot use {self.path} any more")
+            try:
+                if self.path.is_dir():
+                    raise StoreError(f"{self.path} is a folder; give the path of a file in it")
+                self._attach(interrupts, write=write, timeout_s=timeout_s, since=since)
+                with interrupts.allowed():
+                    yield self._engine
+                if self._attached is None or not self._lingers():
+                    self._let_go()
+            except BaseException:
+                interrupts.hold()
+                self._let_go()
+                raise
+            finally:
+                self._engine.lock.release()
+
+    def let_go(self) -> None:
+        """Detach the store now, without lingering, once whoever uses it has done so."""
+        with HeldInterrupts() as interrupts:
+            if self._enter(LET_GO_WAIT_S, interrupts.deliver):
+                self._let_go()
+                self._engine.lock.release()
+
+    def _enter(self, timeout_s: float, meanwhile: Callable[[], None]) -> bool:
+        """Keep other threads out until ``engine.lock`` is released; return whether it could be had in time.
+
+        One thread at a time is the next, so that none that uses the store again and again is always faster.
+        """
+        deadline = time.monotonic() + timeout_s
+
+        def acquired(lock: threading.Lock) -> bool:
+            while not lock.acquire(timeout=min(INTERRUPT_POLL_S, timeout_s)):
+                meanwhile()
+                if time.monotonic() >= deadline:
+                    return False
+            return True
+
+        if not acquired(self._next):
+            return False
+        try:
+            return acquired(self._engine.lock)
+        finally:
+            self._next.release()
+
+    def _attach(self, interrupts: HeldInterrupts, *, write: bool, timeout_s: float, since: float) -> None:
+        """Have the store attached, for reading at least."""
+        if self._attached is not None:
+            if self._attached == _identity(self.path) and not self._lock_file.is_lost():
+                return
+            self._let_go()
+        if write:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        elif not self.path.exists():
+            # There is nothing to keep others from, and no lock file should be left where there is no store.
+            self._engine.attach_empty()
+            return
+        time.sleep(max(0.0, self._not_before - time.monotonic()))
+        self._lock_file.acquire(timeout_s, since=since, write=write, meanwhile=interrupts.deliver)
+        # To attach a file for writing is to put the log beside it into it, if there is one, whosesoever it is.
+        if write and self._log.exists():
+            self._engine.attach_file(write=False)
+        # Reading a file that has nothing in it does not make it a store.
+        if not self._engine.attach_file(write=write):
+            self._engine.attach_empty()
+        if write:
+            self._attached, self._attached_at = _identity(self.path), time.monotonic()
+
+    @property
+    def _log(self) -> Path:
+        return Path(f"{self.path}.wal")
+
+    def _lingers(self) -> bool:
+        """Begin to linger, or go on with it; return False where it is time to let go."""
+        self._used_at = time.monotonic()
+        if self._lock_file.is_wanted():
+            # Whoever waits tries every POLL_S. This process must not be back before.
+            self._not_before = self._used_at + 2 * POLL_S
+            return False
+        if self._used_at - self._attached_at > LONGEST_HOLD_S or not threading.main_thread().is_alive():
+            return False
+        if self._lingering is None:
+            self._lingering = threading.Thread(target=self._linger, name="agno_nb-store", daemon=False)
+            try:
+                self._lingering.start()
+            except RuntimeError:  # The interpreter is ending, and starts no threads.
+                self._lingering = None
+                return False
+        return True
+
+    def _linger(self) -> None:
+        """Let go of the store when it is time to. Runs in a thread of its own, which the interpreter's end awaits."""
+        while True:
+            time.sleep(POLL_S)
+            is_ending = not threading.main_thread().is_alive()
+            if not (self._enter(LET_GO_WAIT_S, _nothing) if is_ending else self._engine.lock.acquire(blocking=False)):
+                continue
+            try:
+                is_idle = time.monotonic() - self._used_at >= LINGER_S
+                if self._attached is None or is_idle or is_ending or self._lock_file.is_wanted():
+                    self._lingering = None
+                    self._let_go()
+                    return
+            finally:
+                self._engine.lock.release()
+
+    def _let_go(self) -> None:
+        """Detach and unlock, whatever of that is still to be done. The caller is the one user."""
+        try:
+            self._engine.detach()
+        except duckdb.Error:
+            # There is no space for a checkpoint, say. What was committed is in DuckDB's log, and is put into the file
+            # by the next one to attach it.
+            self._engine.stop()
+        self._attached = None
+        self._lock_file.release()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another that was there before."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+_files: WeakValueDictionary[Path, SharedFile] = WeakValueDictionary()
+_files_lock = threading.Lock()
+_stopped: list[SharedFile] = []
+"""The files that nobody uses while the process forks."""
+_inherited: list[SharedFile] = []
+"""In a forked process, the files of its parent: never used, and never closed."""
+_has_ended = False
+
+
+def _nothing() -> None:
+    """Do nothing meanwhile: only the main thread is interrupted."""
+
+
+def _before_fork() -> None:
+    """Have nothing attached and no thread of DuckDB at work while the process is copied."""
+    _files_lock.acquire()
+    for file in list(_files.values()):
+        # Where a use does not end, as when it forks itself, the child does without that store.
+        if file._enter(LET_GO_WAIT_S, _nothing):
+            file._let_go()
+            _stopped.append(file)
+
+
+def _after_fork_in_parent() -> None:
+    while _stopped:
+        _stopped.pop()._engine.lock.release()
+    _files_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _files_lock
+    _files_lock = threading.Lock()
+    _stopped.clear()
+    for file in _files.values():
+        file._lock_file.leave_to_parent()
+        _inherited.append(file)
+    _files.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+@atexit.register
+def _end() -> None:
+    """Have nothing attached and no thread of ours in DuckDB when the interpreter ends."""
+    global _has_ended
+    _has_ended = True
+    for file in list(_files.values()):
+        if file._enter(LET_GO_WAIT_S, _nothing):
+            file._let_go()
+            # Not left to whoever has it last, which may be a daemon thread.
+            file._engine.stop()
+            file._engine.lock.release()

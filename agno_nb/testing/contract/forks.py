@@ -1,0 +1,85 @@
+"""A session goes on in another way from some turn."""
+
+from __future__ import annotations
+
+from agno_nb.db.base import ContextQuery, Db
+from agno_nb.testing.conversation import begin, contents, end, say
+from agno_nb.types import Media, Message, Session, SessionSummary, ToolCall
+
+
+def make(db: Db) -> None:
+    """Three turns, the first tried twice and the last with a nested run, and a run that still goes on."""
+    state = Session(session_id="s1", session_name="Tea", component_id="x", session_state={"n": 1}, metadata={"m": 1})
+    say(db, "0", session=state, user_id="ann")
+    say(db, "1", user_id="ann")
+    say(db, "0 again", run_index=0, user_id="ann")
+    run, _ = begin(db, "2", user_id="ann", component_name="Ann")
+    nested, _ = begin(db, "in 2", nested=True, parent_run_id=run.run_id, user_id="ann")
+    end(db, nested, Message(role="assistant", content="done"))
+    asks = Message(role="assistant", tool_calls=[ToolCall(tool_call_id="c1", tool_name="f")])
+    told = Message(role="tool", tool_call_id="c1", tool_name="f", content="42")
+    seen = Message(role="user", content="look", media=[Media(kind="image", content=b"x"), Media(kind="file", url="u")])
+    end(db, run, asks, told, seen, state={"n": 2})
+    for to_run_index in (0, 2):
+        db.add_summary(SessionSummary(session_id="s1", summary=f"to {to_run_index}", to_run_index=to_run_index))
+    begin(db, "goes on", user_id="ann")
+
+
+class ForksContract:
+    """A session goes on in another way from some turn."""
+
+    def test_a_fork_is_the_session_as_it_now_is_under_new_ids(self, db: Db) -> None:
+        make(db)
+        fork = db.fork_session("s1", user_id="ann")
+        assert fork is not None
+        assert fork == db.get_session(fork.session_id)
+        assert fork.forked_from_session_id == "s1"
+        assert (fork.session_name, fork.user_id, fork.component_id, fork.session_state, fork.metadata) == (
+            "Tea", "ann", "x", {"n": 2}, {"m": 1},
+        )  # fmt: skip
+        old = {run.input: run for run in db.get_runs("s1")}
+        new = {run.input: run for run in fork.runs}
+        assert list(new) == ["1", "0 again", "2", "in 2"]
+        assert new["in 2"].parent_run_id == new["2"].run_id
+        for text, run in new.items():
+            assert (run.run_index, run.created_at, run.content) == (
+                old[text].run_index, old[text].created_at, old[text].content,
+            )  # fmt: skip
+            assert [m.content for m in run.messages] == [m.content for m in old[text].messages]
+            assert not {run.run_id, *(m.message_id for m in run.messages)} & {
+                old[text].run_id, *(m.message_id for m in old[text].messages)
+            }  # fmt: skip
+            assert {m.run_id for m in run.messages} == {run.run_id}
+        assert new["2"].tools == old["2"].tools
+        assert new["2"].messages[-1].media == old["2"].messages[-1].media
+        assert fork.summary is not None
+        assert (fork.summary.summary, fork.summary.session_id) == ("to 2", fork.session_id)
+
+    def test_a_fork_ends_where_it_is_asked_to_and_goes_on_by_itself(self, db: Db) -> None:
+        make(db)
+        fork = db.fork_session("s1", to_run_index=0)
+        assert fork is not None
+        assert [run.input for run in fork.runs] == ["0 again"]
+        assert str(fork.summary) == "to 0"
+        before = contents(db.get_messages("s1"))
+        run, opened = begin(
+            db, "else", session_id=fork.session_id, user_id="ann", query=ContextQuery(num_history_runs=5)
+        )
+        assert run.run_index == 1
+        assert contents(opened.history) == [("user", "0 again"), ("assistant", "answer to 0 again")]
+        assert contents(db.get_messages("s1")) == before
+        db.delete_session("s1")
+        assert contents(db.get_messages(fork.session_id))[:2] == contents(opened.history)
+
+    def test_a_session_of_another_user_or_of_none_cannot_be_forked(self, db: Db) -> None:
+        make(db)
+        assert db.fork_session("s1", user_id="bob") is None
+        assert db.fork_session("missing") is None
+        assert len(db.get_sessions()) == 1
+
+    def test_a_long_session_is_forked_whole(self, db: Db) -> None:
+        run, _ = begin(db)
+        end(db, run, *[Message(role="assistant", content=f"{n}") for n in range(1200)])
+        fork = db.fork_session("s1")
+        assert fork is not None
+        assert contents(fork.messages) == contents(db.get_messages("s1"))

@@ -1,0 +1,74 @@
+"""Several processes on one store, each with a pause between turns, as kernels have: what a turn's store time is.
+
+``python -m benchmarks.kernels --processes 4 --think-s 0.5 --turns 40``
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measure import Sample
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description=__doc__)
+    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--think-s", type=float, default=0.5, help="mean pause between turns; 0 for none")
+    parser.add_argument("--turns", type=int, default=40, help="of each process")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
+        path = Path(directory) / "store.duckdb"
+        # Begun anew and not forked, as kernels are.
+        with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
+            seconds = pool.starmap(
+                talk, [(path, n, given.turns, given.think_s) for n in range(given.processes)], chunksize=1
+            )
+    table = Table("process", "median ms", "p95 ms", "longest ms")
+    together = [second for times in seconds for second in times]
+    for name, times in [*enumerate(seconds), ("all", together)]:
+        sample = Sample.of(times)
+        table.add_row(str(name), *(f"{s * 1e3:.1f}" for s in (sample.median_s, sample.p95_s, max(times))))
+    Console().print(f"Store time of a turn, {given.processes} processes, {given.think_s:g} s to think", table, sep="\n")
+
+
+def talk(path: Path, process: int, turns: int, think_s: float) -> list[float]:
+    """Take turns; return the seconds that the store took of each."""
+    from agno_nb.db.base import ContextQuery
+    from agno_nb.db.duckdb import DuckDb
+    from agno_nb.types import Message, RunOutput, RunStatus, Session
+
+    db = DuckDb(path, lock_timeout_s=60.0)
+    thinking = random.Random(process)
+    seconds = []
+    for turn in range(turns):
+        time.sleep(thinking.uniform(0.5, 1.5) * think_s)
+        run = RunOutput(session_id=f"kernel {process}", input=f"question {turn}")
+        user = Message(role="user", content=run.input, run_id=run.run_id)
+        start = time.perf_counter()
+        opened = db.open_run(
+            run, [user], session=Session(session_id=run.session_id), query=ContextQuery(num_history_runs=3)
+        )
+        # A model takes longer than the store lingers, so that each turn has two leases.
+        between = time.perf_counter()
+        time.sleep(0.05 if think_s else 0.0)
+        waited = time.perf_counter() - between
+        answer = Message(role="assistant", content="answer " * 50, run_id=run.run_id)
+        run.messages = [*opened.history, user, answer]
+        run.status, run.content, run.ended_at = RunStatus.COMPLETED, answer.content, time.time()
+        db.end_run(run, [answer])
+        seconds.append(time.perf_counter() - start - waited)
+    db.close()
+    # The first turn also loads and makes what later ones find.
+    return seconds[1:]
+
+
+if __name__ == "__main__":
+    main()

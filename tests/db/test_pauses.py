@@ -1,0 +1,114 @@
+"""What every store does with a run that waits for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from agno_nb.db.base import ContextQuery, Db
+from agno_nb.errors import RunNotContinuableError
+from agno_nb.testing.conversation import START, begin, end
+from agno_nb.types import Message, Requirement, RunOutput, RunStatus, ToolCall, UserInputField
+
+
+def paused(db: Db, text: str = "delete it") -> RunOutput:
+    """A run that waits for leave and for a value."""
+    run, _ = begin(db, text)
+    calls = [
+        ToolCall(tool_call_id=f"c{n}", tool_name="delete", arguments='{"path": "a"}', created_at=START) for n in (1, 2)
+    ]
+    run.requirements = [
+        Requirement(kind="confirmation", tool=calls[0], run_id=run.run_id, component_name="clerk"),
+        Requirement(
+            kind="user_input",
+            tool=calls[1],
+            run_id=run.run_id,
+            user_input_fields=[UserInputField(name="copies", description="How many.", schema={"type": "integer"})],
+        ),
+    ]
+    return end(db, run, Message(role="assistant", tool_calls=calls), status=RunStatus.PAUSED)
+
+
+def reread(db: Db, run: RunOutput) -> RunOutput:
+    found = db.get_run(run.run_id, run.session_id)
+    assert found is not None
+    return found
+
+
+def test_what_is_asked_comes_back_as_it_was_about_the_calls_of_the_run(db: Db) -> None:
+    run = paused(db)
+    again = reread(db, run)
+    assert again.requirements == run.requirements
+    assert [one.tool is call for one, call in zip(again.requirements, again.tools, strict=True)] == [True, True]
+
+
+def test_answers_are_kept_while_the_run_waits_for_the_others(db: Db) -> None:
+    run = paused(db)
+    run.requirements[0].confirm("it is old")
+    db.store_answers(run)
+    again = reread(db, run)
+    assert (again.status, again.requirements[0].confirmed, again.requirements[0].note) == (
+        *(RunStatus.PAUSED, True, "it is old"),
+    )
+    again.requirements[1].provide_user_input({"copies": 2})
+    db.store_answers(again)
+    assert reread(db, run).active_requirements == []
+
+
+def test_a_run_goes_on_once_and_with_its_answers(db: Db) -> None:
+    run = paused(db)
+    first, second = reread(db, run), reread(db, run)
+    first.requirements[0].reject("no")
+    db.reopen_run(first)
+    again = reread(db, run)
+    assert (again.status, again.ended_at, again.requirements[0].note) == (RunStatus.RUNNING, None, "no")
+    with pytest.raises(RunNotContinuableError, match="is RUNNING by now"):
+        db.reopen_run(second)
+    with pytest.raises(RunNotContinuableError, match="is not paused any more"):
+        db.store_answers(second)
+
+
+def test_a_run_that_waits_for_something_else_by_now_is_read_again_first(db: Db) -> None:
+    run = paused(db)
+    outdated = reread(db, run)
+    db.reopen_run(run)
+    call = ToolCall(tool_call_id="c3", tool_name="delete")
+    run.requirements.append(Requirement(kind="confirmation", tool=call, run_id=run.run_id))
+    run.status = RunStatus.PAUSED
+    db.end_run(run)
+    with pytest.raises(RunNotContinuableError, match="waits for something else now"):
+        db.reopen_run(outdated)
+    assert reread(db, run).status is RunStatus.PAUSED
+
+
+def test_a_superseded_run_does_not_go_on(db: Db) -> None:
+    run = paused(db)
+    newer, _ = begin(db, "again", run_index=0)
+    with pytest.raises(RunNotContinuableError, match=f"superseded by run '{newer.run_id}'"):
+        db.reopen_run(run)
+    assert reread(db, run).status is RunStatus.PAUSED
+
+
+def test_a_deleted_run_does_not_go_on(db: Db) -> None:
+    run = paused(db)
+    db.delete_session("s1")
+    with pytest.raises(RunNotContinuableError, match="was deleted"):
+        db.reopen_run(run)
+
+
+def test_the_history_is_what_it_was_when_the_run_began(db: Db) -> None:
+    query = ContextQuery(num_history_runs=5)
+    end(db, begin(db, "one", created_at=100.0)[0], Message(role="assistant", content="1"))
+    early = paused(db, "two")
+    first, _ = begin(db, "one again", run_index=0)
+    end(db, first, Message(role="assistant", content="1 again"))
+    opened = db.reopen_run(early, query=query)
+    assert [message.content for message in opened.history] == ["one", "1"]
+    assert all(message.from_history for message in opened.history)
+
+
+def test_the_runs_nested_in_it_come_along(db: Db) -> None:
+    run = paused(db)
+    nested, _ = begin(db, "inner", nested=True, parent_run_id=run.run_id, parent_tool_call_id="c1")
+    end(db, nested, Message(role="assistant", content="done"))
+    (found,) = db.reopen_run(run).nested_runs
+    assert (found.run_id, found.parent_tool_call_id, found.content) == (nested.run_id, "c1", "done")
