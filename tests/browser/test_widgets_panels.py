@@ -144,6 +144,7 @@ HOSTILE = """
 import agno_nb
 from agno_nb import Agent, InMemoryDb, ScriptedModel, tool
 from agno_nb.testing import call
+from agno_nb.widgets.approvals import Approvals
 from tests.notebook.hostile import PAYLOADS
 
 @tool(requires_confirmation=True)
@@ -164,8 +165,9 @@ for number, payload in enumerate(PAYLOADS):
     db.rename_session(payload, session_name=payload)
 asks = [call("echo", text=payload) for payload in PAYLOADS]
 waits = Agent(ScriptedModel([asks]), name=PAYLOADS[1], db=db, tools=[echo])
-waits.run("\\n".join(PAYLOADS), session_id="waits")
+waiting = waits.run("\\n".join(PAYLOADS), session_id="waits")
 panels = [agno_nb.chat(evil, "talk"), agno_nb.chat(waits, "waits"), agno_nb.browse(db=db), agno_nb.trace(run)]
+panels.append(Approvals(waits, waiting))
 for panel in panels:
     display(panel)
 """
@@ -204,6 +206,7 @@ def test_nothing_of_a_hostile_session_comes_alive_in_any_panel_or_in_what_it_lea
     expect(chats.first.locator(".anb-turn")).to_have_count(len(PAYLOADS))
     expect(chats.nth(1).locator(".anb-need")).to_have_count(len(PAYLOADS))
     expect(chats.nth(1).locator(".anb-arguments").nth(1)).to_contain_text("onerror")
+    expect(page.locator(".anb-approvals .anb-need")).to_have_count(len(PAYLOADS))
     chats.first.locator(".anb-picker").click()
     for row in range(6):
         page.locator(".anb-session").nth(row).click()
@@ -218,7 +221,7 @@ def test_nothing_of_a_hostile_session_comes_alive_in_any_panel_or_in_what_it_lea
     expect(page.locator(".anb")).to_have_count(0)
     assert harm(page, watched) == none
     outputs = notebook.save().cells[0].outputs
-    assert [set(output.data) for output in outputs] == [{"text/html", "text/plain"}] * 4
+    assert [set(output.data) for output in outputs] == [{"text/html", "text/plain"}] * 5
     notebook.page.close()
     reopened = NotebookPage.open(watched.page(), lab, notebook.path)
     assert harm(reopened.page, watched) == none
