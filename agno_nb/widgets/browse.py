@@ -186,18 +186,13 @@ class Browser(Panel):
         if not ids:
             return []
         marks = ", ".join("?" * len(ids))
-        rows = self._db.arrow(f"SELECT {_ROW} FROM sessions WHERE session_id IN ({marks})", list(ids)).to_pylist()
-        latest = (
-            "SELECT session_id, arg_max(status, created_at) AS status FROM runs "
-            f"WHERE run_index IS NOT NULL AND session_id IN ({marks}) GROUP BY session_id"
+        sql = (
+            f"SELECT {_ROW}, status FROM sessions LEFT JOIN (SELECT session_id, arg_max(status, created_at) AS status "
+            f"FROM runs WHERE run_index IS NOT NULL AND session_id IN ({marks}) GROUP BY session_id) "
+            f"USING (session_id) WHERE session_id IN ({marks})"
         )
-        status = {row["session_id"]: row["status"] for row in self._db.arrow(latest, list(ids)).to_pylist()}
-        by_id = {row["session_id"]: row for row in rows}
-        return [
-            _shown(row_content(by_id[session_id])) | {"status": status.get(session_id)}
-            for session_id in ids
-            if session_id in by_id
-        ]
+        by_id = {row["session_id"]: row for row in self._db.arrow(sql, [*ids, *ids]).to_pylist()}
+        return [_shown(row_content(by_id[session_id])) for session_id in ids if session_id in by_id]
 
     def _session(self, session_id: str) -> Session:
         session = self._db.get_session(session_id)

@@ -74,7 +74,7 @@ class BrowserView {
   readonly #trouble = el("div", { class: "anb-trouble", role: "alert" });
   readonly #chat = el("div", { class: "anb-opened" });
   readonly #rows = new Map<number, Row>();
-  readonly #asked = new Set<number>();
+  #isFetching = false;
   #content: Content = { total: 0, rows: [], selected: [], wanted: {} as Wanted, choices: {}, sql: "" };
   #selected = new Set<string>();
   #active = -1;
@@ -120,9 +120,7 @@ class BrowserView {
     this.#content = content;
     this.#selected = new Set(content.selected);
     this.#rows.clear();
-    this.#asked.clear();
     content.rows.forEach((row, place) => this.#rows.set(place, row));
-    this.#asked.add(0);
     if (document.activeElement !== this.#search) this.#search.value = content.wanted.search;
     this.#showFilters();
     this.#space.style.height = `${Math.max(content.total, 1) * ROW_PX}px`;
@@ -172,24 +170,23 @@ class BrowserView {
     const first = Math.max(0, Math.floor(this.#scroller.scrollTop / ROW_PX) - 4);
     const last = Math.min(total - 1, Math.ceil((this.#scroller.scrollTop + this.#scroller.clientHeight) / ROW_PX) + 4);
     const drawn: HTMLElement[] = [];
-    for (let place = first; place <= last; place += 1) {
-      drawn.push(this.#drawRow(place));
-      const page = Math.floor(place / PAGE);
-      if (!this.#rows.has(place) && !this.#asked.has(page)) void this.#fetch(page);
-    }
+    for (let place = first; place <= last; place += 1) drawn.push(this.#drawRow(place));
     this.#space.replaceChildren(...drawn);
+    const missing = Array.from({ length: last - first + 1 }, (_, place) => first + place).find((place) => !this.#rows.has(place));
+    if (missing !== undefined && !this.#isFetching) void this.#fetch(Math.floor(missing / PAGE));
   }
 
+  /** Fetch one page at a time: whoever scrolls on has no use for the pages that were passed. */
   async #fetch(page: number): Promise<void> {
-    this.#asked.add(page);
+    this.#isFetching = true;
     const list = this.#content;
     try {
       const rows = await this.#link.ask<Row[]>("rows", { offset: page * PAGE, limit: PAGE });
-      if (list !== this.#content) return;
-      rows.forEach((row, place) => this.#rows.set(page * PAGE + place, row));
-      this.#draw();
+      if (list === this.#content) rows.forEach((row, place) => this.#rows.set(page * PAGE + place, row));
+      this.#isFetching = false;
+      if (rows.length > 0) this.#draw();
     } catch (error) {
-      this.#asked.delete(page);
+      this.#isFetching = false;
       this.#complain((error as Error).message);
     }
   }

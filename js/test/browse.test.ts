@@ -29,13 +29,19 @@ describe("the session browser", () => {
   it("draws the rows in sight only, and asks for those that are not here", async () => {
     const { model, box, scroller } = open(10_000);
     expect(box.querySelectorAll(".anb-session").length).toBeLessThan(30);
-    scroller.scrollTop = 54 * 5_000;
-    scroller.dispatchEvent(new Event("scroll"));
-    scroller.dispatchEvent(new Event("scroll"));
-    const asked = model.sent.filter((message) => message.verb === "rows").map((message) => message.fields["offset"]);
-    expect(asked).toEqual([4950, 5000]);
-    await model.answer("rows", { value: Array.from({ length: 50 }, (_, place) => row(5000 + place)) });
-    expect(box.textContent).toContain("Talk 5000");
+    const scrollTo = (place: number) => {
+      scroller.scrollTop = 54 * place;
+      scroller.dispatchEvent(new Event("scroll"));
+    };
+    const page = (first: number) => Array.from({ length: 50 }, (_, place) => row(first + place));
+    // Those that are passed on the way are not asked for.
+    [1_000, 2_000, 3_000, 5_004].forEach(scrollTo);
+    expect(model.last("rows").fields).toEqual({ offset: 950, limit: 50 });
+    await model.answer("rows", { value: page(950) });
+    expect(model.last("rows").fields).toEqual({ offset: 5000, limit: 50 });
+    await model.answer("rows", { value: page(5000) });
+    expect(model.sent.filter((message) => message.verb === "rows").length).toBe(2);
+    expect(box.textContent).toContain("Talk 5004");
     expect(box.querySelectorAll(".anb-session").length).toBeLessThan(30);
   });
 
