@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from agno_nb.frames import query as query
     from agno_nb.frames import runs_df as runs_df
     from agno_nb.frames import sessions_df as sessions_df
+    from agno_nb.frames import steps_df as steps_df
     from agno_nb.frames import summaries_df as summaries_df
     from agno_nb.frames import tool_calls_df as tool_calls_df
     from agno_nb.memory import MemoryManager as MemoryManager
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from agno_nb.session import SessionSummaryManager as SessionSummaryManager
     from agno_nb.session import TeamSession as TeamSession
     from agno_nb.session import WorkflowSession as WorkflowSession
+    from agno_nb.team import Team as Team
     from agno_nb.testing import FunctionModel as FunctionModel
     from agno_nb.testing import ScriptedModel as ScriptedModel
     from agno_nb.tools import SqlTools as SqlTools
@@ -55,6 +57,15 @@ if TYPE_CHECKING:
     from agno_nb.widgets.chat import chat as chat
     from agno_nb.widgets.trace import trace as trace
     from agno_nb.widgets.usage import usage as usage
+    from agno_nb.workflow import Condition as Condition
+    from agno_nb.workflow import Loop as Loop
+    from agno_nb.workflow import Parallel as Parallel
+    from agno_nb.workflow import Router as Router
+    from agno_nb.workflow import Step as Step
+    from agno_nb.workflow import StepInput as StepInput
+    from agno_nb.workflow import StepOutput as StepOutput
+    from agno_nb.workflow import Steps as Steps
+    from agno_nb.workflow import Workflow as Workflow
 
 __version__ = "0.1.0"
 
@@ -66,15 +77,19 @@ _HOMES = {
     "AsyncPostgresDb": "agno_nb.db.postgres",
     "AsyncSqliteDb": "agno_nb.db.sqlite",
     "Budget": "agno_nb.budget",
+    "Condition": "agno_nb.workflow",
     "DemoModel": "agno_nb.models.demo",
     "DuckDb": "agno_nb.db.duckdb",
     "FunctionModel": "agno_nb.testing",
     "Gemini": "agno_nb.models.google",
     "InMemoryDb": "agno_nb.db.in_memory",
+    "Loop": "agno_nb.workflow",
     "MemoryManager": "agno_nb.memory",
     "OpenAIChat": "agno_nb.models.openai",
     "OpenAIResponses": "agno_nb.models.openai",
+    "Parallel": "agno_nb.workflow",
     "PostgresDb": "agno_nb.db.postgres",
+    "Router": "agno_nb.workflow",
     "RunOutput": "agno_nb.agent",
     "RunResponse": "agno_nb.agent",
     "ScriptedModel": "agno_nb.testing",
@@ -83,9 +98,15 @@ _HOMES = {
     "SessionType": "agno_nb.db.base",
     "SqlTools": "agno_nb.tools",
     "SqliteDb": "agno_nb.db.sqlite",
+    "Step": "agno_nb.workflow",
+    "StepInput": "agno_nb.workflow",
+    "StepOutput": "agno_nb.workflow",
+    "Steps": "agno_nb.workflow",
+    "Team": "agno_nb.team",
     "TeamSession": "agno_nb.session",
     "Toolkit": "agno_nb.tools",
     "UserMemory": "agno_nb.memory",
+    "Workflow": "agno_nb.workflow",
     "WorkflowSession": "agno_nb.session",
     "browse": "agno_nb.widgets.browse",
     "chat": "agno_nb.widgets.chat",
@@ -96,6 +117,7 @@ _HOMES = {
     "query": "agno_nb.frames",
     "runs_df": "agno_nb.frames",
     "sessions_df": "agno_nb.frames",
+    "steps_df": "agno_nb.frames",
     "summaries_df": "agno_nb.frames",
     "tool": "agno_nb.tools",
     "tool_calls_df": "agno_nb.frames",

@@ -1,4 +1,7 @@
-"""Agents: a model, what it is told, and the tools that it may use."""
+"""Agents: a model, what it is told, and the tools that it may use.
+
+It is one file, although a long one, because an agent is read from its parameters to its loop.
+"""
 
 from __future__ import annotations
 
@@ -56,9 +59,10 @@ ALIASES = {
     "store_tool_results": "store_tool_messages",
     "enable_user_memories": "update_memory_on_run",
 }
+DEPRECATED = ["add_history_to_messages"]
 
 
-@forgiving(ALIASES, deprecated=["add_history_to_messages"])
+@forgiving(ALIASES, DEPRECATED)
 @dataclass(eq=False, repr=False)
 class Agent(Recollecting):
     """A model with instructions and tools, that answers in sessions.
@@ -77,6 +81,8 @@ class Agent(Recollecting):
     model: Model | str | None = None
     """A model, a string such as ``"openai:gpt-5-mini"``, or None: chosen at the first run by what is configured."""
     _: KW_ONLY
+    role: str | None = None
+    """What it is there for in a team, in a few words. The leader is told, and its own model too."""
     tools: Sequence[Tool | Callable[..., Any] | Toolkit | Sequence[Any]] | None = None
     """Functions that the model may call: tools, plain functions and methods, toolkits, and lists of them."""
     tool_hooks: Sequence[Callable[..., Any]] = ()
@@ -160,10 +166,10 @@ class Agent(Recollecting):
             memories=self.reads_memories,
         )
 
-    async def steps(self, context: RunContext) -> None:
+    async def answer(self, context: RunContext) -> None:
         """Let the model and the tools talk until the model answers."""
         # Choosing may ask a server for the names of its models.
-        run, model = context.run, await asyncio.to_thread(lambda: self.resolved_model)
+        run, model = context.run, await asyncio.to_thread(self._model_in, context)
         context.budgets = self.budgets
         asking = Asking(model=model, fallback_models=self.fallback_models, retries=self._retries, context=context)
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
@@ -192,6 +198,8 @@ class Agent(Recollecting):
                 if any(tools[call.tool_name].stop_after_tool_call for call in made):
                     run.content = "\n\n".join(shown_results) or _last_answer(run).content or ""
                     return
+                if self._have_answered(context):
+                    return
             request = ModelRequest(
                 messages=paired(run.messages),
                 tools=[tool.spec for tool in tools.values()],
@@ -216,11 +224,22 @@ class Agent(Recollecting):
                 context.add(Message(role="user", content=correction(str(error))))
                 is_second_try = True
 
+    def _model_in(self, context: RunContext) -> Model:
+        """Return the model that answers: its own, or of a member without one, the team's."""
+        lent = context.parent.lends if context.parent is not None else None
+        return self.resolved_model if self.model is not None or lent is None else lent
+
+    def _have_answered(self, context: RunContext) -> bool:
+        """Whether what the latest calls gave is the answer, and the model need not be asked for one."""
+        return False
+
     def _open_messages(self, context: RunContext) -> None:
         run, state = context.run, context.session_state
         text = system_text(
             description=self.description,
+            role=self.role,
             instructions=self.instructions,
+            members=self._told_of_members(),
             values={**(context.metadata or {}), **context.dependencies, **state, "user_id": context.user_id},
             markdown=self.markdown,
             memories=context.memories,
@@ -240,9 +259,18 @@ class Agent(Recollecting):
             context.add(message)
             run.tools += message.tool_calls
 
+    def _told_of_members(self) -> str | None:
+        """Return what the leader of a team is told of its members."""
+        return None
+
     def _reopen_messages(self, context: RunContext) -> None:
         """Put what the run was sent around what was stored of it."""
         own = [message for message in context.run.messages if not message.from_history]
+        if not own:
+            raise RunNotContinuableError(
+                f"run {context.run_id!r} was stored without its messages (store_member_responses=False); only the "
+                "RunOutput that run() returned can be continued"
+            )
         system = [message for message in own[:1] if message.role == "system"]
         history = context.history
         if self.max_tool_calls_from_history is not None:
@@ -379,7 +407,7 @@ class Agent(Recollecting):
             try:
                 await tool.call(call, injected, given_input(requirement), hooks=self.tool_hooks)
             except* NestedRunPaused:
-                context.wait_for_nested_runs(call)
+                context.wait_for_nested_runs(call.tool_call_id)
             if call.result is None:
                 return
         call.duration_s = time.perf_counter() - started

@@ -17,7 +17,7 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import takes
 from agno_nb.db import default_db
-from agno_nb.db.columns import EVENTS, MEMORIES, MESSAGES, RUNS, SESSIONS, SUMMARIES, TOOL_CALLS, Frame
+from agno_nb.db.columns import EVENTS, MEMORIES, MESSAGES, RUNS, SESSIONS, STEPS, SUMMARIES, TOOL_CALLS, Frame
 from agno_nb.db.encoding import moment_micros
 from agno_nb.db.readable import MAX_ROWS, TIMEOUT_S
 from agno_nb.db.schema import names
@@ -74,6 +74,14 @@ class ToolCallFilters(SessionFilters, total=False):
     tool_name: Values
 
 
+class StepFilters(SessionFilters, total=False):
+    """What steps may be chosen by. User and agent are those of the workflow's run."""
+
+    run_id: Values
+    step_name: Values
+    kind: Values
+
+
 class EventFilters(SessionFilters, total=False):
     """What events may be chosen by. User and agent are those of the run."""
 
@@ -118,6 +126,7 @@ _CONDITIONS: dict[str, dict[str, str]] = {
     "runs": {"agent": _AGENT, "session_type": _SESSION_TYPE},
     "messages": _OF_RUN,
     "tool_calls": _OF_RUN,
+    "steps": _OF_RUN,
     "events": _OF_RUN,
     "summaries": {
         "agent": _OF_SESSION.replace("{}", _AGENT),
@@ -211,6 +220,20 @@ def tool_calls_df(*, db: Readable | None = None, **filters: Unpack[ToolCallFilte
     return _read(TOOL_CALLS, db, filters)
 
 
+@takes(StepFilters)
+def steps_df(*, db: Readable | None = None, **filters: Unpack[StepFilters]) -> pd.DataFrame:
+    """Steps of workflows with what came of them, one row each, oldest first.
+
+    Parameters
+    ----------
+    db, session_id, session_type, user_id, agent, since, until, limit
+        As in :func:`sessions_df`; user and agent are those of the workflow's run.
+    run_id, step_name, kind : str or list of str, optional
+        Only rows that have the value, or one of the values.
+    """
+    return _read(STEPS, db, filters)
+
+
 @takes(EventFilters)
 def events_df(*, db: Readable | None = None, **filters: Unpack[EventFilters]) -> pd.DataFrame:
     """What happened in runs, one row each, oldest first: begins and ends of runs, model requests and tool calls.
@@ -299,8 +322,9 @@ def query(
     ----------
     sql : str
         One statement in DuckDB's SQL that reads. Its tables are `sessions`, `runs`, `messages`, `tool_calls`,
-        `message_media`, `summaries`, `memories` and `events`, and those of `frames`. It cannot write, and reaches no
-        files. What it names is copied first, so that it keeps nobody from the store, however long it takes.
+        `steps`, `message_media`, `summaries`, `memories`, `events` and `run_tree`, and those of `frames`. It cannot
+        write, and reaches no files. What it names is copied first, so that it keeps nobody from the store, however long
+        it takes.
     db : Db or Collection, optional
         The store; the one of the notebook where not given.
     timeout_s : float, optional

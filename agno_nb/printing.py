@@ -96,6 +96,7 @@ class _TerminalAnswer:
         self._remarks: list[str] = []
         self._run_id: str | None = None
         self._run: RunOutput | None = None
+        self._done: set[str] = set()
         if message is not None:
             self._console.print(_panel(message, "Message"))
         # Without a terminal every frame of a live display would be printed: show the last one only.
@@ -105,8 +106,16 @@ class _TerminalAnswer:
 
     def feed(self, event: RunOutputEvent) -> None:
         self._run_id = self._run_id or event.run_id
+        # What a member or a step does is told under its name.
+        whose = f"{event.step or event.component_name or 'nested run'}: " if event.run_id != self._run_id else ""
         if event.event is RunEvent.tool_call_started and event.tool is not None:
-            self._remarks.append(f"{event.tool.tool_name}({event.tool.arguments})")
+            self._remarks.append(f"{whose}{event.tool.tool_name}({event.tool.arguments})")
+        elif whose and event.run_output is not None:
+            self._remarks.append(f"{whose}{_line(event.run_output.get_content_as_string())}")
+        elif event.event in (RunEvent.step_completed, RunEvent.step_error) and event.step not in self._done:
+            self._remarks.append(f"{event.step}: {_line(event.content or '')}")
+        if whose and event.step and event.run_output is not None:
+            self._done.add(event.step)
         if event.details is not None and event.content:
             self._remarks.append(redact(event.content))
         if event.run_id == self._run_id:
@@ -141,6 +150,11 @@ class _TerminalAnswer:
             parts.append(Text(f"{run.status}: {run.error or 'the answer is incomplete'}", style="red"))
         title = "Response" if run is None else f"Response ({run.metrics.duration_s or 0:.1f} s)"
         return _panel(Group(*parts), title)
+
+
+def _line(text: str) -> str:
+    line = " ".join(redact(text).split())
+    return line if len(line) <= 200 else f"{line[:199]}…"
 
 
 def _panel(content: Any, title: str) -> Any:

@@ -13,7 +13,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -58,7 +58,7 @@ class RunStatus(StrEnum):
 
 
 class RunEvent(StrEnum):
-    """Names of the events of a stream."""
+    """Names of the events of a stream. A workflow's run has its own for how it begins and ends."""
 
     run_started = "RunStarted"
     run_content = "RunContent"
@@ -72,6 +72,28 @@ class RunEvent(StrEnum):
     tool_call_started = "ToolCallStarted"
     tool_call_completed = "ToolCallCompleted"
     tool_call_error = "ToolCallError"
+    workflow_started = "WorkflowStarted"
+    workflow_completed = "WorkflowCompleted"
+    workflow_paused = "WorkflowPaused"
+    workflow_continued = "WorkflowContinued"
+    workflow_cancelled = "WorkflowCancelled"
+    workflow_error = "WorkflowError"
+    step_started = "StepStarted"
+    step_output = "StepOutput"
+    step_completed = "StepCompleted"
+    step_error = "StepError"
+    parallel_started = "ParallelExecutionStarted"
+    parallel_completed = "ParallelExecutionCompleted"
+    condition_started = "ConditionExecutionStarted"
+    condition_completed = "ConditionExecutionCompleted"
+    router_started = "RouterExecutionStarted"
+    router_completed = "RouterExecutionCompleted"
+    loop_started = "LoopExecutionStarted"
+    loop_iteration_started = "LoopIterationStarted"
+    loop_iteration_completed = "LoopIterationCompleted"
+    loop_completed = "LoopExecutionCompleted"
+    steps_started = "StepsExecutionStarted"
+    steps_completed = "StepsExecutionCompleted"
     model_request_retried = "ModelRequestRetried"
     model_fallback_used = "ModelFallbackUsed"
     memory_update_completed = "MemoryUpdateCompleted"
@@ -484,6 +506,59 @@ class Message:
         return f"Message({self.role}, {_brief(self.content)}{calls}{history})"
 
 
+class StepStatus(StrEnum):
+    """What has become of a step of a workflow."""
+
+    COMPLETED = "COMPLETED"
+    SKIPPED = "SKIPPED"
+    """It failed, and the workflow went on without it."""
+    ERROR = "ERROR"
+    """It failed, and the workflow with it."""
+
+
+StepKind = Literal["agent", "team", "workflow", "function", "parallel", "condition", "router", "loop", "steps"]
+
+
+@dataclass(slots=True, repr=False)
+class StepOutput:
+    """What came of a step of a workflow. Functions return one to say more than their content."""
+
+    content: Any = None
+    _: KW_ONLY
+    success: bool = True
+    """Whether the step did what it is there for. The workflow goes on in any case; raise an exception to end it."""
+    stop: bool = False
+    """End the workflow after this step."""
+    error: str | None = None
+    """What went wrong."""
+    step_name: str | None = None
+    path: str = ""
+    """Names from the outermost step to this one, with the iterations of loops, as in ``refine[1]/write``."""
+    kind: StepKind = "function"
+    """What did the step, or of several steps, what chose among them."""
+    iteration: int | None = None
+    """Of a step in a loop: which time round, from 0."""
+    input: str = ""
+    """What the step was given."""
+    status: StepStatus = StepStatus.COMPLETED
+    run_id: str | None = None
+    """The run of the agent, team or workflow that did it."""
+    steps: list[StepOutput] = field(default_factory=list, compare=False)
+    """Of several steps: what came of each. In this process only; in a store they are rows of their own."""
+    duration_s: float | None = None
+    created_at: float = field(default_factory=time.time, compare=False)
+    """Unix seconds, of its beginning."""
+
+    @property
+    def step_run_id(self) -> str | None:
+        """agno's name for `run_id`."""
+        return self.run_id
+
+    def __repr__(self) -> str:
+        content = self.content if self.content is None or isinstance(self.content, str) else repr(self.content)
+        return f"StepOutput({self.path or self.step_name or 'unnamed'}, {self.status}, {_brief(content)})"
+
+
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Origin:
     """Where in a notebook a run was asked for, as far as the front end tells."""
@@ -511,8 +586,10 @@ class RunOutput:
     """The run whose tool, member or step asked for this one."""
     parent_tool_call_id: str | None = None
     """The tool call of that run which asked for this one."""
+    root_run_id: str = ""
+    """The run of the turn that this one is a part of, at whatever depth. Of a turn: its own id."""
     step: str | None = None
-    """Of a run made by a step of a workflow: the step's name."""
+    """Of a run made by a step of a workflow: the step's path, its name where it stands in no other."""
     kind: SessionType = SessionType.AGENT
     component_id: str | None = None
     """Id of the agent, team or workflow that ran."""
@@ -531,12 +608,16 @@ class RunOutput:
     """What the model was sent and said, history included."""
     tools: list[ToolCall] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
+    """Of this run alone. `total_metrics` is with those of the runs nested in it."""
     model: str | None = None
     model_provider: str | None = None
     requirements: list[Requirement] = field(default_factory=list)
     """What the run had to ask of a person, in all its pauses. Of a paused run some are not resolved yet."""
     nested_runs: list[RunOutput] = field(default_factory=list, compare=False)
-    """Runs that this one's tools, members or steps began, in order. They live in this process only."""
+    """Runs that this one's tools, members or steps began, in order. Of a run that was read from the store: those of the
+    same session."""
+    step_results: list[StepOutput] = field(default_factory=list)
+    """Of a workflow: what came of its steps, in the order in which they ended."""
     session_state: JsonDict = field(default_factory=dict)
     metadata: JsonDict | None = None
     error_type: str | None = None
@@ -549,6 +630,9 @@ class RunOutput:
     interrupted: bool = False
     """Whether the process died before the run ended. The status is RUNNING then."""
 
+    def __post_init__(self) -> None:
+        self.root_run_id = self.root_run_id or self.run_id
+
     @property
     def agent_id(self) -> str | None:
         """agno's name for `component_id`."""
@@ -558,6 +642,27 @@ class RunOutput:
     def agent_name(self) -> str | None:
         """agno's name for `component_name`."""
         return self.component_name
+
+    @property
+    def member_responses(self) -> list[RunOutput]:
+        """agno's name for `nested_runs`, of a team."""
+        return self.nested_runs
+
+    @property
+    def step_executor_runs(self) -> list[RunOutput]:
+        """agno's name for `nested_runs`, of a workflow."""
+        return self.nested_runs
+
+    @property
+    def total_metrics(self) -> Metrics:
+        """Tokens and cost of this run and of all runs nested in it, each counted once; the times are this run's."""
+        # A run without a model call of its own (a workflow's, say) has no cost that could be unknown.
+        asked = self.metrics != Metrics(duration_s=self.metrics.duration_s)
+        total = Metrics.total(
+            [*([self.metrics] if asked else []), *(nested.total_metrics for nested in self.nested_runs)]
+        )
+        total.duration_s, total.time_to_first_token_s = self.metrics.duration_s, self.metrics.time_to_first_token_s
+        return total
 
     @property
     def is_paused(self) -> bool:
@@ -616,6 +721,8 @@ class RunOutputEvent:
     """Of RunContent: the piece of reasoning that is new."""
     tool: ToolCall | None = None
     """Of ToolCall events."""
+    step: str | None = None
+    """Of a step's events, and of those of the runs that it began: the step's path."""
     details: JsonDict | None = None
     """Of a retry and of a fallback: what `content` says, as values."""
     run_output: RunOutput | None = None
@@ -761,6 +868,14 @@ class TeamSession(Session):
 
 class WorkflowSession(Session):
     """A session of a workflow."""
+
+    def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
+        """Return input and output of the completed runs, oldest first, or of the latest `num_runs` of them."""
+        attempts = sorted(self.runs, key=lambda run: run.attempt)
+        turns = {run.run_index: run for run in attempts if run.run_index is not None}
+        done = [run for _, run in sorted(turns.items()) if run.status is RunStatus.COMPLETED]
+        shown = done if num_runs is None else done[len(done) - min(max(num_runs, 0), len(done)) :]
+        return [(run.input, run.get_content_as_string()) for run in shown]
 
 
 SESSION_CLASSES: dict[SessionType, type[Session]] = {

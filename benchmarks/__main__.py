@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -53,6 +53,7 @@ def main() -> None:
         ours = [AgnoNb(DuckDb, Path(directory, "agno_nb.duckdb")), AgnoNb(SqliteDb, Path(directory, "agno_nb.db"))]
         theirs = Agno(Path(directory))
         results["construction"] = measure_construction(console, ours[0], theirs)
+        results["construction of a team"] = measure_construction(console, ours[0], theirs, of="Team")
         results["turns"] = measure_turns(console, ours, theirs, marks=QUICK_MARKS if quick else MARKS)
         results["messages_frame"] = measure_frame(console, ours, theirs)
     results["big_frames"] = measure_big_frames(console, runs=10_000 if quick else 100_000)
@@ -85,14 +86,17 @@ def measure_imports(console: Console, *, rounds: int) -> dict[str, Any]:
     return {"bare python": bare.to_dict()} | {name: sample.to_dict() for name, sample in samples.items()}
 
 
-def measure_construction(console: Console, ours: Contender, theirs: Contender) -> dict[str, Any]:
-    """(b) An agent with a model, a store, instructions and a tool."""
-    samples = interleaved({c.name: c.construct for c in (ours, theirs)}, rounds=SAMPLES, repeat=200)
+def measure_construction(
+    console: Console, ours: Contender, theirs: Contender, *, of: Literal["Agent", "Team"] = "Agent"
+) -> dict[str, Any]:
+    """(b) An agent with a model, a store, instructions and a tool; a team with two such agents as members."""
+    makers = {c.name: c.construct if of == "Agent" else c.construct_team for c in (ours, theirs)}
+    samples = interleaved(makers, rounds=SAMPLES, repeat=200)
     table = Table("", "µs")
     for name, sample in samples.items():
         table.add_row(name, f"{sample.median_s * 1e6:.1f}")
     table.add_row("agno / agno_nb", ratio(samples[theirs.name], samples[ours.name]))
-    show(console, "Agent construction", table)
+    show(console, f"{of} construction", table)
     return {name: sample.to_dict() for name, sample in samples.items()}
 
 

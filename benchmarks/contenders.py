@@ -39,6 +39,9 @@ class Contender(Protocol):
     def construct(self) -> Any:
         """Make an agent with a model, a store and a tool."""
 
+    def construct_team(self) -> Any:
+        """Make a team of such an agent with two members of that kind."""
+
     def turn(self) -> None:
         """Run once more in the one session, with the last three runs in the context."""
 
@@ -51,10 +54,11 @@ class AgnoNb:
 
     def __init__(self, store: type[DuckDb | SqliteDb], file: Path) -> None:
         from agno_nb.agent import Agent
+        from agno_nb.team import Team
         from agno_nb.testing import FunctionModel
 
         self.name = f"agno_nb {version('agno_nb')} {store.__name__}"
-        self._make = Agent
+        self._make, self._make_team = Agent, Team
         self._model = FunctionModel(lambda messages, tools: ANSWER)
         self._db = store(file)
         self._agent = self.construct()
@@ -70,6 +74,10 @@ class AgnoNb:
             num_history_runs=HISTORY_RUNS,
         )
 
+    def construct_team(self) -> Any:
+        members = [self._make(model=self._model, name=name, tools=[count_penguins]) for name in ("one", "two")]
+        return self._make_team(members=members, model=self._model, db=self._db, instructions="Be brief.")
+
     def turn(self) -> None:
         assert self._agent.run(PROMPT).content == ANSWER
 
@@ -84,9 +92,10 @@ class Agno:
         from agno.agent import Agent
         from agno.db.base import SessionType
         from agno.db.sqlite import SqliteDb
+        from agno.team import Team
 
         self.name = f"agno {version('agno')}"
-        self._make = Agent
+        self._make, self._make_team = Agent, Team
         self._model = instant_agno_model()
         self._db = SqliteDb(db_file=str(directory / "agno.db"))
         self._session_type = SessionType.AGENT
@@ -102,6 +111,14 @@ class Agno:
             add_history_to_context=True,
             num_history_runs=HISTORY_RUNS,
             telemetry=False,
+        )
+
+    def construct_team(self) -> Any:
+        members = [
+            self._make(model=self._model, name=name, tools=[count_penguins], telemetry=False) for name in ("one", "two")
+        ]
+        return self._make_team(
+            members=members, model=self._model, db=self._db, instructions="Be brief.", telemetry=False
         )
 
     def turn(self) -> None:

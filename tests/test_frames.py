@@ -25,6 +25,7 @@ from agno_nb.frames import (
     query,
     runs_df,
     sessions_df,
+    steps_df,
     summaries_df,
     tool_calls_df,
 )
@@ -37,6 +38,7 @@ from agno_nb.types import (
     Session,
     SessionSummary,
     SessionType,
+    StepOutput,
     ToolCall,
     UserMemory,
 )
@@ -46,6 +48,7 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "runs": runs_df,
     "messages": messages_df,
     "tool_calls": tool_calls_df,
+    "steps": steps_df,
     "summaries": summaries_df,
     "memories": memories_df,
     "events": events_df,
@@ -69,6 +72,7 @@ def fill(db: Db) -> None:
     told = Message(role="tool", tool_call_id="c1", tool_name="count", content="3", metrics=Metrics(duration_s=0.1))
     asks.created_at, told.created_at = START + 61, START + 62
     end(db, run, asks, told, Message(role="assistant", content="3", created_at=START + 63), status=RunStatus.ERROR)
+    db.add_step(run, StepOutput({"n": 3}, step_name="count", path="loop[1]/count", kind="agent", iteration=1), 0)
     team = Session(session_id="s2", session_type=SessionType.TEAM)
     say(db, "c", run_id="r3", session_id="s2", session=team, user_id="bob", created_at=START + 120)
     for session_id in ("s1", "s1", "s2"):
@@ -92,6 +96,7 @@ def test_columns_order_and_dtypes_do_not_depend_on_the_data(db: InMemoryDb, view
     elif content == "rows without values":
         run, _ = begin(db)
         end(db, run, Message(role="assistant", tool_calls=[ToolCall(tool_call_id="c", tool_name="f")]))
+        db.add_step(run, StepOutput(step_name="x"), 0)
         db.add_summary(SessionSummary(session_id="s1", summary="x"))
         db.upsert_user_memory(UserMemory(user_id="alice", memory="x"))
     frame = READERS[view](db=db)
@@ -130,6 +135,7 @@ def test_a_run_is_a_row(db: InMemoryDb) -> None:
         "session_id": "s1",
         "run_index": 1,
         "attempt": 0,
+        "root_run_id": "r2",
         "kind": "agent",
         "component_id": "ben-1",
         "component_name": "Ben",

@@ -4,6 +4,8 @@ All methods block. The pipeline calls them in worker threads, so a store must be
 A method returns when its effect is durable, or raises; nothing is only logged.
 
 ``user_id=None`` means "whoever it belongs to" in every method, and ``""`` matches nobody.
+
+It is a long file because a contract is read as a whole.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from agno_nb.types import (
     SessionSummary,
     SessionType,
     Spending,
+    StepOutput,
     UserMemory,
 )
 
@@ -60,8 +63,6 @@ class OpenedRun:
     summary: SessionSummary | None = None
     memories: list[UserMemory] = field(default_factory=list)
     """Oldest first."""
-    nested_runs: list[RunOutput] = field(default_factory=list)
-    """Of a run that goes on: the runs of its session that its tools, members or steps began, oldest first."""
 
 
 class Db(Retention):
@@ -152,6 +153,22 @@ class Db(Retention):
         began_with : dict, optional
             The state as the run found it. Only what differs from it is changed then, so that what runs of other
             processes have changed in the meantime stays.
+        """
+
+    @abstractmethod
+    def add_step(
+        self,
+        run: RunOutput,
+        step: StepOutput,
+        step_index: int,
+        *,
+        session_state: JsonDict | None = None,
+        began_with: JsonDict | None = None,
+    ) -> None:
+        """Store what came of a step of a workflow's run, and the state of its session as the step left it.
+
+        One transaction, so that a run that is continued goes on from a state that belongs to the steps it has done. The
+        state is stored as :meth:`end_run` does it.
         """
 
     @abstractmethod

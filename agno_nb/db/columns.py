@@ -49,7 +49,8 @@ RUNS = Frame(
     columns=_columns(
         (TEXT, "run_id session_id"),
         (INTEGER, "run_index attempt"),
-        (TEXT, "parent_run_id parent_tool_call_id step kind component_id component_name user_id status"),
+        (TEXT, "parent_run_id parent_tool_call_id root_run_id step"),
+        (TEXT, "kind component_id component_name user_id status"),
         (BOOLEAN, "interrupted"),
         (TEXT, "superseded_by"),
         (BOOLEAN, "stale"),
@@ -93,6 +94,21 @@ TOOL_CALLS = Frame(
         (TIME, "created_at ended_at"),
     ),
 )
+STEPS = Frame(
+    view="steps",
+    order="created_at run_id step_index",
+    columns=_columns(
+        (TEXT, "run_id session_id"),
+        (INTEGER, "step_index"),
+        (TEXT, "step_name path kind"),
+        (INTEGER, "iteration"),
+        (TEXT, "input content content_type status error"),
+        (BOOLEAN, "stop"),
+        (TEXT, "child_run_id"),
+        (NUMBER, "duration_s"),
+        (TIME, "created_at"),
+    ),
+)
 SUMMARIES = Frame(
     view="summaries",
     time="updated_at",
@@ -127,4 +143,4 @@ EVENTS = Frame(
         (TIME, "created_at"),
     ),
 )
-FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, SUMMARIES, MEMORIES, EVENTS)}
+FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, STEPS, SUMMARIES, MEMORIES, EVENTS)}

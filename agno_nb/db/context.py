@@ -8,7 +8,7 @@ from agno_nb.db.base import ContextQuery
 from agno_nb.db.rows import MEMORY_COLUMNS, SUMMARY_COLUMNS, memory_from_row, summary_from_row
 from agno_nb.db.statements import Transaction, marks, select_messages
 from agno_nb.errors import InvalidInputError
-from agno_nb.types import Message, RunStatus, SessionSummary, UserMemory
+from agno_nb.types import Message, RunOutput, RunStatus, SessionSummary, UserMemory
 
 Turn = tuple[int, str]
 """run_index and run_id of the current attempt."""
@@ -56,8 +56,7 @@ def turns_before(
     The turn is the next free one where `run_index` is None. What began or ended after `as_of` (microseconds) does not
     count.
     """
-    # A completed turn has at least one message, so that many turns are enough.
-    wanted = query.num_history_runs if query.num_history_messages is None else query.num_history_messages
+    wanted = _runs_wanted(query)
     sql = (
         "SELECT run_index, run_id, status, ended_at FROM raw_runs WHERE session_id = ? AND run_index < ? "
         "AND created_at <= ? ORDER BY run_index DESC, attempt DESC LIMIT ?"
@@ -79,6 +78,38 @@ def turns_before(
     if run_index is None:
         run_index = next(iter(turns), -1) + 1
     return run_index, completed[:wanted][::-1]
+
+
+def nested_before(connection: Transaction, run: RunOutput, query: ContextQuery, *, as_of: int = FOR_EVER) -> list[Turn]:
+    """Return the completed runs of the same agent, team or workflow that `query` asks for, oldest first.
+
+    They were nested in the turn that goes on, or in the current attempts at the turns before it, and ended not later
+    than `as_of` (microseconds).
+    """
+    wanted = _runs_wanted(query)
+    if not wanted:
+        return []
+    sql = (
+        "SELECT root.run_index, nested.run_id FROM raw_runs AS nested "
+        "JOIN raw_runs AS root ON root.session_id = nested.session_id AND root.run_id = nested.root_run_id "
+        "WHERE nested.session_id = ? AND nested.component_id = ? AND nested.run_index IS NULL AND nested.status = ? "
+        "AND nested.ended_at <= ? "
+        "AND (root.run_id = ? OR (root.status = ? "
+        "AND root.run_index < (SELECT run_index FROM raw_runs WHERE session_id = ? AND run_id = ?) "
+        "AND NOT EXISTS (SELECT 1 FROM raw_runs AS later WHERE later.session_id = root.session_id "
+        "AND later.run_index = root.run_index AND later.attempt > root.attempt))) "
+        "ORDER BY nested.created_at DESC, nested.run_id DESC LIMIT ?"
+    )
+    of_session, done = run.session_id, RunStatus.COMPLETED
+    parameters = [
+        of_session, run.component_id, done, as_of, run.root_run_id, done, of_session, run.root_run_id, wanted,
+    ]  # fmt: skip
+    return [(index, run_id) for index, run_id in connection.execute(sql, parameters)][::-1]
+
+
+def _runs_wanted(query: ContextQuery) -> int:
+    # A completed run has at least one message, so that many runs are enough.
+    return query.num_history_runs if query.num_history_messages is None else query.num_history_messages
 
 
 def history(connection: Transaction, session_id: str, turns: Sequence[Turn], query: ContextQuery) -> list[Message]:

@@ -16,6 +16,7 @@ from agno_nb.db.rows import (
     TOOL_CALL_COLUMNS,
 )
 from agno_nb.db.statements import Transaction, marks
+from agno_nb.db.steps import STEP_COLUMNS
 from agno_nb.errors import RunNotFoundError
 from agno_nb.types import RunStatus, new_id
 
@@ -55,8 +56,8 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, at_run:
         "raw_runs",
         (*RUN_COLUMNS, "worker", "interrupted_at", "forked_from_run_id"),
         (session_id, fork_id),
-        ("run_id", "parent_run_id"),
-        [(run_id, new_run_id, new_parent_id) for run_id, (new_run_id, new_parent_id) in runs.items()],
+        ("run_id", "parent_run_id", "root_run_id"),
+        [(run_id, *new_ids) for run_id, new_ids in runs.items()],
     )
     sql = "SELECT message_id, run_id FROM raw_messages WHERE session_id = ?"
     messages = [
@@ -70,7 +71,7 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, at_run:
         EVENT_COLUMNS,
         (session_id, fork_id),
         ("run_id",),
-        [(run_id, new_run_id) for run_id, (new_run_id, _) in runs.items()],
+        [(run_id, new_ids[0]) for run_id, new_ids in runs.items()],
     )
     for table, columns in (
         ("raw_messages", MESSAGE_COLUMNS),
@@ -78,7 +79,9 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, at_run:
         ("raw_message_media", MESSAGE_MEDIA_COLUMNS),
     ):
         _copy_with_new_ids(connection, table, columns, (session_id, fork_id), ("message_id", "run_id"), messages)
-    _rename_in_requirements(connection, fork_id, {run_id: new_run_id for run_id, (new_run_id, _) in runs.items()})
+    new_run_ids = {run_id: new_ids[0] for run_id, new_ids in runs.items()}
+    _copy_steps(connection, (session_id, fork_id), new_run_ids)
+    _rename_in_requirements(connection, fork_id, new_run_ids)
     return fork_id
 
 
@@ -99,8 +102,28 @@ def _rename_in_requirements(connection: Transaction, fork_id: str, run_ids: dict
         connection.update("raw_runs", {"requirements": requirements}, {"session_id": fork_id, "run_id": run_id})
 
 
-def _new_ids_of_runs(connection: Transaction, session_id: str, current: set[str]) -> dict[str, tuple[str, str | None]]:
-    """Return new ids of each run that is copied, and of its parent.
+def _copy_steps(connection: Transaction, session_ids: tuple[str, str], runs: dict[str, str]) -> None:
+    """Copy the steps of the runs that are copied. A step whose run is one of them names its copy."""
+    sql = "SELECT child_run_id, run_id FROM raw_steps WHERE session_id = ? AND child_run_id IS NOT NULL"
+    done_by = [
+        (child, runs[child], runs[run_id])
+        for child, run_id in connection.execute(sql, [session_ids[0]])
+        if child in runs and run_id in runs
+    ]
+    _copy_with_new_ids(connection, "raw_steps", STEP_COLUMNS, session_ids, ("child_run_id", "run_id"), done_by)
+    by_others = (
+        "NOT EXISTS (SELECT 1 FROM raw_runs AS child "
+        "WHERE child.session_id = old.session_id AND child.run_id = old.child_run_id)"
+    )
+    _copy_with_new_ids(
+        connection, "raw_steps", STEP_COLUMNS, session_ids, ("run_id",), list(runs.items()), only=by_others
+    )
+
+
+def _new_ids_of_runs(
+    connection: Transaction, session_id: str, current: set[str]
+) -> dict[str, tuple[str, str | None, str]]:
+    """Return new ids of each run that is copied, of its parent, and of the run of its turn.
 
     They are the current attempts and what was nested in them. A run that still goes on stays in the session in which
     it does.
@@ -109,10 +132,14 @@ def _new_ids_of_runs(connection: Transaction, session_id: str, current: set[str]
         "SELECT run_id, run_index, parent_run_id FROM raw_runs WHERE session_id = ? AND status <> ? "
         "ORDER BY created_at, run_id"
     )
-    ids: dict[str, tuple[str, str | None]] = {}
+    ids: dict[str, tuple[str, str | None, str]] = {}
     for run_id, run_index, parent_id in connection.execute(sql, [session_id, RunStatus.RUNNING]):
         if run_id in current or (run_index is None and parent_id in ids):
-            ids[run_id] = new_id(), ids[parent_id][0] if parent_id in ids else parent_id
+            run_id_now = new_id()
+            if parent_id in ids:
+                ids[run_id] = run_id_now, ids[parent_id][0], ids[parent_id][2]
+            else:
+                ids[run_id] = run_id_now, parent_id, run_id_now
     return ids
 
 
@@ -136,8 +163,10 @@ def _copy_with_new_ids(
     session_ids: tuple[str, str],
     id_columns: Sequence[str],
     ids: Sequence[tuple[str | None, ...]],
+    *,
+    only: str = "TRUE",
 ) -> None:
-    """Copy rows of a session into its fork.
+    """Copy rows of a session into its fork, those that `only` leaves.
 
     `ids` begin with what the first of `id_columns` is, and go on with what each of `id_columns` will be.
     """
@@ -148,6 +177,7 @@ def _copy_with_new_ids(
         sql = (
             f"INSERT INTO {table} ({', '.join(columns)}) "
             f"WITH ids(old_id, {', '.join(id_columns)}) AS (VALUES {', '.join([f'({marks(some[0])})'] * len(some))}) "
-            f"SELECT {values} FROM {table} AS old JOIN ids ON ids.old_id = old.{id_columns[0]} WHERE old.session_id = ?"
+            f"SELECT {values} FROM {table} AS old JOIN ids ON ids.old_id = old.{id_columns[0]} "
+            f"WHERE old.session_id = ? AND {only}"
         )
         connection.execute(sql, [*(each for row in some for each in row), session_ids[1], session_ids[0]])

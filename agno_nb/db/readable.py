@@ -93,6 +93,12 @@ class Readable(ABC):
 
         return tool_calls_df(db=self, **filters)
 
+    def steps_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Steps of workflows, one row each: see :func:`agno_nb.frames.steps_df`."""
+        from agno_nb.frames import steps_df
+
+        return steps_df(db=self, **filters)
+
     def summaries_df(self, /, **filters: Any) -> pd.DataFrame:
         """Summaries, one row for each version: see :func:`agno_nb.frames.summaries_df`."""
         from agno_nb.frames import summaries_df

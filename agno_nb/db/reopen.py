@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from agno_nb.db.base import ContextQuery, OpenedRun
-from agno_nb.db.context import history, turns_before
-from agno_nb.db.encoding import from_json, micros
+from agno_nb.db.context import history, nested_before, turns_before
+from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.requirements import requirement_rows
 from agno_nb.db.rows import SESSION_COLUMNS, session_from_row
 from agno_nb.db.statements import Transaction
-from agno_nb.db.worker import this_worker
+from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import RunNotContinuableError
 from agno_nb.types import RunOutput, RunStatus, SessionReader
 
 
+def _of_a_dead_worker(connection: Transaction, run: RunOutput) -> Row:
+    """Return what the row of a run must still hold that seems to go on: its process has died, or nobody may have it."""
+    if run.status is not RunStatus.RUNNING:
+        return {}
+    sql = "SELECT worker FROM raw_runs WHERE run_id = ? AND session_id = ?"
+    for (worker,) in connection.execute(sql, [run.run_id, run.session_id]):
+        if not is_dead(worker):
+            raise RunNotContinuableError(f"run {run.run_id!r} still goes on, in process {worker}")
+        return {"worker": worker}
+    return {}
+
+
 def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: SessionReader) -> OpenedRun:
-    """Set a paused run RUNNING and return its context, but for the runs nested in it."""
+    """Set a run RUNNING again and return its context."""
     key = {"run_id": run.run_id, "session_id": run.session_id}
     # The first statement is the one that only one of several can win: where writers overlap, others wait for it.
     claimed = connection.update(
         "raw_runs",
-        {"status": RunStatus.RUNNING, "worker": this_worker(), "interrupted_at": None, "ended_at": None},
-        {**key, "status": RunStatus.PAUSED},
+        {
+            **dict.fromkeys(("interrupted_at", "ended_at", "error_type", "error")),
+            "status": RunStatus.RUNNING,
+            "worker": this_worker(),
+        },
+        {**key, "status": run.status, **_of_a_dead_worker(connection, run)},
     )
     found = connection.execute(
         "SELECT status, requirements FROM raw_runs WHERE run_id = ? AND session_id = ?", list(key.values())
@@ -44,9 +60,12 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
     connection.update("raw_runs", {"requirements": requirement_rows(run)}, key)
     sql = f"SELECT {', '.join(SESSION_COLUMNS)} FROM raw_sessions WHERE session_id = ?"
     opened = OpenedRun(session=session_from_row(connection.execute(sql, [run.session_id])[0], store))
-    if run.run_index is not None:
-        _, turns = turns_before(connection, run.session_id, run.run_index, query, as_of=micros(run.created_at))
-        opened.history = history(connection, run.session_id, turns, query)
+    as_of = micros(run.created_at)
+    if run.run_index is None:
+        turns = nested_before(connection, run, query, as_of=as_of)
+    else:
+        _, turns = turns_before(connection, run.session_id, run.run_index, query, as_of=as_of)
+    opened.history = history(connection, run.session_id, turns, query)
     return opened
 
 

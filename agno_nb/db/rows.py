@@ -37,10 +37,10 @@ SESSION_COLUMNS = (
     "metadata", "forked_from_session_id", "forked_from_run_id", "created_at", "updated_at",
 )  # fmt: skip
 RUN_COLUMNS = (
-    "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "step", "kind",
-    "component_id", "component_name", "user_id", "status", "input", "content", "content_type", "reasoning_content",
-    "model", "model_provider", *METRICS, "error_type", "error", "notebook", "cell_id", "execution_count", "cell_hash",
-    "metadata", "requirements", "created_at", "ended_at",
+    "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "root_run_id", "step",
+    "kind", "component_id", "component_name", "user_id", "status", "input", "content", "content_type",
+    "reasoning_content", "model", "model_provider", *METRICS, "error_type", "error", "notebook", "cell_id",
+    "execution_count", "cell_hash", "metadata", "requirements", "created_at", "ended_at",
 )  # fmt: skip
 MESSAGE_COLUMNS = (
     "message_id", "run_id", "session_id", "message_index", "role", "content", "reasoning_content", "tool_call_id",
@@ -121,6 +121,7 @@ def opened_run_row(run: RunOutput, *, worker: str) -> Row:
         "attempt": run.attempt,
         "parent_run_id": run.parent_run_id,
         "parent_tool_call_id": run.parent_tool_call_id,
+        "root_run_id": run.root_run_id,
         "step": run.step,
         "kind": run.kind,
         "component_id": run.component_id,
@@ -162,9 +163,9 @@ def run_from_row(values: Sequence[Any], messages_of: Mapping[str, list[Message]]
     messages = messages_of.get(row["run_id"], [])
     calls = [call for message in messages for call in message.tool_calls]
     as_they_are = (
-        "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "step", "component_id",
-        "component_name", "user_id", "input", "content_type", "reasoning_content", "model", "model_provider",
-        "error_type", "error",
+        "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "root_run_id", "step",
+        "component_id", "component_name", "user_id", "input", "content_type", "reasoning_content", "model",
+        "model_provider", "error_type", "error",
     )  # fmt: skip
     return RunOutput(
         **{name: row[name] for name in as_they_are},

@@ -55,10 +55,12 @@ CREATE TABLE raw_runs (
     parent_run_id TEXT,
     -- The tool call of that run which asked for this one.
     parent_tool_call_id TEXT,
+    -- The run of the turn that this one is a part of, at whatever depth. Of a turn: its own id.
+    root_run_id TEXT NOT NULL,
     -- Of a run in a fork: the run that it is a copy of. Its tokens and cost were spent there, so sums over a store
     -- leave copies out.
     forked_from_run_id TEXT,
-    -- Of a run made by a step of a workflow: the step's name.
+    -- Of a run made by a step of a workflow: the step's path.
     step TEXT,
     -- What ran: agent, team or workflow.
     kind TEXT NOT NULL,
@@ -200,6 +202,45 @@ CREATE TABLE raw_tool_calls (
     -- When the call was asked for.
     created_at BIGINT NOT NULL,
     PRIMARY KEY (run_id, tool_call_id)
+);
+
+-- Steps of workflows, written as each ends and never changed. A step that is done again, when its run is continued, is
+-- another row.
+CREATE TABLE raw_steps (
+    -- The workflow's run.
+    run_id TEXT NOT NULL,
+    -- Place in the order in which the steps of the run ended, from 0.
+    step_index INTEGER NOT NULL,
+    -- The session that the run belongs to.
+    session_id TEXT NOT NULL,
+    -- Name of the step.
+    step_name TEXT NOT NULL,
+    -- Names from the outermost step to this one, with the iterations of loops, as in refine[1]/write.
+    path TEXT NOT NULL,
+    -- What did the step: agent, team, workflow or function; or what chose among steps: condition, router or loop.
+    kind TEXT NOT NULL,
+    -- Of a step in a loop: which time round, from 0.
+    iteration INTEGER,
+    -- What the step was given.
+    input TEXT NOT NULL,
+    -- What came of it: text, or JSON where content_type is not "str". Of a condition true or false, of a router the
+    -- names of the steps that it chose, of a loop whether it goes on.
+    content TEXT,
+    -- Type of what came of it: "str", or that of an object.
+    content_type TEXT NOT NULL,
+    -- COMPLETED; SKIPPED where it failed and the workflow went on; ERROR where the workflow failed with it.
+    status TEXT NOT NULL,
+    -- What went wrong.
+    error TEXT,
+    -- Whether it ended the workflow before its last step.
+    stop BOOLEAN NOT NULL,
+    -- The run of the agent, team or workflow that did it.
+    child_run_id TEXT,
+    -- Seconds that it took.
+    duration_s DOUBLE PRECISION,
+    -- When it began.
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (run_id, step_index)
 );
 
 -- What happened in runs beside what was said: a model call that was tried again, another model that took over, what

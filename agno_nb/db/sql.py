@@ -22,11 +22,12 @@ from agno_nb.db.context import (
     history,
     latest_summary,
     memories_of,
+    nested_before,
     next_attempt,
     turns_before,
 )
 from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import Row, choice, from_json, micros, storable, with_changes
+from agno_nb.db.encoding import Row, choice, micros, storable
 from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
@@ -50,7 +51,9 @@ from agno_nb.db.statements import (
     note_interrupted,
     page_of,
     select_messages,
+    store_state,
 )
+from agno_nb.db.steps import SqlSteps, steps_of
 from agno_nb.db.upkeep import SqlUpkeep
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
@@ -63,7 +66,7 @@ _SESSION = ", ".join(SESSION_COLUMNS)
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
 
 
-class SqlDb(SqlUpkeep, SqlEvents):
+class SqlDb(SqlUpkeep, SqlSteps, SqlEvents):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:
@@ -97,7 +100,11 @@ class SqlDb(SqlUpkeep, SqlEvents):
                     f"session {run.session_id!r} belongs to user {stored.user_id!r}, and this run has "
                     f"{'no user_id' if run.user_id is None else f'user_id {run.user_id!r}'}; choose another session_id"
                 )
-            turn, turns = turns_before(connection, run.session_id, run.run_index, query)
+            turn: int | None = None
+            if nested:
+                turns = nested_before(connection, run, query)
+            else:
+                turn, turns = turns_before(connection, run.session_id, run.run_index, query)
             said_before = history(connection, run.session_id, turns, query)
             opened = OpenedRun(session=stored, history=said_before)
             if query.summary:
@@ -106,7 +113,7 @@ class SqlDb(SqlUpkeep, SqlEvents):
                 opened.summary = latest_summary(connection, run.session_id, first_shown)
             if query.memories and run.user_id is not None:
                 opened.memories = memories_of(connection, "user_id = ?", [run.user_id])
-            if not nested:
+            if turn is not None:
                 if stored.session_type != session.session_type:
                     raise InvalidInputError(
                         f"session {run.session_id!r} is the session of a {stored.session_type}, and cannot be one of "
@@ -120,10 +127,7 @@ class SqlDb(SqlUpkeep, SqlEvents):
 
     def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
         with self._transaction(write=True) as connection:
-            opened = reopen(connection, run, query, self)
-            key = {"session_id": run.session_id, "parent_run_id": run.run_id}
-            opened.nested_runs = self._runs(connection, *equal(key))
-        return opened
+            return reopen(connection, run, query, self)
 
     def store_answers(self, run: RunOutput) -> None:
         with self._transaction(write=True) as connection:
@@ -168,13 +172,7 @@ class SqlDb(SqlUpkeep, SqlEvents):
     ) -> None:
         with self._transaction(write=True) as connection:
             # The session first, as in every transaction that changes it: two that wait for each other would not end.
-            sql = "UPDATE raw_sessions SET updated_at = ? WHERE session_id = ? RETURNING session_state"
-            stored = connection.execute(sql, [micros(time.time()), run.session_id])
-            if stored and session_state is not None and session_state != began_with:
-                state = session_state
-                if began_with is not None:
-                    state = with_changes(from_json(stored[0][0]), began_with, session_state)
-                connection.update("raw_sessions", {"session_state": state}, {"session_id": run.session_id})
+            store_state(connection, run.session_id, session_state, began_with)
             if not connection.update("raw_runs", ended_run_row(run), {"run_id": run.run_id}):
                 raise _run_is_gone(run)
             insert_messages(connection, run, messages, _places(run.messages, messages))
@@ -283,9 +281,12 @@ class SqlDb(SqlUpkeep, SqlEvents):
             return self._runs(connection, where, parameters, limit=limit)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
+        # With the runs of its turn, so that it has those nested in it.
+        of_turn = "(session_id, root_run_id) IN (SELECT session_id, root_run_id FROM raw_runs WHERE {})"
+        where, parameters = equal(given(run_id=run_id, session_id=session_id))
         with self._transaction(write=False) as connection:
-            runs = self._runs(connection, *equal(given(run_id=run_id, session_id=session_id)))
-        return runs[0] if runs else None
+            runs = self._runs(connection, of_turn.format(where), parameters)
+        return next((run for run in runs if run.run_id == run_id), None)
 
     @staticmethod
     def _runs(
@@ -302,9 +303,15 @@ class SqlDb(SqlUpkeep, SqlEvents):
         session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
         of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
         messages = select_messages(connection, of_runs, [session_id, *parameters])
-        runs = [run_from_row(row, messages) for row in rows]
-        note_interrupted(connection, runs)
-        return runs
+        runs = {run.run_id: run for run in (run_from_row(row, messages) for row in rows)}
+        if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
+            for run_id, step in steps_of(connection, of_runs, [session_id, *parameters]):
+                runs[run_id].step_results.append(step)
+        for run in runs.values():
+            if run.parent_run_id in runs:
+                runs[run.parent_run_id].nested_runs.append(run)
+        note_interrupted(connection, list(runs.values()))
+        return list(runs.values())
 
     def get_messages(self, session_id: str) -> list[Message]:
         with self._transaction(write=False) as connection:
@@ -317,7 +324,8 @@ class SqlDb(SqlUpkeep, SqlEvents):
         # A run without any answer of a model (a refused key, say) has no cost that could be unknown.
         answered = "SELECT run_id FROM raw_messages WHERE session_id = ? AND role = 'assistant' AND NOT from_history"
         sql = (
-            f"SELECT {sums}, SUM(cost), SUM(CASE WHEN cost IS NULL AND run_id IN ({answered}) THEN 1 ELSE 0 END), "
+            f"SELECT {sums}, SUM(cost), SUM(CASE WHEN cost IS NULL AND kind <> 'workflow' "
+            f"AND run_id IN ({answered}) THEN 1 ELSE 0 END), "
             "SUM(duration_s) FROM raw_runs WHERE session_id = ?"
         )
         with self._transaction(write=False) as connection:

@@ -16,7 +16,8 @@ totals AS (
         sum(input_tokens) AS input_tokens,
         sum(output_tokens) AS output_tokens,
         sum(cost) AS known_cost,
-        count(*) FILTER (WHERE cost IS NULL AND answered.run_id IS NOT NULL) AS num_unpriced,
+        -- A workflow asks no model itself.
+        count(*) FILTER (WHERE cost IS NULL AND kind <> 'workflow' AND answered.run_id IS NOT NULL) AS num_unpriced,
         max(created_at) AS last_run_at
     FROM raw_runs LEFT JOIN answered USING (session_id, run_id)
     GROUP BY session_id
@@ -73,6 +74,7 @@ SELECT
     attempt,
     parent_run_id,
     parent_tool_call_id,
+    root_run_id,
     step,
     kind,
     component_id,
@@ -144,6 +146,89 @@ LEFT JOIN raw_messages AS answers
     AND answers.run_id = calls.run_id
     AND answers.tool_call_id = calls.tool_call_id
     AND answers.role = 'tool';
+
+CREATE VIEW steps AS
+SELECT
+    run_id,
+    session_id,
+    step_index,
+    step_name,
+    path,
+    kind,
+    iteration,
+    input,
+    content,
+    content_type,
+    status,
+    error,
+    stop,
+    child_run_id,
+    duration_s,
+    make_timestamptz(created_at) AS created_at
+FROM raw_steps;
+
+-- Runs with what is nested in them: each turn, and below it the runs of its members, steps and tools.
+CREATE VIEW run_tree AS
+WITH RECURSIVE placed AS (
+    SELECT run_id, 0 AS depth, coalesce(component_name, component_id, kind) AS path
+    FROM raw_runs AS top
+    WHERE NOT EXISTS (SELECT 1 FROM raw_runs AS above WHERE above.run_id = top.parent_run_id)
+    UNION ALL
+    SELECT nested.run_id, depth + 1, path || ' > ' || coalesce(nested.component_name, nested.component_id, nested.kind)
+    FROM placed JOIN raw_runs AS nested ON nested.parent_run_id = placed.run_id
+),
+within AS (
+    SELECT run_id AS ancestor_id, run_id FROM raw_runs
+    UNION ALL
+    SELECT ancestor_id, nested.run_id
+    FROM within JOIN raw_runs AS nested ON nested.parent_run_id = within.run_id
+),
+answered AS (
+    SELECT DISTINCT run_id FROM raw_messages WHERE role = 'assistant' AND NOT from_history
+),
+totals AS (
+    SELECT
+        ancestor_id AS run_id,
+        sum(input_tokens) AS input_tokens,
+        sum(output_tokens) AS output_tokens,
+        sum(cost) AS known_cost,
+        count(*) FILTER (WHERE cost IS NULL AND kind <> 'workflow' AND answered.run_id IS NOT NULL) AS num_unpriced,
+        count(*) - 1 AS num_nested
+    FROM within JOIN raw_runs USING (run_id) LEFT JOIN answered USING (run_id)
+    GROUP BY ancestor_id
+)
+SELECT
+    session_id,
+    root_run_id,
+    run_id,
+    parent_run_id,
+    parent_tool_call_id,
+    step,
+    run_index,
+    attempt,
+    -- How many runs this one is nested in.
+    depth,
+    -- Names from the outermost run to this one.
+    placed.path AS path,
+    kind,
+    component_name,
+    status,
+    -- How many runs are nested in this one, at whatever depth.
+    num_nested,
+    raw_runs.input_tokens AS input_tokens,
+    raw_runs.output_tokens AS output_tokens,
+    cost,
+    -- Tokens sent in this run and in those nested in it.
+    totals.input_tokens::BIGINT AS tree_input_tokens,
+    -- Tokens that came back in this run and in those nested in it.
+    totals.output_tokens::BIGINT AS tree_output_tokens,
+    -- Price of this run and of those nested in it. Null where that of any in which a model answered is unknown.
+    CASE WHEN num_unpriced = 0 THEN known_cost END AS tree_cost,
+    -- Seconds from the beginning to the end of the run, those nested in it included.
+    duration_s,
+    make_timestamptz(created_at) AS created_at,
+    make_timestamptz(ended_at) AS ended_at
+FROM raw_runs JOIN placed USING (run_id) JOIN totals USING (run_id);
 
 CREATE VIEW message_media AS
 SELECT * FROM raw_message_media;

@@ -12,6 +12,7 @@ from agno_nb.notebook import people
 from agno_nb.notebook.cards import ColumnKind, show_facts, show_table
 from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.notebook.state import Notebook, tool_name
+from agno_nb.team import Team
 from agno_nb.types import Metrics, RunStatus
 
 Command = Callable[[Notebook, list[str]], None]
@@ -42,6 +43,8 @@ def show_status(notebook: Notebook) -> None:
     if isinstance(runnable, Agent):
         facts["model"] = _model(runnable)
         facts["tools"] = ", ".join(map(tool_name, runnable.tools or [])) or "none; `%agent tools NAME` adds a function"
+        if isinstance(runnable, Team):
+            facts["members"] = ", ".join(member.component_id for member in runnable.members)
         facts["history"] = f"the last {runnable.num_history_runs} runs" if runnable.add_history_to_context else "off"
     name = session and session.session_name
     facts["session"] = f"{name} ({session_id})" if name else session_id
@@ -72,7 +75,7 @@ def _new(notebook: Notebook, words: list[str]) -> None:
 
 
 def _use(notebook: Notebook, words: list[str]) -> None:
-    """``use NAME``: answer by an agent of yours, by its variable or its name; ``use notebook`` goes back."""
+    """``use NAME``: answer by your agent, team or workflow, by its variable or name; ``use notebook`` goes back."""
     if len(words) != 1:
         raise InvalidInputError("`%agent use` takes one name: the variable that holds your agent, or the agent's name")
     notebook.use_runnable(words[0])

@@ -28,7 +28,7 @@ from agno_nb.notebook.render import (
     render_text,
 )
 from agno_nb.redact import redact
-from agno_nb.types import RunOutput, RunOutputEvent, RunStatus, ToolCall
+from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus, ToolCall
 
 SHORTEST_INTERVAL_S = 0.1
 INTERVAL_PER_KB_S = 0.004
@@ -86,8 +86,12 @@ class LiveAnswer:
             return
         with self._lock:
             view = self._view_of(event)
-            if event.run_output is not None:
+            if event.event in _OF_A_STEP:
+                _take_step(view, event)
+            elif event.run_output is not None:
                 end_view(view, event.run_output)
+                # A step is known by its place in the workflow, and not by who does it.
+                view.name = event.step or view.name
             elif event.tool is not None:
                 _add_tool(view, event.tool)
             elif event.details is not None:
@@ -134,12 +138,35 @@ class LiveAnswer:
         if not self._by_run:
             self.view.run_id, self.view.session_id = event.run_id, event.session_id
             self._by_run[event.run_id] = self.view
-        view = self._by_run.get(event.run_id)
+        key, above, name = event.run_id, event.parent_run_id or "", event.component_name
+        if event.event in _OF_A_STEP:
+            key, above, name = f"{event.run_id} {event.step}", event.run_id, event.step
+        elif key not in self._by_run and (doing := self._by_run.get(f"{above} {event.step}")) is not None:
+            # A run that does a step is shown as that step. One that is tried again begins anew.
+            doing.parts, doing.status, doing.error = [], RunStatus.RUNNING, None
+            self._by_run[key] = doing
+        view = self._by_run.get(key)
         if view is None:
-            view = AnswerView(name=event.component_name, run_id=event.run_id, session_id=event.session_id)
-            self._by_run[event.run_id] = view
-            self._by_run.get(event.parent_run_id or "", self.view).parts.append(view)
+            view = AnswerView(name=name, run_id=event.run_id, session_id=event.session_id)
+            self._by_run[key] = view
+            self._by_run.get(above, self.view).parts.append(view)
         return view
+
+
+_OF_A_STEP = {RunEvent.step_started, RunEvent.step_output, RunEvent.step_completed, RunEvent.step_error}
+
+
+def _take_step(view: AnswerView, event: RunOutputEvent) -> None:
+    """Take in what happened to a step of a workflow. What its run says comes as events of that run."""
+    match event.event:
+        case RunEvent.step_output:
+            _add_words(view, event)
+        case RunEvent.step_completed:
+            view.status = RunStatus.COMPLETED
+            if event.content and not view.parts:
+                view.parts.append(Text(event.content))
+        case RunEvent.step_error:
+            view.status, view.error = RunStatus.ERROR, event.content
 
 
 def view_of_run(run: RunOutput) -> AnswerView:

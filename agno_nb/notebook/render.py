@@ -16,7 +16,7 @@ import json
 import math
 import re
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -38,6 +38,9 @@ TEXT_LIMIT = 4_000
 
 NOTE_LIMIT = 240
 """Characters of a note that are shown. The store has the rest."""
+
+MOST_NESTED = 30
+"""Members' runs and steps of one run that are shown, the latest. The store has the rest."""
 
 _MONOSPACE = "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace)"
 _BOX = "border:1px solid rgba(128,128,128,.25);border-radius:6px;background-color:rgba(128,128,128,.08)"
@@ -178,6 +181,10 @@ _STATUS_WORDS = {
 def _body(view: AnswerView) -> str:
     rendered: list[str] = []
     running = view.status is RunStatus.RUNNING
+    nested = [place for place, part in enumerate(view.parts) if isinstance(part, AnswerView)]
+    left_out = set(nested[: max(len(nested) - MOST_NESTED, 0)])
+    if left_out:
+        rendered.append(f'<div style="{_LABEL}">{len(left_out):,} earlier ones, see runs_df() and steps_df()</div>')
     for place, part in enumerate(view.parts):
         match part:
             case Text(markdown):
@@ -194,10 +201,15 @@ def _body(view: AnswerView) -> str:
                 rendered.append(f'<div style="margin:.1em 0;{_LABEL}">{escaped(_cut_line(text))}</div>')
             case ToolCall():
                 rendered.append(_tool(part, view.status))
+            case AnswerView() if place in left_out:
+                continue
             case AnswerView():
                 heading = f"<strong>{escaped(part.name or 'nested run')}</strong>"
                 facts = f' <span style="{_LABEL}">{escaped(footer_text(part))}</span>'
-                rendered.append(_fold(heading + facts, f'<div style="{_INSIDE}">{_body(part)}</div>'))
+                is_open = running and part.status is RunStatus.RUNNING
+                rendered.append(
+                    _fold(heading + facts, f'<div style="{_INSIDE}">{_body(_cut_view(part))}</div>', is_open)
+                )
     if view.error:
         rendered.append(f'<div style="margin:.4em 0;{_ALERT}">{escaped(view.error)}</div>')
     return "".join(rendered)
@@ -231,8 +243,15 @@ def _cut_line(text: str) -> str:
     return line if len(line) <= NOTE_LIMIT else f"{line[: NOTE_LIMIT - 1]}…"
 
 
-def _fold(summary: str, inside: str) -> str:
-    return f'<details style="{_FOLD}"><summary style="{_SUMMARY}">{summary}</summary>{inside}</details>'
+def _cut_view(view: AnswerView) -> AnswerView:
+    """Leave out what is too much of a run within another one: the card is that of the whole."""
+    parts = [Text(_cut(part.markdown, "runs_df")) if isinstance(part, Text) else part for part in view.parts]
+    return replace(view, parts=parts)
+
+
+def _fold(summary: str, inside: str, is_open: bool = False) -> str:
+    shown = " open" if is_open else ""
+    return f'<details{shown} style="{_FOLD}"><summary style="{_SUMMARY}">{summary}</summary>{inside}</details>'
 
 
 def _readable(call: ToolCall) -> str:
@@ -315,7 +334,7 @@ _ALLOWED_STYLES = (
 def _allowed() -> nh3.Cleaner:
     return nh3.Cleaner(
         tags=_ALLOWED_TAGS,
-        attributes={"*": {"style"}, "a": {"href", "title"}, "ol": {"start"}},
+        attributes={"*": {"style"}, "a": {"href", "title"}, "ol": {"start"}, "details": {"open"}},
         filter_style_properties=_ALLOWED_STYLES,
         # A relative address would be one of the notebook server's own.
         url_schemes={"http", "https", "mailto"},

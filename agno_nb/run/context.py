@@ -22,7 +22,9 @@ _ABOUT_SUMMARY = "A summary of what was said before in this conversation. The me
 def system_text(
     *,
     description: str | None = None,
+    role: str | None = None,
     instructions: str | Sequence[str] | None = None,
+    members: str | None = None,
     values: Mapping[str, Any] = MappingProxyType({}),
     markdown: bool = False,
     memories: Sequence[UserMemory] = (),
@@ -33,19 +35,23 @@ def system_text(
 
     Parameters
     ----------
-    description, instructions
+    description, role, instructions
         What the agent's author wrote. ``{name}`` in them becomes the value of that name in `values`.
+    members
+        What the leader of a team is told of its members. It is shown as it is.
     memories, summary
         What is known from elsewhere. It is shown as it is.
     session_state : dict, optional
         Shown as it is. None where the model is not to see it.
     """
-    parts = [filled(description or "", values)]
+    parts = [filled(description or "", values), filled(f"Your role: {role}" if role else "", values)]
     if isinstance(instructions, str):
         parts.append(filled(instructions, values))
     elif instructions:
         lines = [filled(line, values) for line in instructions]
         parts.append("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0])
+    if members:
+        parts.append(members)
     if markdown:
         parts.append("Write your answer in Markdown.")
     if memories:

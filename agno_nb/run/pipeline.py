@@ -1,7 +1,7 @@
 """The one pipeline: open a run, take its steps, store how it ended.
 
 ``execute`` owns everything that is the same for agents, teams and workflows, sync and async, streamed and plain:
-ids, ownership, order, history, nesting, status, metrics and saving. A runnable writes only ``steps``.
+ids, ownership, order, history, nesting, status, metrics and saving. A runnable writes only ``answer``.
 """
 
 from __future__ import annotations
@@ -10,17 +10,27 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import as_sync
-from agno_nb.db.base import ContextQuery, Db, OpenedRun
+from agno_nb.db.base import ContextQuery, OpenedRun
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, RunError, RunNotContinuableError
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
 from agno_nb.run.options import ContinueOptions, RunOptions
-from agno_nb.run.running import Continuation, Emit, RunContext, current_run, current_tool_call_id, event_of
+from agno_nb.run.running import (
+    Continuation,
+    Emit,
+    RunContext,
+    current_run,
+    current_step,
+    current_tool_call_id,
+    event_of,
+    turn_of,
+)
 from agno_nb.types import (
     SESSION_CLASSES,
     Media,
@@ -69,7 +79,7 @@ async def execute(
     StoreError
         The run could not be stored.
     NestedRunPaused
-        The run was begun by a tool, and is paused.
+        The run was begun by a tool or a step, and is paused.
     asyncio.CancelledError
         The run was cancelled. It is stored with status CANCELLED.
     """
@@ -89,15 +99,16 @@ async def execute(
     context.said = list(said)
     async with _turn(context):
         await _open(runnable, context)
-        tokens = current_run.set(context), current_tool_call_id.set(None)
+        tokens = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
         try:
-            run = await _take_steps(runnable, context)
+            run = await _answer(runnable, context)
         finally:
             current_run.reset(tokens[0])
             current_tool_call_id.reset(tokens[1])
+            current_step.reset(tokens[2])
         if run.status is RunStatus.COMPLETED and not context.is_nested:
             begin(runnable.follow_ups(context))
-        if run.status is RunStatus.PAUSED and parent is not None and tool_call_id is not None:
+        if run.status is RunStatus.PAUSED and parent is not None and (tool_call_id or current_step.get()):
             raise NestedRunPaused(run)
         return run
 
@@ -119,6 +130,7 @@ def _context(
     db = as_sync(runnable.db) or (parent.db if parent else None)
     if continuation is not None:
         run = continuation.run
+        turn = turn_of(parent, db, run.session_id)
     else:
         user_id = options.get("user_id") or runnable.user_id or (parent.user_id if parent else None)
         session_id = options.get("session_id") or runnable.session_id
@@ -126,12 +138,15 @@ def _context(
             session_id = parent.session_id
         if session_id is None:
             session_id = runnable.automatic_session_id(user_id)
+        turn = turn_of(parent, db, session_id)
         run = RunOutput(
             run_id=options.get("run_id") or new_id(),
             session_id=session_id,
             user_id=user_id,
             parent_run_id=parent.run_id if parent else None,
             parent_tool_call_id=current_tool_call_id.get() if parent else None,
+            root_run_id=turn.run.root_run_id if turn else "",
+            step=current_step.get() if parent else None,
             kind=runnable.kind,
             component_id=runnable.component_id,
             component_name=runnable.name,
@@ -148,10 +163,11 @@ def _context(
         message=said or Message(role="user", content=text, media=_media(options), run_id=run.run_id),
         options=options,
         stored=runnable.stored,
+        is_stored=turn is None or parent is None or (parent.is_stored and parent.stores_nested),
         emit_to=emit_to,
         db=db,
         parent=parent,
-        is_nested=_is_within(parent, db, run.session_id),
+        is_nested=turn is not None,
         continuation=continuation,
         session=SESSION_CLASSES[runnable.kind](
             session_id=run.session_id,
@@ -168,14 +184,6 @@ def _media(options: RunOptions) -> list[Media]:
     return [media for several in given for media in several or ()]
 
 
-def _is_within(ancestor: RunContext | None, db: Db | None, session_id: str) -> bool:
-    while ancestor is not None:
-        if ancestor.db is db and ancestor.session_id == session_id:
-            return True
-        ancestor = ancestor.parent
-    return False
-
-
 def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
     """Wait until the earlier runs of the session in this process have ended, and make later ones wait."""
     if context.db is None or context.is_nested:
@@ -189,9 +197,9 @@ def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
 
 async def _open(runnable: Runnable, context: RunContext) -> None:
     run, options, continuation = context.run, context.options, context.continuation
-    if continuation is not None and run.status is not RunStatus.PAUSED:
+    if continuation is not None and run.status not in runnable.continuable:
         raise RunNotContinuableError(f"run {run.run_id!r} is {run.status} by now; somebody else has continued it")
-    opened = OpenedRun(session=context.session, nested_runs=run.nested_runs)
+    opened = OpenedRun(session=context.session)
     if context.db is not None:
         query = runnable.context_query(options)
         if continuation is None and not context.is_nested:
@@ -207,10 +215,13 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
     context.session, context.history = opened.session, opened.history
     context.summary, context.memories = opened.summary, opened.memories
     if continuation is not None:
-        run.status, run.ended_at = RunStatus.RUNNING, None
-        context.earlier = list(opened.nested_runs if continuation.is_reloaded else run.nested_runs)
-    if context.is_nested and context.parent is not None:
-        context.session_state = context.parent.session_state
+        run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None
+        context.earlier = list(run.nested_runs)
+    if (turn := context.turn) is not None:
+        # One state for the whole turn. What a member's own would begin with is there where nobody has set it yet.
+        context.session_state = turn.session_state
+        for key, value in merged_state(runnable.session_state, options.get("session_state")).items():
+            context.session_state.setdefault(key, value)
     else:
         stored = opened.session.session_state if context.db is not None else run.session_state
         context.session_state = merged_state(runnable.session_state, stored, options.get("session_state"))
@@ -222,11 +233,11 @@ def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
     assert db is not None
     if context.continuation is not None:
         return db.reopen_run(run, query=query)
-    messages = [kept for kept in [context.stored(context.message)] if kept is not None]
+    messages = context.storable([context.message])
     return db.open_run(run, messages, session=context.session, nested=context.is_nested, query=query)
 
 
-async def _take_steps(runnable: Runnable, context: RunContext) -> RunOutput:
+async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
     run = context.run
     task = asyncio.current_task()
     if context.parent is not None and task is not None:
@@ -237,7 +248,7 @@ async def _take_steps(runnable: Runnable, context: RunContext) -> RunOutput:
     before_s = run.metrics.duration_s or 0.0 if context.continuation is not None else 0.0
     context.emit(RunEvent.run_started if context.continuation is None else RunEvent.run_continued)
     try:
-        await runnable.steps(context)
+        await runnable.answer(context)
         if run.status is RunStatus.RUNNING:
             run.status = RunStatus.COMPLETED
     except asyncio.CancelledError as cancelled:
@@ -273,10 +284,13 @@ def _as_ours(error: Exception, run: RunOutput) -> AgnoNbError:
     run.error_type, run.error = type(error).__name__, str(error)
     if isinstance(error, AgnoNbError):
         ours = error
+        if ours.run_output is not None and ours.run_output.error is not None:
+            run.error_type, run.error = ours.run_output.error_type, ours.run_output.error
     else:
         ours = RunError(f"the run failed: {type(error).__name__}: {error}")
         ours.__cause__ = error
-    ours.run_output = ours.run_output or run
+    # An error of a run nested in this one is this one's now; the nested run is among its `nested_runs`.
+    ours.run_output = run
     return ours
 
 
@@ -310,9 +324,10 @@ async def _store_end(context: RunContext) -> None:
     if context.db is None:
         return
     state = None if context.is_nested else context.session_state
+    row = run if context.is_stored else replace(run, content=None, reasoning_content=None)
     try:
         began_with = context.session.session_state
-        await asyncio.to_thread(context.db.end_run, run, messages, session_state=state, began_with=began_with)
+        await asyncio.to_thread(context.db.end_run, row, messages, session_state=state, began_with=began_with)
     except InvalidInputError as unstorable:
         # The state cannot be stored. The run must not stay open because of it, and the user must hear of it.
         run.status = RunStatus.ERROR

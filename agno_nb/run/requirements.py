@@ -15,7 +15,7 @@ from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoun
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.pipeline import execute
 from agno_nb.run.running import Continuation, Emit, current_run
-from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
+from agno_nb.types import JsonDict, Message, Requirement, RunOutput, ToolCall
 
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
@@ -72,9 +72,10 @@ def _stored_run(runnable: Runnable, run_id: str, session_id: str | None) -> RunO
 
 
 def _check_kind(runnable: Runnable, run: RunOutput) -> None:
-    if run.status is not RunStatus.PAUSED:
+    if run.status not in runnable.continuable:
         raise RunNotContinuableError(
-            f"run {run.run_id!r} is {run.status} and not PAUSED, so there is nothing to continue"
+            f"run {run.run_id!r} is {run.status} and not {' or '.join(sorted(runnable.continuable))}, so there is "
+            "nothing to continue"
         )
     if (run.kind, run.component_id) != (runnable.kind, runnable.component_id):
         raise RunNotContinuableError(

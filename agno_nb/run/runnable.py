@@ -25,16 +25,28 @@ from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.pipeline import execute
 from agno_nb.run.requirements import continue_paused
 from agno_nb.run.running import Emit, RunContext, current_run
-from agno_nb.types import JsonDict, Message, Requirement, RunEvent, RunOutput, RunOutputEvent, SessionType, new_id
+from agno_nb.types import (
+    JsonDict,
+    Message,
+    Requirement,
+    RunEvent,
+    RunOutput,
+    RunOutputEvent,
+    RunStatus,
+    SessionType,
+    new_id,
+)
 
 __all__ = ["AsyncRunStream", "RunStream", "Runnable"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Runnable(Again):
-    """Something that answers in sessions. Subclasses write :meth:`steps`."""
+    """Something that answers in sessions. Subclasses write :meth:`answer`."""
 
     kind: ClassVar[SessionType]
+    continuable: ClassVar[frozenset[RunStatus]] = frozenset({RunStatus.PAUSED})
+    """States from which a run can go on."""
 
     name: str | None = None
     """What people call it. Shown, stored with each run, and used to find it again."""
@@ -67,7 +79,7 @@ class Runnable(Again):
         return db
 
     @abstractmethod
-    async def steps(self, context: RunContext) -> None:
+    async def answer(self, context: RunContext) -> None:
         """Do the work of one run: fill ``context.run`` from the user's message to the answer."""
 
     def context_query(self, options: RunOptions) -> ContextQuery:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,13 @@ from agno_nb.types import (
     RunStatus,
     Session,
     SessionSummary,
+    SessionType,
     ToolCall,
     UserMemory,
 )
 
 if TYPE_CHECKING:
+    from agno_nb.models.base import Model
     from agno_nb.run.runnable import Runnable
 
 Emit = Callable[[RunOutputEvent], None]
@@ -38,7 +40,7 @@ class Continuation:
 
     run: RunOutput
     is_reloaded: bool
-    """Whether it was read from the store, where it has its own messages only."""
+    """Whether it was read from the store, where its messages are without those of its history."""
 
 
 @dataclass(kw_only=True)
@@ -59,7 +61,7 @@ class RunContext:
     said: list[Message] = field(default_factory=list)
     """Of a run that goes on where an earlier attempt was cut off: what that had said."""
     earlier: list[RunOutput] = field(default_factory=list)
-    """Of a run that goes on: the runs that its tools had begun before the pause and that were not asked for again."""
+    """Of a run that goes on: the runs nested in it from before the pause that were not asked for again."""
     session: Session
     session_state: JsonDict = field(default_factory=dict)
     """The session's state. Tools change it in place; it is stored when the run ends."""
@@ -78,11 +80,27 @@ class RunContext:
 
     stored: Callable[[Message], Message | None] = lambda message: message
     """What is stored of a message."""
+    is_stored: bool = True
+    """Whether what is said in it is stored. Its row, with tokens and times, is in any case."""
+    stores_nested: bool = True
+    """The same of the runs nested in it."""
+    lends: Model | None = None
+    """The model by which nested runs answer that have none of their own."""
 
     @property
     def root(self) -> RunContext:
         """The run that all this began with."""
         return self if self.parent is None else self.parent.root
+
+    @property
+    def turn(self) -> RunContext | None:
+        """The nearest run of the same session that this one is nested in; None for a turn of its own."""
+        return turn_of(self.parent, self.db, self.session_id)
+
+    @property
+    def run_index(self) -> int | None:
+        """The turn that the run is, or is a part of."""
+        return self.run.run_index if self.turn is None else self.turn.run_index
 
     @property
     def run_id(self) -> str:
@@ -107,6 +125,7 @@ class RunContext:
         content: str | None = None,
         reasoning_content: str | None = None,
         tool: ToolCall | None = None,
+        step: str | None = None,
         details: JsonDict | None = None,
         run_output: RunOutput | None = None,
     ) -> None:
@@ -118,6 +137,7 @@ class RunContext:
                 content=content,
                 reasoning_content=reasoning_content,
                 tool=tool,
+                step=step,
                 details=details,
                 run_output=run_output,
             )
@@ -153,7 +173,11 @@ class RunContext:
     def take_unsaved(self) -> list[Message]:
         """Return the messages that are new, as they are to be stored."""
         messages, self.unsaved = self.unsaved, []
-        return [kept for message in messages if (kept := self.stored(message)) is not None]
+        return self.storable(messages)
+
+    def storable(self, messages: Iterable[Message]) -> list[Message]:
+        """Return what is stored of messages."""
+        return [kept for message in messages if self.is_stored and (kept := self.stored(message)) is not None]
 
     async def save(self) -> None:
         """Store the messages that are new."""
@@ -161,11 +185,18 @@ class RunContext:
         if self.db is not None and messages:
             await uncancellable(asyncio.to_thread(self.db.add_messages, self.run, messages))
 
-    def wait_for_nested_runs(self, call: ToolCall) -> None:
-        """Need of a person what the paused runs need that a tool call began."""
+    def options_for(self, nested: Runnable) -> RunOptions:
+        """Return what a run of `nested` is told that is a part of this one, a member's or a step's."""
+        options = RunOptions(user_id=self.user_id, dependencies=self.dependencies, files=self.message.media)
+        if nested.db is None:
+            options["session_id"] = self.session_id
+        return options
+
+    def wait_for_nested_runs(self, tool_call_id: str | None) -> None:
+        """Need of a person what the paused runs need that a tool call began, or, with None, that steps began."""
         known = {requirement.requirement_id for requirement in self.run.requirements}
         for nested in self.run.nested_runs:
-            if nested.parent_tool_call_id == call.tool_call_id and nested.status is RunStatus.PAUSED:
+            if nested.parent_tool_call_id == tool_call_id and nested.status is RunStatus.PAUSED:
                 asked = nested.active_requirements
                 self.run.requirements += [one for one in asked if one.requirement_id not in known]
 
@@ -181,9 +212,9 @@ class RunContext:
         then answered by what is there already.
         """
         for run in self.earlier:
-            asked = run.parent_tool_call_id, run.kind, run.component_id, run.input
-            is_usable = run.status in (RunStatus.COMPLETED, RunStatus.PAUSED)
-            if is_usable and asked == (tool_call_id, runnable.kind, runnable.component_id, text):
+            asked = run.parent_tool_call_id, run.step, run.kind, run.component_id, run.input
+            is_usable = run.status is RunStatus.COMPLETED or run.status in runnable.continuable
+            if is_usable and asked == (tool_call_id, current_step.get(), runnable.kind, runnable.component_id, text):
                 self.earlier.remove(run)
                 self.note_nested(run)
                 return run
@@ -196,10 +227,32 @@ current_run: contextvars.ContextVar[RunContext | None] = contextvars.ContextVar(
 current_tool_call_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_nb_tool_call", default=None)
 """The tool call of that run by which it is executed."""
 
+current_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_nb_step", default=None)
+"""The step of that run, a workflow's, by which it is executed."""
 
-def event_of(run: RunOutput, event: RunEvent, **values: Any) -> RunOutputEvent:
+
+def turn_of(ancestor: RunContext | None, db: Db | None, session_id: str) -> RunContext | None:
+    """Return the nearest run of the same session in which one is nested, or None: it is a turn of its own."""
+    while ancestor is not None and not (ancestor.db is db and ancestor.session_id == session_id):
+        ancestor = ancestor.parent
+    return ancestor
+
+
+_OF_A_WORKFLOW = {
+    RunEvent.run_started: RunEvent.workflow_started,
+    RunEvent.run_completed: RunEvent.workflow_completed,
+    RunEvent.run_paused: RunEvent.workflow_paused,
+    RunEvent.run_continued: RunEvent.workflow_continued,
+    RunEvent.run_cancelled: RunEvent.workflow_cancelled,
+    RunEvent.run_error: RunEvent.workflow_error,
+}
+
+
+def event_of(run: RunOutput, event: RunEvent, *, step: str | None = None, **values: Any) -> RunOutputEvent:
+    """Make an event of a run. A workflow's begin and end have names of their own."""
     return RunOutputEvent(
-        event=event,
+        event=_OF_A_WORKFLOW.get(event, event) if run.kind is SessionType.WORKFLOW else event,
+        step=step or run.step,
         run_id=run.run_id,
         session_id=run.session_id,
         parent_run_id=run.parent_run_id,

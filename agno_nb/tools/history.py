@@ -26,7 +26,7 @@ def get_chat_history(num_chats: int | None = None, run_context: Any = None) -> s
         How many exchanges, counted from the latest one back. Leave it out for all of them.
     """
     wanted = None if num_chats is None else max(num_chats, 0)
-    return _json([_exchange(run) for run in _turns_before(run_context, wanted)])
+    return _json([_exchange(run) for run in turns_before(run_context, wanted)])
 
 
 def get_tool_call_history(num_calls: int = 3, run_context: Any = None) -> str:
@@ -39,7 +39,7 @@ def get_tool_call_history(num_calls: int = 3, run_context: Any = None) -> str:
     """
     look = _FIRST_LOOK
     while True:
-        turns = _turns_before(run_context, look)
+        turns = turns_before(run_context, look)
         calls = [call for run in reversed(turns) for call in reversed(run.tools)]
         if len(calls) >= num_calls or len(turns) < look:
             return _json([_told_call(call) for call in calls[: max(num_calls, 0)]])
@@ -104,14 +104,22 @@ def _past_sessions(context: Any, count: int) -> list[Any]:
     return found[:count]
 
 
-def _turns_before(context: Any, count: int | None) -> list[RunOutput]:
-    """Return the latest `count` turns of the session, oldest first, without the one that asks."""
+def turns_before(context: Any, count: int | None) -> list[RunOutput]:
+    """Return the latest `count` completed turns of the session, oldest first, before the one that goes on.
+
+    Parameters
+    ----------
+    context : RunContext
+        Of that turn, or of a run nested in it.
+    count : int or None
+        None for all of them.
+    """
     if context.db is None or count == 0:
         return []
     look = None if count is None else 2 * count + 2
     while True:
         runs = context.db.get_runs(context.session_id, limit=look)
-        end = context.run.run_index
+        end = context.run_index
         turns = [run for run in _shown(runs) if end is None or run.run_index is None or run.run_index < end]
         if look is None or count is None or len(turns) >= count or len(runs) < look:
             return turns if count is None else turns[len(turns) - min(count, len(turns)) :]

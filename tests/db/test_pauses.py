@@ -108,7 +108,10 @@ def test_the_history_is_what_it_was_when_the_run_began(db: Db) -> None:
 
 def test_the_runs_nested_in_it_come_along(db: Db) -> None:
     run = paused(db)
-    nested, _ = begin(db, "inner", nested=True, parent_run_id=run.run_id, parent_tool_call_id="c1")
+    of_run = {"parent_run_id": run.run_id, "parent_tool_call_id": "c1", "root_run_id": run.run_id}
+    nested, _ = begin(db, "inner", nested=True, **of_run)
     end(db, nested, Message(role="assistant", content="done"))
-    (found,) = db.reopen_run(run).nested_runs
+    stored = db.get_run(run.run_id)
+    assert stored is not None
+    (found,) = stored.nested_runs
     assert (found.run_id, found.parent_tool_call_id, found.content) == (nested.run_id, "c1", "done")

@@ -14,7 +14,8 @@ from agno_nb.agent import Agent
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.run.context import INTERRUPTED_RESULT
 from agno_nb.testing import ScriptedModel, call
-from agno_nb.types import RunEvent, RunStatus
+from agno_nb.types import RunEvent, RunOutputEvent, RunStatus
+from tests.run.kinds import Make, kind, talk
 
 
 class StallingModel(Model):
@@ -46,37 +47,48 @@ def interrupted_while(action: Callable[[], object], *, after: Callable[[float], 
     action()
 
 
-def test_closing_a_stream_cancels_the_run_and_keeps_the_partial_text() -> None:
+def words(event: RunOutputEvent) -> bool:
+    return event.event is RunEvent.run_content
+
+
+@kind
+def test_closing_a_stream_cancels_the_run_and_keeps_the_partial_text(make: Make) -> None:
     model = StallingModel()
-    with Agent(model).run("hello", stream=True) as events:
-        assert [next(events).content, next(events).content] == ["half ", "an"]
-        (final,) = events.drain()
-    assert final.event is RunEvent.run_cancelled
-    output = final.run_output
-    assert output is not None
+    with make(model).run("hello", stream=True, stream_events=True) as events:
+        for said in ("half ", "an"):
+            assert next(filter(words, events)).content == said
+        final = [event for event in events.drain() if event.is_final][-1]
+    assert final.event in (RunEvent.run_cancelled, RunEvent.workflow_cancelled)
+    assert final.run_output is not None
+    assert final.run_output.status is RunStatus.CANCELLED
+    output = talk(final.run_output)
     assert (output.status, output.content) == (RunStatus.CANCELLED, "half an")
-    assert [(m.role, m.content, m.finish_reason) for m in output.messages] == [
+    assert [(m.role, m.content, m.finish_reason) for m in output.messages[-2:]] == [
         ("user", "hello", None),
         ("assistant", "half an", "interrupted"),
     ]
     assert model.closed.is_set()
 
 
-def test_dropping_a_stream_cancels_the_run() -> None:
+@kind
+def test_dropping_a_stream_cancels_the_run(make: Make) -> None:
     model = StallingModel()
-    events = Agent(model).run("hello", stream=True)
-    next(events)
+    events = make(model).run("hello", stream=True, stream_events=True)
+    assert next(filter(words, events)).content == "half "
     del events
     assert model.closed.wait(5)
 
 
-def test_an_interrupt_in_a_stalled_stream_is_a_keyboard_interrupt() -> None:
+@kind
+def test_an_interrupt_in_a_stalled_stream_is_a_keyboard_interrupt(make: Make) -> None:
     model = StallingModel()
-    events = Agent(model).run("hello", stream=True)
-    next(events), next(events)
+    events = make(model).run("hello", stream=True, stream_events=True)
+    for said in ("half ", "an"):
+        assert next(filter(words, events)).content == said
     with pytest.raises(KeyboardInterrupt):
         interrupted_while(events.__next__, after=threading.Event().wait)
-    assert [event.event for event in events.drain()] == [RunEvent.run_cancelled]
+    ended = [event.run_output for event in events.drain() if event.is_final]
+    assert {run.status for run in ended if run is not None} == {RunStatus.CANCELLED}
 
 
 def test_an_interrupt_in_a_tool_ends_the_run_though_the_tool_goes_on() -> None:
@@ -145,11 +157,12 @@ def test_cancelling_a_task_that_awaits_a_run_cancels_it() -> None:
     asyncio.run(main())
 
 
-def test_cancelling_an_awaited_arun_waits_until_it_has_ended() -> None:
+@kind
+def test_cancelling_an_awaited_arun_waits_until_it_has_ended(make: Make) -> None:
     model = StallingModel()
 
     async def main() -> None:
-        task = asyncio.ensure_future(Agent(model).arun("hello"))
+        task = asyncio.ensure_future(make(model).arun("hello"))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

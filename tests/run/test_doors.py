@@ -12,6 +12,7 @@ from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError, ModelError, RunError
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.types import RunEvent, RunOutput, RunStatus
+from tests.run.kinds import Make, kind, talk
 
 
 def run(agent: Agent, text: str, **options: Any) -> RunOutput:
@@ -49,21 +50,20 @@ def add(a: int, b: int = 1) -> int:
     return a + b
 
 
+@kind
 @door
-def test_a_run_with_tools_is_the_same_through_every_door(door: Callable[..., RunOutput]) -> None:
+def test_a_run_with_tools_is_the_same_through_every_door(make: Make, door: Callable[..., RunOutput]) -> None:
     model = ScriptedModel([[call("add", a=1), call("add", a=2, b=2)], "2 and 4"])
-    agent = Agent(model, name="calc", instructions="Be brief.", tools=[add])
+    agent = make(model, name="calc", instructions="Be brief.", tools=[add])
     output = door(agent, "1+1 and 2+2?", session_id="s", user_id="ada", metadata={"lesson": 1})
     assert output.status is RunStatus.COMPLETED
     assert (output.session_id, output.user_id, output.metadata) == ("s", "ada", {"lesson": 1})
-    assert (output.component_id, output.component_name, output.model, output.model_provider) == (
-        "calc",
-        "calc",
-        "scripted",
-        "test",
-    )
-    assert [(m.role, m.content) for m in output.messages] == [
-        ("system", "Be brief."),
+    assert (output.component_id, output.component_name, output.kind) == ("calc", "calc", make.__name__)
+    assert output.content == "2 and 4"
+    output = talk(output)
+    assert (output.session_id, output.user_id, output.model, output.model_provider) == ("s", "ada", "scripted", "test")
+    assert (output.messages[0].content or "").startswith("Be brief.")
+    assert [(m.role, m.content) for m in output.messages[1:]] == [
         ("user", "1+1 and 2+2?"),
         ("assistant", None),
         ("tool", "2"),
@@ -77,9 +77,10 @@ def test_a_run_with_tools_is_the_same_through_every_door(door: Callable[..., Run
     assert output.content == "2 and 4"
 
 
+@kind
 @door
-def test_a_failing_model_raises_our_error_with_the_run(door: Callable[..., RunOutput]) -> None:
-    agent = Agent(ScriptedModel([ModelError("the provider is on fire")]))
+def test_a_failing_model_raises_our_error_with_the_run(make: Make, door: Callable[..., RunOutput]) -> None:
+    agent = make(ScriptedModel([ModelError("the provider is on fire")]))
     with pytest.raises(ModelError, match="on fire") as caught:
         door(agent, "hello")
     output = caught.value.run_output
@@ -91,9 +92,12 @@ def test_a_failing_model_raises_our_error_with_the_run(door: Callable[..., RunOu
     )
 
 
+@kind
 @door
-def test_a_failure_of_another_kind_is_raised_as_a_run_error_with_its_cause(door: Callable[..., RunOutput]) -> None:
-    agent = Agent(ScriptedModel([ZeroDivisionError("oops")]))
+def test_a_failure_of_another_kind_is_raised_as_a_run_error_with_its_cause(
+    make: Make, door: Callable[..., RunOutput]
+) -> None:
+    agent = make(ScriptedModel([ZeroDivisionError("oops")]))
     with pytest.raises(RunError, match="ZeroDivisionError: oops") as caught:
         door(agent, "hello")
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -101,28 +105,30 @@ def test_a_failure_of_another_kind_is_raised_as_a_run_error_with_its_cause(door:
     assert caught.value.run_output.error_type == "ZeroDivisionError"
 
 
+@kind
 @door
 @pytest.mark.parametrize("nothing", ["", "  \n"])
-def test_an_empty_input_is_refused(door: Callable[..., RunOutput], nothing: str) -> None:
+def test_an_empty_input_is_refused(make: Make, door: Callable[..., RunOutput], nothing: str) -> None:
     with pytest.raises(InvalidInputError, match="nothing to answer"):
-        door(Agent(ScriptedModel([])), nothing)
+        door(make(ScriptedModel([])), nothing)
 
 
+@kind
 @door
-def test_an_unknown_option_names_the_nearest(door: Callable[..., RunOutput]) -> None:
+def test_an_unknown_option_names_the_nearest(make: Make, door: Callable[..., RunOutput]) -> None:
     with pytest.raises(TypeError, match="has no argument 'sesion_id': did you mean \"session_id\""):
-        door(Agent(ScriptedModel([])), "hello", sesion_id="s")
+        door(make(ScriptedModel([])), "hello", sesion_id="s")
 
 
-def test_a_plain_stream_has_the_text_and_the_final_event() -> None:
-    agent = Agent(ScriptedModel([call("add", a=1), "It is two."]), tools=[add])
+@kind
+def test_a_plain_stream_has_the_text_and_the_final_event(make: Make) -> None:
+    agent = make(ScriptedModel([call("add", a=1), "It is two."]), tools=[add])
     events = list(agent.run("1+1?", stream=True))
-    assert [(e.event, e.content) for e in events] == [
-        (RunEvent.run_content, "It "),
-        (RunEvent.run_content, "is "),
-        (RunEvent.run_content, "two."),
-        (RunEvent.run_completed, "It is two."),
-    ]
+    assert {e.event for e in events[:-1]} == {RunEvent.run_content}
+    assert "".join(e.content or "" for e in events[:-1]) == "It is two."
+    assert (events[-1].is_final, events[-1].content) == (True, "It is two.")
+    if make.__name__ != "workflow":
+        assert [e.content for e in events[:-1]] == ["It ", "is ", "two."]
     assert {e.run_id for e in events} == {events[-1].run_output.run_id}  # type: ignore[union-attr]
 
 
@@ -141,8 +147,9 @@ def test_stream_events_has_every_kind_in_order() -> None:
     ]
 
 
-def test_sync_run_works_where_a_loop_is_running() -> None:
-    agent = Agent(ScriptedModel(["in a kernel"]))
+@kind
+def test_sync_run_works_where_a_loop_is_running(make: Make) -> None:
+    agent = make(ScriptedModel(["in a kernel"]))
 
     async def cell() -> str:
         return str(agent.run("hello").content)
@@ -150,8 +157,9 @@ def test_sync_run_works_where_a_loop_is_running() -> None:
     assert asyncio.run(cell()) == "in a kernel"
 
 
-def test_one_agent_serves_many_loops_one_after_the_other() -> None:
-    agent = Agent(FunctionModel(lambda messages, tools: "ok"))
+@kind
+def test_one_agent_serves_many_loops_one_after_the_other(make: Make) -> None:
+    agent = make(FunctionModel(lambda messages, tools: "ok"))
 
     async def main() -> list[RunOutput]:
         return await asyncio.gather(*(agent.arun(str(i), session_id=str(i)) for i in range(5)))
@@ -160,8 +168,9 @@ def test_one_agent_serves_many_loops_one_after_the_other() -> None:
         assert [output.content for output in asyncio.run(main())] == ["ok"] * 5
 
 
-def test_the_automatic_session_stays_and_is_one_for_each_user() -> None:
-    agent = Agent(FunctionModel(lambda messages, tools: "ok"))
+@kind
+def test_the_automatic_session_stays_and_is_one_for_each_user(make: Make) -> None:
+    agent = make(FunctionModel(lambda messages, tools: "ok"))
     ids = {user: [agent.run("hi", user_id=user).session_id for _ in range(2)] for user in ("ada", "bob", None)}
     assert all(first == second for first, second in ids.values())
     assert len({first for first, _ in ids.values()}) == 3

@@ -25,6 +25,9 @@ ANY_OBJECT: JsonDict = {"type": "object", "additionalProperties": True}
 """The output schema of a request for JSON that does not say more."""
 
 
+_PUT_IN = re.compile(r"<(team_history|member_interactions|workflow_history|previous_steps)>.*?</\1>", re.DOTALL)
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
     """A tool call: one that was made, or one to make."""
@@ -77,8 +80,8 @@ class Context:
 
     @cached_property
     def question(self) -> str:
-        """The prompt without the DataFrames that a notebook put into it."""
-        return without_frames(self.prompt)
+        """The prompt without what a notebook, a team or a workflow put into it."""
+        return _PUT_IN.sub("", without_frames(self.prompt)).strip()
 
     @cached_property
     def plain(self) -> str:

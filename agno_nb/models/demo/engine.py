@@ -27,6 +27,7 @@ from agno_nb.models.demo.results import (
 )
 from agno_nb.models.demo.smalltalk import echo, entertain, greet, introduce, reflect, show_markdown
 from agno_nb.models.demo.summary import summary_for_program
+from agno_nb.models.demo.team import delegate, report_members
 from agno_nb.models.demo.toolbox import (
     answer_what_was_asked_for,
     ask_for_arguments,
@@ -45,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     recall,
     note_facts,
     change_state,
+    report_members,
     report_results,
     recall_facts,
     compare_those,
@@ -55,7 +57,8 @@ RULES: tuple[Rule, ...] = (
     introduce,
     acknowledge,
     entertain,
-    # The user's tools.
+    # The members of a team, and the user's tools.
+    delegate,
     answer_what_was_asked_for,
     go_on_calculating,
     follow_up,

@@ -9,7 +9,7 @@ import pytest
 
 from agno_nb.db.base import Db
 
-_TOPICS = ("forks", "frames", "history", "media", "memories", "redaction", "runs", "sessions", "views")
+_TOPICS = ("forks", "frames", "history", "media", "memories", "redaction", "runs", "sessions", "steps", "views")
 # Before they are imported, so that a failing assertion shows its values.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
@@ -21,6 +21,7 @@ from agno_nb.testing.contract.memories import MemoriesContract  # noqa: E402
 from agno_nb.testing.contract.redaction import RedactionContract  # noqa: E402
 from agno_nb.testing.contract.runs import RunsContract  # noqa: E402
 from agno_nb.testing.contract.sessions import SessionsContract  # noqa: E402
+from agno_nb.testing.contract.steps import StepsContract  # noqa: E402
 from agno_nb.testing.contract.views import ViewsContract  # noqa: E402
 
 __all__ = ["StoreContract"]
@@ -33,6 +34,7 @@ class StoreContract(
     MediaContract,
     MemoriesContract,
     ForksContract,
+    StepsContract,
     ViewsContract,
     FramesContract,
     RedactionContract,

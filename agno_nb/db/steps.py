@@ -1,0 +1,94 @@
+"""Steps of workflows: between the domain's objects and rows, and the part of a store behind a SQL driver about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agno_nb.db.encoding import Row, from_json, micros
+from agno_nb.db.memories import SqlMemories
+from agno_nb.db.statements import Transaction, store_state
+from agno_nb.errors import SessionNotFoundError
+from agno_nb.types import JsonDict, RunOutput, StepOutput, StepStatus
+
+STEP_COLUMNS = (
+    "run_id", "step_index", "session_id", "step_name", "path", "kind", "iteration", "input", "content", "content_type",
+    "status", "error", "stop", "child_run_id", "duration_s", "created_at",
+)  # fmt: skip
+
+
+class SqlSteps(SqlMemories):
+    """Steps in SQL."""
+
+    def add_step(
+        self,
+        run: RunOutput,
+        step: StepOutput,
+        step_index: int,
+        *,
+        session_state: JsonDict | None = None,
+        began_with: JsonDict | None = None,
+    ) -> None:
+        with self._transaction(write=True) as connection:
+            if not store_state(connection, run.session_id, session_state, began_with):
+                raise SessionNotFoundError(
+                    f"session {run.session_id!r} was deleted, so step {step.path!r} cannot be stored"
+                )
+            connection.insert("raw_steps", [step_row(step, run=run, step_index=step_index)])
+
+
+def steps_of(connection: Transaction, where: str, parameters: Sequence[Any]) -> Iterator[tuple[str, StepOutput]]:
+    """Return the steps that `where` selects, each behind the id of its run, in the order in which they ended."""
+    sql = f"SELECT {', '.join(STEP_COLUMNS)} FROM raw_steps WHERE {where} ORDER BY step_index"
+    return map(step_from_row, connection.execute(sql, parameters))
+
+
+def step_row(step: StepOutput, *, run: RunOutput, step_index: int) -> Row:
+    content, content_type = _as_text(step.content)
+    return {
+        "run_id": run.run_id,
+        "step_index": step_index,
+        "session_id": run.session_id,
+        "step_name": step.step_name,
+        "path": step.path,
+        "kind": step.kind,
+        "iteration": step.iteration,
+        "input": step.input,
+        "content": content,
+        "content_type": content_type,
+        "status": step.status,
+        "error": step.error,
+        "stop": step.stop,
+        "child_run_id": step.run_id,
+        "duration_s": step.duration_s,
+        "created_at": micros(step.created_at),
+    }
+
+
+def _as_text(content: Any) -> tuple[str | None, str]:
+    """Return what a step gave as text, and the type by which it is read again: what JSON cannot hold stays text."""
+    if content is None or isinstance(content, str):
+        return content, "str"
+    if hasattr(content, "model_dump_json"):
+        return str(content.model_dump_json()), type(content).__name__
+    try:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False), type(content).__name__
+    except (TypeError, ValueError):
+        return str(content), "str"
+
+
+def step_from_row(values: Sequence[Any]) -> tuple[str, StepOutput]:
+    """Return the run that a step belongs to, and the step."""
+    row = dict(zip(STEP_COLUMNS, values, strict=True))
+    status = StepStatus(row["status"])
+    as_they_are = ("step_name", "path", "kind", "iteration", "input", "error", "duration_s")
+    return row["run_id"], StepOutput(
+        row["content"] if row["content_type"] == "str" else from_json(row["content"]),
+        **{name: row[name] for name in as_they_are},
+        success=status is StepStatus.COMPLETED,
+        status=status,
+        stop=bool(row["stop"]),
+        run_id=row["child_run_id"],
+        created_at=row["created_at"] / 1_000_000,
+    )

@@ -1,0 +1,218 @@
+"""Teams: an agent whose tools are its members.
+
+The leader is an agent like any other, with all of an agent's parameters, and gives tasks to its members by a tool. What
+a member does is a run of its own, nested in the leader's: in its session, stored with it, cancelled with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+from agno_nb._keywords import forgiving
+from agno_nb.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
+from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused
+from agno_nb.models.base import Model
+from agno_nb.run.running import RunContext
+from agno_nb.tools import Tool
+from agno_nb.tools.history import turns_before
+from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall
+
+__all__ = ["RunOutput", "RunResponse", "Team"]
+
+ONE, ALL = "delegate_task_to_member", "delegate_task_to_members"
+
+_LEADING = {
+    ONE: (
+        "You lead a team. Give tasks to its members by the tool delegate_task_to_member, several in one answer where "
+        "none needs what another finds. A member knows only what you write in its task. What no member is needed for, "
+        "answer yourself."
+    ),
+    ALL: (
+        "You lead a team. Give a task to all of its members at once by the tool delegate_task_to_members. They know "
+        "only what you write in it. Make one answer of theirs."
+    ),
+}
+
+
+@forgiving(ALIASES, DEPRECATED)
+@dataclass(eq=False, repr=False)
+class Team(Agent):
+    """Members that a leading model gives tasks to, and that answer as one.
+
+    A member without a model answers by the team's; one without a store is part of the team's session. All share the
+    session's state.
+
+    Raises
+    ------
+    InvalidInputError
+        There are no members, one is no agent or team, or two have one id.
+
+    Examples
+    --------
+    >>> from agno_nb.agent import Agent
+    >>> from agno_nb.team import Team
+    >>> from agno_nb.testing import ScriptedModel, call
+    >>> poet = Agent(ScriptedModel(["Leaves fall."]), name="poet", role="Writes haiku")
+    >>> leader = ScriptedModel([call("delegate_task_to_member", member_id="poet", task="Autumn"), "Here: Leaves fall."])
+    >>> run = Team([poet], model=leader).run("A haiku on autumn, please")
+    >>> run.content, [member.content for member in run.member_responses]
+    ('Here: Leaves fall.', ['Leaves fall.'])
+    """
+
+    kind: ClassVar[SessionType] = SessionType.TEAM
+
+    model: Model | str | None = field(default=None, kw_only=True)
+    """The leader's, and that of every member without one."""
+    members: Sequence[Agent] = ()
+    """Agents and teams."""
+    _: KW_ONLY
+    delegate_to_all_members: bool = False
+    """Give each task to all members at once, by `delegate_task_to_members`."""
+    respond_directly: bool = False
+    """What the members say is the team's answer. The leader only chooses who is asked, and what."""
+    share_member_interactions: bool = False
+    """Show each member what others were asked before in this run, and what they said."""
+    add_team_history_to_members: bool = False
+    """Show each member what the user and the team said to each other in the session's latest runs."""
+    num_team_history_runs: int = 3
+    """How many of the latest runs those are."""
+    store_member_responses: bool = True
+    """Store what members were told and said. Their runs, with tokens, cost and time, are stored in any case."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.members, Agent) or not self.members:
+            raise InvalidInputError(f"members of a team is {self.members!r}; give a list of agents and teams")
+        for member in self.members:
+            if not isinstance(member, Agent):
+                raise InvalidInputError(
+                    f"{member!r} cannot be a member of a team: members are agents and teams; give functions as tools"
+                )
+        ids = Counter(member.component_id for member in self.members)
+        if twice := [each for each, count in ids.items() if count > 1]:
+            raise InvalidInputError(f"two members of a team have the id {twice[0]!r}; give each a name of its own")
+
+    async def answer(self, context: RunContext) -> None:
+        """Let the leader give tasks to the members until it answers."""
+        context.stores_nested = self.store_member_responses
+        await super().answer(context)
+
+    async def ask_member(self, member: Agent, task: str, context: RunContext) -> RunOutput:
+        """Have a member do a task, in a run nested in that of `context`."""
+        parts = [
+            await asyncio.to_thread(self._team_history, context) if self.add_team_history_to_members else "",
+            self._interactions(context) if self.share_member_interactions else "",
+            task,
+        ]
+        return await member.arun("\n\n".join(part for part in parts if part), **context.options_for(member))
+
+    def _model_in(self, context: RunContext) -> Model:
+        context.lends = super()._model_in(context)
+        return context.lends
+
+    def _told_of_members(self) -> str:
+        listed = [f"- {each.component_id}: {each.role or each.description or each.name}" for each in self.members]
+        leading = _LEADING[ALL if self.delegate_to_all_members else ONE]
+        return "\n".join([leading, "<team_members>", *listed, "</team_members>"])
+
+    def _own_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
+        asking = Tool(delegate_task_to_members) if self.delegate_to_all_members else _delegation(*self._by_id)
+        return [*super()._own_tools(context), asking]
+
+    @property
+    def _by_id(self) -> dict[str, Agent]:
+        return {member.component_id: member for member in self.members}
+
+    def _team_history(self, context: RunContext) -> str:
+        turns = turns_before(context, self.num_team_history_runs)
+        said = [f"user: {turn.input}\nteam: {turn.get_content_as_string()}" for turn in turns]
+        return "\n".join(["<team_history>", *said, "</team_history>"]) if said else ""
+
+    def _interactions(self, context: RunContext) -> str:
+        # What is asked together does not know of each other, and asks the same again when a pause is over.
+        together = _latest_calls(context)
+        said = [
+            f"{call.tool_args.get('member_id', 'all members')} was asked: {call.tool_args.get('task')}\n"
+            f"and said: {call.result}"
+            for call in context.run.tools
+            if call.tool_name in (ONE, ALL) and call.tool_call_id not in together and not call.tool_call_error
+        ]
+        return "\n".join(["<member_interactions>", *said, "</member_interactions>"]) if said else ""
+
+    def _have_answered(self, context: RunContext) -> bool:
+        calls = _latest_calls(context)
+        if not self.respond_directly or any(
+            call.tool_name not in (ONE, ALL) or call.tool_call_error for call in calls.values()
+        ):
+            return False
+        runs = [
+            run
+            for run in context.run.nested_runs
+            if run.parent_tool_call_id in calls and run.status is RunStatus.COMPLETED
+        ]
+        said = "\n\n".join(run.get_content_as_string() for run in runs)
+        context.run.content = said
+        if len(runs) == 1:
+            context.run.content, context.run.content_type = runs[0].content, runs[0].content_type
+        # Said by the team too, so that its next run knows of it.
+        context.add(Message(role="assistant", content=said))
+        context.emit(RunEvent.run_content, content=said)
+        return True
+
+
+def _latest_calls(context: RunContext) -> dict[str, ToolCall]:
+    asking = next(message for message in reversed(context.run.messages) if message.role == "assistant")
+    return {call.tool_call_id: call for call in asking.tool_calls}
+
+
+@cache
+def _delegation(*member_ids: str) -> Tool:
+    """Make the tool by which a leader gives tasks to one of these members. Its schema names them."""
+
+    async def delegate_task_to_member(member_id: str, task: str, agent: Any, run_context: Any) -> str:
+        """Have a member of the team do a task, and get its answer.
+
+        Args:
+            member_id: Who is to do it.
+            task: What is to be done, with all that the member needs to know for it.
+        """
+        run = await agent.ask_member(agent._by_id[member_id], task, run_context)
+        return str(run.get_content_as_string())
+
+    delegate_task_to_member.__annotations__["member_id"] = Literal[member_ids]
+    return Tool(delegate_task_to_member)
+
+
+async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> str:
+    """Have all members of the team do a task, and get their answers.
+
+    Args:
+        task: What is to be done, with all that the members need to know for it.
+    """
+    failures: list[AgnoNbError] = []
+    paused: list[NestedRunPaused] = []
+
+    async def ask(member: Agent) -> str:
+        try:
+            run = await agent.ask_member(member, task, run_context)
+        except AgnoNbError as error:
+            failures.append(error)
+            return f"{member.component_id} failed: {error}"
+        except NestedRunPaused as waiting:
+            # The others go on; the whole tool ends when they have.
+            paused.append(waiting)
+            return ""
+        return f"{member.component_id}: {run.get_content_as_string()}"
+
+    async with asyncio.TaskGroup() as together:
+        answers = [together.create_task(ask(member)) for member in agent.members]
+    if paused:
+        raise paused[0]
+    if len(failures) == len(answers):
+        raise failures[0]
+    return "\n\n".join(answer.result() for answer in answers)

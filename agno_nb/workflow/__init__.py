@@ -1,0 +1,22 @@
+"""Workflows: steps in an order that you say, done by agents, teams, functions and other workflows."""
+
+from __future__ import annotations
+
+from agno_nb.types import StepOutput
+from agno_nb.workflow.containers import Condition, Loop, Parallel, Router, Steps
+from agno_nb.workflow.step import Step
+from agno_nb.workflow.values import StepInput
+from agno_nb.workflow.workflow import RunOutput, Workflow
+
+__all__ = [
+    "Condition",
+    "Loop",
+    "Parallel",
+    "Router",
+    "RunOutput",
+    "Step",
+    "StepInput",
+    "StepOutput",
+    "Steps",
+    "Workflow",
+]

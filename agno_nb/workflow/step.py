@@ -1,0 +1,243 @@
+"""One step: an agent, a team, a workflow or a function, done once, with retries, and stored as it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, ClassVar
+
+from agno_nb._loop import in_thread, uncancellable
+from agno_nb.errors import AgnoNbError, InvalidInputError
+from agno_nb.run.runnable import Runnable
+from agno_nb.run.running import RunContext, current_step
+from agno_nb.tools.result import to_text
+from agno_nb.types import JsonDict, RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
+from agno_nb.workflow.values import StepInput
+
+
+@dataclass
+class Course:
+    """A workflow's run while it goes on: what it has done already, and where to write what comes of the next step."""
+
+    context: RunContext
+    add_history: bool
+    """Whether steps are shown the session's earlier runs, where they do not say themselves."""
+    num_history_runs: int
+    done: dict[str, StepOutput] = field(init=False)
+    """By path: the steps that are not done again when a run is continued."""
+
+    def __post_init__(self) -> None:
+        results = self.context.run.step_results
+        self.done = {output.path: output for output in results if output.status is not StepStatus.ERROR}
+
+    async def record(self, output: StepOutput) -> None:
+        """Store what came of a step, and the state as it left it."""
+        context = self.context
+        index = len(context.run.step_results)
+        context.run.step_results.append(output)
+        if context.db is not None:
+            state = _copied(context.session_state)
+            turn = context
+            while turn.turn is not None:
+                turn = turn.turn
+            began_with = turn.session.session_state
+            add = partial(context.db.add_step, context.run, output, index)
+            work = asyncio.to_thread(add, session_state=state, began_with=began_with)
+            try:
+                await uncancellable(work)
+            except AgnoNbError:
+                context.run.step_results.remove(output)
+                raise
+
+
+def _copied(state: JsonDict) -> JsonDict:
+    while True:
+        try:
+            return deepcopy(state)
+        except RuntimeError:  # A function of a parallel step has put something into it at this moment.
+            continue
+        except TypeError:  # The store says what it is that cannot be stored.
+            return state
+
+
+class Node(ABC):
+    """Something that stands in a workflow's list of steps."""
+
+    kind: ClassVar[StepKind]
+    name: str
+
+    @abstractmethod
+    async def take(self, given: StepInput, course: Course, path: str, iteration: int | None) -> StepOutput:
+        """Do it, unless `course` has done it already, and return what came of it."""
+
+
+@dataclass(eq=False, repr=False)
+class Step(Node):
+    """One step, done by exactly one of an agent, a team, a workflow and a function.
+
+    Raises
+    ------
+    InvalidInputError
+        It is not exactly one.
+
+    Examples
+    --------
+    >>> from agno_nb.workflow import Step, Workflow
+    >>> def shout(step_input):
+    ...     return step_input.message.upper()
+    >>> Workflow([Step("shout", executor=shout, max_retries=2)]).run("hello").content
+    'HELLO'
+    """
+
+    name: str = ""
+    """What it is called. That of who does it, where not given."""
+    agent: Runnable | None = None
+    team: Runnable | None = None
+    executor: Callable[..., Any] | None = None
+    """A function: sync, async, or a generator of pieces of text. It takes a :class:`StepInput` and, if it has
+    parameters of these names, `session_state` and `run_context`; it returns a :class:`StepOutput`, or its content."""
+    workflow: Runnable | None = None
+    description: str | None = None
+    max_retries: int = 0
+    """How often it is tried again when it fails."""
+    skip_on_failure: bool = False
+    """Let the workflow go on without it when it has failed for good."""
+    add_workflow_history: bool | None = None
+    """Show an agent, team or workflow the session's earlier runs. None: as the workflow says."""
+    num_history_runs: int | None = None
+    """How many of the latest. None: as the workflow says."""
+
+    def __post_init__(self) -> None:
+        given = [each for each in (self.agent, self.team, self.workflow, self.executor) if each is not None]
+        if len(given) != 1:
+            raise InvalidInputError(
+                f"step {self.name!r} is given {len(given)} of agent, team, workflow and executor; it takes exactly one"
+            )
+        self._does = given[0]
+        if self.executor is not None and not callable(self.executor):
+            raise InvalidInputError(f"the executor of step {self.name!r} is {self.executor!r}, which is no function")
+        if self.executor is None and not isinstance(self._does, Runnable):
+            raise InvalidInputError(f"step {self.name!r} is given {self._does!r}, which is no agent, team or workflow")
+        if self.max_retries < 0:
+            raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries}; give 0 or more")
+        self.name = self.name or _name_of(self._does)
+
+    async def take(self, given: StepInput, course: Course, path: str, iteration: int | None) -> StepOutput:
+        if path in course.done:
+            return course.done[path]
+        context, started = course.context, time.perf_counter()
+        kind: StepKind = self._does.kind.value if isinstance(self._does, Runnable) else "function"
+        frame = StepOutput(step_name=self.name, path=path, kind=kind, iteration=iteration, input=given.message)
+        context.emit(RunEvent.step_started, step=path)
+        failure: Exception | None = None
+        token = current_step.set(path)
+        try:
+            for _ in range(self.max_retries + 1):
+                try:
+                    output, failure = await self._done(given, course), None
+                    break
+                except Exception as error:
+                    failure = error
+                    output = StepOutput(success=False, error=f"{type(error).__name__}: {error}")
+                    failed = getattr(error, "run_output", None)
+                    output.run_id = failed.run_id if failed is not None else None
+        finally:
+            current_step.reset(token)
+        output = replace(
+            frame,
+            content=output.content,
+            success=output.success,
+            stop=output.stop,
+            error=output.error,
+            run_id=output.run_id,
+            duration_s=time.perf_counter() - started,
+        )
+        if failure is not None and not self.skip_on_failure:
+            output.status = StepStatus.ERROR
+        elif not output.success:
+            output.status = StepStatus.SKIPPED
+        await course.record(output)
+        event = RunEvent.step_completed if output.success else RunEvent.step_error
+        context.emit(event, step=path, content=output.error if output.content is None else to_text(output.content))
+        if output.status is StepStatus.ERROR and failure is not None:
+            raise failure
+        return output
+
+    async def _done(self, given: StepInput, course: Course) -> StepOutput:
+        if not isinstance(self._does, Runnable):
+            return await _called(self._does, given, course.context)
+        text = given.message
+        if course.add_history if self.add_workflow_history is None else self.add_workflow_history:
+            count = course.num_history_runs if self.num_history_runs is None else self.num_history_runs
+            history = await asyncio.to_thread(given.get_workflow_history_context, count)
+            text = f"{history}\n\n{text}" if history else text
+        run = await self._does.arun(text, **course.context.options_for(self._does))
+        return StepOutput(run.content, run_id=run.run_id)
+
+    def __repr__(self) -> str:
+        return f"Step({self.name!r}, {self._does!r})"
+
+
+def _name_of(given: Any) -> str:
+    return str(
+        getattr(given, "name", None) or getattr(given, "component_id", None) or getattr(given, "__name__", "step")
+    )
+
+
+def bound(function: Callable[..., Any], given: Any, context: RunContext) -> Callable[[], Any]:
+    """Give a function of the user's its argument, and the state and the run if it has parameters of these names."""
+    offered = {"session_state": context.session_state, "run_context": context}
+    wanted = list(inspect.signature(function).parameters)[1:]
+    return partial(function, given, **{name: value for name, value in offered.items() if name in wanted})
+
+
+async def call_user(function: Callable[..., Any], given: Any, context: RunContext) -> Any:
+    """Call a function of the user's: on the loop if it is async, else in a thread."""
+    call = bound(function, given, context)
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+        return await call()
+    value = await in_thread(call)
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _called(function: Callable[..., Any], given: StepInput, context: RunContext) -> StepOutput:
+    """Call the function of a step, to the end of what it yields."""
+    path, loop = current_step.get(), asyncio.get_running_loop()
+    pieces: list[Any] = []
+
+    def take(piece: Any) -> None:
+        pieces.append(piece)
+        if isinstance(piece, str):
+            context.emit(RunEvent.step_output, content=piece, step=path)
+
+    if inspect.isasyncgenfunction(function):
+        async for piece in bound(function, given, context)():
+            take(piece)
+    elif inspect.isgeneratorfunction(function):
+        generator = bound(function, given, context)()
+
+        def consume() -> None:
+            for piece in generator:
+                loop.call_soon_threadsafe(take, piece)
+
+        await in_thread(consume)
+    else:
+        return as_output(await call_user(function, given, context))
+    outcomes = [piece.run_output if isinstance(piece, RunOutputEvent) else piece for piece in pieces]
+    said = [outcome for outcome in outcomes if isinstance(outcome, StepOutput | RunOutput)]
+    return as_output(said[-1]) if said else StepOutput("".join(piece for piece in pieces if isinstance(piece, str)))
+
+
+def as_output(value: Any) -> StepOutput:
+    """Make what a function returned an output."""
+    if isinstance(value, StepOutput):
+        return value
+    if isinstance(value, RunOutput):
+        return StepOutput(value.content, run_id=value.run_id)
+    return StepOutput(value)

@@ -1,0 +1,115 @@
+"""What a step is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from agno_nb.run.running import RunContext
+from agno_nb.tools.history import turns_before
+from agno_nb.tools.result import to_text
+from agno_nb.types import JsonDict, StepKind, StepOutput, StepStatus
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class StepInput:
+    """What a step is given: the workflow's input, and what came of the steps before it."""
+
+    input: str
+    """What the workflow was asked."""
+    previous_step_content: Any = None
+    """What came of the step before, the last that did not fail. None for the first."""
+    previous_step_outputs: dict[str, StepOutput] = field(default_factory=dict)
+    """What came of each step before, by its name. Of steps of one name, or of several iterations: the latest."""
+    run_context: RunContext
+    """The workflow's run."""
+
+    @property
+    def session_state(self) -> JsonDict:
+        """The session's state, which all steps share. Change it in place; it is stored as each step ends."""
+        return self.run_context.session_state
+
+    workflow_session_state = session_state
+
+    @property
+    def message(self) -> str:
+        """What an agent, team or workflow is asked in this step: what the step before gave, else the input."""
+        return self.input if self.previous_step_content is None else to_text(self.previous_step_content)
+
+    def get_step_output(self, step_name: str) -> StepOutput | None:
+        """Return what came of an earlier step, or None."""
+        return self.previous_step_outputs.get(step_name)
+
+    def get_step_content(self, step_name: str) -> Any:
+        """Return the content of an earlier step, of parallel ones as a dict by their names; None if there is none."""
+        output = self.previous_step_outputs.get(step_name)
+        if output is not None and output.kind == "parallel":
+            return {str(each.step_name): each.content for each in output.steps}
+        return output.content if output is not None else None
+
+    def get_all_previous_content(self) -> str:
+        """Return the content of all earlier steps as text, each under its name."""
+        return together(
+            output for output in self.previous_step_outputs.values() if not output.steps and output.content is not None
+        )
+
+    def get_last_step_content(self) -> Any:
+        """Return the content of the step before: the same as `previous_step_content`."""
+        return self.previous_step_content
+
+    def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
+        """Return input and output of the session's earlier completed runs, oldest first.
+
+        Parameters
+        ----------
+        num_runs : int, optional
+            Only so many of the latest.
+        """
+        return [
+            (run.input, run.get_content_as_string()) for run in turns_before(self.run_context, _not_negative(num_runs))
+        ]
+
+    def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
+        """Return the earlier runs as text for a prompt, or None when there are none."""
+        pairs = self.get_workflow_history(num_runs)
+        if not pairs:
+            return None
+        said = [f"input: {given}\noutput: {output}" for given, output in pairs]
+        return "\n".join(["<workflow_history>", *said, "</workflow_history>"])
+
+    def after(self, output: StepOutput) -> StepInput:
+        """Return what the step after one that gave `output` is given."""
+        known = self.previous_step_outputs | {each.step_name or each.path: each for each in flat(output)}
+        if output.status is StepStatus.SKIPPED or output.content is None:
+            return replace(self, previous_step_outputs=known)
+        return replace(self, previous_step_content=output.content, previous_step_outputs=known)
+
+    def __repr__(self) -> str:
+        return f"StepInput({self.input!r}, after {list(self.previous_step_outputs)})"
+
+
+def flat(output: StepOutput) -> list[StepOutput]:
+    """Return the outputs within `output`, and it itself behind them."""
+    return [each for inner in output.steps for each in flat(inner)] + [output]
+
+
+def together(outputs: Any) -> str:
+    """Write what came of several steps as one text, each under its name."""
+    return "\n\n".join(f"## {output.step_name}\n\n{to_text(output.content)}" for output in outputs)
+
+
+def of_several(outputs: list[StepOutput], *, step_name: str, path: str, kind: StepKind, content: Any) -> StepOutput:
+    """Make the output of a group of steps."""
+    return StepOutput(
+        content,
+        step_name=step_name,
+        path=path,
+        kind=kind,
+        steps=outputs,
+        stop=any(output.stop for output in outputs),
+        success=all(output.success for output in outputs),
+    )
+
+
+def _not_negative(count: int | None) -> int | None:
+    return None if count is None else max(count, 0)

@@ -1,0 +1,88 @@
+"""The workflow: a runnable whose answer is what its last step gives."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, ClassVar
+
+from agno_nb._keywords import forgiving
+from agno_nb.errors import NestedRunPaused
+from agno_nb.run.runnable import Runnable
+from agno_nb.run.running import RunContext
+from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput
+from agno_nb.workflow.containers import Given, in_sequence, nodes_of
+from agno_nb.workflow.step import Course, Node
+from agno_nb.workflow.values import StepInput
+
+__all__ = ["RunOutput", "Workflow"]
+
+
+@forgiving({})
+@dataclass(eq=False, repr=False)
+class Workflow(Runnable):
+    """Steps in an order that you say: agents, teams, functions, other workflows, and groups of them.
+
+    Each step is given what the one before gave. A run is an input, an output, and the results of the steps, which are
+    stored as each ends: a run that failed or was cut off goes on from there by :meth:`continue_run`. A step without a
+    store is part of the workflow's session, and all steps share its state.
+
+    Raises
+    ------
+    InvalidInputError
+        There are no steps, or something is not a step.
+
+    Examples
+    --------
+    >>> from agno_nb.agent import Agent
+    >>> from agno_nb.testing import ScriptedModel
+    >>> from agno_nb.workflow import Workflow
+    >>> def count(step_input):
+    ...     return f"{len(step_input.message.split())} words"
+    >>> run = Workflow([Agent(ScriptedModel(["Leaves fall."]), name="poet"), count]).run("A haiku on autumn")
+    >>> run.content, [step.step_name for step in run.step_results]
+    ('2 words', ['poet', 'count'])
+    """
+
+    kind: ClassVar[SessionType] = SessionType.WORKFLOW
+    continuable: ClassVar[frozenset[RunStatus]] = frozenset(RunStatus) - {RunStatus.COMPLETED}
+
+    steps: Given = ()
+    """What is done, in order."""
+    _: KW_ONLY
+    add_workflow_history_to_steps: bool = False
+    """Show agents, teams and workflows in steps the input and output of the session's latest runs."""
+    num_history_runs: int = 3
+    """How many of the latest runs those are."""
+
+    _nodes: list[Node] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._nodes = nodes_of(self.steps, repr(self))
+
+    async def answer(self, context: RunContext) -> None:
+        """Take the steps that were not taken yet."""
+        run, said = context.run, context.options
+        if context.message not in run.messages:
+            run.messages.append(context.message)
+        shown, count = said.get("add_history_to_context"), said.get("num_history_runs")
+        course = Course(
+            context,
+            add_history=self.add_workflow_history_to_steps if shown is None else shown,
+            num_history_runs=self.num_history_runs if count is None else count,
+        )
+        given = StepInput(input=run.input, run_context=context)
+        try:
+            outputs = await in_sequence(self._nodes, given, course, "", None)
+        except NestedRunPaused:
+            context.wait_for_nested_runs(None)
+            run.status = RunStatus.PAUSED
+            return
+        run.content, run.content_type = _last(outputs)
+        answer = Message(role="assistant", content=run.get_content_as_string())
+        context.add(answer)
+        context.emit(RunEvent.run_content, content=answer.content)
+
+
+def _last(outputs: list[StepOutput]) -> tuple[Any, str]:
+    content = next((output.content for output in reversed(outputs) if output.content is not None), None)
+    return content, "str" if content is None or isinstance(content, str) else type(content).__name__
