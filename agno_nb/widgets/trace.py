@@ -122,7 +122,7 @@ def _steps(run: RunOutput, nested: Sequence[RunOutput], *, depth: int) -> Iterat
     ended_at = run.ended_at or run.created_at + (run.metrics.duration_s or 0.0)
     yield Step(
         kind="run",
-        name=run.component_name or run.component_id or run.kind,
+        name=f"{run.step}: {_who(run)}" if run.step else _who(run),
         depth=depth,
         started_at=run.created_at,
         ended_at=ended_at,
@@ -134,7 +134,9 @@ def _steps(run: RunOutput, nested: Sequence[RunOutput], *, depth: int) -> Iterat
     )
     inside: list[tuple[float, list[Step]]] = []
     for place, message in enumerate(run.messages):
-        if message.role == "assistant" and not message.from_history:
+        # A workflow's answer was put together, and is no model's.
+        is_call = message.metrics is not None or message.model is not None or message.finish_reason is not None
+        if message.role == "assistant" and is_call and not message.from_history:
             inside.append((_began(message), [_model_step(run, place, depth + 1)]))
     asked_at = {call.tool_call_id: each.created_at for each in run.messages for call in each.tool_calls}
     children = {child.run_id: child for child in nested if child.parent_run_id == run.run_id}
@@ -148,6 +150,10 @@ def _steps(run: RunOutput, nested: Sequence[RunOutput], *, depth: int) -> Iterat
     inside += [(child.created_at, list(_steps(child, nested, depth=depth + 1))) for child in children.values()]
     for _, steps in sorted(inside, key=lambda each: each[0]):
         yield from steps
+
+
+def _who(run: RunOutput) -> str:
+    return run.component_name or run.component_id or run.kind
 
 
 def _began(message: Message) -> float:

@@ -11,6 +11,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.testing import call
 from agno_nb.types import RunStatus
 from agno_nb.widgets.trace import run_html, timeline_of
+from agno_nb.workflow import Step, Workflow
 from tests.notebook.hostile import PAYLOADS
 from tests.widgets.browser import Browser, live_in
 
@@ -82,6 +83,19 @@ def test_two_runs_stand_side_by_side_and_three_do_not() -> None:
         trace(*runs, runs[0])
     with pytest.raises(InvalidInputError, match="there is no run 'x'"):
         trace("x")
+
+
+def test_a_workflow_is_its_steps_and_who_took_them() -> None:
+    db = InMemoryDb()
+    steps = [Step(name=name, agent=Agent(ScriptedModel([name]), name=f"the {name}er")) for name in ("read", "print")]
+    run = Workflow(name="flow", db=db, steps=steps).run("Go", session_id="s")
+    assert [(step.kind, step.name, step.depth) for step in timeline_of(run, db).steps] == [
+        ("run", "flow", 0),
+        ("run", "read: the reader", 1),
+        ("model", "scripted", 2),
+        ("run", "print: the printer", 1),
+        ("model", "scripted", 2),
+    ]
 
 
 def test_a_run_that_was_cut_off_has_a_timeline_too() -> None:
