@@ -171,9 +171,11 @@ def run_stream(agent: Agent, scene: Scene) -> None:
     watcher = when_reached(scene, lambda: os.kill(os.getpid(), signal.SIGINT))
 
     def read() -> None:
-        for event in agent.run("go", stream=True):
-            if event.content == "an ":
-                scene.reached.set()
+        # The interrupt may come in this loop as well as in the stream, and leaving `with` waits for the end in both.
+        with agent.run("go", stream=True) as events:
+            for event in events:
+                if event.content == "an ":
+                    scene.reached.set()
 
     with pytest.raises(KeyboardInterrupt):
         read()
@@ -193,9 +195,10 @@ def arun(agent: Agent, scene: Scene) -> None:
 
 def arun_stream(agent: Agent, scene: Scene) -> None:
     async def read() -> None:
-        async for event in agent.arun("go", stream=True):
-            if event.content == "an ":
-                scene.reached.set()
+        async with agent.arun("go", stream=True) as events:
+            async for event in events:
+                if event.content == "an ":
+                    scene.reached.set()
 
     async def main() -> None:
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(read())
