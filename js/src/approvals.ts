@@ -9,7 +9,15 @@ interface Content {
   needs: Need[];
 }
 
-export function renderApprovals({ model, el: root, signal }: { model: Model; el: HTMLElement; signal: AbortSignal }): void {
+export function renderApprovals({
+  model,
+  el: root,
+  signal,
+}: {
+  model: Model;
+  el: HTMLElement;
+  signal: AbortSignal;
+}): void {
   const link = new Link(model, signal);
   const answer = el("div", { class: "anb-answer" });
   const needs = el("div", {});
@@ -28,7 +36,8 @@ export function renderApprovals({ model, el: root, signal }: { model: Model; el:
       if (now === shown) return;
       shown = now;
       setHtml(answer, content.html);
-      const decide = (decision: object) => link.ask("decide", { run_id: content.run_id, ...decision }, { patient: true });
+      const decide = (decision: object) =>
+        link.ask("decide", { run_id: content.run_id, ...decision }, { patient: true });
       needs.replaceChildren(...content.needs.map((need) => needCard(need, decide)));
     },
     signal,

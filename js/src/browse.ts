@@ -1,31 +1,10 @@
 // The session browser. The kernel keeps the list; only the rows in sight, and some around them, are here.
-import { renderChat, when } from "./chat";
+import { renderChat } from "./chat";
 import { button, el, icon, iconButton, ownKeys, setHtml } from "./dom";
+import { filterControls, type Wanted } from "./filters";
 import { Link, type Model } from "./link";
+import { type Row, rowContent } from "./rows";
 
-interface Row {
-  session_id: string;
-  title: string;
-  session_type: string;
-  user_id: string | null;
-  agent: string | null;
-  num_runs: number;
-  total_tokens: number | null;
-  cost: number | null;
-  updated_at: number;
-  status: string | null;
-}
-interface Wanted {
-  search: string;
-  user_id: string | null;
-  session_type: string | null;
-  agent: string | null;
-  notebook: string | null;
-  status: string | null;
-  days: number | null;
-  sort: string;
-  is_ascending: boolean;
-}
 interface Content {
   total: number;
   rows: Row[];
@@ -42,33 +21,34 @@ interface Preview {
 
 const ROW_PX = 54;
 const PAGE = 50;
-const SORTS: [string, string][] = [
-  ["updated_at", "Last used"],
-  ["created_at", "Begun"],
-  ["name", "Name"],
-  ["num_runs", "Turns"],
-  ["total_tokens", "Tokens"],
-  ["cost", "Cost"],
-];
-const FILTERS: [keyof Wanted & string, string][] = [
-  ["user_id", "Any user"],
-  ["session_type", "Any kind"],
-  ["agent", "Any agent"],
-  ["notebook", "Any notebook"],
-  ["status", "Any status"],
-];
-const TIMES: [string, string][] = [["", "Any time"], ["1", "Last day"], ["7", "Last 7 days"], ["30", "Last 30 days"], ["365", "Last year"]];
 
-export function renderBrowse({ model, el: root, signal }: { model: Model; el: HTMLElement; signal: AbortSignal }): void {
+export function renderBrowse({
+  model,
+  el: root,
+  signal,
+}: {
+  model: Model;
+  el: HTMLElement;
+  signal: AbortSignal;
+}): void {
   new BrowserView(root, model, signal);
 }
 
 class BrowserView {
   readonly #link: Link;
-  readonly #search = el("textarea", { class: "anb-input anb-search", rows: "1", placeholder: "Search names and what was said", "aria-label": "Search" });
+  readonly #search = el("textarea", {
+    class: "anb-input anb-search",
+    rows: "1",
+    placeholder: "Search names and what was said",
+    "aria-label": "Search",
+  });
   readonly #filters = el("div", { class: "anb-filters" });
   readonly #space = el("div", { class: "anb-rows" });
-  readonly #scroller = el("div", { class: "anb-scroller", role: "listbox", tabindex: "0", "aria-label": "Sessions", "aria-multiselectable": "true" }, this.#space);
+  readonly #scroller = el(
+    "div",
+    { class: "anb-scroller", role: "listbox", tabindex: "0", "aria-label": "Sessions", "aria-multiselectable": "true" },
+    this.#space,
+  );
   readonly #pane = el("div", { class: "anb-pane" });
   readonly #status = el("div", { class: "anb-foot", role: "status" });
   readonly #trouble = el("div", { class: "anb-trouble", role: "alert" });
@@ -89,10 +69,21 @@ class BrowserView {
   ) {
     this.#link = new Link(model, signal);
     this.#link.onTrouble = (text) => this.#complain(text);
-    const head = el("div", { class: "anb-head" }, this.#search, iconButton("close", "Close: the list stays as text", () => void this.#do("leave")));
+    const head = el(
+      "div",
+      { class: "anb-head" },
+      this.#search,
+      iconButton("close", "Close: the list stays as text", () => void this.#do("leave")),
+    );
     const box = el("section", { class: "anb anb-browse", "aria-label": "Sessions" });
     ownKeys(box);
-    box.append(head, this.#filters, el("div", { class: "anb-panes" }, this.#scroller, this.#pane), this.#trouble, this.#status);
+    box.append(
+      head,
+      this.#filters,
+      el("div", { class: "anb-panes" }, this.#scroller, this.#pane),
+      this.#trouble,
+      this.#status,
+    );
     root.append(box, this.#chat);
     this.#search.addEventListener("keydown", (event) => {
       if (event.key === "Enter") event.preventDefault();
@@ -134,25 +125,11 @@ class BrowserView {
   }
 
   #showFilters(): void {
+    const hadFocus = this.#filters.contains(document.activeElement)
+      ? document.activeElement?.getAttribute("aria-label")
+      : null;
     const { wanted, choices } = this.#content;
-    const select = (label: string, options: [string, string][], value: string, changed: (value: string) => void) => {
-      const control = el("select", { class: "anb-input", "aria-label": label }, ...options.map(([key, name]) => el("option", { value: key, text: name })));
-      control.value = value;
-      control.addEventListener("change", () => changed(control.value));
-      return control;
-    };
-    const hadFocus = this.#filters.contains(document.activeElement) ? document.activeElement?.getAttribute("aria-label") : null;
-    this.#filters.replaceChildren(
-      ...FILTERS.filter(([name]) => (choices[name]?.length ?? 0) > 1 || wanted[name] !== null).map(([name, any]) => {
-        const values = [...new Set([...(choices[name] ?? []), ...(wanted[name] === null ? [] : [String(wanted[name])])])];
-        const options = values.map((value): [string, string] => [value, name === "notebook" ? (value.split("/").at(-1) ?? value) : value.length < 40 ? value : `${value.slice(0, 39)}…`]);
-        return select(any, [["", any], ...options], String(wanted[name] ?? ""), (value) => this.#find({ [name]: value || null }));
-      }),
-      select("Time", TIMES, String(wanted.days ?? ""), (value) => this.#find({ days: value ? Number(value) : null })),
-      el("span", { class: "anb-space" }),
-      select("Sort by", SORTS, wanted.sort, (value) => this.#find({ sort: value })),
-      button(wanted.is_ascending ? "↑" : "↓", () => this.#find({ is_ascending: !wanted.is_ascending }), { title: wanted.is_ascending ? "Ascending" : "Descending", "aria-label": "Turn the order round" }),
-    );
+    this.#filters.replaceChildren(...filterControls(wanted, choices, (change) => this.#find(change)));
     if (hadFocus) this.#filters.querySelector<HTMLElement>(`[aria-label="${hadFocus}"]`)?.focus();
   }
 
@@ -172,7 +149,9 @@ class BrowserView {
     const drawn: HTMLElement[] = [];
     for (let place = first; place <= last; place += 1) drawn.push(this.#drawRow(place));
     this.#space.replaceChildren(...drawn);
-    const missing = Array.from({ length: last - first + 1 }, (_, place) => first + place).find((place) => !this.#rows.has(place));
+    const missing = Array.from({ length: last - first + 1 }, (_, place) => first + place).find(
+      (place) => !this.#rows.has(place),
+    );
     if (missing !== undefined && !this.#isFetching) void this.#fetch(Math.floor(missing / PAGE));
   }
 
@@ -204,14 +183,12 @@ class BrowserView {
     });
     element.style.top = `${place * ROW_PX}px`;
     if (!row) return element;
-    const mark = el("span", { class: "anb-mark", title: "Mark", onclick: (event: Event) => (event.stopPropagation(), this.#toggle(place)) }, isSelected ? icon("done") : null);
-    const facts = [row.agent, row.user_id, `${row.num_runs} ${row.num_runs === 1 ? "turn" : "turns"}`, row.total_tokens === null ? null : `${row.total_tokens.toLocaleString()} tokens`, row.cost ? `$${row.cost.toPrecision(2)}` : null];
-    element.append(
-      mark,
-      el("span", { class: "anb-session-text" }, el("span", { class: "anb-session-title", text: row.title }), el("span", { class: "anb-muted", text: facts.filter(Boolean).join(" · ") })),
-      row.status && row.status !== "COMPLETED" ? el("span", { class: `anb-badge anb-${row.status.toLowerCase()}`, text: row.status.toLowerCase() }) : el("span", {}),
-      el("span", { class: "anb-muted anb-when", text: when(row.updated_at) }),
+    const mark = el(
+      "span",
+      { class: "anb-mark", title: "Mark", onclick: (event: Event) => (event.stopPropagation(), this.#toggle(place)) },
+      isSelected ? icon("done") : null,
     );
+    element.append(mark, ...rowContent(row));
     element.addEventListener("click", () => {
       this.#activate(place);
       void this.#preview(row);
@@ -243,13 +220,21 @@ class BrowserView {
 
   #key(event: KeyboardEvent): void {
     const page = Math.max(1, Math.floor(this.#scroller.clientHeight / ROW_PX) - 1);
-    const steps: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -1e9, End: 1e9 };
+    const steps: Record<string, number> = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -1e9,
+      End: 1e9,
+    };
     const step = steps[event.key];
     const row = this.#rows.get(this.#active);
     if (step !== undefined) this.#activate(this.#active + step);
     else if (event.key === " ") this.#toggle(this.#active);
     else if (event.key === "Enter" && row) void this.#preview(row);
-    else if (event.key === "Delete" && row) this.#askDelete(this.#selected.size > 0 ? [...this.#selected] : [row.session_id]);
+    else if (event.key === "Delete" && row)
+      this.#askDelete(this.#selected.size > 0 ? [...this.#selected] : [row.session_id]);
     else return;
     event.preventDefault();
   }
@@ -265,7 +250,11 @@ class BrowserView {
         "div",
         { class: "anb-actions" },
         button("Open in chat", () => void this.#open(id), { class: "anb-button anb-accept" }),
-        button("Resume here", () => void this.#do<string>("resume", { session_id: id }).then((said) => said && this.#say(said)), { title: "The %%agent cells of this notebook go on with it" }),
+        button(
+          "Resume here",
+          () => void this.#do<string>("resume", { session_id: id }).then((said) => said && this.#say(said)),
+          { title: "The %%agent cells of this notebook go on with it" },
+        ),
         iconButton("edit", "Rename", () => this.#askName(row)),
         iconButton("delete", "Delete", () => this.#askDelete([id])),
       );
@@ -274,9 +263,16 @@ class BrowserView {
         setHtml(answer, html);
         return [el("div", { class: "anb-asked", text: asked }), answer];
       });
-      const earlier = preview.earlier > 0 && el("div", { class: "anb-muted", text: `${preview.earlier} earlier turns` });
+      const earlier =
+        preview.earlier > 0 && el("div", { class: "anb-muted", text: `${preview.earlier} earlier turns` });
       this.#pane.replaceChildren(
-        el("div", { class: "anb-pane-head" }, el("div", { class: "anb-title", text: row.title }), el("div", { class: "anb-muted", text: preview.so_far }), actions),
+        el(
+          "div",
+          { class: "anb-pane-head" },
+          el("div", { class: "anb-title", text: row.title }),
+          el("div", { class: "anb-muted", text: preview.so_far }),
+          actions,
+        ),
         el("div", { class: "anb-talk", tabindex: "0" }, earlier, ...talk),
       );
     } catch (error) {
@@ -290,20 +286,35 @@ class BrowserView {
     const marked = [...this.#selected];
     this.#pane.replaceChildren(
       marked.length > 0
-        ? el("div", { class: "anb-pane-head" }, el("div", { class: "anb-title", text: `${marked.length} marked` }), el("div", { class: "anb-muted", text: "In Python: .selected and .selected_df()" }), el("div", { class: "anb-actions" }, button("Delete", () => this.#askDelete(marked), { class: "anb-button anb-danger" })))
+        ? el(
+            "div",
+            { class: "anb-pane-head" },
+            el("div", { class: "anb-title", text: `${marked.length} marked` }),
+            el("div", { class: "anb-muted", text: "In Python: .selected and .selected_df()" }),
+            el(
+              "div",
+              { class: "anb-actions" },
+              button("Delete", () => this.#askDelete(marked), { class: "anb-button anb-danger" }),
+            ),
+          )
         : el("div", { class: "anb-none anb-muted", text: "Choose a session to read it here." }),
     );
   }
 
   #askDelete(ids: string[]): void {
     const what = ids.length === 1 ? "this session" : `these ${ids.length} sessions`;
-    const keep = button("Keep", () => (this.#shown = null, this.#showPane()));
+    const keep = button("Keep", () => ((this.#shown = null), this.#showPane()));
     this.#pane.replaceChildren(
       el(
         "div",
         { class: "anb-pane-head", role: "alertdialog", "aria-label": "Delete" },
         el("div", { class: "anb-title", text: `Delete ${what} with everything that was said?` }),
-        el("div", { class: "anb-actions" }, button("Delete", () => void this.#delete(ids), { class: "anb-button anb-danger" }), keep),
+        el(
+          "div",
+          { class: "anb-actions" },
+          button("Delete", () => void this.#delete(ids), { class: "anb-button anb-danger" }),
+          keep,
+        ),
       ),
     );
     keep.focus();
@@ -318,13 +329,21 @@ class BrowserView {
   }
 
   #askName(row: Row): void {
-    const field = el("textarea", { class: "anb-input", rows: "1", value: row.title, "aria-label": "Name of the session" });
+    const field = el("textarea", {
+      class: "anb-input",
+      rows: "1",
+      value: row.title,
+      "aria-label": "Name of the session",
+    });
     const title = this.#pane.querySelector(".anb-title");
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== "Escape") return;
       event.preventDefault();
       const name = field.value.trim().slice(0, 200);
-      if (event.key === "Enter") void this.#do("rename", { session_id: row.session_id, name }).then(() => this.#preview({ ...row, title: name || row.title }));
+      if (event.key === "Enter")
+        void this.#do("rename", { session_id: row.session_id, name }).then(() =>
+          this.#preview({ ...row, title: name || row.title }),
+        );
       else void this.#preview(row);
     });
     title?.replaceWith(field);

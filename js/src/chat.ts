@@ -1,18 +1,8 @@
 // The chat panel.
-import { button, copyText, el, icon, iconButton, ownKeys, setChildren, setHtml } from "./dom";
+import { button, copyText, el, icon, iconButton, moveFocus, ownKeys, setChildren } from "./dom";
 import { Link, type Model, Refused } from "./link";
-import { type Decision, type Need, needCard } from "./needs";
+import { type Actions, type Arriving, ArrivingView, type Turn, TurnView, when } from "./turns";
 
-interface Turn {
-  run_id: string;
-  attempts: string[];
-  asked: string;
-  files: string[];
-  html: string;
-  status: string;
-  cell: number | null;
-  needs: Need[];
-}
 interface Content {
   session_id: string;
   title: string;
@@ -22,12 +12,6 @@ interface Content {
   so_far: string;
   earlier: number;
   turns: Turn[];
-}
-interface Arriving {
-  asked?: string;
-  files?: string[];
-  html?: string;
-  in_place_of?: string | null;
 }
 interface Listed {
   session_id: string;
@@ -52,18 +36,43 @@ class ChatView {
   readonly #log = el("div", { class: "anb-log", role: "log", "aria-label": "Conversation", tabindex: "0" });
   readonly #said = el("div", { class: "anb-hidden", "aria-live": "polite" });
   readonly #title = el("span", { class: "anb-title" });
-  readonly #picker = el("button", { type: "button", class: "anb-button anb-bare anb-picker", "aria-haspopup": "listbox", "aria-expanded": "false", title: "Sessions" }, this.#title, icon("down"));
+  readonly #picker = el(
+    "button",
+    {
+      type: "button",
+      class: "anb-button anb-bare anb-picker",
+      "aria-haspopup": "listbox",
+      "aria-expanded": "false",
+      title: "Sessions",
+    },
+    this.#title,
+    icon("down"),
+  );
   readonly #head = el("div", { class: "anb-head" });
   readonly #list = el("div", { class: "anb-list", hidden: true });
   readonly #foot = el("div", { class: "anb-foot" });
   readonly #trouble = el("div", { class: "anb-trouble", role: "alert" });
-  readonly #input = el("textarea", { class: "anb-draft", rows: "1", "aria-label": "Message", placeholder: "Ask something…" });
+  readonly #input = el("textarea", {
+    class: "anb-draft",
+    rows: "1",
+    "aria-label": "Message",
+    placeholder: "Ask something…",
+  });
   readonly #chips = el("div", { class: "anb-chips" });
   readonly #send = iconButton("send", "Send (Enter)", () => this.#sendOrStop(), { class: "anb-button anb-send" });
   readonly #earlier = button("", () => void this.#quick("show_earlier"), { class: "anb-button anb-earlier" });
   readonly #turns = new Map<string, TurnView>();
   readonly #arrivingTurn: ArrivingView = new ArrivingView();
-  #content: Content = { session_id: "", title: "", is_stored: false, agent: "", model: "", so_far: "", earlier: 0, turns: [] };
+  #content: Content = {
+    session_id: "",
+    title: "",
+    is_stored: false,
+    agent: "",
+    model: "",
+    so_far: "",
+    earlier: 0,
+    turns: [],
+  };
   #arriving: Arriving = {};
   #again: string | null = null;
   #files: File[] = [];
@@ -83,7 +92,12 @@ class ChatView {
       iconButton("close", "Close: the conversation stays as text", () => void this.#quick("leave")),
     );
     const attach = iconButton("attach", "Attach images", () => this.#chooseFiles());
-    const composer = el("div", { class: "anb-composer" }, this.#chips, el("div", { class: "anb-row" }, attach, this.#input, this.#send));
+    const composer = el(
+      "div",
+      { class: "anb-composer" },
+      this.#chips,
+      el("div", { class: "anb-row" }, attach, this.#input, this.#send),
+    );
     box.append(this.#head, this.#list, this.#log, this.#trouble, composer, this.#foot, this.#said);
     root.append(box);
     this.#input.addEventListener("input", () => this.#fit());
@@ -150,7 +164,8 @@ class ChatView {
     }
     const isShown = new Set(turns.map((turn) => turn.run_id));
     for (const run of this.#turns.keys()) if (!isShown.has(run)) this.#turns.delete(run);
-    if (this.#isAnswering && !nodes.includes(this.#arrivingTurn.element)) nodes.push(this.#arrivingTurn.show(this.#arriving));
+    if (this.#isAnswering && !nodes.includes(this.#arrivingTurn.element))
+      nodes.push(this.#arrivingTurn.show(this.#arriving));
     if (!this.#isAnswering) this.#arrivingTurn.clear();
     if (nodes.length === 0) nodes.push(this.#greeting());
     setChildren(log, nodes);
@@ -162,7 +177,10 @@ class ChatView {
       "div",
       { class: "anb-greeting" },
       el("div", { class: "anb-greeting-name", text: this.#content.agent || "Chat" }),
-      el("div", { class: "anb-muted", text: "Everything that is said here is kept in the store, and %%agent cells see it." }),
+      el("div", {
+        class: "anb-muted",
+        text: "Everything that is said here is kept in the store, and %%agent cells see it.",
+      }),
     );
   }
 
@@ -208,7 +226,17 @@ class ChatView {
     this.#fit();
     this.#chips.replaceChildren(
       ...files.map((file) =>
-        el("span", { class: "anb-chip" }, file.name, iconButton("close", `Remove ${file.name}`, () => this.#setDraft(this.#input.value, this.#files.filter((each) => each !== file)))),
+        el(
+          "span",
+          { class: "anb-chip" },
+          file.name,
+          iconButton("close", `Remove ${file.name}`, () =>
+            this.#setDraft(
+              this.#input.value,
+              this.#files.filter((each) => each !== file),
+            ),
+          ),
+        ),
       ),
     );
   }
@@ -229,7 +257,8 @@ class ChatView {
     if (files.length > 0) event?.preventDefault();
     if (images.length < files.length) this.#complain("Only images can be attached: PNG, JPEG, GIF or WebP.");
     if (images.length === 0) return;
-    if (this.#files.length + images.length > MOST_FILES) this.#complain(`At most ${MOST_FILES} images go with one message.`);
+    if (this.#files.length + images.length > MOST_FILES)
+      this.#complain(`At most ${MOST_FILES} images go with one message.`);
     this.#setDraft(this.#input.value, [...this.#files, ...images].slice(0, MOST_FILES));
   }
 
@@ -272,10 +301,16 @@ class ChatView {
   }
 
   #rename(): void {
-    const field = el("textarea", { class: "anb-input anb-rename-field", rows: "1", value: this.#content.title, "aria-label": "Name of the session" });
+    const field = el("textarea", {
+      class: "anb-input anb-rename-field",
+      rows: "1",
+      value: this.#content.title,
+      "aria-label": "Name of the session",
+    });
     const end = (isKept: boolean) => {
       field.replaceWith(this.#picker);
-      if (isKept && field.value.trim() !== this.#content.title) void this.#quick("rename", { name: field.value.trim().slice(0, 200) });
+      if (isKept && field.value.trim() !== this.#content.title)
+        void this.#quick("rename", { name: field.value.trim().slice(0, 200) });
       this.#picker.focus();
     };
     field.addEventListener("keydown", (event) => {
@@ -292,7 +327,12 @@ class ChatView {
 
   async #togglePicker(): Promise<void> {
     if (!this.#list.hidden) return this.#closePicker();
-    const search = el("textarea", { class: "anb-input", rows: "1", placeholder: "Search sessions", "aria-label": "Search sessions" });
+    const search = el("textarea", {
+      class: "anb-input",
+      rows: "1",
+      placeholder: "Search sessions",
+      "aria-label": "Search sessions",
+    });
     const found = el("div", { class: "anb-found", role: "listbox", "aria-label": "Sessions" });
     const look = async () => {
       const wanted = search.value;
@@ -306,7 +346,12 @@ class ChatView {
             this.#closePicker();
             void this.#quick("open", { session_id: each.session_id }).then(() => this.#input.focus());
           };
-          return el("button", { type: "button", class: "anb-option", role: "option", "aria-selected": String(isHere), onclick: open }, el("span", { class: "anb-option-title", text: each.title }), el("span", { class: "anb-muted", text: turns }));
+          return el(
+            "button",
+            { type: "button", class: "anb-option", role: "option", "aria-selected": String(isHere), onclick: open },
+            el("span", { class: "anb-option-title", text: each.title }),
+            el("span", { class: "anb-muted", text: turns }),
+          );
         }),
       );
       if (sessions.length === 0) found.append(el("div", { class: "anb-muted anb-none", text: "No session found" }));
@@ -345,113 +390,4 @@ class ChatView {
   #complain(text: string): void {
     this.#trouble.textContent = text;
   }
-}
-
-interface Actions {
-  retry(turn: Turn): Promise<void>;
-  edit(turn: Turn): void;
-  copy(turn: Turn): Promise<void>;
-  attempt(run_id: string): Promise<{ asked: string; html: string }>;
-  decide(turn: Turn, decision: Decision): Promise<unknown>;
-  complain(text: string): void;
-}
-
-class TurnView {
-  readonly asked = el("div", { class: "anb-asked" });
-  readonly answer = el("div", { class: "anb-answer" });
-  readonly #bar = el("div", { class: "anb-bar", role: "toolbar", "aria-label": "This turn" });
-  readonly #needs = el("div", {});
-  readonly element = el("article", { class: "anb-turn" }, this.asked, this.answer, this.#needs, this.#bar);
-  #shown = "";
-  #place = 0;
-
-  constructor(readonly actions: Actions) {}
-
-  show(turn: Turn): void {
-    const now = JSON.stringify(turn);
-    if (now === this.#shown) return;
-    this.#shown = now;
-    this.#place = turn.attempts.length - 1;
-    showAsked(this.asked, turn.asked, turn.files);
-    setHtml(this.answer, turn.html);
-    this.#needs.replaceChildren(...turn.needs.map((need) => needCard(need, (decision) => this.actions.decide(turn, decision))));
-    this.#fillBar(turn);
-  }
-
-  #fillBar(turn: Turn): void {
-    const copy = iconButton("copy", "Copy the answer", () => {
-      this.actions.copy(turn).then(
-        () => copy.replaceChildren(icon("done")),
-        (error: Error) => this.actions.complain(error.message),
-      );
-    });
-    const where = turn.cell === null ? "" : `cell [${turn.cell}]`;
-    this.#bar.replaceChildren(
-      copy,
-      iconButton("retry", "Ask again; this answer is kept", () => void this.actions.retry(turn)),
-      iconButton("edit", "Edit and ask again", () => this.actions.edit(turn)),
-      ...(turn.attempts.length > 1 ? this.#switch(turn) : []),
-      el("span", { class: "anb-muted", text: where }),
-    );
-  }
-
-  #switch(turn: Turn): HTMLElement[] {
-    const step = (by: number) => {
-      const place = this.#place + by;
-      const run = turn.attempts[place];
-      if (run === undefined) return;
-      this.actions.attempt(run).then(
-        ({ asked, html }) => {
-          this.#place = place;
-          showAsked(this.asked, asked, turn.files);
-          setHtml(this.answer, html);
-          this.#fillBar(turn);
-        },
-        (error: Error) => this.actions.complain(error.message),
-      );
-    };
-    return [
-      iconButton("left", "Earlier attempt", () => step(-1), { disabled: this.#place === 0 }),
-      el("span", { class: "anb-muted", text: `${this.#place + 1} / ${turn.attempts.length}` }),
-      iconButton("right", "Later attempt", () => step(1), { disabled: this.#place === turn.attempts.length - 1 }),
-    ];
-  }
-}
-
-class ArrivingView {
-  readonly #asked = el("div", { class: "anb-asked" });
-  readonly #answer = el("div", { class: "anb-answer" });
-  readonly #wait = el("div", { class: "anb-wait", "aria-hidden": "true" }, el("i"), el("i"), el("i"));
-  readonly element = el("article", { class: "anb-turn anb-arriving" }, this.#asked, this.#answer, this.#wait);
-
-  show(arriving: Arriving): HTMLElement {
-    showAsked(this.#asked, arriving.asked ?? "", arriving.files ?? []);
-    setHtml(this.#answer, arriving.html ?? "");
-    this.#wait.hidden = Boolean(arriving.html);
-    return this.element;
-  }
-
-  clear(): void {
-    this.#answer.replaceChildren();
-  }
-}
-
-function showAsked(element: HTMLElement, asked: string, files: string[]): void {
-  element.replaceChildren(asked, ...files.map((name) => el("span", { class: "anb-chip", text: name })));
-}
-
-function moveFocus(event: KeyboardEvent, list: HTMLElement): void {
-  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
-  event.preventDefault();
-  const stops = [...list.querySelectorAll<HTMLElement>("textarea, button")];
-  const place = stops.indexOf(document.activeElement as HTMLElement);
-  stops.at((place + (event.key === "ArrowDown" ? 1 : -1)) % stops.length)?.focus();
-}
-
-export function when(seconds: number): string {
-  const time = new Date(seconds * 1000);
-  const isToday = time.toDateString() === new Date().toDateString();
-  return isToday
-    ? time.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })
-    : time.toLocaleDateString(undefined, { year: "numeric", month: "short", day: "numeric" });
 }

@@ -52,7 +52,11 @@ export function icon(name: Icon): SVGSVGElement {
 }
 
 export function iconButton(name: Icon, label: string, onclick: () => void, props: Props = {}): HTMLButtonElement {
-  return el("button", { type: "button", class: "anb-button anb-bare", title: label, "aria-label": label, onclick, ...props }, icon(name));
+  return el(
+    "button",
+    { type: "button", class: "anb-button anb-bare", title: label, "aria-label": label, onclick, ...props },
+    icon(name),
+  );
 }
 
 export function button(label: string, onclick: () => void, props: Props = {}): HTMLButtonElement {
@@ -117,5 +121,15 @@ export async function copyText(text: string): Promise<void> {
 /** Keep the keys that are typed in a panel away from the notebook's shortcuts. */
 export function ownKeys(element: HTMLElement): void {
   element.setAttribute("data-lm-suppress-shortcuts", "true");
-  for (const kind of ["keydown", "keypress", "keyup"]) element.addEventListener(kind, (event) => event.stopPropagation());
+  for (const kind of ["keydown", "keypress", "keyup"])
+    element.addEventListener(kind, (event) => event.stopPropagation());
+}
+
+/** Walk through the fields and buttons of a list by the arrows. */
+export function moveFocus(event: KeyboardEvent, list: HTMLElement): void {
+  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+  event.preventDefault();
+  const stops = [...list.querySelectorAll<HTMLElement>("textarea, button")];
+  const place = stops.indexOf(document.activeElement as HTMLElement);
+  stops.at((place + (event.key === "ArrowDown" ? 1 : -1)) % stops.length)?.focus();
 }

@@ -13,7 +13,12 @@ interface View {
   signal: AbortSignal;
 }
 
-const VIEWS: Record<string, (view: View) => void> = { approvals: renderApprovals, browse: renderBrowse, chat: renderChat, trace: renderTrace };
+const VIEWS: Record<string, (view: View) => void> = {
+  approvals: renderApprovals,
+  browse: renderBrowse,
+  chat: renderChat,
+  trace: renderTrace,
+};
 
 interface Saved {
   id?: string;

@@ -58,14 +58,23 @@ export class Link {
    *
    * `patient` is for what may take as long as a model takes.
    */
-  ask<T>(verb: string, fields: Record<string, unknown> = {}, options: { files?: ArrayBuffer[]; patient?: boolean } = {}) {
+  ask<T>(
+    verb: string,
+    fields: Record<string, unknown> = {},
+    options: { files?: ArrayBuffer[]; patient?: boolean } = {},
+  ) {
     const id = `${this.#name}-${(count += 1)}`;
     return new Promise<T>((done, failed) => {
       const timer = options.patient
         ? undefined
         : setTimeout(() => {
             this.#waiting.delete(id);
-            failed(new Refused("The kernel does not answer: it may be busy with a cell, or was restarted; then run the cell again.", false));
+            failed(
+              new Refused(
+                "The kernel does not answer: it may be busy with a cell, or was restarted; then run the cell again.",
+                false,
+              ),
+            );
           }, PATIENCE_MS);
       this.#waiting.set(id, {
         done: (value) => (clearTimeout(timer), done(value as T)),

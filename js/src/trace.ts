@@ -28,7 +28,13 @@ export function renderTrace({ model, el: root, signal }: { model: Model; el: HTM
   const link = new Link(model, signal);
   const sides = el("div", { class: "anb-sides" });
   const leave = iconButton("close", "Close: the timeline stays as text", () => void link.ask("leave"));
-  const head = el("div", { class: "anb-head" }, el("span", { class: "anb-title", text: "Timeline" }), el("span", { class: "anb-space" }), leave);
+  const head = el(
+    "div",
+    { class: "anb-head" },
+    el("span", { class: "anb-title", text: "Timeline" }),
+    el("span", { class: "anb-space" }),
+    leave,
+  );
   const box = el("section", { class: "anb anb-trace", "aria-label": "Timeline" }, head, sides);
   ownKeys(box);
   root.append(box);
@@ -54,7 +60,14 @@ function side(link: Link, timeline: Timeline, place: number): HTMLElement {
       const details = await link.ask<Detail[]>("look", { timeline: place, step });
       if (chosen !== step) return;
       detail.replaceChildren(
-        ...details.map(({ title, text }) => el("div", {}, el("div", { class: "anb-muted", text: title }), el("pre", { class: "anb-arguments", text, tabindex: "0" }))),
+        ...details.map(({ title, text }) =>
+          el(
+            "div",
+            {},
+            el("div", { class: "anb-muted", text: title }),
+            el("pre", { class: "anb-arguments", text, tabindex: "0" }),
+          ),
+        ),
         button("Close", () => detail.replaceChildren()),
       );
     } catch (error) {
@@ -75,7 +88,15 @@ function side(link: Link, timeline: Timeline, place: number): HTMLElement {
     lines.append(
       el(
         "button",
-        { type: "button", class: "anb-step", role: "option", "aria-selected": "false", tabindex: at === 0 ? "0" : "-1", title: `${step.kind} ${step.name} · ${step.facts}`, onclick: () => void choose(at) },
+        {
+          type: "button",
+          class: "anb-step",
+          role: "option",
+          "aria-selected": "false",
+          tabindex: at === 0 ? "0" : "-1",
+          title: `${step.kind} ${step.name} · ${step.facts}`,
+          onclick: () => void choose(at),
+        },
         name,
         el("span", { class: "anb-track" }, bar),
         el("span", { class: "anb-muted anb-facts", text: step.facts }),
@@ -91,6 +112,11 @@ function side(link: Link, timeline: Timeline, place: number): HTMLElement {
     const now = buttons.indexOf(document.activeElement as HTMLElement);
     buttons[Math.min(Math.max(now + by, 0), buttons.length - 1)]?.focus();
   });
-  const heading = el("div", { class: "anb-side-title" }, el("span", { class: "anb-title", text: timeline.title }), el("span", { class: "anb-muted", text: `${timeline.duration_s.toFixed(2)} s` }));
+  const heading = el(
+    "div",
+    { class: "anb-side-title" },
+    el("span", { class: "anb-title", text: timeline.title }),
+    el("span", { class: "anb-muted", text: `${timeline.duration_s.toFixed(2)} s` }),
+  );
   return el("div", { class: "anb-side" }, heading, lines, detail);
 }

@@ -2,8 +2,29 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { renderBrowse } from "../src/browse";
 import { FakeModel, press, settled } from "./fake";
 
-const row = (place: number) => ({ session_id: `s${place}`, title: `Talk ${place}`, session_type: "agent", user_id: null, agent: "guide", num_runs: 2, total_tokens: 10, cost: null, updated_at: 0, status: "COMPLETED" });
-const wanted = { search: "", user_id: null, session_type: null, agent: null, notebook: null, status: null, days: null, sort: "updated_at", is_ascending: false };
+const row = (place: number) => ({
+  session_id: `s${place}`,
+  title: `Talk ${place}`,
+  session_type: "agent",
+  user_id: null,
+  agent: "guide",
+  num_runs: 2,
+  total_tokens: 10,
+  cost: null,
+  updated_at: 0,
+  status: "COMPLETED",
+});
+const wanted = {
+  search: "",
+  user_id: null,
+  session_type: null,
+  agent: null,
+  notebook: null,
+  status: null,
+  days: null,
+  sort: "updated_at",
+  is_ascending: false,
+};
 
 beforeAll(() => {
   globalThis.ResizeObserver = class {
@@ -15,7 +36,9 @@ beforeAll(() => {
 
 function open(total: number) {
   const rows = Array.from({ length: Math.min(total, 50) }, (_, place) => row(place));
-  const model = new FakeModel({ _content: { total, rows, selected: [], wanted, choices: { agent: ["guide", "other"] }, sql: "SELECT" } });
+  const model = new FakeModel({
+    _content: { total, rows, selected: [], wanted, choices: { agent: ["guide", "other"] }, sql: "SELECT" },
+  });
   const box = document.createElement("div");
   document.body.replaceChildren(box);
   renderBrowse({ model, el: box, signal: new AbortController().signal });
@@ -52,7 +75,9 @@ describe("the session browser", () => {
     press(scroller, " ");
     expect(model.last("select").fields).toEqual({ session_ids: ["s1"] });
     press(scroller, "Delete");
-    expect(box.querySelector("[role=alertdialog]")?.textContent).toContain("Delete this session with everything that was said?");
+    expect(box.querySelector("[role=alertdialog]")?.textContent).toContain(
+      "Delete this session with everything that was said?",
+    );
     expect(document.activeElement?.textContent).toBe("Keep");
     expect(model.sent.some((message) => message.verb === "delete")).toBe(false);
     [...box.querySelectorAll("button")].find((each) => each.textContent === "Delete")!.click();
@@ -63,7 +88,9 @@ describe("the session browser", () => {
   it("reads a session, with names as text", async () => {
     const { model, box } = open(2);
     box.querySelectorAll<HTMLElement>(".anb-session")[1]!.click();
-    await model.answer("preview", { value: { so_far: "9 tokens", earlier: 4, turns: [{ asked: "<i>hi</i>", html: "<p>hello</p>" }] } });
+    await model.answer("preview", {
+      value: { so_far: "9 tokens", earlier: 4, turns: [{ asked: "<i>hi</i>", html: "<p>hello</p>" }] },
+    });
     expect(box.querySelector(".anb-talk")?.textContent).toBe("4 earlier turns<i>hi</i>hello");
   });
 

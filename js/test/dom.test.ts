@@ -13,10 +13,14 @@ describe("HTML that comes from the kernel", () => {
     const box = el("div");
     setHtml(box, payload);
     const elements = [...box.querySelectorAll("*")];
-    const live = elements.filter((element) => element.matches("script,iframe,object,embed,form,input,img,svg,math,video,audio,style,link,meta,base,template"));
+    const live = elements.filter((element) =>
+      element.matches("script,iframe,object,embed,form,input,img,svg,math,video,audio,style,link,meta,base,template"),
+    );
     expect(live).toEqual([]);
     const attributes = elements.flatMap((element) => element.getAttributeNames());
-    expect(attributes.filter((name) => !["href", "title", "style", "start", "rel", "target"].includes(name))).toEqual([]);
+    expect(attributes.filter((name) => !["href", "title", "style", "start", "rel", "target"].includes(name))).toEqual(
+      [],
+    );
     const addresses = elements.map((element) => element.getAttribute("href")).filter((address) => address !== null);
     expect(addresses.filter((address) => !/^(https?|mailto):/.test(address))).toEqual([]);
     expect(box.innerHTML).not.toMatch(/style="[^"]*url\(/i);
@@ -24,7 +28,10 @@ describe("HTML that comes from the kernel", () => {
 
   it("keeps what Markdown becomes, and opens links elsewhere", () => {
     const box = el("div");
-    setHtml(box, '<p><strong>a</strong> <a href="https://ok.example/">b</a></p><table><tbody><tr><td style="text-align:left">1</td></tr></tbody></table>');
+    setHtml(
+      box,
+      '<p><strong>a</strong> <a href="https://ok.example/">b</a></p><table><tbody><tr><td style="text-align:left">1</td></tr></tbody></table>',
+    );
     expect(box.innerHTML).toBe(
       '<p><strong>a</strong> <a href="https://ok.example/" target="_blank" rel="noopener noreferrer nofollow">b</a></p>' +
         '<table><tbody><tr><td style="text-align:left">1</td></tr></tbody></table>',

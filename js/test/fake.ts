@@ -31,13 +31,17 @@ export class FakeModel implements Model {
     this.#emit(`change:${name}`);
   }
   /** As the kernel answers the latest message of a verb. */
-  async answer(verb: string, reply: { value?: unknown; error?: string; stored?: boolean } = { value: null }): Promise<void> {
+  async answer(
+    verb: string,
+    reply: { value?: unknown; error?: string; stored?: boolean } = { value: null },
+  ): Promise<void> {
     this.#emit("msg:custom", { re: this.last(verb).id, ...reply });
     await settled();
   }
   last(verb: string): (typeof this.sent)[number] {
     const found = this.sent.filter((message) => message.verb === verb).at(-1);
-    if (!found) throw new Error(`${verb} was not asked for, but ${this.sent.map((message) => message.verb).join(", ")}`);
+    if (!found)
+      throw new Error(`${verb} was not asked for, but ${this.sent.map((message) => message.verb).join(", ")}`);
     return found;
   }
   listeners(): number {

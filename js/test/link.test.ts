@@ -14,7 +14,10 @@ describe("a request", () => {
   it("is a verb with fields, and answered by its id", async () => {
     const { model, link } = made();
     const [first, second] = [link.ask("one", { a: 1 }), link.ask("two")];
-    expect(model.sent.map(({ verb, fields }) => ({ verb, fields }))).toEqual([{ verb: "one", fields: { a: 1 } }, { verb: "two", fields: {} }]);
+    expect(model.sent.map(({ verb, fields }) => ({ verb, fields }))).toEqual([
+      { verb: "one", fields: { a: 1 } },
+      { verb: "two", fields: {} },
+    ]);
     await model.answer("two", { value: "second" });
     await model.answer("one", { value: "first" });
     expect(await Promise.all([first, second])).toEqual(["first", "second"]);

@@ -2,11 +2,26 @@ import { describe, expect, it } from "vitest";
 import view from "../src/index";
 import { FakeModel, press } from "./fake";
 
-const step = (name: string, more: object = {}) => ({ kind: "tool", name, depth: 1, from: 0.25, to: 0.75, first: 0, status: "COMPLETED", facts: "1 s", ...more });
+const step = (name: string, more: object = {}) => ({
+  kind: "tool",
+  name,
+  depth: 1,
+  from: 0.25,
+  to: 0.75,
+  first: 0,
+  status: "COMPLETED",
+  facts: "1 s",
+  ...more,
+});
 
 describe("the timeline", () => {
   it("draws lines that are walked through and looked into, as text", async () => {
-    const model = new FakeModel({ _kind: "trace", _content: { timelines: [{ title: "How?", duration_s: 2, steps: [step("<b>one</b>"), step("two", { status: "ERROR" })] }] } });
+    const model = new FakeModel({
+      _kind: "trace",
+      _content: {
+        timelines: [{ title: "How?", duration_s: 2, steps: [step("<b>one</b>"), step("two", { status: "ERROR" })] }],
+      },
+    });
     const box = document.createElement("div");
     document.body.replaceChildren(box);
     const end = view.render({ model, el: box });
