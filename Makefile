@@ -7,7 +7,7 @@ BUNDLE := agno_nb/widgets/static
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab test browser js pictures lint format docs bench clean
+.PHONY: help demo lab test kernels browser js pictures lint format docs bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile

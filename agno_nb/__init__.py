@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from agno_nb.frames import steps_df as steps_df
     from agno_nb.frames import summaries_df as summaries_df
     from agno_nb.frames import tool_calls_df as tool_calls_df
+    from agno_nb.frames import variables_df as variables_df
     from agno_nb.memory import MemoryManager as MemoryManager
     from agno_nb.memory import UserMemory as UserMemory
     from agno_nb.models.demo import DemoModel as DemoModel
     from agno_nb.models.google import Gemini as Gemini
     from agno_nb.models.openai import OpenAIChat as OpenAIChat
     from agno_nb.models.openai import OpenAIResponses as OpenAIResponses
+    from agno_nb.notebook.cells import cells_df as cells_df
     from agno_nb.session import AgentSession as AgentSession
     from agno_nb.session import SessionSummary as SessionSummary
     from agno_nb.session import SessionSummaryManager as SessionSummaryManager
@@ -110,6 +112,7 @@ _HOMES = {
     "WorkflowSession": "agno_nb.session",
     "browse": "agno_nb.widgets.browse",
     "chat": "agno_nb.widgets.chat",
+    "cells_df": "agno_nb.notebook.cells",
     "collect": "agno_nb.collection",
     "events_df": "agno_nb.frames",
     "memories_df": "agno_nb.frames",
@@ -123,6 +126,7 @@ _HOMES = {
     "tool_calls_df": "agno_nb.frames",
     "trace": "agno_nb.widgets.trace",
     "usage": "agno_nb.widgets.usage",
+    "variables_df": "agno_nb.frames",
 }
 
 __all__ = [*_HOMES, "load_ipython_extension", "unload_ipython_extension"]

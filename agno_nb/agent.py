@@ -21,10 +21,12 @@ from agno_nb.models.base import Model, ModelRequest, whole_answer
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import Retries
 from agno_nb.recollection import Recollecting
-from agno_nb.run.context import INTERRUPTED_RESULT, as_history, limited_tool_calls, paired, system_text
+from agno_nb.run.context import INTERRUPTED_RESULT, as_history, joined, limited_tool_calls, paired, system_parts
 from agno_nb.run.options import RunOptions
+from agno_nb.run.replay import answered_before
 from agno_nb.run.requirements import given_input, refusal, unanswered
 from agno_nb.run.running import RunContext, current_tool_call_id
+from agno_nb.run.sent import receipt_of
 from agno_nb.run.structured import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
@@ -207,7 +209,11 @@ class Agent(Recollecting):
             )
             if schema is not None:
                 request.output_schema, request.output_name = schema.json_schema, schema.name
-            answer = await asking.ask(request)
+            answer = None
+            if run.context_hash is None:
+                functions = [tool.function for tool in tools.values()]
+                answer = await answered_before(context, request, model=model.to_dict(), functions=functions)
+            answer = answer or await asking.ask(request)
             if answer.tool_calls:
                 run.tools += answer.tool_calls
                 continue
@@ -235,7 +241,7 @@ class Agent(Recollecting):
 
     def _open_messages(self, context: RunContext) -> None:
         run, state = context.run, context.session_state
-        text = system_text(
+        system = system_parts(
             description=self.description,
             role=self.role,
             instructions=self.instructions,
@@ -246,7 +252,7 @@ class Agent(Recollecting):
             summary=context.summary,
             session_state=state if self.add_session_state_to_context or self.enable_agentic_state else None,
         )
-        if text is not None:
+        if (text := joined(system)) is not None:
             # It stands before the user's message, which was stored already.
             context.add(Message(role="system", content=text, created_at=context.message.created_at))
         history = context.history
@@ -254,7 +260,16 @@ class Agent(Recollecting):
             history = limited_tool_calls(history, self.max_tool_calls_from_history)
         if self.store_history_messages:
             context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
-        run.messages += [*as_history(self.additional_input or []), *history, context.message]
+        examples = as_history(self.additional_input or [])
+        run.messages += [*examples, *history, context.message]
+        run.receipt = receipt_of(
+            context,
+            self.context_query(context.options),
+            system=system,
+            examples=examples,
+            history=history,
+            max_tool_calls=self.max_tool_calls_from_history,
+        )
         for message in context.said:
             context.add(message)
             run.tools += message.tool_calls

@@ -17,7 +17,18 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import takes
 from agno_nb.db import default_db
-from agno_nb.db.columns import EVENTS, MEMORIES, MESSAGES, RUNS, SESSIONS, STEPS, SUMMARIES, TOOL_CALLS, Frame
+from agno_nb.db.columns import (
+    EVENTS,
+    MEMORIES,
+    MESSAGES,
+    RUNS,
+    SESSIONS,
+    STEPS,
+    SUMMARIES,
+    TOOL_CALLS,
+    VARIABLES,
+    Frame,
+)
 from agno_nb.db.encoding import moment_micros
 from agno_nb.db.readable import MAX_ROWS, TIMEOUT_S
 from agno_nb.db.schema import names
@@ -90,6 +101,14 @@ class EventFilters(SessionFilters, total=False):
     tool_name: Values
 
 
+class VariableFilters(SessionFilters, total=False):
+    """What variables may be chosen by. User, agent and time are those of the run."""
+
+    run_id: Values
+    name: Values
+    """The expression between the braces."""
+
+
 class SummaryFilters(SessionFilters, total=False):
     """What summaries may be chosen by. User and agent are those of the session."""
 
@@ -126,6 +145,7 @@ _CONDITIONS: dict[str, dict[str, str]] = {
     "runs": {"agent": _AGENT, "session_type": _SESSION_TYPE},
     "messages": _OF_RUN,
     "tool_calls": _OF_RUN,
+    "variables": _OF_RUN,
     "steps": _OF_RUN,
     "events": _OF_RUN,
     "summaries": {
@@ -255,6 +275,20 @@ def events_df(*, db: Readable | None = None, **filters: Unpack[EventFilters]) ->
     return _read(EVENTS, db, filters)
 
 
+@takes(VariableFilters)
+def variables_df(*, db: Readable | None = None, **filters: Unpack[VariableFilters]) -> pd.DataFrame:
+    """Variables of the notebook that were put into prompts, one row each, oldest first.
+
+    Parameters
+    ----------
+    db, session_id, session_type, user_id, agent, since, until, limit
+        As in :func:`sessions_df`; user, agent and time are those of the run.
+    run_id, name : str or list of str, optional
+        Only rows that have the value, or one of the values.
+    """
+    return _read(VARIABLES, db, filters)
+
+
 @takes(SummaryFilters)
 def summaries_df(*, db: Readable | None = None, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
     """Summaries of sessions, one row for each version, oldest first.
@@ -322,9 +356,9 @@ def query(
     ----------
     sql : str
         One statement in DuckDB's SQL that reads. Its tables are `sessions`, `runs`, `messages`, `tool_calls`,
-        `steps`, `message_media`, `summaries`, `memories`, `events` and `run_tree`, and those of `frames`. It cannot
-        write, and reaches no files. What it names is copied first, so that it keeps nobody from the store, however long
-        it takes.
+        `steps`, `message_media`, `variables`, `summaries`, `memories`, `events` and `run_tree`, and those of `frames`.
+        It cannot write, and reaches no files. What it names is copied first, so that it keeps nobody from the store,
+        however long it takes.
     db : Db or Collection, optional
         The store; the one of the notebook where not given.
     timeout_s : float, optional

@@ -79,7 +79,7 @@ def display_for(message: str | None, *, live: bool, markdown: bool = True) -> Sh
     if shell is not None and hasattr(shell, "kernel"):
         from agno_nb.notebook.live import LiveAnswer
 
-        return LiveAnswer(shell)
+        return LiveAnswer(shell, markdown=markdown)
     return _TerminalAnswer(message, live=live, markdown=markdown)
 
 
@@ -148,7 +148,8 @@ class _TerminalAnswer:
             parts.append(Text("PAUSED: resolve run.requirements, then continue_run(run)", style="yellow"))
         elif run is not None and run.status is not RunStatus.COMPLETED:
             parts.append(Text(f"{run.status}: {run.error or 'the answer is incomplete'}", style="red"))
-        title = "Response" if run is None else f"Response ({run.metrics.duration_s or 0:.1f} s)"
+        how = "replayed: no model was asked" if run is not None and run.replay_of_run_id else None
+        title = "Response" if run is None else f"Response ({how or f'{run.metrics.duration_s or 0:.1f} s'})"
         return _panel(Group(*parts), title)
 
 

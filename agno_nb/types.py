@@ -16,7 +16,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from agno_nb.receipt import ContextReceipt
 
 from agno_nb.errors import InvalidInputError
 
@@ -569,6 +572,28 @@ class Origin:
     execution_count: int | None = None
     cell_hash: str | None = None
     """First 16 hex digits of the SHA-256 of the cell's source."""
+    kernel_id: str | None = None
+    """The Jupyter server's id of the kernel."""
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Variable:
+    """What a ``{name}`` in a prompt stood for."""
+
+    name: str
+    """The expression between the braces, as in ``df`` or ``config["model"]``."""
+    type: str
+    """As in ``str`` or ``pandas.DataFrame``."""
+    shape: tuple[int, ...] | None = None
+    """Of a DataFrame, Series or array."""
+    dtypes: dict[str, str] | None = None
+    """Of a DataFrame: the dtype of each column that was shown. Of a Series or array: its one, under the name ""."""
+    hash: str
+    """First 16 hex digits of the SHA-256 of what was put in."""
+    cut: bool = False
+    """Whether it was too long, and only the beginning was put in."""
+    chars: int
+    """Characters that it put into the prompt, at all its places together."""
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -623,6 +648,14 @@ class RunOutput:
     error_type: str | None = None
     error: str | None = None
     origin: Origin = field(default_factory=Origin)
+    variables: list[Variable] = field(default_factory=list)
+    """What of the notebook was put into the prompt."""
+    receipt: ContextReceipt | None = None
+    """Of what the model was sent. :meth:`context` is how to ask for it."""
+    context_hash: str | None = None
+    """SHA-256, in hex, of everything that decides the answer: model, messages, tools, output schema, user."""
+    replay_of_run_id: str | None = None
+    """The run whose stored answer this is, where no model was asked."""
     created_at: float = field(default_factory=time.time)
     """Unix seconds."""
     ended_at: float | None = None
@@ -671,6 +704,13 @@ class RunOutput:
     @property
     def is_cancelled(self) -> bool:
         return self.status is RunStatus.CANCELLED
+
+    def context(self) -> ContextReceipt | None:
+        """Return what the model was sent: each part with its source and size, and what was left out and why.
+
+        None of a run that sent nothing to a model itself: that of a workflow, or one that failed before.
+        """
+        return self.receipt
 
     @property
     def active_requirements(self) -> list[Requirement]:

@@ -9,6 +9,7 @@ import pytest
 
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.receipt import ContextPart, ContextReceipt
 from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
     Media,
@@ -20,8 +21,11 @@ from agno_nb.types import (
     Session,
     SessionSummary,
     SessionType,
+    StepOutput,
+    StepStatus,
     ToolCall,
     UserMemory,
+    Variable,
 )
 from tests.test_frames import READERS
 
@@ -54,7 +58,11 @@ def db() -> InMemoryDb:
     )
     run, _ = begin(
         db, "b", run_id="r1", created_at=START + 10, metadata={"k": 1},
-        origin=Origin(notebook="/n.ipynb", cell_id="c7", execution_count=7, cell_hash="f" * 16), **ours,
+        origin=Origin(notebook="/n.ipynb", cell_id="c7", execution_count=7, cell_hash="f" * 16, kernel_id="k1"),
+        variables=[
+            Variable(name="df", type="pandas.DataFrame", shape=(3, 1), dtypes={"a": "int64"}, hash="a" * 16, chars=9),
+        ],
+        **ours,
     )  # fmt: skip
     call = ToolCall(
         tool_call_id="c1", tool_name="count", arguments='{"n": 3}', extra={"sig": "x"}, created_at=START + 11
@@ -72,11 +80,21 @@ def db() -> InMemoryDb:
         role="user", message_id="m3", content="look", media=[Media(kind="image", url="http://x/y.png")],
         created_at=START + 13,
     )  # fmt: skip
+    run.context_hash, run.replay_of_run_id = "e" * 64, "r0"
+    run.receipt = ContextReceipt(parts=[ContextPart(source="prompt", chars=1)])
     run.reasoning_content, run.error_type, run.error = "Hm.", "ModelServerError", "It is down."
     end(db, run, asks, told, seen, status=RunStatus.ERROR)
     begin(
         db, "n", run_id="r2", created_at=START + 14, nested=True, parent_run_id="r1", parent_tool_call_id="c1",
-        step="count", **ours,
+        root_run_id="r1", step="count", **ours,
+    )  # fmt: skip
+    db.add_step(
+        run,
+        StepOutput(
+            "three", step_name="count", path="all[1]/count", kind="team", iteration=1, input="b", stop=True,
+            status=StepStatus.SKIPPED, error="It is down.", run_id="r2", duration_s=0.75, created_at=START + 14,
+        ),
+        4,
     )  # fmt: skip
     say(db, "a again", run_id="r3", run_index=0, created_at=START + 20, **ours)
     with db._transaction(write=True) as connection:
@@ -135,14 +153,17 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
                 "content_type": "str", "reasoning_content": "Hm.", "model": "m", "model_provider": "P",
                 **METRICS, "total_tokens": 15, "duration_s": 2.0, "error_type": "ModelServerError",
                 "error": "It is down.", "notebook": "/n.ipynb", "cell_id": "c7", "execution_count": 7,
-                "cell_hash": "f" * 16, "metadata": '{"k": 1}', "created_at": at(10), "ended_at": at(12),
+                "cell_hash": "f" * 16, "kernel_id": "k1", "context_hash": "e" * 64, "replay_of_run_id": "r0",
+                "context": '{"parts": [{"source": "prompt", "chars": 1}], "left_out": []}',
+                "metadata": '{"k": 1}', "created_at": at(10), "ended_at": at(12),
             },
         ),
         (
             {"run_id": "r2"},
             {
-                "parent_run_id": "r1", "parent_tool_call_id": "c1", "step": "count", "status": "RUNNING",
-                "interrupted": True, "interrupted_at": at(30), "requirements": "[1]", "stale": False,
+                "parent_run_id": "r1", "parent_tool_call_id": "c1", "root_run_id": "r1", "step": "count",
+                "status": "RUNNING", "interrupted": True, "interrupted_at": at(30),
+                "requirements": "[1]", "stale": False,
                 "run_index": None, "ended_at": None,
             },
         ),
@@ -173,6 +194,25 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
                 "run_id": "r1", "message_id": "m1", "call_index": 0, "tool_name": "count", "arguments": '{"n": 3}',
                 "result": "no", "tool_call_error": True, "duration_s": 0.1, "extra": '{"sig": "x"}',
                 "created_at": at(11), "ended_at": at(12),
+            },
+        ),
+    ],
+    "steps": [
+        (
+            {"run_id": "r1"},
+            {
+                "session_id": "s1", "step_index": 4, "step_name": "count", "path": "all[1]/count", "kind": "team",
+                "iteration": 1, "input": "b", "content": "three", "content_type": "str", "status": "SKIPPED",
+                "error": "It is down.", "stop": True, "child_run_id": "r2", "duration_s": 0.75, "created_at": at(14),
+            },
+        ),
+    ],
+    "variables": [
+        (
+            {"run_id": "r1", "variable_index": 0},
+            {
+                "session_id": "s1", "name": "df", "type": "pandas.DataFrame", "shape": "[3, 1]",
+                "dtypes": '{"a": "int64"}', "hash": "a" * 16, "cut": False, "chars": 9, "created_at": at(10),
             },
         ),
     ],

@@ -28,6 +28,7 @@ from agno_nb.frames import (
     steps_df,
     summaries_df,
     tool_calls_df,
+    variables_df,
 )
 from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
@@ -41,6 +42,7 @@ from agno_nb.types import (
     StepOutput,
     ToolCall,
     UserMemory,
+    Variable,
 )
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
@@ -48,11 +50,16 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "runs": runs_df,
     "messages": messages_df,
     "tool_calls": tool_calls_df,
+    "variables": variables_df,
     "steps": steps_df,
     "summaries": summaries_df,
     "memories": memories_df,
     "events": events_df,
 }
+
+
+FRAME = Variable(name="df", type="pandas.DataFrame", shape=(3, 1), dtypes={"a": "int64"}, hash="a" * 16, chars=9)
+NAME = Variable(name="name", type="str", hash="b" * 16, chars=3, cut=True)
 
 
 @pytest.fixture
@@ -65,7 +72,8 @@ def fill(db: Db) -> None:
     say(db, "a", run_id="r1", user_id="alice", component_name="Ann", component_id="ann-1", created_at=START)
     run, _ = begin(
         db, "b", run_id="r2", user_id="alice", component_name="Ben", component_id="ben-1", created_at=START + 60,
-        metadata={"k": 1}, origin=Origin(notebook="/n.ipynb", cell_id="c", execution_count=2, cell_hash="f" * 16),
+        metadata={"k": 1}, variables=[FRAME, NAME],
+        origin=Origin(notebook="/n.ipynb", cell_id="c", execution_count=2, cell_hash="f" * 16),
     )  # fmt: skip
     call = ToolCall(tool_call_id="c1", tool_name="count", created_at=START + 61)
     asks = Message(role="assistant", tool_calls=[call], metrics=Metrics(input_tokens=5, output_tokens=2, cost=0.5))
@@ -94,7 +102,7 @@ def test_columns_order_and_dtypes_do_not_depend_on_the_data(db: InMemoryDb, view
     if content == "rows":
         fill(db)
     elif content == "rows without values":
-        run, _ = begin(db)
+        run, _ = begin(db, variables=[NAME])
         end(db, run, Message(role="assistant", tool_calls=[ToolCall(tool_call_id="c", tool_name="f")]))
         db.add_step(run, StepOutput(step_name="x"), 0)
         db.add_summary(SessionSummary(session_id="s1", summary="x"))
@@ -212,6 +220,16 @@ def test_filters_of_one_frame(db: InMemoryDb) -> None:
     assert sessions_df(db=db, user_id="bob")["session_id"].tolist() == ["s2"]
     assert sessions_df(db=db, agent="Ann", session_type="agent", limit=1)["num_runs"].tolist() == [2]
     assert db.messages_df(limit=2, session_id="s1")["role"].tolist() == ["tool", "assistant"]
+
+
+def test_variables_are_rows_of_their_run(db: InMemoryDb) -> None:
+    fill(db)
+    assert variables_df(db=db).drop(columns="created_at").values.tolist()[0] == [
+        "r2", "s1", 0, "df", "pandas.DataFrame", "[3, 1]", '{"a": "int64"}', "a" * 16, False, 9,
+    ]  # fmt: skip
+    assert db.variables_df(name="name", user_id="alice")["variable_index"].tolist() == [1]
+    assert db.variables_df(since=datetime.fromtimestamp(START + 61, UTC)).empty
+    assert len(db.variables_df(until=datetime.fromtimestamp(START + 61, UTC), limit=1)) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "agno_nb"
 # Leaves: they import nothing of ours but each other, and everybody may import them.
-LEAVES = {"types", "errors", "redact", "_keywords"}
+LEAVES = {"types", "errors", "receipt", "redact", "_keywords"}
 
 # A room is a module or folder directly in agno_nb/. What it may import of ours, besides itself:
 ALLOWED: dict[str, set[str]] = {
@@ -43,7 +43,9 @@ ALLOWED: dict[str, set[str]] = {
     "printing": LEAVES,
     "utils": LEAVES | {"_loop", "printing"},
     "testing": LEAVES | {"models", "db"},
-    "notebook": LEAVES | {"_loop", "agent", "db", "frames", "models", "printing", "run", "session", "team", "tools"},
+    "notebook": LEAVES
+    | {"_loop", "agent", "budget", "db", "frames", "models", "printing", "recollection", "run", "session", "team"}
+    | {"tools"},
     "widgets": LEAVES | {"_loop", "agent", "db", "frames", "media", "models", "notebook", "run", "session"},
     # The vocabulary itself loads nothing until a name is touched; then it may be any.
     "__init__": {"notebook"},
@@ -54,8 +56,8 @@ DOORWAYS: dict[tuple[str, str], str] = {
     ("memory/manager.py", "agent"): "what changes memories is a small agent with tools, and agents remember",
     ("db/readable.py", "frames"): "db.runs_df() is what people type, and the frames are made on top of the store",
     ("run/runnable.py", "printing"): "agent.print_response() is what people type, and a run does not know of screens",
-    ("notebook/magics.py", "widgets"): "a paused cell ends with the panel in which a person decides",
-    ("notebook/__init__.py", "widgets"): "a run that is the last value of a cell shows its trace",
+    ("notebook/turns.py", "widgets"): "a paused cell ends with the panel in which a person decides",
+    ("notebook/displays.py", "widgets"): "a run that is the last value of a cell shows its trace",
     ("printing.py", "notebook"): "in a notebook print_response() shows what %%agent shows",
 }
 

@@ -58,6 +58,7 @@ class AsyncDb:
     runs_df = _awaited(Db.runs_df)
     messages_df = _awaited(Db.messages_df)
     tool_calls_df = _awaited(Db.tool_calls_df)
+    variables_df = _awaited(Db.variables_df)
     steps_df = _awaited(Db.steps_df)
     summaries_df = _awaited(Db.summaries_df)
     memories_df = _awaited(Db.memories_df)

@@ -33,7 +33,7 @@ from agno_nb.types import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ContextQuery", "Db", "OpenedRun", "SessionType"]
+__all__ = ["CellTurn", "ContextQuery", "Db", "OpenedRun", "SessionType"]
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -60,9 +60,24 @@ class OpenedRun:
     session: Session
     history: list[Message] = field(default_factory=list)
     """Oldest first, without system messages, each with `from_history` set."""
+    turns: list[tuple[int, str]] = field(default_factory=list)
+    """`run_index` and `run_id` of the turns that `history` is of, oldest first."""
+    num_superseded: int = 0
+    """How many other attempts there were at those turns. They are not in `history`."""
     summary: SessionSummary | None = None
     memories: list[UserMemory] = field(default_factory=list)
     """Oldest first."""
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class CellTurn:
+    """A turn that a cell of a notebook began."""
+
+    run_index: int
+    notebook: str | None
+    """Path that the cell's notebook had then."""
+    num_later_turns: int
+    """How many turns of the session come after it."""
 
 
 class Db(Retention):
@@ -337,6 +352,14 @@ class Db(Retention):
     @abstractmethod
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
         """Return one run with its own messages and tool calls, or None."""
+
+    @abstractmethod
+    def find_answer(self, context_hash: str) -> RunOutput | None:
+        """Return the latest completed run of that context in which a model was asked, or None."""
+
+    @abstractmethod
+    def get_cell_turns(self, session_id: str, cell_id: str) -> list[CellTurn]:
+        """Return the turns of a session that were begun in a cell, oldest first."""
 
     @abstractmethod
     def get_messages(self, session_id: str) -> list[Message]:

@@ -59,7 +59,7 @@ RUNS = Frame(
         (NUMBER, "cost time_to_first_token_s duration_s"),
         (TEXT, "error_type error notebook cell_id"),
         (INTEGER, "execution_count"),
-        (TEXT, "cell_hash metadata requirements"),
+        (TEXT, "cell_hash kernel_id context context_hash replay_of_run_id metadata requirements"),
         (TIME, "created_at ended_at interrupted_at"),
     ),
 )
@@ -92,6 +92,18 @@ TOOL_CALLS = Frame(
         (NUMBER, "duration_s"),
         (TEXT, "extra"),
         (TIME, "created_at ended_at"),
+    ),
+)
+VARIABLES = Frame(
+    view="variables",
+    order="created_at run_id variable_index",
+    columns=_columns(
+        (TEXT, "run_id session_id"),
+        (INTEGER, "variable_index"),
+        (TEXT, "name type shape dtypes hash"),
+        (BOOLEAN, "cut"),
+        (INTEGER, "chars"),
+        (TIME, "created_at"),
     ),
 )
 STEPS = Frame(
@@ -143,4 +155,6 @@ EVENTS = Frame(
         (TIME, "created_at"),
     ),
 )
-FRAMES = {frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, STEPS, SUMMARIES, MEMORIES, EVENTS)}
+FRAMES = {
+    frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, VARIABLES, STEPS, SUMMARIES, MEMORIES, EVENTS)
+}

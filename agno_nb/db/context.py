@@ -50,11 +50,11 @@ def turns_before(
     query: ContextQuery,
     *,
     as_of: int = FOR_EVER,
-) -> tuple[int, list[Turn]]:
-    """Return a turn, and the completed ones before it that `query` asks for, oldest first.
+) -> tuple[int, list[Turn], int]:
+    """Return a turn, the completed ones before it that `query` asks for, and how many attempts at those are superseded.
 
-    The turn is the next free one where `run_index` is None. What began or ended after `as_of` (microseconds) does not
-    count.
+    The turns are in order, oldest first. The turn is the next free one where `run_index` is None. What began or ended
+    after `as_of` (microseconds) does not count.
     """
     wanted = _runs_wanted(query)
     sql = (
@@ -77,7 +77,9 @@ def turns_before(
         before, size = rows[-1][0], size * 4
     if run_index is None:
         run_index = next(iter(turns), -1) + 1
-    return run_index, completed[:wanted][::-1]
+    chosen = completed[:wanted][::-1]
+    indexes = {index for index, _ in chosen}
+    return run_index, chosen, sum(index in indexes for index, *_ in rows) - len(chosen)
 
 
 def nested_before(connection: Transaction, run: RunOutput, query: ContextQuery, *, as_of: int = FOR_EVER) -> list[Turn]:

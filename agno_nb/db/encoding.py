@@ -20,7 +20,9 @@ Row = dict[str, Any]
 Redact = Callable[[str], str]
 Choice = TypeVar("Choice", bound=StrEnum)
 
-JSON_COLUMNS = {"details", "extra", "metadata", "provider_data", "requirements", "session_state", "topics"}
+JSON_COLUMNS = frozenset(
+    "context details dtypes extra metadata provider_data requirements session_state shape topics".split()
+)
 _OF_THE_PROVIDER = {"extra", "provider_data"}
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 _SEALED = re.compile(r"[\w+/=-]{256,}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agno_nb.db.cells import VARIABLE_COLUMNS
 from agno_nb.db.context import SUMMARY_HOLDS, current_attempts
 from agno_nb.db.encoding import from_json
 from agno_nb.db.rows import (
@@ -65,14 +66,10 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, at_run:
         for message_id, run_id in connection.execute(sql, [session_id])
         if run_id in runs
     ]
-    _copy_with_new_ids(
-        connection,
-        "raw_events",
-        EVENT_COLUMNS,
-        (session_id, fork_id),
-        ("run_id",),
-        [(run_id, new_ids[0]) for run_id, new_ids in runs.items()],
-    )
+    of_runs: dict[str, Sequence[str]] = {"raw_events": EVENT_COLUMNS, "raw_variables": VARIABLE_COLUMNS}
+    for of_run, names in of_runs.items():
+        renamed = [(run_id, new_ids[0]) for run_id, new_ids in runs.items()]
+        _copy_with_new_ids(connection, of_run, names, (session_id, fork_id), ("run_id",), renamed)
     for table, columns in (
         ("raw_messages", MESSAGE_COLUMNS),
         ("raw_tool_calls", TOOL_CALL_COLUMNS),

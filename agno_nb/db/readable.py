@@ -93,6 +93,12 @@ class Readable(ABC):
 
         return tool_calls_df(db=self, **filters)
 
+    def variables_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Variables in prompts, one row each: see :func:`agno_nb.frames.variables_df`."""
+        from agno_nb.frames import variables_df
+
+        return variables_df(db=self, **filters)
+
     def steps_df(self, /, **filters: Any) -> pd.DataFrame:
         """Steps of workflows, one row each: see :func:`agno_nb.frames.steps_df`."""
         from agno_nb.frames import steps_df

@@ -64,7 +64,7 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
     if run.run_index is None:
         turns = nested_before(connection, run, query, as_of=as_of)
     else:
-        _, turns = turns_before(connection, run.session_id, run.run_index, query, as_of=as_of)
+        _, turns, _ = turns_before(connection, run.session_id, run.run_index, query, as_of=as_of)
     opened.history = history(connection, run.session_id, turns, query)
     return opened
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.requirements import requirement_from_row, requirement_rows
+from agno_nb.receipt import ContextReceipt
 from agno_nb.types import (
     SESSION_CLASSES,
     TOKEN_COUNTS,
@@ -28,6 +29,7 @@ from agno_nb.types import (
     SessionType,
     ToolCall,
     UserMemory,
+    Variable,
 )
 
 METRICS = (*TOKEN_COUNTS, "cost", "time_to_first_token_s", "duration_s")
@@ -40,7 +42,8 @@ RUN_COLUMNS = (
     "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "root_run_id", "step",
     "kind", "component_id", "component_name", "user_id", "status", "input", "content", "content_type",
     "reasoning_content", "model", "model_provider", *METRICS, "error_type", "error", "notebook", "cell_id",
-    "execution_count", "cell_hash", "metadata", "requirements", "created_at", "ended_at",
+    "execution_count", "cell_hash", "kernel_id", "context", "context_hash", "replay_of_run_id", "metadata",
+    "requirements", "created_at", "ended_at",
 )  # fmt: skip
 MESSAGE_COLUMNS = (
     "message_id", "run_id", "session_id", "message_index", "role", "content", "reasoning_content", "tool_call_id",
@@ -132,6 +135,7 @@ def opened_run_row(run: RunOutput, *, worker: str) -> Row:
         "cell_id": run.origin.cell_id,
         "execution_count": run.origin.execution_count,
         "cell_hash": run.origin.cell_hash,
+        "kernel_id": run.origin.kernel_id,
         "metadata": run.metadata,
         "worker": worker,
         "created_at": micros(run.created_at),
@@ -153,19 +157,24 @@ def ended_run_row(run: RunOutput) -> Row:
         **_metrics_row(run.metrics),
         "error_type": run.error_type,
         "error": run.error,
+        "context": None if run.receipt is None else run.receipt.to_dict(),
+        "context_hash": run.context_hash,
+        "replay_of_run_id": run.replay_of_run_id,
         "requirements": requirement_rows(run),
         "ended_at": None if run.ended_at is None else micros(run.ended_at),
     }
 
 
-def run_from_row(values: Sequence[Any], messages_of: Mapping[str, list[Message]]) -> RunOutput:
+def run_from_row(
+    values: Sequence[Any], messages_of: Mapping[str, list[Message]], variables_of: Mapping[str, list[Variable]]
+) -> RunOutput:
     row = dict(zip(RUN_COLUMNS, values, strict=True))
     messages = messages_of.get(row["run_id"], [])
     calls = [call for message in messages for call in message.tool_calls]
     as_they_are = (
         "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "root_run_id", "step",
         "component_id", "component_name", "user_id", "input", "content_type", "reasoning_content", "model",
-        "model_provider", "error_type", "error",
+        "model_provider", "error_type", "error", "context_hash", "replay_of_run_id",
     )  # fmt: skip
     return RunOutput(
         **{name: row[name] for name in as_they_are},
@@ -182,7 +191,10 @@ def run_from_row(values: Sequence[Any], messages_of: Mapping[str, list[Message]]
             cell_id=row["cell_id"],
             execution_count=row["execution_count"],
             cell_hash=row["cell_hash"],
+            kernel_id=row["kernel_id"],
         ),
+        variables=variables_of.get(row["run_id"], []),
+        receipt=None if row["context"] is None else ContextReceipt.from_dict(from_json(row["context"]), messages),
         created_at=row["created_at"] / 1_000_000,
         ended_at=None if row["ended_at"] is None else row["ended_at"] / 1_000_000,
     )

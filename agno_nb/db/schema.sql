@@ -112,6 +112,15 @@ CREATE TABLE raw_runs (
     execution_count INTEGER,
     -- First 16 hex digits of the SHA-256 of the cell's source.
     cell_hash TEXT,
+    -- The Jupyter server's id of the kernel.
+    kernel_id TEXT,
+    -- What the model was sent, part by part with its source and size but without its text, and what was left out, as
+    -- JSON.
+    context TEXT,
+    -- SHA-256, in hex, of everything that decides the answer: model, messages, tools, output schema, user.
+    context_hash TEXT,
+    -- The run whose stored answer this is, where no model was asked.
+    replay_of_run_id TEXT,
     -- What the user attached to the run, as JSON.
     metadata TEXT,
     -- What the run had to ask of people, in all its pauses, and what they answered, as JSON.
@@ -306,6 +315,31 @@ CREATE TABLE raw_media (
     media_id TEXT PRIMARY KEY,
     -- The bytes.
     content BLOB NOT NULL
+);
+
+-- What the variables in prompts stood for. The text itself is in the user's message.
+CREATE TABLE raw_variables (
+    -- The run whose prompt it was put into.
+    run_id TEXT NOT NULL,
+    -- The session that the run belongs to.
+    session_id TEXT NOT NULL,
+    -- Its place among the variables of the prompt, from 0.
+    variable_index INTEGER NOT NULL,
+    -- The expression between the braces, as in df or config["model"].
+    name TEXT NOT NULL,
+    -- Type of the value, as in str or pandas.DataFrame.
+    type TEXT NOT NULL,
+    -- Of a DataFrame, Series or array: its shape, as a JSON list.
+    shape TEXT,
+    -- Of a DataFrame: the dtype of each column that was shown, as JSON. Of a Series or array: its one, under the name "".
+    dtypes TEXT,
+    -- First 16 hex digits of the SHA-256 of what was put in.
+    hash TEXT NOT NULL,
+    -- Whether it was too long, and only the beginning was put in.
+    cut BOOLEAN NOT NULL,
+    -- Characters that it put into the prompt, at all its places together.
+    chars BIGINT NOT NULL,
+    PRIMARY KEY (run_id, variable_index)
 );
 
 -- Condensed versions of sessions. A new version is a new row.

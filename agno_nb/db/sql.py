@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db import sandbox, schema
 from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
+from agno_nb.db.cells import SqlCells, select_variables, variable_rows
 from agno_nb.db.context import (
     LAST_TURN,
     current_attempts,
@@ -66,7 +67,7 @@ _SESSION = ", ".join(SESSION_COLUMNS)
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
 
 
-class SqlDb(SqlUpkeep, SqlSteps, SqlEvents):
+class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:
@@ -101,12 +102,13 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents):
                     f"{'no user_id' if run.user_id is None else f'user_id {run.user_id!r}'}; choose another session_id"
                 )
             turn: int | None = None
+            num_superseded = 0
             if nested:
                 turns = nested_before(connection, run, query)
             else:
-                turn, turns = turns_before(connection, run.session_id, run.run_index, query)
+                turn, turns, num_superseded = turns_before(connection, run.session_id, run.run_index, query)
             said_before = history(connection, run.session_id, turns, query)
-            opened = OpenedRun(session=stored, history=said_before)
+            opened = OpenedRun(session=stored, history=said_before, turns=turns, num_superseded=num_superseded)
             if query.summary:
                 shown = {message.run_id for message in said_before}
                 first_shown = next((index for index, run_id in turns if run_id in shown), turn)
@@ -122,6 +124,7 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents):
                 run.attempt = 0 if run.run_index is None else next_attempt(connection, run.session_id, turn)
                 run.run_index = turn
             connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
+            connection.insert("raw_variables", variable_rows(run))
             insert_messages(connection, run, messages, _places(messages, messages))
         return opened
 
@@ -303,7 +306,8 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents):
         session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
         of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
         messages = select_messages(connection, of_runs, [session_id, *parameters])
-        runs = {run.run_id: run for run in (run_from_row(row, messages) for row in rows)}
+        variables = select_variables(connection, of_runs, [session_id, *parameters])
+        runs = {run.run_id: run for run in (run_from_row(row, messages, variables) for row in rows)}
         if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
             for run_id, step in steps_of(connection, of_runs, [session_id, *parameters]):
                 runs[run_id].step_results.append(step)

@@ -110,6 +110,10 @@ SELECT
     cell_id,
     execution_count,
     cell_hash,
+    kernel_id,
+    context,
+    context_hash,
+    replay_of_run_id,
     metadata,
     requirements,
     make_timestamptz(created_at) AS created_at,
@@ -232,6 +236,22 @@ FROM raw_runs JOIN placed USING (run_id) JOIN totals USING (run_id);
 
 CREATE VIEW message_media AS
 SELECT * FROM raw_message_media;
+
+CREATE VIEW variables AS
+SELECT
+    variables.run_id,
+    variables.session_id,
+    variables.variable_index,
+    variables.name,
+    variables.type,
+    variables.shape,
+    variables.dtypes,
+    variables.hash,
+    variables.cut,
+    variables.chars,
+    -- When its run began.
+    make_timestamptz(runs.created_at) AS created_at
+FROM raw_variables AS variables JOIN raw_runs AS runs USING (run_id);
 
 CREATE VIEW summaries AS
 SELECT * REPLACE (make_timestamptz(updated_at) AS updated_at) FROM raw_summaries;

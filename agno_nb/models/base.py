@@ -67,10 +67,13 @@ class Model(ABC):
         The provider's name of the model, as in ``"gpt-5-mini"``.
     provider : str
         Who serves it, as in ``"openai"``. Prices and raw items belong to this name.
+    sees_images : bool
+        Whether it takes images. A notebook does not send a figure to a model that does not.
     """
 
     id: str
     provider: str
+    sees_images: bool = True
 
     @abstractmethod
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:

@@ -8,41 +8,57 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from agno_nb.types import RunOutput
+    from agno_nb.notebook.state import Notebook
 
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Register the magics, and tell the pipeline which cell asks for a run. Loading twice changes nothing."""
     from agno_nb.models.openai import preload
     from agno_nb.notebook.binding import current_origin
+    from agno_nb.notebook.completion import register_completions
+    from agno_nb.notebook.displays import register_displays
     from agno_nb.notebook.magics import AgentMagics
     from agno_nb.run import pipeline
 
     if "AgentMagics" not in ipython.magics_manager.registry:
-        ipython.register_magics(AgentMagics(ipython))
+        magics = AgentMagics(ipython)
+        ipython.register_magics(magics)
+        ipython.configurables.append(magics.notebook.settings)  # type: ignore[arg-type] # Any Configurable.
+        register_displays(ipython)
+        register_completions(ipython, magics.notebook)
+        say_what_was_before(magics.notebook)
     pipeline.origin_of_call = lambda: current_origin(ipython)
-    if ipython.display_formatter is not None:
-        html = ipython.display_formatter.formatters["text/html"]
-        html.for_type_by_name("agno_nb.types", "RunOutput", _run_html)
     threading.Thread(target=preload, name="agno_nb-preload", daemon=True).start()
 
 
-def _run_html(run: RunOutput) -> str:
-    from agno_nb.widgets.trace import run_html
+def say_what_was_before(notebook: Notebook) -> None:
+    """Say how to go on with the notebook's last session, where there is one."""
+    from agno_nb.errors import StoreError
+    from agno_nb.notebook.cards import show_note
 
-    return run_html(run)
+    try:
+        last = notebook.last_session_id()
+    except StoreError:
+        return  # The first run will say what is wrong with the store.
+    if last is not None:
+        show_note("a new session; `%agent resume` goes on with this notebook's last one")
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
     """Take the magics away. The store stays."""
+    from agno_nb.notebook.completion import unregister_completions
+    from agno_nb.notebook.displays import unregister_displays
     from agno_nb.run import pipeline
     from agno_nb.types import Origin
 
     magics = ipython.magics_manager.registry.pop("AgentMagics", None)
     if magics is not None:
         magics.notebook.db.close()
-    if ipython.display_formatter is not None:
-        ipython.display_formatter.formatters["text/html"].pop("agno_nb.types.RunOutput", None)
+        for ours in (magics, magics.notebook.settings):
+            ipython.configurables.remove(ours)
+        unregister_displays(ipython)
+        unregister_completions(ipython)
     for kind in ("line", "cell"):
-        ipython.magics_manager.magics[kind].pop("agent", None)
+        for name in ("agent", "agent_sql"):
+            ipython.magics_manager.magics[kind].pop(name, None)
     pipeline.origin_of_call = Origin

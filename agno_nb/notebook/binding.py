@@ -6,8 +6,10 @@ Nothing here asks a server. What a front end does not tell is None.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from pathlib import PurePath
+import re
+from pathlib import Path, PurePath
 from typing import Any
 
 from agno_nb.types import Origin
@@ -26,26 +28,106 @@ def current_origin(shell: Any) -> Origin:
     Returns
     -------
     Origin
-        The notebook is the one that the kernel was started for, by the name it had then: JupyterLab does not tell
-        a kernel that its notebook was renamed. Under nbclient and papermill neither notebook nor cell is known, and
+        JupyterLab does not tell a kernel that its notebook was renamed, so one that is no longer where it was is
+        looked for in its folder, by its cells. Under nbclient and papermill neither notebook nor cell is known, and
         Colab tells of neither.
     """
     cell_id = _cell_id(shell)
     return Origin(
-        notebook=_notebook(shell, cell_id),
+        notebook=_renamed(_notebook(shell, cell_id), cell_id),
         cell_id=cell_id,
         execution_count=_execution_count(shell),
         cell_hash=_cell_hash(shell),
+        kernel_id=_kernel_id(shell),
     )
 
 
-def _cell_id(shell: Any) -> str | None:
+def current_execution(shell: Any) -> str:
+    """Return what tells this execution of a cell from every other: the same for all that one cell does."""
+    msg_id = _parent(shell, "header").get("msg_id")
+    return msg_id if isinstance(msg_id, str) else f"In [{_execution_count(shell)}]"
+
+
+def is_same_notebook(path: str | None, other: str | None) -> bool:
+    """Tell whether two paths are of one notebook, as far as they tell.
+
+    A copy of a notebook has cells of the same ids. The original is still there then; of a renamed one it is not.
+    """
+    return path is None or other is None or path == other or not Path(path).exists() or not Path(other).exists()
+
+
+def notebook_file(path: str | Path) -> dict[str, Any]:
+    """Return what is in the file of a notebook; an empty dict where that cannot be read."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def cells_of(notebook: dict[str, Any]) -> list[tuple[str | None, str]]:
+    """Return id and source of each code cell, in their order."""
+    return [
+        (cell.get("id"), source if isinstance(source := cell.get("source", ""), str) else "".join(source))
+        for cell in notebook.get("cells", [])
+        if cell.get("cell_type") == "code"
+    ]
+
+
+def source_hash(source: str) -> str:
+    """Return the hash that a run has of its cell's source."""
+    # IPython keeps a cell's source without the newlines at its end.
+    return hashlib.sha256(source.rstrip("\n").encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+_found: dict[str, str] = {}
+"""Where notebooks are now, by the path that the kernel was told."""
+
+
+def _renamed(path: str | None, cell_id: str | None) -> str | None:
+    if path is None or cell_id is None or Path(path).exists():
+        return path
+    known = _found.get(path)
+    if known is not None and Path(known).exists():
+        return known
+    holding = [
+        candidate
+        for candidate in sorted(Path(path).parent.glob("*.ipynb"))
+        if _mentions(candidate, cell_id) and cell_id in (id for id, _ in cells_of(notebook_file(candidate)))
+    ]
+    # Of several copies none is known to be the notebook.
+    if len(holding) != 1:
+        return path
+    _found[path] = str(holding[0])
+    return _found[path]
+
+
+def _mentions(path: Path, cell_id: str) -> bool:
+    """Look for the id as text first: to parse every notebook of a folder may take seconds."""
+    try:
+        return cell_id.encode() in path.read_bytes()
+    except OSError:
+        return False
+
+
+def _parent(shell: Any, part: str) -> dict[str, Any]:
     kernel = getattr(shell, "kernel", None)
     get_parent = getattr(kernel, "get_parent", None)
     parent = get_parent() if callable(get_parent) else None
-    metadata = parent.get("metadata") if isinstance(parent, dict) else None
-    cell_id = metadata.get("cellId") if isinstance(metadata, dict) else None
+    found = parent.get(part) if isinstance(parent, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _cell_id(shell: Any) -> str | None:
+    cell_id = _parent(shell, "metadata").get("cellId")
     return cell_id if isinstance(cell_id, str) else None
+
+
+def _kernel_id(shell: Any) -> str | None:
+    # A server names the connection file after the kernel.
+    file = getattr(getattr(getattr(shell, "kernel", None), "parent", None), "connection_file", None)
+    found = re.fullmatch(r"kernel-(.+)\.json", PurePath(file).name) if isinstance(file, str) else None
+    return found and found[1]
 
 
 def _notebook(shell: Any, cell_id: str | None) -> str | None:
@@ -69,8 +151,7 @@ def _cell_hash(shell: Any) -> str | None:
     inputs = _inputs(shell, "input_hist_raw")
     if len(inputs) < 2:
         return None
-    # IPython keeps a cell's source without the newlines at its end.
-    return hashlib.sha256(inputs[-1].encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return source_hash(inputs[-1])
 
 
 def _inputs(shell: Any, kind: str) -> list[str]:

@@ -32,6 +32,11 @@ _KINDS: dict[ColumnKind, str] = {
 
 def show_facts(facts: Mapping[str, str]) -> None:
     """Show names and values, one line each. What is in `backticks` is set as code."""
+    display(facts_bundle(facts), raw=True)
+
+
+def facts_bundle(facts: Mapping[str, str]) -> dict[str, str]:
+    """Make what :func:`show_facts` shows."""
     width = max(map(len, facts))
     text = "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
     rows = "".join(
@@ -39,7 +44,7 @@ def show_facts(facts: Mapping[str, str]) -> None:
         f'<td style="{_VALUE}">{_with_code(value)}</td></tr>'
         for name, value in facts.items()
     )
-    _show(f'<table style="{_TABLE}">{rows}</table>', text)
+    return _bundle(f'<table style="{_TABLE}">{rows}</table>', text)
 
 
 def show_table(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]], *, note: str) -> None:
@@ -54,6 +59,11 @@ def show_table(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]],
     note : str
         The sentence. What is in `backticks` is set as code.
     """
+    display(table_bundle(columns, rows, note=note), raw=True)
+
+
+def table_bundle(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]], *, note: str) -> dict[str, str]:
+    """Make what :func:`show_table` shows."""
     lines = [[" ".join(without_controls(cell).split()) for cell in row] for row in (list(columns), *rows)]
     kinds = list(columns.values())
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -66,12 +76,22 @@ def show_table(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]],
     )
     body = "".join(_row(line, kinds, "td") for line in lines[1:])
     table = f'<table style="{_TABLE}"><thead>{_row(lines[0], kinds, "th")}</thead><tbody>{body}</tbody></table>'
-    _show(f'{table}<div style="{_NOTE}">{_with_code(note)}</div>', f"{text}\n\n{note}")
+    return _bundle(f'{table}<div style="{_NOTE}">{_with_code(note)}</div>', f"{text}\n\n{note}")
+
+
+def note_bundle(text: str) -> dict[str, str]:
+    """Make a quiet line, to be displayed. What is in `backticks` is set as code."""
+    return _bundle(f'<div style="{_NOTE}">{_with_code(text)}</div>', text)
+
+
+def show_note(text: str) -> None:
+    """Show a quiet line. What is in `backticks` is set as code."""
+    display(note_bundle(text), raw=True)
 
 
 def show_questions(requirements: Sequence[Requirement]) -> None:
     """Show what paused runs ask, exactly, and how to answer."""
-    _show(questions_html(requirements), questions_text(requirements))
+    display(_bundle(questions_html(requirements), questions_text(requirements)), raw=True)
 
 
 def _row(cells: Sequence[str], kinds: Sequence[ColumnKind], tag: str) -> str:
@@ -86,5 +106,5 @@ def _with_code(text: str) -> str:
     return re.sub(r"`([^`]+)`", rf'<code style="{CODE};white-space:nowrap">\1</code>', escaped(text))
 
 
-def _show(fragment: str, text: str) -> None:
-    display({"text/html": cleaned(redact(fragment)), "text/plain": without_controls(redact(text))}, raw=True)
+def _bundle(fragment: str, text: str) -> dict[str, str]:
+    return {"text/html": cleaned(redact(fragment)), "text/plain": without_controls(redact(text))}

@@ -59,6 +59,8 @@ class LiveAnswer:
         Seconds that only go forward.
     timer : callable
         Makes the :class:`Timer` that shows the last words before a pause.
+    markdown : bool
+        False shows the text of the answer as it is.
     """
 
     def __init__(
@@ -67,8 +69,9 @@ class LiveAnswer:
         *,
         clock: Callable[[], float] = time.monotonic,
         timer: Callable[[float, Callable[[], None]], Timer] = threading.Timer,
+        markdown: bool = True,
     ) -> None:
-        self.view = AnswerView()
+        self.view = AnswerView(plain=not markdown)
         self._by_run: dict[str, AnswerView] = {}
         self._ended = False
         # The timer draws the view on a thread of its own, while the next event may be changing it.
@@ -187,6 +190,7 @@ def end_view(view: AnswerView, run: RunOutput) -> None:
     view.model = "demo model" if run.model_provider == "demo" else run.model
     for call in run.tools:
         _add_tool(view, call)
+    view.attempt, view.replayed = run.attempt, run.replay_of_run_id is not None
     text = run.get_content_as_string()
     if not isinstance(run.content, str | None):
         text = f"```json\n{json.dumps(json.loads(text), indent=2, ensure_ascii=False)}\n```"

@@ -1,28 +1,48 @@
-"""``%agent`` and ``%%agent``. They read the line, call, and show; everything else is done elsewhere."""
+"""``%agent``, ``%%agent`` and ``%%agent_sql``. They read the line, call, and show; the rest is done elsewhere."""
 
 from __future__ import annotations
 
+import math
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic import (
+    Magics,
+    cell_magic,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    no_var_expand,
+)
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.utils.process import arg_split  # type: ignore[attr-defined] # It is where IPython's own magics take it.
 
 from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook import people
-from agno_nb.notebook.commands import COMMANDS, command_named, show_status
-from agno_nb.notebook.live import LiveAnswer
+from agno_nb.notebook.answers import FORMATS
+from agno_nb.notebook.binding import current_origin
+from agno_nb.notebook.commands import COMMANDS, command_named, show_settings, show_status
+from agno_nb.notebook.settings import RERUNS, AgnoNb
+from agno_nb.notebook.sql import frame_of
 from agno_nb.notebook.state import Notebook
-from agno_nb.notebook.variables import inject
-from agno_nb.printing import display_for, follow
-from agno_nb.types import RunOutput
+from agno_nb.notebook.turns import ask
+
+SHOW = object()
+"""The value of an option that was given none: it is asked for, and not set."""
+
+_SWITCHES = {"on": True, "off": False}
+_MEANINGS: dict[Any, Any] = {**_SWITCHES, math.inf: None}
+_MEANT = ("summaries", "replay", "budget")
+"""Options whose value is a word for what is set."""
+
+
+def _dollars(text: str) -> float:
+    # None would say that the option was not given.
+    return math.inf if text == "off" else float(text)
 
 
 @magics_class
@@ -33,30 +53,58 @@ class AgentMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        self.notebook = Notebook(shell.user_ns, Path.cwd())
+        path = current_origin(shell).notebook
+        self.notebook = Notebook(shell.user_ns, Path.cwd(), AgnoNb(parent=shell), path)
 
     @no_var_expand
     @magic_arguments("agent")
     @argument("command", nargs="*", help="a command and what it is about: " + ", ".join(COMMANDS))
-    @argument("--model", help='answer by another model, as in "openai:gpt-5-mini", "ollama:llama3.2" or "demo"')
-    @argument("--db", help="keep sessions in another DuckDB file")
-    @argument("--user", help="talk as this user")
-    @argument("--session", help="go on with this session, or begin it")
-    @argument("--history", type=int, help="send so many of the latest runs with each new one; 0 for none")
-    @argument("--summaries", action="store_true", help="keep a summary of the session, and send it with each run")
+    @argument(
+        "--model", nargs="?", const=SHOW,
+        help='answer by another model, as in "openai:gpt-5-mini", "ollama:llama3.2" or "demo"',
+    )  # fmt: skip
+    @argument("--db", nargs="?", const=SHOW, help="keep sessions in another DuckDB file")
+    @argument("--user", nargs="?", const=SHOW, help="talk as this user")
+    @argument("--session", nargs="?", const=SHOW, help="go on with this session, or begin it")
+    @argument(
+        "--history", type=int, nargs="?", const=SHOW,
+        help="send so many of the latest runs with each new one; 0 for none",
+    )  # fmt: skip
+    @argument(
+        "--summaries", choices=_SWITCHES, nargs="?", const="on",
+        help="keep a summary of the session, and send it with each run",
+    )  # fmt: skip
+    @argument(
+        "--budget", type=_dollars, nargs="?", const=SHOW,
+        help="US dollars that a session may cost; off for no limit",
+    )  # fmt: skip
+    @argument(
+        "--rerun", choices=RERUNS, nargs="?", const=SHOW,
+        help="running a cell again replaces its turn, appends a new one, or branches off before it",
+    )  # fmt: skip
+    @argument(
+        "--replay", choices=_SWITCHES, nargs="?", const=SHOW,
+        help="give the stored answer where the same was asked in the same context before",
+    )  # fmt: skip
     @argument("--new", action="store_true", help="begin a new session")
+    @argument("--yes", action="store_true", help="do not ask before something is deleted")
     @line_magic("agent")  # type: ignore[arg-type] # IPython types its decorators for none.
     def agent_line(self, line: str) -> None:
-        """Show the notebook's agent, or set what it does."""
-        args = _parsed(self.agent_line, line, sign="%")
-        settings = {
-            name: value for name, value in vars(args).items() if name != "command" and value not in (None, False)
-        }
-        if args.command:
-            command_named(args.command[0])(self.notebook, args.command[1:])
-        self._set(settings)
-        if not args.command and not settings:
-            show_status(self.notebook)
+        """Show the notebook's agent, or set what it does. A setting without a value is shown."""
+        args = vars(_parsed(self.agent_line, line, sign="%"))
+        words, is_sure, is_new = args.pop("command"), args.pop("yes"), args.pop("new")
+        given = {name: value for name, value in args.items() if value is not None}
+        if words:
+            command_named(words[0])(self.notebook, [*words[1:], *(["--yes"] if is_sure else [])])
+        for name, value in given.items():
+            if value is not SHOW:
+                self.notebook.set(name, _MEANINGS.get(value, value) if name in _MEANT else value)
+        if is_new:
+            self.notebook.start_new_session()
+        if asked := [name for name, value in given.items() if value is SHOW]:
+            show_settings(self.notebook, asked)
+        if not words and not given and not is_new:
+            show_status(self.notebook, current_origin(self.shell))
 
     @no_var_expand
     @magic_arguments("agent")
@@ -65,64 +113,57 @@ class AgentMagics(Magics):
     @argument("-u", "--user", help="run as this user")
     @argument("-m", "--model", help="answer this cell by another model")
     @argument("-o", "--output", metavar="VAR", help="keep the run in this variable; VAR.content is the answer")
+    @argument(
+        "-f", "--format", choices=FORMATS, default="md",
+        help="md: Markdown; text: as it is; json: content is an object; code: its code goes into the next cell",
+    )  # fmt: skip
+    @argument("--rerun", choices=RERUNS, help="what running this cell again does")
     @argument("--ask", action="store_true", help="where the run waits for you, ask here and now, and go on")
+    @argument("--fresh", action="store_true", help="ask the model even if there is an answer to replay")
     @argument("--no-history", action="store_true", help="do not send the earlier runs")
     @cell_magic("agent")  # type: ignore[arg-type]
     def agent_cell(self, line: str, cell: str) -> None:
         """Send the cell to the agent and stream its answer. {variables} are filled in; other braces stay."""
         args = _parsed(self.agent_cell, line, sign="%%")
-        if args.output is not None and not args.output.isidentifier():
-            raise InvalidInputError(f"-o needs the name of a variable, and {args.output!r} cannot be one")
-        run = self._run(args, cell)
-        if args.ask:
-            run = people.ask(self.notebook, run)
-        self.shell.user_ns["_agent"] = run
-        if args.output is not None:
-            self.shell.user_ns[args.output] = run
+        _check_variable(args.output)
+        # The front end tells which cell it is on this thread, and only now.
+        ask(self.notebook, self.shell, args, cell.strip())
 
-    def _set(self, settings: dict[str, Any]) -> None:
-        actions: dict[str, Callable[[Any], None]] = {
-            "db": self.notebook.use_store,
-            "model": self.notebook.use_model,
-            "history": self.notebook.use_history,
-            "summaries": lambda _: self.notebook.use_summaries(),
-            "user": self.notebook.use_user,
-            "new": lambda _: self.notebook.start_new_session(),
-            "session": self.notebook.use_session,
-        }
-        for name, act in actions.items():
-            if name in settings:
-                act(settings[name])
-
-    def _run(self, args: Namespace, cell: str) -> RunOutput:
-        runnable = self.notebook.runnable_named(args.name) if args.name else self.notebook.runnable
-        if args.model:
-            runnable = self.notebook.with_model(runnable, args.model)
-        prompt = inject(cell.strip(), self.shell.user_ns)
-        for sentence in prompt.warnings:
+    @no_var_expand
+    @magic_arguments("agent_sql")
+    @argument("-o", "--output", metavar="VAR", help="keep the result in this variable, and do not show it")
+    @argument("sql", nargs="*", help="the query, where it is not in the cell")
+    @line_cell_magic("agent_sql")  # type: ignore[arg-type]
+    def agent_sql(self, line: str, cell: str | None = None) -> Any:
+        """Run one read-only query over the store and over the DataFrames of the notebook that it names."""
+        # In a line the query is all of it: its quotes and its dashes are SQL's.
+        args = _parsed(self.agent_sql, line, sign="%%", name="agent_sql") if cell is not None else None
+        sql = line if args is None else f"{' '.join(args.sql)}\n{cell}"
+        output = args.output if args is not None else None
+        _check_variable(output)
+        frame, notes = frame_of(sql, self.notebook.db, self.shell.user_ns)
+        for sentence in notes:
             print(sentence, file=sys.stderr)
-        options = self.notebook.options(session_id=args.session, user_id=args.user)
-        if args.no_history:
-            options["add_history_to_context"] = False
-        events = runnable.run(prompt.text, stream=True, stream_events=True, **options)
-        shown = display_for(None, live=True)
-        run = follow(events, shown)
-        if run.is_paused and not args.ask and isinstance(shown, LiveAnswer):
-            from agno_nb.widgets.approvals import wait_for_person
-
-            wait_for_person(runnable, run, shown.display_id)
-        return run
+        if output is None:
+            return frame
+        self.shell.user_ns[output] = frame
+        return None
 
 
-def _parsed(magic: Any, line: str, *, sign: str) -> Namespace:
+def _check_variable(name: str | None) -> None:
+    if name is not None and not name.isidentifier():
+        raise InvalidInputError(f"-o needs the name of a variable, and {name!r} cannot be one")
+
+
+def _parsed(magic: Any, line: str, *, sign: str, name: str = "agent") -> Namespace:
     words = [
         word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word for word in arg_split(line)
     ]
     try:
         parsed, unknown = magic.parser.parse_known_args(words)
     except UsageError as error:
-        raise InvalidInputError(f"{sign}agent: {error}. `%agent help` lists what there is.") from None
+        raise InvalidInputError(f"{sign}{name}: {error}. `%agent help` lists what there is.") from None
     if unknown:
         options = [option for action in magic.parser._actions for option in action.option_strings]
-        raise InvalidInputError(f"{sign}agent has no option {unknown[0]!r}: {nearest(unknown[0], options)}")
+        raise InvalidInputError(f"{sign}{name} has no option {unknown[0]!r}: {nearest(unknown[0], options)}")
     return cast(Namespace, parsed)

@@ -111,6 +111,12 @@ class AnswerView:
     """A sentence. Leave it None where the cell itself fails with it."""
     model: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    attempt: int = 0
+    """The how-manieth try at its turn, from 0."""
+    plain: bool = False
+    """Whether its text is shown as it is, and not as Markdown."""
+    replayed: bool = False
+    """Whether it is a stored answer, given again."""
     asked: list[Requirement] = field(default_factory=list)
     """What the run waits for."""
     run_id: str | None = None
@@ -135,14 +141,15 @@ def render_answer(view: AnswerView) -> str:
 def render_text(view: AnswerView) -> str:
     """Return the answer's Markdown, with a remark where the run did not complete."""
     text = without_controls(view.markdown)
-    remark = _STATUS_WORDS.get(view.status, "")
+    remark = _STATUS_WORDS.get(view.status) or (_REPLAYED if view.replayed else "")
     asked = questions_text(view.asked)
     return "\n\n".join(piece for piece in (text, asked, remark and f"({remark})") if piece)
 
 
 def footer_text(view: AnswerView) -> str:
     """Say what is known of the run in one line: model, state, time, tokens, cost. What is not known is left out."""
-    metrics = view.metrics
+    # A replay says nothing that differs from one execution of a notebook to the next.
+    metrics = Metrics() if view.replayed else view.metrics
     tokens = None
     if metrics.input_tokens is not None or metrics.output_tokens is not None:
         counts = ("?" if count is None else f"{count:,}" for count in (metrics.input_tokens, metrics.output_tokens))
@@ -150,6 +157,8 @@ def footer_text(view: AnswerView) -> str:
     facts = (
         view.model,
         _STATUS_WORDS.get(view.status),
+        _REPLAYED if view.replayed else None,
+        f"attempt {view.attempt + 1}" if view.attempt else None,
         _duration(metrics.duration_s),
         tokens,
         _cost(metrics.cost),
@@ -170,6 +179,7 @@ def call_line(call: ToolCall) -> str:
     return without_controls(f"{call.tool_name}({shown})")
 
 
+_REPLAYED = "replayed: no model was asked"
 _STATUS_WORDS = {
     RunStatus.RUNNING: "running …",
     RunStatus.PAUSED: "waiting for you",
@@ -187,6 +197,8 @@ def _body(view: AnswerView) -> str:
         rendered.append(f'<div style="{_LABEL}">{len(left_out):,} earlier ones, see runs_df() and steps_df()</div>')
     for place, part in enumerate(view.parts):
         match part:
+            case Text(markdown) if view.plain:
+                rendered.append(f'<div style="white-space:pre-wrap">{escaped(markdown)}</div>')
             case Text(markdown):
                 is_open = running and place == len(view.parts) - 1
                 rendered.append(_parser(not running).render(_settled(markdown) if is_open else markdown))

@@ -8,21 +8,22 @@ from typing import Any
 
 from agno_nb._keywords import nearest
 from agno_nb.agent import Agent
+from agno_nb.budget import Budget
 from agno_nb.db import set_default_db
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.resolve import resolve_model
+from agno_nb.notebook.attempts import Attempts
+from agno_nb.notebook.binding import notebook_file
+from agno_nb.notebook.cells import names_of
+from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.pipeline import RunOptions
 from agno_nb.run.runnable import Runnable
 
-STORE_NAME = "agno_nb.duckdb"
-HISTORY_RUNS = 10
-"""How many of the latest runs a notebook's own agent is sent. A conversation in cells is read as one."""
-
 
 class Notebook:
-    """The settings of one notebook, and the agent made from them.
+    """One notebook: its settings, and the agent made from them.
 
     Parameters
     ----------
@@ -30,22 +31,65 @@ class Notebook:
         The user's variables.
     folder : Path
         Where the store is kept unless another is named: the kernel's working directory.
+    settings : AgnoNb
+        What it begins with. Later changes of them take effect at once.
+    path : str, optional
+        The notebook's file, where the front end tells of it.
     """
 
-    def __init__(self, namespace: dict[str, Any], folder: Path) -> None:
+    def __init__(self, namespace: dict[str, Any], folder: Path, settings: AgnoNb, path: str | None = None) -> None:
         self.namespace = namespace
-        self.user_id: str | None = None
+        self.folder = folder
+        self.path = path
+        self.settings = settings
+        self.attempts = Attempts()
+        self.user_id: str | None = settings.user
         self.session_id: str | None = None
-        self.db: Db = DuckDb(folder / STORE_NAME)
+        self.db: Db = DuckDb(folder / settings.db)
+        self.instructions_from: str | None = None
+        """Where the instructions of the notebook's agent come from."""
         self.agent = Agent(
-            name="notebook", db=self.db, markdown=True, add_history_to_context=True, num_history_runs=HISTORY_RUNS
+            model=settings.model,
+            name="notebook",
+            db=self.db,
+            markdown=True,
+            instructions=self._instructions(),
+            add_history_to_context=settings.history > 0,
+            num_history_runs=settings.history,
+            enable_session_summaries=settings.summaries,
+            budget=None if settings.budget is None else Budget(settings.budget),
         )
         self.runnable: Runnable = self.agent
         set_default_db(self.db)
+        settings.bind(
+            {
+                "model": self.use_model,
+                "db": self.use_store,
+                "user": self.use_user,
+                "history": self.use_history,
+                "summaries": self.use_summaries,
+                "budget": self.use_budget,
+                "instructions": lambda _: self.use_instructions(),
+                "instructions_file": lambda _: self.use_instructions(),
+            }
+        )
+
+    def set(self, name: str, value: Any) -> None:
+        """Set what an option of ``%agent`` names: a setting, or the session.
+
+        Raises
+        ------
+        InvalidInputError
+            It cannot be set to this value, and stays as it was.
+        """
+        if name == "session":
+            self.use_session(value)
+        else:
+            self.settings.change(name, value)
 
     def use_store(self, path: str) -> None:
         """Keep sessions in another file from now on. It is tried first, so that a bad path changes nothing."""
-        db = DuckDb(path)
+        db = DuckDb(self.folder / path)
         db.create()
         for runnable in (self.agent, self.runnable):
             if runnable.db is self.db:
@@ -53,23 +97,29 @@ class Notebook:
         self.db = db
         set_default_db(db)
 
-    def use_model(self, name: str) -> None:
+    def use_model(self, name: str | None) -> None:
         """Answer by another model from now on."""
         agent = self._own_agent("--model")
         agent.model = resolve_model(name)
 
+    def use_instructions(self) -> None:
+        """Tell the notebook's agent what the settings, or the notebook's metadata, now say."""
+        self.agent.instructions = self._instructions()
+
     def use_history(self, runs: int) -> None:
         """Send so many of the latest runs with each new one; 0 sends none."""
-        if runs < 0:
-            raise InvalidInputError(f"--history takes a number of runs, 0 or more, not {runs}")
         agent = self._own_agent("--history")
         agent.add_history_to_context, agent.num_history_runs = runs > 0, runs
 
-    def use_summaries(self) -> None:
-        """Keep a summary of the session, and send it with each run."""
-        self._own_agent("--summaries").enable_session_summaries = True
+    def use_budget(self, usd: float | None) -> None:
+        """Keep each session to so many US dollars, or to none."""
+        self._own_agent("--budget").budget = None if usd is None else Budget(usd)
 
-    def use_user(self, user_id: str) -> None:
+    def use_summaries(self, wanted: bool) -> None:
+        """Keep a summary of the session, and send it with each run; or no longer."""
+        self._own_agent("--summaries").enable_session_summaries = wanted
+
+    def use_user(self, user_id: str | None) -> None:
         """Talk as somebody else from now on, in a session of theirs."""
         self.user_id = user_id or None
         self.session_id = None
@@ -103,13 +153,29 @@ class Notebook:
         InvalidInputError
             There is none, or there are two of that name.
         """
-        held = {key: value for key, value in self.namespace.items() if isinstance(value, Runnable) and key[0] != "_"}
+        held = self.held()
         if name in (self.agent.name, self.agent.component_id) and name not in held:
             return self.agent
         found = held[name] if name in held else self._by_own_name(name, held)
         if found.db is None:
             found.db = self.db
         return found
+
+    def held(self) -> dict[str, Runnable]:
+        """Return the agents, teams and workflows of the user, by the variables that hold them."""
+        return {key: value for key, value in self.namespace.items() if isinstance(value, Runnable) and key[0] != "_"}
+
+    def last_session_id(self) -> str | None:
+        """Return the session that this notebook last talked in, before the current one; None where it is not known."""
+        if self.path is None:
+            return None
+        names = names_of(self.db, self.path)
+        sql = (
+            f"SELECT session_id FROM runs WHERE notebook IN ({', '.join('?' * len(names))}) AND session_id <> ? "
+            "AND run_index IS NOT NULL ORDER BY created_at DESC LIMIT 1"
+        )
+        found = self.db.frame(sql, [*names, self.current_session_id()]).column(0).to_pylist()
+        return found[0] if found else None
 
     def options(self, *, session_id: str | None, user_id: str | None) -> RunOptions:
         """Return what a run has to be told, with what the cell says over what the notebook has set."""
@@ -119,8 +185,13 @@ class Notebook:
 
     def current_session_id(self) -> str:
         """Return the session that the next run goes on with, or begins."""
-        user = self.user_id or self.runnable.user_id
-        return self.session_id or self.runnable.session_id or self.runnable.automatic_session_id(user)
+        return self.session_of(self.runnable, self.options(session_id=None, user_id=None))
+
+    @staticmethod
+    def session_of(runnable: Runnable, options: RunOptions) -> str:
+        """Return the session that a run with these options goes on with, or begins."""
+        user = options.get("user_id") or runnable.user_id
+        return options.get("session_id") or runnable.session_id or runnable.automatic_session_id(user)
 
     def with_model(self, runnable: Runnable, name: str) -> Runnable:
         """Return the agent as it would be with another model, for one run."""
@@ -129,6 +200,27 @@ class Notebook:
         other = copy.copy(runnable)
         other.model = resolve_model(name)
         return other
+
+    def _instructions(self) -> str | None:
+        self.instructions_from = None
+        if self.settings.instructions:
+            self.instructions_from = "the settings"
+            return str(self.settings.instructions)
+        if self.settings.instructions_file:
+            self.instructions_from = self.settings.instructions_file
+            try:
+                return (self.folder / self.settings.instructions_file).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise InvalidInputError(
+                    f"instructions_file is {self.settings.instructions_file!r}, which cannot be read: {error}"
+                ) from None
+        metadata = notebook_file(self.path).get("metadata", {}) if self.path else {}
+        ours = metadata.get("agno_nb") if isinstance(metadata, dict) else None
+        told = ours.get("instructions") if isinstance(ours, dict) else None
+        if not isinstance(told, str):
+            return None
+        self.instructions_from = "the notebook's metadata"
+        return told
 
     def _own_agent(self, setting: str) -> Agent:
         if not isinstance(self.runnable, Agent):

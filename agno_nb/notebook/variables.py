@@ -7,16 +7,19 @@ attribute or a constant index stands between them and nothing else, and if the n
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import keyword
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from agno_nb.errors import InvalidInputError
-from agno_nb.tools.extract import extract, is_a
+from agno_nb.tools.extract import COLUMN_LIMIT, extract, is_a
+from agno_nb.types import Media, Variable
 
 TEXT_LIMIT = 50_000
 """Characters that one variable may put into a prompt. The rest is cut off, and the prompt says so."""
@@ -26,37 +29,23 @@ FIRST_ROWS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InjectedVariable:
-    """What was put into a prompt, as it is stored with the run."""
-
-    name: str
-    """The expression between the braces, as in ``df`` or ``config["model"]``."""
-    type: str
-    """As in ``str`` or ``pandas.DataFrame``."""
-    shape: tuple[int, ...] | None
-    """Of a DataFrame, Series or array."""
-    hash: str
-    """First 16 hex digits of the SHA-256 of the text that was put in."""
-    cut: bool
-    """Whether the text was longer than :data:`TEXT_LIMIT`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Injected:
     """A prompt with the values of its variables."""
 
     text: str
-    variables: list[InjectedVariable] = field(default_factory=list)
+    variables: list[Variable] = field(default_factory=list)
     """Each expression once, in the order of the prompt."""
+    images: list[Media] = field(default_factory=list)
+    """The figures among them, which go along with the text."""
     warnings: list[str] = field(default_factory=list)
     """Sentences for the user: what looks like a variable and was left as typed, and what was cut."""
 
 
-def inject(text: str, namespace: Mapping[str, Any]) -> Injected:
+def inject(text: str, namespace: Mapping[str, Any], *, sees_images: Callable[[], bool] = lambda: True) -> Injected:
     """Replace ``{name}``, ``{name.attr}``, ``{name[0]}`` and ``{name["key"]}`` by values of `namespace`.
 
     What is not defined stays as typed, and so does every other use of braces, doubled ones (``{{name}}``) included.
-    A value is never searched for braces again. A DataFrame becomes its schema and first rows.
+    A value is never searched for braces again. A DataFrame becomes its schema and first rows, a figure an image.
 
     Parameters
     ----------
@@ -64,6 +53,8 @@ def inject(text: str, namespace: Mapping[str, Any]) -> Injected:
         The prompt.
     namespace : mapping
         The notebook's variables.
+    sees_images : callable, optional
+        Whether the model takes images. Asked only when there is one.
 
     Returns
     -------
@@ -79,9 +70,9 @@ def inject(text: str, namespace: Mapping[str, Any]) -> Injected:
     >>> inject('Answer as {"city": ...}: where is {place[0]}?', {"place": ["the Colosseum"]}).text
     'Answer as {"city": ...}: where is the Colosseum?'
     """
-    injection = _Injection(namespace)
+    injection = _Injection(namespace, sees_images)
     replaced = _BRACES.sub(injection.replace, text)
-    return Injected(text=replaced, variables=injection.variables, warnings=injection.warnings)
+    return Injected(text=replaced, variables=injection.counted(), images=injection.images, warnings=injection.warnings)
 
 
 _NAME = r"[^\W\d]\w*"
@@ -98,10 +89,13 @@ class _Missing(Exception):
 class _Injection:
     """The replacements in one prompt."""
 
-    def __init__(self, namespace: Mapping[str, Any]) -> None:
-        self.variables: list[InjectedVariable] = []
+    def __init__(self, namespace: Mapping[str, Any], sees_images: Callable[[], bool]) -> None:
+        self.images: list[Media] = []
         self.warnings: list[str] = []
+        self._variables: list[Variable] = []
+        self._places: Counter[str] = Counter()
         self._namespace = namespace
+        self._sees_images = sees_images
         self._texts: dict[str, str | None] = {}
 
     def replace(self, match: re.Match[str]) -> str:
@@ -111,7 +105,13 @@ class _Injection:
         if expression not in self._texts:
             self._texts[expression] = self._text_of(expression, match)
         text = self._texts[expression]
+        if text is not None:
+            self._places[expression] += 1
         return match[0] if text is None else text
+
+    def counted(self) -> list[Variable]:
+        """Return the variables, each with the characters that it put into the prompt at all its places."""
+        return [replace(variable, chars=variable.chars * self._places[variable.name]) for variable in self._variables]
 
     def _text_of(self, expression: str, match: re.Match[str]) -> str | None:
         name, path = match["name"], match["path"]
@@ -122,7 +122,8 @@ class _Injection:
             return None
         try:
             value = _look_up(self._namespace[name], path)
-            text = _value_text(value)
+            content = _as_png(value)
+            text = _value_text(value) if content is None else self._shown(expression, content)
         except _Missing as missing:
             self.warnings.append(f"{{{expression}}} is sent as it is: {missing}")
             return None
@@ -135,16 +136,26 @@ class _Injection:
                 f"{{{expression}}} has {len(text):,} characters; the model gets the first {TEXT_LIMIT:,}"
             )
             text = f"{text[:TEXT_LIMIT]}\n… (cut here: {len(text) - TEXT_LIMIT:,} more characters)"
-        self.variables.append(
-            InjectedVariable(
+        self._variables.append(
+            Variable(
                 name=expression,
                 type=_type_name(value),
                 shape=tuple(map(int, value.shape)) if _is_array(value) else None,
-                hash=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+                dtypes=_dtypes(value),
+                hash=hashlib.sha256(content or text.encode("utf-8", "surrogatepass")).hexdigest()[:16],
                 cut=cut,
+                chars=len(text),
             )
         )
         return text
+
+    def _shown(self, expression: str, content: bytes) -> str:
+        """Send an image along; return what stands in its place."""
+        if not self._sees_images():
+            raise _Missing("it is an image, and the model reads text only")
+        filename = f"{re.sub('[^A-Za-z0-9]+', '_', expression).strip('_')}.png"
+        self.images.append(Media(kind="image", content=content, mime_type="image/png", filename=filename))
+        return f"[image {filename}]"
 
 
 def _look_up(value: Any, path: str) -> Any:
@@ -186,8 +197,27 @@ def _value_text(value: Any) -> str:
     return str(value)
 
 
+def _as_png(value: Any) -> bytes | None:
+    """Draw a figure of matplotlib, or an image of Pillow; None of anything else."""
+    file = io.BytesIO()
+    if is_a("matplotlib.axes", "Axes", value):
+        value = value.get_figure()
+    if is_a("matplotlib.figure", "Figure", value):
+        # Without the name of the software the same figure is the same bytes.
+        value.savefig(file, format="png", dpi=100, bbox_inches="tight", metadata={"Software": None})
+    elif is_a("PIL.Image", "Image", value):
+        value.save(file, format="PNG")
+    return file.getvalue() or None
+
+
 def _is_array(value: Any) -> bool:
     return any(is_a(*kind, value) for kind in (("pandas", "DataFrame"), ("pandas", "Series"), ("numpy", "ndarray")))
+
+
+def _dtypes(value: Any) -> dict[str, str] | None:
+    if is_a("pandas", "DataFrame", value):
+        return {str(name): str(dtype) for name, dtype in value.dtypes.iloc[:COLUMN_LIMIT].items()}
+    return {"": str(value.dtype)} if _is_array(value) else None
 
 
 def _type_name(value: Any) -> str:

@@ -19,7 +19,7 @@ _ABOUT_MEMORIES = "What is known of the user from other conversations. What they
 _ABOUT_SUMMARY = "A summary of what was said before in this conversation. The messages that you see count more."
 
 
-def system_text(
+def system_parts(
     *,
     description: str | None = None,
     role: str | None = None,
@@ -30,8 +30,8 @@ def system_text(
     memories: Sequence[UserMemory] = (),
     summary: SessionSummary | None = None,
     session_state: JsonDict | None = None,
-) -> str | None:
-    """Write the system message; None when there is nothing to say.
+) -> list[tuple[str, str]]:
+    """Write what the system message is made of, each part with its source. :func:`joined` makes it one text.
 
     Parameters
     ----------
@@ -44,25 +44,35 @@ def system_text(
     session_state : dict, optional
         Shown as it is. None where the model is not to see it.
     """
-    parts = [filled(description or "", values), filled(f"Your role: {role}" if role else "", values)]
+    said = [filled(description or "", values), filled(f"Your role: {role}" if role else "", values)]
     if isinstance(instructions, str):
-        parts.append(filled(instructions, values))
+        said.append(filled(instructions, values))
     elif instructions:
         lines = [filled(line, values) for line in instructions]
-        parts.append("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0])
+        said.append("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0])
     if members:
-        parts.append(members)
+        said.append(members)
     if markdown:
-        parts.append("Write your answer in Markdown.")
+        said.append("Write your answer in Markdown.")
+    parts = [("instructions", _paragraphs(said))]
     if memories:
         listed = "\n".join(f"- {' '.join(memory.memory.split())}" for memory in memories)
-        parts.append(f"{_ABOUT_MEMORIES}\n<user_memories>\n{listed}\n</user_memories>")
+        parts.append(("memories", f"{_ABOUT_MEMORIES}\n<user_memories>\n{listed}\n</user_memories>"))
     if summary is not None:
-        parts.append(f"{_ABOUT_SUMMARY}\n<session_summary>\n{summary.summary}\n</session_summary>")
+        parts.append(("summary", f"{_ABOUT_SUMMARY}\n<session_summary>\n{summary.summary}\n</session_summary>"))
     if session_state is not None:
         state = json.dumps(session_state, ensure_ascii=False, default=str)
-        parts.append(f"<session_state>\n{state}\n</session_state>")
-    return "\n\n".join(part.strip() for part in parts if part and part.strip()) or None
+        parts.append(("session state", f"<session_state>\n{state}\n</session_state>"))
+    return [(source, text) for source, text in parts if text]
+
+
+def joined(parts: Iterable[tuple[str, str]]) -> str | None:
+    """Return the system message; None when there is nothing to say."""
+    return _paragraphs(text for _, text in parts) or None
+
+
+def _paragraphs(texts: Iterable[str]) -> str:
+    return "\n\n".join(text.strip() for text in texts if text.strip())
 
 
 def filled(text: str, values: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from agno_nb.types import JsonDict, Media, Origin
+from agno_nb.types import JsonDict, Media, Origin, Variable
 
 
 class ContinueOptions(TypedDict, total=False):
@@ -34,6 +34,10 @@ class TurnOptions(ContinueOptions, total=False):
     audio: Sequence[Media] | None
     videos: Sequence[Media] | None
     files: Sequence[Media] | None
+    variables: Sequence[Variable] | None
+    """What of the notebook was put into the input. Stored with the run."""
+    replay: bool | None
+    """Give the stored answer, and ask no model, where a run of the same context was completed before."""
     origin: Origin | None
     """The notebook cell that asks, where it is not the one that is running."""
 

@@ -153,6 +153,7 @@ def _context(
             run_index=options.get("run_index"),
             input=text,
             metadata=options.get("metadata") or runnable.metadata,
+            variables=list(options.get("variables") or ()),
             origin=options.get("origin") or (parent.run.origin if parent else Origin()),
         )
     if parent is not None:
@@ -213,6 +214,7 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
         opened = await uncancellable(asyncio.to_thread(_opened, context, query))
     runnable._last_session_id = run.session_id
     context.session, context.history = opened.session, opened.history
+    context.turns, context.num_superseded = opened.turns, opened.num_superseded
     context.summary, context.memories = opened.summary, opened.memories
     if continuation is not None:
         run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None

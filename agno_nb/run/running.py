@@ -66,6 +66,10 @@ class RunContext:
     session_state: JsonDict = field(default_factory=dict)
     """The session's state. Tools change it in place; it is stored when the run ends."""
     history: list[Message] = field(default_factory=list)
+    turns: list[tuple[int, str]] = field(default_factory=list)
+    """`run_index` and `run_id` of the turns that `history` is of."""
+    num_superseded: int = 0
+    """How many other attempts there were at those turns."""
     summary: SessionSummary | None = None
     """Of what `history` does not show."""
     memories: list[UserMemory] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Make the pictures of ``docs/images``: cells of the quickstart, and the panels. ``make pictures`` runs this."""
+"""Make the pictures of ``docs/images``: cells in JupyterLab, and the panels. ``make pictures`` runs this."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ PANEL_CELLS = (
     "agno_nb.browse()",
     "agno_nb.trace(run)",
 )
+# A conversation of which the first cell was changed and is run again.
+AGAIN = (
+    "%load_ext agno_nb\n%agent --db again.duckdb",
+    "%%agent\nMy name is Ada.",
+    "%%agent\nWhat is my name?",
+)
 
 # What is around the notebook does not belong to the picture.
 PRESENT = """() => {
@@ -76,6 +82,9 @@ def main() -> None:
         for suffix, theme in THEMES.items():
             notebook.use_theme(theme)
             take(notebook.page, IMAGES / f"quickstart{suffix}.png")
+        again = cells_run_again(context.new_page(), lab)
+        again.use_theme("JupyterLab Light")
+        take(again.page, IMAGES / "again.png")
         notebook = panels(context.new_page(), lab)
         for suffix, theme in THEMES.items():
             notebook.use_theme(theme)
@@ -118,6 +127,20 @@ def panels(page: Page, lab: Lab) -> NotebookPage:
     page.locator(".anb-session", has_text="night trains").click()
     page.locator(".anb-talk .anb-answer").first.wait_for()
     draft.blur()
+    return notebook
+
+
+def cells_run_again(page: Page, lab: Lab) -> NotebookPage:
+    """Open a notebook in which the first question was changed and asked again."""
+    notebook = NotebookPage.open(page, lab, lab.write_notebook("again.ipynb", AGAIN))
+    notebook.run_all()
+    page.evaluate(
+        "source => jupyterapp.shell.currentWidget.content.model.cells.get(1).sharedModel.setSource(source)",
+        AGAIN[1].replace("Ada", "Bob"),
+    )
+    notebook.run(1)
+    notebook.save()
+    page.evaluate(PRESENT)
     return notebook
 
 

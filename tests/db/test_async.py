@@ -14,7 +14,7 @@ from agno_nb.testing import FunctionModel
 
 OF_THE_PIPELINE = {
     "open_run", "reopen_run", "add_messages", "store_answers", "end_run", "add_event", "add_step", "add_summary",
-    "create", "arrow", "frame", "tables_of",
+    "create", "arrow", "frame", "tables_of", "find_answer", "get_cell_turns",
 }  # fmt: skip
 
 

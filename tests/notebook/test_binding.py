@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from agno_nb.notebook.binding import current_origin
+from agno_nb.notebook.binding import current_execution, current_origin
 from agno_nb.types import Origin
 
 
@@ -81,10 +82,51 @@ def test_what_is_not_told_is_none(odd: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.kernel
 def test_under_nbclient_the_cell_is_known_by_its_count_and_source_only(tmp_path: Any) -> None:
-    source = "from agno_nb.notebook.binding import current_origin\nprint(current_origin(get_ipython()))"
+    source = (
+        "from agno_nb.notebook.binding import current_execution, current_origin\nprint(current_origin(get_ipython()))"
+    )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1"), nbformat.v4.new_code_cell(source)])
     NotebookClient(
         notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     expected = Origin(execution_count=2, cell_hash=hashlib.sha256(source.encode()).hexdigest()[:16])
     assert notebook.cells[1].outputs[-1].text == f"{expected}\n"
+
+
+def test_the_servers_id_of_the_kernel_is_in_the_name_of_its_connection_file() -> None:
+    known = shell(cell_id="c1")
+    known.kernel.parent = SimpleNamespace(connection_file="/run/kernel-5f1c-77.json")
+    assert current_origin(known).kernel_id == "5f1c-77"
+    known.kernel.parent = SimpleNamespace(connection_file="/tmp/tmpab12.json")
+    assert current_origin(known).kernel_id is None
+
+
+def write_notebook(path: Path, *cell_ids: str) -> Path:
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(id=id) for id in cell_ids]), path)
+    return path
+
+
+def test_a_notebook_that_was_renamed_is_found_by_its_cells(tmp_path: Path) -> None:
+    known = shell(cell_id="c1", namespace={"__session__": str(tmp_path / "old.ipynb")})
+    (tmp_path / "broken.ipynb").write_text("{")
+    write_notebook(tmp_path / "other.ipynb", "c2")
+    new = write_notebook(tmp_path / "new.ipynb", "c1")
+    assert current_origin(known).notebook == str(new)
+    # A cell that is not saved yet is in the same notebook.
+    unsaved = shell(cell_id="c9", namespace={"__session__": str(tmp_path / "old.ipynb")})
+    assert current_origin(unsaved).notebook == str(new)
+
+
+def test_of_two_that_have_the_cell_none_is_taken(tmp_path: Path) -> None:
+    old = str(tmp_path / "old.ipynb")
+    for name in ("one.ipynb", "two.ipynb"):
+        write_notebook(tmp_path / name, "c1")
+    assert current_origin(shell(cell_id="c1", namespace={"__session__": old})).notebook == old
+
+
+def test_all_that_one_execution_does_is_told_from_the_next() -> None:
+    known = shell(cell_id="c1", inputs=("1", "2"))
+    assert current_execution(known) == "In [2]"
+    known.kernel.get_parent = lambda: {"header": {"msg_id": "m7"}, "metadata": {"cellId": "c1"}}
+    assert current_execution(known) == "m7"
+    assert current_execution(None) == "In [None]"

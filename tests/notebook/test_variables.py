@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.variables import TEXT_LIMIT, Injected, InjectedVariable, inject
+from agno_nb.notebook.variables import TEXT_LIMIT, Injected, inject
+from agno_nb.types import Variable
 
 
 @dataclass
@@ -158,8 +159,8 @@ def test_reading_a_defaultdict_puts_nothing_in_it() -> None:
 def test_what_was_filled_in_is_recorded_once_with_its_hash() -> None:
     injected = inject("{name}, {items[0]}, {name}", NAMESPACE)
     assert injected.variables == [
-        InjectedVariable(name="name", type="str", shape=None, hash=_hash("Ada"), cut=False),
-        InjectedVariable(name="items[0]", type="str", shape=None, hash=_hash("a"), cut=False),
+        Variable(name="name", type="str", hash=_hash("Ada"), chars=2 * 3),
+        Variable(name="items[0]", type="str", hash=_hash("a"), chars=1),
     ]
 
 
@@ -181,10 +182,43 @@ def test_a_frame_becomes_its_schema_and_first_rows() -> None:
         'Adelie,3700.0\n"Gentoo, big",5000.5\nAdelie,3700.0\n"Gentoo, big",5000.5\nAdelie,3700.0'
     )
     assert injected.variables == [
-        InjectedVariable(
-            name="penguins", type="pandas.DataFrame", shape=(1000, 2), hash=_hash(injected.text), cut=False
+        Variable(
+            name="penguins",
+            type="pandas.DataFrame",
+            shape=(1000, 2),
+            dtypes={"species": str(frame.dtypes["species"]), "mass_g": "float64"},
+            hash=_hash(injected.text),
+            chars=len(injected.text),
         )
     ]
+
+
+def test_a_figure_goes_along_as_an_image() -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2, 1))
+    axes = figure.subplots()
+    axes.plot([1, 2])
+    injected = inject("What do {figure} and {axes} show?", {"figure": figure, "axes": axes})
+    assert injected.text == "What do [image figure.png] and [image axes.png] show?"
+    assert [(image.kind, image.mime_type, image.filename) for image in injected.images] == [
+        ("image", "image/png", "figure.png"),
+        ("image", "image/png", "axes.png"),
+    ]
+    first, second = injected.images
+    assert first.content is not None
+    assert first.content.startswith(b"\x89PNG")
+    assert first.content == second.content == inject("{figure}", {"figure": figure}).images[0].content
+    assert injected.variables[0].type == "matplotlib.Figure"
+
+
+def test_a_figure_is_not_sent_to_a_model_that_reads_text_only() -> None:
+    from matplotlib.figure import Figure
+
+    injected = inject("What does {figure} show?", {"figure": Figure()}, sees_images=lambda: False)
+    assert injected.text == "What does {figure} show?"
+    assert (injected.images, injected.variables) == ([], [])
+    assert injected.warnings == ["{figure} is sent as it is: it is an image, and the model reads text only"]
 
 
 def test_a_frame_with_an_index_of_its_own_shows_it() -> None:

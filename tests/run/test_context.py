@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_nb.run.context import INTERRUPTED_RESULT, merged_state, paired, system_text
+from agno_nb.run.context import INTERRUPTED_RESULT, joined, merged_state, paired, system_parts
 from agno_nb.types import Message, ToolCall
+
+
+def system_text(**said: Any) -> str | None:
+    return joined(system_parts(**said))
 
 
 def asks(*ids: str) -> Message:

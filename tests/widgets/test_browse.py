@@ -8,6 +8,7 @@ import pytest
 
 from agno_nb import Agent, InMemoryDb, ScriptedModel, browse, query
 from agno_nb.errors import InvalidInputError, ModelError
+from agno_nb.notebook.settings import AgnoNb
 from agno_nb.notebook.state import Notebook
 from agno_nb.widgets.browse import Browser as Panel
 from agno_nb.widgets.finding import Search
@@ -109,7 +110,7 @@ def test_a_session_is_previewed_renamed_and_deleted(db: InMemoryDb) -> None:
 
 def test_a_session_is_resumed_by_the_notebook_with_who_began_it(db: InMemoryDb) -> None:
     guide = Agent(ScriptedModel(["on"]), name="guide", db=db)
-    notebook = Notebook({"guide": guide}, Path.cwd())
+    notebook = Notebook({"guide": guide}, Path.cwd(), AgnoNb())
     notebook.db = db
     page = Browser(Panel(db, notebook, Search()))
     said = page.ask("resume", session_id="trains")
@@ -119,7 +120,7 @@ def test_a_session_is_resumed_by_the_notebook_with_who_began_it(db: InMemoryDb) 
 
 def test_a_session_is_opened_in_a_chat_that_goes_on_with_it(db: InMemoryDb) -> None:
     guide = Agent(ScriptedModel(["on we go"]), name="guide", db=db)
-    notebook = Notebook({"guide": guide}, Path.cwd())
+    notebook = Notebook({"guide": guide}, Path.cwd(), AgnoNb())
     panel = Panel(db, notebook, Search())
     address = Browser(panel).ask("open", session_id="trains")
     chat = panel._chat

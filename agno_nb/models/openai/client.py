@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import json
 import ssl
@@ -48,6 +49,8 @@ class OpenAIModel(Model):
     """Where the server is, as in ``"http://localhost:8000/v1"``. When None: `OPENAI_BASE_URL`, else OpenAI."""
     provider: str = ""
     """Who serves the model: prices and quirks go by this name. Told from the URL when not given."""
+    sees_images: bool = True
+    """Whether the model takes images. False keeps a notebook from sending it a figure."""
     organization: str | None = None
     project: str | None = None
     temperature: float | None = None
@@ -88,7 +91,13 @@ class OpenAIModel(Model):
             )
 
     def to_dict(self) -> dict[str, Any]:
-        return {"id": self.id, "provider": self.provider, "endpoint": self.endpoint.host}
+        said = ("temperature", "top_p", "reasoning_effort")
+        settings = {name: value for name in said if (value := getattr(self, name)) is not None}
+        if self.extra_body:
+            # It may hold anything, a key too; this tells two of them apart.
+            body = json.dumps(self.extra_body, sort_keys=True, default=str)
+            settings["extra_body"] = hashlib.sha256(body.encode()).hexdigest()[:16]
+        return {"id": self.id, "provider": self.provider, "endpoint": self.endpoint.host, **settings}
 
     @property
     def is_priced(self) -> bool:

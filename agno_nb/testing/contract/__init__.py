@@ -9,10 +9,13 @@ import pytest
 
 from agno_nb.db.base import Db
 
-_TOPICS = ("forks", "frames", "history", "media", "memories", "redaction", "runs", "sessions", "steps", "views")
+_TOPICS = (
+    "cells", "forks", "frames", "history", "media", "memories", "redaction", "runs", "sessions", "steps", "views",
+)  # fmt: skip
 # Before they are imported, so that a failing assertion shows its values.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
 
+from agno_nb.testing.contract.cells import CellsContract  # noqa: E402
 from agno_nb.testing.contract.forks import ForksContract  # noqa: E402
 from agno_nb.testing.contract.frames import FramesContract  # noqa: E402
 from agno_nb.testing.contract.history import HistoryContract  # noqa: E402
@@ -38,6 +41,7 @@ class StoreContract(
     ViewsContract,
     FramesContract,
     RedactionContract,
+    CellsContract,
 ):
     """The contract of :class:`agno_nb.db.base.Db`: a subclass that makes a store runs all of it under pytest.
 

@@ -10,14 +10,17 @@ from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
 from agno_nb.errors import QueryError
 from agno_nb.testing.conversation import answering, begin, calling, end, say
-from agno_nb.types import Message, SessionSummary, StepOutput, UserMemory
+from agno_nb.types import Message, SessionSummary, StepOutput, UserMemory, Variable
+
+NAMED = Variable(name="n", type="int", hash="0" * 16, chars=1)
 
 
 def fill(db: Db, session_ids: Sequence[str]) -> None:
     """Leave a row in every frame for each session."""
     for session_id in session_ids:
         answer = Message(role="assistant", content="It is 42.")
-        run = say(db, "How many?", [calling("f"), answering(), answer], session_id=session_id, user_id="ann")
+        said = [calling("f"), answering(), answer]
+        run = say(db, "How many?", said, session_id=session_id, user_id="ann", variables=[NAMED])
         db.add_step(run, StepOutput("42", step_name="count", path="count"), 0)
         db.add_summary(SessionSummary(session_id=session_id, summary="Numbers.", from_run_index=0, to_run_index=0))
     db.upsert_user_memory(UserMemory(user_id="ann", memory="Counts."))

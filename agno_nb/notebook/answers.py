@@ -1,0 +1,58 @@
+"""The forms of an answer: ``%%agent -f md|text|json|code``."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+from agno_nb.agent import Agent
+from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.cards import show_note
+from agno_nb.run.pipeline import RunOptions
+from agno_nb.run.runnable import Runnable
+from agno_nb.types import JsonDict, RunOutput
+
+FORMATS = ("md", "text", "json", "code")
+
+ANY_OBJECT: JsonDict = {"type": "object"}
+"""Any JSON object will do: the cell says in words which."""
+
+_FENCE = re.compile(
+    r"^(?P<mark>```+|~~~+)[ \t]*(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)^(?P=mark)[ \t]*$", re.M | re.S
+)
+_OURS = ("", "python", "py", "python3", "ipython")
+
+
+def formatted(runnable: Runnable, form: str) -> tuple[Runnable, RunOptions]:
+    """Return who answers in that form, and what the run is told.
+
+    Raises
+    ------
+    InvalidInputError
+        Only an agent can be told how to write.
+    """
+    if form == "json":
+        return runnable, RunOptions(output_schema=ANY_OBJECT)
+    if form != "text":
+        return runnable, RunOptions()
+    if not isinstance(runnable, Agent):
+        raise InvalidInputError(f"-f text is for an agent, and {runnable!r} is not one")
+    plain = copy.copy(runnable)
+    plain.markdown = False
+    return plain, RunOptions()
+
+
+def give_code(run: RunOutput, shell: Any) -> None:
+    """Put the Python code of an answer into the next cell."""
+    code = code_of(run.get_content_as_string())
+    if not code:
+        show_note("there is no Python code in the answer, so the next cell stays as it is")
+        return
+    shell.set_next_input(code, replace=False)
+
+
+def code_of(markdown: str) -> str:
+    """Return the fenced Python code of a text, one block after the other."""
+    blocks = [match["code"].strip("\n") for match in _FENCE.finditer(markdown) if match["language"].lower() in _OURS]
+    return "\n\n".join(block for block in blocks if block.strip())

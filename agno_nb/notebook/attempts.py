@@ -1,0 +1,141 @@
+"""Cells that are run again: which turn their run belongs to, and which turns are stale after it.
+
+A cell is known by its id, which JupyterLab, Notebook 7 and VS Code tell the kernel. The turns of a cell are looked up
+in the store, so this survives a restart of the kernel for a session that goes on. Where a front end tells of no cell,
+each run is a new turn.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from IPython.display import DisplayHandle
+
+from agno_nb.db.base import CellTurn, Db
+from agno_nb.errors import SessionNotFoundError
+from agno_nb.notebook.binding import is_same_notebook
+from agno_nb.notebook.cards import note_bundle
+from agno_nb.types import Origin, RunOutput
+
+Rerun = Literal["replace", "append", "branch"]
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Place:
+    """Where in a session a run of a cell takes its place."""
+
+    session_id: str
+    run_index: int | None = None
+    """The turn to try again. None: a new turn at the end."""
+    num_later_turns: int = 0
+    """Turns after that one, which will have answered to something else."""
+    branch_of: str | None = None
+    """The session that was forked for it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Note:
+    """A line below an answer that says which turns are stale. It is taken back when they no longer are."""
+
+    session_id: str
+    run_index: int
+    stale: set[int]
+    display: DisplayHandle
+
+
+class Attempts:
+    """The runs of a notebook's cells, in the order in which a cell makes them."""
+
+    def __init__(self) -> None:
+        self._execution: str | None = None
+        self._made: Counter[str] = Counter()
+        self._notes: list[_Note] = []
+
+    def place(
+        self, db: Db, session_id: str, origin: Origin, execution: str, rerun: Rerun, user_id: str | None
+    ) -> Place:
+        """Say where the next run of a cell belongs.
+
+        Parameters
+        ----------
+        execution : str
+            The same for all that one execution of the cell does. A cell may make several runs, in a loop say; the
+            first takes the place of the cell's first turn in the session, the second of its second, and so on.
+
+        Raises
+        ------
+        SessionNotFoundError
+            It is to branch off from a session that is somebody else's.
+        """
+        if execution != self._execution:
+            self._execution = execution
+            self._made.clear()
+        number = self._made[session_id]
+        self._made[session_id] += 1
+        if origin.cell_id is None or rerun == "append":
+            return Place(session_id=session_id)
+        turns = [
+            turn
+            for turn in db.get_cell_turns(session_id, origin.cell_id)
+            if is_same_notebook(turn.notebook, origin.notebook)
+        ]
+        if number >= len(turns):
+            return Place(session_id=session_id)
+        return self._again(db, session_id, turns[number], rerun, user_id)
+
+    def _again(self, db: Db, session_id: str, turn: CellTurn, rerun: Rerun, user_id: str | None) -> Place:
+        if rerun == "replace":
+            return Place(session_id=session_id, run_index=turn.run_index, num_later_turns=turn.num_later_turns)
+        fork = db.fork_session(session_id, user_id=user_id, to_run_index=turn.run_index - 1)
+        if fork is None:
+            raise SessionNotFoundError(f"there is no session {session_id!r} of user {user_id!r} to branch off from")
+        # What else the cell runs goes on in the branch, at its end.
+        self._made[fork.session_id] = self._made[session_id]
+        return Place(session_id=fork.session_id, branch_of=session_id)
+
+    def told(self, place: Place, run: RunOutput | None) -> None:
+        """Say, in one line below the answer, what the run has made stale; and take back what it has made fresh."""
+        if run is None or run.run_index is None:
+            return
+        self._freshen(run.session_id, run.run_index)
+        if place.branch_of is not None:
+            show = f"in a branch of the session, before its later turns; `%agent resume {place.branch_of}` goes back"
+            DisplayHandle().display(note_bundle(show), raw=True)
+        if run.attempt and place.num_later_turns:
+            first, last = run.run_index + 1, run.run_index + place.num_later_turns
+            note = _Note(
+                session_id=run.session_id,
+                run_index=run.run_index,
+                stale=set(range(first, last + 1)),
+                display=DisplayHandle(),
+            )
+            self._notes.append(note)
+            note.display.display(_stale_bundle(note), raw=True)
+
+    def _freshen(self, session_id: str, run_index: int) -> None:
+        kept = []
+        for note in self._notes:
+            if note.session_id != session_id:
+                kept.append(note)
+                continue
+            if note.run_index == run_index:
+                continue  # Its cell was run again, and the line is gone with the old output.
+            if run_index in note.stale:
+                note.stale.discard(run_index)
+                note.display.update(_stale_bundle(note), raw=True)
+            if note.stale:
+                kept.append(note)
+        self._notes = kept
+
+
+def _stale_bundle(note: _Note) -> dict[str, str]:
+    if not note.stale:
+        return {"text/plain": "", "text/html": ""}
+    listed = ", ".join(map(str, sorted(note.stale)))
+    several = len(note.stale) > 1
+    return note_bundle(
+        f"turn{'s' if several else ''} {listed} answered to an earlier attempt at turn {note.run_index}, and "
+        f"{'are' if several else 'is'} stale until run again"
+    )

@@ -1,0 +1,171 @@
+"""Completion in ``%agent``, ``%%agent`` and ``%%agent_sql``: a matcher beside those that IPython has.
+
+It answers only within our magics, and then alone. Nobody's completer is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from argparse import Action
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core.interactiveshell import InteractiveShell
+
+from agno_nb.db.schema import column_descriptions, views
+from agno_nb.errors import AgnoNbError
+from agno_nb.notebook.commands import COMMANDS
+from agno_nb.notebook.sql import is_frame
+from agno_nb.notebook.state import Notebook
+
+NUM_SESSIONS = 20
+_IDENTIFIER = "agno_nb"
+_MODELS = ("demo", "openai:gpt-5-mini", "google:gemini-2.5-flash", "ollama:llama3.2")
+_KEYWORDS = ("select", "from", "where", "group by", "order by", "limit", "join", "using", "with", "count(*)")
+_IN_BRACES = re.compile(r"\{([^\W\d]\w*)?\Z")
+_WORD = re.compile(r"[^\s]*\Z")
+_SQL_WORD = re.compile(r"(?:([^\W\d]\w*)\.)?(\w*)\Z")
+
+
+def register_completions(shell: InteractiveShell, notebook: Notebook) -> None:
+    """Add the matcher."""
+    completions = _Completions(shell, notebook)
+
+    @context_matcher(identifier=_IDENTIFIER, priority=100)
+    def match(context: CompletionContext) -> SimpleMatcherResult:
+        return completions.match(context)
+
+    shell.Completer.custom_matchers.append(match)
+
+
+def unregister_completions(shell: InteractiveShell) -> None:
+    """Take the matcher away."""
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", None) != _IDENTIFIER]
+
+
+class _Completions:
+    def __init__(self, shell: InteractiveShell, notebook: Notebook) -> None:
+        self._shell, self._notebook = shell, notebook
+
+    def match(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Complete what is before the cursor, where that is ours."""
+        before = context.text_until_cursor
+        first, *_ = context.full_text.split("\n", 1)
+        in_body = first.startswith("%%") and context.cursor_line > 0
+        magic = (first if in_body else before.lstrip()).split(" ", 1)[0]
+        if magic in ("%%agent", "%%agent_sql") and in_body:
+            return self._in_prompt(before) if magic == "%%agent" else self._in_sql(before, context.full_text)
+        if before.lstrip() == magic:
+            return _nothing()  # The name of the magic itself is IPython's to complete.
+        if magic in ("%agent", "%%agent"):
+            return self._in_line(before, magic)
+        if magic == "%agent_sql":
+            return self._in_sql(before, before)
+        return _nothing()
+
+    def _in_prompt(self, before: str) -> SimpleMatcherResult:
+        found = _IN_BRACES.search(before)
+        if found is None:
+            # Python's completions mean nothing in a prompt.
+            return SimpleMatcherResult(completions=[], suppress=True)
+        hidden = self._shell.user_ns_hidden
+        names = [name for name in self._namespace() if name not in hidden]
+        return _among(names, found[1] or "", kind="instance")
+
+    def _in_line(self, before: str, magic: str) -> SimpleMatcherResult:
+        word = _WORD.search(before)[0]  # type: ignore[index] # It matches the empty word, too.
+        words = before[: len(before) - len(word)].split()[1:]
+        kind = "line" if magic == "%agent" else "cell"
+        actions: list[Action] = self._shell.magics_manager.magics[kind]["agent"].parser._actions
+        options = {option: action for action in actions for option in action.option_strings}
+        last = words[-1] if words else ""
+        if last in options and options[last].nargs != 0 and not word.startswith("-"):
+            return _among(self._values(options[last]), word)
+        if word.startswith("-"):
+            return _among(options, word, kind="keyword")
+        commands = [each for each in words if not each.startswith("-")]
+        if magic == "%%agent":
+            return _among(self._agents() if not commands else (), word)
+        return _among(self._after(commands[0]) if commands else COMMANDS, word)
+
+    def _values(self, option: Action) -> Iterable[str]:
+        if option.choices is not None:
+            return map(str, option.choices)
+        known: dict[str, Callable[[], Iterable[str]]] = {
+            "model": self._models,
+            "session": self._sessions,
+            "user": lambda: self._column("SELECT DISTINCT user_id FROM sessions WHERE user_id IS NOT NULL"),
+            "db": lambda: (path.name for path in sorted(self._notebook.folder.glob("*.duckdb"))),
+        }
+        return known.get(option.dest, tuple)()
+
+    def _after(self, command: str) -> Iterable[str]:
+        if command in ("resume", "delete"):
+            return self._sessions()
+        if command == "use":
+            return self._agents()
+        if command == "tools":
+            return [name for name, value in self._namespace().items() if callable(value)]
+        return ()
+
+    def _agents(self) -> Iterable[str]:
+        return [*self._notebook.held(), "notebook"]
+
+    def _models(self) -> Iterable[str]:
+        used = self._column("SELECT DISTINCT model_provider || ':' || model FROM runs WHERE model_provider <> 'demo'")
+        return dict.fromkeys([*_MODELS, *(name for name in used if name)])
+
+    def _sessions(self) -> Iterable[str]:
+        sql = f"SELECT session_id FROM sessions ORDER BY updated_at DESC LIMIT {NUM_SESSIONS}"
+        names = self._column("SELECT session_name FROM sessions WHERE session_name IS NOT NULL")
+        return [*(name for name in names if " " not in name), *self._column(sql)]
+
+    def _column(self, sql: str) -> list[str]:
+        try:
+            return list(self._notebook.db.frame(sql).column(0).to_pylist())
+        except AgnoNbError:
+            return []  # A store that cannot be read is told of by what needs it.
+
+    def _in_sql(self, before: str, query: str) -> SimpleMatcherResult:
+        qualifier, word = _SQL_WORD.search(before).groups()  # type: ignore[union-attr] # It matches nothing, too.
+        tables = self._tables()
+        if qualifier is not None:
+            table = qualifier if qualifier in tables else _table_called(qualifier, query, tables)
+            return _among(tables.get(table or "", ()), word, kind="field")
+        named = [name for name in tables if re.search(rf"\b{re.escape(name)}\b", query)]
+        columns = [column for name in named for column in tables[name]]
+        return _among([*tables, *columns, *_KEYWORDS], word, kind="field")
+
+    def _tables(self) -> dict[str, list[str]]:
+        described = column_descriptions()
+        # The columns of an Arrow table are the data; its names are called otherwise.
+        yours = {
+            name: list(map(str, getattr(value, "column_names", None) or value.columns))
+            for name, value in self._namespace().items()
+            if is_frame(value)
+        }
+        return {**yours, **{view: list(described[view]) for view in views()}}
+
+    def _namespace(self) -> Mapping[str, Any]:
+        return {name: value for name, value in self._shell.user_ns.items() if name[0] != "_"}
+
+
+def _table_called(alias: str, query: str, tables: Mapping[str, Any]) -> str | None:
+    found = re.findall(rf"\b(\w+)\s+(?:as\s+)?{re.escape(alias)}\b", query, re.IGNORECASE)
+    return next((name for name in found if name in tables), None)
+
+
+def _among(known: Iterable[str], fragment: str, *, kind: str = "magic") -> SimpleMatcherResult:
+    found = [name for name in dict.fromkeys(known) if name.lower().startswith(fragment.lower())]
+    return SimpleMatcherResult(
+        completions=[SimpleCompletion(name, type=kind) for name in found],
+        matched_fragment=fragment,
+        suppress=True,
+        ordered=True,
+    )
+
+
+def _nothing() -> SimpleMatcherResult:
+    return SimpleMatcherResult(completions=[], suppress=False)

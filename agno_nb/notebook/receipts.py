@@ -1,0 +1,67 @@
+"""``%agent context``: what a model was sent, to be read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agno_nb.db.base import Db
+from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.cards import ColumnKind, table_bundle
+from agno_nb.receipt import ContextPart, ContextReceipt
+from agno_nb.types import RunOutput
+
+PREVIEW_CHARACTERS = 160
+
+_COLUMNS: dict[str, ColumnKind] = {"source": "word", "": "word", "tokens": "number", "text": "text"}
+
+
+def receipt_with_texts(run: RunOutput, db: Db) -> ContextReceipt:
+    """Return the receipt of a run with the texts of the history, which a store keeps with the runs that said them.
+
+    Raises
+    ------
+    InvalidInputError
+        The run has none: it asked no model itself, or its process ended before it did.
+    """
+    if run.receipt is None:
+        raise InvalidInputError(f"run {run.run_id!r} has sent nothing to a model itself")
+    return replace(run.receipt, parts=[_with_text(part, db, run.session_id) for part in run.receipt.parts])
+
+
+def _with_text(part: ContextPart, db: Db, session_id: str) -> ContextPart:
+    if part.text is not None or part.run_id is None:
+        return part
+    earlier = db.get_run(part.run_id, session_id)
+    if earlier is None:
+        return part
+    return replace(part, text=f"user: {earlier.input}\nassistant: {earlier.get_content_as_string()}")
+
+
+def receipt_bundle(receipt: ContextReceipt, *, counted: int | None = None) -> dict[str, str]:
+    """Make a table of the parts with their sizes and beginnings, and below it what was left out.
+
+    Parameters
+    ----------
+    counted : int, optional
+        How many tokens the provider has counted.
+    """
+    rows = [
+        (source, detail, size.removesuffix(" tokens"), _preview(part.text))
+        for (source, detail, size), part in zip(receipt.rows(), receipt.parts, strict=True)
+    ]
+    by_provider = f"; the provider counted {counted:,}" if counted else ""
+    sentences = [f"About {receipt.tokens:,} tokens, estimated by length{by_provider}."]
+    sentences += [f"Left out: {each.what} ({each.why})." for each in receipt.left_out]
+    return table_bundle(_COLUMNS, rows, note=" ".join(sentences))
+
+
+def counted_tokens(run: RunOutput) -> int | None:
+    """Return how many tokens the provider says that the run's first request had."""
+    answers = (message for message in run.messages if message.role == "assistant" and not message.from_history)
+    first = next(answers, None)
+    return first.metrics.input_tokens if first is not None and first.metrics is not None else None
+
+
+def _preview(text: str | None) -> str:
+    line = " ".join((text or "").split())
+    return line if len(line) <= PREVIEW_CHARACTERS else f"{line[: PREVIEW_CHARACTERS - 1]}…"

@@ -1,0 +1,102 @@
+"""The settings of a notebook, in one place: ``%config AgnoNb``, ``ipython_config.py`` and the environment.
+
+What is typed in the notebook counts more than the configuration file, that more than an environment variable, and that
+more than the default. ``%agent --OPTION VALUE`` sets the same settings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, validate
+from traitlets.config import Configurable
+
+from agno_nb.errors import InvalidInputError
+
+RERUNS = ("replace", "append", "branch")
+
+
+class AgnoNb(Configurable):
+    """What ``%agent`` and ``%%agent`` do unless a cell says otherwise."""
+
+    model = Unicode(
+        None,
+        allow_none=True,
+        help='The model, as in "openai:gpt-5-mini". None: the first that is configured, else demo.',
+    ).tag(config=True)
+    db = Unicode("agno_nb.duckdb", help="The DuckDB file of the store, beside the notebook.").tag(config=True)
+    user = Unicode(None, allow_none=True, help="Who is talking.").tag(config=True)
+    history = Int(10, help="How many of the latest runs are sent with each new one.").tag(config=True)
+    budget = Float(None, allow_none=True, help="US dollars that a session may cost. None: no limit.").tag(config=True)
+    summaries = Bool(False, help="Keep a summary of the session, and send it with each run.").tag(config=True)
+    rerun = Enum(
+        RERUNS,
+        "replace",
+        help="What running a cell again does: replace its turn, append a new one, or branch off before it.",
+    ).tag(config=True)
+    replay = Bool(False, help="Give the stored answer where the same was asked in the same context.").tag(config=True)
+    instructions = Unicode(None, allow_none=True, help="What the notebook's agent is told to do in every run.").tag(
+        config=True
+    )
+    instructions_file = Unicode(
+        None, allow_none=True, help="A text file that holds the instructions, beside the notebook."
+    ).tag(config=True)
+
+    def __init__(self, parent: Any = None) -> None:
+        configured = {} if parent is None else parent.config.get("AgnoNb", {})
+        super().__init__(parent=parent)
+        for name, trait in self.class_own_traits(config=True).items():
+            # AGNO_NB_MODEL is read where a model is chosen, for agents outside of notebooks too.
+            text = "" if name == "model" or name in configured else os.environ.get(variable_of(name), "")
+            if text:
+                self._read(name, trait, text)
+        self._apply: dict[str, Callable[[Any], None]] = {}
+        self.observe(self._changed)
+
+    @validate("history")
+    def _check_history(self, proposal: Any) -> int:
+        if proposal.value < 0:
+            raise TraitError(f"it is a number of runs, 0 or more, not {proposal.value}")
+        return int(proposal.value)
+
+    def _read(self, name: str, trait: Any, text: str) -> None:
+        try:
+            setattr(self, name, trait.from_string(text))
+        except (TraitError, ValueError) as error:
+            raise InvalidInputError(f"{variable_of(name)} is {text!r}: {error}") from None
+
+    def bind(self, apply: dict[str, Callable[[Any], None]]) -> None:
+        """Say what a change of each setting does. One that raises leaves the setting as it was."""
+        self._apply = apply
+
+    def change(self, name: str, value: Any) -> None:
+        """Change a setting as ``%config`` would; what it does is done even if it has the value already.
+
+        Raises
+        ------
+        InvalidInputError
+            The setting cannot have this value.
+        """
+        try:
+            if getattr(self, name) == value:
+                self._apply.get(name, lambda value: None)(value)
+            else:
+                setattr(self, name, value)
+        except TraitError as error:
+            raise InvalidInputError(f"--{name}: {error}") from None
+
+    def _changed(self, change: Any) -> None:
+        try:
+            self._apply.get(change.name, lambda value: None)(change.new)
+        except Exception:
+            self.unobserve(self._changed)
+            setattr(self, change.name, change.old)
+            self.observe(self._changed)
+            raise
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"AGNO_NB_{name.upper()}"

@@ -1,0 +1,56 @@
+"""``%%agent_sql``: one query over the store and over the notebook's own DataFrames."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.db.base import Db
+from agno_nb.db.schema import names, views
+from agno_nb.errors import QueryError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NO_NAMES = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\$\$.*?\$\$", re.DOTALL)
+_NAME = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*)')
+
+
+def frame_of(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
+    """Run a query; return its result with typed columns, and what the user should know of it.
+
+    Only DataFrames that the query names are handed over. Where one has the name of a table of the store, the query
+    reads the store's.
+
+    Raises
+    ------
+    QueryError
+        The query was refused or failed. The message says which tables there are, where it names one that is not.
+    """
+    named = {quoted.replace('""', '"') or bare for quoted, bare in _NAME.findall(_NO_NAMES.sub(" ", sql))}
+    held = {name for name in named if is_frame(namespace.get(name))}
+    in_store = {name for name in held if name.lower() in names()}
+    notes = [
+        f"{name} is the store's table here, not your DataFrame of that name; to query yours, give it another name"
+        for name in sorted(in_store)
+    ]
+    try:
+        result = db.query(sql, **{name: namespace[name] for name in held - in_store})
+    except QueryError as error:
+        unknown = re.search(r"Table with name (\S+) does not exist", str(error))
+        if unknown is None:
+            raise
+        yours = sorted(name for name, value in namespace.items() if is_frame(value) and name[0] != "_")
+        raise QueryError(
+            f"there is no table {unknown[1]!r}. The store's tables: {', '.join(views())}. "
+            f"Your DataFrames: {', '.join(yours) or 'none'}."
+        ) from None
+    return result.df(), notes
+
+
+def is_frame(value: Any) -> bool:
+    """Tell whether a value can be a table of a query: a DataFrame of pandas or polars, or an Arrow table."""
+    known = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
+    return any(isinstance(value, getattr(sys.modules.get(library), name, ())) for library, name in known)

@@ -1,0 +1,95 @@
+"""What a ``%%agent`` cell does: fill in the prompt, find the turn, ask, show, and keep the answer."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from agno_nb.agent import Agent
+from agno_nb.db.async_db import as_sync
+from agno_nb.errors import AgnoNbError, InvalidInputError, RunInterrupted
+from agno_nb.notebook import people
+from agno_nb.notebook.answers import formatted, give_code
+from agno_nb.notebook.attempts import Place, Rerun
+from agno_nb.notebook.binding import current_execution, current_origin
+from agno_nb.notebook.live import LiveAnswer
+from agno_nb.notebook.state import Notebook
+from agno_nb.notebook.variables import Injected, inject
+from agno_nb.printing import display_for, follow
+from agno_nb.run.pipeline import RunOptions
+from agno_nb.run.runnable import Runnable
+from agno_nb.types import RunOutput
+
+
+def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str) -> None:
+    """Do what the cell says; ``_agent`` and the variable of ``-o`` hold the run, a failed one too."""
+    if not text:
+        raise InvalidInputError("there is nothing to answer: the cell has no prompt")
+    runnable = notebook.runnable_named(args.name) if args.name else notebook.runnable
+    if args.model:
+        runnable = notebook.with_model(runnable, args.model)
+    prompt = inject(text, shell.user_ns, sees_images=lambda: _sees_images(runnable))
+    for sentence in prompt.warnings:
+        print(sentence, file=sys.stderr)
+    options = notebook.options(session_id=args.session, user_id=args.user)
+    place = _take_place(notebook, shell, runnable, args, options)
+    options |= _said(prompt, args, notebook)
+    runnable, more = formatted(runnable, args.format)
+    options |= more
+    run: RunOutput | None = None
+    try:
+        events = runnable.run(prompt.text, stream=True, stream_events=True, **options)
+        shown = display_for(None, live=True, markdown=args.format != "text")
+        run = follow(events, shown)
+        if args.ask:
+            run = people.ask(notebook, run)
+        elif run.is_paused and isinstance(shown, LiveAnswer):
+            from agno_nb.widgets.approvals import wait_for_person
+
+            wait_for_person(runnable, run, shown.display_id)
+    except (AgnoNbError, RunInterrupted) as error:
+        run = error.run_output
+        raise
+    finally:
+        if run is not None:
+            shell.user_ns["_agent"] = run
+            if args.output is not None:
+                shell.user_ns[args.output] = run
+            notebook.attempts.told(place, run)
+    if args.format == "code":
+        give_code(run, shell)
+
+
+def _take_place(
+    notebook: Notebook, shell: InteractiveShell, runnable: Runnable, args: Namespace, options: RunOptions
+) -> Place:
+    """Find the turn that the cell's run belongs to, and write it into `options`."""
+    db, origin = as_sync(runnable.db), current_origin(shell)
+    session_id = notebook.session_of(runnable, options)
+    options["origin"] = origin
+    if db is None:
+        return Place(session_id=session_id)
+    user_id = options.get("user_id") or runnable.user_id
+    rerun: Rerun = args.rerun or notebook.settings.rerun  # type: ignore[assignment] # The trait allows no other.
+    place = notebook.attempts.place(db, session_id, origin, current_execution(shell), rerun, user_id)
+    options["session_id"], options["run_index"] = place.session_id, place.run_index
+    if place.branch_of is not None and args.session is None:
+        # The next cells go on in the branch.
+        notebook.use_session(place.session_id)
+    return place
+
+
+def _said(prompt: Injected, args: Namespace, notebook: Notebook) -> RunOptions:
+    said = RunOptions(variables=prompt.variables, replay=notebook.settings.replay and not args.fresh)
+    if prompt.images:
+        said["images"] = prompt.images
+    if args.no_history:
+        said["add_history_to_context"] = False
+    return said
+
+
+def _sees_images(runnable: Any) -> bool:
+    return not isinstance(runnable, Agent) or runnable.resolved_model.sees_images

@@ -1,0 +1,189 @@
+"""What the first request of a run sends, written down: the receipt, and the hash that a replay is found by."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.receipt import ContextPart, ContextReceipt, LeftOut
+from agno_nb.types import JsonDict, Message, ToolSpec
+
+if TYPE_CHECKING:
+    from agno_nb.db.base import ContextQuery
+    from agno_nb.run.running import RunContext
+
+
+def receipt_of(
+    context: RunContext,
+    query: ContextQuery,
+    *,
+    system: Sequence[tuple[str, str]],
+    examples: Sequence[Message],
+    history: Sequence[Message],
+    max_tool_calls: int | None,
+) -> ContextReceipt:
+    """Write down what the messages of a run's first request are made of.
+
+    Parameters
+    ----------
+    query : ContextQuery
+        What the session was asked for.
+    system : sequence of (source, text)
+        What the system message is made of.
+    history : sequence of Message
+        The earlier messages that are sent, of which ``context.history`` may have more.
+    """
+    parts = [
+        ContextPart(source=source, role="system", name=_named(source, context), chars=len(text), text=text)
+        for source, text in system
+    ]
+    if examples:
+        parts.append(_several("examples", examples))
+    runs: dict[str | None, list[Message]] = {}
+    for message in history:
+        runs.setdefault(message.run_id, []).append(message)
+    turns = {run_id: index for index, run_id in context.turns}
+    for run_id, messages in runs.items():
+        parts.append(_several("history", messages, run_index=turns.get(run_id or ""), run_id=run_id))
+    run = context.run
+    of_variables = sum(variable.chars for variable in run.variables)
+    parts.append(ContextPart(source="prompt", role="user", chars=len(run.input) - of_variables, text=run.input))
+    parts += [
+        ContextPart(source="variable", role="user", name=variable.name, chars=variable.chars)
+        for variable in run.variables
+    ]
+    for media in context.message.media:
+        name = " ".join(filter(None, (media.kind, media.filename or media.mime_type)))
+        parts.append(ContextPart(source="media", role="user", name=name, chars=0))
+    shown = {index for run_id, index in turns.items() if run_id in runs}
+    return ContextReceipt(parts=parts, left_out=list(_left_out(context, query, shown, history, max_tool_calls)))
+
+
+def add_tools(receipt: ContextReceipt, tools: Sequence[ToolSpec], output_schema: JsonDict | None) -> None:
+    """Write down what goes along with the messages."""
+    if tools:
+        described = "\n".join(json.dumps(_of_tool(tool), ensure_ascii=False) for tool in tools)
+        names = ", ".join(tool.name for tool in tools)
+        receipt.parts.append(ContextPart(source="tools", name=names, chars=len(described), text=described))
+    if output_schema is not None:
+        schema = json.dumps(output_schema, ensure_ascii=False)
+        receipt.parts.append(ContextPart(source="output schema", chars=len(schema), text=schema))
+
+
+def context_hash(
+    *,
+    model: JsonDict,
+    user_id: str | None,
+    messages: Iterable[Message],
+    tools: Sequence[ToolSpec],
+    functions: Iterable[Callable[..., Any]],
+    allow_tool_calls: bool,
+    output_schema: JsonDict | None,
+) -> str:
+    """Return the SHA-256 of everything that decides an answer, and of nothing that differs from run to run.
+
+    Ids and times are left out. What a tool reads elsewhere is not known here; its source is.
+    """
+    decides = {
+        "model": model,
+        "user_id": user_id,
+        "messages": [_of_message(message) for message in messages],
+        "tools": [_of_tool(tool) for tool in tools],
+        "functions": [_source(function) for function in functions],
+        "allow_tool_calls": allow_tool_calls,
+        "output_schema": output_schema,
+    }
+    text = json.dumps(decides, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _named(source: str, context: RunContext) -> str | None:
+    if source == "summary" and context.summary is not None:
+        covered = context.summary
+        return f"of turns {covered.from_run_index} to {covered.to_run_index}"
+    return str(len(context.memories)) if source == "memories" else None
+
+
+def _several(
+    source: str, messages: Sequence[Message], *, run_index: int | None = None, run_id: str | None = None
+) -> ContextPart:
+    lines = []
+    for message in messages:
+        calls = [f"{call.tool_name}({call.arguments})" for call in message.tool_calls]
+        lines += [f"{message.role}: {text}" for text in (message.content, *calls) if text]
+    text = "\n".join(lines)
+    return ContextPart(source=source, run_index=run_index, run_id=run_id, chars=len(text), text=text)
+
+
+def _left_out(
+    context: RunContext,
+    query: ContextQuery,
+    shown: set[int],
+    history: Sequence[Message],
+    max_tool_calls: int | None,
+) -> Iterable[LeftOut]:
+    turn = context.run.run_index or 0
+    first = min(shown, default=turn)
+    by_messages = query.num_history_messages is not None
+    if query.num_history_runs == 0 and not by_messages:
+        if turn:
+            yield LeftOut(what=_turns(range(turn)), why="history is not sent")
+    else:
+        most = query.num_history_messages if by_messages else query.num_history_runs
+        full = len(context.turns) == most or by_messages
+        if first:
+            why = f"history is the last {most} {'messages' if by_messages else 'completed turns'}"
+            yield LeftOut(what=_turns(range(first)), why=why if full else "not completed")
+        if gaps := [index for index in range(first, turn) if index not in shown]:
+            yield LeftOut(what=_turns(gaps), why="not completed")
+    if missing := len(_calls(context.history)) - len(_calls(history)):
+        yield LeftOut(what=_counted(missing, "tool call"), why=f"history has the last {max_tool_calls} of them")
+    if context.num_superseded:
+        yield LeftOut(
+            what=_counted(context.num_superseded, "earlier attempt"), why="superseded by later ones at their turns"
+        )
+    if context.run.attempt:
+        what = _counted(context.run.attempt, "earlier attempt")
+        yield LeftOut(what=f"{what} at this turn, and what came after", why="this attempt takes their place")
+
+
+def _turns(indexes: Sequence[int]) -> str:
+    if len(indexes) == 1:
+        return f"turn {indexes[0]}"
+    together = indexes[-1] - indexes[0] + 1 == len(indexes)
+    return f"turns {indexes[0]} to {indexes[-1]}" if together else f"turns {', '.join(map(str, indexes))}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _calls(messages: Iterable[Message]) -> list[str]:
+    return [call.tool_call_id for message in messages for call in message.tool_calls]
+
+
+def _of_message(message: Message) -> JsonDict:
+    return {
+        "role": message.role,
+        "content": message.content,
+        "tool_calls": [(call.tool_name, call.arguments) for call in message.tool_calls],
+        "tool_name": message.tool_name,
+        "media": [
+            (each.kind, each.url, each.content and hashlib.sha256(each.content).hexdigest(), each.detail)
+            for each in message.media
+        ],
+    }
+
+
+def _of_tool(tool: ToolSpec) -> JsonDict:
+    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+
+
+def _source(function: Callable[..., Any]) -> str | None:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return None

@@ -1,0 +1,153 @@
+"""What a run sent, written down: the receipt of it, the hash, and answers that are given again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agno_nb.agent import Agent
+from agno_nb.db.base import Db
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.testing import FunctionModel, ScriptedModel, call
+from agno_nb.types import Media, Message, RunOutput, RunStatus, Variable
+
+
+def price(item: str) -> float:
+    """Price of an item."""
+    return 2.5
+
+
+def tea(db: Db, **settings: Any) -> Agent:
+    model = ScriptedModel([call("price", item="tea"), "It is 2.50.", "You asked for tea."] * 3, id="scripted")
+    return Agent(**{"model": model, "db": db, "tools": [price], "add_history_to_context": True, **settings})
+
+
+def said(run: RunOutput) -> list[tuple[str, str | None]]:
+    return [(message.role, message.content) for message in run.messages if not message.from_history]
+
+
+@pytest.fixture(params=["in memory", "sqlite"])
+def db(request: pytest.FixtureRequest, tmp_path: Any) -> Db:
+    return InMemoryDb() if request.param == "in memory" else SqliteDb(tmp_path / "talks.db")
+
+
+def test_the_same_context_gives_the_stored_answer_and_asks_no_model(db: Db) -> None:
+    agent = tea(db)
+    first = [agent.run(text, session_id="one") for text in ("Price of tea?", "What did I ask?")]
+    silent = tea(db, model=ScriptedModel([], id="scripted"))
+    again = [silent.run(text, session_id="two", replay=True) for text in ("Price of tea?", "What did I ask?")]
+    assert [run.replay_of_run_id for run in again] == [run.run_id for run in first]
+    assert [said(run) for run in again] == [said(run) for run in first]
+    assert [run.content for run in again] == ["It is 2.50.", "You asked for tea."]
+    assert [(run.metrics.total_tokens, run.metrics.cost, run.status) for run in again] == [
+        (0, 0.0, RunStatus.COMPLETED)
+    ] * 2
+    stored = db.get_run(again[0].run_id)
+    assert stored is not None
+    assert (stored.replay_of_run_id, stored.context_hash, said(stored)) == (
+        first[0].run_id, first[0].context_hash, said(first[0]),
+    )  # fmt: skip
+    assert db.get_session_metrics("two").cost == 0.0
+
+
+def test_a_replay_streams_its_tools_and_its_words(db: Db) -> None:
+    tea(db).run("Price of tea?", session_id="one")
+    silent = tea(db, model=ScriptedModel([], id="scripted"))
+    events = list(silent.run("Price of tea?", session_id="two", replay=True, stream=True, stream_events=True))
+    assert [event.event.value for event in events] == [
+        "RunStarted", "ToolCallStarted", "ToolCallCompleted", "RunContent", "RunCompleted",
+    ]  # fmt: skip
+    assert events[-1].run_output is not None
+    assert events[-1].run_output.tools[0].result == "2.5"
+
+
+def other_price(item: str) -> float:
+    """Price of an item."""
+    return 3.0
+
+
+other_price.__name__ = price.__name__
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        ({"instructions": "Be brief."}, {}),
+        ({"model": FunctionModel(lambda messages, tools: "new")}, {}),
+        ({"tools": []}, {}),
+        ({"tools": [other_price]}, {}),
+        ({}, {"user_id": "ada"}),
+        ({}, {"images": [Media(kind="image", content=b"x", mime_type="image/png")]}),
+        ({}, {"output_schema": {"type": "object"}}),
+        ({"tool_call_limit": 0}, {}),
+    ],
+    ids=["instructions", "model", "no tool", "another function", "user", "image", "output schema", "no calls allowed"],
+)
+def test_whatever_decides_the_answer_is_part_of_the_context(
+    db: Db, settings: dict[str, Any], options: dict[str, Any]
+) -> None:
+    first = tea(db).run("Price of tea?", session_id="one")
+    changed = {"model": ScriptedModel(['{"new": 1}'], id="scripted"), **settings}
+    run = tea(db, **changed).run("Price of tea?", session_id="two", replay=True, **options)
+    assert run.replay_of_run_id is None
+    assert run.context_hash != first.context_hash
+
+
+def test_a_failed_run_is_not_replayed_and_a_replay_is_not_the_source_of_another(db: Db) -> None:
+    def fail(messages: list[Message], tools: Any) -> str:
+        raise RuntimeError("no")
+
+    with pytest.raises(Exception, match="no"):
+        Agent(FunctionModel(fail), db=db).run("hello", session_id="one")
+    good = Agent(FunctionModel(lambda messages, tools: "hello"), db=db)
+    first = good.run("hello", session_id="two", replay=True)
+    assert first.replay_of_run_id is None
+    second = good.run("hello", session_id="three", replay=True)
+    third = good.run("hello", session_id="four", replay=True)
+    assert [run.replay_of_run_id for run in (second, third)] == [first.run_id] * 2
+
+
+def test_a_session_that_was_stored_without_its_tools_is_asked_again(db: Db) -> None:
+    tea(db, store_tool_messages=False).run("Price of tea?", session_id="one")
+    run = tea(db).run("Price of tea?", session_id="two", replay=True)
+    assert run.content == "It is 2.50."
+
+
+def test_a_receipt_says_what_was_sent_and_what_was_left_out(db: Db) -> None:
+    model = FunctionModel(lambda messages, tools: "Noted.")
+    agent = Agent(
+        model, db=db, instructions="Be brief.", add_history_to_context=True, num_history_runs=1, tools=[price]
+    )
+    for text in ("I like tea.", "I like cake."):
+        agent.run(text, session_id="s")
+    agent.run("I like pie.", session_id="s", run_index=1)
+    name = Variable(name="food", type="str", hash="0" * 16, chars=3)
+    run = agent.run("Is pie food?", session_id="s", variables=[name])
+    receipt = run.context()
+    assert receipt is not None
+    assert [(part.source, part.name, part.run_index, part.text) for part in receipt.parts[:-1]] == [
+        ("instructions", None, None, "Be brief."),
+        ("history", None, 1, "user: I like pie.\nassistant: Noted."),
+        ("prompt", None, None, "Is pie food?"),
+        ("variable", "food", None, None),
+    ]
+    assert (receipt.parts[-1].source, receipt.parts[-1].name) == ("tools", "price")
+    assert [(each.what, each.why) for each in receipt.left_out] == [
+        ("turn 0", "history is the last 1 completed turns"),
+        ("1 earlier attempt", "superseded by later ones at their turns"),
+    ]
+    assert receipt.df()["tokens"].sum() == receipt.tokens
+    stored = db.get_run(run.run_id)
+    assert stored is not None
+    assert stored.context() == receipt
+    assert stored.variables == [name]
+
+
+def test_a_receipt_says_why_history_is_not_there(db: Db) -> None:
+    agent = Agent(FunctionModel(lambda messages, tools: "Noted."), db=db)
+    agent.run("I like tea.", session_id="s")
+    receipt = agent.run("And cake.", session_id="s").context()
+    assert receipt is not None
+    assert repr(receipt) == "prompt    ~3 tokens\nleft out: turn 0 (history is not sent)"
