@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "notebook": LEAVES
     | {"_loop", "agent", "budget", "db", "frames", "models", "printing", "recollection", "run", "session", "team"}
     | {"tools"},
+    "widgets": LEAVES | {"_loop", "agent", "db", "frames", "media", "models", "notebook", "run", "session"},
     # The vocabulary itself loads nothing until a name is touched; then it may be any.
     "__init__": {"notebook"},
 }
@@ -57,6 +58,8 @@ DOORWAYS: dict[tuple[str, str], str] = {
     ("memory/manager.py", "agent"): "what changes memories is a small agent with tools, and agents remember",
     ("db/readable.py", "frames"): "db.runs_df() is what people type, and the frames are made on top of the store",
     ("run/runnable.py", "printing"): "agent.print_response() is what people type, and a run does not know of screens",
+    ("notebook/turns.py", "widgets"): "a paused cell ends with the panel in which a person decides",
+    ("notebook/displays.py", "widgets"): "a run that is the last value of a cell shows its trace",
     ("printing.py", "notebook"): "in a notebook print_response() shows what %%agent shows",
 }
 
@@ -71,10 +74,10 @@ CONFINED: dict[str, set[str]] = {
 }
 
 # Libraries that are imported inside functions only: each costs a user who does not need it a noticeable time.
-LAZY = {"openai", "pandas", "pyarrow", "polars", "genai_prices"}
+LAZY = {"openai", "pandas", "pyarrow", "polars", "genai_prices", "matplotlib"}
 
 # Extras of users, whose libraries the package may import; the other extras are for whoever works on it.
-EXTRAS = ("polars", "postgres")
+EXTRAS = ("plot", "polars", "postgres")
 # What only the contract of a store imports, which its author's pytest runs.
 OF_TESTERS = {"pytest"}
 
