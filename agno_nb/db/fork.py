@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agno_nb.db.cells import VARIABLE_COLUMNS
 from agno_nb.db.context import SUMMARY_HOLDS, current_attempts
 from agno_nb.db.encoding import from_json
 from agno_nb.db.rows import (
@@ -18,6 +17,7 @@ from agno_nb.db.rows import (
 )
 from agno_nb.db.statements import Transaction, marks
 from agno_nb.db.steps import STEP_COLUMNS
+from agno_nb.db.variables import VARIABLE_COLUMNS
 from agno_nb.errors import RunNotFoundError
 from agno_nb.types import RunStatus, new_id
 

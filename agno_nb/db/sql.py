@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db import sandbox, schema
 from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
-from agno_nb.db.cells import SqlCells, select_variables, variable_rows
+from agno_nb.db.cells import SqlCells
 from agno_nb.db.context import (
     LAST_TURN,
     current_attempts,
@@ -32,27 +32,26 @@ from agno_nb.db.memories import given
 from agno_nb.db.readable import TIMEOUT_S
 from agno_nb.db.reopen import reopen, store_answers
 from agno_nb.db.rows import (
-    RUN_COLUMNS,
     SESSION_COLUMNS,
     ended_run_row,
     opened_run_row,
-    run_from_row,
     session_from_row,
     session_metrics,
     session_row,
 )
+from agno_nb.db.runs import select_runs
 from agno_nb.db.statements import (
     Transaction,
     equal,
     insert_messages,
     marks,
-    note_interrupted,
     page_of,
     select_messages,
     store_state,
 )
-from agno_nb.db.steps import SqlSteps, steps_of
+from agno_nb.db.steps import SqlSteps
 from agno_nb.db.upkeep import SqlUpkeep
+from agno_nb.db.variables import variable_rows
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
 from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
@@ -278,41 +277,15 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             where += " AND run_index >= ?"
             parameters.append(from_run_index)
         with self._transaction(write=False) as connection:
-            return self._runs(connection, where, parameters, limit=limit)
+            return select_runs(connection, where, parameters, limit=limit)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
         # With the runs of its turn, so that it has those nested in it.
         of_turn = "(session_id, root_run_id) IN (SELECT session_id, root_run_id FROM raw_runs WHERE {})"
         where, parameters = equal(given(run_id=run_id, session_id=session_id))
         with self._transaction(write=False) as connection:
-            runs = self._runs(connection, of_turn.format(where), parameters)
+            runs = select_runs(connection, of_turn.format(where), parameters)
         return next((run for run in runs if run.run_id == run_id), None)
-
-    @staticmethod
-    def _runs(
-        connection: Transaction, where: str, parameters: Sequence[Any], *, limit: int | None = None
-    ) -> list[RunOutput]:
-        chosen = f"FROM raw_runs WHERE {where} ORDER BY created_at DESC, run_id DESC"
-        if limit is not None:
-            chosen += " LIMIT ?"
-            parameters = [*parameters, limit]
-        rows = connection.execute(f"SELECT {', '.join(RUN_COLUMNS)} {chosen}", parameters)[::-1]
-        if not rows:
-            return []
-        # Messages are found by their session; by their run alone, all of them would have to be looked at.
-        session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
-        of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
-        messages = select_messages(connection, of_runs, [session_id, *parameters])
-        variables = select_variables(connection, of_runs, [session_id, *parameters])
-        runs = {run.run_id: run for run in (run_from_row(row, messages, variables) for row in rows)}
-        if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
-            for run_id, step in steps_of(connection, of_runs, [session_id, *parameters]):
-                runs[run_id].step_results.append(step)
-        for run in runs.values():
-            if run.parent_run_id in runs:
-                runs[run.parent_run_id].nested_runs.append(run)
-        note_interrupted(connection, list(runs.values()))
-        return list(runs.values())
 
     def get_messages(self, session_id: str) -> list[Message]:
         with self._transaction(write=False) as connection:

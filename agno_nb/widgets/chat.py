@@ -10,7 +10,7 @@ from agno_nb.agent import Agent
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.media import Image
 from agno_nb.redact import redact, without_controls
-from agno_nb.run.pipeline import RunOptions
+from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Media, Origin, RunOutput, Session, new_id
 from agno_nb.widgets.answering import Decisions, stream_into

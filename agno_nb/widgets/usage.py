@@ -12,8 +12,8 @@ from agno_nb._keywords import takes
 from agno_nb.db import default_db
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
+from agno_nb.db.filters import RunFilters
 from agno_nb.errors import InvalidInputError
-from agno_nb.frames import RunFilters
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,39 @@
+"""Runs as they are read from a SQL store: each with its messages, variables and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agno_nb.db.rows import RUN_COLUMNS, run_from_row
+from agno_nb.db.statements import Transaction, note_interrupted, select_messages
+from agno_nb.db.steps import steps_of
+from agno_nb.db.variables import select_variables
+from agno_nb.types import RunOutput, SessionType
+
+
+def select_runs(
+    connection: Transaction, where: str, parameters: Sequence[Any], *, limit: int | None = None
+) -> list[RunOutput]:
+    """Read runs of one session, oldest first, each with what it is made of and the runs nested in it."""
+    chosen = f"FROM raw_runs WHERE {where} ORDER BY created_at DESC, run_id DESC"
+    if limit is not None:
+        chosen += " LIMIT ?"
+        parameters = [*parameters, limit]
+    rows = connection.execute(f"SELECT {', '.join(RUN_COLUMNS)} {chosen}", parameters)[::-1]
+    if not rows:
+        return []
+    # Messages are found by their session; by their run alone, all of them would have to be looked at.
+    session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
+    of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
+    messages = select_messages(connection, of_runs, [session_id, *parameters])
+    variables = select_variables(connection, of_runs, [session_id, *parameters])
+    runs = {run.run_id: run for run in (run_from_row(row, messages, variables) for row in rows)}
+    if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
+        for run_id, step in steps_of(connection, of_runs, [session_id, *parameters]):
+            runs[run_id].step_results.append(step)
+    for run in runs.values():
+        if run.parent_run_id in runs:
+            runs[run.parent_run_id].nested_runs.append(run)
+    note_interrupted(connection, list(runs.values()))
+    return list(runs.values())
