@@ -74,7 +74,7 @@ CONFINED: dict[str, set[str]] = {
 }
 
 # Libraries that are imported inside functions only: each costs a user who does not need it a noticeable time.
-LAZY = {"openai", "pandas", "pyarrow", "polars", "genai_prices", "matplotlib"}
+LAZY = {"openai", "pandas", "pyarrow", "polars", "pydantic", "genai_prices", "matplotlib"}
 
 # Extras of users, whose libraries the package may import; the other extras are for whoever works on it.
 EXTRAS = ("plot", "polars", "postgres")
@@ -245,7 +245,7 @@ def test_the_rule_sees_every_form_of_import(tmp_path: Path) -> None:
     [
         ("import agno_nb", ["openai", "pandas", "pyarrow", "duckdb", "anywidget", "IPython", "pydantic", "rich"]),
         ("import agno_nb.types, agno_nb.errors, agno_nb.models.base, agno_nb.db.base", ["openai", "pandas", "duckdb"]),
-        ("from agno_nb import Agent", ["openai", "pandas", "pyarrow", "duckdb", "anywidget", "IPython"]),
+        ("from agno_nb import Agent", ["openai", "pandas", "pyarrow", "duckdb", "anywidget", "IPython", "pydantic"]),
         ("from agno_nb import OpenAIChat, OpenAIResponses, Gemini, DemoModel", ["openai", "pandas", "duckdb"]),
         ("from agno_nb import DuckDb, InMemoryDb, runs_df", ["openai", "pandas", "pyarrow", "IPython"]),
         ("from agno_nb import PostgresDb, AsyncPostgresDb", ["openai", "pandas", "psycopg", "adbc_driver_postgresql"]),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import JsonDict
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class OutputSchema:
@@ -21,6 +22,8 @@ class OutputSchema:
     """
 
     def __init__(self, given: type[BaseModel] | JsonDict) -> None:
+        from pydantic import BaseModel
+
         self._model = given if isinstance(given, type) and issubclass(given, BaseModel) else None
         if self._model is None and not isinstance(given, dict):
             raise InvalidInputError(f"output_schema must be a pydantic model or a JSON schema, not {given!r}")
@@ -36,6 +39,8 @@ class OutputSchema:
         ValueError
             It says none, or not one of this schema. The message tells a model what is wrong.
         """
+        from pydantic import ValidationError
+
         fenced = _FENCE.search(text)
         bare = fenced[1] if fenced else text.strip()
         if self._model is not None:

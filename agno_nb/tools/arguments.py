@@ -9,14 +9,15 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from typing import Any, Literal, NotRequired, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, get_args, get_origin
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
 from typing_extensions import TypedDict
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import JsonDict
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
 
 INJECTED = ("agent", "team", "run_context", "session_state", "dependencies")
 """Parameters that the runtime fills. The model does not hear of them, unless their hint says that they are text,
@@ -115,6 +116,8 @@ class Arguments:
         BadArguments
             They are no JSON object, or not what the function takes.
         """
+        from pydantic import ValidationError
+
         try:
             return self._adapter.validate_json(text or "{}")
         except ValidationError as error:
@@ -178,6 +181,8 @@ class Arguments:
         return place if len(place) <= _LONGEST_PROBLEM else f"{place[:_LONGEST_PROBLEM]}…"
 
     def _made(self, keys: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
+        from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+
         # A TypedDict, because any parameter name may be one of its keys; a pydantic model refuses some.
         make: Any = TypedDict  # Type checkers know only literal ones.
         typed = make("Arguments", keys)
@@ -193,6 +198,8 @@ class Arguments:
         return adapter
 
     def _key(self, parameter: inspect.Parameter) -> Any:
+        from pydantic import Field
+
         annotation = self._hint(parameter)
         about: dict[str, Any] = {}
         if parameter.name in self._descriptions:
@@ -241,6 +248,8 @@ class Arguments:
 
 def _default(annotation: Any, value: Any) -> JsonDict | None:
     """Return the part of a schema that tells a default; None where JSON cannot hold it."""
+    from pydantic import PydanticUserError, TypeAdapter
+
     try:
         return {"default": TypeAdapter(annotation).dump_python(value, mode="json", warnings=False)}
     except (PydanticUserError, ValueError):

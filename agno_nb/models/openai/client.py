@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import SecretStr
-
 from agno_nb.errors import ModelAuthenticationError, ModelStreamError
 from agno_nb.models import prices
 from agno_nb.models.base import Model
@@ -30,8 +28,9 @@ if TYPE_CHECKING:
     import httpx2
     from openai import AsyncOpenAI
     from openai._types import Headers
+    from pydantic import SecretStr
 
-ApiKey = str | SecretStr | Callable[[], str | Awaitable[str]]
+    ApiKey = str | SecretStr | Callable[[], str | Awaitable[str]]
 
 _NO_KEY = "no-key-needed"
 
@@ -81,6 +80,8 @@ class OpenAIModel(Model):
         )
         self.provider = self.endpoint.provider
         if isinstance(self.api_key, str):
+            from pydantic import SecretStr
+
             # Held so that no repr, vars() or debugger shows it.
             self.api_key = SecretStr(self.api_key.strip()) if self.api_key.strip() else None
         has_key = self.api_key is not None or bool(self.endpoint.key_in_environment())
@@ -186,6 +187,8 @@ class OpenAIModel(Model):
         return {**headers, **(self.extra_headers or {})}
 
     async def _key(self) -> str:
+        from pydantic import SecretStr
+
         key = self.api_key
         if callable(key):
             answer = key()
