@@ -66,7 +66,7 @@ DOORWAYS: dict[tuple[str, str], str] = {
 # Libraries that only these rooms may name, so that each can be replaced, or be absent, in one place.
 CONFINED: dict[str, set[str]] = {
     "openai": {"models"},
-    "duckdb": {"db", "frames"},
+    "duckdb": {"db"},
     "IPython": {"notebook", "widgets"},
     "ipywidgets": {"notebook", "widgets"},
     "anywidget": {"widgets"},
