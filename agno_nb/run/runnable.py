@@ -24,7 +24,7 @@ from agno_nb.run.background import FollowUp
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.pipeline import execute
 from agno_nb.run.requirements import continue_paused
-from agno_nb.run.running import Emit, RunContext, current_run
+from agno_nb.run.running import Emit, RunContext, current_run, unheard
 from agno_nb.types import (
     JsonDict,
     Message,
@@ -352,12 +352,12 @@ class Runnable(Again):
         if stream:
             _loop.refuse_on_loop(f"{door}(stream=True)", f"a{door}(stream=True)")
             return EventStream(begin)
-        return _loop.run_blocking(begin(lambda event: None), door=f"{door}()", instead=f"a{door}()")
+        return _loop.run_blocking(begin(unheard), door=f"{door}()", instead=f"a{door}()")
 
     @staticmethod
     def _aenter(begin: Begin, *, stream: bool | None) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
         """Begin a run for a caller who awaits."""
-        return AsyncEventStream(begin) if stream else _loop.run_awaiting(begin(lambda event: None))
+        return AsyncEventStream(begin) if stream else _loop.run_awaiting(begin(unheard))
 
     def _begin(self, text: str, options: RunOptions, *, stream_events: bool) -> Begin:
         if not isinstance(text, str) or not text.strip():
@@ -365,7 +365,7 @@ class Runnable(Again):
         _note_origin(options)
 
         def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
-            return execute(self, text, options, emit if stream_events else _own_text_only(emit))
+            return execute(self, text, options, _told(emit, stream_events=stream_events))
 
         return begin
 
@@ -376,7 +376,7 @@ class Runnable(Again):
 
         async def begin(emit: Emit) -> RunOutput:
             text, options, said = await asyncio.to_thread(find)
-            told = emit if stream_events else _own_text_only(emit)
+            told = _told(emit, stream_events=stream_events)
             return await execute(self, text, {**asked_here, **options}, told, said=said)
 
         return begin
@@ -397,7 +397,7 @@ class Runnable(Again):
                 self,
                 run_output,
                 options,
-                emit if stream_events else _own_text_only(emit),
+                _told(emit, stream_events=stream_events),
                 run_id=run_id,
                 session_id=session_id,
                 user_id=user_id,
@@ -416,8 +416,10 @@ def _note_origin(options: RunOptions) -> None:
         options["origin"] = pipeline.origin_of_call()
 
 
-def _own_text_only(emit: Emit) -> Emit:
-    """Pass on the pieces of the answer and the final event, of the run that was asked for and not of nested ones."""
+def _told(emit: Emit, *, stream_events: bool) -> Emit:
+    """Pass on all events, or the pieces of the answer and the final event: of the run asked for, not of nested ones."""
+    if stream_events or emit is unheard:
+        return emit
     first: str | None = None
 
     def pass_on(event: RunOutputEvent) -> None:
