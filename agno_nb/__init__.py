@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agno_nb.frames import memories_df as memories_df
     from agno_nb.frames import messages_df as messages_df
     from agno_nb.frames import query as query
+    from agno_nb.frames import run_tree_df as run_tree_df
     from agno_nb.frames import runs_df as runs_df
     from agno_nb.frames import sessions_df as sessions_df
     from agno_nb.frames import steps_df as steps_df
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
     from agno_nb.tools import SqlTools as SqlTools
     from agno_nb.tools import Toolkit as Toolkit
     from agno_nb.tools import tool as tool
+    from agno_nb.widgets.browse import browse as browse
+    from agno_nb.widgets.chat import chat as chat
+    from agno_nb.widgets.trace import trace as trace
+    from agno_nb.widgets.usage import usage as usage
     from agno_nb.workflow import Condition as Condition
     from agno_nb.workflow import Loop as Loop
     from agno_nb.workflow import Parallel as Parallel
@@ -106,18 +111,23 @@ _HOMES = {
     "UserMemory": "agno_nb.memory",
     "Workflow": "agno_nb.workflow",
     "WorkflowSession": "agno_nb.session",
+    "browse": "agno_nb.widgets.browse",
     "cells_df": "agno_nb.notebook.cells",
+    "chat": "agno_nb.widgets.chat",
     "collect": "agno_nb.collection",
     "events_df": "agno_nb.frames",
     "memories_df": "agno_nb.frames",
     "messages_df": "agno_nb.frames",
     "query": "agno_nb.frames",
+    "run_tree_df": "agno_nb.frames",
     "runs_df": "agno_nb.frames",
     "sessions_df": "agno_nb.frames",
     "steps_df": "agno_nb.frames",
     "summaries_df": "agno_nb.frames",
     "tool": "agno_nb.tools",
     "tool_calls_df": "agno_nb.frames",
+    "trace": "agno_nb.widgets.trace",
+    "usage": "agno_nb.widgets.usage",
     "variables_df": "agno_nb.frames",
 }
 

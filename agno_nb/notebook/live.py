@@ -28,7 +28,7 @@ from agno_nb.notebook.render import (
     render_text,
 )
 from agno_nb.redact import redact
-from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus, ToolCall
+from agno_nb.types import Metrics, RunEvent, RunOutput, RunOutputEvent, RunStatus, ToolCall
 
 SHORTEST_INTERVAL_S = 0.1
 INTERVAL_PER_KB_S = 0.004
@@ -77,6 +77,11 @@ class LiveAnswer:
         # The timer draws the view on a thread of its own, while the next event may be changing it.
         self._lock = threading.RLock()
         self._cell = _Cell(self.view, shell, clock, timer, self._lock)
+
+    @property
+    def display_id(self) -> str:
+        """Of the output, for whoever takes its place."""
+        return self._cell.display_id
 
     def feed(self, event: RunOutputEvent) -> None:
         """Take in one event of the stream. The first one says which run is the answer."""
@@ -165,6 +170,9 @@ def _take_step(view: AnswerView, event: RunOutputEvent) -> None:
                 view.parts.append(Text(event.content))
         case RunEvent.step_error:
             view.status, view.error = RunStatus.ERROR, event.content
+    if event.details is not None and view.metrics.duration_s is None:
+        # Nobody but the step knows how long a function took.
+        view.metrics = Metrics(duration_s=event.details["duration_s"])
 
 
 def view_of_run(run: RunOutput) -> AnswerView:
@@ -236,7 +244,7 @@ class _Cell:
         lock: threading.RLock,
     ) -> None:
         self._view, self._shell, self._clock, self._timer = view, shell, clock, timer
-        self._display_id = uuid.uuid4().hex
+        self.display_id = uuid.uuid4().hex
         self._shown = False
         self._failure: Exception | None = None
         self._due = -math.inf
@@ -281,7 +289,7 @@ class _Cell:
             self._shell.display_pub.publish(
                 {"text/html": html, "text/plain": redact(render_text(self._view))},
                 {"agno_nb": ids},
-                transient={"display_id": self._display_id},
+                transient={"display_id": self.display_id},
                 update=self._shown,
             )
         except Exception as error:
