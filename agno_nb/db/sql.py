@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SESSION = ", ".join(SESSION_COLUMNS)
+_MOST_RUNS = 500
+"""More of them are not looked for one by one."""
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
 
 
@@ -294,10 +296,10 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
         # With the runs of its turn, so that it has those nested in it.
-        of_turn = "(session_id, root_run_id) IN (SELECT session_id, root_run_id FROM raw_runs WHERE {})"
         where, parameters = equal(given(run_id=run_id, session_id=session_id))
         with self._transaction(write=False) as connection:
-            runs = self._runs(connection, of_turn.format(where), parameters)
+            turn = connection.execute(f"SELECT session_id, root_run_id FROM raw_runs WHERE {where}", parameters)
+            runs = self._runs(connection, "session_id = ? AND root_run_id = ?", turn[0]) if turn else []
         return next((run for run in runs if run.run_id == run_id), None)
 
     @staticmethod
@@ -313,12 +315,17 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             return []
         # Messages are found by their session; by their run alone, all of them would have to be looked at.
         session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
-        of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
-        messages = select_messages(connection, of_runs, [session_id, *parameters])
-        variables = select_variables(connection, of_runs, [session_id, *parameters])
+        run_ids = [row[RUN_COLUMNS.index("run_id")] for row in rows]
+        if len(rows) <= _MOST_RUNS:
+            # Ids that are known say which blocks of a table hold them; those that a subquery finds do not.
+            of_runs, of_those = f"session_id = ? AND run_id IN ({marks(run_ids)})", [session_id, *run_ids]
+        else:
+            of_runs, of_those = f"session_id = ? AND run_id IN (SELECT run_id {chosen})", [session_id, *parameters]
+        messages = select_messages(connection, of_runs, of_those)
+        variables = select_variables(connection, of_runs, of_those)
         runs = {run.run_id: run for run in (run_from_row(row, messages, variables) for row in rows)}
         if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
-            for run_id, step in steps_of(connection, of_runs, [session_id, *parameters]):
+            for run_id, step in steps_of(connection, of_runs, of_those):
                 runs[run_id].step_results.append(step)
         for run in runs.values():
             if run.parent_run_id in runs:
