@@ -165,8 +165,9 @@ class Agent(Recollecting):
 
     async def answer(self, context: RunContext) -> None:
         """Let the model and the tools talk until the model answers."""
+        run, is_chosen = context.run, self._resolved is not None and self._resolved[0] is self.model
         # Choosing may ask a server for the names of its models.
-        run, model = context.run, await asyncio.to_thread(self._model_in, context)
+        model = self._model_in(context) if is_chosen else await asyncio.to_thread(self._model_in, context)
         context.budgets = self.budgets
         asking = Asking(model=model, fallback_models=self.fallback_models, retries=self._retries, context=context)
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)

@@ -12,12 +12,14 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 REDACTED = "[redacted]"
 
 # A shorter value is more likely to be a word of the text than a key.
 _SHORTEST_SECRET = 8
-_SECRET_VARIABLE = re.compile(r"(?:_API_KEY|_TOKEN|_SECRET|_SECRET_KEY|_ACCESS_KEY|_PASSWORD)$")
+_SECRET_VARIABLES = ("_API_KEY", "_TOKEN", "_SECRET", "_SECRET_KEY", "_ACCESS_KEY", "_PASSWORD")
+"""What the names of variables end in that hold keys."""
 _SHAPES_OF_KEYS = re.compile(
     r"""
       \b sk- (?=[\w*-]*[\d*]) [\w*-]{12,}     # OpenAI, OpenRouter, Anthropic; "*" as in the half-masked echo of a key
@@ -30,13 +32,14 @@ _SHAPES_OF_KEYS = re.compile(
 )
 _MARKS = ("sk-", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "Bearer ")
 """What every shape of a key begins with."""
-_remembered: set[str] = set()
+_remembered: frozenset[str] = frozenset()
 
 
 def remember_secret(secret: str) -> None:
     """Have :func:`redact` take `secret` out of every text of this process from now on."""
+    global _remembered
     if len(secret) >= _SHORTEST_SECRET:
-        _remembered.add(secret)
+        _remembered |= {secret}
 
 
 def redact(text: str) -> str:
@@ -55,10 +58,14 @@ def redact(text: str) -> str:
 
 def redactor() -> Callable[[str], str]:
     """Return :func:`redact` for many texts: the environment is looked through once, now."""
-    in_environment = {
-        value for name, value in os.environ.items() if len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.search(name)
-    }
-    spelt = {spelling for secret in _remembered | in_environment for spelling in _spellings(secret)}
+    # To read a value takes longer than to tell from its name that it is no key, and each transaction does this.
+    values = (os.environ.get(name, "") for name in os.environ if name.endswith(_SECRET_VARIABLES))
+    return _redactor(_remembered.union(value for value in values if len(value) >= _SHORTEST_SECRET))
+
+
+@lru_cache(maxsize=1)
+def _redactor(known: frozenset[str]) -> Callable[[str], str]:
+    spelt = {spelling for secret in known for spelling in _spellings(secret)}
     # The longest first, so that a key that begins with another one does not leave its tail behind.
     secrets = sorted(spelt, key=len, reverse=True)
 
@@ -66,7 +73,10 @@ def redactor() -> Callable[[str], str]:
         for secret in secrets:
             text = text.replace(secret, REDACTED)
         # The search for shapes takes 60 ns a character, and nearly no text holds the beginning of one.
-        return _SHAPES_OF_KEYS.sub(REDACTED, text) if any(mark in text for mark in _MARKS) else text
+        for mark in _MARKS:
+            if mark in text:
+                return _SHAPES_OF_KEYS.sub(REDACTED, text)
+        return text
 
     return without_keys
 

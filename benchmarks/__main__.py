@@ -17,10 +17,11 @@ from rich.table import Table
 
 from benchmarks.contenders import Agno, AgnoNb, Contender
 from benchmarks.frames import MESSAGES_OF_A_RUN, frames_of_a_big_store
+from benchmarks.kernels import show as show_kernels
 from benchmarks.measure import Sample, empty_process, in_fresh_processes, interleaved
 
 RESULTS = Path(__file__).with_name("results.json")
-MARKS = (10, 100, 1_000, 5_000)
+MARKS = (10, 100, 500, 1_000, 5_000)
 QUICK_MARKS = (10, 100, 500)
 SAMPLES = 30
 
@@ -57,6 +58,9 @@ def main() -> None:
         results["turns"] = measure_turns(console, ours, theirs, marks=QUICK_MARKS if quick else MARKS)
         results["messages_frame"] = measure_frame(console, ours, theirs)
     results["big_frames"] = measure_big_frames(console, runs=10_000 if quick else 100_000)
+    kernels = show_kernels(console, processes=4, think_s=0.5, turns=10 if quick else 40)
+    results["kernels"] = kernels.to_dict()
+    show_bars(console, results, duckdb=ours[0].name, sqlite=ours[1].name, agno=theirs.name)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     console.print(f"Written to {RESULTS}")
 
@@ -151,6 +155,28 @@ def measure_big_frames(console: Console, *, runs: int) -> dict[str, Any]:
         table.add_row(name, ms(sample), ratio(sample, first))
     show(console, f"Frames of a store of {runs:,} runs and {runs * MESSAGES_OF_A_RUN:,} messages", table)
     return {name: sample.to_dict() for name, sample in samples.items()}
+
+
+def show_bars(console: Console, results: dict[str, Any], *, duckdb: str, sqlite: str, agno: str) -> None:
+    """(g) What is asked of the figures above, and whether they are so in this run."""
+    turns, said, frames = results["turns"], results["messages_frame"], results["big_frames"]
+    bars: list[tuple[str, float, float, str]] = []
+    for name, most_at in ((duckdb, {10: 2.0, 500: 1.0, 1_000: 1.0, 5_000: 1.0}), (sqlite, dict.fromkeys(MARKS, 1.0))):
+        for mark, most in most_at.items():
+            if (samples := turns.get(str(mark))) is not None:
+                found = samples[name]["median_s"] / samples[agno]["median_s"]
+                bars.append((f"a turn at run {mark:,}: {name} / {agno}", found, most, "x"))
+    own, arrow = frames["messages_df()"]["median_s"], frames["DuckDB -> Arrow -> pandas"]["median_s"]
+    bars.append(("messages_df() / DuckDB -> Arrow -> pandas", own / arrow, 1.2, "x"))
+    for name in (duckdb, sqlite):
+        found = said[name]["median_s"] / said[agno]["median_s"]
+        bars.append((f"all messages as a DataFrame: {name} / {agno}", found, 1 / 50, "x"))
+    bars.append(("p95 of a turn's store time, 4 processes", results["kernels"]["p95_s"] * 1e3, 30.0, "ms"))
+    table = Table("", "found", "at most", "")
+    for what, found, most, unit in bars:
+        table.add_row(what, f"{found:.3g} {unit}", f"{most:g} {unit}", "" if found <= most else "missed")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    show(console, f"What is asked of these figures, at a load of {load:.1f} on {os.cpu_count()} CPUs", table)
 
 
 def ms(sample: Sample) -> str:

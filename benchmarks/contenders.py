@@ -60,13 +60,13 @@ class AgnoNb:
         self.name = f"agno_nb {version('agno_nb')} {store.__name__}"
         self._make, self._make_team = Agent, Team
         self._model = FunctionModel(lambda messages, tools: ANSWER)
-        self._db = store(file)
+        self.db = store(file)
         self._agent = self.construct()
 
     def construct(self) -> Any:
         return self._make(
             model=self._model,
-            db=self._db,
+            db=self.db,
             session_id="benchmark",
             instructions="Be brief.",
             tools=[count_penguins],
@@ -76,13 +76,13 @@ class AgnoNb:
 
     def construct_team(self) -> Any:
         members = [self._make(model=self._model, name=name, tools=[count_penguins]) for name in ("one", "two")]
-        return self._make_team(members=members, model=self._model, db=self._db, instructions="Be brief.")
+        return self._make_team(members=members, model=self._model, db=self.db, instructions="Be brief.")
 
     def turn(self) -> None:
         assert self._agent.run(PROMPT).content == ANSWER
 
     def messages(self) -> pd.DataFrame:
-        return self._db.messages_df()
+        return self.db.messages_df()
 
 
 class Agno:
@@ -97,14 +97,14 @@ class Agno:
         self.name = f"agno {version('agno')}"
         self._make, self._make_team = Agent, Team
         self._model = instant_agno_model()
-        self._db = SqliteDb(db_file=str(directory / "agno.db"))
+        self.db = SqliteDb(db_file=str(directory / "agno.db"))
         self._session_type = SessionType.AGENT
         self._agent = self.construct()
 
     def construct(self) -> Any:
         return self._make(
             model=self._model,
-            db=self._db,
+            db=self.db,
             session_id="benchmark",
             instructions="Be brief.",
             tools=[count_penguins],
@@ -118,7 +118,7 @@ class Agno:
             self._make(model=self._model, name=name, tools=[count_penguins], telemetry=False) for name in ("one", "two")
         ]
         return self._make_team(
-            members=members, model=self._model, db=self._db, instructions="Be brief.", telemetry=False
+            members=members, model=self._model, db=self.db, instructions="Be brief.", telemetry=False
         )
 
     def turn(self) -> None:
@@ -133,7 +133,7 @@ class Agno:
                 "content": message.content,
                 "created_at": pd.Timestamp(message.created_at, unit="s", tz="UTC"),
             }
-            for session in self._db.get_sessions(session_type=self._session_type)
+            for session in self.db.get_sessions(session_type=self._session_type)
             for run in session.runs or []
             for message in run.messages or []
             if not message.from_history

@@ -48,8 +48,8 @@ def big_store(runs: int) -> InMemoryDb:
             f"SELECT 's' || n, 'agent', '{{}}', {start} + n, {start} + n FROM range({runs // RUNS_OF_A_SESSION}) t(n)"
         )
         connection.execute(
-            "INSERT INTO raw_runs (run_id, session_id, run_index, attempt, kind, status, input, content, content_type, "
-            f"input_tokens, output_tokens, worker, created_at, ended_at) SELECT {run}, {session}, "
+            "INSERT INTO raw_runs (run_id, root_run_id, session_id, run_index, attempt, kind, status, input, content, "
+            f"content_type, input_tokens, output_tokens, worker, created_at, ended_at) SELECT {run}, {run}, {session}, "
             f"CASE WHEN {again} THEN 0 ELSE n % {RUNS_OF_A_SESSION} END, CASE WHEN {again} THEN 1 ELSE 0 END, "
             "'agent', 'COMPLETED', repeat('input ', 20), repeat('answer ', 60), 'str', 10, 20, 'h:1:1', "
             f"{start} + n * 1000, {start} + n * 1000 + 500 FROM range({runs}) t(n)"

@@ -24,19 +24,23 @@ def main() -> None:
     parser.add_argument("--think-s", type=float, default=0.5, help="mean pause between turns; 0 for none")
     parser.add_argument("--turns", type=int, default=40, help="of each process")
     given = parser.parse_args()
+    show(Console(), processes=given.processes, think_s=given.think_s, turns=given.turns)
+
+
+def show(console: Console, *, processes: int, think_s: float, turns: int) -> Sample:
+    """Let so many processes take so many turns each, print what the store took of each, and return that of all."""
     with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
         path = Path(directory) / "store.duckdb"
         # Begun anew and not forked, as kernels are.
-        with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
-            seconds = pool.starmap(
-                talk, [(path, n, given.turns, given.think_s) for n in range(given.processes)], chunksize=1
-            )
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            seconds = pool.starmap(talk, [(path, n, turns, think_s) for n in range(processes)], chunksize=1)
     table = Table("process", "median ms", "p95 ms", "longest ms")
     together = [second for times in seconds for second in times]
     for name, times in [*enumerate(seconds), ("all", together)]:
         sample = Sample.of(times)
         table.add_row(str(name), *(f"{s * 1e3:.1f}" for s in (sample.median_s, sample.p95_s, max(times))))
-    Console().print(f"Store time of a turn, {given.processes} processes, {given.think_s:g} s to think", table, sep="\n")
+    console.print(f"Store time of a turn, {processes} processes, {think_s:g} s to think", table, sep="\n")
+    return Sample.of(together)
 
 
 def talk(path: Path, process: int, turns: int, think_s: float) -> list[float]:

@@ -96,6 +96,10 @@ def _to_json(value: Any, name: str, redact: Redact) -> str:
     except (TypeError, ValueError):
         raise InvalidInputError(f"{_culprit(value, name)}. Keep only text, numbers, lists and dicts there.") from None
 
+    # Nearly no value holds a key. In JSON text without a backslash every text of the value stands as it is.
+    if "\\" not in text and redact(text) == text:
+        return text
+
     def but_sealed(text: str) -> str:
         return text if _SEALED.fullmatch(text) else redact(text)
 

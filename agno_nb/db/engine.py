@@ -147,11 +147,12 @@ class Engine:
             # version stays DuckDB's newest: with an older one, each detach rewrites what a primary key indexes.
             options = "BLOCK_SIZE 16384"
         self._attach(str(self.path), options)
-        if self._has_schema():
-            if self._is_older():
+        version = self._version()
+        if version is not None:
+            if schema.is_older(version, str(self.path), newest=max(self._migrations, default=1)):
                 if not migrates:
                     raise schema.too_old(self.path)
-                self._migrate()
+                self._migrate(version)
             return True
         if write:
             self._create_schema()
@@ -198,10 +199,10 @@ class Engine:
             cursor.execute(schema.text("views.sql"))
             cursor.execute("INSERT INTO raw_schema VALUES (?, ?)", [schema.VERSION, micros(time.time())])
 
-    def _has_schema(self) -> bool:
-        """Tell a store from an empty database."""
+    def _version(self) -> int | None:
+        """Return the version of the store that is attached; None of an empty database."""
         try:
-            self._connection.execute("SELECT 1 FROM store.raw_schema LIMIT 0")
+            rows = self._connection.execute("SELECT version FROM store.raw_schema").fetchall()
         except duckdb.CatalogException:
             sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'store' LIMIT 1"
             if self._connection.execute(sql).fetchall():
@@ -209,18 +210,13 @@ class Engine:
                     f"{self.path} is a DuckDB file with other tables than a store of agno_nb has; "
                     "choose another db_file. It was not touched."
                 ) from None
-            return False
-        return True
+            return None
+        version: int = max(rows)[0]
+        return version
 
-    def _is_older(self) -> bool:
-        assert self.path is not None
-        ((version,),) = self._connection.execute("SELECT max(version) FROM store.raw_schema").fetchall()
-        return schema.is_older(version, self.path, newest=max(self._migrations, default=1))
-
-    def _migrate(self) -> None:
-        """Bring the attached store to the newest version, after a copy of its file was made."""
+    def _migrate(self, version: int) -> None:
+        """Bring the attached store of a `version` to the newest one, after a copy of its file was made."""
         path = str(self.path)
-        ((version,),) = self._connection.execute("SELECT max(version) FROM store.raw_schema").fetchall()
         # What may still be in its log is put into the file first. It can be copied while nothing has it open.
         self._attach(path, "READ_WRITE")
         self.detach()

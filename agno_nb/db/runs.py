@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from agno_nb.db.rows import RUN_COLUMNS, run_from_row
-from agno_nb.db.statements import Transaction, note_interrupted, select_messages
+from agno_nb.db.statements import Transaction, marks, note_interrupted, select_messages
 from agno_nb.db.steps import steps_of
 from agno_nb.db.variables import select_variables
 from agno_nb.types import RunOutput, SessionType
+
+_MOST_RUNS = 500
+"""More of them are not looked for one by one."""
 
 
 def select_runs(
@@ -25,12 +28,17 @@ def select_runs(
         return []
     # Messages are found by their session; by their run alone, all of them would have to be looked at.
     session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
-    of_runs = f"session_id = ? AND run_id IN (SELECT run_id {chosen})"
-    messages = select_messages(connection, of_runs, [session_id, *parameters])
-    variables = select_variables(connection, of_runs, [session_id, *parameters])
+    run_ids = [row[RUN_COLUMNS.index("run_id")] for row in rows]
+    if len(rows) <= _MOST_RUNS:
+        # Ids that are known say which blocks of a table hold them; those that a subquery finds do not.
+        of_runs, of_those = f"session_id = ? AND run_id IN ({marks(run_ids)})", [session_id, *run_ids]
+    else:
+        of_runs, of_those = f"session_id = ? AND run_id IN (SELECT run_id {chosen})", [session_id, *parameters]
+    messages = select_messages(connection, of_runs, of_those)
+    variables = select_variables(connection, of_runs, of_those)
     runs = {run.run_id: run for run in (run_from_row(row, messages, variables) for row in rows)}
     if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
-        for run_id, step in steps_of(connection, of_runs, [session_id, *parameters]):
+        for run_id, step in steps_of(connection, of_runs, of_those):
             runs[run_id].step_results.append(step)
     for run in runs.values():
         if run.parent_run_id in runs:

@@ -68,6 +68,8 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self._begun: dict[str, Row] = {}
+        """What is stored of the runs that this object began and has not ended: what an end need not write again."""
 
     @contextmanager
     def _transaction(self, *, write: bool, alone: bool = False) -> Iterator[Transaction]:
@@ -122,6 +124,7 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
             connection.insert("raw_variables", variable_rows(run))
             insert_messages(connection, run, messages, _places(messages, messages))
+        self._begun[run.run_id] = ended_run_row(run)
         return opened
 
     def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
@@ -137,21 +140,21 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
 
         The first statement of its transaction: where writers overlap (Postgres) it also locks the session.
         """
-        now = micros(time.time())
-        sql = (
-            "UPDATE raw_sessions SET user_id = COALESCE(user_id, ?), updated_at = ? WHERE session_id = ? "
-            f"RETURNING {_SESSION}"
-        )
-        rows = connection.execute(sql, [run.user_id, now, run.session_id])
-        if not rows:
+        key, now = {"session_id": run.session_id}, micros(time.time())
+        # No RETURNING: it takes DuckDB longer than the next statement.
+        if not connection.update("raw_sessions", {"updated_at": now}, key):
             row = session_row(session, component_name=run.component_name, now=now)
-            rows = connection.insert(
+            connection.insert(
                 "raw_sessions",
-                [row | {"session_id": run.session_id, "user_id": run.user_id}],
-                "ON CONFLICT (session_id) DO UPDATE SET user_id = COALESCE(raw_sessions.user_id, excluded.user_id), "
-                f"updated_at = excluded.updated_at RETURNING {_SESSION}",
+                [row | key | {"user_id": run.user_id}],
+                "ON CONFLICT (session_id) DO UPDATE SET updated_at = excluded.updated_at",
             )
-        return session_from_row(rows[0], self)
+        stored = self._session(connection, key)
+        assert stored is not None
+        if stored.user_id is None and run.user_id is not None:
+            connection.update("raw_sessions", {"user_id": run.user_id}, key)
+            stored.user_id = storable(run.user_id)
+        return stored
 
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         if not messages:
@@ -169,12 +172,18 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         session_state: JsonDict | None = None,
         began_with: JsonDict | None = None,
     ) -> None:
+        stored = self._begun.get(run.run_id)
+        ended = ended_run_row(run)
+        if stored is not None:
+            # DuckDB writes an update column by column, and a run leaves most of them as they were.
+            ended = {name: value for name, value in ended.items() if name == "status" or value != stored[name]}
         with self._transaction(write=True) as connection:
             # The session first, as in every transaction that changes it: two that wait for each other would not end.
             store_state(connection, run.session_id, session_state, began_with)
-            if not connection.update("raw_runs", ended_run_row(run), {"run_id": run.run_id}):
+            if not connection.update("raw_runs", ended, {"run_id": run.run_id}):
                 raise _run_is_gone(run)
             insert_messages(connection, run, messages, _places(run.messages, messages))
+        self._begun.pop(run.run_id, None)
 
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
@@ -281,10 +290,10 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
         # With the runs of its turn, so that it has those nested in it.
-        of_turn = "(session_id, root_run_id) IN (SELECT session_id, root_run_id FROM raw_runs WHERE {})"
         where, parameters = equal(given(run_id=run_id, session_id=session_id))
         with self._transaction(write=False) as connection:
-            runs = select_runs(connection, of_turn.format(where), parameters)
+            turn = connection.execute(f"SELECT session_id, root_run_id FROM raw_runs WHERE {where}", parameters)
+            runs = select_runs(connection, "session_id = ? AND root_run_id = ?", turn[0]) if turn else []
         return next((run for run in runs if run.run_id == run_id), None)
 
     def get_messages(self, session_id: str) -> list[Message]:

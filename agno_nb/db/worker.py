@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 
 def this_worker() -> str:
     """Name this process as ``host:pid:start``, where start tells it from a later process with the same pid."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_of(os.getpid()) or ''}"
+    return _worker(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _worker(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}:{_start_of(pid) or ''}"
 
 
 def this_program() -> str:

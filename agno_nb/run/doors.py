@@ -9,7 +9,7 @@ from agno_nb import _loop
 from agno_nb._loop import AsyncEventStream, EventStream
 from agno_nb.run import pipeline
 from agno_nb.run.options import RunOptions
-from agno_nb.run.running import Emit, current_run
+from agno_nb.run.running import Emit, current_run, unheard
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
 
 RunStream = EventStream[RunOutputEvent, RunOutput]
@@ -22,12 +22,12 @@ def enter(begin: Begin, *, stream: bool | None, door: str) -> RunOutput | RunStr
     if stream:
         _loop.refuse_on_loop(f"{door}(stream=True)", f"a{door}(stream=True)")
         return EventStream(begin)
-    return _loop.run_blocking(begin(lambda event: None), door=f"{door}()", instead=f"a{door}()")
+    return _loop.run_blocking(begin(unheard), door=f"{door}()", instead=f"a{door}()")
 
 
 def aenter(begin: Begin, *, stream: bool | None) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
     """Begin a run for a caller who awaits."""
-    return AsyncEventStream(begin) if stream else _loop.run_awaiting(begin(lambda event: None))
+    return AsyncEventStream(begin) if stream else _loop.run_awaiting(begin(unheard))
 
 
 def note_origin(options: RunOptions) -> None:
@@ -36,8 +36,10 @@ def note_origin(options: RunOptions) -> None:
         options["origin"] = pipeline.origin_of_call()
 
 
-def own_text_only(emit: Emit) -> Emit:
-    """Pass on the pieces of the answer and the final event, of the run that was asked for and not of nested ones."""
+def told(emit: Emit, *, stream_events: bool) -> Emit:
+    """Pass on all events, or the pieces of the answer and the final event: of the run asked for, not of nested ones."""
+    if stream_events or emit is unheard:
+        return emit
     first: str | None = None
 
     def pass_on(event: RunOutputEvent) -> None:

@@ -15,7 +15,7 @@ from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.run.again import Again
 from agno_nb.run.background import FollowUp
-from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter, note_origin, own_text_only
+from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter, note_origin, told
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.pipeline import execute
 from agno_nb.run.requirements import continue_paused
@@ -343,7 +343,7 @@ class Runnable(Again):
         note_origin(options)
 
         def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
-            return execute(self, text, options, emit if stream_events else own_text_only(emit))
+            return execute(self, text, options, told(emit, stream_events=stream_events))
 
         return begin
 
@@ -354,8 +354,8 @@ class Runnable(Again):
 
         async def begin(emit: Emit) -> RunOutput:
             text, options, said = await asyncio.to_thread(find)
-            told = emit if stream_events else own_text_only(emit)
-            return await execute(self, text, {**asked_here, **options}, told, said=said)
+            listener = told(emit, stream_events=stream_events)
+            return await execute(self, text, {**asked_here, **options}, listener, said=said)
 
         return begin
 
@@ -375,7 +375,7 @@ class Runnable(Again):
                 self,
                 run_output,
                 options,
-                emit if stream_events else own_text_only(emit),
+                told(emit, stream_events=stream_events),
                 run_id=run_id,
                 session_id=session_id,
                 user_id=user_id,

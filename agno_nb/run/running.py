@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 Emit = Callable[[RunOutputEvent], None]
 
 
+def unheard(event: RunOutputEvent) -> None:
+    """Take an event where nobody listens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continuation:
     """A paused run that is to go on, with the answers that were given."""
@@ -134,6 +138,8 @@ class RunContext:
         run_output: RunOutput | None = None,
     ) -> None:
         """Tell whoever listens, and whoever listens to the run that this one is nested in."""
+        if not self._is_heard:
+            return
         self.pass_on(
             event_of(
                 self.run,
@@ -146,6 +152,10 @@ class RunContext:
                 run_output=run_output,
             )
         )
+
+    @property
+    def _is_heard(self) -> bool:
+        return self.emit_to is not unheard or (self.parent is not None and self.parent._is_heard)
 
     async def note(
         self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None = None

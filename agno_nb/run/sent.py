@@ -6,7 +6,9 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Sequence
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from agno_nb.receipt import ContextPart, ContextReceipt, LeftOut
 from agno_nb.types import JsonDict, Message, ToolSpec
@@ -182,7 +184,23 @@ def _of_tool(tool: ToolSpec) -> JsonDict:
     return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
 
 
+_sources: WeakKeyDictionary[FunctionType, tuple[CodeType, str | None]] = WeakKeyDictionary()
+"""To find the source of a function takes as long as all else in a context's hash."""
+
+
 def _source(function: Callable[..., Any]) -> str | None:
+    """Return the source of a function, looked for again when the function got another code, as %autoreload gives it."""
+    bare = getattr(function, "__func__", function)
+    if not isinstance(bare, FunctionType) or not isinstance(inner := inspect.unwrap(bare), FunctionType):
+        return _found_source(function)
+    code, source = _sources.get(bare, (None, None))
+    if code is not inner.__code__:
+        source = _found_source(bare)
+        _sources[bare] = inner.__code__, source
+    return source
+
+
+def _found_source(function: Callable[..., Any]) -> str | None:
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):

@@ -133,7 +133,9 @@ def test_a_store_of_any_version_opens_and_goes_on(
 def test_a_fresh_schema_equals_a_migrated_one(tmp_path: Path, kind: tuple[str, Restore, Opened], version: int) -> None:
     name, restore, opened = kind
     restore(tmp_path / "old", version)
-    (DuckDb if name == "duckdb" else SqliteDb)(tmp_path / "fresh").create()
+    made = (DuckDb if name == "duckdb" else SqliteDb)(tmp_path / "fresh")
+    made.create()
+    made.close()
     with opened(tmp_path / "old", schema.migrations()) as old, opened(tmp_path / "fresh", schema.migrations()) as fresh:
         assert made_of(old, name) == made_of(fresh, name)
 

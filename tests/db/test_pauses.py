@@ -41,6 +41,16 @@ def test_what_is_asked_comes_back_as_it_was_about_the_calls_of_the_run(db: Db) -
     assert [one.tool is call for one, call in zip(again.requirements, again.tools, strict=True)] == [True, True]
 
 
+def test_what_was_said_before_a_pause_is_not_what_a_run_ends_with(db: Db) -> None:
+    run, _ = begin(db)
+    run.status, run.content, run.model, run.ended_at = RunStatus.PAUSED, "May I delete it?", "m", START
+    db.end_run(run)
+    run.status, run.content, run.model, run.ended_at = RunStatus.CANCELLED, None, None, START + 1
+    db.end_run(run)
+    again = reread(db, run)
+    assert (again.status, again.content, again.model, again.ended_at) == (RunStatus.CANCELLED, None, None, START + 1)
+
+
 def test_answers_are_kept_while_the_run_waits_for_the_others(db: Db) -> None:
     run = paused(db)
     run.requirements[0].confirm("it is old")

@@ -95,6 +95,23 @@ def test_whatever_decides_the_answer_is_part_of_the_context(
     assert run.context_hash != first.context_hash
 
 
+def test_a_tool_that_got_another_code_in_place_is_part_of_the_context(db: Db) -> None:
+    def rate(item: str) -> float:
+        """Price of an item."""
+        return 2.5
+
+    def newer(item: str) -> float:
+        """Price of an item."""
+        return 3.0
+
+    agent = tea(db, model=FunctionModel(lambda messages, tools: "It is 2.50."), tools=[rate])
+    first, second = (agent.run("Price of tea?", session_id=each).context_hash for each in ("one", "two"))
+    # As %autoreload does it, so that the function which the agent has is the new one.
+    rate.__code__ = newer.__code__
+    third = agent.run("Price of tea?", session_id="three").context_hash
+    assert first == second != third
+
+
 def test_a_failed_run_is_not_replayed_and_a_replay_is_not_the_source_of_another(db: Db) -> None:
     def fail(messages: list[Message], tools: Any) -> str:
         raise RuntimeError("no")

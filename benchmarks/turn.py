@@ -1,0 +1,106 @@
+"""What a turn is made of: each statement of the store, its commits, and all else.
+
+``python -m benchmarks.turn --store sqlite --runs 100``
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from agno_nb.db.driver import Driver
+from agno_nb.db.statements import Connection
+from benchmarks.contenders import AgnoNb
+
+WARM_UP = 20
+Seconds = defaultdict[str, list[float]]
+
+
+def main() -> None:
+    from agno_nb import DuckDb, SqliteDb
+
+    stores = {"duckdb": DuckDb, "sqlite": SqliteDb}
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.turn", description=__doc__)
+    parser.add_argument("--store", choices=stores, default="duckdb")
+    parser.add_argument("--runs", type=int, default=150)
+    given = parser.parse_args()
+    turns: list[float] = []
+    parts: Seconds = defaultdict(list)
+    with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
+        contender = AgnoNb(stores[given.store], Path(directory, "store"))
+        for _ in range(WARM_UP):
+            contender.turn()
+        time_statements(contender.db._driver, parts)
+        for _ in range(given.runs):
+            start = time.perf_counter()
+            contender.turn()
+            turns.append(time.perf_counter() - start)
+        contender.db.close()
+    table = Table("", "times", "ms")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    of_the_store = 0.0
+    for what, seconds in parts.items():
+        of_the_store += statistics.median(seconds) * len(seconds) / given.runs
+        table.add_row(what, f"{len(seconds) / given.runs:.2g}", f"{statistics.median(seconds) * 1e3:.3f}")
+    whole = statistics.median(turns)
+    table.add_row("all else", "", f"{(whole - of_the_store) * 1e3:.3f}")
+    table.add_row("a turn", "", f"{whole * 1e3:.3f}")
+    Console().print(f"{contender.name}, medians of {given.runs} turns, load {os.getloadavg()[0]:.1f}", table, sep="\n")
+
+
+def time_statements(driver: Driver, parts: Seconds) -> None:
+    """Have the leases of a driver note in `parts` how long each part of them took."""
+    lease = driver.lease
+
+    @contextmanager
+    def timed(*, write: bool) -> Iterator[Connection]:
+        start = time.perf_counter()
+        with lease(write=write) as connection:
+            parts["have the store, and begin"].append(time.perf_counter() - start)
+            yield Timed(connection, parts)
+            start = time.perf_counter()
+        parts["commit"].append(time.perf_counter() - start)
+
+    setattr(driver, "lease", timed)  # noqa: B010 - a method, as far as mypy is concerned
+
+
+class Timed:
+    """A transaction that notes how long its statements take."""
+
+    def __init__(self, connection: Connection, parts: Seconds) -> None:
+        self._connection = connection
+        self._parts = parts
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
+        start = time.perf_counter()
+        rows = self._connection.execute(sql, parameters)
+        self._parts[_brief(sql)].append(time.perf_counter() - start)
+        return rows
+
+    def change(self, sql: str, parameters: Sequence[Any], /) -> int:
+        start = time.perf_counter()
+        count = self._connection.change(sql, parameters)
+        self._parts[_brief(sql)].append(time.perf_counter() - start)
+        return count
+
+
+def _brief(sql: str) -> str:
+    """Return the verb and the table of a statement."""
+    words = sql.split()
+    return f"{words[0]} … {next(word for word in words if word.startswith('raw_'))}"
+
+
+if __name__ == "__main__":
+    main()
