@@ -49,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowUp:
-    """What is to be done when a run is completed."""
+    """What is to be done when a run is completed and its turn is over."""
 
     line: Line
     work: Callable[[], Coroutine[Any, Any, Any]]

@@ -98,7 +98,7 @@ class Runnable(Again):
         """
 
     def follow_ups(self, context: RunContext) -> Iterable[FollowUp]:
-        """Say what is to be done after a completed run, off its critical path."""
+        """Say what is to be done after a completed run, off its critical path, once its turn is over."""
         return ()
 
     def stored(self, message: Message) -> Message | None:
