@@ -98,15 +98,15 @@ def _problems_of_tools(tools: Sequence[JsonDict]) -> Iterator[str]:
             yield f"{tool['name']} is strict, and not all its properties are required"
 
 
-def says(text: str, *, then: str = "whole") -> Answer:
-    """Answer in text, word by word; ``then="stall"`` goes on for ever."""
+def says(text: str, *, then: str = "whole", tokens: int | None = None) -> Answer:
+    """Answer in text, word by word; ``then="stall"`` goes on for ever. It may say how many tokens came back."""
     frames = [_chunk({"content": f"{word} "}) for word in text.split()]
     if then == "stall":
         return Answer(chunks=sse(frames, done=False), end="stall")
-    return Answer(chunks=sse([*frames, _chunk({}, "stop")]))
+    return Answer(chunks=sse([*frames, _chunk({}, "stop"), *_used(tokens)]))
 
 
-def calls(*asked: tuple[str, JsonDict | str], first_id: int = 1) -> Answer:
+def calls(*asked: tuple[str, JsonDict | str], first_id: int = 1, tokens: int | None = None) -> Answer:
     """Ask for tool calls. Arguments that are text are said as they are."""
     pieces = [
         {
@@ -117,7 +117,12 @@ def calls(*asked: tuple[str, JsonDict | str], first_id: int = 1) -> Answer:
         }
         for i, (n, a) in enumerate(asked)
     ]
-    return Answer(chunks=sse([_chunk({"tool_calls": pieces}), _chunk({}, "tool_calls")]))
+    return Answer(chunks=sse([_chunk({"tool_calls": pieces}), _chunk({}, "tool_calls"), *_used(tokens)]))
+
+
+def _used(tokens: int | None) -> list[JsonDict]:
+    usage = {"prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens}
+    return [] if tokens is None else [{"choices": [], "usage": usage}]
 
 
 def _chunk(delta: JsonDict, finish: str | None = None) -> JsonDict:
