@@ -43,7 +43,7 @@ def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str)
         events = runnable.run(prompt.text, stream=True, stream_events=True, **options)
         run = follow(events, display_for(None, live=True, markdown=args.format != "text"))
         if args.ask:
-            run = people.ask(notebook, run)
+            run = people.ask(notebook, runnable, run, options)
     except (AgnoNbError, RunInterrupted) as error:
         run = error.run_output
         raise

@@ -21,7 +21,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.run import pipeline
 from agno_nb.run.again import Again, AsyncRunStream, Begin, RunStream
 from agno_nb.run.background import FollowUp
-from agno_nb.run.options import ContinueOptions, RunOptions
+from agno_nb.run.options import ContinueOptions, Input, RunOptions, as_text
 from agno_nb.run.pipeline import execute
 from agno_nb.run.requirements import continue_paused
 from agno_nb.run.running import Emit, RunContext, current_run
@@ -124,7 +124,7 @@ class Runnable(Again):
     @overload
     def run(
         self,
-        input: str,
+        input: Input,
         *,
         stream: Literal[False] | None = None,
         stream_events: bool = False,
@@ -132,18 +132,18 @@ class Runnable(Again):
     ) -> RunOutput: ...
     @overload
     def run(
-        self, input: str, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> RunStream: ...
     @takes(RunOptions)
     def run(
-        self, input: str, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> RunOutput | RunStream:
         """Answer `input`, in the session that it belongs to, and store all of it.
 
         Parameters
         ----------
-        input : str
-            What the user says.
+        input : str, pydantic model, dict or list
+            What the user says. An object is said and stored as its JSON.
         stream : bool, optional
             Return an iterator of events instead. Closing it early cancels the run.
         stream_events : bool, optional
@@ -169,7 +169,7 @@ class Runnable(Again):
     @overload
     def arun(
         self,
-        input: str,
+        input: Input,
         *,
         stream: Literal[False] | None = None,
         stream_events: bool = False,
@@ -177,11 +177,11 @@ class Runnable(Again):
     ) -> Coroutine[Any, Any, RunOutput]: ...
     @overload
     def arun(
-        self, input: str, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> AsyncRunStream: ...
     @takes(RunOptions)
     def arun(
-        self, input: str, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
         """Answer `input`, awaited: the twin of :meth:`run`, for any event loop.
 
@@ -316,14 +316,14 @@ class Runnable(Again):
 
     @takes(RunOptions)
     def print_response(
-        self, input: str, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
     ) -> None:
         """Run and show the answer as it arrives: in a terminal by rich, in a notebook as the cell's output.
 
         Parameters
         ----------
-        input : str
-            What the user says.
+        input : str, pydantic model, dict or list
+            What the user says. An object is said and stored as its JSON.
         stream : bool, optional
             False shows the answer only when it is complete.
         show_message : bool, optional
@@ -334,17 +334,17 @@ class Runnable(Again):
         from agno_nb.printing import print_stream
 
         events = self.run(input, stream=True, stream_events=True, **options)
-        print_stream(events, message=input if show_message else None, live=stream)
+        print_stream(events, message=as_text(input) if show_message else None, live=stream)
 
     @takes(RunOptions)
     async def aprint_response(
-        self, input: str, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
     ) -> None:
         """Run and show the answer as it arrives: the awaited twin of :meth:`print_response`."""
         from agno_nb.printing import aprint_stream
 
         events = self.arun(input, stream=True, stream_events=True, **options)
-        await aprint_stream(events, message=input if show_message else None, live=stream)
+        await aprint_stream(events, message=as_text(input) if show_message else None, live=stream)
 
     @staticmethod
     def _enter(begin: Begin, *, stream: bool | None, door: str) -> RunOutput | RunStream:
@@ -359,9 +359,8 @@ class Runnable(Again):
         """Begin a run for a caller who awaits."""
         return AsyncEventStream(begin) if stream else _loop.run_awaiting(begin(lambda event: None))
 
-    def _begin(self, text: str, options: RunOptions, *, stream_events: bool) -> Begin:
-        if not isinstance(text, str) or not text.strip():
-            raise InvalidInputError(f"there is nothing to answer: the input is {text!r}")
+    def _begin(self, input: Input, options: RunOptions, *, stream_events: bool) -> Begin:
+        text = as_text(input)
         _note_origin(options)
 
         def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
