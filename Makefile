@@ -3,10 +3,11 @@
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 BIN := .venv/bin
 NOTEBOOK := out/01_quickstart.ipynb
+BUNDLE := agno_nb/widgets/static
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab test kernels browser pictures lint format docs bench clean
+.PHONY: help demo lab test kernels browser js pictures lint format docs bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -29,6 +30,17 @@ kernels: .venv-kernels/.installed-kernels ## run the tests in kernels with the o
 browser: .venv/.installed-browser ## run the tests in JupyterLab and Chromium (which has to be installed)
 	@$(BIN)/python -m pytest -q -m browser
 
+js: js/node_modules/.installed ## check and test what runs in the browser, and build it; needs node 18 or newer
+	@npm --prefix js run --silent check
+	@npm --prefix js run --silent test
+	@npm --prefix js run --silent build
+	@git diff --exit-code --stat -- $(BUNDLE) || { \
+	  echo "$(BUNDLE) was not what js/ builds; it is now, so commit it" >&2; exit 1; }
+
+js/node_modules/.installed: js/package.json js/package-lock.json
+	@npm --prefix js ci --silent
+	@touch $@
+
 pictures: .venv/.installed-browser ## make the pictures of the documents again, in JupyterLab and Chromium
 	@$(BIN)/python -m tests.browser.pictures
 
@@ -48,7 +60,8 @@ bench: .venv-bench/.installed-bench ## measure against agno; `make bench ARGS=--
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
 clean: ## remove the environments, caches and everything that was made
-	@rm -rf .venv .venv-bench .venv-kernels out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results.json
+	@rm -rf .venv .venv-bench .venv-kernels js/node_modules out build dist benchmarks/results.json
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find agno_nb tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra that is installed; pyproject.toml is newer than the stamp when it has to be done again.

@@ -56,6 +56,10 @@ if TYPE_CHECKING:
     from agno_nb.tools import SqlTools as SqlTools
     from agno_nb.tools import Toolkit as Toolkit
     from agno_nb.tools import tool as tool
+    from agno_nb.widgets.browse import browse as browse
+    from agno_nb.widgets.chat import chat as chat
+    from agno_nb.widgets.trace import trace as trace
+    from agno_nb.widgets.usage import usage as usage
     from agno_nb.workflow import Condition as Condition
     from agno_nb.workflow import Loop as Loop
     from agno_nb.workflow import Parallel as Parallel
@@ -107,7 +111,9 @@ _HOMES = {
     "UserMemory": "agno_nb.memory",
     "Workflow": "agno_nb.workflow",
     "WorkflowSession": "agno_nb.session",
+    "browse": "agno_nb.widgets.browse",
     "cells_df": "agno_nb.notebook.cells",
+    "chat": "agno_nb.widgets.chat",
     "collect": "agno_nb.collection",
     "events_df": "agno_nb.frames",
     "memories_df": "agno_nb.frames",
@@ -120,6 +126,8 @@ _HOMES = {
     "summaries_df": "agno_nb.frames",
     "tool": "agno_nb.tools",
     "tool_calls_df": "agno_nb.frames",
+    "trace": "agno_nb.widgets.trace",
+    "usage": "agno_nb.widgets.usage",
     "variables_df": "agno_nb.frames",
 }
 

@@ -13,7 +13,7 @@ from agno_nb.redact import redact, without_controls
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus
 
 if TYPE_CHECKING:
-    from agno_nb.run.runnable import AsyncRunStream, RunStream
+    from agno_nb.run.doors import AsyncRunStream, RunStream
 
 
 class Shown(Protocol):

@@ -33,9 +33,11 @@ ALLOWED: dict[str, set[str]] = {
     "budget": LEAVES,
     "run": LEAVES | {"_loop", "budget", "db"},
     "asking": LEAVES | {"budget", "models", "run"},
+    "calling": LEAVES | {"run", "tools"},
     "memory": LEAVES | {"_loop", "db", "models", "run"},
     "recollection": LEAVES | {"_loop", "db", "memory", "models", "run", "session"},
-    "agent": LEAVES | {"_loop", "asking", "budget", "db", "models", "recollection", "run", "session", "tools"},
+    "agent": LEAVES
+    | {"_loop", "asking", "budget", "calling", "db", "models", "recollection", "run", "session", "tools"},
     "team": LEAVES | {"_loop", "agent", "db", "models", "run", "tools"},
     "workflow": LEAVES | {"_loop", "run", "tools"},
     "frames": LEAVES | {"db"},
@@ -46,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "notebook": LEAVES
     | {"_loop", "agent", "budget", "db", "frames", "models", "printing", "recollection", "run", "session", "team"}
     | {"tools"},
+    "widgets": LEAVES | {"_loop", "agent", "db", "frames", "media", "models", "notebook", "run", "session"},
     # The vocabulary itself loads nothing until a name is touched; then it may be any.
     "__init__": {"notebook"},
 }
@@ -55,6 +58,8 @@ DOORWAYS: dict[tuple[str, str], str] = {
     ("memory/manager.py", "agent"): "what changes memories is a small agent with tools, and agents remember",
     ("db/readable.py", "frames"): "db.runs_df() is what people type, and the frames are made on top of the store",
     ("run/runnable.py", "printing"): "agent.print_response() is what people type, and a run does not know of screens",
+    ("notebook/turns.py", "widgets"): "a paused cell ends with the panel in which a person decides",
+    ("notebook/displays.py", "widgets"): "a run that is the last value of a cell shows its trace",
     ("printing.py", "notebook"): "in a notebook print_response() shows what %%agent shows",
 }
 
@@ -69,10 +74,10 @@ CONFINED: dict[str, set[str]] = {
 }
 
 # Libraries that are imported inside functions only: each costs a user who does not need it a noticeable time.
-LAZY = {"openai", "pandas", "pyarrow", "polars", "genai_prices"}
+LAZY = {"openai", "pandas", "pyarrow", "polars", "genai_prices", "matplotlib"}
 
 # Extras of users, whose libraries the package may import; the other extras are for whoever works on it.
-EXTRAS = ("polars", "postgres")
+EXTRAS = ("plot", "polars", "postgres")
 # What only the contract of a store imports, which its author's pytest runs.
 OF_TESTERS = {"pytest"}
 
@@ -163,6 +168,13 @@ def test_every_room_and_doorway_of_the_table_exists() -> None:
     assert set(ALLOWED) == rooms
     used = {(found.file, found.room) for found in all_imports() if found.in_function}
     assert set(DOORWAYS) - used == set()
+
+
+def test_values_are_imported_from_the_front_of_their_room() -> None:
+    wrong = [
+        str(found) for found in all_imports() if found.importer != "types" and found.module.startswith("agno_nb.types.")
+    ]
+    assert wrong == []
 
 
 def test_each_library_is_named_only_in_its_rooms() -> None:

@@ -8,11 +8,9 @@ from IPython.core.formatters import BaseFormatter
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.notebook.cards import facts_bundle, table_bundle
-from agno_nb.notebook.live import view_of_run
 from agno_nb.notebook.receipts import receipt_bundle
-from agno_nb.notebook.render import AnswerView, footer_text, render_answer
+from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.receipt import ContextReceipt
-from agno_nb.redact import redact
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput, RunStatus, Session
 
@@ -40,7 +38,9 @@ def _html_formatter(shell: InteractiveShell) -> BaseFormatter:
 
 
 def _run_html(run: RunOutput) -> str:
-    return redact(render_answer(view_of_run(run)))
+    from agno_nb.widgets.trace import run_html
+
+    return run_html(run)
 
 
 def _session_html(session: Session) -> str:

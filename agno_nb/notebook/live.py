@@ -78,6 +78,11 @@ class LiveAnswer:
         self._lock = threading.RLock()
         self._cell = _Cell(self.view, shell, clock, timer, self._lock)
 
+    @property
+    def display_id(self) -> str:
+        """Of the output, for whoever takes its place."""
+        return self._cell.display_id
+
     def feed(self, event: RunOutputEvent) -> None:
         """Take in one event of the stream. The first one says which run is the answer."""
         if self._ended:
@@ -239,7 +244,7 @@ class _Cell:
         lock: threading.RLock,
     ) -> None:
         self._view, self._shell, self._clock, self._timer = view, shell, clock, timer
-        self._display_id = uuid.uuid4().hex
+        self.display_id = uuid.uuid4().hex
         self._shown = False
         self._failure: Exception | None = None
         self._due = -math.inf
@@ -284,7 +289,7 @@ class _Cell:
             self._shell.display_pub.publish(
                 {"text/html": html, "text/plain": redact(render_text(self._view))},
                 {"agno_nb": ids},
-                transient={"display_id": self._display_id},
+                transient={"display_id": self.display_id},
                 update=self._shown,
             )
         except Exception as error:

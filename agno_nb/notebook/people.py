@@ -15,8 +15,9 @@ from agno_nb.notebook.cards import show_facts, show_questions
 from agno_nb.notebook.state import Notebook
 from agno_nb.printing import display_for, follow
 from agno_nb.redact import redact, without_controls
+from agno_nb.run.doors import RunStream
 from agno_nb.run.options import ContinueOptions, RunOptions
-from agno_nb.run.runnable import Runnable, RunStream
+from agno_nb.run.runnable import Runnable
 from agno_nb.types import Requirement, RunOutput, UserInputField
 
 CANNOT_ASK = "This front end cannot ask in the middle of a cell, so the run stays paused: answer by the commands above."

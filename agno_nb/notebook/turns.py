@@ -15,6 +15,7 @@ from agno_nb.notebook import people
 from agno_nb.notebook.answers import formatted, give_code
 from agno_nb.notebook.attempts import Place, Rerun
 from agno_nb.notebook.binding import current_execution, current_origin
+from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.state import Notebook
 from agno_nb.notebook.variables import Injected, inject
 from agno_nb.printing import display_for, follow
@@ -41,9 +42,14 @@ def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str)
     run: RunOutput | None = None
     try:
         events = runnable.run(prompt.text, stream=True, stream_events=True, **options)
-        run = follow(events, display_for(None, live=True, markdown=args.format != "text"))
+        shown = display_for(None, live=True, markdown=args.format != "text")
+        run = follow(events, shown)
         if args.ask:
             run = people.ask(notebook, runnable, run, options)
+        elif run.is_paused and isinstance(shown, LiveAnswer):
+            from agno_nb.widgets.approvals import wait_for_person
+
+            wait_for_person(runnable, run, shown.display_id)
     except (AgnoNbError, RunInterrupted) as error:
         run = error.run_output
         raise

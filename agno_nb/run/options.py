@@ -34,11 +34,11 @@ def as_text(given: Input) -> str:
             "the input is a list of messages; give what the user says now, and examples as additional_input= of the "
             "agent. Earlier turns are sent from the store by add_history_to_context=True"
         )
-    from pydantic_core import PydanticSerializationError, to_json
+    from pydantic import TypeAdapter
 
     try:
-        return to_json(given).decode()
-    except (PydanticSerializationError, ValueError) as error:
+        return TypeAdapter(object).dump_json(given).decode()
+    except ValueError as error:
         raise InvalidInputError(f"the input is {given!r}, which cannot be written as JSON: {error}") from None
 
 

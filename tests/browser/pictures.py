@@ -1,4 +1,4 @@
-"""Make the pictures of ``docs/images``: cells in JupyterLab. ``make pictures`` runs this."""
+"""Make the pictures of ``docs/images``: cells in JupyterLab, and the panels. ``make pictures`` runs this."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 IMAGES = REPOSITORY / "docs" / "images"
-THEMES = {"quickstart.png": "JupyterLab Light", "quickstart-dark.png": "JupyterLab Dark"}
+THEMES = {"": "JupyterLab Light", "-dark": "JupyterLab Dark"}
 WIDTH = 880
 """Of the window in CSS pixels. A picture has twice as many."""
 MARGIN = 12
@@ -32,6 +32,17 @@ SHOWN = (
     'from agno_nb import runs_df\n\nruns_df()[["input", "status", "model", "total_tokens", "duration_s"]]',
 )
 
+PANELS = ("chat", "browse", "trace")
+LAST = "And what is the mean of bill_depth_mm for Chinstrap?"
+PANEL_CELLS = (
+    "%load_ext agno_nb\nimport agno_nb\nguide = agno_nb.Agent('demo', name='guide', tools=[mean_of],\n"
+    "                     add_history_to_context=True)",
+    "%%agent guide -s ada -o run\nMy name is Ada and I love night trains.",
+    "%%agent guide -s mass -o run\nWhat is the mean of body_mass_g for Gentoo and for Adelie?",
+    "agno_nb.chat(guide, 'mass')",
+    "agno_nb.browse()",
+    "agno_nb.trace(run)",
+)
 # A conversation of which the first cell was changed and is run again.
 AGAIN = (
     "%load_ext agno_nb\n%agent --db again.duckdb",
@@ -68,12 +79,18 @@ def main() -> None:
     ):
         context = browser.new_context(viewport={"width": WIDTH, "height": 900}, device_scale_factor=2)
         notebook = conversation(context.new_page(), lab)
-        for name, theme in THEMES.items():
+        for suffix, theme in THEMES.items():
             notebook.use_theme(theme)
-            take(notebook.page, IMAGES / name)
+            take(notebook.page, IMAGES / f"quickstart{suffix}.png")
         again = cells_run_again(context.new_page(), lab)
         again.use_theme("JupyterLab Light")
         take(again.page, IMAGES / "again.png")
+        notebook = panels(context.new_page(), lab)
+        for suffix, theme in THEMES.items():
+            notebook.use_theme(theme)
+            for name in PANELS:
+                panel = notebook.page.locator(f".anb-{name}")
+                panel.screenshot(path=IMAGES / f"{name}{suffix}.png", animations="disabled")
         context.close()
 
 
@@ -93,6 +110,23 @@ def conversation(page: Page, lab: Lab) -> NotebookPage:
     )
     notebook.save()
     notebook.page.evaluate(PRESENT)
+    return notebook
+
+
+def panels(page: Page, lab: Lab) -> NotebookPage:
+    """Open a notebook with a panel of each kind, in which something was asked."""
+    lesson = nbformat.read(REPOSITORY / "notebooks" / "05_widgets.ipynb", as_version=4)
+    data = next(cell.source for cell in lesson.cells if cell.id == "data")
+    notebook = NotebookPage.open(page, lab, lab.write_notebook("panels.ipynb", [data, *PANEL_CELLS]))
+    notebook.run_all()
+    page.evaluate(PRESENT)
+    draft = page.locator(".anb-chat .anb-draft")
+    draft.fill(LAST)
+    draft.press("Enter")
+    page.locator(".anb-turn:not(.anb-arriving)", has_text=LAST).wait_for()
+    page.locator(".anb-session", has_text="night trains").click()
+    page.locator(".anb-talk .anb-answer").first.wait_for()
+    draft.blur()
     return notebook
 
 

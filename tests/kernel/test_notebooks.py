@@ -35,4 +35,6 @@ def test_a_lesson_runs_and_shows_something(notebook: Path, tmp_path: Path) -> No
 
     cells = [cell for cell in lesson.cells if cell.cell_type == "code"]
     assert [cell.id for cell in cells if is_telling(cell.source) and not cell.outputs] == []
+    # Panels that nobody can click leave no widgets, and no script of theirs, in the file.
+    assert lesson.metadata.get("widgets") is None
     assert [output.text for cell in cells for output in cell.outputs if output.get("name") == "stderr"] == []

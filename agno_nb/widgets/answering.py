@@ -1,0 +1,100 @@
+"""A run that is answered in a panel: it streams there, can be stopped, and is continued when a person has decided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.live import LiveAnswer
+from agno_nb.run.doors import AsyncRunStream
+from agno_nb.run.runnable import Runnable
+from agno_nb.types import Requirement, RunOutput, UserInputField
+
+
+class _Shell:
+    """The part of a shell that :class:`LiveAnswer` writes to: each state of the answer goes to the panel."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self.display_pub = self
+        self._show = show
+
+    def publish(self, data: Mapping[str, str], metadata: object, *, transient: object, update: bool) -> None:
+        self._show(data["text/html"])
+
+
+async def stream_into(events: AsyncRunStream, show: Callable[[str], None]) -> None:
+    """Show a run while it goes on, as often as a browser can draw it. It raises what the run raises."""
+    answer = LiveAnswer(_Shell(show))
+    async with events:
+        async for event in events:
+            answer.feed(event)
+
+
+class Decisions:
+    """What a person has decided of a paused run, until all of it is decided and the run can go on."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, RunOutput] = {}
+
+    def shown(self, run: RunOutput) -> RunOutput:
+        """Return the run as it was decided on so far."""
+        return self._runs.get(run.run_id, run) if run.is_paused else run
+
+    def decide(
+        self, run: RunOutput, requirement_id: str, *, decision: str, note: str, values: Mapping[str, str]
+    ) -> bool:
+        """Take in one decision; return whether the run can go on.
+
+        Raises
+        ------
+        InvalidInputError
+            The run does not wait for it, or a value is missing.
+        """
+        if not run.is_paused:
+            raise InvalidInputError(f"run {run.run_id} does not wait any more: it is {run.status}")
+        run = self._runs.setdefault(run.run_id, run)
+        for requirement in run.requirements:
+            if requirement.requirement_id == requirement_id:
+                _resolve(requirement, decision, note, values)
+                break
+        else:
+            raise InvalidInputError(f"run {run.run_id} does not wait for {requirement_id!r}: reload the page")
+        return all(requirement.is_resolved for requirement in run.requirements)
+
+    def begin_to_continue(self, runnable: Runnable, run_id: str) -> AsyncRunStream:
+        """Continue a run of which everything is decided."""
+        run = self._runs.pop(run_id)
+        return runnable.acontinue_run(
+            run_id=run_id,
+            session_id=run.session_id,
+            user_id=run.user_id,
+            requirements=run.requirements,
+            stream=True,
+            stream_events=True,
+        )
+
+
+def _resolve(requirement: Requirement, decision: str, note: str, values: Mapping[str, str]) -> None:
+    if decision == "reject":
+        requirement.reject(note or None)
+    elif requirement.kind == "confirmation":
+        requirement.confirm()
+    elif requirement.kind == "user_input":
+        fields = {each.name: each for each in requirement.user_input_fields}
+        requirement.provide_user_input(
+            {name: _typed(fields[name], text) if name in fields else text for name, text in values.items()}
+        )
+    else:
+        requirement.set_external_execution_result(values.get("result", ""))
+
+
+def _typed(field: UserInputField, text: str) -> Any:
+    """Read what was typed as the tool's parameter takes it."""
+    if field.field_type in ("string", "any"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise InvalidInputError(f"{field.name} is {text!r}; the tool takes {field.field_type} there") from None

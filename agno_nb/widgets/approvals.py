@@ -1,0 +1,101 @@
+"""The panel that ends a paused cell: a person decides there, and the answer goes on in the same output."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from agno_nb.errors import AgnoNbError, InvalidInputError
+from agno_nb.notebook.render import render_text
+from agno_nb.run.runnable import Runnable
+from agno_nb.types import RunOutput
+from agno_nb.widgets.answering import Decisions, stream_into
+from agno_nb.widgets.conversation import answer_html, answer_view, needs_of
+from agno_nb.widgets.intents import an_id, intent, named, one_of, text
+from agno_nb.widgets.panel import Panel, Twin, has_front_end, look_again
+
+
+def wait_for_person(runnable: Runnable, run: RunOutput, display_id: str) -> None:
+    """Put the panel into the output of a paused run, where somebody is there to see it.
+
+    The run is in the store and the panel only looks at it: what the panel does, ``%agent approve`` does too, and a
+    chat panel on the session does, in this kernel or in another one.
+    """
+    if runnable.db is not None and has_front_end():
+        Approvals(runnable, run).show_in(display_id)
+
+
+class Approvals(Panel):
+    """What a paused run waits for. It closes, and leaves the answer, when the run has gone on to its end."""
+
+    kind = "approvals"
+
+    def __init__(self, runnable: Runnable, run: RunOutput) -> None:
+        super().__init__()
+        self._runnable = runnable
+        self._run = run
+        self._decisions = Decisions()
+        self._answering: asyncio.Task[Any] | None = None
+        self._metadata = {"agno_nb": {"run_id": run.run_id, "session_id": run.session_id}}
+        self._look(run)
+
+    def twin(self) -> Twin:
+        return Twin(answer_html(self._run), render_text(answer_view(self._run)))
+
+    async def changed_outside(self) -> None:
+        """Notice that the run was continued by ``%agent approve``, by a chat panel or in another notebook."""
+        if self._answering is None:
+            await self._refreshed()
+
+    def _look(self, run: RunOutput) -> None:
+        self._run = self._decisions.shown(run)
+        with self.hold_sync():
+            self.show({"run_id": run.run_id, "html": answer_html(run, asks=False), "needs": needs_of(self._run)})
+            self._arriving = {}
+
+    async def _refreshed(self) -> None:
+        run = await asyncio.to_thread(self._runnable.store.get_run, self._run.run_id, self._run.session_id)
+        if run is None:
+            self.close()
+            return
+        await asyncio.to_thread(self._look, run)
+        if not run.is_paused:
+            self.close()
+
+    @intent(
+        run_id=an_id,
+        requirement_id=an_id,
+        decision=one_of("approve", "reject"),
+        note=text(2_000),
+        values=named(text(20_000)),
+    )
+    async def _decide(
+        self, *, run_id: str, requirement_id: str, decision: str, note: str, values: dict[str, str]
+    ) -> None:
+        """Decide on one call, and continue the run when all is decided."""
+        if self._answering is not None or run_id != self._run.run_id:
+            raise InvalidInputError("the run goes on already")
+        if not self._decisions.decide(self._run, requirement_id, decision=decision, note=note, values=values):
+            self._look(self._run)
+            return
+        events = self._decisions.begin_to_continue(self._runnable, run_id)
+        self._arriving = {"html": answer_html(self._run, asks=False)}
+        self._answering = asyncio.ensure_future(stream_into(events, self._show))
+        try:
+            await asyncio.wait({self._answering})
+            outcome = None if self._answering.cancelled() else self._answering.exception()
+        finally:
+            self._answering = None
+            await self._refreshed()
+            look_again()
+        if outcome is not None and not (isinstance(outcome, AgnoNbError) and outcome.run_output is not None):
+            raise outcome
+
+    def _show(self, html: str) -> None:
+        self._arriving = {"html": html}
+
+    @intent()
+    async def _stop(self) -> None:
+        """Stop the answer that arrives. What was said so far is kept."""
+        if self._answering is not None:
+            self._answering.cancel()

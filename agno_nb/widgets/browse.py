@@ -1,0 +1,313 @@
+"""The session browser: find, look into, name, delete and go on with the sessions of a store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.db.async_db import AsyncDb, as_sync
+from agno_nb.db.base import Db
+from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.markdown import escaped
+from agno_nb.notebook.state import Notebook
+from agno_nb.redact import redact, without_controls
+from agno_nb.run.runnable import Runnable
+from agno_nb.types import RunStatus, Session, SessionType
+from agno_nb.widgets.chat import NAME_LIMIT, Chat
+from agno_nb.widgets.conversation import read_turns, so_far
+from agno_nb.widgets.finding import ORDERS, Search, row_content
+from agno_nb.widgets.host import store_of, this_notebook, with_store
+from agno_nb.widgets.intents import an_id, count, intent, one_of, optional, several, text
+from agno_nb.widgets.panel import Panel, Twin
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE_LIMIT = 200
+"""Most rows that the browser may ask for at once."""
+TWIN_ROWS = 20
+TURNS_PREVIEWED = 10
+_SOUGHT = text(1_000)
+_ROW = (
+    "session_id, session_name, first_input, session_type, user_id, coalesce(component_name, component_id) AS agent, "
+    "num_runs, total_tokens, cost, updated_at"
+)
+
+
+def browse(
+    *,
+    db: Db | AsyncDb | None = None,
+    search: str = "",
+    user_id: str | None = None,
+    session_type: str | None = None,
+    agent: str | None = None,
+    notebook: str | None = None,
+    status: str | None = None,
+) -> Browser:
+    """Open a browser of sessions in the output of the cell.
+
+    Parameters
+    ----------
+    db : Db, optional
+        The store. That of the notebook where not given.
+    search : str, optional
+        Part of a name, of an id or of what was said, in any case.
+    user_id, session_type, agent, notebook, status : str, optional
+        Only sessions of this user; of this kind; of the agent, team or workflow of this name or id; in which
+        something was asked from this notebook; that have a run of this status. All of it can be changed in the panel.
+
+    Returns
+    -------
+    Browser
+        The panel. ``.selected`` and ``.selected_df()`` are what is marked in it, and ``.sql`` is its query.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such kind or status.
+
+    Examples
+    --------
+    >>> from agno_nb import InMemoryDb
+    >>> found = browse(db=InMemoryDb(), search="penguins", user_id="ada")
+    >>> found.selected, found.selected_df().empty
+    ([], True)
+    """
+    here = this_notebook()
+    wanted = Search(
+        search=search, user_id=user_id, session_type=session_type, agent=agent, notebook=notebook, status=status
+    )
+    return Browser(as_sync(db) or store_of(here), here, wanted)
+
+
+class Browser(Panel):
+    """The sessions of a store, made by :func:`browse`.
+
+    Attributes
+    ----------
+    selected : list of str
+        Ids of the sessions that are marked.
+    sql : str
+        The query for the sessions that are listed: ``agno_nb.query(found.sql).df()``.
+    """
+
+    kind = "browse"
+
+    def __init__(self, db: Db, notebook: Notebook | None, wanted: Search) -> None:
+        super().__init__()
+        self._db, self._notebook, self._wanted = db, notebook, wanted
+        self._ids: list[str] = []
+        self._chat: Chat | None = None
+        self._seen: object = None
+        self.selected: list[str] = []
+        self._look()
+
+    @property
+    def sql(self) -> str:
+        """The query for the sessions that are listed, in their order."""
+        return self._wanted.sql
+
+    def selected_df(self) -> pd.DataFrame:
+        """Return the sessions that are marked: see :func:`agno_nb.frames.sessions_df`."""
+        return self._db.sessions_df(session_id=self.selected)
+
+    def twin(self) -> Twin:
+        rows = self._rows_of(self._ids[:TWIN_ROWS])
+        note = f"{len(self._ids):,} sessions" + (
+            f", the first {len(rows)} of them:" if len(rows) < len(self._ids) else ""
+        )
+        lines = [(row["title"], row["agent"] or "", row["user_id"] or "", str(row["num_runs"])) for row in rows]
+        titles = ("session", "agent", "user", "turns")
+        cells = "".join(
+            "<tr>" + "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in line) + "</tr>"
+            for tag, line in [("th", titles), *(("td", line) for line in lines)]
+        )
+        text = "\n".join([note, *(" · ".join(filter(None, line)) for line in lines)])
+        table = Twin(f"<div>{note}</div><table>{cells}</table>", text)
+        if self._chat is None:
+            return table
+        talk = self._chat.twin()
+        return Twin(f"{talk.html}<hr>{table.html}", f"{talk.text}\n\n{table.text}")
+
+    def close(self) -> None:
+        super().close()
+        if self._chat is not None:
+            self._chat.close()
+
+    async def changed_outside(self) -> None:
+        if await asyncio.to_thread(self._marks) != self._seen:
+            await asyncio.to_thread(self._look)
+        if self._chat is not None:
+            await self._chat.changed_outside()
+
+    def __repr__(self) -> str:
+        return f"Browser({self._db!r}, {len(self._ids)} sessions)"
+
+    # What is seen.
+
+    def _marks(self) -> object:
+        """Read what differs once a session was made, used, renamed or deleted."""
+        return self._db.arrow("SELECT count(*), max(updated_at) FROM sessions").to_pylist()
+
+    def _look(self) -> None:
+        self._seen = self._marks()
+        sql, values = self._wanted.query("session_id")
+        self._ids = self._db.arrow(sql, values).column("session_id").to_pylist()
+        listed = set(self._ids)
+        self.selected = [session_id for session_id in self.selected if session_id in listed]
+        wanted = self._wanted
+        # The first rows come along, so that nothing is blank for a moment.
+        self.show(
+            {
+                "total": len(self._ids),
+                "rows": self._rows_of(self._ids[:50]),
+                "selected": self.selected,
+                "wanted": {name: getattr(wanted, name) for name in _FILTERS},
+                "choices": self._choices(),
+                "sql": redact(wanted.sql),
+            }
+        )
+
+    def _choices(self) -> dict[str, list[str]]:
+        def found(column: str, view: str) -> list[str]:
+            sql = f"SELECT DISTINCT {column} AS value FROM {view} WHERE {column} IS NOT NULL ORDER BY 1 LIMIT 200"
+            return [str(value) for value in self._db.arrow(sql).column("value").to_pylist()]
+
+        return {
+            "user_id": found("user_id", "sessions"),
+            "session_type": found("session_type", "sessions"),
+            "agent": found("coalesce(component_name, component_id)", "sessions"),
+            "notebook": found("notebook", "runs"),
+            "status": found("status", "runs"),
+        }
+
+    def _rows_of(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        if not ids:
+            return []
+        marks = ", ".join("?" * len(ids))
+        sql = (
+            f"SELECT {_ROW}, status FROM sessions LEFT JOIN (SELECT session_id, arg_max(status, created_at) AS status "
+            f"FROM runs WHERE run_index IS NOT NULL AND session_id IN ({marks}) GROUP BY session_id) "
+            f"USING (session_id) WHERE session_id IN ({marks})"
+        )
+        by_id = {row["session_id"]: row for row in self._db.arrow(sql, [*ids, *ids]).to_pylist()}
+        return [_shown(row_content(by_id[session_id])) for session_id in ids if session_id in by_id]
+
+    def _session(self, session_id: str) -> Session:
+        session = self._db.get_session(session_id)
+        if session is None:
+            raise InvalidInputError(f"there is no session {session_id!r} in the store any more")
+        return session
+
+    # What is asked.
+
+    @intent(
+        search=_SOUGHT,
+        user_id=optional(_SOUGHT),
+        session_type=optional(one_of(*SessionType)),
+        agent=optional(_SOUGHT),
+        notebook=optional(text(5_000)),
+        status=optional(one_of(*RunStatus)),
+        days=optional(count(10_000)),
+        sort=one_of(*ORDERS),
+        is_ascending=lambda value: value is True,
+    )
+    async def _find(self, **wanted: Any) -> None:
+        """Look for other sessions, or in another order."""
+        self._wanted = Search(**wanted)
+        await asyncio.to_thread(self._look)
+
+    @intent(offset=count(10_000_000), limit=count(PAGE_LIMIT))
+    async def _rows(self, *, offset: int, limit: int) -> list[dict[str, Any]]:
+        """Give a page of the list."""
+        return await asyncio.to_thread(self._rows_of, self._ids[offset : offset + limit])
+
+    @intent(session_ids=several(an_id))
+    async def _select(self, *, session_ids: list[str]) -> None:
+        """Mark sessions, for Python."""
+        listed = set(self._ids)
+        self.selected = [session_id for session_id in session_ids if session_id in listed]
+
+    @intent(session_id=an_id)
+    async def _preview(self, *, session_id: str) -> dict[str, Any]:
+        """Give the latest turns of a session to read."""
+        return await asyncio.to_thread(self._previewed, session_id)
+
+    def _previewed(self, session_id: str) -> dict[str, Any]:
+        session = self._session(session_id)
+        turns, earlier = read_turns(self._db, session_id, count=TURNS_PREVIEWED)
+        return {
+            "so_far": so_far(session.metrics),
+            "earlier": earlier,
+            "turns": [{"asked": redact(without_controls(t.run.input)), "html": t.content()["html"]} for t in turns],
+        }
+
+    @intent(session_id=an_id, name=text(NAME_LIMIT))
+    async def _rename(self, *, session_id: str, name: str) -> None:
+        """Give a session a name; an empty one takes it away."""
+        await asyncio.to_thread(self._db.rename_session, session_id, session_name=name.strip() or None)
+        await asyncio.to_thread(self._look)
+
+    @intent(session_ids=several(an_id, limit=1_000))
+    async def _delete(self, *, session_ids: list[str]) -> None:
+        """Delete sessions. The panel has asked whether they are to be."""
+        await asyncio.to_thread(self._db.delete_sessions, session_ids)
+        if self._chat is not None and self._chat.session_id in session_ids:
+            self._chat.close()
+            self._chat = None
+        await asyncio.to_thread(self._look)
+
+    @intent(session_id=an_id)
+    async def _resume(self, *, session_id: str) -> str:
+        """Go on with a session in the ``%%agent`` cells of this notebook."""
+        notebook = self._notebook
+        if notebook is None:
+            raise InvalidInputError("there is no notebook here that could go on with it")
+        session = await asyncio.to_thread(self._session, session_id)
+        runnable = self._runnable_for(session)
+        if self._db is not notebook.db:
+            raise InvalidInputError(f"the notebook keeps its sessions in {notebook.db.identity}, not here")
+        notebook.runnable = runnable
+        notebook.use_user(session.user_id or "")
+        notebook.use_session(session_id)
+        return (
+            f"The %%agent cells of this notebook go on with this session, as {runnable.name or runnable.component_id}."
+        )
+
+    @intent(session_id=an_id)
+    async def _open(self, *, session_id: str) -> str:
+        """Open a session in a chat panel below the list; give the id of its model."""
+        session = await asyncio.to_thread(self._session, session_id)
+        runnable = self._runnable_for(session)
+        if runnable.store is not self._db:
+            raise InvalidInputError(f"{runnable!r} keeps its sessions in {runnable.store.identity}, not here")
+        if self._chat is not None:
+            self._chat.close()
+        user_id = session.user_id
+        self._chat = await asyncio.to_thread(lambda: Chat(runnable, session_id=session_id, user_id=user_id))
+        return self._chat.address
+
+    def _runnable_for(self, session: Session) -> Runnable:
+        """Find who can go on with a session: the one who began it, where this notebook has it, else its own agent."""
+        notebook = self._notebook
+        own = [] if notebook is None else [notebook.runnable, notebook.agent]
+        held = [] if notebook is None else [one for one in notebook.namespace.values() if isinstance(one, Runnable)]
+        for runnable in (*own[:1], *held, *own[1:]):
+            if (runnable.kind, runnable.component_id) == (session.session_type, session.component_id):
+                return with_store(runnable, self._db)
+        if own and own[0].kind is session.session_type:
+            return own[0]
+        raise InvalidInputError(
+            f"the session is one of the {session.session_type} {session.component_id!r}, which is not in this notebook"
+        )
+
+
+_FILTERS = ("search", "user_id", "session_type", "agent", "notebook", "status", "days", "sort", "is_ascending")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    title = " ".join((row.pop("session_name") or row.pop("first_input", None) or row["session_id"]).split())
+    row.pop("first_input", None)
+    texts = {name: redact(without_controls(value)) for name, value in row.items() if isinstance(value, str)}
+    return {**row, **texts, "session_id": row["session_id"], "title": redact(without_controls(title))[:200]}

@@ -1,0 +1,352 @@
+"""The chat panel: talk to the notebook's agent, or yours, beside the cells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.agent import Agent
+from agno_nb.errors import AgnoNbError, InvalidInputError
+from agno_nb.media import Image
+from agno_nb.redact import redact, without_controls
+from agno_nb.run.pipeline import RunOptions
+from agno_nb.run.runnable import Runnable
+from agno_nb.types import Media, Origin, RunOutput, Session, new_id
+from agno_nb.widgets.answering import Decisions, stream_into
+from agno_nb.widgets.conversation import Turn, answer_html, conversation_twin, read_turns, shown_name, so_far
+from agno_nb.widgets.host import store_of, this_notebook, with_store
+from agno_nb.widgets.intents import an_id, intent, named, one_of, optional, text
+from agno_nb.widgets.panel import Panel, Twin, look_again
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TURNS_SHOWN = 20
+"""How many turns are there at first, and how many more each time that one asks for earlier ones."""
+SESSIONS_LISTED = 30
+FILES_LIMIT = 4
+FILE_SIZE_LIMIT = 10_000_000
+"""Bytes of one attached image."""
+NAME_LIMIT = 200
+_NO_SESSION = "New session"
+
+
+def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
+    """Open a chat panel in the output of the cell.
+
+    Parameters
+    ----------
+    agent : Agent, Team or Workflow, optional
+        Who answers. The notebook's agent where not given. One without a store gets the notebook's.
+    session_id : str, optional
+        The conversation to go on with. Where not given it is the one that the notebook, or the agent, is in.
+
+    Returns
+    -------
+    Chat
+        The panel. It is shown where it is the last value of a cell, and goes on while other cells run. In the saved
+        notebook it is the conversation as HTML and text.
+
+    Raises
+    ------
+    InvalidInputError
+        No agent is given, and this is not a notebook that has one.
+
+    Examples
+    --------
+    >>> from agno_nb import Agent, InMemoryDb
+    >>> talk = chat(Agent("demo", db=InMemoryDb()), session_id="plans")
+    >>> talk.session_id, talk.last_run
+    ('plans', None)
+    """
+    notebook = this_notebook()
+    if agent is not None:
+        runnable = with_store(agent, store_of(notebook))
+        user_id, in_use = runnable.user_id, runnable.session_id
+    elif notebook is not None:
+        runnable = notebook.runnable
+        user_id, in_use = notebook.user_id or runnable.user_id, notebook.current_session_id()
+    else:
+        raise InvalidInputError("outside of a notebook there is no agent to talk to: give one, as in chat(Agent(...))")
+    session_id = session_id or in_use or runnable.automatic_session_id(user_id)
+    return Chat(runnable, session_id=session_id, user_id=user_id)
+
+
+class Chat(Panel):
+    """A conversation in a panel, made by :func:`chat`.
+
+    Attributes
+    ----------
+    session_id : str
+        The session that is shown.
+    last_run : RunOutput or None
+        The run that the latest turn shows.
+    """
+
+    kind = "chat"
+
+    def __init__(self, runnable: Runnable, *, session_id: str, user_id: str | None) -> None:
+        super().__init__()
+        self._runnable = runnable
+        self._db = runnable.store
+        self._user_id = user_id
+        self._count = TURNS_SHOWN
+        self._turns: list[Turn] = []
+        self._earlier = 0
+        self._title = _NO_SESSION
+        self._decisions = Decisions()
+        self._answering: asyncio.Task[Any] | None = None
+        self._seen: object = None
+        self.session_id = session_id
+        self._look()
+
+    @property
+    def last_run(self) -> RunOutput | None:
+        """The run that the latest turn shows, or None."""
+        return self._turns[-1].run if self._turns else None
+
+    def messages_df(self) -> pd.DataFrame:
+        """Return the messages of the session: see :func:`agno_nb.frames.messages_df`."""
+        return self._db.messages_df(session_id=self.session_id)
+
+    def twin(self) -> Twin:
+        return conversation_twin(self._title, self._turns, self._earlier)
+
+    async def changed_outside(self) -> None:
+        await self._refresh()
+
+    def __repr__(self) -> str:
+        return f"Chat({self._runnable!r}, session_id={self.session_id!r})"
+
+    # What is seen.
+
+    def _look(self) -> None:
+        """Read the session and show it, in place of what was arriving."""
+        self._seen = self._marks()
+        session = self._db.get_session(self.session_id)
+        self._turns, self._earlier = ([], 0) if session is None else self._read()
+        self._title = _title(session, self._turns)
+        if session is not None and self._user_id is None:
+            self._user_id = session.user_id
+        content = {
+            "session_id": self.session_id,
+            "title": self._title,
+            "is_stored": session is not None,
+            "agent": without_controls(self._runnable.name or self._runnable.component_id),
+            "model": without_controls(_model(self._runnable)),
+            "so_far": "" if session is None else so_far(session.metrics),
+            "earlier": self._earlier,
+            "turns": [turn.content() for turn in self._turns],
+        }
+        with self.hold_sync():
+            self.show(content)
+            self._arriving = {}
+
+    def _marks(self) -> object:
+        """Read what differs once something was said or renamed in the session."""
+        sql = (
+            "SELECT count(*), count(ended_at), max(ended_at), any_value(session_name) FROM runs JOIN sessions "
+            "USING (session_id) WHERE session_id = ?"
+        )
+        return self._db.arrow(sql, [self.session_id]).to_pylist()
+
+    def _read(self) -> tuple[list[Turn], int]:
+        turns, earlier = read_turns(self._db, self.session_id, count=self._count)
+        for turn in turns:
+            turn.run.requirements = self._decisions.shown(turn.run).requirements
+        return turns, earlier
+
+    async def _refreshed(self) -> None:
+        await asyncio.to_thread(self._look)
+
+    def _turn(self, run_id: str) -> Turn:
+        for turn in self._turns:
+            if run_id in turn.attempts:
+                return turn
+        raise InvalidInputError(f"run {run_id!r} is not among the turns that are shown: reload the page")
+
+    # What is asked.
+
+    @intent(max_files=FILES_LIMIT, asked=text(), again=optional(an_id), names=named(text(NAME_LIMIT)))
+    async def _ask(self, *, asked: str, again: str | None, names: dict[str, str], files: list[bytes]) -> None:
+        """Say something; or with `again`, say it instead of what that run was asked."""
+        images = [_image(content, names.get(str(place))) for place, content in enumerate(files)]
+        index = None
+        if again is not None:
+            turn = self._turn(again)
+            index, images = turn.run.run_index, images or turn.question
+        await self._run(asked, images, index)
+
+    @intent(run_id=an_id)
+    async def _retry(self, *, run_id: str) -> None:
+        """Ask the same again. The answer that is there is kept as an earlier attempt."""
+        turn = self._turn(run_id)
+        await self._run(turn.run.input, turn.question, turn.run.run_index)
+
+    @intent()
+    async def _stop(self) -> None:
+        """Stop the answer that arrives. What was said so far is kept."""
+        if self._answering is not None:
+            self._answering.cancel()
+
+    @intent(
+        run_id=an_id,
+        requirement_id=an_id,
+        decision=one_of("approve", "reject"),
+        note=text(2_000),
+        values=named(text(20_000)),
+    )
+    async def _decide(
+        self, *, run_id: str, requirement_id: str, decision: str, note: str, values: dict[str, str]
+    ) -> None:
+        """Decide on a call that a paused run waits with, and continue the run when all is decided."""
+        run = self._turn(run_id).run
+        if self._decisions.decide(run, requirement_id, decision=decision, note=note, values=values):
+            await self._answer(run.input, [], run.run_index, self._decisions.begin_to_continue(self._runnable, run_id))
+        else:
+            await self._refreshed()
+
+    @intent()
+    async def _refresh(self) -> None:
+        """Show what other cells, panels and notebooks have said in the session meanwhile."""
+        marks = await asyncio.to_thread(self._marks)
+        if self._answering is None and marks != self._seen:
+            await self._refreshed()
+
+    @intent()
+    async def _show_earlier(self) -> None:
+        """Show more of the turns before."""
+        self._count += TURNS_SHOWN
+        await self._refreshed()
+
+    @intent(run_id=an_id)
+    async def _attempt(self, *, run_id: str) -> dict[str, Any]:
+        """Give another attempt at a turn, to be looked at."""
+        self._turn(run_id)
+        run = await asyncio.to_thread(self._db.get_run, run_id, self.session_id)
+        if run is None:
+            raise InvalidInputError(f"run {run_id!r} is not in the store any more")
+        return {"asked": redact(without_controls(run.input)), "html": await asyncio.to_thread(answer_html, run)}
+
+    @intent(run_id=an_id)
+    async def _copy(self, *, run_id: str) -> str:
+        """Give the answer's Markdown."""
+        run = await asyncio.to_thread(self._db.get_run, run_id, self.session_id)
+        return "" if run is None else redact(run.get_content_as_string())
+
+    @intent(search=text(NAME_LIMIT))
+    async def _sessions(self, *, search: str) -> list[dict[str, Any]]:
+        """List the latest sessions that the one who talks here can go on with."""
+        return await asyncio.to_thread(self._listed, search)
+
+    def _listed(self, search: str) -> list[dict[str, Any]]:
+        sql = (
+            "SELECT session_id, session_name, first_input, num_runs, updated_at FROM sessions "
+            "WHERE session_type = ? AND user_id IS NOT DISTINCT FROM ? "
+            "AND contains(lower(concat_ws(' ', session_name, first_input, session_id)), lower(?)) "
+            "ORDER BY updated_at DESC LIMIT ?"
+        )
+        parameters = [self._runnable.kind.value, self._user_id, search, SESSIONS_LISTED]
+        return [
+            {
+                "session_id": row["session_id"],
+                "title": _short(row["session_name"] or row["first_input"] or row["session_id"]),
+                "num_runs": row["num_runs"],
+                "updated_at": row["updated_at"].timestamp(),
+            }
+            for row in self._db.arrow(sql, parameters).to_pylist()
+        ]
+
+    @intent(session_id=an_id)
+    async def _open(self, *, session_id: str) -> None:
+        """Go on with another session."""
+        if await asyncio.to_thread(self._db.get_session, session_id) is None:
+            raise InvalidInputError(f"there is no session {session_id!r} in the store any more")
+        await self._move(session_id)
+
+    @intent()
+    async def _new(self) -> None:
+        """Begin a new session with the next message."""
+        await self._move(new_id())
+
+    async def _move(self, session_id: str) -> None:
+        if self._answering is not None:
+            raise InvalidInputError("an answer is arriving here: stop it, or wait for its end")
+        self.session_id, self._count = session_id, TURNS_SHOWN
+        await self._refreshed()
+
+    @intent(name=text(NAME_LIMIT))
+    async def _rename(self, *, name: str) -> None:
+        """Give the session a name; an empty one takes it away."""
+        session = await asyncio.to_thread(self._db.rename_session, self.session_id, session_name=name.strip() or None)
+        if session is None:
+            raise InvalidInputError("the session has no name yet because nothing was said in it")
+        await self._refreshed()
+
+    async def _run(self, asked: str, images: Sequence[Media], run_index: int | None) -> None:
+        options = RunOptions(
+            session_id=self.session_id,
+            user_id=self._user_id,
+            images=images,
+            origin=Origin(notebook=self._origin.notebook),
+        )
+        if run_index is not None:
+            options["run_index"] = run_index
+        if self._answering is not None:
+            raise InvalidInputError("an answer is arriving here: stop it, or wait for its end")
+        await self._answer(
+            asked, images, run_index, self._runnable.arun(asked, stream=True, stream_events=True, **options)
+        )
+
+    async def _answer(self, asked: str, files: Sequence[Media], run_index: int | None, events: Any) -> None:
+        place = next((turn.run.run_id for turn in self._turns if turn.run.run_index == run_index), None)
+        arriving = {
+            "asked": redact(without_controls(asked)),
+            "files": [shown_name(media) for media in files],
+            "in_place_of": place if run_index is not None else None,
+        }
+
+        def show(html: str) -> None:
+            self._arriving = {**arriving, "html": html}
+
+        show("")
+        self._answering = asyncio.ensure_future(stream_into(events, show))
+        try:
+            await asyncio.wait({self._answering})
+            outcome = None if self._answering.cancelled() else self._answering.exception()
+        finally:
+            self._answering = None
+            await self._refreshed()
+            look_again()
+        # A run that failed says so in its turn; the panel has to say what is not a run's.
+        if outcome is not None and not (isinstance(outcome, AgnoNbError) and outcome.run_output is not None):
+            raise outcome
+
+
+def _image(content: bytes, name: str | None) -> Media:
+    if len(content) > FILE_SIZE_LIMIT:
+        raise InvalidInputError(f"{name!r} has {len(content):,} bytes; an image may have {FILE_SIZE_LIMIT:,}")
+    image = Image(content=content)
+    if image.mime_type is None or not image.mime_type.startswith("image/"):
+        raise InvalidInputError(f"{name!r} is not an image that models know: attach PNG, JPEG, GIF or WebP")
+    image.filename = name
+    return image
+
+
+def _title(session: Session | None, turns: Sequence[Turn]) -> str:
+    if session is not None and session.session_name:
+        return _short(session.session_name)
+    return _short(turns[0].run.input) if turns else _NO_SESSION
+
+
+def _short(title: str) -> str:
+    line = redact(without_controls(" ".join(title.split())))
+    return line if len(line) <= 70 else f"{line[:69]}…"
+
+
+def _model(runnable: Runnable) -> str:
+    if not isinstance(runnable, Agent):
+        return runnable.kind.value
+    model = runnable.resolved_model
+    return "demo model" if model.provider == "demo" else model.id

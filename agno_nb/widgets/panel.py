@@ -1,0 +1,223 @@
+"""What all panels have in common: how they reach the browser, what they leave in a saved notebook, how they are closed.
+
+A panel is shown under a display id, as a bundle of three: the live view, HTML and text. The HTML and the text are its
+*twin*: what a front end without widgets shows, and what takes the panel's place when it is closed. A browser that saves
+the notebook meanwhile puts the twin into the notebook's widget state (``js/src/saved.ts``), because JupyterLab shows
+"model not found" for a live view whose kernel has gone, and not the HTML beside it.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from weakref import WeakSet
+
+import anywidget
+import traitlets
+from IPython.core.getipython import get_ipython
+
+from agno_nb._loop import Job
+from agno_nb.errors import AgnoNbError, InvalidInputError
+from agno_nb.notebook.binding import current_origin
+from agno_nb.notebook.markdown import cleaned
+from agno_nb.redact import redact, without_controls
+from agno_nb.types import Origin
+from agno_nb.widgets.intents import Intent, intent, table_of
+
+STATIC = Path(__file__).parent / "static"
+TWIN_LIMIT = 150_000
+"""Characters of HTML that a panel leaves in the notebook. A notebook has to be mailed and diffed."""
+_VIEW = "application/vnd.jupyter.widget-view+json"
+
+_open_panels: WeakSet[Panel] = WeakSet()
+_front_end_seen = False
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """What stays of a panel."""
+
+    html: str
+    text: str
+
+    def bundle(self) -> dict[str, Any]:
+        html = cleaned(redact(self.html))
+        if len(html) > TWIN_LIMIT:
+            html = cleaned("<p>This panel is too large for the notebook; run the cell again to see it.</p>")
+        return {"text/html": html, "text/plain": without_controls(redact(self.text))}
+
+
+class Panel(anywidget.AnyWidget):
+    """A view of the store in the output of a cell.
+
+    The traits are private: they are the panel's line to the browser. `_content` is what is to be seen, whole;
+    `_arriving` is the answer that grows at the moment; `_saved` is the twin's HTML, with the model's id.
+    """
+
+    _esm = STATIC / "widgets.js"
+    _css = STATIC / "widgets.css"
+
+    _kind = traitlets.Unicode().tag(sync=True)
+    _content = traitlets.Dict().tag(sync=True)
+    _arriving = traitlets.Dict().tag(sync=True)
+    _saved = traitlets.Dict().tag(sync=True)
+
+    kind: ClassVar[str]
+    """Which of the views of ``js/src/index.ts`` draws it."""
+    intents: ClassVar[Mapping[str, Intent]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.intents = table_of(cls)
+
+    def __init__(self) -> None:
+        super().__init__(_kind=self.kind)
+        self._displays: list[str] = []
+        self._origin = Origin()
+        self._closed = False
+        self._metadata: Mapping[str, Any] = {}
+        # ipykernel 7.4 sends an answer to the thread that spoke last on this line, which may be busy with a cell. The
+        # front end's own choice is a thread that is free, and every handler here only posts to the loop.
+        if hasattr(self.comm, "_reply_subshell_for"):
+            self.comm._reply_subshell_for = lambda data, default: default
+        self.on_msg(self._receive)
+
+    def open(self) -> None:
+        """Open the line to the browser, where there is one: nbclient would store all that is sent, script included."""
+        if has_front_end():
+            super().open()
+
+    @property
+    def address(self) -> str:
+        """The id by which a browser finds the panel; empty where there is no browser."""
+        return "" if self.comm is None else str(self.comm.comm_id)
+
+    def twin(self) -> Twin:
+        """Return what stays of the panel as it is now."""
+        raise NotImplementedError
+
+    async def changed_outside(self) -> None:
+        """Look again after a cell has run, which may have changed what the panel shows."""
+
+    def close(self) -> None:
+        """Leave HTML and text in the panel's place, and end it."""
+        if self._closed:
+            return
+        self._closed = True
+        _open_panels.discard(self)
+        # ipywidgets also closes what is collected when the interpreter ends, and nothing can be said then.
+        if self._displays and not sys.is_finalizing():
+            twin = self.twin().bundle()
+            for display_id in self._displays:
+                _publish(twin, display_id, self._metadata, update=True)
+        super().close()
+
+    def show_in(self, display_id: str) -> None:
+        """Take the place of what is shown under a display id already."""
+        self._publish(display_id, update=True)
+
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        self._publish(uuid.uuid4().hex, update=False)
+
+    def _publish(self, display_id: str, *, update: bool) -> None:
+        shell = get_ipython()
+        self._origin = current_origin(shell)
+        for panel in list(_open_panels):
+            # The cell was run again: what it showed before has gone from the page.
+            if panel._cell == self._cell != (None, None) and panel._origin != self._origin:
+                panel.close()
+        twin = self.twin().bundle()
+        self._saved = {"id": self.address, "html": twin["text/html"]}
+        view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.address}} if has_front_end() else {}
+        self._displays.append(display_id)
+        _publish(view | twin, display_id, self._metadata, update=update)
+        _follow_cells(shell)
+        _open_panels.add(self)
+
+    @property
+    def _cell(self) -> tuple[str | None, str | None]:
+        return self._origin.notebook, self._origin.cell_id
+
+    def show(self, content: Mapping[str, Any]) -> None:
+        """Replace what is to be seen, here and in the twin."""
+        self._content = dict(content)
+        self._saved = {"id": self.address, "html": self.twin().bundle()["text/html"]}
+
+    def _receive(self, widget: Any, message: Any, buffers: Sequence[Any]) -> None:
+        """Check what the browser asks, on whatever thread the kernel has given us, and have it done on the loop."""
+        request = message.get("id") if isinstance(message, dict) else None
+        try:
+            work = self._work(message, buffers)
+        except InvalidInputError as refused:
+            self.send({"re": request, "error": str(refused)})
+        else:
+            Job(self._perform(request, work))
+
+    def _work(self, message: Any, buffers: Sequence[Any]) -> Callable[[], Coroutine[Any, Any, Any]]:
+        verb = message.get("verb") if isinstance(message, dict) else None
+        wanted = self.intents.get(verb) if isinstance(verb, str) else None
+        if wanted is None:
+            raise InvalidInputError(f"the panel asks for {verb!r:.80}, which is not one of its verbs: reload the page")
+        fields = wanted.checked(message.get("fields"))
+        handler = getattr(self, wanted.handler)
+        if len(buffers) > wanted.max_files:
+            raise InvalidInputError(f"{len(buffers)} files came with {verb}, which takes at most {wanted.max_files}")
+        if wanted.max_files:
+            fields["files"] = [bytes(buffer) for buffer in buffers]
+        return lambda: handler(**fields)
+
+    async def _perform(self, request: Any, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        try:
+            value = await work()
+        except AgnoNbError as error:
+            self._reply(request, error=redact(str(error)), stored=error.run_output is not None)
+        except Exception as error:
+            # It is the panel's user who has to hear of it: nobody else is there.
+            self._reply(request, error=redact(f"{type(error).__name__}: {error}"), stored=False)
+        else:
+            self._reply(request, value=value)
+
+    def _reply(self, request: Any, **content: Any) -> None:
+        if not self._closed:
+            self.send({"re": request, **content})
+
+    @intent()
+    async def _leave(self) -> None:
+        """Close the panel, as its button asks."""
+        self.close()
+
+
+def has_front_end() -> bool:
+    """Whether somebody is there who can show a widget.
+
+    Front ends that show them name the cell that they run. nbclient, papermill and terminals do not; nor does Colab,
+    which shows them all the same. What a browser asks later is no cell's, so what was seen once is remembered.
+    """
+    global _front_end_seen
+    if "google.colab" in sys.modules or current_origin(get_ipython()).cell_id is not None:
+        _front_end_seen = True
+    return _front_end_seen
+
+
+def _publish(bundle: Mapping[str, Any], display_id: str, metadata: Mapping[str, Any], *, update: bool) -> None:
+    shell = get_ipython()
+    if shell is None:
+        if not update:
+            print(bundle["text/plain"])
+        return
+    shell.display_pub.publish(dict(bundle), dict(metadata), transient={"display_id": display_id}, update=update)
+
+
+def _follow_cells(shell: Any) -> None:
+    if shell is not None and look_again not in shell.events.callbacks["post_run_cell"]:
+        shell.events.register("post_run_cell", look_again)
+
+
+def look_again(result: object = None) -> None:
+    """Have all open panels look at the store again: a cell has run, or a run has ended in one of them."""
+    for panel in list(_open_panels):
+        Job(panel._perform(None, panel.changed_outside))

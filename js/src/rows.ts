@@ -1,0 +1,38 @@
+// What is told of a session in its row.
+import { el } from "./dom";
+import { when } from "./turns";
+
+export interface Row {
+  session_id: string;
+  title: string;
+  session_type: string;
+  user_id: string | null;
+  agent: string | null;
+  num_runs: number;
+  total_tokens: number | null;
+  cost: number | null;
+  updated_at: number;
+  status: string | null;
+}
+
+export function rowContent(row: Row): HTMLElement[] {
+  const facts = [
+    row.agent,
+    row.user_id,
+    `${row.num_runs} ${row.num_runs === 1 ? "turn" : "turns"}`,
+    row.total_tokens === null ? null : `${row.total_tokens.toLocaleString()} tokens`,
+    row.cost ? `$${row.cost.toPrecision(2)}` : null,
+  ];
+  return [
+    el(
+      "span",
+      { class: "anb-session-text" },
+      el("span", { class: "anb-session-title", text: row.title }),
+      el("span", { class: "anb-muted", text: facts.filter(Boolean).join(" · ") }),
+    ),
+    row.status && row.status !== "COMPLETED"
+      ? el("span", { class: `anb-badge anb-${row.status.toLowerCase()}`, text: row.status.toLowerCase() })
+      : el("span", {}),
+    el("span", { class: "anb-muted anb-when", text: when(row.updated_at) }),
+  ];
+}

@@ -1,0 +1,122 @@
+// The timeline of a run, or of two side by side.
+import { button, el, iconButton, ownKeys } from "./dom";
+import { Link, type Model } from "./link";
+
+interface Step {
+  kind: "run" | "model" | "tool";
+  name: string;
+  depth: number;
+  from: number;
+  to: number;
+  first: number;
+  status: string;
+  facts: string;
+}
+interface Timeline {
+  title: string;
+  duration_s: number;
+  steps: Step[];
+}
+interface Detail {
+  title: string;
+  text: string;
+}
+
+const percent = (part: number) => `${Math.min(Math.max(part, 0), 1) * 100}%`;
+
+export function renderTrace({ model, el: root, signal }: { model: Model; el: HTMLElement; signal: AbortSignal }): void {
+  const link = new Link(model, signal);
+  const sides = el("div", { class: "anb-sides" });
+  const leave = iconButton("close", "Close: the timeline stays as text", () => void link.ask("leave"));
+  const head = el(
+    "div",
+    { class: "anb-head" },
+    el("span", { class: "anb-title", text: "Timeline" }),
+    el("span", { class: "anb-space" }),
+    leave,
+  );
+  const box = el("section", { class: "anb anb-trace", "aria-label": "Timeline" }, head, sides);
+  ownKeys(box);
+  root.append(box);
+  link.follow<{ timelines: Timeline[] }>(
+    "_content",
+    ({ timelines }) => sides.replaceChildren(...timelines.map((timeline, place) => side(link, timeline, place))),
+    signal,
+  );
+}
+
+function side(link: Link, timeline: Timeline, place: number): HTMLElement {
+  const detail = el("div", { class: "anb-detail", "aria-live": "polite" });
+  const lines = el("div", { class: "anb-lines", role: "listbox", "aria-label": timeline.title });
+  let chosen = -1;
+  const choose = async (step: number) => {
+    const buttons = [...lines.children] as HTMLElement[];
+    buttons.forEach((each, at) => {
+      each.setAttribute("aria-selected", String(at === step));
+      each.tabIndex = at === step ? 0 : -1;
+    });
+    chosen = step;
+    try {
+      const details = await link.ask<Detail[]>("look", { timeline: place, step });
+      if (chosen !== step) return;
+      detail.replaceChildren(
+        ...details.map(({ title, text }) =>
+          el(
+            "div",
+            {},
+            el("div", { class: "anb-muted", text: title }),
+            el("pre", { class: "anb-arguments", text, tabindex: "0" }),
+          ),
+        ),
+        button("Close", () => detail.replaceChildren()),
+      );
+    } catch (error) {
+      detail.replaceChildren(el("div", { class: "anb-trouble", text: (error as Error).message }));
+    }
+  };
+  timeline.steps.forEach((step, at) => {
+    const bar = el("span", { class: `anb-bar-of anb-of-${step.kind}${step.status === "ERROR" ? " anb-failed" : ""}` });
+    bar.style.left = percent(Math.min(step.from, 0.995));
+    bar.style.width = `max(3px, ${percent(step.to - step.from)})`;
+    if (step.kind === "model" && step.first > 0) {
+      const wait = el("span", { class: "anb-first" });
+      wait.style.width = percent(step.first / Math.max(step.to - step.from, 1e-9));
+      bar.append(wait);
+    }
+    const name = el("span", { class: "anb-step-name", text: step.name });
+    name.style.paddingLeft = `${step.depth * 14}px`;
+    lines.append(
+      el(
+        "button",
+        {
+          type: "button",
+          class: "anb-step",
+          role: "option",
+          "aria-selected": "false",
+          tabindex: at === 0 ? "0" : "-1",
+          title: `${step.kind} ${step.name} · ${step.facts}`,
+          onclick: () => void choose(at),
+        },
+        name,
+        el("span", { class: "anb-track" }, bar),
+        el("span", { class: "anb-muted anb-facts", text: step.facts }),
+      ),
+    );
+  });
+  lines.addEventListener("keydown", (event) => {
+    const steps: Record<string, number> = { ArrowDown: 1, ArrowUp: -1 };
+    const by = steps[event.key];
+    if (by === undefined) return;
+    event.preventDefault();
+    const buttons = [...lines.children] as HTMLElement[];
+    const now = buttons.indexOf(document.activeElement as HTMLElement);
+    buttons[Math.min(Math.max(now + by, 0), buttons.length - 1)]?.focus();
+  });
+  const heading = el(
+    "div",
+    { class: "anb-side-title" },
+    el("span", { class: "anb-title", text: timeline.title }),
+    el("span", { class: "anb-muted", text: `${timeline.duration_s.toFixed(2)} s` }),
+  );
+  return el("div", { class: "anb-side" }, heading, lines, detail);
+}

@@ -1,0 +1,105 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { renderBrowse } from "../src/browse";
+import { FakeModel, press, settled } from "./fake";
+
+const row = (place: number) => ({
+  session_id: `s${place}`,
+  title: `Talk ${place}`,
+  session_type: "agent",
+  user_id: null,
+  agent: "guide",
+  num_runs: 2,
+  total_tokens: 10,
+  cost: null,
+  updated_at: 0,
+  status: "COMPLETED",
+});
+const wanted = {
+  search: "",
+  user_id: null,
+  session_type: null,
+  agent: null,
+  notebook: null,
+  status: null,
+  days: null,
+  sort: "updated_at",
+  is_ascending: false,
+};
+
+beforeAll(() => {
+  globalThis.ResizeObserver = class {
+    observe() {}
+    unobserve() {}
+    disconnect() {}
+  };
+});
+
+function open(total: number) {
+  const rows = Array.from({ length: Math.min(total, 50) }, (_, place) => row(place));
+  const model = new FakeModel({
+    _content: { total, rows, selected: [], wanted, choices: { agent: ["guide", "other"] }, sql: "SELECT" },
+  });
+  const box = document.createElement("div");
+  document.body.replaceChildren(box);
+  renderBrowse({ model, el: box, signal: new AbortController().signal });
+  const scroller = box.querySelector<HTMLElement>(".anb-scroller")!;
+  Object.defineProperty(scroller, "clientHeight", { value: 540 });
+  scroller.dispatchEvent(new Event("scroll"));
+  return { model, box, scroller };
+}
+
+describe("the session browser", () => {
+  it("draws the rows in sight only, and asks for those that are not here", async () => {
+    const { model, box, scroller } = open(10_000);
+    expect(box.querySelectorAll(".anb-session").length).toBeLessThan(30);
+    const scrollTo = (place: number) => {
+      scroller.scrollTop = 54 * place;
+      scroller.dispatchEvent(new Event("scroll"));
+    };
+    const page = (first: number) => Array.from({ length: 50 }, (_, place) => row(first + place));
+    // Those that are passed on the way are not asked for.
+    [1_000, 2_000, 3_000, 5_004].forEach(scrollTo);
+    expect(model.last("rows").fields).toEqual({ offset: 950, limit: 50 });
+    await model.answer("rows", { value: page(950) });
+    expect(model.last("rows").fields).toEqual({ offset: 5000, limit: 50 });
+    await model.answer("rows", { value: page(5000) });
+    expect(model.sent.filter((message) => message.verb === "rows").length).toBe(2);
+    expect(box.textContent).toContain("Talk 5004");
+    expect(box.querySelectorAll(".anb-session").length).toBeLessThan(30);
+  });
+
+  it("is used by the keyboard alone", async () => {
+    const { model, box, scroller } = open(3);
+    press(scroller, "ArrowDown");
+    press(scroller, "ArrowDown");
+    press(scroller, " ");
+    expect(model.last("select").fields).toEqual({ session_ids: ["s1"] });
+    press(scroller, "Delete");
+    expect(box.querySelector("[role=alertdialog]")?.textContent).toContain(
+      "Delete this session with everything that was said?",
+    );
+    expect(document.activeElement?.textContent).toBe("Keep");
+    expect(model.sent.some((message) => message.verb === "delete")).toBe(false);
+    [...box.querySelectorAll("button")].find((each) => each.textContent === "Delete")!.click();
+    expect(model.last("delete").fields).toEqual({ session_ids: ["s1"] });
+    await settled();
+  });
+
+  it("reads a session, with names as text", async () => {
+    const { model, box } = open(2);
+    box.querySelectorAll<HTMLElement>(".anb-session")[1]!.click();
+    await model.answer("preview", {
+      value: { so_far: "9 tokens", earlier: 4, turns: [{ asked: "<i>hi</i>", html: "<p>hello</p>" }] },
+    });
+    expect(box.querySelector(".anb-talk")?.textContent).toBe("4 earlier turns<i>hi</i>hello");
+  });
+
+  it("chooses by what there is to choose from", () => {
+    const { model, box } = open(2);
+    const agent = box.querySelector<HTMLSelectElement>("select[aria-label='Any agent']")!;
+    agent.value = "other";
+    agent.dispatchEvent(new Event("change"));
+    expect(model.last("find").fields).toEqual({ ...wanted, agent: "other" });
+    expect(box.querySelector("select[aria-label='Any user']")).toBeNull();
+  });
+});

@@ -1,0 +1,177 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { renderChat } from "../src/chat";
+import { FakeModel, press, settled, type } from "./fake";
+
+const turn = (run_id: string, more: object = {}) => ({
+  run_id,
+  attempts: [run_id],
+  asked: `asked ${run_id}`,
+  files: [],
+  html: `<p>said ${run_id}</p>`,
+  status: "COMPLETED",
+  cell: null,
+  needs: [],
+  ...more,
+});
+const content = (turns: object[], more: object = {}) => ({
+  session_id: "s",
+  title: "A talk",
+  is_stored: true,
+  agent: "guide",
+  model: "demo model",
+  so_far: "3 → 4 tokens",
+  earlier: 0,
+  turns,
+  ...more,
+});
+
+describe("the chat panel", () => {
+  let model: FakeModel;
+  let box: HTMLElement;
+  let ending: AbortController;
+  const draft = () => box.querySelector<HTMLTextAreaElement>(".anb-draft")!;
+  const labelled = (label: string) =>
+    [...box.querySelectorAll<HTMLElement>("button")].find(
+      (each) => each.getAttribute("aria-label") === label || each.textContent === label,
+    )!;
+  const open = (turns: object[], more: object = {}) => {
+    model = new FakeModel({ _kind: "chat", _content: content(turns, more) });
+    renderChat({ model, el: box, signal: ending.signal });
+  };
+
+  beforeEach(() => {
+    box = document.createElement("div");
+    document.body.append(box);
+    ending = new AbortController();
+  });
+  afterEach(() => {
+    ending.abort();
+    box.remove();
+  });
+
+  it("shows the turns, the session, and who answers at which cost", () => {
+    open([turn("1"), turn("2")]);
+    expect([...box.querySelectorAll(".anb-turn .anb-asked")].map((each) => each.textContent)).toEqual([
+      "asked 1",
+      "asked 2",
+    ]);
+    expect([...box.querySelectorAll(".anb-turn .anb-answer")].map((each) => each.textContent)).toEqual([
+      "said 1",
+      "said 2",
+    ]);
+    expect(box.querySelector(".anb-title")?.textContent).toBe("A talk");
+    expect(box.querySelector(".anb-foot")?.textContent).toBe("guide · demo model · 3 → 4 tokens");
+  });
+
+  it("sends with Enter, breaks the line with Shift+Enter, and takes the draft back when nothing was stored", async () => {
+    open([]);
+    type(draft(), "Hello");
+    press(draft(), "Enter", { shiftKey: true });
+    press(draft(), "Enter", { isComposing: true });
+    expect(model.sent.map((message) => message.verb)).toEqual(["refresh"]);
+    press(draft(), "Enter");
+    await settled();
+    expect(model.last("ask").fields).toEqual({ asked: "Hello", again: null, names: {} });
+    expect(draft().value).toBe("");
+    await model.answer("ask", { error: "the store is locked", stored: false });
+    expect(box.querySelector(".anb-trouble")?.textContent).toBe("the store is locked");
+    expect(draft().value).toBe("Hello");
+  });
+
+  it("shows the answer that arrives, stops it with Esc, and keeps the turn's element when it is done", async () => {
+    open([turn("1")]);
+    const first = box.querySelector(".anb-turn");
+    model.set("_arriving", { asked: "And?", files: [], html: "<p>It gr</p>", in_place_of: null });
+    expect([...box.querySelectorAll(".anb-turn")].map((each) => each.textContent)).toEqual([
+      "asked 1said 1",
+      "And?It gr",
+    ]);
+    expect(box.querySelector(".anb-log")?.getAttribute("aria-busy")).toBe("true");
+    press(draft(), "Escape");
+    expect(model.last("stop").fields).toEqual({});
+    model.set("_content", content([turn("1"), turn("2")]));
+    model.set("_arriving", {});
+    expect(box.querySelectorAll(".anb-turn").length).toBe(2);
+    expect(box.querySelector(".anb-turn")).toBe(first);
+    expect(box.querySelector("[aria-live=polite]")?.textContent).toBe("said 2");
+  });
+
+  it("shows another try in the place of the one before", () => {
+    open([turn("1"), turn("2")]);
+    model.set("_arriving", { asked: "asked 1", files: [], html: "<p>again</p>", in_place_of: "1" });
+    expect([...box.querySelectorAll(".anb-turn .anb-answer")].map((each) => each.textContent)).toEqual([
+      "again",
+      "said 2",
+    ]);
+  });
+
+  it("edits the last message with the arrow, and asks again from there", async () => {
+    open([turn("1"), turn("2")]);
+    press(draft(), "ArrowUp");
+    expect(draft().value).toBe("asked 2");
+    press(draft(), "Escape");
+    expect(draft().value).toBe("");
+    press(draft(), "ArrowUp");
+    type(draft(), "asked better");
+    press(draft(), "Enter");
+    await settled();
+    expect(model.last("ask").fields).toEqual({ asked: "asked better", again: "2", names: {} });
+  });
+
+  it("looks at earlier attempts without asking again", async () => {
+    open([turn("2", { attempts: ["1", "2"] })]);
+    labelled("Earlier attempt").click();
+    expect(model.last("attempt").fields).toEqual({ run_id: "1" });
+    await model.answer("attempt", { value: { asked: "asked first", html: "<p>said first</p>" } });
+    expect(box.querySelector(".anb-turn")?.textContent).toContain("said first1 / 2");
+    expect(labelled("Earlier attempt").hasAttribute("disabled")).toBe(true);
+  });
+
+  it("shows a waiting call's arguments as text and sends the decision", async () => {
+    const need = {
+      id: "q",
+      kind: "confirmation",
+      who: "guide",
+      tool: "delete",
+      arguments: '{"path": "<img src=x onerror=alert(1)>"}',
+      fields: [],
+      is_resolved: false,
+      is_refused: false,
+    };
+    open([turn("1", { status: "PAUSED", needs: [need] })]);
+    expect(box.querySelector(".anb-arguments")?.textContent).toBe(need.arguments);
+    expect(box.querySelector(".anb-need img")).toBeNull();
+    box.querySelector<HTMLTextAreaElement>(".anb-need textarea")!.value = "not that one";
+    labelled("Reject").click();
+    expect(model.last("decide").fields).toEqual({
+      run_id: "1",
+      requirement_id: "q",
+      decision: "reject",
+      note: "not that one",
+      values: {},
+    });
+    await model.answer("decide", { error: "it goes on already" });
+    expect(box.querySelector(".anb-need [role=alert]")?.textContent).toBe("it goes on already");
+    expect(labelled("Approve").hasAttribute("disabled")).toBe(false);
+  });
+
+  it("finds sessions and opens one", async () => {
+    open([turn("1")]);
+    box.querySelector<HTMLElement>(".anb-picker")!.click();
+    await model.answer("sessions", {
+      value: [{ session_id: "t", title: "<b>Trains</b>", num_runs: 1, updated_at: 0 }],
+    });
+    const option = box.querySelector<HTMLElement>("[role=option]")!;
+    expect(option.textContent).toContain("<b>Trains</b>1 turn");
+    option.click();
+    expect(model.last("open").fields).toEqual({ session_id: "t" });
+  });
+
+  it("keeps its keys to itself", () => {
+    open([]);
+    let isHeard = false;
+    document.body.addEventListener("keydown", () => (isHeard = true), { once: true });
+    press(draft(), "d");
+    expect(isHeard).toBe(false);
+  });
+});

@@ -1,0 +1,127 @@
+"""The timeline: what happened in a run, from the run itself and from the store."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agno_nb import Agent, InMemoryDb, ScriptedModel, trace
+from agno_nb.errors import InvalidInputError
+from agno_nb.testing import call
+from agno_nb.types import RunStatus
+from agno_nb.widgets.trace import run_html, timeline_of
+from agno_nb.workflow import Step, Workflow
+from tests.notebook.hostile import PAYLOADS
+from tests.widgets.browser import Browser, live_in
+
+
+def weigh(species: str) -> float:
+    return 5076.0
+
+
+def broken() -> str:
+    raise RuntimeError("it broke")
+
+
+def nested(db: InMemoryDb) -> Agent:
+    inner = Agent(ScriptedModel(["from inside"] * 9), name="inner", db=db)
+
+    async def delegate(task: str) -> str:
+        return str((await inner.arun(task)).content)
+
+    replies = [[call("weigh", species="Gentoo"), call("broken")], call("delegate", task="look"), "5076 g"]
+    return Agent(ScriptedModel(replies * 3), name="outer", db=db, tools=[weigh, broken, delegate])
+
+
+def test_a_run_is_its_model_calls_its_tools_and_the_runs_nested_in_it() -> None:
+    db = InMemoryDb()
+    run = nested(db).run("How heavy?", session_id="s")
+    for shown in (run, db.get_run(run.run_id)):
+        assert shown is not None
+        timeline = timeline_of(shown, db)
+        assert [(step.kind, step.name, step.depth) for step in timeline.steps][:2] == [
+            ("run", "outer", 0),
+            ("model", "scripted", 1),
+        ]
+        assert sorted((step.kind, step.name) for step in timeline.steps) == [
+            *[("model", "scripted")] * 4,
+            ("run", "inner"),
+            ("run", "outer"),
+            ("tool", "broken"),
+            ("tool", "delegate"),
+            ("tool", "weigh"),
+        ]
+        assert {step.name for step in timeline.steps if step.status is RunStatus.ERROR} == {"broken"}
+        assert all(0 <= step.started_at - timeline.started_at <= timeline.duration_s + 0.01 for step in timeline.steps)
+
+
+def test_a_line_shows_what_the_model_was_sent_and_a_tool_s_arguments_and_result() -> None:
+    run = Agent(ScriptedModel([call("weigh", species="Gentoo"), "5076 g"]), tools=[weigh]).run("How heavy?")
+    page = Browser(trace(run))
+    names = [step["name"] for step in page.content["timelines"][0]["steps"]]
+    tool = page.ask("look", timeline=0, step=names.index("weigh"))
+    assert tool == [
+        {"title": "Arguments", "text": '{\n  "species": "Gentoo"\n}'},
+        {"title": "Result", "text": "5076.0"},
+    ]
+    sent = page.ask("look", timeline=0, step=len(names) - 1)[0]
+    assert sent["title"] == "Was sent"
+    assert "[user] How heavy?" in sent["text"]
+    assert '[assistant] weigh({"species": "Gentoo"})' in sent["text"]
+    assert "there is no such line" in page.refusal("look", timeline=1, step=0)
+    assert "there is no such line" in page.refusal("look", timeline=0, step=99)
+
+
+def test_two_runs_stand_side_by_side_and_three_do_not() -> None:
+    agent = Agent(ScriptedModel(["one", "two"]))
+    runs = [agent.run("first"), agent.run("second")]
+    panel = trace(*runs)
+    assert panel.runs == runs
+    assert [timeline["title"] for timeline in Browser(panel).content["timelines"]] == ["first", "second"]
+    with pytest.raises(InvalidInputError, match="got 3"):
+        trace(*runs, runs[0])
+    with pytest.raises(InvalidInputError, match="there is no run 'x'"):
+        trace("x")
+
+
+def test_a_workflow_is_its_steps_and_who_took_them() -> None:
+    db = InMemoryDb()
+    steps = [Step(name=name, agent=Agent(ScriptedModel([name]), name=f"the {name}er")) for name in ("read", "print")]
+    run = Workflow(name="flow", db=db, steps=steps).run("Go", session_id="s")
+    assert [(step.kind, step.name, step.depth) for step in timeline_of(run, db).steps] == [
+        ("run", "flow", 0),
+        ("run", "read: the reader", 1),
+        ("model", "scripted", 2),
+        ("run", "print: the printer", 1),
+        ("model", "scripted", 2),
+    ]
+
+
+def test_a_run_that_was_cut_off_has_a_timeline_too() -> None:
+    async def cut() -> None:
+        task = asyncio.ensure_future(agent.arun("Wait", session_id="s"))
+        while db.runs_df().empty:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+
+    db = InMemoryDb()
+
+    async def wait() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    agent = Agent(ScriptedModel([call("wait")]), db=db, tools=[wait])
+    asyncio.run(cut())
+    (run,) = db.get_runs("s")
+    assert timeline_of(run, db).steps[0].status is RunStatus.CANCELLED
+
+
+def test_hostile_runs_are_text_in_the_timeline() -> None:
+    for payload in PAYLOADS:
+        model = ScriptedModel([call(payload, text=payload), payload], id=payload)
+        run = Agent(model, name=payload).run(payload)
+        panel = trace(run)
+        assert live_in(panel.twin().bundle()["text/html"]) == set()
+        assert live_in(run_html(run)) == set()
