@@ -22,8 +22,9 @@ the columns named below it, the oldest row first, and `since` and `until` are ab
 """
 
 OF_CELLS = """\
-The current attempts of a notebook's turns, compared with the cells in its file as it was last saved. It is the one frame that
-reads a file beside the store, and is chosen by the notebook: `cells_df("notes.ipynb")`, or without a name this one.
+The current attempts of a notebook's turns, compared with the cells in its file as it was last saved. It is the one
+frame that reads a file beside the store, and is chosen by the notebook: `cells_df("notes.ipynb")`, or without a name
+this one.
 
 | column | dtype | |
 |---|---|---|
