@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import concurrent.futures.thread  # Its exit handler is to be registered before ours: the last one is called first.
 import contextvars
 import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from agno_nb.errors import InvalidInputError
@@ -41,6 +43,7 @@ def background_loop() -> asyncio.AbstractEventLoop:
             thread = threading.Thread(target=loop.run_forever, name="agno_nb", daemon=True)
             thread.start()
             atexit.register(_stop, os.getpid(), loop, thread)
+            before_thread_pools_end(finish_jobs)
             _background = os.getpid(), loop
         return _background[1]
 
@@ -50,6 +53,31 @@ def _stop(pid: int, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -
     if pid == os.getpid():
         loop.call_soon_threadsafe(loop.stop)
         thread.join(1.0)
+
+
+def before_thread_pools_end(work: Callable[[], None]) -> None:
+    """Do `work` at the end of the interpreter while thread pools still take work: a store needs one, and a request."""
+    # Handlers of atexit come after those of threading, when it is too late for most work. It is better than nothing.
+    register = getattr(threading, "_register_atexit", atexit.register)
+    with suppress(RuntimeError):  # The interpreter is ending already.
+        register(work)
+
+
+def finish_jobs() -> None:
+    """Wait for what other threads wait for, at the end of the main one.
+
+    Python waits for these threads too, but ends the thread pools before, and a run could not be stored then. One that
+    is interrupted meanwhile is cancelled, and stored as that.
+    """
+    waited_for = [job for job in list(_under_way) if not job.owner.daemon and job.owner is not threading.main_thread()]
+    try:
+        for job in waited_for:
+            while job.owner.is_alive() and not job.outcome.done():
+                concurrent.futures.wait([job.outcome], timeout=_POLL_S)
+    except KeyboardInterrupt:
+        for job in waited_for:
+            job.cancel()
+        concurrent.futures.wait([job.outcome for job in waited_for], timeout=_CLEANUP_S)
 
 
 def is_on_loop() -> bool:
@@ -74,10 +102,12 @@ class Job(Generic[T]):
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], on_done: Callable[[], None] = lambda: None) -> None:
         self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self.owner = threading.current_thread()
         self._loop = background_loop()
         self._task: asyncio.Task[T] | None = None
 
         def finish(task: asyncio.Task[T]) -> None:
+            _under_way.discard(self)
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             if error is not None:
                 self.outcome.set_exception(error)
@@ -89,6 +119,7 @@ class Job(Generic[T]):
             self._task = self._loop.create_task(coroutine)
             self._task.add_done_callback(finish)
 
+        _under_way.add(self)
         # call_soon_threadsafe runs `start`, and so the task, in a copy of the calling thread's context.
         self._loop.call_soon_threadsafe(start)
 
@@ -124,6 +155,9 @@ class Job(Generic[T]):
                 wrapped.exception()  # Retrieved, so that asyncio does not report it as lost.
             raise
         return wrapped.result()
+
+
+_under_way: set[Job[Any]] = set()
 
 
 def refuse_on_loop(door: str, instead: str) -> None:

@@ -40,7 +40,8 @@ class Recollecting(Runnable, ABC):
     add_session_summary_to_context: bool | None = None
     """Show the model the summary of what its history does not show. None: where summaries are enabled."""
     update_memory_on_run: bool = False
-    """After every completed run, remember what the user's message tells of them."""
+    """After every completed run, remember what the user's message tells of them. Of a run nested in another of its
+    session, a member's or a step's: what its task tells of them, when the whole turn is over."""
     enable_agentic_memory: bool = False
     """Let the model change the memories by the tool `update_user_memory`, and not after the run."""
     add_memories_to_context: bool | None = None
@@ -102,7 +103,7 @@ class Recollecting(Runnable, ABC):
         db, run = context.db, context.run
         if db is None:
             return
-        if self._summarises:
+        if self._summarises and not context.is_nested:
             yield FollowUp(
                 line=Line.summary(db, run.session_id),
                 work=lambda: self._summarise(db, run),

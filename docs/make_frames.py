@@ -1,12 +1,13 @@
-"""Write docs/frames.md from the SQL files that make the frames: ``python docs/make_frames.py``."""
+"""Write docs/frames.md from the SQL files and the columns that make the frames: ``python docs/make_frames.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from agno_nb.db.columns import FRAMES
+from agno_nb.db.columns import FRAMES, RUNS
 from agno_nb.db.schema import column_descriptions, view_descriptions
+from agno_nb.notebook.cells import RUN_COLUMNS
 
 TARGET = Path(__file__).with_name("frames.md")
 
@@ -19,6 +20,18 @@ Columns, their order and their dtypes do not depend on what is in the store: an 
 Every column can be null. Ids have the same name everywhere, so that frames join. Times are in UTC. A frame is sorted by
 the columns named below it, the oldest row first, and `since` and `until` are about its time.
 """
+
+OF_CELLS = """\
+The current attempts of a notebook's turns, compared with the cells in its file as it was last saved. It is the one
+frame that reads a file beside the store, and is chosen by the notebook: `cells_df("notes.ipynb")`, or without a name
+this one.
+
+| column | dtype | |
+|---|---|---|
+| `cell_id` | str | The cell that asked. |
+| `cell_index` | Int64 | Its place among the code cells of the file, from 0. Null where it is not in the file. |
+| `cell_state` | str | linked, edited since, moved out of the order of the conversation, or deleted. |
+| `source` | str | The cell's text in the file. |"""
 
 
 def document() -> str:
@@ -35,6 +48,11 @@ def sections() -> Iterator[str]:
             yield f"| `{column}` | {dtype} | {described[view][column]} |"
         by = ", ".join(f"`{name}`" for name in frame.order.split())
         yield f"\nSorted by {by}; its time is `{frame.time}`.\n"
+    yield "## cells_df\n"
+    yield OF_CELLS
+    for column in RUN_COLUMNS:
+        yield f"| `{column}` | {RUNS.columns[column]} | {described['runs'][column]} |"
+    yield "\nSorted by `created_at`.\n"
 
 
 if __name__ == "__main__":

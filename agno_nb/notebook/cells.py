@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from agno_nb.db.base import Db
 
-_RUN_COLUMNS = (
+RUN_COLUMNS = (
     "run_id", "session_id", "run_index", "attempt", "stale", "status", "input", "execution_count", "cell_hash",
     "notebook", "created_at",
 )  # fmt: skip
+"""Those of :func:`cells_df` that it has from ``runs_df``, behind its own."""
 
 
 def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.DataFrame:
@@ -70,7 +71,7 @@ def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.
     state[[now not in (None, then) for now, then in zip(hashes, runs["cell_hash"], strict=True)]] = "edited"
     state[index.isna()] = "deleted"
     front = pd.DataFrame({"cell_id": runs["cell_id"], "cell_index": index, "cell_state": state, "source": source})
-    frame = pd.concat([front, runs[list(_RUN_COLUMNS)]], axis=1)
+    frame = pd.concat([front, runs[list(RUN_COLUMNS)]], axis=1)
     return frame.sort_values("created_at", kind="stable").reset_index(drop=True)
 
 

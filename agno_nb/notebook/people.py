@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Unpack, cast
 
 from IPython.core.error import StdinNotImplementedError
 
@@ -15,6 +16,7 @@ from agno_nb.notebook.state import Notebook
 from agno_nb.printing import display_for, follow
 from agno_nb.redact import redact, without_controls
 from agno_nb.run.doors import RunStream
+from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Requirement, RunOutput, UserInputField
 
@@ -66,11 +68,19 @@ def go_on(notebook: Notebook, words: list[str]) -> None:
     _again(notebook, go_on=True)
 
 
-def ask(notebook: Notebook, run: RunOutput, read: Callable[[str], str] = input) -> RunOutput:
+def ask(
+    notebook: Notebook,
+    runnable: Runnable,
+    run: RunOutput,
+    options: RunOptions,
+    read: Callable[[str], str] = input,
+) -> RunOutput:
     """Ask whoever sits at the keyboard for all that a run needs, as often as it pauses; return it when it has ended.
 
-    Where the front end cannot ask, the run stays paused, and a sentence says how to go on.
+    It goes on by the agent, and with the options, that it was begun with. Where the front end cannot ask, the run stays
+    paused, and a sentence says how to go on.
     """
+    said = {name: value for name, value in options.items() if name in ContinueOptions.__annotations__}
     while run.is_paused:
         try:
             for requirement in run.active_requirements:
@@ -78,7 +88,7 @@ def ask(notebook: Notebook, run: RunOutput, read: Callable[[str], str] = input) 
         except StdinNotImplementedError:
             print(CANNOT_ASK)
             return run
-        run = _continued(notebook, run)
+        run = _continued(notebook, runnable, run, **cast("ContinueOptions", said))
     return run
 
 
@@ -176,11 +186,10 @@ def _go_on(notebook: Notebook, db: Db, run: RunOutput) -> None:
         db.store_answers(run)
         show_questions(run.active_requirements)
     else:
-        _continued(notebook, run)
+        _continued(notebook, _runnable_of(notebook, run), run)
 
 
-def _continued(notebook: Notebook, run: RunOutput) -> RunOutput:
-    runnable = _runnable_of(notebook, run)
+def _continued(notebook: Notebook, runnable: Runnable, run: RunOutput, **options: Unpack[ContinueOptions]) -> RunOutput:
     # By its ids: an agent that was made again since then finds the conversation in the store.
     events = runnable.continue_run(
         run_id=run.run_id,
@@ -189,6 +198,7 @@ def _continued(notebook: Notebook, run: RunOutput) -> RunOutput:
         user_id=run.user_id,
         stream=True,
         stream_events=True,
+        **options,
     )
     return _follow(notebook, events)
 

@@ -45,7 +45,7 @@ def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str)
         shown = display_for(None, live=True, markdown=args.format != "text")
         run = follow(events, shown)
         if args.ask:
-            run = people.ask(notebook, run)
+            run = people.ask(notebook, runnable, run, options)
         elif run.is_paused and isinstance(shown, LiveAnswer):
             from agno_nb.widgets.approvals import wait_for_person
 

@@ -12,7 +12,7 @@ from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.run.accessors import SessionAccess
 from agno_nb.run.context import INTERRUPTED_RESULT, paired
 from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter
-from agno_nb.run.options import ContinueOptions, RunOptions, TurnOptions
+from agno_nb.run.options import ContinueOptions, Input, RunOptions, TurnOptions, as_text
 from agno_nb.types import Message, RunOutput, RunStatus, new_id
 
 GO_ON = "You were interrupted. Go on exactly where you stopped, and do not repeat what you have said."
@@ -133,7 +133,7 @@ class Again(SessionAccess):
     def continue_from(
         self,
         run_id: str,
-        input: str,
+        input: Input,
         *,
         stream: Literal[False] | None = None,
         stream_events: bool = False,
@@ -143,7 +143,7 @@ class Again(SessionAccess):
     def continue_from(
         self,
         run_id: str,
-        input: str,
+        input: Input,
         *,
         stream: Literal[True],
         stream_events: bool = False,
@@ -153,7 +153,7 @@ class Again(SessionAccess):
     def continue_from(
         self,
         run_id: str,
-        input: str,
+        input: Input,
         *,
         stream: bool | None = None,
         stream_events: bool = False,
@@ -168,7 +168,7 @@ class Again(SessionAccess):
         ----------
         run_id : str
             The run that is the last of what the new session knows. `session_id` is the session that it is in.
-        input : str
+        input : str, pydantic model, dict or list
             What the user says next.
         stream, stream_events, **options
             As in :meth:`run`.
@@ -180,14 +180,14 @@ class Again(SessionAccess):
         RunError, SessionOwnershipError, StoreError
             As in :meth:`run`.
         """
-        begin = self._branch(run_id, input, options, stream_events=stream_events)
+        begin = self._branch(run_id, as_text(input), options, stream_events=stream_events)
         return enter(begin, stream=stream, door="continue_from")
 
     @overload
     def acontinue_from(
         self,
         run_id: str,
-        input: str,
+        input: Input,
         *,
         stream: Literal[False] | None = None,
         stream_events: bool = False,
@@ -197,7 +197,7 @@ class Again(SessionAccess):
     def acontinue_from(
         self,
         run_id: str,
-        input: str,
+        input: Input,
         *,
         stream: Literal[True],
         stream_events: bool = False,
@@ -207,14 +207,14 @@ class Again(SessionAccess):
     def acontinue_from(
         self,
         run_id: str,
-        input: str,
+        input: Input,
         *,
         stream: bool | None = None,
         stream_events: bool = False,
         **options: Unpack[TurnOptions],
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
         """Go on from a run in another way, awaited: the twin of :meth:`continue_from`."""
-        begin = self._branch(run_id, input, options, stream_events=stream_events)
+        begin = self._branch(run_id, as_text(input), options, stream_events=stream_events)
         return aenter(begin, stream=stream)
 
     def _regeneration(

@@ -8,21 +8,15 @@ side by side. All but the wait at the end happens on the background loop, so the
 from __future__ import annotations
 
 import asyncio
-import atexit
-
-# Named because its exit handler must be registered before ours. They are called in reverse order, and after its own no
-# thread pool takes work, which both a store and a request (to look up the address) need.
 import contextvars
 import os
-import threading
 import warnings
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from agno_nb._loop import Job
+from agno_nb._loop import Job, before_thread_pools_end, finish_jobs
 from agno_nb.db.base import Db
 from agno_nb.errors import AgnoNbError
 from agno_nb.redact import redact
@@ -49,7 +43,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowUp:
-    """What is to be done when a run is completed."""
+    """What is to be done when a run is completed and its turn is over."""
 
     line: Line
     work: Callable[[], Coroutine[Any, Any, Any]]
@@ -119,14 +113,12 @@ async def settled(*lines: Line) -> None:
 
 @cache
 def _wait_at_exit() -> None:
-    # Handlers of atexit come after those of threading, when it is too late for most work. It is better than nothing.
-    register = getattr(threading, "_register_atexit", atexit.register)
-    with suppress(RuntimeError):  # The interpreter is ending already.
-        register(_finish)
+    before_thread_pools_end(_finish)
 
 
 def _finish() -> None:
     """Do what is left at the end of the interpreter, unless the user does not want to wait."""
+    finish_jobs()  # What they begin is left too.
     if not _last and not _failures:
         return
     try:

@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-from agno_nb.types import JsonDict, Media, Origin, Variable
+from agno_nb.errors import InvalidInputError
+from agno_nb.types import JsonDict, Media, Message, Origin, Variable
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Input: TypeAlias = "str | BaseModel | Mapping[str, Any] | Sequence[Any]"
+"""What the user says: a text, or an object, which is said and stored as its JSON."""
+
+
+def as_text(given: Input) -> str:
+    """Return what the model is told of an input.
+
+    Raises
+    ------
+    InvalidInputError
+        There is nothing in it, or it cannot be written as JSON.
+    """
+    if isinstance(given, str):
+        if not given.strip():
+            raise InvalidInputError(f"there is nothing to answer: the input is {given!r}")
+        return given
+    if given is None or (isinstance(given, Mapping | Sequence) and not given):
+        raise InvalidInputError(f"there is nothing to answer: the input is {given!r}")
+    if isinstance(given, Sequence) and any(isinstance(each, Message) for each in given):
+        raise InvalidInputError(
+            "the input is a list of messages; give what the user says now, and examples as additional_input= of the "
+            "agent. Earlier turns are sent from the store by add_history_to_context=True"
+        )
+    from pydantic import TypeAdapter
+
+    try:
+        return TypeAdapter(object).dump_json(given).decode()
+    except ValueError as error:
+        raise InvalidInputError(f"the input is {given!r}, which cannot be written as JSON: {error}") from None
 
 
 class ContinueOptions(TypedDict, total=False):

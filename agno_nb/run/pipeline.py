@@ -103,11 +103,25 @@ async def execute(
             current_run.reset(tokens[0])
             current_tool_call_id.reset(tokens[1])
             current_step.reset(tokens[2])
-        if run.status is RunStatus.COMPLETED and not context.is_nested:
-            begin(runnable.follow_ups(context))
+        _follow_up(runnable, context)
         if run.status is RunStatus.PAUSED and parent is not None and (tool_call_id or current_step.get()):
             raise NestedRunPaused(run)
         return run
+
+
+def _follow_up(runnable: Runnable, context: RunContext) -> None:
+    """Begin what follows a turn, or leave what follows a nested run for when its turn is over.
+
+    A pause is an end here too: a nested run that was completed before it is not run again when the turn goes on. What
+    was replayed was followed up when it was run.
+    """
+    run, turn = context.run, context.turn
+    if run.status is RunStatus.COMPLETED and run.replay_of_run_id is None:
+        context.follow_ups += runnable.follow_ups(context)
+    if turn is not None:
+        turn.follow_ups += context.follow_ups
+    elif run.status in (RunStatus.COMPLETED, RunStatus.PAUSED):
+        begin(context.follow_ups)
 
 
 def _share_requirements(outer: RunOutput, inner: RunOutput) -> None:

@@ -16,7 +16,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.run.again import Again
 from agno_nb.run.background import FollowUp
 from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter, note_origin, told
-from agno_nb.run.options import ContinueOptions, RunOptions
+from agno_nb.run.options import ContinueOptions, Input, RunOptions, as_text
 from agno_nb.run.pipeline import execute
 from agno_nb.run.requirements import continue_paused
 from agno_nb.run.running import Emit, RunContext
@@ -89,7 +89,7 @@ class Runnable(Again):
         """
 
     def follow_ups(self, context: RunContext) -> Iterable[FollowUp]:
-        """Say what is to be done after a completed run, off its critical path."""
+        """Say what is to be done after a completed run, off its critical path, once its turn is over."""
         return ()
 
     def stored(self, message: Message) -> Message | None:
@@ -115,7 +115,7 @@ class Runnable(Again):
     @overload
     def run(
         self,
-        input: str,
+        input: Input,
         *,
         stream: Literal[False] | None = None,
         stream_events: bool = False,
@@ -123,18 +123,18 @@ class Runnable(Again):
     ) -> RunOutput: ...
     @overload
     def run(
-        self, input: str, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> RunStream: ...
     @takes(RunOptions)
     def run(
-        self, input: str, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> RunOutput | RunStream:
         """Answer `input`, in the session that it belongs to, and store all of it.
 
         Parameters
         ----------
-        input : str
-            What the user says.
+        input : str, pydantic model, dict or list
+            What the user says. An object is said and stored as its JSON.
         stream : bool, optional
             Return an iterator of events instead. Closing it early cancels the run.
         stream_events : bool, optional
@@ -160,7 +160,7 @@ class Runnable(Again):
     @overload
     def arun(
         self,
-        input: str,
+        input: Input,
         *,
         stream: Literal[False] | None = None,
         stream_events: bool = False,
@@ -168,11 +168,11 @@ class Runnable(Again):
     ) -> Coroutine[Any, Any, RunOutput]: ...
     @overload
     def arun(
-        self, input: str, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> AsyncRunStream: ...
     @takes(RunOptions)
     def arun(
-        self, input: str, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
         """Answer `input`, awaited: the twin of :meth:`run`, for any event loop.
 
@@ -307,14 +307,14 @@ class Runnable(Again):
 
     @takes(RunOptions)
     def print_response(
-        self, input: str, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
     ) -> None:
         """Run and show the answer as it arrives: in a terminal by rich, in a notebook as the cell's output.
 
         Parameters
         ----------
-        input : str
-            What the user says.
+        input : str, pydantic model, dict or list
+            What the user says. An object is said and stored as its JSON.
         stream : bool, optional
             False shows the answer only when it is complete.
         show_message : bool, optional
@@ -325,21 +325,20 @@ class Runnable(Again):
         from agno_nb.printing import print_stream
 
         events = self.run(input, stream=True, stream_events=True, **options)
-        print_stream(events, message=input if show_message else None, live=stream)
+        print_stream(events, message=as_text(input) if show_message else None, live=stream)
 
     @takes(RunOptions)
     async def aprint_response(
-        self, input: str, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
+        self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
     ) -> None:
         """Run and show the answer as it arrives: the awaited twin of :meth:`print_response`."""
         from agno_nb.printing import aprint_stream
 
         events = self.arun(input, stream=True, stream_events=True, **options)
-        await aprint_stream(events, message=input if show_message else None, live=stream)
+        await aprint_stream(events, message=as_text(input) if show_message else None, live=stream)
 
-    def _begin(self, text: str, options: RunOptions, *, stream_events: bool) -> Begin:
-        if not isinstance(text, str) or not text.strip():
-            raise InvalidInputError(f"there is nothing to answer: the input is {text!r}")
+    def _begin(self, input: Input, options: RunOptions, *, stream_events: bool) -> Begin:
+        text = as_text(input)
         note_origin(options)
 
         def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:

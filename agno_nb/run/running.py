@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb._loop import uncancellable
 from agno_nb.budget import Budget
 from agno_nb.db.base import Db
+from agno_nb.run.background import FollowUp
 from agno_nb.run.options import RunOptions
 from agno_nb.types import (
     JsonDict,
@@ -83,6 +84,8 @@ class RunContext:
     """The answer that is arriving. It is kept if the run is cut off."""
     unsaved: list[Message] = field(default_factory=list)
     children: set[asyncio.Task[Any]] = field(default_factory=set)
+    follow_ups: list[FollowUp] = field(default_factory=list)
+    """What is to be done when the turn is over."""
     budgets: Sequence[Budget] = ()
     """What the run, with all that is nested in it, is kept to."""
 
@@ -204,6 +207,8 @@ class RunContext:
         options = RunOptions(user_id=self.user_id, dependencies=self.dependencies, files=self.message.media)
         if nested.db is None:
             options["session_id"] = self.session_id
+        if self.options.get("replay"):
+            options["replay"] = True
         return options
 
     def wait_for_nested_runs(self, tool_call_id: str | None) -> None:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from tests.fakes.http import Answer, FakeServer, Request, json_answer, sse
+from tests.fakes.http import Answer, FakeServer, Request, json_answer, sse, sse_events
 
 JsonDict = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Said(Answer):
+    """An answer for both APIs; that of the Responses API is `events`."""
+
+    events: list[JsonDict]
 
 
 class StrictServer(FakeServer):
@@ -29,7 +37,10 @@ class StrictServer(FakeServer):
         self.refused += problems
         if problems:
             return json_answer({"error": {"message": problems[0], "type": "invalid_request_error"}}, status=400)
-        return super().answer_to(request)
+        answer = super().answer_to(request)
+        if isinstance(answer, Said) and request.path.endswith("/responses"):
+            return Answer(chunks=sse_events(answer.events), end=answer.end)
+        return answer
 
 
 def problems_of(request: Request) -> Iterator[str]:
@@ -98,15 +109,22 @@ def _problems_of_tools(tools: Sequence[JsonDict]) -> Iterator[str]:
             yield f"{tool['name']} is strict, and not all its properties are required"
 
 
-def says(text: str, *, then: str = "whole") -> Answer:
-    """Answer in text, word by word; ``then="stall"`` goes on for ever."""
-    frames = [_chunk({"content": f"{word} "}) for word in text.split()]
+def says(text: str, *, then: str = "whole", tokens: int | None = None) -> Answer:
+    """Answer in text, word by word; ``then="stall"`` goes on for ever. It may say how many tokens came back."""
+    words = [f"{word} " for word in text.split()]
+    frames = [_chunk({"content": word}) for word in words]
+    part = {"output_index": 0, "item_id": "msg_1", "content_index": 0}
+    events = [_event("output_text.delta", **part, delta=word) for word in words]
     if then == "stall":
-        return Answer(chunks=sse(frames, done=False), end="stall")
-    return Answer(chunks=sse([*frames, _chunk({}, "stop")]))
+        return Said(chunks=sse(frames, done=False), events=events, end="stall")
+    content = [{"type": "output_text", "text": "".join(words), "annotations": []}]
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}
+    return Said(
+        chunks=sse([*frames, _chunk({}, "stop"), *_used(tokens)]), events=[*events, _completed(message, tokens=tokens)]
+    )
 
 
-def calls(*asked: tuple[str, JsonDict | str], first_id: int = 1) -> Answer:
+def calls(*asked: tuple[str, JsonDict | str], first_id: int = 1, tokens: int | None = None) -> Answer:
     """Ask for tool calls. Arguments that are text are said as they are."""
     pieces = [
         {
@@ -117,7 +135,38 @@ def calls(*asked: tuple[str, JsonDict | str], first_id: int = 1) -> Answer:
         }
         for i, (n, a) in enumerate(asked)
     ]
-    return Answer(chunks=sse([_chunk({"tool_calls": pieces}), _chunk({}, "tool_calls")]))
+    items = [
+        {
+            "type": "function_call",
+            "id": f"fc_{piece['id']}",
+            "call_id": piece["id"],
+            "status": "completed",
+            **piece["function"],
+        }
+        for piece in pieces
+    ]
+    return Said(
+        chunks=sse([_chunk({"tool_calls": pieces}), _chunk({}, "tool_calls"), *_used(tokens)]),
+        events=[
+            *[_event("output_item.done", output_index=place, item=item) for place, item in enumerate(items)],
+            _completed(*items, tokens=tokens),
+        ],
+    )
+
+
+def _event(kind: str, **fields: Any) -> JsonDict:
+    return {"type": f"response.{kind}", "sequence_number": 1, **fields}
+
+
+def _completed(*items: JsonDict, tokens: int | None) -> JsonDict:
+    usage = None if tokens is None else {"input_tokens": 0, "output_tokens": tokens, "total_tokens": tokens}
+    response = {"id": "resp_1", "model": "strict", "status": "completed", "output": list(items), "usage": usage}
+    return _event("completed", response=response)
+
+
+def _used(tokens: int | None) -> list[JsonDict]:
+    usage = {"prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens}
+    return [] if tokens is None else [{"choices": [], "usage": usage}]
 
 
 def _chunk(delta: JsonDict, finish: str | None = None) -> JsonDict:

@@ -123,6 +123,28 @@ def test_who_can_be_asked_is_asked_until_the_run_ends(kernel: Kernel) -> None:
     assert any("notes.txt is deleted" in str(message["content"]) for message in said)
 
 
+def test_a_cell_goes_on_with_the_model_that_it_began_with(kernel: Kernel) -> None:
+    with StrictServer() as server:
+        kernel.run(TOOLS)
+        kernel.run(f"""
+from agno_nb import Agent
+from agno_nb.models.openai import OpenAIChat
+model = OpenAIChat("strict", base_url="{server.base_url}", api_key="none")
+worker = Agent(model, name="worker", tools=[delete_file])
+""")
+        said: list[dict[str, Any]] = []
+        kernel.client.execute_interactive(
+            '%%agent worker --ask -m demo\nPlease delete the file "notes.txt".',
+            allow_stdin=True,
+            stdin_hook=lambda message: kernel.client.input("y"),
+            output_hook=said.append,
+            timeout=WAIT_S,
+        )
+        assert server.requests == []
+        assert [(run["status"], run["model_provider"]) for run in stored(kernel)] == [("COMPLETED", "demo")]
+        assert any("notes.txt is deleted" in str(message["content"]) for message in said)
+
+
 def test_the_last_turn_again(kernel: Kernel) -> None:
     kernel.run("%%agent\nMy name is Ada.")
     kernel.run("%agent retry")

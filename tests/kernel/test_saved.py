@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
@@ -64,3 +66,94 @@ def test_a_replayed_notebook_is_the_same_each_time_it_is_run(tmp_path: Path) -> 
     runs = DuckDb(tmp_path / "agno_nb.duckdb").runs_df()
     assert runs["session_id"].nunique() == 3
     assert runs["replay_of_run_id"].isna().tolist() == [True] * 2 + [False] * 4
+
+
+CARDS = {
+    "answer": "%%agent\nHello",
+    "table": "%%agent tabular\nGo",
+    "paused": "%%agent\nkeep(item='tea')",
+    "replayed": "%%agent tabular\nGo",
+    "team": "%%agent crew\nGo",
+    "workflow": "%%agent line\nGo",
+}
+SETUP = """
+from agno_nb import Agent, FunctionModel, ScriptedModel, Team, Workflow, tool
+from agno_nb.testing import call
+
+@tool(requires_confirmation=True)
+def keep(item: str) -> str:
+    "Keep an item."
+    return "kept"
+
+def count(step_input):
+    return f"{len(step_input.message)} letters, <b>all</b>"
+
+table = "| a | b |\\n|---|---|\\n| 1 | ![x](http://e.invalid/x.png) |\\n\\n```python\\n1 + 1\\n```"
+tabular = Agent(FunctionModel(lambda messages, tools: table), name="tabular")
+poet = Agent(ScriptedModel(["Leaves fall."]), name="poet")
+ask = call("delegate_task_to_member", member_id="poet", task="Leaves")
+crew = Team([poet], model=ScriptedModel([ask, "Here it is."]), name="crew")
+line = Workflow([Agent(ScriptedModel(["Rain."]), name="first"), count], name="line")
+"""
+
+
+class Elements(HTMLParser):
+    """Collects what a fragment is made of."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.styles: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.styles += [value or "" for name, value in attrs if name == "style"]
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, nbformat.NotebookNode]:
+    """The saved output of each kind of card."""
+    sources = [f"%load_ext agno_nb\n%agent --replay on\n{SETUP}", "%agent tools keep", *CARDS.values()]
+    notebook = executed(sources, tmp_path_factory.mktemp("cards"))
+    assert "widgets" not in notebook.metadata
+    outputs = [cell.outputs for cell in notebook.cells[2:]]
+    assert [len(each) for each in outputs] == [1] * len(CARDS)
+    return {kind: each[0] for kind, each in zip(CARDS, outputs, strict=True)}
+
+
+@pytest.mark.parametrize("kind", CARDS)
+def test_a_card_needs_nothing_of_the_front_end_that_shows_it(
+    cards: dict[str, nbformat.NotebookNode], kind: str
+) -> None:
+    card = cards[kind]
+    assert (card.output_type, set(card.data)) == ("display_data", {"text/html", "text/plain"})
+    assert {name: sorted(ids) for name, ids in card.metadata.items()} == {"agno_nb": ["run_id", "session_id"]}
+    elements = Elements(card.data["text/html"])
+    assert elements.tags <= {
+        "a", "b", "code", "details", "div", "em", "p", "pre", "span", "strong", "summary",
+        "table", "tbody", "td", "th", "thead", "tr",
+    }  # fmt: skip
+    # No class, which would need a style sheet; no id, no handler, nothing that is fetched.
+    assert elements.attributes <= {"style", "open", "href", "rel", "target", "title"}
+    styles = ";".join(elements.styles)
+    assert "url(" not in styles
+    # A colour or a font of JupyterLab has something in its place elsewhere.
+    assert re.findall(r"var\(--[\w-]+\)", styles) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("answer", "I am the demo model"),
+        ("table", "| a | b |"),
+        ("paused", "keep"),
+        ("replayed", "(replayed: no model was asked)"),
+        ("team", "Here it is."),
+        ("workflow", "5 letters, <b>all</b>"),
+    ],
+)
+def test_a_card_says_the_same_as_plain_text(cards: dict[str, nbformat.NotebookNode], kind: str, said: str) -> None:
+    assert said in cards[kind].data["text/plain"]

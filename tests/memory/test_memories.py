@@ -16,8 +16,12 @@ from agno_nb.errors import InvalidInputError, ModelError, RunError, StoreError
 from agno_nb.memory import MemoryManager, UserMemory
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.demo import DemoModel
+from agno_nb.session import SessionSummaryManager
+from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
+from agno_nb.tools import tool
 from agno_nb.types import Message, Metrics, RunStatus, ToolSpec
+from agno_nb.workflow import Workflow
 
 
 def echo(messages: list[Message], tools: list[ToolSpec]) -> Reply:
@@ -88,6 +92,69 @@ def test_what_remembering_took_is_an_event_of_the_run(db: Db) -> None:
         "cost": 0.02,
     }
     assert db.get_spending(session_id="s").tokens == 110 + (run.metrics.total_tokens or 0)
+
+
+def test_what_a_member_is_told_of_the_user_is_remembered_when_the_turn_is_over(db: Db) -> None:
+    keeper = HeldModel(add("The user likes tea."))
+    guide = Agent(
+        FunctionModel(echo), name="guide", update_memory_on_run=True, memory_manager=MemoryManager(keeper),
+        enable_session_summaries=True,
+    )  # fmt: skip
+    asked: list[bool] = []
+
+    def lead(messages: list[Message], tools: list[ToolSpec]) -> Reply:
+        asked.append(keeper.asked.is_set())
+        if messages[-1].role == "tool":
+            return "Tea it is."
+        return call("delegate_task_to_member", member_id="guide", task="The user likes tea.")
+
+    team = Team([guide], model=FunctionModel(lead), db=db)
+    run = team.run("I like tea.", user_id="ada", session_id="s")
+    assert asked == [False, False]
+    keeper.let_go.set()
+    assert texts(team.get_user_memories("ada")) == ["The user likes tea."]
+    (event,) = db.events_df(event="MemoryUpdateCompleted").to_dict("records")
+    assert (event["run_id"], event["component_name"]) == (run.member_responses[0].run_id, "guide")
+    # The session is the team's, and so would its summary be.
+    assert db.get_summary("s") is None
+
+
+def test_what_was_done_before_a_pause_is_remembered_at_the_pause(db: Db) -> None:
+    @tool(requires_confirmation=True)
+    def send() -> str:
+        return "sent"
+
+    keeper = ScriptedModel(add("The user likes tea."))
+    guide = Agent(
+        FunctionModel(echo), name="guide", update_memory_on_run=True, memory_manager=MemoryManager(keeper)
+    )  # fmt: skip
+    sender = Agent(ScriptedModel([call("send"), "It is sent."]), name="sender", tools=[send])
+    flow = Workflow([guide, sender], db=db)
+    run = flow.run("I like tea.", user_id="ada", session_id="s")
+    assert run.is_paused
+    assert texts(guide_memories(db)) == ["The user likes tea."]
+    run.active_requirements[0].confirm()
+    assert flow.continue_run(run).content == "It is sent."
+    assert texts(guide_memories(db)) == ["The user likes tea."]
+
+
+def guide_memories(db: Db) -> list[UserMemory]:
+    return Agent(ScriptedModel([]), db=db).get_user_memories("ada")
+
+
+def test_a_replayed_run_is_not_remembered_or_summarised_again(db: Db) -> None:
+    keeper = ScriptedModel(add("The user likes tea."))
+    agent = Agent(
+        FunctionModel(echo), db=db, update_memory_on_run=True, memory_manager=MemoryManager(keeper),
+        add_memories_to_context=False, enable_session_summaries=True,
+        session_summary_manager=SessionSummaryManager(ScriptedModel(['{"summary": "Tea.", "topics": []}'])),
+    )  # fmt: skip
+    agent.run("I like tea.", user_id="ada", session_id="one")
+    again = agent.run("I like tea.", user_id="ada", session_id="two", replay=True)
+    assert again.replay_of_run_id is not None
+    assert texts(agent.get_user_memories("ada")) == ["The user likes tea."]
+    assert db.summaries_df()["session_id"].tolist() == ["one"]
+    assert agent.get_session_summary("two") is None
 
 
 def test_the_model_adds_changes_and_deletes_by_numbers(db: Db) -> None:

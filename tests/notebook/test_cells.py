@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,8 @@ from agno_nb.notebook.binding import source_hash
 from agno_nb.notebook.cells import cells_df
 from agno_nb.testing.conversation import START, say
 from agno_nb.types import Origin
+
+FRAMES_MD = Path(__file__).resolve().parents[2] / "docs" / "frames.md"
 
 
 def write(path: Path, cells: dict[str, str]) -> Path:
@@ -72,6 +75,10 @@ def test_columns_do_not_depend_on_the_data(tmp_path: Path) -> None:
     assert empty.empty
     assert [str(dtype) for dtype in empty.dtypes] == [str(dtype) for dtype in full.dtypes]
     assert list(empty.columns) == list(full.columns)
+    documented = FRAMES_MD.read_text(encoding="utf-8").partition("## cells_df")[2]
+    assert re.findall(r"^\| `(\w+)` \| ([^|]+) \|", documented, re.MULTILINE) == [
+        (name, str(dtype)) for name, dtype in full.dtypes.items()
+    ]
 
 
 def test_what_is_no_notebook_is_refused(tmp_path: Path) -> None:

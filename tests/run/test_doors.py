@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from agno_nb.agent import Agent
+from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, ModelError, RunError
 from agno_nb.testing import FunctionModel, ScriptedModel, call
-from agno_nb.types import RunEvent, RunOutput, RunStatus
+from agno_nb.types import Message, RunEvent, RunOutput, RunStatus
 from tests.run.kinds import Make, kind, talk
 
 
@@ -107,10 +110,43 @@ def test_a_failure_of_another_kind_is_raised_as_a_run_error_with_its_cause(
 
 @kind
 @door
-@pytest.mark.parametrize("nothing", ["", "  \n"])
-def test_an_empty_input_is_refused(make: Make, door: Callable[..., RunOutput], nothing: str) -> None:
+@pytest.mark.parametrize("nothing", ["", "  \n", {}, [], None])
+def test_an_empty_input_is_refused(make: Make, door: Callable[..., RunOutput], nothing: Any) -> None:
     with pytest.raises(InvalidInputError, match="nothing to answer"):
         door(make(ScriptedModel([])), nothing)
+
+
+class Order(BaseModel):
+    item: str
+    on: date
+
+
+@kind
+@door
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (Order(item="thé", on=date(2026, 1, 2)), '{"item":"thé","on":"2026-01-02"}'),
+        ({"item": "tea", "n": [1, None]}, '{"item":"tea","n":[1,null]}'),
+        ([Order(item="tea", on=date(2026, 1, 2)), "and cake"], '[{"item":"tea","on":"2026-01-02"},"and cake"]'),
+    ],
+    ids=["pydantic model", "dict", "list"],
+)
+def test_an_object_is_said_as_its_json(make: Make, door: Callable[..., RunOutput], given: Any, text: str) -> None:
+    model, db = ScriptedModel(["Noted."]), InMemoryDb()
+    output = door(make(model, db=db), given, session_id="s")
+    assert output.input == text
+    assert [message.content for message in model.requests[0].messages if message.role == "user"] == [text]
+    assert db.runs_df()["input"].unique().tolist() == [text]
+
+
+@kind
+@pytest.mark.parametrize(
+    ("given", "said"), [([Message(role="user", content="x")], "a list of messages"), ({"x": object()}, "as JSON")]
+)
+def test_an_object_that_cannot_be_said_is_refused(make: Make, given: Any, said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        make(ScriptedModel([])).run(given)
 
 
 @kind

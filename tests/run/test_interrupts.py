@@ -15,7 +15,7 @@ import pytest
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import ModelRequestError
-from agno_nb.models.openai import OpenAIChat
+from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.run.context import INTERRUPTED_RESULT
 from agno_nb.types import Message, RunOutput, RunStatus
 from tests.fakes.strict import StrictServer, calls, says
@@ -53,6 +53,7 @@ class Scene:
     """Where a run is when it is interrupted."""
 
     server: StrictServer
+    api: type[OpenAIChat | OpenAIResponses] = OpenAIChat
     db: HeldDb = field(default_factory=HeldDb)
     reached: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
@@ -66,7 +67,7 @@ class Scene:
 
     def agent(self, *tools: Callable[..., Any]) -> Agent:
         return Agent(
-            OpenAIChat("strict", base_url=self.server.base_url, api_key="none"),
+            self.api("strict", base_url=self.server.base_url, api_key="none"),
             db=self.db,
             tools=tools,
             session_id="s",
@@ -220,11 +221,15 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("api", [OpenAIChat, OpenAIResponses])
 @pytest.mark.parametrize(("place", "door"), CASES, ids=lambda part: part.__name__)
 def test_after_an_interrupt_the_session_is_valid_and_goes_on(
-    place: Callable[[Scene], Agent], door: Callable[[Agent, Scene], None], server: StrictServer
+    place: Callable[[Scene], Agent],
+    door: Callable[[Agent, Scene], None],
+    api: type[OpenAIChat | OpenAIResponses],
+    server: StrictServer,
 ) -> None:
-    scene = Scene(server)
+    scene = Scene(server, api)
     agent = place(scene)
     door(agent, scene)
 
@@ -244,7 +249,7 @@ def test_after_an_interrupt_the_session_is_valid_and_goes_on(
     assert again.content.endswith("other half. ")
     if place is in_the_stream:
         assert again.content == "half an other half. "
-    assert len(server.requests[-1].body["messages"]) > 2
+    assert len(server.requests[-1].body["messages" if api is OpenAIChat else "input"]) > 2
 
 
 def test_the_second_interrupt_does_not_wait_for_the_store(server: StrictServer) -> None:

@@ -10,8 +10,10 @@ from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing import FunctionModel, ScriptedModel, call
+from agno_nb.team import Team
+from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
 from agno_nb.types import Media, Message, RunOutput, RunStatus, Variable
+from agno_nb.workflow import StepInput, Workflow
 
 
 def price(item: str) -> float:
@@ -168,3 +170,65 @@ def test_a_receipt_says_why_history_is_not_there(db: Db) -> None:
     receipt = agent.run("And cake.", session_id="s").context()
     assert receipt is not None
     assert repr(receipt) == "prompt    ~3 tokens\nleft out: turn 0 (history is not sent)"
+
+
+def crew(db: Db, *, is_silent: bool) -> Team:
+    """A leader and a member with a tool; a silent one cannot be asked anything."""
+    ask = call("delegate_task_to_member", member_id="buyer", task="The price of tea")
+    leads, buys = [ask, "Tea is 2.50."], [call("price", item="tea"), "It is 2.50."]
+    buyer = Agent(ScriptedModel([] if is_silent else buys, id="buys"), name="buyer", tools=[price])
+    return Team([buyer], model=ScriptedModel([] if is_silent else leads, id="leads"), name="Crew", db=db)
+
+
+def test_a_replayed_team_asks_neither_its_leader_nor_its_members(db: Db) -> None:
+    first = crew(db, is_silent=False).run("Price of tea?", session_id="one")
+    again = crew(db, is_silent=True).run("Price of tea?", session_id="two", replay=True)
+    assert (again.replay_of_run_id, again.content) == (first.run_id, "Tea is 2.50.")
+    assert [(each.tool_name, each.result) for each in again.tools] == [("delegate_task_to_member", "It is 2.50.")]
+    assert db.runs_df(session_id="two")["component_name"].tolist() == ["Crew"]
+    assert db.get_session_metrics("two").cost == 0.0
+
+
+def test_a_member_that_is_asked_the_same_by_another_leader_is_replayed(db: Db) -> None:
+    crew(db, is_silent=False).run("Price of tea?", session_id="one")
+    team = crew(db, is_silent=True)
+    ask = call("delegate_task_to_member", member_id="buyer", task="The price of tea")
+    team.model = ScriptedModel([ask, "Cheap."], id="another")
+    run = team.run("Price of tea?", session_id="two", replay=True)
+    assert (run.replay_of_run_id, run.content) == (None, "Cheap.")
+    assert [(each.content, each.replay_of_run_id is None) for each in run.member_responses] == [("It is 2.50.", False)]
+
+
+def test_a_replayed_workflow_asks_none_of_its_agents_and_calls_its_functions(db: Db) -> None:
+    called: list[str] = []
+
+    def shout(step_input: StepInput) -> str:
+        called.append(step_input.message)
+        return step_input.message.upper()
+
+    def line(replies: list[Reply]) -> Workflow:
+        buyer = Agent(ScriptedModel(replies, id="buys"), name="buyer", tools=[price])
+        return Workflow([buyer, shout], name="Line", db=db)
+
+    first = line([call("price", item="tea"), "It is 2.50."]).run("Price of tea?", session_id="one")
+    again = line([]).run("Price of tea?", session_id="two", replay=True)
+    assert (first.content, again.content) == ("IT IS 2.50.", "IT IS 2.50.")
+    assert [run.replay_of_run_id for run in again.nested_runs] == [run.run_id for run in first.nested_runs]
+    assert called == ["It is 2.50."] * 2
+
+
+def test_the_receipts_of_a_team_say_what_leader_and_member_were_sent(db: Db) -> None:
+    run = crew(db, is_silent=False).run("Price of tea?", session_id="one")
+    receipt, of_member = run.context(), run.member_responses[0].context()
+    assert receipt is not None
+    assert of_member is not None
+    assert [(part.source, part.name) for part in receipt.parts] == [
+        ("instructions", None), ("prompt", None), ("tools", "delegate_task_to_member"),
+    ]  # fmt: skip
+    assert (receipt.parts[0].text or "").endswith("<team_members>\n- buyer: buyer\n</team_members>")
+    assert [(part.source, part.name, part.text) for part in of_member.parts[:1]] == [
+        ("prompt", None, "The price of tea")
+    ]
+    assert of_member.parts[1].name == "price"
+    stored = {each.component_name: each.context() for each in db.get_runs("one")}
+    assert stored == {"Crew": receipt, "buyer": of_member}

@@ -76,6 +76,36 @@ def test_a_failure_that_nobody_waited_for_is_told_at_exit(python: str) -> None:
     assert summary_in("store.duckdb") == "None"
 
 
+RUN_IN_A_THREAD = """
+import threading
+from agno_nb import Agent, DuckDb, FunctionModel
+
+def in_a_thread(ask):
+    begun, ending = threading.Event(), threading.Event()
+
+    def answer(messages, tools):
+        begun.set()
+        assert ending.wait(60)
+        return "too late?"
+
+    agent = Agent(FunctionModel(answer), db=DuckDb("store.duckdb"), session_id="s")
+    threading.Thread(target=ask, args=[agent]).start()
+    assert begun.wait(60)
+    # Of the handlers for the end of the main thread this is the first.
+    threading._register_atexit(ending.set)
+
+"""
+
+
+@pytest.mark.parametrize(
+    "ask", ["lambda agent: agent.run('x')", "lambda agent: list(agent.run('x', stream=True))"], ids=["run", "stream"]
+)
+def test_a_run_that_another_thread_waits_for_is_brought_to_its_end(python: str, ask: str) -> None:
+    done = run(python, f"{RUN_IN_A_THREAD}in_a_thread({ask})")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert DuckDb("store.duckdb").runs_df()[["status", "content"]].values.tolist() == [["COMPLETED", "too late?"]]
+
+
 HANG = """
 class Never(Model):
     id, provider = "never", "test"
