@@ -24,6 +24,9 @@ $(NOTEBOOK): | .venv/.installed-demo
 test: .venv/.installed-test ## run the tests, but for those that need a browser
 	@$(BIN)/python -m pytest -q -m "not browser"
 
+kernels: .venv-kernels/.installed-kernels ## run the tests in kernels with the older IPython and ipykernel that people have
+	@.venv-kernels/bin/python -m pytest -q -m kernel
+
 browser: .venv/.installed-browser ## run the tests in JupyterLab and Chromium (which has to be installed)
 	@$(BIN)/python -m pytest -q -m browser
 
@@ -57,7 +60,8 @@ bench: .venv-bench/.installed-bench ## measure against agno; `make bench ARGS=--
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
 clean: ## remove the environments, caches and everything that was made
-	@rm -rf .venv .venv-bench js/node_modules out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results.json
+	@rm -rf .venv .venv-bench .venv-kernels js/node_modules out build dist benchmarks/results.json
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find agno_nb tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra that is installed; pyproject.toml is newer than the stamp when it has to be done again.
@@ -73,7 +77,10 @@ endef
 .venv-bench/.installed-%: pyproject.toml | .venv-bench/bin/python
 	$(install)
 
-.venv/bin/python .venv-bench/bin/python:
+.venv-kernels/.installed-%: pyproject.toml | .venv-kernels/bin/python
+	$(install)
+
+.venv/bin/python .venv-bench/bin/python .venv-kernels/bin/python:
 	@for python in $(PYTHONS); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	    if ! $$python -c 'import ensurepip, venv' >/dev/null 2>&1; then \

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agno_nb.frames import memories_df as memories_df
     from agno_nb.frames import messages_df as messages_df
     from agno_nb.frames import query as query
+    from agno_nb.frames import run_tree_df as run_tree_df
     from agno_nb.frames import runs_df as runs_df
     from agno_nb.frames import sessions_df as sessions_df
     from agno_nb.frames import steps_df as steps_df
@@ -118,6 +119,7 @@ _HOMES = {
     "memories_df": "agno_nb.frames",
     "messages_df": "agno_nb.frames",
     "query": "agno_nb.frames",
+    "run_tree_df": "agno_nb.frames",
     "runs_df": "agno_nb.frames",
     "sessions_df": "agno_nb.frames",
     "steps_df": "agno_nb.frames",

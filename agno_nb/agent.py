@@ -1,12 +1,8 @@
-"""Agents: a model, what it is told, and the tools that it may use.
-
-It is one file, although a long one, because an agent is read from its parameters to its loop.
-"""
+"""Agents: a model, what it is told, and the tools that it may use."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,17 +11,18 @@ from agno_nb._keywords import forgiving
 from agno_nb._loop import run_blocking
 from agno_nb.asking import Asking
 from agno_nb.budget import Budget
+from agno_nb.calling import Calling
 from agno_nb.db.base import ContextQuery
-from agno_nb.errors import InvalidInputError, NestedRunPaused, OutputSchemaError, RunNotContinuableError
+from agno_nb.errors import InvalidInputError, OutputSchemaError, RunNotContinuableError
 from agno_nb.models.base import Model, ModelRequest, whole_answer
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import Retries
 from agno_nb.recollection import Recollecting
-from agno_nb.run.context import INTERRUPTED_RESULT, as_history, joined, limited_tool_calls, paired, system_parts
+from agno_nb.run.context import as_history, joined, limited_tool_calls, paired, system_parts
 from agno_nb.run.options import RunOptions
 from agno_nb.run.replay import answered_before
-from agno_nb.run.requirements import given_input, refusal, unanswered
-from agno_nb.run.running import RunContext, current_tool_call_id
+from agno_nb.run.requirements import given_input, unanswered
+from agno_nb.run.running import RunContext
 from agno_nb.run.sent import receipt_of
 from agno_nb.run.structured import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, toolbox
@@ -34,8 +31,6 @@ from agno_nb.tools.state import update_session_state
 from agno_nb.types import (
     JsonDict,
     Message,
-    Metrics,
-    Requirement,
     RunEvent,
     RunOutput,
     RunStatus,
@@ -175,6 +170,14 @@ class Agent(Recollecting):
         context.budgets = self.budgets
         asking = Asking(model=model, fallback_models=self.fallback_models, retries=self._retries, context=context)
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
+        calling = Calling(
+            tools=tools,
+            hooks=self.tool_hooks,
+            tool_call_limit=self.tool_call_limit,
+            injected=self._injected(context),
+            asker=self.name,
+            context=context,
+        )
         given = context.options.get("output_schema") or self.output_schema
         schema = OutputSchema(given) if given is not None else None
         if context.continuation is None:
@@ -188,7 +191,7 @@ class Agent(Recollecting):
         shown_results = [call.result or "" for call in begun if _is_shown(call, tools)]
         while True:
             if waiting := unanswered(run.messages):
-                await self._use_tools(waiting, tools, context)
+                await calling.settle(waiting)
                 if run.active_requirements:
                     run.status, run.content = RunStatus.PAUSED, _last_answer(run).content
                     return
@@ -359,77 +362,6 @@ class Agent(Recollecting):
             "dependencies": context.dependencies,
         }
 
-    async def _use_tools(
-        self, waiting: Sequence[tuple[ToolCall, Message]], tools: dict[str, Tool], context: RunContext
-    ) -> None:
-        """Settle calls of one answer together, each with the message for its result.
-
-        A result is stored when it is there. Calls that need a person are left without one, and their messages out.
-        """
-        run = context.run
-        await context.save()  # The request is stored before anything is done that may fail.
-        injected = self._injected(context)
-        allowed = {call.tool_call_id for call in run.tools[: self.tool_call_limit]}
-        try:
-            async with asyncio.TaskGroup() as together:
-                for call, answer in waiting:
-                    usable = tools if call.tool_call_id in allowed else None
-                    together.create_task(self._use(call, answer, usable, injected, context))
-        except BaseException:
-            for call, answer in waiting:
-                if call.result is None:
-                    call.result, call.tool_call_error = INTERRUPTED_RESULT, True
-                    context.store(_filled(answer, call))
-            raise
-        left = {call.tool_call_id for call, _ in waiting if call.result is None}
-        run.messages = [message for message in run.messages if message.from_history or message.tool_call_id not in left]
-
-    async def _use(
-        self,
-        call: ToolCall,
-        answer: Message,
-        tools: dict[str, Tool] | None,
-        injected: dict[str, Any],
-        context: RunContext,
-    ) -> None:
-        started = time.perf_counter()
-        tool = tools.get(call.tool_name) if tools is not None else None
-        requirement = next((one for one in context.run.requirements if one.tool is call), None)
-        if requirement is None and tool is not None and tool.need is not None and tool.problem(call) is None:
-            context.run.requirements.append(
-                Requirement(
-                    kind=tool.need,
-                    tool=call,
-                    run_id=context.run_id,
-                    component_name=self.name,
-                    user_input_fields=tool.asked_fields(),
-                )
-            )
-            return
-        context.emit(RunEvent.tool_call_started, tool=call)
-        if tools is None:
-            call.result = f"Refused: a run may make {self.tool_call_limit} tool calls. Answer with what you have."
-            call.tool_call_error = True
-        elif requirement is not None and requirement.confirmed is False:
-            call.result, call.tool_call_error = refusal(requirement), True
-        elif requirement is not None and requirement.kind == "external_execution":
-            call.result = requirement.result
-        elif tool is None:
-            call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(tools) or 'none'}."
-            call.tool_call_error = True
-        else:
-            current_tool_call_id.set(call.tool_call_id)
-            try:
-                await tool.call(call, injected, given_input(requirement), hooks=self.tool_hooks)
-            except* NestedRunPaused:
-                context.wait_for_nested_runs(call.tool_call_id)
-            if call.result is None:
-                return
-        call.duration_s = time.perf_counter() - started
-        context.store(_filled(answer, call))
-        context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
-        await context.save()
-
 
 def _is_shown(call: ToolCall, tools: dict[str, Tool]) -> bool:
     return call.tool_name in tools and tools[call.tool_name].is_shown and not call.tool_call_error
@@ -438,10 +370,3 @@ def _is_shown(call: ToolCall, tools: dict[str, Tool]) -> bool:
 def _last_answer(run: RunOutput) -> Message:
     """Return what the model said with the calls of the latest batch."""
     return next(message for message in reversed(run.messages) if message.role == "assistant")
-
-
-def _filled(answer: Message, call: ToolCall) -> Message:
-    """Write into a tool message what came of its call."""
-    answer.content, answer.tool_call_error = call.result, call.tool_call_error
-    answer.metrics, answer.created_at = Metrics(duration_s=call.duration_s), time.time()
-    return answer

@@ -21,6 +21,7 @@ from agno_nb.db.columns import (
     EVENTS,
     MEMORIES,
     MESSAGES,
+    RUN_TREE,
     RUNS,
     SESSIONS,
     STEPS,
@@ -69,6 +70,13 @@ class RunFilters(SessionFilters, total=False):
 
     run_id: Values
     status: Values
+
+
+class RunTreeFilters(RunFilters, total=False):
+    """What runs of trees may be chosen by."""
+
+    root_run_id: Values
+    """Id of the run of the turn, for all of its tree."""
 
 
 class MessageFilters(SessionFilters, total=False):
@@ -143,6 +151,7 @@ _OF_SESSION = "session_id IN (SELECT session_id FROM raw_sessions WHERE {})"
 _CONDITIONS: dict[str, dict[str, str]] = {
     "sessions": {"agent": _AGENT},
     "runs": {"agent": _AGENT, "session_type": _SESSION_TYPE},
+    "run_tree": _OF_RUN,
     "messages": _OF_RUN,
     "tool_calls": _OF_RUN,
     "variables": _OF_RUN,
@@ -210,6 +219,27 @@ def runs_df(*, db: Readable | None = None, **filters: Unpack[RunFilters]) -> pd.
     0
     """
     return _read(RUNS, db, filters)
+
+
+@takes(RunTreeFilters)
+def run_tree_df(*, db: Readable | None = None, **filters: Unpack[RunTreeFilters]) -> pd.DataFrame:
+    """Runs with the tokens, cost and time of what is nested in them, one row each, oldest first.
+
+    Parameters
+    ----------
+    db, session_id, session_type, user_id, agent, since, until, limit
+        As in :func:`sessions_df`; user and agent are those of the run.
+    run_id, root_run_id, status : str or list of str, optional
+        Only rows that have the value, or one of the values. `root_run_id` is the run of the turn: all of its tree.
+
+    Examples
+    --------
+    >>> from agno_nb.db.in_memory import InMemoryDb
+    >>> tree = run_tree_df(db=InMemoryDb())
+    >>> float(tree[tree.depth == 0]["tree_cost"].sum())
+    0.0
+    """
+    return _read(RUN_TREE, db, filters)
 
 
 @takes(MessageFilters)
@@ -401,7 +431,7 @@ def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.D
             parameters.append(moment_micros(value, name))
             continue
         values = _values(value, name)
-        if name == "session_id":
+        if name == "session_id" and not frame.spans_sessions:
             session_ids = values
         template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
         # An empty list matches nothing, and IN () is not SQL.

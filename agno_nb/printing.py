@@ -13,7 +13,7 @@ from agno_nb.redact import redact, without_controls
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus
 
 if TYPE_CHECKING:
-    from agno_nb.run.runnable import AsyncRunStream, RunStream
+    from agno_nb.run.doors import AsyncRunStream, RunStream
 
 
 class Shown(Protocol):
@@ -112,12 +112,13 @@ class _TerminalAnswer:
             self._remarks.append(f"{whose}{event.tool.tool_name}({event.tool.arguments})")
         elif whose and event.run_output is not None:
             self._remarks.append(f"{whose}{_line(event.run_output.get_content_as_string())}")
-        elif event.event in (RunEvent.step_completed, RunEvent.step_error) and event.step not in self._done:
-            self._remarks.append(f"{event.step}: {_line(event.content or '')}")
+        elif event.event in (RunEvent.step_completed, RunEvent.step_error):
+            if event.step not in self._done:
+                self._remarks.append(f"{event.step}: {_line(event.content or '')}")
+        elif event.details is not None and event.content:
+            self._remarks.append(redact(event.content))
         if whose and event.step and event.run_output is not None:
             self._done.add(event.step)
-        if event.details is not None and event.content:
-            self._remarks.append(redact(event.content))
         if event.run_id == self._run_id:
             if event.event is RunEvent.run_content:
                 self._text += event.content or ""

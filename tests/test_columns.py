@@ -171,6 +171,24 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
         ({"run_id": "r3"}, {"superseded_by": None, "stale": False, "attempt": 1, "forked_from_run_id": None}),
         ({"forked_from_run_id": "r3"}, {"input": "a again", "attempt": 1, "created_at": at(20)}),
     ],
+    "run_tree": [
+        (
+            {"run_id": "r1"},
+            {
+                "session_id": "s1", "root_run_id": "r1", "run_index": 1, "attempt": 0, "depth": 0, "path": "Crew",
+                "kind": "team", "component_name": "Crew", "status": "ERROR", "num_nested": 1, "input_tokens": 10,
+                "output_tokens": 5, "cost": 0.25, "tree_input_tokens": 10, "tree_output_tokens": 5, "tree_cost": 0.25,
+                "duration_s": 2.0, "created_at": at(10), "ended_at": at(12),
+            },
+        ),
+        (
+            {"run_id": "r2"},
+            {
+                "root_run_id": "r1", "parent_run_id": "r1", "parent_tool_call_id": "c1", "step": "count", "depth": 1,
+                "path": "Crew > Crew", "num_nested": 0,
+            },
+        ),
+    ],
     "messages": [
         (
             {"message_id": "m1"},

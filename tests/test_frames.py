@@ -23,6 +23,7 @@ from agno_nb.frames import (
     memories_df,
     messages_df,
     query,
+    run_tree_df,
     runs_df,
     sessions_df,
     steps_df,
@@ -48,6 +49,7 @@ from agno_nb.types import (
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "sessions": sessions_df,
     "runs": runs_df,
+    "run_tree": run_tree_df,
     "messages": messages_df,
     "tool_calls": tool_calls_df,
     "variables": variables_df,
@@ -220,6 +222,22 @@ def test_filters_of_one_frame(db: InMemoryDb) -> None:
     assert sessions_df(db=db, user_id="bob")["session_id"].tolist() == ["s2"]
     assert sessions_df(db=db, agent="Ann", session_type="agent", limit=1)["num_runs"].tolist() == [2]
     assert db.messages_df(limit=2, session_id="s1")["role"].tolist() == ["tool", "assistant"]
+
+
+def test_a_tree_of_runs_is_counted_over_sessions(db: InMemoryDb) -> None:
+    asked, _ = begin(db, "a", run_id="r1", session_id="s1", user_id="alice", component_name="Crew")
+    nested, _ = begin(
+        db, "b", run_id="r2", session_id="s2", parent_run_id="r1", root_run_id="r2", component_name="Ann"
+    )  # fmt: skip
+    answer = Message(role="assistant", content="3", metrics=Metrics(input_tokens=5, output_tokens=2, cost=0.5))
+    end(db, nested, answer)
+    end(db, asked, replace(answer, message_id="m2"))
+    columns = ["path", "depth", "num_nested", "tree_input_tokens", "tree_output_tokens", "tree_cost"]
+    whole = [["Crew", 0, 1, 10, 4, 1.0], ["Crew > Ann", 1, 0, 5, 2, 0.5]]
+    assert run_tree_df(db=db)[columns].values.tolist() == whole
+    assert db.run_tree_df(session_id="s1")[columns].values.tolist() == whole[:1]
+    assert db.run_tree_df(agent="Ann", root_run_id="r2", status="COMPLETED")["run_id"].tolist() == ["r2"]
+    assert db.run_tree_df(user_id="alice", limit=1)["run_id"].tolist() == ["r1"]
 
 
 def test_variables_are_rows_of_their_run(db: InMemoryDb) -> None:

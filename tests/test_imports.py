@@ -33,9 +33,11 @@ ALLOWED: dict[str, set[str]] = {
     "budget": LEAVES,
     "run": LEAVES | {"_loop", "budget", "db"},
     "asking": LEAVES | {"budget", "models", "run"},
+    "calling": LEAVES | {"run", "tools"},
     "memory": LEAVES | {"_loop", "db", "models", "run"},
     "recollection": LEAVES | {"_loop", "db", "memory", "models", "run", "session"},
-    "agent": LEAVES | {"_loop", "asking", "budget", "db", "models", "recollection", "run", "session", "tools"},
+    "agent": LEAVES
+    | {"_loop", "asking", "budget", "calling", "db", "models", "recollection", "run", "session", "tools"},
     "team": LEAVES | {"_loop", "agent", "db", "models", "run", "tools"},
     "workflow": LEAVES | {"_loop", "run", "tools"},
     "frames": LEAVES | {"db"},
@@ -166,6 +168,13 @@ def test_every_room_and_doorway_of_the_table_exists() -> None:
     assert set(ALLOWED) == rooms
     used = {(found.file, found.room) for found in all_imports() if found.in_function}
     assert set(DOORWAYS) - used == set()
+
+
+def test_values_are_imported_from_the_front_of_their_room() -> None:
+    wrong = [
+        str(found) for found in all_imports() if found.importer != "types" and found.module.startswith("agno_nb.types.")
+    ]
+    assert wrong == []
 
 
 def test_each_library_is_named_only_in_its_rooms() -> None:

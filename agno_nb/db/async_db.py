@@ -56,6 +56,7 @@ class AsyncDb:
     query = _awaited(Db.query)
     sessions_df = _awaited(Db.sessions_df)
     runs_df = _awaited(Db.runs_df)
+    run_tree_df = _awaited(Db.run_tree_df)
     messages_df = _awaited(Db.messages_df)
     tool_calls_df = _awaited(Db.tool_calls_df)
     variables_df = _awaited(Db.variables_df)

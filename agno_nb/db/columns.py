@@ -19,6 +19,8 @@ class Frame:
     """The columns that it is sorted by; the oldest row is the first."""
     key: str | None = None
     """A column that is another in every row, where the latest rows are found faster by it alone."""
+    spans_sessions: bool = False
+    """Whether a row is made of several sessions, so that a filter on them comes after all of it was read."""
     columns: Mapping[str, str]
     """Name and dtype of each column, in order."""
 
@@ -155,6 +157,23 @@ EVENTS = Frame(
         (TIME, "created_at"),
     ),
 )
+RUN_TREE = Frame(
+    view="run_tree",
+    # A run may be nested in one of another session.
+    spans_sessions=True,
+    order="created_at run_id",
+    columns=_columns(
+        (TEXT, "session_id root_run_id run_id parent_run_id parent_tool_call_id step"),
+        (INTEGER, "run_index attempt depth"),
+        (TEXT, "path kind component_name status"),
+        (INTEGER, "num_nested input_tokens output_tokens"),
+        (NUMBER, "cost"),
+        (INTEGER, "tree_input_tokens tree_output_tokens"),
+        (NUMBER, "tree_cost duration_s"),
+        (TIME, "created_at ended_at"),
+    ),
+)
 FRAMES = {
-    frame.view: frame for frame in (SESSIONS, RUNS, MESSAGES, TOOL_CALLS, VARIABLES, STEPS, SUMMARIES, MEMORIES, EVENTS)
+    frame.view: frame
+    for frame in (SESSIONS, RUNS, RUN_TREE, MESSAGES, TOOL_CALLS, VARIABLES, STEPS, SUMMARIES, MEMORIES, EVENTS)
 }

@@ -81,6 +81,12 @@ class Readable(ABC):
 
         return runs_df(db=self, **filters)
 
+    def run_tree_df(self, /, **filters: Any) -> pd.DataFrame:
+        """Runs with what is nested in them, one row each: see :func:`agno_nb.frames.run_tree_df`."""
+        from agno_nb.frames import run_tree_df
+
+        return run_tree_df(db=self, **filters)
+
     def messages_df(self, /, **filters: Any) -> pd.DataFrame:
         """Messages, one row each: see :func:`agno_nb.frames.messages_df`."""
         from agno_nb.frames import messages_df

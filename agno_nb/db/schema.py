@@ -17,6 +17,7 @@ _NAME = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 _TYPE = re.compile(r"^ +(\w+) (TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE|BLOB)\b", re.MULTILINE)
 _CREATE = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)(.*?);$", re.MULTILINE | re.DOTALL)
 _ABOUT = re.compile(r"((?:^-- .*\n)+)CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
+_SELECTED_FROM = re.compile(r"\bFROM (raw_\w+)")
 _COMMENT = re.compile("^ *--.*$", re.MULTILINE)
 _COLUMN = re.compile(
     r"((?:^ +-- .*\n)+)"
@@ -160,8 +161,8 @@ def column_descriptions() -> dict[str, dict[str, str]]:
     Returns
     -------
     dict
-        ``{table or view: {column: description}}``. A view has the descriptions of its raw table, and its own in front
-        of them.
+        ``{table or view: {column: description}}``. A view has the descriptions of its raw table, or of that which it
+        was selected from at last, and its own in front of them.
     """
     described = {
         table: {
@@ -170,6 +171,7 @@ def column_descriptions() -> dict[str, dict[str, str]]:
         }
         for table, body in _definitions()
     }
-    for view in views():
-        described[view] = described.get("raw_" + view, {}) | described[view]
+    for view, statement in views().items():
+        table = "raw_" + view if "raw_" + view in tables() else _SELECTED_FROM.findall(statement)[-1]
+        described[view] = described.get(table, {}) | described[view]
     return described

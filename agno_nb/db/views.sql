@@ -211,14 +211,14 @@ SELECT
     run_index,
     attempt,
     -- How many runs this one is nested in.
-    depth,
+    placed.depth AS depth,
     -- Names from the outermost run to this one.
     placed.path AS path,
     kind,
     component_name,
     status,
     -- How many runs are nested in this one, at whatever depth.
-    num_nested,
+    totals.num_nested AS num_nested,
     raw_runs.input_tokens AS input_tokens,
     raw_runs.output_tokens AS output_tokens,
     cost,
@@ -229,7 +229,7 @@ SELECT
     -- Price of this run and of those nested in it. Null where that of any in which a model answered is unknown.
     CASE WHEN num_unpriced = 0 THEN known_cost END AS tree_cost,
     -- Seconds from the beginning to the end of the run, those nested in it included.
-    duration_s,
+    raw_runs.duration_s AS duration_s,
     make_timestamptz(created_at) AS created_at,
     make_timestamptz(ended_at) AS ended_at
 FROM raw_runs JOIN placed USING (run_id) JOIN totals USING (run_id);

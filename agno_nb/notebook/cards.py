@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from IPython.display import display
 
 from agno_nb.notebook.asking import questions_html, questions_text
-from agno_nb.notebook.render import CODE, cleaned, escaped
+from agno_nb.notebook.markdown import CODE, cleaned, escaped
 from agno_nb.redact import redact, without_controls
 from agno_nb.types import Requirement
 

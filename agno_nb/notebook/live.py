@@ -28,7 +28,7 @@ from agno_nb.notebook.render import (
     render_text,
 )
 from agno_nb.redact import redact
-from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus, ToolCall
+from agno_nb.types import Metrics, RunEvent, RunOutput, RunOutputEvent, RunStatus, ToolCall
 
 SHORTEST_INTERVAL_S = 0.1
 INTERVAL_PER_KB_S = 0.004
@@ -170,6 +170,9 @@ def _take_step(view: AnswerView, event: RunOutputEvent) -> None:
                 view.parts.append(Text(event.content))
         case RunEvent.step_error:
             view.status, view.error = RunStatus.ERROR, event.content
+    if event.details is not None and view.metrics.duration_s is None:
+        # Nobody but the step knows how long a function took.
+        view.metrics = Metrics(duration_s=event.details["duration_s"])
 
 
 def view_of_run(run: RunOutput) -> AnswerView:

@@ -15,7 +15,8 @@ from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.state import Notebook
 from agno_nb.printing import Shown, display_for, follow
 from agno_nb.redact import redact, without_controls
-from agno_nb.run.runnable import Runnable, RunStream
+from agno_nb.run.doors import RunStream
+from agno_nb.run.runnable import Runnable
 from agno_nb.types import Requirement, RunOutput, UserInputField
 
 CANNOT_ASK = "This front end cannot ask in the middle of a cell, so the run stays paused: answer by the commands above."

@@ -1,13 +1,4 @@
-"""Answers as HTML and as text, for notebook outputs.
-
-What a model or a tool said is data. It goes through a Markdown parser that knows no raw HTML, and the whole card then
-through one allow-list (:func:`cleaned`), so a mistake in this file cannot become a live element either. Outputs of a
-running kernel are trusted by JupyterLab, which executes script in ``text/html`` and in ``text/markdown`` alike; the
-allow-list is the only gate there is. It is one file, although a long one, so that whoever checks this has it in view.
-
-The look is inline styles and no classes: a saved notebook has to read well in places that have no style sheet of ours.
-Colours are mid-tones and shades of transparency, because the same output is read on white and on black.
-"""
+"""Answers as HTML and as text, for notebook outputs. :mod:`~agno_nb.notebook.markdown` says how they are kept safe."""
 
 from __future__ import annotations
 
@@ -15,20 +6,10 @@ import html
 import json
 import math
 import re
-from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import Any
-
-import nh3
-from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
-from markdown_it.rules_core import StateCore
-from markdown_it.rules_inline import StateInline
-from markdown_it.token import Token
 
 from agno_nb.notebook.asking import questions_html, questions_text
-from agno_nb.notebook.highlight import coloured
+from agno_nb.notebook.markdown import BOX, CODE, MONOSPACE, cleaned, escaped, markdown_parser
 from agno_nb.redact import without_controls
 from agno_nb.run.context import INTERRUPTED_RESULT
 from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
@@ -42,39 +23,16 @@ NOTE_LIMIT = 240
 MOST_NESTED = 30
 """Members' runs and steps of one run that are shown, the latest. The store has the rest."""
 
-_MONOSPACE = "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace)"
-_BOX = "border:1px solid rgba(128,128,128,.25);border-radius:6px;background-color:rgba(128,128,128,.08)"
-_PRE = (
-    f"margin:.5em 0 1em;padding:.6em .8em;{_BOX};{_MONOSPACE};font-size:.92em;line-height:1.45;"
-    "white-space:pre;overflow-x:auto"
-)
 _TOOL_TEXT = (
-    f"margin:.2em 0 .5em;padding:.5em .7em;{_BOX};{_MONOSPACE};font-size:.95em;line-height:1.4;"
+    f"margin:.2em 0 .5em;padding:.5em .7em;{BOX};{MONOSPACE};font-size:.95em;line-height:1.4;"
     "white-space:pre-wrap;overflow-wrap:anywhere;max-height:24em;overflow-y:auto"
 )
-CODE = f"padding:.1em .4em;border-radius:4px;background-color:rgba(128,128,128,.14);{_MONOSPACE}"
-"""The style of code within a line."""
 _SUMMARY = "cursor:pointer;padding:.1em 0"
 _FOLD = "margin:.1em 0;font-size:.93em"
 _INSIDE = "margin:.2em 0 .5em .4em;padding-left:.9em;border-left:2px solid rgba(128,128,128,.3)"
 _LABEL = "font-size:.85em;opacity:.65"
 _FOOTER = "margin:.7em 0 .2em;font-size:.8em;opacity:.65"
 _ALERT = "color:#d0484f"
-
-_STYLES = {
-    "h1": "margin:1em 0 .4em;font-size:1.45em;font-weight:600;line-height:1.3",
-    "h2": "margin:1em 0 .4em;font-size:1.25em;font-weight:600;line-height:1.3",
-    "h3": "margin:1em 0 .3em;font-size:1.1em;font-weight:600;line-height:1.3",
-    "h4": "margin:1em 0 .3em;font-size:1em;font-weight:600;line-height:1.3",
-    "h5": "margin:1em 0 .3em;font-size:1em;font-weight:600;line-height:1.3",
-    "h6": "margin:1em 0 .3em;font-size:1em;font-weight:600;line-height:1.3",
-    "blockquote": "margin:.5em 0 1em;padding:0 0 0 1em;border-left:3px solid rgba(128,128,128,.4);opacity:.85",
-    "table": "margin:.6em 0 1em;border-collapse:collapse",
-    # JupyterLab aligns the cells of every table in an HTML output to the right.
-    "th": "padding:.35em .8em;text-align:left;font-weight:600",
-    "td": "padding:.35em .8em;text-align:left",
-    "tr": "border-bottom:1px solid rgba(128,128,128,.25)",
-}
 
 
 @dataclass(slots=True)
@@ -166,11 +124,6 @@ def footer_text(view: AnswerView) -> str:
     return " · ".join(without_controls(fact) for fact in facts if fact)
 
 
-def markdown_html(markdown: str, *, highlight: bool = True) -> str:
-    """Make safe HTML of Markdown: CommonMark with tables and strikethrough, no raw HTML, images as links."""
-    return cleaned(_parser(highlight).render(markdown))
-
-
 def call_line(call: ToolCall) -> str:
     """Write a tool call as one line of code, shortened, as in ``weather(city="Rome")``."""
     values = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in call.tool_args.items()}
@@ -201,9 +154,9 @@ def _body(view: AnswerView) -> str:
                 rendered.append(f'<div style="white-space:pre-wrap">{escaped(markdown)}</div>')
             case Text(markdown):
                 is_open = running and place == len(view.parts) - 1
-                rendered.append(_parser(not running).render(_settled(markdown) if is_open else markdown))
+                rendered.append(markdown_parser(not running).render(_settled(markdown) if is_open else markdown))
             case Reasoning(markdown):
-                inside = _parser(False).render(_cut(markdown, "messages_df"))
+                inside = markdown_parser(False).render(_cut(markdown, "messages_df"))
                 rendered.append(
                     _fold(
                         f'<span style="{_LABEL}">Reasoning</span>', f'<div style="{_INSIDE};opacity:.8">{inside}</div>'
@@ -283,17 +236,6 @@ def _cut(text: str, frame: str) -> str:
     return f"{text[:TEXT_LIMIT]}\n\n… {len(text) - TEXT_LIMIT:,} more characters, see {frame}()"
 
 
-def escaped(text: str) -> str:
-    """Write text as HTML that shows it as it is."""
-    # In an element of its own it begins no formula: MathJax would set "$5 and $6" as one, and what is in "\(x\)".
-    return re.sub(r"[$\\]", r"<span>\g<0></span>", html.escape(text))
-
-
-def cleaned(fragment: str) -> str:
-    """Take everything out of HTML that is not on the allow-list."""
-    return _allowed().clean(fragment)
-
-
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
@@ -326,115 +268,3 @@ def _settled(markdown: str) -> str:
     "Penguins" and then "-" is a heading to Markdown until the rest of the list item is there.
     """
     return _UNSETTLED.sub("", markdown)
-
-
-_ALLOWED_TAGS = (
-    {"a", "blockquote", "br", "code", "details", "div", "em", "hr", "li", "ol", "p", "pre", "s", "span", "strong"}
-    | {"summary", "table", "tbody", "td", "th", "thead", "tr", "ul"}
-    | {"h1", "h2", "h3", "h4", "h5", "h6"}
-)
-# None of these can hold an address, or lay anything over the rest of the page.
-_ALLOWED_STYLES = (
-    {"background-color", "border", "border-bottom", "border-collapse", "border-left", "border-radius", "color"}
-    | {"cursor", "font-family", "font-size", "font-style", "font-weight", "line-height", "margin", "max-height"}
-    | {"max-width", "opacity", "overflow-wrap", "overflow-x", "overflow-y", "padding", "padding-left", "text-align"}
-    | {"vertical-align", "white-space"}
-)
-
-
-@cache
-def _allowed() -> nh3.Cleaner:
-    return nh3.Cleaner(
-        tags=_ALLOWED_TAGS,
-        attributes={"*": {"style"}, "a": {"href", "title"}, "ol": {"start"}, "details": {"open"}},
-        filter_style_properties=_ALLOWED_STYLES,
-        # A relative address would be one of the notebook server's own.
-        url_schemes={"http", "https", "mailto"},
-        url_relative="deny",
-        set_tag_attribute_values={"a": {"target": "_blank"}},
-        link_rel="noopener noreferrer",
-    )
-
-
-@cache
-def _parser(highlight: bool) -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    parser.inline.ruler.before("escape", "math", _math_rule)
-    parser.core.ruler.push("style", _style_rule)
-    parser.add_render_rule("math", lambda self, tokens, i, options, env: html.escape(tokens[i].content))
-    parser.add_render_rule("dollar", lambda self, tokens, i, options, env: "<span>$</span>")
-    parser.add_render_rule("image", _image)
-    parser.add_render_rule("code_inline", _inline_code)
-    for kind in ("fence", "code_block"):
-        parser.add_render_rule(kind, _coloured_code if highlight else _plain_code)
-    return parser
-
-
-def _style_rule(state: StateCore) -> None:
-    for token in state.tokens:
-        if token.nesting == 1 and token.tag in _STYLES:
-            own = token.attrGet("style")
-            token.attrSet("style", f"{_STYLES[token.tag]};{own}" if own else _STYLES[token.tag])
-
-
-_DELIMITERS = {"$$": "$$", "\\(": "\\)", "\\[": "\\]"}
-_INLINE_MATH = re.compile(r"\$(?![\s$])(?:\\.|[^$\\])*(?<!\s)\$(?!\d)", re.DOTALL)
-_ENVIRONMENT = re.compile(r"\\begin\{([a-zA-Z]+\*?)\}")
-
-
-def _math_rule(state: StateInline, silent: bool) -> bool:
-    """Keep a formula as it was written, for MathJax, and keep MathJax away from amounts of money.
-
-    Markdown would take the backslashes of a formula for escapes and its underscores for emphasis.
-    """
-    if state.src[state.pos] not in "$\\":
-        return False
-    end = _math_end(state.src, state.pos, state.posMax)
-    if end is None and state.src[state.pos] != "$":
-        return False
-    if not silent:
-        token = state.push("dollar" if end is None else "math", "", 0)
-        token.content = state.src[state.pos : end]
-    state.pos = state.pos + 1 if end is None else end
-    return True
-
-
-def _math_end(source: str, start: int, stop: int) -> int | None:
-    opening = source[start : start + 2]
-    closing = _DELIMITERS.get(opening)
-    if closing is None and (environment := _ENVIRONMENT.match(source, start, stop)):
-        opening, closing = environment[0], f"\\end{{{environment[1]}}}"
-    if closing is not None:
-        end = source.find(closing, start + len(opening), stop)
-        return None if end == -1 else end + len(closing)
-    inline = _INLINE_MATH.match(source, start, stop)
-    return inline.end() if inline else None
-
-
-def _image(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]) -> str:
-    # An image would be fetched as soon as it is shown, and its address can carry what the model has read.
-    address = str(tokens[i].attrGet("src") or "")
-    label = escaped("image: " + (tokens[i].content or address[:100]))
-    in_link = sum(token.nesting for token in tokens[:i] if token.type in ("link_open", "link_close"))
-    if in_link or not address.startswith(("http://", "https://")):
-        return f"[{label}]"
-    return f'<a href="{html.escape(address)}">[{label}]</a>'
-
-
-def _inline_code(
-    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
-) -> str:
-    return f'<code style="{CODE}">{html.escape(tokens[i].content)}</code>'
-
-
-def _plain_code(
-    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
-) -> str:
-    return f'<pre style="{_PRE}">{html.escape(tokens[i].content)}</pre>\n'
-
-
-def _coloured_code(
-    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
-) -> str:
-    language = next(iter(tokens[i].info.split()), "")
-    return f'<pre style="{_PRE}">{coloured(tokens[i].content, language=language)}</pre>\n'

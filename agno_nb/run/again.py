@@ -8,17 +8,12 @@ from dataclasses import replace
 from typing import Any, Literal, Unpack, cast, overload
 
 from agno_nb._keywords import takes
-from agno_nb._loop import AsyncEventStream, EventStream
 from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.run.accessors import SessionAccess
 from agno_nb.run.context import INTERRUPTED_RESULT, paired
+from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter
 from agno_nb.run.options import ContinueOptions, RunOptions, TurnOptions
-from agno_nb.run.running import Emit
-from agno_nb.types import Message, RunOutput, RunOutputEvent, RunStatus, new_id
-
-RunStream = EventStream[RunOutputEvent, RunOutput]
-AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
-Begin = Callable[[Emit], Coroutine[Any, Any, RunOutput]]
+from agno_nb.types import Message, RunOutput, RunStatus, new_id
 
 GO_ON = "You were interrupted. Go on exactly where you stopped, and do not repeat what you have said."
 
@@ -29,14 +24,6 @@ class Again(SessionAccess):
     @abstractmethod
     def _run_of(self, find: Callable[[], tuple[str, RunOptions, list[Message]]], *, stream_events: bool) -> Begin:
         """Return how to run what `find`, called in a thread, says: input, options, and messages to begin with."""
-
-    @staticmethod
-    @abstractmethod
-    def _enter(begin: Begin, *, stream: bool | None, door: str) -> RunOutput | RunStream: ...
-
-    @staticmethod
-    @abstractmethod
-    def _aenter(begin: Begin, *, stream: bool | None) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream: ...
 
     @overload
     def regenerate(
@@ -88,7 +75,7 @@ class Again(SessionAccess):
         stream, stream_events : bool, optional
             As in :meth:`run`.
         **options
-            See :class:`~agno_nb.run.pipeline.ContinueOptions`.
+            See :class:`~agno_nb.run.options.ContinueOptions`.
 
         Raises
         ------
@@ -100,7 +87,7 @@ class Again(SessionAccess):
             As in :meth:`run`.
         """
         begin = self._regeneration(run_id, session_id, user_id, go_on, options, stream_events=stream_events)
-        return self._enter(begin, stream=stream, door="regenerate")
+        return enter(begin, stream=stream, door="regenerate")
 
     @overload
     def aregenerate(
@@ -140,7 +127,7 @@ class Again(SessionAccess):
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
         """Try a turn again, awaited: the twin of :meth:`regenerate`."""
         begin = self._regeneration(run_id, session_id, user_id, go_on, options, stream_events=stream_events)
-        return self._aenter(begin, stream=stream)
+        return aenter(begin, stream=stream)
 
     @overload
     def continue_from(
@@ -194,7 +181,7 @@ class Again(SessionAccess):
             As in :meth:`run`.
         """
         begin = self._branch(run_id, input, options, stream_events=stream_events)
-        return self._enter(begin, stream=stream, door="continue_from")
+        return enter(begin, stream=stream, door="continue_from")
 
     @overload
     def acontinue_from(
@@ -228,7 +215,7 @@ class Again(SessionAccess):
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
         """Go on from a run in another way, awaited: the twin of :meth:`continue_from`."""
         begin = self._branch(run_id, input, options, stream_events=stream_events)
-        return self._aenter(begin, stream=stream)
+        return aenter(begin, stream=stream)
 
     def _regeneration(
         self,

@@ -1,7 +1,4 @@
-"""What an agent, a team and a workflow have in common: who they are, and the four doors to the pipeline.
-
-It is longer than other files because each door is told to type checkers twice.
-"""
+"""What an agent, a team and a workflow have in common: who they are, and the doors to the pipeline."""
 
 from __future__ import annotations
 
@@ -12,32 +9,26 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Unpack, overload
 
-from agno_nb import _loop
 from agno_nb._keywords import takes
-from agno_nb._loop import AsyncEventStream, EventStream
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.run import pipeline
-from agno_nb.run.again import Again, AsyncRunStream, Begin, RunStream
+from agno_nb.run.again import Again
 from agno_nb.run.background import FollowUp
+from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter, note_origin, own_text_only
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.pipeline import execute
 from agno_nb.run.requirements import continue_paused
-from agno_nb.run.running import Emit, RunContext, current_run
+from agno_nb.run.running import Emit, RunContext
 from agno_nb.types import (
     JsonDict,
     Message,
     Requirement,
-    RunEvent,
     RunOutput,
-    RunOutputEvent,
     RunStatus,
     SessionType,
     new_id,
 )
-
-__all__ = ["AsyncRunStream", "RunStream", "Runnable"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -149,7 +140,7 @@ class Runnable(Again):
         stream_events : bool, optional
             Events of every kind, and of nested runs, not only the pieces of text and the final one.
         **options
-            See :class:`~agno_nb.run.pipeline.RunOptions`.
+            See :class:`~agno_nb.run.options.RunOptions`.
 
         Returns
         -------
@@ -164,7 +155,7 @@ class Runnable(Again):
         StoreError
             The run could not be stored.
         """
-        return self._enter(self._begin(input, options, stream_events=stream_events), stream=stream, door="run")
+        return enter(self._begin(input, options, stream_events=stream_events), stream=stream, door="run")
 
     @overload
     def arun(
@@ -187,7 +178,7 @@ class Runnable(Again):
 
         With ``stream=True`` the async iterator is returned at once, and is not awaited.
         """
-        return self._aenter(self._begin(input, options, stream_events=stream_events), stream=stream)
+        return aenter(self._begin(input, options, stream_events=stream_events), stream=stream)
 
     @overload
     def continue_run(
@@ -243,7 +234,7 @@ class Runnable(Again):
         stream, stream_events : bool, optional
             As in :meth:`run`.
         **options
-            See :class:`~agno_nb.run.pipeline.ContinueOptions`: what was said at the call of :meth:`run`.
+            See :class:`~agno_nb.run.options.ContinueOptions`: what was said at the call of :meth:`run`.
 
         Returns
         -------
@@ -267,7 +258,7 @@ class Runnable(Again):
         begin = self._begin_again(
             run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
         )
-        return self._enter(begin, stream=stream, door="continue_run")
+        return enter(begin, stream=stream, door="continue_run")
 
     @overload
     def acontinue_run(
@@ -312,7 +303,7 @@ class Runnable(Again):
         begin = self._begin_again(
             run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
         )
-        return self._aenter(begin, stream=stream)
+        return aenter(begin, stream=stream)
 
     @takes(RunOptions)
     def print_response(
@@ -346,37 +337,24 @@ class Runnable(Again):
         events = self.arun(input, stream=True, stream_events=True, **options)
         await aprint_stream(events, message=input if show_message else None, live=stream)
 
-    @staticmethod
-    def _enter(begin: Begin, *, stream: bool | None, door: str) -> RunOutput | RunStream:
-        """Begin a run for a caller who blocks."""
-        if stream:
-            _loop.refuse_on_loop(f"{door}(stream=True)", f"a{door}(stream=True)")
-            return EventStream(begin)
-        return _loop.run_blocking(begin(lambda event: None), door=f"{door}()", instead=f"a{door}()")
-
-    @staticmethod
-    def _aenter(begin: Begin, *, stream: bool | None) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
-        """Begin a run for a caller who awaits."""
-        return AsyncEventStream(begin) if stream else _loop.run_awaiting(begin(lambda event: None))
-
     def _begin(self, text: str, options: RunOptions, *, stream_events: bool) -> Begin:
         if not isinstance(text, str) or not text.strip():
             raise InvalidInputError(f"there is nothing to answer: the input is {text!r}")
-        _note_origin(options)
+        note_origin(options)
 
         def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
-            return execute(self, text, options, emit if stream_events else _own_text_only(emit))
+            return execute(self, text, options, emit if stream_events else own_text_only(emit))
 
         return begin
 
     def _run_of(self, find: Callable[[], tuple[str, RunOptions, list[Message]]], *, stream_events: bool) -> Begin:
         """Return how to run what `find`, called in a thread, says: input, options, and messages to begin with."""
         asked_here: RunOptions = {}
-        _note_origin(asked_here)
+        note_origin(asked_here)
 
         async def begin(emit: Emit) -> RunOutput:
             text, options, said = await asyncio.to_thread(find)
-            told = emit if stream_events else _own_text_only(emit)
+            told = emit if stream_events else own_text_only(emit)
             return await execute(self, text, {**asked_here, **options}, told, said=said)
 
         return begin
@@ -397,7 +375,7 @@ class Runnable(Again):
                 self,
                 run_output,
                 options,
-                emit if stream_events else _own_text_only(emit),
+                emit if stream_events else own_text_only(emit),
                 run_id=run_id,
                 session_id=session_id,
                 user_id=user_id,
@@ -408,22 +386,3 @@ class Runnable(Again):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.component_id!r})"
-
-
-def _note_origin(options: RunOptions) -> None:
-    """Note the cell that asks: on the caller's thread, which is the one that knows."""
-    if options.get("origin") is None and current_run.get() is None:
-        options["origin"] = pipeline.origin_of_call()
-
-
-def _own_text_only(emit: Emit) -> Emit:
-    """Pass on the pieces of the answer and the final event, of the run that was asked for and not of nested ones."""
-    first: str | None = None
-
-    def pass_on(event: RunOutputEvent) -> None:
-        nonlocal first
-        first = first or event.run_id
-        if event.run_id == first and (event.event is RunEvent.run_content or event.is_final):
-            emit(event)
-
-    return pass_on

@@ -9,7 +9,8 @@ from typing import Any
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.live import LiveAnswer
-from agno_nb.run.runnable import AsyncRunStream, Runnable
+from agno_nb.run.doors import AsyncRunStream
+from agno_nb.run.runnable import Runnable
 from agno_nb.types import Requirement, RunOutput, UserInputField
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.render import escaped
+from agno_nb.notebook.markdown import escaped
 from agno_nb.notebook.state import Notebook
 from agno_nb.redact import redact, without_controls
 from agno_nb.run.runnable import Runnable

@@ -10,7 +10,8 @@ from typing import Any
 
 from agno_nb.db.base import Db
 from agno_nb.notebook.live import view_of_run
-from agno_nb.notebook.render import AnswerView, Text, escaped, footer_text, render_answer, render_text
+from agno_nb.notebook.markdown import escaped
+from agno_nb.notebook.render import AnswerView, Text, footer_text, render_answer, render_text
 from agno_nb.redact import redact, without_controls
 from agno_nb.types import Media, Metrics, Requirement, RunOutput, RunStatus
 from agno_nb.widgets.panel import TWIN_LIMIT, Twin

@@ -23,7 +23,7 @@ from IPython.core.getipython import get_ipython
 from agno_nb._loop import Job
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.notebook.binding import current_origin
-from agno_nb.notebook.render import cleaned
+from agno_nb.notebook.markdown import cleaned
 from agno_nb.redact import redact, without_controls
 from agno_nb.types import Origin
 from agno_nb.widgets.intents import Intent, intent, table_of

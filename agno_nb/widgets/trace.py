@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.render import AnswerView, cleaned, escaped, footer_text
+from agno_nb.notebook.markdown import cleaned, escaped
+from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.redact import redact, without_controls
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus, ToolCall
 from agno_nb.widgets.conversation import answer_html, nested_runs

@@ -164,7 +164,8 @@ class Step(Node):
             output.status = StepStatus.SKIPPED
         await course.record(output)
         event = RunEvent.step_completed if output.success else RunEvent.step_error
-        context.emit(event, step=path, content=output.error if output.content is None else to_text(output.content))
+        content = output.error if output.content is None else to_text(output.content)
+        context.emit(event, step=path, content=content, details={"duration_s": output.duration_s})
         if output.status is StepStatus.ERROR and failure is not None:
             raise failure
         return output

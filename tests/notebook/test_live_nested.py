@@ -80,6 +80,21 @@ def test_steps_are_shown_by_their_paths_with_what_they_gave(kernel: Kernel) -> N
     assert kernel.display_pub.texts[-1] == "## count\n\none two"
 
 
+def test_a_function_step_says_how_long_it_took(kernel: Kernel) -> None:
+    def count(step_input: StepInput) -> str:
+        return "two"
+
+    answer: LiveAnswer = kernel.answer()
+    for event in Workflow([count]).run("Go", stream=True, stream_events=True):
+        if event.event is RunEvent.step_completed:
+            assert event.details is not None
+            assert list(event.details) == ["duration_s"]
+            assert event.details["duration_s"] > 0
+            event.details["duration_s"] = 75.0
+        answer.feed(event)
+    assert folds(kernel.display_pub.htmls[-1]) == [("closed", "count 1 min 15 s")]
+
+
 def test_a_step_that_is_tried_again_shows_its_last_try(kernel: Kernel) -> None:
     model = ScriptedModel([ValueError("no"), "fine"])
     workflow = Workflow([Step("write", agent=Agent(model, name="poet"), max_retries=1)])

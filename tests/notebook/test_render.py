@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from agno_nb.notebook.markdown import cleaned, markdown_parser
 from agno_nb.notebook.render import (
     TEXT_LIMIT,
     AnswerView,
@@ -15,12 +16,15 @@ from agno_nb.notebook.render import (
     Text,
     call_line,
     footer_text,
-    markdown_html,
     render_answer,
     render_text,
 )
 from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
 from tests.notebook.hostile import PAYLOADS
+
+
+def markdown_html(markdown: str) -> str:
+    return cleaned(markdown_parser(highlight=True).render(markdown))
 
 
 class Elements(HTMLParser):

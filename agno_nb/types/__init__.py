@@ -1,0 +1,61 @@
+"""The domain of agno_nb as plain values: it imports nothing of ours but the errors, and does no I/O.
+
+One rule: a value is complete when it is made. Only :class:`RunOutput` and :class:`ToolCall` change while a run goes
+on, and only the pipeline (:mod:`agno_nb.run`) changes them; a :class:`Requirement` changes when a person answers it.
+
+The files follow the topics, each standing on those before it: basics, metrics, messages, requirements, steps,
+runs, sessions. The rest of the house imports values from here, whichever file they are in.
+"""
+
+from __future__ import annotations
+
+from agno_nb.types.basics import JsonDict, SessionType, new_id
+from agno_nb.types.messages import Media, Message, Role, ToolCall, ToolSpec
+from agno_nb.types.metrics import TOKEN_COUNTS, Metrics, Spending
+from agno_nb.types.requirements import Need, Requirement, UserInputField
+from agno_nb.types.runs import Origin, RunEvent, RunOutput, RunOutputEvent, RunStatus, Variable
+from agno_nb.types.sessions import (
+    SESSION_CLASSES,
+    AgentSession,
+    Session,
+    SessionReader,
+    SessionSummary,
+    TeamSession,
+    UserMemory,
+    WorkflowSession,
+)
+from agno_nb.types.steps import StepKind, StepOutput, StepStatus
+
+__all__ = [
+    "SESSION_CLASSES",
+    "TOKEN_COUNTS",
+    "AgentSession",
+    "JsonDict",
+    "Media",
+    "Message",
+    "Metrics",
+    "Need",
+    "Origin",
+    "Requirement",
+    "Role",
+    "RunEvent",
+    "RunOutput",
+    "RunOutputEvent",
+    "RunStatus",
+    "Session",
+    "SessionReader",
+    "SessionSummary",
+    "SessionType",
+    "Spending",
+    "StepKind",
+    "StepOutput",
+    "StepStatus",
+    "TeamSession",
+    "ToolCall",
+    "ToolSpec",
+    "UserInputField",
+    "UserMemory",
+    "Variable",
+    "WorkflowSession",
+    "new_id",
+]

@@ -1,0 +1,115 @@
+"""What is said to and by a model: messages, their media, the tools that it is told of and the calls it asks for."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agno_nb.types.basics import JsonDict, brief, new_id
+from agno_nb.types.metrics import Metrics
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(slots=True, kw_only=True)
+class ToolSpec:
+    """A tool as the model is told of it."""
+
+    name: str
+    description: str
+    parameters: JsonDict
+    """JSON schema of the arguments, an object."""
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class ToolCall:
+    """One call that the model asked for, and what came of it."""
+
+    tool_call_id: str
+    """Unique within its run: the provider's id where it gave a usable one."""
+    tool_name: str
+    arguments: str = "{}"
+    """The arguments as JSON text, exactly as the model wrote them (they need not be valid)."""
+    result: str | None = None
+    """What the model was told. None while the call has not ended."""
+    value: Any = None
+    """The object that the tool returned. It lives in this process only and is never stored."""
+    tool_call_error: bool = False
+    """Whether the tool failed, was refused or got arguments that it does not take."""
+    extra: JsonDict | None = None
+    """What the provider wants back with this call (Gemini's thought signatures, say), untouched."""
+    created_at: float = field(default_factory=time.time)
+    duration_s: float | None = None
+
+    @property
+    def tool_args(self) -> JsonDict:
+        """The arguments as a dict; empty when `arguments` is not a JSON object."""
+        try:
+            parsed = json.loads(self.arguments or "{}")
+        except (ValueError, RecursionError):
+            return {}
+        return parsed if isinstance(parsed, dict) else {}
+
+    def __repr__(self) -> str:
+        return f"ToolCall({self.tool_name}({brief(self.arguments)}) -> {brief(self.result)})"
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class Media:
+    """An image, sound or file that is part of a message. It is given by exactly one of `url` and `content`.
+
+    The classes that users make are in :mod:`agno_nb.media`.
+    """
+
+    kind: Literal["image", "audio", "video", "file"]
+    url: str | None = None
+    content: bytes | None = None
+    mime_type: str | None = None
+    filename: str | None = None
+    detail: str | None = None
+    """Of an image: how closely the model should look: "low", "high" or "auto"."""
+
+    def __repr__(self) -> str:
+        what = brief(self.url) if self.url else f"{len(self.content or b'')} bytes"
+        return f"Media({self.kind}, {what}, {self.mime_type})"
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class Message:
+    """One message to or from the model."""
+
+    role: Role
+    content: str | None = None
+    """The text. None for an assistant message that only calls tools."""
+    reasoning_content: str | None = None
+    """What the model said it was thinking, where the provider tells."""
+    media: list[Media] = field(default_factory=list)
+    """Of a user message: what the user sent with the text."""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    """Of an assistant message: the calls it asks for, in its order."""
+    tool_call_id: str | None = None
+    """Of a tool message: the call that it answers."""
+    tool_name: str | None = None
+    tool_call_error: bool = False
+    message_id: str = field(default_factory=new_id)
+    run_id: str | None = None
+    """The run in which the message was first said."""
+    from_history: bool = False
+    """Whether the message was said in an earlier run and is here as context. Such messages are not stored again."""
+    finish_reason: str | None = None
+    """Of an assistant message: why the model stopped, in the provider's word; "interrupted" when we cut it off."""
+    model: str | None = None
+    """Of an assistant message: the model that the server says it used."""
+    metrics: Metrics | None = None
+    """Of an assistant message: its model call. Of a tool message: `duration_s` of the tool."""
+    provider_data: JsonDict | None = None
+    """Raw items that this provider wants back in later requests (reasoning items, say), untouched."""
+    created_at: float = field(default_factory=time.time)
+    """Unix seconds."""
+
+    def __repr__(self) -> str:
+        calls = f", tool_calls={self.tool_calls!r}" if self.tool_calls else ""
+        history = ", from_history=True" if self.from_history else ""
+        return f"Message({self.role}, {brief(self.content)}{calls}{history})"

@@ -1,0 +1,85 @@
+"""What work took and cost: metrics of a model call, a run or a session, and what models were paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class Metrics:
+    """Tokens, money and time of one model call, of a run, or of a session.
+
+    Counts are None when the server did not report them, and `cost` is None when the price of any part is unknown:
+    unknown is never written as 0.
+    """
+
+    input_tokens: int | None = None
+    """Everything that was sent, the cached part included."""
+    output_tokens: int | None = None
+    """Everything that came back, reasoning included."""
+    cache_read_tokens: int | None = None
+    """The part of `input_tokens` that the provider had cached."""
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    """The part of `output_tokens` that was reasoning."""
+    cost: float | None = None
+    """US dollars."""
+    time_to_first_token_s: float | None = None
+    duration_s: float | None = None
+
+    @property
+    def total_tokens(self) -> int | None:
+        return _sum_known([self.input_tokens, self.output_tokens])
+
+    @property
+    def time_to_first_token(self) -> float | None:
+        """agno's name for `time_to_first_token_s`."""
+        return self.time_to_first_token_s
+
+    @property
+    def duration(self) -> float | None:
+        """agno's name for `duration_s`."""
+        return self.duration_s
+
+    @classmethod
+    def total(cls, parts: Iterable[Metrics]) -> Metrics:
+        """Add up the tokens and money of `parts`.
+
+        Tokens are the sum of what was reported. The cost is known only if every part's is. Times do not add up
+        (parts may overlap), so they are left to the caller.
+        """
+        parts = list(parts)
+        counts = {name: _sum_known(getattr(part, name) for part in parts) for name in TOKEN_COUNTS}
+        costs = [part.cost for part in parts]
+        known = bool(costs) and None not in costs
+        return cls(**counts, cost=sum(cost for cost in costs if cost is not None) if known else None)
+
+    def __repr__(self) -> str:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return f"Metrics({', '.join(f'{name}={value:.6g}' for name, value in values.items() if value is not None)})"
+
+
+def _sum_known(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+@dataclass(slots=True, kw_only=True)
+class Spending:
+    """What models were paid for."""
+
+    tokens: int = 0
+    """Sent and come back."""
+    usd: float = 0.0
+    num_unpriced: int = 0
+    """How many runs, summaries and other work have a price that is not known. It is not in `usd`."""
+
+    def __add__(self, other: Spending) -> Spending:
+        return Spending(
+            tokens=self.tokens + other.tokens,
+            usd=self.usd + other.usd,
+            num_unpriced=self.num_unpriced + other.num_unpriced,
+        )

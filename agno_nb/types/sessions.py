@@ -1,0 +1,147 @@
+"""A session: one conversation thread with its runs, its summaries, and what is remembered of its user."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+from agno_nb.types.basics import JsonDict, SessionType, new_id
+from agno_nb.types.messages import Message
+from agno_nb.types.metrics import Metrics
+from agno_nb.types.runs import RunOutput, RunStatus
+
+
+class SessionReader(Protocol):
+    """What a :class:`Session` loads its rows from: any store."""
+
+    def get_messages(self, session_id: str) -> list[Message]: ...
+
+    def get_runs(self, session_id: str) -> list[RunOutput]: ...
+
+    def get_session_metrics(self, session_id: str) -> Metrics: ...
+
+    def get_summary(self, session_id: str) -> SessionSummary | None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionSummary:
+    """A condensed version of a session up to some run. Every version is kept."""
+
+    summary: str
+    topics: list[str] = field(default_factory=list)
+    session_id: str | None = None
+    version: int | None = None
+    """From 0, in the order of making. The store counts."""
+    from_run_index: int | None = None
+    """The first turn that it covers."""
+    to_run_index: int | None = None
+    """The last turn that it covers."""
+    model: str | None = None
+    """The model that wrote it."""
+    model_provider: str | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    """What writing it took. These tokens are not among the session's runs."""
+    updated_at: float = field(default_factory=time.time)
+    """Unix seconds."""
+
+    def __str__(self) -> str:
+        return self.summary
+
+
+@dataclass(slots=True, kw_only=True)
+class UserMemory:
+    """A fact about a user, across sessions."""
+
+    memory: str
+    topics: list[str] = field(default_factory=list)
+    user_id: str | None = None
+    """Whose it is. The store keeps no memory of nobody."""
+    memory_id: str = field(default_factory=new_id)
+    input: str | None = None
+    """What the user said when it was learnt."""
+    component_id: str | None = None
+    """Id of the agent, team or workflow that learnt it."""
+    created_at: float = field(default_factory=time.time)
+    """Unix seconds."""
+    updated_at: float = field(default_factory=time.time)
+    """Unix seconds."""
+
+
+@dataclass(kw_only=True, repr=False)
+class Session:
+    """One conversation thread.
+
+    `runs`, `messages`, `metrics` and `summary` are read from the store when first touched.
+    """
+
+    session_id: str
+    user_id: str | None = None
+    """The owner; None while nobody has claimed it."""
+    session_type: SessionType = SessionType.AGENT
+    session_name: str | None = None
+    component_id: str | None = None
+    """Id of the agent, team or workflow that began it."""
+    session_state: JsonDict = field(default_factory=dict)
+    metadata: JsonDict | None = None
+    forked_from_session_id: str | None = None
+    forked_from_run_id: str | None = None
+    """The last run of that session which this one has a copy of."""
+    created_at: int = 0
+    """Unix seconds."""
+    updated_at: int = 0
+    """Unix seconds, of the last run or change."""
+    store: SessionReader | None = field(default=None, compare=False)
+    """Where the rows are read from."""
+
+    @cached_property
+    def runs(self) -> list[RunOutput]:
+        """All runs, oldest first, superseded attempts and nested runs included."""
+        return self.store.get_runs(self.session_id) if self.store else []
+
+    @cached_property
+    def messages(self) -> list[Message]:
+        """All messages of the current attempt of every turn, oldest first."""
+        return self.store.get_messages(self.session_id) if self.store else []
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Tokens and cost of all runs, superseded ones included: they were paid for."""
+        return self.store.get_session_metrics(self.session_id) if self.store else Metrics()
+
+    @cached_property
+    def summary(self) -> SessionSummary | None:
+        """The latest summary, or None."""
+        return self.store.get_summary(self.session_id) if self.store else None
+
+    def __repr__(self) -> str:
+        name = f", session_name={self.session_name!r}" if self.session_name else ""
+        return f"{type(self).__name__}(session_id={self.session_id!r}, user_id={self.user_id!r}{name})"
+
+
+class AgentSession(Session):
+    """A session of an agent."""
+
+
+class TeamSession(Session):
+    """A session of a team."""
+
+
+class WorkflowSession(Session):
+    """A session of a workflow."""
+
+    def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
+        """Return input and output of the completed runs, oldest first, or of the latest `num_runs` of them."""
+        attempts = sorted(self.runs, key=lambda run: run.attempt)
+        turns = {run.run_index: run for run in attempts if run.run_index is not None}
+        done = [run for _, run in sorted(turns.items()) if run.status is RunStatus.COMPLETED]
+        shown = done if num_runs is None else done[len(done) - min(max(num_runs, 0), len(done)) :]
+        return [(run.input, run.get_content_as_string()) for run in shown]
+
+
+SESSION_CLASSES: dict[SessionType, type[Session]] = {
+    SessionType.AGENT: AgentSession,
+    SessionType.TEAM: TeamSession,
+    SessionType.WORKFLOW: WorkflowSession,
+}
