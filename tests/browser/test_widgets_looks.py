@@ -45,8 +45,8 @@ def page(lab: Lab, browser: Browser) -> Iterator[Page]:
     assert notebook.error(0) is None
     notebook.command("application:toggle-left-area")
     page = notebook.page
-    page.locator(".anb-session").first.click()
-    page.locator(".anb-session .anb-mark").last.click()
+    page.locator(".anb-session .anb-mark").first.click()
+    page.locator(".anb-session", has_text="news").click()
     page.locator(".anb-talk .anb-answer").first.wait_for()
     page.locator(".anb-step").nth(1).click()
     page.locator("summary.anb-part-line").first.click()
@@ -74,7 +74,7 @@ def test_at_twice_the_size_nothing_is_cut_off(page: Page) -> None:
     page.set_viewport_size({"width": 1200, "height": 900})
 
 
-# Controls without a line around them that stands out from what is behind, and those whose sign does not (WCAG 2.2: 3 to 1).
+# Controls whose outline or sign does not stand out from what is behind (WCAG 2.2: 3 to 1).
 HARD_TO_SEE = """box => {
     const light = colour => {
         const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)
@@ -98,7 +98,7 @@ HARD_TO_SEE = """box => {
 # Whether what is selected looks otherwise than what is not.
 SELECTED = """box => [...box.querySelectorAll('.anb-shown, .anb-step[aria-selected="true"]')]
     .map(each => getComputedStyle(each).outlineStyle === 'solid')"""
-# What ends beyond the panel, or beyond a part of it that does not scroll and does not say by an ellipsis that it goes on.
+# What ends beyond the panel, or is hidden without an ellipsis that says that it goes on.
 CUT_OFF = """box => [...box.querySelectorAll('*')].filter(each => {
     if (each.closest('.anb-hidden') || !each.checkVisibility()) return false;
     const style = getComputedStyle(each);
