@@ -58,7 +58,7 @@ DOORWAYS: dict[tuple[str, str], str] = {
     ("memory/manager.py", "agent"): "what changes memories is a small agent with tools, and agents remember",
     ("db/readable.py", "frames"): "db.runs_df() is what people type, and the frames are made on top of the store",
     ("run/runnable.py", "printing"): "agent.print_response() is what people type, and a run does not know of screens",
-    ("notebook/turns.py", "widgets"): "a paused cell ends with the panel in which a person decides",
+    ("notebook/people.py", "widgets"): "a paused cell ends with the panel in which a person decides",
     ("notebook/displays.py", "widgets"): "a run that is the last value of a cell shows its trace",
     ("printing.py", "notebook"): "in a notebook print_response() shows what %%agent shows",
 }

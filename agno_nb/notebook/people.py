@@ -12,8 +12,9 @@ from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.cards import show_facts, show_questions
+from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.state import Notebook
-from agno_nb.printing import display_for, follow
+from agno_nb.printing import Shown, display_for, follow
 from agno_nb.redact import redact, without_controls
 from agno_nb.run.doors import RunStream
 from agno_nb.run.options import ContinueOptions, RunOptions
@@ -68,6 +69,14 @@ def go_on(notebook: Notebook, words: list[str]) -> None:
     _again(notebook, go_on=True)
 
 
+def show_panel(runnable: Runnable, run: RunOutput, shown: Shown) -> None:
+    """Put the panel of a paused run into the output that shows it, where there is one."""
+    if run.is_paused and isinstance(shown, LiveAnswer):
+        from agno_nb.widgets.approvals import wait_for_person
+
+        wait_for_person(runnable, run, shown.display_id)
+
+
 def ask(
     notebook: Notebook,
     runnable: Runnable,
@@ -88,7 +97,7 @@ def ask(
         except StdinNotImplementedError:
             print(CANNOT_ASK)
             return run
-        run = _continued(notebook, runnable, run, **cast("ContinueOptions", said))
+        run = _continued(notebook, runnable, run, has_panel=False, **cast("ContinueOptions", said))
     return run
 
 
@@ -189,7 +198,14 @@ def _go_on(notebook: Notebook, db: Db, run: RunOutput) -> None:
         _continued(notebook, _runnable_of(notebook, run), run)
 
 
-def _continued(notebook: Notebook, runnable: Runnable, run: RunOutput, **options: Unpack[ContinueOptions]) -> RunOutput:
+def _continued(
+    notebook: Notebook,
+    runnable: Runnable,
+    run: RunOutput,
+    *,
+    has_panel: bool = True,
+    **options: Unpack[ContinueOptions],
+) -> RunOutput:
     # By its ids: an agent that was made again since then finds the conversation in the store.
     events = runnable.continue_run(
         run_id=run.run_id,
@@ -200,7 +216,7 @@ def _continued(notebook: Notebook, runnable: Runnable, run: RunOutput, **options
         stream_events=True,
         **options,
     )
-    return _follow(notebook, events)
+    return _follow(notebook, runnable, events, has_panel=has_panel)
 
 
 def _again(notebook: Notebook, *, go_on: bool) -> None:
@@ -209,12 +225,15 @@ def _again(notebook: Notebook, *, go_on: bool) -> None:
     events = notebook.runnable.regenerate(
         session_id=session_id, user_id=options.get("user_id"), go_on=go_on, stream=True, stream_events=True
     )
-    _follow(notebook, events)
+    _follow(notebook, notebook.runnable, events)
 
 
-def _follow(notebook: Notebook, events: RunStream) -> RunOutput:
-    run = follow(events, display_for(None, live=True))
+def _follow(notebook: Notebook, runnable: Runnable, events: RunStream, *, has_panel: bool = True) -> RunOutput:
+    shown = display_for(None, live=True)
+    run = follow(events, shown)
     notebook.namespace["_agent"] = run
+    if has_panel:
+        show_panel(runnable, run, shown)
     return run
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -15,7 +14,6 @@ from agno_nb.notebook import people
 from agno_nb.notebook.answers import formatted, give_code
 from agno_nb.notebook.attempts import Place, Rerun
 from agno_nb.notebook.binding import current_execution, current_origin
-from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.state import Notebook
 from agno_nb.notebook.variables import Injected, inject
 from agno_nb.printing import display_for, follow
@@ -31,7 +29,7 @@ def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str)
     runnable = notebook.runnable_named(args.name) if args.name else notebook.runnable
     if args.model:
         runnable = notebook.with_model(runnable, args.model)
-    prompt = inject(text, shell.user_ns, sees_images=lambda: _sees_images(runnable))
+    prompt = inject(text, shell.user_ns, sees_images=lambda: sees_images(runnable))
     for sentence in prompt.warnings:
         print(sentence, file=sys.stderr)
     options = notebook.options(session_id=args.session, user_id=args.user)
@@ -46,10 +44,8 @@ def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str)
         run = follow(events, shown)
         if args.ask:
             run = people.ask(notebook, runnable, run, options)
-        elif run.is_paused and isinstance(shown, LiveAnswer):
-            from agno_nb.widgets.approvals import wait_for_person
-
-            wait_for_person(runnable, run, shown.display_id)
+        else:
+            people.show_panel(runnable, run, shown)
     except (AgnoNbError, RunInterrupted) as error:
         run = error.run_output
         raise
@@ -91,5 +87,6 @@ def _said(prompt: Injected, args: Namespace, notebook: Notebook) -> RunOptions:
     return said
 
 
-def _sees_images(runnable: Any) -> bool:
+def sees_images(runnable: Runnable) -> bool:
+    """Whether an image may go to it. Who reads it in a workflow is the workflow's affair."""
     return not isinstance(runnable, Agent) or runnable.resolved_model.sees_images

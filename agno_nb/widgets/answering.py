@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,48 +33,40 @@ async def stream_into(events: AsyncRunStream, show: Callable[[str], None]) -> No
             answer.feed(event)
 
 
-class Decisions:
-    """What a person has decided of a paused run, until all of it is decided and the run can go on."""
+def decide(
+    run: RunOutput | None, requirement_id: str, *, decision: str, note: str, values: Mapping[str, str]
+) -> RunOutput:
+    """Take in what a person has decided on one call of a paused run, and return the run.
 
-    def __init__(self) -> None:
-        self._runs: dict[str, RunOutput] = {}
+    Raises
+    ------
+    InvalidInputError
+        The run does not wait for it, or a value is missing.
+    """
+    if run is None:
+        raise InvalidInputError("the run is not in the store any more")
+    if not run.is_paused:
+        raise InvalidInputError(f"run {run.run_id} does not wait any more: it is {run.status}")
+    for requirement in run.requirements:
+        if requirement.requirement_id == requirement_id:
+            _resolve(requirement, decision, note, values)
+            return run
+    raise InvalidInputError(f"run {run.run_id} does not wait for {requirement_id!r}: reload the page")
 
-    def shown(self, run: RunOutput) -> RunOutput:
-        """Return the run as it was decided on so far."""
-        return self._runs.get(run.run_id, run) if run.is_paused else run
 
-    def decide(
-        self, run: RunOutput, requirement_id: str, *, decision: str, note: str, values: Mapping[str, str]
-    ) -> bool:
-        """Take in one decision; return whether the run can go on.
-
-        Raises
-        ------
-        InvalidInputError
-            The run does not wait for it, or a value is missing.
-        """
-        if not run.is_paused:
-            raise InvalidInputError(f"run {run.run_id} does not wait any more: it is {run.status}")
-        run = self._runs.setdefault(run.run_id, run)
-        for requirement in run.requirements:
-            if requirement.requirement_id == requirement_id:
-                _resolve(requirement, decision, note, values)
-                break
-        else:
-            raise InvalidInputError(f"run {run.run_id} does not wait for {requirement_id!r}: reload the page")
-        return all(requirement.is_resolved for requirement in run.requirements)
-
-    def begin_to_continue(self, runnable: Runnable, run_id: str) -> AsyncRunStream:
-        """Continue a run of which everything is decided."""
-        run = self._runs.pop(run_id)
-        return runnable.acontinue_run(
-            run_id=run_id,
-            session_id=run.session_id,
-            user_id=run.user_id,
-            requirements=run.requirements,
-            stream=True,
-            stream_events=True,
-        )
+async def events_of_going_on(runnable: Runnable, run: RunOutput) -> AsyncRunStream | None:
+    """Continue a run of which everything is decided; else store what was decided so far, and return None."""
+    if run.active_requirements:
+        await asyncio.to_thread(runnable.store.store_answers, run)
+        return None
+    return runnable.acontinue_run(
+        run_id=run.run_id,
+        session_id=run.session_id,
+        user_id=run.user_id,
+        requirements=run.requirements,
+        stream=True,
+        stream_events=True,
+    )
 
 
 def _resolve(requirement: Requirement, decision: str, note: str, values: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.notebook.render import render_text
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput
-from agno_nb.widgets.answering import Decisions, stream_into
+from agno_nb.widgets.answering import decide, events_of_going_on, stream_into
 from agno_nb.widgets.conversation import answer_html, answer_view, needs_of
 from agno_nb.widgets.intents import an_id, intent, named, one_of, text
 from agno_nb.widgets.panel import Panel, Twin, has_front_end, look_again
@@ -34,7 +34,6 @@ class Approvals(Panel):
         super().__init__()
         self._runnable = runnable
         self._run = run
-        self._decisions = Decisions()
         self._answering: asyncio.Task[Any] | None = None
         self._metadata = {"agno_nb": {"run_id": run.run_id, "session_id": run.session_id}}
         self._look(run)
@@ -48,13 +47,16 @@ class Approvals(Panel):
             await self._refreshed()
 
     def _look(self, run: RunOutput) -> None:
-        self._run = self._decisions.shown(run)
+        self._run = run
         with self.hold_sync():
             self.show({"run_id": run.run_id, "html": answer_html(run, asks=False), "needs": needs_of(self._run)})
             self._arriving = {}
 
+    async def _stored(self) -> RunOutput | None:
+        return await asyncio.to_thread(self._runnable.store.get_run, self._run.run_id, self._run.session_id)
+
     async def _refreshed(self) -> None:
-        run = await asyncio.to_thread(self._runnable.store.get_run, self._run.run_id, self._run.session_id)
+        run = await self._stored()
         if run is None:
             self.close()
             return
@@ -75,10 +77,13 @@ class Approvals(Panel):
         """Decide on one call, and continue the run when all is decided."""
         if self._answering is not None or run_id != self._run.run_id:
             raise InvalidInputError("the run goes on already")
-        if not self._decisions.decide(self._run, requirement_id, decision=decision, note=note, values=values):
-            self._look(self._run)
+        # Some of it may have been decided elsewhere meanwhile, and the store knows.
+        run = decide(await self._stored(), requirement_id, decision=decision, note=note, values=values)
+        events = await events_of_going_on(self._runnable, run)
+        if events is None:
+            await self._refreshed()
+            look_again()
             return
-        events = self._decisions.begin_to_continue(self._runnable, run_id)
         self._arriving = {"html": answer_html(self._run, asks=False)}
         self._answering = asyncio.ensure_future(stream_into(events, self._show))
         try:

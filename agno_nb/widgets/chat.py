@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from agno_nb.agent import Agent
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.media import Image
+from agno_nb.notebook.turns import sees_images
 from agno_nb.redact import redact, without_controls
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Media, Origin, RunOutput, Session, new_id
-from agno_nb.widgets.answering import Decisions, stream_into
+from agno_nb.widgets.answering import decide, events_of_going_on, stream_into
 from agno_nb.widgets.conversation import Turn, answer_html, conversation_twin, read_turns, shown_name, so_far
 from agno_nb.widgets.host import store_of, this_notebook, with_store
 from agno_nb.widgets.intents import an_id, intent, named, one_of, optional, text
@@ -26,8 +27,8 @@ TURNS_SHOWN = 20
 """How many turns are there at first, and how many more each time that one asks for earlier ones."""
 SESSIONS_LISTED = 30
 FILES_LIMIT = 4
-FILE_SIZE_LIMIT = 10_000_000
-"""Bytes of one attached image."""
+FILES_SIZE_LIMIT = 8_000_000
+"""Bytes of all images of one message. A notebook server cuts the line to a browser that sends above 10 MiB at once."""
 NAME_LIMIT = 200
 _NO_SESSION = "New session"
 
@@ -95,7 +96,6 @@ class Chat(Panel):
         self._turns: list[Turn] = []
         self._earlier = 0
         self._title = _NO_SESSION
-        self._decisions = Decisions()
         self._answering: asyncio.Task[Any] | None = None
         self._seen: object = None
         self.session_id = session_id
@@ -125,7 +125,9 @@ class Chat(Panel):
         """Read the session and show it, in place of what was arriving."""
         self._seen = self._marks()
         session = self._db.get_session(self.session_id)
-        self._turns, self._earlier = ([], 0) if session is None else self._read()
+        self._turns, self._earlier = [], 0
+        if session is not None:
+            self._turns, self._earlier = read_turns(self._db, self.session_id, count=self._count)
         self._title = _title(session, self._turns)
         if session is not None and self._user_id is None:
             self._user_id = session.user_id
@@ -135,6 +137,8 @@ class Chat(Panel):
             "is_stored": session is not None,
             "agent": without_controls(self._runnable.name or self._runnable.component_id),
             "model": without_controls(_model(self._runnable)),
+            "sees_images": sees_images(self._runnable),
+            "files_size_limit": FILES_SIZE_LIMIT,
             "so_far": "" if session is None else so_far(session.metrics),
             "earlier": self._earlier,
             "turns": [turn.content() for turn in self._turns],
@@ -151,12 +155,6 @@ class Chat(Panel):
         )
         return self._db.arrow(sql, [self.session_id]).to_pylist()
 
-    def _read(self) -> tuple[list[Turn], int]:
-        turns, earlier = read_turns(self._db, self.session_id, count=self._count)
-        for turn in turns:
-            turn.run.requirements = self._decisions.shown(turn.run).requirements
-        return turns, earlier
-
     async def _refreshed(self) -> None:
         await asyncio.to_thread(self._look)
 
@@ -171,6 +169,11 @@ class Chat(Panel):
     @intent(max_files=FILES_LIMIT, asked=text(), again=optional(an_id), names=named(text(NAME_LIMIT)))
     async def _ask(self, *, asked: str, again: str | None, names: dict[str, str], files: list[bytes]) -> None:
         """Say something; or with `again`, say it instead of what that run was asked."""
+        size = sum(map(len, files))
+        if size > FILES_SIZE_LIMIT:
+            raise InvalidInputError(
+                f"the images have {size / 1e6:.1f} MB together, and {FILES_SIZE_LIMIT / 1e6:.1f} MB go with one message"
+            )
         images = [_image(content, names.get(str(place))) for place, content in enumerate(files)]
         index = None
         if again is not None:
@@ -201,17 +204,24 @@ class Chat(Panel):
         self, *, run_id: str, requirement_id: str, decision: str, note: str, values: dict[str, str]
     ) -> None:
         """Decide on a call that a paused run waits with, and continue the run when all is decided."""
-        run = self._turn(run_id).run
-        if self._decisions.decide(run, requirement_id, decision=decision, note=note, values=values):
-            await self._answer(run.input, [], run.run_index, self._decisions.begin_to_continue(self._runnable, run_id))
-        else:
+        self._turn(run_id)
+        # Some of it may have been decided elsewhere meanwhile, and the store knows.
+        stored = await asyncio.to_thread(self._db.get_run, run_id, self.session_id)
+        run = decide(stored, requirement_id, decision=decision, note=note, values=values)
+        events = await events_of_going_on(self._runnable, run)
+        if events is None:
             await self._refreshed()
+            look_again()
+        else:
+            await self._answer(run.input, [], run.run_index, events)
 
     @intent()
     async def _refresh(self) -> None:
         """Show what other cells, panels and notebooks have said in the session meanwhile."""
         marks = await asyncio.to_thread(self._marks)
-        if self._answering is None and marks != self._seen:
+        # Decisions on a paused run leave no mark.
+        is_paused = self.last_run is not None and self.last_run.is_paused
+        if self._answering is None and (is_paused or marks != self._seen):
             await self._refreshed()
 
     @intent()
@@ -285,6 +295,10 @@ class Chat(Panel):
         await self._refreshed()
 
     async def _run(self, asked: str, images: Sequence[Media], run_index: int | None) -> None:
+        if not sees_images(self._runnable) and any(media.kind == "image" for media in images):
+            raise InvalidInputError(
+                f"{_model(self._runnable)} does not see images, so nothing was sent: ask without them"
+            )
         options = RunOptions(
             session_id=self.session_id,
             user_id=self._user_id,
@@ -325,8 +339,6 @@ class Chat(Panel):
 
 
 def _image(content: bytes, name: str | None) -> Media:
-    if len(content) > FILE_SIZE_LIMIT:
-        raise InvalidInputError(f"{name!r} has {len(content):,} bytes; an image may have {FILE_SIZE_LIMIT:,}")
     image = Image(content=content)
     if image.mime_type is None or not image.mime_type.startswith("image/"):
         raise InvalidInputError(f"{name!r} is not an image that models know: attach PNG, JPEG, GIF or WebP")

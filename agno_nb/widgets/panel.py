@@ -1,9 +1,9 @@
 """What all panels have in common: how they reach the browser, what they leave in a saved notebook, how they are closed.
 
 A panel is shown under a display id, as a bundle of three: the live view, HTML and text. The HTML and the text are its
-*twin*: what a front end without widgets shows, and what takes the panel's place when it is closed. A browser that saves
-the notebook meanwhile puts the twin into the notebook's widget state (``js/src/saved.ts``), because JupyterLab shows
-"model not found" for a live view whose kernel has gone, and not the HTML beside it.
+*twin*: what a front end without widgets shows, and what takes the panel's place when it is closed. JupyterLab and
+Notebook 7 save the twin of an open panel as well, and not the view (``js/src/saved.ts``): for a view without its kernel
+they would say "model not found", and not look at the HTML beside it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Panel(anywidget.AnyWidget):
     """A view of the store in the output of a cell.
 
     The traits are private: they are the panel's line to the browser. `_content` is what is to be seen, whole;
-    `_arriving` is the answer that grows at the moment; `_saved` is the twin's HTML, with the model's id.
+    `_arriving` is the answer that grows at the moment; `_saved` is the twin, with the model's id.
     """
 
     _esm = STATIC / "widgets.js"
@@ -130,8 +130,7 @@ class Panel(anywidget.AnyWidget):
             # The cell was run again: what it showed before has gone from the page.
             if panel._cell == self._cell != (None, None) and panel._origin != self._origin:
                 panel.close()
-        twin = self.twin().bundle()
-        self._saved = {"id": self.address, "html": twin["text/html"]}
+        twin = self._keep_twin()
         view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.address}} if has_front_end() else {}
         self._displays.append(display_id)
         _publish(view | twin, display_id, self._metadata, update=update)
@@ -145,7 +144,12 @@ class Panel(anywidget.AnyWidget):
     def show(self, content: Mapping[str, Any]) -> None:
         """Replace what is to be seen, here and in the twin."""
         self._content = dict(content)
-        self._saved = {"id": self.address, "html": self.twin().bundle()["text/html"]}
+        self._keep_twin()
+
+    def _keep_twin(self) -> dict[str, Any]:
+        twin = self.twin().bundle()
+        self._saved = {"id": self.address, "html": twin["text/html"], "text": twin["text/plain"]}
+        return twin
 
     def _receive(self, widget: Any, message: Any, buffers: Sequence[Any]) -> None:
         """Check what the browser asks, on whatever thread the kernel has given us, and have it done on the loop."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import html
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from agno_nb.db.base import Db
@@ -16,12 +16,11 @@ from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.redact import redact, without_controls
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus, ToolCall
 from agno_nb.widgets.conversation import answer_html, nested_runs
+from agno_nb.widgets.details import Detail, details_of_model_call, details_of_run, details_of_tool
 from agno_nb.widgets.host import store_of, this_notebook
 from agno_nb.widgets.intents import count, intent
 from agno_nb.widgets.panel import Panel, Twin
 
-TEXT_LIMIT = 20_000
-"""Characters of one message, argument or result that the panel shows. The store has the rest."""
 _COLOURS = {"run": "#3f7fd0", "model": "#a05fc8", "tool": "#3f8a4d"}
 _FAILED = "#d0484f"
 _NAME = "padding:.15em 1.2em .15em 0;white-space:nowrap;text-align:left"
@@ -41,8 +40,8 @@ class Step:
     ended_at: float
     status: RunStatus
     metrics: Metrics
-    details: tuple[tuple[str, str], ...] = ()
-    """What a click shows: titles and texts."""
+    details: Callable[[], list[Detail]]
+    """Reads what a click shows."""
 
     @property
     def facts(self) -> str:
@@ -116,10 +115,10 @@ def _found(run: RunOutput | str, db: Db) -> RunOutput:
 def timeline_of(run: RunOutput, db: Db | None) -> Timeline:
     """Read the timeline of a run, and of the runs nested in it where the store has them."""
     nested = [] if db is None else nested_runs(db, run.session_id, {run.run_id})
-    return Timeline(run, list(_steps(run, nested, depth=0)))
+    return Timeline(run, list(_steps(run, nested, db, depth=0)))
 
 
-def _steps(run: RunOutput, nested: Sequence[RunOutput], *, depth: int) -> Iterator[Step]:
+def _steps(run: RunOutput, nested: Sequence[RunOutput], db: Db | None, *, depth: int) -> Iterator[Step]:
     ended_at = run.ended_at or run.created_at + (run.metrics.duration_s or 0.0)
     yield Step(
         kind="run",
@@ -129,16 +128,14 @@ def _steps(run: RunOutput, nested: Sequence[RunOutput], *, depth: int) -> Iterat
         ended_at=ended_at,
         status=run.status,
         metrics=run.metrics,
-        details=_given(
-            ("Asked", run.input), ("Answer", run.get_content_as_string()), ("Error", run.error), ("Run", run.run_id)
-        ),
+        details=partial(details_of_run, run),
     )
     inside: list[tuple[float, list[Step]]] = []
     for place, message in enumerate(run.messages):
         # A workflow's answer was put together, and is no model's.
         is_call = message.metrics is not None or message.model is not None or message.finish_reason is not None
         if message.role == "assistant" and is_call and not message.from_history:
-            inside.append((_began(message), [_model_step(run, place, depth + 1)]))
+            inside.append((_began(message), [_model_step(run, place, db, depth + 1)]))
     asked_at = {call.tool_call_id: each.created_at for each in run.messages for call in each.tool_calls}
     children = {child.run_id: child for child in nested if child.parent_run_id == run.run_id}
     for call in run.tools:
@@ -146,9 +143,9 @@ def _steps(run: RunOutput, nested: Sequence[RunOutput], *, depth: int) -> Iterat
         began = max(call.created_at, asked_at.get(call.tool_call_id, run.created_at))
         steps = [_tool_step(call, began, depth + 1)]
         for child in [each for each in children.values() if each.parent_tool_call_id == call.tool_call_id]:
-            steps += _steps(children.pop(child.run_id), nested, depth=depth + 2)
+            steps += _steps(children.pop(child.run_id), nested, db, depth=depth + 2)
         inside.append((began, steps))
-    inside += [(child.created_at, list(_steps(child, nested, depth=depth + 1))) for child in children.values()]
+    inside += [(child.created_at, list(_steps(child, nested, db, depth=depth + 1))) for child in children.values()]
     for _, steps in sorted(inside, key=lambda each: each[0]):
         yield from steps
 
@@ -161,9 +158,8 @@ def _began(message: Message) -> float:
     return message.created_at - ((message.metrics and message.metrics.duration_s) or 0.0)
 
 
-def _model_step(run: RunOutput, place: int, depth: int) -> Step:
+def _model_step(run: RunOutput, place: int, db: Db | None, depth: int) -> Step:
     message = run.messages[place]
-    sent = "\n\n".join(_written(each) for each in run.messages[:place])
     return Step(
         kind="model",
         name=message.model or run.model or "model",
@@ -172,7 +168,7 @@ def _model_step(run: RunOutput, place: int, depth: int) -> Step:
         ended_at=message.created_at,
         status=RunStatus.CANCELLED if message.finish_reason == "interrupted" else RunStatus.COMPLETED,
         metrics=message.metrics or Metrics(),
-        details=_given(("Was sent", sent), ("Said", _written(message)), ("Thought", message.reasoning_content)),
+        details=partial(details_of_model_call, run, place, db),
     )
 
 
@@ -186,25 +182,8 @@ def _tool_step(call: ToolCall, began: float, depth: int) -> Step:
         ended_at=began + (call.duration_s or 0.0),
         status=RunStatus.ERROR if call.tool_call_error else RunStatus.PAUSED if unfinished else RunStatus.COMPLETED,
         metrics=Metrics(duration_s=call.duration_s),
-        details=_given(("Arguments", _indented(call.arguments)), ("Result", call.result)),
+        details=partial(details_of_tool, call),
     )
-
-
-def _written(message: Message) -> str:
-    said = [message.content or "", *(f"{call.tool_name}({call.arguments})" for call in message.tool_calls)]
-    mark = ", from an earlier run" if message.from_history else ""
-    return f"[{message.role}{mark}] " + "\n".join(filter(None, said))
-
-
-def _indented(arguments: str) -> str:
-    try:
-        return json.dumps(json.loads(arguments or "{}"), indent=2, ensure_ascii=False)
-    except ValueError:
-        return arguments
-
-
-def _given(*details: tuple[str, str | None]) -> tuple[tuple[str, str], ...]:
-    return tuple((title, text) for title, text in details if text)
 
 
 class Trace(Panel):
@@ -236,17 +215,12 @@ class Trace(Panel):
         return f"Trace({', '.join(run.run_id for run in self.runs)})"
 
     @intent(timeline=count(1), step=count(100_000))
-    async def _look(self, *, timeline: int, step: int) -> list[dict[str, str]]:
-        """Give what is behind a line: titles and texts."""
+    async def _look(self, *, timeline: int, step: int) -> list[dict[str, Any]]:
+        """Give what is behind a line."""
         if timeline >= len(self._timelines) or step >= len(self._timelines[timeline].steps):
             raise InvalidInputError("there is no such line: reload the page")
         details = self._timelines[timeline].steps[step].details
-        return await asyncio.to_thread(lambda: [{"title": title, "text": _shown(text)} for title, text in details])
-
-
-def _shown(text: str) -> str:
-    kept = redact(without_controls(text[:TEXT_LIMIT]))
-    return kept if len(text) <= TEXT_LIMIT else f"{kept}\n\n… {len(text) - TEXT_LIMIT:,} more characters in the store"
+        return await asyncio.to_thread(lambda: [detail.content() for detail in details()])
 
 
 def _content(timeline: Timeline) -> dict[str, Any]:

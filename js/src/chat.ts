@@ -9,6 +9,8 @@ interface Content {
   is_stored: boolean;
   agent: string;
   model: string;
+  sees_images: boolean;
+  files_size_limit: number;
   so_far: string;
   earlier: number;
   turns: Turn[];
@@ -25,6 +27,8 @@ const IMAGES = "image/png,image/jpeg,image/gif,image/webp";
 const MOST_FILES = 4;
 /** How near to the end, in pixels, counts as reading along. */
 const NEAR_PX = 60;
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 
 export function renderChat({ model, el: root, signal }: { model: Model; el: HTMLElement; signal: AbortSignal }): void {
   const link = new Link(model, signal);
@@ -60,6 +64,7 @@ class ChatView {
   });
   readonly #chips = el("div", { class: "anb-chips" });
   readonly #send = iconButton("send", "Send (Enter)", () => this.#sendOrStop(), { class: "anb-button anb-send" });
+  readonly #attach = iconButton("attach", "Attach images", () => this.#chooseFiles());
   readonly #earlier = button("", () => void this.#quick("show_earlier"), { class: "anb-button anb-earlier" });
   readonly #turns = new Map<string, TurnView>();
   readonly #arrivingTurn: ArrivingView = new ArrivingView();
@@ -69,6 +74,8 @@ class ChatView {
     is_stored: false,
     agent: "",
     model: "",
+    sees_images: true,
+    files_size_limit: 0,
     so_far: "",
     earlier: 0,
     turns: [],
@@ -91,12 +98,11 @@ class ChatView {
       iconButton("new", "New session", () => void this.#quick("new").then(() => this.#input.focus())),
       iconButton("close", "Close: the conversation stays as text", () => void this.#quick("leave")),
     );
-    const attach = iconButton("attach", "Attach images", () => this.#chooseFiles());
     const composer = el(
       "div",
       { class: "anb-composer" },
       this.#chips,
-      el("div", { class: "anb-row" }, attach, this.#input, this.#send),
+      el("div", { class: "anb-row" }, this.#attach, this.#input, this.#send),
     );
     box.append(this.#head, this.#list, this.#log, this.#trouble, composer, this.#foot, this.#said);
     root.append(box);
@@ -121,6 +127,7 @@ class ChatView {
     this.#title.textContent = content.title;
     this.#title.title = content.title;
     this.#head.querySelector<HTMLElement>(".anb-rename")!.hidden = !content.is_stored;
+    this.#attach.hidden = !content.sees_images;
     this.#foot.textContent = [content.agent, content.model, content.so_far].filter(Boolean).join(" · ");
     if (before.session_id !== content.session_id) {
       this.#turns.clear();
@@ -253,13 +260,25 @@ class ChatView {
   }
 
   #addFiles(files: File[], event?: Event): void {
-    const images = files.filter((file) => IMAGES.split(",").includes(file.type));
-    if (files.length > 0) event?.preventDefault();
-    if (images.length < files.length) this.#complain("Only images can be attached: PNG, JPEG, GIF or WebP.");
-    if (images.length === 0) return;
-    if (this.#files.length + images.length > MOST_FILES)
-      this.#complain(`At most ${MOST_FILES} images go with one message.`);
-    this.#setDraft(this.#input.value, [...this.#files, ...images].slice(0, MOST_FILES));
+    if (files.length === 0) return;
+    event?.preventDefault();
+    const all = [...this.#files, ...files.filter((file) => IMAGES.split(",").includes(file.type))];
+    const refusal = this.#refusal(files, all);
+    this.#complain(refusal);
+    if (!refusal) this.#setDraft(this.#input.value, all);
+  }
+
+  /** Why these files cannot be attached to what is there, or nothing. The kernel looks at them again. */
+  #refusal(files: File[], all: File[]): string {
+    const { sees_images, model, files_size_limit } = this.#content;
+    const size = all.reduce((sum, file) => sum + file.size, 0);
+    if (!sees_images) return `${model} does not see images, so nothing was attached.`;
+    if (all.length < this.#files.length + files.length)
+      return "Only images can be attached: PNG, JPEG, GIF or WebP.";
+    if (all.length > MOST_FILES) return `At most ${MOST_FILES} images go with one message.`;
+    if (size > files_size_limit)
+      return `The images have ${megabytes(size)} together, and ${megabytes(files_size_limit)} go with one message.`;
+    return "";
   }
 
   #edit(turn: Turn): void {

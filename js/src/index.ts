@@ -4,7 +4,7 @@ import { renderBrowse } from "./browse";
 import { renderChat } from "./chat";
 import { el as element } from "./dom";
 import type { Model } from "./link";
-import { keepTwin, noticeEnd } from "./saved";
+import { bringBack, noticeEnd, saveTwin, type Twin } from "./saved";
 import { renderTrace } from "./trace";
 
 interface View {
@@ -20,11 +20,6 @@ const VIEWS: Record<string, (view: View) => void> = {
   trace: renderTrace,
 };
 
-interface Saved {
-  id?: string;
-  html?: string;
-}
-
 function sayGone(root: HTMLElement): void {
   if (root.querySelector(".anb-gone")) return;
   const said = element("div", { class: "anb-gone", role: "alert", text: "The kernel has gone: run the cell again." });
@@ -32,7 +27,15 @@ function sayGone(root: HTMLElement): void {
   root.querySelector(".anb")?.prepend(said);
 }
 
+const twinOf = (model: Model) => model.get("_saved") as Twin;
+
 export default {
+  // Once for each model, before the first view of it is drawn, and again when the page is loaded again.
+  initialize({ model }: { model: Model }): void {
+    saveTwin(model.widget_manager, () => twinOf(model));
+    const { id } = twinOf(model);
+    if (id) void bringBack(model.widget_manager, id);
+  },
   render(given: { model: Model; el: HTMLElement; signal?: AbortSignal }): () => void {
     // Hosts older than anywidget 0.11 give no signal; all of them call what is returned.
     const ending = new AbortController();
@@ -40,10 +43,6 @@ export default {
     const { model, el } = given;
     VIEWS[model.get("_kind") as string]?.({ model, el, signal: ending.signal });
     noticeEnd(model.widget_manager, () => sayGone(el), ending.signal);
-    const saved = model.get("_saved") as Saved;
-    if (saved.id) {
-      keepTwin(model.widget_manager, saved.id, () => (model.get("_saved") as Saved).html ?? "", ending.signal);
-    }
     return () => ending.abort();
   },
 };

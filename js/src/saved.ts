@@ -1,88 +1,120 @@
-// What is saved of a live panel.
+// What is saved of a live panel: never the live view, always its twin.
 //
-// A notebook file keeps a live view as the id of its model. When it is opened again and the kernel has gone, JupyterLab
-// says "model not found" and does not look at the HTML beside it. But a model may also be found in the notebook's own
-// widget state, which is where ipywidgets keeps models when it is told to. So at each save we put a plain HTML widget
-// there, under the id of our model, that shows what the panel showed. With a live kernel the live model wins.
+// A notebook file would keep a live view as the id of its model. Opened again it says "model not found" when the kernel
+// has gone, and "Loading widget..." for ever when there is none, and does not look at the HTML beside it. So what
+// JupyterLab and Notebook 7 write to the file is the panel's HTML and text as they are now, marked with the id of the
+// panel. When the page is loaded again while the kernel still has the panel, the mark says where its view belongs.
 
+export interface Twin {
+  id?: string;
+  html?: string;
+  text?: string;
+}
+interface Output {
+  data?: Record<string, unknown>;
+  metadata?: Record<string, unknown> & { agno_nb?: Record<string, unknown> };
+}
+interface Outputs {
+  readonly length: number;
+  get(place: number): { toJSON(): Output };
+  set(place: number, output: Output): void;
+}
+interface Cell {
+  outputs?: Output[];
+}
+interface Notebook {
+  cells?: Cell[];
+}
+type Write = (() => Notebook) & { agnoNbTwins?: Set<() => Twin> };
 interface NotebookModel {
-  getMetadata?(key: string): unknown;
-  setMetadata?(key: string, value: unknown): void;
+  toJSON: Write;
+  dirty: boolean;
+  readonly cells: { readonly length: number; get(place: number): { readonly outputs?: Outputs } };
 }
 interface Signal {
   connect(slot: (sender: unknown, state: unknown) => void): boolean;
   disconnect(slot: (sender: unknown, state: unknown) => void): boolean;
 }
 interface Context {
-  model?: NotebookModel;
-  saveState?: Signal;
+  model?: Partial<NotebookModel>;
+  ready?: Promise<void>;
   sessionContext?: { statusChanged?: Signal };
 }
-interface WidgetState {
-  version_major: number;
-  version_minor: number;
-  state: Record<string, unknown>;
+
+const VIEW = "application/vnd.jupyter.widget-view+json";
+
+const contextOf = (manager: unknown) => (manager as { context?: Context } | undefined)?.context;
+
+/** The notebook that a panel is in; front ends without such a model have none. */
+function notebookOf(manager: unknown): NotebookModel | undefined {
+  const model = contextOf(manager)?.model;
+  return model?.toJSON && model.cells ? (model as NotebookModel) : undefined;
 }
 
-const MIME = "application/vnd.jupyter.widget-state+json";
+/** Have the notebook's file keep the panel's twin in place of its view, in every save from now on. */
+export function saveTwin(manager: unknown, twin: () => Twin): void {
+  const notebook = notebookOf(manager);
+  if (!notebook) return;
+  // Each panel has this module for itself, so what they share is a property of the function that they share.
+  let twins = notebook.toJSON.agnoNbTwins;
+  if (!twins) {
+    twins = new Set();
+    const [write, known] = [notebook.toJSON.bind(notebook), twins];
+    notebook.toJSON = Object.assign(() => withTwins(write(), known), { agnoNbTwins: twins });
+  }
+  twins.add(twin);
+}
 
-/** The state of an ipywidgets HTML widget, and of the layout without which it cannot be drawn. */
-export function htmlWidget(id: string, html: string): Record<string, unknown> {
-  const base = { model_module: "@jupyter-widgets/base", model_module_version: "2.0.0" };
-  const controls = { model_module: "@jupyter-widgets/controls", model_module_version: "2.0.0" };
-  return {
-    [id]: {
-      ...controls,
-      model_name: "HTMLModel",
-      state: { layout: `IPY_MODEL_${id}-layout`, style: `IPY_MODEL_${id}-style`, value: html },
-    },
-    [`${id}-layout`]: { ...base, model_name: "LayoutModel", state: {} },
-    [`${id}-style`]: { ...controls, model_name: "HTMLStyleModel", state: {} },
+function withTwins(notebook: Notebook, twins: Set<() => Twin>): Notebook {
+  const byId = new Map([...twins].map((each) => each()).map((twin) => [twin.id, twin]));
+  const saved = (output: Output): Output => {
+    const view = output.data?.[VIEW] as { model_id?: string } | undefined;
+    const twin = view?.model_id ? byId.get(view.model_id) : undefined;
+    if (!twin) return output;
+    const agno_nb = { ...output.metadata?.agno_nb, panel: twin.id };
+    return {
+      ...output,
+      data: { "text/html": twin.html, "text/plain": twin.text },
+      metadata: { ...output.metadata, agno_nb },
+    };
   };
+  const cells = notebook.cells?.map((cell) =>
+    cell.outputs ? { ...cell, outputs: cell.outputs.map(saved) } : cell,
+  );
+  return cells ? { ...notebook, cells } : notebook;
 }
 
-/** Write the twin into the widget state of a notebook, beside what others have there. */
-export function writeTwin(notebook: NotebookModel, id: string, html: string): void {
-  const widgets = (notebook.getMetadata?.("widgets") ?? {}) as Record<string, WidgetState | undefined>;
-  const known = widgets[MIME];
-  notebook.setMetadata?.("widgets", {
-    ...widgets,
-    [MIME]: { version_major: 2, version_minor: 0, state: { ...known?.state, ...htmlWidget(id, html) } },
-  });
-}
-
-/** Take the twin away: the panel was closed, and its output is the HTML itself. */
-export function removeTwin(notebook: NotebookModel, id: string): void {
-  const widgets = (notebook.getMetadata?.("widgets") ?? {}) as Record<string, WidgetState | undefined>;
-  const known = widgets[MIME];
-  if (!known?.state || !(id in known.state)) return;
-  const state = Object.fromEntries(Object.entries(known.state).filter(([key]) => !key.startsWith(id)));
-  notebook.setMetadata?.("widgets", { ...widgets, [MIME]: { ...known, state } });
+/** Put the live view back where a file that was saved meanwhile has the twin of a panel that the kernel still has. */
+export async function bringBack(manager: unknown, id: string): Promise<void> {
+  await contextOf(manager)?.ready;
+  const notebook = notebookOf(manager);
+  if (!notebook) return;
+  const wasDirty = notebook.dirty;
+  for (let at = 0; at < notebook.cells.length; at += 1) {
+    const { outputs } = notebook.cells.get(at);
+    for (let place = 0; outputs && place < outputs.length; place += 1) {
+      const output = outputs.get(place).toJSON();
+      const { panel, ...agno_nb } = output.metadata?.agno_nb ?? {};
+      if (panel !== id) continue;
+      outputs.set(place, {
+        ...output,
+        data: { [VIEW]: { version_major: 2, version_minor: 0, model_id: id }, ...output.data },
+        metadata: { ...output.metadata, agno_nb },
+      });
+    }
+  }
+  // That is how the page shows the file, and no change of it.
+  notebook.dirty = wasDirty;
 }
 
 const GONE = ["restarting", "autorestarting", "terminating", "dead"];
 
 /** Say once when the panel's kernel has gone, where the host tells. */
 export function noticeEnd(manager: unknown, gone: () => void, signal: AbortSignal): void {
-  const changed = (manager as { context?: Context } | undefined)?.context?.sessionContext?.statusChanged;
+  const changed = contextOf(manager)?.sessionContext?.statusChanged;
   const look = (_: unknown, status: unknown) => {
     if (GONE.includes(status as string)) gone();
   };
   changed?.connect(look);
   signal.addEventListener("abort", () => changed?.disconnect(look));
-}
-
-/** At each save of the notebook that the panel is in, keep its twin; front ends without such a notebook do nothing. */
-export function keepTwin(manager: unknown, id: string, html: () => string, signal: AbortSignal): void {
-  const context = (manager as { context?: Context } | undefined)?.context;
-  const { model, saveState } = context ?? {};
-  if (!model?.setMetadata || !saveState) return;
-  const save = (_: unknown, state: unknown) => {
-    if (state === "started") writeTwin(model, id, html());
-  };
-  saveState.connect(save);
-  signal.addEventListener("abort", () => {
-    saveState.disconnect(save);
-    removeTwin(model, id);
-  });
 }

@@ -17,9 +17,16 @@ interface Timeline {
   duration_s: number;
   steps: Step[];
 }
+interface Part {
+  source: string;
+  detail: string;
+  size: string;
+  text: string;
+}
 interface Detail {
   title: string;
   text: string;
+  parts: Part[];
 }
 
 const percent = (part: number) => `${Math.min(Math.max(part, 0), 1) * 100}%`;
@@ -45,6 +52,26 @@ export function renderTrace({ model, el: root, signal }: { model: Model; el: HTM
   );
 }
 
+function shownDetail({ title, text, parts }: Detail): HTMLElement {
+  const heading = el("div", { class: "anb-muted", text: title });
+  if (parts.length === 0) return el("div", {}, heading, written(text));
+  const about = text.split("\n").map((line) => el("div", { class: "anb-muted", text: line }));
+  return el("div", {}, heading, el("div", { class: "anb-parts" }, ...parts.map(shownPart)), ...about);
+}
+
+/** One part of what a model was sent; its text is folded. */
+function shownPart({ source, detail, size, text }: Part): HTMLElement {
+  const line = [
+    el("span", { class: "anb-part-source", text: source }),
+    el("span", { class: "anb-part-name anb-muted", text: detail || text.split("\n", 1)[0]! }),
+    el("span", { class: "anb-muted", text: size }),
+  ];
+  if (!text) return el("div", { class: "anb-part anb-part-line" }, ...line);
+  return el("details", { class: "anb-part" }, el("summary", { class: "anb-part-line" }, ...line), written(text));
+}
+
+const written = (text: string) => el("pre", { class: "anb-arguments", text, tabindex: "0" });
+
 function side(link: Link, timeline: Timeline, place: number): HTMLElement {
   const detail = el("div", { class: "anb-detail", "aria-live": "polite" });
   const lines = el("div", { class: "anb-lines", role: "listbox", "aria-label": timeline.title });
@@ -60,14 +87,7 @@ function side(link: Link, timeline: Timeline, place: number): HTMLElement {
       const details = await link.ask<Detail[]>("look", { timeline: place, step });
       if (chosen !== step) return;
       detail.replaceChildren(
-        ...details.map(({ title, text }) =>
-          el(
-            "div",
-            {},
-            el("div", { class: "anb-muted", text: title }),
-            el("pre", { class: "anb-arguments", text, tabindex: "0" }),
-          ),
-        ),
+        ...details.map(shownDetail),
         button("Close", () => detail.replaceChildren()),
       );
     } catch (error) {

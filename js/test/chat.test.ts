@@ -19,6 +19,8 @@ const content = (turns: object[], more: object = {}) => ({
   is_stored: true,
   agent: "guide",
   model: "demo model",
+  sees_images: true,
+  files_size_limit: 8_000_000,
   so_far: "3 → 4 tokens",
   earlier: 0,
   turns,
@@ -173,5 +175,30 @@ describe("the chat panel", () => {
     document.body.addEventListener("keydown", () => (isHeard = true), { once: true });
     press(draft(), "d");
     expect(isHeard).toBe(false);
+  });
+
+  it("takes images that the model sees, as many and as large as may go, and says why not others", () => {
+    const png = (name: string, bytes = 10) => new File([new Uint8Array(bytes)], name, { type: "image/png" });
+    const drop = (...files: File[]) => {
+      const event = new Event("drop", { bubbles: true, cancelable: true });
+      box.querySelector(".anb-chat")!.dispatchEvent(Object.assign(event, { dataTransfer: { files } }));
+    };
+    const chips = () => [...box.querySelectorAll(".anb-chip")].map((each) => each.textContent);
+    const said = () => box.querySelector(".anb-trouble")!.textContent;
+    open([], { sees_images: true, files_size_limit: 2_000_000 });
+    expect(labelled("Attach images").hidden).toBe(false);
+    drop(png("a.png"));
+    expect([chips(), said()]).toEqual([["a.png"], ""]);
+    drop(new File(["x"], "x.pdf", { type: "application/pdf" }));
+    expect([chips(), said()]).toEqual([["a.png"], "Only images can be attached: PNG, JPEG, GIF or WebP."]);
+    drop(png("large.png", 2_100_000));
+    expect([chips(), said()]).toEqual([["a.png"], "The images have 2.1 MB together, and 2.0 MB go with one message."]);
+    drop(png("b.png"), png("c.png"), png("d.png"), png("e.png"));
+    expect([chips(), said()]).toEqual([["a.png"], "At most 4 images go with one message."]);
+
+    model.set("_content", content([], { sees_images: false, model: "deaf" }));
+    expect(labelled("Attach images").hidden).toBe(true);
+    drop(png("b.png"));
+    expect([chips(), said()]).toEqual([["a.png"], "deaf does not see images, so nothing was attached."]);
   });
 });

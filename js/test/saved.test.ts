@@ -1,54 +1,64 @@
 import { describe, expect, it } from "vitest";
-import { keepTwin } from "../src/saved";
+import { bringBack, saveTwin } from "../src/saved";
 
-const MIME = "application/vnd.jupyter.widget-state+json";
+const VIEW = "application/vnd.jupyter.widget-view+json";
 
-function notebook(metadata: Record<string, unknown> = {}) {
-  const slots = new Set<(sender: unknown, state: unknown) => void>();
+const live = (id: string) => ({
+  output_type: "display_data",
+  data: { [VIEW]: { version_major: 2, version_minor: 0, model_id: id }, "text/html": "<p>at first</p>" },
+  metadata: { agno_nb: { run_id: "r" } },
+});
+
+/** A notebook of one Markdown cell and one cell with these outputs. */
+function notebook(...outputs: ReturnType<typeof live>[]) {
+  const list: object[] = [...outputs];
+  const area = {
+    get length() {
+      return list.length;
+    },
+    get: (place: number) => ({ toJSON: () => list[place]! }),
+    set: (place: number, output: object) => void (list[place] = output),
+  };
+  const cells = [{}, { outputs: area }];
   const model = {
-    getMetadata: (key: string) => metadata[key],
-    setMetadata: (key: string, value: unknown) => void (metadata[key] = value),
+    dirty: false,
+    cells: { length: cells.length, get: (place: number) => cells[place]! },
+    toJSON: () => ({ nbformat: 4, cells: [{ source: "# A" }, { source: "chat()", outputs: list }] }),
   };
-  const saveState = {
-    connect: (slot: never) => Boolean(slots.add(slot)),
-    disconnect: (slot: never) => slots.delete(slot),
-  };
-  return {
-    metadata,
-    manager: { context: { model, saveState } },
-    save: () => slots.forEach((slot) => slot(null, "started")),
-    slots,
-  };
+  return { model, list, manager: { context: { model, ready: Promise.resolve() } } };
 }
-const state = (metadata: Record<string, unknown>) =>
-  (metadata["widgets"] as Record<string, { state: Record<string, { state: Record<string, unknown> }> }>)[MIME]!.state;
+const saved = (model: { toJSON(): unknown }) => (model.toJSON() as { cells: { outputs: object[] }[] }).cells[1]!.outputs;
+const twin = (id: string, said: string) => ({ id, html: `<p>${said}</p>`, text: said });
+const kept = (id: string, said: string) => ({
+  output_type: "display_data",
+  data: { "text/html": `<p>${said}</p>`, "text/plain": said },
+  metadata: { agno_nb: { run_id: "r", panel: id } },
+});
 
-describe("a notebook that is saved while a panel is open", () => {
-  it("keeps the panel's HTML under the id of its model, beside the widgets of others", () => {
-    const { metadata, manager, save } = notebook({
-      widgets: { [MIME]: { version_major: 2, version_minor: 0, state: { other: { state: {} } } } },
-    });
-    let html = "<p>one</p>";
-    keepTwin(manager, "m1", () => html, new AbortController().signal);
-    expect(Object.keys(state(metadata))).toEqual(["other"]);
-    save();
-    html = "<p>two</p>";
-    save();
-    expect(Object.keys(state(metadata))).toEqual(["other", "m1", "m1-layout", "m1-style"]);
-    expect(state(metadata)["m1"]!.state["value"]).toBe("<p>two</p>");
+describe("a notebook that is saved while panels are open", () => {
+  it("keeps the HTML and the text of each as they are then, and nothing of what is on the page changes", () => {
+    const { model, list, manager } = notebook(live("one"), live("two"), live("somebody else's"));
+    let said = "first";
+    saveTwin(manager, () => twin("one", said));
+    saveTwin(manager, () => twin("two", "other"));
+    expect(saved(model)).toEqual([kept("one", "first"), kept("two", "other"), live("somebody else's")]);
+    said = "then";
+    expect(saved(model)[0]).toEqual(kept("one", "then"));
+    expect(list).toEqual([live("one"), live("two"), live("somebody else's")]);
+    expect(model.toJSON()).toMatchObject({ nbformat: 4, cells: [{ source: "# A" }, { source: "chat()" }] });
   });
 
-  it("keeps nothing of a panel that was closed", () => {
-    const { metadata, manager, save, slots } = notebook();
-    const ending = new AbortController();
-    keepTwin(manager, "m1", () => "<p>one</p>", ending.signal);
-    save();
-    ending.abort();
-    expect(Object.keys(state(metadata))).toEqual([]);
-    expect(slots.size).toBe(0);
+  it("has the live view again when the page is loaded again, where the kernel still has the panel", async () => {
+    const { model, list, manager } = notebook(kept("one", "first") as never, kept("gone", "old") as never);
+    await bringBack(manager, "one");
+    expect(list).toEqual([{ ...live("one"), data: { ...live("one").data, ...kept("one", "first").data } }, kept("gone", "old")]);
+    expect(model.dirty).toBe(false);
+    saveTwin(manager, () => twin("one", "second"));
+    expect(saved(model)).toEqual([kept("one", "second"), kept("gone", "old")]);
   });
 
-  it.each([undefined, {}, { context: {} }])("is not touched by hosts that have no such notebook: %o", (manager) => {
-    expect(() => keepTwin(manager, "m1", () => "", new AbortController().signal)).not.toThrow();
+  it.each([undefined, {}, { context: {} }])("is not touched by hosts that have no such notebook: %o", async (manager) => {
+    expect(() => saveTwin(manager, () => twin("one", "first"))).not.toThrow();
+    await expect(bringBack(manager, "one")).resolves.toBeUndefined();
   });
 });

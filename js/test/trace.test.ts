@@ -34,8 +34,20 @@ describe("the timeline", () => {
     expect(document.activeElement).toBe(second);
     second!.click();
     expect(model.last("look").fields).toEqual({ timeline: 0, step: 1 });
-    await model.answer("look", { value: [{ title: "Result", text: "<script>x</script>" }] });
+    await model.answer("look", { value: [{ title: "Result", text: "<script>x</script>", parts: [] }] });
     expect(box.querySelector(".anb-arguments")?.textContent).toBe("<script>x</script>");
+
+    const parts = [
+      { source: "history", detail: "turn 0", size: "~3 tokens", text: "user: <b>Hi</b>" },
+      { source: "media", detail: "image dot.png", size: "", text: "" },
+    ];
+    first!.click();
+    await model.answer("look", { value: [{ title: "Was sent", text: "About 3 tokens.\nLeft out: turn 1.", parts }] });
+    const [folded, media] = box.querySelectorAll<HTMLElement>(".anb-part");
+    expect(folded!.querySelector("summary")?.textContent).toBe("historyturn 0~3 tokens");
+    expect(folded!.querySelector("pre")?.textContent).toBe("user: <b>Hi</b>");
+    expect([media!.tagName, media!.textContent]).toEqual(["DIV", "mediaimage dot.png"]);
+    expect(box.querySelector(".anb-detail")?.textContent).toContain("Left out: turn 1.");
     end();
     expect(model.listeners()).toBe(0);
   });

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="package")
 def _libraries() -> None:
-    not_here = [name for name in ("jupyterlab", "playwright") if importlib.util.find_spec(name) is None]
+    not_here = [name for name in ("jupyterlab", "notebook", "playwright") if importlib.util.find_spec(name) is None]
     if not_here:
         missing(f"not installed: {', '.join(not_here)} (the `browser` extra has them)")
 

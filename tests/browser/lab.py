@@ -101,6 +101,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         f"--ServerApp.root_dir={root}",
         "--ServerApp.terminals_enabled=False",
         "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     log = folder / "server.log"
@@ -182,6 +183,15 @@ class NotebookPage:
     def open(cls, page: Page, lab: Lab, path: Path) -> NotebookPage:
         page.goto(f"{lab.url}/lab/tree/{path.relative_to(lab.folder).as_posix()}?reset")
         page.wait_for_selector("#jupyterlab-splash", state="detached")
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        notebook = cls(page, path)
+        notebook.await_kernel()
+        return notebook
+
+    @classmethod
+    def open_in_notebook_7(cls, page: Page, lab: Lab, path: Path) -> NotebookPage:
+        """Open it in Notebook 7, which the same server has."""
+        page.goto(f"{lab.url}/notebooks/{path.relative_to(lab.folder).as_posix()}")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         notebook = cls(page, path)
         notebook.await_kernel()

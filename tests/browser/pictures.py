@@ -56,7 +56,9 @@ PRESENT = """() => {
     jupyterapp.shell.collapseLeft();
     jupyterapp.shell.collapseRight();
     const style = document.createElement('style');
-    style.textContent = '.jp-SideBar, .jp-Notebook-footer, .jp-cell-toolbar { display: none !important; }';
+    style.textContent =
+        '.jp-SideBar, .jp-Notebook-footer, .jp-cell-toolbar, [data-jp-item-name=interfaceSwitcher] '
+        + '{ display: none !important; }';
     document.head.append(style);
 }"""
 # Nor does which cell happens to be selected.
@@ -126,7 +128,11 @@ def panels(page: Page, lab: Lab) -> NotebookPage:
     page.locator(".anb-turn:not(.anb-arriving)", has_text=LAST).wait_for()
     page.locator(".anb-session", has_text="night trains").click()
     page.locator(".anb-talk .anb-answer").first.wait_for()
+    page.locator(".anb-step").nth(1).click()
+    page.locator("summary.anb-part-line").first.click()
+    draft.focus()
     draft.blur()
+    page.mouse.move(0, 0)
     return notebook
 
 

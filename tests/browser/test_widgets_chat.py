@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-VIEW = "application/vnd.jupyter.widget-view+json"
-STATE = "application/vnd.jupyter.widget-state+json"
-
 SETUP = """
 %load_ext agno_nb
 import agno_nb, threading
@@ -138,7 +135,7 @@ def test_it_survives_a_reload_of_the_page_even_while_an_answer_arrives(notebook:
     expect(talk.turns).to_have_count(3)
 
 
-def test_saved_while_open_it_is_read_when_its_kernel_has_gone(
+def test_saved_while_open_it_is_html_and_text_that_need_no_kernel(
     notebook: NotebookPage, lab: Lab, watched: Watched
 ) -> None:
     from playwright.sync_api import expect
@@ -146,18 +143,25 @@ def test_saved_while_open_it_is_read_when_its_kernel_has_gone(
     talk = Talk(notebook)
     talk.say("Hi, my name is Ada")
     expect(talk.turns).to_have_count(1)
+    talk.draft.fill("a draft")
     saved = notebook.save()
+    # The panel on the page is not touched by that.
+    expect(talk.draft).to_have_value("a draft")
     (output,) = saved.cells[CHAT].outputs
-    assert set(output.data) == {VIEW, "text/html", "text/plain"}
-    state = saved.metadata.widgets[STATE].state
-    assert "Ask me about it later" in state[output.data[VIEW].model_id].state.value
+    assert set(output.data) == {"text/html", "text/plain"}
+    assert "> Hi, my name is Ada" in output.data["text/plain"]
+    assert "widgets" not in saved.metadata
     assert notebook.path.stat().st_size < 40_000
     notebook.close_kernel()
     notebook.page.close()
 
-    reopened = NotebookPage.open(watched.page(), lab, notebook.path)
-    expect(reopened.page.locator(".jp-Cell").nth(CHAT)).to_contain_text("Ask me about it later")
-    expect(reopened.page.get_by_text("model not found")).to_have_count(0)
+    with_kernel = NotebookPage.open(watched.page(), lab, notebook.path)
+    without = NotebookPage.open_without_kernel(watched.page(), lab, notebook.path)
+    assert not without.has_kernel()
+    for reopened in (with_kernel, without):
+        expect(reopened.output_area(CHAT)).to_contain_text("Ask me about it later")
+        for said in ("model not found", "Loading widget"):
+            expect(reopened.page.get_by_text(said)).to_have_count(0)
 
 
 def test_closed_it_leaves_the_conversation_in_the_same_output(notebook: NotebookPage) -> None:
@@ -174,7 +178,7 @@ def test_closed_it_leaves_the_conversation_in_the_same_output(notebook: Notebook
     (output,) = saved.cells[CHAT].outputs
     assert set(output.data) == {"text/html", "text/plain"}
     assert "> Hi, my name is Ada" in output.data["text/plain"]
-    assert saved.metadata.widgets[STATE].state == {}
+    assert "widgets" not in saved.metadata
     notebook.run(CHAT)
     expect(Talk(notebook).turns).to_have_count(1)
 

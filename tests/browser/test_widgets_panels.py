@@ -214,7 +214,7 @@ def test_nothing_of_a_hostile_session_comes_alive_in_any_panel_or_in_what_it_lea
         assert harm(page, watched) == none
     for step in page.locator(".anb-step").all():
         step.click()
-        expect(page.locator(".anb-detail .anb-arguments").first).to_be_visible()
+        expect(page.locator(".anb-detail .anb-muted").first).to_be_visible()
     assert harm(page, watched) == none
 
     notebook.run(1)

@@ -87,6 +87,25 @@ def test_a_paused_cell_ends_with_the_panel_in_its_own_output_and_a_command_ends_
     assert "It is done." in answered.shown
 
 
+TWICE = """
+twice = Agent(ScriptedModel([call("delete", path="a"), call("delete", path="b"), "Both are gone."]), name="twice",
+              tools=[delete])
+"""
+
+
+def test_a_run_that_pauses_again_gets_a_panel_in_the_output_of_the_command_that_continued_it(kernel: Kernel) -> None:
+    kernel.run(SETUP + TWICE)
+    kernel.run("%%agent twice -s care\nDelete both", cell_id="c1")
+    again = bundles(kernel.run("%agent approve", cell_id="c2"))
+    own = again[0][0]
+    *before, last = [data for display_id, data in again if display_id == own]
+    assert all(set(data) == TWIN for data in before)
+    assert set(last) == {VIEW, *TWIN}
+    ended = kernel.run("%agent approve", cell_id="c3")
+    assert "Both are gone." in ended.shown
+    assert all(VIEW not in data for _, data in bundles(ended))
+
+
 def test_a_paused_cell_without_a_front_end_says_how_to_answer(kernel: Kernel) -> None:
     kernel.run(SETUP)
     paused = kernel.run("%%agent careful -s care\nDelete it")

@@ -14,6 +14,7 @@ from agno_nb.errors import InvalidInputError, ModelError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.testing import call
 from agno_nb.types import Message, ToolSpec
+from agno_nb.widgets.approvals import Approvals
 from tests.notebook.hostile import PAYLOADS
 from tests.widgets.browser import WAIT_S, Browser, live_in
 
@@ -156,6 +157,55 @@ def test_images_go_to_the_model_and_along_with_another_try() -> None:
     page.ask("retry", run_id=page.turns[0]["run_id"])
     assert seen == [["image/png"]] * 2
     assert page.turns[0]["files"] == ["dot.png"]
+
+
+def test_a_model_that_does_not_see_images_is_not_sent_any() -> None:
+    model = FunctionModel(echo)
+    model.sees_images = False
+    agent = Agent(model, name="guide", db=InMemoryDb())
+    page = Browser(chat(agent, session_id="s"))
+    assert page.content["sees_images"] is False
+    said = page.refusal("ask", asked="What is this?", again=None, names={"0": "dot.png"}, files=[PIXEL])
+    assert "does not see images, so nothing was sent" in said
+    assert agent.db.runs_df().empty
+    page.say("Without one, then")
+    assert page.turns[0]["status"] == "COMPLETED"
+
+
+def test_images_that_are_too_large_for_the_line_are_refused() -> None:
+    _, page = talking()
+    large = PIXEL + bytes(page.content["files_size_limit"] // 2)
+    said = page.refusal("ask", asked="Two", again=None, names={"0": "a.png", "1": "b.png"}, files=[large, large])
+    assert said == "the images have 8.0 MB together, and 8.0 MB go with one message"
+    assert page.panel.last_run is None
+    page.say("One", files=[large], names={"0": "a.png"})
+    assert page.turns[0]["files"] == ["a.png"]
+
+
+def test_what_one_panel_has_decided_another_one_knows() -> None:
+    @tool(requires_confirmation=True)
+    def delete(path: str) -> str:
+        return f"{path} is gone"
+
+    replies = [[call("delete", path="a"), call("delete", path="b")], call("delete", path="c"), "All gone."]
+    agent = Agent(ScriptedModel(replies), db=InMemoryDb(), tools=[delete])
+    page = Browser(chat(agent, session_id="s"))
+    page.say("Delete them")
+    run = page.panel.last_run
+    assert run is not None
+    other = Browser(Approvals(agent, run))
+    first, second = (need["id"] for need in page.turns[0]["needs"])
+    how = {"run_id": run.run_id, "decision": "approve", "note": "", "values": {}}
+    other.ask("decide", requirement_id=first, **how)
+    page.ask("refresh")
+    assert [need["is_resolved"] for need in page.turns[0]["needs"]] == [True, False]
+    page.ask("decide", requirement_id=second, **how)
+    # It went on, and paused again: the cards are those of the new pause.
+    (third,) = page.turns[0]["needs"]
+    assert third["arguments"] == '{\n  "path": "c"\n}'
+    page.ask("decide", requirement_id=third["id"], **how)
+    assert "All gone." in page.turns[0]["html"]
+    assert "does not wait any more" in other.refusal("decide", requirement_id=third["id"], **how)
 
 
 def test_a_paused_run_is_decided_call_by_call_and_then_goes_on() -> None:

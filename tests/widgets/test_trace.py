@@ -10,7 +10,7 @@ from agno_nb import Agent, InMemoryDb, ScriptedModel, trace
 from agno_nb.errors import InvalidInputError
 from agno_nb.testing import call
 from agno_nb.types import RunStatus
-from agno_nb.widgets.trace import run_html, timeline_of
+from agno_nb.widgets.trace import Trace, run_html, timeline_of
 from agno_nb.workflow import Step, Workflow
 from tests.notebook.hostile import PAYLOADS
 from tests.widgets.browser import Browser, live_in
@@ -62,15 +62,53 @@ def test_a_line_shows_what_the_model_was_sent_and_a_tool_s_arguments_and_result(
     names = [step["name"] for step in page.content["timelines"][0]["steps"]]
     tool = page.ask("look", timeline=0, step=names.index("weigh"))
     assert tool == [
-        {"title": "Arguments", "text": '{\n  "species": "Gentoo"\n}'},
-        {"title": "Result", "text": "5076.0"},
+        {"title": "Arguments", "text": '{\n  "species": "Gentoo"\n}', "parts": []},
+        {"title": "Result", "text": "5076.0", "parts": []},
     ]
-    sent = page.ask("look", timeline=0, step=len(names) - 1)[0]
-    assert sent["title"] == "Was sent"
-    assert "[user] How heavy?" in sent["text"]
-    assert '[assistant] weigh({"species": "Gentoo"})' in sent["text"]
     assert "there is no such line" in page.refusal("look", timeline=1, step=0)
     assert "there is no such line" in page.refusal("look", timeline=0, step=99)
+
+
+def test_a_model_call_shows_by_source_what_was_sent_and_what_was_left_out() -> None:
+    db = InMemoryDb()
+    replies = ["Good.", "Fine.", call("weigh", species="Gentoo"), "5076 g"]
+    fields = {"instructions": "Be brief.", "add_history_to_context": True, "num_history_runs": 1}
+    agent = Agent(ScriptedModel(replies), db=db, tools=[weigh], **fields)
+    for asked in ("How are you?", "And now?"):
+        agent.run(asked, session_id="s")
+    run = agent.run("How heavy?", session_id="s")
+    for shown in (run, db.get_run(run.run_id)):
+        assert shown is not None
+        page = Browser(Trace([timeline_of(shown, db)]))
+        calls = [n for n, step in enumerate(page.content["timelines"][0]["steps"]) if step["kind"] == "model"]
+        first, second = (page.ask("look", timeline=0, step=step)[0] for step in calls)
+        assert first["title"] == second["title"] == "Was sent"
+        assert "Left out: turn 0 (history is the last 1 completed turns)." in first["text"]
+        assert first["text"].startswith("About ")
+        assert [(part["source"], part["detail"]) for part in first["parts"]] == [
+            ("instructions", ""),
+            ("history", "turn 1"),
+            ("prompt", ""),
+            ("tools", "weigh"),
+        ]
+        assert [part["text"] for part in first["parts"][:3]] == [
+            "Be brief.",
+            "user: And now?\nassistant: Fine.",
+            "How heavy?",
+        ]
+        assert first["parts"][2]["size"] == "~3 tokens"
+        # What the run has said and done since is in its next request.
+        added = [(part["source"], part["detail"], part["text"]) for part in second["parts"][4:]]
+        assert added == [("said", "", 'weigh({"species": "Gentoo"})'), ("tool result", "weigh", "5076.0")]
+
+
+def test_a_run_without_a_receipt_shows_the_messages_that_were_sent() -> None:
+    run = Agent(ScriptedModel([call("weigh", species="Gentoo"), "5076 g"]), tools=[weigh]).run("How heavy?")
+    run.receipt = None
+    page = Browser(trace(run))
+    sent = page.ask("look", timeline=0, step=len(page.content["timelines"][0]["steps"]) - 1)[0]
+    assert (sent["title"], sent["parts"]) == ("Was sent", [])
+    assert sent["text"] == '[user] How heavy?\n\n[assistant] weigh({"species": "Gentoo"})\n\n[tool] 5076.0'
 
 
 def test_two_runs_stand_side_by_side_and_three_do_not() -> None:
