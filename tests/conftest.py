@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,6 +31,8 @@ def clean_environment(environ: os._Environ[str] | dict[str, str]) -> None:
 
 # On import, not in a fixture: modules read the environment while they are collected, and child processes inherit it.
 clean_environment(os.environ)
+# A shell that runs the tests in the background has interrupts ignored, and what is ignored is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
