@@ -237,8 +237,8 @@ def test_with_history_the_model_is_shown_the_summary_of_what_history_does_not_sh
 
 def test_without_history_the_model_is_shown_the_latest_summary_after_the_instructions(db: Db) -> None:
     model = FunctionModel(echo)
-    agent = Agent(model, db=db, session_id="s", enable_session_summaries=True, instructions="Be brief.")
-    model.function = lambda messages, tools: summary("They met.") if "JSON" in (messages[0].content or "") else "hi"
+    writer = SessionSummaryManager(ScriptedModel([summary("They met."), summary("They met again.")]))
+    agent = Agent(model, db=db, session_id="s", session_summary_manager=writer, instructions="Be brief.")
     agent.run("q0")
     agent.run("q1")
     assert system(model.requests[-1]).startswith("Be brief.\n\n")
