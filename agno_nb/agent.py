@@ -357,7 +357,7 @@ class Agent(Recollecting):
         """Return what tools and hooks are given without the model."""
         return {
             "agent": self,
-            "team": None,
+            "team": context.team,
             "run_context": context,
             "session_state": context.session_state,
             "dependencies": context.dependencies,

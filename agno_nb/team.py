@@ -100,7 +100,7 @@ class Team(Agent):
 
     async def answer(self, context: RunContext) -> None:
         """Let the leader give tasks to the members until it answers."""
-        context.stores_nested = self.store_member_responses
+        context.stores_nested, context.team = self.store_member_responses, self
         await super().answer(context)
 
     async def ask_member(self, member: Agent, task: str, context: RunContext) -> RunOutput:

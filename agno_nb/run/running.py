@@ -97,6 +97,12 @@ class RunContext:
     """The same of the runs nested in it."""
     lends: Model | None = None
     """The model by which nested runs answer that have none of their own."""
+    team: Runnable | None = None
+    """The team whose run it is. Of a run within that of a team: that team."""
+
+    def __post_init__(self) -> None:
+        if self.parent is not None:
+            self.team = self.parent.team
 
     @property
     def root(self) -> RunContext:

@@ -444,3 +444,18 @@ def test_a_pause_of_a_member_whose_words_are_not_stored_is_continued_in_its_proc
     run.requirements[0].confirm()
     other = team.continue_run(run_id=run.run_id, session_id=run.session_id, requirements=run.requirements)
     assert "store_member_responses=False" in str(other.tools[0].result)
+
+
+def test_tools_of_the_leader_and_of_members_are_given_the_team(db: InMemoryDb) -> None:
+    given: list[tuple[Any, Any]] = []
+
+    def look(agent: Any, team: Any) -> str:
+        given.append((agent, team))
+        return "seen"
+
+    member = Agent(ScriptedModel([call("look"), "looked", call("look"), "looked"]), name="Poet", tools=[look], db=db)
+    leader = ScriptedModel([[call("look"), ask("poet", "look")], "Done."])
+    crew = Team([member], model=leader, name="Crew", tools=[look], db=db)
+    crew.run("go", session_id="s")
+    member.run("alone", session_id="t")
+    assert given == [(crew, crew), (member, crew), (member, None)]
