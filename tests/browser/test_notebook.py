@@ -44,18 +44,20 @@ answer.feed(event(RunEvent.run_completed, run_output=run))
 """
 
 
-def test_jupyterlab_tells_notebook_and_cell_and_a_rename_is_not_told(lab: Lab, watched: Watched) -> None:
+def test_notebook_cell_and_kernel_are_known_and_a_rename_is_followed(lab: Lab, watched: Watched) -> None:
     notebook = NotebookPage.open(watched.page(), lab, lab.write_notebook("origin.ipynb", ["1", ORIGIN]))
     notebook.run_all()
     notebook.page.evaluate("() => jupyterapp.shell.currentWidget.context.rename('renamed.ipynb')")
     notebook.run_all()
+    kernel_id = notebook.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.id")
     cell = nbformat.read(lab.folder / "renamed.ipynb", as_version=4).cells[1]
     told = json.loads("".join(output["text"] for output in notebook.outputs(1)))
     assert told == {
-        "notebook": str(notebook.path),
+        "notebook": str(lab.folder / "renamed.ipynb"),
         "cell_id": cell.id,
         "execution_count": 4,
         "cell_hash": hashlib.sha256(cell.source.rstrip("\n").encode()).hexdigest()[:16],
+        "kernel_id": kernel_id,
     }
 
 
