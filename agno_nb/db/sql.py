@@ -172,7 +172,7 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         session_state: JsonDict | None = None,
         began_with: JsonDict | None = None,
     ) -> None:
-        stored = self._begun.get(run.run_id)
+        stored = self._begun.pop(run.run_id, None)
         ended = ended_run_row(run)
         if stored is not None:
             # DuckDB writes an update column by column, and a run leaves most of them as they were.
@@ -183,7 +183,6 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             if not connection.update("raw_runs", ended, {"run_id": run.run_id}):
                 raise _run_is_gone(run)
             insert_messages(connection, run, messages, _places(run.messages, messages))
-        self._begun.pop(run.run_id, None)
 
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
