@@ -12,6 +12,16 @@ from agno_nb.notebook.live import LiveAnswer
 from agno_nb.run.doors import AsyncRunStream
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Requirement, RunOutput, UserInputField
+from agno_nb.widgets.intents import an_id, intent, named, one_of, text
+
+decides = intent(
+    run_id=an_id,
+    requirement_id=an_id,
+    decision=one_of("approve", "reject"),
+    note=text(2_000),
+    values=named(text(20_000)),
+)
+"""Marks the method of a panel that takes what a person has decided on one call."""
 
 
 class _Shell:

@@ -9,9 +9,9 @@ from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.notebook.render import render_text
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput
-from agno_nb.widgets.answering import decide, events_of_going_on, stream_into
+from agno_nb.widgets.answering import decide, decides, events_of_going_on, stream_into
 from agno_nb.widgets.conversation import answer_html, answer_view, needs_of
-from agno_nb.widgets.intents import an_id, intent, named, one_of, text
+from agno_nb.widgets.intents import intent
 from agno_nb.widgets.panel import Panel, Twin, has_front_end, look_again
 
 
@@ -64,13 +64,7 @@ class Approvals(Panel):
         if not run.is_paused:
             self.close()
 
-    @intent(
-        run_id=an_id,
-        requirement_id=an_id,
-        decision=one_of("approve", "reject"),
-        note=text(2_000),
-        values=named(text(20_000)),
-    )
+    @decides
     async def _decide(
         self, *, run_id: str, requirement_id: str, decision: str, note: str, values: dict[str, str]
     ) -> None:

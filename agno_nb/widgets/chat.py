@@ -14,10 +14,10 @@ from agno_nb.redact import redact, without_controls
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Media, Origin, RunOutput, Session, new_id
-from agno_nb.widgets.answering import decide, events_of_going_on, stream_into
+from agno_nb.widgets.answering import decide, decides, events_of_going_on, stream_into
 from agno_nb.widgets.conversation import Turn, answer_html, conversation_twin, read_turns, shown_name, so_far
 from agno_nb.widgets.host import store_of, this_notebook, with_store
-from agno_nb.widgets.intents import an_id, intent, named, one_of, optional, text
+from agno_nb.widgets.intents import an_id, intent, named, optional, text
 from agno_nb.widgets.panel import Panel, Twin, look_again
 
 if TYPE_CHECKING:
@@ -193,13 +193,7 @@ class Chat(Panel):
         if self._answering is not None:
             self._answering.cancel()
 
-    @intent(
-        run_id=an_id,
-        requirement_id=an_id,
-        decision=one_of("approve", "reject"),
-        note=text(2_000),
-        values=named(text(20_000)),
-    )
+    @decides
     async def _decide(
         self, *, run_id: str, requirement_id: str, decision: str, note: str, values: dict[str, str]
     ) -> None:

@@ -90,7 +90,7 @@ def _needed(requirement: Requirement) -> dict[str, Any]:
         "kind": requirement.kind,
         "who": without_controls(requirement.component_name or ""),
         "tool": without_controls(call.tool_name),
-        "arguments": redact(without_controls(_readable(call.arguments))),
+        "arguments": redact(without_controls(indented(call.arguments))),
         "fields": [
             {
                 "name": each.name,
@@ -106,7 +106,8 @@ def _needed(requirement: Requirement) -> dict[str, Any]:
     }
 
 
-def _readable(arguments: str) -> str:
+def indented(arguments: str) -> str:
+    """Write the arguments of a call as JSON of several lines, and what is not JSON as it is."""
     try:
         return json.dumps(json.loads(arguments or "{}"), indent=2, ensure_ascii=False)
     except ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,7 @@ from agno_nb.notebook.receipts import receipt_with_texts
 from agno_nb.receipt import ContextPart, ContextReceipt
 from agno_nb.redact import redact, without_controls
 from agno_nb.types import Message, RunOutput, ToolCall
+from agno_nb.widgets.conversation import indented
 
 TEXT_LIMIT = 20_000
 """Characters of one message, argument or result that the panel shows. The store has the rest."""
@@ -67,7 +67,7 @@ def details_of_model_call(run: RunOutput, place: int, db: Db | None) -> list[Det
 
 
 def details_of_tool(call: ToolCall) -> list[Detail]:
-    return _given(("Arguments", _indented(call.arguments)), ("Result", call.result))
+    return _given(("Arguments", indented(call.arguments)), ("Result", call.result))
 
 
 def _sent_by_receipt(run: RunOutput, place: int, db: Db | None) -> list[Detail]:
@@ -113,13 +113,6 @@ def _written(message: Message) -> str:
 def _said(message: Message) -> str:
     calls = (f"{call.tool_name}({call.arguments})" for call in message.tool_calls)
     return "\n".join(filter(None, [message.content or "", *calls]))
-
-
-def _indented(arguments: str) -> str:
-    try:
-        return json.dumps(json.loads(arguments or "{}"), indent=2, ensure_ascii=False)
-    except ValueError:
-        return arguments
 
 
 def _given(*details: tuple[str, str | None]) -> list[Detail]:
