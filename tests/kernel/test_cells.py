@@ -46,7 +46,7 @@ def test_an_answer_streams_into_one_display_and_is_stored_with_its_cell(kernel: 
         "COMPLETED",
         "My name is Ada.",
         "cell-1",
-        2,
+        reply.content["execution_count"],
     )
     second = kernel.run("%%agent -o answer\nWhat is my name?")
     assert "Ada" in second.shown

@@ -28,6 +28,12 @@ careful = Agent(ScriptedModel([call("delete", path="a.txt"), "It is done."]), na
 """
 
 
+@pytest.fixture
+def kernel(new_kernel: Kernel) -> Kernel:
+    """A process remembers that it has seen a front end, and which panels are open."""
+    return new_kernel
+
+
 def bundles(reply: Reply) -> list[tuple[str, dict[str, Any]]]:
     return [
         (output["content"]["transient"]["display_id"], output["content"]["data"])
