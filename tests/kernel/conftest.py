@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import queue
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ class Kernel:
         self.folder = folder
         self.is_answering = True
         """Whether all that was asked of it was answered."""
-        self.manager = KernelManager(kernel_name="python3")
+        # A server names the file so, after its id of the kernel.
+        connection_file = str(folder / f"kernel-{uuid.uuid4()}.json")
+        self.manager = KernelManager(kernel_name="python3", connection_file=connection_file)
         self.manager.start_kernel(cwd=str(folder))
         self.client: BlockingKernelClient = self.manager.blocking_client()
         self.client.start_channels()
@@ -61,10 +64,11 @@ class Kernel:
         code: str,
         *,
         cell_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
         on_output: Callable[[dict[str, Any]], None] = lambda output: None,
         expect: str = "ok",
     ) -> Reply:
-        """Execute a cell as JupyterLab would, and wait for its end."""
+        """Execute a cell as JupyterLab would, or with the metadata of another front end, and wait for its end."""
         content = {
             "code": code,
             "silent": False,
@@ -76,6 +80,7 @@ class Kernel:
         message = self.client.session.msg("execute_request", content)
         if cell_id is not None:
             message["metadata"]["cellId"] = cell_id
+        message["metadata"].update(metadata or {})
         self.is_answering = False
         self.client.shell_channel.send(message)
         outputs = list(self._outputs_of(message["header"]["msg_id"], on_output))
