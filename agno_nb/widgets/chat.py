@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb.agent import Agent
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.media import Image
+from agno_nb.notebook.state import with_store
 from agno_nb.notebook.turns import sees_images
 from agno_nb.redact import redact, without_controls
 from agno_nb.run.options import RunOptions
@@ -16,7 +17,7 @@ from agno_nb.run.runnable import Runnable
 from agno_nb.types import Media, Origin, RunOutput, Session, new_id
 from agno_nb.widgets.answering import decide, decides, events_of_going_on, stream_into
 from agno_nb.widgets.conversation import Turn, answer_html, conversation_twin, read_turns, shown_name, so_far
-from agno_nb.widgets.host import store_of, this_notebook, with_store
+from agno_nb.widgets.host import store_of, this_notebook
 from agno_nb.widgets.intents import an_id, intent, named, optional, text
 from agno_nb.widgets.panel import Panel, Twin, look_again
 
