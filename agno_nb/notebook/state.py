@@ -238,7 +238,9 @@ class Notebook:
 
     def _own_agent(self, setting: str) -> Agent:
         if not isinstance(self.runnable, Agent):
-            raise InvalidInputError(f"{setting} is for an agent, and this notebook uses {self.runnable!r}")
+            raise InvalidInputError(
+                f"{setting} is for an agent, and this notebook uses {self.runnable!r}: `%agent use NAME` takes another"
+            )
         return self.runnable
 
     def _by_own_name(self, name: str, held: dict[str, Runnable]) -> Runnable:

@@ -82,7 +82,9 @@ async def execute(
     """
     parent, tool_call_id = current_run.get(), current_tool_call_id.get()
     if parent is not None and parent.run.status is not RunStatus.RUNNING:
-        raise RunError(f"{runnable.name or runnable.kind} was asked to run inside run {parent.run_id}, which has ended")
+        raise RunError(
+            f"{runnable.name or runnable.kind} was asked to run inside run {parent.run_id!r}, which has ended"
+        )
     if parent is not None and parent.continuation is not None and continuation is None:
         earlier = parent.begun_before(tool_call_id, runnable, text)
         if earlier is not None and earlier.status is RunStatus.COMPLETED:

@@ -56,12 +56,12 @@ def decide(
     if run is None:
         raise InvalidInputError("the run is not in the store any more")
     if not run.is_paused:
-        raise InvalidInputError(f"run {run.run_id} does not wait any more: it is {run.status}")
+        raise InvalidInputError(f"run {run.run_id!r} does not wait any more: it is {run.status}")
     for requirement in run.requirements:
         if requirement.requirement_id == requirement_id:
             _resolve(requirement, decision, note, values)
             return run
-    raise InvalidInputError(f"run {run.run_id} does not wait for {requirement_id!r}: reload the page")
+    raise InvalidInputError(f"run {run.run_id!r} does not wait for {requirement_id!r}: reload the page")
 
 
 async def events_of_going_on(runnable: Runnable, run: RunOutput) -> AsyncRunStream | None:

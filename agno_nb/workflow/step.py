@@ -121,11 +121,17 @@ class Step(Node):
             )
         self._does = given[0]
         if self.executor is not None and not callable(self.executor):
-            raise InvalidInputError(f"the executor of step {self.name!r} is {self.executor!r}, which is no function")
+            raise InvalidInputError(
+                f"the executor of step {self.name!r} is {self.executor!r}, which is no function: give agents, teams "
+                "and workflows as agent=, team= and workflow="
+            )
         if self.executor is None and not isinstance(self._does, Runnable):
-            raise InvalidInputError(f"step {self.name!r} is given {self._does!r}, which is no agent, team or workflow")
+            raise InvalidInputError(
+                f"step {self.name!r} is given {self._does!r}, which is no agent, team or workflow: give functions as "
+                "executor="
+            )
         if self.max_retries < 0:
-            raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries}; give 0 or more")
+            raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; give 0 or more")
         self.name = self.name or _name_of(self._does)
 
     async def take(self, given: StepInput, course: Course, path: str, iteration: int | None) -> StepOutput:
