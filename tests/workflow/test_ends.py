@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -202,3 +204,30 @@ def test_cancelling_cancels_the_steps_and_what_is_done_stays(db: InMemoryDb) -> 
     assert ended.run_output.status is RunStatus.CANCELLED
     assert workflow.continue_run(ended.run_output).content == "waited"
     assert db.steps_df()["path"].tolist() == ["upper", "waits"]
+
+
+def leaves(step_input: StepInput) -> None:
+    sys.exit(3)
+
+
+async def leaves_awaited(step_input: StepInput) -> None:
+    sys.exit(3)
+
+
+def leaves_midway(step_input: StepInput) -> Iterator[str]:
+    yield "piece"
+    sys.exit(3)
+
+
+async def leaves_midway_awaited(step_input: StepInput) -> AsyncIterator[str]:
+    yield "piece"
+    sys.exit(3)
+
+
+@pytest.mark.parametrize(
+    "step", [leaves, leaves_awaited, leaves_midway, leaves_midway_awaited, Condition(leaves, [upper])]
+)
+def test_a_function_that_exits_does_not_end_the_loop_of_all_runs(step: Any) -> None:
+    with pytest.raises(RunError, match="it tried to end the program by SystemExit: 3"):
+        Workflow([step]).run("x")
+    assert Workflow([upper]).run("x").content == "X"
