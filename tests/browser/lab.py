@@ -220,6 +220,11 @@ class NotebookPage:
             " return context?.isReady && context.session?.kernel?.status === 'idle'; }"
         )
 
+    @property
+    def cell_count(self) -> int:
+        count: int = self.page.evaluate("() => jupyterapp.shell.currentWidget.content.model.cells.length")
+        return count
+
     def has_kernel(self) -> bool:
         return bool(self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session !== null"))
 

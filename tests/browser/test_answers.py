@@ -185,7 +185,7 @@ def test_all_that_is_shown_can_be_read(notebook: NotebookPage, theme: str) -> No
     assert notebook.page.evaluate(HARD_TO_READ) == []
 
 
-# Words in our outputs that do not stand out from what is behind them (WCAG 2.2: 4.5 to 1), colours laid over each other.
+# Words in our outputs that do not stand out from what is behind them (WCAG 2.2: 4.5 to 1).
 # A saved output has one colour for each kind of code, in light and in dark: none has much more than 4 to 1 to both.
 HARD_TO_READ = """() => {
     const parsed = colour => {
