@@ -269,6 +269,9 @@ class NotebookPage:
             arg=cell,
         )
 
+    def activate(self, cell: int) -> None:
+        self.page.evaluate("cell => { jupyterapp.shell.currentWidget.content.activeCellIndex = cell; }", cell)
+
     def complete(self, cell: int, code: str) -> dict[str, str]:
         """Type Tab at the ``|`` of `code` in a cell; return the names that are offered, with the kind shown beside."""
         before, _, after = code.partition("|")
