@@ -306,8 +306,8 @@ def query(
 
 
 def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.DataFrame:
-    chosen = selection(frame, filters)
-    rows = (db or default_db()).frame(chosen.sql, chosen.parameters, session_ids=chosen.session_ids)
+    wanted = selection(frame, filters)
+    rows = (db or default_db()).frame(wanted.sql, wanted.parameters, chosen=wanted.chosen)
     table = in_order(rows, frame.order.split())
     limit = filters.get("limit")
     return to_pandas(table if limit is None else table.slice(max(0, table.num_rows - limit)))

@@ -113,6 +113,13 @@ def _statements_of(name: str) -> dict[str, str]:
 
 
 @cache
+def told(view: str) -> list[str]:
+    """Return the statements whose rows a view tells one after the other, in SQL of any backend."""
+    (union,) = re.findall(r"WITH \w+ AS \(\n(.*?)\n\)\n", views()[view], re.DOTALL)
+    return [part.strip() for part in union.split("UNION ALL")]
+
+
+@cache
 def needs(name: str) -> Needs:
     """Return what a table or view reads: the columns of each table, or more."""
     if name in tables():
