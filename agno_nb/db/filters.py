@@ -210,9 +210,6 @@ def _sources(frame: Frame) -> list[str]:
     """Return what has the columns by which rows of a frame are chosen, in SQL of any backend."""
     if frame.view == "events":
         return [f"({told}) AS happened" for told in schema.told("events")]
-    if frame.view == "variables":
-        # A variable has the time of its run.
-        return ["(SELECT raw_variables.*, created_at FROM raw_runs JOIN raw_variables USING (run_id)) AS variables"]
     return [{"run_tree": "raw_runs"}.get(frame.view, f"raw_{frame.view}")]
 
 

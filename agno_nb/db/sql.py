@@ -232,11 +232,15 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         # An index in Postgres does not give the others in this order, though they are never null.
         nulls = " NULLS LAST" if column in ("session_name", "user_id") else ""
         order = f"ORDER BY {column} {direction}{nulls}, session_id {direction}"
-        if limit is not None:
-            # Found by little of each, so that the states of others are not carried along.
-            where = f"session_id IN (SELECT session_id FROM raw_sessions WHERE {where} {order} LIMIT ? OFFSET ?)"
-            parameters += [limit, start]
         with self._transaction(write=False) as connection:
+            if limit is not None and limit <= MOST_VALUES:
+                # Found by little of each, so that the states of others are not carried along.
+                sql = f"SELECT session_id FROM raw_sessions WHERE {where} {order} LIMIT ? OFFSET ?"
+                parameters = [row[0] for row in connection.execute(sql, [*parameters, limit, start])]
+                where, limit = f"session_id IN ({marks(parameters) or 'NULL'})", None
+            if limit is not None:
+                order += " LIMIT ? OFFSET ?"
+                parameters += [limit, start]
             rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE {where} {order}", parameters)
         return [session_from_row(row, self) for row in rows]
 

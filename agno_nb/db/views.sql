@@ -238,20 +238,7 @@ CREATE VIEW message_media AS
 SELECT * FROM raw_message_media;
 
 CREATE VIEW variables AS
-SELECT
-    variables.run_id,
-    variables.session_id,
-    variables.variable_index,
-    variables.name,
-    variables.type,
-    variables.shape,
-    variables.dtypes,
-    variables.hash,
-    variables.cut,
-    variables.chars,
-    -- When its run began.
-    make_timestamptz(runs.created_at) AS created_at
-FROM raw_variables AS variables JOIN raw_runs AS runs USING (run_id);
+SELECT * REPLACE (make_timestamptz(created_at) AS created_at) FROM raw_variables;
 
 CREATE VIEW summaries AS
 SELECT * REPLACE (make_timestamptz(updated_at) AS updated_at) FROM raw_summaries;
