@@ -134,6 +134,13 @@ def needs(name: str) -> Needs:
     return together([found, *(needs(each) for each in earlier if each in words)])
 
 
+@cache
+def narrowest(table: str) -> str:
+    """Return the column of a table that is read fastest, for those who want to know only how many rows there are."""
+    types = column_types()[table]
+    return min(types, key=lambda name: ("BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "TEXT", "BLOB").index(types[name]))
+
+
 def together(several: Iterable[Needs]) -> Needs:
     found: dict[str, frozenset[str]] = {}
     for each in several:
