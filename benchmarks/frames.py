@@ -1,8 +1,13 @@
-"""Frames of a big store: against agno's way and DuckDB's own way to pandas, and what a limit or a session saves."""
+"""Frames of a big store: against agno's way and DuckDB's own way to pandas, and what a limit or a session saves.
+
+``python -m benchmarks.frames --runs 100000``
+"""
 
 from __future__ import annotations
 
+import argparse
 import gc
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -10,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.console import Console
+from rich.table import Table
 
 from agno_nb import DuckDb, SqliteDb
 from agno_nb.db.columns import MESSAGES
@@ -48,7 +55,7 @@ def frames_of_a_big_store(folder: Path, *, runs: int, rounds: int) -> dict[str, 
 
     samples = interleaved({FLOOR: as_duckdb_does, OURS: db.messages_df}, rounds=rounds)
     samples |= interleaved({OURS_IN_SQLITE: anew, OURS_IN_SQLITE_AGAIN: sqlite.messages_df}, rounds=3)
-    for name, flatten in agno_ways(folder / "agno.db", runs).items():
+    for name, flatten in agno_ways(folder / "big-agno.db", runs).items():
         gc.collect()
         samples[name] = Sample.of([seconds_of(flatten, rows=runs * MESSAGES_OF_A_RUN)])
     few: dict[str, Callable[[], object]] = {}
@@ -209,8 +216,27 @@ def agno_ways(path: Path, runs: int) -> dict[str, Callable[[], pd.DataFrame]]:
     return {THEIRS: of_objects, THEIRS_RAW: of_dicts}
 
 
-def title(runs: int) -> str:
-    return (
-        f"Frames of {runs * MESSAGES_OF_A_RUN:,} messages in {runs:,} runs, agno_nb {version('agno_nb')} and "
-        f"agno {version('agno')}"
-    )
+def show(console: Console, folder: Path, *, runs: int) -> dict[str, Sample]:
+    samples = frames_of_a_big_store(folder, runs=runs, rounds=7)
+    table = Table("", "ms", "times as fast as agno's")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, sample in samples.items():
+        is_whole = name in (FLOOR, OURS, OURS_IN_SQLITE, OURS_IN_SQLITE_AGAIN, THEIRS, THEIRS_RAW)
+        times = f"{samples[THEIRS].median_s / sample.median_s:.1f}" if is_whole else ""
+        table.add_row(name, f"{sample.median_s * 1e3:,.1f}", times)
+    with_versions = f"agno_nb {version('agno_nb')} and agno {version('agno')}"
+    console.print(f"Frames of {runs * MESSAGES_OF_A_RUN:,} messages in {runs:,} runs, {with_versions}", table, sep="\n")
+    return samples
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.frames", description=__doc__)
+    parser.add_argument("--runs", type=int, default=100_000, help=f"of {MESSAGES_OF_A_RUN} messages each")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
+        show(Console(), Path(directory), runs=given.runs)
+
+
+if __name__ == "__main__":
+    main()

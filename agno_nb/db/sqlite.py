@@ -321,8 +321,8 @@ class _Held:
         where, parameters = condition(table, part)
         if part is not None:
             statement += f" WHERE {where}"
-            return from_rows(table, connection.execute(statement, parameters).fetchall(), names)
-        self.tables[table] = from_rows(table, connection.execute(statement).fetchall(), names)
+            return from_rows(table, connection.execute(statement, parameters), names)
+        self.tables[table] = from_rows(table, connection.execute(statement), names)
         self.columns[table] = columns | held
         return self.tables[table]
 
