@@ -20,7 +20,7 @@ import duckdb
 
 from agno_nb.db import schema
 from agno_nb.db.tables import empty
-from agno_nb.errors import QueryError
+from agno_nb.errors import QueryError, QueryInterrupted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,6 +127,8 @@ def interruptible(
                 raise QueryError(
                     f"the query was stopped after {timeout_s:g} s; ask for less, or allow it more time (timeout_s=...)"
                 ) from None
+            if isinstance(error, KeyboardInterrupt):
+                raise QueryInterrupted("it was stopped while the store was read; nothing was changed") from None
             raise
 
 
