@@ -273,7 +273,7 @@ def query(
     sql : str
         One statement in DuckDB's SQL that reads. Its tables are `sessions`, `runs`, `messages`, `tool_calls`,
         `steps`, `message_media`, `variables`, `summaries`, `memories`, `events` and `run_tree`, and those of `frames`.
-        It cannot write, and reaches no files. What it names is copied first, so that it keeps nobody from the store,
+        It cannot write, and reaches no files. What it needs is copied first, so that it keeps nobody from the store,
         however long it takes.
     db : Db or Collection, optional
         The store; the one of the notebook where not given.

@@ -35,8 +35,8 @@ class Readable(ABC):
     ) -> pa.Table:
         """Run one statement that reads (DuckDB's SQL) over the views of views.sql, and over `frames` by their names.
 
-        The statement may be anybody's. It is run on a copy of the tables that it names, in an engine that has no files,
-        so it can do no harm and keeps nobody from the store.
+        The statement may be anybody's. It is run on a copy of the columns that it needs, in an engine that has no
+        files, so it can do no harm and keeps nobody from the store.
 
         Raises
         ------
