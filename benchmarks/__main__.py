@@ -170,13 +170,13 @@ def measure_turns(
 def show_bars(console: Console, results: dict[str, Any], counterparts: Mapping[str, str], *, messages: int) -> None:
     """(g) What is asked of the figures above, and whether they are so in this run."""
     bars: list[tuple[str, float, float, str]] = []
+    # Of other stores nothing is asked.
+    most_at = {" DuckDb": {10: 2.0, 500: 1.0, 1_000: 1.0, 5_000: 1.0}, " SqliteDb": dict.fromkeys(MARKS, 1.0)}
     for name, other in counterparts.items():
-        # A store that is not a file of DuckDB's is to be below agno's at any length.
-        most_at = {10: 2.0} if name.endswith(" DuckDb") else {}
-        for mark, samples in results["turns"].items():
-            if int(mark) in most_at or int(mark) >= 500 or not most_at:
+        for mark, most in next((of for end, of in most_at.items() if name.endswith(end)), {}).items():
+            if (samples := results["turns"].get(str(mark))) is not None:
                 found = samples[name]["median_s"] / samples[other]["median_s"]
-                bars.append((f"a turn at run {int(mark):,}: {name} / {other}", found, most_at.get(int(mark), 1.0), "x"))
+                bars.append((f"a turn at run {mark:,}: {name} / {other}", found, most, "x"))
     seconds = {name: sample["median_s"] for name, sample in results["big_frames"].items()}
     of = f"of {messages:,} messages"
     bars.append((f"{frames.OURS} {of} / {frames.FLOOR}", seconds[frames.OURS] / seconds[frames.FLOOR], 1.2, "x"))
