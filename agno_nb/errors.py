@@ -28,7 +28,8 @@
     ├── QueryError                    a user's SQL was refused or failed
     └── InvalidInputError             a bad argument, option or name (also a ValueError)
     KeyboardInterrupt
-    └── RunInterrupted                the user stopped a run in a cell; .run_output
+    ├── RunInterrupted                the user stopped a run in a cell; .run_output
+    └── QueryInterrupted              the user stopped a query, or the reading of a frame
     BaseException
     └── NestedRunPaused               ends a tool whose run waits for a person; .run_output
 
@@ -65,6 +66,14 @@ class RunInterrupted(KeyboardInterrupt):
 
     run_output: RunOutput | None = None
 
+    def _render_traceback_(self) -> list[str]:
+        return _one_line(self)
+
+
+class QueryInterrupted(KeyboardInterrupt):
+    """The user stopped a query, or the reading of a frame. The store is as it was."""
+
+    # IPython takes longer to draw a traceback than the query to stop: most of a second for the first one of a kernel.
     def _render_traceback_(self) -> list[str]:
         return _one_line(self)
 
