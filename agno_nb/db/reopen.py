@@ -7,6 +7,7 @@ from agno_nb.db.context import history, nested_before, turns_before
 from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.requirements import requirement_rows
 from agno_nb.db.rows import SESSION_COLUMNS, session_from_row
+from agno_nb.db.state import make_again
 from agno_nb.db.statements import Transaction
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import RunNotContinuableError
@@ -61,6 +62,8 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
     sql = f"SELECT {', '.join(SESSION_COLUMNS)} FROM raw_sessions WHERE session_id = ?"
     opened = OpenedRun(session=session_from_row(connection.execute(sql, [run.session_id])[0], store))
     as_of = micros(run.created_at)
+    if run.state_changes and run.run_index is not None:
+        make_again(connection, opened.session, run)
     if run.run_index is None:
         turns = nested_before(connection, run, query, as_of=as_of)
     else:

@@ -43,7 +43,7 @@ RUN_COLUMNS = (
     "kind", "component_id", "component_name", "user_id", "status", "input", "content", "content_type",
     "reasoning_content", "model", "model_provider", *METRICS, "error_type", "error", "notebook", "cell_id",
     "execution_count", "cell_hash", "kernel_id", "context", "context_hash", "replay_of_run_id", "metadata",
-    "requirements", "created_at", "ended_at",
+    "requirements", "state_changes", "created_at", "ended_at",
 )  # fmt: skip
 MESSAGE_COLUMNS = (
     "message_id", "run_id", "session_id", "message_index", "role", "content", "reasoning_content", "tool_call_id",
@@ -161,6 +161,7 @@ def ended_run_row(run: RunOutput) -> Row:
         "context_hash": run.context_hash,
         "replay_of_run_id": run.replay_of_run_id,
         "requirements": requirement_rows(run),
+        "state_changes": run.state_changes or None,
         "ended_at": None if run.ended_at is None else micros(run.ended_at),
     }
 
@@ -185,6 +186,7 @@ def run_from_row(
         tools=calls,
         metrics=_metrics(row),
         requirements=[requirement_from_row(one, row["run_id"], calls) for one in from_json(row["requirements"]) or []],
+        state_changes=from_json(row["state_changes"]) or [],
         metadata=from_json(row["metadata"]),
         origin=Origin(
             notebook=row["notebook"],

@@ -40,6 +40,7 @@ from agno_nb.db.rows import (
     session_row,
 )
 from agno_nb.db.runs import select_runs
+from agno_nb.db.state import store_state, turn_back
 from agno_nb.db.statements import (
     Transaction,
     equal,
@@ -47,7 +48,6 @@ from agno_nb.db.statements import (
     marks,
     page_of,
     select_messages,
-    store_state,
 )
 from agno_nb.db.steps import SqlSteps
 from agno_nb.db.upkeep import SqlUpkeep
@@ -87,6 +87,7 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         *,
         session: Session,
         nested: bool = False,
+        goes_on_from: str | None = None,
         query: ContextQuery = NO_CONTEXT,
     ) -> OpenedRun:
         for name, value in (("session_id", run.session_id), ("user_id", run.user_id)):
@@ -120,6 +121,8 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
                         f"a {session.session_type} too; choose another session_id"
                     )
                 run.attempt = 0 if run.run_index is None else next_attempt(connection, run.session_id, turn)
+                if run.run_index is not None:
+                    turn_back(connection, stored, run, goes_on_from)
                 run.run_index = turn
             connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
             connection.insert("raw_variables", variable_rows(run))

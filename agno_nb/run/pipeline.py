@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, OpenedRun
+from agno_nb.db.state import copied, undone
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, RunError, RunNotContinuableError
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
@@ -233,11 +234,13 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
     if (turn := context.turn) is not None:
         # One state for the whole turn. What a member's own would begin with is there where nobody has set it yet.
         context.session_state = turn.session_state
+        context.found_state = undone(copied(turn.session_state), run.state_changes)
         for key, value in merged_state(runnable.session_state, options.get("session_state")).items():
             context.session_state.setdefault(key, value)
     else:
         stored = opened.session.session_state if context.db is not None else run.session_state
         context.session_state = merged_state(runnable.session_state, stored, options.get("session_state"))
+        context.found_state = undone(stored, run.state_changes)
     run.session_state = context.session_state
 
 
@@ -246,8 +249,15 @@ def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
     assert db is not None
     if context.continuation is not None:
         return db.reopen_run(run, query=query)
-    messages = context.storable([context.message])
-    return db.open_run(run, messages, session=context.session, nested=context.is_nested, query=query)
+    return db.open_run(
+        run,
+        context.storable([context.message]),
+        session=context.session,
+        nested=context.is_nested,
+        # What was said before is still marked as said in that run.
+        goes_on_from=context.said[0].run_id if context.said else None,
+        query=query,
+    )
 
 
 async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
@@ -334,6 +344,8 @@ async def _store_end(context: RunContext) -> None:
     run = context.run
     run.ended_at = time.time()
     messages = context.take_unsaved()
+    noted = run.state_changes
+    context.note_state()
     if context.db is None:
         return
     state = None if context.is_nested else context.session_state
@@ -343,7 +355,7 @@ async def _store_end(context: RunContext) -> None:
         await asyncio.to_thread(context.db.end_run, row, messages, session_state=state, began_with=began_with)
     except InvalidInputError as unstorable:
         # The state cannot be stored. The run must not stay open because of it, and the user must hear of it.
-        run.status = RunStatus.ERROR
+        run.status, run.state_changes = RunStatus.ERROR, noted
         _as_ours(unstorable, run)
         await asyncio.to_thread(context.db.end_run, run, messages, session_state=None)
         raise

@@ -18,12 +18,14 @@ def begin(
     session: Session | None = None,
     query: ContextQuery = NO_CONTEXT,
     nested: bool = False,
+    goes_on_from: str | None = None,
     **fields: Any,
 ) -> tuple[RunOutput, OpenedRun]:
     """Open a run and its session."""
     run = RunOutput(**{"session_id": "s1", "input": text, **fields})
     user = Message(role="user", content=text, run_id=run.run_id, created_at=run.created_at)
-    opened = db.open_run(run, [user], session=session or Session(session_id=run.session_id), nested=nested, query=query)
+    session = session or Session(session_id=run.session_id)
+    opened = db.open_run(run, [user], session=session, nested=nested, goes_on_from=goes_on_from, query=query)
     run.messages = [*opened.history, user]
     return run, opened
 

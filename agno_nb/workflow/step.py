@@ -7,17 +7,17 @@ import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
 
 from agno_nb._loop import in_thread, uncancellable
+from agno_nb.db.state import changes, copied
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext, current_step
 from agno_nb.tools.result import to_text
-from agno_nb.types import JsonDict, RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
+from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
 from agno_nb.workflow.values import StepInput
 
 
@@ -42,28 +42,23 @@ class Course:
         index = len(context.run.step_results)
         context.run.step_results.append(output)
         if context.db is not None:
-            state = _copied(context.session_state)
             turn = context
             while turn.turn is not None:
                 turn = turn.turn
-            began_with = turn.session.session_state
-            add = partial(context.db.add_step, context.run, output, index)
-            work = asyncio.to_thread(add, session_state=state, began_with=began_with)
+            state, noted = copied(context.session_state), turn.run.state_changes
+            turn.run.state_changes = changes(turn.found_state, state)
+            work = asyncio.to_thread(
+                partial(context.db.add_step, context.run, output, index),
+                session_state=state,
+                began_with=turn.session.session_state,
+                state_changes=None if turn.run.state_changes == noted else turn.run.state_changes,
+            )
             try:
                 await uncancellable(work)
             except AgnoNbError:
                 context.run.step_results.remove(output)
+                turn.run.state_changes = noted
                 raise
-
-
-def _copied(state: JsonDict) -> JsonDict:
-    while True:
-        try:
-            return deepcopy(state)
-        except RuntimeError:  # A function of a parallel step has put something into it at this moment.
-            continue
-        except TypeError:  # The store says what it is that cannot be stored.
-            return state
 
 
 class Node(ABC):
