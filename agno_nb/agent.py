@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -150,6 +150,14 @@ class Agent(Recollecting):
         if self._resolved is None or self._resolved[0] is not self.model:
             self._resolved = self.model, resolve_model(self.model)
         return self._resolved[1]
+
+    @property
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        """What its answers are objects of, by its name."""
+        if self.output_schema is None:
+            return {}
+        schema = OutputSchema(self.output_schema)
+        return {schema.name: schema}
 
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Ask for the runs that history shows."""

@@ -32,6 +32,7 @@ from agno_nb.run.running import (
     event_of,
     turn_of,
 )
+from agno_nb.run.structured import give_back
 from agno_nb.types import (
     SESSION_CLASSES,
     Media,
@@ -86,6 +87,7 @@ async def execute(
         raise RunError(f"{runnable.name or runnable.kind} was asked to run inside run {parent.run_id}, which has ended")
     if parent is not None and parent.continuation is not None and continuation is None:
         earlier = parent.begun_before(tool_call_id, runnable, text)
+        give_back(runnable.output_schemas, [earlier] if earlier is not None else [])
         if earlier is not None and earlier.status is RunStatus.COMPLETED:
             content = earlier.get_content_as_string()
             emit_to(event_of(earlier, RunEvent.run_completed, content=content, run_output=earlier))
@@ -231,6 +233,7 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
     if continuation is not None:
         run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None
         context.earlier = list(run.nested_runs)
+        give_back(runnable.output_schemas, [run])
     if (turn := context.turn) is not None:
         # One state for the whole turn. What a member's own would begin with is there where nobody has set it yet.
         context.session_state = turn.session_state

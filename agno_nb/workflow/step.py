@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ from agno_nb.db.state import changes, copied
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext, current_step
+from agno_nb.run.structured import OutputSchema
 from agno_nb.tools.result import to_text
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
 from agno_nb.workflow.values import StepInput
@@ -70,6 +71,16 @@ class Node(ABC):
     @abstractmethod
     async def take(self, given: StepInput, course: Course, path: str, iteration: int | None) -> StepOutput:
         """Do it, unless `course` has done it already, and return what came of it."""
+
+    @property
+    @abstractmethod
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        """What the answers in it are objects of, by name."""
+
+
+def schemas_of(nodes: Iterable[Node]) -> dict[str, OutputSchema]:
+    """Return what the answers in several nodes are objects of, by name."""
+    return {name: schema for node in nodes for name, schema in node.output_schemas.items()}
 
 
 @dataclass(eq=False, repr=False)
@@ -164,6 +175,10 @@ class Step(Node):
         if output.status is StepStatus.ERROR and failure is not None:
             raise failure
         return output
+
+    @property
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        return self._does.output_schemas if isinstance(self._does, Runnable) else {}
 
     async def _done(self, given: StepInput, course: Course) -> StepOutput:
         if not isinstance(self._does, Runnable):
