@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, OpenedRun
-from agno_nb.db.state import copied, undone
+from agno_nb.db.state import undone
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, RunError, RunNotContinuableError
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
@@ -237,7 +237,7 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
     if (turn := context.turn) is not None:
         # One state for the whole turn. What a member's own would begin with is there where nobody has set it yet.
         context.session_state = turn.session_state
-        context.found_state = undone(copied(turn.session_state), run.state_changes)
+        context.found_state = undone(turn.copied_state(), run.state_changes)
         for key, value in merged_state(runnable.session_state, options.get("session_state")).items():
             context.session_state.setdefault(key, value)
     else:
@@ -348,7 +348,7 @@ async def _store_end(context: RunContext) -> None:
     run.ended_at = time.time()
     messages = context.take_unsaved()
     noted = run.state_changes
-    context.note_state()
+    context.note_state(context.session_state)
     if context.db is None:
         return
     state = None if context.is_nested else context.session_state

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb._loop import uncancellable
 from agno_nb.budget import Budget
 from agno_nb.db.base import Db
-from agno_nb.db.state import changes
+from agno_nb.db.state import changes, copied
 from agno_nb.run.background import FollowUp
 from agno_nb.run.options import RunOptions
 from agno_nb.types import (
@@ -186,9 +186,13 @@ class RunContext:
         if self.parent is not None:
             self.parent.pass_on(event)
 
-    def note_state(self) -> None:
-        """Note in the run what changed in the state since it began."""
-        self.run.state_changes = changes(self.found_state, self.session_state)
+    def copied_state(self) -> JsonDict:
+        """Return the state as it is at this moment."""
+        return copied(self.session_state)
+
+    def note_state(self, state: JsonDict) -> None:
+        """Note in the run what is different in the state since it began."""
+        self.run.state_changes = changes(self.found_state, state)
 
     def add(self, message: Message) -> None:
         """Put a message that was said in this run at the end of it. It is stored by the next :meth:`save`."""

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 from agno_nb._loop import in_thread, uncancellable
-from agno_nb.db.state import changes, copied
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext, current_step
@@ -46,8 +45,8 @@ class Course:
             turn = context
             while turn.turn is not None:
                 turn = turn.turn
-            state, noted = copied(context.session_state), turn.run.state_changes
-            turn.run.state_changes = changes(turn.found_state, state)
+            state, noted = context.copied_state(), turn.run.state_changes
+            turn.note_state(state)
             work = asyncio.to_thread(
                 partial(context.db.add_step, context.run, output, index),
                 session_state=state,
