@@ -120,6 +120,8 @@ class Db(Retention):
         ------
         SessionOwnershipError
             The session belongs to somebody else. Nothing was written or read.
+        SessionBusyError
+            Another process does a turn of the session. Nothing was written.
         """
 
     @abstractmethod
@@ -133,6 +135,8 @@ class Db(Retention):
         ------
         RunNotContinuableError
             The run is not paused any more, is paused for something else by now, or has a newer attempt.
+        SessionBusyError
+            As in :meth:`open_run`.
         """
 
     @abstractmethod

@@ -18,6 +18,7 @@ from agno_nb.db.context import (
     LAST_TURN,
     current_attempts,
     history,
+    keep_order,
     latest_summary,
     memories_of,
     nested_before,
@@ -122,6 +123,7 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
                     )
                 run.attempt = 0 if run.run_index is None else next_attempt(connection, run.session_id, turn)
                 if run.run_index is not None:
+                    keep_order(connection, run.session_id)
                     turn_back(connection, stored, run, goes_on_from)
                 run.run_index = turn
             connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])

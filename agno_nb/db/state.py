@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
@@ -79,12 +80,17 @@ def _turned(state: JsonDict, made: Sequence[JsonDict], *, was: str, becomes: str
     state = deepcopy(state) if made else state
     for change in made:
         *above, key = change["path"]
-        place: Any = state
-        for name in above:
-            place = place.get(name) if isinstance(place, dict) else None
+        place = _value_at(state, above)
         if isinstance(place, dict) and place.get(key, _NOT_THERE) == change.get(was, _NOT_THERE):
             _put(place, key, change.get(becomes, _NOT_THERE))
     return state
+
+
+def _value_at(state: JsonDict, path: Iterable[str]) -> Any:
+    value: Any = state
+    for name in path:
+        value = value.get(name, _NOT_THERE) if isinstance(value, dict) else _NOT_THERE
+    return value
 
 
 def repeat(state: JsonDict, made: Iterable[JsonDict]) -> None:
@@ -140,9 +146,25 @@ def store_state(
             ((stored,),) = connection.execute(
                 "SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id]
             )
-            state = with_changes(from_json(stored), began_with, session_state)
+            now = from_json(stored)
+            state = with_changes(now, began_with, session_state)
+            if now != began_with:
+                _tell_of_losses(session_id, now, changes(began_with, session_state))
         connection.update("raw_sessions", {"session_state": state}, key)
     return True
+
+
+def _tell_of_losses(session_id: str, now: JsonDict, made: Iterable[JsonDict]) -> None:
+    """Warn of what somebody else has changed meanwhile and is replaced now."""
+    for change in made:
+        there = _value_at(now, change["path"])
+        if there != change.get("before", _NOT_THERE) and there != change.get("after", _NOT_THERE):
+            name = "".join(f"[{key!r}]" for key in change["path"])
+            warnings.warn(
+                f"session_state{name} of session {session_id!r} was changed by somebody else while a run changed it "
+                "too; it is now as the run leaves it",
+                stacklevel=2,
+            )
 
 
 def turn_back(connection: Transaction, session: Session, run: RunOutput, goes_on_from: str | None) -> None:

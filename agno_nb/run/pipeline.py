@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
@@ -18,7 +19,14 @@ from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, OpenedRun
 from agno_nb.db.state import undone
-from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, RunError, RunNotContinuableError
+from agno_nb.errors import (
+    AgnoNbError,
+    InvalidInputError,
+    NestedRunPaused,
+    RunError,
+    RunNotContinuableError,
+    SessionBusyError,
+)
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
 from agno_nb.run.options import RunOptions
@@ -50,6 +58,11 @@ if TYPE_CHECKING:
 
 origin_of_call: Callable[[], Origin] = Origin
 """Says which cell asks for a run. The notebook replaces it when it is loaded."""
+
+_POLL_S = 0.1
+"""How often a run looks whether the turn of another process has ended."""
+_PATIENCE_S = 2.0
+"""How long it waits before it says for whom."""
 
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -222,10 +235,7 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
             if query.memories and run.user_id is not None:
                 needed.append(Line.memories(context.db, run.user_id))
             await settled(*needed)
-            # The turn begins now, after whatever it had to wait for.
-            run.created_at = context.message.created_at = time.time()
-        # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
-        opened = await uncancellable(asyncio.to_thread(_opened, context, query))
+        opened = await _in_order(context, query)
     runnable._last_session_id = run.session_id
     context.session, context.history = opened.session, opened.history
     context.turns, context.num_superseded = opened.turns, opened.num_superseded
@@ -245,6 +255,24 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
         context.session_state = merged_state(runnable.session_state, stored, options.get("session_state"))
         context.found_state = undone(stored, run.state_changes)
     run.session_state = context.session_state
+
+
+async def _in_order(context: RunContext, query: ContextQuery) -> OpenedRun:
+    """Open the run when no other process does a turn of its session."""
+    run, since = context.run, time.monotonic()
+    is_told = False
+    while True:
+        if context.continuation is None and not context.is_nested:
+            # The turn begins now, after whatever it had to wait for.
+            run.created_at = context.message.created_at = time.time()
+        try:
+            # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
+            return await uncancellable(asyncio.to_thread(_opened, context, query))
+        except SessionBusyError as busy:
+            if time.monotonic() - since >= _PATIENCE_S and not is_told:
+                is_told = True
+                warnings.warn(f"waiting for another turn to end: {busy}", stacklevel=1)
+            await asyncio.sleep(_POLL_S)
 
 
 def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:

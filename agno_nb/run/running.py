@@ -73,6 +73,8 @@ class RunContext:
     """The session's state. Tools change it in place; it is stored when the run ends."""
     found_state: JsonDict = field(default_factory=dict)
     """The same as it was when the run began, for the first time where it was paused since."""
+    storing_state: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Of a turn: held while a step's state is stored. Of steps that end together the later one is stored later."""
     history: list[Message] = field(default_factory=list)
     turns: list[tuple[int, str]] = field(default_factory=list)
     """`run_index` and `run_id` of the turns that `history` is of."""

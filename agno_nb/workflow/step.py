@@ -42,23 +42,33 @@ class Course:
         index = len(context.run.step_results)
         context.run.step_results.append(output)
         if context.db is not None:
-            turn = context
-            while turn.turn is not None:
-                turn = turn.turn
+            try:
+                await uncancellable(self._stored(output, index))
+            except AgnoNbError:
+                context.run.step_results.remove(output)
+                raise
+
+    async def _stored(self, output: StepOutput, index: int) -> None:
+        context = turn = self.context
+        assert context.db is not None
+        while turn.turn is not None:
+            turn = turn.turn
+        async with turn.storing_state:
             state, noted = context.copied_state(), turn.run.state_changes
             turn.note_state(state)
-            work = asyncio.to_thread(
-                partial(context.db.add_step, context.run, output, index),
+            add = partial(
+                context.db.add_step,
                 session_state=state,
                 began_with=turn.session.session_state,
                 state_changes=None if turn.run.state_changes == noted else turn.run.state_changes,
             )
             try:
-                await uncancellable(work)
+                await asyncio.to_thread(add, context.run, output, index)
             except AgnoNbError:
-                context.run.step_results.remove(output)
                 turn.run.state_changes = noted
                 raise
+            # What is stored of it by now is not a change any more.
+            turn.session.session_state = state
 
 
 class Node(ABC):
