@@ -49,6 +49,7 @@ class AsyncDb:
     get_session_metrics = _awaited(Db.get_session_metrics)
     get_spending = _awaited(Db.get_spending)
     get_summary = _awaited(Db.get_summary)
+    get_summary_after = _awaited(Db.get_summary_after)
     get_user_memories = _awaited(Db.get_user_memories)
     upsert_user_memory = _awaited(Db.upsert_user_memory)
     delete_user_memory = _awaited(Db.delete_user_memory)

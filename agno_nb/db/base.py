@@ -404,6 +404,10 @@ class Db(Retention):
         """
 
     @abstractmethod
+    def get_summary_after(self, run: RunOutput) -> SessionSummary | None:
+        """Return the summary that was made when a turn was completed, though it may hold no more, or None."""
+
+    @abstractmethod
     def upsert_user_memory(self, memory: UserMemory) -> UserMemory:
         """Store a memory, in place of the one of that id where there is one.
 

@@ -128,11 +128,10 @@ async def execute(
 def _follow_up(runnable: Runnable, context: RunContext) -> None:
     """Begin what follows a turn, or leave what follows a nested run for when its turn is over.
 
-    A pause is an end here too: a nested run that was completed before it is not run again when the turn goes on. What
-    was replayed was followed up when it was run.
+    A pause is an end here too: a nested run that was completed before it is not run again when the turn goes on.
     """
     run, turn = context.run, context.turn
-    if run.status is RunStatus.COMPLETED and run.replay_of_run_id is None:
+    if run.status is RunStatus.COMPLETED:
         context.follow_ups += runnable.follow_ups(context)
     if turn is not None:
         turn.follow_ups += context.follow_ups

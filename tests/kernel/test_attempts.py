@@ -207,3 +207,26 @@ counter = Agent("demo", name="counter", db=DuckDb("agno_nb.duckdb"), session_id=
     # A branch begins with the state before its cell's turn, and the session stays as it is.
     assert "stands at 2" in ask(first, "count()", "b", "counter --rerun branch").shown
     assert first.run("print(counter.get_session_state('counted'))").printed.strip() == "{'n': 4}"
+
+
+def test_run_all_replays_a_session_with_summaries(start_kernel: Callable[[], Kernel]) -> None:
+    cells = {
+        "a": "My name is Ada.",
+        "b": "My favourite city is Rome.",
+        "c": "What is my name?",
+        "d": "Where am I from?",
+    }
+    first, second = start_kernel(), start_kernel()
+    for kernel in (first, second):
+        kernel.run("%load_ext agno_nb", cell_id="load")
+        kernel.run("%agent --summaries on --history 1 --replay on", cell_id="set")
+    # Twice in one session, and once in another of the same store.
+    for kernel, is_replayed in ((first, False), (first, True), (second, True)):
+        shown = [ask(kernel, text, cell_id).shown for cell_id, text in cells.items()]
+        assert ["replayed" in text for text in shown] == [is_replayed] * 4
+        kernel.run("%agent summary")
+    db = DuckDb(first.folder / "agno_nb.duckdb")
+    runs, summaries = db.runs_df(), db.summaries_df()
+    assert runs["replay_of_run_id"].isna().tolist() == [True] * 4 + [False] * 8
+    assert runs["context_hash"].tolist() == runs["context_hash"].tolist()[:4] * 3
+    assert summaries["summary"].tolist() == summaries["summary"].tolist()[:4] * 3
