@@ -44,6 +44,7 @@ class AsyncDb:
     delete_sessions = _awaited(Db.delete_sessions)
     get_runs = _awaited(Db.get_runs)
     get_run = _awaited(Db.get_run)
+    get_runs_begun_by = _awaited(Db.get_runs_begun_by)
     store_answers = _awaited(Db.store_answers)
     get_messages = _awaited(Db.get_messages)
     get_session_metrics = _awaited(Db.get_session_metrics)

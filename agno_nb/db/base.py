@@ -370,6 +370,13 @@ class Db(Retention):
         """Return one run with its own messages and tool calls, or None."""
 
     @abstractmethod
+    def get_runs_begun_by(self, run_id: str) -> list[RunOutput]:
+        """Return the runs that the tools, members or steps of a run began, in whichever session, oldest first.
+
+        The run itself may be in another store.
+        """
+
+    @abstractmethod
     def find_answer(self, context_hash: str) -> RunOutput | None:
         """Return the latest completed run of that context in which a model was asked, or None."""
 

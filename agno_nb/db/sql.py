@@ -300,6 +300,12 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             runs = select_runs(connection, "session_id = ? AND root_run_id = ?", turn[0]) if turn else []
         return next((run for run in runs if run.run_id == run_id), None)
 
+    def get_runs_begun_by(self, run_id: str) -> list[RunOutput]:
+        sql = "SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY created_at, run_id"
+        with self._transaction(write=False) as connection:
+            begun = connection.execute(sql, [run_id])
+        return [run for ids in begun if (run := self.get_run(*ids)) is not None]
+
     def get_messages(self, session_id: str) -> list[Message]:
         with self._transaction(write=False) as connection:
             turns = current_attempts(connection, session_id)

@@ -100,6 +100,12 @@ async def execute(
         raise RunError(f"{runnable.name or runnable.kind} was asked to run inside run {parent.run_id}, which has ended")
     if parent is not None and parent.continuation is not None and continuation is None:
         earlier = parent.begun_before(tool_call_id, runnable, text)
+        if earlier is None and parent.continuation.is_reloaded and (own := as_sync(runnable.db)) is not None:
+            # With a session of its own it was not read with the run that goes on.
+            begun = await asyncio.to_thread(own.get_runs_begun_by, parent.run_id)
+            known = {run.run_id for run in (*parent.run.nested_runs, *parent.earlier)}
+            parent.earlier += [run for run in begun if run.run_id not in known]
+            earlier = parent.begun_before(tool_call_id, runnable, text)
         give_back(runnable.output_schemas, [earlier] if earlier is not None else [])
         if earlier is not None and earlier.status is RunStatus.COMPLETED:
             content = earlier.get_content_as_string()
