@@ -99,16 +99,14 @@ def session_row(session: Session, *, component_name: str | None, now: int) -> Ro
 def session_from_row(values: Sequence[Any], store: SessionReader) -> Session:
     row = dict(zip(SESSION_COLUMNS, values, strict=True))
     session_type = SessionType(row["session_type"])
+    as_they_are = (
+        "session_id", "user_id", "session_name", "component_id", "forked_from_session_id", "forked_from_run_id",
+    )  # fmt: skip
     return SESSION_CLASSES[session_type](
-        session_id=row["session_id"],
-        user_id=row["user_id"],
+        **{name: row[name] for name in as_they_are},
         session_type=session_type,
-        session_name=row["session_name"],
-        component_id=row["component_id"],
         session_state=from_json(row["session_state"]),
         metadata=from_json(row["metadata"]),
-        forked_from_session_id=row["forked_from_session_id"],
-        forked_from_run_id=row["forked_from_run_id"],
         created_at=row["created_at"] // 1_000_000,
         updated_at=row["updated_at"] // 1_000_000,
         store=store,
