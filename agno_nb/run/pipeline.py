@@ -7,6 +7,7 @@ ids, ownership, order, history, nesting, status, metrics and saving. A runnable 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -268,8 +269,7 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
 
 async def _in_order(context: RunContext, query: ContextQuery) -> OpenedRun:
     """Open the run when no other process does a turn of its session."""
-    run, since = context.run, time.monotonic()
-    is_told = False
+    run, tell_at = context.run, time.monotonic() + _PATIENCE_S
     while True:
         if context.continuation is None and not context.is_nested:
             # The turn begins now, after whatever it had to wait for.
@@ -278,8 +278,8 @@ async def _in_order(context: RunContext, query: ContextQuery) -> OpenedRun:
             # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
             return await uncancellable(asyncio.to_thread(_opened, context, query))
         except SessionBusyError as busy:
-            if time.monotonic() - since >= _PATIENCE_S and not is_told:
-                is_told = True
+            if time.monotonic() >= tell_at:
+                tell_at = math.inf
                 warnings.warn(f"waiting for another turn to end: {busy}", stacklevel=1)
             await asyncio.sleep(_POLL_S)
 
