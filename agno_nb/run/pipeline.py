@@ -383,8 +383,7 @@ async def _store_end(context: RunContext) -> None:
         await asyncio.wait(context.children)
     run = context.run
     run.ended_at = time.time()
-    messages = context.take_unsaved()
-    noted = run.state_changes
+    messages, noted = context.take_unsaved(), run.state_changes
     context.note_state(context.session_state)
     if context.db is None:
         return
