@@ -7,6 +7,10 @@ BUNDLE := agno_nb/widgets/static
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+
+# As many tests at once as there are CPUs, but no more than kernels and servers can be started for.
+AT_ONCE := --numprocesses auto --maxprocesses 4
+
 .PHONY: help demo lab test kernels browser js pictures lint format docs bench clean
 
 help: ## show this list
@@ -22,10 +26,12 @@ $(NOTEBOOK): | .venv/.installed-demo
 	@$(BIN)/python notebooks/run_demo.py
 
 test: .venv/.installed-test ## run the tests, but for those that need a browser
-	@$(BIN)/python -m pytest -q -m "not browser"
+	@$(BIN)/python -m pytest -q -m "not browser" $(AT_ONCE)
 
-kernels: .venv-kernels/.installed-kernels ## run the tests in kernels with the older IPython and ipykernel that people have
-	@.venv-kernels/bin/python -m pytest -q -m kernel
+kernels: .venv-kernels/.installed-test ## run the tests in kernels with the other IPythons and ipykernels that people have
+	$(call in_kernels,ipython~=8.31 ipykernel~=6.29.0,-m kernel)
+	$(call in_kernels,ipython~=9.0 ipykernel~=7.3.0,-m versions)
+	$(call in_kernels,ipython~=7.34.0 ipykernel~=6.29.0,-m versions -k "not completion")
 
 browser: .venv/.installed-browser ## run the tests in JupyterLab and Chromium (which has to be installed)
 	@$(BIN)/python -m pytest -q -m browser
@@ -63,6 +69,13 @@ clean: ## remove the environments, caches and everything that was made
 	@rm -rf .venv .venv-bench .venv-kernels js/node_modules out build dist benchmarks/results.json
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find agno_nb tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The newest pair is tested by `make test`. IPython 7 has no place for our completion.
+define in_kernels
+	@echo "Testing with $(1)"
+	@.venv-kernels/bin/python -m pip install --quiet --quiet --disable-pip-version-check $(1)
+	@.venv-kernels/bin/python -m pytest -q $(2) $(AT_ONCE)
+endef
 
 # One stamp for each extra that is installed; pyproject.toml is newer than the stamp when it has to be done again.
 define install

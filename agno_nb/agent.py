@@ -154,8 +154,8 @@ class Agent(Recollecting):
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
         """What its answers are objects of, by its name."""
-        if self.output_schema is None:
-            return {}
+        if self.output_schema is None or isinstance(self.output_schema, dict):
+            return {}  # What follows a JSON schema is a dict in any case.
         schema = OutputSchema(self.output_schema)
         return {schema.name: schema}
 

@@ -215,10 +215,14 @@ class SqliteDriver(Driver):
     def _open(self) -> _Opened:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
-        # SQLite itself knows the cases of ASCII only.
-        connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
-        # Nothing that was committed is lost when the power goes.
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            # SQLite itself knows the cases of ASCII only.
+            connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
+            # Nothing that was committed is lost when the power goes.
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()  # The file is something else.
+            raise
         return _Opened(connection, _file_at(self._path))
 
     def _keep_log(self, connection: sqlite3.Connection) -> None:

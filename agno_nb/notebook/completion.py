@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from argparse import Action
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from inspect import isclass
+from typing import TYPE_CHECKING, Any
 
-from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core import completer
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.db.schema import column_descriptions, views
@@ -18,6 +19,9 @@ from agno_nb.errors import AgnoNbError
 from agno_nb.notebook.commands import COMMANDS
 from agno_nb.notebook.sql import is_frame
 from agno_nb.notebook.state import Notebook
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
 
 NUM_SESSIONS = 20
 _IDENTIFIER = "agno_nb"
@@ -29,10 +33,12 @@ _SQL_WORD = re.compile(r"(?:([^\W\d]\w*)\.)?(\w*)\Z")
 
 
 def register_completions(shell: InteractiveShell, notebook: Notebook) -> None:
-    """Add the matcher."""
+    """Add the matcher, where IPython takes one: from 8.6 on, which is newer than Colab's."""
+    if not hasattr(completer, "context_matcher"):
+        return
     completions = _Completions(shell, notebook)
 
-    @context_matcher(identifier=_IDENTIFIER, priority=100)
+    @completer.context_matcher(identifier=_IDENTIFIER, priority=100)
     def match(context: CompletionContext) -> SimpleMatcherResult:
         return completions.match(context)
 
@@ -62,17 +68,15 @@ class _Completions:
         if magic in ("%agent", "%%agent"):
             return self._in_line(before, magic)
         if magic == "%agent_sql":
-            return self._in_sql(before, before)
+            return self._in_sql(before, context.line_with_cursor)
         return _nothing()
 
     def _in_prompt(self, before: str) -> SimpleMatcherResult:
         found = _IN_BRACES.search(before)
         if found is None:
             # Python's completions mean nothing in a prompt.
-            return SimpleMatcherResult(completions=[], suppress=True)
-        hidden = self._shell.user_ns_hidden
-        names = [name for name in self._namespace() if name not in hidden]
-        return _among(names, found[1] or "", kind="instance")
+            return {"completions": [], "suppress": True}
+        return _among(found[1] or "", instance=self._namespace())
 
     def _in_line(self, before: str, magic: str) -> SimpleMatcherResult:
         word = _WORD.search(before)[0]  # type: ignore[index] # It matches the empty word, too.
@@ -82,13 +86,13 @@ class _Completions:
         options = {option: action for action in actions for option in action.option_strings}
         last = words[-1] if words else ""
         if last in options and options[last].nargs != 0 and not word.startswith("-"):
-            return _among(self._values(options[last]), word)
+            return _among(word, **{options[last].dest: self._values(options[last])})
         if word.startswith("-"):
-            return _among(options, word, kind="keyword")
+            return _among(word, option=options)
         commands = [each for each in words if not each.startswith("-")]
         if magic == "%%agent":
-            return _among(self._agents() if not commands else (), word)
-        return _among(self._after(commands[0]) if commands else COMMANDS, word)
+            return _among(word, agent=self._agents() if not commands else ())
+        return self._after(commands[0], word) if commands else _among(word, command=COMMANDS)
 
     def _values(self, option: Action) -> Iterable[str]:
         if option.choices is not None:
@@ -101,14 +105,15 @@ class _Completions:
         }
         return known.get(option.dest, tuple)()
 
-    def _after(self, command: str) -> Iterable[str]:
+    def _after(self, command: str, word: str) -> SimpleMatcherResult:
         if command in ("resume", "delete"):
-            return self._sessions()
+            return _among(word, session=self._sessions())
         if command == "use":
-            return self._agents()
+            return _among(word, agent=self._agents())
         if command == "tools":
-            return [name for name, value in self._namespace().items() if callable(value)]
-        return ()
+            named = self._namespace().items()
+            return _among(word, tool=[name for name, value in named if callable(value) and not isclass(value)])
+        return _among(word)
 
     def _agents(self) -> Iterable[str]:
         return [*self._notebook.held(), "notebook"]
@@ -133,10 +138,10 @@ class _Completions:
         tables = self._tables()
         if qualifier is not None:
             table = qualifier if qualifier in tables else _table_called(qualifier, query, tables)
-            return _among(tables.get(table or "", ()), word, kind="field")
+            return _among(word, column=tables.get(table or "", ()))
         named = [name for name in tables if re.search(rf"\b{re.escape(name)}\b", query)]
         columns = [column for name in named for column in tables[name]]
-        return _among([*tables, *columns, *_KEYWORDS], word, kind="field")
+        return _among(word, table=tables, column=columns, keyword=_KEYWORDS)
 
     def _tables(self) -> dict[str, list[str]]:
         described = column_descriptions()
@@ -149,7 +154,13 @@ class _Completions:
         return {**yours, **{view: list(described[view]) for view in views()}}
 
     def _namespace(self) -> Mapping[str, Any]:
-        return {name: value for name, value in self._shell.user_ns.items() if name[0] != "_"}
+        """The user's own variables, which are not those that IPython begins with."""
+        begun = self._shell.user_ns_hidden
+        return {
+            name: value
+            for name, value in self._shell.user_ns.items()
+            if name[0] != "_" and begun.get(name, begun) is not value
+        }
 
 
 def _table_called(alias: str, query: str, tables: Mapping[str, Any]) -> str | None:
@@ -157,15 +168,20 @@ def _table_called(alias: str, query: str, tables: Mapping[str, Any]) -> str | No
     return next((name for name in found if name in tables), None)
 
 
-def _among(known: Iterable[str], fragment: str, *, kind: str = "magic") -> SimpleMatcherResult:
-    found = [name for name in dict.fromkeys(known) if name.lower().startswith(fragment.lower())]
-    return SimpleMatcherResult(
-        completions=[SimpleCompletion(name, type=kind) for name in found],
-        matched_fragment=fragment,
-        suppress=True,
-        ordered=True,
-    )
+def _among(fragment: str, **known: Iterable[str]) -> SimpleMatcherResult:
+    """Offer what begins like the fragment. Names are given by their kind, which a front end shows beside them."""
+    kinds: dict[str, str] = {}
+    for kind, names in known.items():
+        for name in names:
+            if name.lower().startswith(fragment.lower()):
+                kinds.setdefault(name, kind)
+    return {
+        "completions": [completer.SimpleCompletion(name, type=kind) for name, kind in kinds.items()],
+        "matched_fragment": fragment,
+        "suppress": True,
+        "ordered": True,
+    }
 
 
 def _nothing() -> SimpleMatcherResult:
-    return SimpleMatcherResult(completions=[], suppress=False)
+    return {"completions": [], "suppress": False}

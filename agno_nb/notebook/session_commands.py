@@ -132,7 +132,7 @@ def _history(notebook: Notebook, words: list[str]) -> None:
     rows = [(str(run.run_index), who, text) for run in shown for who, text in _said(run)]
     more = len(turns) - len(shown)
     note = f"{more} earlier turns are not shown; `messages_df()` has all" if more else "`messages_df()` has all of it"
-    show_table({"turn": "number", "who": "word", "said": "text"}, rows, note=note)
+    show_table({"turn": "number", "who": "word", "said": "lines"}, rows, note=note)
 
 
 def _said(run: RunOutput) -> list[tuple[str, str]]:
@@ -204,7 +204,8 @@ def _runs(notebook: Notebook, words: list[str]) -> None:
             _title(run["input"]),
             _title(run["content"] or run["error"] or ""),
             "" if run["total_tokens"] is None else f"{run['total_tokens']:,}",
-            (run["cell_id"] or "")[:8],
+            # VS Code's begin with the notebook's path.
+            (run["cell_id"] or "").rpartition("#")[2][:8],
             run["run_id"],
         )
         for run in frame.astype(object).where(frame.notna(), None).to_dict("records")
