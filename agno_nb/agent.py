@@ -151,6 +151,14 @@ class Agent(Recollecting):
             self._resolved = self.model, resolve_model(self.model)
         return self._resolved[1]
 
+    @property
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        """What its answers are objects of, by its name."""
+        if self.output_schema is None or isinstance(self.output_schema, dict):
+            return {}  # What follows a JSON schema is a dict in any case.
+        schema = OutputSchema(self.output_schema)
+        return {schema.name: schema}
+
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Ask for the runs that history shows."""
         said = options.get("add_history_to_context")

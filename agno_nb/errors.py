@@ -20,6 +20,7 @@
     ├── SessionOwnershipError         the session belongs to another user
     ├── SessionNotFoundError
     ├── RunNotFoundError
+    ├── SessionBusyError              another process does a turn of the session; runs wait for it
     ├── RunNotContinuableError        the run is not paused, or not any more
     ├── StoreError                    the store could not be read or written
     │   ├── StoreLocked               another process holds it too long
@@ -195,6 +196,10 @@ class SessionNotFoundError(AgnoNbError):
 
 class RunNotFoundError(AgnoNbError):
     """There is no such run."""
+
+
+class SessionBusyError(AgnoNbError):
+    """Another process of this machine does a turn of the session. A run waits for it; only a store raises this."""
 
 
 class RunNotContinuableError(AgnoNbError):

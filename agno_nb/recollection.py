@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agno_nb._loop import run_awaiting, run_blocking
@@ -21,7 +22,7 @@ from agno_nb.run.background import FollowUp, Line, in_turn, settled
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext
 from agno_nb.session.summary import SessionSummaryManager
-from agno_nb.types import RunOutput, SessionSummary, UserMemory
+from agno_nb.types import Metrics, RunOutput, SessionSummary, UserMemory
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -99,9 +100,21 @@ class Recollecting(Runnable, ABC):
         return self.update_memory_on_run or self.enable_agentic_memory
 
     def follow_ups(self, context: RunContext) -> Iterable[FollowUp]:
-        """Summarise the session, and remember what the user said of themselves."""
+        """Summarise the session, and remember what the user said of themselves.
+
+        What followed a run that is replayed now was paid for then. Its summary is taken over, so that the next run has
+        the same context as then, too.
+        """
         db, run = context.db, context.run
         if db is None:
+            return
+        if run.replay_of_run_id is not None:
+            if self._summarises and not context.is_nested:
+                yield FollowUp(
+                    line=Line.summary(db, run.session_id),
+                    work=lambda: asyncio.to_thread(_take_over_summary, db, run),
+                    on_failure="the summary that followed the replayed run could not be taken over",
+                )
             return
         if self._summarises and not context.is_nested:
             yield FollowUp(
@@ -122,7 +135,7 @@ class Recollecting(Runnable, ABC):
             session_summary_prompt=self.session_summary_prompt
         )
         with suppress(SessionNotFoundError):  # It was deleted meanwhile.
-            await manager.update(db, run.session_id, model=self.resolved_model, before_run_index=run.run_index)
+            await manager.update(db, run.session_id, model=self.resolved_model, to_run_index=run.run_index)
 
     def memory_tools(self, context: RunContext) -> list[Callable[..., Any]]:
         """Return the tool by which the model changes what is remembered of the user, if it may and there is a user."""
@@ -188,6 +201,27 @@ class Recollecting(Runnable, ABC):
         if user is None:
             raise InvalidInputError("memories are of a user: give a user_id")
         return await memories_of(self.store, user)
+
+
+def _take_over_summary(db: Db, run: RunOutput) -> None:
+    assert run.replay_of_run_id is not None
+    stored = db.get_run(run.replay_of_run_id)
+    summary = None if stored is None else db.get_summary_after(stored)
+    if summary is None or run.run_index is None:
+        return
+    first = 0 if summary.from_run_index is None else summary.from_run_index
+    free = Metrics(input_tokens=0, output_tokens=0, cost=0.0)
+    with suppress(SessionNotFoundError):  # It was deleted meanwhile.
+        db.add_summary(
+            replace(
+                summary,
+                session_id=run.session_id,
+                from_run_index=min(first, run.run_index),
+                to_run_index=run.run_index,
+                metrics=free,
+                updated_at=time.time(),
+            )
+        )
 
 
 async def update_user_memory(task: str, agent: Recollecting, run_context: RunContext) -> str:

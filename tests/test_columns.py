@@ -100,6 +100,7 @@ def db() -> InMemoryDb:
     with db._transaction(write=True) as connection:
         stamp = int((START + 30) * 1_000_000)
         connection.execute("UPDATE raw_runs SET interrupted_at = ?, requirements = '[1]' WHERE run_id = 'r2'", [stamp])
+        connection.execute("UPDATE raw_runs SET state_changes = '[2]' WHERE run_id = 'r2'")
         connection.execute("UPDATE raw_runs SET time_to_first_token_s = 0.5 WHERE run_id = 'r1'")
         # The clock of a session is the machine's.
         connection.execute("UPDATE raw_sessions SET created_at = ?, updated_at = ?", [stamp - 30_000_000, stamp])
@@ -163,7 +164,7 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
             {
                 "parent_run_id": "r1", "parent_tool_call_id": "c1", "root_run_id": "r1", "step": "count",
                 "status": "RUNNING", "interrupted": True, "interrupted_at": at(30),
-                "requirements": "[1]", "stale": False,
+                "requirements": "[1]", "state_changes": "[2]", "stale": False,
                 "run_index": None, "ended_at": None,
             },
         ),

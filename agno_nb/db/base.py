@@ -104,6 +104,7 @@ class Db(Retention):
         *,
         session: Session,
         nested: bool = False,
+        goes_on_from: str | None = None,
         query: ContextQuery = NO_CONTEXT,
     ) -> OpenedRun:
         """Begin a run: check who owns the session, store the run and its first messages, read its context.
@@ -113,10 +114,16 @@ class Db(Retention):
         turn, or, where ``run.run_index`` is set already, the next attempt at that turn (and the history is then what
         came before that turn). A `nested` run takes no turn.
 
+        A new attempt finds the session's state as its turn found it: what the runs of that turn and of later ones
+        changed is taken back, value by value, where it still is as they left it. With `goes_on_from`, the id of the
+        attempt whose messages the run begins with, what that one changed stays, and is among ``run.state_changes``.
+
         Raises
         ------
         SessionOwnershipError
             The session belongs to somebody else. Nothing was written or read.
+        SessionBusyError
+            Another process does a turn of the session. Nothing was written.
         """
 
     @abstractmethod
@@ -130,6 +137,8 @@ class Db(Retention):
         ------
         RunNotContinuableError
             The run is not paused any more, is paused for something else by now, or has a newer attempt.
+        SessionBusyError
+            As in :meth:`open_run`.
         """
 
     @abstractmethod
@@ -181,11 +190,17 @@ class Db(Retention):
         *,
         session_state: JsonDict | None = None,
         began_with: JsonDict | None = None,
+        state_changes: Sequence[JsonDict] | None = None,
     ) -> None:
         """Store what came of a step of a workflow's run, and the state of its session as the step left it.
 
         One transaction, so that a run that is continued goes on from a state that belongs to the steps it has done. The
         state is stored as :meth:`end_run` does it.
+
+        Parameters
+        ----------
+        state_changes : sequence of dict, optional
+            What the turn has changed of the state so far, where this step changed any of it.
         """
 
     @abstractmethod
@@ -328,8 +343,9 @@ class Db(Retention):
     ) -> Session | None:
         """Copy the current attempts of a session into a new one, up to and with turn `to_run_index` or run `at_run`.
 
-        Runs and messages get new ids, the state, the name and the summaries that still hold go along, and the new
-        session names the old one and the last run that was copied. Return it, or None when there is none to fork.
+        Runs and messages get new ids, the name and the summaries that still hold go along, and the new session names
+        the old one and the last run that was copied. Its state is without what later turns changed. Return it, or None
+        when there is none to fork.
 
         Raises
         ------
@@ -354,6 +370,13 @@ class Db(Retention):
     @abstractmethod
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
         """Return one run with its own messages and tool calls, or None."""
+
+    @abstractmethod
+    def get_runs_begun_by(self, run_id: str) -> list[RunOutput]:
+        """Return the runs that the tools, members or steps of a run began, in whichever session, oldest first.
+
+        The run itself may be in another store.
+        """
 
     @abstractmethod
     def find_answer(self, context_hash: str) -> RunOutput | None:
@@ -394,6 +417,10 @@ class Db(Retention):
         before_run_index : int, optional
             Only versions that end before this turn.
         """
+
+    @abstractmethod
+    def get_summary_after(self, run: RunOutput) -> SessionSummary | None:
+        """Return the summary that was made when a turn was completed, though it may hold no more, or None."""
 
     @abstractmethod
     def upsert_user_memory(self, memory: UserMemory) -> UserMemory:

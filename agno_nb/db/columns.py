@@ -64,7 +64,7 @@ RUNS = Frame(
         (NUMBER, "cost time_to_first_token_s duration_s"),
         (TEXT, "error_type error notebook cell_id"),
         (INTEGER, "execution_count"),
-        (TEXT, "cell_hash kernel_id context context_hash replay_of_run_id metadata requirements"),
+        (TEXT, "cell_hash kernel_id context context_hash replay_of_run_id metadata requirements state_changes"),
         (TIME, "created_at ended_at interrupted_at"),
     ),
 )

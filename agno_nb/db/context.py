@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from agno_nb.db.base import ContextQuery
 from agno_nb.db.rows import MEMORY_COLUMNS, SUMMARY_COLUMNS, memory_from_row, summary_from_row
 from agno_nb.db.statements import Transaction, marks, select_messages
-from agno_nb.errors import InvalidInputError
+from agno_nb.db.worker import is_another
+from agno_nb.errors import InvalidInputError, SessionBusyError
 from agno_nb.types import Message, RunOutput, RunStatus, SessionSummary, UserMemory
 
 Turn = tuple[int, str]
@@ -48,6 +49,21 @@ def current_attempts(
     return {run_index: (run_id, status) for run_index, run_id, status in connection.execute(sql, parameters)}
 
 
+def keep_order(connection: Transaction, session_id: str) -> None:
+    """Let turns of a session follow each other, in whichever processes they are done.
+
+    Raises
+    ------
+    SessionBusyError
+        Another process does one.
+    """
+    sql = "SELECT run_id, worker FROM raw_runs WHERE session_id = ? AND status = ? AND run_index IS NOT NULL"
+    for run_id, worker in connection.execute(sql, [session_id, RunStatus.RUNNING]):
+        if is_another(worker):
+            pid = worker.rsplit(":", 2)[1]
+            raise SessionBusyError(f"process {pid} does run {run_id!r} in session {session_id!r}")
+
+
 def turns_before(
     connection: Transaction,
     session_id: str,
@@ -60,6 +76,11 @@ def turns_before(
 
     The turns are in order, oldest first. The turn is the next free one where `run_index` is None. What began or ended
     after `as_of` (microseconds) does not count.
+
+    Raises
+    ------
+    SessionBusyError
+        A new turn is asked for, and another process does the one before it.
     """
     wanted = _runs_wanted(query)
     sql = (
@@ -80,6 +101,8 @@ def turns_before(
         if len(rows) < size or len(completed) >= wanted:
             break
         before, size = rows[-1][0], size * 4
+    if run_index is None and any(status == RunStatus.RUNNING for _, _, status, _ in rows):
+        keep_order(connection, session_id)
     if run_index is None:
         run_index = next(iter(turns), -1) + 1
     chosen = completed[:wanted][::-1]

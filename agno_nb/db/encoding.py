@@ -14,14 +14,13 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from agno_nb.errors import InvalidInputError
-from agno_nb.types import JsonDict
 
 Row = dict[str, Any]
 Redact = Callable[[str], str]
 Choice = TypeVar("Choice", bound=StrEnum)
 
 JSON_COLUMNS = frozenset(
-    "context details dtypes extra metadata provider_data requirements session_state shape topics".split()
+    "context details dtypes extra metadata provider_data requirements session_state shape state_changes topics".split()
 )
 _OF_THE_PROVIDER = {"extra", "provider_data"}
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
@@ -135,26 +134,6 @@ def _culprit(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"{name} is {value!r}, which JSON cannot hold"
     return f"{name} is of type {type(value).__name__} and cannot be written as JSON"
-
-
-def with_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
-    """Return `now` with what makes `before` into `after`, key by key in dicts, anything else replaced whole.
-
-    Examples
-    --------
-    >>> with_changes({"a": 1, "b": {"x": 5}}, {"b": {}, "c": 1}, {"b": {"y": 6}})
-    {'a': 1, 'b': {'x': 5, 'y': 6}}
-    """
-    changed = {**now}
-    for key in before.keys() - after.keys():
-        changed.pop(key, None)
-    for key, value in after.items():
-        if key not in before or before[key] != value:
-            there, was = now.get(key), before.get(key)
-            if isinstance(there, dict) and isinstance(was, dict) and isinstance(value, dict):
-                value = with_changes(there, was, value)
-            changed[key] = value
-    return changed
 
 
 def from_json(text: str | None) -> Any:

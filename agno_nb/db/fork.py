@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from agno_nb.db.context import SUMMARY_HOLDS, current_attempts
@@ -15,6 +16,7 @@ from agno_nb.db.rows import (
     SUMMARY_COLUMNS,
     TOOL_CALL_COLUMNS,
 )
+from agno_nb.db.state import state_up_to, state_with
 from agno_nb.db.statements import Transaction, marks
 from agno_nb.db.steps import STEP_COLUMNS
 from agno_nb.db.variables import VARIABLE_COLUMNS
@@ -28,15 +30,22 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int, at_run:
     """Copy a session that exists up to turn `to_run_index`, or run `at_run`; return the id of the copy."""
     fork_id = new_id()
     current = {index: run_id for index, (run_id, _) in current_attempts(connection, session_id).items()}
+    ((text,),) = connection.execute("SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id])
+    state = from_json(text)
     summarised = to_run_index
     if at_run is not None:
         to_run_index = _turn_of(connection, session_id, at_run)
         # A summary that covers the turn is about its current attempt.
         summarised = to_run_index if current[to_run_index] == at_run else to_run_index - 1
         current[to_run_index] = at_run
+        state = state_with(connection, session_id, to_run_index, at_run, state)
+    else:
+        state = state_up_to(connection, session_id, to_run_index, state)
     current = {index: run_id for index, run_id in current.items() if index <= to_run_index}
     born: dict[str, object] = {
         "session_id": fork_id,
+        # What was read from the store holds no keys.
+        "session_state": json.dumps(state, ensure_ascii=False),
         "forked_from_session_id": session_id,
         "forked_from_run_id": current[max(current)] if current else None,
         "created_at": now,

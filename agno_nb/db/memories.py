@@ -14,13 +14,15 @@ from agno_nb.db.context import latest_summary, memories_of
 from agno_nb.db.encoding import Row, micros
 from agno_nb.db.rows import (
     MEMORY_COLUMNS,
+    SUMMARY_COLUMNS,
     memory_from_row,
     memory_row,
+    summary_from_row,
     summary_row,
 )
 from agno_nb.db.statements import Transaction, equal, page_of
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.types import SessionSummary, UserMemory
+from agno_nb.types import RunOutput, SessionSummary, UserMemory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,6 +54,19 @@ class SqlMemories(Db):
     def get_summary(self, session_id: str, *, before_run_index: int | None = None) -> SessionSummary | None:
         with self._transaction(write=False) as connection:
             return latest_summary(connection, session_id, before_run_index)
+
+    def get_summary_after(self, run: RunOutput) -> SessionSummary | None:
+        sql = (
+            f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM raw_summaries AS made "
+            "WHERE session_id = ? AND to_run_index = ? AND updated_at >= ? "
+            # A turn that was tried again before it was made is what it condenses then.
+            "AND NOT EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = made.session_id AND attempt > 0 "
+            "AND run_index <= to_run_index AND created_at >= ? AND created_at <= updated_at) ORDER BY version LIMIT 1"
+        )
+        ended_at = micros(run.ended_at or run.created_at)
+        with self._transaction(write=False) as connection:
+            rows = connection.execute(sql, [run.session_id, run.run_index, ended_at, ended_at])
+        return summary_from_row(rows[0]) if rows else None
 
     def upsert_user_memory(self, memory: UserMemory) -> UserMemory:
         if not memory.user_id:

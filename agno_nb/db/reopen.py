@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from agno_nb.db.base import ContextQuery, OpenedRun
-from agno_nb.db.context import history, nested_before, turns_before
+from agno_nb.db.context import history, keep_order, nested_before, turns_before
 from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.requirements import requirement_rows
 from agno_nb.db.rows import SESSION_COLUMNS, session_from_row
+from agno_nb.db.state import make_again
 from agno_nb.db.statements import Transaction
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import RunNotContinuableError
@@ -64,6 +65,9 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
     if run.run_index is None:
         turns = nested_before(connection, run, query, as_of=as_of)
     else:
+        keep_order(connection, run.session_id)
+        if run.state_changes:
+            make_again(connection, opened.session, run)
         _, turns, _ = turns_before(connection, run.session_id, run.run_index, query, as_of=as_of)
     opened.history = history(connection, run.session_id, turns, query)
     return opened

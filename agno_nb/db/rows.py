@@ -43,7 +43,7 @@ RUN_COLUMNS = (
     "kind", "component_id", "component_name", "user_id", "status", "input", "content", "content_type",
     "reasoning_content", "model", "model_provider", *METRICS, "error_type", "error", "notebook", "cell_id",
     "execution_count", "cell_hash", "kernel_id", "context", "context_hash", "replay_of_run_id", "metadata",
-    "requirements", "created_at", "ended_at",
+    "requirements", "state_changes", "created_at", "ended_at",
 )  # fmt: skip
 MESSAGE_COLUMNS = (
     "message_id", "run_id", "session_id", "message_index", "role", "content", "reasoning_content", "tool_call_id",
@@ -99,16 +99,14 @@ def session_row(session: Session, *, component_name: str | None, now: int) -> Ro
 def session_from_row(values: Sequence[Any], store: SessionReader) -> Session:
     row = dict(zip(SESSION_COLUMNS, values, strict=True))
     session_type = SessionType(row["session_type"])
+    as_they_are = (
+        "session_id", "user_id", "session_name", "component_id", "forked_from_session_id", "forked_from_run_id",
+    )  # fmt: skip
     return SESSION_CLASSES[session_type](
-        session_id=row["session_id"],
-        user_id=row["user_id"],
+        **{name: row[name] for name in as_they_are},
         session_type=session_type,
-        session_name=row["session_name"],
-        component_id=row["component_id"],
         session_state=from_json(row["session_state"]),
         metadata=from_json(row["metadata"]),
-        forked_from_session_id=row["forked_from_session_id"],
-        forked_from_run_id=row["forked_from_run_id"],
         created_at=row["created_at"] // 1_000_000,
         updated_at=row["updated_at"] // 1_000_000,
         store=store,
@@ -161,6 +159,7 @@ def ended_run_row(run: RunOutput) -> Row:
         "context_hash": run.context_hash,
         "replay_of_run_id": run.replay_of_run_id,
         "requirements": requirement_rows(run),
+        "state_changes": run.state_changes or None,
         "ended_at": None if run.ended_at is None else micros(run.ended_at),
     }
 
@@ -185,6 +184,7 @@ def run_from_row(
         tools=calls,
         metrics=_metrics(row),
         requirements=[requirement_from_row(one, row["run_id"], calls) for one in from_json(row["requirements"]) or []],
+        state_changes=from_json(row["state_changes"]) or [],
         metadata=from_json(row["metadata"]),
         origin=Origin(
             notebook=row["notebook"],

@@ -125,6 +125,9 @@ CREATE TABLE raw_runs (
     metadata TEXT,
     -- What the run had to ask of people, in all its pauses, and what they answered, as JSON.
     requirements TEXT,
+    -- What changed in the session's state while it ran, value by value, as JSON: path, before, after. Null where nothing
+    -- did.
+    state_changes TEXT,
     -- The process that does the run, as host:pid:start.
     worker TEXT NOT NULL,
     -- When it was noticed that the process of a RUNNING run had died.

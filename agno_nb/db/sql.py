@@ -18,6 +18,7 @@ from agno_nb.db.context import (
     LAST_TURN,
     current_attempts,
     history,
+    keep_order,
     latest_summary,
     memories_of,
     nested_before,
@@ -41,6 +42,7 @@ from agno_nb.db.rows import (
     session_row,
 )
 from agno_nb.db.runs import select_runs
+from agno_nb.db.state import store_state, turn_back
 from agno_nb.db.statements import (
     Transaction,
     equal,
@@ -48,7 +50,6 @@ from agno_nb.db.statements import (
     marks,
     page_of,
     select_messages,
-    store_state,
 )
 from agno_nb.db.steps import SqlSteps
 from agno_nb.db.upkeep import SqlUpkeep
@@ -88,6 +89,7 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         *,
         session: Session,
         nested: bool = False,
+        goes_on_from: str | None = None,
         query: ContextQuery = NO_CONTEXT,
     ) -> OpenedRun:
         for name, value in (("session_id", run.session_id), ("user_id", run.user_id)):
@@ -121,6 +123,9 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
                         f"a {session.session_type} too; choose another session_id"
                     )
                 run.attempt = 0 if run.run_index is None else next_attempt(connection, run.session_id, turn)
+                if run.run_index is not None:
+                    keep_order(connection, run.session_id)
+                    turn_back(connection, stored, run, goes_on_from)
                 run.run_index = turn
             connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
             connection.insert("raw_variables", variable_rows(run))
@@ -301,6 +306,12 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             turn = connection.execute(f"SELECT session_id, root_run_id FROM raw_runs WHERE {where}", parameters)
             runs = select_runs(connection, "session_id = ? AND root_run_id = ?", turn[0]) if turn else []
         return next((run for run in runs if run.run_id == run_id), None)
+
+    def get_runs_begun_by(self, run_id: str) -> list[RunOutput]:
+        sql = "SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY created_at, run_id"
+        with self._transaction(write=False) as connection:
+            begun = connection.execute(sql, [run_id])
+        return [run for ids in begun if (run := self.get_run(*ids)) is not None]
 
     def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
         where, parameters = "session_id = ?", [session_id]

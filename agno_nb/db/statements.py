@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import cached_property
 from operator import itemgetter
 from typing import Any, Protocol
 
-from agno_nb.db.encoding import Redact, Row, encoded, from_json, micros, storable, with_changes
+from agno_nb.db.encoding import Redact, Row, encoded, storable
 from agno_nb.db.rows import (
     MESSAGE_COLUMNS,
     MESSAGE_MEDIA_COLUMNS,
@@ -22,7 +21,7 @@ from agno_nb.db.rows import (
 from agno_nb.db.worker import is_dead
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
-from agno_nb.types import JsonDict, Message, RunOutput, RunStatus
+from agno_nb.types import Message, RunOutput, RunStatus
 
 _MOST_PARAMETERS = 30_000
 """Of one statement: SQLite takes 32,766, Postgres 65,535."""
@@ -99,25 +98,6 @@ def page_of(limit: int | None, page: int | None) -> tuple[int, int | None]:
         return 0, None
     start = limit * ((page or 1) - 1)
     return start, start + limit
-
-
-def store_state(
-    connection: Transaction, session_id: str, session_state: JsonDict | None, began_with: JsonDict | None
-) -> bool:
-    """Store a session's state, with what others changed in it since it was `began_with`; return whether it is there."""
-    key = {"session_id": session_id}
-    # No RETURNING: it takes DuckDB longer than a statement of its own.
-    if not connection.update("raw_sessions", {"updated_at": micros(time.time())}, key):
-        return False
-    if session_state is not None and session_state != began_with:
-        state = session_state
-        if began_with is not None:
-            ((stored,),) = connection.execute(
-                "SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id]
-            )
-            state = with_changes(from_json(stored), began_with, session_state)
-        connection.update("raw_sessions", {"session_state": state}, key)
-    return True
 
 
 def insert_messages(

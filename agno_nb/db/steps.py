@@ -8,7 +8,8 @@ from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.memories import SqlMemories
-from agno_nb.db.statements import Transaction, store_state
+from agno_nb.db.state import store_state
+from agno_nb.db.statements import Transaction
 from agno_nb.errors import SessionNotFoundError
 from agno_nb.types import JsonDict, RunOutput, StepOutput, StepStatus
 
@@ -29,12 +30,15 @@ class SqlSteps(SqlMemories):
         *,
         session_state: JsonDict | None = None,
         began_with: JsonDict | None = None,
+        state_changes: Sequence[JsonDict] | None = None,
     ) -> None:
         with self._transaction(write=True) as connection:
             if not store_state(connection, run.session_id, session_state, began_with):
                 raise SessionNotFoundError(
                     f"session {run.session_id!r} was deleted, so step {step.path!r} cannot be stored"
                 )
+            if state_changes is not None:
+                connection.update("raw_runs", {"state_changes": list(state_changes)}, {"run_id": run.root_run_id})
             connection.insert("raw_steps", [step_row(step, run=run, step_index=step_index)])
 
 

@@ -116,6 +116,7 @@ SELECT
     replay_of_run_id,
     metadata,
     requirements,
+    state_changes,
     make_timestamptz(created_at) AS created_at,
     make_timestamptz(ended_at) AS ended_at,
     make_timestamptz(interrupted_at) AS interrupted_at

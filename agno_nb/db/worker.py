@@ -45,6 +45,18 @@ def is_dead(worker: str) -> bool:
     return bool(start) and _start_of(int(pid)) != start
 
 
+def is_another(worker: str) -> bool:
+    """Tell whether the process named by :func:`this_worker` surely goes on, and may be waited for.
+
+    This process is not waited for, nor the one that started it, which may be waiting for this one. Where the system
+    does not tell when a process started, no other is known to go on: it may be a later one with the same pid.
+    """
+    host, pid, start = worker.rsplit(":", 2)
+    if host != socket.gethostname() or not start or int(pid) in (os.getpid(), os.getppid()):
+        return False
+    return _start_of(int(pid)) == start
+
+
 def _start_of(pid: int) -> str | None:
     """Return when the process started, in ticks since boot; None where it has ended or the system does not tell."""
     try:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.run.structured import OutputSchema, give_back
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session
 
 if TYPE_CHECKING:
@@ -49,9 +50,17 @@ class SessionAccess(ABC):
             There is none: nothing is kept beyond the returned runs.
         """
 
+    @property
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        """What answers are objects of, by its name."""
+        return {}
+
     def get_session(self, session_id: str | None = None, user_id: str | None = None) -> Session | None:
         """Return the session, or None when there is none of that id and user."""
-        return self.store.get_session(self._session_id(session_id), user_id=user_id)
+        session = self.store.get_session(self._session_id(session_id), user_id=user_id)
+        if session is not None:
+            session.give_back = lambda runs: give_back(self.output_schemas, runs)
+        return session
 
     def get_session_messages(
         self,
@@ -184,14 +193,18 @@ class SessionAccess(ABC):
 
     def get_run_output(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
         """Return a run by its id, or None."""
-        return self.store.get_run(run_id, session_id)
+        run = self.store.get_run(run_id, session_id)
+        give_back(self.output_schemas, [run] if run is not None else [])
+        return run
 
     def get_last_run_output(self, session_id: str | None = None) -> RunOutput | None:
         """Return the latest turn of a session, or None when it has none."""
         known = self._session_id(session_id)
         # The turn alone is found first, and then read with the runs nested in it.
         turns = self.store.get_runs(known, from_run_index=0, limit=1)
-        return self.store.get_run(turns[0].run_id, known) if turns else None
+        last = self.store.get_run(turns[0].run_id, known) if turns else None
+        give_back(self.output_schemas, [last] if last is not None else [])
+        return last
 
     aget_session = twin(get_session)
     aget_session_messages = twin(get_session_messages)

@@ -7,7 +7,9 @@ ids, ownership, order, history, nesting, status, metrics and saving. A runnable 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
@@ -17,7 +19,15 @@ from weakref import WeakValueDictionary
 from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
-from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, RunError, RunNotContinuableError
+from agno_nb.db.state import undone
+from agno_nb.errors import (
+    AgnoNbError,
+    InvalidInputError,
+    NestedRunPaused,
+    RunError,
+    RunNotContinuableError,
+    SessionBusyError,
+)
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
 from agno_nb.run.options import RunOptions
@@ -31,6 +41,7 @@ from agno_nb.run.running import (
     event_of,
     turn_of,
 )
+from agno_nb.run.structured import give_back
 from agno_nb.types import (
     SESSION_CLASSES,
     Media,
@@ -48,6 +59,11 @@ if TYPE_CHECKING:
 
 origin_of_call: Callable[[], Origin] = Origin
 """Says which cell asks for a run. The notebook replaces it when it is loaded."""
+
+_POLL_S = 0.1
+"""How often a run looks whether the turn of another process has ended."""
+_PATIENCE_S = 2.0
+"""How long it waits before it says for whom."""
 
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -87,6 +103,13 @@ async def execute(
         )
     if parent is not None and parent.continuation is not None and continuation is None:
         earlier = parent.begun_before(tool_call_id, runnable, text)
+        if earlier is None and parent.continuation.is_reloaded and (own := as_sync(runnable.db)) is not None:
+            # With a session of its own it was not read with the run that goes on.
+            begun = await asyncio.to_thread(own.get_runs_begun_by, parent.run_id)
+            known = {run.run_id for run in (*parent.run.nested_runs, *parent.earlier)}
+            parent.earlier += [run for run in begun if run.run_id not in known]
+            earlier = parent.begun_before(tool_call_id, runnable, text)
+        give_back(runnable.output_schemas, [earlier] if earlier is not None else [])
         if earlier is not None and earlier.status is RunStatus.COMPLETED:
             content = earlier.get_content_as_string()
             emit_to(event_of(earlier, RunEvent.run_completed, content=content, run_output=earlier))
@@ -114,11 +137,10 @@ async def execute(
 def _follow_up(runnable: Runnable, context: RunContext) -> None:
     """Begin what follows a turn, or leave what follows a nested run for when its turn is over.
 
-    A pause is an end here too: a nested run that was completed before it is not run again when the turn goes on. What
-    was replayed was followed up when it was run.
+    A pause is an end here too: a nested run that was completed before it is not run again when the turn goes on.
     """
     run, turn = context.run, context.turn
-    if run.status is RunStatus.COMPLETED and run.replay_of_run_id is None:
+    if run.status is RunStatus.COMPLETED:
         context.follow_ups += runnable.follow_ups(context)
     if turn is not None:
         turn.follow_ups += context.follow_ups
@@ -223,10 +245,7 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
             if query.memories and run.user_id is not None:
                 needed.append(Line.memories(context.db, run.user_id))
             await settled(*needed)
-            # The turn begins now, after whatever it had to wait for.
-            run.created_at = context.message.created_at = time.time()
-        # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
-        opened = await uncancellable(asyncio.to_thread(_opened, context, query))
+        opened = await _in_order(context, query)
     runnable._last_session_id = run.session_id
     context.session, context.history = opened.session, opened.history
     context.turns, context.num_superseded = opened.turns, opened.num_superseded
@@ -234,15 +253,35 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
     if continuation is not None:
         run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None
         context.earlier = list(run.nested_runs)
+        give_back(runnable.output_schemas, [run])
     if (turn := context.turn) is not None:
         # One state for the whole turn. What a member's own would begin with is there where nobody has set it yet.
         context.session_state = turn.session_state
+        context.found_state = undone(turn.copied_state(), run.state_changes)
         for key, value in merged_state(runnable.session_state, options.get("session_state")).items():
             context.session_state.setdefault(key, value)
     else:
         stored = opened.session.session_state if context.db is not None else run.session_state
         context.session_state = merged_state(runnable.session_state, stored, options.get("session_state"))
+        context.found_state = undone(stored, run.state_changes)
     run.session_state = context.session_state
+
+
+async def _in_order(context: RunContext, query: ContextQuery) -> OpenedRun:
+    """Open the run when no other process does a turn of its session."""
+    run, tell_at = context.run, time.monotonic() + _PATIENCE_S
+    while True:
+        if context.continuation is None and not context.is_nested:
+            # The turn begins now, after whatever it had to wait for.
+            run.created_at = context.message.created_at = time.time()
+        try:
+            # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
+            return await uncancellable(asyncio.to_thread(_opened, context, query))
+        except SessionBusyError as busy:
+            if time.monotonic() >= tell_at:
+                tell_at = math.inf
+                warnings.warn(f"waiting for another turn to end: {busy}", stacklevel=1)
+            await asyncio.sleep(_POLL_S)
 
 
 def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
@@ -250,8 +289,15 @@ def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
     assert db is not None
     if context.continuation is not None:
         return db.reopen_run(run, query=query)
-    messages = context.storable([context.message])
-    return db.open_run(run, messages, session=context.session, nested=context.is_nested, query=query)
+    return db.open_run(
+        run,
+        context.storable([context.message]),
+        session=context.session,
+        nested=context.is_nested,
+        # What was said before is still marked as said in that run.
+        goes_on_from=context.said[0].run_id if context.said else None,
+        query=query,
+    )
 
 
 async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
@@ -337,7 +383,8 @@ async def _store_end(context: RunContext) -> None:
         await asyncio.wait(context.children)
     run = context.run
     run.ended_at = time.time()
-    messages = context.take_unsaved()
+    messages, noted = context.take_unsaved(), run.state_changes
+    context.note_state(context.session_state)
     if context.db is None:
         return
     state = None if context.is_nested else context.session_state
@@ -347,7 +394,7 @@ async def _store_end(context: RunContext) -> None:
         await asyncio.to_thread(context.db.end_run, row, messages, session_state=state, began_with=began_with)
     except InvalidInputError as unstorable:
         # The state cannot be stored. The run must not stay open because of it, and the user must hear of it.
-        run.status = RunStatus.ERROR
+        run.status, run.state_changes = RunStatus.ERROR, noted
         _as_ours(unstorable, run)
         await asyncio.to_thread(context.db.end_run, run, messages, session_state=None)
         raise

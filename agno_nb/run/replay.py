@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agno_nb.db.state import repeat
 from agno_nb.run.sent import add_tools, context_hash
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id
 
@@ -22,7 +23,7 @@ async def answered_before(
     """Write down what a run's first request sends; where it asks for a replay, return the answer that is there.
 
     What was said in the earlier run is said again in this one. Tools are not called again: the messages of the model
-    and of the tools are copied, and cost nothing.
+    and of the tools are copied, and cost nothing. What the earlier run changed in the session's state is changed again.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ async def answered_before(
     if not said or said[-1].role != "assistant" or said[-1].tool_calls:
         return None  # Not all of it was stored.
     run.replay_of_run_id = stored.run_id
+    repeat(context.session_state, stored.state_changes)
     for message in said:
         copy = _copy(message)
         context.add(copy)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb._loop import uncancellable
 from agno_nb.budget import Budget
 from agno_nb.db.base import Db
+from agno_nb.db.state import changes, copied
 from agno_nb.run.background import FollowUp
 from agno_nb.run.options import RunOptions
 from agno_nb.types import (
@@ -70,6 +71,10 @@ class RunContext:
     session: Session
     session_state: JsonDict = field(default_factory=dict)
     """The session's state. Tools change it in place; it is stored when the run ends."""
+    found_state: JsonDict = field(default_factory=dict)
+    """The same as it was when the run began, for the first time where it was paused since."""
+    storing_state: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Of a turn: held while a step's state is stored. Of steps that end together the later one is stored later."""
     history: list[Message] = field(default_factory=list)
     turns: list[tuple[int, str]] = field(default_factory=list)
     """`run_index` and `run_id` of the turns that `history` is of."""
@@ -182,6 +187,14 @@ class RunContext:
         self.emit_to(event)
         if self.parent is not None:
             self.parent.pass_on(event)
+
+    def copied_state(self) -> JsonDict:
+        """Return the state as it is at this moment."""
+        return copied(self.session_state)
+
+    def note_state(self, state: JsonDict) -> None:
+        """Note in the run what is different in the state since it began."""
+        self.run.state_changes = changes(self.found_state, state)
 
     def add(self, message: Message) -> None:
         """Put a message that was said in this run at the end of it. It is stored by the next :meth:`save`."""

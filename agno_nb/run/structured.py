@@ -6,11 +6,13 @@ import json
 import re
 import sys
 import threading
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.errors import InvalidInputError
-from agno_nb.types import JsonDict
+from agno_nb.types import JsonDict, RunOutput
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -45,16 +47,10 @@ class OutputSchema:
         ValueError
             It says none, or not one of this schema. The message tells a model what is wrong.
         """
-        from pydantic import ValidationError
-
         fenced = _FENCE.search(text)
         bare = fenced[1] if fenced else text.strip()
         if self._model is not None:
-            try:
-                return self._model.model_validate_json(bare)
-            except ValidationError as error:
-                lines = [f"- {_place(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False)]
-                raise ValueError("\n".join(lines)) from None
+            return self._validated(bare)
         value = json.loads(bare)
         import jsonschema
 
@@ -63,6 +59,66 @@ class OutputSchema:
         if wrong:
             raise ValueError("\n".join(wrong))
         return value
+
+    def again(self, content: Any) -> Any:
+        """Return the object that was stored as `content`.
+
+        Raises
+        ------
+        ValueError
+            It is not one of this schema any more.
+        """
+        if self._model is None or isinstance(content, self._model):
+            return content
+        # Its fields were stored under their own names, and a model answers with their aliases.
+        return self._validated(json.dumps(content), by_name=True)
+
+    def _validated(self, text: str, *, by_name: bool | None = None) -> Any:
+        from pydantic import ValidationError
+
+        assert self._model is not None
+        try:
+            return self._model.model_validate_json(text, by_name=by_name)
+        except ValidationError as error:
+            lines = [f"- {_place(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False)]
+            raise ValueError("\n".join(lines)) from None
+
+
+def give_back(schemas: Mapping[str, OutputSchema], runs: Iterable[RunOutput]) -> None:
+    """Make the answers of runs that were read from a store, and of those nested in them, objects again.
+
+    One that does not fit its schema any more stays a dict, and a warning says why.
+
+    Parameters
+    ----------
+    schemas : mapping
+        By name, which is the runs' `content_type`.
+    """
+    if not schemas:
+        return
+    misfits: dict[str, str] = {}
+    every = list(_with_nested(runs))
+    for run in every:
+        if run.content is not None and run.content_type in schemas:
+            try:
+                run.content = schemas[run.content_type].again(run.content)
+            except ValueError as error:
+                misfits[run.run_id] = f"run {run.run_id!r}, which is no {run.content_type} any more:\n{error}"
+    for run in every:
+        nested = {each.run_id: each for each in run.nested_runs if each.content_type in schemas}
+        for step in run.step_results:
+            if step.run_id in nested and not isinstance(step.content, str):
+                step.content = nested[step.run_id].content
+    if misfits:
+        first, others = next(iter(misfits.values())), len(misfits) - 1
+        more = f"\nSo it is with {others} more." if others else ""
+        warnings.warn(f"the answer is given as it was stored, as a dict, of {first}{more}", stacklevel=4)
+
+
+def _with_nested(runs: Iterable[RunOutput]) -> Iterator[RunOutput]:
+    for run in runs:
+        yield run
+        yield from _with_nested(run.nested_runs)
 
 
 def _place(path: Any) -> str:

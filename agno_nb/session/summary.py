@@ -116,7 +116,7 @@ class SessionSummaryManager:
         return await self.update(session.store, session.session_id)
 
     async def update(
-        self, db: Db, session_id: str, *, model: Model | None = None, before_run_index: int | None = None
+        self, db: Db, session_id: str, *, model: Model | None = None, to_run_index: int | None = None
     ) -> SessionSummary | None:
         """Make and store a new version. Runs on the background loop.
 
@@ -124,14 +124,17 @@ class SessionSummaryManager:
         ----------
         model : Model, optional
             Asked where the manager has none of its own.
-        before_run_index : int, optional
-            Go on from a version that ends before this turn, because the turn is new or was tried again.
+        to_run_index : int, optional
+            The turn that is new or was tried again: from a version that ends before it, and without later turns, which
+            are stale.
         """
         last = None
         if not self.full:
-            last = await asyncio.to_thread(db.get_summary, session_id, before_run_index=before_run_index)
+            last = await asyncio.to_thread(db.get_summary, session_id, before_run_index=to_run_index)
         first = 0 if last is None or last.to_run_index is None else last.to_run_index + 1
         runs = _completed(await asyncio.to_thread(db.get_runs, session_id, from_run_index=first))
+        if to_run_index is not None:
+            runs = [run for run in runs if run.run_index is not None and run.run_index <= to_run_index]
         runs = runs[-self.last_n_runs :] if self.last_n_runs else runs
         lines = [line for run in runs for line in _lines(run)]
         lines = lines[-self.conversation_limit :] if self.conversation_limit else lines

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from agno_nb.db.base import NO_CONTEXT, ContextQuery, Db, OpenedRun
+from agno_nb.errors import SessionBusyError
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus, Session, ToolCall
 
 START = 1_700_000_000.0
@@ -18,12 +20,19 @@ def begin(
     session: Session | None = None,
     query: ContextQuery = NO_CONTEXT,
     nested: bool = False,
+    goes_on_from: str | None = None,
     **fields: Any,
 ) -> tuple[RunOutput, OpenedRun]:
-    """Open a run and its session."""
+    """Open a run and its session, after the turn that another process does in it."""
     run = RunOutput(**{"session_id": "s1", "input": text, **fields})
     user = Message(role="user", content=text, run_id=run.run_id, created_at=run.created_at)
-    opened = db.open_run(run, [user], session=session or Session(session_id=run.session_id), nested=nested, query=query)
+    session = session or Session(session_id=run.session_id)
+    while True:
+        try:
+            opened = db.open_run(run, [user], session=session, nested=nested, goes_on_from=goes_on_from, query=query)
+            break
+        except SessionBusyError:
+            time.sleep(0.01)
     run.messages = [*opened.history, user]
     return run, opened
 

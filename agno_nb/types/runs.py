@@ -110,6 +110,8 @@ class RunOutput:
     step_results: list[StepOutput] = field(default_factory=list)
     """Of a workflow: what came of its steps, in the order in which they ended."""
     session_state: JsonDict = field(default_factory=dict)
+    state_changes: list[JsonDict] = field(default_factory=list)
+    """What changed in the session's state while the run went on, value by value: `path`, `before` and `after`."""
     metadata: JsonDict | None = None
     error_type: str | None = None
     error: str | None = None

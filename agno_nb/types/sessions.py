@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -94,11 +95,16 @@ class Session:
     """Unix seconds, of the last run or change."""
     store: SessionReader | None = field(default=None, compare=False)
     """Where the rows are read from."""
+    give_back: Callable[[list[RunOutput]], None] | None = field(default=None, compare=False)
+    """Makes answers that were stored as JSON objects again: whoever got the session knows what they are."""
 
     @cached_property
     def runs(self) -> list[RunOutput]:
         """All runs, oldest first, superseded attempts and nested runs included."""
-        return self.store.get_runs(self.session_id) if self.store else []
+        runs = self.store.get_runs(self.session_id) if self.store else []
+        if self.give_back is not None:
+            self.give_back(runs)
+        return runs
 
     @cached_property
     def messages(self) -> list[Message]:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from agno_nb.errors import InvalidInputError, NestedRunPaused
 from agno_nb.run.runnable import Runnable
+from agno_nb.run.structured import OutputSchema
 from agno_nb.types import RunEvent, SessionType, StepKind, StepOutput
-from agno_nb.workflow.step import Course, Node, Step, call_user
+from agno_nb.workflow.step import Course, Node, Step, call_user, schemas_of
 from agno_nb.workflow.values import StepInput, flat, of_several, together
 
 Given = Any
@@ -103,6 +104,10 @@ class _Group(Node):
         )
         course.context.emit(RunEvent[f"{self.kind}_completed"], step=path)
         return output
+
+    @property
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        return schemas_of(self._nodes)
 
     async def _taken(self, given: StepInput, course: Course, path: str, iteration: int | None) -> list[StepOutput]:
         return await in_sequence(self._nodes, given, course, path, iteration)
@@ -198,6 +203,10 @@ class Condition(_Group):
         super().__init__(steps, name, description)
         self.evaluator = evaluator
         self._others = nodes_of(else_steps, f"else_steps of condition {self.name!r}") if else_steps else []
+
+    @property
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        return schemas_of([*self._nodes, *self._others])
 
     async def _taken(self, given: StepInput, course: Course, path: str, iteration: int | None) -> list[StepOutput]:
         async def evaluate() -> bool:

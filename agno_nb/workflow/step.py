@@ -6,8 +6,7 @@ import asyncio
 import inspect
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -16,9 +15,10 @@ from agno_nb._loop import in_thread, uncancellable
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext, current_step
+from agno_nb.run.structured import OutputSchema
 from agno_nb.tools.calling import ended, not_exiting
 from agno_nb.tools.result import to_text
-from agno_nb.types import JsonDict, RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
+from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
 from agno_nb.workflow.values import StepInput
 
 
@@ -43,28 +43,33 @@ class Course:
         index = len(context.run.step_results)
         context.run.step_results.append(output)
         if context.db is not None:
-            state = _copied(context.session_state)
-            turn = context
-            while turn.turn is not None:
-                turn = turn.turn
-            began_with = turn.session.session_state
-            add = partial(context.db.add_step, context.run, output, index)
-            work = asyncio.to_thread(add, session_state=state, began_with=began_with)
             try:
-                await uncancellable(work)
+                await uncancellable(self._stored(output, index))
             except AgnoNbError:
                 context.run.step_results.remove(output)
                 raise
 
-
-def _copied(state: JsonDict) -> JsonDict:
-    while True:
-        try:
-            return deepcopy(state)
-        except RuntimeError:  # A function of a parallel step has put something into it at this moment.
-            continue
-        except TypeError:  # The store says what it is that cannot be stored.
-            return state
+    async def _stored(self, output: StepOutput, index: int) -> None:
+        context = turn = self.context
+        assert context.db is not None
+        while turn.turn is not None:
+            turn = turn.turn
+        async with turn.storing_state:
+            state, noted = context.copied_state(), turn.run.state_changes
+            turn.note_state(state)
+            add = partial(
+                context.db.add_step,
+                session_state=state,
+                began_with=turn.session.session_state,
+                state_changes=None if turn.run.state_changes == noted else turn.run.state_changes,
+            )
+            try:
+                await asyncio.to_thread(add, context.run, output, index)
+            except AgnoNbError:
+                turn.run.state_changes = noted
+                raise
+            # What is stored of it by now is not a change any more.
+            turn.session.session_state = state
 
 
 class Node(ABC):
@@ -76,6 +81,16 @@ class Node(ABC):
     @abstractmethod
     async def take(self, given: StepInput, course: Course, path: str, iteration: int | None) -> StepOutput:
         """Do it, unless `course` has done it already, and return what came of it."""
+
+    @property
+    @abstractmethod
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        """What the answers in it are objects of, by name."""
+
+
+def schemas_of(nodes: Iterable[Node]) -> dict[str, OutputSchema]:
+    """Return what the answers in several nodes are objects of, by name."""
+    return {name: schema for node in nodes for name, schema in node.output_schemas.items()}
 
 
 @dataclass(eq=False, repr=False)
@@ -176,6 +191,10 @@ class Step(Node):
         if output.status is StepStatus.ERROR and failure is not None:
             raise failure
         return output
+
+    @property
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        return self._does.output_schemas if isinstance(self._does, Runnable) else {}
 
     async def _done(self, given: StepInput, course: Course) -> StepOutput:
         if not isinstance(self._does, Runnable):

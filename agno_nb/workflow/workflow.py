@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
@@ -9,9 +10,10 @@ from agno_nb._keywords import forgiving
 from agno_nb.errors import NestedRunPaused
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext
+from agno_nb.run.structured import OutputSchema
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput
 from agno_nb.workflow.containers import Given, in_sequence, nodes_of
-from agno_nb.workflow.step import Course, Node
+from agno_nb.workflow.step import Course, Node, schemas_of
 from agno_nb.workflow.values import StepInput
 
 __all__ = ["RunOutput", "Workflow"]
@@ -58,6 +60,11 @@ class Workflow(Runnable):
 
     def __post_init__(self) -> None:
         self._nodes = nodes_of(self.steps, repr(self))
+
+    @property
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        """What the answers of its steps, and its own, are objects of, by name."""
+        return schemas_of(self._nodes)
 
     async def answer(self, context: RunContext) -> None:
         """Take the steps that were not taken yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -167,3 +168,68 @@ def test_a_notebook_that_fails_in_the_middle_stops_there(tmp_path: Any) -> None:
         client.execute()
     assert [bool(cell.outputs) for cell in notebook.cells] == [False, True, True, False]
     assert DuckDb(tmp_path / "agno_nb.duckdb").runs_df()["input"].tolist() == ["hello"]
+
+
+def test_a_tool_that_counts_counts_once_when_its_cell_is_run_again(
+    start_kernel: Callable[[], Kernel], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "counting.ipynb"))
+    counter = """
+from agno_nb import Agent, DuckDb
+
+def count(session_state: dict) -> str:
+    "Count on."
+    session_state["n"] = session_state.get("n", 0) + 1
+    return f"The counter stands at {session_state['n']}."
+
+counter = Agent("demo", name="counter", db=DuckDb("agno_nb.duckdb"), session_id="counted", tools=[count])
+"""
+    first, second = start_kernel(), start_kernel()
+    for kernel in (first, second):
+        kernel.run("%load_ext agno_nb", cell_id="load")
+        kernel.run(counter, cell_id="setup")
+
+    def stands(kernel: Kernel, cell_id: str, line: str = "") -> tuple[str, str]:
+        shown = ask(kernel, "count()", cell_id, f"counter {line}").shown
+        stored = kernel.run("print(counter.get_session_state())", cell_id="look").printed.strip()
+        return re.search(r"stands at \d", shown)[0], stored  # type: ignore[index]
+
+    def n(value: int) -> tuple[str, str]:
+        return f"stands at {value}", f"{{'n': {value}}}"
+
+    assert [stands(first, cell_id) for cell_id in "abc"] == [n(1), n(2), n(3)]
+    # Another kernel on the same notebook takes back what this one did.
+    assert stands(second, "b") == n(2)
+    assert stands(first, "c") == n(3)
+    # Run All, and a cell that makes a turn of its own each time.
+    assert [stands(first, cell_id) for cell_id in "abc"] == [n(1), n(2), n(3)]
+    assert stands(first, "c", "--rerun append") == n(4)
+    first.run("%agent use counter")
+    retried = first.run("%agent retry", cell_id="retry").shown
+    assert "stands at 4" in retried
+    # A branch begins with the state before its cell's turn, and the session stays as it is.
+    assert "stands at 2" in ask(first, "count()", "b", "counter --rerun branch").shown
+    assert first.run("print(counter.get_session_state('counted'))").printed.strip() == "{'n': 4}"
+
+
+def test_run_all_replays_a_session_with_summaries(start_kernel: Callable[[], Kernel]) -> None:
+    cells = {
+        "a": "My name is Ada.",
+        "b": "My favourite city is Rome.",
+        "c": "What is my name?",
+        "d": "Where am I from?",
+    }
+    first, second = start_kernel(), start_kernel()
+    for kernel in (first, second):
+        kernel.run("%load_ext agno_nb", cell_id="load")
+        kernel.run("%agent --summaries on --history 1 --replay on", cell_id="set")
+    # Twice in one session, and once in another of the same store.
+    for kernel, is_replayed in ((first, False), (first, True), (second, True)):
+        shown = [ask(kernel, text, cell_id).shown for cell_id, text in cells.items()]
+        assert ["replayed" in text for text in shown] == [is_replayed] * 4
+        kernel.run("%agent summary")
+    db = DuckDb(first.folder / "agno_nb.duckdb")
+    runs, summaries = db.runs_df(), db.summaries_df()
+    assert runs["replay_of_run_id"].isna().tolist() == [True] * 4 + [False] * 8
+    assert runs["context_hash"].tolist() == runs["context_hash"].tolist()[:4] * 3
+    assert summaries["summary"].tolist() == summaries["summary"].tolist()[:4] * 3

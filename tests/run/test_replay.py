@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sqlite import SqliteDb
+from agno_nb.session import SessionSummaryManager
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
 from agno_nb.types import Media, Message, RunOutput, RunStatus, Variable
@@ -248,3 +250,63 @@ def test_the_receipts_of_a_team_say_what_leader_and_member_were_sent(db: Db) -> 
     assert of_member.parts[1].name == "price"
     stored = {each.component_name: each.context() for each in db.get_runs("one")}
     assert stored == {"Crew": receipt, "buyer": of_member}
+
+
+def summarised(db: Db, **settings: Any) -> Agent:
+    """An agent whose history is one turn, so that the summary says what was before."""
+    return Agent(
+        **{
+            "model": FunctionModel(lambda messages, tools: f"Heard: {messages[-1].content}", id="m"),
+            "db": db,
+            "add_history_to_context": True,
+            "num_history_runs": 1,
+            "session_summary_manager": SessionSummaryManager(model=summing()),
+            **settings,
+        }
+    )
+
+
+def summing() -> FunctionModel:
+    """A model whose summaries differ each time, as those of a language model do."""
+    numbers = itertools.count(1)
+
+    def answer(messages: list[Message], tools: Any) -> Reply:
+        return f'{{"summary": "Version {next(numbers)} of what was said.", "topics": []}}'
+
+    return FunctionModel(answer)
+
+
+TALK = ("I like tea.", "I like cake.", "I like rain.", "I like snow.", "What do I like?")
+
+
+@pytest.mark.parametrize("session_id", ["one", "another"], ids=["the same session", "a new session"])
+def test_run_all_of_a_summarised_session_asks_nothing(db: Db, session_id: str) -> None:
+    agent = summarised(db)
+    first = [agent.run(text, session_id="one") for text in TALK]
+    before = agent.get_session_summary("one")
+    assert before is not None
+    # One that was asked otherwise in between is not what is replayed.
+    agent.run("I like nothing.", session_id="one", run_index=2)
+    # In another process: nothing is known of the first but what is stored.
+    silent = summarised(
+        db,
+        model=ScriptedModel([], id="m", provider=agent.resolved_model.provider),
+        session_summary_manager=SessionSummaryManager(model=ScriptedModel([])),
+    )
+    for times in range(2):
+        again = [
+            silent.run(
+                text, session_id=session_id, replay=True, run_index=None if session_id != "one" and not times else place
+            )
+            for place, text in enumerate(TALK)
+        ]
+        assert [run.replay_of_run_id for run in again] == [run.run_id for run in first]
+        assert [run.context_hash for run in again] == [run.context_hash for run in first]
+        now = silent.get_session_summary(session_id)
+        assert now is not None
+        assert (now.summary, now.to_run_index, now.metrics.cost) == (before.summary, 4, 0.0)
+    # What is asked then goes on from there.
+    went_on = agent.run("And now?", session_id=session_id, replay=True)
+    assert went_on.replay_of_run_id is None
+    assert before.summary not in str(went_on.messages[0].content)
+    assert "Version 4 of what was said." in str(went_on.messages[0].content)

@@ -56,7 +56,6 @@ class Thread:
     name: str | None = None
     turns: dict[int, list[Try]] = field(default_factory=dict)
     versions: list[Version] = field(default_factory=list)
-    state: dict[str, str] = field(default_factory=dict)
     forked_from: str | None = None
 
     def current(self) -> Iterator[tuple[int, Try]]:
@@ -71,6 +70,16 @@ class Thread:
 
     def is_stale(self, turn: int, run: Try) -> bool:
         return any(other.attempt > 0 and other.serial > run.serial and at < turn for at, other in self.tries())
+
+    def state(self) -> dict[str, Any]:
+        """What the runs left that no new attempt has taken back."""
+        tries = self.tries()
+        left = [
+            run.text
+            for turn, run in tries
+            if not any(other.attempt > 0 and other.serial > run.serial and at <= turn for at, other in tries)
+        ]
+        return {**dict.fromkeys(left, True), "last": left[-1]} if left else {}
 
     def summary(self) -> Version | None:
         return next((version for version in reversed(self.versions) if version.holds), None)
@@ -159,7 +168,8 @@ class Sessions(RuleBasedStateMachine):
         self.serial += 1
         text = f"t{self.serial}"
         self.actor.ending = ending
-        options: dict[str, Any] = {"session_id": session_id, "user_id": thread.owner, "session_state": {"last": text}}
+        state = {"last": text, text: True}
+        options: dict[str, Any] = {"session_id": session_id, "user_id": thread.owner, "session_state": state}
         with agent.run(text, stream=True, run_index=turn if again else None, **options) as events:
             assert next(events).content == f"re: {text}"
             if ending is RunStatus.ERROR:
@@ -174,7 +184,6 @@ class Sessions(RuleBasedStateMachine):
         attempt = thread.turns[turn][-1].attempt + 1 if again else 0
         run = Try(serial=self.serial, attempt=attempt, agent=name, user=thread.owner, text=text, status=ending)
         thread.turns.setdefault(turn, []).append(run)
-        thread.state["last"] = text
         self.compare(session_id)
 
     @is_any("turns")
@@ -231,7 +240,6 @@ class Sessions(RuleBasedStateMachine):
             thread,
             turns={at: [run] for at, run in thread.current() if at <= turn},
             versions=[replace(one) for one in thread.versions if one.holds and one.to_run_index <= turn],
-            state=dict(thread.state),
             forked_from=session_id,
         )
         self.compare(session_id)
@@ -244,7 +252,7 @@ class Sessions(RuleBasedStateMachine):
         assert (session.user_id, session.session_name, session.session_state, session.forked_from_session_id) == (
             thread.owner,
             thread.name,
-            thread.state,
+            thread.state(),
             thread.forked_from,
         )
         assert [(run.run_index, run.attempt, run.input, run.status) for run in session.runs] == [

@@ -10,7 +10,8 @@ import pytest
 from agno_nb.db.base import Db
 
 _TOPICS = (
-    "cells", "forks", "frames", "history", "media", "memories", "redaction", "runs", "sessions", "steps", "views",
+    "cells", "forks", "frames", "history", "media", "memories", "redaction", "runs", "sessions", "state", "steps",
+    "views",
 )  # fmt: skip
 # Before they are imported, so that a failing assertion shows its values.
 pytest.register_assert_rewrite(*(f"{__name__}.{topic}" for topic in _TOPICS))
@@ -24,6 +25,7 @@ from agno_nb.testing.contract.memories import MemoriesContract  # noqa: E402
 from agno_nb.testing.contract.redaction import RedactionContract  # noqa: E402
 from agno_nb.testing.contract.runs import RunsContract  # noqa: E402
 from agno_nb.testing.contract.sessions import SessionsContract  # noqa: E402
+from agno_nb.testing.contract.state import StateContract  # noqa: E402
 from agno_nb.testing.contract.steps import StepsContract  # noqa: E402
 from agno_nb.testing.contract.views import ViewsContract  # noqa: E402
 
@@ -37,6 +39,7 @@ class StoreContract(
     MediaContract,
     MemoriesContract,
     ForksContract,
+    StateContract,
     StepsContract,
     ViewsContract,
     FramesContract,

@@ -80,6 +80,17 @@ class MemoriesContract:
         assert before is not None
         assert (before.to_run_index, db.get_summary("s1", before_run_index=1)) == (1, None)
 
+    def test_the_summary_that_followed_a_run_is_found_when_it_holds_no_more(self, db: Db) -> None:
+        runs = [say(db, "a", created_at=0.0), say(db, "b", created_at=10.0)]
+        runs += [say(db, "a again", created_at=20.0, run_index=0), say(db, "b again", created_at=30.0, run_index=1)]
+        for to_run_index, updated_at in ((0, 5.0), (0, 25.0), (1, 35.0), (1, 36.0)):
+            text = f"{to_run_index} at {updated_at}"
+            db.add_summary(
+                SessionSummary(session_id="s1", summary=text, to_run_index=to_run_index, updated_at=updated_at)
+            )
+        found = [summary and summary.summary for summary in map(db.get_summary_after, runs)]
+        assert found == ["0 at 5.0", None, "0 at 25.0", "1 at 35.0"]
+
     def test_memories_are_of_a_user_and_across_sessions(self, db: Db) -> None:
         said = [
             UserMemory(memory="Likes TEA", user_id="ann", topics=["food"], input="I like tea", component_id="x"),

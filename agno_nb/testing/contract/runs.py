@@ -35,6 +35,19 @@ LOOP.append(LOOP)
 class RunsContract:
     """Runs and their messages."""
 
+    def test_the_runs_that_a_run_began_are_found_in_every_session(self, db: Db) -> None:
+        begun = [
+            say(db, text, session_id=session_id, parent_run_id="outer", created_at=place)
+            for place, (text, session_id) in enumerate((("a", "s1"), ("b", "s2"), ("c", "s1")))
+        ]
+        say(db, "d", parent_run_id=begun[0].run_id)
+        found = db.get_runs_begun_by("outer")
+        assert [(run.run_id, run.session_id, run.input) for run in found] == [
+            (run.run_id, run.session_id, run.input) for run in begun
+        ]
+        assert [[nested.input for nested in run.nested_runs] for run in found] == [[], [], []]
+        assert db.get_runs_begun_by("nobody") == []
+
     def test_a_store_begins_empty(self, db: Db) -> None:
         assert db.get_session("s1") is None
         assert db.get_sessions() == []

@@ -1,0 +1,230 @@
+"""A session's state: how runs change it, and how it is turned back when a turn is tried again.
+
+With each run is stored what it changed, value by value: a list of ``{"path": ["a", "b"], "before": 1, "after": 2}``. A
+path goes through dicts; "before" is left out where there was nothing, "after" where nothing is left.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from typing import Any
+
+from agno_nb.db.encoding import from_json, micros
+from agno_nb.db.statements import Transaction
+from agno_nb.types import JsonDict, RunOutput, Session
+
+_NOT_THERE = object()
+"""Equal to no value of a state."""
+
+
+def changes(before: JsonDict, after: JsonDict) -> list[JsonDict]:
+    """Return what makes `before`, which was read from JSON, into `after`.
+
+    Where `after` cannot be written as JSON there is nothing to return: the store refuses it, and says why.
+
+    Examples
+    --------
+    >>> changes({"n": 1, "deep": {"x": 5}}, {"n": 2, "deep": {}})
+    [{'path': ['n'], 'before': 1, 'after': 2}, {'path': ['deep', 'x'], 'before': 5}]
+    """
+    try:
+        # As it will be read: a tuple as a list, a number that is a key as text. And none of it changes any more.
+        return list(_changes(before, json.loads(json.dumps(after)), ()))
+    except (TypeError, ValueError):
+        return []
+
+
+def _changes(before: JsonDict, after: JsonDict, above: Sequence[str]) -> Iterable[JsonDict]:
+    for key in [*before, *(key for key in after if key not in before)]:
+        was, is_now, path = before.get(key, _NOT_THERE), after.get(key, _NOT_THERE), [*above, key]
+        if isinstance(was, dict) and isinstance(is_now, dict):
+            yield from _changes(was, is_now, path)
+        elif was != is_now:
+            sides = {"before": was, "after": is_now}
+            yield {"path": path, **{name: value for name, value in sides.items() if value is not _NOT_THERE}}
+
+
+def copied(state: JsonDict) -> JsonDict:
+    """Return a copy of a state that functions, in other threads, may be changing."""
+    while True:
+        try:
+            return deepcopy(state)
+        except RuntimeError:  # One of them has put something into it at this moment.
+            continue
+        except TypeError:  # The store says what it is that cannot be stored.
+            return state
+
+
+def undone(state: JsonDict, made: Sequence[JsonDict]) -> JsonDict:
+    """Return `state` without changes that were made to it. What was changed otherwise since then stays.
+
+    Examples
+    --------
+    >>> made = changes({"n": 1, "m": 1}, {"n": 2, "m": 2})
+    >>> undone({"n": 2, "m": 7}, made)
+    {'n': 1, 'm': 7}
+    """
+    return _turned(state, made[::-1], was="after", becomes="before")
+
+
+def redone(state: JsonDict, made: Sequence[JsonDict]) -> JsonDict:
+    """Return `state` with changes made once more, where it is still as they found it."""
+    return _turned(state, made, was="before", becomes="after")
+
+
+def _turned(state: JsonDict, made: Sequence[JsonDict], *, was: str, becomes: str) -> JsonDict:
+    state = deepcopy(state) if made else state
+    for change in made:
+        *above, key = change["path"]
+        place = _value_at(state, above)
+        if isinstance(place, dict) and place.get(key, _NOT_THERE) == change.get(was, _NOT_THERE):
+            _put(place, key, change.get(becomes, _NOT_THERE))
+    return state
+
+
+def _value_at(state: JsonDict, path: Iterable[str]) -> Any:
+    value: Any = state
+    for name in path:
+        value = value.get(name, _NOT_THERE) if isinstance(value, dict) else _NOT_THERE
+    return value
+
+
+def repeat(state: JsonDict, made: Iterable[JsonDict]) -> None:
+    """Change `state` in place so that it is as changes left it, whatever it was."""
+    for change in made:
+        *above, key = change["path"]
+        place = state
+        for name in above:
+            if not isinstance(place.get(name), dict):
+                place[name] = {}
+            place = place[name]
+        _put(place, key, deepcopy(change.get("after", _NOT_THERE)))
+
+
+def _put(place: JsonDict, key: str, value: Any) -> None:
+    if value is _NOT_THERE:
+        place.pop(key, None)
+    else:
+        place[key] = value
+
+
+def with_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
+    """Return `now` with what makes `before` into `after`, key by key in dicts, anything else replaced whole.
+
+    Examples
+    --------
+    >>> with_changes({"a": 1, "b": {"x": 5}}, {"b": {}, "c": 1}, {"b": {"y": 6}})
+    {'a': 1, 'b': {'x': 5, 'y': 6}}
+    """
+    changed = {**now}
+    for key in before.keys() - after.keys():
+        changed.pop(key, None)
+    for key, value in after.items():
+        if key not in before or before[key] != value:
+            there, was = now.get(key), before.get(key)
+            if isinstance(there, dict) and isinstance(was, dict) and isinstance(value, dict):
+                value = with_changes(there, was, value)
+            changed[key] = value
+    return changed
+
+
+def store_state(
+    connection: Transaction, session_id: str, session_state: JsonDict | None, began_with: JsonDict | None
+) -> bool:
+    """Store a session's state, with what others changed in it since it was `began_with`; return whether it is there."""
+    key = {"session_id": session_id}
+    # No RETURNING: it takes DuckDB longer than a statement of its own.
+    if not connection.update("raw_sessions", {"updated_at": micros(time.time())}, key):
+        return False
+    if session_state is not None and session_state != began_with:
+        state = session_state
+        if began_with is not None:
+            ((stored,),) = connection.execute(
+                "SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id]
+            )
+            now = from_json(stored)
+            state = with_changes(now, began_with, session_state)
+            if now != began_with:
+                _tell_of_losses(session_id, now, changes(began_with, session_state))
+        connection.update("raw_sessions", {"session_state": state}, key)
+    return True
+
+
+def _tell_of_losses(session_id: str, now: JsonDict, made: Iterable[JsonDict]) -> None:
+    """Warn of what somebody else has changed meanwhile and is replaced now."""
+    for change in made:
+        there = _value_at(now, change["path"])
+        if there != change.get("before", _NOT_THERE) and there != change.get("after", _NOT_THERE):
+            name = "".join(f"[{key!r}]" for key in change["path"])
+            warnings.warn(
+                f"session_state{name} of session {session_id!r} was changed by somebody else while a run changed it "
+                "too; it is now as the run leaves it",
+                stacklevel=2,
+            )
+
+
+def turn_back(connection: Transaction, session: Session, run: RunOutput, goes_on_from: str | None) -> None:
+    """Make the state of a session what a new attempt at a turn finds.
+
+    It is without what was done in that turn and in those after it, but with what the run did that it goes on from. That
+    is then among what it changed itself.
+    """
+    assert run.run_index is not None
+    before = after = state_up_to(connection, session.session_id, run.run_index - 1, session.session_state)
+    if goes_on_from is not None:
+        after = redone(before, _changes_of(connection, session.session_id, goes_on_from)[0])
+    run.state_changes = changes(before, after)
+    _replace(connection, session, after)
+
+
+def make_again(connection: Transaction, session: Session, run: RunOutput) -> None:
+    """Let a run that goes on find what it had changed, also where a new attempt at an earlier turn took it back."""
+    assert run.run_index is not None
+    if _is_stale(connection, run.session_id, run.run_index, since=micros(run.ended_at or run.created_at)):
+        _replace(connection, session, redone(session.session_state, run.state_changes))
+
+
+def state_up_to(connection: Transaction, session_id: str, run_index: int, state: JsonDict) -> JsonDict:
+    """Return the state of a session without what was done in the turns after one."""
+    made = connection.execute(
+        "SELECT state_changes FROM raw_runs AS done WHERE session_id = ? AND run_index > ? "
+        # What a new attempt at that turn, or at one before it, took back is not there any more.
+        "AND state_changes IS NOT NULL AND NOT EXISTS (SELECT 1 FROM raw_runs AS again "
+        "WHERE again.session_id = done.session_id AND again.run_id <> done.run_id AND again.attempt > 0 "
+        "AND again.run_index <= done.run_index AND again.created_at >= COALESCE(done.ended_at, done.created_at)) "
+        "ORDER BY COALESCE(ended_at, created_at) DESC",
+        [session_id, run_index],
+    )
+    for (text,) in made:
+        state = undone(state, from_json(text))
+    return state
+
+
+def state_with(connection: Transaction, session_id: str, run_index: int, run_id: str, state: JsonDict) -> JsonDict:
+    """Return the state of a session as an attempt at a turn left it. One that is stale does not count."""
+    before = state_up_to(connection, session_id, run_index - 1, state)
+    made, ended_at = _changes_of(connection, session_id, run_id)
+    return before if _is_stale(connection, session_id, run_index, since=ended_at) else redone(before, made)
+
+
+def _changes_of(connection: Transaction, session_id: str, run_id: str) -> tuple[list[JsonDict], int]:
+    """Return what a run changed, and when it ended."""
+    sql = "SELECT state_changes, COALESCE(ended_at, created_at) FROM raw_runs WHERE session_id = ? AND run_id = ?"
+    ((text, ended_at),) = connection.execute(sql, [session_id, run_id])
+    return from_json(text) or [], ended_at
+
+
+def _is_stale(connection: Transaction, session_id: str, run_index: int, *, since: int) -> bool:
+    """Whether a turn before one was tried again `since` (microseconds) or later."""
+    sql = "SELECT 1 FROM raw_runs WHERE session_id = ? AND attempt > 0 AND run_index < ? AND created_at >= ? LIMIT 1"
+    return bool(connection.execute(sql, [session_id, run_index, since]))
+
+
+def _replace(connection: Transaction, session: Session, state: JsonDict) -> None:
+    if state != session.session_state:
+        connection.update("raw_sessions", {"session_state": state}, {"session_id": session.session_id})
+        session.session_state = state
