@@ -15,8 +15,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.db.schema import column_descriptions, views
 from agno_nb.errors import AgnoNbError
+from agno_nb.frames import is_frame
 from agno_nb.notebook.commands import COMMANDS
-from agno_nb.notebook.sql import is_frame
 from agno_nb.notebook.state import Notebook
 
 NUM_SESSIONS = 20
@@ -107,7 +107,7 @@ class _Completions:
         if command == "use":
             return self._agents()
         if command == "tools":
-            return [name for name, value in self._namespace().items() if callable(value)]
+            return self._notebook.functions()
         return ()
 
     def _agents(self) -> Iterable[str]:
