@@ -15,7 +15,6 @@ from agno_nb.db import sandbox, schema
 from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
 from agno_nb.db.cells import SqlCells
 from agno_nb.db.context import (
-    LAST_TURN,
     current_attempts,
     history,
     latest_summary,
@@ -268,11 +267,10 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
     ) -> Session | None:
         if to_run_index is not None and at_run is not None:
             raise InvalidInputError("say where to fork by to_run_index or by at_run, not by both")
-        last = LAST_TURN if to_run_index is None else to_run_index
         with self._transaction(write=True, alone=True) as connection:
             if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
                 return None
-            fork_id = fork(connection, session_id, to_run_index=last, at_run=at_run, now=micros(time.time()))
+            fork_id = fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(time.time()))
             return self._session(connection, {"session_id": fork_id})
 
     def get_runs(

@@ -145,4 +145,6 @@ def _suggestion(text: str, provider: str) -> str:
     if near:
         return f"did you mean {EXAMPLES[near[0]]!r}"
     known = ", ".join(EXAMPLES)
+    if ":" in text:
+        return f"there is no provider {provider!r}; providers are {known}"
     return f"write it as '<provider>:<model>', like 'openai:{text}' or 'ollama:{text}'; providers are {known}"

@@ -165,6 +165,14 @@ class Notebook:
         """Return the agents, teams and workflows of the user, by the variables that hold them."""
         return {key: value for key, value in self.namespace.items() if isinstance(value, Runnable) and key[0] != "_"}
 
+    def functions(self) -> list[str]:
+        """Return the names of what can be a tool: what is callable, but for what IPython itself puts there."""
+        return [
+            key
+            for key, value in self.namespace.items()
+            if callable(value) and key[0] != "_" and key not in ("exit", "quit", "get_ipython", "open")
+        ]
+
     def last_session_id(self) -> str | None:
         """Return the session that this notebook last talked in, before the current one; None where it is not known."""
         if self.path is None:
@@ -240,8 +248,9 @@ class Notebook:
 
     def _function(self, name: str) -> Any:
         if name not in self.namespace:
-            callables = [key for key, value in self.namespace.items() if callable(value) and key[0] != "_"]
-            raise InvalidInputError(f"no function is called {name!r} in this notebook: {nearest(name, callables)}")
+            known = self.functions()
+            remedy = nearest(name, known) if known else "define it in a cell first"
+            raise InvalidInputError(f"no function is called {name!r} in this notebook: {remedy}")
         return self.namespace[name]
 
 

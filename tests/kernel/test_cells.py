@@ -101,8 +101,13 @@ def test_a_failing_run_fails_the_cell_in_one_line_and_the_next_cell_works(kernel
         ("%agent --model nonsense", "'nonsense' is not a model"),
         ("%agent --modell demo", "%agent has no option '--modell': did you mean \"--model\"?"),
         ("%%agent --sesion x\nhello", "%%agent has no option '--sesion': did you mean \"--session\"?"),
-        ("%agent --history many", "argument --history: invalid int value: 'many'"),
         ("%agent frobnicate", "%agent has no command 'frobnicate'"),
+        ("%agent new plans", "`%agent new` takes nothing more, and got 'plans'"),
+        ("%agent tools weather", "no function is called 'weather' in this notebook: define it in a cell first"),
+        ("%agent --budget lots", "'lots' is no amount: give US dollars, as 0.50, or off"),
+        ("%agent --history many", "'many' is no number of runs: give one, as 5, or 0 for none"),
+        ("%agent_sql", "there is no query: write one behind %agent_sql"),
+        ("import agno_nb; agno_nb.Agent(modle='demo')", "Agent() has no argument 'modle': did you mean \"model\"?"),
         ("%%agent nobody\nhello", "no agent is called 'nobody'"),
         ("%%agent -o 1x\nhello", "'1x' cannot be one"),
         ("%%agent\n   ", "nothing to answer"),
@@ -110,7 +115,6 @@ def test_a_failing_run_fails_the_cell_in_one_line_and_the_next_cell_works(kernel
         ("open('file', 'w').close()\n%agent --db file/x.duckdb", "file"),
         ("open('notes.txt', 'w').write('hello ' * 99)\n%agent --db notes.txt", "notes.txt"),
         ("%agent --history -1", "not -1"),
-        ("%agent tools nothing", "no function is called 'nothing'"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_changes_nothing(kernel: Kernel, cell: str, told: str) -> None:

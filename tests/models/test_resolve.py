@@ -73,7 +73,7 @@ def test_an_object_is_itself() -> None:
         ("openai:", "write it like 'openai:gpt-5-mini'"),
         ("demo:x", "write it like 'demo'"),
         ("", "is not a model"),
-        ("anthropic:claude", "providers are openai, google"),
+        ("anthropic:claude", "there is no provider 'anthropic'; providers are openai, google"),
     ],
 )
 def test_a_string_that_names_none(text: str, words: str) -> None:
