@@ -251,7 +251,8 @@ class Router(_Group):
         for node, choice in zip(self._nodes, self.steps, strict=True):
             if chosen is node or chosen is choice:
                 return node.name
-        return repr(chosen)
+        # A step that the selector made for itself is the choice of its name.
+        return chosen.name if isinstance(chosen, Node) else repr(chosen)
 
 
 class Loop(_Group):

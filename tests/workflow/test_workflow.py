@@ -538,6 +538,29 @@ def test_a_router_that_chooses_something_else_says_what_there_is() -> None:
         Workflow([Router(lambda given: "lower", [upper], name="r")]).run("x")
 
 
+def test_a_router_takes_a_step_that_its_selector_made_by_its_name() -> None:
+    router = Router(lambda given: [Step("loud", executor=upper)], [Step("loud", executor=upper)])
+    assert Workflow([router]).run("x").content == "X"
+
+
+def test_a_failure_names_the_step(db: InMemoryDb) -> None:
+    def fragile(step_input: StepInput, session_state: dict[str, Any]) -> str:
+        if "ready" not in session_state:
+            raise OSError("not yet")
+        return "done"
+
+    def evaluate(step_input: StepInput) -> bool:
+        raise ValueError("neither")
+
+    line = Workflow([upper, Parallel(fragile, upper, name="both"), Condition(evaluate, [upper])], name="line", db=db)
+    with pytest.raises(RunError, match="the run failed in step 'both/fragile': OSError: not yet") as caught:
+        line.run("x", session_id="s")
+    line.update_session_state({"ready": True}, "s")
+    # What failed before and is done by now is not what failed now.
+    with pytest.raises(RunError, match="the run failed: ValueError: neither"):
+        line.continue_run(run_id=caught.value.run_output.run_id, session_id="s")  # type: ignore[union-attr]
+
+
 def test_an_unknown_argument_is_explained() -> None:
     with pytest.raises(TypeError, match='did you mean "num_history_runs"'):
         Workflow([upper], num_history_run=1)  # type: ignore[call-arg]

@@ -101,6 +101,8 @@ class SessionsContract:
         assert db.delete_session("a", user_id="alice") is True
         db.delete_sessions(["b", "c", "missing"], user_id="alice")
         db.delete_sessions([])
+        with pytest.raises(InvalidInputError, match="session_ids is 'd'; give a list"):
+            db.delete_sessions("d")
         for table in ("sessions", "runs", "messages", "tool_calls"):
             found = (
                 db.query(f"SELECT DISTINCT session_id FROM {table} ORDER BY session_id").arrow().column(0).to_pylist()
