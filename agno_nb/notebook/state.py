@@ -20,6 +20,7 @@ from agno_nb.notebook.cells import names_of
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
+from agno_nb.tools.toolkit import toolbox
 
 
 class Notebook:
@@ -143,7 +144,10 @@ class Notebook:
         agent = self._own_agent("tools")
         functions = [self._function(name) for name in names]
         replaced = {tool_name(function) for function in functions}
-        agent.tools = [tool for tool in agent.tools or [] if tool_name(tool) not in replaced] + functions
+        tools = [tool for tool in agent.tools or [] if tool_name(tool) not in replaced] + functions
+        # What cannot be a tool is refused now: every cell that follows would fail of it.
+        toolbox(tools, made=[])
+        agent.tools = tools
 
     def runnable_named(self, name: str) -> Runnable:
         """Find an agent of the user's: by the variable that holds it, else by its own name.

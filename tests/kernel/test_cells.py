@@ -103,6 +103,8 @@ def test_a_failing_run_fails_the_cell_in_one_line_and_the_next_cell_works(kernel
         ("%%agent --sesion x\nhello", "%%agent has no option '--sesion': did you mean \"--session\"?"),
         ("%agent frobnicate", "%agent has no command 'frobnicate'"),
         ("%agent new plans", "`%agent new` takes nothing more, and got 'plans'"),
+        ("def any(**options) -> str: ...\n%agent tools any", "tool 'any' has a parameter **options"),
+        ("import pandas; df = pandas.DataFrame({'a': [1, 2]})\n%agent tools df", "not a 0 1 1 2 of type DataFrame"),
         ("%agent tools weather", "no function is called 'weather' in this notebook: define it in a cell first"),
         ("%agent --budget lots", "'lots' is no amount: give US dollars, as 0.50, or off"),
         ("%agent --history many", "'many' is no number of runs: give one, as 5, or 0 for none"),
