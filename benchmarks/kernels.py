@@ -62,7 +62,7 @@ def talk(path: Path, process: int, turns: int, think_s: float) -> list[float]:
         )
         # A model takes longer than the store lingers, so that each turn has two leases.
         between = time.perf_counter()
-        time.sleep(0.05 if think_s else 0.0)
+        time.sleep(0.2 if think_s else 0.0)
         waited = time.perf_counter() - between
         answer = Message(role="assistant", content="answer " * 50, run_id=run.run_id)
         run.messages = [*opened.history, user, answer]
