@@ -42,6 +42,19 @@ def micros(seconds: float) -> int:
     return round(seconds * 1_000_000)
 
 
+def timestamp_micros(seconds: float, name: str) -> int:
+    """Return unix seconds that a user gave, as they are stored. `name` is what an error calls them.
+
+    Raises
+    ------
+    InvalidInputError
+        They are no number.
+    """
+    if not isinstance(seconds, int | float):
+        raise InvalidInputError(f"{name} is {seconds!r}; give unix seconds, as a datetime's .timestamp() returns them")
+    return micros(seconds)
+
+
 def choice(kind: type[Choice], value: str, name: str) -> Choice:
     """Return the member of `kind` whose value is `value`.
 

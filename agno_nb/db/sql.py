@@ -24,7 +24,7 @@ from agno_nb.db.context import (
     turns_before,
 )
 from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import Row, choice, micros, storable
+from agno_nb.db.encoding import Row, choice, micros, storable, timestamp_micros
 from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
@@ -222,11 +222,11 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             parameters.append(f"%{pattern}%")
         if start_timestamp is not None:
             where += " AND created_at >= ?"
-            parameters.append(micros(start_timestamp))
+            parameters.append(timestamp_micros(start_timestamp, "start_timestamp"))
         if end_timestamp is not None:
             # A session tells its times in whole seconds, so all of the last second is within the bound.
             where += " AND created_at < ?"
-            parameters.append(micros(end_timestamp + 1))
+            parameters.append(timestamp_micros(end_timestamp, "end_timestamp") + micros(1))
         order = f"{column} {direction} NULLS LAST, session_id {direction}"
         sql = f"SELECT {_SESSION} FROM raw_sessions WHERE {where} ORDER BY {order}"
         if limit is not None:
