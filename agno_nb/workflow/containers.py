@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from agno_nb._keywords import forgiving
 from agno_nb.errors import InvalidInputError, NestedRunPaused
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunEvent, SessionType, StepKind, StepOutput
@@ -124,12 +125,14 @@ class _Group(Node):
         return f"{type(self).__name__}({self.name!r}, {self._nodes!r})"
 
 
+@forgiving({})
 class Steps(_Group):
     """Several steps under one name, one after the other."""
 
     kind: ClassVar[StepKind] = "steps"
 
 
+@forgiving({})
 class Parallel(_Group):
     """Steps side by side, each with the same input.
 
@@ -169,6 +172,7 @@ class Parallel(_Group):
         return together(output for output in outputs if output.content is not None)
 
 
+@forgiving({})
 class Condition(_Group):
     """Steps that are taken where a condition holds, and others where it does not.
 
@@ -209,6 +213,7 @@ class Condition(_Group):
         return await in_sequence(self._nodes if holds else self._others, given, course, path, iteration)
 
 
+@forgiving({})
 class Router(_Group):
     """Steps of which a function chooses some.
 
@@ -255,6 +260,7 @@ class Router(_Group):
         return chosen.name if isinstance(chosen, Node) else repr(chosen)
 
 
+@forgiving({})
 class Loop(_Group):
     """Steps that are taken again and again, each time with what the time before gave.
 

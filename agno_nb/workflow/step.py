@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
 
+from agno_nb._keywords import forgiving
 from agno_nb._loop import in_thread, uncancellable
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.run.runnable import Runnable
@@ -77,6 +78,7 @@ class Node(ABC):
         """Do it, unless `course` has done it already, and return what came of it."""
 
 
+@forgiving({})
 @dataclass(eq=False, repr=False)
 class Step(Node):
     """One step, done by exactly one of an agent, a team, a workflow and a function.

@@ -564,6 +564,10 @@ def test_a_failure_names_the_step(db: InMemoryDb) -> None:
 def test_an_unknown_argument_is_explained() -> None:
     with pytest.raises(TypeError, match='did you mean "num_history_runs"'):
         Workflow([upper], num_history_run=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r'Loop\(\) has no argument .*: did you mean "max_iterations"'):
+        Loop([upper], max_iteration=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r'Step\(\) has no argument .*: did you mean "max_retries"'):
+        Step("loud", executor=upper, max_retry=1)  # type: ignore[call-arg]
 
 
 def test_the_events_of_a_workflow(db: InMemoryDb) -> None:
