@@ -24,8 +24,10 @@ $(NOTEBOOK): | .venv/.installed-demo
 test: .venv/.installed-test ## run the tests, but for those that need a browser
 	@$(BIN)/python -m pytest -q -m "not browser"
 
-kernels: .venv-kernels/.installed-kernels ## run the tests in kernels with the older IPython and ipykernel that people have
-	@.venv-kernels/bin/python -m pytest -q -m kernel
+kernels: .venv-kernels/.installed-test ## run the tests in kernels with the other IPythons and ipykernels that people have
+	$(call in_kernels,ipython~=8.31 ipykernel~=6.29.0,-m kernel)
+	$(call in_kernels,ipython~=9.0 ipykernel~=7.3.0,-m versions)
+	$(call in_kernels,ipython~=7.34.0 ipykernel~=6.29.0,-m versions -k "not completion")
 
 browser: .venv/.installed-browser ## run the tests in JupyterLab and Chromium (which has to be installed)
 	@$(BIN)/python -m pytest -q -m browser
@@ -63,6 +65,13 @@ clean: ## remove the environments, caches and everything that was made
 	@rm -rf .venv .venv-bench .venv-kernels js/node_modules out build dist benchmarks/results.json
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find agno_nb tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The newest pair is tested by `make test`. IPython 7 has no place for our completion.
+define in_kernels
+	@echo "Testing with $(1)"
+	@.venv-kernels/bin/python -m pip install --quiet --quiet --disable-pip-version-check $(1)
+	@.venv-kernels/bin/python -m pytest -q $(2)
+endef
 
 # One stamp for each extra that is installed; pyproject.toml is newer than the stamp when it has to be done again.
 define install

@@ -16,6 +16,7 @@ import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -40,12 +41,27 @@ def background_loop() -> asyncio.AbstractEventLoop:
     with _start_lock:
         if _background is None or _background[0] != os.getpid():
             loop = asyncio.new_event_loop()
+            loop.set_default_executor(_started_pool(min(32, (os.cpu_count() or 1) + 4)))
             thread = threading.Thread(target=loop.run_forever, name="agno_nb", daemon=True)
             thread.start()
             atexit.register(_stop, os.getpid(), loop, thread)
             before_thread_pools_end(finish_jobs)
             _background = os.getpid(), loop
         return _background[1]
+
+
+def _started_pool(num_threads: int) -> ThreadPoolExecutor:
+    """Make a pool that has its threads at once.
+
+    It works until the interpreter has ended, and Python 3.12.0 to 3.12.2 starts no threads while it ends
+    (https://github.com/python/cpython/issues/113964).
+    """
+    pool = ThreadPoolExecutor(num_threads, thread_name_prefix="agno_nb")
+    everybody = threading.Barrier(num_threads + 1)
+    for _ in range(num_threads):
+        pool.submit(everybody.wait)
+    everybody.wait()
+    return pool
 
 
 def _stop(pid: int, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -203,33 +203,9 @@ class Agent(Recollecting):
         begun = run.tools[: -len(last_answer(run).tool_calls)] if context.continuation is not None else []
         shown_results = [call.result or "" for call in begun if _is_shown(call, tools)]
         while True:
-            if waiting := unanswered(run.messages):
-                await settling.settle(waiting)
-                if run.active_requirements:
-                    run.status, run.content = RunStatus.PAUSED, last_answer(run).content
-                    return
-                calls = [call for call in last_answer(run).tool_calls if call.tool_name in tools]
-                made = [call for call in calls if not call.tool_call_error]
-                if results := [call.result or "" for call in made if _is_shown(call, tools)]:
-                    shown_results += results
-                    context.emit(RunEvent.run_content, content="\n\n".join(results) + "\n\n")
-                if any(tools[call.tool_name].stop_after_tool_call for call in made):
-                    run.content = "\n\n".join(shown_results) or last_answer(run).content or ""
-                    return
-                if self._have_answered(context):
-                    return
-            request = ModelRequest(
-                messages=paired(run.messages),
-                tools=[tool.spec for tool in tools.values()],
-                allow_tool_calls=self.tool_call_limit is None or len(run.tools) < self.tool_call_limit,
-            )
-            if schema is not None:
-                request.output_schema, request.output_name = schema.json_schema, schema.name
-            answer = None
-            if run.context_hash is None:
-                functions = [tool.function for tool in tools.values()]
-                answer = await answered_before(context, request, model=model.to_dict(), functions=functions)
-            answer = answer or await asking.ask(request)
+            if (waiting := unanswered(run.messages)) and await self._settle(settling, waiting, shown_results):
+                return
+            answer = await self._next_answer(asking, tools, schema)
             if answer.tool_calls:
                 run.tools += answer.tool_calls
                 continue
@@ -245,6 +221,43 @@ class Agent(Recollecting):
                     raise OutputSchemaError(f"the answer is not a valid {schema.name}: {error}") from None
                 context.add(Message(role="user", content=correction(str(error))))
                 is_second_try = True
+
+    async def _settle(
+        self, settling: Settling, waiting: Sequence[tuple[ToolCall, Message]], shown_results: list[str]
+    ) -> bool:
+        """Settle the calls of the last answer, and return whether the run ends with them: paused, or answered."""
+        context, tools, run = settling.context, settling.tools, settling.context.run
+        await settling.settle(waiting)
+        answer = last_answer(run)
+        if run.active_requirements:
+            run.status, run.content = RunStatus.PAUSED, answer.content
+            return True
+        if results := [call.result or "" for call in answer.tool_calls if _is_shown(call, tools)]:
+            shown_results += results
+            context.emit(RunEvent.run_content, content="\n\n".join(results) + "\n\n")
+        made = [
+            tools[call.tool_name] for call in answer.tool_calls if call.tool_name in tools and not call.tool_call_error
+        ]
+        if any(tool.stop_after_tool_call for tool in made):
+            run.content = "\n\n".join(shown_results) or answer.content or ""
+            return True
+        return self._have_answered(context)
+
+    async def _next_answer(self, asking: Asking, tools: dict[str, Tool], schema: OutputSchema | None) -> Message:
+        """Return the model's answer to what was said so far; that of an earlier run, where it was asked the same."""
+        context, run = asking.context, asking.context.run
+        request = ModelRequest(
+            messages=paired(run.messages),
+            tools=[tool.spec for tool in tools.values()],
+            allow_tool_calls=self.tool_call_limit is None or len(run.tools) < self.tool_call_limit,
+        )
+        if schema is not None:
+            request.output_schema, request.output_name = schema.json_schema, schema.name
+        answer = None
+        if run.context_hash is None:
+            functions = [tool.function for tool in tools.values()]
+            answer = await answered_before(context, request, model=asking.model.to_dict(), functions=functions)
+        return answer or await asking.ask(request)
 
     def _model_in(self, context: RunContext) -> Model:
         """Return the model that answers: its own, or of a member without one, the team's."""
@@ -376,5 +389,5 @@ class Agent(Recollecting):
         }
 
 
-def _is_shown(call: ToolCall, tools: dict[str, Tool]) -> bool:
+def _is_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:
     return call.tool_name in tools and tools[call.tool_name].is_shown and not call.tool_call_error

@@ -16,8 +16,7 @@
     │   │   ├── ModelServerError            the provider's own failure (5xx)
     │   │   └── ModelStreamError            an answer that is incomplete or is not what the protocol says
     │   ├── BudgetExceeded            what may be spent is spent; .budget, .spending
-    │   ├── OutputSchemaError         the answer is not what output_schema asks for
-    │   └── ToolLoopError             the exchange of tool calls cannot go on
+    │   └── OutputSchemaError         the answer is not what output_schema asks for
     ├── SessionOwnershipError         the session belongs to another user
     ├── SessionNotFoundError
     ├── RunNotFoundError
@@ -176,10 +175,6 @@ class BudgetExceeded(RunError):
 
 class OutputSchemaError(RunError):
     """The answer is not what `output_schema` asks for, also on a second try. ``run_output.content`` is its text."""
-
-
-class ToolLoopError(RunError):
-    """The exchange of tool calls with the model cannot go on."""
 
 
 class SessionOwnershipError(AgnoNbError):

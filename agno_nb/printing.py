@@ -148,7 +148,7 @@ class _TerminalAnswer:
             parts.append(Text("PAUSED: resolve run.requirements, then continue_run(run)", style="yellow"))
         elif run is not None and run.status is not RunStatus.COMPLETED:
             parts.append(Text(f"{run.status}: {run.error or 'the answer is incomplete'}", style="red"))
-        how = "replayed: no model was asked" if run is not None and run.replay_of_run_id else None
+        how = "replayed: no model was asked" if run is not None and run.is_replayed else None
         title = "Response" if run is None else f"Response ({how or f'{run.metrics.duration_s or 0:.1f} s'})"
         return _panel(Group(*parts), title)
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.postgres_server import NoServerError, Postgres, running_postgres
 from tests.required import missing
@@ -31,6 +32,9 @@ def clean_environment(environ: os._Environ[str] | dict[str, str]) -> None:
 
 # On import, not in a fixture: modules read the environment while they are collected, and child processes inherit it.
 clean_environment(os.environ)
+# How long an example takes depends on how busy the machine is.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 # A shell that runs the tests in the background has interrupts ignored, and what is ignored is inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from agno_nb.db.base import Db
@@ -131,8 +132,10 @@ SELECT writefile('{folder}/out', 'x')
 
 
 @pytest.fixture(params=["duckdb", "in_memory", "sqlite"], scope="module")
-def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Db, Path]]:
-    """A store of each kind, and the folder that everything is in."""
+def filled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Db, Path, dict[str, pa.Table]]]:
+    """A store of each kind, the folder that everything is in, and what the store says before any of it."""
     folder = tmp_path_factory.mktemp("hostile")
     db = BACKENDS[request.param](folder)
     fill(db)
@@ -140,9 +143,13 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     db.close()
     (folder / "files").mkdir()
     (folder / "files" / "data.csv").write_text("a\n1\n")
-    yield db, folder
+    yield db, folder, said_by(db)
     say(db, "still works", user_id="alice")
     db.close()
+
+
+def said_by(db: Db) -> dict[str, pa.Table]:
+    return {view: db.frame(f"FROM {view}") for view in FRAMES}
 
 
 def bytes_in(folder: Path) -> dict[str, bytes | None]:
@@ -152,11 +159,12 @@ def bytes_in(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.mark.parametrize("sql", ["", "-- nothing", ";", *HOSTILE])
-def test_a_query_reads_the_store_and_nothing_else(filled: tuple[Db, Path], sql: str, working_directory: Path) -> None:
+def test_a_query_reads_the_store_and_nothing_else(
+    filled: tuple[Db, Path, dict[str, pa.Table]], sql: str, working_directory: Path
+) -> None:
     secret_in_python = pd.DataFrame({"key": [1]})
-    db, folder = filled
+    db, folder, said = filled
     store = next((path for path in folder.iterdir() if path.name in ("store.duckdb", "store.db")), folder / "files")
-    rows = {view: db.frame(f"FROM {view}") for view in FRAMES}
     files, environment = bytes_in(folder), dict(os.environ)
     with pytest.raises(QueryError) as caught:
         query(sql.format(folder=folder / "files", store=store), db=db)
@@ -164,13 +172,13 @@ def test_a_query_reads_the_store_and_nothing_else(filled: tuple[Db, Path], sql: 
     assert "\n" not in told
     # What was refused is told, not what is in the files.
     assert "a\n1" not in told
-    assert {view: db.frame(f"FROM {view}") for view in FRAMES} == rows
+    assert said_by(db) == said
     assert (bytes_in(folder), bytes_in(working_directory), dict(os.environ)) == (files, {}, environment)
     assert len(secret_in_python) == 1
 
 
-def test_settings_cannot_be_changed_from_a_select(filled: tuple[Db, Path]) -> None:
-    db, _ = filled
+def test_settings_cannot_be_changed_from_a_select(filled: tuple[Db, Path, dict[str, pa.Table]]) -> None:
+    db, *_ = filled
     found = db.query(
         "SELECT current_setting('enable_external_access') AS files, current_setting('lock_configuration') AS locked, "
         "current_setting('allowed_paths')::VARCHAR AS allowed"

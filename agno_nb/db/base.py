@@ -76,6 +76,8 @@ class CellTurn:
     run_index: int
     notebook: str | None
     """Path that the cell's notebook had then."""
+    kernel_id: str | None
+    """The kernel in which it began."""
     num_later_turns: int
     """How many turns of the session come after it."""
 

@@ -20,11 +20,15 @@ class SqlCells(SqlMemories):
     def get_cell_turns(self, session_id: str, cell_id: str) -> list[CellTurn]:
         # The oldest attempt tells which cell began a turn. Other cells may have asked it again.
         sql = (
-            "SELECT run_index, notebook, (SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - run_index "
+            "SELECT run_index, notebook, kernel_id, "
+            "(SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - run_index "
             "FROM raw_runs AS cell WHERE session_id = ? AND cell_id = ? AND run_index IS NOT NULL AND NOT EXISTS "
             "(SELECT 1 FROM raw_runs WHERE session_id = cell.session_id AND run_index = cell.run_index "
             "AND attempt < cell.attempt) ORDER BY run_index"
         )
         with self._transaction(write=False) as connection:
             rows = connection.execute(sql, [session_id, session_id, cell_id])
-        return [CellTurn(run_index=index, notebook=path, num_later_turns=later) for index, path, later in rows]
+        return [
+            CellTurn(run_index=index, notebook=path, kernel_id=kernel, num_later_turns=later)
+            for index, path, kernel, later in rows
+        ]

@@ -230,10 +230,14 @@ class SqliteDriver(Driver):
             isolation_level=None,
             check_same_thread=False,
         )
-        # SQLite itself knows the cases of ASCII only.
-        connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
-        # Nothing that was committed is lost when the power goes.
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            # SQLite itself knows the cases of ASCII only.
+            connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
+            # Nothing that was committed is lost when the power goes.
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()  # The file is something else.
+            raise
         return _Opened(connection, _file_at(self._path), is_fixed=is_fixed)
 
     def _keep_log(self, connection: sqlite3.Connection) -> None:

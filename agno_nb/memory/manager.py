@@ -118,7 +118,9 @@ class MemoryManager:
 
     async def _change(self, user_id: str, work: Callable[[Scribe], Coroutine[Any, Any, str]]) -> str:
         if not user_id:
-            raise InvalidInputError(f"memories need a user, and user_id is {user_id!r}")
+            raise InvalidInputError(
+                f"memories need a user, and user_id is {user_id!r}: give the user whom they are about"
+            )
         scribe = Scribe(self, self._own_db(), user_id)
         return await asyncio.shield(in_turn(scribe.line, lambda: work(scribe)))
 

@@ -55,7 +55,7 @@ def resolve_model(model: Model | str | None = None) -> Model:
         return _from_environment()
     if not isinstance(model, str):
         # A class instead of an object of it, say.
-        raise InvalidInputError(f"{model!r} is not a model: give a model object or a string like 'openai:gpt-5-mini'.")
+        raise InvalidInputError(f"{model!r} is not a model: give a model object or a string like 'openai:gpt-5-mini'")
     return _from_string(model.strip())
 
 
@@ -75,7 +75,7 @@ def _from_string(text: str) -> Model:
     provider, _, name = text.partition(":")
     provider, name = provider.strip().lower(), name.strip()
     if provider not in EXAMPLES or (provider == "demo") == bool(name):
-        raise InvalidInputError(f"{text!r} is not a model: {_suggestion(text, provider)}.")
+        raise InvalidInputError(f"{text!r} is not a model: {_suggestion(text, provider)}")
     if provider == "demo":
         from agno_nb.models.demo import DemoModel
 
@@ -123,7 +123,7 @@ def _first_listed_model(endpoint: Endpoint) -> str:
     if not name:
         raise InvalidInputError(
             f"OPENAI_BASE_URL leads to {endpoint.host}, which does not list its models: name one in the environment "
-            "variable OPENAI_MODEL, or as model='openai:<name>'."
+            "variable OPENAI_MODEL, or as model='openai:<name>'"
         )
     return name
 
@@ -140,7 +140,7 @@ def _ollama_url() -> str:
         port = url.port or (11434 if "://" not in where else {"https": 443}.get(url.scheme, 80))
         name = url.hostname or "localhost"
     except ValueError:
-        raise InvalidInputError(f"OLLAMA_HOST is {where!r}: write it like 'localhost:11434'.") from None
+        raise InvalidInputError(f"OLLAMA_HOST is {where!r}: write it like 'localhost:11434'") from None
     # The variable also tells the server where to listen, and "everywhere" is not an address to call.
     name = "localhost" if name in ("0.0.0.0", "::") else name
     return f"{url.scheme}://{f'[{name}]' if ':' in name else name}:{port}{url.path.rstrip('/')}/v1"

@@ -1,8 +1,8 @@
 """Cells that are run again: which turn their run belongs to, and which turns are stale after it.
 
-A cell is known by its id, which JupyterLab, Notebook 7 and VS Code tell the kernel. The turns of a cell are looked up
-in the store, so this survives a restart of the kernel for a session that goes on. Where a front end tells of no cell,
-each run is a new turn.
+A cell is known by its id, which JupyterLab, Notebook 7, VS Code and Colab tell the kernel. The turns of a cell are
+looked up in the store, so this survives a restart of the kernel for a session that goes on; but in VS Code, where an id
+is of the notebook as it is open. Where a front end tells of no cell, each run is a new turn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from IPython.display import DisplayHandle
 
 from agno_nb.db.base import CellTurn, Db
 from agno_nb.errors import SessionNotFoundError
-from agno_nb.notebook.binding import is_same_notebook
+from agno_nb.notebook.binding import is_lasting, is_same_notebook
 from agno_nb.notebook.cards import note_bundle
 from agno_nb.types import Origin, RunOutput
 
@@ -80,6 +80,7 @@ class Attempts:
             turn
             for turn in db.get_cell_turns(session_id, origin.cell_id)
             if is_same_notebook(turn.notebook, origin.notebook)
+            and (is_lasting(origin.cell_id) or turn.kernel_id == origin.kernel_id)
         ]
         if number >= len(turns):
             return Place(session_id=session_id)

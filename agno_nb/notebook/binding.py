@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from agno_nb.types import Origin
@@ -29,8 +29,8 @@ def current_origin(shell: Any) -> Origin:
     -------
     Origin
         JupyterLab does not tell a kernel that its notebook was renamed, so one that is no longer where it was is
-        looked for in its folder, by its cells. Under nbclient and papermill neither notebook nor cell is known, and
-        Colab tells of neither.
+        looked for in its folder, by its cells. Colab tells of the cell only, and under nbclient and papermill neither
+        is known.
     """
     cell_id = _cell_id(shell)
     return Origin(
@@ -56,6 +56,14 @@ def is_same_notebook(path: str | None, other: str | None) -> bool:
     return path is None or other is None or path == other or not Path(path).exists() or not Path(other).exists()
 
 
+def is_lasting(cell_id: str) -> bool:
+    """Tell whether a cell has this id again when its notebook is opened again.
+
+    VS Code numbers the cells each time that it opens a notebook, and these numbers are its ids.
+    """
+    return not cell_id.startswith("vscode-")
+
+
 def notebook_file(path: str | Path) -> dict[str, Any]:
     """Return what is in the file of a notebook; an empty dict where that cannot be read."""
     try:
@@ -68,10 +76,16 @@ def notebook_file(path: str | Path) -> dict[str, Any]:
 def cells_of(notebook: dict[str, Any]) -> list[tuple[str | None, str]]:
     """Return id and source of each code cell, in their order."""
     return [
-        (cell.get("id"), source if isinstance(source := cell.get("source", ""), str) else "".join(source))
+        (_id_in_file(cell), source if isinstance(source := cell.get("source", ""), str) else "".join(source))
         for cell in notebook.get("cells", [])
         if cell.get("cell_type") == "code"
     ]
+
+
+def _id_in_file(cell: dict[str, Any]) -> str | None:
+    # Colab writes the format that has no ids, and keeps its own in the metadata.
+    cell_id = cell.get("id") or cell.get("metadata", {}).get("id")
+    return cell_id if isinstance(cell_id, str) else None
 
 
 def source_hash(source: str) -> str:
@@ -119,7 +133,9 @@ def _parent(shell: Any, part: str) -> dict[str, Any]:
 
 
 def _cell_id(shell: Any) -> str | None:
-    cell_id = _parent(shell, "metadata").get("cellId")
+    metadata = _parent(shell, "metadata")
+    colab = metadata.get("colab")
+    cell_id = metadata.get("cellId") or (colab.get("cell_id") if isinstance(colab, dict) else None)
     return cell_id if isinstance(cell_id, str) else None
 
 
@@ -137,8 +153,13 @@ def _notebook(shell: Any, cell_id: str | None) -> str | None:
     # front end that names the cell has also given the notebook's name.
     if path is None and cell_id is not None:
         path = namespace.get("__session__") or os.environ.get("JPY_SESSION_NAME")
-    # Consoles and files that are run have a session name too.
-    return path if isinstance(path, str) and PurePath(path).suffix == ".ipynb" else None
+    # Consoles and files that are run have a session name too, and what VS Code calls Untitled-1.ipynb is no file yet.
+    return path if isinstance(path, str) and PurePath(path).suffix == ".ipynb" and _is_absolute(path) else None
+
+
+def _is_absolute(path: str) -> bool:
+    # The front end may be on another system than the kernel.
+    return PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
 
 
 def _execution_count(shell: Any) -> int | None:

@@ -10,7 +10,7 @@ from IPython.core.getipython import get_ipython
 
 from agno_nb.db import default_db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.binding import cells_of, current_origin, is_same_notebook, notebook_file, source_hash
+from agno_nb.notebook.binding import cells_of, current_origin, is_lasting, is_same_notebook, notebook_file, source_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,8 @@ def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.
         moved : it is there as it was run, but not in the order of the conversation;
         deleted : it is not in the file.
 
+        The ids of VS Code are not in the file, so its cells are known by their source, and an edited one is deleted.
+
     Raises
     ------
     InvalidInputError
@@ -55,13 +57,20 @@ def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.
     path = _path(notebook)
     cells = cells_of(notebook_file(path))
     places = {cell_id: place for place, (cell_id, _) in enumerate(cells) if cell_id is not None}
+    by_hash = {source_hash(source): place for place, (_, source) in reversed(list(enumerate(cells)))}
     store = db or default_db()
     runs = store.runs_df()
     runs = runs[runs["cell_id"].notna() & runs["run_index"].notna() & runs["superseded_by"].isna()]
     of_its_name = runs["notebook"].isin(names_of(store, path))
     runs = runs[of_its_name | (runs["notebook"].isna() & runs["cell_id"].isin(list(places)))]
     runs = runs.sort_values(["session_id", "run_index"]).reset_index(drop=True)
-    index = runs["cell_id"].map(places).astype("Int64")
+    index = pd.Series(
+        [
+            places.get(cell_id) if is_lasting(cell_id) else by_hash.get(cell_hash)
+            for cell_id, cell_hash in zip(runs["cell_id"], runs["cell_hash"], strict=True)
+        ],
+        dtype="Int64",
+    )
     source = pd.Series(
         [None if place is None else cells[place][1] for place in _nones(index)], dtype=runs["input"].dtype
     )

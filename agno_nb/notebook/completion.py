@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from argparse import Action
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core import completer
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.db.schema import column_descriptions, views
@@ -18,6 +18,9 @@ from agno_nb.errors import AgnoNbError
 from agno_nb.frames import is_frame
 from agno_nb.notebook.commands import COMMANDS
 from agno_nb.notebook.state import Notebook
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
 
 NUM_SESSIONS = 20
 _IDENTIFIER = "agno_nb"
@@ -29,10 +32,12 @@ _SQL_WORD = re.compile(r"(?:([^\W\d]\w*)\.)?(\w*)\Z")
 
 
 def register_completions(shell: InteractiveShell, notebook: Notebook) -> None:
-    """Add the matcher."""
+    """Add the matcher, where IPython takes one: from 8.6 on, which is newer than Colab's."""
+    if not hasattr(completer, "context_matcher"):
+        return
     completions = _Completions(shell, notebook)
 
-    @context_matcher(identifier=_IDENTIFIER, priority=100)
+    @completer.context_matcher(identifier=_IDENTIFIER, priority=100)
     def match(context: CompletionContext) -> SimpleMatcherResult:
         return completions.match(context)
 
@@ -69,7 +74,7 @@ class _Completions:
         found = _IN_BRACES.search(before)
         if found is None:
             # Python's completions mean nothing in a prompt.
-            return SimpleMatcherResult(completions=[], suppress=True)
+            return {"completions": [], "suppress": True}
         hidden = self._shell.user_ns_hidden
         names = [name for name in self._namespace() if name not in hidden]
         return _among(names, found[1] or "", kind="instance")
@@ -159,13 +164,13 @@ def _table_called(alias: str, query: str, tables: Mapping[str, Any]) -> str | No
 
 def _among(known: Iterable[str], fragment: str, *, kind: str = "magic") -> SimpleMatcherResult:
     found = [name for name in dict.fromkeys(known) if name.lower().startswith(fragment.lower())]
-    return SimpleMatcherResult(
-        completions=[SimpleCompletion(name, type=kind) for name in found],
-        matched_fragment=fragment,
-        suppress=True,
-        ordered=True,
-    )
+    return {
+        "completions": [completer.SimpleCompletion(name, type=kind) for name in found],
+        "matched_fragment": fragment,
+        "suppress": True,
+        "ordered": True,
+    }
 
 
 def _nothing() -> SimpleMatcherResult:
-    return SimpleMatcherResult(completions=[], suppress=False)
+    return {"completions": [], "suppress": False}

@@ -193,7 +193,7 @@ def end_view(view: AnswerView, run: RunOutput) -> None:
     view.model = "demo model" if run.model_provider == "demo" else run.model
     for call in run.tools:
         _add_tool(view, call)
-    view.attempt, view.replayed = run.attempt, run.replay_of_run_id is not None
+    view.attempt, view.replayed = run.attempt, run.is_replayed
     text = run.get_content_as_string()
     if not isinstance(run.content, str | None):
         text = f"```json\n{json.dumps(json.loads(text), indent=2, ensure_ascii=False)}\n```"

@@ -13,7 +13,7 @@ from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.cards import show_facts, show_questions
 from agno_nb.notebook.live import LiveAnswer
-from agno_nb.notebook.state import Notebook
+from agno_nb.notebook.state import Notebook, with_store
 from agno_nb.printing import Shown, display_for, follow
 from agno_nb.redact import redact, without_controls
 from agno_nb.run.doors import RunStream
@@ -122,7 +122,7 @@ def _ask_for(requirement: Requirement, read: Callable[[str], str]) -> None:
 
 def _stores(notebook: Notebook) -> list[Db]:
     """Return the notebook's store, and those of the user's own agents."""
-    stores = [notebook.db, *(as_sync(runnable.db) for runnable in _runnables(notebook))]
+    stores = [notebook.db, *(as_sync(runnable.db) for runnable in notebook.runnables())]
     return list({store.identity: store for store in stores if store is not None}.values())
 
 
@@ -237,22 +237,15 @@ def _follow(notebook: Notebook, runnable: Runnable, events: RunStream, *, has_pa
     return run
 
 
-def _runnables(notebook: Notebook) -> list[Runnable]:
-    held = [value for value in notebook.namespace.values() if isinstance(value, Runnable)]
-    return [notebook.runnable, notebook.agent, *held]
-
-
 def _runnable_of(notebook: Notebook, run: RunOutput) -> Runnable:
     """Find who asked: the notebook's agent, or one of the user's."""
-    for runnable in _runnables(notebook):
-        if (runnable.kind, runnable.component_id) == (run.kind, run.component_id):
-            if runnable.db is None:
-                runnable.db = notebook.db
-            return runnable
-    raise InvalidInputError(
-        f"run {run.run_id!r} is of {run.kind} {run.component_id!r}, and this notebook has none of that name; "
-        "make it again, and then answer"
-    )
+    runnable = notebook.runnable_of(run.kind, run.component_id)
+    if runnable is None:
+        raise InvalidInputError(
+            f"run {run.run_id!r} is of {run.kind} {run.component_id!r}, and this notebook has none of that name; "
+            "make it again, and then answer"
+        )
+    return with_store(runnable, notebook.db)
 
 
 COMMANDS: dict[str, Callable[[Notebook, list[str]], None]] = {

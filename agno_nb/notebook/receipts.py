@@ -24,7 +24,7 @@ def receipt_with_texts(run: RunOutput, db: Db) -> ContextReceipt:
         The run has none: it asked no model itself, or its process ended before it did.
     """
     if run.receipt is None:
-        raise InvalidInputError(f"run {run.run_id!r} has sent nothing to a model itself")
+        raise InvalidInputError(f"run {run.run_id!r} has sent nothing to a model itself: look at the runs nested in it")
     return replace(run.receipt, parts=[_with_text(part, db, run.session_id) for part in run.receipt.parts])
 
 

@@ -171,7 +171,9 @@ def _body(view: AnswerView) -> str:
                 continue
             case AnswerView():
                 heading = f"<strong>{escaped(part.name or 'nested run')}</strong>"
-                facts = f' <span style="{_LABEL}">{escaped(footer_text(part))}</span>'
+                # A step that is a function is done again; how long that took differs each time.
+                told = footer_text(replace(part, metrics=Metrics()) if view.replayed else part)
+                facts = f' <span style="{_LABEL}">{escaped(told)}</span>'
                 is_open = running and part.status is RunStatus.RUNNING
                 rendered.append(
                     _fold(heading + facts, f'<div style="{_INSIDE}">{_body(_cut_view(part))}</div>', is_open)

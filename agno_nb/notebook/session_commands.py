@@ -204,7 +204,8 @@ def _runs(notebook: Notebook, words: list[str]) -> None:
             _title(run["input"]),
             _title(run["content"] or run["error"] or ""),
             "" if run["total_tokens"] is None else f"{run['total_tokens']:,}",
-            (run["cell_id"] or "")[:8],
+            # VS Code's begin with the notebook's path.
+            (run["cell_id"] or "").rpartition("#")[2][:8],
             run["run_id"],
         )
         for run in frame.astype(object).where(frame.notna(), None).to_dict("records")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools.toolkit import toolbox
+from agno_nb.types import SessionType
+
+_KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
+"""Names of what cells have shown. An agent there is the user's by another name, or has been replaced since."""
 
 
 class Notebook:
@@ -160,14 +165,23 @@ class Notebook:
         held = self.held()
         if name in (self.agent.name, self.agent.component_id) and name not in held:
             return self.agent
-        found = held[name] if name in held else self._by_own_name(name, held)
-        if found.db is None:
-            found.db = self.db
-        return found
+        return with_store(held[name] if name in held else self._by_own_name(name, held), self.db)
 
     def held(self) -> dict[str, Runnable]:
         """Return the agents, teams and workflows of the user, by the variables that hold them."""
-        return {key: value for key, value in self.namespace.items() if isinstance(value, Runnable) and key[0] != "_"}
+        return {
+            key: value
+            for key, value in self.namespace.items()
+            if isinstance(value, Runnable) and not _KEPT_BY_IPYTHON.fullmatch(key)
+        }
+
+    def runnables(self) -> list[Runnable]:
+        """Return all that answer in this notebook: who does at present, its own agent, and those of the user."""
+        return [self.runnable, self.agent, *self.held().values()]
+
+    def runnable_of(self, kind: SessionType, component_id: str | None) -> Runnable | None:
+        """Find who began a session or a run, by what is stored of it; None where it is not in this notebook."""
+        return next((one for one in self.runnables() if (one.kind, one.component_id) == (kind, component_id)), None)
 
     def functions(self) -> list[str]:
         """Return the names of what can be a tool: what is callable, but for what IPython itself puts there."""
@@ -236,7 +250,9 @@ class Notebook:
 
     def _own_agent(self, setting: str) -> Agent:
         if not isinstance(self.runnable, Agent):
-            raise InvalidInputError(f"{setting} is for an agent, and this notebook uses {self.runnable!r}")
+            raise InvalidInputError(
+                f"{setting} is for an agent, and this notebook uses {self.runnable!r}: `%agent use NAME` takes another"
+            )
         return self.runnable
 
     def _by_own_name(self, name: str, held: dict[str, Runnable]) -> Runnable:
@@ -256,6 +272,13 @@ class Notebook:
             remedy = nearest(name, known) if known else "define it in a cell first"
             raise InvalidInputError(f"no function is called {name!r} in this notebook: {remedy}")
         return self.namespace[name]
+
+
+def with_store(runnable: Runnable, db: Db) -> Runnable:
+    """Give a store to an agent that has none."""
+    if runnable.db is None:
+        runnable.db = db
+    return runnable
 
 
 def tool_name(tool: Any) -> str:

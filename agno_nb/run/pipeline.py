@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import as_sync
-from agno_nb.db.base import ContextQuery, OpenedRun
+from agno_nb.db.base import ContextQuery, Db, OpenedRun
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, RunError, RunNotContinuableError
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
@@ -82,7 +82,9 @@ async def execute(
     """
     parent, tool_call_id = current_run.get(), current_tool_call_id.get()
     if parent is not None and parent.run.status is not RunStatus.RUNNING:
-        raise RunError(f"{runnable.name or runnable.kind} was asked to run inside run {parent.run_id}, which has ended")
+        raise RunError(
+            f"{runnable.name or runnable.kind} was asked to run inside run {parent.run_id!r}, which has ended"
+        )
     if parent is not None and parent.continuation is not None and continuation is None:
         earlier = parent.begun_before(tool_call_id, runnable, text)
         if earlier is not None and earlier.status is RunStatus.COMPLETED:
@@ -139,35 +141,10 @@ def _context(
 ) -> RunContext:
     parent = current_run.get()
     db = as_sync(runnable.db) or (parent.db if parent else None)
-    if continuation is not None:
-        run = continuation.run
-        turn = turn_of(parent, db, run.session_id)
-    else:
-        user_id = options.get("user_id") or runnable.user_id or (parent.user_id if parent else None)
-        session_id = options.get("session_id") or runnable.session_id
-        if session_id is None and parent is not None and db is parent.db:
-            session_id = parent.session_id
-        if session_id is None:
-            session_id = runnable.automatic_session_id(user_id)
-        check_ids(user_id=user_id, session_id=session_id, run_id=options.get("run_id"))
-        turn = turn_of(parent, db, session_id)
-        run = RunOutput(
-            run_id=options.get("run_id") or new_id(),
-            session_id=session_id,
-            user_id=user_id,
-            parent_run_id=parent.run_id if parent else None,
-            parent_tool_call_id=current_tool_call_id.get() if parent else None,
-            root_run_id=turn.run.root_run_id if turn else "",
-            step=current_step.get() if parent else None,
-            kind=runnable.kind,
-            component_id=runnable.component_id,
-            component_name=runnable.name,
-            run_index=options.get("run_index"),
-            input=text,
-            metadata=options.get("metadata") or runnable.metadata,
-            variables=list(options.get("variables") or ()),
-            origin=options.get("origin") or (parent.run.origin if parent else Origin()),
-        )
+    run = _new_run(runnable, text, options, parent, db) if continuation is None else continuation.run
+    turn = turn_of(parent, db, run.session_id)
+    if turn is not None and continuation is None:
+        run.root_run_id = turn.run.root_run_id
     if parent is not None:
         parent.note_nested(run)
     said = next((message for message in run.messages if message.role == "user" and not message.from_history), None)
@@ -189,6 +166,33 @@ def _context(
             component_id=runnable.component_id,
         ),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
+    )
+
+
+def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
+    """Make a run in the session that the call, the runnable or the run around it names, else in an automatic one."""
+    user_id = options.get("user_id") or runnable.user_id or (parent.user_id if parent else None)
+    session_id = options.get("session_id") or runnable.session_id
+    if session_id is None and parent is not None and db is parent.db:
+        session_id = parent.session_id
+    if session_id is None:
+        session_id = runnable.automatic_session_id(user_id)
+    check_ids(user_id=user_id, session_id=session_id, run_id=options.get("run_id"))
+    return RunOutput(
+        run_id=options.get("run_id") or new_id(),
+        session_id=session_id,
+        user_id=user_id,
+        parent_run_id=parent.run_id if parent else None,
+        parent_tool_call_id=current_tool_call_id.get() if parent else None,
+        step=current_step.get() if parent else None,
+        kind=runnable.kind,
+        component_id=runnable.component_id,
+        component_name=runnable.name,
+        run_index=options.get("run_index"),
+        input=text,
+        metadata=options.get("metadata") or runnable.metadata,
+        variables=list(options.get("variables") or ()),
+        origin=options.get("origin") or (parent.run.origin if parent else Origin()),
     )
 
 

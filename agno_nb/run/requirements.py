@@ -103,7 +103,9 @@ def answer(run: RunOutput, given: Iterable[Requirement]) -> None:
     for requirement in given:
         mine = own.get(requirement.requirement_id)
         if mine is None:
-            raise InvalidInputError(f"{requirement} is not one of run {run.run_id!r}")
+            raise InvalidInputError(
+                f"{requirement} is not one of run {run.run_id!r}: answer those in its `requirements`"
+            )
         mine.take_answer(requirement)
 
 

@@ -98,7 +98,7 @@ class ScriptedModel(FunctionModel):
     def _next(self, messages: list[Message], tools: list[ToolSpec]) -> Reply:
         for reply in self._replies:
             return reply
-        raise ModelError(f"the script has no reply for request {len(self.requests)}")
+        raise ModelError(f"the script has no reply for request {len(self.requests)}: give it one more")
 
 
 def _response(reply: Reply) -> ModelResponse:

@@ -6,7 +6,8 @@ import asyncio
 import concurrent.futures
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from agno_nb._loop import in_thread
@@ -28,7 +29,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 async def ended(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a sync function in a thread, an async one here, a generator to its end; return what it comes to."""
-    try:
+    with not_exiting():
         if is_async(function):
             value = function(*args, **kwargs)
         else:
@@ -38,8 +39,14 @@ async def ended(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> A
         if isinstance(value, AsyncIterator):
             return _together([each async for each in value])
         return value
+
+
+@contextmanager
+def not_exiting() -> Iterator[None]:
+    """Make an error of what would end the program, and with it the loop of everybody's runs."""
+    try:
+        yield
     except (SystemExit, KeyboardInterrupt) as error:
-        # It would end the loop of everybody's runs.
         raise RuntimeError(f"it tried to end the program by {type(error).__name__}: {error}") from error
 
 

@@ -132,7 +132,10 @@ class Tool:
                 f"tool {self.name!r} has no parameter {unknown[0]!r} for user_input_fields: {nearest(unknown[0], own)}"
             )
         if self.requires_user_input and not own:
-            raise InvalidInputError(f"tool {self.name!r} takes no arguments, so there is no user input to require")
+            raise InvalidInputError(
+                f"tool {self.name!r} takes no arguments, so there is no user input to require: leave "
+                "requires_user_input out"
+            )
 
     @property
     def is_shown(self) -> bool:

@@ -70,7 +70,9 @@ class SqlTools:
         self._more_frames = more_frames
         for name, frame in more_frames.items():
             if not _is_table(frame):
-                raise InvalidInputError(f"{name} is no DataFrame but {frame!r}")
+                raise InvalidInputError(
+                    f"{name} is no DataFrame but {frame!r}: give a DataFrame of pandas or polars, or an Arrow table"
+                )
         self._check_names()
 
     @property

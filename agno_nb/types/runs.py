@@ -153,6 +153,18 @@ class RunOutput:
         return self.nested_runs
 
     @property
+    def is_replayed(self) -> bool:
+        """Whether stored answers were given and no model was asked: of a workflow, in none of the runs of its steps."""
+        asked = self._asked()
+        return bool(asked) and all(run.replay_of_run_id is not None for run in asked)
+
+    def _asked(self) -> list[RunOutput]:
+        """Return the runs, this one or those of its steps, that have a model to ask."""
+        if self.kind is not SessionType.WORKFLOW:
+            return [self]
+        return [asked for nested in self.nested_runs for asked in nested._asked()]
+
+    @property
     def total_metrics(self) -> Metrics:
         """Tokens and cost of this run and of all runs nested in it, each counted once; the times are this run's."""
         # A run without a model call of its own (a workflow's, say) has no cost that could be unknown.

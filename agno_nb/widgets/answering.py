@@ -7,12 +7,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.run.doors import AsyncRunStream
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Requirement, RunOutput, UserInputField
 from agno_nb.widgets.intents import an_id, intent, named, one_of, text
+from agno_nb.widgets.panel import Panel, look_again
 
 decides = intent(
     run_id=an_id,
@@ -35,7 +36,46 @@ class _Shell:
         self._show(data["text/html"])
 
 
-async def stream_into(events: AsyncRunStream, show: Callable[[str], None]) -> None:
+class AnsweringPanel(Panel):
+    """A panel in which answers arrive, one at a time, and can be stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answering: asyncio.Task[None] | None = None
+
+    async def _refreshed(self) -> None:
+        """Show what is stored by now, and nothing that arrives."""
+        raise NotImplementedError
+
+    async def _arrive(self, events: AsyncRunStream, *, at_first: str = "", **place: object) -> None:
+        """Show a run while it goes on, from what stands there `at_first`, and what is stored of it when it has ended.
+
+        It raises what is not a run's: a run that failed says so where it is shown.
+        """
+
+        def show(html: str) -> None:
+            self._arriving = {**place, "html": html}
+
+        show(at_first)
+        self._answering = asyncio.ensure_future(_stream_into(events, show))
+        try:
+            await asyncio.wait({self._answering})
+            outcome = None if self._answering.cancelled() else self._answering.exception()
+        finally:
+            self._answering = None
+            await self._refreshed()
+            look_again()
+        if outcome is not None and not (isinstance(outcome, AgnoNbError) and outcome.run_output is not None):
+            raise outcome
+
+    @intent()
+    async def _stop(self) -> None:
+        """Stop the answer that arrives. What was said so far is kept."""
+        if self._answering is not None:
+            self._answering.cancel()
+
+
+async def _stream_into(events: AsyncRunStream, show: Callable[[str], None]) -> None:
     """Show a run while it goes on, as often as a browser can draw it. It raises what the run raises."""
     answer = LiveAnswer(_Shell(show))
     async with events:
@@ -56,12 +96,12 @@ def decide(
     if run is None:
         raise InvalidInputError("the run is not in the store any more")
     if not run.is_paused:
-        raise InvalidInputError(f"run {run.run_id} does not wait any more: it is {run.status}")
+        raise InvalidInputError(f"run {run.run_id!r} does not wait any more: it is {run.status}")
     for requirement in run.requirements:
         if requirement.requirement_id == requirement_id:
             _resolve(requirement, decision, note, values)
             return run
-    raise InvalidInputError(f"run {run.run_id} does not wait for {requirement_id!r}: reload the page")
+    raise InvalidInputError(f"run {run.run_id!r} does not wait for {requirement_id!r}: reload the page")
 
 
 async def events_of_going_on(runnable: Runnable, run: RunOutput) -> AsyncRunStream | None:

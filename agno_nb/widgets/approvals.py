@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from agno_nb.errors import AgnoNbError, InvalidInputError
+from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.render import render_text
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput
-from agno_nb.widgets.answering import decide, decides, events_of_going_on, stream_into
+from agno_nb.widgets.answering import AnsweringPanel, decide, decides, events_of_going_on
 from agno_nb.widgets.conversation import answer_html, answer_view, needs_of
-from agno_nb.widgets.intents import intent
-from agno_nb.widgets.panel import Panel, Twin, has_front_end, look_again
+from agno_nb.widgets.panel import Twin, has_front_end, look_again
 
 
 def wait_for_person(runnable: Runnable, run: RunOutput, display_id: str) -> None:
@@ -25,7 +23,7 @@ def wait_for_person(runnable: Runnable, run: RunOutput, display_id: str) -> None
         Approvals(runnable, run).show_in(display_id)
 
 
-class Approvals(Panel):
+class Approvals(AnsweringPanel):
     """What a paused run waits for. It closes, and leaves the answer, when the run has gone on to its end."""
 
     kind = "approvals"
@@ -34,7 +32,6 @@ class Approvals(Panel):
         super().__init__()
         self._runnable = runnable
         self._run = run
-        self._answering: asyncio.Task[Any] | None = None
         self._metadata = {"agno_nb": {"run_id": run.run_id, "session_id": run.session_id}}
         self._look(run)
 
@@ -78,23 +75,4 @@ class Approvals(Panel):
             await self._refreshed()
             look_again()
             return
-        self._arriving = {"html": answer_html(self._run, asks=False)}
-        self._answering = asyncio.ensure_future(stream_into(events, self._show))
-        try:
-            await asyncio.wait({self._answering})
-            outcome = None if self._answering.cancelled() else self._answering.exception()
-        finally:
-            self._answering = None
-            await self._refreshed()
-            look_again()
-        if outcome is not None and not (isinstance(outcome, AgnoNbError) and outcome.run_output is not None):
-            raise outcome
-
-    def _show(self, html: str) -> None:
-        self._arriving = {"html": html}
-
-    @intent()
-    async def _stop(self) -> None:
-        """Stop the answer that arrives. What was said so far is kept."""
-        if self._answering is not None:
-            self._answering.cancel()
+        await self._arrive(events, at_first=answer_html(self._run, asks=False))

@@ -10,14 +10,14 @@ from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.markdown import escaped
-from agno_nb.notebook.state import Notebook
+from agno_nb.notebook.state import Notebook, with_store
 from agno_nb.redact import redact, without_controls
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunStatus, Session, SessionType
 from agno_nb.widgets.chat import NAME_LIMIT, Chat
 from agno_nb.widgets.conversation import read_turns, so_far
 from agno_nb.widgets.finding import ORDERS, Search, row_content
-from agno_nb.widgets.host import store_of, this_notebook, with_store
+from agno_nb.widgets.host import store_of, this_notebook
 from agno_nb.widgets.intents import an_id, count, intent, one_of, optional, several, text
 from agno_nb.widgets.panel import Panel, Twin
 
@@ -291,13 +291,12 @@ class Browser(Panel):
     def _runnable_for(self, session: Session) -> Runnable:
         """Find who can go on with a session: the one who began it, where this notebook has it, else its own agent."""
         notebook = self._notebook
-        own = [] if notebook is None else [notebook.runnable, notebook.agent]
-        held = [] if notebook is None else [one for one in notebook.namespace.values() if isinstance(one, Runnable)]
-        for runnable in (*own[:1], *held, *own[1:]):
-            if (runnable.kind, runnable.component_id) == (session.session_type, session.component_id):
-                return with_store(runnable, self._db)
-        if own and own[0].kind is session.session_type:
-            return own[0]
+        if notebook is not None:
+            began = notebook.runnable_of(session.session_type, session.component_id)
+            if began is not None:
+                return with_store(began, self._db)
+            if notebook.runnable.kind is session.session_type:
+                return notebook.runnable
         raise InvalidInputError(
             f"the session is one of the {session.session_type} {session.component_id!r}, which is not in this notebook"
         )

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.agent import Agent
-from agno_nb.errors import AgnoNbError, InvalidInputError
+from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
+from agno_nb.notebook.state import with_store
 from agno_nb.notebook.turns import sees_images
 from agno_nb.redact import redact, without_controls
+from agno_nb.run.doors import AsyncRunStream
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Media, Origin, RunOutput, Session, new_id
-from agno_nb.widgets.answering import decide, decides, events_of_going_on, stream_into
+from agno_nb.widgets.answering import AnsweringPanel, decide, decides, events_of_going_on
 from agno_nb.widgets.conversation import Turn, answer_html, conversation_twin, read_turns, shown_name, so_far
-from agno_nb.widgets.host import store_of, this_notebook, with_store
+from agno_nb.widgets.host import store_of, this_notebook
 from agno_nb.widgets.intents import an_id, intent, named, optional, text
-from agno_nb.widgets.panel import Panel, Twin, look_again
+from agno_nb.widgets.panel import Twin, look_again
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +78,7 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     return Chat(runnable, session_id=session_id, user_id=user_id)
 
 
-class Chat(Panel):
+class Chat(AnsweringPanel):
     """A conversation in a panel, made by :func:`chat`.
 
     Attributes
@@ -98,7 +100,6 @@ class Chat(Panel):
         self._turns: list[Turn] = []
         self._earlier = 0
         self._title = _NO_SESSION
-        self._answering: asyncio.Task[Any] | None = None
         self._seen: object = None
         self.session_id = session_id
         self._look()
@@ -188,12 +189,6 @@ class Chat(Panel):
         """Ask the same again. The answer that is there is kept as an earlier attempt."""
         turn = self._turn(run_id)
         await self._run(turn.run.input, turn.question, turn.run.run_index)
-
-    @intent()
-    async def _stop(self) -> None:
-        """Stop the answer that arrives. What was said so far is kept."""
-        if self._answering is not None:
-            self._answering.cancel()
 
     @decides
     async def _decide(
@@ -309,29 +304,14 @@ class Chat(Panel):
             asked, images, run_index, self._runnable.arun(asked, stream=True, stream_events=True, **options)
         )
 
-    async def _answer(self, asked: str, files: Sequence[Media], run_index: int | None, events: Any) -> None:
+    async def _answer(self, asked: str, files: Sequence[Media], run_index: int | None, events: AsyncRunStream) -> None:
         place = next((turn.run.run_id for turn in self._turns if turn.run.run_index == run_index), None)
-        arriving = {
-            "asked": redact(without_controls(asked)),
-            "files": [shown_name(media) for media in files],
-            "in_place_of": place if run_index is not None else None,
-        }
-
-        def show(html: str) -> None:
-            self._arriving = {**arriving, "html": html}
-
-        show("")
-        self._answering = asyncio.ensure_future(stream_into(events, show))
-        try:
-            await asyncio.wait({self._answering})
-            outcome = None if self._answering.cancelled() else self._answering.exception()
-        finally:
-            self._answering = None
-            await self._refreshed()
-            look_again()
-        # A run that failed says so in its turn; the panel has to say what is not a run's.
-        if outcome is not None and not (isinstance(outcome, AgnoNbError) and outcome.run_output is not None):
-            raise outcome
+        await self._arrive(
+            events,
+            asked=redact(without_controls(asked)),
+            files=[shown_name(media) for media in files],
+            in_place_of=place if run_index is not None else None,
+        )
 
 
 def _image(content: bytes, name: str | None) -> Media:

@@ -7,7 +7,6 @@ from IPython.core.getipython import get_ipython
 from agno_nb.db import default_db
 from agno_nb.db.base import Db
 from agno_nb.notebook.state import Notebook
-from agno_nb.run.runnable import Runnable
 
 
 def this_notebook() -> Notebook | None:
@@ -25,10 +24,3 @@ def this_notebook() -> Notebook | None:
 def store_of(notebook: Notebook | None) -> Db:
     """Return the store that is meant where none is named."""
     return default_db() if notebook is None else notebook.db
-
-
-def with_store(runnable: Runnable, db: Db) -> Runnable:
-    """Give a store to a runnable that has none, as ``%%agent NAME`` does."""
-    if runnable.db is None:
-        runnable.db = db
-    return runnable

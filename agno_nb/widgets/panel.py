@@ -198,8 +198,8 @@ class Panel(anywidget.AnyWidget):
 def has_front_end() -> bool:
     """Whether somebody is there who can show a widget.
 
-    Front ends that show them name the cell that they run. nbclient, papermill and terminals do not; nor does Colab,
-    which shows them all the same. What a browser asks later is no cell's, so what was seen once is remembered.
+    Front ends that show them name the cell that they run, or are Colab; nbclient, papermill and terminals do not. What
+    a browser asks later is no cell's, so what was seen once is remembered.
     """
     global _front_end_seen
     if "google.colab" in sys.modules or current_origin(get_ipython()).cell_id is not None:

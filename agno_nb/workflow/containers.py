@@ -287,7 +287,7 @@ class Loop(_Group):
     ) -> None:
         super().__init__(steps, name, description)
         if max_iterations < 1:
-            raise InvalidInputError(f"max_iterations of loop {self.name!r} is {max_iterations}; give 1 or more")
+            raise InvalidInputError(f"max_iterations of loop {self.name!r} is {max_iterations!r}; give 1 or more")
         self.max_iterations, self.end_condition = max_iterations, end_condition
 
     async def _taken(self, given: StepInput, course: Course, path: str, iteration: int | None) -> list[StepOutput]:

@@ -17,6 +17,7 @@ from agno_nb._loop import in_thread, uncancellable
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext, current_step
+from agno_nb.tools.calling import ended, not_exiting
 from agno_nb.tools.result import to_text
 from agno_nb.types import JsonDict, RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
 from agno_nb.workflow.values import StepInput
@@ -123,11 +124,17 @@ class Step(Node):
             )
         self._does = given[0]
         if self.executor is not None and not callable(self.executor):
-            raise InvalidInputError(f"the executor of step {self.name!r} is {self.executor!r}, which is no function")
+            raise InvalidInputError(
+                f"the executor of step {self.name!r} is {self.executor!r}, which is no function: give agents, teams "
+                "and workflows as agent=, team= and workflow="
+            )
         if self.executor is None and not isinstance(self._does, Runnable):
-            raise InvalidInputError(f"step {self.name!r} is given {self._does!r}, which is no agent, team or workflow")
+            raise InvalidInputError(
+                f"step {self.name!r} is given {self._does!r}, which is no agent, team or workflow: give functions as "
+                "executor="
+            )
         if self.max_retries < 0:
-            raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries}; give 0 or more")
+            raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; give 0 or more")
         self.name = self.name or _name_of(self._does)
 
     async def take(self, given: StepInput, course: Course, path: str, iteration: int | None) -> StepOutput:
@@ -202,11 +209,7 @@ def bound(function: Callable[..., Any], given: Any, context: RunContext) -> Call
 
 async def call_user(function: Callable[..., Any], given: Any, context: RunContext) -> Any:
     """Call a function of the user's: on the loop if it is async, else in a thread."""
-    call = bound(function, given, context)
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
-        return await call()
-    value = await in_thread(call)
-    return await value if inspect.isawaitable(value) else value
+    return await ended(bound(function, given, context))
 
 
 async def _called(function: Callable[..., Any], given: StepInput, context: RunContext) -> StepOutput:
@@ -220,8 +223,9 @@ async def _called(function: Callable[..., Any], given: StepInput, context: RunCo
             context.emit(RunEvent.step_output, content=piece, step=path)
 
     if inspect.isasyncgenfunction(function):
-        async for piece in bound(function, given, context)():
-            take(piece)
+        with not_exiting():
+            async for piece in bound(function, given, context)():
+                take(piece)
     elif inspect.isgeneratorfunction(function):
         generator = bound(function, given, context)()
 
@@ -229,7 +233,8 @@ async def _called(function: Callable[..., Any], given: StepInput, context: RunCo
             for piece in generator:
                 loop.call_soon_threadsafe(take, piece)
 
-        await in_thread(consume)
+        with not_exiting():
+            await in_thread(consume)
     else:
         return as_output(await call_user(function, given, context))
     outcomes = [piece.run_output if isinstance(piece, RunOutputEvent) else piece for piece in pieces]

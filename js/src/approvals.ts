@@ -1,6 +1,6 @@
 // The panel that ends a paused cell.
 import { button, el, ownKeys, setHtml } from "./dom";
-import { Link, type Model } from "./link";
+import { Link, type View } from "./link";
 import { type Need, needCard } from "./needs";
 
 interface Content {
@@ -9,15 +9,7 @@ interface Content {
   needs: Need[];
 }
 
-export function renderApprovals({
-  model,
-  el: root,
-  signal,
-}: {
-  model: Model;
-  el: HTMLElement;
-  signal: AbortSignal;
-}): void {
+export function renderApprovals({ model, el: root, signal }: View): void {
   const link = new Link(model, signal);
   const answer = el("div", { class: "anb-answer" });
   const needs = el("div", {});

@@ -1,8 +1,8 @@
 // The session browser. The kernel keeps the list; only the rows in sight, and some around them, are here.
 import { renderChat } from "./chat";
-import { button, el, icon, iconButton, ownKeys, setHtml } from "./dom";
+import { button, el, icon, iconButton, nameField, ownKeys, setHtml } from "./dom";
 import { filterControls, type Wanted } from "./filters";
-import { Link, type Model } from "./link";
+import { Link, type Model, type View } from "./link";
 import { type Row, rowContent } from "./rows";
 
 interface Content {
@@ -22,15 +22,7 @@ interface Preview {
 const ROW_PX = 54;
 const PAGE = 50;
 
-export function renderBrowse({
-  model,
-  el: root,
-  signal,
-}: {
-  model: Model;
-  el: HTMLElement;
-  signal: AbortSignal;
-}): void {
+export function renderBrowse({ model, el: root, signal }: View): void {
   new BrowserView(root, model, signal);
 }
 
@@ -329,24 +321,14 @@ class BrowserView {
   }
 
   #askName(row: Row): void {
-    const field = el("textarea", {
-      class: "anb-input",
-      rows: "1",
-      value: row.title,
-      "aria-label": "Name of the session",
-    });
-    const title = this.#pane.querySelector(".anb-title");
-    field.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" && event.key !== "Escape") return;
-      event.preventDefault();
-      const name = field.value.trim().slice(0, 200);
-      if (event.key === "Enter")
+    const field = nameField(row.title, (name) => {
+      if (name === null) void this.#preview(row);
+      else
         void this.#do("rename", { session_id: row.session_id, name }).then(() =>
           this.#preview({ ...row, title: name || row.title }),
         );
-      else void this.#preview(row);
     });
-    title?.replaceWith(field);
+    this.#pane.querySelector(".anb-title")?.replaceWith(field);
     field.focus();
     field.select();
   }

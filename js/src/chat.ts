@@ -1,36 +1,24 @@
 // The chat panel.
-import { button, copyText, el, icon, iconButton, moveFocus, ownKeys, setChildren } from "./dom";
-import { Link, type Model, Refused } from "./link";
-import { type Actions, type Arriving, ArrivingView, type Turn, TurnView, when } from "./turns";
+import { Composer, type Limits } from "./composer";
+import { button, copyText, el, iconButton, nameField, ownKeys, setChildren } from "./dom";
+import { Link, Refused, type View } from "./link";
+import { Picker } from "./picker";
+import { type Actions, type Arriving, ArrivingView, type Turn, TurnView } from "./turns";
 
-interface Content {
+interface Content extends Limits {
   session_id: string;
   title: string;
   is_stored: boolean;
   agent: string;
-  model: string;
-  sees_images: boolean;
-  files_size_limit: number;
   so_far: string;
   earlier: number;
   turns: Turn[];
 }
-interface Listed {
-  session_id: string;
-  title: string;
-  num_runs: number;
-  updated_at: number;
-}
 
-/** Images that models know. The kernel looks at the bytes again. */
-const IMAGES = "image/png,image/jpeg,image/gif,image/webp";
-const MOST_FILES = 4;
 /** How near to the end, in pixels, counts as reading along. */
 const NEAR_PX = 60;
 
-const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
-
-export function renderChat({ model, el: root, signal }: { model: Model; el: HTMLElement; signal: AbortSignal }): void {
+export function renderChat({ model, el: root, signal }: View): void {
   const link = new Link(model, signal);
   new ChatView(root, link, signal);
 }
@@ -39,32 +27,14 @@ class ChatView {
   readonly #link: Link;
   readonly #log = el("div", { class: "anb-log", role: "log", "aria-label": "Conversation", tabindex: "0" });
   readonly #said = el("div", { class: "anb-hidden", "aria-live": "polite" });
-  readonly #title = el("span", { class: "anb-title" });
-  readonly #picker = el(
-    "button",
-    {
-      type: "button",
-      class: "anb-button anb-bare anb-picker",
-      "aria-haspopup": "listbox",
-      "aria-expanded": "false",
-      title: "Sessions",
-    },
-    this.#title,
-    icon("down"),
-  );
-  readonly #head = el("div", { class: "anb-head" });
-  readonly #list = el("div", { class: "anb-list", hidden: true });
   readonly #foot = el("div", { class: "anb-foot" });
   readonly #trouble = el("div", { class: "anb-trouble", role: "alert" });
-  readonly #input = el("textarea", {
-    class: "anb-draft",
-    rows: "1",
-    "aria-label": "Message",
-    placeholder: "Ask something…",
-  });
-  readonly #chips = el("div", { class: "anb-chips" });
-  readonly #send = iconButton("send", "Send (Enter)", () => this.#sendOrStop(), { class: "anb-button anb-send" });
-  readonly #attach = iconButton("attach", "Attach images", () => this.#chooseFiles());
+  readonly #composer = new Composer(
+    () => this.#sendOrStop(),
+    (text) => this.#complain(text),
+  );
+  readonly #picker: Picker;
+  readonly #renameButton = iconButton("edit", "Rename the session", () => this.#rename());
   readonly #earlier = button("", () => void this.#quick("show_earlier"), { class: "anb-button anb-earlier" });
   readonly #turns = new Map<string, TurnView>();
   readonly #arrivingTurn: ArrivingView = new ArrivingView();
@@ -82,7 +52,6 @@ class ChatView {
   };
   #arriving: Arriving = {};
   #again: string | null = null;
-  #files: File[] = [];
   #isSending = false;
 
   constructor(root: HTMLElement, link: Link, signal: AbortSignal) {
@@ -90,26 +59,24 @@ class ChatView {
     link.onTrouble = (text) => this.#complain(text);
     const box = el("section", { class: "anb anb-chat", "aria-label": "Chat" });
     ownKeys(box);
-    this.#picker.addEventListener("click", () => void this.#togglePicker());
-    this.#head.append(
-      this.#picker,
-      iconButton("edit", "Rename the session", () => this.#rename(), { class: "anb-button anb-bare anb-rename" }),
+    this.#picker = new Picker(
+      link,
+      (session_id) => void this.#quick("open", { session_id }).then(() => this.#composer.input.focus()),
+      (text) => this.#complain(text),
+    );
+    const head = el(
+      "div",
+      { class: "anb-head" },
+      this.#picker.button,
+      this.#renameButton,
       el("span", { class: "anb-space" }),
-      iconButton("new", "New session", () => void this.#quick("new").then(() => this.#input.focus())),
+      iconButton("new", "New session", () => void this.#quick("new").then(() => this.#composer.input.focus())),
       iconButton("close", "Close: the conversation stays as text", () => void this.#quick("leave")),
     );
-    const composer = el(
-      "div",
-      { class: "anb-composer" },
-      this.#chips,
-      el("div", { class: "anb-row" }, this.#attach, this.#input, this.#send),
-    );
-    box.append(this.#head, this.#list, this.#log, this.#trouble, composer, this.#foot, this.#said);
+    box.append(head, this.#picker.list, this.#log, this.#trouble, this.#composer.element, this.#foot, this.#said);
     root.append(box);
-    this.#input.addEventListener("input", () => this.#fit());
-    this.#input.addEventListener("paste", (event) => this.#addFiles([...(event.clipboardData?.files ?? [])], event));
     box.addEventListener("dragover", (event) => event.preventDefault());
-    box.addEventListener("drop", (event) => this.#addFiles([...(event.dataTransfer?.files ?? [])], event));
+    box.addEventListener("drop", (event) => this.#composer.addFiles([...(event.dataTransfer?.files ?? [])], event));
     box.addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("visibilitychange", () => document.hidden || void this.#quick("refresh"), { signal });
     link.follow<Content>("_content", (content) => this.#show(content), signal);
@@ -124,11 +91,10 @@ class ChatView {
   #show(content: Content): void {
     const before = this.#content;
     this.#content = content;
-    this.#title.textContent = content.title;
-    this.#title.title = content.title;
-    this.#head.querySelector<HTMLElement>(".anb-rename")!.hidden = !content.is_stored;
-    this.#attach.hidden = !content.sees_images;
-    this.#foot.textContent = [content.agent, content.model, content.so_far].filter(Boolean).join(" · ");
+    this.#picker.show(content.session_id, content.title);
+    this.#renameButton.hidden = !content.is_stored;
+    this.#composer.setLimits(content);
+    this.#showWho();
     if (before.session_id !== content.session_id) {
       this.#turns.clear();
       this.#stopEditing();
@@ -143,10 +109,7 @@ class ChatView {
   #showArriving(arriving: Arriving): void {
     const began = arriving.html !== undefined && !this.#isAnswering;
     this.#arriving = arriving;
-    const label = this.#isAnswering ? "Stop (Esc)" : "Send (Enter)";
-    this.#send.replaceChildren(icon(this.#isAnswering ? "stop" : "send"));
-    this.#send.title = label;
-    this.#send.setAttribute("aria-label", label);
+    this.#composer.showAnswering(this.#isAnswering);
     this.#log.setAttribute("aria-busy", String(this.#isAnswering));
     if (began) this.#said.textContent = "The answer is arriving.";
     this.#layOut(began);
@@ -206,12 +169,12 @@ class ChatView {
   }
 
   async #sendDraft(): Promise<void> {
-    const asked = this.#input.value;
+    const { text: asked, files } = this.#composer;
     if (!asked.trim() || this.#isAnswering || this.#isSending) return;
-    const [files, again] = [this.#files, this.#again];
+    const again = this.#again;
     this.#isSending = true;
     this.#complain("");
-    this.#setDraft("", []);
+    this.#composer.setDraft("");
     this.#stopEditing();
     try {
       const contents = await Promise.all(files.map((file) => file.arrayBuffer()));
@@ -223,94 +186,45 @@ class ChatView {
       this.#isSending = false;
       this.#complain((error as Error).message);
       // What was not stored is not lost either.
-      if (!(error instanceof Refused && error.stored) && !this.#input.value) this.#setDraft(asked, files);
+      if (!(error instanceof Refused && error.stored) && !this.#composer.text) this.#composer.setDraft(asked, files);
     }
-  }
-
-  #setDraft(text: string, files: File[]): void {
-    this.#input.value = text;
-    this.#files = files;
-    this.#fit();
-    this.#chips.replaceChildren(
-      ...files.map((file) =>
-        el(
-          "span",
-          { class: "anb-chip" },
-          file.name,
-          iconButton("close", `Remove ${file.name}`, () =>
-            this.#setDraft(
-              this.#input.value,
-              this.#files.filter((each) => each !== file),
-            ),
-          ),
-        ),
-      ),
-    );
-  }
-
-  #fit(): void {
-    this.#input.style.height = "auto";
-    this.#input.style.height = `${Math.min(this.#input.scrollHeight, 220)}px`;
-  }
-
-  #chooseFiles(): void {
-    const chooser = el("input", { type: "file", accept: IMAGES, multiple: true });
-    chooser.addEventListener("change", () => this.#addFiles([...(chooser.files ?? [])]));
-    chooser.click();
-  }
-
-  #addFiles(files: File[], event?: Event): void {
-    if (files.length === 0) return;
-    event?.preventDefault();
-    const all = [...this.#files, ...files.filter((file) => IMAGES.split(",").includes(file.type))];
-    const refusal = this.#refusal(files, all);
-    this.#complain(refusal);
-    if (!refusal) this.#setDraft(this.#input.value, all);
-  }
-
-  /** Why these files cannot be attached to what is there, or nothing. The kernel looks at them again. */
-  #refusal(files: File[], all: File[]): string {
-    const { sees_images, model, files_size_limit } = this.#content;
-    const size = all.reduce((sum, file) => sum + file.size, 0);
-    if (!sees_images) return `${model} does not see images, so nothing was attached.`;
-    if (all.length < this.#files.length + files.length)
-      return "Only images can be attached: PNG, JPEG, GIF or WebP.";
-    if (all.length > MOST_FILES) return `At most ${MOST_FILES} images go with one message.`;
-    if (size > files_size_limit)
-      return `The images have ${megabytes(size)} together, and ${megabytes(files_size_limit)} go with one message.`;
-    return "";
   }
 
   #edit(turn: Turn): void {
     this.#again = turn.run_id;
-    this.#setDraft(turn.asked, []);
+    this.#composer.setDraft(turn.asked);
     this.#turns.forEach((view, run) => view.element.classList.toggle("anb-edited", run === turn.run_id));
-    this.#input.focus();
-    this.#input.setSelectionRange(turn.asked.length, turn.asked.length);
+    this.#composer.input.focus();
+    this.#composer.input.setSelectionRange(turn.asked.length, turn.asked.length);
     this.#foot.textContent = "Editing: Enter asks again from there, Esc leaves it as it was";
   }
 
   #stopEditing(): void {
     this.#again = null;
     this.#turns.forEach((view) => view.element.classList.remove("anb-edited"));
+    this.#showWho();
+  }
+
+  /** Say who answers, and what the session has cost. */
+  #showWho(): void {
     const { agent, model, so_far } = this.#content;
     this.#foot.textContent = [agent, model, so_far].filter(Boolean).join(" · ");
   }
 
   #key(event: KeyboardEvent): void {
-    const isDraft = event.target === this.#input;
+    const isDraft = event.target === this.#composer.input;
     if (event.key === "Escape") {
       event.preventDefault();
-      if (!this.#list.hidden) this.#closePicker();
+      if (this.#picker.isOpen) this.#picker.close();
       else if (this.#isAnswering) void this.#quick("stop");
       else if (this.#again) {
-        this.#setDraft("", []);
+        this.#composer.setDraft("");
         this.#stopEditing();
       }
     } else if (isDraft && event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       void this.#sendDraft();
-    } else if (isDraft && event.key === "ArrowUp" && !this.#input.value && !this.#isAnswering) {
+    } else if (isDraft && event.key === "ArrowUp" && !this.#composer.text && !this.#isAnswering) {
       const last = this.#content.turns.at(-1);
       if (last) {
         event.preventDefault();
@@ -320,73 +234,19 @@ class ChatView {
   }
 
   #rename(): void {
-    const field = el("textarea", {
-      class: "anb-input anb-rename-field",
-      rows: "1",
-      value: this.#content.title,
-      "aria-label": "Name of the session",
-    });
-    const end = (isKept: boolean) => {
-      field.replaceWith(this.#picker);
-      if (isKept && field.value.trim() !== this.#content.title)
-        void this.#quick("rename", { name: field.value.trim().slice(0, 200) });
-      this.#picker.focus();
-    };
-    field.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" && event.key !== "Escape") return;
-      event.preventDefault();
-      event.stopPropagation();
-      end(event.key === "Enter");
-    });
-    this.#closePicker();
-    this.#picker.replaceWith(field);
+    const field = nameField(
+      this.#content.title,
+      (name) => {
+        field.replaceWith(this.#picker.button);
+        if (name !== null && name !== this.#content.title) void this.#quick("rename", { name });
+        this.#picker.button.focus();
+      },
+      { class: "anb-input anb-rename-field" },
+    );
+    this.#picker.close();
+    this.#picker.button.replaceWith(field);
     field.focus();
     field.select();
-  }
-
-  async #togglePicker(): Promise<void> {
-    if (!this.#list.hidden) return this.#closePicker();
-    const search = el("textarea", {
-      class: "anb-input",
-      rows: "1",
-      placeholder: "Search sessions",
-      "aria-label": "Search sessions",
-    });
-    const found = el("div", { class: "anb-found", role: "listbox", "aria-label": "Sessions" });
-    const look = async () => {
-      const wanted = search.value;
-      const sessions = await this.#link.ask<Listed[]>("sessions", { search: wanted.slice(0, 200) });
-      if (search.value !== wanted) return;
-      found.replaceChildren(
-        ...sessions.map((each) => {
-          const isHere = each.session_id === this.#content.session_id;
-          const turns = `${each.num_runs} ${each.num_runs === 1 ? "turn" : "turns"} · ${when(each.updated_at)}`;
-          const open = () => {
-            this.#closePicker();
-            void this.#quick("open", { session_id: each.session_id }).then(() => this.#input.focus());
-          };
-          return el(
-            "button",
-            { type: "button", class: "anb-option", role: "option", "aria-selected": String(isHere), onclick: open },
-            el("span", { class: "anb-option-title", text: each.title }),
-            el("span", { class: "anb-muted", text: turns }),
-          );
-        }),
-      );
-      if (sessions.length === 0) found.append(el("div", { class: "anb-muted anb-none", text: "No session found" }));
-    };
-    search.addEventListener("input", () => void look().catch((error: Error) => this.#complain(error.message)));
-    this.#list.replaceChildren(search, found);
-    this.#list.hidden = false;
-    this.#picker.setAttribute("aria-expanded", "true");
-    this.#list.onkeydown = (event) => moveFocus(event, this.#list);
-    search.focus();
-    await look().catch((error: Error) => this.#complain(error.message));
-  }
-
-  #closePicker(): void {
-    this.#list.hidden = true;
-    this.#picker.setAttribute("aria-expanded", "false");
   }
 
   async #quick(verb: string, fields: Record<string, unknown> = {}): Promise<void> {

@@ -63,6 +63,24 @@ export function button(label: string, onclick: () => void, props: Props = {}): H
   return el("button", { type: "button", class: "anb-button", onclick, ...props }, label);
 }
 
+/** A field for the name of a session: Enter ends it with what is typed, Esc with nothing. */
+export function nameField(name: string, end: (typed: string | null) => void, props: Props = {}): HTMLTextAreaElement {
+  const field = el("textarea", {
+    class: "anb-input",
+    rows: "1",
+    value: name,
+    "aria-label": "Name of the session",
+    ...props,
+  });
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.preventDefault();
+    event.stopPropagation();
+    end(event.key === "Enter" ? field.value.trim().slice(0, 200) : null);
+  });
+  return field;
+}
+
 const RULES: Config = {
   ALLOWED_TAGS: (
     "a blockquote br code details div em hr li ol p pre s span strong summary table tbody td th thead tr ul " +

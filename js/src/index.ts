@@ -3,15 +3,9 @@ import { renderApprovals } from "./approvals";
 import { renderBrowse } from "./browse";
 import { renderChat } from "./chat";
 import { el as element } from "./dom";
-import type { Model } from "./link";
+import type { Model, View } from "./link";
 import { bringBack, noticeEnd, saveTwin, type Twin } from "./saved";
 import { renderTrace } from "./trace";
-
-interface View {
-  model: Model;
-  el: HTMLElement;
-  signal: AbortSignal;
-}
 
 const VIEWS: Record<string, (view: View) => void> = {
   approvals: renderApprovals,

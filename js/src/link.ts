@@ -9,6 +9,13 @@ export interface Model {
   readonly widget_manager?: unknown;
 }
 
+/** Where a panel is drawn, and until when. */
+export interface View {
+  model: Model;
+  el: HTMLElement;
+  signal: AbortSignal;
+}
+
 /** The kernel has refused, or failed at, what was asked. */
 export class Refused extends Error {
   constructor(

@@ -1,6 +1,6 @@
 // The timeline of a run, or of two side by side.
 import { button, el, iconButton, ownKeys } from "./dom";
-import { Link, type Model } from "./link";
+import { Link, type View } from "./link";
 
 interface Step {
   kind: "run" | "model" | "tool";
@@ -31,7 +31,7 @@ interface Detail {
 
 const percent = (part: number) => `${Math.min(Math.max(part, 0), 1) * 100}%`;
 
-export function renderTrace({ model, el: root, signal }: { model: Model; el: HTMLElement; signal: AbortSignal }): void {
+export function renderTrace({ model, el: root, signal }: View): void {
   const link = new Link(model, signal);
   const sides = el("div", { class: "anb-sides" });
   const leave = iconButton("close", "Close: the timeline stays as text", () => void link.ask("leave"));

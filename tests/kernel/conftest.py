@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import queue
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,11 @@ class Kernel:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manager = KernelManager(kernel_name="python3")
+        self.is_answering = True
+        """Whether all that was asked of it was answered."""
+        # A server names the file so, after its id of the kernel.
+        connection_file = str(folder / f"kernel-{uuid.uuid4()}.json")
+        self.manager = KernelManager(kernel_name="python3", connection_file=connection_file)
         self.manager.start_kernel(cwd=str(folder))
         self.client: BlockingKernelClient = self.manager.blocking_client()
         self.client.start_channels()
@@ -58,10 +64,11 @@ class Kernel:
         code: str,
         *,
         cell_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
         on_output: Callable[[dict[str, Any]], None] = lambda output: None,
         expect: str = "ok",
     ) -> Reply:
-        """Execute a cell as JupyterLab would, and wait for its end."""
+        """Execute a cell as JupyterLab would, or with the metadata of another front end, and wait for its end."""
         content = {
             "code": code,
             "silent": False,
@@ -73,12 +80,15 @@ class Kernel:
         message = self.client.session.msg("execute_request", content)
         if cell_id is not None:
             message["metadata"]["cellId"] = cell_id
+        message["metadata"].update(metadata or {})
+        self.is_answering = False
         self.client.shell_channel.send(message)
         outputs = list(self._outputs_of(message["header"]["msg_id"], on_output))
         while True:
             answer = self.client.get_shell_msg(timeout=WAIT_S)
             if answer["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 break
+        self.is_answering = True
         reply = Reply(answer["content"]["status"], answer["content"], outputs)
         assert reply.status == expect, reply
         return reply
@@ -125,9 +135,52 @@ def start_kernel(tmp_path: Path) -> Iterator[Callable[[], Kernel]]:
         kernel.close()
 
 
+class UsedKernel:
+    """A kernel for test after test: to start one takes a second, to clear it a tenth of that."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kernel: Kernel | None = None
+        self._environ = "{}"
+
+    def cleared(self, folder: Path) -> Kernel:
+        """Return the kernel as it would be if it had been started in `folder`, with the extension loaded."""
+        if self._kernel is None or not self._kernel.is_answering:
+            self.close()
+            self._kernel = Kernel(self._folder)
+            self._environ = self._kernel.run("import json, os; print(json.dumps(dict(os.environ)))").printed
+        kernel = self._kernel
+        kernel.folder = folder
+        kernel.run("%unload_ext agno_nb")
+        kernel.run("%reset -f")
+        kernel.run(
+            f"import os; os.chdir({str(folder)!r})\n"
+            f"os.environ.clear(); os.environ.update({json.loads(self._environ)!r}); del os"
+        )
+        kernel.run("%load_ext agno_nb")
+        return kernel
+
+    def close(self) -> None:
+        if self._kernel is not None:
+            self._kernel.close()
+
+
+@pytest.fixture(scope="session")
+def used_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UsedKernel]:
+    used = UsedKernel(tmp_path_factory.mktemp("kernel"))
+    yield used
+    used.close()
+
+
 @pytest.fixture
-def kernel(start_kernel: Callable[[], Kernel]) -> Kernel:
-    """A kernel with the extension loaded."""
+def kernel(used_kernel: UsedKernel, tmp_path: Path) -> Kernel:
+    """A kernel with the extension loaded, in which nothing else was done that a cell can see."""
+    return used_kernel.cleared(tmp_path)
+
+
+@pytest.fixture
+def new_kernel(start_kernel: Callable[[], Kernel]) -> Kernel:
+    """A process of the test's own, with the extension loaded."""
     one = start_kernel()
     one.run("%load_ext agno_nb")
     return one

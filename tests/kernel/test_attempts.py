@@ -27,6 +27,7 @@ def ask(kernel: Kernel, text: str, cell_id: str | None, line: str = "", expect: 
     return kernel.run(f"%%agent {line}\n{text}", cell_id=cell_id, expect=expect)
 
 
+@pytest.mark.versions
 def test_a_cell_that_is_run_again_replaces_its_turn_and_what_came_after_is_stale(kernel: Kernel) -> None:
     ask(kernel, "My name is Ada.", "a")
     ask(kernel, "What is my name?", "b")
@@ -72,6 +73,7 @@ def test_a_failed_attempt_takes_the_turn_too_and_the_session_goes_on(kernel: Ker
     ]
 
 
+@pytest.mark.versions
 def test_a_loop_in_a_cell_has_a_turn_for_each_round(kernel: Kernel) -> None:
     loop = "for n in range({}): get_ipython().run_cell_magic('agent', '', f'Round {{n}}')"
     ask(kernel, "first", "a")
@@ -154,6 +156,7 @@ def test_after_a_restart_the_last_session_of_the_notebook_can_be_resumed(
         assert "goes on with this notebook's last one" in kernel.run("%load_ext agno_nb", cell_id="a").shown
 
 
+@pytest.mark.versions
 def test_a_notebook_that_fails_in_the_middle_stops_there(tmp_path: Any) -> None:
     sources = ["%load_ext agno_nb", "%%agent\nhello", "%%agent nobody\nhello", "%%agent\nnever asked"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])

@@ -33,6 +33,7 @@ def runs(kernel: Kernel) -> list[dict[str, Any]]:
     return records
 
 
+@pytest.mark.versions
 def test_an_answer_streams_into_one_display_and_is_stored_with_its_cell(kernel: Kernel) -> None:
     reply = kernel.run("%%agent\nMy name is Ada.", cell_id="cell-1")
     (display,) = reply.displays().values()
@@ -46,7 +47,7 @@ def test_an_answer_streams_into_one_display_and_is_stored_with_its_cell(kernel: 
         "COMPLETED",
         "My name is Ada.",
         "cell-1",
-        2,
+        reply.content["execution_count"],
     )
     second = kernel.run("%%agent -o answer\nWhat is my name?")
     assert "Ada" in second.shown
@@ -78,6 +79,7 @@ def test_a_request_that_is_tried_again_is_a_line_in_the_cell(kernel: Kernel) -> 
     assert "<b>Busy" not in shown
 
 
+@pytest.mark.versions
 def test_a_failing_run_fails_the_cell_in_one_line_and_the_next_cell_works(kernel: Kernel) -> None:
     kernel.run("%agent --model ollama:llama3.2")
     kernel.run("import os; os.environ['NO_PROXY'] = '*'")
@@ -141,6 +143,7 @@ def test_variables_are_filled_in_and_other_braces_stay(kernel: Kernel) -> None:
     assert "nobody" in reply.printed
 
 
+@pytest.mark.versions
 def test_an_interrupt_in_a_stream_keeps_the_partial_text_and_the_session_goes_on(kernel: Kernel) -> None:
     kernel.run(SLOW_AGENT)
     sent = []
@@ -161,6 +164,7 @@ def test_an_interrupt_in_a_stream_keeps_the_partial_text_and_the_session_goes_on
     assert [run["status"] for run in runs(kernel)] == ["CANCELLED", "COMPLETED"]
 
 
+@pytest.mark.versions
 def test_an_interrupt_in_a_tool_leaves_a_valid_session(kernel: Kernel) -> None:
     kernel.run(
         "from agno_nb import Agent, ScriptedModel\n"
@@ -211,6 +215,7 @@ class KernelKilled(Exception):
     """The test has seen enough."""
 
 
+@pytest.mark.versions
 def test_print_response_is_the_cells_output(kernel: Kernel) -> None:
     reply = kernel.run("from agno_nb import Agent\nAgent('demo').print_response('hello')")
     (display,) = reply.displays().values()
@@ -218,6 +223,7 @@ def test_print_response_is_the_cells_output(kernel: Kernel) -> None:
     assert reply.printed == ""
 
 
+@pytest.mark.versions
 def test_loading_twice_and_unloading(kernel: Kernel) -> None:
     kernel.run("%reload_ext agno_nb")
     kernel.run("%%agent\nhello")

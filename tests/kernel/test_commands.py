@@ -85,6 +85,7 @@ def test_the_summary_of_the_session_is_waited_for(kernel: Kernel) -> None:
     kernel.run("%agent --summaries off")
 
 
+@pytest.mark.versions
 def test_a_setting_without_a_value_is_shown_and_all_are_one_with_config(kernel: Kernel) -> None:
     kernel.run("%agent --history 3 --rerun append")
     assert kernel.run("%agent --history --rerun --replay").shown.split("\n") == [
@@ -133,6 +134,7 @@ def test_json_is_an_object_and_a_bad_answer_is_not_lost(kernel: Kernel) -> None:
     assert value(kernel, "[lost.content, _agent is lost]") == ["Still none.", True]
 
 
+@pytest.mark.versions
 def test_code_goes_into_the_next_cell_and_text_stays_as_it_is(kernel: Kernel) -> None:
     kernel.run(
         "script = ['```python\\nx = 1\\n```\\nor\\n```sql\\nselect 1\\n```', 'none', '*as* it is']\n"
@@ -187,6 +189,7 @@ def test_a_replay_asks_no_model_says_so_and_costs_nothing(kernel: Kernel) -> Non
     assert "3.0" in kernel.run('%%agent shop -s five\nprice(item="tea")').shown
 
 
+@pytest.mark.versions
 def test_our_objects_show_themselves_and_do_not_dump(kernel: Kernel) -> None:
     kernel.run("def price(): 'x'\nshop = Agent('demo', name='shop', tools=[price])")
     kernel.run("%%agent shop\nhello <b>you</b>")
@@ -202,6 +205,7 @@ def test_our_objects_show_themselves_and_do_not_dump(kernel: Kernel) -> None:
         assert len(data["text/plain"]) < 600
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(
     ("code", "offered"),
     [
@@ -239,6 +243,7 @@ def test_completion(kernel: Kernel, code: str, offered: list[str]) -> None:
         assert set(offered) <= set(found)
 
 
+@pytest.mark.versions
 def test_settings_come_from_the_environment_and_from_a_file(
     start_kernel: Callable[[], Kernel], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -261,8 +266,18 @@ def test_settings_come_from_the_environment_and_from_a_file(
     assert "AGNO_NB_HISTORY is 'some'" in kernel.run("%load_ext agno_nb", expect="error").content["evalue"]
 
 
-def test_the_magics_work_under_capture_time_autoreload_and_run_cell(kernel: Kernel) -> None:
+@pytest.mark.versions
+def test_the_magics_work_with_autoreload(kernel: Kernel) -> None:
     kernel.run("%load_ext autoreload\n%autoreload 2")
+    (kernel.folder / "told.py").write_text("text = 'one'")
+    kernel.run("import told")
+    (kernel.folder / "told.py").write_text("text = 'number two'")
+    assert "number two" in kernel.run("%%agent\nI see {told.text}").shown
+    kernel.run("%autoreload 0")
+
+
+@pytest.mark.versions
+def test_the_magics_work_under_capture_time_and_run_cell(kernel: Kernel) -> None:
     kernel.run("%%capture held\nget_ipython().run_cell_magic('agent', '', 'hello')")
     assert value(kernel, "len(held.outputs)") == 1
     kernel.run("%%time\nget_ipython().run_cell_magic('agent', '-o timed', 'hello')")

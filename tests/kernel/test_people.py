@@ -92,6 +92,7 @@ def test_values_are_given_by_name(kernel: Kernel) -> None:
     assert "2 x Hello to Bob Smith" in kernel.run("%agent answer copies=2").shown
 
 
+@pytest.mark.versions
 def test_where_nobody_can_be_asked_the_run_stays_paused(kernel: Kernel) -> None:
     kernel.run(TOOLS)
     kernel.run("%agent tools delete_file")
@@ -100,6 +101,7 @@ def test_where_nobody_can_be_asked_the_run_stays_paused(kernel: Kernel) -> None:
     assert [run["status"] for run in stored(kernel)] == ["PAUSED"]
 
 
+@pytest.mark.versions
 def test_who_can_be_asked_is_asked_until_the_run_ends(kernel: Kernel) -> None:
     kernel.run(TOOLS)
     kernel.run("%agent tools delete_file send_letter")

@@ -53,8 +53,12 @@ def test_a_replayed_notebook_is_the_same_each_time_it_is_run(tmp_path: Path) -> 
     sources = [
         "%load_ext agno_nb\n%agent --replay on",
         f"{tool}\n%agent tools price",
+        "from agno_nb import Agent, Workflow\n"
+        "def shout(step_input):\n    return step_input.message.upper()\n"
+        "line = Workflow([Agent('demo', name='first'), shout], name='line')",
         '%%agent\nprice(item="tea")',
         "%%agent\nWhat did I ask?",
+        "%%agent line\nHello",
     ]
     first, second, third = (executed(sources, tmp_path) for _ in range(3))
     shown = [[output.data for cell in notebook.cells for output in cell.outputs] for notebook in (first, second, third)]
@@ -64,6 +68,7 @@ def test_a_replayed_notebook_is_the_same_each_time_it_is_run(tmp_path: Path) -> 
         f"{data['text/plain']}\n\n(replayed: no model was asked)" for data in shown[0]
     ]
     runs = DuckDb(tmp_path / "agno_nb.duckdb").runs_df()
+    runs = runs[runs["component_name"] == "notebook"]
     assert runs["session_id"].nunique() == 3
     assert runs["replay_of_run_id"].isna().tolist() == [True] * 2 + [False] * 4
 
@@ -75,6 +80,7 @@ CARDS = {
     "replayed": "%%agent tabular\nGo",
     "team": "%%agent crew\nGo",
     "workflow": "%%agent line\nGo",
+    "replayed workflow": "%%agent line\nGo",
 }
 SETUP = """
 from agno_nb import Agent, FunctionModel, ScriptedModel, Team, Workflow, tool
@@ -153,6 +159,7 @@ def test_a_card_needs_nothing_of_the_front_end_that_shows_it(
         ("replayed", "(replayed: no model was asked)"),
         ("team", "Here it is."),
         ("workflow", "5 letters, <b>all</b>"),
+        ("replayed workflow", "(replayed: no model was asked)"),
     ],
 )
 def test_a_card_says_the_same_as_plain_text(cards: dict[str, nbformat.NotebookNode], kind: str, said: str) -> None:

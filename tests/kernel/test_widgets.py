@@ -28,6 +28,12 @@ careful = Agent(ScriptedModel([call("delete", path="a.txt"), "It is done."]), na
 """
 
 
+@pytest.fixture
+def kernel(new_kernel: Kernel) -> Kernel:
+    """A process remembers that it has seen a front end, and which panels are open."""
+    return new_kernel
+
+
 def bundles(reply: Reply) -> list[tuple[str, dict[str, Any]]]:
     return [
         (output["content"]["transient"]["display_id"], output["content"]["data"])
@@ -47,6 +53,7 @@ def test_a_panel_is_a_view_with_html_and_text_and_leaves_these_when_it_is_closed
     assert "One **answer**." in left["text/plain"]
 
 
+@pytest.mark.versions
 def test_a_cell_that_is_run_again_closes_the_panel_that_it_showed(kernel: Kernel) -> None:
     kernel.run(SETUP)
     kernel.run("panels = []")
@@ -75,6 +82,7 @@ def test_a_run_that_is_the_value_of_a_cell_shows_its_answer_and_its_timeline(ker
     assert shown["content"]["data"]["text/plain"].startswith("RunOutput(COMPLETED")
 
 
+@pytest.mark.versions
 def test_a_paused_cell_ends_with_the_panel_in_its_own_output_and_a_command_ends_it(kernel: Kernel) -> None:
     kernel.run(SETUP)
     paused = kernel.run("%%agent careful -s care\nDelete it", cell_id="c1")

@@ -52,6 +52,21 @@ def test_vs_code_tells_the_notebook_in_a_variable(monkeypatch: pytest.MonkeyPatc
     )
 
 
+def test_a_notebook_of_another_system_keeps_its_name_and_one_without_a_file_has_none() -> None:
+    cell = "vscode-notebook-cell:Untitled-1.ipynb#W0sdW50aXRsZWQ%3D"
+    remote = shell(cell_id=cell, namespace={"__vsc_ipynb_file__": "C:\\talks\\talk.ipynb"})
+    assert current_origin(remote).notebook == "C:\\talks\\talk.ipynb"
+    assert current_origin(shell(cell_id=cell, namespace={"__vsc_ipynb_file__": "Untitled-1.ipynb"})).notebook is None
+
+
+def test_colab_tells_the_cell_in_a_place_of_its_own() -> None:
+    known = shell()
+    known.kernel.get_parent = lambda: {"metadata": {"colab": {"cell_id": "rS4d7tBmgZSR"}}}
+    assert current_origin(known) == Origin(cell_id="rS4d7tBmgZSR", execution_count=1, cell_hash=HASH)
+    known.kernel.get_parent = lambda: {"metadata": {"colab": "odd"}}
+    assert current_origin(known).cell_id is None
+
+
 def test_a_notebook_run_from_a_notebook_does_not_take_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/outer.ipynb")
     assert current_origin(shell()) == Origin(execution_count=1, cell_hash=HASH)

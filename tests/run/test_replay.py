@@ -215,6 +215,22 @@ def test_a_replayed_workflow_asks_none_of_its_agents_and_calls_its_functions(db:
     assert (first.content, again.content) == ("IT IS 2.50.", "IT IS 2.50.")
     assert [run.replay_of_run_id for run in again.nested_runs] == [run.run_id for run in first.nested_runs]
     assert called == ["It is 2.50."] * 2
+    assert (first.is_replayed, again.is_replayed) == (False, True)
+
+
+def test_a_workflow_is_replayed_where_no_step_of_it_asked_a_model(db: Db) -> None:
+    def echo(step_input: StepInput) -> str:
+        return step_input.message
+
+    def answers(reply: str) -> Agent:
+        return Agent(ScriptedModel([reply], id="says"), name="says", db=db)
+
+    answers("Tea.").run("Tea?", session_id="one")
+    inner = Workflow([echo, answers("not asked")], name="inner")
+    assert Workflow([inner, echo], name="Line", db=db).run("Tea?", session_id="two", replay=True).is_replayed
+    asks = Workflow([inner, echo, answers("Coffee.")], name="Line", db=db)
+    assert not asks.run("Tea?", session_id="three", replay=True).is_replayed
+    assert not Workflow([echo], name="Line", db=db).run("Tea?", session_id="four", replay=True).is_replayed
 
 
 def test_the_receipts_of_a_team_say_what_leader_and_member_were_sent(db: Db) -> None:

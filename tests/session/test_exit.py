@@ -59,6 +59,24 @@ def test_a_summary_in_flight_is_kept_at_exit(python: str, ending: str) -> None:
     assert summary_in("store.duckdb") == "The user likes owls."
 
 
+def test_what_needs_several_threads_at_once_is_done_at_exit(python: str) -> None:
+    code = """
+class Busy(Late):
+    async def stream(self, request):
+        await asyncio.sleep(0.5)
+        # Python 3.12.0 to 3.12.2 starts no threads any more.
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.02) for _ in range(40)))
+        async for piece in self.other.stream(request):
+            yield piece
+import time
+Late = Busy
+talk(DemoModel())
+"""
+    done = run(python, code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert summary_in("store.duckdb") == "The user likes owls."
+
+
 def test_a_summary_over_http_is_kept_at_exit(python: str) -> None:
     with serve() as base_url:
         # By name, because an address is looked up in a thread.

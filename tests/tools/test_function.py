@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Literal
 
 import pandas as pd
 import pytest
-from pydantic import BaseModel
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.tools import Tool, tool, toolbox
-from agno_nb.types import ToolCall
-
-
-class Size(Enum):
-    SMALL = "s"
-    LARGE = "l"
-
-
-class Point(BaseModel):
-    x: float
-    y: float = 0.0
-
-
-@dataclass
-class Box:
-    width: int
+from tests.tools.samples import Box, Point, Size, called
 
 
 def measure(species: Literal["Adelie", "Gentoo"], column: str = "mass", limit: int | None = None) -> str:
@@ -44,12 +25,6 @@ def measure(species: Literal["Adelie", "Gentoo"], column: str = "mass", limit: i
         What is measured.
     """
     return f"{species} {column} {limit}"
-
-
-def called(function: Any, arguments: str, **injected: Any) -> ToolCall:
-    made = ToolCall(tool_call_id="c", tool_name="t", arguments=arguments)
-    asyncio.run(Tool(function).call(made, injected))
-    return made
 
 
 def test_signature_and_docstring_become_the_schema() -> None:
@@ -98,8 +73,17 @@ def test_arguments_arrive_as_the_types_that_were_asked_for() -> None:
     def take(point: Point, box: Box, size: Size, numbers: list[float], anything: dict[str, Any]) -> Any:
         return point, box, size, numbers, anything
 
-    arguments = '{"point": {"x": 1}, "box": {"width": 2}, "size": "l", "numbers": ["3", 4], "anything": {"k": null}}'
-    assert called(take, arguments).value == (Point(x=1), Box(width=2), Size.LARGE, [3.0, 4.0], {"k": None})
+    arguments = (
+        '{"point": {"x": 1}, "box": {"width": 2, "corner": {"x": 3}}, "size": "l", "numbers": ["3", 4], '
+        '"anything": {"k": null}}'
+    )
+    assert called(take, arguments).value == (
+        Point(x=1),
+        Box(width=2, corner=Point(x=3)),
+        Size.LARGE,
+        [3.0, 4.0],
+        {"k": None},
+    )
 
 
 def test_injected_parameters_are_filled_and_not_told_to_the_model() -> None:
@@ -189,7 +173,7 @@ def test_two_tools_of_one_name_are_refused_and_made_tools_are_kept() -> None:
     made: list[Tool] = []
     first = toolbox([measure], made=made)["measure"]
     assert toolbox([measure], made=made)["measure"] is first
-    box = Box(1)
+    box = Box(1, Point(x=0))
     for _ in range(2):
         toolbox([box.__repr__], made=made)
     assert [tool.name for tool in made] == ["measure", "repr"]

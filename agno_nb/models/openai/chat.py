@@ -54,7 +54,7 @@ class OpenAIChat(OpenAIModel):
         if self.max_tokens is not None and self.max_completion_tokens is not None:
             raise InvalidInputError(
                 f"max_tokens={self.max_tokens!r} and max_completion_tokens={self.max_completion_tokens!r} are two "
-                "names of one setting: give one of them."
+                "names of one setting: give one of them"
             )
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
@@ -228,16 +228,17 @@ class _Answer:
         """
         if self.finish_reason is None:
             raise ModelStreamError(
-                f"The answer of {self.endpoint} broke off: the stream ended without saying that it was finished. Try "
+                f"the answer of {self.endpoint} broke off: the stream ended without saying that it was finished. Try "
                 "again; if it happens every time, check that the URL is one of the Chat Completions API."
             )
         if self.finish_reason == "error":
             raise ModelServerError(
-                f"{self.endpoint} ended the answer with an error that it does not describe: try again."
+                f"{self.endpoint} ended the answer with an error that it does not describe: try again"
             )
         if self.finish_reason == "content_filter":
             raise ContentFilterError(
-                f"{self.endpoint} stopped the answer, because its content filter was triggered.", code="content_filter"
+                f"{self.endpoint} stopped the answer, because its content filter was triggered: ask in other words",
+                code="content_filter",
             )
         calls = [
             ToolCall(

@@ -143,7 +143,7 @@ class OpenAIModel(Model):
         if "html" in response.headers.get("content-type", ""):
             raise ModelStreamError(
                 f"{self.endpoint} answered with a web page instead of a model's answer: check the base URL "
-                "(it usually ends in /v1), and that no login page or proxy is in between.",
+                "(it usually ends in /v1), and that no login page or proxy is in between",
                 status_code=response.status_code,
             )
 
@@ -202,8 +202,8 @@ class OpenAIModel(Model):
         if self.endpoint.needs_key:
             names = " or ".join(self.endpoint.key_variables)
             raise ModelAuthenticationError(
-                f"There is no key for {self.endpoint}: set the environment variable {names} (or use the model 'demo', "
-                "which needs none)."
+                f"there is no key for {self.endpoint}: set the environment variable {names} (or use the model 'demo', "
+                "which needs none)"
             )
         return _NO_KEY
 

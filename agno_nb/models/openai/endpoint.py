@@ -111,7 +111,7 @@ def _split(base_url: str) -> SplitResult:
         usable = False
     if not usable:
         raise InvalidInputError(
-            f"The base URL {redact(base_url)!r} is not one of a model server: write it like 'http://localhost:8000/v1'."
+            f"the base URL {redact(base_url)!r} is not one of a model server: write it like 'http://localhost:8000/v1'"
         )
     return url
 

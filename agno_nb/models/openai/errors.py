@@ -140,13 +140,16 @@ def _classify(
     """Choose the error and its sentence; codes are looked at before the status, because they say more."""
     if codes & _CONTEXT_CODES or (status in (None, 400, 413, 500) and _CONTEXT_WORDS.search(message)):
         return ContextLengthError, (
-            f"The conversation is longer than {model!r} at {endpoint} can read: send fewer earlier runs "
+            f"the conversation is longer than {model!r} at {endpoint} can read: send fewer earlier runs "
             "(`num_history_runs`), or begin a new session."
         )
     if codes & _FILTER_CODES:
-        return ContentFilterError, f"{endpoint} declined to answer, because its content filter was triggered."
+        return (
+            ContentFilterError,
+            f"{endpoint} declined to answer, because its content filter was triggered: ask in other words.",
+        )
     if "insufficient_quota" in codes or status == 402:
-        return ModelRateLimitError, f"There is no quota or credit left at {endpoint}: look at the account's billing."
+        return ModelRateLimitError, f"there is no quota or credit left at {endpoint}: look at the account's billing."
     if status == 401 or (status is None and codes & _AUTHENTICATION_CODES):
         names = " or ".join(endpoint.key_variables)
         where = f"the environment variable {names}" if names else "the model's `api_key`"
@@ -178,7 +181,7 @@ def _connection_error(error: Exception, endpoint: Endpoint) -> ModelConnectionEr
         network = "" if endpoint.is_local else ", and is the network up"
         start = " `ollama serve` starts it." if endpoint.is_local and endpoint.provider == "ollama" else ""
         return ModelConnectionError(f"{endpoint} cannot be reached: is the server running{network}?{start}{reason}")
-    return ModelConnectionError(f"The connection to {endpoint} was cut before the answer was whole: try again.{reason}")
+    return ModelConnectionError(f"the connection to {endpoint} was cut before the answer was whole: try again.{reason}")
 
 
 def _quote(text: str, *, who: str = "It said") -> str:

@@ -231,7 +231,8 @@ class _Answer:
         reason = as_text(as_dict(response.get("incomplete_details")).get("reason"))
         if reason == "content_filter":
             raise ContentFilterError(
-                f"{self.endpoint} stopped the answer, because its content filter was triggered.", code=reason
+                f"{self.endpoint} stopped the answer, because its content filter was triggered: ask in other words",
+                code=reason,
             )
         if ended == "response.incomplete":
             self.finish_reason = _FINISH_REASONS.get(reason, reason or "incomplete")
@@ -256,7 +257,7 @@ class _Answer:
         """
         if self.finish_reason is None:
             raise ModelStreamError(
-                f"The answer of {self.endpoint} broke off: the stream ended without saying that it was finished. Try "
+                f"the answer of {self.endpoint} broke off: the stream ended without saying that it was finished. Try "
                 "again; if it happens every time, the server may not have the Responses API: use OpenAIChat."
             )
         calls = with_unique_ids([_tool_call(item) for item in self.items if _is_call(item)], taken_ids)

@@ -1,0 +1,104 @@
+// The sessions to choose from, behind the title of the one that is shown.
+import { el, icon, moveFocus } from "./dom";
+import type { Link } from "./link";
+import { when } from "./turns";
+
+interface Listed {
+  session_id: string;
+  title: string;
+  num_runs: number;
+  updated_at: number;
+}
+
+export class Picker {
+  readonly #title = el("span", { class: "anb-title" });
+  readonly button = el(
+    "button",
+    {
+      type: "button",
+      class: "anb-button anb-bare anb-picker",
+      "aria-haspopup": "listbox",
+      "aria-expanded": "false",
+      title: "Sessions",
+      onclick: () => (this.isOpen ? this.close() : this.#open()),
+    },
+    this.#title,
+    icon("down"),
+  );
+  readonly list = el("div", { class: "anb-list", hidden: true });
+  readonly #link: Link;
+  readonly #choose: (session_id: string) => void;
+  readonly #complain: (text: string) => void;
+  #current = "";
+
+  constructor(link: Link, choose: (session_id: string) => void, complain: (text: string) => void) {
+    this.#link = link;
+    this.#choose = choose;
+    this.#complain = complain;
+  }
+
+  get isOpen(): boolean {
+    return !this.list.hidden;
+  }
+
+  /** Show which session the panel is in. */
+  show(session_id: string, title: string): void {
+    this.#current = session_id;
+    this.#title.textContent = title;
+    this.#title.title = title;
+  }
+
+  close(): void {
+    this.list.hidden = true;
+    this.button.setAttribute("aria-expanded", "false");
+  }
+
+  #open(): void {
+    const search = el("textarea", {
+      class: "anb-input",
+      rows: "1",
+      placeholder: "Search sessions",
+      "aria-label": "Search sessions",
+    });
+    const found = el("div", { class: "anb-found", role: "listbox", "aria-label": "Sessions" });
+    const look = () => void this.#look(search, found).catch((error: Error) => this.#complain(error.message));
+    search.addEventListener("input", look);
+    this.list.replaceChildren(search, found);
+    this.list.hidden = false;
+    this.button.setAttribute("aria-expanded", "true");
+    this.list.onkeydown = (event) => moveFocus(event, this.list);
+    search.focus();
+    look();
+  }
+
+  /** List what is searched for, unless something else is by now. */
+  async #look(search: HTMLTextAreaElement, found: HTMLElement): Promise<void> {
+    const wanted = search.value;
+    const sessions = await this.#link.ask<Listed[]>("sessions", { search: wanted.slice(0, 200) });
+    if (search.value !== wanted) return;
+    found.replaceChildren(...sessions.map((session) => this.#option(session)));
+    if (sessions.length === 0) found.append(el("div", { class: "anb-muted anb-none", text: "No session found" }));
+  }
+
+  #option({ session_id, title, num_runs, updated_at }: Listed): HTMLElement {
+    const choose = () => {
+      this.close();
+      this.#choose(session_id);
+    };
+    return el(
+      "button",
+      {
+        type: "button",
+        class: "anb-option",
+        role: "option",
+        "aria-selected": String(session_id === this.#current),
+        onclick: choose,
+      },
+      el("span", { class: "anb-option-title", text: title }),
+      el("span", {
+        class: "anb-muted",
+        text: `${num_runs} ${num_runs === 1 ? "turn" : "turns"} · ${when(updated_at)}`,
+      }),
+    );
+  }
+}

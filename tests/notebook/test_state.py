@@ -1,0 +1,38 @@
+"""What a notebook knows of the agents in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agno_nb import Agent, Workflow
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.settings import AgnoNb
+from agno_nb.notebook.state import Notebook
+from agno_nb.types import SessionType
+
+
+def test_an_agent_is_found_by_any_variable_of_the_user_and_not_by_what_ipython_keeps_of_cells() -> None:
+    replaced, poet, spare = Agent("demo", name="poet"), Agent("demo", name="poet"), Agent("demo", name="spare")
+    flow = Workflow([poet], name="flow")
+    kept = {"_": replaced, "__": replaced, "___": flow, "_3": replaced, "_ih": ["", "replaced"]}
+    notebook = Notebook({**kept, "poet": poet, "_spare": spare, "_3_flows": flow, "n": 3}, Path.cwd(), AgnoNb())
+
+    assert notebook.held() == {"poet": poet, "_spare": spare, "_3_flows": flow}
+    assert notebook.runnables() == [notebook.agent, notebook.agent, poet, spare, flow]
+    assert notebook.runnable_of(SessionType.AGENT, "poet") is poet
+    assert notebook.runnable_of(SessionType.AGENT, "notebook") is notebook.agent
+    assert notebook.runnable_of(SessionType.AGENT, "flow") is None
+    assert (notebook.runnable_named("poet"), notebook.runnable_named("_spare")) == (poet, spare)
+    with pytest.raises(InvalidInputError, match="no agent is called '_3'"):
+        notebook.runnable_named("_3")
+
+
+def test_an_agent_that_is_named_keeps_its_store_or_is_given_the_notebooks() -> None:
+    own = InMemoryDb()
+    stored, bare = Agent("demo", name="stored", db=own), Agent("demo", name="bare")
+    notebook = Notebook({"stored": stored, "bare": bare}, Path.cwd(), AgnoNb())
+    assert notebook.runnable_named("stored").db is own
+    assert notebook.runnable_named("bare").db is notebook.db
