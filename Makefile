@@ -7,6 +7,10 @@ BUNDLE := agno_nb/widgets/static
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+
+# As many tests at once as there are CPUs, but no more than kernels and servers can be started for.
+AT_ONCE := --numprocesses auto --maxprocesses 4
+
 .PHONY: help demo lab test kernels browser js pictures lint format docs bench clean
 
 help: ## show this list
@@ -22,7 +26,7 @@ $(NOTEBOOK): | .venv/.installed-demo
 	@$(BIN)/python notebooks/run_demo.py
 
 test: .venv/.installed-test ## run the tests, but for those that need a browser
-	@$(BIN)/python -m pytest -q -m "not browser"
+	@$(BIN)/python -m pytest -q -m "not browser" $(AT_ONCE)
 
 kernels: .venv-kernels/.installed-test ## run the tests in kernels with the other IPythons and ipykernels that people have
 	$(call in_kernels,ipython~=8.31 ipykernel~=6.29.0,-m kernel)
@@ -70,7 +74,7 @@ clean: ## remove the environments, caches and everything that was made
 define in_kernels
 	@echo "Testing with $(1)"
 	@.venv-kernels/bin/python -m pip install --quiet --quiet --disable-pip-version-check $(1)
-	@.venv-kernels/bin/python -m pytest -q $(2)
+	@.venv-kernels/bin/python -m pytest -q $(2) $(AT_ONCE)
 endef
 
 # One stamp for each extra that is installed; pyproject.toml is newer than the stamp when it has to be done again.

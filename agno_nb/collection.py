@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from agno_nb.db.parts import Chosen
+
 
 class Collection(Readable):
     """Stores as one set of frames, each with a column `source` in front. Made by :func:`collect`.
@@ -50,7 +52,7 @@ class Collection(Readable):
         limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows}
         return sandbox.run(self._tables, sql, parameters, frames or {}, views=False, **limits)
 
-    def frame(self, sql: str, parameters: Sequence[Any] = (), *, session_ids: Sequence[str] | None = None) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any] = (), *, chosen: Chosen | None = None) -> pa.Table:
         return self._in(self._stores, sql, parameters)
 
     @staticmethod

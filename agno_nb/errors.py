@@ -29,7 +29,8 @@
     ├── InvalidInputError             a bad argument, option or name (also a ValueError)
     └── UnknownArgumentError          a keyword that a function does not take (also a TypeError)
     KeyboardInterrupt
-    └── RunInterrupted                the user stopped a run in a cell; .run_output
+    ├── RunInterrupted                the user stopped a run in a cell; .run_output
+    └── QueryInterrupted              the user stopped a query, or the reading of a frame
     BaseException
     └── NestedRunPaused               ends a tool whose run waits for a person; .run_output
 
@@ -66,6 +67,14 @@ class RunInterrupted(KeyboardInterrupt):
 
     run_output: RunOutput | None = None
 
+    def _render_traceback_(self) -> list[str]:
+        return _one_line(self)
+
+
+class QueryInterrupted(KeyboardInterrupt):
+    """The user stopped a query, or the reading of a frame. The store is as it was."""
+
+    # IPython takes longer to draw a traceback than the query to stop: most of a second for the first one of a kernel.
     def _render_traceback_(self) -> list[str]:
         return _one_line(self)
 

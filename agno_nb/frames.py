@@ -275,7 +275,7 @@ def query(
     sql : str
         One statement in DuckDB's SQL that reads. Its tables are `sessions`, `runs`, `messages`, `tool_calls`,
         `steps`, `message_media`, `variables`, `summaries`, `memories`, `events` and `run_tree`, and those of `frames`.
-        It cannot write, and reaches no files. What it names is copied first, so that it keeps nobody from the store,
+        It cannot write, and reaches no files. What it needs is copied first, so that it keeps nobody from the store,
         however long it takes.
     db : Db or Collection, optional
         The store; the one of the notebook where not given.
@@ -339,8 +339,8 @@ def is_frame(value: Any) -> bool:
 
 
 def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.DataFrame:
-    chosen = selection(frame, filters)
-    rows = (db or default_db()).frame(chosen.sql, chosen.parameters, session_ids=chosen.session_ids)
+    wanted = selection(frame, filters)
+    rows = (db or default_db()).frame(wanted.sql, wanted.parameters, chosen=wanted.chosen)
     table = in_order(rows, frame.order.split())
     limit = filters.get("limit")
     return to_pandas(table if limit is None else table.slice(max(0, table.num_rows - limit)))

@@ -7,7 +7,8 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +16,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import frames
 from benchmarks.contenders import Agno, AgnoNb, Contender
-from benchmarks.frames import MESSAGES_OF_A_RUN, frames_of_a_big_store
 from benchmarks.kernels import show as show_kernels
 from benchmarks.measure import Sample, empty_process, in_fresh_processes, interleaved
 
@@ -48,21 +49,49 @@ def main() -> None:
     console.print(*(f"{name} {value}" for name, value in results["machine"].items()), sep=" · ", style="dim")
 
     results["imports"] = measure_imports(console, rounds=5 if quick else 15)
-    with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
-        from agno_nb import DuckDb, SqliteDb
-
-        ours = [AgnoNb(DuckDb, Path(directory, "agno_nb.duckdb")), AgnoNb(SqliteDb, Path(directory, "agno_nb.db"))]
-        theirs = Agno(Path(directory))
-        results["construction"] = measure_construction(console, ours[0], theirs)
-        results["construction of a team"] = measure_construction(console, ours[0], theirs, of="Team")
-        results["turns"] = measure_turns(console, ours, theirs, marks=QUICK_MARKS if quick else MARKS)
-        results["messages_frame"] = measure_frame(console, ours, theirs)
-    results["big_frames"] = measure_big_frames(console, runs=10_000 if quick else 100_000)
+    with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory, ExitStack() as stack:
+        ours, theirs, counterparts = contenders(console, stack, Path(directory))
+        results["construction"] = measure_construction(console, ours[0], theirs[0])
+        results["construction of a team"] = measure_construction(console, ours[0], theirs[0], of="Team")
+        results["turns"] = measure_turns(console, ours, theirs, counterparts, marks=QUICK_MARKS if quick else MARKS)
+        big_frames = frames.show(console, Path(directory), runs=10_000 if quick else 100_000)
+        results["big_frames"] = {name: sample.to_dict() for name, sample in big_frames.items()}
     kernels = show_kernels(console, processes=4, think_s=0.5, turns=10 if quick else 40)
     results["kernels"] = kernels.to_dict()
-    show_bars(console, results, duckdb=ours[0].name, sqlite=ours[1].name, agno=theirs.name)
+    show_bars(console, results, counterparts, messages=(10_000 if quick else 100_000) * frames.MESSAGES_OF_A_RUN)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     console.print(f"Written to {RESULTS}")
+
+
+def contenders(
+    console: Console, stack: ExitStack, folder: Path
+) -> tuple[list[Contender], list[Contender], dict[str, str]]:
+    """Return ours, agno's, and the name of the one of agno's that each of ours is compared with."""
+    from agno.db.sqlite import SqliteDb as AgnoSqliteDb
+
+    from agno_nb import DuckDb, InMemoryDb, SqliteDb
+
+    ours: list[Contender] = [
+        AgnoNb(DuckDb(folder / "agno_nb.duckdb")),
+        AgnoNb(SqliteDb(folder / "agno_nb.db")),
+        AgnoNb(InMemoryDb()),
+    ]
+    theirs: list[Contender] = [Agno(AgnoSqliteDb(db_file=str(folder / "agno.db")))]
+    counterparts = {each.name: theirs[0].name for each in ours}
+    try:
+        from agno.db.postgres import PostgresDb as AgnoPostgresDb
+
+        from agno_nb.db.postgres import PostgresDb
+        from tests.postgres_server import NoServerError, running_postgres
+
+        url = stack.enter_context(running_postgres()).url()
+    except (ImportError, NoServerError) as error:
+        console.print(f"Turns on Postgres are left out: {error}", style="bold")
+    else:
+        ours.append(AgnoNb(PostgresDb(url)))
+        theirs.append(Agno(AgnoPostgresDb(db_url=url)))
+        counterparts[ours[-1].name] = theirs[-1].name
+    return ours, theirs, counterparts
 
 
 def machine() -> dict[str, str]:
@@ -105,10 +134,15 @@ def measure_construction(
 
 
 def measure_turns(
-    console: Console, ours: Sequence[Contender], theirs: Contender, *, marks: tuple[int, ...]
+    console: Console,
+    ours: Sequence[Contender],
+    theirs: Sequence[Contender],
+    counterparts: Mapping[str, str],
+    *,
+    marks: tuple[int, ...],
 ) -> dict[str, Any]:
     """(a) A turn with a model that takes no time, in a session that grows, with three runs of history."""
-    everybody = [*ours, theirs]
+    everybody = [*ours, *theirs]
     found: dict[int, dict[str, Sample]] = {}
     runs = 0
     with console.status("") as status:
@@ -120,57 +154,37 @@ def measure_turns(
                 status.update(f"{runs} of {marks[-1]} runs")
             found[mark] = interleaved({c.name: c.turn for c in everybody}, rounds=SAMPLES)
             runs += SAMPLES
-    table = Table("N", *(c.name for c in everybody), *(f"agno / {c.name.split()[-1]}" for c in ours))
-    for mark, samples in found.items():
-        ratios = [ratio(samples[theirs.name], samples[c.name]) for c in ours]
-        table.add_row(f"{mark:,}", *(both(samples[c.name]) for c in everybody), *ratios)
     base, last = 100, marks[-1]
+    table = Table("", *(f"N = {mark:,}" for mark in marks), f"{last:,} / {base:,}")
+    for name in (c.name for c in everybody):
+        table.add_row(
+            name, *(both(samples[name]) for samples in found.values()), ratio(found[last][name], found[base][name])
+        )
     table.add_section()
-    growth = [ratio(found[last][c.name], found[base][c.name]) for c in everybody]
-    table.add_row(f"{last:,} / {base:,}", *growth, *[""] * len(ours))
+    for name, other in counterparts.items():
+        table.add_row(f"{name} / {other}", *(ratio(samples[name], samples[other]) for samples in found.values()), "")
     show(console, f"A turn at run N of one session, median (p95) of {SAMPLES}, in ms", table)
     return {str(mark): {name: s.to_dict() for name, s in samples.items()} for mark, samples in found.items()}
 
 
-def measure_frame(console: Console, ours: Sequence[Contender], theirs: Contender) -> dict[str, Any]:
-    """(d) Everything that was said, as a DataFrame."""
-    everybody = [*ours, theirs]
-    rows = {c.name: len(c.messages()) for c in everybody}
-    samples = interleaved({c.name: c.messages for c in everybody}, rounds=7)
-    table = Table("", "rows", "ms")
-    for name, sample in samples.items():
-        table.add_row(name, f"{rows[name]:,}", ms(sample))
-    for contender in ours:
-        table.add_row(f"agno / {contender.name}", "", ratio(samples[theirs.name], samples[contender.name]))
-    show(console, "All messages as a DataFrame", table)
-    return {name: {"rows": rows[name], **sample.to_dict()} for name, sample in samples.items()}
-
-
-def measure_big_frames(console: Console, *, runs: int) -> dict[str, Any]:
-    """(e) Frames of a store with ten messages to a run."""
-    samples = frames_of_a_big_store(runs=runs, rounds=7)
-    first = next(iter(samples.values()))
-    table = Table("", "ms", "of the first")
-    for name, sample in samples.items():
-        table.add_row(name, ms(sample), ratio(sample, first))
-    show(console, f"Frames of a store of {runs:,} runs and {runs * MESSAGES_OF_A_RUN:,} messages", table)
-    return {name: sample.to_dict() for name, sample in samples.items()}
-
-
-def show_bars(console: Console, results: dict[str, Any], *, duckdb: str, sqlite: str, agno: str) -> None:
+def show_bars(console: Console, results: dict[str, Any], counterparts: Mapping[str, str], *, messages: int) -> None:
     """(g) What is asked of the figures above, and whether they are so in this run."""
-    turns, said, frames = results["turns"], results["messages_frame"], results["big_frames"]
     bars: list[tuple[str, float, float, str]] = []
-    for name, most_at in ((duckdb, {10: 2.0, 500: 1.0, 1_000: 1.0, 5_000: 1.0}), (sqlite, dict.fromkeys(MARKS, 1.0))):
-        for mark, most in most_at.items():
-            if (samples := turns.get(str(mark))) is not None:
-                found = samples[name]["median_s"] / samples[agno]["median_s"]
-                bars.append((f"a turn at run {mark:,}: {name} / {agno}", found, most, "x"))
-    own, arrow = frames["messages_df()"]["median_s"], frames["DuckDB -> Arrow -> pandas"]["median_s"]
-    bars.append(("messages_df() / DuckDB -> Arrow -> pandas", own / arrow, 1.2, "x"))
-    for name in (duckdb, sqlite):
-        found = said[name]["median_s"] / said[agno]["median_s"]
-        bars.append((f"all messages as a DataFrame: {name} / {agno}", found, 1 / 50, "x"))
+    # Of other stores nothing is asked.
+    most_at = {" DuckDb": {10: 2.0, 500: 1.0, 1_000: 1.0, 5_000: 1.0}, " SqliteDb": dict.fromkeys(MARKS, 1.0)}
+    for name, other in counterparts.items():
+        for mark, most in next((of for end, of in most_at.items() if name.endswith(end)), {}).items():
+            if (samples := results["turns"].get(str(mark))) is not None:
+                found = samples[name]["median_s"] / samples[other]["median_s"]
+                bars.append((f"a turn at run {mark:,}: {name} / {other}", found, most, "x"))
+    seconds = {name: sample["median_s"] for name, sample in results["big_frames"].items()}
+    of = f"of {messages:,} messages"
+    bars.append((f"{frames.OURS} {of} / {frames.FLOOR}", seconds[frames.OURS] / seconds[frames.FLOOR], 1.2, "x"))
+    asked = "" if messages >= 1_000_000 else ", asked of 1,000,000"
+    bars += [
+        (f"{name} {of} / {frames.THEIRS}{asked}", seconds[name] / seconds[frames.THEIRS], 1 / 50, "x")
+        for name in (frames.OURS, frames.OURS_IN_SQLITE, frames.OURS_IN_SQLITE_AGAIN)
+    ]
     bars.append(("p95 of a turn's store time, 4 processes", results["kernels"]["p95_s"] * 1e3, 30.0, "ms"))
     table = Table("", "found", "at most", "")
     for what, found, most, unit in bars:

@@ -1,17 +1,15 @@
-"""The same agent: agno on its SQLite store, agno_nb on DuckDB and on SQLite, all with a model that takes no time."""
+"""The same agent of agno and of agno_nb, each on several stores, all with a model that takes no time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import pandas as pd
-
 if TYPE_CHECKING:
-    from agno_nb.db.duckdb import DuckDb
-    from agno_nb.db.sqlite import SqliteDb
+    from agno.db.base import BaseDb
+
+    from agno_nb.db.sql import SqlDb
 
 PROMPT = "How many penguins of each species are there on every island?"
 ANSWER = "There are Adelie penguins on all three islands, Chinstrap on Dream and Gentoo on Biscoe. " * 4
@@ -45,22 +43,19 @@ class Contender(Protocol):
     def turn(self) -> None:
         """Run once more in the one session, with the last three runs in the context."""
 
-    def messages(self) -> pd.DataFrame:
-        """Read every message that is stored, history copies excluded, one row each."""
-
 
 class AgnoNb:
     """agno_nb on one of its stores."""
 
-    def __init__(self, store: type[DuckDb | SqliteDb], file: Path) -> None:
+    def __init__(self, db: SqlDb) -> None:
         from agno_nb.agent import Agent
         from agno_nb.team import Team
         from agno_nb.testing import FunctionModel
 
-        self.name = f"agno_nb {version('agno_nb')} {store.__name__}"
+        self.name = f"agno_nb {version('agno_nb')} {type(db).__name__}"
         self._make, self._make_team = Agent, Team
         self._model = FunctionModel(lambda messages, tools: ANSWER)
-        self.db = store(file)
+        self.db = db
         self._agent = self.construct()
 
     def construct(self) -> Any:
@@ -81,24 +76,18 @@ class AgnoNb:
     def turn(self) -> None:
         assert self._agent.run(PROMPT).content == ANSWER
 
-    def messages(self) -> pd.DataFrame:
-        return self.db.messages_df()
-
 
 class Agno:
-    """agno on SqliteDb, without telemetry."""
+    """agno on one of its stores, without telemetry."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, db: BaseDb) -> None:
         from agno.agent import Agent
-        from agno.db.base import SessionType
-        from agno.db.sqlite import SqliteDb
         from agno.team import Team
 
-        self.name = f"agno {version('agno')}"
+        self.name = f"agno {version('agno')} {type(db).__name__}"
         self._make, self._make_team = Agent, Team
         self._model = instant_agno_model()
-        self.db = SqliteDb(db_file=str(directory / "agno.db"))
-        self._session_type = SessionType.AGENT
+        self.db = db
         self._agent = self.construct()
 
     def construct(self) -> Any:
@@ -123,21 +112,6 @@ class Agno:
 
     def turn(self) -> None:
         assert self._agent.run(PROMPT).content == ANSWER
-
-    def messages(self) -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                "session_id": session.session_id,
-                "run_id": run.run_id,
-                "role": message.role,
-                "content": message.content,
-                "created_at": pd.Timestamp(message.created_at, unit="s", tz="UTC"),
-            }
-            for session in self.db.get_sessions(session_type=self._session_type)
-            for run in session.runs or []
-            for message in run.messages or []
-            if not message.from_history
-        )
 
 
 def instant_agno_model() -> Any:

@@ -11,7 +11,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agno_nb.db.driver import Driver
+from agno_nb.db.sql import SqlDb
 from agno_nb.db.statements import Connection
 from benchmarks.contenders import AgnoNb
 
@@ -28,9 +29,13 @@ Seconds = defaultdict[str, list[float]]
 
 
 def main() -> None:
-    from agno_nb import DuckDb, SqliteDb
+    from agno_nb import DuckDb, InMemoryDb, SqliteDb
 
-    stores = {"duckdb": DuckDb, "sqlite": SqliteDb}
+    stores: dict[str, Callable[[str], SqlDb]] = {
+        "duckdb": lambda folder: DuckDb(Path(folder, "store")),
+        "sqlite": lambda folder: SqliteDb(Path(folder, "store")),
+        "in_memory": lambda folder: InMemoryDb(),
+    }
     parser = argparse.ArgumentParser(prog="python -m benchmarks.turn", description=__doc__)
     parser.add_argument("--store", choices=stores, default="duckdb")
     parser.add_argument("--runs", type=int, default=150)
@@ -38,7 +43,7 @@ def main() -> None:
     turns: list[float] = []
     parts: Seconds = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
-        contender = AgnoNb(stores[given.store], Path(directory, "store"))
+        contender = AgnoNb(stores[given.store](directory))
         for _ in range(WARM_UP):
             contender.turn()
         time_statements(contender.db._driver, parts)

@@ -36,3 +36,12 @@ def test_what_a_document_links_to_is_there(document: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)\)", text) + re.findall(r'src(?:set)?="([^"]+)"', text)
     local = [link for link in links if "://" not in link]
     assert [link for link in local if not (document.parent / link).exists()] == []
+
+
+def test_every_picture_is_in_a_document_and_all_together_stay_small() -> None:
+    pictures = {path.name: path.stat().st_size for path in (ROOT / "docs" / "images").iterdir()}
+    shown = {
+        name for document in DOCUMENTS for name in re.findall(r"images/([\w-]+\.png)", document.read_text("utf-8"))
+    }
+    assert shown == set(pictures)
+    assert sum(pictures.values()) < 1_000_000

@@ -8,11 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from agno_nb.db.columns import FRAMES
+from agno_nb.db import sandbox
+from agno_nb.db.columns import FRAMES, MESSAGES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.parts import Part
 from agno_nb.db.sandbox import interruptible
-from agno_nb.errors import InvalidInputError, QueryError
+from agno_nb.db.schema import Needs
+from agno_nb.errors import InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.frames import query, runs_df
 from agno_nb.testing.conversation import say
 from tests.db.conftest import BACKENDS
@@ -154,7 +157,46 @@ def test_an_interrupt_stops_a_query_and_frees_the_store(db: InMemoryDb, monkeypa
 
     fill(db)
     monkeypatch.setattr(Future, "result", lambda self, timeout: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
+    # One that IPython shows in one line: to draw a traceback would take it longer than the query to stop.
+    with pytest.raises(QueryInterrupted) as caught:
         query("SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000) c", db=db)
     monkeypatch.undo()
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert caught.value._render_traceback_() == [f"QueryInterrupted: {caught.value}"]
     assert len(runs_df(db=db)) == 3
+
+
+@pytest.mark.parametrize(
+    ("sql", "read"),
+    [
+        ("SELECT count(*) AS n FROM messages", {"tool_call_error"}),
+        ("SELECT role, count(*) FROM messages GROUP BY 1 ORDER BY 1", {"role"}),
+        ("SELECT content FROM query('FROM raw' || '_messages') WHERE role = 'tool'", {"content", "role"}),
+        ("SELECT content FROM messages JOIN people ON role = name ORDER BY 1", {"content", "role"}),
+        ("WITH said AS MATERIALIZED (FROM messages) SELECT max(created_at) FROM said", {"created_at"}),
+        ("SELECT (SELECT max(run_id) FROM messages AS m WHERE m.role = p.name) FROM people AS p", {"role", "run_id"}),
+        ("FROM messages", set(MESSAGES.columns)),
+        ("DESCRIBE messages", None),
+        ("SELECT 1 AS n", None),
+    ],
+)
+def test_a_query_copies_the_columns_that_its_result_depends_on(
+    db: InMemoryDb, sql: str, read: set[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(db)
+    people = pd.DataFrame({"name": ["user", "tool"]})
+    asked: list[Needs] = []
+    rows = db._driver.rows
+
+    def noting(needs: Needs, part: Part | None = None) -> dict[str, pa.Table]:
+        asked.append(needs)
+        return rows(needs, part)
+
+    monkeypatch.setattr(db._driver, "rows", noting)
+    found = query(sql, db=db, people=people).arrow()
+    assert asked == [{} if read is None else {"raw_messages": read}]
+    # With all columns of what it names, the result is the same.
+    monkeypatch.setattr(sandbox, "_planned", lambda *given: None)
+    assert query(sql, db=db, people=people).arrow() == found
+    assert len(asked) == 2
+    assert all(len(asked[1][table]) >= len(columns) for table, columns in asked[0].items())

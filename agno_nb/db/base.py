@@ -364,8 +364,14 @@ class Db(Retention):
         """Return the turns of a session that were begun in a cell, oldest first."""
 
     @abstractmethod
-    def get_messages(self, session_id: str) -> list[Message]:
-        """Return the messages of the current attempt of every turn of a session, oldest first."""
+    def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+        """Return the messages of the current attempt of every turn of a session, oldest first.
+
+        Parameters
+        ----------
+        last_n_runs : int, optional
+            Only of so many of the latest turns.
+        """
 
     @abstractmethod
     def get_session_metrics(self, session_id: str) -> Metrics:

@@ -34,13 +34,18 @@ def next_attempt(connection: Transaction, session_id: str, run_index: int) -> in
     return attempt
 
 
-def current_attempts(connection: Transaction, session_id: str) -> dict[int, tuple[str, str]]:
-    """Return run_id and status of the latest attempt at each turn, oldest turn first."""
-    sql = (
-        "SELECT run_index, run_id, status FROM raw_runs WHERE session_id = ? AND run_index IS NOT NULL "
-        "ORDER BY run_index, attempt"
-    )
-    return {run_index: (run_id, status) for run_index, run_id, status in connection.execute(sql, [session_id])}
+def current_attempts(
+    connection: Transaction, session_id: str, *, last: int | None = None
+) -> dict[int, tuple[str, str]]:
+    """Return run_id and status of the latest attempt at each turn, or at the `last` turns, oldest turn first."""
+    where = "session_id = ? AND run_index IS NOT NULL"
+    parameters: list[str | int] = [session_id]
+    if last is not None:
+        # Turns are counted without gaps.
+        where += " AND run_index > (SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - ?"
+        parameters += [session_id, max(last, 0)]
+    sql = f"SELECT run_index, run_id, status FROM raw_runs WHERE {where} ORDER BY run_index, attempt"
+    return {run_index: (run_id, status) for run_index, run_id, status in connection.execute(sql, parameters)}
 
 
 def turns_before(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db import sandbox, schema
+from agno_nb.db.parts import Part
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import from_rows
 
@@ -39,13 +40,13 @@ class Driver(ABC):
                 found[table] = from_rows(table, connection.execute(f"SELECT {columns} FROM {table}"))
         return found
 
-    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
-        """Read what a query needs of each table; the other columns, and rows of other sessions, may be missing."""
+    def rows(self, needs: schema.Needs, part: Part | None = None) -> dict[str, pa.Table]:
+        """Read what a query needs of each table. Other columns may be null, and rows outside the part missing."""
         return self.tables(needs)
 
-    def frame(self, sql: str, parameters: Sequence[Any], session_ids: Sequence[str] | None = None) -> pa.Table:
-        """Do what :meth:`agno_nb.db.readable.Readable.frame` says. Backends that have the views run it on them."""
-        return sandbox.run(lambda needs: self.rows(needs, session_ids), sql, parameters, {})
+    def frame(self, sql: str, parameters: Sequence[Any], part: Part | None = None) -> pa.Table:
+        """Run a statement of ours over the views, of which it needs the part. Backends that have them run it there."""
+        return sandbox.run(lambda needs: self.rows(needs, part), sql, parameters, {})
 
     def vacuum(self) -> None:
         """Do what :meth:`agno_nb.db.base.Db.vacuum` says. A store without a file has nothing to do."""

@@ -18,6 +18,7 @@ from agno_nb.db import schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.migrations import migrate
+from agno_nb.db.parts import Part, cut_down
 from agno_nb.db.sandbox import confined, interruptible, one_line
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import whole
@@ -262,16 +263,17 @@ class EngineDriver(Driver):
         with self.attached(write=False) as engine:
             return engine.tables(names)
 
-    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
+    def rows(self, needs: schema.Needs, part: Part | None = None) -> dict[str, pa.Table]:
         with self.attached(write=False) as engine:
             return {
                 table: whole(table, engine.frame(f"SELECT {', '.join(columns)} FROM {table}", ()))
                 for table, columns in needs.items()
             }
 
-    def frame(self, sql: str, parameters: Sequence[Any], session_ids: Sequence[str] | None = None) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any], part: Part | None = None) -> pa.Table:
+        sql, values = (sql, []) if part is None else cut_down(sql, part)
         with self.attached(write=False) as engine:
-            return engine.frame(sql, parameters)
+            return engine.frame(sql, [*values, *parameters])
 
 
 class Lease:

@@ -84,21 +84,22 @@ class SqlEvents(SqlMemories):
         values = [value for value in conditions.values() if value is not None]
         # What was copied into a fork was paid for once.
         runs = f"FROM raw_runs WHERE {chosen} AND forked_from_run_id IS NULL"
+        of_session, session = ("TRUE", []) if session_id is None else ("session_id = ?", [session_id])
         counted = f"{runs} AND run_id NOT IN ({marks(except_run_ids)})" if except_run_ids else runs
         # A summary is of a session. One that is older than its session came along in a fork.
         summaries = (
-            f"session_id IN (SELECT session_id {runs}) AND updated_at >= (SELECT created_at FROM raw_sessions "
-            "WHERE raw_sessions.session_id = raw_summaries.session_id)"
+            f"{of_session} AND session_id IN (SELECT session_id {runs}) AND updated_at >= (SELECT created_at "
+            f"FROM raw_sessions WHERE raw_sessions.session_id = raw_summaries.session_id AND {of_session})"
         )
         made = " AND updated_at >= ?" if since is not None else ""
         sql = (
             f"SELECT SUM(tokens), SUM(usd), SUM(num_unpriced) FROM (SELECT {_SUMS} {counted} "
-            f"UNION ALL SELECT {_SUMS} FROM raw_events WHERE run_id IN (SELECT run_id {runs}) "
+            f"UNION ALL SELECT {_SUMS} FROM raw_events WHERE {of_session} AND run_id IN (SELECT run_id {runs}) "
             f"UNION ALL SELECT {_SUMS} FROM raw_summaries WHERE {summaries}{made}) AS parts"
         )
         times = [] if since is None else [micros(since)]
         with self._transaction(write=False) as connection:
             ((tokens, usd, num_unpriced),) = connection.execute(
-                sql, [*values, *except_run_ids, *values, *values, *times]
+                sql, [*values, *except_run_ids, *session, *values, *session, *values, *session, *times]
             )
         return Spending(tokens=int(tokens or 0), usd=float(usd or 0), num_unpriced=int(num_unpriced or 0))

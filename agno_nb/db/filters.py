@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypedDict
 
+from agno_nb.db import schema
 from agno_nb.db.columns import Frame
 from agno_nb.db.encoding import moment_micros
+from agno_nb.db.parts import Chosen
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunEvent, RunStatus, SessionType
 
@@ -144,8 +146,8 @@ class Selection:
     sql: str
     """A SELECT with ``?`` for parameters."""
     parameters: list[str | int]
-    session_ids: list[str] | None
-    """The sessions that it is about; None where it may be about any."""
+    chosen: Chosen | None
+    """What it is made of; None where that may be all of the store."""
 
 
 def selection(frame: Frame, filters: Mapping[str, Any]) -> Selection:
@@ -156,33 +158,59 @@ def selection(frame: Frame, filters: Mapping[str, Any]) -> Selection:
     InvalidInputError
         For a value that the filter cannot have.
     """
-    conditions = ["true"]
-    parameters: list[str | int] = []
-    session_ids: list[str] | None = None
+    conditions: dict[str, str] = {}
+    parameters: dict[str, list[str | int]] = {}
     for name, value in filters.items():
         if value is None or name == "limit":
             continue
         if name in ("since", "until"):
-            conditions.append(f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)")
-            parameters.append(moment_micros(value, name))
+            conditions[name] = f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)"
+            parameters[name] = [moment_micros(value, name)]
             continue
         values = _values(value, name)
-        if name == "session_id" and not frame.spans_sessions:
-            session_ids = values
         template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
         # An empty list matches nothing, and IN () is not SQL.
-        conditions.append(template.replace("{}", ", ".join("?" * len(values)) or "NULL"))
-        parameters += values * template.count("{}")
-    columns, found = ", ".join(frame.columns), f"FROM {frame.view} WHERE {' AND '.join(conditions)}"
-    if (limit := filters.get("limit")) is not None:
-        if not isinstance(limit, int) or limit < 0:
-            raise InvalidInputError(f"limit is {limit!r}; it must be a whole number of rows")
-        found += f" ORDER BY {', '.join(f'{name} DESC' for name in frame.order.split())} LIMIT ?"
-        parameters.append(limit)
+        conditions[name] = template.replace("{}", ", ".join("?" * len(values)) or "NULL")
+        parameters[name] = [*values] * template.count("{}")
+    limit = filters.get("limit")
+    if limit is not None and (not isinstance(limit, int) or limit < 0):
+        raise InvalidInputError(f"limit is {limit!r}; it must be a whole number of rows")
+    given = [each for several in parameters.values() for each in several]
+    where = " AND ".join(["true", *conditions.values()])
+    columns, found = ", ".join(frame.columns), f"FROM {frame.view} WHERE {where}"
+    order = frame.order.split()
+    if limit is not None:
+        found += f" ORDER BY {', '.join(f'{name} DESC' for name in order)} LIMIT ?"
         if frame.key is not None:
             # The text of all rows is not carried along while the latest of them are looked for.
             found = f"FROM {frame.view} WHERE {frame.key} IN (SELECT {frame.key} {found})"
-    return Selection(sql=f"SELECT {columns} {found}", parameters=parameters, session_ids=session_ids)
+    chosen = None
+    made_of: dict[str, Any] = {"columns": frame.made_of, "with_tree": frame.spans_sessions}
+    if "run_id" in conditions:
+        chosen = Chosen(sources=["raw_runs"], where=conditions["run_id"], parameters=parameters["run_id"], **made_of)
+    elif limit is not None:
+        # Times are whole numbers in the tables.
+        of_tables = where.replace("make_timestamptz(?)", "?")
+        chosen = Chosen(
+            sources=_sources(frame), where=of_tables, parameters=given, order=tuple(order), limit=limit, **made_of
+        )
+    elif "session_id" in conditions:
+        source = "raw_runs"
+        if not frame.spans_sessions:
+            source, made_of["columns"] = "raw_sessions", ("session_id",)
+        chosen = Chosen(
+            sources=[source], where=conditions["session_id"], parameters=parameters["session_id"], **made_of
+        )
+    return Selection(
+        sql=f"SELECT {columns} {found}", parameters=given if limit is None else [*given, limit], chosen=chosen
+    )
+
+
+def _sources(frame: Frame) -> list[str]:
+    """Return what has the columns by which rows of a frame are chosen, in SQL of any backend."""
+    if frame.view == "events":
+        return [f"({told}) AS happened" for told in schema.told("events")]
+    return [{"run_tree": "raw_runs"}.get(frame.view, f"raw_{frame.view}")]
 
 
 def _values(value: str | Iterable[str], name: str) -> list[str]:

@@ -21,6 +21,7 @@ from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.idle import Idle
 from agno_nb.db.migrations import migrate
+from agno_nb.db.parts import Part, condition
 from agno_nb.db.sqlite import empty_store
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import whole
@@ -83,7 +84,7 @@ class PostgresDriver(Driver):
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         return self.rows({name: frozenset(schema.column_types()[name]) for name in names})
 
-    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
+    def rows(self, needs: schema.Needs, part: Part | None = None) -> dict[str, pa.Table]:
         with self._our_errors():
             connection = self._begin(write=False)
             if connection is None:
@@ -94,18 +95,16 @@ class PostgresDriver(Driver):
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 cursor.execute(f"SET LOCAL lock_timeout = {self._timeout_ms}")
                 return {
-                    table: whole(table, _fetched(cursor, self._selected(table, columns, session_ids)))
+                    table: whole(table, _fetched(cursor, self._selected(table, columns, part)))
                     for table, columns in needs.items()
                 }
 
-    def _selected(self, table: str, columns: Collection[str], session_ids: Sequence[str] | None) -> str:
-        statement = sql.SQL("SELECT {} FROM {}").format(
-            sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(self._schema, table)
-        )
-        if session_ids is not None and table in schema.tables_with("session_id"):
-            values = sql.SQL(", ").join(sql.Literal(each) for each in (*session_ids, None))
-            statement += sql.SQL(" WHERE session_id IN ({})").format(values)
-        return statement.as_string(None)
+    def _selected(self, table: str, columns: Collection[str], part: Part | None) -> str:
+        where, values = condition(table, part)
+        texts = iter(sql.Literal(value).as_string(None) for value in values)
+        names = sql.SQL(", ").join(map(sql.Identifier, columns)).as_string(None)
+        of_table = sql.Identifier(self._schema, table).as_string(None)
+        return f"SELECT {names} FROM {of_table} WHERE {re.sub('[?]', lambda _: next(texts), where)}"
 
     def vacuum(self) -> None:
         with self._our_errors():

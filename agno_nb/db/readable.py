@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from agno_nb.db.parts import Chosen
     from agno_nb.frames import QueryResult
 
 TIMEOUT_S = 60.0
@@ -34,8 +35,8 @@ class Readable(ABC):
     ) -> pa.Table:
         """Run one statement that reads (DuckDB's SQL) over the views of views.sql, and over `frames` by their names.
 
-        The statement may be anybody's. It is run on a copy of the tables that it names, in an engine that has no files,
-        so it can do no harm and keeps nobody from the store.
+        The statement may be anybody's. It is run on a copy of the columns that it needs, in an engine that has no
+        files, so it can do no harm and keeps nobody from the store.
 
         Raises
         ------
@@ -44,13 +45,13 @@ class Readable(ABC):
             than `max_rows` rows. None is no limit.
         """
 
-    def frame(self, sql: str, parameters: Sequence[Any] = (), *, session_ids: Sequence[str] | None = None) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any] = (), *, chosen: Chosen | None = None) -> pa.Table:
         """Run a statement of ours over the views. It may be given to the store itself, so it is not for users' SQL.
 
         Parameters
         ----------
-        session_ids : sequence of str, optional
-            A promise that the statement finds rows of these sessions only, so that no others need to be read.
+        chosen : Chosen, optional
+            A promise that what the statement finds is made of this part of the store, so that no more need be read.
         """
         return self.arrow(sql, parameters, timeout_s=None)
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from agno_nb.db.parts import MOST_VALUES
 from agno_nb.db.rows import RUN_COLUMNS, run_from_row
 from agno_nb.db.statements import Transaction, marks, note_interrupted, select_messages
 from agno_nb.db.steps import steps_of
 from agno_nb.db.variables import select_variables
 from agno_nb.types import RunOutput, SessionType
 
-_MOST_RUNS = 500
-"""More of them are not looked for one by one."""
-
 
 def select_runs(
     connection: Transaction, where: str, parameters: Sequence[Any], *, limit: int | None = None
 ) -> list[RunOutput]:
     """Read runs of one session, oldest first, each with what it is made of and the runs nested in it."""
+    if limit is not None and limit <= MOST_VALUES:
+        # Found by little of each, so that what the others said is not carried along.
+        sql = f"SELECT run_id FROM raw_runs WHERE {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+        found = [run_id for (run_id,) in connection.execute(sql, [*parameters, limit])]
+        where, parameters, limit = f"run_id IN ({marks(found) or 'NULL'})", found, None
     chosen = f"FROM raw_runs WHERE {where} ORDER BY created_at DESC, run_id DESC"
     if limit is not None:
         chosen += " LIMIT ?"
@@ -29,7 +32,7 @@ def select_runs(
     # Messages are found by their session; by their run alone, all of them would have to be looked at.
     session_id = dict(zip(RUN_COLUMNS, rows[0], strict=True))["session_id"]
     run_ids = [row[RUN_COLUMNS.index("run_id")] for row in rows]
-    if len(rows) <= _MOST_RUNS:
+    if len(rows) <= MOST_VALUES:
         # Ids that are known say which blocks of a table hold them; those that a subquery finds do not.
         of_runs, of_those = f"session_id = ? AND run_id IN ({marks(run_ids)})", [session_id, *run_ids]
     else:

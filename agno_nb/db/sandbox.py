@@ -6,19 +6,21 @@ Arrow tables, scanned where they are.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from agno_nb.db import schema
 from agno_nb.db.tables import empty
-from agno_nb.errors import QueryError
+from agno_nb.errors import QueryError, QueryInterrupted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,9 +34,23 @@ Read = Callable[[schema.Needs], Mapping[str, Any]]
 _DYNAMIC = {"query", "query_table", "json_execute_serialized_sql"}
 """Functions to which the name of a table can be given in pieces."""
 
-_engine: tuple[int, duckdb.DuckDBPyConnection] | None = None
-_engine_lock = threading.Lock()
-_inherited: list[duckdb.DuckDBPyConnection] = []
+_TELLING = {"unused_columns", "cte_inlining"}
+"""Rules by which DuckDB leaves out of a plan the columns that its result does not depend on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Engines:
+    """Those of a process."""
+
+    pid: int
+    running: duckdb.DuckDBPyConnection
+    planning: duckdb.DuckDBPyConnection
+    """Has the tables and views of a store without rows, and plans by :data:`_TELLING` only."""
+
+
+_kept: _Engines | None = None
+_kept_lock = threading.Lock()
+_inherited: list[_Engines] = []
 
 
 def confined(files: Sequence[str] = (), **config: str) -> duckdb.DuckDBPyConnection:
@@ -72,7 +88,8 @@ def run(
         try:
             statement = _read_only_statement(cursor, sql)
             tables = {table: empty(table) for table in schema.tables()} if views else {}
-            for name, table in {**tables, **read(_needs(sql)), **frames}.items():
+            needs = _planned(statement, parameters, frames)
+            for name, table in {**tables, **read(_named(sql) if needs is None else needs), **frames}.items():
                 cursor.register(name, table)
             if views:
                 for text in schema.views().values():
@@ -110,6 +127,8 @@ def interruptible(
                 raise QueryError(
                     f"the query was stopped after {timeout_s:g} s; ask for less, or allow it more time (timeout_s=...)"
                 ) from None
+            if isinstance(error, KeyboardInterrupt):
+                raise QueryInterrupted("it was stopped while the store was read; nothing was changed") from None
             raise
 
 
@@ -120,30 +139,77 @@ def one_line(error: duckdb.Error) -> str:
 
 def _cursor() -> duckdb.DuckDBPyConnection:
     """Return a connection of its own: what is registered and made in it goes with it."""
-    global _engine
-    with _engine_lock:
-        if _engine is None or _engine[0] != os.getpid():
-            if _engine is not None:
-                # It does not survive a fork, and closing it in the child crashes, so the child only keeps it.
-                _inherited.append(_engine[1])
+    return _engines().running.cursor()
+
+
+def _engines() -> _Engines:
+    global _kept
+    with _kept_lock:
+        if _kept is None or _kept.pid != os.getpid():
+            if _kept is not None:
+                # They do not survive a fork, and closing them in the child crashes, so the child only keeps them.
+                _inherited.append(_kept)
             # Without a folder for what does not fit in memory nothing is ever written.
-            connection = confined(temp_directory="")
-            connection.execute("SET GLOBAL lock_configuration = true")
-            _engine = os.getpid(), connection
-        return _engine[1].cursor()
+            running, planning = confined(temp_directory=""), confined(temp_directory="")
+            for table, columns in schema.column_types().items():
+                planning.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {columns[name]}' for name in columns)})")
+            for text in schema.views().values():
+                planning.execute(text)
+            rules = planning.execute("SELECT name FROM duckdb_optimizers()").fetchall()
+            planning.execute(
+                "SET GLOBAL disabled_optimizers = ?", [",".join(name for (name,) in rules if name not in _TELLING)]
+            )
+            for connection in (running, planning):
+                connection.execute("SET GLOBAL lock_configuration = true")
+            _kept = _Engines(os.getpid(), running, planning)
+        return _kept
 
 
 def _after_fork_in_child() -> None:
     # Another thread of the parent may have held it.
-    global _engine_lock
-    _engine_lock = threading.Lock()
+    global _kept_lock
+    _kept_lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def _needs(sql: str) -> schema.Needs:
+def _planned(statement: duckdb.Statement, parameters: Sequence[Any], frames: Mapping[str, Any]) -> schema.Needs | None:
+    """Return the columns that the result of a statement depends on; None where DuckDB does not tell.
+
+    It plans the statement over tables without rows, which it does as it would over others: the plan of columns comes
+    from the text alone. What it says of how it would run the statement itself (EXPLAIN) tells less.
+    """
+    if statement.type != duckdb.StatementType.SELECT:
+        return None
+    with _engines().planning.cursor() as cursor:
+        try:
+            for name, frame in frames.items():
+                cursor.register(name, frame)
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            ((_, plan),) = cursor.execute(f"EXPLAIN (FORMAT json) {statement.query}", list(parameters)).fetchall()
+        except (duckdb.Error, ValueError):
+            # What is wrong with it is for the engine to say that is to run it.
+            return None
+    found: dict[str, frozenset[str]] = {}
+    below = json.loads(plan)
+    while below:
+        operator = below.pop()
+        below += operator["children"]
+        about = operator["extra_info"]
+        if "Table" not in about:
+            continue
+        table = about["Table"].rpartition(".")[2]
+        columns = about.get("Projections")
+        if columns is None or table not in schema.tables():
+            return None
+        named = frozenset([columns] if isinstance(columns, str) else columns) - {""}
+        found[table] = found.get(table, frozenset()) | named
+    return {table: columns or frozenset([schema.narrowest(table)]) for table, columns in found.items()}
+
+
+def _named(sql: str) -> schema.Needs:
     """Return what a statement may read: of the tables whose names, or views' names, are words of it.
 
     All others are there too, but without rows. The content of media, which may be much more than all the rest, is read

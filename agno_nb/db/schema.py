@@ -113,6 +113,13 @@ def _statements_of(name: str) -> dict[str, str]:
 
 
 @cache
+def told(view: str) -> list[str]:
+    """Return the statements whose rows a view tells one after the other, in SQL of any backend."""
+    (union,) = re.findall(r"WITH \w+ AS \(\n(.*?)\n\)\n", views()[view], re.DOTALL)
+    return [part.strip() for part in union.split("UNION ALL")]
+
+
+@cache
 def needs(name: str) -> Needs:
     """Return what a table or view reads: the columns of each table, or more."""
     if name in tables():
@@ -125,6 +132,13 @@ def needs(name: str) -> Needs:
             found[table] = frozenset(columns) if "SELECT *" in text else words & columns.keys()
     earlier = list(views())[: list(views()).index(name)]
     return together([found, *(needs(each) for each in earlier if each in words)])
+
+
+@cache
+def narrowest(table: str) -> str:
+    """Return the column of a table that is read fastest, for those who want to know only how many rows there are."""
+    types = column_types()[table]
+    return min(types, key=lambda name: ("BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "TEXT", "BLOB").index(types[name]))
 
 
 def together(several: Iterable[Needs]) -> Needs:

@@ -339,6 +339,8 @@ CREATE TABLE raw_variables (
     cut BOOLEAN NOT NULL,
     -- Characters that it put into the prompt, at all its places together.
     chars BIGINT NOT NULL,
+    -- When its run began.
+    created_at BIGINT NOT NULL,
     PRIMARY KEY (run_id, variable_index)
 );
 

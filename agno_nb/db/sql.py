@@ -28,6 +28,7 @@ from agno_nb.db.encoding import Row, choice, micros, storable, timestamp_micros
 from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
+from agno_nb.db.parts import MOST_VALUES, Chosen, Part
 from agno_nb.db.readable import TIMEOUT_S
 from agno_nb.db.reopen import reopen, store_answers
 from agno_nb.db.rows import (
@@ -227,13 +228,19 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             # A session tells its times in whole seconds, so all of the last second is within the bound.
             where += " AND created_at < ?"
             parameters.append(timestamp_micros(end_timestamp, "end_timestamp") + micros(1))
-        order = f"{column} {direction} NULLS LAST, session_id {direction}"
-        sql = f"SELECT {_SESSION} FROM raw_sessions WHERE {where} ORDER BY {order}"
-        if limit is not None:
-            sql += " LIMIT ? OFFSET ?"
-            parameters += [limit, start]
+        # An index in Postgres does not give the others in this order, though they are never null.
+        nulls = " NULLS LAST" if column in ("session_name", "user_id") else ""
+        order = f"ORDER BY {column} {direction}{nulls}, session_id {direction}"
         with self._transaction(write=False) as connection:
-            rows = connection.execute(sql, parameters)
+            if limit is not None and limit <= MOST_VALUES:
+                # Found by little of each, so that the states of others are not carried along.
+                sql = f"SELECT session_id FROM raw_sessions WHERE {where} {order} LIMIT ? OFFSET ?"
+                parameters = [row[0] for row in connection.execute(sql, [*parameters, limit, start])]
+                where, limit = f"session_id IN ({marks(parameters) or 'NULL'})", None
+            if limit is not None:
+                order += " LIMIT ? OFFSET ?"
+                parameters += [limit, start]
+            rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE {where} {order}", parameters)
         return [session_from_row(row, self) for row in rows]
 
     def rename_session(
@@ -293,11 +300,16 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             runs = select_runs(connection, "session_id = ? AND root_run_id = ?", turn[0]) if turn else []
         return next((run for run in runs if run.run_id == run_id), None)
 
-    def get_messages(self, session_id: str) -> list[Message]:
+    def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+        where, parameters = "session_id = ?", [session_id]
         with self._transaction(write=False) as connection:
-            turns = current_attempts(connection, session_id)
-            messages = select_messages(connection, "session_id = ?", [session_id])
-        return [message for run_id, _ in turns.values() for message in messages.get(run_id, [])]
+            turns = current_attempts(connection, session_id, last=last_n_runs)
+            run_ids = [run_id for run_id, _ in turns.values()]
+            if last_n_runs is not None and len(run_ids) <= MOST_VALUES:
+                where += f" AND run_id IN ({marks(run_ids) or 'NULL'})"
+                parameters += run_ids
+            messages = select_messages(connection, where, parameters)
+        return [message for run_id in run_ids for message in messages.get(run_id, [])]
 
     def get_session_metrics(self, session_id: str) -> Metrics:
         sums = ", ".join(f"SUM({name})" for name in TOKEN_COUNTS)
@@ -323,10 +335,9 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         values = [storable(value) for value in parameters]
         return sandbox.run(self._rows, sql, values, frames or {}, timeout_s=timeout_s, max_rows=max_rows)
 
-    def frame(self, sql: str, parameters: Sequence[Any] = (), *, session_ids: Sequence[str] | None = None) -> pa.Table:
-        self._note_interrupted()
-        only = None if session_ids is None else [storable(value) for value in session_ids]
-        return self._driver.frame(sql, [storable(value) for value in parameters], only)
+    def frame(self, sql: str, parameters: Sequence[Any] = (), *, chosen: Chosen | None = None) -> pa.Table:
+        part = self._note_interrupted(chosen)
+        return self._driver.frame(sql, [storable(value) for value in parameters], part)
 
     def _rows(self, needs: schema.Needs) -> dict[str, pa.Table]:
         self._note_interrupted()
@@ -336,16 +347,18 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         self._note_interrupted()
         return self._driver.tables(names)
 
-    def _note_interrupted(self) -> None:
-        """Stamp the running runs whose process has died, so that views can tell."""
+    def _note_interrupted(self, chosen: Chosen | None = None) -> Part | None:
+        """Stamp the running runs whose process has died, so that views can tell; find what was chosen."""
         running = "status = 'RUNNING' AND interrupted_at IS NULL"
         with self._transaction(write=False) as connection:
             rows = connection.execute(f"SELECT run_id, worker FROM raw_runs WHERE {running}")
+            part = chosen.part(connection) if chosen else None
         dead = [run_id for run_id, worker in rows if is_dead(worker)]
         if dead:
             sql = f"UPDATE raw_runs SET interrupted_at = ? WHERE {running} AND run_id IN ({marks(dead)})"
             with self._transaction(write=True, alone=True) as connection:
                 connection.execute(sql, [micros(time.time()), *dead])
+        return part
 
     def close(self) -> None:
         self._driver.close()

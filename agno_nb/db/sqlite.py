@@ -23,8 +23,9 @@ from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.idle import Idle
 from agno_nb.db.migrations import migrate
+from agno_nb.db.parts import Part, condition
 from agno_nb.db.sql import SqlDb
-from agno_nb.db.statements import Connection, marks
+from agno_nb.db.statements import Connection
 from agno_nb.db.tables import from_rows
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _KEPT_CONNECTIONS = 16
-_MOST_SESSIONS = 500
-"""More of them are not looked for one by one."""
 POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
 
@@ -150,7 +149,7 @@ class SqliteDriver(Driver):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    def rows(self, needs: schema.Needs, session_ids: Sequence[str] | None = None) -> dict[str, pa.Table]:
+    def rows(self, needs: schema.Needs, part: Part | None = None) -> dict[str, pa.Table]:
         # A connection that never writes: what SQLite tells one of changes are those of all others.
         with self._reading, self._our_errors(), self._connection(self._reader, write=False) as opened:
             if opened is None or not self._has_schema(opened.connection):
@@ -164,8 +163,7 @@ class SqliteDriver(Driver):
                     opened.connection.execute("BEGIN")
                 self._held = self._held.as_of(opened)
                 return {
-                    table: self._held.read(opened.connection, table, columns, session_ids)
-                    for table, columns in needs.items()
+                    table: self._held.read(opened.connection, table, columns, part) for table, columns in needs.items()
                 }
             finally:
                 if opened.connection.in_transaction:
@@ -340,18 +338,17 @@ class _Held:
         version = opened, data_version
         return self if version == self.version else _Held(version)
 
-    def read(
-        self, connection: sqlite3.Connection, table: str, columns: frozenset[str], session_ids: Sequence[str] | None
-    ) -> pa.Table:
+    def read(self, connection: sqlite3.Connection, table: str, columns: frozenset[str], part: Part | None) -> pa.Table:
         held = self.columns.get(table, frozenset())
         if columns <= held:
             return self.tables[table]
         names = sorted(columns | held)
         statement = f"SELECT {', '.join(names)} FROM {table}"
-        if session_ids is not None and len(session_ids) <= _MOST_SESSIONS and table in schema.tables_with("session_id"):
-            statement += f" WHERE session_id IN ({marks(session_ids)})"
-            return from_rows(table, connection.execute(statement, session_ids).fetchall(), names)
-        self.tables[table] = from_rows(table, connection.execute(statement).fetchall(), names)
+        where, parameters = condition(table, part)
+        if part is not None:
+            statement += f" WHERE {where}"
+            return from_rows(table, connection.execute(statement, parameters), names)
+        self.tables[table] = from_rows(table, connection.execute(statement), names)
         self.columns[table] = columns | held
         return self.tables[table]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db.schema import column_types
@@ -11,6 +12,8 @@ from agno_nb.db.schema import column_types
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+_ROWS_AT_ONCE = 10_000
 
 
 @cache
@@ -34,20 +37,24 @@ def empty(table: str) -> pa.Table:
     return arrow_schema(table).empty_table()
 
 
-def from_rows(table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str] | None = None) -> pa.Table:
+def from_rows(table: str, rows: Iterable[Sequence[Any]], columns: Sequence[str] | None = None) -> pa.Table:
     """Return rows as an Arrow table. They hold `columns`, or all of the table's, in that order."""
     import pyarrow as pa
 
-    if not rows:
-        return empty(table)
-    found = {}
-    for name, values in zip(columns or arrow_schema(table).names, zip(*rows, strict=True), strict=True):
-        kind = arrow_schema(table).field(name).type
-        if pa.types.is_boolean(kind):
-            # SQLite has no truth values, but 0 and 1.
-            values = tuple(None if value is None else bool(value) for value in values)
-        found[name] = pa.chunked_array([pa.array(values, kind)], kind)
-    return whole(table, pa.table(found))
+    names = columns or arrow_schema(table).names
+    kinds = [arrow_schema(table).field(name).type for name in names]
+    chunks: list[list[pa.Array]] = [[] for _ in names]
+    # Some at a time, so that they are still in the processor's cache when they are turned into columns.
+    left = iter(rows)
+    while some := list(islice(left, _ROWS_AT_ONCE)):
+        for values, kind, found in zip(zip(*some, strict=True), kinds, chunks, strict=True):
+            if pa.types.is_boolean(kind):
+                # SQLite has no truth values, but 0 and 1.
+                values = tuple(None if value is None else bool(value) for value in values)
+            found.append(pa.array(values, kind))
+    return whole(
+        table, pa.table([pa.chunked_array(found, kind) for found, kind in zip(chunks, kinds, strict=True)], names=names)
+    )
 
 
 def whole(table: str, found: pa.Table) -> pa.Table:

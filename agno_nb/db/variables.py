@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json
+from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.statements import Transaction
 from agno_nb.types import RunOutput, Variable
 
 VARIABLE_COLUMNS = (
     "run_id", "session_id", "variable_index", "name", "type", "shape", "dtypes", "hash", "cut", "chars",
+    "created_at",
 )  # fmt: skip
 
 
@@ -33,6 +34,7 @@ def variable_rows(run: RunOutput) -> list[Row]:
             "hash": variable.hash,
             "cut": variable.cut,
             "chars": variable.chars,
+            "created_at": micros(run.created_at),
         }
         for variable_index, variable in enumerate(run.variables)
     ]

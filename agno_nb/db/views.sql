@@ -238,20 +238,7 @@ CREATE VIEW message_media AS
 SELECT * FROM raw_message_media;
 
 CREATE VIEW variables AS
-SELECT
-    variables.run_id,
-    variables.session_id,
-    variables.variable_index,
-    variables.name,
-    variables.type,
-    variables.shape,
-    variables.dtypes,
-    variables.hash,
-    variables.cut,
-    variables.chars,
-    -- When its run began.
-    make_timestamptz(runs.created_at) AS created_at
-FROM raw_variables AS variables JOIN raw_runs AS runs USING (run_id);
+SELECT * REPLACE (make_timestamptz(created_at) AS created_at) FROM raw_variables;
 
 CREATE VIEW summaries AS
 SELECT * REPLACE (make_timestamptz(updated_at) AS updated_at) FROM raw_summaries;
@@ -264,20 +251,9 @@ FROM raw_memories;
 CREATE VIEW events AS
 WITH happened AS (
     SELECT
-        'RunStarted' AS event,
-        run_id,
-        NULL AS message_id,
-        NULL AS tool_call_id,
-        NULL AS tool_name,
-        model,
-        NULL AS input_tokens,
-        NULL AS output_tokens,
-        NULL AS cost,
-        NULL AS duration_s,
-        session_id,
-        created_at,
-        NULL AS content,
-        NULL AS details
+        'RunStarted' AS event, run_id, NULL AS message_id, NULL AS tool_call_id, NULL AS tool_name, model,
+        NULL AS input_tokens, NULL AS output_tokens, NULL AS cost, NULL AS duration_s, session_id, created_at,
+        NULL AS content, NULL AS details
     FROM raw_runs
     UNION ALL
     SELECT
@@ -286,34 +262,37 @@ WITH happened AS (
             WHEN 'PAUSED' THEN 'RunPaused'
             WHEN 'CANCELLED' THEN 'RunCancelled'
             ELSE 'RunError'
-        END,
-        run_id, NULL, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, ended_at,
-        NULL, NULL
+        END AS event,
+        run_id, NULL AS message_id, NULL AS tool_call_id, NULL AS tool_name, model,
+        input_tokens, output_tokens, cost, duration_s, session_id, ended_at AS created_at,
+        NULL AS content, NULL AS details
     FROM raw_runs
     WHERE ended_at IS NOT NULL AND status <> 'RUNNING'
     UNION ALL
     SELECT
-        'ModelRequestCompleted',
-        run_id, message_id, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, created_at,
-        NULL, NULL
+        'ModelRequestCompleted' AS event, run_id, message_id, NULL AS tool_call_id, NULL AS tool_name, model,
+        input_tokens, output_tokens, cost, duration_s, session_id, created_at,
+        NULL AS content, NULL AS details
     FROM raw_messages
     WHERE role = 'assistant' AND NOT from_history
     UNION ALL
     SELECT
-        'ToolCallStarted',
-        run_id, message_id, tool_call_id, tool_name, NULL, NULL, NULL, NULL, NULL, session_id, created_at, NULL, NULL
+        'ToolCallStarted' AS event, run_id, message_id, tool_call_id, tool_name, NULL AS model,
+        NULL AS input_tokens, NULL AS output_tokens, NULL AS cost, NULL AS duration_s, session_id, created_at,
+        NULL AS content, NULL AS details
     FROM raw_tool_calls
     UNION ALL
     SELECT
-        CASE WHEN tool_call_error THEN 'ToolCallError' ELSE 'ToolCallCompleted' END,
-        run_id, message_id, tool_call_id, tool_name, NULL, NULL, NULL, NULL, duration_s, session_id, created_at,
-        NULL, NULL
+        CASE WHEN tool_call_error THEN 'ToolCallError' ELSE 'ToolCallCompleted' END AS event,
+        run_id, message_id, tool_call_id, tool_name, NULL AS model,
+        NULL AS input_tokens, NULL AS output_tokens, NULL AS cost, duration_s, session_id, created_at,
+        NULL AS content, NULL AS details
     FROM raw_messages
     WHERE role = 'tool' AND NOT from_history
     UNION ALL
     SELECT
-        event,
-        run_id, NULL, NULL, NULL, model, input_tokens, output_tokens, cost, duration_s, session_id, created_at,
+        event, run_id, NULL AS message_id, NULL AS tool_call_id, NULL AS tool_name, model,
+        input_tokens, output_tokens, cost, duration_s, session_id, created_at,
         content, details
     FROM raw_events
 )

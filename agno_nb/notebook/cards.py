@@ -22,9 +22,10 @@ _LINED_ROW = f"{_PLAIN_ROW};border-bottom:1px solid rgba(128,128,128,.25)"
 _CELL = "padding:.35em 1.2em .35em 0;vertical-align:top"
 _NOTE = "margin:.3em 0;font-size:.85em;opacity:.65"
 
-ColumnKind: TypeAlias = Literal["text", "word", "number"]
+ColumnKind: TypeAlias = Literal["text", "lines", "word", "number"]
 _KINDS: dict[ColumnKind, str] = {
     "text": "text-align:left",
+    "lines": "text-align:left;white-space:pre-wrap;overflow-wrap:anywhere",
     "word": "text-align:left;white-space:nowrap",
     "number": "text-align:right;white-space:nowrap",
 }
@@ -53,7 +54,8 @@ def show_table(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]],
     Parameters
     ----------
     columns : mapping
-        Title and kind of each column. Only a "text" is broken into lines where there is little room.
+        Title and kind of each column. "text" and "lines" are broken into lines where there is little room; "lines"
+        keep their own, too.
     rows : iterable of sequences of str
         What is in each column, shown as it is.
     note : str
@@ -64,8 +66,9 @@ def show_table(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]],
 
 def table_bundle(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]], *, note: str) -> dict[str, str]:
     """Make what :func:`show_table` shows."""
-    lines = [[" ".join(without_controls(cell).split()) for cell in row] for row in (list(columns), *rows)]
     kinds = list(columns.values())
+    cells = [[without_controls(cell) for cell in row] for row in (list(columns), *rows)]
+    lines = [[" ".join(cell.split()) for cell in row] for row in cells]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = "\n".join(
         "  ".join(
@@ -74,8 +77,12 @@ def table_bundle(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]
         ).rstrip()
         for line in lines
     )
-    body = "".join(_row(line, kinds, "td") for line in lines[1:])
-    table = f'<table style="{_TABLE}"><thead>{_row(lines[0], kinds, "th")}</thead><tbody>{body}</tbody></table>'
+    shown = [
+        [cell.strip() if kind == "lines" else line for cell, line, kind in zip(*row, kinds, strict=True)]
+        for row in zip(cells, lines, strict=True)
+    ]
+    body = "".join(_row(row, kinds, "td") for row in shown[1:])
+    table = f'<table style="{_TABLE}"><thead>{_row(shown[0], kinds, "th")}</thead><tbody>{body}</tbody></table>'
     return _bundle(f'{table}<div style="{_NOTE}">{_with_code(note)}</div>', f"{text}\n\n{note}")
 
 

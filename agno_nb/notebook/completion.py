@@ -67,7 +67,7 @@ class _Completions:
         if magic in ("%agent", "%%agent"):
             return self._in_line(before, magic)
         if magic == "%agent_sql":
-            return self._in_sql(before, before)
+            return self._in_sql(before, context.line_with_cursor)
         return _nothing()
 
     def _in_prompt(self, before: str) -> SimpleMatcherResult:
@@ -75,9 +75,7 @@ class _Completions:
         if found is None:
             # Python's completions mean nothing in a prompt.
             return {"completions": [], "suppress": True}
-        hidden = self._shell.user_ns_hidden
-        names = [name for name in self._namespace() if name not in hidden]
-        return _among(names, found[1] or "", kind="instance")
+        return _among(found[1] or "", instance=self._namespace())
 
     def _in_line(self, before: str, magic: str) -> SimpleMatcherResult:
         word = _WORD.search(before)[0]  # type: ignore[index] # It matches the empty word, too.
@@ -87,13 +85,13 @@ class _Completions:
         options = {option: action for action in actions for option in action.option_strings}
         last = words[-1] if words else ""
         if last in options and options[last].nargs != 0 and not word.startswith("-"):
-            return _among(self._values(options[last]), word)
+            return _among(word, **{options[last].dest: self._values(options[last])})
         if word.startswith("-"):
-            return _among(options, word, kind="keyword")
+            return _among(word, option=options)
         commands = [each for each in words if not each.startswith("-")]
         if magic == "%%agent":
-            return _among(self._agents() if not commands else (), word)
-        return _among(self._after(commands[0]) if commands else COMMANDS, word)
+            return _among(word, agent=self._agents() if not commands else ())
+        return self._after(commands[0], word) if commands else _among(word, command=COMMANDS)
 
     def _values(self, option: Action) -> Iterable[str]:
         if option.choices is not None:
@@ -106,14 +104,14 @@ class _Completions:
         }
         return known.get(option.dest, tuple)()
 
-    def _after(self, command: str) -> Iterable[str]:
+    def _after(self, command: str, word: str) -> SimpleMatcherResult:
         if command in ("resume", "delete"):
-            return self._sessions()
+            return _among(word, session=self._sessions())
         if command == "use":
-            return self._agents()
+            return _among(word, agent=self._agents())
         if command == "tools":
-            return self._notebook.functions()
-        return ()
+            return _among(word, tool=self._notebook.functions())
+        return _among(word)
 
     def _agents(self) -> Iterable[str]:
         return [*self._notebook.held(), "notebook"]
@@ -138,10 +136,10 @@ class _Completions:
         tables = self._tables()
         if qualifier is not None:
             table = qualifier if qualifier in tables else _table_called(qualifier, query, tables)
-            return _among(tables.get(table or "", ()), word, kind="field")
+            return _among(word, column=tables.get(table or "", ()))
         named = [name for name in tables if re.search(rf"\b{re.escape(name)}\b", query)]
         columns = [column for name in named for column in tables[name]]
-        return _among([*tables, *columns, *_KEYWORDS], word, kind="field")
+        return _among(word, table=tables, column=columns, keyword=_KEYWORDS)
 
     def _tables(self) -> dict[str, list[str]]:
         described = column_descriptions()
@@ -154,7 +152,13 @@ class _Completions:
         return {**yours, **{view: list(described[view]) for view in views()}}
 
     def _namespace(self) -> Mapping[str, Any]:
-        return {name: value for name, value in self._shell.user_ns.items() if name[0] != "_"}
+        """The user's own variables, which are not those that IPython begins with."""
+        begun = self._shell.user_ns_hidden
+        return {
+            name: value
+            for name, value in self._shell.user_ns.items()
+            if name[0] != "_" and begun.get(name, begun) is not value
+        }
 
 
 def _table_called(alias: str, query: str, tables: Mapping[str, Any]) -> str | None:
@@ -162,10 +166,15 @@ def _table_called(alias: str, query: str, tables: Mapping[str, Any]) -> str | No
     return next((name for name in found if name in tables), None)
 
 
-def _among(known: Iterable[str], fragment: str, *, kind: str = "magic") -> SimpleMatcherResult:
-    found = [name for name in dict.fromkeys(known) if name.lower().startswith(fragment.lower())]
+def _among(fragment: str, **known: Iterable[str]) -> SimpleMatcherResult:
+    """Offer what begins like the fragment. Names are given by their kind, which a front end shows beside them."""
+    kinds: dict[str, str] = {}
+    for kind, names in known.items():
+        for name in names:
+            if name.lower().startswith(fragment.lower()):
+                kinds.setdefault(name, kind)
     return {
-        "completions": [completer.SimpleCompletion(name, type=kind) for name in found],
+        "completions": [completer.SimpleCompletion(name, type=kind) for name, kind in kinds.items()],
         "matched_fragment": fragment,
         "suppress": True,
         "ordered": True,

@@ -8,7 +8,7 @@ from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.cards import ColumnKind, one_line, table_bundle
 from agno_nb.receipt import ContextPart, ContextReceipt
-from agno_nb.types import RunOutput
+from agno_nb.types import RunOutput, Variable
 
 PREVIEW_CHARACTERS = 160
 
@@ -18,6 +18,8 @@ _COLUMNS: dict[str, ColumnKind] = {"source": "word", "": "word", "tokens": "numb
 def receipt_with_texts(run: RunOutput, db: Db) -> ContextReceipt:
     """Return the receipt of a run with the texts of the history, which a store keeps with the runs that said them.
 
+    The text of a variable says what it was: what was put in for it is in the prompt's.
+
     Raises
     ------
     InvalidInputError
@@ -25,16 +27,26 @@ def receipt_with_texts(run: RunOutput, db: Db) -> ContextReceipt:
     """
     if run.receipt is None:
         raise InvalidInputError(f"run {run.run_id!r} has sent nothing to a model itself: look at the runs nested in it")
-    return replace(run.receipt, parts=[_with_text(part, db, run.session_id) for part in run.receipt.parts])
+    return replace(run.receipt, parts=[_with_text(part, db, run) for part in run.receipt.parts])
 
 
-def _with_text(part: ContextPart, db: Db, session_id: str) -> ContextPart:
-    if part.text is not None or part.run_id is None:
+def _with_text(part: ContextPart, db: Db, run: RunOutput) -> ContextPart:
+    if part.text is not None:
         return part
-    earlier = db.get_run(part.run_id, session_id)
+    if part.source == "variable":
+        return replace(part, text=next((_about(each) for each in run.variables if each.name == part.name), None))
+    if part.run_id is None:
+        return part
+    earlier = db.get_run(part.run_id, run.session_id)
     if earlier is None:
         return part
     return replace(part, text=f"user: {earlier.input}\nassistant: {earlier.get_content_as_string()}")
+
+
+def _about(variable: Variable) -> str:
+    """Say what a variable was. What it put into the prompt is in the prompt's text."""
+    shape = "" if variable.shape is None else f", {' x '.join(f'{size:,}' for size in variable.shape) or 'a scalar'}"
+    return f"{variable.type}{shape}{', cut' if variable.cut else ''}"
 
 
 def receipt_bundle(receipt: ContextReceipt, *, counted: int | None = None) -> dict[str, str]:

@@ -159,7 +159,7 @@ def _body(view: AnswerView) -> str:
             case Reasoning(markdown):
                 inside = markdown_parser(False).render(_cut(markdown, "messages_df"))
                 rendered.append(
-                    _fold(
+                    fold(
                         f'<span style="{_LABEL}">Reasoning</span>', f'<div style="{_INSIDE};opacity:.8">{inside}</div>'
                     )
                 )
@@ -176,7 +176,7 @@ def _body(view: AnswerView) -> str:
                 facts = f' <span style="{_LABEL}">{escaped(told)}</span>'
                 is_open = running and part.status is RunStatus.RUNNING
                 rendered.append(
-                    _fold(heading + facts, f'<div style="{_INSIDE}">{_body(_cut_view(part))}</div>', is_open)
+                    fold(heading + facts, f'<div style="{_INSIDE}">{_body(_cut_view(part))}</div>', is_open)
                 )
     if view.error:
         rendered.append(f'<div style="margin:.4em 0;{_ALERT}">{escaped(view.error)}</div>')
@@ -198,7 +198,7 @@ def _tool(call: ToolCall, status: RunStatus) -> str:
     inside = _tool_text("Arguments", arguments) if arguments else ""
     if call.result is not None:
         inside += _tool_text("Result", call.result)
-    return _fold(summary, f'<div style="{_INSIDE}">{inside}</div>')
+    return fold(summary, f'<div style="{_INSIDE}">{inside}</div>')
 
 
 def _tool_text(label: str, text: str) -> str:
@@ -212,7 +212,8 @@ def _cut_view(view: AnswerView) -> AnswerView:
     return replace(view, parts=parts)
 
 
-def _fold(summary: str, inside: str, is_open: bool = False) -> str:
+def fold(summary: str, inside: str, is_open: bool = False) -> str:
+    """Make something that is seen when it is clicked."""
     shown = " open" if is_open else ""
     return f'<details{shown} style="{_FOLD}"><summary style="{_SUMMARY}">{summary}</summary>{inside}</details>'
 

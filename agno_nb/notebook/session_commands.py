@@ -132,7 +132,7 @@ def _history(notebook: Notebook, words: list[str]) -> None:
     rows = [(str(run.run_index), who, text) for run in shown for who, text in _said(run)]
     more = len(turns) - len(shown)
     note = f"{more} earlier turns are not shown; `messages_df()` has all" if more else "`messages_df()` has all of it"
-    show_table({"turn": "number", "who": "word", "said": "text"}, rows, note=note)
+    show_table({"turn": "number", "who": "word", "said": "lines"}, rows, note=note)
 
 
 def _said(run: RunOutput) -> list[tuple[str, str]]:

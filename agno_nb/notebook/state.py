@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from inspect import isclass
 from pathlib import Path
 from typing import Any
 
@@ -184,11 +185,14 @@ class Notebook:
         return next((one for one in self.runnables() if (one.kind, one.component_id) == (kind, component_id)), None)
 
     def functions(self) -> list[str]:
-        """Return the names of what can be a tool: what is callable, but for what IPython itself puts there."""
+        """Return the names of what can be a tool: what is callable, but for classes and what IPython puts there."""
         return [
             key
             for key, value in self.namespace.items()
-            if callable(value) and key[0] != "_" and key not in ("exit", "quit", "get_ipython", "open")
+            if callable(value)
+            and not isclass(value)
+            and key[0] != "_"
+            and key not in ("exit", "quit", "get_ipython", "open")
         ]
 
     def last_session_id(self) -> str | None:

@@ -77,12 +77,8 @@ class SessionAccess(ABC):
         ------
         SessionNotFoundError
         """
-        messages = [message for message in self._session(session_id).messages if not message.from_history]
-        if last_n_runs is not None:
-            turns = list(dict.fromkeys(message.run_id for message in messages))
-            kept = set(turns[len(turns) - max(last_n_runs, 0) :])
-            messages = [message for message in messages if message.run_id in kept]
-        messages = [message for message in messages if message.role not in skip_roles]
+        found = self.store.get_messages(self._session(session_id).session_id, last_n_runs=last_n_runs)
+        messages = [each for each in found if not each.from_history and each.role not in skip_roles]
         return messages if limit is None else messages[len(messages) - min(max(limit, 0), len(messages)) :]
 
     get_messages_for_session = get_session_messages
@@ -192,8 +188,10 @@ class SessionAccess(ABC):
 
     def get_last_run_output(self, session_id: str | None = None) -> RunOutput | None:
         """Return the latest turn of a session, or None when it has none."""
-        runs = [run for run in self.store.get_runs(self._session_id(session_id)) if run.run_index is not None]
-        return max(runs, key=lambda run: run.created_at, default=None)
+        known = self._session_id(session_id)
+        # The turn alone is found first, and then read with the runs nested in it.
+        turns = self.store.get_runs(known, from_run_index=0, limit=1)
+        return self.store.get_run(turns[0].run_id, known) if turns else None
 
     aget_session = twin(get_session)
     aget_session_messages = twin(get_session_messages)

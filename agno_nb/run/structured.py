@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import threading
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.errors import InvalidInputError
@@ -30,6 +33,9 @@ class OutputSchema:
         self.json_schema: JsonDict = self._model.model_json_schema() if self._model else given  # type: ignore[assignment]
         name = self._model.__name__ if self._model else str(self.json_schema.get("title", "answer"))
         self.name = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
+        if self._model is None and "jsonschema" not in sys.modules:
+            # Where JupyterLab is installed, too, importing it takes a second or two: meanwhile the model is asked.
+            threading.Thread(target=import_module, args=("jsonschema",), name="agno_nb-jsonschema", daemon=True).start()
 
     def parse(self, text: str) -> Any:
         """Return the object that `text` says, with or without a code fence around it.

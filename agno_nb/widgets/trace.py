@@ -12,7 +12,7 @@ from typing import Any, Literal
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.markdown import cleaned, escaped
-from agno_nb.notebook.render import AnswerView, footer_text
+from agno_nb.notebook.render import AnswerView, fold, footer_text
 from agno_nb.redact import redact, without_controls
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus, ToolCall
 from agno_nb.widgets.conversation import answer_html, nested_runs
@@ -278,5 +278,4 @@ def run_html(run: RunOutput) -> str:
     """Return the card of a run that is the last value of a cell: the answer, and the timeline folded below it."""
     from agno_nb.db import default_db
 
-    folded = f"<details><summary>Timeline</summary>{timeline_html(timeline_of(run, default_db()))}</details>"
-    return cleaned(answer_html(run) + folded)
+    return cleaned(answer_html(run) + fold("Timeline", timeline_html(timeline_of(run, default_db()))))

@@ -37,6 +37,8 @@ CHROMIUM_OPTIONS = [
 ]
 SETTINGS: dict[str, dict[str, object]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    # The list of completions is shown when the kernel has answered, however busy the machine is.
+    "completer-extension/manager": {"providerTimeout": 60_000},
     # Cells that are out of sight are there too, and all outputs of a cell that has many.
     "notebook-extension/tracker": {"windowingMode": "none", "maxNumberOutputs": 1000},
 }
@@ -218,6 +220,11 @@ class NotebookPage:
             " return context?.isReady && context.session?.kernel?.status === 'idle'; }"
         )
 
+    @property
+    def cell_count(self) -> int:
+        count: int = self.page.evaluate("() => jupyterapp.shell.currentWidget.content.model.cells.length")
+        return count
+
     def has_kernel(self) -> bool:
         return bool(self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session !== null"))
 
@@ -261,6 +268,43 @@ class NotebookPage:
             " return model.executionState === 'idle' && model.executionCount !== null; }",
             arg=cell,
         )
+
+    def activate(self, cell: int) -> None:
+        self.page.evaluate("cell => { jupyterapp.shell.currentWidget.content.activeCellIndex = cell; }", cell)
+
+    def complete(self, cell: int, code: str) -> dict[str, str]:
+        """Type Tab at the ``|`` of `code` in a cell; return the names that are offered, with the kind shown beside."""
+        before, _, after = code.partition("|")
+        self.write(cell, before + after)
+        line = before.count("\n")
+        self.page.evaluate(
+            "([cell, position]) => { const notebook = jupyterapp.shell.currentWidget.content;"
+            " notebook.activeCellIndex = cell; notebook.mode = 'edit';"
+            " notebook.activeCell.editor.focus(); notebook.activeCell.editor.setCursorPosition(position); }",
+            [cell, {"line": line, "column": len(before.rsplit("\n", 1)[-1])}],
+        )
+        self.page.keyboard.press("Tab")
+        offered = self.page.locator(".jp-Completer:not(.lm-mod-hidden) .jp-Completer-item")
+        offered.first.wait_for()
+        return {
+            each.locator(".jp-Completer-match").inner_text(): each.locator(".jp-Completer-typeExtended").inner_text()
+            for each in offered.all()
+        }
+
+    def write(self, cell: int, source: str) -> None:
+        """Write into a cell, in place of what it holds."""
+        self.page.evaluate(
+            "([cell, source]) =>"
+            " jupyterapp.shell.currentWidget.content.model.cells.get(cell).sharedModel.setSource(source)",
+            [cell, source],
+        )
+
+    def source(self, cell: int) -> str:
+        """Return what is written in a cell."""
+        source: str = self.page.evaluate(
+            "cell => jupyterapp.shell.currentWidget.content.model.cells.get(cell).sharedModel.getSource()", cell
+        )
+        return source
 
     def save(self) -> nbformat.NotebookNode:
         """Save, and read what is in the file."""

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
+from PIL import Image
 
 from tests.browser.lab import REPOSITORY, Lab, NotebookPage, running_chromium, running_lab
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 IMAGES = REPOSITORY / "docs" / "images"
 THEMES = {"": "JupyterLab Light", "-dark": "JupyterLab Dark"}
 WIDTH = 880
 """Of the window in CSS pixels. A picture has twice as many."""
 MARGIN = 12
+GAP = 4
+"""Between two cells."""
 
 # What runs before the first cell of the picture.
 HIDDEN = ("data", "tool", "load")
@@ -29,7 +32,7 @@ SHOWN = (
     "give-tool",
     "ask",
     "%%agent\nAnd Adelie? And Chinstrap?",
-    'from agno_nb import runs_df\n\nruns_df()[["input", "status", "model", "total_tokens", "duration_s"]]',
+    'from agno_nb import runs_df\n\nruns_df()[["input", "status", "model", "total_tokens"]]',
 )
 
 PANELS = ("chat", "browse", "trace")
@@ -50,6 +53,23 @@ AGAIN = (
     "%%agent\nWhat is my name?",
 )
 
+# What was asked before; variables in a prompt, with what the model was sent; a query over the store and a DataFrame.
+ASKED = (
+    "for text in ('How heavy are Gentoo penguins?', 'And Adelie? And Chinstrap?'):\n"
+    "    get_ipython().run_cell_magic('agent', '', text)\n"
+    "limits = {'Gentoo': 6300, 'Adelie': 4775}"
+)
+PROMPT = (
+    '%%agent\nIs {limits["Gentoo"]} g much for a Gentoo in {penguins}? Answer as {"much": true}.',
+    "%agent context",
+)
+QUERY = (
+    "%%agent_sql\nselect p.species, t.result->>'mean' as answered, round(avg(p.body_mass_g), 1) as computed\n"
+    "from tool_calls as t join penguins as p on p.species = t.arguments->>'species'\ngroup by all order by all",
+    "",
+)
+TYPED = "%%agent_sql\nselect s| from tool_calls join penguins on"
+
 # What is around the notebook does not belong to the picture.
 PRESENT = """() => {
     jupyterapp.shell.mode = 'single-document';
@@ -61,6 +81,14 @@ PRESENT = """() => {
         + '{ display: none !important; }';
     document.head.append(style);
 }"""
+# Nor do times, which are others each time: a picture changes when what it shows does.
+WITHOUT_TIMES = """() => document.querySelectorAll('.jp-Notebook .jp-OutputArea').forEach(area => {
+    const texts = document.createTreeWalker(area, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        text.data = text.data.replace(/^\\d+ ms$| · (\\d+ ms|\\d+\\.\\d s)(?= · )/, '');
+    }
+})"""
 # Nor does which cell happens to be selected.
 DESELECT = """() => {
     document.activeElement.blur();
@@ -87,12 +115,24 @@ def main() -> None:
         again = cells_run_again(context.new_page(), lab)
         again.use_theme("JupyterLab Light")
         take(again.page, IMAGES / "again.png")
+        notebook = prompt_and_query(context.new_page(), lab)
+        *_, prompt, receipt, query, typed = range(notebook.cell_count)
+        for suffix, theme in THEMES.items():
+            notebook.use_theme(theme)
+            # A cell that is in neither picture.
+            notebook.activate(0)
+            take_cells(notebook.page, IMAGES / f"context{suffix}.png", prompt, receipt)
+            notebook.complete(typed, TYPED)
+            take_cells(notebook.page, IMAGES / f"sql{suffix}.png", query, typed)
+            notebook.page.keyboard.press("Escape")
         notebook = panels(context.new_page(), lab)
         for suffix, theme in THEMES.items():
             notebook.use_theme(theme)
             for name in PANELS:
                 panel = notebook.page.locator(f".anb-{name}")
-                panel.screenshot(path=IMAGES / f"{name}{suffix}.png", animations="disabled")
+                path = IMAGES / f"{name}{suffix}.png"
+                panel.screenshot(path=path, animations="disabled")
+                make_small(path)
         context.close()
 
 
@@ -112,6 +152,25 @@ def conversation(page: Page, lab: Lab) -> NotebookPage:
     )
     notebook.save()
     notebook.page.evaluate(PRESENT)
+    return notebook
+
+
+def prompt_and_query(page: Page, lab: Lab) -> NotebookPage:
+    """Open a notebook that ends with a prompt with variables, its receipt, a query, and a cell to type into."""
+    quickstart = nbformat.read(REPOSITORY / "notebooks" / "01_quickstart.ipynb", as_version=4)
+    source = {cell.id: cell.source for cell in quickstart.cells}
+    hidden = [*(source[cell] for cell in (*HIDDEN, "give-tool")), ASKED]
+    hidden[HIDDEN.index("load")] += "\n%agent --db query.duckdb"
+    notebook = NotebookPage.open(page, lab, lab.write_notebook("query.ipynb", [*hidden, *PROMPT, *QUERY]))
+    notebook.run_all()
+    notebook.save()
+    page.evaluate(PRESENT)
+    # All of it in the window, so that what is at its end can be taken.
+    page.set_viewport_size({"width": WIDTH, "height": 3000})
+    page.wait_for_function(
+        "() => { const outer = document.querySelector('.jp-Notebook .jp-WindowedPanel-outer');"
+        " outer.scrollTop = 0; return outer.clientHeight > 2000; }"
+    )
     return notebook
 
 
@@ -154,11 +213,39 @@ def take(page: Page, path: Path) -> None:
     """Take a picture of the notebook, from its toolbar to the end of its last cell."""
     page.evaluate(DESELECT)
     panel = page.locator(".jp-NotebookPanel").bounding_box()
-    last = page.locator(".jp-Notebook .jp-Cell").last.bounding_box()
     assert panel is not None
-    assert last is not None
-    height = last["y"] + last["height"] + MARGIN - panel["y"]
-    page.screenshot(path=path, clip={"x": panel["x"], "y": panel["y"], "width": panel["width"], "height": height})
+    _take(page, path, panel["y"], _end(page.locator(".jp-Notebook .jp-Cell").last) + MARGIN)
+
+
+def take_cells(page: Page, path: Path, first: int, last: int) -> None:
+    """Take a picture of cells, with the list of completions where one is open."""
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    begin = cells.nth(first).bounding_box()
+    assert begin is not None
+    ends = [_end(box) for box in (cells.nth(last), *page.locator(".jp-Completer:not(.lm-mod-hidden)").all())]
+    _take(page, path, begin["y"], max(ends) + GAP)
+
+
+def _end(box: Locator) -> float:
+    found = box.bounding_box()
+    assert found is not None
+    return found["y"] + found["height"]
+
+
+def _take(page: Page, path: Path, top: float, bottom: float) -> None:
+    panel = page.locator(".jp-NotebookPanel").bounding_box()
+    assert panel is not None
+    page.evaluate(WITHOUT_TIMES)
+    clip = {"x": panel["x"], "y": top, "width": panel["width"], "height": bottom - top}
+    page.screenshot(path=path, clip=clip, animations="disabled")  # type: ignore[arg-type] # A FloatRect is a dict.
+    make_small(path)
+
+
+def make_small(path: Path) -> None:
+    """Write a picture with 256 colours, which a page has hardly more than: a third of the bytes."""
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
     print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1000:.0f} kB")
 
 

@@ -95,6 +95,53 @@ def test_run_all_leaves_nothing_stale_in_the_file(lab: Lab, watched: Watched) ->
     notebook.close_kernel()
 
 
+def test_a_cell_that_is_run_again_can_append_or_branch_and_is_compared_with_the_file(
+    lab: Lab, watched: Watched
+) -> None:
+    compare = "from agno_nb import cells_df\ncells_df()[['cell_state', 'cell_index', 'run_index', 'input']]"
+    path = lab.write_notebook("policies.ipynb", [*written("policies")[:RESUME], "%agent --rerun append", compare])
+    notebook = NotebookPage.open(watched.page(), lab, path)
+    for cell in (LOAD, FIRST, SECOND, 3, SECOND):
+        notebook.run(cell)
+    assert "Ada" in shown(notebook, SECOND)
+    assert "attempt" not in notebook.output_area(SECOND).inner_text()
+
+    # The branch begins before the cell's turn, and what comes after it stays in the session.
+    notebook.write(3, "%config AgnoNb.rerun = 'branch'\nname = 'Bob'")
+    for cell in (3, FIRST, SECOND):
+        notebook.run(cell)
+    assert "in a branch of the session, before its later turns" in shown(notebook, FIRST)
+    assert "Bob" in shown(notebook, SECOND)
+    runs = DuckDb(lab.folder / "policies.duckdb").runs_df()
+    assert runs[["run_index", "attempt", "input"]].values.tolist() == [
+        [0, 0, "My name is Ada."],
+        [1, 0, "What is my name?"],
+        [2, 0, "What is my name?"],
+        [0, 0, "My name is Bob."],
+        [1, 0, "What is my name?"],
+    ]
+    assert runs["session_id"].nunique() == 2
+
+    notebook.write(SECOND, "%%agent\nWho am I?")
+    notebook.page.evaluate(
+        "cell => { jupyterapp.shell.currentWidget.content.activeCellIndex = cell;"
+        " return jupyterapp.commands.execute('notebook:delete-cell'); }",
+        FIRST,
+    )
+    notebook.save()
+    notebook.run(3)
+    rows = notebook.output_area(3).locator("tbody tr")
+    states = rows.evaluate_all("rows => rows.map(row => [...row.cells].slice(1, 4).map(cell => cell.innerText))")
+    assert states == [
+        ["deleted", "<NA>", "0"],
+        ["edited", "1", "1"],
+        ["edited", "1", "2"],
+        ["deleted", "<NA>", "0"],
+        ["edited", "1", "1"],
+    ]
+    notebook.close_kernel()
+
+
 def test_the_session_is_resumed_after_a_restart_and_follows_a_rename(lab: Lab, watched: Watched) -> None:
     sources = written("before")
     sources[LOAD] = "import os\nos.environ['AGNO_NB_DB'] = 'before.duckdb'\n%load_ext agno_nb"

@@ -81,7 +81,6 @@ class Thing:
         (Figure(), "Figure(640x480), which is not shown. The user's program has it."),
         (Thing(), '"<tests.tools.test_result.Thing object>"'),
     ],
-    ids=str,
 )
 def test_any_value_becomes_text(value: Any, text: str) -> None:
     assert to_text(value) == text

@@ -68,6 +68,28 @@ class FramesContract:
             assert found.equals(whole[whole["session_id"].isin(some)].reset_index(drop=True))
             assert read(session_id=[]).empty
 
+    @pytest.mark.parametrize("view", FRAMES)
+    def test_the_latest_rows_are_the_end_of_the_whole(self, db: Db, view: str) -> None:
+        fill(db, ["s1", "s2"])
+        asked, _ = begin(db, "crew", run_id="asked", session_id="s1", user_id="ann")
+        nested, _ = begin(db, "inner", session_id="s3", parent_run_id="asked", user_id="ann", nested=True)
+        say(db, "again", session_id="s2", run_index=0, user_id="ann", variables=[NAMED])
+        end(db, nested, calling("g", "c2"), answering("c2"), Message(role="assistant", content="done"))
+        end(db, asked, Message(role="assistant", content="done"))
+        db.upsert_user_memory(UserMemory(user_id="ben", memory="Reads."))
+        read = getattr(db, f"{view}_df")
+        whole = read()
+        for limit in (1, 2, 3, 100):
+            assert read(limit=limit).equals(whole.tail(limit).reset_index(drop=True))
+        if "session_id" in whole:
+            of_one = whole[whole["session_id"] == "s2"]
+            assert read(session_id="s2", limit=1).equals(of_one.tail(1).reset_index(drop=True))
+        if "run_id" in whole:
+            run_id = whole["run_id"].iloc[-1]
+            of_one = whole[whole["run_id"] == run_id]
+            assert read(run_id=run_id).equals(of_one.reset_index(drop=True))
+            assert read(run_id=run_id, limit=1).equals(of_one.tail(1).reset_index(drop=True))
+
     def test_a_query_joins_all_that_it_names_in_whatever_way(self, db: Db) -> None:
         fill(db, ["s1"])
         assert db.query("FROM runs JOIN Messages USING (run_id, session_id)").df()["role"].count() == 4

@@ -1,0 +1,120 @@
+"""The part of a store that some rows of a frame are made of, so that no more than it is read for them.
+
+Views sum up, join and look back, and a filter on what they find comes after all of that. So the tables are cut down
+first: to the sessions and runs that the wanted rows are made of, which a short statement over one table finds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agno_nb.db import schema
+from agno_nb.db.statements import Transaction, marks
+
+Part = Mapping[str, Sequence[str]]
+"""Values of columns. Of a table that has such columns, the rows with these values are in the part; of others all."""
+
+MOST_VALUES = 500
+"""More of them are not looked for one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What finds the part that the wanted rows are made of. That part may hold more than they need, but no less."""
+
+    columns: tuple[str, ...]
+    """What is found."""
+    sources: Sequence[str]
+    """Where, in SQL of any backend over the tables of schema.sql."""
+    where: str
+    """Which rows there."""
+    parameters: Sequence[str | int]
+    order: tuple[str, ...] = ()
+    """Columns that the rows are sorted by, the latest first; the first of them is a time."""
+    limit: int | None = None
+    """How many of the latest are wanted."""
+    with_tree: bool = False
+    """Whether the runs that those found are nested in, and those nested in them, belong to it."""
+
+    def part(self, connection: Transaction) -> Part | None:
+        """Find the part; None where it is too much to be told from the whole."""
+        rows = self._rows(connection)
+        part: dict[str, Sequence[str]] = {
+            name: list(dict.fromkeys(row[place] for row in rows)) for place, name in enumerate(self.columns)
+        }
+        if self.with_tree:
+            if len(part["run_id"]) > MOST_VALUES:
+                return None
+            part = dict(_trees(connection, part["run_id"]))
+        # Very many runs of a few sessions are told by their sessions alone.
+        return {name: values for name, values in part.items() if len(values) <= MOST_VALUES} or None
+
+    def _rows(self, connection: Transaction) -> list[tuple[Any, ...]]:
+        columns = ", ".join([*self.columns, *self.order[:1]])
+        rows: list[tuple[Any, ...]] = []
+        for source in self.sources:
+            sql, parameters = f"SELECT {columns} FROM {source} WHERE {self.where}", [*self.parameters]
+            if self.limit is not None:
+                if 0 < self.limit <= len(rows):
+                    # What is older than as many of other sources need not be looked at.
+                    sql += f" AND {self.order[0]} >= ?"
+                    parameters.append(sorted((row[-1] for row in rows), reverse=True)[self.limit - 1])
+                sql += f" ORDER BY {', '.join(f'{name} DESC' for name in self.order)} LIMIT ?"
+                parameters.append(self.limit)
+            rows += connection.execute(sql, parameters)
+        return rows
+
+
+def condition(table: str, part: Part | None) -> tuple[str, list[str]]:
+    """Return, in portable SQL, which rows of a table are in a part, and the parameters of that."""
+    words = ["TRUE"]
+    parameters: list[str] = []
+    for name in [name for name in schema.column_types()[table] if name in (part or {})]:
+        values = part[name] if part else ()
+        # IN () is not SQL.
+        word = f"{name} IN ({marks(values) or 'NULL'})"
+        # Whether a run is superseded or stale follows from the later attempts at turns of its session.
+        words.append(f"({word} OR attempt > 0)" if (table, name) == ("raw_runs", "run_id") else word)
+        parameters += values
+    return " AND ".join(words), parameters
+
+
+def cut_down(sql: str, part: Part) -> tuple[str, list[str]]:
+    """Return a statement over views with the tables cut down to a part, for DuckDB, and the parameters in front."""
+    named = set(re.findall(r"\w+", sql)) & schema.views().keys()
+    words = set(re.findall(r"\w+", " ".join([sql, *(schema.views()[view] for view in named)])))
+    parameters: list[str] = []
+    texts = []
+    for table in schema.tables():
+        if table in words:
+            where, values = condition(table, part)
+            texts.append(f"{table} AS NOT MATERIALIZED (SELECT * FROM store.main.{table} WHERE {where})")
+            parameters += values
+    texts += [schema.views()[view].replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in named]
+    return f"WITH {', '.join(texts)} {sql}", parameters
+
+
+def _trees(connection: Transaction, run_ids: Collection[str]) -> Part:
+    """Return the runs that these are nested in and those nested in them, at whatever depth."""
+    found: dict[str, str] = {}
+    above, below = list(run_ids), list(run_ids)
+    while above:
+        rows = _in(connection, "SELECT run_id, session_id, parent_run_id FROM raw_runs WHERE run_id IN", above)
+        found |= {run_id: session_id for run_id, session_id, _ in rows}
+        above = [parent for *_, parent in rows if parent is not None and parent not in found]
+    while below:
+        rows = _in(connection, "SELECT run_id, session_id FROM raw_runs WHERE parent_run_id IN", below)
+        below = [run_id for run_id, _ in rows]
+        found |= {run_id: of_session for run_id, of_session, *_ in rows}
+    return {"session_id": list(dict.fromkeys(found.values())), "run_id": list(found)}
+
+
+def _in(connection: Transaction, sql: str, values: Sequence[str]) -> list[tuple[Any, ...]]:
+    rows = []
+    for start in range(0, len(values), MOST_VALUES):
+        some = values[start : start + MOST_VALUES]
+        rows += connection.execute(f"{sql} ({marks(some)})", some)
+    return rows
