@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from agno_nb.errors import UnknownArgumentError
+
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,7 +25,8 @@ def nearest(name: str, known: Collection[str]) -> str:
     >>> nearest("xyz", ["instructions", "model"])
     'known: instructions, model'
     """
-    close = get_close_matches(name, known, n=1)
+    # At the usual 0.6 "message" is taken for "images", and a wrong guess is worse than none.
+    close = get_close_matches(name, known, n=1, cutoff=0.7)
     return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(sorted(known))}"
 
 
@@ -39,13 +42,15 @@ def translate(
 
     Raises
     ------
+    UnknownArgumentError
+        For a name that is neither known nor an alias.
     TypeError
-        For a name that is neither known nor an alias, or one that is given under two names.
+        For one that is given under two names.
     """
     result: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known and name not in aliases:
-            raise TypeError(f"{of} has no argument {name!r}: {nearest(name, [*known, *aliases])}")
+            raise UnknownArgumentError(f"{of} has no argument {name!r}: {nearest(name, [*known, *aliases])}")
         target = name if name in known else aliases[name]
         if name in deprecated:
             warnings.warn(f"{name}= is now called {target}=", DeprecationWarning, stacklevel=4)
@@ -82,7 +87,7 @@ def takes(options: type[Any], aliases: Mapping[str, str] | None = None) -> Calla
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        known = [*options.__annotations__, *(p.name for p in own)]
+        known = [*options.__annotations__, *(p.name for p in own if p.name != "self")]
         listed = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation.__forward_arg__)
             for name, annotation in options.__annotations__.items()

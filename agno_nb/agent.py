@@ -135,6 +135,18 @@ class Agent(Recollecting):
     _resolved: tuple[Any, Model] | None = field(init=False, default=None)
     _tools_made: list[Tool] = field(init=False, default_factory=list)
 
+    def check_settings(self) -> None:
+        """Check what it was made of; an InvalidInputError says what is wrong."""
+        super().check_settings()
+        told = self.instructions if isinstance(self.instructions, list | tuple) else [self.instructions or ""]
+        if not all(isinstance(each, str) for each in told):
+            raise InvalidInputError(
+                f"instructions is {self.instructions!r}; give a text or a list of texts. What changes from run to run "
+                "is written as {name}, and filled in from session_state and dependencies"
+            )
+        if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
+            raise InvalidInputError(f"tools is {self.tools!r}; give a list of functions and toolkits, as tools=[...]")
+
     @property
     def budgets(self) -> Sequence[Budget]:
         """What runs are kept to."""

@@ -149,12 +149,17 @@ def _paths(stores: str | Path | Iterable[str | Path]) -> list[Path]:
         text = str(Path(pattern).expanduser())
         # A path with brackets in its name is itself, and not a pattern.
         matches = [text] if Path(text).exists() else sorted(glob(text, recursive=True))
+        # What stands beside a store is read with it.
+        matches = [match for match in matches if match == text or not match.endswith(_BESIDE)]
         if not matches:
             raise InvalidInputError(f"there is no file {text!r}; give a path or a pattern, as 'work/*/agno_nb.duckdb'")
         paths += [Path(match).resolve() for match in matches]
     if not paths:
         raise InvalidInputError("no files were given; give their paths or a pattern, as 'work/*/agno_nb.duckdb'")
     return list(dict.fromkeys(paths))
+
+
+_BESIDE = (".lock", ".wal", "-wal", "-shm")
 
 
 def _sources(paths: Sequence[Path]) -> list[str]:

@@ -27,7 +27,8 @@
     │   ├── NotAStoreError            the file is something else
     │   └── StoreVersionError         the file is from a newer agno_nb
     ├── QueryError                    a user's SQL was refused or failed
-    └── InvalidInputError             a bad argument, option or name (also a ValueError)
+    ├── InvalidInputError             a bad argument, option or name (also a ValueError)
+    └── UnknownArgumentError          a keyword that a function does not take (also a TypeError)
     KeyboardInterrupt
     ├── RunInterrupted                the user stopped a run in a cell; .run_output
     └── QueryInterrupted              the user stopped a query, or the reading of a frame
@@ -228,3 +229,7 @@ class QueryError(AgnoNbError):
 
 class InvalidInputError(AgnoNbError, ValueError):
     """An argument, option or name that cannot be used."""
+
+
+class UnknownArgumentError(AgnoNbError, TypeError):
+    """A keyword that a function does not take. The message names the nearest one that it does."""

@@ -8,7 +8,9 @@ so that a join leaves them as they are. Ids have the same name everywhere. Each 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +45,9 @@ from agno_nb.db.filters import (
     selection,
 )
 from agno_nb.db.readable import MAX_ROWS, TIMEOUT_S
-from agno_nb.db.schema import names
+from agno_nb.db.schema import names, views
 from agno_nb.db.tables import in_order, to_pandas
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, QueryError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -298,11 +300,42 @@ def query(
        total
     0    3.0
     """
-    for name in frames:
+    for name, frame in frames.items():
         if name.lower() in names():
             raise InvalidInputError(f"{name!r} is a table of the store; give your DataFrame another name")
-    table = (db or default_db()).arrow(sql, (), frames, timeout_s=timeout_s, max_rows=max_rows)
+        if not is_frame(frame):
+            remedy = ", as its .reset_index()" if hasattr(frame, "reset_index") else ""
+            raise InvalidInputError(
+                f"{name!r} is of type {type(frame).__name__}; give a DataFrame of pandas{remedy}, one of polars, or an "
+                "Arrow table"
+            )
+    try:
+        table = (db or default_db()).arrow(sql, (), frames, timeout_s=timeout_s, max_rows=max_rows)
+    except QueryError as error:
+        if (unknown := unknown_table(error)) is None:
+            raise
+        raise no_such_table(unknown, frames) from None
     return QueryResult(table)
+
+
+def no_such_table(name: str, yours: Iterable[str]) -> QueryError:
+    """Say which tables there are, where a query names one that is not."""
+    return QueryError(
+        f"there is no table {name!r}. The store's tables: {', '.join(views())}. "
+        f"Your DataFrames: {', '.join(sorted(yours)) or 'none'}."
+    )
+
+
+def unknown_table(error: QueryError) -> str | None:
+    """Return the name of the table that a query named and that is not there, or None where it failed otherwise."""
+    unknown = re.search(r"Table with name (\S+) does not exist|there is no table '([^']+)'", str(error))
+    return (unknown[1] or unknown[2]) if unknown else None
+
+
+def is_frame(value: Any) -> bool:
+    """Tell whether a value can be a table of a query: a DataFrame of pandas or polars, or an Arrow table."""
+    known = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
+    return any(isinstance(value, getattr(sys.modules.get(library), name, ())) for library, name in known)
 
 
 def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.DataFrame:

@@ -100,7 +100,9 @@ class _TerminalAnswer:
         if message is not None:
             self._console.print(_panel(message, "Message"))
         # Without a terminal every frame of a live display would be printed: show the last one only.
-        self._live = Live(console=self._console, auto_refresh=False) if live and self._console.is_terminal else None
+        # It asks for what there is to show a few times a second: to draw a long answer for every word takes minutes.
+        live = live and self._console.is_terminal
+        self._live = Live(console=self._console, get_renderable=self._body, refresh_per_second=8) if live else None
         if self._live is not None:
             self._live.start()
 
@@ -124,12 +126,9 @@ class _TerminalAnswer:
                 self._text += event.content or ""
             if event.run_output is not None:
                 self._run = event.run_output
-        if self._live is not None:
-            self._live.update(self._body(), refresh=True)
 
     def finish(self, outcome: RunOutput | BaseException | None) -> None:
         if self._live is not None:
-            self._live.update(self._body(), refresh=True)
             self._live.stop()
         else:
             self._console.print(self._body())

@@ -55,6 +55,7 @@ class Recollecting(Runnable, ABC):
     _told_of_no_user: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.memory is not None:
             from agno_nb.db.in_memory import InMemoryDb
 

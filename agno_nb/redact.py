@@ -1,4 +1,4 @@
-"""What is taken out of text before anybody sees it: keys, and what a terminal would obey.
+"""What is taken out of text before anybody sees it: keys, what a terminal would obey, and halves of characters.
 
 This is the one place that knows what a key looks like.
 
@@ -95,4 +95,21 @@ def without_controls(text: str) -> str:
     return _CONTROLS.sub("", text)
 
 
+def whole_characters(text: str) -> str:
+    r"""Put surrogates that make a pair together, and U+FFFD for each that is without its other half.
+
+    They come from names of files and from text that was cut in the middle of a character. UTF-8 has none, so that such
+    text can be neither stored nor sent nor shown.
+
+    Examples
+    --------
+    >>> whole_characters("a\ud83d\ude00b\ud83d") == "a\N{GRINNING FACE}b\N{REPLACEMENT CHARACTER}"
+    True
+    """
+    if _SURROGATES.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

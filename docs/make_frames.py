@@ -17,8 +17,12 @@ INTRODUCTION = """\
 Made by `docs/make_frames.py` from `agno_nb/db/schema.sql`, `views.sql` and `columns.py`; a test holds it to them.
 
 Columns, their order and their dtypes do not depend on what is in the store: an empty store gives typed empty frames.
-Every column can be null. Ids have the same name everywhere, so that frames join. Times are in UTC. A frame is sorted by
-the columns named below it, the oldest row first, and `since` and `until` are about its time.
+Every column can be null. Ids have the same name everywhere, so that frames join. Times are in UTC. The dtype `str` is
+that of pandas 3; with pandas 2.2 it is its `string`.
+
+A frame is sorted by the columns named below it, the oldest row first. `since` and `until` are about its time; they take
+a datetime or a text as `"2026-01-31 12:00"`, in UTC where it names no zone. Other filters take a value or a list of
+values.
 """
 
 OF_CELLS = """\

@@ -97,7 +97,8 @@ def show_conversation(console: Console, messages: pd.DataFrame) -> None:
 
 def show_frame(console: Console, title: str, frame: pd.DataFrame) -> None:
     """Print the first rows of the columns that tell most, a line each."""
-    console.print(Text(f"{title}: {len(frame)} rows, {len(frame.columns)} columns, of which", style="bold"))
+    rows = f"{len(frame)} row{'' if len(frame) == 1 else 's'}"
+    console.print(Text(f"{title}: {rows}, {len(frame.columns)} columns, of which", style="bold"))
     head = frame[TELLING_COLUMNS[title]].head(MAX_ROWS)
     table = Table(expand=True)
     for name in head.columns:

@@ -120,6 +120,13 @@ def test_paths_that_lead_nowhere_are_told(tmp_path: Path) -> None:
         collect([])
 
 
+def test_a_pattern_for_all_files_leaves_out_what_stands_beside_the_stores(submissions: Path) -> None:
+    for beside in ("agno_nb.duckdb.lock", "agno_nb.duckdb.wal"):
+        (submissions / "ann" / beside).touch()
+    (submissions / "cat" / "agno_nb.duckdb-wal").touch()
+    assert collect(submissions / "**" / "*.duckdb*").sources["source"].tolist() == ["ann", "ben", "cat"]
+
+
 def test_sources_are_what_tells_paths_apart(tmp_path: Path) -> None:
     for name in ("a/x.duckdb", "a/b/x.duckdb", "c [1].duckdb"):
         DuckDb(tmp_path / name).create()

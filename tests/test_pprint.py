@@ -49,3 +49,14 @@ def test_a_run_that_waits_is_printed_with_what_it_asks(capsys: pytest.CaptureFix
 def delete(path: str) -> str:
     """Delete a file."""
     raise AssertionError("nobody allowed it")
+
+
+def test_a_long_answer_is_not_drawn_anew_for_each_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    Agent("demo").print_response("count to 1000")
+    printed = capsys.readouterr().out
+    assert "999, 1000" in printed
+    # Each word drawn makes 2.7 MB of it.
+    assert len(printed) < 500_000

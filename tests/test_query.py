@@ -77,8 +77,22 @@ def test_an_error_in_a_query_is_one_readable_line(db: InMemoryDb) -> None:
     assert 'Referenced column "inputt" not found' in told
     assert "input" in told
     assert "\n" not in told
-    with pytest.raises(QueryError, match="not suitable"):
-        query("FROM x", db=db, x=[1, 2])
+
+
+def test_a_query_is_told_which_tables_there_are(db: InMemoryDb) -> None:
+    with pytest.raises(
+        QueryError, match=r"no table 'runz'. The store's tables: sessions, .*\. Your DataFrames: mine\."
+    ):
+        query("FROM runz", db=db, mine=pd.DataFrame({"a": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [([1, 2], "'x' is of type list; give a DataFrame"), (pd.Series([1]), "is of type Series; .*its .reset_index()")],
+)
+def test_what_is_no_table_is_refused(db: InMemoryDb, given: object, told: str) -> None:
+    with pytest.raises(InvalidInputError, match=told):
+        query("FROM x", db=db, x=given)
 
 
 @pytest.mark.parametrize("name", ["runs", "Messages", "raw_runs", "raw_schema", "raw_media", "memories"])

@@ -11,7 +11,7 @@ It is a long file because a contract is read as a whole.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -323,7 +323,7 @@ class Db(Retention):
         """Delete the session and all its rows; return whether there was one."""
 
     @abstractmethod
-    def delete_sessions(self, session_ids: Sequence[str], user_id: str | None = None) -> None:
+    def delete_sessions(self, session_ids: Iterable[str], user_id: str | None = None) -> None:
         """Delete the sessions, those of another user excepted."""
 
     @abstractmethod
@@ -350,7 +350,7 @@ class Db(Retention):
         Raises
         ------
         RunNotFoundError
-            The session has no turn of which `at_run` is an attempt.
+            The session has no turn `to_run_index`, or none of which `at_run` is an attempt.
         """
 
     @abstractmethod

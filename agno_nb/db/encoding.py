@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import whole_characters
 
 Row = dict[str, Any]
 Redact = Callable[[str], str]
@@ -23,22 +24,34 @@ JSON_COLUMNS = frozenset(
     "context details dtypes extra metadata provider_data requirements session_state shape state_changes topics".split()
 )
 _OF_THE_PROVIDER = {"extra", "provider_data"}
-_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 _SEALED = re.compile(r"[\w+/=-]{256,}")
 """What a provider gives us encrypted or signed. It may look like a key by chance, and has to come back whole."""
+
+_FIRST_YEAR = 1900
 
 
 def storable(value: Any) -> Any:
     """Return a parameter as every backend can hold it. Surrogates that make a pair become their character."""
     if not isinstance(value, str):
         return value
-    if _NOT_STORABLE.search(value):
-        value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
-    return str(value)
+    return str(whole_characters(value).replace("\0", "\ufffd"))
 
 
 def micros(seconds: float) -> int:
     return round(seconds * 1_000_000)
+
+
+def timestamp_micros(seconds: float, name: str) -> int:
+    """Return unix seconds that a user gave, as they are stored. `name` is what an error calls them.
+
+    Raises
+    ------
+    InvalidInputError
+        They are no number.
+    """
+    if not isinstance(seconds, int | float):
+        raise InvalidInputError(f"{name} is {seconds!r}; give unix seconds, as a datetime's .timestamp() returns them")
+    return micros(seconds)
 
 
 def choice(kind: type[Choice], value: str, name: str) -> Choice:
@@ -146,12 +159,14 @@ def moment_micros(moment: Any, name: str) -> int:
     Raises
     ------
     InvalidInputError
-        It is neither a datetime, a date nor text of one. One without a zone is in UTC.
+        It is neither a datetime (of Python, pandas or numpy), a date nor text of one. One without a zone is in UTC.
     """
     import pandas as pd
 
     # A number would be taken for nanoseconds, which nobody means.
-    time = pd.to_datetime(moment, utc=True, errors="coerce") if isinstance(moment, str | date) else None
-    if time is None or pd.isna(time):
+    is_time = isinstance(moment, str | date) or getattr(getattr(moment, "dtype", None), "kind", "") == "M"
+    time = pd.to_datetime(moment, utc=True, errors="coerce") if is_time else None
+    # A text as "1h" is read as an hour of the year 1.
+    if not isinstance(time, pd.Timestamp) or time.year < _FIRST_YEAR:
         raise InvalidInputError(f"{name} is {moment!r}; give a datetime, or a text as '2026-01-31 12:00'")
     return int((time - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(microseconds=1))

@@ -26,12 +26,20 @@ from agno_nb.types import RunStatus, new_id
 _ROWS_AT_ONCE = 500
 
 
-def fork(connection: Transaction, session_id: str, *, to_run_index: int, at_run: str | None, now: int) -> str:
+def fork(connection: Transaction, session_id: str, *, to_run_index: int | None, at_run: str | None, now: int) -> str:
     """Copy a session that exists up to turn `to_run_index`, or run `at_run`; return the id of the copy."""
     fork_id = new_id()
     current = {index: run_id for index, (run_id, _) in current_attempts(connection, session_id).items()}
     ((text,),) = connection.execute("SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id])
     state = from_json(text)
+    last = max(current, default=-1)
+    if to_run_index is None:
+        to_run_index = last
+    elif to_run_index > last:
+        raise RunNotFoundError(
+            f"session {session_id!r} has no turn {to_run_index} to fork at; "
+            + (f"its turns are 0 to {last}" if current else "it has none")
+        )
     summarised = to_run_index
     if at_run is not None:
         to_run_index = _turn_of(connection, session_id, at_run)

@@ -15,7 +15,6 @@ from agno_nb.db import sandbox, schema
 from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
 from agno_nb.db.cells import SqlCells
 from agno_nb.db.context import (
-    LAST_TURN,
     current_attempts,
     history,
     keep_order,
@@ -26,7 +25,7 @@ from agno_nb.db.context import (
     turns_before,
 )
 from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import Row, choice, micros, storable
+from agno_nb.db.encoding import Row, choice, micros, storable, timestamp_micros
 from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
@@ -229,11 +228,11 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             parameters.append(f"%{pattern}%")
         if start_timestamp is not None:
             where += " AND created_at >= ?"
-            parameters.append(micros(start_timestamp))
+            parameters.append(timestamp_micros(start_timestamp, "start_timestamp"))
         if end_timestamp is not None:
             # A session tells its times in whole seconds, so all of the last second is within the bound.
             where += " AND created_at < ?"
-            parameters.append(micros(end_timestamp + 1))
+            parameters.append(timestamp_micros(end_timestamp, "end_timestamp") + micros(1))
         # An index in Postgres does not give the others in this order, though they are never null.
         nulls = " NULLS LAST" if column in ("session_name", "user_id") else ""
         order = f"ORDER BY {column} {direction}{nulls}, session_id {direction}"
@@ -280,11 +279,10 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
     ) -> Session | None:
         if to_run_index is not None and at_run is not None:
             raise InvalidInputError("say where to fork by to_run_index or by at_run, not by both")
-        last = LAST_TURN if to_run_index is None else to_run_index
         with self._transaction(write=True, alone=True) as connection:
             if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
                 return None
-            fork_id = fork(connection, session_id, to_run_index=last, at_run=at_run, now=micros(time.time()))
+            fork_id = fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(time.time()))
             return self._session(connection, {"session_id": fork_id})
 
     def get_runs(

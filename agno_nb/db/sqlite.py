@@ -6,6 +6,7 @@ are DuckDB's, over what they need of the tables, which is kept until the store c
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -202,7 +203,10 @@ class SqliteDriver(Driver):
         except BaseException:
             opened.close()
             raise
-        idle.put(opened)
+        if opened.is_fixed:
+            opened.close()
+        else:
+            idle.put(opened)
 
     def _take(self, idle: Idle[_Opened]) -> _Opened | None:
         """Return a connection to the file that is there now."""
@@ -212,7 +216,18 @@ class SqliteDriver(Driver):
 
     def _open(self) -> _Opened:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
+        # Where nothing can be put beside a file, SQLite reads it only when told that it does not change: that is true
+        # for the one use that such a connection has. Where there is a log, somebody who may write has it open.
+        is_fixed = self._path.exists() and not os.access(self._path.parent, os.W_OK)
+        has_log = Path(f"{self._path}-wal").exists()
+        how = "" if not is_fixed else "?mode=ro" if has_log else "?mode=ro&immutable=1"
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}{how}",
+            uri=True,
+            timeout=self._timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+        )
         try:
             # SQLite itself knows the cases of ASCII only.
             connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
@@ -221,7 +236,7 @@ class SqliteDriver(Driver):
         except BaseException:
             connection.close()  # The file is something else.
             raise
-        return _Opened(connection, _file_at(self._path))
+        return _Opened(connection, _file_at(self._path), is_fixed=is_fixed)
 
     def _keep_log(self, connection: sqlite3.Connection) -> None:
         """Have changes written to a log first: readers then do not wait for a writer, and a commit is one write."""
@@ -283,6 +298,11 @@ class SqliteDriver(Driver):
                     f"another process has kept the store {self._path} for {self._timeout_s:g} s; let it finish, or "
                     "give this notebook another db_file"
                 ) from error
+            if code == sqlite3.SQLITE_READONLY:
+                raise StoreError(
+                    f"the store {self._path} can be read and not be written to; choose a db_file in a folder that you "
+                    "can write to"
+                ) from error
             raise StoreError(
                 f"the store {self._path} failed, and what was being written is not stored; make sure that the disk "
                 f"has space and that you can write there, and try again ({error})"
@@ -293,6 +313,8 @@ class SqliteDriver(Driver):
 class _Opened:
     connection: sqlite3.Connection
     file: tuple[int, int] | None
+    is_fixed: bool = False
+    """Whether the folder cannot be written to."""
 
     def close(self) -> None:
         self.connection.close()

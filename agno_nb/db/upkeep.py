@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,12 @@ class SqlUpkeep(SqlMemories):
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         return bool(self._delete("session_id = ?", [session_id], user_id))
 
-    def delete_sessions(self, session_ids: Sequence[str], user_id: str | None = None) -> None:
-        if session_ids:
-            self._delete(f"session_id IN ({marks(session_ids)})", session_ids, user_id)
+    def delete_sessions(self, session_ids: Iterable[str], user_id: str | None = None) -> None:
+        if isinstance(session_ids, str):
+            raise InvalidInputError(f"session_ids is {session_ids!r}; give a list of ids, or delete_session() one")
+        # A Series of pandas is a list of ids too.
+        if ids := list(session_ids):
+            self._delete(f"session_id IN ({marks(ids)})", ids, user_id)
 
     def purge_sessions(self, before: Any, user_id: str | None = None) -> int:
         return self._delete("updated_at < ?", [moment_micros(before, "before")], user_id)

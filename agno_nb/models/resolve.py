@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from urllib.parse import urlsplit
 
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, ModelConnectionError
 from agno_nb.models.base import Model
 from agno_nb.models.openai.endpoint import Endpoint, environment
 from agno_nb.models.openai.wire import as_dict, as_list, as_text
+from agno_nb.redact import redact
 
 EXAMPLES = {
     "openai": "openai:gpt-5-mini",
@@ -45,6 +46,8 @@ def resolve_model(model: Model | str | None = None) -> Model:
     ------
     InvalidInputError
         When the string names no model that we know of, or `OPENAI_BASE_URL` leads to a server that names none.
+    ModelConnectionError
+        When nobody answers there.
     """
     if isinstance(model, Model):
         return model
@@ -109,6 +112,11 @@ def _first_listed_model(endpoint: Endpoint) -> str:
     try:
         answer = httpx2.get(f"{endpoint.base_url.rstrip('/')}/models", headers=headers, timeout=_LISTING_TIMEOUT_S)
         models = as_list(as_dict(answer.raise_for_status().json()).get("data"))
+    except httpx2.ConnectError as error:
+        raise ModelConnectionError(
+            f"OPENAI_BASE_URL leads to {endpoint.host}, which cannot be reached: is the server running? Unset the "
+            f"variable to do without it. Reason: {redact(str(error))}"
+        ) from None
     except (httpx2.HTTPError, ValueError):
         models = []
     name = next((name for model in models if (name := as_text(as_dict(model).get("id")))), "")
@@ -145,4 +153,6 @@ def _suggestion(text: str, provider: str) -> str:
     if near:
         return f"did you mean {EXAMPLES[near[0]]!r}"
     known = ", ".join(EXAMPLES)
+    if ":" in text:
+        return f"there is no provider {provider!r}; providers are {known}"
     return f"write it as '<provider>:<model>', like 'openai:{text}' or 'ollama:{text}'; providers are {known}"

@@ -148,14 +148,19 @@ def _help(notebook: Notebook, words: list[str]) -> None:
 COMMANDS: dict[str, Command] = {**SESSION_COMMANDS, **people.COMMANDS, "use": _use, "tools": _tools, "help": _help}
 
 
-def command_named(name: str) -> Command:
-    """Return the command.
+def carry_out(notebook: Notebook, name: str, words: list[str]) -> None:
+    """Do what a command says.
 
     Raises
     ------
     InvalidInputError
-        There is none of that name.
+        There is none of that name, or it takes no `words`.
     """
     if name not in COMMANDS:
         raise InvalidInputError(f"%agent has no command {name!r}: {nearest(name, list(COMMANDS))}")
-    return COMMANDS[name]
+    command = COMMANDS[name]
+    if words and f"``{name}``" in (command.__doc__ or ""):
+        raise InvalidInputError(
+            f"`%agent {name}` takes nothing more, and got {' '.join(words)!r}; `%agent help` says what others take"
+        )
+    command(notebook, words)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from argparse import Action
 from collections.abc import Callable, Iterable, Mapping
-from inspect import isclass
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import completer
@@ -16,8 +15,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.db.schema import column_descriptions, views
 from agno_nb.errors import AgnoNbError
+from agno_nb.frames import is_frame
 from agno_nb.notebook.commands import COMMANDS
-from agno_nb.notebook.sql import is_frame
 from agno_nb.notebook.state import Notebook
 
 if TYPE_CHECKING:
@@ -111,8 +110,7 @@ class _Completions:
         if command == "use":
             return _among(word, agent=self._agents())
         if command == "tools":
-            named = self._namespace().items()
-            return _among(word, tool=[name for name, value in named if callable(value) and not isclass(value)])
+            return _among(word, tool=self._notebook.functions())
         return _among(word)
 
     def _agents(self) -> Iterable[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.answers import FORMATS
 from agno_nb.notebook.binding import current_origin
-from agno_nb.notebook.commands import COMMANDS, command_named, show_settings, show_status
+from agno_nb.notebook.commands import COMMANDS, carry_out, show_settings, show_status
 from agno_nb.notebook.settings import RERUNS, AgnoNb
 from agno_nb.notebook.sql import frame_of
 from agno_nb.notebook.state import Notebook
@@ -42,7 +42,17 @@ _MEANT = ("summaries", "replay", "budget")
 
 def _dollars(text: str) -> float:
     # None would say that the option was not given.
-    return math.inf if text == "off" else float(text)
+    try:
+        return math.inf if text == "off" else float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no amount: give US dollars, as 0.50, or off") from None
+
+
+def _runs(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no number of runs: give one, as 5, or 0 for none") from None
 
 
 @magics_class
@@ -67,7 +77,7 @@ class AgentMagics(Magics):
     @argument("--user", nargs="?", const=SHOW, help="talk as this user")
     @argument("--session", nargs="?", const=SHOW, help="go on with this session, or begin it")
     @argument(
-        "--history", type=int, nargs="?", const=SHOW,
+        "--history", type=_runs, nargs="?", const=SHOW,
         help="send so many of the latest runs with each new one; 0 for none",
     )  # fmt: skip
     @argument(
@@ -95,7 +105,7 @@ class AgentMagics(Magics):
         words, is_sure, is_new = args.pop("command"), args.pop("yes"), args.pop("new")
         given = {name: value for name, value in args.items() if value is not None}
         if words:
-            command_named(words[0])(self.notebook, [*words[1:], *(["--yes"] if is_sure else [])])
+            carry_out(self.notebook, words[0], [*words[1:], *(["--yes"] if is_sure else [])])
         for name, value in given.items():
             if value is not SHOW:
                 self.notebook.set(name, _MEANINGS.get(value, value) if name in _MEANT else value)
@@ -139,6 +149,8 @@ class AgentMagics(Magics):
         # In a line the query is all of it: its quotes and its dashes are SQL's.
         args = _parsed(self.agent_sql, line, sign="%%", name="agent_sql") if cell is not None else None
         sql = line if args is None else f"{' '.join(args.sql)}\n{cell}"
+        if not sql.strip():
+            raise InvalidInputError("there is no query: write one behind %agent_sql, or in a cell below %%agent_sql")
         output = args.output if args is not None else None
         _check_variable(output)
         frame, notes = frame_of(sql, self.notebook.db, self.shell.user_ns)

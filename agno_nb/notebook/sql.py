@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db.base import Db
-from agno_nb.db.schema import names, views
+from agno_nb.db.schema import names
 from agno_nb.errors import QueryError
+from agno_nb.frames import is_frame, no_such_table, unknown_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,18 +39,8 @@ def frame_of(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFra
     try:
         result = db.query(sql, **{name: namespace[name] for name in held - in_store})
     except QueryError as error:
-        unknown = re.search(r"Table with name (\S+) does not exist", str(error))
-        if unknown is None:
+        if (unknown := unknown_table(error)) is None:
             raise
-        yours = sorted(name for name, value in namespace.items() if is_frame(value) and name[0] != "_")
-        raise QueryError(
-            f"there is no table {unknown[1]!r}. The store's tables: {', '.join(views())}. "
-            f"Your DataFrames: {', '.join(yours) or 'none'}."
-        ) from None
+        yours = (name for name, value in namespace.items() if is_frame(value) and name[0] != "_")
+        raise no_such_table(unknown, yours) from None
     return result.df(), notes
-
-
-def is_frame(value: Any) -> bool:
-    """Tell whether a value can be a table of a query: a DataFrame of pandas or polars, or an Arrow table."""
-    known = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
-    return any(isinstance(value, getattr(sys.modules.get(library), name, ())) for library, name in known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from inspect import isclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from agno_nb.notebook.cells import names_of
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
+from agno_nb.tools.toolkit import toolbox
 from agno_nb.types import SessionType
 
 _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
@@ -148,7 +150,10 @@ class Notebook:
         agent = self._own_agent("tools")
         functions = [self._function(name) for name in names]
         replaced = {tool_name(function) for function in functions}
-        agent.tools = [tool for tool in agent.tools or [] if tool_name(tool) not in replaced] + functions
+        tools = [tool for tool in agent.tools or [] if tool_name(tool) not in replaced] + functions
+        # What cannot be a tool is refused now: every cell that follows would fail of it.
+        toolbox(tools, made=[])
+        agent.tools = tools
 
     def runnable_named(self, name: str) -> Runnable:
         """Find an agent of the user's: by the variable that holds it, else by its own name.
@@ -178,6 +183,17 @@ class Notebook:
     def runnable_of(self, kind: SessionType, component_id: str | None) -> Runnable | None:
         """Find who began a session or a run, by what is stored of it; None where it is not in this notebook."""
         return next((one for one in self.runnables() if (one.kind, one.component_id) == (kind, component_id)), None)
+
+    def functions(self) -> list[str]:
+        """Return the names of what can be a tool: what is callable, but for classes and what IPython puts there."""
+        return [
+            key
+            for key, value in self.namespace.items()
+            if callable(value)
+            and not isclass(value)
+            and key[0] != "_"
+            and key not in ("exit", "quit", "get_ipython", "open")
+        ]
 
     def last_session_id(self) -> str | None:
         """Return the session that this notebook last talked in, before the current one; None where it is not known."""
@@ -256,8 +272,9 @@ class Notebook:
 
     def _function(self, name: str) -> Any:
         if name not in self.namespace:
-            callables = [key for key, value in self.namespace.items() if callable(value) and key[0] != "_"]
-            raise InvalidInputError(f"no function is called {name!r} in this notebook: {nearest(name, callables)}")
+            known = self.functions()
+            remedy = nearest(name, known) if known else "define it in a cell first"
+            raise InvalidInputError(f"no function is called {name!r} in this notebook: {remedy}")
         return self.namespace[name]
 
 

@@ -179,7 +179,7 @@ class SessionAccess(ABC):
         ------
         SessionNotFoundError
         RunNotFoundError
-            The session has no turn of that id.
+            The session has no such turn.
         """
         if session_id is None and at_run is not None:
             run = self.store.get_run(at_run)
@@ -234,4 +234,4 @@ class SessionAccess(ABC):
         return session
 
     def _not_found(self, session_id: str | None) -> SessionNotFoundError:
-        return SessionNotFoundError(f"there is no session {self._session_id(session_id)!r} in {self.store.identity}")
+        return SessionNotFoundError(f"there is no session {self._session_id(session_id)!r} in {self.store!r}")

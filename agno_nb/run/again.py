@@ -274,7 +274,10 @@ def _said_before(run: RunOutput) -> list[Message]:
     own = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
     if run.status is RunStatus.COMPLETED or not own:
         state = "was not cut off" if run.status is RunStatus.COMPLETED else "had not said anything"
-        raise InvalidInputError(f"run {run.run_id!r} {state}, so there is nothing to go on with; regenerate it instead")
+        raise InvalidInputError(
+            f"run {run.run_id!r} {state}, so there is nothing to go on with; regenerate(), or `%agent retry`, tries "
+            "its turn again"
+        )
     # A call that had not ended is not made again: nobody knows how far it came.
     for call in [call for message in own for call in message.tool_calls if call.result is None]:
         call.result, call.tool_call_error = INTERRUPTED_RESULT, True

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Media, Message, Origin, Variable
 
 if TYPE_CHECKING:
@@ -26,12 +27,13 @@ def as_text(given: Input) -> str:
     if isinstance(given, str):
         if not given.strip():
             raise InvalidInputError(f"there is nothing to answer: the input is {given!r}")
-        return given
+        return whole_characters(given)
     if given is None or (isinstance(given, Mapping | Sequence) and not given):
         raise InvalidInputError(f"there is nothing to answer: the input is {given!r}")
-    if isinstance(given, Sequence) and any(isinstance(each, Message) for each in given):
+    several = [given] if isinstance(given, Message) else given
+    if isinstance(several, Sequence) and any(isinstance(each, Message) for each in several):
         raise InvalidInputError(
-            "the input is a list of messages; give what the user says now, and examples as additional_input= of the "
+            "the input is made of messages; give what the user says now, and examples as additional_input= of the "
             "agent. Earlier turns are sent from the store by add_history_to_context=True"
         )
     from pydantic import TypeAdapter
@@ -40,6 +42,40 @@ def as_text(given: Input) -> str:
         return TypeAdapter(object).dump_json(given).decode()
     except ValueError as error:
         raise InvalidInputError(f"the input is {given!r}, which cannot be written as JSON: {error}") from None
+
+
+def check_ids(**ids: Any) -> None:
+    """Check that ids are text: a number out of a DataFrame would not be found again as what the store has of it.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    for name, given in ids.items():
+        if given is not None and not isinstance(given, str):
+            raise InvalidInputError(f"{name} is {given!r}, and ids are text: give {name}=str(...), or None")
+
+
+def media_of(options: Mapping[str, Any]) -> list[Media]:
+    """Return the images, sounds, videos and files of a call.
+
+    Raises
+    ------
+    InvalidInputError
+        One of them is something else.
+    """
+    found = []
+    for name in ("images", "audio", "videos", "files"):
+        given = options.get(name) or ()
+        for each in given if isinstance(given, Sequence) else [given]:
+            if not isinstance(each, Media):
+                kind = {"images": "Image", "audio": "Audio", "videos": "Video", "files": "File"}[name]
+                raise InvalidInputError(
+                    f"{name} holds something of type {type(each).__name__}; give a list of {kind}(content=...), "
+                    f"{kind}(filepath=...) or {kind}(url=...), from agno_nb.media"
+                )
+            found.append(each)
+    return found
 
 
 class ContinueOptions(TypedDict, total=False):

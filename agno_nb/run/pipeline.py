@@ -30,7 +30,7 @@ from agno_nb.errors import (
 )
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
-from agno_nb.run.options import RunOptions
+from agno_nb.run.options import RunOptions, check_ids, media_of
 from agno_nb.run.running import (
     Continuation,
     Emit,
@@ -44,13 +44,13 @@ from agno_nb.run.running import (
 from agno_nb.run.structured import give_back
 from agno_nb.types import (
     SESSION_CLASSES,
-    Media,
     Message,
     Metrics,
     Origin,
     RunEvent,
     RunOutput,
     RunStatus,
+    StepStatus,
     new_id,
 )
 
@@ -172,7 +172,7 @@ def _context(
     said = next((message for message in run.messages if message.role == "user" and not message.from_history), None)
     return RunContext(
         run=run,
-        message=said or Message(role="user", content=text, media=_media(options), run_id=run.run_id),
+        message=said or Message(role="user", content=text, media=media_of(options), run_id=run.run_id),
         options=options,
         stored=runnable.stored,
         is_stored=turn is None or parent is None or (parent.is_stored and parent.stores_nested),
@@ -199,6 +199,7 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
         session_id = parent.session_id
     if session_id is None:
         session_id = runnable.automatic_session_id(user_id)
+    check_ids(user_id=user_id, session_id=session_id, run_id=options.get("run_id"))
     return RunOutput(
         run_id=options.get("run_id") or new_id(),
         session_id=session_id,
@@ -215,11 +216,6 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
         variables=list(options.get("variables") or ()),
         origin=options.get("origin") or (parent.run.origin if parent else Origin()),
     )
-
-
-def _media(options: RunOptions) -> list[Media]:
-    given = (options.get("images"), options.get("audio"), options.get("videos"), options.get("files"))
-    return [media for several in given for media in several or ()]
 
 
 def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
@@ -350,7 +346,10 @@ def _as_ours(error: Exception, run: RunOutput) -> AgnoNbError:
         if ours.run_output is not None and ours.run_output.error is not None:
             run.error_type, run.error = ours.run_output.error_type, ours.run_output.error
     else:
-        ours = RunError(f"the run failed: {type(error).__name__}: {error}")
+        # Of a run that was continued, a step that failed before may have been done since.
+        latest = {step.path: step.status for step in run.step_results}
+        where = next((f" in step {path!r}" for path, status in latest.items() if status is StepStatus.ERROR), "")
+        ours = RunError(f"the run failed{where}: {type(error).__name__}: {error}")
         ours.__cause__ = error
     # An error of a run nested in this one is this one's now; the nested run is among its `nested_runs`.
     ours.run_output = run

@@ -35,6 +35,8 @@ async def continue_paused(
     """Do what :meth:`agno_nb.run.runnable.Runnable.continue_run` says. Runs on the background loop."""
     if (run_output is None) == (run_id is None):
         raise InvalidInputError("say which run to continue: by the RunOutput, or by run_id=... (and session_id=...)")
+    if not isinstance(run_output, RunOutput | None):
+        raise InvalidInputError(f"{run_output!r} is no RunOutput; to continue a run by its id give run_id=...")
     user_id = user_id or runnable.user_id
     if run_output is not None:
         run, is_reloaded = run_output, False

@@ -61,6 +61,21 @@ class Runnable(Again):
     _automatic_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
     _last_session_id: str | None = field(init=False, default=None)
 
+    def __post_init__(self) -> None:
+        self.check_settings()
+
+    def check_settings(self) -> None:
+        """Check what it was made of.
+
+        Raises
+        ------
+        InvalidInputError
+        """
+        if not isinstance(self.db, Db | AsyncDb | None):
+            raise InvalidInputError(
+                f"db is {self.db!r}, of type {type(self.db).__name__}; give a store, such as DuckDb('talks.duckdb')"
+            )
+
     @property
     def store(self) -> Db:
         """The store; an InvalidInputError where there is none."""

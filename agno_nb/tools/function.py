@@ -85,7 +85,9 @@ class Tool:
 
     def __post_init__(self) -> None:
         if not callable(self.function):
-            raise InvalidInputError(f"a tool must be a function, not {self.function!r}")
+            # Of a DataFrame, say, the beginning.
+            said = " ".join(repr(self.function).split())[:80]
+            raise InvalidInputError(f"a tool must be a function, not {said} of type {type(self.function).__name__}")
         if inspect.isclass(self.function):
             raise InvalidInputError(
                 f"a tool must be a function, and {self.function!r} is a class: give an object of it"

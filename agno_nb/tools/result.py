@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from agno_nb.redact import whole_characters
 from agno_nb.tools.extract import extract
 from agno_nb.types import Media
 
@@ -32,7 +33,7 @@ def to_text(value: Any) -> str:
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, str):
-        return value
+        return whole_characters(value)
     described = extract(value, first_rows=MAX_ROWS)
     if described is None:
         described = _seen(value)
@@ -42,6 +43,7 @@ def to_text(value: Any) -> str:
         except (TypeError, ValueError, RecursionError):
             # A dict whose keys are no text, or a part of itself.
             described = repr(value)
+    described = whole_characters(described)
     if len(described) > MAX_CHARACTERS:
         return f"{described[:MAX_CHARACTERS]}… (cut: the first {MAX_CHARACTERS:,} of {len(described):,} characters)"
     return described

@@ -54,7 +54,7 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     Raises
     ------
     InvalidInputError
-        No agent is given, and this is not a notebook that has one.
+        What is given is no agent, or none is, and this is not a notebook that has one.
 
     Examples
     --------
@@ -65,6 +65,8 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     """
     notebook = this_notebook()
     if agent is not None:
+        if not isinstance(agent, Runnable):
+            raise InvalidInputError(f"{agent!r} is no agent, team or workflow; a session is named by session_id=...")
         runnable = with_store(agent, store_of(notebook))
         user_id, in_use = runnable.user_id, runnable.session_id
     elif notebook is not None:

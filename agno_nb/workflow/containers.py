@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from agno_nb._keywords import forgiving
 from agno_nb.errors import InvalidInputError, NestedRunPaused
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.structured import OutputSchema
@@ -129,12 +130,14 @@ class _Group(Node):
         return f"{type(self).__name__}({self.name!r}, {self._nodes!r})"
 
 
+@forgiving({})
 class Steps(_Group):
     """Several steps under one name, one after the other."""
 
     kind: ClassVar[StepKind] = "steps"
 
 
+@forgiving({})
 class Parallel(_Group):
     """Steps side by side, each with the same input.
 
@@ -174,6 +177,7 @@ class Parallel(_Group):
         return together(output for output in outputs if output.content is not None)
 
 
+@forgiving({})
 class Condition(_Group):
     """Steps that are taken where a condition holds, and others where it does not.
 
@@ -218,6 +222,7 @@ class Condition(_Group):
         return await in_sequence(self._nodes if holds else self._others, given, course, path, iteration)
 
 
+@forgiving({})
 class Router(_Group):
     """Steps of which a function chooses some.
 
@@ -260,9 +265,11 @@ class Router(_Group):
         for node, choice in zip(self._nodes, self.steps, strict=True):
             if chosen is node or chosen is choice:
                 return node.name
-        return repr(chosen)
+        # A step that the selector made for itself is the choice of its name.
+        return chosen.name if isinstance(chosen, Node) else repr(chosen)
 
 
+@forgiving({})
 class Loop(_Group):
     """Steps that are taken again and again, each time with what the time before gave.
 

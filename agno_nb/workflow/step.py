@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
 
+from agno_nb._keywords import forgiving
 from agno_nb._loop import in_thread, uncancellable
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.run.runnable import Runnable
@@ -93,6 +94,7 @@ def schemas_of(nodes: Iterable[Node]) -> dict[str, OutputSchema]:
     return {name: schema for node in nodes for name, schema in node.output_schemas.items()}
 
 
+@forgiving({})
 @dataclass(eq=False, repr=False)
 class Step(Node):
     """One step, done by exactly one of an agent, a team, a workflow and a function.

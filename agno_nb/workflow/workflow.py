@@ -59,6 +59,7 @@ class Workflow(Runnable):
     _nodes: list[Node] = field(init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._nodes = nodes_of(self.steps, repr(self))
 
     @property

@@ -21,6 +21,7 @@ from filelock import FileLock
 from agno_nb.db import lock_file
 from agno_nb.db.base import ContextQuery
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 from agno_nb.testing.conversation import begin, contents, say
 from agno_nb.types import RunStatus
@@ -253,10 +254,10 @@ print(len(db.get_runs("s1")))
 UNPRIVILEGED = """
 import os, sys
 import pandas
-from agno_nb.db.duckdb import DuckDb
+from agno_nb import DuckDb, SqliteDb
 from agno_nb.errors import StoreError
 from agno_nb.testing.conversation import say
-db = DuckDb(sys.argv[1])
+db = (SqliteDb if sys.argv[1].endswith(".db") else DuckDb)(sys.argv[1])
 db.runs_df()
 db.close()
 if os.getuid() == 0:
@@ -272,16 +273,21 @@ except StoreError as error:
 
 
 @needs_unix
-@pytest.mark.parametrize("has_lock_file", [True, False])
-def test_a_store_in_a_folder_that_is_read_only_can_be_read(has_lock_file: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name", "has_lock_file"),
+    [(DuckDb, "store.duckdb", True), (DuckDb, "store.duckdb", False), (SqliteDb, "store ?#%41.db", False)],
+)
+def test_a_store_in_a_folder_that_is_read_only_can_be_read(
+    kind: Callable[[Path], Any], name: str, has_lock_file: bool
+) -> None:
     # The folders of pytest are for their owner only.
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "store.duckdb"
-        db = DuckDb(path)
+        path = Path(folder) / name
+        db = kind(path)
         say(db, "x")
         db.close()
         if not has_lock_file:
-            Path(f"{path}.lock").unlink()
+            Path(f"{path}.lock").unlink(missing_ok=True)
         path.chmod(0o444)
         Path(folder).chmod(0o555)
         try:

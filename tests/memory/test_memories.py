@@ -283,6 +283,18 @@ def test_the_model_can_change_memories_itself_when_it_may(db: Db) -> None:
     assert len(keeper.requests) == 2
 
 
+def test_the_demo_model_remembers_by_the_tool_what_it_is_told(db: Db) -> None:
+    agent = Agent("demo", db=db, user_id="ada", enable_agentic_memory=True)
+    for said in ("I love pizza and I teach biology.", "I do not like tea.", "My name is Ada."):
+        agent.run(said)
+    assert texts(agent.get_user_memories()) == [
+        "The user loves pizza.",
+        "The user teaches biology.",
+        "The user does not like tea.",
+        "The user's name is Ada.",
+    ]
+
+
 def test_without_a_user_the_tool_is_not_offered(db: Db) -> None:
     model = FunctionModel(echo)
     with pytest.warns(UserWarning, match="remembers nothing"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
 
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, ModelConnectionError
 from agno_nb.models.demo import DemoModel
 from agno_nb.models.google import Gemini
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
@@ -73,7 +74,7 @@ def test_an_object_is_itself() -> None:
         ("openai:", "write it like 'openai:gpt-5-mini'"),
         ("demo:x", "write it like 'demo'"),
         ("", "is not a model"),
-        ("anthropic:claude", "providers are openai, google"),
+        ("anthropic:claude", "there is no provider 'anthropic'; providers are openai, google"),
     ],
 )
 def test_a_string_that_names_none(text: str, words: str) -> None:
@@ -215,4 +216,13 @@ def test_a_server_that_lists_no_models_needs_one_named(
     server.will_say(answer)
 
     with pytest.raises(InvalidInputError, match=f"{server.host}.*OPENAI_MODEL"):
+        resolve_model()
+
+
+def test_a_server_in_the_environment_that_is_not_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"localhost:{unused.getsockname()[1]}"
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://{host}/v1")
+    with pytest.raises(ModelConnectionError, match=f"OPENAI_BASE_URL leads to {host}, which cannot be reached"):
         resolve_model()

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+import pandas as pd
 import pytest
 from pydantic import BaseModel
 
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, ModelError, RunError
+from agno_nb.models.demo import DemoModel
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus
 from tests.run.kinds import Make, kind, talk
@@ -142,11 +144,69 @@ def test_an_object_is_said_as_its_json(make: Make, door: Callable[..., RunOutput
 
 @kind
 @pytest.mark.parametrize(
-    ("given", "said"), [([Message(role="user", content="x")], "a list of messages"), ({"x": object()}, "as JSON")]
+    ("given", "said"),
+    [
+        ([Message(role="user", content="x")], "made of messages"),
+        (Message(role="user", content="x"), "made of messages"),
+        ({"x": object()}, "as JSON"),
+    ],
 )
 def test_an_object_that_cannot_be_said_is_refused(make: Make, given: Any, said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         make(ScriptedModel([])).run(given)
+
+
+@kind
+@door
+@pytest.mark.parametrize("name", ["user_id", "session_id", "run_id"])
+@pytest.mark.parametrize("given", [3, pd.Series([3]).iloc[0], float("nan")], ids=repr)
+def test_an_id_that_is_no_text_is_refused(make: Make, door: Callable[..., RunOutput], name: str, given: Any) -> None:
+    db = InMemoryDb()
+    with pytest.raises(InvalidInputError, match=rf"{name} is .*, and ids are text: give {name}=str"):
+        door(make(ScriptedModel([]), db=db), "hello", **{name: given})
+    assert db.sessions_df().empty
+
+
+@kind
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"images": [b"..."]}, "images holds something of type bytes; give a list of Image"),
+        ({"files": ["menu.csv"]}, "files holds something of type str; give a list of File"),
+    ],
+)
+def test_media_that_are_none_are_refused(make: Make, given: Any, told: str) -> None:
+    with pytest.raises(InvalidInputError, match=told):
+        make(ScriptedModel([])).run("Look!", **given)
+
+
+def test_half_a_character_is_said_stored_and_told_as_one_sign() -> None:
+    def names() -> list[str]:
+        return ["caf\udce9.txt"]
+
+    db, agent = InMemoryDb(), DemoModel()
+    run = Agent(agent, db=db, tools=[names], instructions="Be \udce9.").run(
+        "names() in \ud83d\ude00 \ud83d", session_id="s"
+    )
+    assert (run.input, run.tools[0].result) == ("names() in \N{GRINNING FACE} \ufffd", '["caf\ufffd.txt"]')
+    assert run.status is RunStatus.COMPLETED
+    assert db.runs_df()["input"].tolist() == [run.input]
+    assert db.tool_calls_df()["result"].tolist() == [run.tools[0].result]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"instructions": 5}, "instructions is 5; give a text or a list of texts"),
+        ({"instructions": len}, "instructions is <built-in function len>; give a text"),
+        ({"tools": len}, r"tools is <built-in function len>; give a list of functions and toolkits, as tools=\[...\]"),
+        ({"tools": "len"}, "tools is 'len'; give a list"),
+        ({"db": "talks.duckdb"}, r"db is 'talks.duckdb', of type str; give a store, such as DuckDb"),
+    ],
+)
+def test_an_agent_cannot_be_made_of_something_else(given: Any, told: str) -> None:
+    with pytest.raises(InvalidInputError, match=told):
+        Agent("demo", **given)
 
 
 @kind

@@ -46,6 +46,13 @@ def test_what_is_said_is_a_run_of_the_session_and_shown_from_the_store() -> None
     assert panel._arriving == {}
 
 
+def test_what_is_no_agent_is_refused() -> None:
+    with pytest.raises(
+        InvalidInputError, match="'plans' is no agent, team or workflow; a session is named by session_id"
+    ):
+        chat("plans")  # type: ignore[arg-type]
+
+
 def test_a_run_of_a_cell_is_seen_in_the_panel_and_the_other_way_round() -> None:
     agent, page = talking()
     page.say("in the panel")

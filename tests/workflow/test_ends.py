@@ -231,3 +231,21 @@ def test_a_function_that_exits_does_not_end_the_loop_of_all_runs(step: Any) -> N
     with pytest.raises(RunError, match="it tried to end the program by SystemExit: 3"):
         Workflow([step]).run("x")
     assert Workflow([upper]).run("x").content == "X"
+
+
+def test_a_failure_names_the_step(db: InMemoryDb) -> None:
+    def fragile(step_input: StepInput, session_state: dict[str, Any]) -> str:
+        if "ready" not in session_state:
+            raise OSError("not yet")
+        return "done"
+
+    def evaluate(step_input: StepInput) -> bool:
+        raise ValueError("neither")
+
+    line = Workflow([upper, Parallel(fragile, upper, name="both"), Condition(evaluate, [upper])], name="line", db=db)
+    with pytest.raises(RunError, match="the run failed in step 'both/fragile': OSError: not yet") as caught:
+        line.run("x", session_id="s")
+    line.update_session_state({"ready": True}, "s")
+    # What failed before and is done by now is not what failed now.
+    with pytest.raises(RunError, match="the run failed: ValueError: neither"):
+        line.continue_run(run_id=caught.value.run_output.run_id, session_id="s")  # type: ignore[union-attr]

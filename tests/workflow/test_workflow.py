@@ -330,9 +330,18 @@ def test_a_router_that_chooses_something_else_says_what_there_is() -> None:
         Workflow([Router(lambda given: "lower", [upper], name="r")]).run("x")
 
 
+def test_a_router_takes_a_step_that_its_selector_made_by_its_name() -> None:
+    router = Router(lambda given: [Step("loud", executor=upper)], [Step("loud", executor=upper)])
+    assert Workflow([router]).run("x").content == "X"
+
+
 def test_an_unknown_argument_is_explained() -> None:
     with pytest.raises(TypeError, match='did you mean "num_history_runs"'):
         Workflow([upper], num_history_run=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r'Loop\(\) has no argument .*: did you mean "max_iterations"'):
+        Loop([upper], max_iteration=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r'Step\(\) has no argument .*: did you mean "max_retries"'):
+        Step("loud", executor=upper, max_retry=1)  # type: ignore[call-arg]
 
 
 def test_the_events_of_a_workflow(db: InMemoryDb) -> None:

@@ -84,6 +84,12 @@ class Context:
         return _PUT_IN.sub("", without_frames(self.prompt)).strip()
 
     @cached_property
+    def shown_of_others(self) -> list[str]:
+        """What users said in the history that a team or a workflow put into the prompt, oldest first."""
+        lines = [line for match in _PUT_IN.finditer(self.prompt) for line in match[0].splitlines()]
+        return [line.partition(": ")[2] for line in lines if line.startswith(("user: ", "input: "))]
+
+    @cached_property
     def plain(self) -> str:
         """The question in lower case with single spaces and straight apostrophes, without its last full stop."""
         text = " ".join(self.question[:20_000].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split())

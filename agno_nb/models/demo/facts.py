@@ -28,7 +28,7 @@ class Fact:
 _GREETING = re.compile(r"^(?:(?:hi|hello|hey|well|so|ok|okay|oh|and|but|also|by the way|please|btw)\b[\s,!]*)+", re.I)
 _REMEMBER = re.compile(r"^(?:please\s+)?(?:remember|note|keep in mind|don't forget)(?:\s+that)?[\s:,]+", re.I)
 _NAME = r"(?P<value>[^\W\d_][\w'-]*(?: [A-Z][\w'-]*){0,3})"
-_DONE_TWICE = {"have": "has", "study": "studies", "go": "goes"}
+_THIRD = {"have": "has", "study": "studies", "teach": "teaches"}
 
 
 def facts(text: str) -> list[Fact]:
@@ -46,6 +46,23 @@ def facts(text: str) -> list[Fact]:
         for clause in re.split(r"(?:,?\s+(?:and|but)\s+|,\s*)(?=(?:i|i'm|my)\b)", sentence, flags=re.IGNORECASE)
     ]
     return [found for clause in clauses if (found := _fact(clause.strip())) is not None]
+
+
+def of_the_user(text: str) -> list[Fact]:
+    """What `text` says about "the user", as an assistant passes it on.
+
+    >>> [fact.user for fact in of_the_user("The user's name is Bo. The user studies their cat.")]
+    ["The user's name is Bo.", 'The user studies their cat.']
+    """
+    first = {third: verb for verb, third in _THIRD.items()} | {"is": "am", "does": "do"}
+
+    def said(match: re.Match[str]) -> str:
+        verb = match[1].lower()
+        return f"I {first.get(verb) or verb.removesuffix('s')}"
+
+    text = re.sub(r"\bthe user's\b", "my", text[:8000], flags=re.IGNORECASE)
+    text = re.sub(r"\bthe user (\w+)", said, text, flags=re.IGNORECASE)
+    return facts(re.sub(r"\btheir\b", "my", text, flags=re.IGNORECASE))
 
 
 def is_only_facts(text: str) -> bool:
@@ -86,7 +103,7 @@ def _owned(match: re.Match[str]) -> Fact:
 def _done(match: re.Match[str]) -> Fact:
     verb, value = match["verb"].lower(), match["value"]
     parts = verb.split(" ", 1)
-    third = _DONE_TWICE.get(parts[0], parts[0] + "s")
+    third = _THIRD.get(parts[0], parts[0] + "s")
     topic = {"like": "likes", "love": "likes", "enjoy": "likes", "adore": "likes", "prefer": "likes"}.get(
         parts[0], verb
     )
@@ -128,7 +145,8 @@ _STATEMENTS = (
 
 def known_facts(context: Context) -> list[Fact]:
     """What the user said of themselves in the turns before this one, newest first."""
-    return [fact for turn in reversed(context.earlier) for fact in reversed(facts(turn.prompt))]
+    texts = [*(turn.prompt for turn in context.earlier), *context.shown_of_others]
+    return [fact for text in reversed(texts) for fact in reversed(facts(text))]
 
 
 def told(context: Context) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import re
 
 from agno_nb.models.demo.arguments import fill, parameters
 from agno_nb.models.demo.context import Call, Context, Reply, Turn, listed
-from agno_nb.models.demo.facts import Fact, facts, session_state
+from agno_nb.models.demo.facts import Fact, facts, of_the_user, session_state
 from agno_nb.models.demo.results import is_failure
 from agno_nb.models.demo.schema import as_dict
 from agno_nb.models.demo.summary import transcript
@@ -24,7 +24,8 @@ def manage_memories(context: Context) -> Reply | None:
         done = sum(1 for call in context.turn.calls if call.result is not None)
         return Reply(text=f"{done} {'memory was' if done == 1 else 'memories were'} changed.", for_program=True)
     turns = transcript(context.prompt) or [Turn(prompt=context.prompt)]
-    found = list(dict.fromkeys(fact for turn in turns for fact in facts(turn.prompt)))
+    # What an agent passes on speaks of the user, and what the user says of themselves.
+    found = list(dict.fromkeys(fact for turn in turns for fact in facts(turn.prompt) or of_the_user(turn.prompt)))
     known = _stored(context.system)
     calls = [call for fact in found if (call := _keep(context, add, fact, known)) is not None]
     calls += _forget(context, known)
@@ -36,7 +37,7 @@ def manage_memories(context: Context) -> Reply | None:
 def note_facts(context: Context) -> Reply | None:
     """Pass on what the user says of themselves, where the agent has a tool to keep it."""
     tool = context.tool("update", "memory")
-    found = facts(context.prompt)
+    found = facts(context.question)
     if tool is None or not found or not context.may_call:
         return None
     if any(call.name == tool.name for call in context.turn.calls):

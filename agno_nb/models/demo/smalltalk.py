@@ -182,7 +182,7 @@ def _abilities(context: Context) -> str:
 
 def reflect(context: Context) -> Reply:
     """Say honestly what was understood, and what can be done instead."""
-    prompt = context.prompt.strip()
+    prompt = context.question
     if not content_words(prompt) and not words(prompt):
         return Reply(text=f"There are no words in your message. {_abilities(context)}")
     if re.match(r"(?:tell me more|more|go on|continue|elaborate)\b", context.plain) and context.earlier:

@@ -20,7 +20,7 @@ from agno_nb.models.base import Model
 from agno_nb.models.openai.endpoint import Endpoint, environment
 from agno_nb.models.openai.errors import CONNECT_TIMEOUT_S, model_error
 from agno_nb.models.openai.profiles import Profile
-from agno_nb.models.openai.wire import as_dict
+from agno_nb.models.openai.wire import as_dict, sendable
 from agno_nb.redact import remember_secret
 from agno_nb.types import JsonDict, Metrics
 
@@ -123,7 +123,7 @@ class OpenAIModel(Model):
         try:
             stream = await self._client().post(
                 path,
-                body={**body, **(self.extra_body or {})},
+                body=sendable({**body, **(self.extra_body or {})}),
                 options={"headers": await self._headers()},
                 cast_to=object,
                 stream=True,

@@ -46,8 +46,12 @@ class Endpoint:
     @property
     def is_private(self) -> bool:
         """Whether nobody on the way can read what is sent: it is encrypted or stays on this machine."""
-        url = urlsplit(self.base_url)
-        return url.scheme == "https" or _is_loopback(url.hostname or "")
+        return urlsplit(self.base_url).scheme == "https" or self.is_local
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine."""
+        return _is_loopback(urlsplit(self.base_url).hostname or "")
 
     def key_in_environment(self) -> str:
         """Read the key that may be sent there; "" when there is none."""

@@ -178,9 +178,9 @@ def _connection_error(error: Exception, endpoint: Endpoint) -> ModelConnectionEr
     cause = error if isinstance(error, httpx2.HTTPError) else error.__cause__
     reason = _quote(str(cause or ""), who="Reason")
     if isinstance(cause, httpx2.ConnectError | httpx2.UnsupportedProtocol):
-        return ModelConnectionError(
-            f"{endpoint} cannot be reached: is the server running, and is the network up?{reason}"
-        )
+        network = "" if endpoint.is_local else ", and is the network up"
+        start = " `ollama serve` starts it." if endpoint.is_local and endpoint.provider == "ollama" else ""
+        return ModelConnectionError(f"{endpoint} cannot be reached: is the server running{network}?{start}{reason}")
     return ModelConnectionError(f"the connection to {endpoint} was cut before the answer was whole: try again.{reason}")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agno_nb.models.openai.schema import strict_parameters
+from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec, new_id
 
 
@@ -56,6 +57,13 @@ def sent_arguments(text: str) -> str:
     except (ValueError, RecursionError):
         is_object = False
     return (text or "{}") if is_object else json.dumps({"not_json": text}, ensure_ascii=False)
+
+
+def sendable(body: JsonDict) -> JsonDict:
+    """Give a body whose text is made of whole characters: instructions and the like may hold halves of them."""
+    text = json.dumps(body, ensure_ascii=False)
+    whole = whole_characters(text)
+    return body if whole == text else as_dict(json.loads(whole))
 
 
 def read_usage(usage: JsonDict, *, sent: str, received: str) -> Metrics:

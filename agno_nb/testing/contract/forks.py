@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agno_nb.db.base import ContextQuery, Db
+from agno_nb.errors import RunNotFoundError
 from agno_nb.testing.conversation import begin, contents, end, say
 from agno_nb.types import Media, Message, Session, SessionSummary, ToolCall
 
@@ -75,6 +78,8 @@ class ForksContract:
         make(db)
         assert db.fork_session("s1", user_id="bob") is None
         assert db.fork_session("missing") is None
+        with pytest.raises(RunNotFoundError, match="has no turn 4 to fork at; its turns are 0 to 3"):
+            db.fork_session("s1", to_run_index=4)
         assert len(db.get_sessions()) == 1
 
     def test_a_long_session_is_forked_whole(self, db: Db) -> None:

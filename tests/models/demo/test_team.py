@@ -52,3 +52,13 @@ def test_what_a_team_puts_into_a_task_is_not_taken_for_the_question() -> None:
     talk = Talk([add], run=lambda name, arguments: "3")
     task = "<team_history>\nuser: add 7 and 8\nteam: 15\n</team_history>\n\nadd 1 and 2"
     assert talk.called(task) == [("add", {"a": 1, "b": 2})]
+
+
+def test_what_a_team_or_a_workflow_put_in_is_read_and_not_repeated() -> None:
+    put_in = "<workflow_history>\ninput: My name is Bo.\noutput: Noted.\n</workflow_history>\n\n"
+    assert Talk().ask(f"{put_in}What is my name?") == "You told me: your name is Bo."
+    assert (
+        Talk()
+        .ask(f"{put_in}Where is Oslo?")
+        .startswith('I have no knowledge of my own, so I cannot answer "Where is Oslo?".')
+    )
