@@ -122,7 +122,7 @@ class StateContract:
 
     def test_what_the_steps_of_a_run_changed_is_taken_back_though_the_run_did_not_end(self, db: Db) -> None:
         run, opened = begin(db, created_at=0.0)
-        found = opened.session.session_state
+        found = stored = opened.session.session_state
         for place in range(2):
             left = {"n": place + 1}
             db.add_step(
@@ -130,9 +130,10 @@ class StateContract:
                 StepOutput(step_name="a", path=str(place)),
                 place,
                 session_state=left,
-                began_with=found,
+                began_with=stored,
                 state_changes=changes(found, left),
             )
+            stored = left
         assert state(db) == {"n": 2}
         begin(db, run_index=0, created_at=10.0)
         assert state(db) == {}
