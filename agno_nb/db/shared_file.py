@@ -32,7 +32,7 @@ from agno_nb.db.interrupts import HeldInterrupts
 from agno_nb.db.lock_file import POLL_S, LockFile
 from agno_nb.errors import StoreError, StoreLocked
 
-LINGER_S = 0.05
+LINGER_S = 0.025
 """How long a store stays attached after it was used last."""
 LONGEST_HOLD_S = 1.0
 """How long it stays attached when it is used again and again, so that DuckDB's log stays short."""
