@@ -14,6 +14,7 @@ import concurrent.futures.thread  # Its exit handler is to be registered before 
 import contextvars
 import os
 import queue
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,8 @@ def background_loop() -> asyncio.AbstractEventLoop:
     with _start_lock:
         if _background is None or _background[0] != os.getpid():
             loop = asyncio.new_event_loop()
-            loop.set_default_executor(_started_pool(min(32, (os.cpu_count() or 1) + 4)))
+            if (3, 12) <= sys.version_info[:3] < (3, 12, 3):
+                loop.set_default_executor(_started_pool(min(32, (os.cpu_count() or 1) + 4)))
             thread = threading.Thread(target=loop.run_forever, name="agno_nb", daemon=True)
             thread.start()
             atexit.register(_stop, os.getpid(), loop, thread)
@@ -54,7 +56,8 @@ def _started_pool(num_threads: int) -> ThreadPoolExecutor:
     """Make a pool that has its threads at once.
 
     It works until the interpreter has ended, and Python 3.12.0 to 3.12.2 starts no threads while it ends
-    (https://github.com/python/cpython/issues/113964).
+    (https://github.com/python/cpython/issues/113964). Other Pythons do without: where many threads wait, each piece of
+    work goes to another one, whose memory is not in the CPU's caches.
     """
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="agno_nb")
     everybody = threading.Barrier(num_threads + 1)

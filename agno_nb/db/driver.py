@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb.db import sandbox, schema
 from agno_nb.db.parts import Part
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 class Driver(ABC):
     """What differs between backends. The schema is in place before a lease is given."""
+
+    row_lock: ClassVar[str] = ""
+    """Ends a SELECT of rows that no other writer may change before the transaction is over, where writers overlap."""
 
     @abstractmethod
     def lease(self, *, write: bool) -> AbstractContextManager[Connection]:

@@ -45,10 +45,12 @@ PostgresConnection = psycopg.Connection[tuple[Any, ...]]
 class PostgresDriver(Driver):
     """Leases on a Postgres database.
 
-    Writers overlap here. Those of one session are ordered by its row in raw_sessions, which they change first. Who
+    Writers overlap here. Those of one session are ordered by its row in raw_sessions, which they lock first. Who
     deletes, which concerns rows of several tables and media that sessions share, writes while nobody else does: a
     writer has a lock of the store together with other writers, and that one alone.
     """
+
+    row_lock = "FOR UPDATE"
 
     def __init__(
         self, url: PostgresUrl, db_schema: str, timeout_s: float, *, migrations: Mapping[int, str] | None = None

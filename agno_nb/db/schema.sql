@@ -37,7 +37,7 @@ CREATE TABLE raw_sessions (
     forked_from_run_id TEXT,
     -- When the session began.
     created_at BIGINT NOT NULL,
-    -- When the session last changed: a run began or ended, or it was renamed.
+    -- When the session last changed: it began, a run in it ended, or its name or state was set.
     updated_at BIGINT NOT NULL
 );
 

@@ -145,17 +145,17 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
 
         The first statement of its transaction: where writers overlap (Postgres) it also locks the session.
         """
-        key, now = {"session_id": run.session_id}, micros(time.time())
-        # No RETURNING: it takes DuckDB longer than the next statement.
-        if not connection.update("raw_sessions", {"updated_at": now}, key):
-            row = session_row(session, component_name=run.component_name, now=now)
+        key = {"session_id": run.session_id}
+        stored = self._session(connection, key, lock=self._driver.row_lock)
+        if stored is None:
+            row = session_row(session, component_name=run.component_name, now=micros(time.time()))
             connection.insert(
                 "raw_sessions",
                 [row | key | {"user_id": run.user_id}],
                 "ON CONFLICT (session_id) DO UPDATE SET updated_at = excluded.updated_at",
             )
-        stored = self._session(connection, key)
-        assert stored is not None
+            stored = self._session(connection, key)
+            assert stored is not None
         if stored.user_id is None and run.user_id is not None:
             connection.update("raw_sessions", {"user_id": run.user_id}, key)
             stored.user_id = storable(run.user_id)
@@ -196,9 +196,9 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             key = given(session_id=session_id, session_type=_of_type(session_type), user_id=user_id)
             return self._session(connection, key)
 
-    def _session(self, connection: Transaction, key: Row) -> Session | None:
+    def _session(self, connection: Transaction, key: Row, *, lock: str = "") -> Session | None:
         where, parameters = equal(key)
-        rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE {where}", parameters)
+        rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE {where} {lock}", parameters)
         return session_from_row(rows[0], self) if rows else None
 
     def get_sessions(

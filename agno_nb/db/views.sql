@@ -47,7 +47,8 @@ SELECT
     forked_from_session_id,
     forked_from_run_id,
     make_timestamptz(created_at) AS created_at,
-    make_timestamptz(updated_at) AS updated_at,
+    -- When the session last changed: it or a run in it began or ended, or its name or state was set.
+    make_timestamptz(greatest(updated_at, last_run_at)) AS updated_at,
     -- When the latest run began.
     make_timestamptz(last_run_at) AS last_run_at
 FROM raw_sessions LEFT JOIN totals USING (session_id);

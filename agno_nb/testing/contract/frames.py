@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -55,6 +56,22 @@ class FramesContract:
         db.delete_session("s2")
         assert set(db.messages_df()["session_id"]) == set(db.tool_calls_df()["session_id"]) == {"s1"}
         assert db.messages_df(session_id="s2").empty
+
+    def test_a_session_has_changed_when_a_run_began_and_when_one_ended(self, db: Db) -> None:
+        say(db, "first")
+        (after_first,) = db.sessions_df()["updated_at"]
+        run, _ = begin(db, "second", created_at=time.time() + 3600.0)
+        frame = db.sessions_df()
+        assert frame["updated_at"].tolist() == frame["last_run_at"].tolist() > [after_first]
+        db.delete_session("s1")
+        run, _ = begin(db, "third", created_at=0.0)
+        (begun,) = db.sessions_df()["updated_at"]
+        end(db, run)
+        (ended,) = db.sessions_df()["updated_at"]
+        session = db.get_session("s1")
+        assert session is not None
+        assert begun < ended
+        assert session.updated_at == int(ended.timestamp())
 
     def test_frames_of_some_sessions_are_those_rows_of_the_whole(self, db: Db) -> None:
         fill(db, ["s1", 'it\'s \\ "quoted" ? %s $1', "s3"])
