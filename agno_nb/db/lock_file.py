@@ -18,7 +18,7 @@ from filelock import lock_descriptor, unlock_descriptor
 from agno_nb.db.worker import this_program
 from agno_nb.errors import StoreLocked
 
-POLL_S = 0.002
+POLL_S = 0.001
 """How often a lock that somebody else has is tried again."""
 PATIENCE_S = 2.0
 """How long a process waits before it says for whom."""
