@@ -28,17 +28,7 @@ from agno_nb.settling import Settling
 from agno_nb.tools import Tool, Toolkit, toolbox
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
 from agno_nb.tools.state import update_session_state
-from agno_nb.types import (
-    JsonDict,
-    Message,
-    RunEvent,
-    RunOutput,
-    RunStatus,
-    Session,
-    SessionType,
-    ToolCall,
-    new_id,
-)
+from agno_nb.types import JsonDict, Message, RunEvent, RunOutput, RunStatus, Session, SessionType, ToolCall, new_id
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -20,15 +20,7 @@ from agno_nb.run.options import ContinueOptions, Input, RunOptions, as_text
 from agno_nb.run.pipeline import execute
 from agno_nb.run.requirements import continue_paused
 from agno_nb.run.running import Emit, RunContext
-from agno_nb.types import (
-    JsonDict,
-    Message,
-    Requirement,
-    RunOutput,
-    RunStatus,
-    SessionType,
-    new_id,
-)
+from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, SessionType, new_id
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
