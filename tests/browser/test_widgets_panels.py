@@ -78,8 +78,11 @@ def test_a_paused_cell_goes_on_in_its_output_while_another_cell_runs(lab: Lab, w
     notebook.run(SETUP)
     notebook.run(CHAT)
     chat = notebook.page.locator(".anb-chat")
-    for _ in range(2):
-        chat.get_by_role("button", name="Reject").first.click()
+    rejections = chat.get_by_role("button", name="Reject")
+    expect(rejections).to_have_count(2)
+    rejections.first.click()
+    expect(rejections).to_have_count(1)
+    rejections.click()
     expect(chat.locator(".anb-need")).to_have_count(0)
     expect(chat.locator(".anb-turn").last).to_contain_text("failed")
     assert watched.fetched == []
