@@ -53,12 +53,11 @@ class Approvals(AnsweringPanel):
         return await asyncio.to_thread(self._runnable.store.get_run, self._run.run_id, self._run.session_id)
 
     async def _refreshed(self) -> None:
-        run = await self._stored()
-        if run is None:
-            self.close()
-            return
-        await asyncio.to_thread(self._look, run)
-        if not run.is_paused:
+        async with self._looking:
+            run = await self._stored()
+            if run is not None:
+                await asyncio.to_thread(self._look, run)
+        if run is None or not run.is_paused:
             self.close()
 
     @decides

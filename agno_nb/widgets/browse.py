@@ -137,7 +137,7 @@ class Browser(Panel):
 
     async def changed_outside(self) -> None:
         if await asyncio.to_thread(self._marks) != self._seen:
-            await asyncio.to_thread(self._look)
+            await self._refreshed()
         if self._chat is not None:
             await self._chat.changed_outside()
 
@@ -149,6 +149,10 @@ class Browser(Panel):
     def _marks(self) -> object:
         """Read what differs once a session was made, used, renamed or deleted."""
         return self._db.arrow("SELECT count(*), max(updated_at) FROM sessions").to_pylist()
+
+    async def _refreshed(self) -> None:
+        async with self._looking:
+            await asyncio.to_thread(self._look)
 
     def _look(self) -> None:
         self._seen = self._marks()
@@ -216,7 +220,7 @@ class Browser(Panel):
     async def _find(self, **wanted: Any) -> None:
         """Look for other sessions, or in another order."""
         self._wanted = Search(**wanted)
-        await asyncio.to_thread(self._look)
+        await self._refreshed()
 
     @intent(offset=count(10_000_000), limit=count(PAGE_LIMIT))
     async def _rows(self, *, offset: int, limit: int) -> list[dict[str, Any]]:
@@ -247,7 +251,7 @@ class Browser(Panel):
     async def _rename(self, *, session_id: str, name: str) -> None:
         """Give a session a name; an empty one takes it away."""
         await asyncio.to_thread(self._db.rename_session, session_id, session_name=name.strip() or None)
-        await asyncio.to_thread(self._look)
+        await self._refreshed()
 
     @intent(session_ids=several(an_id, limit=1_000))
     async def _delete(self, *, session_ids: list[str]) -> None:
@@ -256,7 +260,7 @@ class Browser(Panel):
         if self._chat is not None and self._chat.session_id in session_ids:
             self._chat.close()
             self._chat = None
-        await asyncio.to_thread(self._look)
+        await self._refreshed()
 
     @intent(session_id=an_id)
     async def _resume(self, *, session_id: str) -> str:

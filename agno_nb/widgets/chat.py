@@ -128,9 +128,10 @@ class Chat(AnsweringPanel):
         """Read the session and show it, in place of what was arriving."""
         self._seen = self._marks()
         session = self._db.get_session(self.session_id)
-        self._turns, self._earlier = [], 0
-        if session is not None:
-            self._turns, self._earlier = read_turns(self._db, self.session_id, count=self._count)
+        # At once: meanwhile somebody may decide on a turn that is shown.
+        self._turns, self._earlier = (
+            ([], 0) if session is None else read_turns(self._db, self.session_id, count=self._count)
+        )
         self._title = _title(session, self._turns)
         if session is not None and self._user_id is None:
             self._user_id = session.user_id
@@ -159,7 +160,8 @@ class Chat(AnsweringPanel):
         return self._db.arrow(sql, [self.session_id]).to_pylist()
 
     async def _refreshed(self) -> None:
-        await asyncio.to_thread(self._look)
+        async with self._looking:
+            await asyncio.to_thread(self._look)
 
     def _turn(self, run_id: str) -> Turn:
         for turn in self._turns:

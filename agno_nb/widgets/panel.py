@@ -8,6 +8,7 @@ they would say "model not found", and not look at the HTML beside it.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -80,6 +81,8 @@ class Panel(anywidget.AnyWidget):
         self._origin = Origin()
         self._closed = False
         self._metadata: Mapping[str, Any] = {}
+        self._looking = asyncio.Lock()
+        """Held from reading the store until that is shown, so that nothing is shown after what was read later."""
         # ipykernel 7.4 sends an answer to the thread that spoke last on this line, which may be busy with a cell. The
         # front end's own choice is a thread that is free, and every handler here only posts to the loop.
         if hasattr(self.comm, "_reply_subshell_for"):
