@@ -121,18 +121,20 @@ def nested_before(connection: Transaction, run: RunOutput, query: ContextQuery, 
         return []
     sql = (
         "SELECT root.run_index, nested.run_id FROM raw_runs AS nested "
-        "JOIN raw_runs AS root ON root.session_id = nested.session_id AND root.run_id = nested.root_run_id "
-        "WHERE nested.session_id = ? AND nested.component_id = ? AND nested.run_index IS NULL AND nested.status = ? "
-        "AND nested.ended_at <= ? "
+        "JOIN raw_runs AS root ON root.run_id = nested.root_run_id "
+        # Each table is told its session: from a join DuckDB would not conclude that others need not be read.
+        "WHERE nested.session_id = ? AND root.session_id = ? AND nested.component_id = ? "
+        "AND nested.run_index IS NULL AND nested.status = ? AND nested.ended_at <= ? "
         "AND (root.run_id = ? OR (root.status = ? "
         "AND root.run_index < (SELECT run_index FROM raw_runs WHERE session_id = ? AND run_id = ?) "
-        "AND NOT EXISTS (SELECT 1 FROM raw_runs AS later WHERE later.session_id = root.session_id "
+        "AND NOT EXISTS (SELECT 1 FROM raw_runs AS later WHERE later.session_id = ? "
         "AND later.run_index = root.run_index AND later.attempt > root.attempt))) "
         "ORDER BY nested.created_at DESC, nested.run_id DESC LIMIT ?"
     )
     of_session, done = run.session_id, RunStatus.COMPLETED
     parameters = [
-        of_session, run.component_id, done, as_of, run.root_run_id, done, of_session, run.root_run_id, wanted,
+        of_session, of_session, run.component_id, done, as_of, run.root_run_id, done, of_session, run.root_run_id,
+        of_session, wanted,
     ]  # fmt: skip
     return [(index, run_id) for index, run_id in connection.execute(sql, parameters)][::-1]
 

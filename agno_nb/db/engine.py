@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,7 @@ _MOST_STATEMENTS = 256
 # A turn's statements read and write a few rows each, and most of their time is spent on plans and on waking threads. So
 # they run on the thread that asks, and DuckDB plans them by the rules that find rows without looking at all of them.
 _RULES = {
-    "column_lifetime", "expression_rewriter", "filter_pullup", "filter_pushdown", "in_clause", "join_order",
-    "row_group_pruner", "statistics_propagation", "top_n", "unused_columns",
+    "column_lifetime", "expression_rewriter", "filter_pushdown", "in_clause", "row_group_pruner", "top_n", "unused_columns",
 }  # fmt: skip
 
 
@@ -102,8 +101,9 @@ class Engine:
         if self._cursor is None:
             self._cursor = self._connection.cursor()
             self._cursor.execute("USE store")
+        cursor = self._cursor
         try:
-            with _in_transaction(self._cursor, write=write):
+            with _in_transaction(lambda sql: cursor.execute(self._parsed(sql)), write=write):
                 yield Lease(self)
         except BaseException:
             self._close_cursor()
@@ -112,14 +112,18 @@ class Engine:
     def execute(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run one of the store's own statements in the open :meth:`lease`; return all its rows."""
         assert self._cursor is not None
+        return self._cursor.execute(self._parsed(sql), list(parameters)).fetchall()
+
+    def _parsed(self, sql: str) -> duckdb.Statement:
+        """Parse a statement, once: they come again and again, and to parse one takes a third of its time."""
         statement = self._statements.get(sql)
         if statement is None:
-            (statement,) = self._cursor.extract_statements(sql)
-            # They come again and again, and to parse one takes a third of its time. Only lists differ, in length.
+            # Only lists differ, in length.
             if len(self._statements) >= _MOST_STATEMENTS:
                 self._statements.clear()
+            (statement,) = self._connection.extract_statements(sql)
             self._statements[sql] = statement
-        return self._cursor.execute(statement, list(parameters)).fetchall()
+        return statement
 
     def _close_cursor(self) -> None:
         cursor, self._cursor = self._cursor, None
@@ -131,7 +135,7 @@ class Engine:
         """Open a transaction on the attached store, on a cursor of its own: frames registered there go with it."""
         with self._connection.cursor() as cursor:
             cursor.execute("USE store")
-            with _in_transaction(cursor, write=write):
+            with _in_transaction(cursor.execute, write=write):
                 yield cursor
 
     def attach_file(self, *, write: bool, migrates: bool = True) -> bool:
@@ -291,16 +295,16 @@ class Lease:
 
 
 @contextmanager
-def _in_transaction(cursor: duckdb.DuckDBPyConnection, *, write: bool) -> Iterator[None]:
-    cursor.execute("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
+def _in_transaction(do: Callable[[str], object], *, write: bool) -> Iterator[None]:
+    do("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
     try:
         yield
     except BaseException:
         # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
         with suppress(duckdb.Error):
-            cursor.execute("ROLLBACK")
+            do("ROLLBACK")
         raise
-    cursor.execute("COMMIT")
+    do("COMMIT")
 
 
 def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:

@@ -9,14 +9,15 @@ from typing import Any
 import duckdb
 import pytest
 
+from agno_nb.db.base import ContextQuery
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.engine import Engine
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql import SqlDb
 from agno_nb.db.sqlite import SqliteDb, SqliteDriver, _Opened
 from agno_nb.testing.contract.frames import fill
-from agno_nb.testing.conversation import say
-from agno_nb.types import UserMemory
+from agno_nb.testing.conversation import begin, end, say
+from agno_nb.types import RunOutput, UserMemory
 
 ROW_GROUP = 122_880
 """Rows of a block of DuckDB's, of which it reads all or nothing."""
@@ -46,7 +47,21 @@ OTHERS = {
 }  # fmt: skip
 """Rows of other sessions, older than those asked for, in the expressions that make row n of each table."""
 
+WITH_CONTEXT = ContextQuery(num_history_runs=3, summary=True, memories=True)
+
+
+def nested_run(db: SqlDb) -> RunOutput:
+    turn, _ = begin(db, session_id="s1", user_id="ann", query=WITH_CONTEXT)
+    of_it = {"root_run_id": turn.run_id, "parent_run_id": turn.run_id, "component_id": "member"}
+    for text in ("as a member", "once more"):
+        say(db, text, session_id="s1", user_id="ann", nested=True, query=WITH_CONTEXT, **of_it)
+    return end(db, turn)
+
+
 CALLS: dict[str, Callable[[SqlDb], object]] = {
+    "a turn": lambda db: say(db, "third", session_id="s1", user_id="ann", query=WITH_CONTEXT),
+    "a new attempt": lambda db: say(db, "again", session_id="s1", user_id="ann", query=WITH_CONTEXT, run_index=1),
+    "a nested run": nested_run,
     "get_session": lambda db: db.get_session("s1"),
     "get_sessions": lambda db: db.get_sessions(limit=2),
     "get_sessions by time": lambda db: db.get_sessions(limit=2, sort_by="created_at"),
@@ -107,7 +122,8 @@ def test_duckdb_reads_no_block_of_others(in_memory: SqlDb, call: str, monkeypatc
 
     def executed(self: Engine, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         assert self._cursor is not None
-        scans.extend(scanned(self._cursor, sql, parameters))
+        if not sql.startswith("INSERT"):  # To explain a statement with what it took is to run it.
+            scans.extend(scanned(self._cursor, sql, parameters))
         return execute(self, sql, parameters)
 
     def framed(self: Engine, sql: str, parameters: Sequence[Any]) -> Any:
