@@ -87,6 +87,7 @@ class Timed:
     def __init__(self, connection: Connection, parts: Seconds) -> None:
         self._connection = connection
         self._parts = parts
+        self.data_version, self.next_data_version = connection.data_version, connection.next_data_version
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
         start = time.perf_counter()

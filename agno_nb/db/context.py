@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agno_nb.db.base import ContextQuery
 from agno_nb.db.rows import MEMORY_COLUMNS, SUMMARY_COLUMNS, memory_from_row, summary_from_row
@@ -82,7 +82,7 @@ def turns_before(
     SessionBusyError
         A new turn is asked for, and another process does the one before it.
     """
-    wanted = _runs_wanted(query)
+    wanted = turns_wanted(query)
     sql = (
         "SELECT run_index, run_id, status, ended_at FROM raw_runs WHERE session_id = ? AND run_index < ? "
         "AND created_at <= ? ORDER BY run_index DESC, attempt DESC LIMIT ?"
@@ -116,7 +116,7 @@ def nested_before(connection: Transaction, run: RunOutput, query: ContextQuery, 
     They were nested in the turn that goes on, or in the current attempts at the turns before it, and ended not later
     than `as_of` (microseconds).
     """
-    wanted = _runs_wanted(query)
+    wanted = turns_wanted(query)
     if not wanted:
         return []
     sql = (
@@ -139,23 +139,28 @@ def nested_before(connection: Transaction, run: RunOutput, query: ContextQuery, 
     return [(index, run_id) for index, run_id in connection.execute(sql, parameters)][::-1]
 
 
-def _runs_wanted(query: ContextQuery) -> int:
+def turns_wanted(query: ContextQuery) -> int:
+    """Return how many of the latest turns are needed at the most."""
     # A completed run has at least one message, so that many runs are enough.
     return query.num_history_runs if query.num_history_messages is None else query.num_history_messages
 
 
-def history(connection: Transaction, session_id: str, turns: Sequence[Turn], query: ContextQuery) -> list[Message]:
-    """Return what was said in `turns`, as much of it as `query` asks for, oldest first."""
+def said_in(connection: Transaction, session_id: str, turns: Sequence[Turn]) -> dict[str, list[Message]]:
+    """Return what was said in each of the runs of `turns`, but for system messages and copies."""
     if not turns:
-        return []
+        return {}
     run_ids = [run_id for _, run_id in turns]
-    runs = select_messages(
+    return select_messages(
         connection,
         f"session_id = ? AND run_id IN ({marks(run_ids)})",
         [session_id, *run_ids],
         only="role <> 'system' AND NOT from_history",
     )
-    messages = [message for run_id in run_ids for message in runs.get(run_id, [])]
+
+
+def history(said: Mapping[str, list[Message]], turns: Sequence[Turn], query: ContextQuery) -> list[Message]:
+    """Return of what was said in `turns` as much as `query` asks for, oldest first."""
+    messages = [message for _, run_id in turns for message in said.get(run_id, [])]
     if query.num_history_messages is not None:
         messages = messages[-query.num_history_messages :]
         # An answer to a call that is not shown means nothing to a model, and most providers refuse it.

@@ -68,8 +68,8 @@ def choice(kind: type[Choice], value: str, name: str) -> Choice:
         raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(kind)}") from None
 
 
-def encoded(row: Row, redact: Redact) -> list[Any]:
-    """Return the values of a row as they are stored.
+def encoded(row: Row, redact: Redact) -> Row:
+    """Return a row as it is stored.
 
     Ids are names, by which rows are found, and stay as they are. From all other text `redact` takes the keys; from
     JSON value by value, because a key that is cut out of JSON text may take a quote along.
@@ -79,12 +79,11 @@ def encoded(row: Row, redact: Redact) -> list[Any]:
     InvalidInputError
         A value cannot be written as JSON.
     """
-    return [_encoded(name, value, redact) for name, value in row.items()]
+    # Most values of a row are null.
+    return {name: None if value is None else storable(_encoded(name, value, redact)) for name, value in row.items()}
 
 
 def _encoded(name: str, value: Any, redact: Redact) -> Any:
-    if value is None:
-        return None
     if name in JSON_COLUMNS:
         return _to_json(value, name, redact)
     # The members of our enums are not text of anybody.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import threading
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
 POLL_S = 0.01
 """How often what cannot be waited for is tried again."""
 _MOST_STATEMENTS = 256
+_data_versions = itertools.count()
 
 # A turn's statements read and write a few rows each, and most of their time is spent on plans and on waking threads. So
 # they run on the thread that asks, and DuckDB plans them by the rules that find rows without looking at all of them.
 _RULES = {
-    "column_lifetime", "expression_rewriter", "filter_pushdown", "in_clause", "row_group_pruner", "top_n", "unused_columns",
+    "column_lifetime", "expression_rewriter", "filter_pushdown", "in_clause", "row_group_pruner", "top_n",
+    "unused_columns",
 }  # fmt: skip
 
 
@@ -49,6 +52,8 @@ class Engine:
         self._migrations = schema.migrations() if migrations is None else migrations
         self.pid = os.getpid()
         self.lock = threading.Lock()
+        self.data_version = next(_data_versions)
+        """A number that what is attached has as long as nobody may have changed it, and nothing else ever has."""
         self._started: duckdb.DuckDBPyConnection | None = None
         self._cursor: duckdb.DuckDBPyConnection | None = None
         """The one of :meth:`lease`, while a store is attached."""
@@ -101,10 +106,12 @@ class Engine:
         if self._cursor is None:
             self._cursor = self._connection.cursor()
             self._cursor.execute("USE store")
-        cursor = self._cursor
+        cursor, found = self._cursor, self.data_version
+        if write:
+            self.data_version = next(_data_versions)
         try:
             with _in_transaction(lambda sql: cursor.execute(self._parsed(sql)), write=write):
-                yield Lease(self)
+                yield Lease(self, found)
         except BaseException:
             self._close_cursor()
             raise
@@ -133,6 +140,8 @@ class Engine:
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a transaction on the attached store, on a cursor of its own: frames registered there go with it."""
+        if write:
+            self.data_version = next(_data_versions)
         with self._connection.cursor() as cursor:
             cursor.execute("USE store")
             with _in_transaction(cursor.execute, write=write):
@@ -194,6 +203,7 @@ class Engine:
     def _attach(self, source: str, options: str, *, name: str = "store") -> None:
         # What an interrupt in the middle of a lease may have left attached would be in the way.
         self._close_cursor()
+        self.data_version = next(_data_versions)
         self._connection.execute(f"DETACH DATABASE IF EXISTS {name}")
         quoted = source.replace("'", "''")
         self._connection.execute(f"ATTACH '{quoted}' AS {name} (TYPE DUCKDB, {options})")
@@ -283,8 +293,10 @@ class EngineDriver(Driver):
 class Lease:
     """The engine while a transaction is open. It holds nothing of DuckDB, whose objects must not outlive a lease."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, data_version: int) -> None:
         self._engine = engine
+        self.data_version = data_version
+        self.next_data_version = engine.data_version
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
         return self._engine.execute(sql, parameters)

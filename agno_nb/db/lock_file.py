@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,9 @@ PATIENCE_S = 2.0
 _WANTED_AT, _SIZE = 1, 512
 _NOBODY_WAITS, _WANTED = b"-", b"?"
 
+_TOKEN = uuid.uuid4().hex.encode()
+"""Tells this process, and those forked from it, from others of its name."""
+
 
 class LockFile:
     """The lock of the store `store`, for one process. Its threads must see to it that one of them uses it at a time.
@@ -40,6 +44,8 @@ class LockFile:
         self._store = store
         self._path = Path(f"{store}.lock")
         self._descriptor: int | None = None
+        self.is_back = False
+        """Whether nobody else has had the lock since this process had it last. What is not sure is taken for False."""
 
     def acquire(self, timeout_s: float, *, since: float, write: bool, meanwhile: Callable[[], None]) -> None:
         """Wait until nobody else has the store. Nothing happens where this process has it already.
@@ -81,9 +87,14 @@ class LockFile:
         if descriptor is not None:
             os.close(descriptor)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this process has the lock."""
+        return self._descriptor is not None
+
     def is_wanted(self) -> bool:
         """Tell whether another process waits for the lock, which this one has."""
-        return self._descriptor is not None and _read(self._descriptor, 1) == _WANTED
+        return self._descriptor is not None and _read(self._descriptor, _WANTED_AT, 1) == _WANTED
 
     def is_lost(self) -> bool:
         """Tell whether the locked file is not the one that others would lock: somebody deleted it."""
@@ -94,10 +105,13 @@ class LockFile:
             return True
         descriptor = self._open(write=write)
         if descriptor is None:
+            self.is_back = False
             return True
         try:
             if lock_descriptor(descriptor, blocking=False) and self._is_in_place(descriptor):
-                _write(descriptor, 0, b" " + _NOBODY_WAITS + this_program().encode()[: _SIZE - 2].ljust(_SIZE - 2))
+                who = b"%b\n%b" % (this_program().encode()[: _SIZE // 2], _TOKEN)
+                self.is_back = _read(descriptor, _WANTED_AT + 1, _SIZE).rstrip() == who
+                _write(descriptor, 0, b" " + _NOBODY_WAITS + who.ljust(_SIZE - 2))
                 self._descriptor = descriptor
                 return True
             _write(descriptor, _WANTED_AT, _WANTED)
@@ -129,7 +143,7 @@ class LockFile:
         try:
             with self._path.open("rb") as file:
                 file.seek(_WANTED_AT + 1)
-                who = file.read(_SIZE).decode(errors="replace").strip()
+                who = file.readline(_SIZE).decode(errors="replace").strip()
         except OSError:
             who = ""
         return who or "another process"
@@ -142,6 +156,6 @@ def _write(descriptor: int, place: int, text: bytes) -> None:
         os.write(descriptor, text)
 
 
-def _read(descriptor: int, size: int) -> bytes:
-    os.lseek(descriptor, _WANTED_AT, os.SEEK_SET)
+def _read(descriptor: int, place: int, size: int) -> bytes:
+    os.lseek(descriptor, place, os.SEEK_SET)
     return os.read(descriptor, size)

@@ -259,6 +259,8 @@ class PostgresDriver(Driver):
 
 
 class _Lease:
+    data_version = next_data_version = None
+
     def __init__(self, connection: PostgresConnection) -> None:
         self._connection = connection
 

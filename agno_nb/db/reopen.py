@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from agno_nb.db.base import ContextQuery, OpenedRun
-from agno_nb.db.context import history, keep_order, nested_before, turns_before
+from agno_nb.db.context import history, keep_order, nested_before, said_in, turns_before
 from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.requirements import requirement_rows
-from agno_nb.db.rows import SESSION_COLUMNS, session_from_row
+from agno_nb.db.rows import session_from_row
 from agno_nb.db.state import make_again
-from agno_nb.db.statements import Transaction
+from agno_nb.db.statements import Transaction, select_sessions
 from agno_nb.db.worker import is_dead, this_worker
 from agno_nb.errors import RunNotContinuableError
 from agno_nb.types import RunOutput, RunStatus, SessionReader
@@ -59,8 +59,8 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
             f"run {run.run_id!r} was superseded by run {newer[0][0]!r}, a newer attempt at the same turn"
         )
     connection.update("raw_runs", {"requirements": requirement_rows(run)}, key)
-    sql = f"SELECT {', '.join(SESSION_COLUMNS)} FROM raw_sessions WHERE session_id = ?"
-    opened = OpenedRun(session=session_from_row(connection.execute(sql, [run.session_id])[0], store))
+    (session,) = select_sessions(connection, "session_id = ?", [run.session_id])
+    opened = OpenedRun(session=session_from_row(session, store))
     as_of = micros(run.created_at)
     if run.run_index is None:
         turns = nested_before(connection, run, query, as_of=as_of)
@@ -69,7 +69,7 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
         if run.state_changes:
             make_again(connection, opened.session, run)
         _, turns, _ = turns_before(connection, run.session_id, run.run_index, query, as_of=as_of)
-    opened.history = history(connection, run.session_id, turns, query)
+    opened.history = history(said_in(connection, run.session_id, turns), turns, query)
     return opened
 
 

@@ -96,8 +96,7 @@ def session_row(session: Session, *, component_name: str | None, now: int) -> Ro
     }
 
 
-def session_from_row(values: Sequence[Any], store: SessionReader) -> Session:
-    row = dict(zip(SESSION_COLUMNS, values, strict=True))
+def session_from_row(row: Row, store: SessionReader) -> Session:
     session_type = SessionType(row["session_type"])
     as_they_are = (
         "session_id", "user_id", "session_name", "component_id", "forked_from_session_id", "forked_from_run_id",

@@ -2,9 +2,13 @@
 
 DuckDB lets one process have a file open for writing, so nobody keeps it open. Each use is a *lease*: lock, attach, one
 transaction, detach, unlock. To detach is to checkpoint, which takes longer than all that a turn writes; so after a
-write the process *lingers*: it detaches when the store was not used for `LINGER_S`, or at once when another process
-asks. What was committed is on the disk before that, in DuckDB's log. Four things make it safe, all of them measured on
-DuckDB 2.0.0:
+write the process *lingers*: it detaches when the store was not used for `LINGER_S` (`LINGER_ALONE_S` where it has the
+store for itself), or at once when another process asks. What was committed is on the disk before that, in DuckDB's log.
+
+Whoever finds the store as it left it need not read again what it knows (:mod:`agno_nb.db.recent`). That is certain
+where nobody else has had the lock since, and the file was not changed since either.
+
+Four things make it safe, all of them measured on DuckDB 2.0.0:
 
 - The lock is a file of its own, taken before the store is attached and released after it is detached. DuckDB reads a
   file's header before it takes its own lock, and would overwrite what another process committed in between.
@@ -33,7 +37,11 @@ from agno_nb.db.lock_file import POLL_S, LockFile
 from agno_nb.errors import StoreError, StoreLocked
 
 LINGER_S = 0.025
-"""How long a store stays attached after it was used last."""
+"""How long a store stays attached after it was used last, where other processes use it too."""
+LINGER_ALONE_S = 0.25
+"""The same where none does."""
+ALONE_AFTER_S = 10.0
+"""For how long nobody else must have used it."""
 LONGEST_HOLD_S = 1.0
 """How long it stays attached when it is used again and again, so that DuckDB's log stays short."""
 INTERRUPT_POLL_S = 0.05
@@ -52,7 +60,11 @@ class SharedFile:
         self._next = threading.Lock()
         self._attached: tuple[int, int] | None = None
         """The file that is attached for writing, told from another that may come to be at its path."""
+        self._left: tuple[object, int] | None = None
+        """Its :func:`_mark` and the engine's data version, as this process left it."""
         self._attached_at = self._used_at = self._not_before = 0.0
+        self._others_at = time.monotonic()
+        """When another process may have used the store last."""
         self._lingering: threading.Thread | None = None
 
     @property
@@ -134,6 +146,7 @@ class SharedFile:
             if self._attached == _identity(self.path) and not self._lock_file.is_lost():
                 return
             self._let_go()
+            self._left = None
         if write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
@@ -142,12 +155,19 @@ class SharedFile:
             return
         time.sleep(max(0.0, self._not_before - time.monotonic()))
         self._lock_file.acquire(timeout_s, since=since, write=write, meanwhile=interrupts.deliver)
+        if not self._lock_file.is_back:
+            self._others_at = time.monotonic()
+        left, self._left = self._left, None
+        mark = _mark(self.path)
         # To attach a file for writing is to put the log beside it into it, if there is one, whosesoever it is.
         if write and self._log.exists():
             self._engine.attach_file(write=False)
         # Reading a file that has nothing in it does not make it a store.
         if not self._engine.attach_file(write=write):
             self._engine.attach_empty()
+        # Nobody who keeps to the lock has had it, and nobody else has changed the file.
+        elif left is not None and self._lock_file.is_back and left[0] == mark:
+            self._engine.data_version = left[1]
         if write:
             self._attached, self._attached_at = _identity(self.path), time.monotonic()
 
@@ -161,6 +181,7 @@ class SharedFile:
         if self._lock_file.is_wanted():
             # Whoever waits tries every POLL_S. This process must not be back before.
             self._not_before = self._used_at + 2 * POLL_S
+            self._others_at = self._used_at
             return False
         if self._used_at - self._attached_at > LONGEST_HOLD_S or not threading.main_thread().is_alive():
             return False
@@ -181,7 +202,8 @@ class SharedFile:
             if not (self._enter(LET_GO_WAIT_S, _nothing) if is_ending else self._engine.lock.acquire(blocking=False)):
                 continue
             try:
-                is_idle = time.monotonic() - self._used_at >= LINGER_S
+                is_alone = self._used_at - self._others_at >= ALONE_AFTER_S
+                is_idle = time.monotonic() - self._used_at >= (LINGER_ALONE_S if is_alone else LINGER_S)
                 if self._attached is None or is_idle or is_ending or self._lock_file.is_wanted():
                     self._lingering = None
                     self._let_go()
@@ -197,6 +219,9 @@ class SharedFile:
             # There is no space for a checkpoint, say. What was committed is in DuckDB's log, and is put into the file
             # by the next one to attach it.
             self._engine.stop()
+        else:
+            if self._lock_file.is_held:
+                self._left = _mark(self.path), self._engine.data_version
         self._attached = None
         self._lock_file.release()
 
@@ -208,6 +233,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return stat.st_dev, stat.st_ino
+
+
+def _mark(path: Path) -> object:
+    """Return what is another when a database was changed, as far as the clock of its file tells."""
+    log = Path(f"{path}.wal")
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, log.exists()
 
 
 _files: WeakValueDictionary[Path, SharedFile] = WeakValueDictionary()

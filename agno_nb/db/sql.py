@@ -12,17 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db import sandbox, schema
-from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
 from agno_nb.db.cells import SqlCells
 from agno_nb.db.context import (
     current_attempts,
-    history,
-    keep_order,
-    latest_summary,
-    memories_of,
-    nested_before,
-    next_attempt,
-    turns_before,
 )
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import Row, choice, micros, storable, timestamp_micros
@@ -31,46 +23,39 @@ from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
 from agno_nb.db.parts import MOST_VALUES, Chosen, Part
 from agno_nb.db.readable import TIMEOUT_S
-from agno_nb.db.reopen import reopen, store_answers
 from agno_nb.db.rows import (
-    SESSION_COLUMNS,
-    ended_run_row,
-    opened_run_row,
     session_from_row,
     session_metrics,
-    session_row,
 )
 from agno_nb.db.runs import select_runs
-from agno_nb.db.state import store_state, turn_back
 from agno_nb.db.statements import (
     Transaction,
     equal,
-    insert_messages,
     marks,
     page_of,
     select_messages,
+    select_sessions,
 )
 from agno_nb.db.steps import SqlSteps
+from agno_nb.db.turns import SqlTurns
 from agno_nb.db.upkeep import SqlUpkeep
-from agno_nb.db.variables import variable_rows
-from agno_nb.db.worker import is_dead, this_worker
-from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
+from agno_nb.db.worker import is_dead
+from agno_nb.errors import InvalidInputError
 from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SESSION = ", ".join(SESSION_COLUMNS)
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
 
 
-class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
+class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._begun: dict[str, Row] = {}
-        """What is stored of the runs that this object began and has not ended: what an end need not write again."""
+        self._begun = {}
+        self._recent = None
 
     @contextmanager
     def _transaction(self, *, write: bool, alone: bool = False) -> Iterator[Transaction]:
@@ -81,114 +66,6 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         with self._transaction(write=True):
             pass
 
-    def open_run(
-        self,
-        run: RunOutput,
-        messages: Sequence[Message],
-        *,
-        session: Session,
-        nested: bool = False,
-        goes_on_from: str | None = None,
-        query: ContextQuery = NO_CONTEXT,
-    ) -> OpenedRun:
-        for name, value in (("session_id", run.session_id), ("user_id", run.user_id)):
-            if value == "":
-                raise InvalidInputError(f"{name} is empty; give a text, or leave it None")
-        with self._transaction(write=True) as connection:
-            stored = self._enter_session(connection, run, session)
-            if stored.user_id != storable(run.user_id):
-                raise SessionOwnershipError(
-                    f"session {run.session_id!r} belongs to user {stored.user_id!r}, and this run has "
-                    f"{'no user_id' if run.user_id is None else f'user_id {run.user_id!r}'}; choose another session_id"
-                )
-            turn: int | None = None
-            num_superseded = 0
-            if nested:
-                turns = nested_before(connection, run, query)
-            else:
-                turn, turns, num_superseded = turns_before(connection, run.session_id, run.run_index, query)
-            said_before = history(connection, run.session_id, turns, query)
-            opened = OpenedRun(session=stored, history=said_before, turns=turns, num_superseded=num_superseded)
-            if query.summary:
-                shown = {message.run_id for message in said_before}
-                first_shown = next((index for index, run_id in turns if run_id in shown), turn)
-                opened.summary = latest_summary(connection, run.session_id, first_shown)
-            if query.memories and run.user_id is not None:
-                opened.memories = memories_of(connection, "user_id = ?", [run.user_id])
-            if turn is not None:
-                if stored.session_type != session.session_type:
-                    raise InvalidInputError(
-                        f"session {run.session_id!r} is the session of a {stored.session_type}, and cannot be one of "
-                        f"a {session.session_type} too; choose another session_id"
-                    )
-                run.attempt = 0 if run.run_index is None else next_attempt(connection, run.session_id, turn)
-                if run.run_index is not None:
-                    keep_order(connection, run.session_id)
-                    turn_back(connection, stored, run, goes_on_from)
-                run.run_index = turn
-            connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
-            connection.insert("raw_variables", variable_rows(run))
-            insert_messages(connection, run, messages, _places(messages, messages))
-        self._begun[run.run_id] = ended_run_row(run)
-        return opened
-
-    def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
-        with self._transaction(write=True) as connection:
-            return reopen(connection, run, query, self)
-
-    def store_answers(self, run: RunOutput) -> None:
-        with self._transaction(write=True) as connection:
-            store_answers(connection, run)
-
-    def _enter_session(self, connection: Transaction, run: RunOutput, session: Session) -> Session:
-        """Make the session, or claim the one that is there; return what is stored.
-
-        The first statement of its transaction: where writers overlap (Postgres) it also locks the session.
-        """
-        key = {"session_id": run.session_id}
-        stored = self._session(connection, key, lock=self._driver.row_lock)
-        if stored is None:
-            row = session_row(session, component_name=run.component_name, now=micros(time.time()))
-            connection.insert(
-                "raw_sessions",
-                [row | key | {"user_id": run.user_id}],
-                "ON CONFLICT (session_id) DO UPDATE SET updated_at = excluded.updated_at",
-            )
-            stored = self._session(connection, key)
-            assert stored is not None
-        if stored.user_id is None and run.user_id is not None:
-            connection.update("raw_sessions", {"user_id": run.user_id}, key)
-            stored.user_id = storable(run.user_id)
-        return stored
-
-    def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
-        if not messages:
-            return
-        with self._transaction(write=True) as connection:
-            if not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
-                raise _run_is_gone(run)
-            insert_messages(connection, run, messages, _places(run.messages, messages))
-
-    def end_run(
-        self,
-        run: RunOutput,
-        messages: Sequence[Message] = (),
-        *,
-        session_state: JsonDict | None = None,
-        began_with: JsonDict | None = None,
-    ) -> None:
-        stored = self._begun.pop(run.run_id, None)
-        ended = ended_run_row(run)
-        if stored is not None:
-            # DuckDB writes an update column by column, and a run leaves most of them as they were.
-            ended = {name: value for name, value in ended.items() if name == "status" or value != stored[name]}
-        with self._transaction(write=True) as connection:
-            # The session first, as in every transaction that changes it: two that wait for each other would not end.
-            store_state(connection, run.session_id, session_state, began_with)
-            if not connection.update("raw_runs", ended, {"run_id": run.run_id}):
-                raise _run_is_gone(run)
-            insert_messages(connection, run, messages, _places(run.messages, messages))
-
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
     ) -> Session | None:
@@ -196,9 +73,8 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             key = given(session_id=session_id, session_type=_of_type(session_type), user_id=user_id)
             return self._session(connection, key)
 
-    def _session(self, connection: Transaction, key: Row, *, lock: str = "") -> Session | None:
-        where, parameters = equal(key)
-        rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE {where} {lock}", parameters)
+    def _session(self, connection: Transaction, key: Row) -> Session | None:
+        rows = select_sessions(connection, *equal(key))
         return session_from_row(rows[0], self) if rows else None
 
     def get_sessions(
@@ -245,7 +121,7 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             if limit is not None:
                 order += " LIMIT ? OFFSET ?"
                 parameters += [limit, start]
-            rows = connection.execute(f"SELECT {_SESSION} FROM raw_sessions WHERE {where} {order}", parameters)
+            rows = select_sessions(connection, f"{where} {order}", parameters)
         return [session_from_row(row, self) for row in rows]
 
     def rename_session(
@@ -377,22 +253,3 @@ class SqlDb(SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
 
 def _of_type(session_type: str | None) -> SessionType | None:
     return None if session_type is None else choice(SessionType, session_type, "session_type")
-
-
-def _run_is_gone(run: RunOutput) -> SessionNotFoundError:
-    return SessionNotFoundError(
-        f"session {run.session_id!r} was deleted while run {run.run_id!r} went on; what the run says cannot be stored"
-    )
-
-
-def _places(of_the_run: Sequence[Message], messages: Sequence[Message]) -> list[int]:
-    """Return the place of each message in its run.
-
-    The system message's is 0, so others begin at 1. Copies of earlier messages come before all of them.
-    """
-    own = [message for message in of_the_run if not message.from_history]
-    copies = [message for message in messages if message.from_history]
-    places = {message.message_id: place for place, message in enumerate(copies, -len(copies))}
-    first = 0 if own and own[0].role == "system" else 1
-    places |= {message.message_id: place for place, message in enumerate(own, first)}
-    return [places[message.message_id] for message in messages]

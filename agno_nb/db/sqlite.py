@@ -354,6 +354,8 @@ class _Held:
 
 
 class _Lease:
+    data_version = next_data_version = None
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 

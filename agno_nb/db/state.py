@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from agno_nb.db.encoding import from_json, micros
+from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.statements import Transaction
 from agno_nb.types import JsonDict, RunOutput, Session
 
@@ -134,12 +134,16 @@ def with_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
 
 def store_state(
     connection: Transaction, session_id: str, session_state: JsonDict | None, began_with: JsonDict | None
-) -> bool:
-    """Store a session's state, with what others changed in it since it was `began_with`; return whether it is there."""
+) -> Row | None:
+    """Store a session's state, with what others changed in it since it was `began_with`.
+
+    Return what is different in its row now, or None where there is no such session.
+    """
     key = {"session_id": session_id}
+    changed: Row = {"updated_at": micros(time.time())}
     # No RETURNING: it takes DuckDB longer than a statement of its own.
-    if not connection.update("raw_sessions", {"updated_at": micros(time.time())}, key):
-        return False
+    if not connection.update("raw_sessions", changed, key):
+        return None
     if session_state is not None and session_state != began_with:
         state = session_state
         if began_with is not None:
@@ -151,7 +155,8 @@ def store_state(
             if now != began_with:
                 _tell_of_losses(session_id, now, changes(began_with, session_state))
         connection.update("raw_sessions", {"session_state": state}, key)
-    return True
+        changed |= connection.stored([{"session_state": state}])[0]
+    return changed
 
 
 def _tell_of_losses(session_id: str, now: JsonDict, made: Iterable[JsonDict]) -> None:

@@ -11,6 +11,7 @@ from agno_nb.db.encoding import Redact, Row, encoded, storable
 from agno_nb.db.rows import (
     MESSAGE_COLUMNS,
     MESSAGE_MEDIA_COLUMNS,
+    SESSION_COLUMNS,
     TOOL_CALL_COLUMNS,
     media_rows,
     message_media_rows,
@@ -30,6 +31,14 @@ _MOST_PARAMETERS = 30_000
 class Connection(Protocol):
     """One open transaction of a backend."""
 
+    @property
+    def data_version(self) -> int | None:
+        """What the store was found at: a number, another one whenever it may have changed. None where nobody knows."""
+
+    @property
+    def next_data_version(self) -> int | None:
+        """What the transaction leaves it at when it is committed."""
+
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows."""
 
@@ -43,6 +52,14 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    @property
+    def data_version(self) -> int | None:
+        return self._connection.data_version
+
+    @property
+    def next_data_version(self) -> int | None:
+        return self._connection.next_data_version
+
     @cached_property
     def redact(self) -> Redact:
         return redactor()
@@ -52,27 +69,34 @@ class Transaction:
 
     def insert(self, table: str, rows: Sequence[Row], then: str = "") -> list[tuple[Any, ...]]:
         """Insert rows of the same columns in as few statements as backends take."""
+        return self.insert_stored(table, self.stored(rows), then)
+
+    def stored(self, rows: Sequence[Row]) -> list[Row]:
+        """Return rows as they are stored."""
+        return [encoded(row, self.redact) for row in rows]
+
+    def insert_stored(self, table: str, rows: Sequence[Row], then: str = "") -> list[tuple[Any, ...]]:
+        """Insert what :meth:`stored` returned."""
         if not rows:
             return []
         # Columns that are null in all rows are left out: DuckDB plans a statement of fewer columns faster.
-        columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+        filled = {name for row in rows for name, value in row.items() if value is not None}
+        columns = [name for name in rows[0] if name in filled]
         returned: list[tuple[Any, ...]] = []
         at_once = _MOST_PARAMETERS // len(columns)
         for start in range(0, len(rows), at_once):
             some = rows[start : start + at_once]
             values = ", ".join([f"({marks(columns)})"] * len(some))
             sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values} {then}"
-            given = ({name: row[name] for name in columns} for row in some)
-            returned += self.execute(sql, [value for row in given for value in encoded(row, self.redact)])
+            returned += self._connection.execute(sql, [row[name] for row in some for name in columns])
         return returned
 
     def update(self, table: str, changes: Row, key: Row) -> int:
         """Change the rows of `key`; return how many there are."""
         where, parameters = equal(key)
         assignments = ", ".join(f"{name} = ?" for name in changes)
-        values = [*encoded(changes, self.redact), *parameters]
-        sql = f"UPDATE {table} SET {assignments} WHERE {where}"
-        return self._connection.change(sql, [storable(value) for value in values])
+        values = [*encoded(changes, self.redact).values(), *map(storable, parameters)]
+        return self._connection.change(f"UPDATE {table} SET {assignments} WHERE {where}", values)
 
 
 def marks(values: Sequence[Any]) -> str:
@@ -100,13 +124,23 @@ def page_of(limit: int | None, page: int | None) -> tuple[int, int | None]:
     return start, start + limit
 
 
+StoredMessages = tuple[Sequence[Row], Sequence[Row]]
+"""Rows of messages and of the tool calls that they ask for."""
+
+
 def insert_messages(
     connection: Transaction, run: RunOutput, messages: Sequence[Message], places: Sequence[int]
-) -> None:
-    """Store messages, each at its place in the run, the tool calls that they ask for and their media."""
-    rows = [message_row(message, run=run, message_index=place) for message, place in zip(messages, places, strict=True)]
-    connection.insert("raw_messages", rows)
-    connection.insert("raw_tool_calls", [row for message in messages for row in tool_call_rows(message, run=run)])
+) -> StoredMessages | None:
+    """Store messages, each at its place in the run, the tool calls that they ask for and their media.
+
+    Return what is stored, or None where that is not all, because there are media too.
+    """
+    rows = connection.stored(
+        [message_row(message, run=run, message_index=place) for message, place in zip(messages, places, strict=True)]
+    )
+    calls = connection.stored([row for message in messages for row in tool_call_rows(message, run=run)])
+    connection.insert_stored("raw_messages", rows)
+    connection.insert_stored("raw_tool_calls", calls)
     connection.insert(
         "raw_message_media", [row for message in messages for row in message_media_rows(message, run=run)]
     )
@@ -114,6 +148,7 @@ def insert_messages(
     # In order: where writers overlap, two that store the same contents would otherwise wait for each other.
     in_order = [contents[media_id] for media_id in sorted(contents)]
     connection.insert("raw_media", in_order, "ON CONFLICT (media_id) DO NOTHING")
+    return None if any(message.media for message in messages) else (rows, calls)
 
 
 _MESSAGE_INDEX, _NUM_TOOL_CALLS, _NUM_MEDIA = (
@@ -145,6 +180,12 @@ def select_messages(
             parameters,
         )
     return messages_from_rows(messages, tool_calls, media)
+
+
+def select_sessions(connection: Transaction, where: str, parameters: Sequence[Any]) -> list[Row]:
+    """Return the rows of the sessions that `where` selects, in the order that it may end with."""
+    sql = f"SELECT {', '.join(SESSION_COLUMNS)} FROM raw_sessions WHERE {where}"
+    return [dict(zip(SESSION_COLUMNS, row, strict=True)) for row in connection.execute(sql, parameters)]
 
 
 def note_interrupted(connection: Transaction, runs: Sequence[RunOutput]) -> None:

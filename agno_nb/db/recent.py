@@ -1,0 +1,105 @@
+"""What a store knows of the session that was talked in last, so that the next turn there need not read it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agno_nb.db.context import Turn
+from agno_nb.db.encoding import Row, storable
+from agno_nb.db.rows import MESSAGE_COLUMNS, TOOL_CALL_COLUMNS, messages_from_rows
+from agno_nb.db.statements import StoredMessages, Transaction
+from agno_nb.types import Message, RunOutput, RunStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recent:
+    """A session and its latest turns, as rows, at one data version of the store. At any other one it says nothing.
+
+    The turns are those that this process stored itself, one after the other, each completed at the first try. Whatever
+    else is stored by anybody leaves another data version, and the next turn is read.
+    """
+
+    data_version: int
+    session: Row
+    turns: tuple[tuple[int, str, StoredMessages], ...]
+    """`run_index`, `run_id` and what was said, oldest first."""
+    is_over: bool = False
+    """Whether the last of them has ended."""
+    is_all: bool
+    """Whether the session has no turn before the first of them."""
+
+    @classmethod
+    def begun(
+        cls,
+        connection: Transaction,
+        session: Row,
+        run: RunOutput,
+        said: StoredMessages | None,
+        *,
+        after: Recent | None,
+        wanted: int,
+    ) -> Recent | None:
+        """Return what is known when a new turn has begun that asked for so many of the latest ones.
+
+        What came before it was known (`after`), or was read.
+        """
+        if connection.next_data_version is None or said is None or run.run_index is None or run.attempt:
+            return None
+        known, is_all = (after.turns, after.is_all) if after is not None else ((), run.run_index == 0)
+        # As many as were asked for now are asked for again.
+        kept = known[max(0, len(known) - wanted) :]
+        return cls(
+            data_version=connection.next_data_version,
+            session=session,
+            turns=(*kept, (run.run_index, run.run_id, said)),
+            is_all=is_all and len(kept) == len(known),
+        )
+
+    def gone_on(
+        self, connection: Transaction, run: RunOutput, said: StoredMessages | None, *, ended: Row | None = None
+    ) -> Recent | None:
+        """Return what is known when more was said in the last turn. At its end `ended` is what the session has anew."""
+        if self.is_over or said is None or self.data_version != connection.data_version:
+            return None
+        *before, (run_index, run_id, (messages, calls)) = self.turns
+        if run_id != run.run_id or (ended is not None and run.status is not RunStatus.COMPLETED):
+            return None
+        assert connection.next_data_version is not None
+        return replace(
+            self,
+            data_version=connection.next_data_version,
+            session=self.session | (ended or {}),
+            turns=(*before, (run_index, run_id, ([*messages, *said[0]], [*calls, *said[1]]))),
+            is_over=ended is not None,
+        )
+
+    def holds(self, connection: Transaction, run: RunOutput, wanted: int) -> bool:
+        """Whether it has all that a new turn needs which asks for so many of the latest ones."""
+        return (
+            self.is_over
+            and self.data_version == connection.data_version
+            and (self.session["session_id"], self.session["user_id"]) == (run.session_id, storable(run.user_id))
+            and (self.is_all or len(self.turns) >= wanted)
+        )
+
+    def before(self, wanted: int) -> tuple[int, list[Turn]]:
+        """Return the next turn, and so many of the latest ones, oldest first."""
+        latest = self.turns[max(0, len(self.turns) - wanted) :]
+        return self.turns[-1][0] + 1, [(run_index, run_id) for run_index, run_id, _ in latest]
+
+    def messages(self) -> Mapping[str, list[Message]]:
+        """Return what was said in the turns, by run, as :func:`~agno_nb.db.context.said_in` reads it."""
+        rows = [row for _, _, (messages, _) in self.turns for row in messages if _is_history(row)]
+        calls = [row for _, _, (_, calls) in self.turns for row in calls]
+        rows.sort(key=lambda row: row["message_index"])
+        return messages_from_rows(_values(rows, MESSAGE_COLUMNS), _values(calls, TOOL_CALL_COLUMNS), ())
+
+
+def _is_history(row: Row) -> bool:
+    return row["role"] != "system" and not row["from_history"]
+
+
+def _values(rows: Sequence[Row], columns: Sequence[str]) -> list[list[Any]]:
+    return [[row[name] for name in columns] for row in rows]

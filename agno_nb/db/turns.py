@@ -1,0 +1,178 @@
+"""The part of a store behind a SQL driver that a run needs: how it begins, goes on and ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
+from agno_nb.db.context import (
+    history,
+    keep_order,
+    latest_summary,
+    memories_of,
+    nested_before,
+    next_attempt,
+    said_in,
+    turns_before,
+    turns_wanted,
+)
+from agno_nb.db.driver import Driver
+from agno_nb.db.encoding import Row, micros, storable
+from agno_nb.db.memories import SqlMemories
+from agno_nb.db.recent import Recent
+from agno_nb.db.reopen import reopen, store_answers
+from agno_nb.db.rows import ended_run_row, opened_run_row, session_from_row, session_row
+from agno_nb.db.state import store_state, turn_back
+from agno_nb.db.statements import Transaction, insert_messages, select_sessions
+from agno_nb.db.variables import variable_rows
+from agno_nb.db.worker import this_worker
+from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
+from agno_nb.types import JsonDict, Message, RunOutput, Session
+
+
+class SqlTurns(SqlMemories):
+    """Runs in SQL. Their statements read and write a bounded number of rows, however long the session is."""
+
+    _driver: Driver
+    _begun: dict[str, Row]
+    """What is stored of the runs that this object began and has not ended: what an end need not write again."""
+    _recent: Recent | None
+    """What need not be read again. It is replaced and never changed, since several threads look at it."""
+
+    def open_run(
+        self,
+        run: RunOutput,
+        messages: Sequence[Message],
+        *,
+        session: Session,
+        nested: bool = False,
+        goes_on_from: str | None = None,
+        query: ContextQuery = NO_CONTEXT,
+    ) -> OpenedRun:
+        for name, value in (("session_id", run.session_id), ("user_id", run.user_id)):
+            if value == "":
+                raise InvalidInputError(f"{name} is empty; give a text, or leave it None")
+        with self._transaction(write=True) as connection:
+            recent, wanted = self._recent, turns_wanted(query)
+            if nested or run.run_index is not None or not (recent and recent.holds(connection, run, wanted)):
+                recent = None
+            row = self._enter_session(connection, run, session) if recent is None else recent.session
+            stored = session_from_row(row, self)
+            if stored.user_id != storable(run.user_id):
+                raise SessionOwnershipError(
+                    f"session {run.session_id!r} belongs to user {stored.user_id!r}, and this run has "
+                    f"{'no user_id' if run.user_id is None else f'user_id {run.user_id!r}'}; choose another session_id"
+                )
+            turn: int | None = None
+            num_superseded = 0
+            if nested:
+                turns = nested_before(connection, run, query)
+            elif recent is not None:
+                turn, turns = recent.before(wanted)
+            else:
+                turn, turns, num_superseded = turns_before(connection, run.session_id, run.run_index, query)
+            said = said_in(connection, run.session_id, turns) if recent is None else recent.messages()
+            said_before = history(said, turns, query)
+            opened = OpenedRun(session=stored, history=said_before, turns=turns, num_superseded=num_superseded)
+            if query.summary:
+                shown = {message.run_id for message in said_before}
+                first_shown = next((index for index, run_id in turns if run_id in shown), turn)
+                opened.summary = latest_summary(connection, run.session_id, first_shown)
+            if query.memories and run.user_id is not None:
+                opened.memories = memories_of(connection, "user_id = ?", [run.user_id])
+            if turn is not None:
+                if stored.session_type != session.session_type:
+                    raise InvalidInputError(
+                        f"session {run.session_id!r} is the session of a {stored.session_type}, and cannot be one of "
+                        f"a {session.session_type} too; choose another session_id"
+                    )
+                run.attempt = 0 if run.run_index is None else next_attempt(connection, run.session_id, turn)
+                if run.run_index is not None:
+                    keep_order(connection, run.session_id)
+                    turn_back(connection, stored, run, goes_on_from)
+                run.run_index = turn
+            connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
+            connection.insert("raw_variables", variable_rows(run))
+            begins_with = insert_messages(connection, run, messages, _places(messages, messages))
+        self._begun[run.run_id] = ended_run_row(run)
+        self._recent = Recent.begun(connection, row, run, begins_with, after=recent, wanted=wanted)
+        return opened
+
+    def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
+        with self._transaction(write=True) as connection:
+            return reopen(connection, run, query, self)
+
+    def store_answers(self, run: RunOutput) -> None:
+        with self._transaction(write=True) as connection:
+            store_answers(connection, run)
+
+    def _enter_session(self, connection: Transaction, run: RunOutput, session: Session) -> Row:
+        """Make the session, or claim the one that is there; return its row.
+
+        The first statement of its transaction: where writers overlap (Postgres) it also locks the session.
+        """
+        key = {"session_id": run.session_id}
+        rows = select_sessions(connection, f"session_id = ? {self._driver.row_lock}", [run.session_id])
+        if not rows:
+            fresh = session_row(session, component_name=run.component_name, now=micros(time.time()))
+            connection.insert(
+                "raw_sessions",
+                [fresh | key | {"user_id": run.user_id}],
+                "ON CONFLICT (session_id) DO UPDATE SET updated_at = excluded.updated_at",
+            )
+            rows = select_sessions(connection, "session_id = ?", [run.session_id])
+        (row,) = rows
+        if row["user_id"] is None and run.user_id is not None:
+            connection.update("raw_sessions", {"user_id": run.user_id}, key)
+            row["user_id"] = storable(run.user_id)
+        return row
+
+    def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        with self._transaction(write=True) as connection:
+            if not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
+                raise _run_is_gone(run)
+            said = insert_messages(connection, run, messages, _places(run.messages, messages))
+        self._recent = self._recent and self._recent.gone_on(connection, run, said)
+
+    def end_run(
+        self,
+        run: RunOutput,
+        messages: Sequence[Message] = (),
+        *,
+        session_state: JsonDict | None = None,
+        began_with: JsonDict | None = None,
+    ) -> None:
+        stored = self._begun.pop(run.run_id, None)
+        ended = ended_run_row(run)
+        if stored is not None:
+            # DuckDB writes an update column by column, and a run leaves most of them as they were.
+            ended = {name: value for name, value in ended.items() if name == "status" or value != stored[name]}
+        with self._transaction(write=True) as connection:
+            # The session first, as in every transaction that changes it: two that wait for each other would not end.
+            changed = store_state(connection, run.session_id, session_state, began_with)
+            if not connection.update("raw_runs", ended, {"run_id": run.run_id}):
+                raise _run_is_gone(run)
+            said = insert_messages(connection, run, messages, _places(run.messages, messages))
+        self._recent = self._recent and self._recent.gone_on(connection, run, said, ended=changed)
+
+
+def _run_is_gone(run: RunOutput) -> SessionNotFoundError:
+    return SessionNotFoundError(
+        f"session {run.session_id!r} was deleted while run {run.run_id!r} went on; what the run says cannot be stored"
+    )
+
+
+def _places(of_the_run: Sequence[Message], messages: Sequence[Message]) -> list[int]:
+    """Return the place of each message in its run.
+
+    The system message's is 0, so others begin at 1. Copies of earlier messages come before all of them.
+    """
+    own = [message for message in of_the_run if not message.from_history]
+    copies = [message for message in messages if message.from_history]
+    places = {message.message_id: place for place, message in enumerate(copies, -len(copies))}
+    first = 0 if own and own[0].role == "system" else 1
+    places |= {message.message_id: place for place, message in enumerate(own, first)}
+    return [places[message.message_id] for message in messages]
