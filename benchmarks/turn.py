@@ -1,6 +1,7 @@
 """What a turn is made of: each statement of the store, its commits, and all else.
 
-``python -m benchmarks.turn --store sqlite --runs 100``
+``python -m benchmarks.turn --store sqlite --runs 100``; with ``--read`` each turn reads the session, as the first one of
+a process does.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.turn", description=__doc__)
     parser.add_argument("--store", choices=stores, default="duckdb")
     parser.add_argument("--runs", type=int, default=150)
+    parser.add_argument("--read", action="store_true", help="the session, in each turn")
     given = parser.parse_args()
     turns: list[float] = []
     parts: Seconds = defaultdict(list)
@@ -48,6 +50,8 @@ def main() -> None:
             contender.turn()
         time_statements(contender.db._driver, parts)
         for _ in range(given.runs):
+            if given.read:
+                contender.db._recent = None
             start = time.perf_counter()
             contender.turn()
             turns.append(time.perf_counter() - start)

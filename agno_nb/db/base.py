@@ -355,14 +355,19 @@ class Db(Retention):
 
     @abstractmethod
     def get_runs(
-        self, session_id: str, *, from_run_index: int | None = None, limit: int | None = None
+        self,
+        session_id: str,
+        *,
+        from_run_index: int | None = None,
+        to_run_index: int | None = None,
+        limit: int | None = None,
     ) -> list[RunOutput]:
         """Return the runs of a session, oldest first, with their own messages and tool calls.
 
         Parameters
         ----------
-        from_run_index : int, optional
-            Only turns from this one on; nested runs are left out then.
+        from_run_index, to_run_index : int, optional
+            Only turns from this one on, and up to and with that one; nested runs are left out then.
         limit : int, optional
             Only so many of the latest runs.
         """

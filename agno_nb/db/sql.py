@@ -162,14 +162,20 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             return self._session(connection, {"session_id": fork_id})
 
     def get_runs(
-        self, session_id: str, *, from_run_index: int | None = None, limit: int | None = None
+        self,
+        session_id: str,
+        *,
+        from_run_index: int | None = None,
+        to_run_index: int | None = None,
+        limit: int | None = None,
     ) -> list[RunOutput]:
         page_of(limit, None)
         where = "session_id = ?"
         parameters: list[str | int] = [session_id]
-        if from_run_index is not None:
-            where += " AND run_index >= ?"
-            parameters.append(from_run_index)
+        for bound, run_index in ((">=", from_run_index), ("<=", to_run_index)):
+            if run_index is not None:
+                where += f" AND run_index {bound} ?"
+                parameters.append(run_index)
         with self._transaction(write=False) as connection:
             return select_runs(connection, where, parameters, limit=limit)
 

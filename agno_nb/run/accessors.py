@@ -86,9 +86,25 @@ class SessionAccess(ABC):
         ------
         SessionNotFoundError
         """
-        found = self.store.get_messages(self._session(session_id).session_id, last_n_runs=last_n_runs)
-        messages = [each for each in found if not each.from_history and each.role not in skip_roles]
-        return messages if limit is None else messages[len(messages) - min(max(limit, 0), len(messages)) :]
+        known = self._session(session_id).session_id
+
+        def latest(num_turns: int | None) -> list[Message]:
+            found = self.store.get_messages(known, last_n_runs=num_turns)
+            return [each for each in found if not each.from_history and each.role not in skip_roles]
+
+        if limit is None:
+            return latest(last_n_runs)
+        wanted = look = max(limit, 0)
+        messages: list[Message] = []
+        # Looked for in the latest turns, and further back only when too little was said in those.
+        while len(messages) < wanted and (last_n_runs is None or look < last_n_runs):
+            messages = latest(look)
+            if len({message.run_id for message in messages}) < look:
+                break
+            look *= 4
+        if len(messages) < wanted:
+            messages = latest(last_n_runs)
+        return messages[len(messages) - min(wanted, len(messages)) :]
 
     get_messages_for_session = get_session_messages
 

@@ -54,13 +54,13 @@ def session_search_tools(num_sessions: int) -> list[Tool]:
         """List the user's latest other conversations, newest first, with how each began."""
         found = []
         for session in _past_sessions(run_context, num_sessions):
-            turns = _shown(run_context.db.get_runs(session.session_id))
+            turns = _first_turns(run_context, session.session_id, PREVIEW_RUNS)
             found.append(
                 {
                     "session_id": session.session_id,
                     "session_name": session.session_name,
                     "created_at": datetime.fromtimestamp(session.created_at, UTC).isoformat(),
-                    "runs": [_exchange(run, cut=PREVIEW_CHARACTERS) for run in turns[:PREVIEW_RUNS]],
+                    "runs": [_exchange(run, cut=PREVIEW_CHARACTERS) for run in turns],
                 }
             )
         return _json(found)
@@ -78,10 +78,24 @@ def session_search_tools(num_sessions: int) -> list[Tool]:
         session = run_context.db.get_session(session_id)
         if session is None or session.user_id != run_context.user_id:
             return f"The user has no conversation {session_id!r}."
-        turns = _shown(run_context.db.get_runs(session_id))
-        return _json([_exchange(run) for run in (turns if num_runs is None else turns[: max(num_runs, 0)])])
+        wanted = None if num_runs is None else max(num_runs, 0)
+        return _json([_exchange(run) for run in _first_turns(run_context, session_id, wanted)])
 
     return [Tool(search_past_sessions), Tool(read_past_session)]
+
+
+def _first_turns(context: Any, session_id: str, count: int | None) -> list[RunOutput]:
+    """Return the first `count` completed turns of a session, oldest first; all of them where it is None."""
+    if count is None:
+        return _shown(context.db.get_runs(session_id))
+    look = count
+    while True:
+        runs = context.db.get_runs(session_id, to_run_index=look - 1)
+        turns = _shown(runs)
+        # Turns are counted without gaps.
+        if len(turns) >= count or len({run.run_index for run in runs}) < look:
+            return turns[:count]
+        look *= 4
 
 
 def _past_sessions(context: Any, count: int) -> list[Any]:

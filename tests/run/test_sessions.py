@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import InvalidInputError, OutputSchemaError, SessionNotFoundError
+from agno_nb.errors import InvalidInputError, ModelError, OutputSchemaError, SessionNotFoundError
 from agno_nb.testing import FunctionModel, ScriptedModel, call
-from agno_nb.types import Media, Message, RunStatus
+from agno_nb.types import Media, Message, Role, RunStatus
 
 
 @pytest.fixture(params=["DuckDb", "InMemoryDb"])
@@ -83,6 +84,36 @@ def test_past_sessions_are_the_last_n_others_of_the_same_user(db: Db) -> None:
     assert result_of(agent, "read_past_session", session_id="s1") == "The user has no conversation 's1'."
 
 
+def test_past_sessions_are_read_from_their_beginning_and_no_further(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(messages: list[Message], tools: Any) -> str:
+        if messages[-1].content in ("q0", "q2"):
+            raise ModelError("no")
+        return echo(messages, tools)
+
+    agent = Agent(FunctionModel(answer), db=db, search_session_history=True)
+    for number in range(40):
+        with suppress(ModelError):
+            agent.run(f"q{number}", session_id="long", user_id="ada")
+    read: list[int] = []
+    get_runs = db.get_runs
+
+    def counted(*args: Any, **options: Any) -> Any:
+        runs = get_runs(*args, **options)
+        read.append(len(runs))
+        return runs
+
+    monkeypatch.setattr(db, "get_runs", counted)
+    agent.session_id, agent.user_id = "now", "ada"
+    exchanges = [{"user": f"q{number}", "assistant": f"re: q{number}"} for number in (1, *range(3, 40))]
+    assert [one["runs"] for one in result_of(agent, "search_past_sessions")] == [exchanges[:3]]
+    assert result_of(agent, "read_past_session", session_id="long", num_runs=2) == exchanges[:2]
+    assert max(read) <= 12
+    assert result_of(agent, "read_past_session", session_id="long", num_runs=0) == []
+    assert result_of(agent, "read_past_session", session_id="long", num_runs=38) == exchanges
+    assert result_of(agent, "read_past_session", session_id="long", num_runs=99) == exchanges
+    assert result_of(agent, "read_past_session", session_id="long") == exchanges
+
+
 def test_history_can_be_limited_by_messages_and_tool_calls(db: Db) -> None:
     def add(a: int) -> int:
         return a
@@ -109,6 +140,40 @@ def test_history_can_be_limited_by_messages_and_tool_calls(db: Db) -> None:
         ("assistant", "a3"),
         ("user", "q4"),
     ]
+
+
+@pytest.mark.parametrize("last_n_runs", [None, 0, 1, 5, 99])
+@pytest.mark.parametrize("skip_roles", [(), ("user",), ("assistant", "tool"), ("user", "assistant", "system")])
+def test_the_latest_messages_are_the_last_of_all(
+    last_n_runs: int | None, skip_roles: tuple[Role, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(messages: list[Message], tools: Any) -> Any:
+        if messages[-1].content in ("q3", "q39"):
+            raise ModelError("no")
+        return call("double", n=2) if messages[-1].content in ("q5", "q37") else echo(messages, tools)
+
+    def double(n: int) -> int:
+        return 2 * n
+
+    db = InMemoryDb()
+    agent = Agent(FunctionModel(answer), db=db, session_id="s", tools=[double])
+    for number in range(40):
+        with suppress(ModelError):
+            agent.run(f"q{number}")
+    everything = agent.get_session_messages(last_n_runs=last_n_runs, skip_roles=skip_roles)
+    for limit in (0, 1, 2, 7, 10, 1000):
+        latest = agent.get_session_messages(last_n_runs=last_n_runs, skip_roles=skip_roles, limit=limit)
+        assert latest == everything[max(0, len(everything) - limit) :]
+    asked_for: list[int | None] = []
+    get_messages = db.get_messages
+
+    def noted(session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+        asked_for.append(last_n_runs)
+        return get_messages(session_id, last_n_runs=last_n_runs)
+
+    monkeypatch.setattr(db, "get_messages", noted)
+    assert len(agent.get_session_messages(limit=3)) == 3
+    assert asked_for == [3]
 
 
 def test_state_is_run_over_store_over_default_and_merged_key_by_key(db: Db) -> None:

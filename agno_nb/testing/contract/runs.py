@@ -175,7 +175,10 @@ class RunsContract:
         assert inputs(limit=2) == ["a2", "nested"]
         assert inputs(from_run_index=1) == ["b", "c"]
         assert inputs(from_run_index=0, limit=2) == ["c", "a2"]
-        assert inputs(from_run_index=9) == inputs(limit=0) == []
+        assert inputs(to_run_index=0) == ["a", "a2"]
+        assert inputs(from_run_index=1, to_run_index=1) == ["b"]
+        assert inputs(to_run_index=9, limit=1) == ["a2"]
+        assert inputs(from_run_index=9) == inputs(to_run_index=-1) == inputs(limit=0) == []
         assert [call.result for call in db.get_runs("s1", from_run_index=2)[0].tools] == ["42"]
         with pytest.raises(InvalidInputError, match="limit is -1"):
             db.get_runs("s1", limit=-1)
