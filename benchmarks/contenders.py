@@ -1,8 +1,8 @@
-"""The same agent of agno and of agno_nb, each on several stores, all with a model that takes no time."""
+"""The same agent of agno and of agno_nb, each on several stores, all with a model that gives its answer at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,11 +50,10 @@ class AgnoNb:
     def __init__(self, db: SqlDb) -> None:
         from agno_nb.agent import Agent
         from agno_nb.team import Team
-        from agno_nb.testing import FunctionModel
 
         self.name = f"agno_nb {version('agno_nb')} {type(db).__name__}"
         self._make, self._make_team = Agent, Team
-        self._model = FunctionModel(lambda messages, tools: ANSWER)
+        self._model = instant_model()
         self.db = db
         self._agent = self.construct()
 
@@ -112,6 +111,18 @@ class Agno:
 
     def turn(self) -> None:
         assert self._agent.run(PROMPT).content == ANSWER
+
+
+def instant_model() -> Any:
+    from agno_nb.models.base import Model, ModelRequest, ModelResponse
+
+    class InstantModel(Model):
+        id, provider = "instant", "benchmarks"
+
+        async def stream(self, request: ModelRequest) -> AsyncIterator[ModelResponse]:
+            yield ModelResponse(content=ANSWER, finish_reason="stop")
+
+    return InstantModel()
 
 
 def instant_agno_model() -> Any:

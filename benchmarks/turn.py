@@ -1,7 +1,7 @@
 """What a turn is made of: each statement of the store, its commits, and all else.
 
-``python -m benchmarks.turn --store sqlite --runs 100``; with ``--read`` each turn reads the session, as the first one of
-a process does.
+``python -m benchmarks.turn --store sqlite --runs 100``; with ``--read`` each turn reads the session, as the first one
+of a process does.
 """
 
 from __future__ import annotations

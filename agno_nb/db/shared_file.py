@@ -98,8 +98,6 @@ class SharedFile:
                 self._engine.lock.release()
                 raise StoreError(f"the interpreter is ending, and its daemon threads cannot use {self.path} any more")
             try:
-                if self.path.is_dir():
-                    raise StoreError(f"{self.path} is a folder; give the path of a file in it")
                 self._attach(interrupts, write=write, timeout_s=timeout_s, since=since)
                 with interrupts.allowed():
                     yield self._engine
@@ -147,6 +145,8 @@ class SharedFile:
                 return
             self._let_go()
             self._left = None
+        if self.path.is_dir():
+            raise StoreError(f"{self.path} is a folder; give the path of a file in it")
         if write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():

@@ -86,8 +86,12 @@ class Transaction:
         at_once = _MOST_PARAMETERS // len(columns)
         for start in range(0, len(rows), at_once):
             some = rows[start : start + at_once]
-            values = ", ".join([f"({marks(columns)})"] * len(some))
-            sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values} {then}"
+            # One row is planned faster by DuckDB as a SELECT. With more to say SQLite would take that for a join.
+            is_one = len(some) == 1 and not then
+            values = (
+                f"SELECT {marks(columns)}" if is_one else f"VALUES {', '.join([f'({marks(columns)})'] * len(some))}"
+            )
+            sql = f"INSERT INTO {table} ({', '.join(columns)}) {values} {then}"
             returned += self._connection.execute(sql, [row[name] for row in some for name in columns])
         return returned
 
