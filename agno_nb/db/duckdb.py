@@ -18,7 +18,7 @@ class DuckDb(SqlDb):
     """Sessions, runs, messages and tool calls in a DuckDB file.
 
     Several processes and threads may use one file at the same time. While they do, do not open it with another program:
-    give that one a :meth:`snapshot`. After a write the file stays attached for 25 milliseconds, or until `close`.
+    give that one a :meth:`snapshot`. After a write the file stays attached for a quarter of a second, or until `close`.
 
     Parameters
     ----------
