@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,10 +89,11 @@ class Recent:
         latest = self.turns[max(0, len(self.turns) - wanted) :]
         return self.turns[-1][0] + 1, [(run_index, run_id) for run_index, run_id, _ in latest]
 
-    def messages(self) -> Mapping[str, list[Message]]:
-        """Return what was said in the turns, by run, as :func:`~agno_nb.db.context.said_in` reads it."""
-        rows = [row for _, _, (messages, _) in self.turns for row in messages if _is_history(row)]
-        calls = [row for _, _, (_, calls) in self.turns for row in calls]
+    def messages(self, turns: Collection[Turn]) -> Mapping[str, list[Message]]:
+        """Return what was said in some of the turns, by run, as :func:`~agno_nb.db.context.said_in` reads it."""
+        said = [said for run_index, run_id, said in self.turns if (run_index, run_id) in turns]
+        rows = [row for messages, _ in said for row in messages if _is_history(row)]
+        calls = [row for _, calls in said for row in calls]
         rows.sort(key=lambda row: row["message_index"])
         return messages_from_rows(_values(rows, MESSAGE_COLUMNS), _values(calls, TOOL_CALL_COLUMNS), ())
 

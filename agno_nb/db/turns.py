@@ -72,7 +72,7 @@ class SqlTurns(SqlMemories):
                 turn, turns = recent.before(wanted)
             else:
                 turn, turns, num_superseded = turns_before(connection, run.session_id, run.run_index, query)
-            said = said_in(connection, run.session_id, turns) if recent is None else recent.messages()
+            said = said_in(connection, run.session_id, turns) if recent is None else recent.messages(turns)
             said_before = history(said, turns, query)
             opened = OpenedRun(session=stored, history=said_before, turns=turns, num_superseded=num_superseded)
             if query.summary:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from agno_nb.db import shared_file
 from agno_nb.db.base import ContextQuery, OpenedRun
 from agno_nb.db.context import history, said_in, turns_before
 from agno_nb.db.duckdb import DuckDb
@@ -242,6 +243,17 @@ def test_a_store_that_nobody_had_meanwhile_is_found_as_it_was_left(db: DuckDb) -
     db.create()
     left, found = left_and_found(db, lambda: db.runs_df())
     assert found == left
+
+
+def test_a_store_that_one_process_has_for_itself_is_handed_over_all_the_same(
+    db: DuckDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"ALONE_AFTER_S": 0.0, "LINGER_ALONE_S": 3600.0, "LONGEST_HOLD_S": 3600.0}.items():
+        monkeypatch.setattr(shared_file, name, seconds)
+    say(db, "first")
+    assert SharedFile.at(db.db_file)._attached is not None
+    by_another_process(db)
+    assert [run.input for run in db.get_runs("s1")] == ["first", "by another process"]
 
 
 def touched(db: DuckDb) -> None:
