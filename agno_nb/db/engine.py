@@ -106,13 +106,9 @@ class Engine:
         if self._cursor is None:
             self._cursor = self._connection.cursor()
             self._cursor.execute("USE store")
-            # DuckDB measures each statement even where nobody asks, for a fiftieth of its time.
-            self._cursor.execute("SET tracked_metrics = []")
         cursor, found = self._cursor, self.data_version
-        if write:
-            self.data_version = next(_data_versions)
         try:
-            with _in_transaction(lambda sql: cursor.execute(self._parsed(sql)), write=write):
+            with self._in_transaction(lambda sql: cursor.execute(self._parsed(sql)), write=write):
                 yield Lease(self, found)
         except BaseException:
             self._close_cursor()
@@ -142,12 +138,24 @@ class Engine:
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a transaction on the attached store, on a cursor of its own: frames registered there go with it."""
-        if write:
-            self.data_version = next(_data_versions)
         with self._connection.cursor() as cursor:
             cursor.execute("USE store")
-            with _in_transaction(cursor.execute, write=write):
+            with self._in_transaction(cursor.execute, write=write):
                 yield cursor
+
+    @contextmanager
+    def _in_transaction(self, do: Callable[[str], object], *, write: bool) -> Iterator[None]:
+        if write:
+            self.data_version = next(_data_versions)
+        do("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
+        try:
+            yield
+        except BaseException:
+            # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
+            with suppress(duckdb.Error):
+                do("ROLLBACK")
+            raise
+        do("COMMIT")
 
     def attach_file(self, *, write: bool, migrates: bool = True) -> bool:
         """Attach the store's file; return whether there is a store in it, as there always is after writing began.
@@ -306,19 +314,6 @@ class Lease:
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         ((count,),) = self.execute(sql, parameters)
         return int(count)
-
-
-@contextmanager
-def _in_transaction(do: Callable[[str], object], *, write: bool) -> Iterator[None]:
-    do("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
-    try:
-        yield
-    except BaseException:
-        # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
-        with suppress(duckdb.Error):
-            do("ROLLBACK")
-        raise
-    do("COMMIT")
 
 
 def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:

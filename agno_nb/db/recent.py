@@ -23,6 +23,7 @@ class Recent:
 
     data_version: int
     session: Row
+    """Its row in raw_sessions."""
     turns: tuple[tuple[int, str, StoredMessages], ...]
     """`run_index`, `run_id` and what was said, oldest first."""
     is_over: bool = False

@@ -61,7 +61,7 @@ class SharedFile:
         self._attached: tuple[int, int] | None = None
         """The file that is attached for writing, told from another that may come to be at its path."""
         self._left: tuple[object, int] | None = None
-        """Its :func:`_mark` and the engine's data version, as this process left it."""
+        """Its :meth:`_mark` and the engine's data version, as this process left it."""
         self._attached_at = self._used_at = self._not_before = 0.0
         self._others_at = time.monotonic()
         """When another process may have used the store last."""
@@ -158,7 +158,7 @@ class SharedFile:
         if not self._lock_file.is_back:
             self._others_at = time.monotonic()
         left, self._left = self._left, None
-        mark = _mark(self.path)
+        mark = self._mark()
         # To attach a file for writing is to put the log beside it into it, if there is one, whosesoever it is.
         if write and self._log.exists():
             self._engine.attach_file(write=False)
@@ -174,6 +174,14 @@ class SharedFile:
     @property
     def _log(self) -> Path:
         return Path(f"{self.path}.wal")
+
+    def _mark(self) -> object:
+        """Return what is another when the file was changed, as far as the clock of its folder tells."""
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, self._log.exists()
 
     def _lingers(self) -> bool:
         """Begin to linger, or go on with it; return False where it is time to let go."""
@@ -221,7 +229,7 @@ class SharedFile:
             self._engine.stop()
         else:
             if self._lock_file.is_held:
-                self._left = _mark(self.path), self._engine.data_version
+                self._left = self._mark(), self._engine.data_version
         self._attached = None
         self._lock_file.release()
 
@@ -233,16 +241,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return stat.st_dev, stat.st_ino
-
-
-def _mark(path: Path) -> object:
-    """Return what is another when a database was changed, as far as the clock of its file tells."""
-    log = Path(f"{path}.wal")
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, log.exists()
 
 
 _files: WeakValueDictionary[Path, SharedFile] = WeakValueDictionary()

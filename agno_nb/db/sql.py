@@ -1,7 +1,6 @@
 """The contract of :mod:`agno_nb.db.base` in portable SQL, over a small driver for each backend.
 
-The statements keep to what DuckDB, SQLite and Postgres have in common, with ``?`` for parameters. Those of a turn read
-and write a bounded number of rows, however long the session is.
+The statements keep to what DuckDB, SQLite and Postgres have in common, with ``?`` for parameters.
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db import sandbox, schema
 from agno_nb.db.cells import SqlCells
-from agno_nb.db.context import (
-    current_attempts,
-)
+from agno_nb.db.context import current_attempts
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import Row, choice, micros, storable, timestamp_micros
 from agno_nb.db.events import SqlEvents
@@ -23,19 +20,9 @@ from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
 from agno_nb.db.parts import MOST_VALUES, Chosen, Part
 from agno_nb.db.readable import TIMEOUT_S
-from agno_nb.db.rows import (
-    session_from_row,
-    session_metrics,
-)
+from agno_nb.db.rows import session_from_row, session_metrics
 from agno_nb.db.runs import select_runs
-from agno_nb.db.statements import (
-    Transaction,
-    equal,
-    marks,
-    page_of,
-    select_messages,
-    select_sessions,
-)
+from agno_nb.db.statements import Transaction, equal, marks, page_of, select_messages, select_sessions
 from agno_nb.db.steps import SqlSteps
 from agno_nb.db.turns import SqlTurns
 from agno_nb.db.upkeep import SqlUpkeep

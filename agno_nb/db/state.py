@@ -154,8 +154,9 @@ def store_state(
             state = with_changes(now, began_with, session_state)
             if now != began_with:
                 _tell_of_losses(session_id, now, changes(began_with, session_state))
-        connection.update("raw_sessions", {"session_state": state}, key)
-        changed |= connection.stored([{"session_state": state}])[0]
+        (stored_state,) = connection.stored([{"session_state": state}])
+        connection.update_stored("raw_sessions", stored_state, key)
+        changed |= stored_state
     return changed
 
 

@@ -87,19 +87,23 @@ class Transaction:
         for start in range(0, len(rows), at_once):
             some = rows[start : start + at_once]
             # One row is planned faster by DuckDB as a SELECT. With more to say SQLite would take that for a join.
-            is_one = len(some) == 1 and not then
-            values = (
-                f"SELECT {marks(columns)}" if is_one else f"VALUES {', '.join([f'({marks(columns)})'] * len(some))}"
-            )
+            if len(some) == 1 and not then:
+                values = f"SELECT {marks(columns)}"
+            else:
+                values = "VALUES " + ", ".join([f"({marks(columns)})"] * len(some))
             sql = f"INSERT INTO {table} ({', '.join(columns)}) {values} {then}"
             returned += self._connection.execute(sql, [row[name] for row in some for name in columns])
         return returned
 
     def update(self, table: str, changes: Row, key: Row) -> int:
         """Change the rows of `key`; return how many there are."""
+        return self.update_stored(table, encoded(changes, self.redact), key)
+
+    def update_stored(self, table: str, changes: Row, key: Row) -> int:
+        """Change the rows of `key` to what :meth:`stored` returned; return how many there are."""
         where, parameters = equal(key)
         assignments = ", ".join(f"{name} = ?" for name in changes)
-        values = [*encoded(changes, self.redact).values(), *map(storable, parameters)]
+        values = [*changes.values(), *map(storable, parameters)]
         return self._connection.change(f"UPDATE {table} SET {assignments} WHERE {where}", values)
 
 

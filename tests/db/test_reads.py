@@ -140,7 +140,6 @@ def test_duckdb_reads_no_block_of_others(in_memory: SqlDb, call: str, monkeypatc
 
 def scanned(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any]) -> Iterator[tuple[str, int]]:
     """Run a statement and tell how many rows were read of which table."""
-    cursor.execute("RESET tracked_metrics")
     ((_, plan),) = cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {sql}", list(parameters)).fetchall()
     below = json.loads(plan)["operator"]
     while below:
