@@ -233,6 +233,11 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
     return await future
 
 
+def is_only_task() -> bool:
+    """Whether the running loop has nothing to do but the task that asks."""
+    return len(asyncio.all_tasks()) == 1
+
+
 async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:
     """Await a coroutine to its end whatever happens. A cancellation meanwhile takes effect at the next ``await``."""
     outer = asyncio.current_task()

@@ -90,6 +90,11 @@ class Db(Retention):
     def identity(self) -> str:
         """A name that is the same for all objects on the same store, and holds no secret."""
 
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether something short would be stored at once, as far as one can tell: without waiting for anybody."""
+        return False
+
     @abstractmethod
     def create(self) -> None:
         """Make the store where there is none yet; raise where it cannot be read and written."""

@@ -23,6 +23,11 @@ class Driver(ABC):
     row_lock: ClassVar[str] = ""
     """Ends a SELECT of rows that no other writer may change before the transaction is over, where writers overlap."""
 
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether a lease would begin at once, as far as one can tell."""
+        return False
+
     @abstractmethod
     def lease(self, *, write: bool) -> AbstractContextManager[Connection]:
         """Open a transaction, to be held briefly: never across a model call or a user's code.

@@ -66,6 +66,10 @@ class _FileDriver(EngineDriver):
         self._timeout_s = timeout_s
         self._file: SharedFile | None = None
 
+    @property
+    def is_at_hand(self) -> bool:
+        return self._file is not None and self._file.pid == os.getpid() and self._file.is_at_hand
+
     @contextmanager
     def attached(self, *, write: bool) -> Iterator[Engine]:
         with our_errors(self._path), self._shared().use(write=write, timeout_s=self._timeout_s) as engine:

@@ -32,7 +32,7 @@ _FIRST_YEAR = 1900
 
 def storable(value: Any) -> Any:
     """Return a parameter as every backend can hold it. Surrogates that make a pair become their character."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or (type(value) is str and value.isascii() and "\0" not in value):
         return value
     return str(whole_characters(value).replace("\0", "\ufffd"))
 

@@ -39,6 +39,10 @@ class _MemoryDriver(EngineDriver):
         self._engine = Engine()
         self._engine.attach_empty()
 
+    @property
+    def is_at_hand(self) -> bool:
+        return not self._engine.lock.locked()
+
     @contextmanager
     def attached(self, *, write: bool) -> Iterator[Engine]:
         if self._engine.pid != os.getpid():

@@ -13,9 +13,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.context import latest_summary, memories_of
 from agno_nb.db.encoding import Row, micros
 from agno_nb.db.rows import (
-    MEMORY_COLUMNS,
     SUMMARY_COLUMNS,
-    memory_from_row,
     memory_row,
     summary_from_row,
     summary_row,
@@ -73,15 +71,16 @@ class SqlMemories(Db):
             raise InvalidInputError(f"a memory has user_id {memory.user_id!r}; give the user whom it is about")
         changes = ("memory", "topics", "input", "component_id", "updated_at")
         with self._transaction(write=True) as connection:
-            rows = connection.insert(
+            connection.insert(
                 "raw_memories",
                 [memory_row(memory, now=micros(time.time()))],
                 f"ON CONFLICT (memory_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in changes)} "
-                f"WHERE raw_memories.user_id = excluded.user_id RETURNING {', '.join(MEMORY_COLUMNS)}",
+                "WHERE raw_memories.user_id = excluded.user_id",
             )
-        if not rows:
+            stored = memories_of(connection, "memory_id = ? AND user_id = ?", [memory.memory_id, memory.user_id])
+        if not stored:
             raise InvalidInputError(f"memory {memory.memory_id!r} is another user's than {memory.user_id!r}")
-        return memory_from_row(rows[0])
+        return stored[0]
 
     def get_user_memories(
         self,

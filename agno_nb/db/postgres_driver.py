@@ -258,9 +258,7 @@ class PostgresDriver(Driver):
             ) from error
 
 
-class _Lease:
-    data_version = next_data_version = None
-
+class _Lease(Connection):
     def __init__(self, connection: PostgresConnection) -> None:
         self._connection = connection
 

@@ -58,15 +58,19 @@ class Recent:
             is_all=is_all and len(kept) == len(known),
         )
 
+    def goes_on(self, connection: Transaction, run: RunOutput) -> bool:
+        """Whether the last turn is this one, and nothing else was stored since it began."""
+        return not self.is_over and self.data_version == connection.data_version and self.turns[-1][1] == run.run_id
+
     def gone_on(
         self, connection: Transaction, run: RunOutput, said: StoredMessages | None, *, ended: Row | None = None
     ) -> Recent | None:
         """Return what is known when more was said in the last turn. At its end `ended` is what the session has anew."""
-        if self.is_over or said is None or self.data_version != connection.data_version:
+        if said is None or not self.goes_on(connection, run):
+            return None
+        if ended is not None and run.status is not RunStatus.COMPLETED:
             return None
         *before, (run_index, run_id, (messages, calls)) = self.turns
-        if run_id != run.run_id or (ended is not None and run.status is not RunStatus.COMPLETED):
-            return None
         assert connection.next_data_version is not None
         return replace(
             self,

@@ -30,7 +30,7 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
     """Set a run RUNNING again and return its context."""
     key = {"run_id": run.run_id, "session_id": run.session_id}
     # The first statement is the one that only one of several can win: where writers overlap, others wait for it.
-    claimed = connection.update(
+    claimed = connection.change(
         "raw_runs",
         {
             **dict.fromkeys(("interrupted_at", "ended_at", "error_type", "error")),
@@ -76,5 +76,5 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
 def store_answers(connection: Transaction, run: RunOutput) -> None:
     """Store the answers that were given to a run, which is to go on waiting."""
     key = {"run_id": run.run_id, "session_id": run.session_id, "status": RunStatus.PAUSED}
-    if not connection.update("raw_runs", {"requirements": requirement_rows(run)}, key):
-        raise RunNotContinuableError(f"run {run.run_id!r} is not paused any more; somebody else has continued it")
+    gone = RunNotContinuableError(f"run {run.run_id!r} is not paused any more; somebody else has continued it")
+    connection.update("raw_runs", {"requirements": requirement_rows(run)}, key, gone=gone)

@@ -42,6 +42,8 @@ LINGER_ALONE_S = 0.25
 """The same where none does."""
 ALONE_AFTER_S = 10.0
 """For how long nobody else must have used it."""
+QUIET_S = 0.005
+"""How long after its last use it is left alone. Until then the next use looks whether another process asks for it."""
 LONGEST_HOLD_S = 1.0
 """How long it stays attached when it is used again and again, so that DuckDB's log stays short."""
 INTERRUPT_POLL_S = 0.05
@@ -71,6 +73,15 @@ class SharedFile:
     def pid(self) -> int:
         """The process that it belongs to."""
         return self._engine.pid
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether nobody uses it, in this process at this moment, and in others lately."""
+        return (self._attached is not None or self._is_alone) and not self._engine.lock.locked()
+
+    @property
+    def _is_alone(self) -> bool:
+        return time.monotonic() - self._others_at >= ALONE_AFTER_S
 
     @staticmethod
     def at(path: Path) -> SharedFile:
@@ -205,13 +216,14 @@ class SharedFile:
     def _linger(self) -> None:
         """Let go of the store when it is time to. Runs in a thread of its own, which the interpreter's end awaits."""
         while True:
-            time.sleep(POLL_S)
+            time.sleep(max(POLL_S, self._used_at + QUIET_S - time.monotonic()))
             is_ending = not threading.main_thread().is_alive()
+            if time.monotonic() - self._used_at < QUIET_S and not is_ending:
+                continue
             if not (self._enter(LET_GO_WAIT_S, _nothing) if is_ending else self._engine.lock.acquire(blocking=False)):
                 continue
             try:
-                is_alone = self._used_at - self._others_at >= ALONE_AFTER_S
-                is_idle = time.monotonic() - self._used_at >= (LINGER_ALONE_S if is_alone else LINGER_S)
+                is_idle = time.monotonic() - self._used_at >= (LINGER_ALONE_S if self._is_alone else LINGER_S)
                 if self._attached is None or is_idle or is_ending or self._lock_file.is_wanted():
                     self._lingering = None
                     self._let_go()

@@ -49,6 +49,10 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         with self._driver.lease_alone() if alone else self._driver.lease(write=write) as connection:
             yield Transaction(connection)
 
+    @property
+    def is_at_hand(self) -> bool:
+        return self._driver.is_at_hand
+
     def create(self) -> None:
         with self._transaction(write=True):
             pass
@@ -128,8 +132,7 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
 
     def _change_session(self, changes: Row, key: Row) -> Session | None:
         with self._transaction(write=True) as connection:
-            if not connection.update("raw_sessions", changes | {"updated_at": micros(time.time())}, key):
-                return None
+            connection.update("raw_sessions", changes | {"updated_at": micros(time.time())}, key)
             return self._session(connection, key)
 
     def fork_session(

@@ -353,9 +353,7 @@ class _Held:
         return self.tables[table]
 
 
-class _Lease:
-    data_version = next_data_version = None
-
+class _Lease(Connection):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 

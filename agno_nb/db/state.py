@@ -133,17 +133,20 @@ def with_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
 
 
 def store_state(
-    connection: Transaction, session_id: str, session_state: JsonDict | None, began_with: JsonDict | None
-) -> Row | None:
+    connection: Transaction,
+    session_id: str,
+    session_state: JsonDict | None,
+    began_with: JsonDict | None,
+    *,
+    gone: Exception | None,
+) -> Row:
     """Store a session's state, with what others changed in it since it was `began_with`.
 
-    Return what is different in its row now, or None where there is no such session.
+    Return what is different in its row now. Where there is no such session `gone` is raised.
     """
     key = {"session_id": session_id}
-    changed: Row = {"updated_at": micros(time.time())}
     # No RETURNING: it takes DuckDB longer than a statement of its own.
-    if not connection.update("raw_sessions", changed, key):
-        return None
+    changed = connection.update("raw_sessions", {"updated_at": micros(time.time())}, key, gone=gone)
     if session_state is not None and session_state != began_with:
         state = session_state
         if began_with is not None:
@@ -154,9 +157,7 @@ def store_state(
             state = with_changes(now, began_with, session_state)
             if now != began_with:
                 _tell_of_losses(session_id, now, changes(began_with, session_state))
-        (stored_state,) = connection.stored([{"session_state": state}])
-        connection.update_stored("raw_sessions", stored_state, key)
-        changed |= stored_state
+        changed |= connection.update("raw_sessions", {"session_state": state}, key)
     return changed
 
 

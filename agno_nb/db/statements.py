@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any
 
 from agno_nb.db.encoding import Redact, Row, encoded, storable
 from agno_nb.db.rows import (
@@ -28,22 +29,25 @@ _MOST_PARAMETERS = 30_000
 """Of one statement: SQLite takes 32,766, Postgres 65,535."""
 
 
-class Connection(Protocol):
+class Connection(ABC):
     """One open transaction of a backend."""
 
-    @property
-    def data_version(self) -> int | None:
-        """What the store was found at: a number, another one whenever it may have changed. None where nobody knows."""
+    data_version: int | None = None
+    """What the store was found at: a number, another one whenever it may have changed. None where nobody knows."""
+    next_data_version: int | None = None
+    """What the transaction leaves it at when it is committed."""
 
-    @property
-    def next_data_version(self) -> int | None:
-        """What the transaction leaves it at when it is committed."""
-
+    @abstractmethod
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows."""
 
+    @abstractmethod
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         """Run one statement that changes rows and returns none; return how many it changed."""
+
+    def write(self, sql: str, parameters: Sequence[Any], /) -> None:
+        """Run one statement that changes rows, after those before it and before the next that returns something."""
+        self.change(sql, parameters)
 
 
 class Transaction:
@@ -67,44 +71,47 @@ class Transaction:
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, [storable(value) for value in parameters])
 
-    def insert(self, table: str, rows: Sequence[Row], then: str = "") -> list[tuple[Any, ...]]:
-        """Insert rows of the same columns in as few statements as backends take."""
-        return self.insert_stored(table, self.stored(rows), then)
-
-    def stored(self, rows: Sequence[Row]) -> list[Row]:
-        """Return rows as they are stored."""
-        return [encoded(row, self.redact) for row in rows]
-
-    def insert_stored(self, table: str, rows: Sequence[Row], then: str = "") -> list[tuple[Any, ...]]:
-        """Insert what :meth:`stored` returned."""
+    def insert(self, table: str, rows: Sequence[Row], then: str = "") -> list[Row]:
+        """Insert rows of the same columns in as few statements as backends take; return them as they are stored."""
         if not rows:
             return []
+        stored = [encoded(row, self.redact) for row in rows]
         # Columns that are null in all rows are left out: DuckDB plans a statement of fewer columns faster.
-        filled = {name for row in rows for name, value in row.items() if value is not None}
-        columns = [name for name in rows[0] if name in filled]
-        returned: list[tuple[Any, ...]] = []
+        filled = {name for row in stored for name, value in row.items() if value is not None}
+        columns = [name for name in stored[0] if name in filled]
         at_once = _MOST_PARAMETERS // len(columns)
-        for start in range(0, len(rows), at_once):
-            some = rows[start : start + at_once]
+        for start in range(0, len(stored), at_once):
+            some = stored[start : start + at_once]
             # One row is planned faster by DuckDB as a SELECT. With more to say SQLite would take that for a join.
             if len(some) == 1 and not then:
                 values = f"SELECT {marks(columns)}"
             else:
                 values = "VALUES " + ", ".join([f"({marks(columns)})"] * len(some))
             sql = f"INSERT INTO {table} ({', '.join(columns)}) {values} {then}"
-            returned += self._connection.execute(sql, [row[name] for row in some for name in columns])
-        return returned
+            self._connection.write(sql, [row[name] for row in some for name in columns])
+        return stored
 
-    def update(self, table: str, changes: Row, key: Row) -> int:
+    def update(self, table: str, changes: Row, key: Row, *, gone: Exception | None = None) -> Row:
+        """Change the rows of `key`; return the changes as they are stored.
+
+        Where there are no such rows, `gone` is raised. Without it nobody asks.
+        """
+        stored = encoded(changes, self.redact)
+        if gone is None:
+            self._connection.write(*_update(table, stored, key))
+        elif not self._connection.change(*_update(table, stored, key)):
+            raise gone
+        return stored
+
+    def change(self, table: str, changes: Row, key: Row) -> int:
         """Change the rows of `key`; return how many there are."""
-        return self.update_stored(table, encoded(changes, self.redact), key)
+        return self._connection.change(*_update(table, encoded(changes, self.redact), key))
 
-    def update_stored(self, table: str, changes: Row, key: Row) -> int:
-        """Change the rows of `key` to what :meth:`stored` returned; return how many there are."""
-        where, parameters = equal(key)
-        assignments = ", ".join(f"{name} = ?" for name in changes)
-        values = [*changes.values(), *map(storable, parameters)]
-        return self._connection.change(f"UPDATE {table} SET {assignments} WHERE {where}", values)
+
+def _update(table: str, stored: Row, key: Row) -> tuple[str, list[Any]]:
+    where, parameters = equal(key)
+    assignments = ", ".join(f"{name} = ?" for name in stored)
+    return f"UPDATE {table} SET {assignments} WHERE {where}", [*stored.values(), *map(storable, parameters)]
 
 
 def marks(values: Sequence[Any]) -> str:
@@ -143,12 +150,13 @@ def insert_messages(
 
     Return what is stored, or None where that is not all, because there are media too.
     """
-    rows = connection.stored(
-        [message_row(message, run=run, message_index=place) for message, place in zip(messages, places, strict=True)]
+    rows = connection.insert(
+        "raw_messages",
+        [message_row(message, run=run, message_index=place) for message, place in zip(messages, places, strict=True)],
     )
-    calls = connection.stored([row for message in messages for row in tool_call_rows(message, run=run)])
-    connection.insert_stored("raw_messages", rows)
-    connection.insert_stored("raw_tool_calls", calls)
+    calls = connection.insert(
+        "raw_tool_calls", [row for message in messages for row in tool_call_rows(message, run=run)]
+    )
     connection.insert(
         "raw_message_media", [row for message in messages for row in message_media_rows(message, run=run)]
     )

@@ -32,11 +32,9 @@ class SqlSteps(SqlMemories):
         began_with: JsonDict | None = None,
         state_changes: Sequence[JsonDict] | None = None,
     ) -> None:
+        gone = SessionNotFoundError(f"session {run.session_id!r} was deleted, so step {step.path!r} cannot be stored")
         with self._transaction(write=True) as connection:
-            if not store_state(connection, run.session_id, session_state, began_with):
-                raise SessionNotFoundError(
-                    f"session {run.session_id!r} was deleted, so step {step.path!r} cannot be stored"
-                )
+            store_state(connection, run.session_id, session_state, began_with, gone=gone)
             if state_changes is not None:
                 connection.update("raw_runs", {"state_changes": list(state_changes)}, {"run_id": run.root_run_id})
             connection.insert("raw_steps", [step_row(step, run=run, step_index=step_index)])

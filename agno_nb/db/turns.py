@@ -132,8 +132,9 @@ class SqlTurns(SqlMemories):
         if not messages:
             return
         with self._transaction(write=True) as connection:
-            if not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
-                raise _run_is_gone(run)
+            gone = self._gone(connection, run)
+            if gone is not None and not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
+                raise gone
             said = insert_messages(connection, run, messages, _places(run.messages, messages))
         self._recent = self._recent and self._recent.gone_on(connection, run, said)
 
@@ -151,18 +152,21 @@ class SqlTurns(SqlMemories):
             # DuckDB writes an update column by column, and a run leaves most of them as they were.
             ended = {name: value for name, value in ended.items() if name == "status" or value != stored[name]}
         with self._transaction(write=True) as connection:
+            gone = self._gone(connection, run)
             # The session first, as in every transaction that changes it: two that wait for each other would not end.
-            changed = store_state(connection, run.session_id, session_state, began_with)
-            if not connection.update("raw_runs", ended, {"run_id": run.run_id}):
-                raise _run_is_gone(run)
+            changed = store_state(connection, run.session_id, session_state, began_with, gone=gone)
+            connection.update("raw_runs", ended, {"run_id": run.run_id}, gone=gone)
             said = insert_messages(connection, run, messages, _places(run.messages, messages))
         self._recent = self._recent and self._recent.gone_on(connection, run, said, ended=changed)
 
-
-def _run_is_gone(run: RunOutput) -> SessionNotFoundError:
-    return SessionNotFoundError(
-        f"session {run.session_id!r} was deleted while run {run.run_id!r} went on; what the run says cannot be stored"
-    )
+    def _gone(self, connection: Transaction, run: RunOutput) -> SessionNotFoundError | None:
+        """Return what to raise if the run is not there, or None where it is known to be."""
+        if self._recent is not None and self._recent.goes_on(connection, run):
+            return None
+        return SessionNotFoundError(
+            f"session {run.session_id!r} was deleted while run {run.run_id!r} went on; what the run says cannot be "
+            "stored"
+        )
 
 
 def _places(of_the_run: Sequence[Message], messages: Sequence[Message]) -> list[int]:

@@ -272,7 +272,7 @@ async def _in_order(context: RunContext, query: ContextQuery) -> OpenedRun:
             run.created_at = context.message.created_at = time.time()
         try:
             # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
-            return await uncancellable(asyncio.to_thread(_opened, context, query))
+            return await context.in_store(_opened, context, query)
         except SessionBusyError as busy:
             if time.monotonic() >= tell_at:
                 tell_at = math.inf
@@ -317,7 +317,7 @@ async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
     _keep_partial(context)
     run.metrics = _metrics(run, before_s + time.perf_counter() - started)
     try:
-        await uncancellable(_store_end(context))
+        await _store_end(context)
     except AgnoNbError as unstored:
         unstored.run_output = run
         raise unstored from failure
@@ -375,11 +375,12 @@ def _metrics(run: RunOutput, duration_s: float) -> Metrics:
 
 
 async def _store_end(context: RunContext) -> None:
-    """Store how the run ended, once the runs nested in it have done so."""
+    """Store how the run ended, once the runs nested in it have done so, whatever happens meanwhile."""
     if context.children:
         for child in context.children:
             child.cancel()
-        await asyncio.wait(context.children)
+        # A copy: each of them leaves the set when it has ended.
+        await uncancellable(asyncio.wait([*context.children]))
     run = context.run
     run.ended_at = time.time()
     messages, noted = context.take_unsaved(), run.state_changes
@@ -390,10 +391,10 @@ async def _store_end(context: RunContext) -> None:
     row = run if context.is_stored else replace(run, content=None, reasoning_content=None)
     try:
         began_with = context.session.session_state
-        await asyncio.to_thread(context.db.end_run, row, messages, session_state=state, began_with=began_with)
+        await context.in_store(context.db.end_run, row, messages, session_state=state, began_with=began_with)
     except InvalidInputError as unstorable:
         # The state cannot be stored. The run must not stay open because of it, and the user must hear of it.
         run.status, run.state_changes = RunStatus.ERROR, noted
         _as_ours(unstorable, run)
-        await asyncio.to_thread(context.db.end_run, run, messages, session_state=None)
+        await context.in_store(context.db.end_run, run, messages, session_state=None)
         raise

@@ -6,9 +6,9 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from agno_nb._loop import uncancellable
+from agno_nb._loop import is_only_task, uncancellable
 from agno_nb.budget import Budget
 from agno_nb.db.base import Db
 from agno_nb.db.state import changes, copied
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from agno_nb.models.base import Model
     from agno_nb.run.runnable import Runnable
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Emit = Callable[[RunOutputEvent], None]
 
 
@@ -178,10 +180,7 @@ class RunContext:
         self.emit(event, content=content, details=details)
         if self.db is not None:
             cost = Metrics(duration_s=duration_s)
-            work = asyncio.to_thread(
-                self.db.add_event, self.run, event, content, details=details, model=model, metrics=cost
-            )
-            await uncancellable(work)
+            await self.in_store(self.db.add_event, self.run, event, content, details=details, model=model, metrics=cost)
 
     def pass_on(self, event: RunOutputEvent) -> None:
         self.emit_to(event)
@@ -219,7 +218,17 @@ class RunContext:
         """Store the messages that are new."""
         messages = self.take_unsaved()
         if self.db is not None and messages:
-            await uncancellable(asyncio.to_thread(self.db.add_messages, self.run, messages))
+            await self.in_store(self.db.add_messages, self.run, messages)
+
+    async def in_store(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do work of the run's store to its end, whatever happens meanwhile.
+
+        To have another thread do it takes up to a tenth of a short turn. So it is done here where there is nothing to
+        wait for, and nobody else who waits for this loop.
+        """
+        if self.db is not None and self.db.is_at_hand and is_only_task():
+            return work(*args, **kwargs)
+        return await uncancellable(asyncio.to_thread(work, *args, **kwargs))
 
     def options_for(self, nested: Runnable) -> RunOptions:
         """Return what a run of `nested` is told that is a part of this one, a member's or a step's."""

@@ -14,10 +14,11 @@ import duckdb
 import pytest
 from filelock import FileLock
 
-from agno_nb.db import default_db, schema, set_default_db
+from agno_nb.db import default_db, schema, set_default_db, shared_file
 from agno_nb.db.base import ContextQuery
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.shared_file import SharedFile
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
 from agno_nb.testing.conversation import begin, contents, say
 from agno_nb.types import RunStatus
@@ -146,6 +147,22 @@ print("ready", flush=True)
 while not db.get_session("done"):
     say(db, "x", session_id="loop")
 """
+
+
+def test_a_store_is_at_hand_while_it_is_attached_or_nobody_else_used_it_lately(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_file, "LINGER_S", 3600.0)
+    db = DuckDb(path)
+    assert not db.is_at_hand
+    say(db, "x")
+    assert db.is_at_hand
+    with db._driver.lease(write=False):
+        assert not db.is_at_hand
+    SharedFile.at(path).let_go()
+    assert not db.is_at_hand
+    monkeypatch.setattr(shared_file, "ALONE_AFTER_S", 0.0)
+    assert db.is_at_hand
 
 
 def test_a_process_that_writes_without_a_pause_lets_others_in(path: Path) -> None:

@@ -120,11 +120,12 @@ def test_duckdb_reads_no_block_of_others(in_memory: SqlDb, call: str, monkeypatc
     scans: list[tuple[str, int]] = []
     execute, frame = Engine.execute, Engine._frame
 
-    def executed(self: Engine, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def executed(self: Engine, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         assert self._cursor is not None
-        if not sql.startswith("INSERT"):  # To explain a statement with what it took is to run it.
+        if not sql.startswith(("BEGIN", "COMMIT")):
             scans.extend(scanned(self._cursor, sql, parameters))
-        return execute(self, sql, parameters)
+        # To explain a statement with what it took is to run it, and no row can be inserted twice.
+        return [] if sql.startswith(("INSERT", "WITH done_0 AS")) else execute(self, sql, parameters)
 
     def framed(self: Engine, sql: str, parameters: Sequence[Any]) -> Any:
         with self.transaction(write=False) as cursor:

@@ -34,14 +34,13 @@ def db(tmp_path: Path) -> Iterator[DuckDb]:
 
 
 @pytest.fixture
-def selects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The statements by which the store is read, as they come."""
+def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The first words of the statements that the store is given, as they come."""
     seen: list[str] = []
     execute = Engine.execute
 
-    def watched(self: Engine, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        if sql.startswith("SELECT"):
-            seen.append(sql)
+    def watched(self: Engine, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        seen.append(sql.split()[0])
         return execute(self, sql, parameters)
 
     monkeypatch.setattr(Engine, "execute", watched)
@@ -70,12 +69,12 @@ def begin_as_read(
     return run
 
 
-def test_a_turn_after_others_of_this_process_reads_nothing(db: DuckDb, selects: list[str]) -> None:
+def test_a_turn_after_others_of_this_process_reads_nothing(db: DuckDb, executed: list[str]) -> None:
     say(db, "first", [calling("f"), answering(), Message(role="assistant", content="42")], query=THREE)
     say(db, "second", query=THREE)
-    selects.clear()
+    executed.clear()
     run, opened = begin(db, "third", query=THREE)
-    assert selects == []
+    assert executed == ["WITH"]
     assert [(m.role, m.content) for m in opened.history] == [
         ("user", "first"), ("assistant", None), ("tool", "42"), ("assistant", "42"),
         ("user", "second"), ("assistant", "answer to second"),
@@ -84,25 +83,39 @@ def test_a_turn_after_others_of_this_process_reads_nothing(db: DuckDb, selects: 
     assert run.run_index == 2
 
 
-def test_it_reads_nothing_either_when_the_file_was_let_go_of_in_between(db: DuckDb, selects: list[str]) -> None:
+def test_a_turn_that_is_known_is_two_statements(db: DuckDb, executed: list[str]) -> None:
+    say(db, "first", query=THREE)
+    executed.clear()
+    say(db, "second", query=THREE)
+    assert executed == ["WITH", "WITH"]
+    executed.clear()
+    db._recent = None
+    say(db, "third", query=THREE)
+    assert executed == ["BEGIN", "SELECT", "SELECT", "SELECT", "WITH", "COMMIT", "WITH"]
+    assert [message.content for message in db.get_messages("s1")] == [
+        text for turn in ("first", "second", "third") for text in (turn, f"answer to {turn}")
+    ]
+
+
+def test_it_reads_nothing_either_when_the_file_was_let_go_of_in_between(db: DuckDb, executed: list[str]) -> None:
     say(db, "first", query=THREE)
     SharedFile.at(db.db_file).let_go()
     db.messages_df()
-    selects.clear()
+    executed.clear()
     begin(db, "second", query=THREE)
-    assert selects == []
+    assert executed == ["WITH"]
 
 
-def test_messages_stored_while_the_turn_goes_on_are_known(db: DuckDb, selects: list[str]) -> None:
+def test_messages_stored_while_the_turn_goes_on_are_known(db: DuckDb, executed: list[str]) -> None:
     run, _ = begin(db, "first", query=THREE)
     asked, answer = calling("f"), answering()
     run.messages += [asked, answer]
     db.add_messages(run, [asked, answer])
     end(db, run, Message(role="assistant", content="done"))
     expected = as_read(db, "s1", THREE)
-    selects.clear()
+    executed.clear()
     _, opened = begin(db, "second", query=THREE)
-    assert selects == []
+    assert executed == ["WITH"]
     assert opened == expected
 
 

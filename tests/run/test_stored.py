@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -185,6 +186,59 @@ def test_a_session_is_its_first_users(make: Make, db: Db) -> None:
     agent.run("now mine", session_id="t", user_id="bob")
     with pytest.raises(SessionOwnershipError):
         agent.run("too late", session_id="t", user_id="ada")
+
+
+@pytest.fixture
+def stored_on(monkeypatch: pytest.MonkeyPatch) -> SimpleQueue[tuple[str, bool]]:
+    """What runs store, and whether they do so on the thread of their loop."""
+    seen: SimpleQueue[tuple[str, bool]] = SimpleQueue()
+
+    def watch(name: str, method: Callable[..., Any]) -> None:
+        def watched(self: Any, run: RunOutput, *args: Any, **kwargs: Any) -> Any:
+            seen.put((f"{name} {run.session_id}", threading.current_thread().name == "agno_nb"))
+            return method(self, run, *args, **kwargs)
+
+        monkeypatch.setattr(InMemoryDb, name, watched)
+
+    for name in ("open_run", "add_messages", "end_run"):
+        watch(name, getattr(InMemoryDb, name))
+    return seen
+
+
+def test_a_run_for_itself_stores_on_its_loop_what_is_at_hand(stored_on: SimpleQueue[tuple[str, bool]]) -> None:
+    Agent(FunctionModel(echo), db=InMemoryDb(), session_id="s").run("x")
+    for what in ("open_run", "end_run"):
+        assert stored_on.get(timeout=30) == (f"{what} s", True)
+
+
+def test_runs_at_the_same_time_do_not_hold_each_other_up(stored_on: SimpleQueue[tuple[str, bool]]) -> None:
+    db, asked, goes_on = InMemoryDb(), threading.Event(), threading.Event()
+
+    def wait() -> None:
+        asked.set()
+        goes_on.wait(30)
+
+    first = threading.Thread(target=Agent(WatchingModel(wait), db=db, session_id="first").run, args=["x"])
+    first.start()
+    asked.wait(30)
+    Agent(FunctionModel(echo), db=db, session_id="second").run("y")
+    goes_on.set()
+    first.join()
+    for expected in (
+        ("open_run first", True), ("open_run second", False), ("end_run second", False), ("end_run first", True),
+    ):  # fmt: skip
+        assert stored_on.get(timeout=30) == expected
+
+
+def test_a_store_that_somebody_uses_holds_up_nothing_but_its_run(stored_on: SimpleQueue[tuple[str, bool]]) -> None:
+    db = InMemoryDb()
+    run = threading.Thread(target=Agent(FunctionModel(echo), db=db, session_id="s").run, args=["x"])
+    with db._driver.lease(write=False):
+        run.start()
+        assert stored_on.get(timeout=30) == ("open_run s", False)
+        assert Agent(FunctionModel(echo)).run("y").content == "you said y"
+    run.join()
+    assert said(db.get_messages("s")) == [("user", "x"), ("assistant", "you said x")]
 
 
 @kind

@@ -1,0 +1,93 @@
+"""One transaction of a store: what is written in it is there in its order, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from agno_nb.db.encoding import Row
+from agno_nb.db.sql import SqlDb
+from agno_nb.db.statements import Transaction
+from agno_nb.errors import AgnoNbError, SessionNotFoundError
+
+NAMES = "SELECT session_id, session_name FROM raw_sessions ORDER BY session_id"
+
+
+def session(session_id: str, **values: object) -> Row:
+    return {"session_id": session_id, "session_type": "agent", "session_state": {}, **values} | {
+        "created_at": 1,
+        "updated_at": 1,
+    }
+
+
+def named(db: SqlDb) -> list[tuple[str, str | None]]:
+    with db._transaction(write=False) as connection:
+        return [(session_id, name) for session_id, name in connection.execute(NAMES)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 30])
+def test_writes_are_done_in_their_order_however_many_they_are(db: SqlDb, count: int) -> None:
+    ids = [f"s{number:02}" for number in range(count)]
+    with db._transaction(write=True) as connection:
+        for session_id in ids:
+            connection.insert("raw_sessions", [session(session_id)])
+            connection.update("raw_sessions", {"session_name": "first"}, {"session_id": session_id})
+            connection.update("raw_sessions", {"session_name": f"of {session_id}"}, {"session_id": session_id})
+    assert named(db) == [(session_id, f"of {session_id}") for session_id in ids]
+
+
+def test_what_was_written_is_there_for_the_next_statement(db: SqlDb) -> None:
+    with db._transaction(write=True) as connection:
+        connection.insert("raw_sessions", [session("s1"), session("s2")])
+        assert connection.execute(NAMES) == [("s1", None), ("s2", None)]
+        connection.update("raw_sessions", {"session_name": "new"}, {"session_id": "s1"})
+        assert connection.change("raw_sessions", {"metadata": {}}, {"session_name": "new"}) == 1
+        connection.update("raw_sessions", {"session_name": "newer"}, {"session_id": "s1"})
+    assert named(db) == [("s1", "newer"), ("s2", None)]
+
+
+def again(connection: Transaction) -> None:
+    connection.insert("raw_sessions", [session("old")])
+
+
+def gone(connection: Transaction) -> None:
+    gone = SessionNotFoundError("there is none")
+    connection.update("raw_sessions", {"session_name": "x"}, {"session_id": "no"}, gone=gone)
+
+
+def interrupted(connection: Transaction) -> None:
+    raise KeyboardInterrupt
+
+
+def many(connection: Transaction) -> None:
+    connection.insert("raw_sessions", [session(f"many {number:04}") for number in range(2_000)])
+    again(connection)
+
+
+def read_between(connection: Transaction) -> None:
+    connection.execute(NAMES)
+    again(connection)
+
+
+@pytest.mark.parametrize("fails", [again, gone, interrupted, many, read_between])
+@pytest.mark.parametrize("after", [[], ["new"], ["new", "newer", "newest"], [f"{number:02}" for number in range(20)]])
+def test_nothing_is_written_of_a_transaction_that_fails(
+    db: SqlDb, fails: Callable[[Transaction], None], after: list[str]
+) -> None:
+    with db._transaction(write=True) as connection:
+        connection.insert("raw_sessions", [session("old")])
+
+    def fail() -> None:
+        with db._transaction(write=True) as connection:
+            connection.update("raw_sessions", {"session_name": "changed"}, {"session_id": "old"})
+            for session_id in after:
+                connection.insert("raw_sessions", [session(session_id)])
+            fails(connection)
+
+    with pytest.raises((AgnoNbError, KeyboardInterrupt)):
+        fail()
+    assert named(db) == [("old", None)]
+    with db._transaction(write=True) as connection:
+        connection.insert("raw_sessions", [session("later")])
+    assert named(db) == [("later", None), ("old", None)]
