@@ -68,7 +68,7 @@ class _FileDriver(EngineDriver):
 
     @property
     def is_at_hand(self) -> bool:
-        return self._file is not None and self._file.pid == os.getpid() and self._file.is_at_hand
+        return self._shared().is_at_hand
 
     @contextmanager
     def attached(self, *, write: bool) -> Iterator[Engine]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from agno_nb.db.worker import this_program
+from agno_nb.db.worker import is_dead, this_program, this_worker
 from agno_nb.errors import StoreLocked
 
 POLL_S = 0.001
@@ -29,7 +29,7 @@ PATIENCE_S = 2.0
 _WANTED_AT, _SIZE = 1, 512
 _NOBODY_WAITS, _WANTED = b"-", b"?"
 
-_TOKEN = uuid.uuid4().hex.encode()
+_TOKEN = uuid.uuid4().hex
 """Tells this process, and those forked from it, from others of its name."""
 
 
@@ -46,6 +46,8 @@ class LockFile:
         self._descriptor: int | None = None
         self.is_back = False
         """Whether nobody else has had the lock since this process had it last. What is not sure is taken for False."""
+        self.is_shared = False
+        """Whether another process that may go on has had it last."""
 
     def acquire(self, timeout_s: float, *, since: float, write: bool, meanwhile: Callable[[], None]) -> None:
         """Wait until nobody else has the store. Nothing happens where this process has it already.
@@ -109,8 +111,10 @@ class LockFile:
             return True
         try:
             if lock_descriptor(descriptor, blocking=False) and self._is_in_place(descriptor):
-                who = b"%b\n%b" % (this_program().encode()[: _SIZE // 2], _TOKEN)
-                self.is_back = _read(descriptor, _WANTED_AT + 1, _SIZE).rstrip() == who
+                who = b"%b\n%b" % (this_program().encode()[: _SIZE // 2], f"{this_worker()} {_TOKEN}".encode())
+                last = _read(descriptor, _WANTED_AT + 1, _SIZE).rstrip()
+                self.is_back = last == who
+                self.is_shared = not self.is_back and _may_go_on(last)
                 _write(descriptor, 0, b" " + _NOBODY_WAITS + who.ljust(_SIZE - 2))
                 self._descriptor = descriptor
                 return True
@@ -147,6 +151,15 @@ class LockFile:
         except OSError:
             who = ""
         return who or "another process"
+
+
+def _may_go_on(who: bytes) -> bool:
+    """Whether the process that has written so into the file may go on. In an empty one there was none."""
+    worker = who.decode(errors="replace").rpartition("\n")[2].partition(" ")[0]
+    try:
+        return who != b"" and not is_dead(worker)
+    except ValueError:  # Something else stands there.
+        return True
 
 
 def _write(descriptor: int, place: int, text: bytes) -> None:

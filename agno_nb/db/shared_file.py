@@ -21,6 +21,7 @@ Four things make it safe, all of them measured on DuckDB 2.0.0:
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import threading
 import time
@@ -36,7 +37,7 @@ from agno_nb.db.interrupts import HeldInterrupts
 from agno_nb.db.lock_file import POLL_S, LockFile
 from agno_nb.errors import StoreError, StoreLocked
 
-LINGER_S = 0.025
+LINGER_S = 0.01
 """How long a store stays attached after it was used last, where other processes use it too."""
 LINGER_ALONE_S = 0.25
 """The same where none does."""
@@ -65,8 +66,8 @@ class SharedFile:
         self._left: tuple[object, int] | None = None
         """Its :meth:`_mark` and the engine's data version, as this process left it."""
         self._attached_at = self._used_at = self._not_before = 0.0
-        self._others_at = time.monotonic()
-        """When another process may have used the store last."""
+        self._others_at = -math.inf
+        """When another process that may go on was last seen to use the store."""
         self._lingering: threading.Thread | None = None
 
     @property
@@ -166,7 +167,7 @@ class SharedFile:
             return
         time.sleep(max(0.0, self._not_before - time.monotonic()))
         self._lock_file.acquire(timeout_s, since=since, write=write, meanwhile=interrupts.deliver)
-        if not self._lock_file.is_back:
+        if self._lock_file.is_shared:
             self._others_at = time.monotonic()
         left, self._left = self._left, None
         mark = self._mark()

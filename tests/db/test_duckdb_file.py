@@ -149,20 +149,56 @@ while not db.get_session("done"):
 """
 
 
-def test_a_store_is_at_hand_while_it_is_attached_or_nobody_else_used_it_lately(
+STAYING = """
+import sys
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.testing.conversation import say
+db = DuckDb(sys.argv[1])
+say(db, "x")
+db.close()
+print("said", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_store_is_at_hand_where_no_other_process_goes_on_using_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    db, file = DuckDb(path), SharedFile.at(path)
+    assert db.is_at_hand  # It is made then.
+    other = start(STAYING, path)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "said\n"
     monkeypatch.setattr(shared_file, "LINGER_S", 3600.0)
-    db = DuckDb(path)
-    assert not db.is_at_hand
-    say(db, "x")
-    assert db.is_at_hand
+    say(db, "y")
+    # It is attached still. Whoever lets go of it looks at it for a moment, again and again.
+    assert any(db.is_at_hand for _ in range(10_000))
     with db._driver.lease(write=False):
         assert not db.is_at_hand
-    SharedFile.at(path).let_go()
+    file.let_go()
     assert not db.is_at_hand
     monkeypatch.setattr(shared_file, "ALONE_AFTER_S", 0.0)
     assert db.is_at_hand
+    monkeypatch.undo()
+    assert not db.is_at_hand
+    other.communicate("\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell whether a process has ended")
+def test_a_store_is_at_hand_when_the_process_that_used_it_has_ended(path: Path) -> None:
+    start(STAYING, path).communicate("\n")
+    db, file = DuckDb(path), SharedFile.at(path)
+    say(db, "y")
+    file.let_go()
+    assert db.is_at_hand
+
+
+def test_a_store_whose_lock_says_nothing_that_is_known_may_be_in_use(path: Path) -> None:
+    db, file = DuckDb(path), SharedFile.at(path)
+    Path(f"{path}.lock").write_text(" -somebody\n6f5c")
+    say(db, "x")
+    file.let_go()
+    assert not db.is_at_hand
 
 
 def test_a_process_that_writes_without_a_pause_lets_others_in(path: Path) -> None:
