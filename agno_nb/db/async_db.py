@@ -82,5 +82,5 @@ class AsyncDb:
 
 
 def as_sync(db: Db | AsyncDb | None) -> Db | None:
-    """Return the store that blocks, which is what the pipeline works with in threads of its own."""
+    """Return the store that blocks, which is what the pipeline works with."""
     return db.sync if isinstance(db, AsyncDb) else db

@@ -241,6 +241,8 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
             if query.memories and run.user_id is not None:
                 needed.append(Line.memories(context.db, run.user_id))
             await settled(*needed)
+        # With a store at hand and a model that answers at once, runs one after the other would never leave the loop.
+        await asyncio.sleep(0)
         opened = await _in_order(context, query)
     runnable._last_session_id = run.session_id
     context.session, context.history = opened.session, opened.history

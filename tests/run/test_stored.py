@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agno_nb._loop import Job, run_blocking
 from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
@@ -228,6 +229,19 @@ def test_runs_at_the_same_time_do_not_hold_each_other_up(stored_on: SimpleQueue[
         ("open_run first", True), ("open_run second", False), ("end_run second", False), ("end_run first", True),
     ):  # fmt: skip
         assert stored_on.get(timeout=30) == expected
+
+
+def test_runs_one_after_the_other_leave_the_loop_to_others_in_between() -> None:
+    agent, is_enough = Agent(FunctionModel(echo), db=InMemoryDb()), threading.Event()
+
+    async def talk_on() -> None:
+        while not is_enough.is_set():
+            await agent.arun("x")
+
+    talking = Job(talk_on())
+    assert run_blocking(asyncio.sleep(0, "here")) == "here"
+    is_enough.set()
+    talking.wait()
 
 
 def test_a_store_that_somebody_uses_holds_up_nothing_but_its_run(stored_on: SimpleQueue[tuple[str, bool]]) -> None:
