@@ -18,6 +18,7 @@ import duckdb
 from agno_nb.db import schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
+from agno_nb.db.lease import Lease
 from agno_nb.db.migrations import migrate
 from agno_nb.db.parts import Part, cut_down
 from agno_nb.db.sandbox import confined, interruptible, one_line
@@ -28,11 +29,7 @@ from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 if TYPE_CHECKING:
     import pyarrow as pa
 
-POLL_S = 0.01
-"""How often what cannot be waited for is tried again."""
 _MOST_STATEMENTS = 256
-_MOST_TOGETHER, _MANY_PARAMETERS = 8, 1_000
-"""How many statements are written as one. DuckDB plans each inside the one before, and long ones faster alone."""
 _data_versions = itertools.count()
 
 # A turn's statements read and write a few rows each, and most of their time is spent on plans and on waking threads. So
@@ -114,7 +111,12 @@ class Engine:
         try:
             with ExitStack() as begun:
                 transaction = self._in_transaction(self.execute, write=write)
-                lease = Lease(self, found, begin=lambda: begun.enter_context(transaction))
+                lease = Lease(
+                    self.execute,
+                    begin=lambda: begun.enter_context(transaction),
+                    data_version=found,
+                    next_data_version=self.data_version,
+                )
                 yield lease
                 lease.finish()
         except BaseException:
@@ -122,7 +124,10 @@ class Engine:
             raise
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one of the store's own statements in the open :meth:`lease`; return all its rows."""
+        """Run one of the store's own statements in the open :meth:`lease`; return all its rows.
+
+        Nothing of DuckDB is given out, whose objects must not outlive a lease.
+        """
         assert self._cursor is not None
         return self._cursor.execute(self._parsed(sql), list(parameters)).fetchall()
 
@@ -305,60 +310,6 @@ class EngineDriver(Driver):
         sql, values = (sql, []) if part is None else cut_down(sql, part)
         with self.attached(write=False) as engine:
             return engine.frame(sql, [*values, *parameters])
-
-
-class Lease(Connection):
-    """The engine for one transaction. It holds nothing of DuckDB, whose objects must not outlive a lease.
-
-    What is only written waits, and is one statement at the end: that takes DuckDB a fifth less time than one for each
-    row, and where there is nothing else it is the whole transaction. Nobody else can write before: a lease has the
-    store for itself.
-    """
-
-    def __init__(self, engine: Engine, data_version: int, begin: Callable[[], object]) -> None:
-        self._engine = engine
-        self.data_version = data_version
-        self.next_data_version = engine.data_version
-        self._begin: Callable[[], object] | None = begin
-        self._waiting: list[tuple[str, Sequence[Any]]] = []
-
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        self._go_on()
-        return self._engine.execute(sql, parameters)
-
-    def change(self, sql: str, parameters: Sequence[Any], /) -> int:
-        ((count,),) = self.execute(sql, parameters)
-        return int(count)
-
-    def write(self, sql: str, parameters: Sequence[Any], /) -> None:
-        self._waiting.append((sql, parameters))
-        if len(self._waiting) == _MOST_TOGETHER or len(parameters) >= _MANY_PARAMETERS:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        """Write what waits in a transaction that does not end with it."""
-        if self._begin is not None:
-            self._begin()
-            self._begin = None
-        self.finish()
-
-    def finish(self) -> None:
-        """Write what waits."""
-        if self._waiting:
-            sql, parameters = _as_one(self._waiting)
-            self._waiting = []
-            self._engine.execute(sql, parameters)
-
-
-def _as_one(statements: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, Sequence[Any]]:
-    """Return statements that write as one, which does them in their order, all or none.
-
-    >>> _as_one([("INSERT INTO a SELECT ?", [1]), ("UPDATE b SET n = ?", [2])])
-    ('WITH done_0 AS (INSERT INTO a SELECT ?) UPDATE b SET n = ?', [1, 2])
-    """
-    *first, (last, _) = statements
-    before = ", ".join(f"done_{number} AS ({sql})" for number, (sql, _) in enumerate(first))
-    return f"WITH {before} {last}" if first else last, [value for _, values in statements for value in values]
 
 
 def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:

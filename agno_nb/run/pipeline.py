@@ -222,11 +222,7 @@ def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
     """Wait until the earlier runs of the session in this process have ended, and make later ones wait."""
     if context.db is None or context.is_nested:
         return nullcontext()
-    key = context.db.identity, context.session_id
-    lock = _turns.get(key)
-    if lock is None:
-        lock = _turns[key] = asyncio.Lock()
-    return lock
+    return _turns.setdefault((context.db.identity, context.session_id), asyncio.Lock())
 
 
 async def _open(runnable: Runnable, context: RunContext) -> None:
