@@ -23,8 +23,10 @@ FOREIGN_SETTINGS = ("AGNO_NB_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_", "
 
 def clean_environment(environ: os._Environ[str] | dict[str, str]) -> None:
     """Take keys, endpoints and our own settings away, and keep loopback away from a proxy."""
-    for name in [name for name in environ if name.upper().startswith(FOREIGN_SETTINGS)]:
-        del environ[name]
+    for name in list(environ):
+        # Not a setting of the package: it says where the tests find the reference pages.
+        if name.upper().startswith(FOREIGN_SETTINGS) and name != "AGNO_NB_REFERENCE":
+            del environ[name]
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in environ.get(name, "").split(",") if host]
         environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", "::1"]))

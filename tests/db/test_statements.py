@@ -14,8 +14,11 @@ from agno_nb.errors import AgnoNbError, SessionNotFoundError
 NAMES = "SELECT session_id, session_name FROM raw_sessions ORDER BY session_id"
 
 
-def session(session_id: str, **values: object) -> Row:
-    return {"session_id": session_id, "session_type": "agent", "session_state": {}, **values} | {
+def session(session_id: str) -> Row:
+    return {
+        "session_id": session_id,
+        "session_type": "agent",
+        "session_state": {},
         "created_at": 1,
         "updated_at": 1,
     }
