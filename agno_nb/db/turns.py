@@ -38,7 +38,7 @@ class SqlTurns(SqlMemories):
     _begun: dict[str, Row]
     """What is stored of the runs that this object began and has not ended: what an end need not write again."""
     _recent: Recent | None
-    """What need not be read again. It is replaced and never changed, since several threads look at it."""
+    """What need not be read again. It is replaced and never changed, since several threads look at it, each once."""
 
     def open_run(
         self,
@@ -136,7 +136,7 @@ class SqlTurns(SqlMemories):
             if gone is not None and not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
                 raise gone
             said = insert_messages(connection, run, messages, _places(run.messages, messages))
-        self._recent = self._recent and self._recent.gone_on(connection, run, said)
+        self._recent = (recent := self._recent) and recent.gone_on(connection, run, said)
 
     def end_run(
         self,
@@ -157,11 +157,12 @@ class SqlTurns(SqlMemories):
             changed = store_state(connection, run.session_id, session_state, began_with, gone=gone)
             connection.update("raw_runs", ended, {"run_id": run.run_id}, gone=gone)
             said = insert_messages(connection, run, messages, _places(run.messages, messages))
-        self._recent = self._recent and self._recent.gone_on(connection, run, said, ended=changed)
+        self._recent = (recent := self._recent) and recent.gone_on(connection, run, said, ended=changed)
 
     def _gone(self, connection: Transaction, run: RunOutput) -> SessionNotFoundError | None:
         """Return what to raise if the run is not there, or None where it is known to be."""
-        if self._recent is not None and self._recent.goes_on(connection, run):
+        recent = self._recent
+        if recent is not None and recent.goes_on(connection, run):
             return None
         return SessionNotFoundError(
             f"session {run.session_id!r} was deleted while run {run.run_id!r} went on; what the run says cannot be "
