@@ -1,6 +1,7 @@
 """The contract of a store: what every backend does, and what the pipeline may rely on.
 
-All methods block. The pipeline calls them in worker threads, so a store must be safe to use from several threads.
+All methods block. The pipeline calls them in worker threads, and what it writes on the thread of its loop too where the
+store `is_at_hand`, so a store must be safe to use from several threads.
 A method returns when its effect is durable, or raises; nothing is only logged.
 
 ``user_id=None`` means "whoever it belongs to" in every method, and ``""`` matches nobody.

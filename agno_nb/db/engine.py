@@ -35,8 +35,7 @@ _data_versions = itertools.count()
 # A turn's statements read and write a few rows each, and most of their time is spent on plans and on waking threads. So
 # they run on the thread that asks, and DuckDB plans them by the rules that find rows without looking at all of them.
 _RULES = {
-    "expression_rewriter", "filter_pushdown", "in_clause", "row_group_pruner", "top_n",
-    "unused_columns",
+    "expression_rewriter", "filter_pushdown", "in_clause", "row_group_pruner", "top_n", "unused_columns",
 }  # fmt: skip
 
 
@@ -110,7 +109,7 @@ class Engine:
             self.data_version = next(_data_versions)
         try:
             with ExitStack() as begun:
-                transaction = self._in_transaction(self.execute, write=write)
+                transaction = _in_transaction(self.execute, write=write)
                 lease = Lease(
                     self.execute,
                     begin=lambda: begun.enter_context(transaction),
@@ -154,20 +153,8 @@ class Engine:
             self.data_version = next(_data_versions)
         with self._connection.cursor() as cursor:
             cursor.execute("USE store")
-            with self._in_transaction(cursor.execute, write=write):
+            with _in_transaction(cursor.execute, write=write):
                 yield cursor
-
-    @contextmanager
-    def _in_transaction(self, do: Callable[[str], object], *, write: bool) -> Iterator[None]:
-        do("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
-        try:
-            yield
-        except BaseException:
-            # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
-            with suppress(duckdb.Error):
-                do("ROLLBACK")
-            raise
-        do("COMMIT")
 
     def attach_file(self, *, write: bool, migrates: bool = True) -> bool:
         """Attach the store's file; return whether there is a store in it, as there always is after writing began.
@@ -310,6 +297,19 @@ class EngineDriver(Driver):
         sql, values = (sql, []) if part is None else cut_down(sql, part)
         with self.attached(write=False) as engine:
             return engine.frame(sql, [*values, *parameters])
+
+
+@contextmanager
+def _in_transaction(do: Callable[[str], object], *, write: bool) -> Iterator[None]:
+    do("BEGIN TRANSACTION" if write else "BEGIN TRANSACTION READ ONLY")
+    try:
+        yield
+    except BaseException:
+        # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
+        with suppress(duckdb.Error):
+            do("ROLLBACK")
+        raise
+    do("COMMIT")
 
 
 def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
