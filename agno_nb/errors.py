@@ -15,6 +15,7 @@
     │   │   │   └── ModelTimeoutError       nothing came for too long
     │   │   ├── ModelServerError            the provider's own failure (5xx)
     │   │   └── ModelStreamError            an answer that is incomplete or is not what the protocol says
+    │   │       └── ResponseLimitError      an answer that is larger or takes longer than the model object allows
     │   ├── BudgetExceeded            what may be spent is spent; .budget, .spending
     │   └── OutputSchemaError         the answer is not what output_schema asks for
     ├── SessionOwnershipError         the session belongs to another user
@@ -163,6 +164,13 @@ class ModelServerError(ModelError):
 
 class ModelStreamError(ModelError):
     """The answer is incomplete, or is not what the protocol says."""
+
+
+class ResponseLimitError(ModelStreamError):
+    """The answer is larger than `max_event_bytes` or `max_response_bytes`, or takes longer than `total_timeout`.
+
+    These are settings of the model object. The message names the one in question.
+    """
 
 
 class BudgetExceeded(RunError):

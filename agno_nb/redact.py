@@ -22,7 +22,7 @@ _SECRET_VARIABLES = ("_API_KEY", "_TOKEN", "_SECRET", "_SECRET_KEY", "_ACCESS_KE
 """What the names of variables end in that hold keys."""
 _SHAPES_OF_KEYS = re.compile(
     r"""
-      \b sk- (?=[\w*-]*[\d*]) [\w*-]{12,}     # OpenAI, OpenRouter, Anthropic; "*" as in the half-masked echo of a key
+      \b sk- [\w*-]{12,}                     # OpenAI, OpenRouter, Anthropic: those with a digit or, half-masked, a "*"
     | \b AIza [\w*-]{30,}                     # Google
     | \b (?:gh[pousr]|github_pat)_ \w{20,}    # GitHub
     | \b hf_ \w{20,}                          # Hugging Face
@@ -75,10 +75,19 @@ def _redactor(known: frozenset[str]) -> Callable[[str], str]:
         # The search for shapes takes 60 ns a character, and nearly no text holds the beginning of one.
         for mark in _MARKS:
             if mark in text:
-                return _SHAPES_OF_KEYS.sub(REDACTED, text)
+                return _SHAPES_OF_KEYS.sub(_masked, text)
         return text
 
     return without_keys
+
+
+def _masked(match: re.Match[str]) -> str:
+    # Looking for the digit in the pattern would take time quadratic in the text, for "sk-sk-sk-...".
+    found = match[0]
+    return found if found.startswith("sk-") and not _DIGIT_OR_STAR.search(found) else REDACTED
+
+
+_DIGIT_OR_STAR = re.compile(r"[\d*]")
 
 
 def _spellings(secret: str) -> Iterator[str]:
@@ -96,20 +105,59 @@ def without_controls(text: str) -> str:
 
 
 def whole_characters(text: str) -> str:
-    r"""Put surrogates that make a pair together, and U+FFFD for each that is without its other half.
+    r"""Put halves of characters together, and U+FFFD for each that is without its other half.
 
-    They come from names of files and from text that was cut in the middle of a character. UTF-8 has none, so that such
-    text can be neither stored nor sent nor shown.
+    Halves are surrogates: those of a UTF-16 pair, and those that stand for the bytes of a character
+    (``surrogateescape``). They come from names of files, from text that was cut in the middle of a character, and from
+    servers. UTF-8 has none, so that such text can be neither stored nor sent nor shown.
 
     Examples
     --------
     >>> whole_characters("a\ud83d\ude00b\ud83d") == "a\N{GRINNING FACE}b\N{REPLACEMENT CHARACTER}"
     True
+    >>> whole_characters("\udce2\udc82\udcac")
+    '€'
     """
     if _SURROGATES.search(text) is None:
         return text
+    text = _BYTES.sub(lambda found: found[0].encode("utf-8", "surrogateescape").decode("utf-8", "replace"), text)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+class CharacterJoiner:
+    r"""Joins the pieces of a text that may be cut in the middle of characters.
+
+    Examples
+    --------
+    >>> joiner = CharacterJoiner()
+    >>> [joiner.add("a\ud83d"), joiner.add("\ude00b"), joiner.flush()] == ["a", "\N{GRINNING FACE}b", ""]
+    True
+    """
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def add(self, piece: str) -> str:
+        """Return what is whole of `piece`, with what an earlier piece ended in; an unfinished end is held back."""
+        if not self._half and (piece.isascii() or _SURROGATES.search(piece) is None):
+            return piece
+        text = self._half + piece
+        unfinished = _UNFINISHED.search(text)
+        self._half = unfinished[0] if unfinished else ""
+        return whole_characters(text[: len(text) - len(self._half)])
+
+    def flush(self) -> str:
+        """Return U+FFFD for an end that nothing finished."""
+        half, self._half = self._half, ""
+        return whole_characters(half)
+
+
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_BYTES = re.compile("(?<![\ud800-\udbff])[\udc80-\udcff]+")
+_UNFINISHED = re.compile(
+    "[\ud800-\udbff]\\Z"
+    "|(?<![\ud800-\udbff])"
+    "(?:[\udcc2-\udcf4]|[\udce0-\udcf4][\udc80-\udcbf]|[\udcf0-\udcf4][\udc80-\udcbf]{2})\\Z"
+)
+"""An end of text that is the beginning of a character."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -94,7 +94,7 @@ def cut_down(sql: str, part: Part) -> tuple[str, list[str]]:
             texts.append(f"{table} AS NOT MATERIALIZED (SELECT * FROM store.main.{table} WHERE {where})")
             parameters += values
     texts += [schema.views()[view].replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in named]
-    return f"WITH {', '.join(texts)} {sql}", parameters
+    return f"WITH {', '.join(texts)} {sql}" if texts else sql, parameters
 
 
 def _trees(connection: Transaction, run_ids: Collection[str]) -> Part:

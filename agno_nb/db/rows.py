@@ -72,11 +72,13 @@ MEMORY_COLUMNS = (
 
 
 def _metrics_row(metrics: Metrics | None) -> Row:
-    return {name: getattr(metrics, name, None) for name in METRICS}
+    known = (metrics or Metrics()).checked()
+    return {name: getattr(known, name) for name in METRICS}
 
 
 def _metrics(row: Row) -> Metrics:
-    return Metrics(**{name: row[name] for name in METRICS})
+    # An older version stored whatever the server had reported.
+    return Metrics(**{name: row[name] for name in METRICS}).checked()
 
 
 def session_row(session: Session, *, component_name: str | None, now: int) -> Row:

@@ -23,7 +23,7 @@ from agno_nb.db.rows import (
 from agno_nb.db.worker import is_dead
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
-from agno_nb.types import Message, RunOutput, RunStatus
+from agno_nb.types import MAX_COST, MAX_TOKENS, Message, RunOutput, RunStatus
 
 _MOST_PARAMETERS = 30_000
 """Of one statement: SQLite takes 32,766, Postgres 65,535."""
@@ -121,6 +121,12 @@ def marks(values: Sequence[Any]) -> str:
 def equal(key: Row) -> tuple[str, list[Any]]:
     """Return the condition that the columns of `key` have its values, and its parameters."""
     return " AND ".join([f"{name} = ?" for name in key] or ["TRUE"]), list(key.values())
+
+
+def believed(column: str) -> str:
+    """Return, in portable SQL, a column of tokens or cost without values that no server can have meant."""
+    maximum = MAX_COST if column == "cost" else MAX_TOKENS
+    return f"CASE WHEN {column} BETWEEN 0 AND {maximum} THEN {column} END"
 
 
 def page_of(limit: int | None, page: int | None) -> tuple[int, int | None]:

@@ -2,6 +2,8 @@
 --
 -- In DuckDB's SQL. A column without a comment here is the column of that name in the view's raw table. Nothing that a
 -- view derives is stored: rows of a finished run never change, so a view cannot contradict them.
+-- Impossible usage is null here: token counts below 0 or above 10^12, costs below 0 or above 10^9, and NaN. Older versions
+-- stored whatever a server reported, and one such value breaks every sum.
 
 -- Conversation threads, and what their runs add up to. What a fork has copied counts in its sums too.
 CREATE VIEW sessions AS
@@ -13,11 +15,13 @@ totals AS (
         session_id,
         count(DISTINCT run_index) AS num_runs,
         arg_min(input, (run_index, -attempt)) FILTER (WHERE run_index IS NOT NULL) AS first_input,
-        sum(input_tokens) AS input_tokens,
-        sum(output_tokens) AS output_tokens,
-        sum(cost) AS known_cost,
+        sum(input_tokens) FILTER (WHERE input_tokens BETWEEN 0 AND 1000000000000) AS input_tokens,
+        sum(output_tokens) FILTER (WHERE output_tokens BETWEEN 0 AND 1000000000000) AS output_tokens,
+        sum(cost) FILTER (WHERE cost BETWEEN 0 AND 1000000000) AS known_cost,
         -- A workflow asks no model itself.
-        count(*) FILTER (WHERE cost IS NULL AND kind <> 'workflow' AND answered.run_id IS NOT NULL) AS num_unpriced,
+        count(*) FILTER (
+            WHERE (cost BETWEEN 0 AND 1000000000) IS NOT TRUE AND kind <> 'workflow' AND answered.run_id IS NOT NULL
+        ) AS num_unpriced,
         max(created_at) AS last_run_at
     FROM raw_runs LEFT JOIN answered USING (session_id, run_id)
     GROUP BY session_id
@@ -121,10 +125,29 @@ SELECT
     make_timestamptz(created_at) AS created_at,
     make_timestamptz(ended_at) AS ended_at,
     make_timestamptz(interrupted_at) AS interrupted_at
-FROM raw_runs LEFT JOIN tried_again USING (session_id, run_id);
+FROM (
+    SELECT * REPLACE (
+        CASE WHEN input_tokens BETWEEN 0 AND 1000000000000 THEN input_tokens END AS input_tokens,
+        CASE WHEN output_tokens BETWEEN 0 AND 1000000000000 THEN output_tokens END AS output_tokens,
+        CASE WHEN cache_read_tokens BETWEEN 0 AND 1000000000000 THEN cache_read_tokens END AS cache_read_tokens,
+        CASE WHEN cache_write_tokens BETWEEN 0 AND 1000000000000 THEN cache_write_tokens END AS cache_write_tokens,
+        CASE WHEN reasoning_tokens BETWEEN 0 AND 1000000000000 THEN reasoning_tokens END AS reasoning_tokens,
+        CASE WHEN cost BETWEEN 0 AND 1000000000 THEN cost END AS cost
+    )
+    FROM raw_runs
+) AS raw_runs LEFT JOIN tried_again USING (session_id, run_id);
 
 CREATE VIEW messages AS
-SELECT * REPLACE (make_timestamptz(created_at) AS created_at) FROM raw_messages;
+SELECT * REPLACE (
+    CASE WHEN input_tokens BETWEEN 0 AND 1000000000000 THEN input_tokens END AS input_tokens,
+    CASE WHEN output_tokens BETWEEN 0 AND 1000000000000 THEN output_tokens END AS output_tokens,
+    CASE WHEN cache_read_tokens BETWEEN 0 AND 1000000000000 THEN cache_read_tokens END AS cache_read_tokens,
+    CASE WHEN cache_write_tokens BETWEEN 0 AND 1000000000000 THEN cache_write_tokens END AS cache_write_tokens,
+    CASE WHEN reasoning_tokens BETWEEN 0 AND 1000000000000 THEN reasoning_tokens END AS reasoning_tokens,
+    CASE WHEN cost BETWEEN 0 AND 1000000000 THEN cost END AS cost,
+    make_timestamptz(created_at) AS created_at
+)
+FROM raw_messages;
 
 -- Tool calls that the model asked for, and what came of each.
 CREATE VIEW tool_calls AS
@@ -195,10 +218,12 @@ answered AS (
 totals AS (
     SELECT
         ancestor_id AS run_id,
-        sum(input_tokens) AS input_tokens,
-        sum(output_tokens) AS output_tokens,
-        sum(cost) AS known_cost,
-        count(*) FILTER (WHERE cost IS NULL AND kind <> 'workflow' AND answered.run_id IS NOT NULL) AS num_unpriced,
+        sum(input_tokens) FILTER (WHERE input_tokens BETWEEN 0 AND 1000000000000) AS input_tokens,
+        sum(output_tokens) FILTER (WHERE output_tokens BETWEEN 0 AND 1000000000000) AS output_tokens,
+        sum(cost) FILTER (WHERE cost BETWEEN 0 AND 1000000000) AS known_cost,
+        count(*) FILTER (
+            WHERE (cost BETWEEN 0 AND 1000000000) IS NOT TRUE AND kind <> 'workflow' AND answered.run_id IS NOT NULL
+        ) AS num_unpriced,
         count(*) - 1 AS num_nested
     FROM within JOIN raw_runs USING (run_id) LEFT JOIN answered USING (run_id)
     GROUP BY ancestor_id
@@ -221,9 +246,9 @@ SELECT
     status,
     -- How many runs are nested in this one, at whatever depth.
     totals.num_nested AS num_nested,
-    raw_runs.input_tokens AS input_tokens,
-    raw_runs.output_tokens AS output_tokens,
-    cost,
+    CASE WHEN raw_runs.input_tokens BETWEEN 0 AND 1000000000000 THEN raw_runs.input_tokens END AS input_tokens,
+    CASE WHEN raw_runs.output_tokens BETWEEN 0 AND 1000000000000 THEN raw_runs.output_tokens END AS output_tokens,
+    CASE WHEN cost BETWEEN 0 AND 1000000000 THEN cost END AS cost,
     -- Tokens sent in this run and in those nested in it.
     totals.input_tokens::BIGINT AS tree_input_tokens,
     -- Tokens that came back in this run and in those nested in it.
@@ -243,7 +268,16 @@ CREATE VIEW variables AS
 SELECT * REPLACE (make_timestamptz(created_at) AS created_at) FROM raw_variables;
 
 CREATE VIEW summaries AS
-SELECT * REPLACE (make_timestamptz(updated_at) AS updated_at) FROM raw_summaries;
+SELECT * REPLACE (
+    CASE WHEN input_tokens BETWEEN 0 AND 1000000000000 THEN input_tokens END AS input_tokens,
+    CASE WHEN output_tokens BETWEEN 0 AND 1000000000000 THEN output_tokens END AS output_tokens,
+    CASE WHEN cache_read_tokens BETWEEN 0 AND 1000000000000 THEN cache_read_tokens END AS cache_read_tokens,
+    CASE WHEN cache_write_tokens BETWEEN 0 AND 1000000000000 THEN cache_write_tokens END AS cache_write_tokens,
+    CASE WHEN reasoning_tokens BETWEEN 0 AND 1000000000000 THEN reasoning_tokens END AS reasoning_tokens,
+    CASE WHEN cost BETWEEN 0 AND 1000000000 THEN cost END AS cost,
+    make_timestamptz(updated_at) AS updated_at
+)
+FROM raw_summaries;
 
 CREATE VIEW memories AS
 SELECT * REPLACE (make_timestamptz(created_at) AS created_at, make_timestamptz(updated_at) AS updated_at)
@@ -319,11 +353,11 @@ SELECT
     -- Of a run and of a request: name of the model.
     happened.model AS model,
     -- Of a request: tokens sent, the cached part included. Of the end of a run: those of all its requests.
-    happened.input_tokens::BIGINT AS input_tokens,
+    (CASE WHEN happened.input_tokens BETWEEN 0 AND 1000000000000 THEN happened.input_tokens END)::BIGINT AS input_tokens,
     -- Of a request, and of the end of a run: tokens that came back, reasoning included.
-    happened.output_tokens::BIGINT AS output_tokens,
+    (CASE WHEN happened.output_tokens BETWEEN 0 AND 1000000000000 THEN happened.output_tokens END)::BIGINT AS output_tokens,
     -- Of a request, and of the end of a run: price in US dollars. Null where unknown.
-    happened.cost::DOUBLE AS cost,
+    (CASE WHEN happened.cost BETWEEN 0 AND 1000000000 THEN happened.cost END)::DOUBLE AS cost,
     -- Seconds that the request or the tool took, and at the end of a run, the run; of a retry, how long was waited.
     happened.duration_s::DOUBLE AS duration_s,
     -- Of an event of raw_events: what happened, as a sentence.

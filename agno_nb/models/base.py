@@ -10,13 +10,14 @@ import asyncio
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from agno_nb.errors import ModelError, ModelStreamError
 from agno_nb.models.retry import Retries
+from agno_nb.redact import CharacterJoiner, whole_characters
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
 
 
@@ -100,6 +101,38 @@ class Model(ABC):
         return f"{type(self).__name__}(id={self.id!r})"
 
 
+async def whole_pieces(pieces: AsyncIterator[Delta | ModelResponse]) -> AsyncGenerator[Delta | ModelResponse]:
+    """Yield what the stream of a model yields, but in whole characters and with usage that can be true.
+
+    A model may cut its text anywhere, even in the middle of an emoji. Half a character can be neither stored nor shown.
+    """
+    content, reasoning = CharacterJoiner(), CharacterJoiner()
+    async with aclosing(pieces):  # type: ignore[type-var]
+        async for piece in pieces:
+            if isinstance(piece, Delta):
+                piece = Delta(
+                    content=content.add(piece.content), reasoning_content=reasoning.add(piece.reasoning_content)
+                )
+            else:
+                rest = Delta(content=content.flush(), reasoning_content=reasoning.flush())
+                if rest != Delta():
+                    yield rest
+                _make_whole(piece)
+            if piece != Delta():
+                yield piece
+
+
+def _make_whole(response: ModelResponse) -> None:
+    for owner, names in (
+        (response, ("content", "reasoning_content", "finish_reason", "model")),
+        *((call, ("tool_call_id", "tool_name", "arguments")) for call in response.tool_calls),
+    ):
+        for name in names:
+            if text := getattr(owner, name):
+                setattr(owner, name, whole_characters(text))
+    response.metrics = response.metrics.checked()
+
+
 async def whole_answer(model: Model, request: ModelRequest) -> ModelResponse:
     """Ask a model, of which nobody watches the answer arrive; again where its failure may pass.
 
@@ -112,7 +145,7 @@ async def whole_answer(model: Model, request: ModelRequest) -> ModelResponse:
     for failures in itertools.count():
         started = time.perf_counter()
         try:
-            async with aclosing(model.stream(request)) as pieces:  # type: ignore[type-var]
+            async with aclosing(whole_pieces(model.stream(request))) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, ModelResponse):
                         piece.metrics.duration_s = time.perf_counter() - started

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agno_nb.types import Metrics
+from agno_nb.types import MAX_COST, Metrics, to_amount
 
 # Others serve your own hardware, or are not known by name; a price that they share with a listed model is not theirs.
 _PRICED_PROVIDERS = frozenset({"azure", "google", "openai", "openrouter"})
@@ -38,6 +38,7 @@ def cost(provider: str, model: str, metrics: Metrics) -> float | None:
         cache_write_tokens=metrics.cache_write_tokens,
     )
     try:
-        return float(calc_price(usage, model, provider_id=provider).total_price)
-    except LookupError:
+        return to_amount(float(calc_price(usage, model, provider_id=provider).total_price), MAX_COST)
+    except (LookupError, ValueError):
+        # There is no price, or the counts contradict each other: more tokens were cached than sent.
         return None

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import time
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from agno_nb.errors import InvalidInputError, ModelConnectionError
 from agno_nb.models.base import Model
 from agno_nb.models.openai.endpoint import Endpoint, environment
-from agno_nb.models.openai.wire import as_dict, as_list, as_text
+from agno_nb.models.openai.wire import as_dict, as_list, as_text, parse_json
 from agno_nb.redact import redact
+
+if TYPE_CHECKING:
+    import httpx2
 
 EXAMPLES = {
     "openai": "openai:gpt-5-mini",
@@ -24,6 +29,7 @@ EXAMPLES = {
 """A model of every provider that a string can name."""
 
 _LISTING_TIMEOUT_S = 5.0
+_MAX_LISTING_BYTES = 4 * 2**20
 
 
 def resolve_model(model: Model | str | None = None) -> Model:
@@ -110,8 +116,10 @@ def _first_listed_model(endpoint: Endpoint) -> str:
     key = endpoint.key_in_environment()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx2.get(f"{endpoint.base_url.rstrip('/')}/models", headers=headers, timeout=_LISTING_TIMEOUT_S)
-        models = as_list(as_dict(answer.raise_for_status().json()).get("data"))
+        url = f"{endpoint.base_url.rstrip('/')}/models"
+        with httpx2.stream("GET", url, headers=headers, timeout=_LISTING_TIMEOUT_S) as answer:
+            answer.raise_for_status()
+            models = as_list(as_dict(parse_json(_start_of(answer))).get("data"))
     except httpx2.ConnectError as error:
         raise ModelConnectionError(
             f"OPENAI_BASE_URL leads to {endpoint.host}, which cannot be reached: is the server running? Unset the "
@@ -126,6 +134,16 @@ def _first_listed_model(endpoint: Endpoint) -> str:
             "variable OPENAI_MODEL, or as model='openai:<name>'"
         )
     return name
+
+
+def _start_of(answer: httpx2.Response) -> str:
+    """Read a body, but not one that is very long or does not end."""
+    body, ends_at = bytearray(), time.monotonic() + _LISTING_TIMEOUT_S
+    for chunk in answer.iter_bytes():
+        body += chunk
+        if len(body) > _MAX_LISTING_BYTES or time.monotonic() > ends_at:
+            break
+    return body.decode("utf-8", "replace")
 
 
 def _ollama_url() -> str:

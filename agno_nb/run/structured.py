@@ -51,7 +51,10 @@ class OutputSchema:
         bare = fenced[1] if fenced else text.strip()
         if self._model is not None:
             return self._validated(bare)
-        value = json.loads(bare)
+        try:
+            value = json.loads(bare)
+        except RecursionError:
+            raise ValueError("the JSON is nested too deeply") from None
         import jsonschema
 
         validator = jsonschema.validators.validator_for(self.json_schema)(self.json_schema)

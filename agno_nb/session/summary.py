@@ -221,7 +221,7 @@ def _parsed(response: ModelResponse) -> tuple[str, list[str]]:
     found = re.search(r"\{.*\}", response.content or "", re.DOTALL)
     try:
         said = json.loads(found[0], strict=False) if found else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         said = {}
     text, topics = said.get("summary"), said.get("topics")
     if not isinstance(text, str) or not text.strip():

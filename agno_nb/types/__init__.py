@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from agno_nb.types.basics import JsonDict, SessionType, new_id
 from agno_nb.types.messages import Media, Message, Role, ToolCall, ToolSpec
-from agno_nb.types.metrics import TOKEN_COUNTS, Metrics, Spending
+from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Metrics, Spending, to_amount
 from agno_nb.types.requirements import Need, Requirement, UserInputField
 from agno_nb.types.runs import Origin, RunEvent, RunOutput, RunOutputEvent, RunStatus, Variable
 from agno_nb.types.sessions import (
@@ -27,6 +27,8 @@ from agno_nb.types.sessions import (
 from agno_nb.types.steps import StepKind, StepOutput, StepStatus
 
 __all__ = [
+    "MAX_COST",
+    "MAX_TOKENS",
     "SESSION_CLASSES",
     "TOKEN_COUNTS",
     "AgentSession",
@@ -58,4 +60,5 @@ __all__ = [
     "Variable",
     "WorkflowSession",
     "new_id",
+    "to_amount",
 ]

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any
 
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+
+MAX_TOKENS = 10**12
+"""Largest token count of one request or run that is believed. A 64-bit sum holds nine million of them."""
+MAX_COST = 10**9
+"""Largest price of one request or run that is believed, in US dollars."""
+_MAX_SECONDS = 10**9
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -57,9 +65,37 @@ class Metrics:
         known = bool(costs) and None not in costs
         return cls(**counts, cost=sum(cost for cost in costs if cost is not None) if known else None)
 
+    def checked(self) -> Metrics:
+        """Return a copy in which values that cannot be true are None.
+
+        A server may report anything: counts of 2**63, NaN, negative or infinite prices, text. One such value would
+        break every sum that it is part of. The limits are `MAX_TOKENS` and `MAX_COST`.
+        """
+        return Metrics(
+            **{name: to_count(getattr(self, name)) for name in TOKEN_COUNTS},
+            cost=to_amount(self.cost, MAX_COST),
+            time_to_first_token_s=to_amount(self.time_to_first_token_s, _MAX_SECONDS),
+            duration_s=to_amount(self.duration_s, _MAX_SECONDS),
+        )
+
     def __repr__(self) -> str:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return f"Metrics({', '.join(f'{name}={value:.6g}' for name, value in values.items() if value is not None)})"
+
+
+def to_count(value: object) -> int | None:
+    """Return a token count as an int, or None if `value` is not a whole number from 0 to `MAX_TOKENS`."""
+    amount = to_amount(value, MAX_TOKENS)
+    return int(amount) if amount is not None and amount.is_integer() else None
+
+
+def to_amount(value: object, maximum: float) -> float | None:
+    """Return `value` as a float, or None if it is not a number from 0 to `maximum`."""
+    if value is None or isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    # Compared before it is converted: a float holds no integer of 400 digits.
+    number: Any = value
+    return abs(float(number)) if 0 <= number <= maximum else None
 
 
 def _sum_known(values: Iterable[int | None]) -> int | None:

@@ -110,7 +110,7 @@ def indented(arguments: str) -> str:
     """Write the arguments of a call as JSON of several lines, and what is not JSON as it is."""
     try:
         return json.dumps(json.loads(arguments or "{}"), indent=2, ensure_ascii=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agno_nb.db.encoding import storable
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.types import Message, Metrics, RunOutput, RunStatus, Session, ToolCall, new_id
+from agno_nb.types import MAX_TOKENS, Message, Metrics, RunOutput, RunStatus, Session, ToolCall, new_id
 
 # All characters: those beyond the first plane, NUL and lone surrogates are the ones that stores stumble over.
 anything = st.text(st.characters(), max_size=40)
@@ -25,7 +25,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 json_dicts = st.dictionaries(storable_text, json_values, max_size=3)
-counts = st.none() | st.integers(0, 2**62)
+counts = st.none() | st.integers(0, MAX_TOKENS)
 seconds = st.integers(0, 2**32).map(float)
 numbers = st.none() | st.floats(0, 1e9)
 metrics = st.builds(

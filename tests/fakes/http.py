@@ -20,8 +20,8 @@ SSE = "text/event-stream"
 class Answer:
     """What the server says to one request."""
 
-    chunks: list[bytes]
-    """Pieces of the body, each written and flushed on its own."""
+    chunks: Iterable[bytes]
+    """Pieces of the body, each written and flushed on its own. An endless iterator ends with the connection."""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = SSE

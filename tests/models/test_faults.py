@@ -101,13 +101,6 @@ def test_a_web_page(kind: type[OpenAIModel], text: Any, server: FakeServer) -> N
     assert_matches("web page.*base URL", outcome.failure)
 
 
-@APIS
-def test_an_answer_that_is_not_a_stream(kind: type[OpenAIModel], text: Any, server: FakeServer) -> None:
-    server.will_say(json_answer({"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}, status=200))
-
-    assert type(ask(kind("m", base_url=server.base_url)).failure) is ModelStreamError
-
-
 @dataclass
 class Refusal:
     status: int

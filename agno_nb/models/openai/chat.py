@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from agno_nb.errors import ContentFilterError, InvalidInputError, ModelServerError, ModelStreamError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
@@ -19,6 +19,7 @@ from agno_nb.models.openai.wire import (
     as_arguments,
     as_dict,
     as_list,
+    as_piece,
     as_text,
     call_ids,
     function_fields,
@@ -26,6 +27,7 @@ from agno_nb.models.openai.wire import (
     sent_arguments,
     with_unique_ids,
 )
+from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, ToolCall
 
 
@@ -49,6 +51,8 @@ class OpenAIChat(OpenAIModel):
     stop: str | list[str] | None = None
     """Text before which the answer ends."""
 
+    answer_field: ClassVar[str] = "choices"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_tokens is not None and self.max_completion_tokens is not None:
@@ -57,7 +61,7 @@ class OpenAIChat(OpenAIModel):
                 "names of one setting: give one of them"
             )
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         answer = _Answer(self.endpoint, self.id)
         async with aclosing(self._post("/chat/completions", self._body(request))) as frames:
             async for frame in frames:
@@ -133,14 +137,21 @@ class _Call:
     index: int | None
     id: str = ""
     name: str = ""
-    arguments: str = ""
+    pieces: list[str] = field(default_factory=list)
+    """Of the arguments."""
     extra_content: Any = None
+
+    @property
+    def arguments(self) -> str:
+        return whole_characters("".join(self.pieces)).strip()
 
     def is_whole(self) -> bool:
         """Whether the arguments are a complete JSON object, so that nothing can be added to them."""
+        if not (self.pieces and self.pieces[-1].rstrip().endswith("}")):
+            return False
         try:
             return isinstance(json.loads(self.arguments), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
     def is_continued_by(self, call_id: str, name: str, arguments: str) -> bool:
@@ -177,15 +188,18 @@ class _Answer:
         self.usage = as_dict(frame.get("usage")) or self.usage
         choices = as_list(frame.get("choices"))
         choice = as_dict(choices[0]) if choices else {}
-        if error := as_dict(choice.get("error")):
+        if error := choice.get("error"):
             raise provider_error(error, self.endpoint, self.model)
         self.finish_reason = as_text(choice.get("finish_reason")) or self.finish_reason
         delta = as_dict(choice.get("delta"))
+        if not delta and not self.content and not self.calls and (message := as_dict(choice.get("message"))):
+            # Not a piece but the whole answer: the server does not stream.
+            delta, self.finish_reason = message, self.finish_reason or "stop"
         for piece in as_list(delta.get("tool_calls")):
             self._add_call(as_dict(piece))
-        refusal = as_text(delta.get("refusal"))
+        refusal = as_piece(delta.get("refusal"))
         self.refused = self.refused or bool(refusal)
-        content = as_text(delta.get("content")) + refusal
+        content = as_piece(delta.get("content")) + refusal
         reasoning = _reasoning(delta)
         if not content and not reasoning:
             return None
@@ -205,7 +219,8 @@ class _Answer:
             self.calls.append(call)
         call.id = call.id or call_id
         call.name = call.name or name
-        call.arguments += arguments
+        if arguments:
+            call.pieces.append(arguments)
         call.extra_content = piece.get("extra_content") or call.extra_content
 
     def _call_at(self, index: int | None, call_id: str, name: str) -> _Call | None:
@@ -244,7 +259,7 @@ class _Answer:
             ToolCall(
                 tool_call_id=call.id,
                 tool_name=call.name,
-                arguments=call.arguments.strip() or "{}",
+                arguments=call.arguments or "{}",
                 extra=(
                     {"provider": self.endpoint.provider, "extra_content": call.extra_content}
                     if call.extra_content
@@ -266,4 +281,4 @@ class _Answer:
 def _reasoning(delta: JsonDict) -> str:
     """Read the thinking, for which every server has its own field and OpenRouter two that say the same."""
     fields = ("reasoning_content", "reasoning", "reasoning_details")
-    return next((text for name in fields if (text := as_text(delta.get(name)))), "")
+    return next((text for name in fields if (text := as_piece(delta.get(name)))), "")

@@ -9,18 +9,28 @@ import json
 import ssl
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agno_nb.errors import ModelAuthenticationError, ModelStreamError
+from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError
 from agno_nb.models import prices
-from agno_nb.models.base import Model
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_pieces
 from agno_nb.models.openai.endpoint import Endpoint, environment
-from agno_nb.models.openai.errors import CONNECT_TIMEOUT_S, model_error
+from agno_nb.models.openai.errors import (
+    CONNECT_TIMEOUT_S,
+    is_network_error,
+    model_error,
+    provider_error,
+    unreadable_error,
+    web_page_error,
+)
 from agno_nb.models.openai.profiles import Profile
-from agno_nb.models.openai.wire import as_dict, sendable
+from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
+from agno_nb.models.openai.wire import as_dict, parse_json, sendable
 from agno_nb.redact import remember_secret
 from agno_nb.types import JsonDict, Metrics
 
@@ -60,6 +70,12 @@ class OpenAIModel(Model):
     """Whether the server is asked to enforce an output schema, where the schema allows it."""
     timeout: float = 600.0
     """Seconds without a byte after which the request has failed. A long answer may take longer than this."""
+    total_timeout: float = 3600.0
+    """Seconds after which a request has failed although bytes still arrive, keepalives for example."""
+    max_event_bytes: int = 16 * 2**20
+    """Largest event of a stream, or answer of a server that does not stream, counted after decompression."""
+    max_response_bytes: int = 256 * 2**20
+    """Largest response, counted after decompression. An event is about a hundred times as long as the text in it."""
     extra_headers: Mapping[str, str] | None = None
     extra_body: JsonDict | None = None
     """Further fields of the request, and what they hold wins over ours."""
@@ -73,12 +89,18 @@ class OpenAIModel(Model):
 
     home: ClassVar[str] = "openai"
     """The provider whose URL is the default."""
+    answer_field: ClassVar[str]
+    """A field that a whole answer has if the server does not stream."""
 
     def __post_init__(self) -> None:
         self.endpoint = Endpoint.find(
             home=self.home, base_url=self.base_url, provider=self.provider, profile=self.profile
         )
         self.provider = self.endpoint.provider
+        for name in ("total_timeout", "max_event_bytes", "max_response_bytes"):
+            limit = getattr(self, name)
+            if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
+                raise InvalidInputError(f"{name} is {limit!r}; it must be a number greater than 0")
         if isinstance(self.api_key, str):
             from pydantic import SecretStr
 
@@ -111,41 +133,86 @@ class OpenAIModel(Model):
             self._connection = None
             await client.close()
 
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        async with aclosing(whole_pieces(self._stream(request))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    @abstractmethod
+    def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
+        """Do what `stream` does; deltas may begin and end with half a character."""
+
     async def _post(self, path: str, body: JsonDict) -> AsyncGenerator[JsonDict]:
         """Send `body` and yield the frames of the answer, parsed and otherwise as they came.
 
         The frames are plain JSON and not the SDK's objects: those are built without validation, so any field of
         them may be anything, and a dict is honest about it.
         """
-        import httpx2
-        from openai import AsyncStream, OpenAIError
-
+        limits = Limits(
+            endpoint=self.endpoint,
+            max_event_bytes=self.max_event_bytes,
+            max_response_bytes=self.max_response_bytes,
+            total_timeout=self.total_timeout,
+        )
         try:
-            stream = await self._client().post(
-                path,
-                body=sendable({**body, **(self.extra_body or {})}),
-                options={"headers": await self._headers()},
-                cast_to=object,
-                stream=True,
-                stream_cls=AsyncStream[object],
-            )
-            async with stream:
-                self._refuse_web_page(stream.response)
-                async for frame in stream:
-                    yield as_dict(frame)
-            return
-        except (OpenAIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            response = await limits.wait_for(self._send(path, body))
+            async with aclosing(self._frames(response, limits)) as frames:
+                async for frame in frames:
+                    if isinstance(frame, ModelError):
+                        failure = frame
+                        break
+                    yield frame
+                else:
+                    return
+        except Exception as error:
+            if not is_network_error(error):
+                raise
             failure = model_error(error, self.endpoint, self.id, self.timeout)
-        # Raised out here, so that the SDK's error, which holds the request and so the key, is not its context.
+        # Raised out here, so that the SDK's error, which holds the request and so the key, is not its context, and no
+        # frame of its traceback holds what the server said.
         raise failure
 
-    def _refuse_web_page(self, response: httpx2.Response) -> None:
-        if "html" in response.headers.get("content-type", ""):
-            raise ModelStreamError(
-                f"{self.endpoint} answered with a web page instead of a model's answer: check the base URL "
-                "(it usually ends in /v1), and that no login page or proxy is in between",
-                status_code=response.status_code,
-            )
+    async def _send(self, path: str, body: JsonDict) -> httpx2.Response:
+        from httpx2 import Response
+        from openai import AsyncStream
+
+        # With this type, the SDK returns the response as soon as its headers are there. See `read_events`.
+        return await self._client().post(  # type: ignore[return-value]
+            path,
+            body=sendable({**body, **(self.extra_body or {})}),
+            options={"headers": await self._headers()},
+            cast_to=Response,
+            stream=True,
+            stream_cls=AsyncStream[object],
+        )
+
+    async def _frames(self, response: httpx2.Response, limits: Limits) -> AsyncGenerator[JsonDict | ModelError]:
+        """Yield the frames of a response, and last the error that it is or ends with."""
+        try:
+            if "html" in response.headers.get("content-type", ""):
+                yield web_page_error(self.endpoint)
+                return
+            async with aclosing(read_events(response, limits)) as events:
+                async for event in events:
+                    for frame in self._parsed(event):
+                        yield frame
+        except ModelError as error:
+            yield error.with_traceback(None)
+        finally:
+            await response.aclose()
+
+    def _parsed(self, event: Event) -> Iterator[JsonDict | ModelError]:
+        try:
+            body = parse_json(event.data)
+        except ValueError as error:
+            is_web_page = event.is_document and event.data.startswith("<")
+            yield web_page_error(self.endpoint) if is_web_page else unreadable_error(event.data, self.endpoint, error)
+            return
+        for frame in map(as_dict, body if isinstance(body, list) else [body]):
+            is_error = frame.get("error") or event.name == "error"
+            if is_error or (event.is_document and self.answer_field not in frame):
+                yield provider_error(frame or body, self.endpoint, self.id)
+            yield frame
 
     async def _cost(self, metrics: Metrics, model: str | None) -> float | None:
         # In a thread, because the first price reads a table for a tenth of a second.
@@ -166,7 +233,9 @@ class OpenAIModel(Model):
                 timeout=Timeout(self.timeout, connect=min(self.timeout, CONNECT_TIMEOUT_S)),
                 # What is tried again is said: the agent does it.
                 max_retries=0,
-                http_client=DefaultAsyncHttpx2Client(**options),
+                http_client=DefaultAsyncHttpx2Client(
+                    **options, event_hooks={"request": [], "response": [raise_for_status]}
+                ),
             )
             self._connection = (loop, client)
             # Not at exit: there the loop no longer runs, and the system closes the sockets.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agno_nb.errors import (
     ContentFilterError,
@@ -21,9 +23,11 @@ from agno_nb.errors import (
     ModelStreamError,
     ModelTimeoutError,
 )
-from agno_nb.models.openai.wire import as_dict, as_text
+from agno_nb.models.openai.stream import ErrorStatus
+from agno_nb.models.openai.wire import as_text, parse_json
 from agno_nb.models.retry import LONGEST_WAIT_S
 from agno_nb.redact import redact
+from agno_nb.types import JsonDict, to_amount
 
 if TYPE_CHECKING:
     from agno_nb.models.openai.endpoint import Endpoint
@@ -32,6 +36,9 @@ CONNECT_TIMEOUT_S = 5.0
 """How long a server may take to take up a connection; an answer may take much longer."""
 
 _LONGEST_QUOTE = 400
+_LONGEST_MESSAGE = 4_000
+_LONGEST_CODE = 100
+_MAX_WAIT_S = 10**9
 
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 # vLLM and several proxies say it in words only.
@@ -43,13 +50,23 @@ _NOT_FOUND_CODES = {"model_not_found", "not_found_error", "deployment_not_found"
 _REQUEST_CODES = {"invalid_request_error", "invalid_prompt", "unsupported_parameter", "unsupported_value"}
 
 
+def is_network_error(error: Exception) -> bool:
+    """Whether the SDK, the HTTP client or what they stand on has failed."""
+    import httpx2
+    import openai
+
+    # httpx2 lets anyio's EndOfStream pass when TLS fails (httpx2#854).
+    kinds = openai.OpenAIError | httpx2.HTTPError | ErrorStatus | OSError
+    return isinstance(error, kinds) or type(error).__name__ == "EndOfStream"
+
+
 def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: float) -> ModelError:
     """Translate an exception that was raised while a request was made or its answer was read.
 
     Parameters
     ----------
     error : Exception
-        Of `openai`, of `httpx2`, or of decoding.
+        Of `openai`, of `httpx2`, or an `ErrorStatus`.
     endpoint : Endpoint
         Where the request went.
     model : str
@@ -60,39 +77,62 @@ def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: flo
     import httpx2
     import openai
 
-    if isinstance(error.__cause__, httpx2.ConnectTimeout):
+    if isinstance(error, httpx2.ConnectTimeout) or isinstance(error.__cause__, httpx2.ConnectTimeout):
         return ModelTimeoutError(
             f"{endpoint} cannot be reached: no connection within {min(timeout_s, CONNECT_TIMEOUT_S):g} seconds. Is the "
             "URL right, and is the network up?"
         )
-    if isinstance(error, openai.APITimeoutError):
+    if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
         return ModelTimeoutError(
             f"{endpoint} sent nothing for {timeout_s:g} seconds. A model that is just being loaded may need longer: "
             "raise `timeout` of the model, or try again."
         )
-    if isinstance(error, openai.APIStatusError):
-        body = as_dict(error.body)
+    if isinstance(error, ErrorStatus):
+        try:
+            body = parse_json(error.body)
+        except ValueError:
+            body = message_in(error.body)
         return provider_error(
-            as_dict(body.get("error")) or body or {"message": error.body},
+            body,
             endpoint,
             model,
-            status_code=error.status_code,
-            request_id=error.request_id,
+            status_code=error.response.status_code,
+            request_id=error.response.headers.get("x-request-id"),
             headers=error.response.headers,
-        )
-    if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
-        # An error frame inside a stream that had begun well; its body is a mapping or a bare sentence.
-        return provider_error(as_dict(error.body) or {"message": error.body}, endpoint, model)
-    if isinstance(error, ValueError):
-        return ModelStreamError(
-            f"{endpoint} sent a piece of the answer that is not JSON, so the rest of it cannot be read. Try again; "
-            "if it happens every time, the server or a proxy before it is at fault."
         )
     return _connection_error(error, endpoint)
 
 
+def web_page_error(endpoint: Endpoint) -> ModelStreamError:
+    return ModelStreamError(
+        f"{endpoint} answered with a web page instead of a model's answer: check the base URL (it usually ends in "
+        "/v1), and that no login page or proxy is in between",
+        status_code=200,
+    )
+
+
+def unreadable_error(text: str, endpoint: Endpoint, error: ValueError) -> ModelStreamError:
+    """Make the error for a piece of an answer that cannot be parsed."""
+    reason = f"is {error}" if "nested" in str(error) else "is not JSON"
+    return ModelStreamError(
+        f"{endpoint} sent a piece of the answer that {reason}, so the rest of it cannot be read. Try again; if it "
+        f"happens every time, the server or a proxy before it is at fault.{_quote(message_in(text))}"
+    )
+
+
+def message_in(text: str) -> str:
+    """Return the message of an error in JSON that cannot be parsed; if there is none, the text itself."""
+    found = _MESSAGE.search(text)
+    with suppress(ValueError):
+        return as_text(json.loads(found[1])) if found else as_text(text)
+    return as_text(text)
+
+
+_MESSAGE = re.compile(r'"(?:message|error|detail)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOTALL)
+
+
 def provider_error(
-    body: Mapping[str, Any],
+    body: object,
     endpoint: Endpoint,
     model: str,
     *,
@@ -104,8 +144,9 @@ def provider_error(
 
     Parameters
     ----------
-    body : Mapping
-        The provider's error object: `code`, `type`, `message`, as far as they are there.
+    body : object
+        What the server sent as JSON: an error object, one that holds it as `error`, or only a message. Each server has
+        its own form.
     endpoint : Endpoint
         Where the request went.
     model : str
@@ -117,9 +158,11 @@ def provider_error(
     headers : Mapping, optional
         Of the HTTP answer.
     """
-    codes = {str(body[key]) for key in ("code", "type") if isinstance(body.get(key), str | int)}
-    status_code = status_code or next((int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)), None)
-    message = as_text(body.get("message"))
+    fields = _error_fields(body)
+    codes = {str(fields[key])[:_LONGEST_CODE] for key in ("code", "type") if isinstance(fields.get(key), str | int)}
+    status_code = status_code or next((int(code) for code in codes if re.fullmatch(r"[45][0-9]{2}", code)), None)
+    # Shortened, because the patterns of `_classify` take time quadratic in the length.
+    message = redact(fields["message"])[:_LONGEST_MESSAGE]
     kind, sentence = _classify(status_code, codes, message, endpoint, model)
     wait_s = retry_after_s(headers or {})
     if wait_s is not None and wait_s > LONGEST_WAIT_S:
@@ -127,11 +170,23 @@ def provider_error(
     error = kind(
         sentence + _quote(message),
         status_code=status_code,
-        code=redact(str(body["code"])) if body.get("code") is not None else None,
+        code=redact(as_text(str(fields["code"])))[:_LONGEST_CODE] if fields.get("code") is not None else None,
         request_id=request_id,
     )
     error.retry_after_s = wait_s
     return error
+
+
+def _error_fields(body: object) -> JsonDict:
+    """Find code, type and message of an error. The message is text, and may be empty."""
+    if isinstance(body, list):
+        body = next((each for each in body if isinstance(each, dict)), as_text(body))
+    if not isinstance(body, dict):
+        return {"message": as_text(body)}
+    within = _error_fields(body.get("error"))
+    messages = (_error_fields(body.get(name))["message"] for name in ("message", "detail", "msg", "errors"))
+    message = within["message"] or next(filter(None, messages), "")
+    return {**{key: body[key] for key in ("code", "type") if body.get(key) is not None}, **within, "message": message}
 
 
 def _classify(
@@ -197,12 +252,13 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Read how many seconds the server asks to wait, from `retry-after-ms` or `retry-after` (RFC 9110 10.2.3)."""
     try:
         if (milliseconds := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(milliseconds) / 1000)
-        after = headers.get("retry-after")
-        if after is None:
+            wait_s = float(milliseconds) / 1000
+        elif (after := headers.get("retry-after")) is None:
             return None
-        if re.fullmatch(r"\s*[\d.]+\s*", after):
-            return float(after)
-        return max(0.0, parsedate_to_datetime(after).timestamp() - time.time())
-    except ValueError:
+        elif re.fullmatch(r"\s*[\d.]+\s*", after):
+            wait_s = float(after)
+        else:
+            wait_s = parsedate_to_datetime(after).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return None
+    return to_amount(max(wait_s, 0.0), _MAX_WAIT_S)

@@ -6,10 +6,10 @@ reasoning items come back untouched, so the raw items of an answer ride along in
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from agno_nb.errors import ContentFilterError, ModelStreamError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
@@ -22,6 +22,7 @@ from agno_nb.models.openai.wire import (
     as_arguments,
     as_dict,
     as_list,
+    as_piece,
     as_text,
     call_ids,
     function_fields,
@@ -29,6 +30,7 @@ from agno_nb.models.openai.wire import (
     sent_arguments,
     with_unique_ids,
 )
+from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, ToolCall
 
 # OpenAI answers 400 to a request for encrypted reasoning from a model that does not reason.
@@ -52,7 +54,9 @@ class OpenAIResponses(OpenAIModel):
     reasoning_summary: str | None = None
     """Whether the model tells what it was thinking: "auto", "concise" or "detailed"."""
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+    answer_field: ClassVar[str] = "output"
+
+    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         answer = _Answer(self.endpoint, self.id)
         async with aclosing(self._post("/responses", self._body(request))) as events:
             async for event in events:
@@ -149,7 +153,12 @@ class _Item:
 
     raw: JsonDict
     index: int | None
-    arguments: str = ""
+    pieces: list[str] = field(default_factory=list)
+    """Of the arguments."""
+
+    @property
+    def arguments(self) -> str:
+        return as_arguments(self.raw.get("arguments")).strip() or "".join(self.pieces).strip()
 
 
 @dataclass(slots=True)
@@ -174,26 +183,30 @@ class _Answer:
         """Take an event in; give the text that is new in it, if there is any. Unknown events say nothing to us."""
         match event.get("type"):
             case "response.output_text.delta":
-                return self._delta(as_text(event.get("delta")))
+                return self._delta(as_piece(event.get("delta")))
             case "response.refusal.delta":
                 self.refused = True
-                return self._delta(as_text(event.get("delta")))
+                return self._delta(as_piece(event.get("delta")))
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                return self._delta("", as_text(event.get("delta")))
+                return self._delta("", as_piece(event.get("delta")))
             case "response.reasoning_summary_part.added" if self.reasoning:
                 return self._delta("", "\n\n")
             case "response.output_item.added" | "response.output_item.done":
                 self._set_item(event)
             case "response.function_call_arguments.delta":
                 if item := self._find(event):
-                    item.arguments += as_text(event.get("delta"))
+                    item.pieces.append(as_piece(event.get("delta")))
             case "response.function_call_arguments.done":
                 if item := self._find(event):
-                    item.arguments = as_arguments(event.get("arguments")) or item.arguments
+                    whole = as_arguments(event.get("arguments"))
+                    item.pieces = [whole] if whole else item.pieces
             case "response.completed" | "response.incomplete" | "response.failed" as ended:
                 self._end(ended, as_dict(event.get("response")))
+            case None if event.get("status") in ("completed", "incomplete", "failed", None) and "output" in event:
+                # Not an event but the whole response: the server does not stream.
+                self._end(f"response.{event.get('status') or 'completed'}", event)
             case "error":
-                raise provider_error(as_dict(event.get("error")) or _without_type(event), self.endpoint, self.model)
+                raise provider_error(event.get("error") or _without_type(event), self.endpoint, self.model)
         return None
 
     def _delta(self, content: str, reasoning: str = "") -> Delta | None:
@@ -227,7 +240,7 @@ class _Answer:
     def _end(self, ended: str, response: JsonDict) -> None:
         self.response = response
         if ended == "response.failed":
-            raise provider_error(as_dict(response.get("error")), self.endpoint, self.model)
+            raise provider_error(response.get("error"), self.endpoint, self.model)
         reason = as_text(as_dict(response.get("incomplete_details")).get("reason"))
         if reason == "content_filter":
             raise ContentFilterError(
@@ -242,10 +255,12 @@ class _Answer:
             self.items = [_Item(as_dict(raw), place) for place, raw in enumerate(as_list(response.get("output")))]
 
     def text_of_items(self) -> Delta | None:
-        """Give the text that came whole in an item and in no delta."""
-        if any(self.content):
-            return None
-        return self._delta("".join(as_text(i.raw.get("content")) for i in self.items if i.raw.get("type") == "message"))
+        """Give the text and the thinking that came whole in an item and in no delta."""
+        content, reasoning = (
+            "" if any(arrived) else "".join(as_text(i.raw.get(key)) for i in self.items if i.raw.get("type") == kind)
+            for arrived, kind, key in ((self.content, "message", "content"), (self.reasoning, "reasoning", "summary"))
+        )
+        return self._delta(content, reasoning)
 
     def whole(self, taken_ids: set[str]) -> ModelResponse:
         """Give the answer.
@@ -280,11 +295,10 @@ def _is_call(item: _Item) -> bool:
 
 
 def _tool_call(item: _Item) -> ToolCall:
-    arguments = as_arguments(item.raw.get("arguments")).strip() or item.arguments.strip()
     return ToolCall(
         tool_call_id=as_text(item.raw.get("call_id")) or as_text(item.raw.get("id")),
         tool_name=as_text(item.raw.get("name")),
-        arguments=arguments or "{}",
+        arguments=whole_characters(item.arguments) or "{}",
     )
 
 

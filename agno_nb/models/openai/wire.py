@@ -6,7 +6,9 @@ Servers leave fields out, send null for them, or send another type. These reader
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from agno_nb.models.openai.schema import strict_parameters
@@ -26,22 +28,69 @@ def as_list(value: object) -> list[Any]:
 
 def as_text(value: object) -> str:
     """Give the text of a string, of a part like ``{"type": "text", "text": ...}``, or of a list of them."""
+    return whole_characters(as_piece(value))
+
+
+def as_piece(value: object) -> str:
+    """Give text as :func:`as_text` does, but with the halves of characters that it may begin and end with."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
-        return as_text(value.get("text") or value.get("refusal") or value.get("summary"))
-    return "".join(as_text(part) for part in as_list(value))
+        return as_piece(value.get("text") or value.get("refusal") or value.get("summary"))
+    return "".join(as_piece(part) for part in as_list(value))
 
 
-def as_count(value: object) -> int | None:
-    """Give a number of tokens, or None when it is not one."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        return None
-    return int(value)
+def parse_json(text: str) -> Any:
+    """Parse JSON from a server. Numbers that cannot be stored or sent become None: NaN, infinities, 10,000 digits.
+
+    Raises
+    ------
+    ValueError
+        It is not JSON, or is nested more than `MAX_DEPTH` levels deep.
+    """
+    try:
+        value = _decoder().decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    # Nearly no text has as many brackets, and counting them takes much less time than looking into every value.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
+        raise ValueError("nested too deeply")
+    return value
+
+
+MAX_DEPTH = 200
+"""Levels of nesting. Deeper JSON could be parsed and then not be stored: each level takes a few calls on the stack."""
+
+_MAX_DIGITS = 308
+"""As many as the largest float has."""
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    def parse_int(text: str) -> int | None:
+        return int(text) if len(text) <= _MAX_DIGITS else None
+
+    def parse_float(text: str) -> float | None:
+        value = float(text)
+        return value if math.isfinite(value) else None
+
+    return json.JSONDecoder(parse_int=parse_int, parse_float=parse_float, parse_constant=lambda name: None)
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            part
+            for each in level
+            if isinstance(each, dict | list)
+            for part in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
 
 
 def as_arguments(value: object) -> str:
-    """Give the JSON text of a call's arguments, which some servers send as an object."""
+    """Give the JSON text of a call's arguments, which some servers send as an object. It may hold half characters."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -72,16 +121,15 @@ def read_usage(usage: JsonDict, *, sent: str, received: str) -> Metrics:
         as_dict(usage.get(f"{sent}_tokens_details")),
         as_dict(usage.get(f"{received}_tokens_details")),
     )
-    cost = usage.get("cost")
     return Metrics(
-        input_tokens=as_count(usage.get(f"{sent}_tokens")),
-        output_tokens=as_count(usage.get(f"{received}_tokens")),
-        cache_read_tokens=as_count(of_sent.get("cached_tokens")),
-        cache_write_tokens=as_count(of_sent.get("cache_write_tokens")),
-        reasoning_tokens=as_count(of_received.get("reasoning_tokens")),
+        input_tokens=usage.get(f"{sent}_tokens"),
+        output_tokens=usage.get(f"{received}_tokens"),
+        cache_read_tokens=of_sent.get("cached_tokens"),
+        cache_write_tokens=of_sent.get("cache_write_tokens"),
+        reasoning_tokens=of_received.get("reasoning_tokens"),
         # OpenRouter says what the request cost.
-        cost=float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None,
-    )
+        cost=usage.get("cost"),
+    ).checked()
 
 
 def function_fields(tool: ToolSpec, *, enforced: bool) -> JsonDict:

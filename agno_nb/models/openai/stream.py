@@ -1,0 +1,223 @@
+"""Read a response within limits: as server-sent events, or as one document if the server does not stream.
+
+The SDK's own reader has no limits, so an endless line or a gzip body of a few megabytes would fill the memory.
+https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Awaitable, Iterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from agno_nb.errors import ResponseLimitError
+from agno_nb.redact import whole_characters
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from agno_nb.models.openai.endpoint import Endpoint
+
+T = TypeVar("T")
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LINE_END = re.compile(b"\r\n|\r|\n")
+_MAX_STRAY_BYTES = 2_000
+_DRAIN_S = 0.1
+_MAX_ERROR_BYTES = 2**20
+_ERROR_BODY_S = 10.0
+
+
+class Event(NamedTuple):
+    """A server-sent event, or a document."""
+
+    data: str
+    """May hold surrogates: halves of characters, and bytes that are not UTF-8."""
+    name: str = ""
+    is_document: bool = False
+
+
+@dataclass(kw_only=True)
+class Limits:
+    """How much is read of one response, as set on the model."""
+
+    endpoint: Endpoint
+    max_event_bytes: int
+    max_response_bytes: int
+    total_timeout: float
+    _deadline: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._deadline = asyncio.get_running_loop().time() + self.total_timeout
+
+    async def wait_for(self, awaitable: Awaitable[T]) -> T:
+        """Wait until `total_timeout` is over.
+
+        Raises
+        ------
+        ResponseLimitError
+        """
+        try:
+            async with asyncio.timeout_at(self._deadline) as scope:
+                return await awaitable
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        # Raised out here, so that the HTTP client's error, which holds the request and so the key, is not its context.
+        raise ResponseLimitError(
+            f"{self.endpoint} did not end its answer within {self.total_timeout:,g} seconds. Raise `total_timeout` of "
+            "the model if its answers take that long."
+        )
+
+    def too_large(self, setting: str) -> ResponseLimitError:
+        what = "an event" if setting == "max_event_bytes" else "an answer"
+        return ResponseLimitError(
+            f"{self.endpoint} sent {what} of more than {getattr(self, setting):,} bytes, so the rest was not read. "
+            f"Raise `{setting}` of the model if its answers are that large."
+        )
+
+
+async def read_events(response: httpx2.Response, limits: Limits) -> AsyncGenerator[Event]:
+    """Yield the events of a response; a response that is one JSON document, or a web page, is one event.
+
+    Raises
+    ------
+    ResponseLimitError
+        The response is larger than a limit, counted after decompression, or takes too long.
+    httpx2.HTTPError
+        The connection failed.
+    """
+    decoder, num_bytes = EventDecoder(limits), 0
+    async with aclosing(response.aiter_bytes()) as chunks:
+        while (chunk := await limits.wait_for(anext(chunks, None))) is not None:
+            num_bytes += len(chunk)
+            if num_bytes > limits.max_response_bytes:
+                raise limits.too_large("max_response_bytes")
+            for event in decoder.feed(chunk):
+                if event.data.startswith("[DONE]"):
+                    await _drain(chunks)
+                    return
+                yield event
+        for event in decoder.finish():
+            yield event
+
+
+async def _drain(chunks: AsyncGenerator[bytes]) -> None:
+    """Read what is left, which is nothing but the end: only then the connection can be used again."""
+    import httpx2
+
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(_DRAIN_S):
+            async for _ in chunks:
+                pass
+
+
+class EventDecoder:
+    """Decodes the bytes of a response. `stray` is the beginning of text that is neither an event nor a document."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._head: bytes | None = b""
+        """The first bytes, until it is known what they begin; then None."""
+        self._is_document = False
+        self._ends_in_cr = False
+        self._buffer = bytearray()
+        """The line, or the document, that has not ended yet."""
+        self._data: list[str] = []
+        self._name = ""
+        self._event_bytes = 0
+        self._has_events = False
+        self._stray = b""
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        if self._head is not None:
+            chunk = self._head + chunk
+            if _BYTE_ORDER_MARK.startswith(chunk):
+                self._head = chunk
+                return
+            chunk = chunk.removeprefix(_BYTE_ORDER_MARK).lstrip()
+            self._head = None if chunk else b""
+            # No line of an event stream begins like JSON or HTML.
+            self._is_document = chunk.startswith((b"{", b"[", b"<"))
+        if self._is_document:
+            self._extend(chunk)
+        else:
+            yield from self._events(chunk)
+
+    def finish(self) -> Iterator[Event]:
+        """Yield the document, if it is one. An event without the blank line at its end is not complete."""
+        if self._is_document:
+            yield Event(_text(self._buffer), is_document=True)
+        elif not self._has_events and self._stray:
+            yield Event(_text(self._stray), is_document=True)
+
+    def _extend(self, part: bytes) -> None:
+        self._buffer += part
+        if len(self._buffer) + self._event_bytes > self._limits.max_event_bytes:
+            raise self._limits.too_large("max_event_bytes")
+
+    def _events(self, chunk: bytes) -> Iterator[Event]:
+        if self._ends_in_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        self._ends_in_cr = chunk.endswith(b"\r")
+        start = 0
+        for end in _LINE_END.finditer(chunk):
+            self._extend(chunk[start : end.start()])
+            start = end.end()
+            line = bytes(self._buffer)
+            self._buffer.clear()
+            yield from self._line(line)
+        self._extend(chunk[start:])
+
+    def _line(self, line: bytes) -> Iterator[Event]:
+        if not line:
+            if self._data:
+                self._has_events = True
+                yield Event("\n".join(self._data), self._name)
+            self._data, self._name, self._event_bytes = [], "", 0
+            return
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._event_bytes += len(line)
+            self._data.append(_text(value))
+        elif name == b"event":
+            self._name = _text(value[:_MAX_STRAY_BYTES])
+        elif name not in (b"", b"id", b"retry") and len(self._stray) < _MAX_STRAY_BYTES:
+            self._stray += line[:_MAX_STRAY_BYTES] + b"\n"
+
+
+def _text(data: bytes | bytearray) -> str:
+    # A server may cut a character in two between events, each of which then is not UTF-8.
+    return data.decode("utf-8", "surrogateescape")
+
+
+class ErrorStatus(Exception):
+    """A response with the status of an error, and the beginning of its body."""
+
+    def __init__(self, response: httpx2.Response, body: str) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+        self.body = body
+
+
+async def raise_for_status(response: httpx2.Response) -> None:
+    """Raise an `ErrorStatus`: an event hook, because the SDK would read the whole body, however large it is."""
+    import httpx2
+
+    if response.has_redirect_location:
+        # The client reads it before it follows the redirect.
+        await response.stream.aclose()  # type: ignore[union-attr]
+        response.stream = httpx2.ByteStream(b"")
+    elif not response.is_success:
+        body = bytearray()
+        with suppress(TimeoutError, httpx2.HTTPError):
+            async with asyncio.timeout(_ERROR_BODY_S), aclosing(response.aiter_bytes()) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > _MAX_ERROR_BYTES:
+                        break
+        raise ErrorStatus(response, whole_characters(_text(body.removeprefix(_BYTE_ORDER_MARK))))
