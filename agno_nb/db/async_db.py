@@ -35,6 +35,7 @@ class AsyncDb:
     def __init__(self, sync: Db) -> None:
         self.sync = sync
 
+    check_owner = _awaited(Db.check_owner)
     get_session = _awaited(Db.get_session)
     get_sessions = _awaited(Db.get_sessions)
     rename_session = _awaited(Db.rename_session)

@@ -275,6 +275,24 @@ class Db(Retention):
     # Sessions, runs and messages as objects.
 
     @abstractmethod
+    def check_owner(self, user_id: str | None, *, session_id: str | None = None, run_id: str | None = None) -> None:
+        """Raise an error if a session belongs to another user than `user_id`.
+
+        Everything that acts for a named user calls it before it reads or writes. None passes for every session, and
+        ``""`` for none. A session without an owner passes for every named user. One that does not exist passes too:
+        the method that needs it reports that.
+
+        Parameters
+        ----------
+        session_id, run_id : str, optional
+            The session; or, without a `session_id`, the session of this run.
+
+        Raises
+        ------
+        SessionOwnershipError
+        """
+
+    @abstractmethod
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
     ) -> Session | None:

@@ -54,6 +54,8 @@ def check_ids(**ids: Any) -> None:
     for name, given in ids.items():
         if given is not None and not isinstance(given, str):
             raise InvalidInputError(f"{name} is {given!r}, and ids are text: give {name}=str(...), or None")
+        if given == "":
+            raise InvalidInputError(f"{name} is empty; pass a non-empty string, or None")
 
 
 def media_of(options: Mapping[str, Any]) -> list[Media]:

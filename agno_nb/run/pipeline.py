@@ -193,7 +193,9 @@ def _context(
 
 def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
     """Make a run in the session that the call, the runnable or the run around it names, else in an automatic one."""
-    user_id = options.get("user_id") or runnable.user_id or (parent.user_id if parent else None)
+    users = (options.get("user_id"), runnable.user_id, parent.user_id if parent else None)
+    # "" is not the same as None: it matches no user, and a run with it is refused.
+    user_id = next((user for user in users if user is not None), None)
     session_id = options.get("session_id") or runnable.session_id
     if session_id is None and parent is not None and db is parent.db:
         session_id = parent.session_id

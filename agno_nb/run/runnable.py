@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Unpack, overload
 
 from agno_nb._keywords import takes
+from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError
@@ -359,7 +360,8 @@ class Runnable(Again):
         note_origin(asked_here)
 
         async def begin(emit: Emit) -> RunOutput:
-            text, options, said = await asyncio.to_thread(find)
+            # What is found may include a copy of a session, which must be known before the run is cancelled.
+            text, options, said = await uncancellable(asyncio.to_thread(find))
             listener = told(emit, stream_events=stream_events)
             return await execute(self, text, {**asked_here, **options}, listener, said=said)
 
