@@ -25,6 +25,7 @@ from agno_nb.errors import (
     InvalidInputError,
     NestedRunPaused,
     RunError,
+    RunLimitError,
     RunNotContinuableError,
     SessionBusyError,
 )
@@ -32,6 +33,7 @@ from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
 from agno_nb.run.options import RunOptions, check_ids, media_of
 from agno_nb.run.running import (
+    MAX_DEPTH,
     Continuation,
     Emit,
     RunContext,
@@ -85,6 +87,8 @@ async def execute(
     ------
     RunError
         The run failed. It is stored, and the error's ``run_output`` holds what was said so far.
+    RunLimitError
+        The run is nested too deep. Nothing was stored.
     SessionOwnershipError
         The session belongs to another user. Nothing was stored.
     RunNotContinuableError
@@ -100,6 +104,11 @@ async def execute(
     if parent is not None and parent.run.status is not RunStatus.RUNNING:
         raise RunError(
             f"{runnable.name or runnable.kind} was asked to run inside run {parent.run_id!r}, which has ended"
+        )
+    if parent is not None and parent.depth >= MAX_DEPTH:
+        raise RunLimitError(
+            f"{runnable.name or runnable.kind} was asked to run more than {MAX_DEPTH} levels below run "
+            f"{parent.root.run_id!r}; check if agents, teams or workflows call each other without end"
         )
     if parent is not None and parent.continuation is not None and continuation is None:
         earlier = parent.begun_before(tool_call_id, runnable, text)

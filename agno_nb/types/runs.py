@@ -263,6 +263,7 @@ class RunEvent(StrEnum):
     steps_completed = "StepsExecutionCompleted"
     model_request_retried = "ModelRequestRetried"
     model_fallback_used = "ModelFallbackUsed"
+    tool_call_limit_reached = "ToolCallLimitReached"
     memory_update_completed = "MemoryUpdateCompleted"
 
 
@@ -277,8 +278,8 @@ class RunOutputEvent:
     component_name: str | None = None
     """Whose run it is: nested runs share the stream of the run that began them."""
     content: str | None = None
-    """Of RunContent: the piece of text that is new. Of the final event: the whole. Of a retry and of a fallback: what
-    happened, as a sentence."""
+    """Of RunContent: the piece of text that is new. Of the final event: the whole. Of a retry, a fallback and the end
+    at a tool call limit: what happened, as a sentence."""
     reasoning_content: str | None = None
     """Of RunContent: the piece of reasoning that is new."""
     tool: ToolCall | None = None
@@ -286,7 +287,8 @@ class RunOutputEvent:
     step: str | None = None
     """Of a step's events, and of those of the runs that it began: the step's path."""
     details: JsonDict | None = None
-    """Of a retry and of a fallback: what `content` says, as values. Of the end of a step: its `duration_s`."""
+    """Of a retry, a fallback and the end at a tool call limit: what `content` says, as values. Of the end of a step:
+    its `duration_s`."""
     run_output: RunOutput | None = None
     """Of the event that ends a run."""
 
