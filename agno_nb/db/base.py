@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from agno_nb._keywords import forgiving
 from agno_nb.db.retention import Retention
 from agno_nb.types import (
     JsonDict,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["CellTurn", "ContextQuery", "Db", "OpenedRun", "SessionType"]
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class ContextQuery:
     """What a run needs to know of its session. Only what is asked for here is read."""
@@ -54,6 +56,7 @@ class ContextQuery:
 NO_CONTEXT = ContextQuery()
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class OpenedRun:
     """What :meth:`Db.open_run` found."""
@@ -70,6 +73,7 @@ class OpenedRun:
     """Oldest first."""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class CellTurn:
     """A turn that a cell of a notebook began."""

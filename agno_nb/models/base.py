@@ -15,11 +15,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.errors import ModelError, ModelStreamError
 from agno_nb.models.retry import Retries
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class ModelRequest:
     """What the model is asked."""
@@ -34,6 +36,7 @@ class ModelRequest:
     """Name of that schema on the wire: letters, digits, _ and -."""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class Delta:
     """A piece of the answer, as it arrives."""
@@ -42,6 +45,7 @@ class Delta:
     reasoning_content: str = ""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class ModelResponse:
     """The whole answer to one request."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
+from agno_nb._keywords import forgiving
+
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Metrics:
     """Tokens, money and time of one model call, of a run, or of a session.
@@ -67,6 +70,7 @@ def _sum_known(values: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class Spending:
     """What models were paid for."""

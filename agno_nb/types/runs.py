@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.types.basics import JsonDict, SessionType, brief, new_id
 from agno_nb.types.messages import Message, ToolCall
 from agno_nb.types.metrics import Metrics
@@ -28,6 +29,7 @@ class RunStatus(StrEnum):
     ERROR = "ERROR"
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Origin:
     """Where in a notebook a run was asked for, as far as the front end tells."""
@@ -42,6 +44,7 @@ class Origin:
     """The Jupyter server's id of the kernel."""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Variable:
     """What a ``{name}`` in a prompt stood for."""
@@ -62,6 +65,7 @@ class Variable:
     """Characters that it put into the prompt, at all its places together."""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class RunOutput:
     """One input and all that followed until the answer.
@@ -267,6 +271,7 @@ class RunEvent(StrEnum):
     memory_update_completed = "MemoryUpdateCompleted"
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class RunOutputEvent:
     """One thing that happened in a run. Which fields are set depends on `event`."""

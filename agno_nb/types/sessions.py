@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+from agno_nb._keywords import forgiving
 from agno_nb.types.basics import JsonDict, SessionType, new_id
 from agno_nb.types.messages import Message
 from agno_nb.types.metrics import Metrics
@@ -28,6 +29,7 @@ class SessionReader(Protocol):
     def check_owner(self, user_id: str | None, *, session_id: str | None = None) -> None: ...
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class SessionSummary:
     """A condensed version of a session up to some run. Every version is kept."""
@@ -53,6 +55,7 @@ class SessionSummary:
         return self.summary
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class UserMemory:
     """A fact about a user, across sessions."""
@@ -72,6 +75,7 @@ class UserMemory:
     """Unix seconds."""
 
 
+@forgiving({})
 @dataclass(kw_only=True, repr=False)
 class Session:
     """One conversation thread.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
@@ -36,6 +37,7 @@ _ROW = (
 )
 
 
+@forgiving({})
 def browse(
     *,
     db: Db | AsyncDb | None = None,

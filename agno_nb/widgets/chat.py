@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
@@ -35,6 +36,7 @@ NAME_LIMIT = 200
 _NO_SESSION = "New session"
 
 
+@forgiving({})
 def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     """Open a chat panel in the output of the cell.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from agno_nb._keywords import forgiving
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.markdown import cleaned, escaped
@@ -71,6 +72,7 @@ class Timeline:
         return " ".join(without_controls(redact(self.run.input)).split())[:120]
 
 
+@forgiving({})
 def trace(*runs: RunOutput | str) -> Trace:
     """Show what happened in a run as a timeline: nested runs, model calls and tools.
 
