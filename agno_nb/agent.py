@@ -27,7 +27,7 @@ from agno_nb.run.context import (
     requests_of,
     system_parts,
 )
-from agno_nb.run.options import RunOptions
+from agno_nb.run.options import RunOptions, as_messages
 from agno_nb.run.replay import answered_before
 from agno_nb.run.requirements import given_input, unanswered
 from agno_nb.run.running import RunContext
@@ -107,10 +107,12 @@ class Agent(Recollecting):
     """Show the session's state to the model."""
     enable_agentic_state: bool = False
     """Let the model change the session's state, by the tool `update_session_state`."""
-    additional_input: Sequence[Message] | None = None
-    """Messages that stand before the history in every run: examples, say. They are not stored."""
+    additional_input: Sequence[Message | Mapping[str, Any] | BaseModel | str] | None = None
+    """Messages that are sent before the history in every run, for example few-shot examples: messages, dicts such as
+    ``{"role": "user", "content": "Hi"}``, and strings and objects, which are user messages. They are not stored."""
     output_schema: type[BaseModel] | JsonDict | None = None
-    """What the answer must be: a pydantic model, or a JSON schema. `content` is then an object of it."""
+    """What the answer must be: a pydantic model, a JSON schema, or the ``{"type": "json_schema", ...}`` of an OpenAI
+    request. `content` is then an object of it."""
     store_media: bool = True
     """Store images, sounds and files with their messages."""
     store_tool_messages: bool = True
@@ -152,6 +154,7 @@ class Agent(Recollecting):
             limit = getattr(self, name)
             if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < least):
                 raise InvalidInputError(f"{name} is {limit!r}; pass a whole number from {least}, or None for no limit")
+        as_messages(self.additional_input)
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
             raise InvalidInputError(f"tools is {self.tools!r}; give a list of functions and toolkits, as tools=[...]")
 
@@ -327,7 +330,7 @@ class Agent(Recollecting):
             history = limited_tool_calls(history, self.max_tool_calls_from_history)
         if self.store_history_messages:
             context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
-        examples = as_history(self.additional_input or [])
+        examples = as_history(as_messages(self.additional_input))
         run.messages += [*examples, *history, context.message]
         run.receipt = receipt_of(
             context,
@@ -357,7 +360,7 @@ class Agent(Recollecting):
         history = context.history
         if self.max_tool_calls_from_history is not None:
             history = limited_tool_calls(history, self.max_tool_calls_from_history)
-        before = [*system, *as_history(self.additional_input or []), *history]
+        before = [*system, *as_history(as_messages(self.additional_input)), *history]
         context.run.messages = [*before, *own[len(system) :]]
 
     def check_answers(self, run: RunOutput) -> None:

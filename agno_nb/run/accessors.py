@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
@@ -92,13 +92,16 @@ class SessionAccess(ABC):
     ) -> list[Message]:
         """Return the messages of a session, oldest first: of each turn the current attempt.
 
+        Of the system messages only the first is returned.
+
         Parameters
         ----------
         session_id : str, optional
         last_n_runs : int, optional
             Only those of so many of the latest turns.
         limit : int, optional
-            Only so many of the latest messages.
+            Maximum number of messages, the latest ones. From 2 on the system message is one of them. Results of tools
+            whose calls are cut off are left out.
         skip_roles : collection of str, optional
             Roles to leave out.
         user_id : str, optional
@@ -117,18 +120,23 @@ class SessionAccess(ABC):
             return [each for each in found if not each.from_history and each.role not in skip_roles]
 
         if limit is None:
-            return latest(last_n_runs)
+            return _with_one_system_message(latest(last_n_runs), None)
         wanted = look = max(limit, 0)
         messages: list[Message] = []
         # Looked for in the latest turns, and further back only when too little was said in those.
-        while len(messages) < wanted and (last_n_runs is None or look < last_n_runs):
+        while _num_without_system(messages) < wanted and (last_n_runs is None or look < last_n_runs):
             messages = latest(look)
             if len({message.run_id for message in messages}) < look:
                 break
             look *= 4
-        if len(messages) < wanted:
+        if _num_without_system(messages) < wanted:
             messages = latest(last_n_runs)
-        return messages[len(messages) - min(wanted, len(messages)) :]
+        messages = _with_one_system_message(messages, wanted)
+        if "assistant" not in skip_roles:
+            first = next((place for place, each in enumerate(messages) if each.role != "system"), 0)
+            while len(messages) > first and messages[first].role == "tool":
+                del messages[first]
+        return messages
 
     get_messages_for_session = get_session_messages
 
@@ -321,3 +329,18 @@ class SessionAccess(ABC):
 
     def _not_found(self, session_id: str | None) -> SessionNotFoundError:
         return SessionNotFoundError(f"there is no session {self._session_id(session_id)!r} in {self.store!r}")
+
+
+def _num_without_system(messages: Sequence[Message]) -> int:
+    return sum(message.role != "system" for message in messages)
+
+
+def _with_one_system_message(messages: Sequence[Message], limit: int | None) -> list[Message]:
+    """Return the first system message and the latest others, at most `limit` messages together."""
+    system = [message for message in messages if message.role == "system"][:1]
+    others = [message for message in messages if message.role != "system"]
+    if limit is None:
+        return [*system, *others]
+    if limit < 2:
+        system = []
+    return [*system, *others[max(0, len(others) - max(0, limit - len(system))) :]]

@@ -31,6 +31,7 @@ from agno_nb.errors import (
 )
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
+from agno_nb.run.dependencies import resolve_dependencies
 from agno_nb.run.options import RunOptions, check_ids, media_of
 from agno_nb.run.running import (
     MAX_DEPTH,
@@ -46,6 +47,7 @@ from agno_nb.run.running import (
 from agno_nb.run.structured import give_back
 from agno_nb.types import (
     SESSION_CLASSES,
+    JsonDict,
     Message,
     Metrics,
     Origin,
@@ -195,6 +197,7 @@ def _context(
             session_type=runnable.kind,
             user_id=run.user_id,
             component_id=runnable.component_id,
+            metadata=runnable.metadata,
         ),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
     )
@@ -223,10 +226,15 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
         component_name=runnable.name,
         run_index=options.get("run_index"),
         input=text,
-        metadata=options.get("metadata") or runnable.metadata,
+        metadata=_merged(runnable.metadata, options.get("metadata")),
         variables=list(options.get("variables") or ()),
         origin=options.get("origin") or (parent.run.origin if parent else Origin()),
     )
+
+
+def _merged(own: JsonDict | None, of_call: JsonDict | None) -> JsonDict | None:
+    """Merge the metadata of a runnable and of a call, which wins key by key."""
+    return merged_state(own, of_call) if own and of_call else of_call or own
 
 
 def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
@@ -316,6 +324,7 @@ async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
     before_s = run.metrics.duration_s or 0.0 if context.continuation is not None else 0.0
     context.emit(RunEvent.run_started if context.continuation is None else RunEvent.run_continued)
     try:
+        await resolve_dependencies(runnable, context)
         await runnable.answer(context)
         if run.status is RunStatus.RUNNING:
             run.status = RunStatus.COMPLETED
