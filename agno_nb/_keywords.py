@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from agno_nb.errors import UnknownArgumentError
 
-C = TypeVar("C", bound=type)
+D = TypeVar("D", bound=Callable[..., Any])
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -25,6 +25,8 @@ def nearest(name: str, known: Collection[str]) -> str:
     >>> nearest("xyz", ["instructions", "model"])
     'known: instructions, model'
     """
+    if not known:
+        return "it takes none"
     # At the usual 0.6 "message" is taken for "images", and a wrong guess is worse than none.
     close = get_close_matches(name, known, n=1, cutoff=0.7)
     return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(sorted(known))}"
@@ -60,23 +62,31 @@ def translate(
     return result
 
 
-def forgiving(aliases: Mapping[str, str], deprecated: Collection[str] = ()) -> Callable[[C], C]:
-    """Make the constructor of a class accept `aliases` and explain unknown names."""
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
-    def decorate(cls: C) -> C:
-        construct = cls.__init__  # type: ignore[misc]
-        known = [name for name in inspect.signature(construct).parameters if name != "self"]
 
-        @functools.wraps(construct)
-        def init(self: Any, *args: Any, **kwargs: Any) -> None:
-            construct(
-                self,
-                *args,
-                **translate(kwargs, known=known, aliases=aliases, deprecated=deprecated, of=f"{cls.__name__}()"),
-            )
+def forgiving(aliases: Mapping[str, str], deprecated: Collection[str] = ()) -> Callable[[D], D]:
+    """Make a function, or the constructor of a class, accept `aliases` and name the nearest of unknown keywords."""
 
-        cls.__init__ = init  # type: ignore[misc]
-        return cls
+    def decorate(target: D) -> D:
+        cls: Any = target if isinstance(target, type) else None
+        function: Callable[..., Any] = target if cls is None else cls.__init__
+        known = [each.name for each in inspect.signature(target).parameters.values() if each.kind in _NAMED]
+        names = frozenset(known)
+
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            # Values such as messages are created often; for correct names this is all that is added.
+            if not names.issuperset(kwargs):
+                is_inherited = cls is not None and type(args[0]).__init__ is checked
+                of = (type(args[0]) if is_inherited else target).__name__
+                kwargs = translate(kwargs, known=known, aliases=aliases, deprecated=deprecated, of=f"{of}()")
+            return function(*args, **kwargs)
+
+        if cls is None:
+            return checked  # type: ignore[return-value]
+        cls.__init__ = checked
+        return target
 
     return decorate
 

@@ -17,8 +17,17 @@ from agno_nb.models.base import Model, ModelRequest, whole_answer
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import Retries
 from agno_nb.recollection import Recollecting
-from agno_nb.run.context import as_history, joined, last_answer, limited_tool_calls, paired, system_parts
-from agno_nb.run.options import RunOptions
+from agno_nb.run.context import (
+    as_history,
+    joined,
+    last_answer,
+    latest_text,
+    limited_tool_calls,
+    paired,
+    requests_of,
+    system_parts,
+)
+from agno_nb.run.options import RunOptions, as_messages
 from agno_nb.run.replay import answered_before
 from agno_nb.run.requirements import given_input, unanswered
 from agno_nb.run.running import RunContext
@@ -98,10 +107,12 @@ class Agent(Recollecting):
     """Show the session's state to the model."""
     enable_agentic_state: bool = False
     """Let the model change the session's state, by the tool `update_session_state`."""
-    additional_input: Sequence[Message] | None = None
-    """Messages that stand before the history in every run: examples, say. They are not stored."""
+    additional_input: Sequence[Message | Mapping[str, Any] | BaseModel | str] | None = None
+    """Messages that are sent before the history in every run, for example few-shot examples: messages, dicts such as
+    ``{"role": "user", "content": "Hi"}``, and strings and objects, which are user messages. They are not stored."""
     output_schema: type[BaseModel] | JsonDict | None = None
-    """What the answer must be: a pydantic model, or a JSON schema. `content` is then an object of it."""
+    """What the answer must be: a pydantic model, a JSON schema, or the ``{"type": "json_schema", ...}`` of an OpenAI
+    request. `content` is then an object of it."""
     store_media: bool = True
     """Store images, sounds and files with their messages."""
     store_tool_messages: bool = True
@@ -120,7 +131,12 @@ class Agent(Recollecting):
     budget: Budget | Sequence[Budget] | None = None
     """What may be spent. Runs nested in the agent's are kept to it too."""
     tool_call_limit: int | None = None
-    """How many tool calls a run may make. Further ones are refused, and the model is asked to answer without them."""
+    """Maximum number of tool calls of a run. Further ones are refused, and the model is asked once more, without tools.
+    If it still calls one, the run ends with the text so far and the event `ToolCallLimitReached`."""
+    request_limit: int | None = 50
+    """Maximum number of model requests of a run, including retries, fallbacks and corrections; None for no limit. A
+    :class:`~agno_nb.errors.RunLimitError` ends the run when it is reached. Nested runs have limits of their own; all
+    together they may make 20 times as many."""
 
     _resolved: tuple[Any, Model] | None = field(init=False, default=None)
     _tools_made: list[Tool] = field(init=False, default_factory=list)
@@ -134,6 +150,11 @@ class Agent(Recollecting):
                 f"instructions is {self.instructions!r}; give a text or a list of texts. What changes from run to run "
                 "is written as {name}, and filled in from session_state and dependencies"
             )
+        for name, least in (("tool_call_limit", 0), ("request_limit", 1)):
+            limit = getattr(self, name)
+            if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < least):
+                raise InvalidInputError(f"{name} is {limit!r}; pass a whole number from {least}, or None for no limit")
+        as_messages(self.additional_input)
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
             raise InvalidInputError(f"tools is {self.tools!r}; give a list of functions and toolkits, as tools=[...]")
 
@@ -178,7 +199,7 @@ class Agent(Recollecting):
         run, is_chosen = context.run, self._resolved is not None and self._resolved[0] is self.model
         # Choosing may ask a server for the names of its models.
         model = self._model_in(context) if is_chosen else await asyncio.to_thread(self._model_in, context)
-        context.budgets = self.budgets
+        context.budgets, context.request_limit = self.budgets, self.request_limit
         asking = Asking(model=model, fallback_models=self.fallback_models, retries=self._retries, context=context)
         tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
         settling = Settling(
@@ -191,23 +212,33 @@ class Agent(Recollecting):
         )
         given = context.options.get("output_schema") or self.output_schema
         schema = OutputSchema(given) if given is not None else None
+        if context.continuation is not None:
+            context.num_requests, context.num_nested_requests = requests_of(run)
         if context.continuation is None:
             self._open_messages(context)
         elif context.continuation.is_reloaded:
             self._reopen_messages(context)
         cut_off = next((m.content or "" for m in context.said if m.finish_reason == "interrupted"), "")
-        is_second_try = False
+        is_second_try = is_at_limit = False
         # Of a run that goes on: what was shown before the answer whose calls wait.
         begun = run.tools[: -len(last_answer(run).tool_calls)] if context.continuation is not None else []
         shown_results = [call.result or "" for call in begun if _is_shown(call, tools)]
         while True:
             if (waiting := unanswered(run.messages)) and await self._settle(settling, waiting, shown_results):
                 return
-            answer = await self._next_answer(asking, tools, schema)
-            if answer.tool_calls:
-                run.tools += answer.tool_calls
+            may_call = self.tool_call_limit is None or len(run.tools) < self.tool_call_limit
+            answer = await self._next_answer(asking, tools, schema, may_call=may_call)
+            run.tools += answer.tool_calls
+            if answer.tool_calls and may_call:
                 continue
-            run.content, run.reasoning_content = cut_off + (answer.content or ""), answer.reasoning_content
+            text = answer.content or ""
+            if answer.tool_calls:
+                await settling.settle(unanswered(run.messages))  # All of them are refused.
+                text = text or latest_text(run)
+                if not is_at_limit:
+                    await self._tell_of_limit(asking)
+                is_at_limit = True
+            run.content, run.reasoning_content = cut_off + text, answer.reasoning_content
             if schema is None:
                 run.content = "\n\n".join([*shown_results, run.content] if run.content else shown_results)
                 return
@@ -241,13 +272,25 @@ class Agent(Recollecting):
             return True
         return self._have_answered(context)
 
-    async def _next_answer(self, asking: Asking, tools: dict[str, Tool], schema: OutputSchema | None) -> Message:
+    async def _tell_of_limit(self, asking: Asking) -> None:
+        """Report that a model goes on to call tools after the limit, and that the run therefore ends."""
+        await asking.context.note(
+            RunEvent.tool_call_limit_reached,
+            f"{asking.model.id} still called tools after tool_call_limit={self.tool_call_limit}, so the run ends with "
+            "the text so far",
+            details={"tool_call_limit": self.tool_call_limit, "num_tool_calls": len(asking.context.run.tools)},
+            model=asking.model.id,
+        )
+
+    async def _next_answer(
+        self, asking: Asking, tools: dict[str, Tool], schema: OutputSchema | None, *, may_call: bool
+    ) -> Message:
         """Return the model's answer to what was said so far; that of an earlier run, where it was asked the same."""
         context, run = asking.context, asking.context.run
         request = ModelRequest(
             messages=paired(run.messages),
             tools=[tool.spec for tool in tools.values()],
-            allow_tool_calls=self.tool_call_limit is None or len(run.tools) < self.tool_call_limit,
+            allow_tool_calls=may_call,
         )
         if schema is not None:
             request.output_schema, request.output_name = schema.json_schema, schema.name
@@ -287,7 +330,7 @@ class Agent(Recollecting):
             history = limited_tool_calls(history, self.max_tool_calls_from_history)
         if self.store_history_messages:
             context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
-        examples = as_history(self.additional_input or [])
+        examples = as_history(as_messages(self.additional_input))
         run.messages += [*examples, *history, context.message]
         run.receipt = receipt_of(
             context,
@@ -317,7 +360,7 @@ class Agent(Recollecting):
         history = context.history
         if self.max_tool_calls_from_history is not None:
             history = limited_tool_calls(history, self.max_tool_calls_from_history)
-        before = [*system, *as_history(self.additional_input or []), *history]
+        before = [*system, *as_history(as_messages(self.additional_input)), *history]
         context.run.messages = [*before, *own[len(system) :]]
 
     def check_answers(self, run: RunOutput) -> None:

@@ -55,6 +55,8 @@ class Asking:
         ModelError
         BudgetExceeded
             There is nothing left to spend. The request was not sent.
+        RunLimitError
+            The run has made as many requests as it may. The request was not sent.
         """
         while True:
             try:
@@ -84,6 +86,7 @@ class Asking:
     async def _ask_one(self, request: ModelRequest) -> Message:
         for failures in itertools.count():
             await keep_to_budgets(self.context, self.model)
+            self.context.count_request()
             try:
                 return await self._ask_once(request)
             except ModelError as error:

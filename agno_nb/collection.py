@@ -10,6 +10,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.db import sandbox, schema
 from agno_nb.db.readable import TIMEOUT_S, Readable
 from agno_nb.db.visit import tables_in
@@ -89,6 +90,7 @@ def _all(tables: Mapping[str, pa.Table], names: schema.Needs) -> Mapping[str, pa
     return tables
 
 
+@forgiving({})
 def collect(stores: str | Path | Iterable[str | Path]) -> Collection:
     """Read many stores, in files of DuckDB or SQLite, as one set of frames with a `source` column.
 

@@ -191,6 +191,10 @@ class BudgetExceeded(RunError):
         self.spending = spending
 
 
+class RunLimitError(RunError):
+    """A run made as many model requests, or is nested as deep, as it may. The message names the limit."""
+
+
 class OutputSchemaError(RunError):
     """The answer is not what `output_schema` asks for, also on a second try. ``run_output.content`` is its text."""
 

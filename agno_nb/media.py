@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from agno_nb._keywords import forgiving
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import Media
 
@@ -33,6 +34,7 @@ _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"
 _BOXES = {b"M4A ": "audio/mp4", b"qt  ": "video/quicktime", b"heic": "image/heic", b"avif": "image/avif"}
 
 
+@forgiving({})
 def Image(
     *,
     url: str | None = None,
@@ -76,6 +78,7 @@ def Image(
     return media
 
 
+@forgiving({})
 def Audio(
     *,
     url: str | None = None,
@@ -88,6 +91,7 @@ def Audio(
     return _media("audio", url, filepath, content, format, mime_type)
 
 
+@forgiving({})
 def Video(
     *,
     url: str | None = None,
@@ -100,6 +104,7 @@ def Video(
     return _media("video", url, filepath, content, format, mime_type)
 
 
+@forgiving({})
 def File(
     *,
     url: str | None = None,

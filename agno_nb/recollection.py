@@ -162,25 +162,31 @@ class Recollecting(Runnable, ABC):
             run=context.run,
         )
 
-    def get_session_summary(self, session_id: str | None = None) -> SessionSummary | None:
+    def get_session_summary(
+        self, session_id: str | None = None, *, user_id: str | None = None
+    ) -> SessionSummary | None:
         """Return the latest summary of a session, waiting for one that is being made; None when there is none.
 
         Raises
         ------
         SessionNotFoundError
+        SessionOwnershipError
+            The session belongs to another user.
         """
         return run_blocking(
-            self._settled_summary(session_id), door="get_session_summary()", instead="aget_session_summary()"
+            self._settled_summary(session_id, user_id), door="get_session_summary()", instead="aget_session_summary()"
         )
 
-    def aget_session_summary(self, session_id: str | None = None) -> Coroutine[Any, Any, SessionSummary | None]:
+    def aget_session_summary(
+        self, session_id: str | None = None, *, user_id: str | None = None
+    ) -> Coroutine[Any, Any, SessionSummary | None]:
         """Return the latest summary of a session: the awaited twin of :meth:`get_session_summary`."""
-        return run_awaiting(self._settled_summary(session_id))
+        return run_awaiting(self._settled_summary(session_id, user_id))
 
-    async def _settled_summary(self, session_id: str | None) -> SessionSummary | None:
-        store, session_id = self.store, self._session_id(session_id)
+    async def _settled_summary(self, session_id: str | None, user_id: str | None) -> SessionSummary | None:
+        store, session_id = self.store, await asyncio.to_thread(self._checked_id, session_id, user_id)
         await settled(Line.summary(store, session_id))
-        await asyncio.to_thread(self._session, session_id)
+        await asyncio.to_thread(self._session, session_id, user_id)
         return await asyncio.to_thread(store.get_summary, session_id)
 
     def get_user_memories(self, user_id: str | None = None) -> list[UserMemory]:
@@ -198,7 +204,7 @@ class Recollecting(Runnable, ABC):
         return run_awaiting(self._settled_memories(user_id))
 
     async def _settled_memories(self, user_id: str | None) -> list[UserMemory]:
-        user = user_id or self.user_id
+        user = self._user(user_id)
         if user is None:
             raise InvalidInputError("memories are of a user: give a user_id")
         return await memories_of(self.store, user)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.errors import NestedRunPaused
-from agno_nb.run.context import INTERRUPTED_RESULT
+from agno_nb.run.context import INTERRUPTED_RESULT, last_answer
 from agno_nb.run.requirements import given_input, refusal
 from agno_nb.run.running import RunContext, current_tool_call_id
 from agno_nb.tools import Tool
@@ -49,11 +49,14 @@ class Settling:
         """
         context, run = self.context, self.context.run
         await context.save()  # The request is stored before anything is done that may fail.
-        allowed = {call.tool_call_id for call in run.tools[: self.tool_call_limit]}
+        calls = last_answer(run).tool_calls
+        # By their places: a server may give two calls the same id.
+        num_left = len(calls) if self.tool_call_limit is None else self.tool_call_limit - len(run.tools) + len(calls)
+        allowed = {id(call) for call in calls[: max(num_left, 0)]}
         try:
             async with asyncio.TaskGroup() as together:
                 for call, answer in waiting:
-                    together.create_task(self._settle_one(call, answer, is_allowed=call.tool_call_id in allowed))
+                    together.create_task(self._settle_one(call, answer, is_allowed=id(call) in allowed))
         except BaseException:
             for call, answer in waiting:
                 if call.result is None:

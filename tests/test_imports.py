@@ -22,8 +22,8 @@ LEAVES = {"types", "errors", "receipt", "redact", "_keywords"}
 ALLOWED: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
     "_keywords": {"errors"},
-    # An answer of a person is checked where it is given.
-    "types": {"errors"},
+    # An answer of a person is checked where it is given, and unknown keywords of values are explained.
+    "types": {"errors", "_keywords"},
     "_loop": LEAVES,
     "media": LEAVES,
     "models": LEAVES,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from agno_nb._keywords import forgiving
 from agno_nb.db.base import Db
 
 P = ParamSpec("P")
@@ -23,6 +24,7 @@ def _awaited(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[A
     return call
 
 
+@forgiving({})
 class AsyncDb:
     """A store for async code.
 
@@ -35,6 +37,7 @@ class AsyncDb:
     def __init__(self, sync: Db) -> None:
         self.sync = sync
 
+    check_owner = _awaited(Db.check_owner)
     get_session = _awaited(Db.get_session)
     get_sessions = _awaited(Db.get_sessions)
     rename_session = _awaited(Db.rename_session)

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from agno_nb._keywords import forgiving
 from agno_nb.db.retention import Retention
 from agno_nb.types import (
     JsonDict,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["CellTurn", "ContextQuery", "Db", "OpenedRun", "SessionType"]
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class ContextQuery:
     """What a run needs to know of its session. Only what is asked for here is read."""
@@ -54,6 +56,7 @@ class ContextQuery:
 NO_CONTEXT = ContextQuery()
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class OpenedRun:
     """What :meth:`Db.open_run` found."""
@@ -70,6 +73,7 @@ class OpenedRun:
     """Oldest first."""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class CellTurn:
     """A turn that a cell of a notebook began."""
@@ -273,6 +277,24 @@ class Db(Retention):
         """
 
     # Sessions, runs and messages as objects.
+
+    @abstractmethod
+    def check_owner(self, user_id: str | None, *, session_id: str | None = None, run_id: str | None = None) -> None:
+        """Raise an error if a session belongs to another user than `user_id`.
+
+        Everything that acts for a named user calls it before it reads or writes. None passes for every session, and
+        ``""`` for none. A session without an owner passes for every named user. One that does not exist passes too:
+        the method that needs it reports that.
+
+        Parameters
+        ----------
+        session_id, run_id : str, optional
+            The session; or, without a `session_id`, the session of this run.
+
+        Raises
+        ------
+        SessionOwnershipError
+        """
 
     @abstractmethod
     def get_session(

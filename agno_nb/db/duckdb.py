@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agno_nb._keywords import forgiving
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.engine import Engine, EngineDriver, our_errors
 from agno_nb.db.shared_file import SharedFile
@@ -14,6 +15,7 @@ from agno_nb.db.sql import SqlDb
 from agno_nb.errors import InvalidInputError
 
 
+@forgiving({})
 class DuckDb(SqlDb):
     """Sessions, runs, messages and tool calls in a DuckDB file.
 
@@ -90,6 +92,7 @@ class _FileDriver(EngineDriver):
         return self._file
 
 
+@forgiving({})
 class AsyncDuckDb(AsyncDb):
     """:class:`DuckDb` for async code: the same arguments, the same methods, awaited."""
 

@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from agno_nb._keywords import forgiving
 from agno_nb.db.engine import Engine, EngineDriver, our_errors
 from agno_nb.db.sql import SqlDb
 from agno_nb.errors import StoreError
 
 
+@forgiving({})
 class InMemoryDb(SqlDb):
     """Sessions, runs, messages and tool calls in the memory of this process.
 

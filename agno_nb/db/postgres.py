@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote
 
+from agno_nb._keywords import forgiving
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.sql import SqlDb
 from agno_nb.errors import InvalidInputError
@@ -18,6 +19,7 @@ _LONGEST_NAME = 63
 """Bytes of a name in Postgres, which cuts off what is longer."""
 
 
+@forgiving({})
 class PostgresDb(SqlDb):
     """Sessions, runs, messages, summaries and memories in a Postgres database.
 
@@ -73,6 +75,7 @@ class PostgresDb(SqlDb):
         return f"PostgresDb({str(self._url)!r}, db_schema={self.db_schema!r})"
 
 
+@forgiving({})
 class AsyncPostgresDb(AsyncDb):
     """:class:`PostgresDb` for async code: the same arguments, the same methods, awaited."""
 

@@ -264,7 +264,8 @@ CREATE TABLE raw_events (
     event_index INTEGER NOT NULL,
     -- The session that the run belongs to.
     session_id TEXT NOT NULL,
-    -- What happened, in the words of a stream: ModelRequestRetried, ModelFallbackUsed or MemoryUpdateCompleted.
+    -- What happened, in the words of a stream: ModelRequestRetried, ModelFallbackUsed,
+    -- ToolCallLimitReached or MemoryUpdateCompleted.
     event TEXT NOT NULL,
     -- The same as a sentence: what, how long, why.
     content TEXT,

@@ -18,6 +18,7 @@ from agno_nb.db.encoding import Row, choice, micros, storable, timestamp_micros
 from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
+from agno_nb.db.ownership import require_owner
 from agno_nb.db.parts import MOST_VALUES, Chosen, Part
 from agno_nb.db.readable import TIMEOUT_S
 from agno_nb.db.rows import session_from_row, session_metrics
@@ -56,6 +57,17 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
     def create(self) -> None:
         with self._transaction(write=True):
             pass
+
+    def check_owner(self, user_id: str | None, *, session_id: str | None = None, run_id: str | None = None) -> None:
+        if user_id is None or (session_id is None and run_id is None):
+            return
+        where, key = "session_id = ?", session_id
+        if session_id is None:
+            where, key = "session_id IN (SELECT session_id FROM raw_runs WHERE run_id = ?)", run_id
+        with self._transaction(write=False) as connection:
+            rows = connection.execute(f"SELECT session_id, user_id FROM raw_sessions WHERE {where}", [key])
+        for found, owner in rows:
+            require_owner(found, owner, user_id)
 
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from agno_nb._keywords import forgiving
 from agno_nb.db import schema
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.driver import Driver
@@ -37,6 +38,7 @@ POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
 
 
+@forgiving({})
 class SqliteDb(SqlDb):
     """Sessions, runs, messages, summaries and memories in a SQLite file.
 
@@ -89,6 +91,7 @@ class SqliteDb(SqlDb):
         return f"SqliteDb({self.identity!r})"
 
 
+@forgiving({})
 class AsyncSqliteDb(AsyncDb):
     """:class:`SqliteDb` for async code: the same arguments, the same methods, awaited."""
 

@@ -20,6 +20,7 @@ from agno_nb.db.context import (
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import Row, micros, storable
 from agno_nb.db.memories import SqlMemories
+from agno_nb.db.ownership import require_owner
 from agno_nb.db.recent import Recent
 from agno_nb.db.reopen import reopen, store_answers
 from agno_nb.db.rows import ended_run_row, opened_run_row, session_from_row, session_row
@@ -27,8 +28,8 @@ from agno_nb.db.state import store_state, turn_back
 from agno_nb.db.statements import Transaction, insert_messages, select_sessions
 from agno_nb.db.variables import variable_rows
 from agno_nb.db.worker import this_worker
-from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.types import JsonDict, Message, RunOutput, Session
+from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.types import JsonDict, Message, RunOutput, Session, with_article
 
 
 class SqlTurns(SqlMemories):
@@ -59,11 +60,7 @@ class SqlTurns(SqlMemories):
                 recent = None
             row = self._enter_session(connection, run, session) if recent is None else recent.session
             stored = session_from_row(row, self)
-            if stored.user_id != storable(run.user_id):
-                raise SessionOwnershipError(
-                    f"session {run.session_id!r} belongs to user {stored.user_id!r}, and this run has "
-                    f"{'no user_id' if run.user_id is None else f'user_id {run.user_id!r}'}; choose another session_id"
-                )
+            require_owner(run.session_id, stored.user_id, run.user_id)
             turn: int | None = None
             num_superseded = 0
             if nested:
@@ -84,8 +81,8 @@ class SqlTurns(SqlMemories):
             if turn is not None:
                 if stored.session_type != session.session_type:
                     raise InvalidInputError(
-                        f"session {run.session_id!r} is the session of a {stored.session_type}, and cannot be one of "
-                        f"a {session.session_type} too; choose another session_id"
+                        f"session {run.session_id!r} is the session of {with_article(stored.session_type)}, and cannot "
+                        f"be one of {with_article(session.session_type)} too; choose another session_id"
                     )
                 run.attempt = 0 if run.run_index is None else next_attempt(connection, run.session_id, turn)
                 if run.run_index is not None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from agno_nb._keywords import forgiving
+
 __all__ = ["Memory"]
 
 
+@forgiving({})
 class Memory:
     """Of ``Agent(memory=Memory())``, which is now ``Agent(db=InMemoryDb())``: keep sessions while the process lives."""
+
+    def __init__(self) -> None:
+        pass

@@ -15,12 +15,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.errors import ModelError, ModelStreamError
 from agno_nb.models.retry import Retries
 from agno_nb.redact import CharacterJoiner, whole_characters
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class ModelRequest:
     """What the model is asked."""
@@ -35,6 +37,7 @@ class ModelRequest:
     """Name of that schema on the wire: letters, digits, _ and -."""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class Delta:
     """A piece of the answer, as it arrives."""
@@ -43,6 +46,7 @@ class Delta:
     reasoning_content: str = ""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class ModelResponse:
     """The whole answer to one request."""

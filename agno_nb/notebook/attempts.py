@@ -66,8 +66,8 @@ class Attempts:
 
         Raises
         ------
-        SessionNotFoundError
-            It is to branch off from a session that is somebody else's.
+        SessionOwnershipError
+            It is to branch off from a session of another user.
         """
         if execution != self._execution:
             self._execution = execution
@@ -89,9 +89,10 @@ class Attempts:
     def _again(self, db: Db, session_id: str, turn: CellTurn, rerun: Rerun, user_id: str | None) -> Place:
         if rerun == "replace":
             return Place(session_id=session_id, run_index=turn.run_index, num_later_turns=turn.num_later_turns)
-        fork = db.fork_session(session_id, user_id=user_id, to_run_index=turn.run_index - 1)
+        db.check_owner(user_id, session_id=session_id)
+        fork = db.fork_session(session_id, to_run_index=turn.run_index - 1)
         if fork is None:
-            raise SessionNotFoundError(f"there is no session {session_id!r} of user {user_id!r} to branch off from")
+            raise SessionNotFoundError(f"there is no session {session_id!r} to branch off from")
         # What else the cell runs goes on in the branch, at its end.
         self._made[fork.session_id] = self._made[session_id]
         return Place(session_id=fork.session_id, branch_of=session_id)

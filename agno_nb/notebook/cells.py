@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
 
+from agno_nb._keywords import forgiving
 from agno_nb.db import default_db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.binding import cells_of, current_origin, is_lasting, is_same_notebook, notebook_file, source_hash
@@ -24,6 +25,7 @@ RUN_COLUMNS = (
 """Those of :func:`cells_df` that it has from ``runs_df``, behind its own."""
 
 
+@forgiving({})
 def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.DataFrame:
     """Runs of a notebook's cells, compared with its file as it was last saved; one row each, oldest first.
 

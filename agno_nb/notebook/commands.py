@@ -11,7 +11,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.notebook import people
 from agno_nb.notebook.cards import show_facts
 from agno_nb.notebook.render import AnswerView, footer_text
-from agno_nb.notebook.session_commands import SESSION_COMMANDS, Command
+from agno_nb.notebook.session_commands import SESSION_COMMANDS, Command, session_of_id
 from agno_nb.notebook.state import Notebook, tool_name
 from agno_nb.team import Team
 from agno_nb.types import Metrics, Origin, RunStatus
@@ -21,7 +21,7 @@ def show_status(notebook: Notebook, origin: Origin) -> None:
     """Show the model, the session, the user, the store, what the front end tells, and what it has cost so far."""
     runnable = notebook.runnable
     session_id = notebook.current_session_id()
-    session = notebook.db.get_session(session_id)
+    session = session_of_id(notebook, session_id)
     facts = {"agent": runnable.name or runnable.component_id}
     if isinstance(runnable, Agent):
         facts["model"] = _model(notebook)
@@ -75,7 +75,7 @@ def _history(notebook: Notebook) -> str:
 
 
 def _user(notebook: Notebook) -> str:
-    return notebook.user_id or notebook.runnable.user_id or "none; `%agent --user NAME` sets one"
+    return notebook.current_user_id or "none; `%agent --user NAME` sets one"
 
 
 def _store(notebook: Notebook) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from argparse import Action
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import completer
@@ -121,13 +121,14 @@ class _Completions:
         return dict.fromkeys([*_MODELS, *(name for name in used if name)])
 
     def _sessions(self) -> Iterable[str]:
-        sql = f"SELECT session_id FROM sessions ORDER BY updated_at DESC LIMIT {NUM_SESSIONS}"
-        names = self._column("SELECT session_name FROM sessions WHERE session_name IS NOT NULL")
-        return [*(name for name in names if " " not in name), *self._column(sql)]
+        is_open, users = self._notebook.open_sessions()
+        sql = f"SELECT session_id FROM sessions WHERE {is_open} ORDER BY updated_at DESC LIMIT {NUM_SESSIONS}"
+        names = self._column(f"SELECT session_name FROM sessions WHERE session_name IS NOT NULL AND {is_open}", users)
+        return [*(name for name in names if " " not in name), *self._column(sql, users)]
 
-    def _column(self, sql: str) -> list[str]:
+    def _column(self, sql: str, values: Sequence[str] = ()) -> list[str]:
         try:
-            return list(self._notebook.db.frame(sql).column(0).to_pylist())
+            return list(self._notebook.db.frame(sql, values).column(0).to_pylist())
         except AgnoNbError:
             return []  # A store that cannot be read is told of by what needs it.
 

@@ -127,7 +127,7 @@ def _stores(notebook: Notebook) -> list[Db]:
 
 
 def _waiting(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
-    user_id = notebook.user_id or notebook.runnable.user_id
+    user_id = notebook.current_user_id
     waiting = []
     for store in _stores(notebook):
         frame = store.runs_df(status="PAUSED")

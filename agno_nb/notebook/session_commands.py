@@ -48,7 +48,8 @@ _RUN_COLUMNS: dict[str, ColumnKind] = {
 
 def _sessions(notebook: Notebook, words: list[str]) -> None:
     """``sessions``: list the latest sessions of the store."""
-    frame = notebook.db.sessions_df(limit=NUM_SESSIONS).sort_values("updated_at", ascending=False)
+    frame = notebook.db.sessions_df(user_id=notebook.current_user_id, limit=NUM_SESSIONS)
+    frame = frame.sort_values("updated_at", ascending=False)
     if frame.empty:
         show_facts({"sessions": "none yet; the first `%%agent` cell begins one"})
         return
@@ -87,7 +88,7 @@ def _resume(notebook: Notebook, words: list[str]) -> None:
         if last is None:
             raise SessionNotFoundError("this notebook has no earlier session in the store; `%agent sessions` lists all")
         session = found_session(notebook, last)
-    if session.user_id != notebook.user_id:
+    if session.user_id not in (None, notebook.current_user_id):
         notebook.use_user(session.user_id)
     notebook.use_session(session.session_id)
     turns = len({run.run_index for run in session.runs if run.run_index is not None})
@@ -147,7 +148,11 @@ def _summary(notebook: Notebook, words: list[str]) -> None:
     runnable = notebook.runnable
     session = _current(notebook)
     settled = isinstance(runnable, Recollecting) and runnable.db is notebook.db
-    summary = runnable.get_session_summary(session.session_id) if settled else session.summary  # type: ignore[attr-defined]
+    if settled:
+        user_id = notebook.current_user_id
+        summary = runnable.get_session_summary(session.session_id, user_id=user_id)  # type: ignore[attr-defined]
+    else:
+        summary = session.summary
     if summary is None:
         show_note("the session has no summary; `%agent --summaries` keeps one from the next run on")
         return
@@ -172,6 +177,7 @@ def _run(notebook: Notebook, words: list[str]) -> RunOutput | None:
         turns = _turns(_current(notebook))
         return turns[-1] if turns else None
     if not words[0].isdecimal():
+        notebook.db.check_owner(notebook.current_user_id, run_id=words[0])
         found = notebook.db.get_run(words[0])
         if found is None:
             raise InvalidInputError(f"there is no run {words[0]!r} in the store; `%agent runs` lists the session's")
@@ -237,10 +243,22 @@ def _turns(session: Session) -> list[RunOutput]:
 
 
 def _current(notebook: Notebook) -> Session:
-    session = notebook.db.get_session(notebook.current_session_id())
+    session = session_of_id(notebook, notebook.current_session_id())
     if session is None:
         raise SessionNotFoundError("nothing was said in this session yet; the next `%%agent` cell begins it")
     return session
+
+
+def session_of_id(notebook: Notebook, session_id: str) -> Session | None:
+    """Return a session of the store, or None.
+
+    Raises
+    ------
+    SessionOwnershipError
+        The session belongs to another user than the notebook's.
+    """
+    notebook.db.check_owner(notebook.current_user_id, session_id=session_id)
+    return notebook.db.get_session(session_id)
 
 
 def _named(session: Session) -> str:
@@ -256,18 +274,24 @@ def found_session(notebook: Notebook, said: str) -> Session:
         There is none.
     InvalidInputError
         There are several.
+    SessionOwnershipError
+        It belongs to another user than the notebook's.
     """
-    exact = notebook.db.get_session(said)
+    exact = session_of_id(notebook, said)
     if exact is not None:
         return exact
+    is_open, users = notebook.open_sessions()
     sql = (
-        "SELECT session_id FROM sessions "
+        f"SELECT session_id, {is_open} FROM sessions "
         "WHERE session_name = ? OR starts_with(session_id, ?) OR ends_with(session_id, ?)"
     )
-    found = notebook.db.frame(sql, [said] * 3).column(0).to_pylist() if said else []
+    rows = notebook.db.frame(sql, [*users, said, said, said]).to_pydict() if said else {}
+    ids, opens = rows.values() if rows else ([], [])
+    # Sessions of other users count only if there is none that is open to this one.
+    found = [session_id for session_id, is_ours in zip(ids, opens, strict=True) if is_ours] or ids[:1]
     if len(found) > 1:
         raise InvalidInputError(f"{len(found)} sessions are called {said!r}; give the id: {', '.join(found[:5])}")
-    session = notebook.db.get_session(found[0]) if found else None
+    session = session_of_id(notebook, found[0]) if found else None
     if session is None:
         raise SessionNotFoundError(f"there is no session {said!r} in the store; `%agent sessions` lists the latest")
     return session

@@ -132,13 +132,20 @@ class Notebook:
         self.session_id = None
 
     def use_session(self, session_id: str) -> None:
-        """Go on with a session, or begin it under this id."""
+        """Go on with a session, or begin it under this id.
+
+        Raises
+        ------
+        SessionOwnershipError
+            The session belongs to another user than the notebook's. The notebook stays in its session.
+        """
+        self.db.check_owner(self.current_user_id, session_id=session_id)
         self.session_id = session_id
 
     def start_new_session(self) -> None:
         """Begin a new session with the next run."""
         self.session_id = None
-        self.runnable.start_new_session(self.user_id or self.runnable.user_id)
+        self.runnable.start_new_session(self.current_user_id)
 
     def use_runnable(self, name: str) -> None:
         """Answer by an agent of the user's from now on. One without a store gets the notebook's."""
@@ -195,16 +202,28 @@ class Notebook:
             and key not in ("exit", "quit", "get_ipython", "open")
         ]
 
+    @property
+    def current_user_id(self) -> str | None:
+        """The user that cells, commands and widgets act for; None for anybody."""
+        return self.user_id or self.runnable.user_id
+
+    def open_sessions(self) -> tuple[str, list[str]]:
+        """Return a condition on `sessions` and its values: those that are open to the current user."""
+        user_id = self.current_user_id
+        return ("TRUE", []) if user_id is None else ("(user_id IS NULL OR user_id = ?)", [user_id])
+
     def last_session_id(self) -> str | None:
         """Return the session that this notebook last talked in, before the current one; None where it is not known."""
         if self.path is None:
             return None
         names = names_of(self.db, self.path)
+        is_open, users = self.open_sessions()
         sql = (
             f"SELECT session_id FROM runs WHERE notebook IN ({', '.join('?' * len(names))}) AND session_id <> ? "
-            "AND run_index IS NOT NULL ORDER BY created_at DESC LIMIT 1"
+            f"AND run_index IS NOT NULL AND session_id IN (SELECT session_id FROM sessions WHERE {is_open}) "
+            "ORDER BY created_at DESC LIMIT 1"
         )
-        found = self.db.frame(sql, [*names, self.current_session_id()]).column(0).to_pylist()
+        found = self.db.frame(sql, [*names, self.current_session_id(), *users]).column(0).to_pylist()
         return found[0] if found else None
 
     def options(self, *, session_id: str | None, user_id: str | None) -> RunOptions:

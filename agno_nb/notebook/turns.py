@@ -17,9 +17,10 @@ from agno_nb.notebook.binding import current_execution, current_origin
 from agno_nb.notebook.state import Notebook
 from agno_nb.notebook.variables import Injected, inject
 from agno_nb.printing import display_for, follow
+from agno_nb.run.again import discard_unused_copy
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunOutput
+from agno_nb.types import RunOutput, new_id
 
 
 def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str) -> None:
@@ -33,10 +34,10 @@ def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str)
     for sentence in prompt.warnings:
         print(sentence, file=sys.stderr)
     options = notebook.options(session_id=args.session, user_id=args.user)
-    place = _take_place(notebook, shell, runnable, args, options)
-    options |= _said(prompt, args, notebook)
     runnable, more = formatted(runnable, args.format)
+    options |= _said(prompt, args, notebook)
     options |= more
+    place = _take_place(notebook, shell, runnable, args, options)
     run: RunOutput | None = None
     try:
         events = runnable.run(prompt.text, stream=True, stream_events=True, **options)
@@ -55,6 +56,10 @@ def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str)
             if args.output is not None:
                 shell.user_ns[args.output] = run
             notebook.attempts.told(place, run)
+        elif place.branch_of is not None and (run_id := options.get("run_id")) is not None:
+            discard_unused_copy(runnable.store, place.session_id, run_id)
+            if notebook.session_id == place.session_id:
+                notebook.session_id = place.branch_of
     if args.format == "code":
         give_code(run, shell)
 
@@ -72,9 +77,11 @@ def _take_place(
     rerun: Rerun = args.rerun or notebook.settings.rerun  # type: ignore[assignment] # The trait allows no other.
     place = notebook.attempts.place(db, session_id, origin, current_execution(shell), rerun, user_id)
     options["session_id"], options["run_index"] = place.session_id, place.run_index
-    if place.branch_of is not None and args.session is None:
-        # The next cells go on in the branch.
-        notebook.use_session(place.session_id)
+    if place.branch_of is not None:
+        options["run_id"] = new_id()
+        if args.session is None:
+            # The next cells go on in the branch.
+            notebook.use_session(place.session_id)
     return place
 
 

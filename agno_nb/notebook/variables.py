@@ -19,7 +19,7 @@ from typing import Any
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.tools.extract import COLUMN_LIMIT, extract, is_a
-from agno_nb.types import Media, Variable
+from agno_nb.types import Media, Variable, with_article
 
 TEXT_LIMIT = 50_000
 """Characters that one variable may put into a prompt. The rest is cut off, and the prompt says so."""
@@ -186,7 +186,7 @@ def _value_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, ModuleType | FunctionType | BuiltinFunctionType | MethodType | type):
-        raise _Missing(f"it is a {type(value).__name__}, not a value")
+        raise _Missing(f"it is {with_article(str(type(value).__name__))}, not a value")
     if (described := extract(value, first_rows=FIRST_ROWS)) is not None:
         return described
     if isinstance(value, dict | list | tuple):

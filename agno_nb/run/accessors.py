@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
@@ -34,9 +34,15 @@ def twin(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], 
 
 
 class SessionAccess(ABC):
-    """The sessions of a runnable. Where a method is not told which session, it is the one last talked in."""
+    """Methods of a runnable that read and change its sessions.
+
+    Without a `session_id` they use the session of the last run. The user is `user_id`, else the runnable's. If there is
+    one, every method raises a :class:`~agno_nb.errors.SessionOwnershipError` for a session of another user, before it
+    reads or writes anything. Without a user they work on every session, as the methods of a store do.
+    """
 
     session_id: str | None
+    user_id: str | None
     _last_session_id: str | None
 
     @property
@@ -56,10 +62,23 @@ class SessionAccess(ABC):
         return {}
 
     def get_session(self, session_id: str | None = None, user_id: str | None = None) -> Session | None:
-        """Return the session, or None when there is none of that id and user."""
-        session = self.store.get_session(self._session_id(session_id), user_id=user_id)
+        """Return the session, or None when there is none of that id.
+
+        With `user_id`, a session without an owner is not returned either.
+
+        Raises
+        ------
+        SessionOwnershipError
+            The session belongs to another user.
+        """
+        known = self._checked_id(session_id, user_id)
+        return self._with_schemas(self.store.get_session(known, user_id=user_id), user_id)
+
+    def _with_schemas(self, session: Session | None, user_id: str | None) -> Session | None:
         if session is not None:
             session.give_back = lambda runs: give_back(self.output_schemas, runs)
+            # What the session reads later is checked again: by then another user may own it.
+            session.read_for = self._user(user_id)
         return session
 
     def get_session_messages(
@@ -69,8 +88,11 @@ class SessionAccess(ABC):
         last_n_runs: int | None = None,
         limit: int | None = None,
         skip_roles: Collection[Role] = (),
+        user_id: str | None = None,
     ) -> list[Message]:
         """Return the messages of a session, oldest first: of each turn the current attempt.
+
+        Of the system messages only the first is returned.
 
         Parameters
         ----------
@@ -78,46 +100,62 @@ class SessionAccess(ABC):
         last_n_runs : int, optional
             Only those of so many of the latest turns.
         limit : int, optional
-            Only so many of the latest messages.
+            Maximum number of messages, the latest ones. From 2 on the system message is one of them. Results of tools
+            whose calls are cut off are left out.
         skip_roles : collection of str, optional
             Roles to leave out.
+        user_id : str, optional
+            Defaults to the runnable's user.
 
         Raises
         ------
         SessionNotFoundError
+        SessionOwnershipError
+            The session belongs to another user.
         """
-        known = self._session(session_id).session_id
+        known = self._session(session_id, user_id).session_id
 
         def latest(num_turns: int | None) -> list[Message]:
             found = self.store.get_messages(known, last_n_runs=num_turns)
             return [each for each in found if not each.from_history and each.role not in skip_roles]
 
         if limit is None:
-            return latest(last_n_runs)
+            return _with_one_system_message(latest(last_n_runs), None)
         wanted = look = max(limit, 0)
         messages: list[Message] = []
         # Looked for in the latest turns, and further back only when too little was said in those.
-        while len(messages) < wanted and (last_n_runs is None or look < last_n_runs):
+        while _num_without_system(messages) < wanted and (last_n_runs is None or look < last_n_runs):
             messages = latest(look)
             if len({message.run_id for message in messages}) < look:
                 break
             look *= 4
-        if len(messages) < wanted:
+        if _num_without_system(messages) < wanted:
             messages = latest(last_n_runs)
-        return messages[len(messages) - min(wanted, len(messages)) :]
+        messages = _with_one_system_message(messages, wanted)
+        if "assistant" not in skip_roles:
+            first = next((place for place, each in enumerate(messages) if each.role != "system"), 0)
+            while len(messages) > first and messages[first].role == "tool":
+                del messages[first]
+        return messages
 
     get_messages_for_session = get_session_messages
 
-    def get_chat_history(self, session_id: str | None = None, *, last_n_runs: int | None = None) -> list[Message]:
+    def get_chat_history(
+        self, session_id: str | None = None, *, last_n_runs: int | None = None, user_id: str | None = None
+    ) -> list[Message]:
         """Return what the user and the runnable said to each other, oldest first: no tools, no instructions."""
-        messages = self.get_session_messages(session_id, last_n_runs=last_n_runs, skip_roles=("system", "tool"))
+        messages = self.get_session_messages(
+            session_id, last_n_runs=last_n_runs, skip_roles=("system", "tool"), user_id=user_id
+        )
         return [message for message in messages if message.content]
 
-    def get_session_state(self, session_id: str | None = None) -> JsonDict:
+    def get_session_state(self, session_id: str | None = None, *, user_id: str | None = None) -> JsonDict:
         """Return the stored state of a session."""
-        return self._session(session_id).session_state
+        return self._session(session_id, user_id).session_state
 
-    def update_session_state(self, session_state_updates: JsonDict, session_id: str | None = None) -> JsonDict:
+    def update_session_state(
+        self, session_state_updates: JsonDict, session_id: str | None = None, *, user_id: str | None = None
+    ) -> JsonDict:
         """Set keys of a session's state, store it, and return it.
 
         Raises
@@ -126,7 +164,7 @@ class SessionAccess(ABC):
         InvalidInputError
             A value cannot be written as JSON. Nothing was changed.
         """
-        session = self._session(session_id)
+        session = self._session(session_id, user_id)
         changed = self.store.update_session_state(
             session.session_id, {**session.session_state, **session_state_updates}
         )
@@ -134,19 +172,27 @@ class SessionAccess(ABC):
             raise SessionNotFoundError(f"session {session.session_id!r} was deleted meanwhile")
         return changed.session_state
 
-    def get_session_name(self, session_id: str | None = None) -> str | None:
+    def get_session_name(self, session_id: str | None = None, *, user_id: str | None = None) -> str | None:
         """Return the name of a session, or None while it has none."""
-        return self._session(session_id).session_name
+        return self._session(session_id, user_id).session_name
 
-    def rename_session(self, session_name: str, session_id: str | None = None) -> Session:
+    def rename_session(
+        self, session_name: str, session_id: str | None = None, *, user_id: str | None = None
+    ) -> Session:
         """Give a session a name."""
-        session = self.store.rename_session(self._session_id(session_id), session_name=session_name)
+        known = self._checked_id(session_id, user_id)
+        session = self._with_schemas(self.store.rename_session(known, session_name=session_name), user_id)
         if session is None:
             raise self._not_found(session_id)
         return session
 
     def set_session_name(
-        self, session_id: str | None = None, *, autogenerate: bool = False, session_name: str | None = None
+        self,
+        session_id: str | None = None,
+        *,
+        autogenerate: bool = False,
+        session_name: str | None = None,
+        user_id: str | None = None,
     ) -> Session:
         """Give a session a name: `session_name`, or with `autogenerate` one that the model finds.
 
@@ -159,18 +205,27 @@ class SessionAccess(ABC):
         """
         if autogenerate == bool(session_name):
             raise InvalidInputError("give a session a name by session_name=..., or let the model by autogenerate=True")
-        return self.rename_session(session_name or self._found_name(self._session(session_id)), session_id)
+        name = session_name or self._found_name(self._session(session_id, user_id))
+        return self.rename_session(name, session_id, user_id=user_id)
 
     def _found_name(self, session: Session) -> str:
         raise InvalidInputError(f"{self!r} has no model to find a name with: give session_name=...")
 
-    def get_session_metrics(self, session_id: str | None = None) -> Metrics:
+    def get_session_metrics(self, session_id: str | None = None, *, user_id: str | None = None) -> Metrics:
         """Return tokens and cost of all runs of a session, and the sum of their durations."""
-        return self._session(session_id).metrics
+        return self._session(session_id, user_id).metrics
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
-        """Delete a session with all its rows; return whether there was one of that user."""
-        return self.store.delete_session(session_id, user_id=user_id)
+        """Delete a session with all its rows; return whether there was one.
+
+        With `user_id`, a session without an owner is not deleted.
+
+        Raises
+        ------
+        SessionOwnershipError
+            The session belongs to another user. Nothing was deleted.
+        """
+        return self.store.delete_session(self._checked_id(session_id, user_id), user_id=user_id)
 
     def fork_session(
         self,
@@ -196,26 +251,39 @@ class SessionAccess(ABC):
         SessionNotFoundError
         RunNotFoundError
             The session has no such turn.
+        SessionOwnershipError
+            The session belongs to another user. Nothing was copied.
         """
         if session_id is None and at_run is not None:
+            self.store.check_owner(self._user(user_id), run_id=at_run)
             run = self.store.get_run(at_run)
             session_id = run.session_id if run is not None else None
         fork = self.store.fork_session(
-            self._session_id(session_id), user_id=user_id, to_run_index=to_run_index, at_run=at_run
+            self._checked_id(session_id, user_id), user_id=user_id, to_run_index=to_run_index, at_run=at_run
         )
         if fork is None:
             raise self._not_found(session_id)
+        self._with_schemas(fork, user_id)
         return fork
 
-    def get_run_output(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
-        """Return a run by its id, or None."""
+    def get_run_output(
+        self, run_id: str, session_id: str | None = None, *, user_id: str | None = None
+    ) -> RunOutput | None:
+        """Return a run by its id, or None.
+
+        Raises
+        ------
+        SessionOwnershipError
+            The run is in a session of another user.
+        """
+        self.store.check_owner(self._user(user_id), session_id=session_id, run_id=run_id)
         run = self.store.get_run(run_id, session_id)
         give_back(self.output_schemas, [run] if run is not None else [])
         return run
 
-    def get_last_run_output(self, session_id: str | None = None) -> RunOutput | None:
+    def get_last_run_output(self, session_id: str | None = None, *, user_id: str | None = None) -> RunOutput | None:
         """Return the latest turn of a session, or None when it has none."""
-        known = self._session_id(session_id)
+        known = self._checked_id(session_id, user_id)
         # The turn alone is found first, and then read with the runs nested in it.
         turns = self.store.get_runs(known, from_run_index=0, limit=1)
         last = self.store.get_run(turns[0].run_id, known) if turns else None
@@ -243,11 +311,36 @@ class SessionAccess(ABC):
             raise InvalidInputError(f"{self!r} has not talked in any session yet: give a session_id")
         return known
 
-    def _session(self, session_id: str | None) -> Session:
-        session = self.get_session(session_id)
+    def _user(self, user_id: str | None) -> str | None:
+        """Return the user that a call acts for: its own `user_id`, which may be "", else the runnable's."""
+        return self.user_id if user_id is None else user_id
+
+    def _checked_id(self, session_id: str | None, user_id: str | None) -> str:
+        """Return the id of the session that a call means, if it is open to the call's user."""
+        known = self._session_id(session_id)
+        self.store.check_owner(self._user(user_id), session_id=known)
+        return known
+
+    def _session(self, session_id: str | None, user_id: str | None = None) -> Session:
+        session = self._with_schemas(self.store.get_session(self._checked_id(session_id, user_id)), user_id)
         if session is None:
             raise self._not_found(session_id)
         return session
 
     def _not_found(self, session_id: str | None) -> SessionNotFoundError:
         return SessionNotFoundError(f"there is no session {self._session_id(session_id)!r} in {self.store!r}")
+
+
+def _num_without_system(messages: Sequence[Message]) -> int:
+    return sum(message.role != "system" for message in messages)
+
+
+def _with_one_system_message(messages: Sequence[Message], limit: int | None) -> list[Message]:
+    """Return the first system message and the latest others, at most `limit` messages together."""
+    system = [message for message in messages if message.role == "system"][:1]
+    others = [message for message in messages if message.role != "system"]
+    if limit is None:
+        return [*system, *others]
+    if limit < 2:
+        system = []
+    return [*system, *others[max(0, len(others) - max(0, limit - len(system))) :]]

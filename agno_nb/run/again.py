@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Literal, Unpack, cast, overload
 
 from agno_nb._keywords import takes
+from agno_nb._loop import uncancellable
+from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.run.accessors import SessionAccess
 from agno_nb.run.context import INTERRUPTED_RESULT, paired
 from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter
 from agno_nb.run.options import ContinueOptions, Input, RunOptions, TurnOptions, as_text
+from agno_nb.run.running import Emit
 from agno_nb.types import Message, RunOutput, RunStatus, new_id
 
 GO_ON = "You were interrupted. Go on exactly where you stopped, and do not repeat what you have said."
@@ -228,7 +232,7 @@ class Again(SessionAccess):
         stream_events: bool,
     ) -> Begin:
         def find() -> tuple[str, RunOptions, list[Message]]:
-            run = self._turn(run_id, session_id)
+            run = self._turn(run_id, session_id, user_id)
             media = [media for message in run.messages if message.role == "user" for media in message.media]
             again = {
                 **options,
@@ -243,18 +247,32 @@ class Again(SessionAccess):
         return self._run_of(find, stream_events=stream_events)
 
     def _branch(self, run_id: str, text: str, options: TurnOptions, *, stream_events: bool) -> Begin:
+        new_run_id, copies = new_id(), list[str]()
+
         def find() -> tuple[str, RunOptions, list[Message]]:
-            run = self._turn(run_id, options.get("session_id"))
-            fork = self.fork_session(run.session_id, at_run=run.run_id)
-            return text, cast("RunOptions", {**options, "session_id": fork.session_id}), []
+            run = self._turn(run_id, options.get("session_id"), options.get("user_id"))
+            copies.append(self.fork_session(run.session_id, at_run=run.run_id).session_id)
+            return text, cast("RunOptions", {**options, "session_id": copies[0], "run_id": new_run_id}), []
 
-        return self._run_of(find, stream_events=stream_events)
+        run_of_find = self._run_of(find, stream_events=stream_events)
 
-    def _turn(self, run_id: str | None, session_id: str | None) -> RunOutput:
+        async def begin(emit: Emit) -> RunOutput:
+            try:
+                return await run_of_find(emit)
+            except BaseException:
+                for session_id in copies:
+                    await uncancellable(asyncio.to_thread(discard_unused_copy, self.store, session_id, new_run_id))
+                raise
+
+        return begin
+
+    def _turn(self, run_id: str | None, session_id: str | None, user_id: str | None) -> RunOutput:
         """Return an attempt at a turn."""
         store = self.store
+        if run_id is not None:
+            store.check_owner(self._user(user_id), session_id=session_id, run_id=run_id)
         if run_id is None:
-            run = self.get_last_run_output(session_id)
+            run = self.get_last_run_output(session_id, user_id=user_id)
             what = f"no turn yet in session {self._session_id(session_id)!r}"
         else:
             run, what = store.get_run(run_id, session_id), f"no run {run_id!r}"
@@ -263,6 +281,12 @@ class Again(SessionAccess):
         if run.run_index is None:
             raise InvalidInputError(f"run {run.run_id!r} is part of run {run.parent_run_id!r}; name that one")
         return run
+
+
+def discard_unused_copy(store: Db, session_id: str, run_id: str) -> None:
+    """Delete a copy of a session if the run that it was made for was refused or stopped before it was stored."""
+    if store.get_run(run_id, session_id) is None:
+        store.delete_session(session_id)
 
 
 def _said_before(run: RunOutput) -> list[Message]:

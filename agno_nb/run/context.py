@@ -159,3 +159,15 @@ def merged_state(*layers: JsonDict | None) -> JsonDict:
 def last_answer(run: RunOutput) -> Message:
     """Return what the model said last: with the calls of the latest batch, where there are any."""
     return next(message for message in reversed(run.messages) if message.role == "assistant")
+
+
+def latest_text(run: RunOutput) -> str:
+    """Return the latest text of the model in a run; empty if it has only called tools."""
+    answers = (m for m in reversed(run.messages) if m.role == "assistant" and not m.from_history)
+    return next((message.content for message in answers if message.content), "")
+
+
+def requests_of(run: RunOutput) -> tuple[int, int]:
+    """Return how many model requests a run made so far, and how many the runs nested in it."""
+    own = sum(m.role == "assistant" and m.metrics is not None and not m.from_history for m in run.messages)
+    return own, sum(sum(requests_of(nested)) for nested in run.nested_runs)

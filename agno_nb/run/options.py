@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, get_args
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, Media, Message, Origin, Variable
+from agno_nb.types import JsonDict, Media, Message, Origin, Role, ToolCall, Variable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,6 +44,47 @@ def as_text(given: Input) -> str:
         raise InvalidInputError(f"the input is {given!r}, which cannot be written as JSON: {error}") from None
 
 
+def as_messages(given: Sequence[Message | Mapping[str, Any] | BaseModel | str] | None) -> list[Message]:
+    """Return the messages of an `additional_input`.
+
+    Raises
+    ------
+    InvalidInputError
+        Something in it is not a message.
+    """
+    if isinstance(given, str | Mapping | Message):
+        raise InvalidInputError(f"additional_input is {given!r}; pass a list of messages")
+    return [_as_message(each) for each in given or ()]
+
+
+def _as_message(given: Any) -> Message:
+    if isinstance(given, Message):
+        return given
+    if not isinstance(given, Mapping) or "role" not in given:
+        return Message(role="user", content=as_text(given))
+    role, content = given["role"], given.get("content")
+    if role not in get_args(Role) or not isinstance(content, str | None) or (content is None and role != "assistant"):
+        raise InvalidInputError(
+            f"additional_input has the message {dict(given)!r}; pass a role ({', '.join(get_args(Role))}) and a string "
+            "as content"
+        )
+    return Message(**{**given, "tool_calls": [_as_call(each) for each in given.get("tool_calls") or ()]})
+
+
+def _as_call(given: Any) -> ToolCall:
+    """Return a tool call of a message; a dict is one of an OpenAI request."""
+    if isinstance(given, ToolCall):
+        return given
+    try:
+        function = given["function"]
+        return ToolCall(tool_call_id=given["id"], tool_name=function["name"], arguments=function["arguments"])
+    except (KeyError, TypeError):
+        raise InvalidInputError(
+            f"additional_input has the tool call {given!r}; pass "
+            "{'id': ..., 'type': 'function', 'function': {'name': ..., 'arguments': '{...}'}}"
+        ) from None
+
+
 def check_ids(**ids: Any) -> None:
     """Check that ids are text: a number out of a DataFrame would not be found again as what the store has of it.
 
@@ -54,6 +95,8 @@ def check_ids(**ids: Any) -> None:
     for name, given in ids.items():
         if given is not None and not isinstance(given, str):
             raise InvalidInputError(f"{name} is {given!r}, and ids are text: give {name}=str(...), or None")
+        if given == "":
+            raise InvalidInputError(f"{name} is empty; pass a non-empty string, or None")
 
 
 def media_of(options: Mapping[str, Any]) -> list[Media]:
@@ -84,7 +127,7 @@ class ContinueOptions(TypedDict, total=False):
     session_state: JsonDict | None
     """Merged over the stored state, key by key."""
     dependencies: JsonDict | None
-    """Objects that tools can reach as ``run_context.dependencies``. Never stored."""
+    """As those of the agent, which they replace key by key. Never stored."""
     add_history_to_context: bool | None
     num_history_runs: int | None
     output_schema: Any
@@ -99,7 +142,7 @@ class TurnOptions(ContinueOptions, total=False):
     session_id: str | None
     """The conversation to go on with, or to begin."""
     metadata: JsonDict | None
-    """Stored with the run."""
+    """Stored with the run, merged over the agent's."""
     images: Sequence[Media] | None
     audio: Sequence[Media] | None
     videos: Sequence[Media] | None

@@ -25,13 +25,16 @@ from agno_nb.errors import (
     InvalidInputError,
     NestedRunPaused,
     RunError,
+    RunLimitError,
     RunNotContinuableError,
     SessionBusyError,
 )
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
+from agno_nb.run.dependencies import resolve_dependencies
 from agno_nb.run.options import RunOptions, check_ids, media_of
 from agno_nb.run.running import (
+    MAX_DEPTH,
     Continuation,
     Emit,
     RunContext,
@@ -44,6 +47,7 @@ from agno_nb.run.running import (
 from agno_nb.run.structured import give_back
 from agno_nb.types import (
     SESSION_CLASSES,
+    JsonDict,
     Message,
     Metrics,
     Origin,
@@ -85,6 +89,8 @@ async def execute(
     ------
     RunError
         The run failed. It is stored, and the error's ``run_output`` holds what was said so far.
+    RunLimitError
+        The run is nested too deep. Nothing was stored.
     SessionOwnershipError
         The session belongs to another user. Nothing was stored.
     RunNotContinuableError
@@ -100,6 +106,11 @@ async def execute(
     if parent is not None and parent.run.status is not RunStatus.RUNNING:
         raise RunError(
             f"{runnable.name or runnable.kind} was asked to run inside run {parent.run_id!r}, which has ended"
+        )
+    if parent is not None and parent.depth >= MAX_DEPTH:
+        raise RunLimitError(
+            f"{runnable.name or runnable.kind} was asked to run more than {MAX_DEPTH} levels below run "
+            f"{parent.root.run_id!r}; check if agents, teams or workflows call each other without end"
         )
     if parent is not None and parent.continuation is not None and continuation is None:
         earlier = parent.begun_before(tool_call_id, runnable, text)
@@ -186,6 +197,7 @@ def _context(
             session_type=runnable.kind,
             user_id=run.user_id,
             component_id=runnable.component_id,
+            metadata=runnable.metadata,
         ),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
     )
@@ -193,7 +205,9 @@ def _context(
 
 def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
     """Make a run in the session that the call, the runnable or the run around it names, else in an automatic one."""
-    user_id = options.get("user_id") or runnable.user_id or (parent.user_id if parent else None)
+    users = (options.get("user_id"), runnable.user_id, parent.user_id if parent else None)
+    # "" is not the same as None: it matches no user, and a run with it is refused.
+    user_id = next((user for user in users if user is not None), None)
     session_id = options.get("session_id") or runnable.session_id
     if session_id is None and parent is not None and db is parent.db:
         session_id = parent.session_id
@@ -212,10 +226,15 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
         component_name=runnable.name,
         run_index=options.get("run_index"),
         input=text,
-        metadata=options.get("metadata") or runnable.metadata,
+        metadata=_merged(runnable.metadata, options.get("metadata")),
         variables=list(options.get("variables") or ()),
         origin=options.get("origin") or (parent.run.origin if parent else Origin()),
     )
+
+
+def _merged(own: JsonDict | None, of_call: JsonDict | None) -> JsonDict | None:
+    """Merge the metadata of a runnable and of a call, which wins key by key."""
+    return merged_state(own, of_call) if own and of_call else of_call or own
 
 
 def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
@@ -305,6 +324,7 @@ async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
     before_s = run.metrics.duration_s or 0.0 if context.continuation is not None else 0.0
     context.emit(RunEvent.run_started if context.continuation is None else RunEvent.run_continued)
     try:
+        await resolve_dependencies(runnable, context)
         await runnable.answer(context)
         if run.status is RunStatus.RUNNING:
             run.status = RunStatus.COMPLETED

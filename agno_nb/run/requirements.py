@@ -37,13 +37,15 @@ async def continue_paused(
         raise InvalidInputError("say which run to continue: by the RunOutput, or by run_id=... (and session_id=...)")
     if not isinstance(run_output, RunOutput | None):
         raise InvalidInputError(f"{run_output!r} is no RunOutput; to continue a run by its id give run_id=...")
-    user_id = user_id or runnable.user_id
+    user_id = runnable.user_id if user_id is None else user_id
     if run_output is not None:
         run, is_reloaded = run_output, False
         # Whoever has the object may go on with it, unless they say that they are somebody else.
         user_id = run.user_id if user_id is None else user_id
     else:
         assert run_id is not None
+        if (store := as_sync(runnable.db)) is not None:
+            await asyncio.to_thread(store.check_owner, user_id, session_id=session_id, run_id=run_id)
         run, is_reloaded = await asyncio.to_thread(_stored_run, runnable, run_id, session_id), True
     if run.user_id != user_id:
         raise SessionOwnershipError(

@@ -6,10 +6,11 @@ import asyncio
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Unpack, overload
 
 from agno_nb._keywords import takes
+from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError
@@ -46,14 +47,20 @@ class Runnable(Again):
     session_state: JsonDict | None = None
     """What a new session's state begins with."""
     metadata: JsonDict | None = None
-    """Stored with each run."""
+    """Stored with each run, under the metadata of the call, and with each session that it creates."""
     dependencies: JsonDict | None = None
-    """Objects that tools can reach as ``run_context.dependencies``. Never stored."""
+    """Values for ``{name}`` in instructions, and for tools as ``run_context.dependencies``. Never stored. Functions,
+    which may be async and take `agent`, `run_context` or `session_state`, are called once per run."""
 
     _automatic_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
     _last_session_id: str | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            # A setting that does not take None, such as num_history_runs, has its default then.
+            takes_none = each.default in (None, MISSING) or "None" in str(each.type)
+            if not takes_none and getattr(self, each.name) is None:
+                setattr(self, each.name, each.default)
         self.check_settings()
 
     def check_settings(self) -> None:
@@ -359,7 +366,8 @@ class Runnable(Again):
         note_origin(asked_here)
 
         async def begin(emit: Emit) -> RunOutput:
-            text, options, said = await asyncio.to_thread(find)
+            # What is found may include a copy of a session, which must be known before the run is cancelled.
+            text, options, said = await uncancellable(asyncio.to_thread(find))
             listener = told(emit, stream_events=stream_events)
             return await execute(self, text, {**asked_here, **options}, listener, said=said)
 

@@ -12,6 +12,7 @@ from agno_nb._loop import is_only_task, uncancellable
 from agno_nb.budget import Budget
 from agno_nb.db.base import Db
 from agno_nb.db.state import changes, copied
+from agno_nb.errors import RunLimitError
 from agno_nb.run.background import FollowUp
 from agno_nb.run.options import RunOptions
 from agno_nb.types import (
@@ -32,6 +33,11 @@ from agno_nb.types import (
 if TYPE_CHECKING:
     from agno_nb.models.base import Model
     from agno_nb.run.runnable import Runnable
+
+NESTED_REQUESTS = 20
+"""A run and all that is nested in it may make this many times its `request_limit` of model requests."""
+MAX_DEPTH = 20
+"""A run may be nested in at most this many others."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -95,6 +101,12 @@ class RunContext:
     """What is to be done when the turn is over."""
     budgets: Sequence[Budget] = ()
     """What the run, with all that is nested in it, is kept to."""
+    request_limit: int | None = None
+    """Maximum number of model requests of the run; see :meth:`count_request`."""
+    num_requests: int = 0
+    """Model requests of the run so far, including those of before a pause."""
+    num_nested_requests: int = 0
+    """Model requests of the runs nested in it."""
 
     stored: Callable[[Message], Message | None] = lambda message: message
     """What is stored of a message."""
@@ -204,6 +216,47 @@ class RunContext:
         """Have the next :meth:`save` store a message that is in its place in the run already."""
         message.run_id = self.run.run_id
         self.unsaved.append(message)
+
+    def count_request(self) -> None:
+        """Count a model request that is about to be sent.
+
+        Raises
+        ------
+        RunLimitError
+            The run has made `request_limit` requests, or a run with all that is nested in it many times its limit.
+            Without the second bound agents that call each other would multiply their limits.
+        """
+        context: RunContext | None = self
+        while context is not None:
+            limit = context.request_limit
+            if limit is not None and context is self and context.num_requests >= limit:
+                raise RunLimitError(
+                    f"run {context.run_id!r} of {context.component} made {context.num_requests:,} model requests, as "
+                    f"many as request_limit={limit} allows; pass a higher request_limit, or None for no limit"
+                )
+            made = context.num_requests + context.num_nested_requests
+            if limit is not None and made >= limit * NESTED_REQUESTS:
+                raise RunLimitError(
+                    f"run {context.run_id!r} of {context.component} and the runs nested in it made {made:,} model "
+                    f"requests, {NESTED_REQUESTS} times its request_limit={limit}; check if agents call each other "
+                    "without end, or pass a higher request_limit, or None for no limit"
+                )
+            context = context.parent
+        self.num_requests += 1
+        context = self.parent
+        while context is not None:
+            context.num_nested_requests += 1
+            context = context.parent
+
+    @property
+    def component(self) -> str:
+        """Name of the agent, team or workflow, for messages."""
+        return repr(self.run.component_name or self.run.component_id)
+
+    @property
+    def depth(self) -> int:
+        """How many runs this one is nested in."""
+        return 0 if self.parent is None else self.parent.depth + 1
 
     def take_unsaved(self) -> list[Message]:
         """Return the messages that are new, as they are to be stored."""

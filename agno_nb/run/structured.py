@@ -32,8 +32,11 @@ class OutputSchema:
         self._model = given if isinstance(given, type) and issubclass(given, BaseModel) else None
         if self._model is None and not isinstance(given, dict):
             raise InvalidInputError(f"output_schema must be a pydantic model or a JSON schema, not {given!r}")
-        self.json_schema: JsonDict = self._model.model_json_schema() if self._model else given  # type: ignore[assignment]
-        name = self._model.__name__ if self._model else str(self.json_schema.get("title", "answer"))
+        self.json_schema: JsonDict
+        if self._model is not None:
+            name, self.json_schema = self._model.__name__, self._model.model_json_schema()
+        else:
+            name, self.json_schema = _unwrapped(given)  # type: ignore[arg-type]
         self.name = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
         if self._model is None and "jsonschema" not in sys.modules:
             # Where JupyterLab is installed, too, importing it takes a second or two: meanwhile the model is asked.
@@ -85,6 +88,21 @@ class OutputSchema:
         except ValidationError as error:
             lines = [f"- {_place(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False)]
             raise ValueError("\n".join(lines)) from None
+
+
+def _unwrapped(given: JsonDict) -> tuple[str, JsonDict]:
+    """Return the name and the schema of an output schema, as it is or in the form of a `response_format`.
+
+    Both forms of OpenAI are taken: that of Chat Completions, with `json_schema`, and that of Responses, without.
+    """
+    whole = given
+    if given.get("type") == "json_schema":
+        given = given.get("json_schema", given)
+        schema = given.get("schema") if isinstance(given, dict) else None
+        if not isinstance(schema, dict):
+            raise InvalidInputError(f"output_schema is {whole!r}, which has no JSON schema under 'schema'")
+        return str(given.get("name") or schema.get("title", "answer")), schema
+    return str(given.get("title", "answer")), given
 
 
 def give_back(schemas: Mapping[str, OutputSchema], runs: Iterable[RunOutput]) -> None:

@@ -113,6 +113,7 @@ class SessionSummaryManager:
     async def _of_session(self, session: Session) -> SessionSummary | None:
         if not isinstance(session.store, Db):
             raise InvalidInputError(f"{session!r} is of no store: get it by db.get_session() or agent.get_session()")
+        await asyncio.to_thread(session.store.check_owner, session.read_for, session_id=session.session_id)
         return await self.update(session.store, session.session_id)
 
     async def update(

@@ -14,7 +14,7 @@ from typing import Any, overload
 
 import docstring_parser
 
-from agno_nb._keywords import nearest
+from agno_nb._keywords import forgiving, nearest, translate
 from agno_nb.errors import InvalidInputError
 from agno_nb.tools.arguments import Arguments, BadArguments
 from agno_nb.tools.calling import Hook, around, ended, is_async, plain, wanted
@@ -25,6 +25,7 @@ _LONGEST_NAME = 64
 """What providers take: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
 
 
+@forgiving({})
 @dataclass(eq=False, repr=False)
 class Tool:
     """A function that the model may call.
@@ -289,7 +290,9 @@ def tool(function: Callable[..., Any] | None = None, /, **settings: Any) -> Tool
     ['a']
     """
     if function is not None:
-        return Tool(function)
+        return Tool(function, **settings)
+    known = [name for name in inspect.signature(Tool).parameters if name != "function"]
+    settings = translate(settings, known=known, aliases={}, deprecated=(), of="@tool()")
     return lambda decorated: Tool(decorated, **settings)
 
 

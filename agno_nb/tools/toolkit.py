@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.errors import InvalidInputError
 from agno_nb.tools.function import Tool
 
 
+@forgiving({})
 class Toolkit:
     """Tools that belong together, to be given to an agent as one.
 
@@ -35,6 +37,7 @@ class Toolkit:
         return f"{self.name}(tools={[each.name for each in self.tools]})"
 
 
+@forgiving({})
 def toolbox(tools: Iterable[Any], *, made: list[Tool]) -> dict[str, Tool]:
     """Return the tools by name.
 

@@ -9,7 +9,7 @@ runs, sessions. The rest of the house imports values from here, whichever file t
 
 from __future__ import annotations
 
-from agno_nb.types.basics import JsonDict, SessionType, new_id
+from agno_nb.types.basics import JsonDict, SessionType, new_id, with_article
 from agno_nb.types.messages import Media, Message, Role, ToolCall, ToolSpec
 from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Metrics, Spending, to_amount
 from agno_nb.types.requirements import Need, Requirement, UserInputField
@@ -61,4 +61,5 @@ __all__ = [
     "WorkflowSession",
     "new_id",
     "to_amount",
+    "with_article",
 ]

@@ -34,6 +34,17 @@ class SessionType(StrEnum):
     WORKFLOW = "workflow"
 
 
+def with_article(noun: str) -> str:
+    """Return `noun` with "a" or "an" in front, by its first letter.
+
+    Examples
+    --------
+    >>> [with_article(kind) for kind in SessionType]
+    ['an agent', 'a team', 'a workflow']
+    """
+    return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
+
+
 def brief(text: str | None) -> str:
     """Return `text` as the reprs of values show it: quoted, and cut where it is long."""
     return repr(text if text is None or len(text) <= 60 else text[:59] + "…")

@@ -7,12 +7,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agno_nb._keywords import forgiving
 from agno_nb.types.basics import JsonDict, brief, new_id
 from agno_nb.types.metrics import Metrics
 
 Role = Literal["system", "user", "assistant", "tool"]
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class ToolSpec:
     """A tool as the model is told of it."""
@@ -23,6 +25,7 @@ class ToolSpec:
     """JSON schema of the arguments, an object."""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class ToolCall:
     """One call that the model asked for, and what came of it."""
@@ -56,6 +59,7 @@ class ToolCall:
         return f"ToolCall({self.tool_name}({brief(self.arguments)}) -> {brief(self.result)})"
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Media:
     """An image, sound or file that is part of a message. It is given by exactly one of `url` and `content`.
@@ -76,6 +80,7 @@ class Media:
         return f"Media({self.kind}, {what}, {self.mime_type})"
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Message:
     """One message to or from the model."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
+from agno_nb._keywords import forgiving
+
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
 MAX_TOKENS = 10**12
@@ -16,6 +18,7 @@ MAX_COST = 10**9
 _MAX_SECONDS = 10**9
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Metrics:
     """Tokens, money and time of one model call, of a run, or of a session.
@@ -103,6 +106,7 @@ def _sum_known(values: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class Spending:
     """What models were paid for."""

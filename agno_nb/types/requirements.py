@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from agno_nb._keywords import forgiving
 from agno_nb.errors import InvalidInputError
 from agno_nb.types.basics import JsonDict, brief, new_id
 from agno_nb.types.messages import ToolCall
@@ -15,6 +16,7 @@ Need = Literal["confirmation", "user_input", "external_execution"]
 """What a tool may need of a person: leave, values for some of its arguments, or that they do the work."""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class UserInputField:
     """One value that a person has to give before a tool can be called."""
@@ -55,6 +57,7 @@ class UserInputField:
         self.value, self.is_given = value, True
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Requirement:
     """What a paused run needs of a person before one of its tool calls can go on.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.types.basics import JsonDict, SessionType, brief, new_id
 from agno_nb.types.messages import Message, ToolCall
 from agno_nb.types.metrics import Metrics
@@ -28,6 +29,7 @@ class RunStatus(StrEnum):
     ERROR = "ERROR"
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Origin:
     """Where in a notebook a run was asked for, as far as the front end tells."""
@@ -42,6 +44,7 @@ class Origin:
     """The Jupyter server's id of the kernel."""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Variable:
     """What a ``{name}`` in a prompt stood for."""
@@ -62,6 +65,7 @@ class Variable:
     """Characters that it put into the prompt, at all its places together."""
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class RunOutput:
     """One input and all that followed until the answer.
@@ -263,9 +267,11 @@ class RunEvent(StrEnum):
     steps_completed = "StepsExecutionCompleted"
     model_request_retried = "ModelRequestRetried"
     model_fallback_used = "ModelFallbackUsed"
+    tool_call_limit_reached = "ToolCallLimitReached"
     memory_update_completed = "MemoryUpdateCompleted"
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class RunOutputEvent:
     """One thing that happened in a run. Which fields are set depends on `event`."""
@@ -277,8 +283,8 @@ class RunOutputEvent:
     component_name: str | None = None
     """Whose run it is: nested runs share the stream of the run that began them."""
     content: str | None = None
-    """Of RunContent: the piece of text that is new. Of the final event: the whole. Of a retry and of a fallback: what
-    happened, as a sentence."""
+    """Of RunContent: the piece of text that is new. Of the final event: the whole. Of a retry, a fallback and the end
+    at a tool call limit: what happened, as a sentence."""
     reasoning_content: str | None = None
     """Of RunContent: the piece of reasoning that is new."""
     tool: ToolCall | None = None
@@ -286,7 +292,8 @@ class RunOutputEvent:
     step: str | None = None
     """Of a step's events, and of those of the runs that it began: the step's path."""
     details: JsonDict | None = None
-    """Of a retry and of a fallback: what `content` says, as values. Of the end of a step: its `duration_s`."""
+    """Of a retry, a fallback and the end at a tool call limit: what `content` says, as values. Of the end of a step:
+    its `duration_s`."""
     run_output: RunOutput | None = None
     """Of the event that ends a run."""
 

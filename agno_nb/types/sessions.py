@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+from agno_nb._keywords import forgiving
 from agno_nb.types.basics import JsonDict, SessionType, new_id
 from agno_nb.types.messages import Message
 from agno_nb.types.metrics import Metrics
@@ -25,7 +26,10 @@ class SessionReader(Protocol):
 
     def get_summary(self, session_id: str) -> SessionSummary | None: ...
 
+    def check_owner(self, user_id: str | None, *, session_id: str | None = None) -> None: ...
 
+
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class SessionSummary:
     """A condensed version of a session up to some run. Every version is kept."""
@@ -51,6 +55,7 @@ class SessionSummary:
         return self.summary
 
 
+@forgiving({})
 @dataclass(slots=True, kw_only=True)
 class UserMemory:
     """A fact about a user, across sessions."""
@@ -70,6 +75,7 @@ class UserMemory:
     """Unix seconds."""
 
 
+@forgiving({})
 @dataclass(kw_only=True, repr=False)
 class Session:
     """One conversation thread.
@@ -97,11 +103,15 @@ class Session:
     """Where the rows are read from."""
     give_back: Callable[[list[RunOutput]], None] | None = field(default=None, compare=False)
     """Makes answers that were stored as JSON objects again: whoever got the session knows what they are."""
+    read_for: str | None = field(default=None, compare=False)
+    """The user for whom an agent returned the session. If another user owns it by the time that rows are read, that is
+    a :class:`~agno_nb.errors.SessionOwnershipError`. None for a session that a store returned."""
 
     @cached_property
     def runs(self) -> list[RunOutput]:
         """All runs, oldest first, superseded attempts and nested runs included."""
-        runs = self.store.get_runs(self.session_id) if self.store else []
+        store = self._reader()
+        runs = store.get_runs(self.session_id) if store else []
         if self.give_back is not None:
             self.give_back(runs)
         return runs
@@ -109,17 +119,25 @@ class Session:
     @cached_property
     def messages(self) -> list[Message]:
         """All messages of the current attempt of every turn, oldest first."""
-        return self.store.get_messages(self.session_id) if self.store else []
+        store = self._reader()
+        return store.get_messages(self.session_id) if store else []
 
     @cached_property
     def metrics(self) -> Metrics:
         """Tokens and cost of all runs, superseded ones included: they were paid for."""
-        return self.store.get_session_metrics(self.session_id) if self.store else Metrics()
+        store = self._reader()
+        return store.get_session_metrics(self.session_id) if store else Metrics()
 
     @cached_property
     def summary(self) -> SessionSummary | None:
         """The latest summary, or None."""
-        return self.store.get_summary(self.session_id) if self.store else None
+        store = self._reader()
+        return store.get_summary(self.session_id) if store else None
+
+    def _reader(self) -> SessionReader | None:
+        if self.store is not None:
+            self.store.check_owner(self.read_for, session_id=self.session_id)
+        return self.store
 
     def __repr__(self) -> str:
         name = f", session_name={self.session_name!r}" if self.session_name else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from agno_nb._keywords import forgiving
 from agno_nb._loop import EventStream
 from agno_nb.printing import display_for, follow
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
@@ -11,6 +12,7 @@ from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
 __all__ = ["pprint_run_response"]
 
 
+@forgiving({})
 def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], markdown: bool = False) -> None:
     """Show a run as ``print_response`` shows it: in a terminal by rich, in a notebook as the cell's output.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
@@ -35,6 +37,7 @@ _ROW = (
 )
 
 
+@forgiving({})
 def browse(
     *,
     db: Db | AsyncDb | None = None,
@@ -146,6 +149,11 @@ class Browser(Panel):
 
     # What is seen.
 
+    @property
+    def _user_id(self) -> str | None:
+        """The notebook's user, to whom the sessions of other users are closed; None for anybody."""
+        return None if self._notebook is None else self._notebook.current_user_id
+
     def _marks(self) -> object:
         """Read what differs once a session was made, used, renamed or deleted."""
         return self._db.arrow("SELECT count(*), max(updated_at) FROM sessions").to_pylist()
@@ -156,6 +164,7 @@ class Browser(Panel):
 
     def _look(self) -> None:
         self._seen = self._marks()
+        self._wanted = replace(self._wanted, open_to=self._user_id)
         sql, values = self._wanted.query("session_id")
         self._ids = self._db.arrow(sql, values).column("session_id").to_pylist()
         listed = set(self._ids)
@@ -174,9 +183,14 @@ class Browser(Panel):
         )
 
     def _choices(self) -> dict[str, list[str]]:
+        user_id = self._user_id
+        users = [] if user_id is None else [user_id]
+        is_open = "TRUE" if user_id is None else "(user_id IS NULL OR user_id = ?)"
+
         def found(column: str, view: str) -> list[str]:
-            sql = f"SELECT DISTINCT {column} AS value FROM {view} WHERE {column} IS NOT NULL ORDER BY 1 LIMIT 200"
-            return [str(value) for value in self._db.arrow(sql).column("value").to_pylist()]
+            where = f"{column} IS NOT NULL AND {is_open}"
+            sql = f"SELECT DISTINCT {column} AS value FROM {view} WHERE {where} ORDER BY 1 LIMIT 200"
+            return [str(value) for value in self._db.arrow(sql, users).column("value").to_pylist()]
 
         return {
             "user_id": found("user_id", "sessions"),
@@ -199,10 +213,15 @@ class Browser(Panel):
         return [_shown(row_content(by_id[session_id])) for session_id in ids if session_id in by_id]
 
     def _session(self, session_id: str) -> Session:
+        self._check_owners([session_id])
         session = self._db.get_session(session_id)
         if session is None:
             raise InvalidInputError(f"there is no session {session_id!r} in the store any more")
         return session
+
+    def _check_owners(self, session_ids: Sequence[str]) -> None:
+        for session_id in session_ids:
+            self._db.check_owner(self._user_id, session_id=session_id)
 
     # What is asked.
 
@@ -250,12 +269,14 @@ class Browser(Panel):
     @intent(session_id=an_id, name=text(NAME_LIMIT))
     async def _rename(self, *, session_id: str, name: str) -> None:
         """Give a session a name; an empty one takes it away."""
+        await asyncio.to_thread(self._check_owners, [session_id])
         await asyncio.to_thread(self._db.rename_session, session_id, session_name=name.strip() or None)
         await self._refreshed()
 
     @intent(session_ids=several(an_id, limit=1_000))
     async def _delete(self, *, session_ids: list[str]) -> None:
         """Delete sessions. The panel has asked whether they are to be."""
+        await asyncio.to_thread(self._check_owners, session_ids)
         await asyncio.to_thread(self._db.delete_sessions, session_ids)
         if self._chat is not None and self._chat.session_id in session_ids:
             self._chat.close()
@@ -273,7 +294,8 @@ class Browser(Panel):
         if self._db is not notebook.db:
             raise InvalidInputError(f"the notebook keeps its sessions in {notebook.db.identity}, not here")
         notebook.runnable = runnable
-        notebook.use_user(session.user_id or "")
+        if session.user_id not in (None, notebook.current_user_id):
+            notebook.use_user(session.user_id)
         notebook.use_session(session_id)
         return (
             f"The %%agent cells of this notebook go on with this session, as {runnable.name or runnable.component_id}."
@@ -288,7 +310,7 @@ class Browser(Panel):
             raise InvalidInputError(f"{runnable!r} keeps its sessions in {runnable.store.identity}, not here")
         if self._chat is not None:
             self._chat.close()
-        user_id = session.user_id
+        user_id = session.user_id or self._user_id
         self._chat = await asyncio.to_thread(lambda: Chat(runnable, session_id=session_id, user_id=user_id))
         return self._chat.address
 
@@ -302,7 +324,7 @@ class Browser(Panel):
             if notebook.runnable.kind is session.session_type:
                 return notebook.runnable
         raise InvalidInputError(
-            f"the session is one of the {session.session_type} {session.component_id!r}, which is not in this notebook"
+            f"the session belongs to {session.session_type} {session.component_id!r}, which is not in this notebook"
         )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
@@ -35,6 +36,7 @@ NAME_LIMIT = 200
 _NO_SESSION = "New session"
 
 
+@forgiving({})
 def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     """Open a chat panel in the output of the cell.
 
@@ -55,6 +57,8 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     ------
     InvalidInputError
         What is given is no agent, or none is, and this is not a notebook that has one.
+    SessionOwnershipError
+        The session belongs to another user than the agent's or the notebook's.
 
     Examples
     --------
@@ -71,10 +75,12 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
         user_id, in_use = runnable.user_id, runnable.session_id
     elif notebook is not None:
         runnable = notebook.runnable
-        user_id, in_use = notebook.user_id or runnable.user_id, notebook.current_session_id()
+        user_id, in_use = notebook.current_user_id, notebook.current_session_id()
     else:
         raise InvalidInputError("outside of a notebook there is no agent to talk to: give one, as in chat(Agent(...))")
     session_id = session_id or in_use or runnable.automatic_session_id(user_id)
+    # Before the panel is open in a browser.
+    runnable.store.check_owner(user_id, session_id=session_id)
     return Chat(runnable, session_id=session_id, user_id=user_id)
 
 
@@ -111,6 +117,7 @@ class Chat(AnsweringPanel):
 
     def messages_df(self) -> pd.DataFrame:
         """Return the messages of the session: see :func:`agno_nb.frames.messages_df`."""
+        self._check_owner()
         return self._db.messages_df(session_id=self.session_id)
 
     def twin(self) -> Twin:
@@ -124,8 +131,17 @@ class Chat(AnsweringPanel):
 
     # What is seen.
 
+    def _check_owner(self) -> None:
+        """Raise an error if another user owns the session by now."""
+        self._db.check_owner(self._user_id, session_id=self.session_id)
+
+    def _stored_run(self, run_id: str) -> RunOutput | None:
+        self._check_owner()
+        return self._db.get_run(run_id, self.session_id)
+
     def _look(self) -> None:
         """Read the session and show it, in place of what was arriving."""
+        self._check_owner()
         self._seen = self._marks()
         session = self._db.get_session(self.session_id)
         # At once: meanwhile somebody may decide on a turn that is shown.
@@ -199,7 +215,7 @@ class Chat(AnsweringPanel):
         """Decide on a call that a paused run waits with, and continue the run when all is decided."""
         self._turn(run_id)
         # Some of it may have been decided elsewhere meanwhile, and the store knows.
-        stored = await asyncio.to_thread(self._db.get_run, run_id, self.session_id)
+        stored = await asyncio.to_thread(self._stored_run, run_id)
         run = decide(stored, requirement_id, decision=decision, note=note, values=values)
         events = await events_of_going_on(self._runnable, run)
         if events is None:
@@ -227,7 +243,7 @@ class Chat(AnsweringPanel):
     async def _attempt(self, *, run_id: str) -> dict[str, Any]:
         """Give another attempt at a turn, to be looked at."""
         self._turn(run_id)
-        run = await asyncio.to_thread(self._db.get_run, run_id, self.session_id)
+        run = await asyncio.to_thread(self._stored_run, run_id)
         if run is None:
             raise InvalidInputError(f"run {run_id!r} is not in the store any more")
         return {"asked": redact(without_controls(run.input)), "html": await asyncio.to_thread(answer_html, run)}
@@ -235,7 +251,7 @@ class Chat(AnsweringPanel):
     @intent(run_id=an_id)
     async def _copy(self, *, run_id: str) -> str:
         """Give the answer's Markdown."""
-        run = await asyncio.to_thread(self._db.get_run, run_id, self.session_id)
+        run = await asyncio.to_thread(self._stored_run, run_id)
         return "" if run is None else redact(run.get_content_as_string())
 
     @intent(search=text(NAME_LIMIT))
@@ -264,6 +280,7 @@ class Chat(AnsweringPanel):
     @intent(session_id=an_id)
     async def _open(self, *, session_id: str) -> None:
         """Go on with another session."""
+        await asyncio.to_thread(self._db.check_owner, self._user_id, session_id=session_id)
         if await asyncio.to_thread(self._db.get_session, session_id) is None:
             raise InvalidInputError(f"there is no session {session_id!r} in the store any more")
         await self._move(session_id)
@@ -282,6 +299,7 @@ class Chat(AnsweringPanel):
     @intent(name=text(NAME_LIMIT))
     async def _rename(self, *, name: str) -> None:
         """Give the session a name; an empty one takes it away."""
+        await asyncio.to_thread(self._check_owner)
         session = await asyncio.to_thread(self._db.rename_session, self.session_id, session_name=name.strip() or None)
         if session is None:
             raise InvalidInputError("the session has no name yet because nothing was said in it")

@@ -27,6 +27,7 @@ _CONDITIONS = {
     "notebook": _RUN.format("notebook = ?"),
     "status": _RUN.format("status = ?"),
     "days": "updated_at >= now() - to_days(?)",
+    "open_to": "(user_id IS NULL OR user_id = ?)",
 }
 _TEXT = (
     "(contains(lower(concat_ws(' ', session_id, session_name, first_input)), lower(?)) OR session_id IN "
@@ -52,6 +53,8 @@ class Search:
     """Only sessions that changed in so many days."""
     sort: str = "updated_at"
     is_ascending: bool = False
+    open_to: str | None = None
+    """Only sessions that this user may use: their own and those without an owner."""
 
     def __post_init__(self) -> None:
         choices: dict[str, list[str]] = {"session_type": [*SessionType], "status": [*RunStatus], "sort": list(ORDERS)}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from agno_nb._keywords import forgiving
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.markdown import cleaned, escaped
@@ -71,6 +72,7 @@ class Timeline:
         return " ".join(without_controls(redact(self.run.input)).split())[:120]
 
 
+@forgiving({})
 def trace(*runs: RunOutput | str) -> Trace:
     """Show what happened in a run as a timeline: nested runs, model calls and tools.
 
@@ -88,6 +90,8 @@ def trace(*runs: RunOutput | str) -> Trace:
     ------
     InvalidInputError
         There is no such run, or not one or two were given.
+    SessionOwnershipError
+        The run is in a session of another user than the notebook's.
 
     Examples
     --------
@@ -97,15 +101,17 @@ def trace(*runs: RunOutput | str) -> Trace:
     """
     if len(runs) not in (1, 2):
         raise InvalidInputError(f"trace() shows one run, or two side by side, and got {len(runs)}")
-    db = store_of(this_notebook())
-    return Trace([timeline_of(_found(run, db), db) for run in runs])
+    notebook = this_notebook()
+    db, user_id = store_of(notebook), None if notebook is None else notebook.current_user_id
+    return Trace([timeline_of(_found(run, db, user_id), db) for run in runs])
 
 
-def _found(run: RunOutput | str, db: Db) -> RunOutput:
+def _found(run: RunOutput | str, db: Db, user_id: str | None) -> RunOutput:
     if isinstance(run, RunOutput):
         return run
     if not isinstance(run, str):
         raise InvalidInputError(f"trace() takes a RunOutput or a run_id, not {run!r}")
+    db.check_owner(user_id, run_id=run)
     stored = db.get_run(run)
     if stored is None:
         raise InvalidInputError(f"there is no run {run!r} in {db.identity}; runs_df() lists what there is")

@@ -295,7 +295,7 @@ class Loop(_Group):
         description: str | None = None,
     ) -> None:
         super().__init__(steps, name, description)
-        if max_iterations < 1:
+        if not isinstance(max_iterations, int) or max_iterations < 1:
             raise InvalidInputError(f"max_iterations of loop {self.name!r} is {max_iterations!r}; give 1 or more")
         self.max_iterations, self.end_condition = max_iterations, end_condition
 

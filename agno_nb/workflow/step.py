@@ -148,7 +148,7 @@ class Step(Node):
                 f"step {self.name!r} is given {self._does!r}, which is no agent, team or workflow: give functions as "
                 "executor="
             )
-        if self.max_retries < 0:
+        if not isinstance(self.max_retries, int) or self.max_retries < 0:
             raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; give 0 or more")
         self.name = self.name or _name_of(self._does)
 

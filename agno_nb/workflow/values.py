@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agno_nb._keywords import forgiving
 from agno_nb.run.running import RunContext
 from agno_nb.tools.history import turns_before
 from agno_nb.tools.result import to_text
 from agno_nb.types import JsonDict, StepKind, StepOutput, StepStatus
 
 
+@forgiving({})
 @dataclass(frozen=True, kw_only=True, repr=False)
 class StepInput:
     """What a step is given: the workflow's input, and what came of the steps before it."""

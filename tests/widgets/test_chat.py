@@ -10,7 +10,7 @@ import pytest
 
 from agno_nb import Agent, DemoModel, FunctionModel, InMemoryDb, ScriptedModel, chat, tool
 from agno_nb.db import default_db
-from agno_nb.errors import InvalidInputError, ModelError
+from agno_nb.errors import InvalidInputError, ModelError, SessionOwnershipError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.testing import call
 from agno_nb.types import Message, ToolSpec
@@ -119,8 +119,8 @@ def test_a_run_that_fails_says_so_in_its_turn_and_the_panel_goes_on() -> None:
 def test_a_session_of_somebody_else_is_refused_and_nothing_is_stored() -> None:
     agent, _ = talking()
     agent.run("mine", session_id="s", user_id="ada")
-    page = Browser(chat(Agent(FunctionModel(echo), db=agent.db, user_id="bob"), session_id="s"))
-    assert "belongs to user 'ada'" in page.refusal("ask", asked="yours?", again=None, names={})
+    with pytest.raises(SessionOwnershipError, match="belongs to user 'ada'"):
+        chat(Agent(FunctionModel(echo), db=agent.db, user_id="bob"), session_id="s")
     assert len(agent.db.runs_df()) == 1
 
 

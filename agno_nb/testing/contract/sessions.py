@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +48,45 @@ class SessionsContract:
         assert [run.user_id for run in db.get_runs("s1")] == [None, None, "alice"]
         with pytest.raises(SessionOwnershipError):
             begin(db, "bob", user_id="bob")
+
+    def test_check_owner_passes_for_the_owner_for_none_and_for_what_nobody_owns(self, db: Db) -> None:
+        run = say(db, "mine", user_id="alice")
+        other = say(db, "nobody's", session_id="s2")
+        for ids in ({"session_id": "s1"}, {"run_id": run.run_id}, {"session_id": "s1", "run_id": run.run_id}):
+            db.check_owner("alice", **ids)
+            db.check_owner(None, **ids)
+            for user_id in ("bob", "", "Alice", "alice "):
+                with pytest.raises(SessionOwnershipError):
+                    db.check_owner(user_id, **ids)
+        db.check_owner("bob", session_id="s2")
+        db.check_owner("bob", run_id=other.run_id)
+        with pytest.raises(SessionOwnershipError, match="user_id '' matches no user"):
+            db.check_owner("", session_id="s2")
+        for anybody in ("bob", None, ""):
+            db.check_owner(anybody, session_id="missing")
+            db.check_owner(anybody, run_id="missing")
+
+    @pytest.mark.parametrize("user_id", ["bob", ""])
+    def test_no_method_finds_or_changes_a_session_for_another_user(self, db: Db, user_id: str, tmp_path: Path) -> None:
+        say(db, "mine", user_id="alice")
+        before = db.get_session("s1"), db.get_runs("s1"), db.get_messages("s1")
+        methods = {
+            name: inspect.signature(method).parameters
+            for name, method in inspect.getmembers(Db, inspect.isfunction)
+            if {"session_id", "user_id"} <= inspect.signature(method).parameters.keys()
+        }
+        assert {"get_session", "rename_session", "delete_session", "fork_session", "export_session"} <= methods.keys()
+        values = {"session_name": "taken", "session_state": {"taken": True}, "path": tmp_path / "session.jsonl"}
+        for name, parameters in methods.items():
+            arguments = {key: value for key, value in values.items() if key in parameters}
+            try:
+                found = getattr(db, name)(session_id="s1", user_id=user_id, **arguments)
+            except (SessionNotFoundError, SessionOwnershipError):
+                found = None
+            assert not found, name
+        assert list(tmp_path.glob("session.jsonl")) == []
+        assert (db.get_session("s1"), db.get_runs("s1"), db.get_messages("s1")) == before
+        assert len(db.get_sessions()) == 1
 
     def test_a_session_keeps_its_kind(self, db: Db) -> None:
         say(db, "one", session=TeamSession(session_id="s1", session_type=SessionType.TEAM))

@@ -1,0 +1,27 @@
+"""The ownership rule: which user may use which session."""
+
+from __future__ import annotations
+
+from agno_nb.db.encoding import storable
+from agno_nb.errors import SessionOwnershipError
+
+
+def require_owner(session_id: str, owner: str | None, user_id: str | None) -> None:
+    """Raise an error if a session of `owner` is closed to a user.
+
+    A session without an owner is open to every user and to anonymous callers. ``""`` is not a user, so nothing is
+    open to it.
+
+    Raises
+    ------
+    SessionOwnershipError
+    """
+    if user_id == "":
+        raise SessionOwnershipError(
+            f"user_id '' matches no user, so session {session_id!r} is closed to it; pass the user's id, or None"
+        )
+    if owner is not None and owner != storable(user_id):
+        given = "no user_id is set" if user_id is None else f"user_id is {user_id!r}"
+        raise SessionOwnershipError(
+            f"session {session_id!r} belongs to user {owner!r}, but {given}; use another session_id"
+        )

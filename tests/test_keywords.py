@@ -1,0 +1,112 @@
+"""An unknown keyword of anything public is an error that names the nearest keyword."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agno_nb
+from agno_nb import SqliteDb, StepOutput, Toolkit, tool
+from agno_nb.errors import UnknownArgumentError
+
+MODULES = {
+    "agno_nb": agno_nb.__all__,
+    "agno_nb.types": None,
+    "agno_nb.testing": None,
+    "agno_nb.tools": None,
+    "agno_nb.session": None,
+    "agno_nb.memory": None,
+    "agno_nb.workflow": None,
+    "agno_nb.media": ["Audio", "File", "Image", "Video"],
+    "agno_nb.memory.v2": None,
+    "agno_nb.models.base": ["Delta", "ModelRequest", "ModelResponse"],
+    "agno_nb.db.base": ["CellTurn", "ContextQuery", "OpenedRun"],
+    "agno_nb.db.async_db": ["AsyncDb"],
+    "agno_nb.utils.pprint": ["pprint_run_response"],
+}
+TAKES_NAMES_OF_YOURS = {"SqlTools", "query", "call"}
+"""Every keyword is the name of a DataFrame, or of an argument."""
+NOT_CALLED_BY_USERS = {
+    "load_ipython_extension", "unload_ipython_extension", "new_id", "with_article", "StoreContract", "SessionReader",
+}  # fmt: skip
+
+
+def callables() -> Iterator[Any]:
+    for module_name, names in MODULES.items():
+        module = import_module(module_name)
+        for name in names or module.__all__:
+            value = getattr(module, name)
+            is_enum = inspect.isclass(value) and issubclass(value, Enum)
+            is_abstract = inspect.isabstract(value)
+            if name in TAKES_NAMES_OF_YOURS | NOT_CALLED_BY_USERS or is_enum or is_abstract or not callable(value):
+                continue
+            if getattr(value, "__module__", "").startswith("agno_nb"):
+                yield pytest.param(value, id=f"{module_name}.{name}")
+
+
+@pytest.mark.parametrize("public", [*callables()])
+def test_an_unknown_keyword_is_explained(public: Any) -> None:
+    with pytest.raises(UnknownArgumentError, match=f"{public.__name__}.* has no argument 'zzz'"):
+        public(zzz=1)
+    names = [
+        parameter.name
+        for parameter in inspect.signature(public).parameters.values()
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    for name in [name for name in names if len(name) > 4]:
+        with pytest.raises(UnknownArgumentError, match='did you mean "'):
+            public(**{f"{name}x": 1})
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: SqliteDb(db_fle="x"), "SqliteDb() has no argument 'db_fle': did you mean \"db_file\"?"),  # type: ignore[call-arg]
+        (lambda: Toolkit(nme="x"), "Toolkit() has no argument 'nme': did you mean \"name\"?"),  # type: ignore[call-arg]
+        (lambda: tool(nam="x"), "@tool() has no argument 'nam': did you mean \"name\"?"),  # type: ignore[call-overload]
+        (lambda: StepOutput(contnt="x"), "StepOutput() has no argument 'contnt': did you mean \"content\"?"),  # type: ignore[call-arg]
+        (lambda: agno_nb.InMemoryDb(db_file="x"), "InMemoryDb() has no argument 'db_file': it takes none"),  # type: ignore[call-arg]
+    ],
+)
+def test_the_nearest_keyword_is_named(make: Any, said: str) -> None:
+    with pytest.raises(UnknownArgumentError) as caught:
+        make()
+    assert str(caught.value) == said
+    assert isinstance(caught.value, TypeError)
+
+
+def test_a_subclass_is_named_only_if_it_has_no_constructor_of_its_own() -> None:
+    class Shop(Toolkit):
+        def __init__(self) -> None:
+            super().__init__(tols=[])  # type: ignore[call-arg]
+
+    class Plain(Toolkit):
+        pass
+
+    with pytest.raises(UnknownArgumentError, match=r"^Toolkit\(\) has no argument 'tols'"):
+        Shop()
+    with pytest.raises(UnknownArgumentError, match=r"^Plain\(\) has no argument 'tols'"):
+        Plain(tols=[])  # type: ignore[call-arg]
+
+
+def test_signatures_are_those_that_help_shows() -> None:
+    assert list(inspect.signature(SqliteDb).parameters) == ["db_file", "db_url", "lock_timeout_s"]
+    assert "model" in inspect.signature(agno_nb.Agent).parameters
+
+
+def test_no_message_puts_a_fixed_article_before_a_value(repository: Path) -> None:
+    wrong = re.compile(r'f"[^"]*\ban? \{')
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted((repository / "agno_nb").rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if wrong.search(line)
+    ]
+    assert found == []
