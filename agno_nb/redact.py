@@ -90,6 +90,17 @@ def _spellings(secret: str) -> Iterator[str]:
         yield json.dumps(within)[1:-1]
 
 
+def without_userinfo(url: str) -> str:
+    """Replace the user and password of a URL that may be malformed: a password with a slash looks like a path.
+
+    Examples
+    --------
+    >>> without_userinfo("http://ada:pass/word@localhost:8000/v1")
+    'http://[redacted]@localhost:8000/v1'
+    """
+    return _USERINFO.sub(f"{REDACTED}@", url)
+
+
 def without_controls(text: str) -> str:
     """Take out the control characters that a terminal would obey, newline and tab excepted."""
     return _CONTROLS.sub("", text)
@@ -111,5 +122,6 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+_USERINFO = re.compile(r"(?<=://).*@|^(?!\w+://).*@", re.DOTALL)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agno_nb.errors import ModelAuthenticationError, ModelStreamError
+from agno_nb.errors import ModelAuthenticationError, ModelRequestError, ModelStreamError
 from agno_nb.models import prices
 from agno_nb.models.base import Model
-from agno_nb.models.openai.endpoint import Endpoint, environment
+from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connected, environment
 from agno_nb.models.openai.errors import CONNECT_TIMEOUT_S, model_error
 from agno_nb.models.openai.profiles import Profile
 from agno_nb.models.openai.wire import as_dict, sendable
@@ -79,12 +79,15 @@ class OpenAIModel(Model):
             home=self.home, base_url=self.base_url, provider=self.provider, profile=self.profile
         )
         self.provider = self.endpoint.provider
+        if self.base_url is not None:
+            # Without a password.
+            self.base_url = self.endpoint.base_url
         if isinstance(self.api_key, str):
             from pydantic import SecretStr
 
             # Held so that no repr, vars() or debugger shows it.
             self.api_key = SecretStr(self.api_key.strip()) if self.api_key.strip() else None
-        has_key = self.api_key is not None or bool(self.endpoint.key_in_environment())
+        has_key = self.api_key is not None or bool(self.endpoint.key_in_environment() or self.endpoint.basic_auth)
         if has_key and self.transport is None and not self.endpoint.is_private:
             warnings.warn(
                 f"The key for {self.endpoint} travels unencrypted, because its URL begins with http://: use https://.",
@@ -136,6 +139,8 @@ class OpenAIModel(Model):
             return
         except (OpenAIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
             failure = model_error(error, self.endpoint, self.id, self.timeout)
+        except OtherOrigin as redirect:
+            failure = ModelRequestError(str(redirect))
         # Raised out here, so that the SDK's error, which holds the request and so the key, is not its context.
         raise failure
 
@@ -156,7 +161,12 @@ class OpenAIModel(Model):
         from httpx2 import Timeout
         from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
 
-        loop = asyncio.get_running_loop()
+        loop, endpoint = asyncio.get_running_loop(), self.endpoint
+
+        async def refuse_other_origin(request: httpx2.Request) -> None:
+            # A method of the model would keep it alive for as long as the client.
+            endpoint.refuse_other_origin(request)
+
         if self._connection is None or self._connection[0] is not loop:
             options: dict[str, Any] = {"transport": self.transport} if self.transport else {"verify": _ssl_context()}
             client = AsyncOpenAI(
@@ -166,7 +176,11 @@ class OpenAIModel(Model):
                 timeout=Timeout(self.timeout, connect=min(self.timeout, CONNECT_TIMEOUT_S)),
                 # What is tried again is said: the agent does it.
                 max_retries=0,
-                http_client=DefaultAsyncHttpx2Client(**options),
+                http_client=connected(
+                    lambda: DefaultAsyncHttpx2Client(
+                        **options, event_hooks={"request": [refuse_other_origin], "response": []}
+                    )
+                ),
             )
             self._connection = (loop, client)
             # Not at exit: there the loop no longer runs, and the system closes the sockets.
@@ -183,7 +197,7 @@ class OpenAIModel(Model):
             headers.update({line.partition(":")[0].strip(): omit for line in _custom_header_lines()})
         headers["OpenAI-Organization"] = self.organization or (ours and environment("OPENAI_ORG_ID")) or omit
         headers["OpenAI-Project"] = self.project or (ours and environment("OPENAI_PROJECT_ID")) or omit
-        headers["Authorization"] = _Unseen(f"Bearer {await self._key()}")
+        headers["Authorization"] = self.endpoint.basic_auth or Unseen(f"Bearer {await self._key()}")
         return {**headers, **(self.extra_headers or {})}
 
     async def _key(self) -> str:
@@ -206,13 +220,6 @@ class OpenAIModel(Model):
                 "which needs none)"
             )
         return _NO_KEY
-
-
-class _Unseen(str):
-    """Text that a traceback with local variables does not show."""
-
-    def __repr__(self) -> str:
-        return "'[redacted]'"
 
 
 def _custom_header_lines() -> list[str]:
