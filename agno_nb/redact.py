@@ -101,9 +101,27 @@ def without_userinfo(url: str) -> str:
     return _USERINFO.sub(f"{REDACTED}@", url)
 
 
+def displayable(text: str) -> str:
+    """Return `text` without keys and control characters: what may be shown of text from a model, a tool or a server.
+
+    Every display goes through it: terminals, outputs of cells, errors, warnings and reprs. The store keeps the text.
+    """
+    # A control character within a key would hide it from the search for keys.
+    return redact(without_controls(text))
+
+
 def without_controls(text: str) -> str:
-    """Take out the control characters that a terminal would obey, newline and tab excepted."""
-    return _CONTROLS.sub("", text)
+    r"""Remove the characters that change how other text is shown; half characters become U+FFFD.
+
+    These are the controls that a terminal obeys, all but newline and tab; overrides and isolates of the direction of
+    text; and invisible characters. Joiners stay between letters and within emoji that are made of several.
+
+    Examples
+    --------
+    >>> without_controls("\x1b]0;owned\x07safe\u202etxt.exe\r\n")
+    ']0;ownedsafetxt.exe\n'
+    """
+    return _CONTROLS.sub("", whole_characters(text))
 
 
 def whole_characters(text: str) -> str:
@@ -124,4 +142,12 @@ def whole_characters(text: str) -> str:
 
 _USERINFO = re.compile(r"(?<=://).*@|^(?!\w+://).*@", re.DOTALL)
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile(
+    # C0 and C1, the soft hyphen, marks and embeddings of direction, invisible operators, deprecated formats, the
+    # byte-order mark and annotations.
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+    # Joiners outside of the scripts and emoji that need them.
+    r"|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
+    # Tag characters, unless they follow the black flag, as in the flag of Scotland.
+    r"|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]+"
+)

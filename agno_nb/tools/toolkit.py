@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import displayable
 from agno_nb.tools.function import Tool
 
 
@@ -32,7 +33,7 @@ class Toolkit:
         self.tools = [each if isinstance(each, Tool) else Tool(each) for each in tools]
 
     def __repr__(self) -> str:
-        return f"{self.name}(tools={[each.name for each in self.tools]})"
+        return f"{displayable(self.name)}(tools={[each.name for each in self.tools]})"
 
 
 def toolbox(tools: Iterable[Any], *, made: list[Tool]) -> dict[str, Tool]:

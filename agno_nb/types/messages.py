@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agno_nb.redact import displayable
 from agno_nb.types.basics import JsonDict, brief, new_id
 from agno_nb.types.metrics import Metrics
 
@@ -53,7 +54,7 @@ class ToolCall:
         return parsed if isinstance(parsed, dict) else {}
 
     def __repr__(self) -> str:
-        return f"ToolCall({self.tool_name}({brief(self.arguments)}) -> {brief(self.result)})"
+        return f"ToolCall({displayable(self.tool_name)}({brief(self.arguments)}) -> {brief(self.result)})"
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -73,7 +74,7 @@ class Media:
 
     def __repr__(self) -> str:
         what = brief(self.url) if self.url else f"{len(self.content or b'')} bytes"
-        return f"Media({self.kind}, {what}, {self.mime_type})"
+        return displayable(f"Media({self.kind}, {what}, {self.mime_type})")
 
 
 @dataclass(slots=True, kw_only=True, repr=False)

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from agno_nb.redact import displayable
 from agno_nb.types.basics import brief
 
 
@@ -60,4 +61,4 @@ class StepOutput:
 
     def __repr__(self) -> str:
         content = self.content if self.content is None or isinstance(self.content, str) else repr(self.content)
-        return f"StepOutput({self.path or self.step_name or 'unnamed'}, {self.status}, {brief(content)})"
+        return f"StepOutput({displayable(self.path or self.step_name or 'unnamed')}, {self.status}, {brief(content)})"
