@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,10 +17,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.tools.arguments import Arguments, BadArguments
 from agno_nb.tools.calling import Hook, around, ended, is_async, plain, wanted
 from agno_nb.tools.result import to_text
-from agno_nb.types import Need, ToolCall, ToolSpec, UserInputField
-
-_LONGEST_NAME = 64
-"""What providers take: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
+from agno_nb.types import Need, ToolCall, ToolSpec, UserInputField, valid_tool_name
 
 
 @dataclass(eq=False, repr=False)
@@ -294,10 +289,7 @@ def tool(function: Callable[..., Any] | None = None, /, **settings: Any) -> Tool
 
 
 def _valid_name(name: str) -> str:
-    """Make a name that every provider takes; letters lose their accents."""
-    plain = unicodedata.normalize("NFKD", name)
-    plain = re.sub(r"[^\w-]+", "_", "".join(c for c in plain if not unicodedata.combining(c)), flags=re.ASCII)
-    plain = plain.strip("_")[:_LONGEST_NAME]
+    plain = valid_tool_name(name)
     if not plain or name == "<lambda>":
         raise InvalidInputError(
             f"{name!r} cannot be the name of a tool: use letters, digits and _, and give a lambda a name "

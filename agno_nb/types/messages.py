@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +14,23 @@ from agno_nb.types.basics import JsonDict, brief, new_id
 from agno_nb.types.metrics import Metrics
 
 Role = Literal["system", "user", "assistant", "tool"]
+
+
+LONGEST_TOOL_NAME = 64
+"""What providers accept: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
+
+
+def valid_tool_name(name: str) -> str:
+    """Return the name with ASCII letters, digits, _ and - only; letters lose their accents. It may be empty.
+
+    Examples
+    --------
+    >>> valid_tool_name("fs.read café")
+    'fs_read_cafe'
+    """
+    plain = unicodedata.normalize("NFKD", name)
+    plain = re.sub(r"[^\w-]+", "_", "".join(c for c in plain if not unicodedata.combining(c)), flags=re.ASCII)
+    return plain.strip("_")[:LONGEST_TOOL_NAME]
 
 
 @dataclass(slots=True, kw_only=True)
