@@ -41,7 +41,7 @@ as one line; ``%tb`` shows the rest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agno_nb.redact import displayable
 
@@ -56,9 +56,20 @@ class _Displayable(BaseException):
     def __str__(self) -> str:
         return displayable(super().__str__())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by the constructor, which may want more than the message. A worker process sends its errors pickled.
+        return _unpickled, (type(self), self.args, self.__dict__)
+
     def _render_traceback_(self) -> list[str]:
         # IPython shows this instead of the traceback; the cell still fails.
         return [f"{type(self).__name__}: {self}"]
+
+
+def _unpickled(kind: type[_Displayable], args: tuple[Any, ...], attributes: dict[str, Any]) -> _Displayable:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class AgnoNbError(_Displayable, Exception):

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 REDACTED = "[redacted]"
 
@@ -101,6 +102,20 @@ def without_userinfo(url: str) -> str:
     return _USERINFO.sub(f"{REDACTED}@", url)
 
 
+def without_secrets(value: Any) -> Any:
+    """Return a copy of a JSON value or of headers without the entries that are named like a secret or hold a key."""
+    if isinstance(value, Mapping):
+        kept = {name: part for name, part in value.items() if not _SECRET_NAMES.search(str(name))}
+        return {name: without_secrets(part) for name, part in kept.items() if not _holds_key(part)}
+    if isinstance(value, list | tuple):
+        return [without_secrets(part) for part in value if not _holds_key(part)]
+    return value
+
+
+def _holds_key(value: Any) -> bool:
+    return isinstance(value, str) and redact(value) != value
+
+
 def displayable(text: str) -> str:
     """Return `text` without keys and control characters: what may be shown of text from a model, a tool or a server.
 
@@ -140,6 +155,9 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+_SECRET_NAMES = re.compile(
+    r"auth(?!or)|secret|passw|cookie|credential|signature|api.?key|(?:^|[-_. ])(?:key|token)$", re.I
+)
 _USERINFO = re.compile(r"(?<=://).*@|^(?!\w+://).*@", re.DOTALL)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.engine import Engine, EngineDriver, our_errors
@@ -50,7 +52,11 @@ class DuckDb(SqlDb):
         if str(db_file) in ("", ":memory:"):
             raise InvalidInputError(f"db_file is {str(db_file)!r}; for a store without a file use InMemoryDb()")
         self.db_file = Path(db_file).expanduser().resolve()
+        self.lock_timeout_s = lock_timeout_s
         super().__init__(_FileDriver(self.db_file, lock_timeout_s))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), lock_timeout_s=self.lock_timeout_s), (self.db_file,)
 
     @property
     def identity(self) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -79,7 +80,11 @@ class SqliteDb(SqlDb):
         if path in ("", ":memory:"):
             raise InvalidInputError(f"the file of a SqliteDb is {path!r}; for a store without a file use InMemoryDb()")
         self.db_file = Path(path).expanduser().resolve()
+        self.lock_timeout_s = lock_timeout_s
         super().__init__(SqliteDriver(self.db_file, lock_timeout_s))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), lock_timeout_s=self.lock_timeout_s), (self.db_file,)
 
     @property
     def identity(self) -> str:

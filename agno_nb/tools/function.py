@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, overload
+from functools import cached_property, reduce
+from typing import Any, SupportsIndex, overload
 
 import docstring_parser
 
@@ -101,6 +102,18 @@ class Tool:
         self.name = _valid_name(self.name or getattr(bare, "__name__", type(bare).__name__))
         self._check_need()
         _ = self.spec  # So that a tool that cannot be described fails here and not in a run.
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        # A decorated function is found under its name, where this object stands in its place.
+        bare = plain(self.function)
+        module, name = getattr(bare, "__module__", None), getattr(bare, "__qualname__", "")
+        if _found(module, name) is self:
+            return _found, (module, name)
+        return super().__reduce_ex__(protocol)
+
+    def __getstate__(self) -> dict[str, Any]:
+        made = {name for name, value in vars(Tool).items() if isinstance(value, cached_property)}
+        return {name: value for name, value in self.__dict__.items() if name not in made}
 
     @property
     def need(self) -> Need | None:
@@ -244,6 +257,11 @@ class Tool:
 
     def __repr__(self) -> str:
         return f"Tool({self.name!r})"
+
+
+def _found(module: str | None, name: str) -> Any:
+    """Return what stands under a name in a module; None if nothing does."""
+    return reduce(lambda holder, part: getattr(holder, part, None), name.split("."), sys.modules.get(module or ""))
 
 
 @overload

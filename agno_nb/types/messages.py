@@ -6,7 +6,7 @@ import json
 import re
 import time
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from agno_nb.redact import displayable
@@ -62,6 +62,14 @@ class ToolCall:
     """What the provider wants back with this call (Gemini's thought signatures, say), untouched."""
     created_at: float = field(default_factory=time.time)
     duration_s: float | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The object that a tool returned may be anything, a connection too.
+        return {each.name: getattr(self, each.name) for each in fields(self)} | {"value": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     @property
     def tool_args(self) -> JsonDict:

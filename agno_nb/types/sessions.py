@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from agno_nb.types.basics import JsonDict, SessionType, new_id
 from agno_nb.types.messages import Message
@@ -120,6 +120,10 @@ class Session:
     def summary(self) -> SessionSummary | None:
         """The latest summary, or None."""
         return self.store.get_summary(self.session_id) if self.store else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # It belongs to an object of this process.
+        return {**self.__dict__, "give_back": None}
 
     def __repr__(self) -> str:
         name = f", session_name={self.session_name!r}" if self.session_name else ""

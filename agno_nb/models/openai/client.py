@@ -10,9 +10,10 @@ import ssl
 import warnings
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from agno_nb.errors import ModelAuthenticationError, ModelRequestError, ModelStreamError
 from agno_nb.models import prices
@@ -21,7 +22,7 @@ from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connec
 from agno_nb.models.openai.errors import CONNECT_TIMEOUT_S, model_error
 from agno_nb.models.openai.profiles import Profile
 from agno_nb.models.openai.wire import as_dict, sendable
-from agno_nb.redact import remember_secret
+from agno_nb.redact import remember_secret, without_secrets
 from agno_nb.types import JsonDict, Metrics
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class OpenAIModel(Model):
         if isinstance(self.api_key, str):
             from pydantic import SecretStr
 
+            remember_secret(self.api_key.strip())
             # Held so that no repr, vars() or debugger shows it.
             self.api_key = SecretStr(self.api_key.strip()) if self.api_key.strip() else None
         has_key = self.api_key is not None or bool(self.endpoint.key_in_environment() or self.endpoint.basic_auth)
@@ -93,6 +95,27 @@ class OpenAIModel(Model):
                 f"The key for {self.endpoint} travels unencrypted, because its URL begins with http://: use https://.",
                 stacklevel=3,
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings without keys and connection. A model that is unpickled reads its environment again."""
+        state = {**self.__dict__, "api_key": None, "_connection": None}
+        del state["endpoint"]
+        return state | {name: without_secrets(state[name]) for name in ("extra_headers", "extra_body")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
+    def __copy__(self) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, _connection=None)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        other = memo[id(self)] = copy(self)
+        for name in ("extra_headers", "extra_body"):
+            setattr(other, name, deepcopy(getattr(self, name), memo))
+        return other
 
     def to_dict(self) -> dict[str, Any]:
         said = ("temperature", "top_p", "reasoning_effort")
