@@ -142,7 +142,8 @@ class _TerminalAnswer:
         parts: list[Any] = [_text(line, "dim") for line in self._remarks]
         text = displayable(self._text if run is None else run.get_content_as_string())
         text = text or ("…" if run is None else "")
-        parts.append(Markdown(text) if self._markdown else Text(text))
+        # The address of a link is shown: behind a text of the model it could lead anywhere.
+        parts.append(Markdown(text, hyperlinks=False) if self._markdown else Text(text))
         if run is not None and run.is_paused:
             parts += [_text(one.question) for one in run.active_requirements]
             parts.append(Text("PAUSED: resolve run.requirements, then continue_run(run)", style="yellow"))

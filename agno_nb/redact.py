@@ -105,11 +105,16 @@ def without_userinfo(url: str) -> str:
 def without_secrets(value: Any) -> Any:
     """Return a copy of a JSON value or of headers without the entries that are named like a secret or hold a key."""
     if isinstance(value, Mapping):
-        kept = {name: part for name, part in value.items() if not _SECRET_NAMES.search(str(name))}
+        kept = {name: part for name, part in value.items() if not is_secret_name(str(name))}
         return {name: without_secrets(part) for name, part in kept.items() if not _holds_key(part)}
     if isinstance(value, list | tuple):
         return [without_secrets(part) for part in value if not _holds_key(part)]
     return value
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a header or a setting of this name holds a secret, as ``api-key`` and ``Authorization`` do."""
+    return _SECRET_NAMES.search(name) is not None
 
 
 def _holds_key(value: Any) -> bool:
@@ -158,7 +163,7 @@ def whole_characters(text: str) -> str:
 _SECRET_NAMES = re.compile(
     r"auth(?!or)|secret|passw|cookie|credential|signature|api.?key|(?:^|[-_. ])(?:key|token)$", re.I
 )
-_USERINFO = re.compile(r"(?<=://).*@|^(?!\w+://).*@", re.DOTALL)
+_USERINFO = re.compile(r"(?<=://).*@|^(?![\w+.-]+://).*@", re.DOTALL)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(
     # C0 and C1, the soft hyphen, marks and embeddings of direction, invisible operators, deprecated formats, the

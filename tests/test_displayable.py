@@ -172,3 +172,13 @@ def test_warnings_show_nothing_of_it() -> None:
         give_back({"Reply": OutputSchema(Reply)}, [run])
     check(*(str(each.message) for each in told))
     assert len(told) == 1
+
+
+def test_a_link_in_a_terminal_shows_where_it_leads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    pprint_run_response(Agent(ScriptedModel(["[your bank](http://evil.invalid/x)"])).run("hi"), markdown=True)
+    printed = capsys.readouterr().out
+    assert "http://evil.invalid/x" in printed
+    assert "\x1b]8" not in printed

@@ -226,3 +226,12 @@ def test_a_worker_process_runs_an_agent_that_it_was_sent(tmp_path: Any) -> None:
 def test_a_tool_call_keeps_everything_else() -> None:
     made = ToolCall(tool_call_id="c", tool_name="f", arguments='{"a": 1}', result="r", extra={"x": 1}, duration_s=2.0)
     assert again(made) == made
+
+
+@pytest.mark.parametrize("url", ["postgresql://ada:pass-word@h/x", "talks/postgresql:/ada:pass-word@h/x"])
+def test_a_url_in_the_place_of_a_file_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="@h/x") as by_file:
+        DuckDb(url)
+    with pytest.raises(InvalidInputError) as by_url:
+        SqliteDb(db_url="postgresql://ada:pass-word@h/x")
+    assert "pass-word" not in f"{by_file.value}{by_url.value}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +15,10 @@ from agno_nb.db.engine import Engine, EngineDriver, our_errors
 from agno_nb.db.shared_file import SharedFile
 from agno_nb.db.sql import SqlDb
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import without_userinfo
+
+# Joined to a folder, a URL has one slash left. A drive of Windows has one letter.
+_URL = re.compile(r"(?:^|/)[A-Za-z][\w+.-]+:/")
 
 
 class DuckDb(SqlDb):
@@ -51,6 +56,12 @@ class DuckDb(SqlDb):
     def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
         if str(db_file) in ("", ":memory:"):
             raise InvalidInputError(f"db_file is {str(db_file)!r}; for a store without a file use InMemoryDb()")
+        if _URL.search(str(db_file)):
+            # As the name of a file it would be shown with its password.
+            raise InvalidInputError(
+                f"db_file is the URL {without_userinfo(str(db_file))!r}; pass the path of a file, or use "
+                "PostgresDb(db_url=...)"
+            )
         self.db_file = Path(db_file).expanduser().resolve()
         self.lock_timeout_s = lock_timeout_s
         super().__init__(_FileDriver(self.db_file, lock_timeout_s))

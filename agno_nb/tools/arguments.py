@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, get_args, get_origi
 from typing_extensions import TypedDict
 
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import whole_characters
 from agno_nb.tools.typed_dict import with_known_typed_dicts
 from agno_nb.types import JsonDict
 
@@ -161,7 +162,7 @@ class Arguments:
                     given[name] = json.loads(value)
                 except (ValueError, RecursionError):
                     continue
-        return json.dumps(given)
+        return whole_characters(json.dumps(given, ensure_ascii=False))
 
     def _explanation(self, error: ValidationError) -> str:
         problems = error.errors(include_url=False, include_input=False)

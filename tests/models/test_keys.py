@@ -374,3 +374,11 @@ def test_a_proxy_that_refuses_is_named_without_its_password(
 
     assert server.requests[0].headers["proxy-authorization"] == "Basic YWRhOnBhc3M="
     assert "ada:pass" not in shown(error) + caplog.text
+
+
+def test_a_secret_header_that_a_server_repeats_is_taken_out(server: FakeServer) -> None:
+    server.will_say(json_answer({"error": {"message": f"the api-key {OTHER_KEY} is wrong"}}, status=401))
+
+    error = ask(OpenAIChat("m", base_url=server.base_url, extra_headers={"api-key": OTHER_KEY})).failure
+
+    assert str(error).endswith("It said: the api-key [redacted] is wrong")

@@ -22,7 +22,7 @@ from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connec
 from agno_nb.models.openai.errors import CONNECT_TIMEOUT_S, model_error
 from agno_nb.models.openai.profiles import Profile
 from agno_nb.models.openai.wire import as_dict, sendable
-from agno_nb.redact import remember_secret, without_secrets
+from agno_nb.redact import is_secret_name, remember_secret, without_secrets
 from agno_nb.types import JsonDict, Metrics
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ class OpenAIModel(Model):
             remember_secret(self.api_key.strip())
             # Held so that no repr, vars() or debugger shows it.
             self.api_key = SecretStr(self.api_key.strip()) if self.api_key.strip() else None
+        for name, value in (self.extra_headers or {}).items():
+            if is_secret_name(name):
+                # A server may repeat it.
+                remember_secret(str(value))
         has_key = self.api_key is not None or bool(self.endpoint.key_in_environment() or self.endpoint.basic_auth)
         if has_key and self.transport is None and not self.endpoint.is_private:
             warnings.warn(
