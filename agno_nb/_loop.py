@@ -19,7 +19,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from agno_nb.errors import InvalidInputError
 
@@ -278,6 +278,9 @@ class EventStream(Generic[E, T]):
         self._events = events
         self._job = Job(start(events.put), on_done=lambda: events.put(_END))
         self.result: T | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("cannot pickle the stream of a run, because the run goes on in this process; pickle its result")
 
     def __iter__(self) -> Iterator[E]:
         return self

@@ -42,46 +42,58 @@ as one line; ``%tb`` shows the rest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from agno_nb.redact import displayable
 
 if TYPE_CHECKING:
     from agno_nb.budget import Budget
     from agno_nb.types import RunOutput, Spending
 
 
-class AgnoNbError(Exception):
+class _Displayable(BaseException):
+    """An error whose message may be shown: it may quote a server, a tool or a model."""
+
+    def __str__(self) -> str:
+        return displayable(super().__str__())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by the constructor, which may want more than the message. A worker process sends its errors pickled.
+        return _unpickled, (type(self), self.args, self.__dict__)
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython shows this instead of the traceback; the cell still fails.
+        return [f"{type(self).__name__}: {self}"]
+
+
+def _unpickled(kind: type[_Displayable], args: tuple[Any, ...], attributes: dict[str, Any]) -> _Displayable:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
+
+class AgnoNbError(_Displayable, Exception):
     """Base of all errors of this package."""
 
     run_output: RunOutput | None = None
     """The run that failed, with what was said so far, where there was one."""
 
-    def _render_traceback_(self) -> list[str]:
-        return _one_line(self)
 
-
-def _one_line(error: BaseException) -> list[str]:
-    # IPython shows what `_render_traceback_` returns instead of the traceback; the cell still fails.
-    return [f"{type(error).__name__}: {error}"]
-
-
-class RunInterrupted(KeyboardInterrupt):
+class RunInterrupted(_Displayable, KeyboardInterrupt):
     """The user stopped a run in a cell. It is stored, with status CANCELLED and what was said so far."""
 
     run_output: RunOutput | None = None
 
-    def _render_traceback_(self) -> list[str]:
-        return _one_line(self)
 
-
-class QueryInterrupted(KeyboardInterrupt):
+class QueryInterrupted(_Displayable, KeyboardInterrupt):
     """The user stopped a query, or the reading of a frame. The store is as it was."""
 
-    # IPython takes longer to draw a traceback than the query to stop: most of a second for the first one of a kernel.
-    def _render_traceback_(self) -> list[str]:
-        return _one_line(self)
+    # One line, because IPython takes longer to draw a traceback than the query to stop: most of a second for the first
+    # one of a kernel.
 
 
-class NestedRunPaused(BaseException):
+class NestedRunPaused(_Displayable):
     """A run that a tool began waits for a person, so the tool ends here and the run that called it pauses too.
 
     When that is continued, the tool is called again, and the run that it begins is the one that waited. It is not an

@@ -48,6 +48,7 @@ from agno_nb.db.readable import MAX_ROWS, TIMEOUT_S
 from agno_nb.db.schema import names, views
 from agno_nb.db.tables import in_order, to_pandas
 from agno_nb.errors import InvalidInputError, QueryError
+from agno_nb.redact import displayable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -253,7 +254,7 @@ class QueryResult:
         return polars.from_arrow(self.table)
 
     def __repr__(self) -> str:
-        return repr(self.df())
+        return displayable(repr(self.df()))
 
     def _repr_html_(self) -> str | None:
         html: str | None = self.df()._repr_html_()  # type: ignore[operator]

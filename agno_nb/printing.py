@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agno_nb.errors import RunInterrupted
-from agno_nb.redact import redact, without_controls
+from agno_nb.redact import displayable
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class _TerminalAnswer:
             if event.step not in self._done:
                 self._remarks.append(f"{event.step}: {_line(event.content or '')}")
         elif event.details is not None and event.content:
-            self._remarks.append(redact(event.content))
+            self._remarks.append(event.content)
         if whose and event.step and event.run_output is not None:
             self._done.add(event.step)
         if event.run_id == self._run_id:
@@ -139,29 +139,34 @@ class _TerminalAnswer:
         from rich.text import Text
 
         run = self._run
-        parts: list[Any] = [Text(without_controls(line), style="dim") for line in self._remarks]
-        text = without_controls(redact(self._text if run is None else run.get_content_as_string()))
+        parts: list[Any] = [_text(line, "dim") for line in self._remarks]
+        text = displayable(self._text if run is None else run.get_content_as_string())
         text = text or ("…" if run is None else "")
-        parts.append(Markdown(text) if self._markdown else Text(text))
+        # The address of a link is shown: behind a text of the model it could lead anywhere.
+        parts.append(Markdown(text, hyperlinks=False) if self._markdown else Text(text))
         if run is not None and run.is_paused:
-            parts += [Text(without_controls(redact(one.question))) for one in run.active_requirements]
+            parts += [_text(one.question) for one in run.active_requirements]
             parts.append(Text("PAUSED: resolve run.requirements, then continue_run(run)", style="yellow"))
         elif run is not None and run.status is not RunStatus.COMPLETED:
-            parts.append(Text(f"{run.status}: {run.error or 'the answer is incomplete'}", style="red"))
+            parts.append(_text(f"{run.status}: {run.error or 'the answer is incomplete'}", "red"))
         how = "replayed: no model was asked" if run is not None and run.is_replayed else None
         title = "Response" if run is None else f"Response ({how or f'{run.metrics.duration_s or 0:.1f} s'})"
         return _panel(Group(*parts), title)
 
 
 def _line(text: str) -> str:
-    line = " ".join(redact(text).split())
+    line = " ".join(displayable(text).split())
     return line if len(line) <= 200 else f"{line[:199]}…"
+
+
+def _text(text: str, style: str = "") -> Any:
+    """Make text for the terminal, without what a terminal would obey."""
+    from rich.text import Text
+
+    return Text(displayable(text), style=style)
 
 
 def _panel(content: Any, title: str) -> Any:
     from rich.panel import Panel
-    from rich.text import Text
 
-    return Panel(
-        Text(without_controls(content)) if isinstance(content, str) else content, title=title, title_align="left"
-    )
+    return Panel(_text(content) if isinstance(content, str) else content, title=title, title_align="left")

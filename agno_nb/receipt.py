@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agno_nb.redact import displayable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -130,4 +132,4 @@ class ContextReceipt:
         rows = self.rows()
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows]
-        return "\n".join(lines + [f"left out: {each.what} ({each.why})" for each in self.left_out])
+        return displayable("\n".join(lines + [f"left out: {each.what} ({each.why})" for each in self.left_out]))

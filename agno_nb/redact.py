@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 REDACTED = "[redacted]"
 
@@ -99,9 +100,57 @@ def _spellings(secret: str) -> Iterator[str]:
         yield json.dumps(within)[1:-1]
 
 
+def without_userinfo(url: str) -> str:
+    """Replace the user and password of a URL that may be malformed: a password with a slash looks like a path.
+
+    Examples
+    --------
+    >>> without_userinfo("http://ada:pass/word@localhost:8000/v1")
+    'http://[redacted]@localhost:8000/v1'
+    """
+    return _USERINFO.sub(f"{REDACTED}@", url)
+
+
+def without_secrets(value: Any) -> Any:
+    """Return a copy of a JSON value or of headers without the entries that are named like a secret or hold a key."""
+    if isinstance(value, Mapping):
+        kept = {name: part for name, part in value.items() if not is_secret_name(str(name))}
+        return {name: without_secrets(part) for name, part in kept.items() if not _holds_key(part)}
+    if isinstance(value, list | tuple):
+        return [without_secrets(part) for part in value if not _holds_key(part)]
+    return value
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a header or a setting of this name holds a secret, as ``api-key`` and ``Authorization`` do."""
+    return _SECRET_NAMES.search(name) is not None
+
+
+def _holds_key(value: Any) -> bool:
+    return isinstance(value, str) and redact(value) != value
+
+
+def displayable(text: str) -> str:
+    """Return `text` without keys and control characters: what may be shown of text from a model, a tool or a server.
+
+    Every display goes through it: terminals, outputs of cells, errors, warnings and reprs. The store keeps the text.
+    """
+    # A control character within a key would hide it from the search for keys.
+    return redact(without_controls(text))
+
+
 def without_controls(text: str) -> str:
-    """Take out the control characters that a terminal would obey, newline and tab excepted."""
-    return _CONTROLS.sub("", text)
+    r"""Remove the characters that change how other text is shown; half characters become U+FFFD.
+
+    These are the controls that a terminal obeys, all but newline and tab; overrides and isolates of the direction of
+    text; and invisible characters. Joiners stay between letters and within emoji that are made of several.
+
+    Examples
+    --------
+    >>> without_controls("\x1b]0;owned\x07safe\u202etxt.exe\r\n")
+    ']0;ownedsafetxt.exe\n'
+    """
+    return _CONTROLS.sub("", whole_characters(text))
 
 
 def whole_characters(text: str) -> str:
@@ -160,4 +209,16 @@ _UNFINISHED = re.compile(
     "(?:[\udcc2-\udcf4]|[\udce0-\udcf4][\udc80-\udcbf]|[\udcf0-\udcf4][\udc80-\udcbf]{2})\\Z"
 )
 """An end of text that is the beginning of a character."""
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SECRET_NAMES = re.compile(
+    r"auth(?!or)|secret|passw|cookie|credential|signature|api.?key|(?:^|[-_. ])(?:key|token)$", re.I
+)
+_USERINFO = re.compile(r"(?<=://).*@|^(?![\w+.-]+://).*@", re.DOTALL)
+_CONTROLS = re.compile(
+    # C0 and C1, the soft hyphen, marks and embeddings of direction, invisible operators, deprecated formats, the
+    # byte-order mark and annotations.
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+    # Joiners outside of the scripts and emoji that need them.
+    r"|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
+    # Tag characters, unless they follow the black flag, as in the flag of Scotland.
+    r"|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]+"
+)

@@ -20,10 +20,13 @@ LEAVES = {"types", "errors", "receipt", "redact", "_keywords"}
 
 # A room is a module or folder directly in agno_nb/. What it may import of ours, besides itself:
 ALLOWED: dict[str, set[str]] = {
-    **{leaf: set() for leaf in LEAVES},
+    "redact": set(),
+    # What an error or a repr quotes is shown without control characters.
+    "errors": {"redact"},
+    "receipt": {"redact"},
     "_keywords": {"errors"},
     # An answer of a person is checked where it is given, and unknown keywords of values are explained.
-    "types": {"errors", "_keywords"},
+    "types": {"errors", "redact", "_keywords"},
     "_loop": LEAVES,
     "media": LEAVES,
     "models": LEAVES,

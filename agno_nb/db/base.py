@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from agno_nb._keywords import forgiving
 from agno_nb.db.retention import Retention
@@ -94,6 +94,13 @@ class Db(Retention):
     @abstractmethod
     def identity(self) -> str:
         """A name that is the same for all objects on the same store, and holds no secret."""
+
+    def __copy__(self) -> Self:
+        # An object for a store is a way to it. Copies of agents share the store of the original.
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     @property
     def is_at_hand(self) -> bool:

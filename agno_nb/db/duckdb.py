@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from agno_nb._keywords import forgiving
 from agno_nb.db.async_db import AsyncDb
@@ -13,6 +16,10 @@ from agno_nb.db.engine import Engine, EngineDriver, our_errors
 from agno_nb.db.shared_file import SharedFile
 from agno_nb.db.sql import SqlDb
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import without_userinfo
+
+# Joined to a folder, a URL has one slash left. A drive of Windows has one letter.
+_URL = re.compile(r"(?:^|/)[A-Za-z][\w+.-]+:/")
 
 
 @forgiving({})
@@ -51,8 +58,18 @@ class DuckDb(SqlDb):
     def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
         if str(db_file) in ("", ":memory:"):
             raise InvalidInputError(f"db_file is {str(db_file)!r}; for a store without a file use InMemoryDb()")
+        if _URL.search(str(db_file)):
+            # As the name of a file it would be shown with its password.
+            raise InvalidInputError(
+                f"db_file is the URL {without_userinfo(str(db_file))!r}; pass the path of a file, or use "
+                "PostgresDb(db_url=...)"
+            )
         self.db_file = Path(db_file).expanduser().resolve()
+        self.lock_timeout_s = lock_timeout_s
         super().__init__(_FileDriver(self.db_file, lock_timeout_s))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), lock_timeout_s=self.lock_timeout_s), (self.db_file,)
 
     @property
     def identity(self) -> str:

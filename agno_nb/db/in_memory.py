@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from agno_nb._keywords import forgiving
 from agno_nb.db.engine import Engine, EngineDriver, our_errors
@@ -27,6 +28,9 @@ class InMemoryDb(SqlDb):
 
     def __init__(self) -> None:
         super().__init__(_MemoryDriver())
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("cannot pickle an InMemoryDb, because it lives in this process only; use a DuckDb instead")
 
     @property
     def identity(self) -> str:

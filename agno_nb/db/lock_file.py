@@ -18,6 +18,7 @@ from filelock import lock_descriptor, unlock_descriptor
 
 from agno_nb.db.worker import is_dead, this_program, this_worker
 from agno_nb.errors import StoreLocked
+from agno_nb.redact import displayable
 
 POLL_S = 0.001
 """How often a lock that somebody else has is tried again."""
@@ -72,7 +73,9 @@ class LockFile:
                 )
             if waited_s >= PATIENCE_S and not is_told:
                 is_told = True
-                warnings.warn(f"waiting for {self._holder()}, which has the store {self._store}", stacklevel=2)
+                warnings.warn(
+                    displayable(f"waiting for {self._holder()}, which has the store {self._store}"), stacklevel=2
+                )
             meanwhile()
             time.sleep(min(POLL_S, timeout_s - waited_s))
 

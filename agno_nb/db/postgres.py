@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from agno_nb._keywords import forgiving
@@ -64,8 +66,14 @@ class PostgresDb(SqlDb):
         except ImportError as error:
             raise ImportError(f"PostgresDb needs more packages: pip install 'agno_nb[postgres]' ({error})") from error
         self.db_schema = db_schema
+        self.lock_timeout_s = lock_timeout_s
         self._url = url = PostgresUrl.parse(db_url)
         super().__init__(PostgresDriver(url, db_schema, lock_timeout_s))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Whoever unpickles it has the password in PGPASSWORD or in a pgpass file, or needs none.
+        make = partial(type(self), db_schema=self.db_schema, lock_timeout_s=self.lock_timeout_s)
+        return make, (self._url.without_password(),)
 
     @property
     def identity(self) -> str:
@@ -87,6 +95,9 @@ _SCHEME = r"(?:postgresql|postgres)(?:\+\w+)?://"
 _REST = r"(?P<hosts>[^/?#@]*)(?:/(?P<database>[^/?#@]*))?(?:\?(?P<query>[^#]*=[^#]*)?)?"
 # The second form takes a password in which @, /, ? or # were not written as %40 and so on, as most people expect.
 _FORMS = [re.compile(f"{_SCHEME}(?:(?P<user>{user})@)?{_REST}") for user in ("[^/?#@]*", ".*")]
+
+
+_PASSWORDS = ("password", "sslpassword", "oauth_client_secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +125,7 @@ class PostgresUrl:
         hosts, database, query = (match[name] or "" for name in ("hosts", "database", "query"))
         user, _, password = (match["user"] or "").partition(":")
         for name, value in [("password", password), *parse_qsl(query)]:
-            if name == "password":
+            if name in _PASSWORDS:
                 # A server repeats it as it is, and people paste it as it is in the URL.
                 remember_secret(value)
                 remember_secret(unquote(value))
@@ -125,6 +136,15 @@ class PostgresUrl:
     def with_password(self) -> str:
         """Return the URL as libpq wants it. A method, because tracebacks show the values of attributes."""
         return self._conninfo
+
+    def without_password(self) -> str:
+        """Return the URL with the user, and without any password."""
+        place, _, query = self._conninfo.removeprefix("postgresql://").partition("?")
+        authority, _, database = place.partition("/")
+        userinfo, at, hosts = authority.rpartition("@")
+        kept = [part for part in query.split("&") if part and unquote(part.partition("=")[0]) not in _PASSWORDS]
+        user = userinfo.partition(":")[0]
+        return f"postgresql://{user}{at}{hosts}/{database}{'?' if kept else ''}{'&'.join(kept)}"
 
     def __str__(self) -> str:
         return f"postgresql://{self.hosts}/{self.database}"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -29,6 +30,7 @@ from agno_nb.db.sql import SqlDb
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import from_rows
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
+from agno_nb.redact import without_userinfo
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,12 +78,18 @@ class SqliteDb(SqlDb):
         self, db_file: str | Path | None = None, *, db_url: str | None = None, lock_timeout_s: float = 15.0
     ) -> None:
         if db_file is not None and db_url is not None:
-            raise InvalidInputError(f"db_file is {str(db_file)!r} and db_url {db_url!r}; give one of them")
+            raise InvalidInputError(
+                f"db_file is {str(db_file)!r} and db_url {without_userinfo(db_url)!r}; give one of them"
+            )
         path = _path_in(db_url) if db_url is not None else "agno_nb.db" if db_file is None else str(db_file)
         if path in ("", ":memory:"):
             raise InvalidInputError(f"the file of a SqliteDb is {path!r}; for a store without a file use InMemoryDb()")
         self.db_file = Path(path).expanduser().resolve()
+        self.lock_timeout_s = lock_timeout_s
         super().__init__(SqliteDriver(self.db_file, lock_timeout_s))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), lock_timeout_s=self.lock_timeout_s), (self.db_file,)
 
     @property
     def identity(self) -> str:
@@ -105,7 +113,7 @@ def _path_in(url: str) -> str:
     """Return the path in a URL as SQLAlchemy writes it: three slashes before a relative one, four before another."""
     parts = urlsplit(url)
     if parts.scheme.split("+")[0] != "sqlite" or parts.netloc:
-        raise InvalidInputError(f"db_url is {url!r}; give one as 'sqlite:///tmp/data.db'")
+        raise InvalidInputError(f"db_url is {without_userinfo(url)!r}; give one as 'sqlite:///tmp/data.db'")
     return unquote(parts.path.removeprefix("/"))
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agno_nb.errors import InvalidInputError, ModelConnectionError
 from agno_nb.models.base import Model
-from agno_nb.models.openai.endpoint import Endpoint, environment
+from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connected, environment
 from agno_nb.models.openai.wire import as_dict, as_list, as_text, parse_json
-from agno_nb.redact import redact
+from agno_nb.redact import redact, without_userinfo
 
 if TYPE_CHECKING:
     import httpx2
@@ -114,17 +115,27 @@ def _first_listed_model(endpoint: Endpoint) -> str:
     import httpx2
 
     key = endpoint.key_in_environment()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    authorization = endpoint.basic_auth or (key and Unseen(f"Bearer {key}"))
+    headers = {"Authorization": authorization} if authorization else {}
+    hooks: dict[str, list[Callable[..., Any]]] = {"request": [endpoint.refuse_other_origin]}
     try:
-        url = f"{endpoint.base_url.rstrip('/')}/models"
-        with httpx2.stream("GET", url, headers=headers, timeout=_LISTING_TIMEOUT_S) as answer:
+        with (
+            connected(
+                lambda: httpx2.Client(timeout=_LISTING_TIMEOUT_S, follow_redirects=True, event_hooks=hooks)
+            ) as client,
+            client.stream("GET", f"{endpoint.base_url.rstrip('/')}/models", headers=headers) as answer,
+        ):
             answer.raise_for_status()
             models = as_list(as_dict(parse_json(_start_of(answer))).get("data"))
+    except OtherOrigin as redirect:
+        raise InvalidInputError(f"OPENAI_BASE_URL: {redirect}") from None
     except httpx2.ConnectError as error:
         raise ModelConnectionError(
             f"OPENAI_BASE_URL leads to {endpoint.host}, which cannot be reached: is the server running? Unset the "
             f"variable to do without it. Reason: {redact(str(error))}"
         ) from None
+    except InvalidInputError:
+        raise
     except (httpx2.HTTPError, ValueError):
         models = []
     name = next((name for model in models if (name := as_text(as_dict(model).get("id")))), "")
@@ -158,7 +169,9 @@ def _ollama_url() -> str:
         port = url.port or (11434 if "://" not in where else {"https": 443}.get(url.scheme, 80))
         name = url.hostname or "localhost"
     except ValueError:
-        raise InvalidInputError(f"OLLAMA_HOST is {where!r}: write it like 'localhost:11434'") from None
+        raise InvalidInputError(
+            f"OLLAMA_HOST is {without_userinfo(where)!r}: write it like 'localhost:11434'"
+        ) from None
     # The variable also tells the server where to listen, and "everywhere" is not an address to call.
     name = "localhost" if name in ("0.0.0.0", "::") else name
     return f"{url.scheme}://{f'[{name}]' if ':' in name else name}:{port}{url.path.rstrip('/')}/v1"

@@ -10,7 +10,7 @@ from IPython.display import display
 
 from agno_nb.notebook.asking import questions_html, questions_text
 from agno_nb.notebook.markdown import CODE, cleaned, escaped
-from agno_nb.redact import redact, without_controls
+from agno_nb.redact import displayable, redact, without_controls
 from agno_nb.types import Requirement
 
 _TABLE = "margin:.3em 0;border-collapse:collapse"
@@ -120,4 +120,4 @@ def _with_code(text: str) -> str:
 
 
 def _bundle(fragment: str, text: str) -> dict[str, str]:
-    return {"text/html": cleaned(redact(fragment)), "text/plain": without_controls(redact(text))}
+    return {"text/html": redact(cleaned(fragment)), "text/plain": displayable(text)}

@@ -18,6 +18,7 @@ from agno_nb.errors import AgnoNbError
 from agno_nb.frames import is_frame
 from agno_nb.notebook.commands import COMMANDS
 from agno_nb.notebook.state import Notebook
+from agno_nb.redact import without_controls
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -172,7 +173,8 @@ def _among(fragment: str, **known: Iterable[str]) -> SimpleMatcherResult:
     kinds: dict[str, str] = {}
     for kind, names in known.items():
         for name in names:
-            if name.lower().startswith(fragment.lower()):
+            # What cannot be shown as it is would be another name when it was chosen.
+            if name.lower().startswith(fragment.lower()) and without_controls(name) == name:
                 kinds.setdefault(name, kind)
     return {
         "completions": [completer.SimpleCompletion(name, type=kind) for name, kind in kinds.items()],

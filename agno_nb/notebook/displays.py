@@ -11,6 +11,7 @@ from agno_nb.notebook.cards import facts_bundle, table_bundle
 from agno_nb.notebook.receipts import receipt_bundle
 from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.receipt import ContextReceipt
+from agno_nb.redact import displayable
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput, RunStatus, Session
 
@@ -19,22 +20,32 @@ NUM_TURNS = 20
 
 def register_displays(shell: InteractiveShell) -> None:
     """Let IPython show runs, sessions, agents and receipts as HTML."""
-    formatter = _html_formatter(shell)
+    formatter = _formatter(shell, "text/html")
     for cls, function in _FORMATTERS.items():
         formatter.for_type(cls, function)
+    _formatter(shell, "text/plain").for_type_by_name(*_DATAFRAME, _print_frame)
 
 
 def unregister_displays(shell: InteractiveShell) -> None:
     """Take the formatters away again."""
-    formatter = _html_formatter(shell)
+    formatter = _formatter(shell, "text/html")
     for cls in _FORMATTERS:
         formatter.pop(cls, None)
+    _formatter(shell, "text/plain").pop(".".join(_DATAFRAME), None)
 
 
-def _html_formatter(shell: InteractiveShell) -> BaseFormatter:
+def _formatter(shell: InteractiveShell, mime_type: str) -> BaseFormatter:
     assert shell.display_formatter is not None  # A shell has one from its beginning.
-    formatter: BaseFormatter = shell.display_formatter.formatters["text/html"]
+    formatter: BaseFormatter = shell.display_formatter.formatters[mime_type]
     return formatter
+
+
+def _print_frame(frame: Any, printer: Any, cycle: bool) -> None:
+    """Print a DataFrame as IPython does, but for control characters: pandas prints those of a cell as they are."""
+    for number, line in enumerate(displayable(repr(frame)).splitlines()):
+        if number:
+            printer.break_()
+        printer.text(line)
 
 
 def _run_html(run: RunOutput) -> str:
@@ -75,6 +86,7 @@ def _line(text: str) -> str:
     return line if len(line) <= 200 else f"{line[:199]}…"
 
 
+_DATAFRAME = ("pandas", "DataFrame")
 _FORMATTERS: dict[type, Any] = {
     RunOutput: _run_html,
     Session: _session_html,

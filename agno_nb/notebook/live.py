@@ -27,7 +27,7 @@ from agno_nb.notebook.render import (
     render_answer,
     render_text,
 )
-from agno_nb.redact import redact
+from agno_nb.redact import displayable, redact
 from agno_nb.types import Metrics, RunEvent, RunOutput, RunOutputEvent, RunStatus, ToolCall
 
 SHORTEST_INTERVAL_S = 0.1
@@ -266,7 +266,7 @@ class _Cell:
     def ended(self) -> None:
         if failure := self._show():
             warnings.warn(
-                f"the answer could not be displayed ({type(failure).__name__}: {failure}); "
+                f"the answer could not be displayed ({type(failure).__name__}: {displayable(str(failure))}); "
                 f"run {self._view.run_id} itself is not affected",
                 RuntimeWarning,
                 stacklevel=2,
@@ -287,7 +287,7 @@ class _Cell:
             html = redact(render_answer(self._view))
             # The same as display(..., raw=True, display_id=...), for the shell that we were given.
             self._shell.display_pub.publish(
-                {"text/html": html, "text/plain": redact(render_text(self._view))},
+                {"text/html": html, "text/plain": displayable(render_text(self._view))},
                 {"agno_nb": ids},
                 transient={"display_id": self.display_id},
                 update=self._shown,

@@ -25,6 +25,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from agno_nb.notebook.highlight import coloured
+from agno_nb.redact import without_controls
 
 MONOSPACE = "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace)"
 BOX = "border:1px solid rgba(128,128,128,.25);border-radius:6px;background-color:rgba(128,128,128,.08)"
@@ -58,8 +59,8 @@ def escaped(text: str) -> str:
 
 
 def cleaned(fragment: str) -> str:
-    """Take everything out of HTML that is not on the allow-list."""
-    return _allowed().clean(fragment)
+    """Remove everything from HTML that is not on the allow-list, control characters and overrides of direction too."""
+    return _allowed().clean(without_controls(fragment))
 
 
 _ALLOWED_TAGS = (

@@ -15,7 +15,7 @@ from agno_nb.notebook.cards import show_facts, show_questions
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.state import Notebook, with_store
 from agno_nb.printing import Shown, display_for, follow
-from agno_nb.redact import redact, without_controls
+from agno_nb.redact import displayable
 from agno_nb.run.doors import RunStream
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.runnable import Runnable
@@ -102,7 +102,7 @@ def ask(
 
 
 def _ask_for(requirement: Requirement, read: Callable[[str], str]) -> None:
-    print(redact(without_controls(requirement.question)))
+    print(displayable(requirement.question))
     if requirement.kind == "confirmation":
         said = read("Allow it? [y, or why not] ").strip()
         if said.lower() in ("y", "yes"):

@@ -13,6 +13,7 @@ from agno_nb.notebook.cards import ColumnKind, one_line, show_facts, show_note, 
 from agno_nb.notebook.receipts import counted_tokens, receipt_bundle, receipt_with_texts
 from agno_nb.notebook.state import Notebook
 from agno_nb.recollection import Recollecting
+from agno_nb.redact import displayable
 from agno_nb.types import RunOutput, RunStatus, Session
 
 Command = Callable[[Notebook, list[str]], None]
@@ -120,7 +121,7 @@ def _delete(notebook: Notebook, words: list[str]) -> None:
 
 def _is_sure(question: str) -> bool:
     try:
-        return input(question).strip().lower() in ("y", "yes")
+        return input(displayable(question)).strip().lower() in ("y", "yes")
     except (StdinNotImplementedError, EOFError):
         raise InvalidInputError("nobody can be asked here whether to delete it: say so by --yes") from None
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from agno_nb._loop import Job, before_thread_pools_end, finish_jobs
 from agno_nb.db.base import Db
 from agno_nb.errors import AgnoNbError
-from agno_nb.redact import redact
+from agno_nb.redact import displayable
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ def _reporting(follow_up: FollowUp) -> Callable[[], Coroutine[Any, Any, None]]:
             await follow_up.work()
         except Exception as error:
             said = str(error) if isinstance(error, AgnoNbError) else f"{type(error).__name__}: {error}"
-            _failures.setdefault(follow_up.line, []).append(redact(f"{follow_up.on_failure}: {said}"))
+            _failures.setdefault(follow_up.line, []).append(displayable(f"{follow_up.on_failure}: {said}"))
 
     return work
 

@@ -6,8 +6,9 @@ import asyncio
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Unpack, overload
+from copy import deepcopy
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, ClassVar, Literal, Self, Unpack, overload
 
 from agno_nb._keywords import takes
 from agno_nb._loop import uncancellable
@@ -74,6 +75,31 @@ class Runnable(Again):
             raise InvalidInputError(
                 f"db is {self.db!r}, of type {type(self.db).__name__}; give a store, such as DuckDb('talks.duckdb')"
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings, and nothing of what was made from them: models, sessions of this process."""
+        made = {each.name for each in fields(self) if not each.init and _has_default(each)}
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for each in fields(self):
+            if not each.init and _has_default(each):
+                self.__dict__[each.name] = each.default if each.default_factory is MISSING else each.default_factory()
+        self.__dict__.update(state)
+
+    def __copy__(self) -> Self:
+        # It talks in the same sessions.
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        other = memo[id(self)] = object.__new__(type(self))
+        # Dependencies are objects of the user's program, such as connections.
+        shared = {"dependencies": self.dependencies}
+        state = {name: value for name, value in self.__getstate__().items() if name not in shared}
+        other.__setstate__(shared | deepcopy(state, memo))
+        return other
 
     @property
     def store(self) -> Db:
@@ -400,3 +426,7 @@ class Runnable(Again):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.component_id!r})"
+
+
+def _has_default(each: Field[Any]) -> bool:
+    return each.default is not MISSING or each.default_factory is not MISSING

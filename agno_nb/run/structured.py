@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import displayable
 from agno_nb.types import JsonDict, RunOutput
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def give_back(schemas: Mapping[str, OutputSchema], runs: Iterable[RunOutput]) ->
     if misfits:
         first, others = next(iter(misfits.values())), len(misfits) - 1
         more = f"\nSo it is with {others} more." if others else ""
-        warnings.warn(f"the answer is given as it was stored, as a dict, of {first}{more}", stacklevel=4)
+        warnings.warn(displayable(f"the answer is given as it was stored, as a dict, of {first}{more}"), stacklevel=4)
 
 
 def _with_nested(runs: Iterable[RunOutput]) -> Iterator[RunOutput]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, get_args, get_origi
 from typing_extensions import TypedDict
 
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import whole_characters
+from agno_nb.tools.typed_dict import with_known_typed_dicts
 from agno_nb.types import JsonDict
 
 if TYPE_CHECKING:
@@ -160,7 +162,7 @@ class Arguments:
                     given[name] = json.loads(value)
                 except (ValueError, RecursionError):
                     continue
-        return json.dumps(given)
+        return whole_characters(json.dumps(given, ensure_ascii=False))
 
     def _explanation(self, error: ValidationError) -> str:
         problems = error.errors(include_url=False, include_input=False)
@@ -225,7 +227,8 @@ class Arguments:
             return Any
         holder = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
         try:
-            return typing.get_type_hints(holder, self._globals, include_extras=True)["it"]
+            hint = typing.get_type_hints(holder, self._globals, include_extras=True)["it"]
+            return with_known_typed_dicts(hint)
         except NameError as error:
             raise InvalidInputError(f"the type hints of tool {self._name!r} cannot be read: {error}") from error
 
@@ -251,9 +254,11 @@ def _default(annotation: Any, value: Any) -> JsonDict | None:
     from pydantic import PydanticUserError, TypeAdapter
 
     try:
-        return {"default": TypeAdapter(annotation).dump_python(value, mode="json", warnings=False)}
-    except (PydanticUserError, ValueError):
+        default = TypeAdapter(annotation).dump_python(value, mode="json", warnings=False)
+        json.dumps(default, allow_nan=False)
+    except (PydanticUserError, ValueError, TypeError):
         return None
+    return {"default": default}
 
 
 def _without_titles(schema: Any) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import re
-import unicodedata
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, overload
+from functools import cached_property, reduce
+from typing import Any, SupportsIndex, overload
 
 import docstring_parser
 
@@ -19,10 +18,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.tools.arguments import Arguments, BadArguments
 from agno_nb.tools.calling import Hook, around, ended, is_async, plain, wanted
 from agno_nb.tools.result import to_text
-from agno_nb.types import Need, ToolCall, ToolSpec, UserInputField
-
-_LONGEST_NAME = 64
-"""What providers take: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
+from agno_nb.types import Need, ToolCall, ToolSpec, UserInputField, valid_tool_name
 
 
 @forgiving({})
@@ -107,6 +103,18 @@ class Tool:
         self.name = _valid_name(self.name or getattr(bare, "__name__", type(bare).__name__))
         self._check_need()
         _ = self.spec  # So that a tool that cannot be described fails here and not in a run.
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        # A decorated function is found under its name, where this object stands in its place.
+        bare = plain(self.function)
+        module, name = getattr(bare, "__module__", None), getattr(bare, "__qualname__", "")
+        if _found(module, name) is self:
+            return _found, (module, name)
+        return super().__reduce_ex__(protocol)
+
+    def __getstate__(self) -> dict[str, Any]:
+        made = {name for name, value in vars(Tool).items() if isinstance(value, cached_property)}
+        return {name: value for name, value in self.__dict__.items() if name not in made}
 
     @property
     def need(self) -> Need | None:
@@ -252,6 +260,11 @@ class Tool:
         return f"Tool({self.name!r})"
 
 
+def _found(module: str | None, name: str) -> Any:
+    """Return what stands under a name in a module; None if nothing does."""
+    return reduce(lambda holder, part: getattr(holder, part, None), name.split("."), sys.modules.get(module or ""))
+
+
 @overload
 def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
@@ -297,10 +310,7 @@ def tool(function: Callable[..., Any] | None = None, /, **settings: Any) -> Tool
 
 
 def _valid_name(name: str) -> str:
-    """Make a name that every provider takes; letters lose their accents."""
-    plain = unicodedata.normalize("NFKD", name)
-    plain = re.sub(r"[^\w-]+", "_", "".join(c for c in plain if not unicodedata.combining(c)), flags=re.ASCII)
-    plain = plain.strip("_")[:_LONGEST_NAME]
+    plain = valid_tool_name(name)
     if not plain or name == "<lambda>":
         raise InvalidInputError(
             f"{name!r} cannot be the name of a tool: use letters, digits and _, and give a lambda a name "

@@ -7,6 +7,7 @@ from typing import Any
 
 from agno_nb._keywords import forgiving
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import displayable
 from agno_nb.tools.function import Tool
 
 
@@ -34,7 +35,7 @@ class Toolkit:
         self.tools = [each if isinstance(each, Tool) else Tool(each) for each in tools]
 
     def __repr__(self) -> str:
-        return f"{self.name}(tools={[each.name for each in self.tools]})"
+        return f"{displayable(self.name)}(tools={[each.name for each in self.tools]})"
 
 
 @forgiving({})

@@ -1,4 +1,4 @@
-"""The domain of agno_nb as plain values: it imports nothing of ours but the errors, and does no I/O.
+"""The domain of agno_nb as plain values: it imports nothing of ours but errors and redact, and does no I/O.
 
 One rule: a value is complete when it is made. Only :class:`RunOutput` and :class:`ToolCall` change while a run goes
 on, and only the pipeline (:mod:`agno_nb.run`) changes them; a :class:`Requirement` changes when a person answers it.
@@ -10,7 +10,7 @@ runs, sessions. The rest of the house imports values from here, whichever file t
 from __future__ import annotations
 
 from agno_nb.types.basics import JsonDict, SessionType, new_id, with_article
-from agno_nb.types.messages import Media, Message, Role, ToolCall, ToolSpec
+from agno_nb.types.messages import LONGEST_TOOL_NAME, Media, Message, Role, ToolCall, ToolSpec, valid_tool_name
 from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Metrics, Spending, to_amount
 from agno_nb.types.requirements import Need, Requirement, UserInputField
 from agno_nb.types.runs import Origin, RunEvent, RunOutput, RunOutputEvent, RunStatus, Variable
@@ -27,6 +27,7 @@ from agno_nb.types.sessions import (
 from agno_nb.types.steps import StepKind, StepOutput, StepStatus
 
 __all__ = [
+    "LONGEST_TOOL_NAME",
     "MAX_COST",
     "MAX_TOKENS",
     "SESSION_CLASSES",
@@ -61,5 +62,6 @@ __all__ = [
     "WorkflowSession",
     "new_id",
     "to_amount",
+    "valid_tool_name",
     "with_article",
 ]

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from dataclasses import dataclass, field
+import unicodedata
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from agno_nb._keywords import forgiving
+from agno_nb.redact import displayable
 from agno_nb.types.basics import JsonDict, brief, new_id
 from agno_nb.types.metrics import Metrics
 
 Role = Literal["system", "user", "assistant", "tool"]
+
+
+LONGEST_TOOL_NAME = 64
+"""What providers accept: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
+
+
+def valid_tool_name(name: str) -> str:
+    """Return the name with ASCII letters, digits, _ and - only; letters lose their accents. It may be empty.
+
+    Examples
+    --------
+    >>> valid_tool_name("fs.read café")
+    'fs_read_cafe'
+    """
+    plain = unicodedata.normalize("NFKD", name)
+    plain = re.sub(r"[^\w-]+", "_", "".join(c for c in plain if not unicodedata.combining(c)), flags=re.ASCII)
+    return plain.strip("_")[:LONGEST_TOOL_NAME]
 
 
 @forgiving({})
@@ -46,6 +66,14 @@ class ToolCall:
     created_at: float = field(default_factory=time.time)
     duration_s: float | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The object that a tool returned may be anything, a connection too.
+        return {each.name: getattr(self, each.name) for each in fields(self)} | {"value": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
     @property
     def tool_args(self) -> JsonDict:
         """The arguments as a dict; empty when `arguments` is not a JSON object."""
@@ -56,7 +84,7 @@ class ToolCall:
         return parsed if isinstance(parsed, dict) else {}
 
     def __repr__(self) -> str:
-        return f"ToolCall({self.tool_name}({brief(self.arguments)}) -> {brief(self.result)})"
+        return f"ToolCall({displayable(self.tool_name)}({brief(self.arguments)}) -> {brief(self.result)})"
 
 
 @forgiving({})
@@ -77,7 +105,7 @@ class Media:
 
     def __repr__(self) -> str:
         what = brief(self.url) if self.url else f"{len(self.content or b'')} bytes"
-        return f"Media({self.kind}, {what}, {self.mime_type})"
+        return displayable(f"Media({self.kind}, {what}, {self.mime_type})")
 
 
 @forgiving({})

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from agno_nb._keywords import forgiving
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import displayable
 from agno_nb.types.basics import JsonDict, brief, new_id
 from agno_nb.types.messages import ToolCall
 
@@ -239,11 +240,13 @@ class Requirement:
         return "\n".join([f"{asker} asks for values to call {called} with:", *lines])
 
     def __str__(self) -> str:
-        return f"requirement {self.requirement_id} ({self.tool.tool_name} of {self.component_name or 'the run'})"
+        asker = self.component_name or "the run"
+        return displayable(f"requirement {self.requirement_id} ({self.tool.tool_name} of {asker})")
 
     def __repr__(self) -> str:
         state = "resolved" if self.is_resolved else "open"
-        return f"Requirement({self.kind}, {self.tool.tool_name}({brief(self.tool.arguments)}), {state})"
+        call = f"{displayable(self.tool.tool_name)}({brief(self.tool.arguments)})"
+        return f"Requirement({self.kind}, {call}, {state})"
 
 
 _ANSWERS: dict[Need, str] = {

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from agno_nb._keywords import forgiving
 from agno_nb.types.basics import JsonDict, SessionType, new_id
@@ -138,6 +138,10 @@ class Session:
         if self.store is not None:
             self.store.check_owner(self.read_for, session_id=self.session_id)
         return self.store
+
+    def __getstate__(self) -> dict[str, Any]:
+        # It belongs to an object of this process.
+        return {**self.__dict__, "give_back": None}
 
     def __repr__(self) -> str:
         name = f", session_name={self.session_name!r}" if self.session_name else ""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from agno_nb._keywords import forgiving
+from agno_nb.redact import displayable
 from agno_nb.types.basics import brief
 
 
@@ -62,4 +63,4 @@ class StepOutput:
 
     def __repr__(self) -> str:
         content = self.content if self.content is None or isinstance(self.content, str) else repr(self.content)
-        return f"StepOutput({self.path or self.step_name or 'unnamed'}, {self.status}, {brief(content)})"
+        return f"StepOutput({displayable(self.path or self.step_name or 'unnamed')}, {self.status}, {brief(content)})"

@@ -13,7 +13,7 @@ from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.markdown import escaped
 from agno_nb.notebook.state import Notebook, with_store
-from agno_nb.redact import redact, without_controls
+from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunStatus, Session, SessionType
 from agno_nb.widgets.chat import NAME_LIMIT, Chat
@@ -263,7 +263,7 @@ class Browser(Panel):
         return {
             "so_far": so_far(session.metrics),
             "earlier": earlier,
-            "turns": [{"asked": redact(without_controls(t.run.input)), "html": t.content()["html"]} for t in turns],
+            "turns": [{"asked": displayable(t.run.input), "html": t.content()["html"]} for t in turns],
         }
 
     @intent(session_id=an_id, name=text(NAME_LIMIT))
@@ -334,5 +334,5 @@ _FILTERS = ("search", "user_id", "session_type", "agent", "notebook", "status", 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     title = " ".join((row.pop("session_name") or row.pop("first_input", None) or row["session_id"]).split())
     row.pop("first_input", None)
-    texts = {name: redact(without_controls(value)) for name, value in row.items() if isinstance(value, str)}
-    return {**row, **texts, "session_id": row["session_id"], "title": redact(without_controls(title))[:200]}
+    texts = {name: displayable(value) for name, value in row.items() if isinstance(value, str)}
+    return {**row, **texts, "session_id": row["session_id"], "title": displayable(title)[:200]}

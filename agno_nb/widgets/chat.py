@@ -12,7 +12,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
 from agno_nb.notebook.state import with_store
 from agno_nb.notebook.turns import sees_images
-from agno_nb.redact import redact, without_controls
+from agno_nb.redact import displayable, without_controls
 from agno_nb.run.doors import AsyncRunStream
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
@@ -246,13 +246,13 @@ class Chat(AnsweringPanel):
         run = await asyncio.to_thread(self._stored_run, run_id)
         if run is None:
             raise InvalidInputError(f"run {run_id!r} is not in the store any more")
-        return {"asked": redact(without_controls(run.input)), "html": await asyncio.to_thread(answer_html, run)}
+        return {"asked": displayable(run.input), "html": await asyncio.to_thread(answer_html, run)}
 
     @intent(run_id=an_id)
     async def _copy(self, *, run_id: str) -> str:
         """Give the answer's Markdown."""
         run = await asyncio.to_thread(self._stored_run, run_id)
-        return "" if run is None else redact(run.get_content_as_string())
+        return "" if run is None else displayable(run.get_content_as_string())
 
     @intent(search=text(NAME_LIMIT))
     async def _sessions(self, *, search: str) -> list[dict[str, Any]]:
@@ -328,7 +328,7 @@ class Chat(AnsweringPanel):
         place = next((turn.run.run_id for turn in self._turns if turn.run.run_index == run_index), None)
         await self._arrive(
             events,
-            asked=redact(without_controls(asked)),
+            asked=displayable(asked),
             files=[shown_name(media) for media in files],
             in_place_of=place if run_index is not None else None,
         )
@@ -349,7 +349,7 @@ def _title(session: Session | None, turns: Sequence[Turn]) -> str:
 
 
 def _short(title: str) -> str:
-    line = redact(without_controls(" ".join(title.split())))
+    line = displayable(" ".join(title.split()))
     return line if len(line) <= 70 else f"{line[:69]}…"
 
 

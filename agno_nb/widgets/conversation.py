@@ -12,7 +12,7 @@ from agno_nb.db.base import Db
 from agno_nb.notebook.live import view_of_run
 from agno_nb.notebook.markdown import escaped
 from agno_nb.notebook.render import AnswerView, Text, footer_text, render_answer, render_text
-from agno_nb.redact import redact, without_controls
+from agno_nb.redact import displayable, redact, without_controls
 from agno_nb.types import Media, Metrics, Requirement, RunOutput, RunStatus
 from agno_nb.widgets.panel import TWIN_LIMIT, Twin
 
@@ -44,7 +44,7 @@ class Turn:
         return {
             "run_id": run.run_id,
             "attempts": self.attempts,
-            "asked": redact(without_controls(run.input)),
+            "asked": displayable(run.input),
             "files": [shown_name(media) for media in self.question],
             "html": answer_html(run, self.nested, asks=False),
             "status": run.status.value,
@@ -90,7 +90,7 @@ def _needed(requirement: Requirement) -> dict[str, Any]:
         "kind": requirement.kind,
         "who": without_controls(requirement.component_name or ""),
         "tool": without_controls(call.tool_name),
-        "arguments": redact(without_controls(indented(call.arguments))),
+        "arguments": displayable(indented(call.arguments)),
         "fields": [
             {
                 "name": each.name,

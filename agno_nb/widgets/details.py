@@ -9,7 +9,7 @@ from typing import Any
 from agno_nb.db.base import Db
 from agno_nb.notebook.receipts import receipt_with_texts
 from agno_nb.receipt import ContextPart, ContextReceipt
-from agno_nb.redact import redact, without_controls
+from agno_nb.redact import displayable
 from agno_nb.types import Message, RunOutput, ToolCall
 from agno_nb.widgets.conversation import indented
 
@@ -120,5 +120,5 @@ def _given(*details: tuple[str, str | None]) -> list[Detail]:
 
 
 def _shown(text: str) -> str:
-    kept = redact(without_controls(text[:TEXT_LIMIT]))
+    kept = displayable(text[:TEXT_LIMIT])
     return kept if len(text) <= TEXT_LIMIT else f"{kept}\n\n… {len(text) - TEXT_LIMIT:,} more characters in the store"

@@ -25,7 +25,7 @@ from agno_nb._loop import Job
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.notebook.binding import current_origin
 from agno_nb.notebook.markdown import cleaned
-from agno_nb.redact import redact, without_controls
+from agno_nb.redact import displayable, redact
 from agno_nb.types import Origin
 from agno_nb.widgets.intents import Intent, intent, table_of
 
@@ -46,10 +46,10 @@ class Twin:
     text: str
 
     def bundle(self) -> dict[str, Any]:
-        html = cleaned(redact(self.html))
+        html = redact(cleaned(self.html))
         if len(html) > TWIN_LIMIT:
             html = cleaned("<p>This panel is too large for the notebook; run the cell again to see it.</p>")
-        return {"text/html": html, "text/plain": without_controls(redact(self.text))}
+        return {"text/html": html, "text/plain": displayable(self.text)}
 
 
 class Panel(anywidget.AnyWidget):
@@ -181,10 +181,10 @@ class Panel(anywidget.AnyWidget):
         try:
             value = await work()
         except AgnoNbError as error:
-            self._reply(request, error=redact(str(error)), stored=error.run_output is not None)
+            self._reply(request, error=displayable(str(error)), stored=error.run_output is not None)
         except Exception as error:
             # It is the panel's user who has to hear of it: nobody else is there.
-            self._reply(request, error=redact(f"{type(error).__name__}: {error}"), stored=False)
+            self._reply(request, error=displayable(f"{type(error).__name__}: {error}"), stored=False)
         else:
             self._reply(request, value=value)
 

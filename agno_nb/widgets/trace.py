@@ -14,7 +14,7 @@ from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.markdown import cleaned, escaped
 from agno_nb.notebook.render import AnswerView, fold, footer_text
-from agno_nb.redact import redact, without_controls
+from agno_nb.redact import displayable, redact
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus, ToolCall
 from agno_nb.widgets.conversation import answer_html, nested_runs
 from agno_nb.widgets.details import Detail, details_of_model_call, details_of_run, details_of_tool
@@ -69,7 +69,7 @@ class Timeline:
 
     @property
     def title(self) -> str:
-        return " ".join(without_controls(redact(self.run.input)).split())[:120]
+        return " ".join(displayable(self.run.input).split())[:120]
 
 
 @forgiving({})
@@ -237,7 +237,7 @@ def _content(timeline: Timeline) -> dict[str, Any]:
         "steps": [
             {
                 "kind": step.kind,
-                "name": redact(without_controls(step.name)),
+                "name": displayable(step.name),
                 "depth": step.depth,
                 "from": (step.started_at - began) / whole,
                 "to": (step.ended_at - began) / whole,
@@ -260,7 +260,7 @@ def timeline_html(timeline: Timeline) -> str:
     """Draw a timeline with what HTML has that may stay in a notebook: tables, margins and colours."""
     rows = "".join(_row(timeline, step) for step in timeline.steps)
     title = f'<div style="font-weight:600;margin:.4em 0">{escaped(timeline.title)}</div>'
-    return cleaned(redact(f'{title}<table style="border-collapse:collapse"><tbody>{rows}</tbody></table>'))
+    return redact(cleaned(f'{title}<table style="border-collapse:collapse"><tbody>{rows}</tbody></table>'))
 
 
 def _row(timeline: Timeline, step: Step) -> str:

@@ -14,6 +14,7 @@ from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.db.filters import RunFilters
 from agno_nb.errors import InvalidInputError
+from agno_nb.redact import displayable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +90,7 @@ class Usage:
         return _figure(self.by, self.df)
 
     def __repr__(self) -> str:
-        return self.df.to_string() if len(self.df) else "no runs yet"
+        return displayable(self.df.to_string()) if len(self.df) else "no runs yet"
 
     def _repr_png_(self) -> bytes | None:
         if self.df.empty:

@@ -58,13 +58,17 @@ class FakeServer:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        return f"http://127.0.0.1:{self.port}/v1"
 
     @property
     def host(self) -> str:
         """As our errors write it."""
-        return f"localhost:{self._server.server_port}"
+        return f"localhost:{self.port}"
 
     def will_say(self, *answers: Answer) -> None:
         """Queue answers, one for each request to come."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tests.fakes.http import Answer, FakeServer, Request, json_answer, sse, sse_events
+from tests.fakes.strict_schema import strict_problems
 
 JsonDict = dict[str, Any]
 
@@ -48,9 +50,11 @@ def problems_of(request: Request) -> Iterator[str]:
     if request.path.endswith("/responses"):
         yield from _problems_of_items(request.body["input"])
         yield from _problems_of_tools(request.body.get("tools", []))
+        yield from _problems_of_form(request.body.get("text", {}).get("format"))
     else:
         yield from _problems_of_messages(request.body["messages"])
         yield from _problems_of_tools([tool["function"] for tool in request.body.get("tools", [])])
+        yield from _problems_of_form(request.body.get("response_format", {}).get("json_schema"))
 
 
 def _problems_of_messages(messages: Sequence[JsonDict]) -> Iterator[str]:
@@ -74,6 +78,9 @@ def _problems_of_messages(messages: Sequence[JsonDict]) -> Iterator[str]:
             yield "assistant message without content"
         for call in calls:
             yield from _problems_of_arguments(call["function"]["arguments"])
+            yield from _problems_of_name(call["function"]["name"])
+            if len(call["id"]) > 40:
+                yield f"the id {call['id']!r} of a call is longer than 40 characters"
     if waiting:
         yield f"no tool message for {sorted(waiting)}"
     if messages[-1]["role"] not in ("user", "tool"):
@@ -90,6 +97,9 @@ def _problems_of_items(items: Sequence[JsonDict]) -> Iterator[str]:
     for item in items:
         if item.get("type") == "function_call":
             yield from _problems_of_arguments(item["arguments"])
+            yield from _problems_of_name(item["name"])
+            if len(item["call_id"]) > 64:
+                yield f"the id {item['call_id']!r} of a call is longer than 64 characters"
 
 
 def _problems_of_arguments(text: str) -> Iterator[str]:
@@ -105,8 +115,22 @@ def _problems_of_tools(tools: Sequence[JsonDict]) -> Iterator[str]:
         schema = tool["parameters"]
         if schema.get("type") != "object" or schema.get("additionalProperties") is not False:
             yield f"the arguments of {tool['name']} are not a closed object"
-        if tool.get("strict") and sorted(schema.get("required", [])) != sorted(schema["properties"]):
-            yield f"{tool['name']} is strict, and not all its properties are required"
+        if tool.get("strict"):
+            yield from (f"{tool['name']} is strict: {problem}" for problem in strict_problems(schema))
+        yield from _problems_of_name(tool["name"])
+    names = [tool["name"] for tool in tools]
+    if len(set(names)) < len(names):
+        yield f"two tools have one name: {names}"
+
+
+def _problems_of_form(form: JsonDict | None) -> Iterator[str]:
+    if form and form.get("strict"):
+        yield from strict_problems(form["schema"])
+
+
+def _problems_of_name(name: str) -> Iterator[str]:
+    if not re.fullmatch("[a-zA-Z0-9_-]{1,64}", name):
+        yield f"{name!r} does not match '^[a-zA-Z0-9_-]+$' or is too long"
 
 
 def says(text: str, *, then: str = "whole", tokens: int | None = None) -> Answer:

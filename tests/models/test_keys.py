@@ -13,10 +13,11 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from agno_nb.errors import ModelAuthenticationError
+from agno_nb.errors import InvalidInputError, ModelAuthenticationError
 from agno_nb.models.google import Gemini
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import OpenAIModel
+from agno_nb.models.resolve import resolve_model
 from agno_nb.redact import redact
 from tests.fakes.http import Answer, FakeServer, json_answer, sse
 from tests.models.asking import ask
@@ -277,3 +278,107 @@ def test_redaction_of_what_the_environment_holds(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ACME_TOKEN", "short")
 
     assert redact("correct horse battery, correct horse, short") == "[redacted], [redacted], short"
+
+
+def shown(error: BaseException) -> str:
+    """Everything that a traceback with local variables tells of an error, but for the variables of this file."""
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    told.stack = traceback.StackSummary([frame for frame in told.stack if frame.filename != __file__])
+    return "".join(told.format())
+
+
+@pytest.mark.parametrize("kind", [OpenAIChat, OpenAIResponses])
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_user_and_password_of_a_base_url_are_sent_and_shown_nowhere(
+    kind: type[OpenAIModel], by: str, server: FakeServer, caplog: pytest.LogCaptureFixture, monkeypatch: Any
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    base_url = server.base_url.replace("://", "://ada:p%40ss@")
+    monkeypatch.setenv("OPENAI_BASE_URL", base_url)
+    model = kind("m", base_url=base_url if by == "argument" else None, api_key=OTHER_KEY)
+    server.will_say(
+        json_answer({"error": {"message": "Basic YWRhOnBAc3M= is refused"}}, status=401), Answer(chunks=[], end="cut")
+    )
+
+    seen = [repr(model), str(model.to_dict()), str(vars(model)), str(model.endpoint)]
+    seen += [shown(ask(model).failure) for _ in range(2)]
+
+    assert [request.headers["authorization"] for request in server.requests] == ["Basic YWRhOnBAc3M="] * 2
+    for secret in ("p@ss", "p%40ss", "YWRhOnBAc3M="):
+        assert not [text for text in [*seen, caplog.text] if secret in text]
+
+
+def test_nor_where_the_server_is_asked_for_its_models(
+    server: FakeServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("OPENAI_API_KEY", OTHER_KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url.replace("://", "://ada:pass@"))
+    server.will_say(json_answer({"data": [{"id": "one"}]}, status=200), json_answer({}, status=500))
+
+    assert resolve_model().id == "one"
+    with pytest.raises(InvalidInputError) as unlisted:
+        resolve_model()
+
+    assert [request.headers["authorization"] for request in server.requests] == ["Basic YWRhOnBhc3M="] * 2
+    assert not [secret for secret in ("ada:pass", OTHER_KEY) if secret in caplog.text + shown(unlisted.value)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OPENAI_BASE_URL", "http://ada:pass/word@localhost:8000/v1"),
+        ("OPENAI_BASE_URL", "ada:pass@localhost:8000/v1"),
+        ("OPENAI_BASE_URL", "ftp://ada:pass@localhost/v1"),
+        ("OLLAMA_HOST", "http://ada:pass@localhost:x"),
+    ],
+)
+def test_a_url_that_is_refused_is_named_without_its_password(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(InvalidInputError) as raised:
+        resolve_model("ollama:m" if name == "OLLAMA_HOST" else "openai:m")
+
+    assert "localhost" in str(raised.value)
+    assert "pass" not in str(raised.value)
+
+
+@pytest.mark.parametrize("proxy", ["ftp://ada:pass@localhost:1", "http://ada:pass/word@localhost:1"])
+def test_a_proxy_that_cannot_be_used_is_an_error_without_its_password(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    monkeypatch.delenv("OPENAI_MODEL", raising=False)
+
+    with pytest.raises(InvalidInputError, match="cannot use the proxy") as asked:
+        ask(OpenAIChat("m"))
+    with pytest.raises(InvalidInputError, match="cannot use the proxy") as listed:
+        resolve_model()
+
+    assert not [text for text in (shown(asked.value), shown(listed.value)) if "pass" in text]
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password(
+    server: FakeServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTP_PROXY", server.base_url.replace("://", "://ada:pass@"))
+    server.will_say(json_answer({"error": {"message": "who are you?"}}, status=407))
+
+    error = ask(OpenAIChat("m", base_url="http://example.invalid/v1")).failure
+
+    assert server.requests[0].headers["proxy-authorization"] == "Basic YWRhOnBhc3M="
+    assert "ada:pass" not in shown(error) + caplog.text
+
+
+def test_a_secret_header_that_a_server_repeats_is_taken_out(server: FakeServer) -> None:
+    server.will_say(json_answer({"error": {"message": f"the api-key {OTHER_KEY} is wrong"}}, status=401))
+
+    error = ask(OpenAIChat("m", base_url=server.base_url, extra_headers={"api-key": OTHER_KEY})).failure
+
+    assert str(error).endswith("It said: the api-key [redacted] is wrong")

@@ -42,10 +42,6 @@ class Pet(BaseModel):
     pet: Annotated[Cat | Dog, Field(discriminator="kind")]
 
 
-class Chain(BaseModel):
-    then: Chain | None = None
-
-
 class Pair(BaseModel):
     pair: tuple[int, str]
 
@@ -88,7 +84,6 @@ def test_what_follows_the_strict_schema_follows_the_model() -> None:
         Free.model_json_schema(),
         Pet.model_json_schema(),
         Pair.model_json_schema(),
-        Chain.model_json_schema(),
         {"type": "array", "items": {"type": "string"}},
         {"type": "object"},
         {"type": "object", "anyOf": [{"required": ["a"]}]},
@@ -98,7 +93,6 @@ def test_what_follows_the_strict_schema_follows_the_model() -> None:
         "free keys",
         "union with discriminator",
         "tuple",
-        "recursion at the top",
         "no object",
         "no properties",
         "union at the top",

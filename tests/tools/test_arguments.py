@@ -212,3 +212,11 @@ def test_the_strict_form_says_null_where_the_function_has_a_default() -> None:
     def free(anything: dict[str, Any]) -> None: ...
 
     assert strict_parameters(Tool(free).spec.parameters) is None
+
+
+def test_half_a_character_in_arguments_becomes_one_that_can_be_read() -> None:
+    def keep(text: str) -> str:
+        return text
+
+    assert called(keep, r'{"text": "a\ud800b"}').result == "a\N{REPLACEMENT CHARACTER}b"
+    assert called(keep, r'{"text": "\ud83d\ude00"}').result == "\N{GRINNING FACE}"

@@ -15,6 +15,7 @@ from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.endpoint import Endpoint
 from agno_nb.models.openai.errors import provider_error
 from agno_nb.models.openai.media import chat_part, parts
+from agno_nb.models.openai.names import ToolNames
 from agno_nb.models.openai.schema import schema_fields, schema_in_words
 from agno_nb.models.openai.wire import (
     as_arguments,
@@ -64,13 +65,15 @@ class OpenAIChat(OpenAIModel):
             )
 
     async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
-        answer = _Answer(self.endpoint, self.id)
-        async with aclosing(self._post("/chat/completions", self._body(request))) as frames:
+        answer, names = _Answer(self.endpoint, self.id), ToolNames(request)
+        body = self._body(names.repaired_request())
+        async with aclosing(self._post("/chat/completions", body)) as frames:
             async for frame in frames:
                 delta = answer.add(frame)
                 if delta is not None:
                     yield delta
         response = answer.whole(call_ids(request.messages))
+        names.restore(response)
         if response.metrics.cost is None:
             response.metrics.cost = await self._cost(response.metrics, response.model)
         yield response
@@ -92,11 +95,16 @@ class OpenAIChat(OpenAIModel):
             "stop": self.stop,
         }
         if request.tools:
-            fields = [function_fields(tool, enforced=quirks.strict_tools) for tool in request.tools]
+            fields = [function_fields(tool, profile=quirks) for tool in request.tools]
             body["tools"] = [{"type": "function", "function": each} for each in fields]
             body["tool_choice"] = None if request.allow_tool_calls else "none"
         if request.output_schema and quirks.json_schema:
-            schema = schema_fields(request.output_name, request.output_schema, enforced=self.strict_output)
+            schema = schema_fields(
+                request.output_name,
+                request.output_schema,
+                enforced=self.strict_output,
+                limited=quirks.limited_strict,
+            )
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif request.output_schema:
             body["response_format"] = {"type": "json_object"}

@@ -12,14 +12,15 @@ import weakref
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError
+from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError, ModelRequestError
 from agno_nb.models import prices
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_pieces
-from agno_nb.models.openai.endpoint import Endpoint, environment
+from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connected, environment
 from agno_nb.models.openai.errors import (
     CONNECT_TIMEOUT_S,
     is_network_error,
@@ -31,7 +32,7 @@ from agno_nb.models.openai.errors import (
 from agno_nb.models.openai.profiles import Profile
 from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
 from agno_nb.models.openai.wire import as_dict, parse_json, sendable
-from agno_nb.redact import remember_secret
+from agno_nb.redact import is_secret_name, remember_secret, without_secrets
 from agno_nb.types import JsonDict, Metrics
 
 if TYPE_CHECKING:
@@ -101,17 +102,46 @@ class OpenAIModel(Model):
             limit = getattr(self, name)
             if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
                 raise InvalidInputError(f"{name} is {limit!r}; it must be a number greater than 0")
+        if self.base_url is not None:
+            # Without a password.
+            self.base_url = self.endpoint.base_url
         if isinstance(self.api_key, str):
             from pydantic import SecretStr
 
+            remember_secret(self.api_key.strip())
             # Held so that no repr, vars() or debugger shows it.
             self.api_key = SecretStr(self.api_key.strip()) if self.api_key.strip() else None
-        has_key = self.api_key is not None or bool(self.endpoint.key_in_environment())
+        for name, value in (self.extra_headers or {}).items():
+            if is_secret_name(name):
+                # A server may repeat it.
+                remember_secret(str(value))
+        has_key = self.api_key is not None or bool(self.endpoint.key_in_environment() or self.endpoint.basic_auth)
         if has_key and self.transport is None and not self.endpoint.is_private:
             warnings.warn(
                 f"The key for {self.endpoint} travels unencrypted, because its URL begins with http://: use https://.",
                 stacklevel=3,
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings without keys and connection. A model that is unpickled reads its environment again."""
+        state = {**self.__dict__, "api_key": None, "_connection": None}
+        del state["endpoint"]
+        return state | {name: without_secrets(state[name]) for name in ("extra_headers", "extra_body")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
+    def __copy__(self) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, _connection=None)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        other = memo[id(self)] = copy(self)
+        for name in ("extra_headers", "extra_body"):
+            setattr(other, name, deepcopy(getattr(self, name), memo))
+        return other
 
     def to_dict(self) -> dict[str, Any]:
         said = ("temperature", "top_p", "reasoning_effort")
@@ -164,6 +194,8 @@ class OpenAIModel(Model):
                     yield frame
                 else:
                     return
+        except OtherOrigin as redirect:
+            failure = ModelRequestError(str(redirect))
         except Exception as error:
             if not is_network_error(error):
                 raise
@@ -223,7 +255,12 @@ class OpenAIModel(Model):
         from httpx2 import Timeout
         from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
 
-        loop = asyncio.get_running_loop()
+        loop, endpoint = asyncio.get_running_loop(), self.endpoint
+
+        async def refuse_other_origin(request: httpx2.Request) -> None:
+            # A method of the model would keep it alive for as long as the client.
+            endpoint.refuse_other_origin(request)
+
         if self._connection is None or self._connection[0] is not loop:
             options: dict[str, Any] = {"transport": self.transport} if self.transport else {"verify": _ssl_context()}
             client = AsyncOpenAI(
@@ -233,8 +270,10 @@ class OpenAIModel(Model):
                 timeout=Timeout(self.timeout, connect=min(self.timeout, CONNECT_TIMEOUT_S)),
                 # What is tried again is said: the agent does it.
                 max_retries=0,
-                http_client=DefaultAsyncHttpx2Client(
-                    **options, event_hooks={"request": [], "response": [raise_for_status]}
+                http_client=connected(
+                    lambda: DefaultAsyncHttpx2Client(
+                        **options, event_hooks={"request": [refuse_other_origin], "response": [raise_for_status]}
+                    )
                 ),
             )
             self._connection = (loop, client)
@@ -252,7 +291,7 @@ class OpenAIModel(Model):
             headers.update({line.partition(":")[0].strip(): omit for line in _custom_header_lines()})
         headers["OpenAI-Organization"] = self.organization or (ours and environment("OPENAI_ORG_ID")) or omit
         headers["OpenAI-Project"] = self.project or (ours and environment("OPENAI_PROJECT_ID")) or omit
-        headers["Authorization"] = _Unseen(f"Bearer {await self._key()}")
+        headers["Authorization"] = self.endpoint.basic_auth or Unseen(f"Bearer {await self._key()}")
         return {**headers, **(self.extra_headers or {})}
 
     async def _key(self) -> str:
@@ -275,13 +314,6 @@ class OpenAIModel(Model):
                 "which needs none)"
             )
         return _NO_KEY
-
-
-class _Unseen(str):
-    """Text that a traceback with local variables does not show."""
-
-    def __repr__(self) -> str:
-        return "'[redacted]'"
 
 
 def _custom_header_lines() -> list[str]:

@@ -8,14 +8,30 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.openai.profiles import PROFILES, Profile
-from agno_nb.redact import redact
+from agno_nb.redact import redact, remember_secret, without_userinfo
+
+if TYPE_CHECKING:
+    import httpx2
+
+C = TypeVar("C")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Unseen(str):
+    """Text that a traceback with local variables does not show."""
+
+    def __repr__(self) -> str:
+        return "'[redacted]'"
 
 
 def environment(name: str) -> str:
@@ -37,6 +53,8 @@ class Endpoint:
     """Environment variables whose keys may be sent there."""
     needs_key: bool
     """Whether it is known to answer nobody without a key."""
+    basic_auth: Unseen = field(default=Unseen(), repr=False)
+    """User and password of the URL, as the value of the Authorization header. They take precedence over a key."""
 
     @property
     def is_openai_account(self) -> bool:
@@ -55,7 +73,25 @@ class Endpoint:
 
     def key_in_environment(self) -> str:
         """Read the key that may be sent there; "" when there is none."""
-        return next((key for name in self.key_variables if (key := environment(name))), "")
+        return Unseen(next((key for name in self.key_variables if (key := environment(name))), ""))
+
+    def refuse_other_origin(self, request: httpx2.Request) -> None:
+        """Raise unless `request` goes to the origin of `base_url`: an event hook for redirects.
+
+        Clients drop at most the Authorization header on the way to another origin. Azure's `api-key` and the prompt
+        (on 307 and 308) would go there.
+
+        Raises
+        ------
+        OtherOrigin
+        """
+        from httpx2 import URL
+
+        if request.url.origin != URL(self.base_url).origin:
+            raise OtherOrigin(
+                f"{self} redirected the request to another server, {_origin(request.url)}, and nothing was sent there. "
+                "If that is the server you want, set base_url to its URL."
+            )
 
     def __str__(self) -> str:
         return self.host if self.provider == self.host else f"{self.provider} at {self.host}"
@@ -83,14 +119,16 @@ class Endpoint:
             When the URL is not an HTTP one.
         """
         at_home = PROFILES[home]
-        base_url = base_url or environment(at_home.base_url_variable) or at_home.base_url
+        base_url, basic_auth = _without_credentials(
+            base_url or environment(at_home.base_url_variable) or at_home.base_url
+        )
         url = _split(base_url)
         host = _host(url)
         owner = next((name for name, known in PROFILES.items() if _is_among(host, known.hosts)), "")
         provider = provider or owner or host
         variables = list(PROFILES[owner].key_variables) if owner else []
         for known in PROFILES.values():
-            moved_to = environment(known.base_url_variable) if known.base_url_variable else ""
+            moved_to, _ = _without_credentials(environment(known.base_url_variable) if known.base_url_variable else "")
             if moved_to.rstrip("/") == base_url.rstrip("/"):
                 variables.extend(known.key_variables)
         return cls(
@@ -100,7 +138,57 @@ class Endpoint:
             host=host,
             key_variables=tuple(dict.fromkeys(variables)),
             needs_key=bool(owner and PROFILES[owner].key_variables),
+            basic_auth=basic_auth,
         )
+
+
+class OtherOrigin(Exception):
+    """A redirect led to another origin."""
+
+
+def connected(make: Callable[[], C]) -> C:
+    """Make an HTTP client.
+
+    Raises
+    ------
+    InvalidInputError
+        The proxy that the environment names cannot be used. The message does not repeat it, because of the password.
+    """
+    from httpx2 import InvalidURL
+
+    try:
+        return make()
+    except (ValueError, InvalidURL, ImportError) as error:
+        reason = "it needs the package socksio" if isinstance(error, ImportError) else "it is not a valid URL"
+    # Raised out here, because the frames of the error hold the URL.
+    raise InvalidInputError(
+        f"cannot use the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: {reason}; write it like 'http://localhost:3128'"
+    )
+
+
+def _origin(url: httpx2.URL) -> str:
+    """Write scheme, host and port, the host in ASCII: other letters may look like those of another host."""
+    host = url.raw_host.decode("ascii")
+    port = "" if url.port is None else f":{url.port}"
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{port}"
+
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@|^[^/?#]*@")
+
+
+def _without_credentials(base_url: str) -> tuple[str, Unseen]:
+    """Split ``user:password@`` off a URL; return the URL and the Authorization header that they make.
+
+    In the URL they would be in the log of each request.
+    """
+    match = _CREDENTIALS.search(base_url)
+    if match is None:
+        return base_url, Unseen()
+    credentials = unquote(match[0][:-1])
+    token = b64encode(credentials.encode()).decode()
+    for secret in (match[0][:-1], credentials, credentials.partition(":")[2], token):
+        remember_secret(secret)
+    return base_url[: match.start()] + base_url[match.end() :], Unseen(f"Basic {token}")
 
 
 def _split(base_url: str) -> SplitResult:
@@ -111,7 +199,8 @@ def _split(base_url: str) -> SplitResult:
         usable = False
     if not usable:
         raise InvalidInputError(
-            f"the base URL {redact(base_url)!r} is not one of a model server: write it like 'http://localhost:8000/v1'"
+            f"the base URL {redact(without_userinfo(base_url))!r} is not one of a model server: write it like "
+            "'http://localhost:8000/v1'"
         )
     return url
 

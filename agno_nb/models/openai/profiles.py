@@ -30,6 +30,8 @@ class Profile:
     """Whether the server takes a JSON schema for its answer. Otherwise the schema is written into the prompt."""
     strict_tools: bool = False
     """Whether the server is asked to enforce the schema of a tool's arguments, where that schema allows it."""
+    limited_strict: bool = False
+    """Whether its strict mode is Azure's: no ``format``, ``minimum`` and the like, 100 properties, 5 levels."""
 
 
 PROFILES: dict[str, Profile] = {
@@ -48,6 +50,7 @@ PROFILES: dict[str, Profile] = {
         max_tokens_field="max_completion_tokens",
         null_content=True,
         strict_tools=True,
+        limited_strict=True,
     ),
     "google": Profile(
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",

@@ -18,6 +18,7 @@ from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.endpoint import Endpoint
 from agno_nb.models.openai.errors import provider_error
 from agno_nb.models.openai.media import parts, responses_part
+from agno_nb.models.openai.names import ToolNames
 from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.wire import (
     as_arguments,
@@ -59,8 +60,8 @@ class OpenAIResponses(OpenAIModel):
     answer_field: ClassVar[str] = "output"
 
     async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
-        answer = _Answer(self.endpoint, self.id)
-        async with aclosing(self._post("/responses", self._body(request))) as events:
+        answer, names = _Answer(self.endpoint, self.id), ToolNames(request)
+        async with aclosing(self._post("/responses", self._body(names.repaired_request()))) as events:
             async for event in events:
                 delta = answer.add(event)
                 if delta is not None:
@@ -71,6 +72,7 @@ class OpenAIResponses(OpenAIModel):
         if late is not None:
             yield late
         response = answer.whole(call_ids(request.messages))
+        names.restore(response)
         if response.metrics.cost is None:
             response.metrics.cost = await self._cost(response.metrics, response.model)
         yield response
@@ -92,11 +94,16 @@ class OpenAIResponses(OpenAIModel):
         body["reasoning"] = {key: value for key, value in reasoning.items() if value is not None} or None
         if request.tools:
             # Left out, `strict` would be true here, and optional parameters would become required.
-            fields = [function_fields(tool, enforced=self.endpoint.profile.strict_tools) for tool in request.tools]
+            fields = [function_fields(tool, profile=self.endpoint.profile) for tool in request.tools]
             body["tools"] = [{"type": "function", "strict": False, **each} for each in fields]
             body["tool_choice"] = None if request.allow_tool_calls else "none"
         if request.output_schema:
-            schema = schema_fields(request.output_name, request.output_schema, enforced=self.strict_output)
+            schema = schema_fields(
+                request.output_name,
+                request.output_schema,
+                enforced=self.strict_output,
+                limited=self.endpoint.profile.limited_strict,
+            )
             body["text"] = {"format": {"type": "json_schema", **schema}}
         return {key: value for key, value in body.items() if value is not None}
 
@@ -123,9 +130,12 @@ class OpenAIResponses(OpenAIModel):
             return []
         items = [as_dict(item) for item in as_list(data.get("items"))]
         # History may be cut to fewer calls than were made; a call without its output would be refused.
-        called = [item.get("call_id") for item in items if item.get("type") == "function_call"]
-        if called != [call.tool_call_id for call in message.tool_calls]:
+        called = [item for item in items if item.get("type") == "function_call"]
+        if [item.get("call_id") for item in called] != [call.tool_call_id for call in message.tool_calls]:
             return []
+        for item, call in zip(called, message.tool_calls, strict=True):
+            if item.get("name") != call.tool_name:
+                items[items.index(item)] = {**item, "name": call.tool_name}
         if all(item.get("encrypted_content") for item in items if item.get("type") == "reasoning"):
             return items
         return [_without_id(item) for item in items if item.get("type") != "reasoning"]

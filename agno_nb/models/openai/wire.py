@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from agno_nb.models.openai.profiles import Profile
 from agno_nb.models.openai.schema import strict_parameters
 from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec, new_id
@@ -132,9 +133,10 @@ def read_usage(usage: JsonDict, *, sent: str, received: str) -> Metrics:
     ).checked()
 
 
-def function_fields(tool: ToolSpec, *, enforced: bool) -> JsonDict:
-    """Describe a tool as both APIs want it: strictly, if that is wanted and its parameters allow it."""
-    strict = strict_parameters(tool.parameters) if enforced else None
+def function_fields(tool: ToolSpec, *, profile: Profile) -> JsonDict:
+    """Describe a tool as both APIs want it: strictly, if the server does that and the parameters allow it."""
+    limited = profile.limited_strict
+    strict = strict_parameters(tool.parameters, limited=limited) if profile.strict_tools else None
     fields = {"name": tool.name, "description": tool.description, "parameters": strict or tool.parameters}
     return {**fields, "strict": True} if strict else fields
 
@@ -148,6 +150,7 @@ def with_unique_ids(calls: list[ToolCall], taken: set[str]) -> list[ToolCall]:
     """Give a new id to every call that has none, or one that another call of the conversation has already."""
     for call in calls:
         if not call.tool_call_id or call.tool_call_id in taken:
-            call.tool_call_id = f"call_{new_id()}"
+            # Without the dashes it is within the 40 characters that Chat Completions accepts.
+            call.tool_call_id = f"call_{new_id().replace('-', '')}"
         taken.add(call.tool_call_id)
     return calls
