@@ -193,7 +193,7 @@ class Agent(Recollecting):
         schema = OutputSchema(given) if given is not None else None
         if context.continuation is None:
             self._open_messages(context)
-        elif context.continuation.is_reloaded:
+        elif run.is_reloaded:
             self._reopen_messages(context)
         cut_off = next((m.content or "" for m in context.said if m.finish_reason == "interrupted"), "")
         is_second_try = False
@@ -326,7 +326,7 @@ class Agent(Recollecting):
         asked = {call.tool_call_id for message in run.messages for call in message.tool_calls}
         for requirement in run.requirements:
             call = requirement.tool
-            if requirement.run_id != run.run_id or call.result is not None:
+            if requirement.run_id != run.run_id or call.is_finished:
                 continue
             if call.tool_call_id not in asked:
                 raise RunNotContinuableError(

@@ -196,6 +196,7 @@ def run_from_row(
         receipt=None if row["context"] is None else ContextReceipt.from_dict(from_json(row["context"]), messages),
         created_at=row["created_at"] / 1_000_000,
         ended_at=None if row["ended_at"] is None else row["ended_at"] / 1_000_000,
+        is_reloaded=True,
     )
 
 
@@ -338,6 +339,7 @@ def _tool_call_from_row(row: Row, answer: Message | None) -> ToolCall:
         call.result = answer.content
         call.tool_call_error = answer.tool_call_error
         call.duration_s = answer.metrics.duration_s if answer.metrics else None
+        call.is_finished = True
     return call
 
 
