@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from agno_nb import Agent, chat
+from agno_nb import Agent, Team, Workflow, chat
+from agno_nb.db.base import Db
+from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.notebook import people
 from agno_nb.notebook.commands import carry_out
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.notebook.state import Notebook
+from agno_nb.run.runnable import Runnable
 from agno_nb.testing import FunctionModel, Reply, call
 from agno_nb.tools import tool
 from agno_nb.types import Message, RunOutput, RunStatus
@@ -240,3 +243,43 @@ def test_a_command_that_is_run_again_does_not_answer_the_next_thing_that_waits()
     assert (stored.status, received) == (RunStatus.PAUSED, ["a"])
     carry_out(notebook, "approve", ["it", "is", "old"])
     assert received == ["a", "a"]
+
+
+def runnable_of(kind: str, db: Db) -> Runnable:
+    """An agent that waits for a person, alone, as the member of a team or as the step of a workflow."""
+    asking = asks_for(("delete", {"path": "a"}))
+    match kind:
+        case "agent":
+            return Agent(asking, name="clerk", tools=TOOLS, db=db)
+        case "team":
+            return Team([Agent(asking, name="clerk", tools=TOOLS)], model=FunctionModel(lead), db=db)
+    return Workflow([Agent(asking, name="clerk", tools=TOOLS)], db=db)
+
+
+def lead(messages: list[Message], tools: Any) -> Reply:
+    if messages[-1].role == "tool":
+        return "All done."
+    return call("delegate_task_to_member", member_id="clerk", task="delete a")
+
+
+@pytest.mark.parametrize("kind", ["agent", "team", "workflow"])
+@pytest.mark.parametrize("first", ["original", "fork"])
+def test_a_call_that_waits_in_a_session_and_in_its_fork_is_named_in_each(kind: str, first: str) -> None:
+    before = runnable_of(kind, DuckDb("store.duckdb"))
+    run = before.run("go", session_id="s")
+    fork = before.fork_session("s")
+    before.store.close()
+    # As after a restart of the kernel: all that is known is in the store.
+    runnable = runnable_of(kind, DuckDb("store.duckdb"))
+    notebook = Notebook({"runnable": runnable}, Path.cwd(), AgnoNb())
+    pending = {waits.session_id: one for _, waits in people._waiting(notebook) for one in waits.active_requirements}
+    order = ["s", fork.session_id] if first == "original" else [fork.session_id, "s"]
+    for number, session_id in enumerate(order, 1):
+        carry_out(notebook, "approve", [pending[session_id].short_id])
+        assert received == ["a"] * number
+        statuses = [runnable.store.get_runs(each)[0].status for each in order]
+        assert statuses == [RunStatus.COMPLETED] * number + [RunStatus.PAUSED] * (2 - number)
+    # The object that run() returned is of the original, which has gone on.
+    run.requirements[0].confirm()
+    with pytest.raises(RunNotContinuableError):
+        runnable.continue_run(run)
