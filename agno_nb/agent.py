@@ -155,11 +155,11 @@ class Agent(Recollecting):
 
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
-        """What its answers are objects of, by its name."""
+        """What its answers, and those of its parts, are objects of, by name."""
         if self.output_schema is None or isinstance(self.output_schema, dict):
-            return {}  # What follows a JSON schema is a dict in any case.
+            return super().output_schemas  # What follows a JSON schema is a dict in any case.
         schema = OutputSchema(self.output_schema)
-        return {schema.name: schema}
+        return {**super().output_schemas, schema.name: schema}
 
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Ask for the runs that history shows."""

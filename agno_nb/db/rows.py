@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, micros
+from agno_nb.db.encoding import Row, from_json, has_text_keys, micros
 from agno_nb.db.requirements import requirement_from_row, requirement_rows
 from agno_nb.receipt import ContextReceipt
 from agno_nb.types import (
@@ -143,11 +143,13 @@ def opened_run_row(run: RunOutput, *, worker: str) -> Row:
 def ended_run_row(run: RunOutput) -> Row:
     """Return the columns of a run that its end, or a pause, changes."""
     is_text = run.content is None or isinstance(run.content, str)
+    is_json = not is_text and has_text_keys(run.content)
+    content = run.content if is_text else run.get_content_as_string() if is_json else str(run.content)
     return {
         "status": run.status,
-        "content": None if run.content is None else run.get_content_as_string(),
+        "content": content,
         # A run that should have given an object but was cut off has text; the column must tell how to read it.
-        "content_type": "str" if is_text else run.content_type,
+        "content_type": run.content_type if is_json else "str",
         "reasoning_content": run.reasoning_content,
         "model": run.model,
         "model_provider": run.model_provider,

@@ -152,6 +152,9 @@ def _context(
 ) -> RunContext:
     parent = current_run.get()
     db = as_sync(runnable.db) or (parent.db if parent else None)
+    if db is not None:
+        # Before anything is paid for: the state is stored at the end only.
+        runnable.check_storable(options)
     run = _new_run(runnable, text, options, parent, db) if continuation is None else continuation
     turn = turn_of(parent, db, run.session_id)
     if turn is not None and continuation is None:
