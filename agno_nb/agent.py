@@ -176,11 +176,11 @@ class Agent(Recollecting):
 
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
-        """What its answers are objects of, by its name."""
+        """What its answers, and those of its parts, are objects of, by name."""
         if self.output_schema is None or isinstance(self.output_schema, dict):
-            return {}  # What follows a JSON schema is a dict in any case.
+            return super().output_schemas  # What follows a JSON schema is a dict in any case.
         schema = OutputSchema(self.output_schema)
-        return {schema.name: schema}
+        return {**super().output_schemas, schema.name: schema}
 
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Ask for the runs that history shows."""
@@ -216,7 +216,7 @@ class Agent(Recollecting):
             context.num_requests, context.num_nested_requests = requests_of(run)
         if context.continuation is None:
             self._open_messages(context)
-        elif context.continuation.is_reloaded:
+        elif run.is_reloaded:
             self._reopen_messages(context)
         cut_off = next((m.content or "" for m in context.said if m.finish_reason == "interrupted"), "")
         is_second_try = is_at_limit = False
@@ -369,7 +369,7 @@ class Agent(Recollecting):
         asked = {call.tool_call_id for message in run.messages for call in message.tool_calls}
         for requirement in run.requirements:
             call = requirement.tool
-            if requirement.run_id != run.run_id or call.result is not None:
+            if requirement.run_id != run.run_id or call.is_finished:
                 continue
             if call.tool_call_id not in asked:
                 raise RunNotContinuableError(

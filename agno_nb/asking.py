@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -134,7 +134,8 @@ class Asking:
             role="assistant",
             content=response.content,
             reasoning_content=response.reasoning_content,
-            tool_calls=response.tool_calls,
+            # Results and approvals are written into the calls, and a model may give the same objects again.
+            tool_calls=[replace(call) for call in response.tool_calls],
             message_id=partial.message_id,
             finish_reason=response.finish_reason,
             model=response.model or model.id,

@@ -59,11 +59,12 @@ class Settling:
                     together.create_task(self._settle_one(call, answer, is_allowed=id(call) in allowed))
         except BaseException:
             for call, answer in waiting:
-                if call.result is None:
-                    call.result, call.tool_call_error = INTERRUPTED_RESULT, True
+                if not call.is_finished:
+                    if call.result is None:
+                        call.result, call.tool_call_error = INTERRUPTED_RESULT, True
                     context.store(_filled(answer, call))
             raise
-        left = {call.tool_call_id for call, _ in waiting if call.result is None}
+        left = {call.tool_call_id for call, _ in waiting if not call.is_finished}
         run.messages = [message for message in run.messages if message.from_history or message.tool_call_id not in left]
 
     async def _settle_one(self, call: ToolCall, answer: Message, *, is_allowed: bool) -> None:
@@ -109,6 +110,6 @@ class Settling:
 
 def _filled(answer: Message, call: ToolCall) -> Message:
     """Write into a tool message what came of its call."""
-    answer.content, answer.tool_call_error = call.result, call.tool_call_error
+    answer.content, answer.tool_call_error, call.is_finished = call.result, call.tool_call_error, True
     answer.metrics, answer.created_at = Metrics(duration_s=call.duration_s), time.time()
     return answer

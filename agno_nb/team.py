@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Literal
@@ -19,7 +19,6 @@ from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused
 from agno_nb.models.base import Model
 from agno_nb.run.context import last_answer
 from agno_nb.run.running import RunContext
-from agno_nb.run.structured import OutputSchema
 from agno_nb.tools import Tool
 from agno_nb.tools.history import turns_before
 from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall
@@ -123,10 +122,9 @@ class Team(Agent):
         return "\n".join([leading, "<team_members>", *listed, "</team_members>"])
 
     @property
-    def output_schemas(self) -> Mapping[str, OutputSchema]:
-        """What its answers and those of its members are objects of, by name."""
-        of_members = {name: schema for member in self.members for name, schema in member.output_schemas.items()}
-        return {**of_members, **super().output_schemas}
+    def parts(self) -> Sequence[Agent]:
+        """The members."""
+        return self.members
 
     def _own_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
         asking = Tool(delegate_task_to_members) if self.delegate_to_all_members else _delegation(*self._by_id)

@@ -162,10 +162,14 @@ class Db(Retention):
     def store_answers(self, run: RunOutput) -> None:
         """Store what the requirements of a paused run were answered so far, while it waits for the other answers.
 
+        Answers that are in the store and not in `run` are kept, and added to `run`.
+
         Raises
         ------
         RunNotContinuableError
             The run is not paused any more.
+        InvalidInputError
+            An attribute was set to something that is not an answer to its requirement.
         """
 
     @abstractmethod

@@ -24,6 +24,10 @@ JSON_COLUMNS = frozenset(
     "context details dtypes extra metadata provider_data requirements session_state shape state_changes topics".split()
 )
 _OF_THE_PROVIDER = {"extra", "provider_data"}
+_OF_USERS = {"details", "dtypes", "metadata", "session_state", "topics"}
+"""JSON columns of values that are not ours. Their keys are checked."""
+_MAX_DEPTH = 200
+"""Levels of nesting. Python copies and compares values recursively, up to about 1,000 calls deep."""
 _SEALED = re.compile(r"[\w+/=-]{256,}")
 """What a provider gives us encrypted or signed. It may look like a key by chance, and has to come back whole."""
 
@@ -101,11 +105,59 @@ def _encoded(name: str, value: Any, redact: Redact) -> Any:
     return cleaned if without == said and cleaned == value else json.dumps(without, ensure_ascii=False)
 
 
-def _to_json(value: Any, name: str, redact: Redact) -> str:
+def check_json_object(value: Any, name: str) -> None:
+    """Check that a value is a dict that can be stored as JSON.
+
+    Raises
+    ------
+    InvalidInputError
+        It is not. `name` is what the message calls it.
+    """
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"{name} is {value!r}; pass a dict")
+    _json_text(value, name, is_of_user=True)
+
+
+def has_text_keys(value: Any) -> bool:
+    """Whether JSON keeps the keys of all dicts in a value: the others would come back as text."""
+    return _structure_problem(value, "") is None
+
+
+def _json_text(value: Any, name: str, *, is_of_user: bool) -> str:
+    problem: str | None = None
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        problem = _structure_problem(value, name) if is_of_user else None
+    except RecursionError:
+        problem = f"{name} is nested too deeply"
     except (TypeError, ValueError):
-        raise InvalidInputError(f"{_culprit(value, name)}. Keep only text, numbers, lists and dicts there.") from None
+        problem = _culprit(value, name)
+    if problem is not None:
+        raise InvalidInputError(f"{problem}. Keep only text, numbers, lists and dicts there.") from None
+    return text
+
+
+def _structure_problem(value: Any, name: str, depth: int = 1) -> str | None:
+    """Describe a key that is not text, or too deep nesting, in a value that JSON can hold; None if there is nothing."""
+    if depth > _MAX_DEPTH:
+        return f"{name} is nested more than {_MAX_DEPTH} levels deep"
+    is_dict = isinstance(value, dict)
+    for key, part in value.items() if is_dict else enumerate(value) if isinstance(value, list | tuple) else ():
+        if is_dict and not isinstance(key, str):
+            return _key_problem(key, name)
+        if isinstance(part, dict | list | tuple):
+            problem = _structure_problem(part, f"{name}[{key!r}]", depth + 1)
+            if problem is not None:
+                return problem
+    return None
+
+
+def _key_problem(key: Any, name: str) -> str:
+    return f"{name} has the key {key!r} of type {type(key).__name__}, and keys in JSON are text, such as {str(key)!r}"
+
+
+def _to_json(value: Any, name: str, redact: Redact) -> str:
+    text = _json_text(value, name, is_of_user=name in _OF_USERS)
 
     # Nearly no value holds a key. In JSON text without a backslash every text of the value stands as it is.
     if "\\" not in text and redact(text) == text:
@@ -133,8 +185,8 @@ def _culprit(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
     parts: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         for key in value:
-            if not isinstance(key, str | int | float | bool | None):
-                return f"{name} has the key {key!r} of type {type(key).__name__}, which JSON cannot hold"
+            if not isinstance(key, str):
+                return _key_problem(key, name)
         parts = value.items()
     elif isinstance(value, list | tuple):
         parts = enumerate(value)

@@ -74,7 +74,7 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int | None, 
         "raw_runs",
         (*RUN_COLUMNS, "worker", "interrupted_at", "forked_from_run_id"),
         (session_id, fork_id),
-        ("run_id", "parent_run_id", "root_run_id"),
+        ("run_id", "parent_run_id", "parent_tool_call_id", "root_run_id"),
         [(run_id, *new_ids) for run_id, new_ids in runs.items()],
     )
     sql = "SELECT message_id, run_id FROM raw_messages WHERE session_id = ?"
@@ -109,10 +109,21 @@ def _turn_of(connection: Transaction, session_id: str, run_id: str) -> int:
 
 
 def _rename_in_requirements(connection: Transaction, fork_id: str, run_ids: dict[str, str]) -> None:
-    """Let what copied runs need of people name the copies, so that they can be continued on their own."""
+    """Give the requirements of copied runs ids of their own, so that each copy is found and continued by itself.
+
+    A requirement of a nested run is also one of the runs around it, under the same id in the copies too.
+    """
     sql = "SELECT run_id, requirements FROM raw_runs WHERE session_id = ? AND requirements IS NOT NULL"
+    ids: dict[str, str] = {}
     for run_id, text in connection.execute(sql, [fork_id]):
-        requirements = [one | {"run_id": run_ids.get(one["run_id"], one["run_id"])} for one in from_json(text)]
+        requirements = [
+            one
+            | {
+                "requirement_id": ids.setdefault(one["requirement_id"], new_id()),
+                "run_id": run_ids.get(one["run_id"], one["run_id"]),
+            }
+            for one in from_json(text)
+        ]
         connection.update("raw_runs", {"requirements": requirements}, {"session_id": fork_id, "run_id": run_id})
 
 
@@ -136,24 +147,24 @@ def _copy_steps(connection: Transaction, session_ids: tuple[str, str], runs: dic
 
 def _new_ids_of_runs(
     connection: Transaction, session_id: str, current: set[str]
-) -> dict[str, tuple[str, str | None, str]]:
-    """Return new ids of each run that is copied, of its parent, and of the run of its turn.
+) -> dict[str, tuple[str, str | None, str | None, str]]:
+    """Return new ids of each run that is copied, of its parent, of the parent's tool call, and of the run of its turn.
 
     They are the current attempts and what was nested in them. A run that still goes on stays in the session in which
-    it does.
+    it does. The copy of a run that a run of another session began has no parent: that one waits for the original.
     """
     sql = (
-        "SELECT run_id, run_index, parent_run_id FROM raw_runs WHERE session_id = ? AND status <> ? "
-        "ORDER BY created_at, run_id"
+        "SELECT run_id, run_index, parent_run_id, parent_tool_call_id FROM raw_runs WHERE session_id = ? "
+        "AND status <> ? ORDER BY created_at, run_id"
     )
-    ids: dict[str, tuple[str, str | None, str]] = {}
-    for run_id, run_index, parent_id in connection.execute(sql, [session_id, RunStatus.RUNNING]):
+    ids: dict[str, tuple[str, str | None, str | None, str]] = {}
+    for run_id, run_index, parent_id, call_id in connection.execute(sql, [session_id, RunStatus.RUNNING]):
         if run_id in current or (run_index is None and parent_id in ids):
             run_id_now = new_id()
             if parent_id in ids:
-                ids[run_id] = run_id_now, ids[parent_id][0], ids[parent_id][2]
+                ids[run_id] = run_id_now, ids[parent_id][0], call_id, ids[parent_id][3]
             else:
-                ids[run_id] = run_id_now, parent_id, run_id_now
+                ids[run_id] = run_id_now, None, None, run_id_now
     return ids
 
 

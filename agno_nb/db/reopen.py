@@ -5,7 +5,7 @@ from __future__ import annotations
 from agno_nb.db.base import ContextQuery, OpenedRun
 from agno_nb.db.context import history, keep_order, nested_before, said_in, turns_before
 from agno_nb.db.encoding import Row, from_json, micros
-from agno_nb.db.requirements import requirement_rows
+from agno_nb.db.requirements import requirement_from_row, requirement_rows
 from agno_nb.db.rows import session_from_row
 from agno_nb.db.state import make_again
 from agno_nb.db.statements import Transaction, select_sessions
@@ -74,7 +74,20 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
 
 
 def store_answers(connection: Transaction, run: RunOutput) -> None:
-    """Store the answers that were given to a run, which is to go on waiting."""
+    """Store the answers that were given to a run, which is to go on waiting, and add to the run those stored before."""
+    for requirement in run.requirements:
+        requirement.check_answer()
     key = {"run_id": run.run_id, "session_id": run.session_id, "status": RunStatus.PAUSED}
     gone = RunNotContinuableError(f"run {run.run_id!r} is not paused any more; somebody else has continued it")
-    connection.update("raw_runs", {"requirements": requirement_rows(run)}, key, gone=gone)
+    # Written before it is read: where writers overlap, another process that stores answers waits here.
+    connection.update("raw_runs", {"status": RunStatus.PAUSED}, key, gone=gone)
+    ((stored,),) = connection.execute(
+        "SELECT requirements FROM raw_runs WHERE run_id = ? AND session_id = ?", [run.run_id, run.session_id]
+    )
+    known = {row["requirement_id"]: requirement_from_row(row, run.run_id, ()) for row in from_json(stored) or []}
+    for requirement in run.requirements:
+        if (other := known.get(requirement.requirement_id)) is not None:
+            # The answers given here count where both have one.
+            other.take_answer(requirement)
+            requirement.take_answer(other)
+    connection.update("raw_runs", {"requirements": requirement_rows(run)}, key)

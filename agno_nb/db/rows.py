@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, micros
+from agno_nb.db.encoding import Row, from_json, has_text_keys, micros
 from agno_nb.db.requirements import requirement_from_row, requirement_rows
 from agno_nb.receipt import ContextReceipt
 from agno_nb.types import (
@@ -145,11 +145,13 @@ def opened_run_row(run: RunOutput, *, worker: str) -> Row:
 def ended_run_row(run: RunOutput) -> Row:
     """Return the columns of a run that its end, or a pause, changes."""
     is_text = run.content is None or isinstance(run.content, str)
+    is_json = not is_text and has_text_keys(run.content)
+    content = run.content if is_text else run.get_content_as_string() if is_json else str(run.content)
     return {
         "status": run.status,
-        "content": None if run.content is None else run.get_content_as_string(),
+        "content": content,
         # A run that should have given an object but was cut off has text; the column must tell how to read it.
-        "content_type": "str" if is_text else run.content_type,
+        "content_type": run.content_type if is_json else "str",
         "reasoning_content": run.reasoning_content,
         "model": run.model,
         "model_provider": run.model_provider,
@@ -198,6 +200,7 @@ def run_from_row(
         receipt=None if row["context"] is None else ContextReceipt.from_dict(from_json(row["context"]), messages),
         created_at=row["created_at"] / 1_000_000,
         ended_at=None if row["ended_at"] is None else row["ended_at"] / 1_000_000,
+        is_reloaded=True,
     )
 
 
@@ -340,6 +343,7 @@ def _tool_call_from_row(row: Row, answer: Message | None) -> ToolCall:
         call.result = answer.content
         call.tool_call_error = answer.tool_call_error
         call.duration_s = answer.metrics.duration_s if answer.metrics else None
+        call.is_finished = True
     return call
 
 

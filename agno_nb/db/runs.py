@@ -46,5 +46,9 @@ def select_runs(
     for run in runs.values():
         if run.parent_run_id in runs:
             runs[run.parent_run_id].nested_runs.append(run)
+    # The innermost first, so that all runs around one end up with its requirements.
+    for run in reversed(runs.values()):
+        if run.parent_run_id in runs:
+            runs[run.parent_run_id].share_requirements(run)
     note_interrupted(connection, list(runs.values()))
     return list(runs.values())

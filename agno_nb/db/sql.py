@@ -14,7 +14,7 @@ from agno_nb.db import sandbox, schema
 from agno_nb.db.cells import SqlCells
 from agno_nb.db.context import current_attempts
 from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import Row, choice, micros, storable, timestamp_micros
+from agno_nb.db.encoding import Row, check_json_object, choice, micros, storable, timestamp_micros
 from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.memories import given
@@ -140,6 +140,7 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
     def update_session_state(
         self, session_id: str, session_state: JsonDict, user_id: str | None = None
     ) -> Session | None:
+        check_json_object(session_state, "session_state")
         return self._change_session({"session_state": session_state}, given(session_id=session_id, user_id=user_id))
 
     def _change_session(self, changes: Row, key: Row) -> Session | None:

@@ -34,7 +34,7 @@ def changes(before: JsonDict, after: JsonDict) -> list[JsonDict]:
     try:
         # As it will be read: a tuple as a list, a number that is a key as text. And none of it changes any more.
         return list(_changes(before, json.loads(json.dumps(after)), ()))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return []
 
 
@@ -53,10 +53,10 @@ def copied(state: JsonDict) -> JsonDict:
     while True:
         try:
             return deepcopy(state)
+        except (TypeError, RecursionError):  # The store says what it is that cannot be stored.
+            return state
         except RuntimeError:  # One of them has put something into it at this moment.
             continue
-        except TypeError:  # The store says what it is that cannot be stored.
-            return state
 
 
 def undone(state: JsonDict, made: Sequence[JsonDict]) -> JsonDict:

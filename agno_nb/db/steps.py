@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, micros
+from agno_nb.db.encoding import Row, from_json, has_text_keys, micros
 from agno_nb.db.memories import SqlMemories
 from agno_nb.db.state import store_state
 from agno_nb.db.statements import Transaction
@@ -69,12 +69,17 @@ def step_row(step: StepOutput, *, run: RunOutput, step_index: int) -> Row:
 
 
 def _as_text(content: Any) -> tuple[str | None, str]:
-    """Return what a step gave as text, and the type by which it is read again: what JSON cannot hold stays text."""
+    """Return what a step gave as text, and the type by which it is read again: what JSON cannot hold stays text.
+
+    That is also a dict with keys that are not text, which would be another dict when it is read.
+    """
     if content is None or isinstance(content, str):
         return content, "str"
     if hasattr(content, "model_dump_json"):
         return str(content.model_dump_json()), type(content).__name__
     try:
+        if not has_text_keys(content):
+            return str(content), "str"
         return json.dumps(content, ensure_ascii=False, allow_nan=False), type(content).__name__
     except (TypeError, ValueError):
         return str(content), "str"

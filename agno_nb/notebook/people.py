@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Unpack, cast
 
@@ -19,7 +20,10 @@ from agno_nb.redact import displayable
 from agno_nb.run.doors import RunStream
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import Requirement, RunOutput, UserInputField
+from agno_nb.types import Requirement, RunOutput
+
+_AN_ID = re.compile(r"(?=.*[0-9])[0-9a-f]{6}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""An id of a requirement, whole or as it is shown. A word such as "facade" is not one."""
 
 CANNOT_ASK = "This front end cannot ask in the middle of a cell, so the run stays paused: answer by the commands above."
 
@@ -49,7 +53,7 @@ def reject(notebook: Notebook, words: list[str]) -> None:
 
 def answer(notebook: Notebook, words: list[str]) -> None:
     """``answer [ID] NAME=VALUE … or RESULT``: give values that a paused run asks for, or what came of a call."""
-    db, run, requirement, rest = _named(notebook, words)
+    db, run, requirement, rest = _named(notebook, words, has_answer=True)
     if requirement.kind == "user_input":
         requirement.provide_user_input(_values(requirement, rest))
     else:
@@ -97,6 +101,10 @@ def ask(
         except StdinNotImplementedError:
             print(CANNOT_ASK)
             return run
+        except KeyboardInterrupt:
+            # The answers that were typed before it are not asked for again.
+            runnable.store.store_answers(run)
+            raise
         run = _continued(notebook, runnable, run, has_panel=False, **cast("ContinueOptions", said))
     return run
 
@@ -115,7 +123,7 @@ def _ask_for(requirement: Requirement, read: Callable[[str], str]) -> None:
         for each in requirement.user_input_fields:
             while not each.is_given:
                 try:
-                    requirement.provide_user_input({each.name: _value(each, read(f"{each.name}: "))})
+                    each.give(read(f"{each.name}: "))
                 except InvalidInputError as error:
                     print(error)
 
@@ -139,17 +147,25 @@ def _waiting(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
     return waiting
 
 
-def _named(notebook: Notebook, words: list[str]) -> tuple[Db, RunOutput, Requirement, list[str]]:
-    """Return the requirement that the first word names, or the only one there is, its run, and the other words."""
+def _named(
+    notebook: Notebook, words: list[str], *, has_answer: bool = False
+) -> tuple[Db, RunOutput, Requirement, list[str]]:
+    """Return the requirement that the first word names, or the only one there is, its run, and the other words.
+
+    With `has_answer` the words hold an answer, so that a single one is not an id.
+    """
     waiting = [(db, run, one) for db, run in _waiting(notebook) for one in run.active_requirements]
     if not waiting:
         raise InvalidInputError("nothing waits for you in this store")
     named = [each for each in waiting if words and _is_named(each[2], words[0])]
     if len(named) == 1:
         return (*named[0], words[1:])
+    ids = ", ".join(requirement.short_id for _, _, requirement in waiting)
+    if not named and _AN_ID.fullmatch(" ".join(words[: 1 if len(words) > has_answer else 0])):
+        # A cell that is run again must not answer the next thing that waits.
+        raise InvalidInputError(f"nothing waits for you as {words[0]!r}; what waits is {ids}")
     if len(waiting) == 1:
         return (*waiting[0], words)
-    ids = ", ".join(requirement.short_id for _, _, requirement in waiting)
     raise InvalidInputError(f"several things wait for you, so say which: {ids}. `%agent pending` shows what they are")
 
 
@@ -157,7 +173,7 @@ def _is_named(requirement: Requirement, word: str) -> bool:
     return len(word) >= 4 and requirement.requirement_id.endswith(word.lower())
 
 
-def _values(requirement: Requirement, words: list[str]) -> dict[str, object]:
+def _values(requirement: Requirement, words: list[str]) -> dict[str, str]:
     """Read NAME=VALUE pairs. A value goes on until the next name, so that text needs no quotes."""
     asked = {each.name: each for each in requirement.user_input_fields}
     texts: dict[str, str] = {}
@@ -170,29 +186,26 @@ def _values(requirement: Requirement, words: list[str]) -> dict[str, object]:
             raise InvalidInputError(f"{word!r} is not NAME=VALUE. {requirement.question}")
         else:
             texts[last] += f" {word}"
-    bare = {name: text[1:-1] if _is_quoted(text) else text for name, text in texts.items()}
-    return {name: _value(asked[name], text) if name in asked else text for name, text in bare.items()}
+    return {name: _unquoted(text) for name, text in texts.items()}
 
 
-def _is_quoted(text: str) -> bool:
-    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
-
-
-def _value(asked: UserInputField, text: str) -> object:
-    """Read a value that was typed: as it is where text is asked for, else as JSON where it is that."""
-    if asked.field_type == "string":
+def _unquoted(text: str) -> str:
+    """Remove the quotes around a value. A JSON string keeps them: the field parses it."""
+    if len(text) < 2 or text[0] != text[-1] or text[0] not in "\"'":
         return text
     try:
-        value: object = json.loads(text)
-    except json.JSONDecodeError:
-        return text
-    return value
+        json.loads(text)
+    except ValueError:
+        return text[1:-1]
+    return text
 
 
 def _go_on(notebook: Notebook, db: Db, run: RunOutput) -> None:
     """Continue a run whose requirements are all resolved, and show it; else keep the answers, and say what is left."""
     if run.active_requirements:
         db.store_answers(run)
+    # The last answer may have been stored by somebody else, who was waiting for this one.
+    if run.active_requirements:
         show_questions(run.active_requirements)
     else:
         _continued(notebook, _runnable_of(notebook, run), run)

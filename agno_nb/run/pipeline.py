@@ -35,7 +35,6 @@ from agno_nb.run.dependencies import resolve_dependencies
 from agno_nb.run.options import RunOptions, check_ids, media_of
 from agno_nb.run.running import (
     MAX_DEPTH,
-    Continuation,
     Emit,
     RunContext,
     current_run,
@@ -77,13 +76,13 @@ async def execute(
     text: str,
     options: RunOptions,
     emit_to: Emit,
-    continuation: Continuation | None = None,
+    continuation: RunOutput | None = None,
     said: Sequence[Message] = (),
 ) -> RunOutput:
     """Run `runnable` on `text` to its end or to its next pause. Runs on the background loop.
 
-    With a `continuation` it is that run which goes on, and not a new one. `said` is what a new run begins with, behind
-    the user's message: what an earlier attempt had said.
+    With a `continuation`, a paused run, it is that run which goes on, and not a new one. `said` is what a new run
+    begins with, behind the user's message: what an earlier attempt had said.
 
     Raises
     ------
@@ -114,7 +113,7 @@ async def execute(
         )
     if parent is not None and parent.continuation is not None and continuation is None:
         earlier = parent.begun_before(tool_call_id, runnable, text)
-        if earlier is None and parent.continuation.is_reloaded and (own := as_sync(runnable.db)) is not None:
+        if earlier is None and parent.run.is_reloaded and (own := as_sync(runnable.db)) is not None:
             # With a session of its own it was not read with the run that goes on.
             begun = await asyncio.to_thread(own.get_runs_begun_by, parent.run_id)
             known = {run.run_id for run in (*parent.run.nested_runs, *parent.earlier)}
@@ -126,8 +125,8 @@ async def execute(
             emit_to(event_of(earlier, RunEvent.run_completed, content=content, run_output=earlier))
             return earlier
         if earlier is not None:
-            _share_requirements(parent.run, earlier)
-            continuation = Continuation(run=earlier, is_reloaded=parent.continuation.is_reloaded)
+            parent.run.share_requirements(earlier)
+            continuation = earlier
     context = _context(runnable, text, options, emit_to, continuation)
     context.said = list(said)
     async with _turn(context):
@@ -159,22 +158,15 @@ def _follow_up(runnable: Runnable, context: RunContext) -> None:
         begin(context.follow_ups)
 
 
-def _share_requirements(outer: RunOutput, inner: RunOutput) -> None:
-    """Let a nested run have the answers that were given to the run around it."""
-    own = {requirement.requirement_id: requirement for requirement in inner.requirements}
-    for place, requirement in enumerate(outer.requirements):
-        mine = own.get(requirement.requirement_id)
-        if mine is not None:
-            mine.take_answer(requirement)
-            outer.requirements[place] = mine
-
-
 def _context(
-    runnable: Runnable, text: str, options: RunOptions, emit_to: Emit, continuation: Continuation | None
+    runnable: Runnable, text: str, options: RunOptions, emit_to: Emit, continuation: RunOutput | None
 ) -> RunContext:
     parent = current_run.get()
     db = as_sync(runnable.db) or (parent.db if parent else None)
-    run = _new_run(runnable, text, options, parent, db) if continuation is None else continuation.run
+    if db is not None:
+        # Before anything is paid for: the state is stored at the end only.
+        runnable.check_storable(options)
+    run = _new_run(runnable, text, options, parent, db) if continuation is None else continuation
     turn = turn_of(parent, db, run.session_id)
     if turn is not None and continuation is None:
         run.root_run_id = turn.run.root_run_id

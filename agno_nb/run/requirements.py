@@ -14,7 +14,7 @@ from agno_nb.db.async_db import as_sync
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.pipeline import execute
-from agno_nb.run.running import Continuation, Emit, current_run
+from agno_nb.run.running import Emit, current_run
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, ToolCall
 
 if TYPE_CHECKING:
@@ -39,29 +39,32 @@ async def continue_paused(
         raise InvalidInputError(f"{run_output!r} is no RunOutput; to continue a run by its id give run_id=...")
     user_id = runnable.user_id if user_id is None else user_id
     if run_output is not None:
-        run, is_reloaded = run_output, False
+        run = run_output
         # Whoever has the object may go on with it, unless they say that they are somebody else.
         user_id = run.user_id if user_id is None else user_id
     else:
         assert run_id is not None
         if (store := as_sync(runnable.db)) is not None:
             await asyncio.to_thread(store.check_owner, user_id, session_id=session_id, run_id=run_id)
-        run, is_reloaded = await asyncio.to_thread(_stored_run, runnable, run_id, session_id), True
+        run = await asyncio.to_thread(_stored_run, runnable, run_id, session_id)
     if run.user_id != user_id:
         raise SessionOwnershipError(
             f"run {run.run_id!r} belongs to user {run.user_id!r}, and it was to be continued by "
             f"{'nobody in particular' if user_id is None else f'user {user_id!r}'}; give user_id={run.user_id!r}"
         )
     _check_kind(runnable, run)
+    if run_output is not None and run.is_reloaded:
+        await asyncio.to_thread(_add_nested_runs, runnable, run)
     answer(run, requirements or ())
+    for requirement in run.requirements:
+        requirement.check_answer()
     for requirement in run.active_requirements:
         raise InvalidInputError(
             f"run {run.run_id!r} cannot go on: {requirement} still needs {requirement.kind.replace('_', ' ')}. "
             f"Its call is {requirement.tool.tool_name}({requirement.tool.arguments})"
         )
     runnable.check_answers(run)
-    continuation = Continuation(run=run, is_reloaded=is_reloaded)
-    return await execute(runnable, run.input, cast("RunOptions", options), emit_to, continuation)
+    return await execute(runnable, run.input, cast("RunOptions", options), emit_to, run)
 
 
 def _stored_run(runnable: Runnable, run_id: str, session_id: str | None) -> RunOutput:
@@ -73,6 +76,23 @@ def _stored_run(runnable: Runnable, run_id: str, session_id: str | None) -> RunO
         of_session = f" in session {session_id!r}" if session_id is not None else ""
         raise RunNotFoundError(f"there is no run {run_id!r}{of_session} in {store.identity}")
     return run
+
+
+def _add_nested_runs(runnable: Runnable, run: RunOutput) -> None:
+    """Read the nested runs of a reloaded run, which only some ways of reading it include."""
+    parent = current_run.get()
+    store = as_sync(runnable.db) or (parent.db if parent is not None else None)
+    if store is None:
+        raise InvalidInputError(
+            f"run {run.run_id!r} was read from a store, and {runnable!r} has none to continue it in; give it that "
+            "store with db=..."
+        )
+    stored = store.get_run(run.run_id, run.session_id)
+    known = {nested.run_id for nested in run.nested_runs}
+    for nested in stored.nested_runs if stored is not None else []:
+        if nested.run_id not in known:
+            run.nested_runs.append(nested)
+            run.share_requirements(nested)
 
 
 def _check_kind(runnable: Runnable, run: RunOutput) -> None:
@@ -99,7 +119,7 @@ def answer(run: RunOutput, given: Iterable[Requirement]) -> None:
     Raises
     ------
     InvalidInputError
-        The run has no such requirement.
+        The run has no such requirement, or went on with another answer.
     """
     own = {requirement.requirement_id: requirement for requirement in run.requirements}
     for requirement in given:
@@ -108,6 +128,9 @@ def answer(run: RunOutput, given: Iterable[Requirement]) -> None:
             raise InvalidInputError(
                 f"{requirement} is not one of run {run.run_id!r}: answer those in its `requirements`"
             )
+        if mine.tool.is_finished and requirement.has_answer and requirement.confirmed != mine.confirmed:
+            raise InvalidInputError(f"{mine} was answered already, and the run went on; it cannot be answered again")
+        requirement.check_answer()
         mine.take_answer(requirement)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, Unpack, overload
@@ -14,6 +14,7 @@ from agno_nb._keywords import takes
 from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import ContextQuery, Db
+from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError
 from agno_nb.run.again import Again
 from agno_nb.run.background import FollowUp
@@ -22,6 +23,7 @@ from agno_nb.run.options import ContinueOptions, Input, RunOptions, as_text
 from agno_nb.run.pipeline import execute
 from agno_nb.run.requirements import continue_paused
 from agno_nb.run.running import Emit, RunContext
+from agno_nb.run.structured import OutputSchema
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, SessionType, new_id
 
 
@@ -108,6 +110,30 @@ class Runnable(Again):
         if db is None:
             raise InvalidInputError(f"{self!r} has no store, so its sessions are not kept: give it one by db=...")
         return db
+
+    @property
+    def parts(self) -> Sequence[Runnable]:
+        """The runnables that answer within its runs."""
+        return ()
+
+    @property
+    def output_schemas(self) -> Mapping[str, OutputSchema]:
+        """What the answers of its parts are objects of, by name."""
+        return {name: schema for part in self.parts for name, schema in part.output_schemas.items()}
+
+    def check_storable(self, options: RunOptions | None = None) -> None:
+        """Check that the state and metadata of a call, of itself and of its parts can be stored.
+
+        Raises
+        ------
+        InvalidInputError
+        """
+        for name, own in (("session_state", self.session_state), ("metadata", self.metadata)):
+            for value, described in (((options or {}).get(name), name), (own, f"{self!r}.{name}")):
+                if value is not None:
+                    check_json_object(value, described)
+        for part in self.parts:
+            part.check_storable()
 
     @abstractmethod
     async def answer(self, context: RunContext) -> None:

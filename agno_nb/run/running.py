@@ -48,15 +48,6 @@ def unheard(event: RunOutputEvent) -> None:
     """Take an event where nobody listens."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continuation:
-    """A paused run that is to go on, with the answers that were given."""
-
-    run: RunOutput
-    is_reloaded: bool
-    """Whether it was read from the store, where its messages are without those of its history."""
-
-
 @dataclass(kw_only=True)
 class RunContext:
     """A run while it goes on: what its steps work with, and what a tool gets as ``run_context``."""
@@ -70,8 +61,8 @@ class RunContext:
     parent: RunContext | None = None
     is_nested: bool = False
     """Whether the run is part of a turn of the same session, not a turn of its own."""
-    continuation: Continuation | None = None
-    """Of a run that was paused and goes on."""
+    continuation: RunOutput | None = None
+    """The run itself, if it was paused and goes on."""
     said: list[Message] = field(default_factory=list)
     """Of a run that goes on where an earlier attempt was cut off: what that had said."""
     earlier: list[RunOutput] = field(default_factory=list)

@@ -7,12 +7,15 @@ import re
 import time
 import unicodedata
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb._keywords import forgiving
 from agno_nb.redact import displayable
 from agno_nb.types.basics import JsonDict, brief, new_id
 from agno_nb.types.metrics import Metrics
+
+if TYPE_CHECKING:
+    from agno_nb.types.requirements import UserInputField
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -56,7 +59,8 @@ class ToolCall:
     arguments: str = "{}"
     """The arguments as JSON text, exactly as the model wrote them (they need not be valid)."""
     result: str | None = None
-    """What the model was told. None while the call has not ended."""
+    """What the model was told. None while the call has not ended. If the call waits for external execution, set it to
+    the result of your own execution."""
     value: Any = None
     """The object that the tool returned. It lives in this process only and is never stored."""
     tool_call_error: bool = False
@@ -65,6 +69,14 @@ class ToolCall:
     """What the provider wants back with this call (Gemini's thought signatures, say), untouched."""
     created_at: float = field(default_factory=time.time)
     duration_s: float | None = None
+    confirmed: bool | None = None
+    """Decision on a call that waits for approval: True allows it, False rejects it."""
+    confirmation_note: str | None = None
+    """Reason for the decision. The model receives the reason for a rejection."""
+    user_input_schema: list[UserInputField] = field(default_factory=list)
+    """For a call that waits for user input: the fields to fill in."""
+    is_finished: bool = field(default=False, compare=False)
+    """Whether `result` is among the run's messages. Until then a person can still change the answer."""
 
     def __getstate__(self) -> dict[str, Any]:
         # The object that a tool returned may be anything, a connection too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agno_nb._keywords import forgiving
@@ -20,7 +20,10 @@ Need = Literal["confirmation", "user_input", "external_execution"]
 @forgiving({})
 @dataclass(slots=True, kw_only=True)
 class UserInputField:
-    """One value that a person has to give before a tool can be called."""
+    """One value that a person has to give before a tool can be called.
+
+    Assigning to `value` checks the value and marks the field as given, as :meth:`give` does.
+    """
 
     name: str
     """The tool's parameter."""
@@ -31,6 +34,13 @@ class UserInputField:
     """What was given."""
     is_given: bool = False
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # While a field is created or unpickled, `is_given` comes last.
+        if name == "value" and hasattr(self, "is_given"):
+            self.give(value)
+        else:
+            object.__setattr__(self, name, value)
+
     @property
     def field_type(self) -> str:
         """The JSON type of the value, as in "string"; "any" where the schema does not say one."""
@@ -38,33 +48,131 @@ class UserInputField:
         return said if isinstance(said, str) else "any"
 
     def give(self, value: Any) -> None:
-        """Set the value.
+        """Set the value. Text is parsed by :meth:`parse`.
 
         Raises
         ------
         InvalidInputError
             It is not what the schema asks for.
         """
+        self._set(self.check(value), is_given=True)
+
+    def check(self, value: Any) -> Any:
+        """Return `value` as :meth:`give` sets it.
+
+        Raises
+        ------
+        InvalidInputError
+            It is not what the schema asks for.
+        """
+        value = self.parse(value) if isinstance(value, str) else value
+        if not _is_json(value):
+            raise InvalidInputError(f"{self.name} is {value!r}, which JSON cannot hold; give it as text")
+        if (problem := self._problem(value)) is not None:
+            raise InvalidInputError(f"{self.name} is {value!r}, and that is not what is asked for: {problem}")
+        return value
+
+    def parse(self, text: str) -> Any:
+        """Return the value of typed text: its JSON if the text is JSON and fits the schema, else the text.
+
+        Examples
+        --------
+        >>> [UserInputField(name="x").parse(text) for text in ("12", '"12"', "[1]", "twelve")]
+        [12, '12', [1], 'twelve']
+        >>> UserInputField(name="x", schema={"type": "string"}).parse("12")
+        '12'
+        """
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        # Python also reads NaN, and 1e999 as infinity.
+        return value if _is_json(value) and self._problem(value) is None else text
+
+    def to_text(self, value: Any) -> str:
+        """Return text that :meth:`parse` reads as `value`."""
+        if isinstance(value, str) and self.parse(value) == value:
+            return value
+        return json.dumps(value, ensure_ascii=False)
+
+    def take(self, other: UserInputField) -> None:
+        """Set the value that was given to another copy of the field."""
+        self._set(other.value, is_given=other.is_given)
+
+    def clear(self) -> None:
+        """Remove the value."""
+        self._set(None, is_given=False)
+
+    def _set(self, value: Any, *, is_given: bool) -> None:
+        object.__setattr__(self, "value", value)
+        self.is_given = is_given
+
+    def _problem(self, value: Any) -> str | None:
         import jsonschema
 
         validator = jsonschema.validators.validator_for(self.schema)(self.schema)
         problem = next(validator.iter_errors(value), None)
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError):
-            raise InvalidInputError(f"{self.name} is {value!r}, which JSON cannot hold; give it as text") from None
-        if problem is not None:
-            raise InvalidInputError(f"{self.name} is {value!r}, and that is not what is asked for: {problem.message}")
-        self.value, self.is_given = value, True
+        return None if problem is None else str(problem.message)
+
+
+def _is_json(value: Any) -> bool:
+    """Whether JSON holds a value as it is. Tuples would come back as lists, and keys that are numbers as text."""
+    try:
+        same: bool = json.loads(json.dumps(value, allow_nan=False)) == value
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return same
+
+
+class _Answer:
+    """A field of a requirement that is kept in its tool call, so that it can be set on either of them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, requirement: Requirement | None, owner: type[Requirement]) -> Any:
+        return None if requirement is None else getattr(requirement.tool, self._name)
+
+    def __set__(self, requirement: Requirement, value: Any) -> None:
+        setattr(requirement.tool, self._name, value)
+
+
+class _Fields(_Answer):
+    def __set__(self, requirement: Requirement, value: Any) -> None:
+        if value is not None:
+            super().__set__(requirement, value)
+
+
+class _Result(_Answer):
+    """The result of an external execution. Results of other calls are not answers of a person."""
+
+    def __get__(self, requirement: Requirement | None, owner: type[Requirement]) -> Any:
+        if requirement is None or requirement.kind != "external_execution" or requirement.confirmed is False:
+            return None
+        return requirement.tool.result
+
+    def __set__(self, requirement: Requirement, value: Any) -> None:
+        if value is not None:
+            requirement._check_kind("external_execution", "result")
+        if requirement.kind == "external_execution" and not requirement.tool.is_finished:
+            super().__set__(requirement, value)
+
+
+# As the default of a dataclass field, a descriptor would not be a value of the field's type.
+_FIELDS: Any = _Fields("user_input_schema")
+_CONFIRMED: Any = _Answer("confirmed")
+_NOTE: Any = _Answer("confirmation_note")
+_RESULT: Any = _Result("result")
 
 
 @forgiving({})
-@dataclass(slots=True, kw_only=True, repr=False)
+@dataclass(kw_only=True, repr=False)
 class Requirement:
     """What a paused run needs of a person before one of its tool calls can go on.
 
     It is resolved by :meth:`confirm` or :meth:`reject`, by :meth:`provide_user_input`, or by
-    :meth:`set_external_execution_result`, whichever `kind` asks for; then the run is continued.
+    :meth:`set_external_execution_result`, whichever `kind` asks for; then the run is continued. Attributes can be set
+    instead, here or on the call: ``tool.confirmed``, ``tool.result``, and ``value`` of the input fields.
     """
 
     kind: Need
@@ -72,17 +180,23 @@ class Requirement:
     """The call that waits, with its exact arguments."""
     run_id: str
     """The run that the call belongs to: the paused one, or one nested in it."""
+    requirement_id: str = field(default_factory=new_id)
     component_name: str | None = None
     """Who asks."""
-    user_input_fields: list[UserInputField] = field(default_factory=list)
+    user_input_fields: list[UserInputField] = _FIELDS
     """Of "user_input": what has to be given."""
-    confirmed: bool | None = None
+    confirmed: bool | None = _CONFIRMED
     """Of any kind: False when it was refused. Of "confirmation": True when it was allowed."""
-    note: str | None = None
+    note: str | None = _NOTE
     """Why it was allowed or refused. Of a refusal the model is told."""
-    result: str | None = None
+    result: str | None = _RESULT
     """Of "external_execution": what came of the call, as the model is told."""
-    requirement_id: str = field(default_factory=new_id)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A misspelt answer must not get lost in a new attribute.
+        if name not in type(self).__dataclass_fields__ and not hasattr(type(self), name):
+            raise AttributeError(f"a Requirement has no attribute {name!r}; answer it by {_ANSWERS[self.kind]}")
+        object.__setattr__(self, name, value)
 
     def confirm(self, note: str | None = None) -> None:
         """Allow the call, with exactly these arguments.
@@ -101,7 +215,7 @@ class Requirement:
         self.confirmed, self.note = True, note
 
     def reject(self, note: str | None = None) -> None:
-        """Refuse the call, whatever it needs.
+        """Refuse the call, whatever it needs. Values and a result that were given before are removed.
 
         Parameters
         ----------
@@ -114,10 +228,13 @@ class Requirement:
             The call was answered already and the run went on.
         """
         self._answers(self.kind, "reject()")
+        self._withdraw()
         self.confirmed, self.note = False, note
 
     def provide_user_input(self, values: Mapping[str, Any]) -> None:
         """Give values that are asked for: all of them, or some now and some later.
+
+        Text is parsed as :meth:`UserInputField.parse` says.
 
         Raises
         ------
@@ -129,10 +246,9 @@ class Requirement:
         unknown = [name for name in values if name not in asked]
         if unknown:
             raise InvalidInputError(f"{self} does not ask for {unknown[0]!r}; it asks for {', '.join(asked)}")
-        given = {name: replace(asked[name]) for name in values}
-        for name, value in values.items():
-            given[name].give(value)
-        self.user_input_fields = [given.get(each.name, each) for each in self.user_input_fields]
+        checked = {name: asked[name].check(value) for name, value in values.items()}
+        for name, value in checked.items():
+            asked[name]._set(value, is_given=True)
         self.confirmed = None
 
     def set_external_execution_result(self, result: str) -> None:
@@ -150,26 +266,76 @@ class Requirement:
         """
         self._answers("external_execution", "set_external_execution_result()")
         if not isinstance(result, str):
-            raise InvalidInputError(f"the result of {self} is told to the model, so it must be text, not {result!r}")
-        self.result, self.confirmed = result, None
+            raise self._not_text(result)
+        self.confirmed, self.result = None, result
 
     def take_answer(self, other: Requirement) -> None:
-        """Answer as `other` was answered, which is the same requirement read at another time."""
-        self.confirmed, self.note, self.result = other.confirmed, other.note, other.result
-        self.user_input_fields = other.user_input_fields
+        """Take over the answer that was given to another copy of this requirement. Without one, nothing changes."""
+        if other.tool is self.tool or self.tool.is_finished or not other.has_answer:
+            return
+        if other.confirmed is False:
+            self._withdraw()
+        self.confirmed, self.note = other.confirmed, other.note
+        if other.result is not None:
+            self.result = other.result
+        given = {each.name: each for each in other.user_input_fields if each.is_given}
+        for each in self.user_input_fields:
+            if each.name in given:
+                each.take(given[each.name])
+
+    def check_answer(self) -> None:
+        """Check an answer that may have been set as attributes.
+
+        Raises
+        ------
+        InvalidInputError
+            It is not an answer that this requirement takes.
+        """
+        result = self.tool.result
+        if self.tool.is_finished:
+            return
+        if result is not None:
+            self._check_kind("external_execution", "result")
+            if not isinstance(result, str):
+                raise self._not_text(result)
+        if self.confirmed is False and (result is not None or any(each.is_given for each in self.user_input_fields)):
+            raise InvalidInputError(
+                f"{self} was both rejected and answered; call reject() again, or set `confirmed` to None to keep the "
+                "answer"
+            )
+
+    def _withdraw(self) -> None:
+        for each in self.user_input_fields:
+            each.clear()
+        self.result = None
 
     def _answers(self, kind: Need, method: str) -> None:
+        self._check_kind(kind, method)
+        if self.tool.is_finished:
+            raise InvalidInputError(f"{self} was answered already, and the run went on; it cannot be answered again")
+
+    def _check_kind(self, kind: Need, how: str) -> None:
         if self.kind != kind:
             raise InvalidInputError(
-                f"{self} needs {self.kind.replace('_', ' ')}, which {method} does not give; use {_ANSWERS[self.kind]}"
+                f"{self} needs {self.kind.replace('_', ' ')}, which {how} does not give; use {_ANSWERS[self.kind]}"
             )
-        if self.tool.result is not None:
-            raise InvalidInputError(f"{self} was answered already, and the run went on; it cannot be answered again")
+
+    def _not_text(self, result: object) -> InvalidInputError:
+        return InvalidInputError(f"the result of {self} is told to the model, so it must be text, not {result!r}")
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether a person gave an answer, or a part of it."""
+        return (
+            self.confirmed is not None
+            or self.result is not None
+            or any(each.is_given for each in self.user_input_fields)
+        )
 
     @property
     def is_resolved(self) -> bool:
         """Whether everything that it asks for was given."""
-        if self.confirmed is False or self.tool.result is not None:
+        if self.confirmed is False or self.tool.is_finished:
             return True
         if self.kind == "confirmation":
             return self.confirmed is True
@@ -204,20 +370,36 @@ class Requirement:
         """agno's name for `confirmed`."""
         return self.confirmed
 
+    @confirmation.setter
+    def confirmation(self, value: bool | None) -> None:
+        self.confirmed = value
+
     @property
     def confirmation_note(self) -> str | None:
         """agno's name for `note`."""
         return self.note
+
+    @confirmation_note.setter
+    def confirmation_note(self, value: str | None) -> None:
+        self.note = value
 
     @property
     def user_input_schema(self) -> list[UserInputField]:
         """agno's name for `user_input_fields`."""
         return self.user_input_fields
 
+    @user_input_schema.setter
+    def user_input_schema(self, value: list[UserInputField]) -> None:
+        self.user_input_fields = value
+
     @property
     def external_execution_result(self) -> str | None:
         """agno's name for `result`."""
         return self.result
+
+    @external_execution_result.setter
+    def external_execution_result(self, value: str | None) -> None:
+        self.result = value
 
     @property
     def short_id(self) -> str:

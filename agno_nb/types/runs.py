@@ -134,6 +134,8 @@ class RunOutput:
 
     interrupted: bool = False
     """Whether the process died before the run ended. The status is RUNNING then."""
+    is_reloaded: bool = field(default=False, compare=False)
+    """Whether the run was read from a store. Its messages are then without the session's history."""
 
     def __post_init__(self) -> None:
         self.root_run_id = self.root_run_id or self.run_id
@@ -212,6 +214,18 @@ class RunOutput:
     @property
     def tools_awaiting_external_execution(self) -> list[ToolCall]:
         return [requirement.tool for requirement in self.requirements if requirement.needs_external_execution]
+
+    def share_requirements(self, nested: RunOutput) -> None:
+        """Replace this run's copies of the requirements of a nested run by the originals, with the answers given here.
+
+        After that, an answer that is set on either run, or on its tool calls, counts for both.
+        """
+        originals = {requirement.requirement_id: requirement for requirement in nested.requirements}
+        for index, requirement in enumerate(self.requirements):
+            original = originals.get(requirement.requirement_id)
+            if original is not None and original is not requirement:
+                original.take_answer(requirement)
+                self.requirements[index] = original
 
     def get_content_as_string(self) -> str:
         """Return the answer as text: as it is, as JSON where it is an object, and "" where there is none."""

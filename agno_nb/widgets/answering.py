@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.run.doors import AsyncRunStream
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import Requirement, RunOutput, UserInputField
+from agno_nb.types import Requirement, RunOutput
 from agno_nb.widgets.intents import an_id, intent, named, one_of, text
 from agno_nb.widgets.panel import Panel, look_again
 
@@ -108,6 +106,8 @@ async def events_of_going_on(runnable: Runnable, run: RunOutput) -> AsyncRunStre
     """Continue a run of which everything is decided; else store what was decided so far, and return None."""
     if run.active_requirements:
         await asyncio.to_thread(runnable.store.store_answers, run)
+    # The last answer may have been stored by somebody else, who was waiting for this one.
+    if run.active_requirements:
         return None
     return runnable.acontinue_run(
         run_id=run.run_id,
@@ -123,21 +123,10 @@ def _resolve(requirement: Requirement, decision: str, note: str, values: Mapping
     if decision == "reject":
         requirement.reject(note or None)
     elif requirement.kind == "confirmation":
-        requirement.confirm()
+        requirement.confirm(note or None)
     elif requirement.kind == "user_input":
-        fields = {each.name: each for each in requirement.user_input_fields}
-        requirement.provide_user_input(
-            {name: _typed(fields[name], text) if name in fields else text for name, text in values.items()}
-        )
+        requirement.provide_user_input(values)
+    elif "result" in values:
+        requirement.set_external_execution_result(values["result"])
     else:
-        requirement.set_external_execution_result(values.get("result", ""))
-
-
-def _typed(field: UserInputField, text: str) -> Any:
-    """Read what was typed as the tool's parameter takes it."""
-    if field.field_type in ("string", "any"):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise InvalidInputError(f"{field.name} is {text!r}; the tool takes {field.field_type} there") from None
+        raise InvalidInputError(f"no result was sent for {requirement}: reload the page")

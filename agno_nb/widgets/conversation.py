@@ -78,7 +78,7 @@ def answer_html(run: RunOutput, nested: Iterable[RunOutput] = (), *, asks: bool 
 
 def needs_of(run: RunOutput) -> list[dict[str, Any]]:
     """Return what the browser shows of the calls that a paused run waits with."""
-    waiting = [each for each in run.requirements if each.tool.result is None] if run.is_paused else []
+    waiting = [each for each in run.requirements if not each.tool.is_finished] if run.is_paused else []
     return [_needed(requirement) for requirement in waiting]
 
 
@@ -95,9 +95,9 @@ def _needed(requirement: Requirement) -> dict[str, Any]:
             {
                 "name": each.name,
                 "description": without_controls(each.description),
-                "choices": [str(choice) for choice in each.schema.get("enum", [])],
+                "choices": [each.to_text(choice) for choice in each.schema.get("enum", [])],
                 "type": each.field_type,
-                "value": "" if each.value is None else str(each.value),
+                "value": each.to_text(each.value) if each.is_given else "",
             }
             for each in requirement.user_input_fields
         ],

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from agno_nb._keywords import forgiving
 from agno_nb.errors import InvalidInputError, NestedRunPaused
 from agno_nb.run.runnable import Runnable
-from agno_nb.run.structured import OutputSchema
 from agno_nb.types import RunEvent, SessionType, StepKind, StepOutput
-from agno_nb.workflow.step import Course, Node, Step, call_user, schemas_of
+from agno_nb.workflow.step import Course, Node, Step, call_user
 from agno_nb.workflow.values import StepInput, flat, of_several, together
 
 Given = Any
@@ -107,8 +106,8 @@ class _Group(Node):
         return output
 
     @property
-    def output_schemas(self) -> Mapping[str, OutputSchema]:
-        return schemas_of(self._nodes)
+    def runnables(self) -> list[Runnable]:
+        return [runnable for node in self._nodes for runnable in node.runnables]
 
     async def _taken(self, given: StepInput, course: Course, path: str, iteration: int | None) -> list[StepOutput]:
         return await in_sequence(self._nodes, given, course, path, iteration)
@@ -209,8 +208,8 @@ class Condition(_Group):
         self._others = nodes_of(else_steps, f"else_steps of condition {self.name!r}") if else_steps else []
 
     @property
-    def output_schemas(self) -> Mapping[str, OutputSchema]:
-        return schemas_of([*self._nodes, *self._others])
+    def runnables(self) -> list[Runnable]:
+        return [*super().runnables, *(runnable for node in self._others for runnable in node.runnables)]
 
     async def _taken(self, given: StepInput, course: Course, path: str, iteration: int | None) -> list[StepOutput]:
         async def evaluate() -> bool:

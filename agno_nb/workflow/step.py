@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -16,7 +16,6 @@ from agno_nb._loop import in_thread, uncancellable
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext, current_step
-from agno_nb.run.structured import OutputSchema
 from agno_nb.tools.calling import ended, not_exiting
 from agno_nb.tools.result import to_text
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
@@ -85,13 +84,8 @@ class Node(ABC):
 
     @property
     @abstractmethod
-    def output_schemas(self) -> Mapping[str, OutputSchema]:
-        """What the answers in it are objects of, by name."""
-
-
-def schemas_of(nodes: Iterable[Node]) -> dict[str, OutputSchema]:
-    """Return what the answers in several nodes are objects of, by name."""
-    return {name: schema for node in nodes for name, schema in node.output_schemas.items()}
+    def runnables(self) -> list[Runnable]:
+        """The agents, teams and workflows in it."""
 
 
 @forgiving({})
@@ -195,8 +189,8 @@ class Step(Node):
         return output
 
     @property
-    def output_schemas(self) -> Mapping[str, OutputSchema]:
-        return self._does.output_schemas if isinstance(self._does, Runnable) else {}
+    def runnables(self) -> list[Runnable]:
+        return [self._does] if isinstance(self._does, Runnable) else []
 
     async def _done(self, given: StepInput, course: Course) -> StepOutput:
         if not isinstance(self._does, Runnable):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
@@ -10,10 +10,9 @@ from agno_nb._keywords import forgiving
 from agno_nb.errors import NestedRunPaused
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext
-from agno_nb.run.structured import OutputSchema
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput
 from agno_nb.workflow.containers import Given, in_sequence, nodes_of
-from agno_nb.workflow.step import Course, Node, schemas_of
+from agno_nb.workflow.step import Course, Node
 from agno_nb.workflow.values import StepInput
 
 __all__ = ["RunOutput", "Workflow"]
@@ -63,9 +62,9 @@ class Workflow(Runnable):
         self._nodes = nodes_of(self.steps, repr(self))
 
     @property
-    def output_schemas(self) -> Mapping[str, OutputSchema]:
-        """What the answers of its steps, and its own, are objects of, by name."""
-        return schemas_of(self._nodes)
+    def parts(self) -> Sequence[Runnable]:
+        """The agents, teams and workflows of its steps."""
+        return [runnable for node in self._nodes for runnable in node.runnables]
 
     async def answer(self, context: RunContext) -> None:
         """Take the steps that were not taken yet."""

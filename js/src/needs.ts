@@ -44,7 +44,9 @@ export function needCard(need: Need, decide: (decision: Decision) => Promise<unk
     const label = each.description ? `${each.name}: ${each.description}` : each.name;
     if (each.choices.length > 0) {
       const options = each.choices.map((choice) => el("option", { value: choice, text: choice }));
-      field(each.name, label, el("select", { class: "anb-input" }, ...options));
+      const select = el("select", { class: "anb-input" }, ...options);
+      if (each.value) select.value = each.value;
+      field(each.name, label, select);
     } else {
       field(each.name, label, el("textarea", { class: "anb-input", rows: "1", value: each.value }));
     }

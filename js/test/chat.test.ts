@@ -157,6 +157,23 @@ describe("the chat panel", () => {
     expect(labelled("Approve").hasAttribute("disabled")).toBe(false);
   });
 
+  it("begins with the values that were given already, also among choices", () => {
+    const field = { name: "size", description: "", choices: ["small", "large"], type: "string", value: "large" };
+    const need = {
+      id: "q",
+      kind: "user_input",
+      who: "guide",
+      tool: "order",
+      arguments: "{}",
+      fields: [field, { ...field, name: "note", choices: [], value: "12" }, { ...field, name: "color", value: "" }],
+      is_resolved: false,
+      is_refused: false,
+    };
+    open([turn("1", { status: "PAUSED", needs: [need] })]);
+    labelled("Send").click();
+    expect(model.last("decide").fields).toMatchObject({ values: { size: "large", note: "12", color: "small" } });
+  });
+
   it("finds sessions and opens one", async () => {
     open([turn("1")]);
     box.querySelector<HTMLElement>(".anb-picker")!.click();

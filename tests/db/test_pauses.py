@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agno_nb.db.base import ContextQuery, Db
-from agno_nb.errors import RunNotContinuableError
+from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.testing.conversation import START, begin, end
 from agno_nb.types import Message, Requirement, RunOutput, RunStatus, ToolCall, UserInputField
 
@@ -62,6 +62,53 @@ def test_answers_are_kept_while_the_run_waits_for_the_others(db: Db) -> None:
     again.requirements[1].provide_user_input({"copies": 2})
     db.store_answers(again)
     assert reread(db, run).active_requirements == []
+
+
+def test_answers_of_two_who_read_the_run_before_are_both_kept(db: Db) -> None:
+    run = paused(db)
+    first, second, third = reread(db, run), reread(db, run), reread(db, run)
+    first.requirements[0].confirm("it is old")
+    db.store_answers(first)
+    second.requirements[1].provide_user_input({"copies": 2})
+    db.store_answers(second)
+    assert [second.active_requirements, reread(db, run).active_requirements] == [[], []]
+    assert reread(db, run).requirements[0].note == "it is old"
+    # Of two answers to one thing the later counts, and one who has none changes nothing.
+    db.store_answers(third)
+    third.requirements[0].reject("still needed")
+    db.store_answers(third)
+    again = reread(db, run)
+    assert [(one.confirmed, one.note) for one in again.requirements] == [(False, "still needed"), (None, None)]
+    assert again.requirements[1].user_input_fields[0].value == 2
+
+
+def test_an_answer_that_is_not_one_is_not_stored(db: Db) -> None:
+    run = paused(db)
+    run.requirements[0].tool.result = "deleted by hand"
+    with pytest.raises(InvalidInputError, match="needs confirmation, which result does not give"):
+        db.store_answers(run)
+
+
+def test_runs_around_a_nested_one_have_its_requirements(db: Db) -> None:
+    outer, _ = begin(db, "outer")
+    middle, _ = begin(db, "middle", nested=True, parent_run_id=outer.run_id, root_run_id=outer.run_id)
+    inner, _ = begin(db, "inner", nested=True, parent_run_id=middle.run_id, root_run_id=outer.run_id)
+    call = ToolCall(tool_call_id="c1", tool_name="delete", created_at=START)
+    asked = Requirement(kind="confirmation", tool=call, run_id=inner.run_id)
+    for run in (inner, middle, outer):
+        run.requirements = [asked]
+        messages = [Message(role="assistant", tool_calls=[call])] if run is inner else []
+        end(db, run, *messages, status=RunStatus.PAUSED)
+    stored = reread(db, outer)
+    stored.requirements[0].confirm()
+    # Only the outermost run is stored with the answer.
+    db.store_answers(stored)
+    outer = reread(db, outer)
+    (middle,) = outer.nested_runs
+    (inner,) = middle.nested_runs
+    assert outer.requirements[0] is middle.requirements[0] is inner.requirements[0]
+    assert inner.tools[0] is outer.requirements[0].tool
+    assert inner.tools[0].confirmed is True
 
 
 def test_a_run_goes_on_once_and_with_its_answers(db: Db) -> None:

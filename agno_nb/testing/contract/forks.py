@@ -6,8 +6,8 @@ import pytest
 
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import RunNotFoundError
-from agno_nb.testing.conversation import begin, contents, end, say
-from agno_nb.types import Media, Message, Session, SessionSummary, ToolCall
+from agno_nb.testing.conversation import START, begin, contents, end, say
+from agno_nb.types import Media, Message, Requirement, RunStatus, Session, SessionSummary, ToolCall
 
 
 def make(db: Db) -> None:
@@ -81,6 +81,45 @@ class ForksContract:
         with pytest.raises(RunNotFoundError, match="has no turn 4 to fork at; its turns are 0 to 3"):
             db.fork_session("s1", to_run_index=4)
         assert len(db.get_sessions()) == 1
+
+    def test_what_a_copied_run_waits_for_has_ids_of_its_own(self, db: Db) -> None:
+        outer, _ = begin(db, "outer")
+        nested, _ = begin(db, "nested", nested=True, parent_run_id=outer.run_id, root_run_id=outer.run_id)
+        calls = [ToolCall(tool_call_id=f"c{n}", tool_name="f", created_at=START) for n in (1, 2)]
+        first, second = (
+            Requirement(kind="confirmation", tool=call, run_id=run.run_id)
+            for call, run in zip(calls, (nested, outer), strict=True)
+        )
+        nested.requirements, outer.requirements = [first], [first, second]
+        end(db, nested, Message(role="assistant", tool_calls=calls[:1]), status=RunStatus.PAUSED)
+        end(db, outer, Message(role="assistant", tool_calls=calls[1:]), status=RunStatus.PAUSED)
+        fork = db.fork_session("s1")
+        assert fork is not None
+        again = db.fork_session(fork.session_id)
+        assert again is not None
+        seen = {first.requirement_id, second.requirement_id}
+        for session in (fork, again):
+            copies = {run.input: run for run in session.runs}
+            of_nested, of_outer = copies["nested"], copies["outer"]
+            ids = [one.requirement_id for one in of_outer.requirements]
+            # The outer run waits for what the nested one does, and they still say it by one id.
+            assert [one.requirement_id for one in of_nested.requirements] == ids[:1]
+            assert [one.run_id for one in of_outer.requirements] == [of_nested.run_id, of_outer.run_id]
+            assert len({*seen, *ids}) == len(seen) + 2
+            seen |= set(ids)
+        kept = db.get_run(outer.run_id)
+        assert kept is not None
+        assert kept.requirements == outer.requirements
+
+    def test_a_copy_of_a_run_nested_in_one_of_another_session_is_no_part_of_that(self, db: Db) -> None:
+        outer, _ = begin(db, "outer", session_id="s0")
+        run, _ = begin(db, "inner", parent_run_id=outer.run_id, parent_tool_call_id="c1")
+        end(db, run, Message(role="assistant", content="done"))
+        fork = db.fork_session("s1")
+        assert fork is not None
+        (copy,) = fork.runs
+        assert (copy.parent_run_id, copy.parent_tool_call_id, copy.root_run_id) == (None, None, copy.run_id)
+        assert [begun.run_id for begun in db.get_runs_begun_by(outer.run_id)] == [run.run_id]
 
     def test_a_long_session_is_forked_whole(self, db: Db) -> None:
         run, _ = begin(db)

@@ -22,6 +22,14 @@ from agno_nb.types import (
 )
 
 
+def nested(depth: int) -> Any:
+    """A list in a list in a list."""
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 class Unstorable:
     """What JSON cannot hold."""
 
@@ -188,6 +196,12 @@ class RunsContract:
         [
             ({"ok": 1, "a": {"b": [1, Unstorable()]}}, r"session_state\['a'\]\['b'\]\[1\] is of type Unstorable"),
             ({"a": {(1, 2): 3}}, r"session_state\['a'\] has the key \(1, 2\) of type tuple"),
+            ({2023: 1}, r"session_state has the key 2023 of type int, and keys in JSON are text, such as '2023'"),
+            ({"a": [0, {"b": {1.5: 1}}]}, r"session_state\['a'\]\[1\]\['b'\] has the key 1.5 of type float"),
+            ({"a": {True: 1}}, r"session_state\['a'\] has the key True of type bool"),
+            ({"a": {"b": None, None: 1}}, r"session_state\['a'\] has the key None of type NoneType"),
+            ({"a": nested(3_000)}, r"session_state.* is nested (too deeply|more than 200 levels deep)"),
+            ({"a": nested(300)}, r"session_state.* is nested more than 200 levels deep"),
             ({"a": math.nan}, r"session_state\['a'\] is nan"),
             ({"a": LOOP}, r"session_state\['a'\]\[0\] is the list that it is a part of"),
         ],
@@ -200,10 +214,43 @@ class RunsContract:
         assert [r.status for r in db.get_runs("s1")] == [RunStatus.RUNNING]
         assert contents(db.get_messages("s1")) == [("user", "hello")]
 
-    def test_metadata_that_json_cannot_hold_leaves_nothing(self, db: Db) -> None:
-        with pytest.raises(InvalidInputError, match=r"metadata\['x'\] is of type Unstorable"):
-            begin(db, metadata={"x": Unstorable()})
+    @pytest.mark.parametrize(
+        ("metadata", "told"),
+        [
+            ({"x": Unstorable()}, r"metadata\['x'\] is of type Unstorable"),
+            ({"x": {2023: 1}}, r"metadata\['x'\] has the key 2023 of type int"),
+        ],
+    )
+    def test_metadata_that_json_cannot_hold_leaves_nothing(self, db: Db, metadata: dict[str, Any], told: str) -> None:
+        with pytest.raises(InvalidInputError, match=told):
+            begin(db, metadata=metadata)
         assert db.get_sessions() == []
+
+    @pytest.mark.parametrize(
+        ("state", "told"),
+        [
+            ({"a": {2023: 1}}, r"session_state\['a'\] has the key 2023 of type int"),
+            ({"a": Unstorable()}, r"session_state\['a'\] is of type Unstorable"),
+            ([1], r"session_state is \[1\]; pass a dict"),
+            (None, r"session_state is None; pass a dict"),
+        ],
+    )
+    def test_a_state_from_outside_that_json_cannot_hold_changes_nothing(self, db: Db, state: Any, told: str) -> None:
+        run, _ = begin(db)
+        end(db, run, state={"n": 1})
+        with pytest.raises(InvalidInputError, match=told):
+            db.update_session_state("s1", state)
+        session = db.get_session("s1")
+        assert session is not None
+        assert session.session_state == {"n": 1}
+
+    def test_content_with_keys_that_are_not_text_stays_text(self, db: Db) -> None:
+        run, _ = begin(db)
+        run.status, run.content, run.content_type = RunStatus.COMPLETED, {2023: [{"n": 1}]}, "dict"
+        db.end_run(run)
+        stored = db.get_run(run.run_id)
+        assert stored is not None
+        assert stored.content == "{2023: [{'n': 1}]}"
 
     def test_runs_at_the_same_time_take_turns_of_their_own(self, db: Db) -> None:
         with ThreadPoolExecutor(8) as pool:

@@ -1,0 +1,285 @@
+"""Approvals and answers through `%agent`, through the widgets and at the keyboard mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_nb import Agent, Team, Workflow, chat
+from agno_nb.db.base import Db
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.errors import InvalidInputError, RunNotContinuableError
+from agno_nb.notebook import people
+from agno_nb.notebook.commands import carry_out
+from agno_nb.notebook.settings import AgnoNb
+from agno_nb.notebook.state import Notebook
+from agno_nb.run.runnable import Runnable
+from agno_nb.testing import FunctionModel, Reply, call
+from agno_nb.tools import tool
+from agno_nb.types import Message, RunOutput, RunStatus
+from tests.widgets.browser import Browser
+
+received: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_received() -> None:
+    received.clear()
+
+
+@tool(requires_user_input=True, user_input_fields=["value"])
+def untyped(value) -> str:  # type: ignore[no-untyped-def]
+    """Take anything."""
+    received.append(value)
+    return "taken"
+
+
+@tool(requires_user_input=True, user_input_fields=["value"])
+def whole_number(value: int) -> str:
+    """Take a whole number."""
+    received.append(value)
+    return "taken"
+
+
+@tool(requires_user_input=True, user_input_fields=["value"])
+def words(value: str) -> str:
+    """Take text."""
+    received.append(value)
+    return "taken"
+
+
+@tool(requires_confirmation=True)
+def delete(path: str) -> str:
+    """Delete a file."""
+    received.append(path)
+    return "deleted"
+
+
+TOOLS: list[Any] = [untyped, whole_number, words, delete]
+
+
+def asks_for(*calls: tuple[str, dict[str, Any]]) -> FunctionModel:
+    def reply(messages: list[Message], tools: Any) -> Reply:
+        if messages[-1].role == "tool":
+            return "Done."
+        return [call(name, **arguments) for name, arguments in calls]
+
+    return FunctionModel(reply)
+
+
+def waiting(*calls: tuple[str, dict[str, Any]]) -> tuple[Notebook, Agent, RunOutput]:
+    """A notebook whose agent waits for a person."""
+    agent = Agent(asks_for(*calls), name="clerk", tools=TOOLS, db=InMemoryDb())
+    notebook = Notebook({"clerk": agent}, Path.cwd(), AgnoNb())
+    return notebook, agent, agent.run("go", session_id="s")
+
+
+def by_command(name: str, text: str) -> None:
+    notebook, _, run = waiting((name, {}))
+    carry_out(notebook, "answer", [run.requirements[0].short_id, f"value={text}"])
+
+
+def by_chat(name: str, text: str) -> None:
+    _, agent, run = waiting((name, {}))
+    page = Browser(chat(agent, session_id="s"))
+    answer = {"run_id": run.run_id, "requirement_id": run.requirements[0].requirement_id, "note": ""}
+    page.send({"id": "1", "verb": "decide", "fields": {**answer, "decision": "approve", "values": {"value": text}}})
+    if "error" in (reply := page.answer()):
+        raise InvalidInputError(reply["error"])
+
+
+def by_keyboard(name: str, text: str) -> None:
+    """A value that does not fit is asked for again, and here nobody types another one."""
+    notebook, agent, run = waiting((name, {}))
+    typed = iter([text])
+
+    def read(prompt: str) -> str:
+        for one in typed:
+            return one
+        raise EOFError("asked again")
+
+    people.ask(notebook, agent, run, {}, read)
+
+
+def by_method(name: str, text: str) -> None:
+    _, agent, run = waiting((name, {}))
+    run.requirements[0].provide_user_input({"value": text})
+    agent.continue_run(run)
+
+
+def by_attribute(name: str, text: str) -> None:
+    _, agent, run = waiting((name, {}))
+    run.requirements[0].user_input_fields[0].value = text
+    agent.continue_run(run)
+
+
+DOORS = [by_command, by_chat, by_keyboard, by_method, by_attribute]
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("untyped", "12", 12),
+        ("untyped", '"12"', "12"),
+        ("untyped", "twelve", "twelve"),
+        ("untyped", "null", None),
+        ("untyped", "[1, 2]", [1, 2]),
+        ("untyped", "NaN", "NaN"),
+        ("words", "12", "12"),
+        ("words", '"12 o\'clock"', "12 o'clock"),
+        ("whole_number", "12", 12),
+    ],
+)
+def test_an_answer_means_the_same_in_whichever_way_it_is_given(
+    door: Callable[[str, str], None], name: str, text: str, value: Any
+) -> None:
+    door(name, text)
+    assert (received, [type(each) for each in received]) == ([value], [type(value)])
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
+def test_text_that_is_no_number_is_refused_in_whichever_way_it_is_given(door: Callable[[str, str], None]) -> None:
+    refused = "asked again" if door is by_keyboard else "value is 'abc', and that is not what is asked for"
+    with pytest.raises((InvalidInputError, EOFError), match=refused):
+        door("whole_number", "abc")
+    assert received == []
+
+
+def test_a_panel_shows_values_and_choices_as_they_are_typed() -> None:
+    @tool(requires_user_input=True)
+    def many(text: str, any_value, flag: bool, numbers: list[int]) -> str:  # type: ignore[no-untyped-def]
+        """Take several values."""
+        received.append((text, any_value, flag, numbers))
+        return "taken"
+
+    agent = Agent(asks_for(("many", {}), ("delete", {"path": "a"})), tools=[many, delete], db=InMemoryDb())
+    run = agent.run("go", session_id="s")
+    fill, allow = run.requirements
+    fill.provide_user_input({"text": '"12"', "any_value": '"12"', "flag": "true", "numbers": [1]})
+    agent.store.store_answers(run)
+    page = Browser(chat(agent, session_id="s"))
+    (need, _) = page.turns[0]["needs"]
+    shown = {field["name"]: field["value"] for field in need["fields"]}
+    assert shown == {"text": "12", "any_value": '"12"', "flag": "true", "numbers": "[1]"}
+    decide = {"run_id": run.run_id, "note": "", "decision": "approve"}
+    page.ask("decide", requirement_id=fill.requirement_id, values=shown, **decide)
+    page.ask("decide", requirement_id=allow.requirement_id, values={}, **{**decide, "note": "it is old"})
+    assert received[0] == ("12", "12", True, [1])
+    stored = agent.store.get_run(run.run_id)
+    assert stored is not None
+    assert [(one.confirmed, one.note) for one in stored.requirements] == [(None, None), (True, "it is old")]
+
+
+def test_a_result_that_was_not_sent_is_not_an_empty_result() -> None:
+    @tool(external_execution=True)
+    def shell(command: str) -> str:
+        """Run a command."""
+        raise AssertionError("it is carried out by a person")
+
+    agent = Agent(asks_for(("shell", {"command": "ls"})), tools=[shell], db=InMemoryDb())
+    run = agent.run("go", session_id="s")
+    page = Browser(chat(agent, session_id="s"))
+    decide = {"run_id": run.run_id, "requirement_id": run.requirements[0].requirement_id, "decision": "approve"}
+    assert "no result was sent" in page.refusal("decide", note="", values={}, **decide)
+    page.ask("decide", note="", values={"result": ""}, **decide)
+    assert page.turns[0]["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("door", ["command", "panel"])
+def test_two_people_who_answer_at_once_lose_no_answer_and_the_later_one_continues(door: str) -> None:
+    notebook, agent, run = waiting(("delete", {"path": "a"}), ("whole_number", {}))
+    allow, _ = run.requirements
+    # Somebody else has read the run before, and answers its other part.
+    early = agent.store.get_run(run.run_id)
+    assert early is not None
+    if door == "command":
+        carry_out(notebook, "approve", [allow.short_id])
+        early.requirements[1].provide_user_input({"value": 2})
+        people._go_on(notebook, agent.store, early)
+    else:
+        page = Browser(chat(agent, session_id="s"))
+        decide = {"run_id": run.run_id, "requirement_id": allow.requirement_id, "decision": "approve"}
+        page.ask("decide", note="", values={}, **decide)
+        early.requirements[1].provide_user_input({"value": 2})
+        agent.store.store_answers(early)
+        assert early.active_requirements == []
+        agent.continue_run(early)
+    assert sorted(map(str, received)) == ["2", "a"]
+
+
+def test_answers_that_were_typed_before_an_interrupt_are_kept() -> None:
+    notebook, agent, run = waiting(("whole_number", {}), ("delete", {"path": "a"}))
+    typed = iter(["12"])
+
+    def read(prompt: str) -> str:
+        for one in typed:
+            return one
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        people.ask(notebook, agent, run, {}, read)
+    stored = agent.store.get_run(run.run_id)
+    assert stored is not None
+    assert [one.kind for one in stored.active_requirements] == ["confirmation"]
+    carry_out(notebook, "approve", [])
+    assert received == [12, "a"]
+
+
+def test_a_command_that_is_run_again_does_not_answer_the_next_thing_that_waits() -> None:
+    notebook, agent, run = waiting(("delete", {"path": "a"}))
+    other = agent.run("go", session_id="t")
+    named = run.requirements[0].short_id
+    carry_out(notebook, "approve", [named])
+    for words in (["approve", named], ["reject", named], ["answer", named, "done"]):
+        with pytest.raises(InvalidInputError, match=rf"nothing waits for you as '{named}'; what waits is"):
+            carry_out(notebook, words[0], words[1:])
+    stored = agent.store.get_run(other.run_id)
+    assert stored is not None
+    assert (stored.status, received) == (RunStatus.PAUSED, ["a"])
+    carry_out(notebook, "approve", ["it", "is", "old"])
+    assert received == ["a", "a"]
+
+
+def runnable_of(kind: str, db: Db) -> Runnable:
+    """An agent that waits for a person, alone, as the member of a team or as the step of a workflow."""
+    asking = asks_for(("delete", {"path": "a"}))
+    match kind:
+        case "agent":
+            return Agent(asking, name="clerk", tools=TOOLS, db=db)
+        case "team":
+            return Team([Agent(asking, name="clerk", tools=TOOLS)], model=FunctionModel(lead), db=db)
+    return Workflow([Agent(asking, name="clerk", tools=TOOLS)], db=db)
+
+
+def lead(messages: list[Message], tools: Any) -> Reply:
+    if messages[-1].role == "tool":
+        return "All done."
+    return call("delegate_task_to_member", member_id="clerk", task="delete a")
+
+
+@pytest.mark.parametrize("kind", ["agent", "team", "workflow"])
+@pytest.mark.parametrize("first", ["original", "fork"])
+def test_a_call_that_waits_in_a_session_and_in_its_fork_is_named_in_each(kind: str, first: str) -> None:
+    before = runnable_of(kind, DuckDb("store.duckdb"))
+    run = before.run("go", session_id="s")
+    fork = before.fork_session("s")
+    before.store.close()
+    # As after a restart of the kernel: all that is known is in the store.
+    runnable = runnable_of(kind, DuckDb("store.duckdb"))
+    notebook = Notebook({"runnable": runnable}, Path.cwd(), AgnoNb())
+    pending = {waits.session_id: one for _, waits in people._waiting(notebook) for one in waits.active_requirements}
+    order = ["s", fork.session_id] if first == "original" else [fork.session_id, "s"]
+    for number, session_id in enumerate(order, 1):
+        carry_out(notebook, "approve", [pending[session_id].short_id])
+        assert received == ["a"] * number
+        statuses = [runnable.store.get_runs(each)[0].status for each in order]
+        assert statuses == [RunStatus.COMPLETED] * number + [RunStatus.PAUSED] * (2 - number)
+    # The object that run() returned is of the original, which has gone on.
+    run.requirements[0].confirm()
+    with pytest.raises(RunNotContinuableError):
+        runnable.continue_run(run)
