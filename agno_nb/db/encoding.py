@@ -27,6 +27,9 @@ _OF_THE_PROVIDER = {"extra", "provider_data"}
 _SEALED = re.compile(r"[\w+/=-]{256,}")
 """What a provider gives us encrypted or signed. It may look like a key by chance, and has to come back whole."""
 
+MAX_DEPTH = 200
+"""Levels of nesting that JSON columns take. Python reads and compares some hundred levels more, but not thousands."""
+
 _FIRST_YEAR = 1900
 
 
@@ -101,11 +104,60 @@ def _encoded(name: str, value: Any, redact: Redact) -> Any:
     return cleaned if without == said and cleaned == value else json.dumps(without, ensure_ascii=False)
 
 
-def _to_json(value: Any, name: str, redact: Redact) -> str:
+def to_json(value: Any, name: str) -> str:
+    """Return `value` as JSON text.
+
+    Raises
+    ------
+    InvalidInputError
+        JSON cannot hold it, or it is nested more than `MAX_DEPTH` levels deep. The message names the part by `name`.
+    """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError):
-        raise InvalidInputError(f"{_culprit(value, name)}. Keep only text, numbers, lists and dicts there.") from None
+    except RecursionError:
+        text = ""
+    except Exception as error:  # Whatever a class that derives from dict or list raises.
+        raise InvalidInputError(
+            f"{_find_culprit(value, name, error)}. Keep only text, numbers, lists and dicts there."
+        ) from None
+    # Brackets are counted first, because that is fast; those in texts count too, so it is only an upper bound.
+    if not text or (text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH)):
+        raise InvalidInputError(f"{name} is nested more than {MAX_DEPTH} levels deep; keep it flatter")
+    return text
+
+
+def is_readable(text: str) -> bool:
+    """Whether `text` is JSON that is read again in any place: not nested more than `MAX_DEPTH` levels deep."""
+    try:
+        return not _is_deeper(json.loads(text), MAX_DEPTH)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    parts = [value]
+    for _ in range(levels + 1):
+        parts = [part for whole in parts for part in _parts(whole)]
+        if not parts:
+            return False
+    return True
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _find_culprit(value: Any, name: str, error: Exception) -> str:
+    try:
+        return _culprit(value, name)
+    except Exception:  # Its repr raises, say.
+        return f"{name} cannot be written as JSON ({type(error).__name__})"
+
+
+def _to_json(value: Any, name: str, redact: Redact) -> str:
+    text = to_json(value, name)
 
     # Nearly no value holds a key. In JSON text without a backslash every text of the value stands as it is.
     if "\\" not in text and redact(text) == text:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, micros
+from agno_nb.db.encoding import Row, from_json, is_readable, micros
 from agno_nb.db.requirements import requirement_from_row, requirement_rows
 from agno_nb.receipt import ContextReceipt
 from agno_nb.types import (
@@ -142,10 +142,11 @@ def opened_run_row(run: RunOutput, *, worker: str) -> Row:
 
 def ended_run_row(run: RunOutput) -> Row:
     """Return the columns of a run that its end, or a pause, changes."""
-    is_text = run.content is None or isinstance(run.content, str)
+    text = None if run.content is None else run.get_content_as_string()
+    is_text = text is None or isinstance(run.content, str) or not is_readable(text)
     return {
         "status": run.status,
-        "content": None if run.content is None else run.get_content_as_string(),
+        "content": text,
         # A run that should have given an object but was cut off has text; the column must tell how to read it.
         "content_type": "str" if is_text else run.content_type,
         "reasoning_content": run.reasoning_content,

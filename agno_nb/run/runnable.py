@@ -18,6 +18,7 @@ from agno_nb.run.background import FollowUp
 from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter, note_origin, told
 from agno_nb.run.options import ContinueOptions, Input, RunOptions, as_text
 from agno_nb.run.pipeline import execute
+from agno_nb.run.recorder import store_unstored
 from agno_nb.run.requirements import continue_paused
 from agno_nb.run.running import Emit, RunContext
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, SessionType, new_id
@@ -79,6 +80,10 @@ class Runnable(Again):
     @abstractmethod
     async def answer(self, context: RunContext) -> None:
         """Do the work of one run: fill ``context.run`` from the user's message to the answer."""
+
+    def is_continuable(self, run: RunOutput) -> bool:
+        """Whether :meth:`continue_run` can continue `run`, as far as its status tells."""
+        return run.status in self.continuable
 
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Say what a run has to know of its session."""
@@ -359,6 +364,7 @@ class Runnable(Again):
         note_origin(asked_here)
 
         async def begin(emit: Emit) -> RunOutput:
+            await store_unstored(as_sync(self.db))
             text, options, said = await asyncio.to_thread(find)
             listener = told(emit, stream_events=stream_events)
             return await execute(self, text, {**asked_here, **options}, listener, said=said)

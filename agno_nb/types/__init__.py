@@ -9,7 +9,7 @@ runs, sessions. The rest of the house imports values from here, whichever file t
 
 from __future__ import annotations
 
-from agno_nb.types.basics import JsonDict, SessionType, new_id
+from agno_nb.types.basics import JsonDict, SessionType, new_id, to_plain_text
 from agno_nb.types.messages import Media, Message, Role, ToolCall, ToolSpec
 from agno_nb.types.metrics import TOKEN_COUNTS, Metrics, Spending
 from agno_nb.types.requirements import Need, Requirement, UserInputField
@@ -58,4 +58,5 @@ __all__ = [
     "Variable",
     "WorkflowSession",
     "new_id",
+    "to_plain_text",
 ]

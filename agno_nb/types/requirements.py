@@ -79,6 +79,9 @@ class Requirement:
     result: str | None = None
     """Of "external_execution": what came of the call, as the model is told."""
     requirement_id: str = field(default_factory=new_id)
+    started_at: float | None = None
+    """When the approved call was started, in unix seconds. It is stored before the call runs. If the call has no
+    result, the process ended in between, and the call may or may not have been carried out."""
 
     def confirm(self, note: str | None = None) -> None:
         """Allow the call, with exactly these arguments.
@@ -94,6 +97,7 @@ class Requirement:
             It is not leave that is asked for, or the call was answered already and the run went on.
         """
         self._answers("confirmation", "confirm()")
+        self._allow_again()
         self.confirmed, self.note = True, note
 
     def reject(self, note: str | None = None) -> None:
@@ -128,6 +132,7 @@ class Requirement:
         given = {name: replace(asked[name]) for name in values}
         for name, value in values.items():
             given[name].give(value)
+        self._allow_again()
         self.user_input_fields = [given.get(each.name, each) for each in self.user_input_fields]
         self.confirmed = None
 
@@ -151,8 +156,21 @@ class Requirement:
 
     def take_answer(self, other: Requirement) -> None:
         """Answer as `other` was answered, which is the same requirement read at another time."""
+        if other.is_resolved:
+            self._allow_again()
         self.confirmed, self.note, self.result = other.confirmed, other.note, other.result
         self.user_input_fields = other.user_input_fields
+
+    def ask_again(self) -> None:
+        """Take the approval back, because the call was started and its result is unknown."""
+        self.confirmed = None
+        for each in self.user_input_fields:
+            each.is_given = False
+
+    def _allow_again(self) -> None:
+        """Let a call run once more if it was started before and a person has been asked again since."""
+        if not self.is_resolved:
+            self.started_at = None
 
     def _answers(self, kind: Need, method: str) -> None:
         if self.kind != kind:
@@ -224,6 +242,8 @@ class Requirement:
     def question(self) -> str:
         """What is asked, in words. The arguments in it are the model's, exactly as it wrote them."""
         asker, called = self.component_name or "The agent", f"{self.tool.tool_name}({self.tool.arguments})"
+        if self.started_at is not None:
+            called += ". This call was started before and its result is unknown, so it may run a second time"
         if self.kind == "confirmation":
             return f"{asker} asks to call {called}"
         if self.kind == "external_execution":
