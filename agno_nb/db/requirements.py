@@ -15,6 +15,7 @@ def requirement_rows(run: RunOutput) -> list[JsonDict] | None:
     return [
         {
             **{name: getattr(requirement, name) for name in _OF_A_REQUIREMENT},
+            "started_at": requirement.started_at,
             "tool_call_id": requirement.tool.tool_call_id,
             "tool_name": requirement.tool.tool_name,
             "arguments": requirement.tool.arguments,
@@ -32,6 +33,7 @@ def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) 
     written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
     return Requirement(
         **{name: row[name] for name in _OF_A_REQUIREMENT},
+        started_at=row.get("started_at"),  # Rows of earlier versions do not have it.
         tool=own.get(row["tool_call_id"], written),
         user_input_fields=[UserInputField(**asked) for asked in row["user_input_fields"]],
     )

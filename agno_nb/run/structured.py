@@ -51,6 +51,12 @@ class OutputSchema:
         ValueError
             It says none, or not one of this schema. The message tells a model what is wrong.
         """
+        try:
+            return self._parsed(text)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+
+    def _parsed(self, text: str) -> Any:
         fenced = _FENCE.search(text)
         bare = fenced[1] if fenced else text.strip()
         if self._model is not None:
