@@ -34,7 +34,7 @@ MODULES = {
 TAKES_NAMES_OF_YOURS = {"SqlTools", "query", "call"}
 """Every keyword is the name of a DataFrame, or of an argument."""
 NOT_CALLED_BY_USERS = {
-    "load_ipython_extension", "unload_ipython_extension", "new_id", "with_article", "StoreContract", "SessionReader",
+    "load_ipython_extension", "unload_ipython_extension", "StoreContract", "SessionReader",
 }  # fmt: skip
 
 
@@ -45,6 +45,8 @@ def callables() -> Iterator[Any]:
             value = getattr(module, name)
             is_enum = inspect.isclass(value) and issubclass(value, Enum)
             is_abstract = inspect.isabstract(value)
+            if module_name == "agno_nb.types" and not inspect.isclass(value):
+                continue  # Its functions are for the package itself.
             if name in TAKES_NAMES_OF_YOURS | NOT_CALLED_BY_USERS or is_enum or is_abstract or not callable(value):
                 continue
             if getattr(value, "__module__", "").startswith("agno_nb"):

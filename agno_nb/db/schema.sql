@@ -266,8 +266,7 @@ CREATE TABLE raw_events (
     event_index INTEGER NOT NULL,
     -- The session that the run belongs to.
     session_id TEXT NOT NULL,
-    -- What happened, in the words of a stream: ModelRequestRetried, ModelFallbackUsed,
-    -- ToolCallLimitReached or MemoryUpdateCompleted.
+    -- ModelRequestRetried, ModelFallbackUsed, ToolCallLimitReached or MemoryUpdateCompleted, as in a stream.
     event TEXT NOT NULL,
     -- The same as a sentence: what, how long, why.
     content TEXT,

@@ -160,7 +160,7 @@ def test_history_in_the_context_and_by_a_tool(pages: Pages, server: Server, caps
     said = [message.content for message in agent.get_chat_history()]
     assert [said[0], said[2]] == server.prompts
     roles = [message.role for message in agent.get_messages_for_session()]
-    assert roles == ["system", "user", "assistant", "system", "user", "assistant"]
+    assert roles == ["system", "user", "assistant", "user", "assistant"]
 
 
 def test_search_shows_the_last_two_other_sessions(pages: Pages, server: Server, working_directory: Path) -> None:
