@@ -35,6 +35,7 @@ TAKES_NAMES_OF_YOURS = {"SqlTools", "query", "call"}
 """Every keyword is the name of a DataFrame, or of an argument."""
 NOT_CALLED_BY_USERS = {
     "load_ipython_extension", "unload_ipython_extension", "new_id", "with_article", "StoreContract", "SessionReader",
+    "to_amount", "valid_tool_name",
 }  # fmt: skip
 
 
