@@ -14,7 +14,7 @@ from typing import Any
 
 from agno_nb.budget import Budget
 from agno_nb.errors import BudgetExceeded, InvalidInputError, ModelError, ModelStreamError
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_pieces
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import Retries, is_the_providers
 from agno_nb.run.running import RunContext
@@ -110,7 +110,7 @@ class Asking:
         response: ModelResponse | None = None
         partial = context.partial = Message(role="assistant", content="", model=model.id)
         context.emit(RunEvent.model_request_started)
-        async with aclosing(whole_pieces(model.stream(request))) as pieces:
+        async with aclosing(join_characters(model.stream(request))) as pieces:
             async for piece in pieces:
                 if first_s is None:
                     first_s = time.perf_counter() - started

@@ -76,13 +76,13 @@ def _redactor(known: frozenset[str]) -> Callable[[str], str]:
         # The search for shapes takes 60 ns a character, and nearly no text holds the beginning of one.
         for mark in _MARKS:
             if mark in text:
-                return _SHAPES_OF_KEYS.sub(_masked, text)
+                return _SHAPES_OF_KEYS.sub(_mask_key, text)
         return text
 
     return without_keys
 
 
-def _masked(match: re.Match[str]) -> str:
+def _mask_key(match: re.Match[str]) -> str:
     # Looking for the digit in the pattern would take time quadratic in the text, for "sk-sk-sk-...".
     found = match[0]
     return found if found.startswith("sk-") and not _DIGIT_OR_STAR.search(found) else REDACTED
