@@ -14,7 +14,7 @@ from typing import Any
 
 from agno_nb.budget import Budget
 from agno_nb.errors import BudgetExceeded, InvalidInputError, ModelError, ModelStreamError
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_pieces
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import Retries, is_the_providers
 from agno_nb.run.recorder import PartialSaver
@@ -114,7 +114,7 @@ class Asking:
         # Left last, so that a partial answer that is being stored is not stored after the whole one.
         async with (
             PartialSaver(context, partial) as saver,
-            aclosing(whole_pieces(model.stream(request))) as pieces,
+            aclosing(join_characters(model.stream(request))) as pieces,
         ):
             async for piece in pieces:
                 if first_s is None:

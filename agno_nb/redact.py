@@ -23,11 +23,11 @@ _SECRET_VARIABLES = ("_API_KEY", "_TOKEN", "_SECRET", "_SECRET_KEY", "_ACCESS_KE
 """What the names of variables end in that hold keys."""
 _SHAPES_OF_KEYS = re.compile(
     r"""
-      \b sk- [\w*-]{12,}                     # OpenAI, OpenRouter, Anthropic: those with a digit or, half-masked, a "*"
+      (?<=\bBearer\ ) [^\s"',;]{8,}
+    | \b (?P<sk> sk- [\w*-]{12,} )            # OpenAI, OpenRouter, Anthropic: those with a digit or, half-masked, a "*"
     | \b AIza [\w*-]{30,}                     # Google
     | \b (?:gh[pousr]|github_pat)_ \w{20,}    # GitHub
     | \b hf_ \w{20,}                          # Hugging Face
-    | (?<=\bBearer\ ) [^\s"',;]{8,}
     """,
     re.VERBOSE,
 )
@@ -76,16 +76,16 @@ def _redactor(known: frozenset[str]) -> Callable[[str], str]:
         # The search for shapes takes 60 ns a character, and nearly no text holds the beginning of one.
         for mark in _MARKS:
             if mark in text:
-                return _SHAPES_OF_KEYS.sub(_masked, text)
+                return _SHAPES_OF_KEYS.sub(_mask_key, text)
         return text
 
     return without_keys
 
 
-def _masked(match: re.Match[str]) -> str:
+def _mask_key(match: re.Match[str]) -> str:
     # Looking for the digit in the pattern would take time quadratic in the text, for "sk-sk-sk-...".
-    found = match[0]
-    return found if found.startswith("sk-") and not _DIGIT_OR_STAR.search(found) else REDACTED
+    has_no_digit = match["sk"] is not None and _DIGIT_OR_STAR.search(match["sk"]) is None
+    return match[0] if has_no_digit else REDACTED
 
 
 _DIGIT_OR_STAR = re.compile(r"[\d*]")

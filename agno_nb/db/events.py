@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agno_nb.db.encoding import micros
 from agno_nb.db.memories import SqlMemories
-from agno_nb.db.statements import believed, marks
+from agno_nb.db.statements import marks, valid_usage
 from agno_nb.db.tables import rows_of
 from agno_nb.db.worker import this_worker
 from agno_nb.errors import SessionNotFoundError
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SUMS = f"""
-    SUM(COALESCE({believed("input_tokens")}, 0) + COALESCE({believed("output_tokens")}, 0)) AS tokens,
-    SUM(COALESCE({believed("cost")}, 0)) AS usd,
-    SUM(CASE WHEN {believed("cost")} IS NULL AND input_tokens IS NOT NULL THEN 1 ELSE 0 END) AS num_unpriced
+    SUM(COALESCE({valid_usage("input_tokens")}, 0) + COALESCE({valid_usage("output_tokens")}, 0)) AS tokens,
+    SUM(COALESCE({valid_usage("cost")}, 0)) AS usd,
+    SUM(CASE WHEN {valid_usage("cost")} IS NULL AND input_tokens IS NOT NULL THEN 1 ELSE 0 END) AS num_unpriced
 """
 
 
@@ -37,7 +37,7 @@ class SqlEvents(SqlMemories):
         model: str | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        cost = (metrics or Metrics()).checked()
+        cost = (metrics or Metrics()).drop_impossible()
         with self._transaction(write=True) as connection:
             # An update that changes nothing finds the session and, where writers overlap (Postgres), locks it.
             sql = "UPDATE raw_sessions SET updated_at = updated_at WHERE session_id = ? RETURNING session_id"

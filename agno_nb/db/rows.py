@@ -73,13 +73,13 @@ MEMORY_COLUMNS = (
 
 
 def _metrics_row(metrics: Metrics | None) -> Row:
-    known = (metrics or Metrics()).checked()
+    known = (metrics or Metrics()).drop_impossible()
     return {name: getattr(known, name) for name in METRICS}
 
 
 def _metrics(row: Row) -> Metrics:
     # An older version stored whatever the server had reported.
-    return Metrics(**{name: row[name] for name in METRICS}).checked()
+    return Metrics(**{name: row[name] for name in METRICS}).drop_impossible()
 
 
 def session_row(session: Session, *, component_name: str | None, now: int) -> Row:

@@ -23,7 +23,7 @@ from agno_nb.db.parts import MOST_VALUES, Chosen, Part
 from agno_nb.db.readable import TIMEOUT_S
 from agno_nb.db.rows import session_from_row, session_metrics
 from agno_nb.db.runs import select_runs
-from agno_nb.db.statements import Transaction, believed, equal, marks, page_of, select_messages, select_sessions
+from agno_nb.db.statements import Transaction, equal, marks, page_of, select_messages, select_sessions, valid_usage
 from agno_nb.db.steps import SqlSteps
 from agno_nb.db.turns import SqlTurns
 from agno_nb.db.upkeep import SqlUpkeep
@@ -209,11 +209,12 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         return [message for run_id in run_ids for message in messages.get(run_id, [])]
 
     def get_session_metrics(self, session_id: str) -> Metrics:
-        sums = ", ".join(f"SUM({believed(name)})" for name in TOKEN_COUNTS)
+        sums = ", ".join(f"SUM({valid_usage(name)})" for name in TOKEN_COUNTS)
         # A run without any answer of a model (a refused key, say) has no cost that could be unknown.
         answered = "SELECT run_id FROM raw_messages WHERE session_id = ? AND role = 'assistant' AND NOT from_history"
+        cost = valid_usage("cost")
         sql = (
-            f"SELECT {sums}, SUM({believed('cost')}), SUM(CASE WHEN {believed('cost')} IS NULL AND kind <> 'workflow' "
+            f"SELECT {sums}, SUM({cost}), SUM(CASE WHEN {cost} IS NULL AND kind <> 'workflow' "
             f"AND run_id IN ({answered}) THEN 1 ELSE 0 END), "
             "SUM(duration_s) FROM raw_runs WHERE session_id = ?"
         )

@@ -123,7 +123,7 @@ def equal(key: Row) -> tuple[str, list[Any]]:
     return " AND ".join([f"{name} = ?" for name in key] or ["TRUE"]), list(key.values())
 
 
-def believed(column: str) -> str:
+def valid_usage(column: str) -> str:
     """Return, in portable SQL, a column of tokens or cost without values that no server can have meant."""
     maximum = MAX_COST if column == "cost" else MAX_TOKENS
     return f"CASE WHEN {column} BETWEEN 0 AND {maximum} THEN {column} END"

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 from agno_nb.db import schema
-from agno_nb.db.statements import Transaction, believed
+from agno_nb.db.statements import Transaction, valid_usage
 from agno_nb.types import TOKEN_COUNTS
 
 _SHOWN = 3
@@ -57,7 +57,7 @@ _CHECKS = {
 
 def problems(connection: Transaction) -> Iterator[str]:
     """Say what is wrong, a sentence for each kind of problem."""
-    for what, sql in {**_orphans(), **_CHECKS, **_unbelievable()}.items():
+    for what, sql in {**_orphans(), **_CHECKS, **_usage_checks()}.items():
         if found := connection.execute(sql):
             yield _sentence(what, [" ".join(map(str, row)) for row in found])
     damaged = []
@@ -84,14 +84,14 @@ def _orphans() -> dict[str, str]:
     return checks
 
 
-def _unbelievable() -> dict[str, str]:
+def _usage_checks() -> dict[str, str]:
     """Return the checks for usage that no server can have meant. Views, sums and accessors read it as null."""
     checks = {}
     for table in schema.tables_with("cost"):
         columns = schema.column_types()[table]
         key = {"raw_summaries": "session_id, version", "raw_events": "run_id, event_index"}.get(table)
         usage = [name for name in (*TOKEN_COUNTS, "cost") if name in columns]
-        wrong = " OR ".join(f"({name} IS NOT NULL AND {believed(name)} IS NULL)" for name in usage)
+        wrong = " OR ".join(f"({name} IS NOT NULL AND {valid_usage(name)} IS NULL)" for name in usage)
         checks[f"rows of {table} with impossible token counts or costs"] = (
             f"SELECT {key or next(iter(columns))} FROM {table} WHERE {wrong}"
         )

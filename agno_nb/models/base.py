@@ -105,7 +105,7 @@ class Model(ABC):
         return f"{type(self).__name__}(id={self.id!r})"
 
 
-async def whole_pieces(pieces: AsyncIterator[Delta | ModelResponse]) -> AsyncGenerator[Delta | ModelResponse]:
+async def join_characters(pieces: AsyncIterator[Delta | ModelResponse]) -> AsyncGenerator[Delta | ModelResponse]:
     """Yield what the stream of a model yields, but in whole characters and with usage that can be true.
 
     A model may cut its text anywhere, even in the middle of an emoji. Half a character can be neither stored nor shown.
@@ -121,12 +121,12 @@ async def whole_pieces(pieces: AsyncIterator[Delta | ModelResponse]) -> AsyncGen
                 rest = Delta(content=content.flush(), reasoning_content=reasoning.flush())
                 if rest != Delta():
                     yield rest
-                _make_whole(piece)
+                _join_response(piece)
             if piece != Delta():
                 yield piece
 
 
-def _make_whole(response: ModelResponse) -> None:
+def _join_response(response: ModelResponse) -> None:
     for owner, names in (
         (response, ("content", "reasoning_content", "finish_reason", "model")),
         *((call, ("tool_call_id", "tool_name", "arguments")) for call in response.tool_calls),
@@ -134,7 +134,7 @@ def _make_whole(response: ModelResponse) -> None:
         for name in names:
             if text := getattr(owner, name):
                 setattr(owner, name, whole_characters(text))
-    response.metrics = response.metrics.checked()
+    response.metrics = response.metrics.drop_impossible()
 
 
 async def whole_answer(model: Model, request: ModelRequest) -> ModelResponse:
@@ -149,7 +149,7 @@ async def whole_answer(model: Model, request: ModelRequest) -> ModelResponse:
     for failures in itertools.count():
         started = time.perf_counter()
         try:
-            async with aclosing(whole_pieces(model.stream(request))) as pieces:
+            async with aclosing(join_characters(model.stream(request))) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, ModelResponse):
                         piece.metrics.duration_s = time.perf_counter() - started

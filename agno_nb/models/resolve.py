@@ -117,7 +117,10 @@ def _first_listed_model(endpoint: Endpoint) -> str:
     key = endpoint.key_in_environment()
     authorization = endpoint.basic_auth or (key and Unseen(f"Bearer {key}"))
     headers = {"Authorization": authorization} if authorization else {}
-    hooks: dict[str, list[Callable[..., Any]]] = {"request": [endpoint.refuse_other_origin]}
+    hooks: dict[str, list[Callable[..., Any]]] = {
+        "request": [endpoint.refuse_other_origin],
+        "response": [_drop_redirect_body],
+    }
     try:
         with (
             connected(
@@ -145,6 +148,15 @@ def _first_listed_model(endpoint: Endpoint) -> str:
             "variable OPENAI_MODEL, or as model='openai:<name>'"
         )
     return name
+
+
+def _drop_redirect_body(answer: httpx2.Response) -> None:
+    """Keep the client from reading all of it before it follows the redirect: an event hook."""
+    import httpx2
+
+    if answer.has_redirect_location and isinstance(answer.stream, httpx2.SyncByteStream):
+        answer.stream.close()
+        answer.stream = httpx2.ByteStream(b"")
 
 
 def _start_of(answer: httpx2.Response) -> str:

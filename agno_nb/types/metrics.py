@@ -12,9 +12,9 @@ from agno_nb._keywords import forgiving
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
 MAX_TOKENS = 10**12
-"""Largest token count of one request or run that is believed. A 64-bit sum holds nine million of them."""
+"""Largest token count of one request or run that is accepted. A 64-bit sum holds nine million of them."""
 MAX_COST = 10**9
-"""Largest price of one request or run that is believed, in US dollars."""
+"""Largest price of one request or run that is accepted, in US dollars."""
 _MAX_SECONDS = 10**9
 
 
@@ -68,7 +68,7 @@ class Metrics:
         known = bool(costs) and None not in costs
         return cls(**counts, cost=sum(cost for cost in costs if cost is not None) if known else None)
 
-    def checked(self) -> Metrics:
+    def drop_impossible(self) -> Metrics:
         """Return a copy in which values that cannot be true are None.
 
         A server may report anything: counts of 2**63, NaN, negative or infinite prices, text. One such value would

@@ -266,6 +266,10 @@ def test_nor_is_it_in_the_traceback_of_what_is_no_failure_of_a_model(kind: type[
         ("Authorization: Bearer abcdefgh12345678", "Authorization: Bearer [redacted]"),
         ("the package sk-learn-contrib-extensions", "the package sk-learn-contrib-extensions"),
         ("a bearer of good news", "a bearer of good news"),
+        ("Bearer sk-only-letters-in-it", "Bearer [redacted]"),
+        # In quadratic time, this would take minutes.
+        pytest.param("sk-" * 500_000, "sk-" * 500_000, id="long"),
+        pytest.param("sk-" * 500_000 + "1", "[redacted]", id="long, with a digit"),
     ],
 )
 def test_redaction_by_shape(text: str, expected: str) -> None:

@@ -157,6 +157,16 @@ def test_limits_are_generous(server: FakeServer) -> None:
     assert ask(OpenAIChat("m", base_url=server.base_url)).whole.content == text
 
 
+def test_a_redirect_of_the_list_of_models_without_end(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.will_say(
+        Answer(chunks=bomb(ZEROS), status=302, headers={"Location": "/v1/x", "Content-Encoding": "gzip"}),
+        Answer(chunks=[b'{"data": [{"id": "m1"}]}'], content_type=JSON),
+    )
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+
+    assert resolve_model().id == "m1"
+
+
 @pytest.mark.parametrize("is_bomb", [False, True])
 def test_a_list_of_models_without_end(is_bomb: bool, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     chunks = bomb(ZEROS, begin=b'{"data": "') if is_bomb else itertools.chain([b"["], endless(b" " * 64 * KB))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError, ModelRequestError
 from agno_nb.models import prices
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_pieces
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connected, environment
 from agno_nb.models.openai.errors import (
     CONNECT_TIMEOUT_S,
@@ -75,7 +75,7 @@ class OpenAIModel(Model):
     """Seconds after which a request has failed although bytes still arrive, keepalives for example."""
     max_event_bytes: int = 16 * 2**20
     """Largest event of a stream, or answer of a server that does not stream, counted after decompression."""
-    max_response_bytes: int = 256 * 2**20
+    max_response_bytes: int = 128 * 2**20
     """Largest response, counted after decompression. An event is about a hundred times as long as the text in it."""
     extra_headers: Mapping[str, str] | None = None
     extra_body: JsonDict | None = None
@@ -164,7 +164,7 @@ class OpenAIModel(Model):
             await client.close()
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
-        async with aclosing(whole_pieces(self._stream(request))) as pieces:
+        async with aclosing(join_characters(self._stream(request))) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -226,14 +226,14 @@ class OpenAIModel(Model):
                 return
             async with aclosing(read_events(response, limits)) as events:
                 async for event in events:
-                    for frame in self._parsed(event):
+                    for frame in self._parse(event):
                         yield frame
         except ModelError as error:
             yield error.with_traceback(None)
         finally:
             await response.aclose()
 
-    def _parsed(self, event: Event) -> Iterator[JsonDict | ModelError]:
+    def _parse(self, event: Event) -> Iterator[JsonDict | ModelError]:
         try:
             body = parse_json(event.data)
         except ValueError as error:

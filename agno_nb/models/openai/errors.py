@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -56,7 +57,7 @@ def is_network_error(error: Exception) -> bool:
     import openai
 
     # httpx2 lets anyio's EndOfStream pass when TLS fails (httpx2#854).
-    kinds = openai.OpenAIError | httpx2.HTTPError | ErrorStatus | OSError
+    kinds = openai.OpenAIError | httpx2.HTTPError | ErrorStatus | ssl.SSLError
     return isinstance(error, kinds) or type(error).__name__ == "EndOfStream"
 
 

@@ -130,7 +130,7 @@ def read_usage(usage: JsonDict, *, sent: str, received: str) -> Metrics:
         reasoning_tokens=of_received.get("reasoning_tokens"),
         # OpenRouter says what the request cost.
         cost=usage.get("cost"),
-    ).checked()
+    ).drop_impossible()
 
 
 def function_fields(tool: ToolSpec, *, profile: Profile) -> JsonDict:
