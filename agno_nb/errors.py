@@ -64,7 +64,7 @@ class _Displayable(BaseException):
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this instead of the traceback; the cell still fails.
-        return [describe(self)]
+        return [f"{type(self).__name__}: {self}"]
 
 
 def _unpickled(kind: type[_Displayable], args: tuple[Any, ...], attributes: dict[str, Any]) -> _Displayable:

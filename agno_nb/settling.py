@@ -76,7 +76,8 @@ class Settling:
             self._end_calls(waiting, keep_open=self._waiting_ids() if isinstance(error, StoreError) else set())
             if not has_started:
                 for requirement in run.requirements:
-                    requirement.started_at = None if requirement.tool.result is None else requirement.started_at
+                    if not requirement.tool.is_finished:
+                        requirement.started_at = None
             raise
         self._leave_out(waiting)
 
@@ -90,11 +91,10 @@ class Settling:
         """Give the calls that have no result one that says so. The run is paused for those of `keep_open`."""
         run = self.context.run
         for call, answer in waiting:
-            if call.is_finished or call.tool_call_id in keep_open:
-                continue
-            if call.result is None:
-                call.result, call.tool_call_error = INTERRUPTED_RESULT, True
-            self.context.store(_filled(answer, call))
+            if not call.is_finished and call.tool_call_id not in keep_open:
+                if call.result is None:
+                    call.result, call.tool_call_error = INTERRUPTED_RESULT, True
+                self.context.store(_filled(answer, call))
         still_open = [call for call, _ in waiting if not call.is_finished]
         for call in still_open:
             self.context.wait_for_nested_runs(call.tool_call_id)

@@ -26,11 +26,10 @@ JSON_COLUMNS = frozenset(
 _OF_THE_PROVIDER = {"extra", "provider_data"}
 _OF_USERS = {"details", "dtypes", "metadata", "session_state", "topics"}
 """JSON columns of values that are not ours. Their keys are checked."""
+_MAX_DEPTH = 200
+"""Levels of nesting. Python copies and compares values recursively, up to about 1,000 calls deep."""
 _SEALED = re.compile(r"[\w+/=-]{256,}")
 """What a provider gives us encrypted or signed. It may look like a key by chance, and has to come back whole."""
-
-MAX_DEPTH = 200
-"""Levels of nesting that JSON columns take. Python reads and compares some hundred levels more, but not thousands."""
 
 _FIRST_YEAR = 1900
 
@@ -116,45 +115,44 @@ def check_json_object(value: Any, name: str) -> None:
     """
     if not isinstance(value, dict):
         raise InvalidInputError(f"{name} is {value!r}; pass a dict")
-    to_json(value, name, check_keys=True)
+    to_json(value, name)
 
 
-def to_json(value: Any, name: str, *, check_keys: bool = False) -> str:
+def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
     """Return `value` as JSON text.
 
     Raises
     ------
     InvalidInputError
-        JSON cannot hold it, it is nested more than `MAX_DEPTH` levels deep, or, if `check_keys` is set, a dict in it
-        has keys that are not text. The message names the part by `name`.
+        JSON cannot hold it, or it is nested too deeply. The message names the part by `name`. In a value of a user,
+        keys that are not text are refused too.
     """
+    problem: str | None = None
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        # Brackets are counted first, because that is fast. Those in texts count too: it is only an upper bound.
+        if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deeper(value, _MAX_DEPTH):
+            problem = _depth_problem(name)
+        elif is_of_user:
+            problem = _find_key_problem(value, name)
     except RecursionError:
-        text = ""
-    except Exception as error:  # Whatever a class that derives from dict or list raises.
-        raise InvalidInputError(
-            f"{_find_culprit(value, name, error)}. Keep only text, numbers, lists and dicts there."
-        ) from None
-    # Brackets are counted first, because that is fast; those in texts count too, so it is only an upper bound.
-    if not text or (text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH)):
-        raise InvalidInputError(f"{name} is nested more than {MAX_DEPTH} levels deep; keep it flatter")
-    if check_keys and (problem := _key_problem(value, name)) is not None:
-        raise InvalidInputError(f"{problem}. Keep only text, numbers, lists and dicts there.")
+        problem = _depth_problem(name)
+    except Exception as error:  # Also whatever a class that derives from dict or list raises.
+        problem = _find_culprit(value, name, error)
+    if problem is not None:
+        raise InvalidInputError(f"{problem}. Keep only text, numbers, lists and dicts there.") from None
     return text
 
 
-def is_readable(text: str) -> bool:
-    """Whether `text` is JSON that is read again in any place: not nested more than `MAX_DEPTH` levels deep."""
+def is_readable(text: str, *, of: Any) -> bool:
+    """Whether `text`, which was written of a value, is JSON that is read again as that value.
+
+    It is not if the value is nested too deeply, or has keys that are not text, which would come back as text.
+    """
     try:
-        return not _is_deeper(json.loads(text), MAX_DEPTH)
-    except (ValueError, RecursionError):
+        return not _is_deeper(json.loads(text), _MAX_DEPTH) and _find_key_problem(of, "") is None
+    except Exception:  # Also whatever the value raises.
         return False
-
-
-def has_text_keys(value: Any) -> bool:
-    """Whether JSON keeps the keys of all dicts in a value, which `is_readable`: the others would come back as text."""
-    return _key_problem(value, "") is None
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -172,18 +170,24 @@ def _parts(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list | tuple) else ()
 
 
-def _key_problem(value: Any, name: str) -> str | None:
+def _depth_problem(name: str) -> str:
+    return f"{name} is nested more than {_MAX_DEPTH} levels deep"
+
+
+def _find_key_problem(value: Any, name: str) -> str | None:
     """Describe a key that is not text in a value that JSON can hold; None if there is none."""
     is_dict = isinstance(value, dict)
-    for key, part in value.items() if is_dict else enumerate(_parts(value)):
+    for key, part in value.items() if is_dict else enumerate(value) if isinstance(value, list | tuple) else ():
         if is_dict and not isinstance(key, str):
-            return _describe_key(key, name)
-        if isinstance(part, dict | list | tuple) and (problem := _key_problem(part, f"{name}[{key!r}]")) is not None:
-            return problem
+            return _key_problem(key, name)
+        if isinstance(part, dict | list | tuple):
+            problem = _find_key_problem(part, f"{name}[{key!r}]")
+            if problem is not None:
+                return problem
     return None
 
 
-def _describe_key(key: Any, name: str) -> str:
+def _key_problem(key: Any, name: str) -> str:
     return f"{name} has the key {key!r} of type {type(key).__name__}, and keys in JSON are text, such as {str(key)!r}"
 
 
@@ -195,7 +199,7 @@ def _find_culprit(value: Any, name: str, error: Exception) -> str:
 
 
 def _to_json(value: Any, name: str, redact: Redact) -> str:
-    text = to_json(value, name, check_keys=name in _OF_USERS)
+    text = to_json(value, name, is_of_user=name in _OF_USERS)
 
     # Nearly no value holds a key. In JSON text without a backslash every text of the value stands as it is.
     if "\\" not in text and redact(text) == text:
@@ -224,7 +228,7 @@ def _culprit(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                return _describe_key(key, name)
+                return _key_problem(key, name)
         parts = value.items()
     elif isinstance(value, list | tuple):
         parts = enumerate(value)

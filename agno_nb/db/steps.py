@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, has_text_keys, is_readable, micros
+from agno_nb.db.encoding import Row, from_json, is_readable, micros
 from agno_nb.db.memories import SqlMemories
 from agno_nb.db.state import store_state
 from agno_nb.db.statements import Transaction
@@ -82,7 +82,7 @@ def _as_text(content: Any) -> tuple[str | None, str]:
             text = str(content.model_dump_json())
         else:
             text = json.dumps(content, ensure_ascii=False, allow_nan=False)
-    if text is not None and is_readable(text) and has_text_keys(content):
+    if text is not None and is_readable(text, of=content):
         return text, type(content).__name__
     return to_plain_text(content), "str"
 

@@ -190,11 +190,7 @@ def _context(
         parent=parent,
         is_nested=turn is not None,
         continuation=continuation,
-        interrupted_call_ids=frozenset(
-            call.tool_call_id
-            for call in (run.tools if continuation is not None and run.status is RunStatus.RUNNING else ())
-            if call.result is None
-        ),
+        interrupted_call_ids=_interrupted_call_ids(continuation),
         session=SESSION_CLASSES[runnable.kind](
             session_id=run.session_id,
             session_type=runnable.kind,
@@ -204,6 +200,13 @@ def _context(
         ),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
     )
+
+
+def _interrupted_call_ids(continuation: RunOutput | None) -> frozenset[str]:
+    """Return the ids of calls that a dead process may have carried out, if `continuation` was RUNNING in it."""
+    if continuation is None or continuation.status is not RunStatus.RUNNING:
+        return frozenset()
+    return frozenset(call.tool_call_id for call in continuation.tools if not call.is_finished)
 
 
 def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
@@ -343,26 +346,23 @@ def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
 def _reopened(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
     """Reopen a run, and store with that which approved calls start now.
 
-    If a process started a call and died, it is unknown whether the call was carried out: a person is asked again. The
-    run of a call that was approved after that is PAUSED.
+    Of a call that a process started which has died since, nobody knows whether it was carried out: a person is asked.
     """
     approved = [
         each
         for each in run.requirements
         if each.run_id == run.run_id and each.kind != "external_execution" and each.confirmed is not False
-        if each.is_resolved and each.tool.result is None
+        if each.is_resolved and not each.tool.is_finished
     ]
-    has_died = run.status is RunStatus.RUNNING
-    interrupted = [each for each in approved if has_died and each.started_at is not None]
-    starting = {id(each): each.started_at for each in approved if each not in interrupted}
-    for each in approved:
-        if id(each) in starting:
-            each.started_at = time.time()
+    interrupted = [each for each in approved if each.started_at is not None]
+    starting = [each for each in approved if each.started_at is None]
+    for each in starting:
+        each.started_at = time.time()
     try:
         opened = db.reopen_run(run, query=query)
     except BaseException:
-        for each in approved:
-            each.started_at = starting.get(id(each), each.started_at)
+        for each in starting:
+            each.started_at = None
         raise
     for each in interrupted:
         each.ask_again()
@@ -378,7 +378,6 @@ async def _answer(runnable: Runnable, context: RunContext, opened: OpenedRun) ->
     failure: BaseException | None = None
     # The time for which a run was paused is not part of its duration.
     before_s = run.metrics.duration_s or 0.0 if context.continuation is not None else 0.0
-    run.metrics = Metrics()
     try:
         _enter(runnable, context, opened)
         context.emit(RunEvent.run_started if context.continuation is None else RunEvent.run_continued)

@@ -183,6 +183,6 @@ def given_input(requirement: Requirement | None) -> JsonDict | None:
 def refusal(requirement: Requirement) -> str:
     """Tell the model that a person refused a call."""
     said = f" They say: {requirement.note}" if requirement.note else ""
-    if requirement.started_at is not None:
+    if requirement.may_have_run:
         return f"This call was started before and its result is unknown. The user refused to run it again.{said}"
     return f"The user refused this call, and it was not carried out.{said}"

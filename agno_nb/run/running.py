@@ -66,10 +66,10 @@ class RunContext:
     """Whether the run is part of a turn of the same session, not a turn of its own."""
     continuation: RunOutput | None = None
     """The run itself, if it was paused and goes on."""
-    interrupted_call_ids: frozenset[str] = frozenset()
-    """Tool calls without a result, if the process that ran them has died: they may have been carried out."""
     said: list[Message] = field(default_factory=list)
     """Of a run that goes on where an earlier attempt was cut off: what that had said."""
+    interrupted_call_ids: frozenset[str] = frozenset()
+    """Of a run that goes on after its process has died: tool calls that it may have carried out."""
     earlier: list[RunOutput] = field(default_factory=list)
     """Of a run that goes on: the runs nested in it from before the pause that were not asked for again."""
     session: Session
@@ -367,7 +367,7 @@ def is_waiting(run: RunOutput) -> bool:
     """Whether a run waits for a person, or was interrupted while it carried out what a person had approved."""
     if run.status is not RunStatus.RUNNING or not run.interrupted:
         return run.status is RunStatus.PAUSED
-    own = any(each.run_id == run.run_id and each.tool.result is None for each in run.requirements)
+    own = any(each.run_id == run.run_id and not each.tool.is_finished for each in run.requirements)
     return own or any(is_waiting(nested) for nested in run.nested_runs)
 
 

@@ -54,17 +54,14 @@ class OutputSchema:
         try:
             return self._parsed(text)
         except RecursionError:
-            raise ValueError("it is nested too deeply") from None
+            raise ValueError("the JSON is nested too deeply") from None
 
     def _parsed(self, text: str) -> Any:
         fenced = _FENCE.search(text)
         bare = fenced[1] if fenced else text.strip()
         if self._model is not None:
             return self._validated(bare)
-        try:
-            value = json.loads(bare)
-        except RecursionError:
-            raise ValueError("the JSON is nested too deeply") from None
+        value = json.loads(bare)
         import jsonschema
 
         validator = jsonschema.validators.validator_for(self.json_schema)(self.json_schema)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +12,13 @@ import pytest
 from agno_nb._loop import run_blocking
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import AgnoNbError, InvalidInputError, RunError
+from agno_nb.errors import AgnoNbError, InvalidInputError, RunError, StoreError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.run.background import FollowUp, Line, begin, settled
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.tools import tool
-from agno_nb.types import Message, Metrics, RunOutput, RunStatus
+from agno_nb.types import Message, RunOutput, RunStatus
 from agno_nb.workflow import Parallel, Step, Workflow
 from tests.run.kinds import Make, kind, talk
 
@@ -282,19 +282,46 @@ def test_a_structured_answer_that_is_nested_too_deeply_is_refused() -> None:
     assert [run.status for run in agent.store.get_runs("s")] == [RunStatus.ERROR]
 
 
-def test_counts_that_cannot_be_added_up_end_the_run() -> None:
-    class Counting(Model):
-        id, provider = "counting", "test"
+class PickyDb(InMemoryDb):
+    """Does not take a certain answer, and says that it fails."""
 
-        async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
-            yield ModelResponse(content="ok", metrics=Metrics(input_tokens="many"))  # type: ignore[arg-type]
+    def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
+        self._check(messages)
+        super().add_messages(run, messages)
 
-    db = InMemoryDb()
+    def end_run(self, run: RunOutput, messages: Sequence[Message] = (), **values: Any) -> None:
+        self._check(messages)
+        super().end_run(run, messages, **values)
+
+    def _check(self, messages: Sequence[Message]) -> None:
+        if any(message.content == "indigestible" for message in messages):
+            raise StoreError("the store failed")
+
+
+class Odd(Model):
+    """Says what the store does not take."""
+
+    id, provider = "odd", "test"
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        yield ModelResponse(content="fine", provider_data={"lock": threading.Lock()})
+
+
+@kind
+@pytest.mark.parametrize("by", ["value", "store"])
+def test_an_answer_that_the_store_does_not_take_is_left_out(make: Make, by: str) -> None:
+    db = PickyDb()
+    model = Odd() if by == "value" else ScriptedModel(["indigestible"])
     with pytest.raises(AgnoNbError) as caught:
-        Agent(Counting(), db=db).run("go", session_id="s")
-    assert caught.value.run_output is not None
-    (run,) = db.get_runs("s")
-    assert run.status is RunStatus.ERROR
+        make(model, db=db, instructions="Be kind.").run("go", session_id="s")
+    failed = caught.value.run_output
+    assert failed is not None
+    turn = db.get_run(failed.run_id)
+    assert turn is not None
+    assert {run.status for run in db.get_runs("s")} == {RunStatus.ERROR}
+    assert talk(turn).error_type == ("InvalidInputError" if by == "value" else "StoreError")
+    assert [m.role for m in talk(turn).messages] == ["system", "user"]
+    assert db.verify() == []
 
 
 def test_an_error_that_closes_the_coroutine_of_the_run_ends_it_too() -> None:
