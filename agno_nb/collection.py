@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import forgiving
 from agno_nb.db import sandbox, schema
+from agno_nb.db.file_names import expand
 from agno_nb.db.readable import TIMEOUT_S, Readable
 from agno_nb.db.visit import tables_in
 from agno_nb.errors import InvalidInputError, StoreError
@@ -148,7 +149,7 @@ def collect(stores: str | Path | Iterable[str | Path]) -> Collection:
 def _paths(stores: str | Path | Iterable[str | Path]) -> list[Path]:
     paths = []
     for pattern in [stores] if isinstance(stores, str | Path) else stores:
-        text = str(Path(pattern).expanduser())
+        text = str(Path(expand(pattern)))
         # A path with brackets in its name is itself, and not a pattern.
         matches = [text] if Path(text).exists() else sorted(glob(text, recursive=True))
         # What stands beside a store is read with it.

@@ -44,10 +44,21 @@ def store_path(db_file: str | Path) -> Path:
     text = str(db_file)
     if text.strip() in ("", ".") or text.strip().startswith((":memory:", "file::memory:")):
         raise InvalidInputError(f"db_file is {text!r}; for a store without a file, use InMemoryDb()")
-    if "\0" in text:
-        raise InvalidInputError(f"db_file is {text!r}; a path cannot contain a null character")
+    return Path(expand(text)).resolve()
+
+
+def expand(path: str | Path) -> str:
+    """Return a path with the user's home folder in place of ``~``.
+
+    Raises
+    ------
+    InvalidInputError
+        The path contains a null character.
+    """
+    if "\0" in str(path):
+        raise InvalidInputError(f"{str(path)!r} contains a null character, which no path can")
     # Path.expanduser() would refuse a name such as "~a.db", which begins like that of a user.
-    return Path(os.path.expanduser(text)).resolve()
+    return os.path.expanduser(path)
 
 
 def file_id(path: Path) -> FileId | None:

@@ -21,6 +21,7 @@ Four things make it safe, all of them measured on DuckDB 2.0.0:
 from __future__ import annotations
 
 import atexit
+import errno
 import math
 import os
 import threading
@@ -191,6 +192,9 @@ class SharedFile:
         is_there = exists(self.path)
         if use.write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if is_there and not os.access(self.path, os.W_OK):
+                # Found out before the lock is created, which would belong to a user who may only read.
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
             check_links(self.path)
         elif not is_there:
             # There is nothing to keep others from, and no lock file should be left where there is no store.

@@ -25,10 +25,11 @@ from agno_nb.db.rows import session_from_row, session_metrics
 from agno_nb.db.runs import select_runs
 from agno_nb.db.statements import Transaction, believed, equal, marks, page_of, select_messages, select_sessions
 from agno_nb.db.steps import SqlSteps
+from agno_nb.db.tables import with_interrupted
 from agno_nb.db.turns import SqlTurns
 from agno_nb.db.upkeep import SqlUpkeep
 from agno_nb.db.worker import is_dead
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
 
 if TYPE_CHECKING:
@@ -232,19 +233,31 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         return sandbox.run(self._rows, sql, values, frames or {}, timeout_s=timeout_s, max_rows=max_rows)
 
     def frame(self, sql: str, parameters: Sequence[Any] = (), *, chosen: Chosen | None = None) -> pa.Table:
-        part = self._note_interrupted(chosen)
-        return self._driver.frame(sql, [storable(value) for value in parameters], part)
+        part, unstamped = self._note_interrupted(chosen)
+        values = [storable(value) for value in parameters]
+        if unstamped:
+            return sandbox.run(lambda needs: self._stamped_rows(needs, unstamped, part), sql, values, {})
+        return self._driver.frame(sql, values, part)
 
     def _rows(self, needs: schema.Needs) -> dict[str, pa.Table]:
-        self._note_interrupted()
-        return self._driver.rows(needs)
+        return self._stamped_rows(needs, self._note_interrupted()[1])
+
+    def _stamped_rows(
+        self, needs: schema.Needs, unstamped: Collection[str], part: Part | None = None
+    ) -> dict[str, pa.Table]:
+        if unstamped and "raw_runs" in needs:
+            needs = {**needs, "raw_runs": needs["raw_runs"] | {"run_id"}}
+        return with_interrupted(self._driver.rows(needs, part), unstamped, now=micros(time.time()))
 
     def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        self._note_interrupted()
-        return self._driver.tables(names)
+        _, unstamped = self._note_interrupted()
+        return with_interrupted(self._driver.tables(names), unstamped, now=micros(time.time()))
 
-    def _note_interrupted(self, chosen: Chosen | None = None) -> Part | None:
-        """Stamp the running runs whose process has died, so that views can tell; find what was chosen."""
+    def _note_interrupted(self, chosen: Chosen | None = None) -> tuple[Part | None, list[str]]:
+        """Stamp the running runs whose process has died, so that views can tell; find what was chosen.
+
+        Return also the runs that could not be stamped, because this user may only read the store.
+        """
         running = "status = 'RUNNING' AND interrupted_at IS NULL"
         with self._transaction(write=False) as connection:
             rows = connection.execute(f"SELECT run_id, worker FROM raw_runs WHERE {running}")
@@ -252,9 +265,12 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         dead = [run_id for run_id, worker in rows if is_dead(worker)]
         if dead:
             sql = f"UPDATE raw_runs SET interrupted_at = ? WHERE {running} AND run_id IN ({marks(dead)})"
-            with self._transaction(write=True, alone=True) as connection:
-                connection.execute(sql, [micros(time.time()), *dead])
-        return part
+            try:
+                with self._transaction(write=True, alone=True) as connection:
+                    connection.execute(sql, [micros(time.time()), *dead])
+            except StoreError:
+                return part, dead
+        return part, []
 
     def close(self) -> None:
         self._driver.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb.db import archive, schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import moment_micros
-from agno_nb.db.file_names import path_in_use
+from agno_nb.db.file_names import expand, path_in_use
 from agno_nb.db.lock_file import LOCK
 from agno_nb.db.memories import SqlMemories, given
 from agno_nb.db.statements import Transaction, equal, marks
@@ -158,4 +158,4 @@ def _is_database(path: Path) -> bool:
 
 
 def _path(path: str | Path) -> Path:
-    return Path(path).expanduser().resolve()
+    return Path(expand(path)).resolve()

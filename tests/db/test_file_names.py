@@ -186,9 +186,8 @@ def test_a_snapshot_is_not_put_in_the_place_of_the_store_itself(tmp_path: Path, 
 
 
 ODD = [
-    "a#b.db", "a%20b.db", "100%.db", "it's.db", 'a"b.db', "a\nb.db", "a\tb.db", " a b .db", "ä😀e\u0301.db", "*.db",
-    "[a].db", "{a}.db", "a;b.db", "~a.db", "$HOME.db", "a,b.db", "-a.db", "x.parquet", "x.csv", "x.gz", "memory",
-    "%2e%2e.db", "a:b", "sqlite:x", "md:x", "http:x", "file:x", "./:memory:x", "d#%41/c?d.db".replace("?", "&"),
+    "a#b%20c;d,e.db", "it's {a} [b] *\".db", "a\nb\tc.db", " ä😀e\u0301 ", "~a.db", "$HOME.db", "-a.db", "x.gz",
+    "memory", "file:x", "sqlite:x", "./:memory:x", "d#%41/c&d.db",
 ]  # fmt: skip
 
 
