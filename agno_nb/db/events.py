@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from agno_nb.db.statements import believed, marks
 from agno_nb.db.tables import rows_of
 from agno_nb.db.worker import this_worker
 from agno_nb.errors import SessionNotFoundError
-from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, Spending
+from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, Spending, now
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +56,7 @@ class SqlEvents(SqlMemories):
                 "output_tokens": cost.output_tokens,
                 "cost": cost.cost,
                 "duration_s": cost.duration_s,
-                "created_at": micros(time.time()),
+                "created_at": micros(now()),
             }
             connection.insert("raw_events", [row])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
@@ -20,7 +19,7 @@ from agno_nb.db.rows import (
 )
 from agno_nb.db.statements import Transaction, equal, page_of
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.types import RunOutput, SessionSummary, UserMemory
+from agno_nb.types import RunOutput, SessionSummary, UserMemory, now
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,9 +70,15 @@ class SqlMemories(Db):
             raise InvalidInputError(f"a memory has user_id {memory.user_id!r}; give the user whom it is about")
         changes = ("memory", "topics", "input", "component_id", "updated_at")
         with self._transaction(write=True) as connection:
+            row = memory_row(memory, now=micros(now()))
+            # A user's memories are in the order in which they were learned, even if the clock was set back.
+            sql = "SELECT MAX(created_at) FROM raw_memories WHERE user_id = ? AND memory_id <> ?"
+            ((latest,),) = connection.execute(sql, [memory.user_id, memory.memory_id])
+            if latest is not None and row["created_at"] <= latest:
+                row["created_at"] = latest + 1
             connection.insert(
                 "raw_memories",
-                [memory_row(memory, now=micros(time.time()))],
+                [row],
                 f"ON CONFLICT (memory_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in changes)} "
                 "WHERE raw_memories.user_id = excluded.user_id",
             )

@@ -30,7 +30,7 @@ from agno_nb.db.turns import SqlTurns
 from agno_nb.db.upkeep import SqlUpkeep
 from agno_nb.db.worker import is_dead
 from agno_nb.errors import InvalidInputError, StoreError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, now
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,7 +146,7 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
 
     def _change_session(self, changes: Row, key: Row) -> Session | None:
         with self._transaction(write=True) as connection:
-            connection.update("raw_sessions", changes | {"updated_at": micros(time.time())}, key)
+            connection.update("raw_sessions", changes | {"updated_at": micros(now())}, key)
             return self._session(connection, key)
 
     def fork_session(
@@ -162,7 +162,7 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         with self._transaction(write=True, alone=True) as connection:
             if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
                 return None
-            fork_id = fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(time.time()))
+            fork_id = fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(now()))
             return self._session(connection, {"session_id": fork_id})
 
     def get_runs(
@@ -192,7 +192,8 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         return next((run for run in runs if run.run_id == run_id), None)
 
     def get_runs_begun_by(self, run_id: str) -> list[RunOutput]:
-        sql = "SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY created_at, run_id"
+        order = "created_at, run_index, attempt, run_id"
+        sql = f"SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY {order}"
         with self._transaction(write=False) as connection:
             begun = connection.execute(sql, [run_id])
         return [run for ids in begun if (run := self.get_run(*ids)) is not None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -17,7 +16,7 @@ from agno_nb.errors import InvalidInputError, SessionNotFoundError, StoreError
 from agno_nb.models.base import Model
 from agno_nb.models.resolve import resolve_model
 from agno_nb.run.background import Line, in_turn, settled
-from agno_nb.types import Origin, RunEvent, RunOutput, UserMemory
+from agno_nb.types import Origin, RunEvent, RunOutput, UserMemory, now
 
 P = ParamSpec("P")
 
@@ -253,7 +252,7 @@ class Scribe:
                 topics: What it is about. They stay as they are where not given.
             """
             old = find(memory_id)
-            new = replace(old, memory=memory, topics=topics or old.topics, input=text, updated_at=time.time())
+            new = replace(old, memory=memory, topics=topics or old.topics, input=text, updated_at=now())
             numbered[memory_id] = new
             await self._store(self.db.upsert_user_memory, new)
             return "Changed."

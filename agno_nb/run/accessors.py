@@ -284,9 +284,9 @@ class SessionAccess(ABC):
     def get_last_run_output(self, session_id: str | None = None, *, user_id: str | None = None) -> RunOutput | None:
         """Return the latest turn of a session, or None when it has none."""
         known = self._checked_id(session_id, user_id)
-        # The turn alone is found first, and then read with the runs nested in it.
-        turns = self.store.get_runs(known, from_run_index=0, limit=1)
-        last = self.store.get_run(turns[0].run_id, known) if turns else None
+        # The last turn, which is not the run that began last if an earlier turn was tried again.
+        messages = self.store.get_messages(known, last_n_runs=1)
+        last = self.store.get_run(messages[-1].run_id or "", known) if messages else None
         give_back(self.output_schemas, [last] if last is not None else [])
         return last
 

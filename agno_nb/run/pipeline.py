@@ -55,6 +55,7 @@ from agno_nb.types import (
     RunStatus,
     StepStatus,
     new_id,
+    now,
 )
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ async def _in_order(context: RunContext, query: ContextQuery) -> OpenedRun:
     while True:
         if context.continuation is None and not context.is_nested:
             # The turn begins now, after whatever it had to wait for.
-            run.created_at = context.message.created_at = time.time()
+            run.created_at = context.message.created_at = now()
         try:
             # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
             return await context.in_store(_opened, context, query)
@@ -392,7 +393,8 @@ async def _store_end(context: RunContext) -> None:
         # A copy: each of them leaves the set when it has ended.
         await uncancellable(asyncio.wait([*context.children]))
     run = context.run
-    run.ended_at = time.time()
+    # The clock may have been set back since the run began.
+    run.ended_at = max(now(), run.created_at, context.latest_at + 1e-6)
     messages, noted = context.take_unsaved(), run.state_changes
     context.note_state(context.session_state)
     if context.db is None:

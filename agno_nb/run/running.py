@@ -87,6 +87,8 @@ class RunContext:
     partial: Message | None = None
     """The answer that is arriving. It is kept if the run is cut off."""
     unsaved: list[Message] = field(default_factory=list)
+    latest_at: float = 0.0
+    """When the latest of its messages was complete."""
     children: set[asyncio.Task[Any]] = field(default_factory=set)
     follow_ups: list[FollowUp] = field(default_factory=list)
     """What is to be done when the turn is over."""
@@ -206,7 +208,20 @@ class RunContext:
     def store(self, message: Message) -> None:
         """Have the next :meth:`save` store a message that is in its place in the run already."""
         message.run_id = self.run.run_id
+        if not message.from_history:
+            self._keep_time_order(message)
         self.unsaved.append(message)
+
+    def _keep_time_order(self, message: Message) -> None:
+        """Give what was said later a later time, even if the clock was set back in between."""
+        before = max(self.latest_at, self.run.created_at)
+        if message.created_at < before:
+            message.created_at = before + 1e-6
+        for call in message.tool_calls:
+            if call.created_at < before:
+                call.created_at = before + 1e-6
+            before = call.created_at
+        self.latest_at = max(before, message.created_at)
 
     def count_request(self) -> None:
         """Count a model request that is about to be sent.
