@@ -39,8 +39,13 @@ class SqlEvents(SqlMemories):
         cost = (metrics or Metrics()).checked()
         with self._transaction(write=True) as connection:
             # An update that changes nothing finds the session and, where writers overlap (Postgres), locks it.
-            sql = "UPDATE raw_sessions SET updated_at = updated_at WHERE session_id = ? RETURNING session_id"
-            if not connection.execute(sql, [run.session_id]):
+            # A session of the same id that was created since does not have the run.
+            sql = (
+                "UPDATE raw_sessions SET updated_at = updated_at WHERE session_id = ? AND EXISTS "
+                "(SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_sessions.session_id AND run_id = ?) "
+                "RETURNING session_id"
+            )
+            if not connection.execute(sql, [run.session_id, run.run_id]):
                 raise SessionNotFoundError(f"session {run.session_id!r} was deleted, so {content!r} cannot be stored")
             sql = "SELECT COALESCE(MAX(event_index) + 1, 0) FROM raw_events WHERE run_id = ?"
             ((event_index,),) = connection.execute(sql, [run.run_id])

@@ -23,6 +23,7 @@ from agno_nb.db.parts import MOST_VALUES, Chosen, Part
 from agno_nb.db.readable import TIMEOUT_S
 from agno_nb.db.rows import session_from_row, session_metrics
 from agno_nb.db.runs import select_runs
+from agno_nb.db.state import store_state
 from agno_nb.db.statements import Transaction, believed, equal, marks, page_of, select_messages, select_sessions
 from agno_nb.db.steps import SqlSteps
 from agno_nb.db.tables import with_interrupted
@@ -139,10 +140,22 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         return self._change_session({"session_name": session_name}, key)
 
     def update_session_state(
-        self, session_id: str, session_state: JsonDict, user_id: str | None = None
+        self,
+        session_id: str,
+        session_state: JsonDict,
+        user_id: str | None = None,
+        *,
+        began_with: JsonDict | None = None,
     ) -> Session | None:
         check_json_object(session_state, "session_state")
-        return self._change_session({"session_state": session_state}, given(session_id=session_id, user_id=user_id))
+        key = given(session_id=session_id, user_id=user_id)
+        if began_with is None:
+            return self._change_session({"session_state": session_state}, key)
+        with self._transaction(write=True) as connection:
+            if self._session(connection, key) is None:
+                return None
+            store_state(connection, session_id, session_state, began_with, gone=None)
+            return self._session(connection, key)
 
     def _change_session(self, changes: Row, key: Row) -> Session | None:
         with self._transaction(write=True) as connection:

@@ -166,7 +166,9 @@ class SessionAccess(ABC):
         """
         session = self._session(session_id, user_id)
         changed = self.store.update_session_state(
-            session.session_id, {**session.session_state, **session_state_updates}
+            session.session_id,
+            {**session.session_state, **session_state_updates},
+            began_with=session.session_state,
         )
         if changed is None:
             raise SessionNotFoundError(f"session {session.session_id!r} was deleted meanwhile")
@@ -205,8 +207,15 @@ class SessionAccess(ABC):
         """
         if autogenerate == bool(session_name):
             raise InvalidInputError("give a session a name by session_name=..., or let the model by autogenerate=True")
-        name = session_name or self._found_name(self._session(session_id, user_id))
-        return self.rename_session(name, session_id, user_id=user_id)
+        if session_name:
+            return self.rename_session(session_name, session_id, user_id=user_id)
+        session = self._session(session_id, user_id)
+        found = self._found_name(session)
+        current = self._session(session_id, user_id)
+        # A name that was given while the model was looking for one stays.
+        if current.session_name != session.session_name:
+            return current
+        return self.rename_session(found, session_id, user_id=user_id)
 
     def _found_name(self, session: Session) -> str:
         raise InvalidInputError(f"{self!r} has no model to find a name with: give session_name=...")
