@@ -293,9 +293,13 @@ class SessionAccess(ABC):
     def get_last_run_output(self, session_id: str | None = None, *, user_id: str | None = None) -> RunOutput | None:
         """Return the latest turn of a session, or None when it has none."""
         known = self._checked_id(session_id, user_id)
-        # The last turn, which is not the run that began last if an earlier turn was tried again.
-        messages = self.store.get_messages(known, last_n_runs=1)
-        last = self.store.get_run(messages[-1].run_id or "", known) if messages else None
+        turn, index = None, 0
+        # The run that began last is not in the last turn if an earlier turn was tried again.
+        while found := self.store.get_runs(known, from_run_index=index, limit=1):
+            (turn,) = found
+            index = (turn.run_index or 0) + 1
+        # The turn alone is found first, and then read with the runs nested in it.
+        last = self.store.get_run(turn.run_id, known) if turn is not None else None
         give_back(self.output_schemas, [last] if last is not None else [])
         return last
 
