@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import forgiving
 from agno_nb.db import sandbox, schema
+from agno_nb.db.file_names import expand
 from agno_nb.db.readable import TIMEOUT_S, Readable
 from agno_nb.db.visit import tables_in
 from agno_nb.errors import InvalidInputError, StoreError
@@ -132,10 +133,10 @@ def collect(stores: str | Path | Iterable[str | Path]) -> Collection:
         error = None
         try:
             found[source] = tables_in(path)
-        except StoreError as problem:
+        except (StoreError, InvalidInputError) as problem:
             error = str(problem)
         num_runs = found[source]["raw_runs"].num_rows if error is None else None
-        rows.append({"source": source, "path": str(path), "runs": num_runs, "error": error})
+        rows.append({"source": source, "path": _printable(str(path)), "runs": num_runs, "error": error})
     errors = [row["error"] for row in rows if row["error"] is not None]
     if not found:
         raise StoreError(f"none of the {len(paths)} files could be read: {'; '.join(map(str, errors))}")
@@ -148,7 +149,7 @@ def collect(stores: str | Path | Iterable[str | Path]) -> Collection:
 def _paths(stores: str | Path | Iterable[str | Path]) -> list[Path]:
     paths = []
     for pattern in [stores] if isinstance(stores, str | Path) else stores:
-        text = str(Path(pattern).expanduser())
+        text = str(Path(expand(pattern)))
         # A path with brackets in its name is itself, and not a pattern.
         matches = [text] if Path(text).exists() else sorted(glob(text, recursive=True))
         # What stands beside a store is read with it.
@@ -167,9 +168,14 @@ _BESIDE = (".lock", ".wal", "-wal", "-shm")
 def _sources(paths: Sequence[Path]) -> list[str]:
     """Return what tells the paths apart: each without the folders and the name that all of them share."""
     if len(paths) == 1:
-        return [paths[0].name]
+        return [_printable(paths[0].name)]
     shared = Path(os.path.commonpath(paths))
     relative = [path.relative_to(shared) for path in paths]
     if len({path.name for path in paths}) == 1 and all(len(path.parts) > 1 for path in relative):
         relative = [path.parent for path in relative]
-    return [path.as_posix() for path in relative]
+    return [_printable(path.as_posix()) for path in relative]
+
+
+def _printable(path: str) -> str:
+    """Return a path as text that a DataFrame can hold: bytes that are not UTF-8 as escape sequences."""
+    return path.encode("utf-8", "backslashreplace").decode()

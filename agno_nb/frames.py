@@ -342,6 +342,7 @@ def is_frame(value: Any) -> bool:
 def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.DataFrame:
     wanted = selection(frame, filters)
     rows = (db or default_db()).frame(wanted.sql, wanted.parameters, chosen=wanted.chosen)
-    table = in_order(rows, frame.order.split())
+    table = in_order(rows, wanted.order)
+    table = table.drop_columns([name for name in table.column_names if name.startswith("_")])
     limit = filters.get("limit")
     return to_pandas(table if limit is None else table.slice(max(0, table.num_rows - limit)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
@@ -22,7 +21,7 @@ from agno_nb.run.background import FollowUp, Line, in_turn, settled
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext
 from agno_nb.session.summary import SessionSummaryManager
-from agno_nb.types import Metrics, RunOutput, SessionSummary, UserMemory
+from agno_nb.types import Metrics, RunOutput, SessionSummary, UserMemory, now
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -226,7 +225,7 @@ def _take_over_summary(db: Db, run: RunOutput) -> None:
                 from_run_index=min(first, run.run_index),
                 to_run_index=run.run_index,
                 metrics=free,
-                updated_at=time.time(),
+                updated_at=max(now(), run.ended_at or run.created_at),
             )
         )
 

@@ -13,7 +13,7 @@ from agno_nb.run.context import INTERRUPTED_RESULT, last_answer
 from agno_nb.run.requirements import given_input, refusal
 from agno_nb.run.running import RunContext, current_tool_call_id, is_waiting
 from agno_nb.tools import Tool
-from agno_nb.types import JsonDict, Message, Metrics, Requirement, RunEvent, RunStatus, ToolCall
+from agno_nb.types import JsonDict, Message, Metrics, Requirement, RunEvent, RunStatus, ToolCall, now
 
 
 @dataclass(kw_only=True)
@@ -176,5 +176,5 @@ class Settling:
 def _filled(answer: Message, call: ToolCall) -> Message:
     """Write into a tool message what came of its call."""
     answer.content, answer.tool_call_error, call.is_finished = call.result, call.tool_call_error, True
-    answer.metrics, answer.created_at = Metrics(duration_s=call.duration_s), time.time()
+    answer.metrics, answer.created_at = Metrics(duration_s=call.duration_s), now()
     return answer

@@ -57,6 +57,7 @@ class AsyncDb:
     get_summary_after = _awaited(Db.get_summary_after)
     get_user_memories = _awaited(Db.get_user_memories)
     upsert_user_memory = _awaited(Db.upsert_user_memory)
+    update_user_memory = _awaited(Db.update_user_memory)
     delete_user_memory = _awaited(Db.delete_user_memory)
     clear_memories = _awaited(Db.clear_memories)
     query = _awaited(Db.query)

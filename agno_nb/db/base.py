@@ -382,9 +382,23 @@ class Db(Retention):
 
     @abstractmethod
     def update_session_state(
-        self, session_id: str, session_state: JsonDict, user_id: str | None = None
+        self,
+        session_id: str,
+        session_state: JsonDict,
+        user_id: str | None = None,
+        *,
+        began_with: JsonDict | None = None,
     ) -> Session | None:
         """Replace the state of a session; return the session, or None when there is none to change.
+
+        Parameters
+        ----------
+        session_id : str
+        session_state : dict
+        user_id : str, optional
+        began_with : dict, optional
+            The state that `session_state` was made from. Only the differences are stored then, so that what a run has
+            changed in the meantime stays.
 
         Raises
         ------
@@ -518,8 +532,29 @@ class Db(Retention):
         """
 
     @abstractmethod
-    def delete_user_memory(self, memory_id: str, user_id: str | None = None) -> bool:
-        """Delete a memory; return whether there was one."""
+    def update_user_memory(self, memory: UserMemory, *, expected_updated_at: float) -> UserMemory | None:
+        """Store a changed memory if it has not been deleted or changed since it was read, and return it; else None.
+
+        Parameters
+        ----------
+        memory : UserMemory
+        expected_updated_at : float
+            The `updated_at` that the memory had when it was read.
+        """
+
+    @abstractmethod
+    def delete_user_memory(
+        self, memory_id: str, user_id: str | None = None, *, expected_updated_at: float | None = None
+    ) -> bool:
+        """Delete a memory; return whether there was one.
+
+        Parameters
+        ----------
+        memory_id : str
+        user_id : str, optional
+        expected_updated_at : float, optional
+            Delete it only if it still has this `updated_at`.
+        """
 
     @abstractmethod
     def clear_memories(self, user_id: str | None = None) -> None:

@@ -12,9 +12,14 @@ class SqlCells(SqlMemories):
     """What a notebook asks of a store, in SQL."""
 
     def find_answer(self, context_hash: str) -> RunOutput | None:
-        where = "context_hash = ? AND status = ? AND replay_of_run_id IS NULL"
+        # It may be in any session, and only the clock tells which of two sessions is the later one.
+        sql = (
+            "SELECT session_id, run_id FROM raw_runs WHERE context_hash = ? AND status = ? "
+            "AND replay_of_run_id IS NULL ORDER BY created_at DESC, run_index DESC, attempt DESC, run_id DESC LIMIT 1"
+        )
         with self._transaction(write=False) as connection:
-            runs = select_runs(connection, where, [context_hash, RunStatus.COMPLETED], limit=1)
+            found = connection.execute(sql, [context_hash, RunStatus.COMPLETED])
+            runs = select_runs(connection, "session_id = ? AND run_id = ?", found[0]) if found else []
         return runs[0] if runs else None
 
     def get_cell_turns(self, session_id: str, cell_id: str) -> list[CellTurn]:

@@ -17,6 +17,9 @@ class Frame:
     """The column that `since` and `until` are about."""
     order: str
     """The columns that it is sorted by; the oldest row is the first."""
+    place: str | None = None
+    """Where in its run a part of a run is, in SQL over its columns and `message_index`. It counts if the clock does not
+    tell, because it stood still or was set back. None for other rows."""
     key: str | None = None
     """A column that is another in every row, where the latest rows are found faster by it alone."""
     spans_sessions: bool = False
@@ -70,6 +73,7 @@ RUNS = Frame(
 )
 MESSAGES = Frame(
     view="messages",
+    place="message_index",
     key="message_id",
     order="created_at run_id message_index",
     columns=_columns(
@@ -88,6 +92,7 @@ MESSAGES = Frame(
 )
 TOOL_CALLS = Frame(
     view="tool_calls",
+    place="COALESCE(message_index, 0)",
     order="created_at message_id call_index",
     columns=_columns(
         (TEXT, "tool_call_id run_id session_id message_id"),
@@ -101,6 +106,7 @@ TOOL_CALLS = Frame(
 )
 VARIABLES = Frame(
     view="variables",
+    place="variable_index",
     order="created_at run_id variable_index",
     columns=_columns(
         (TEXT, "run_id session_id"),
@@ -113,6 +119,7 @@ VARIABLES = Frame(
 )
 STEPS = Frame(
     view="steps",
+    place="step_index",
     order="created_at run_id step_index",
     columns=_columns(
         (TEXT, "run_id session_id"),
@@ -153,6 +160,10 @@ MEMORIES = Frame(
 )
 EVENTS = Frame(
     view="events",
+    place=(
+        "CASE WHEN event = 'RunStarted' THEN -1 WHEN created_at <= _began AND message_id IS NULL THEN 2147483647 "
+        "ELSE COALESCE(message_index, 0) END"
+    ),
     order="created_at run_id event tool_call_id",
     columns=_columns(
         (TEXT, "event run_id session_id parent_run_id component_name message_id tool_call_id tool_name model"),

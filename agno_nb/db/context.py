@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agno_nb.db.base import ContextQuery
+from agno_nb.db.encoding import micros
 from agno_nb.db.rows import MEMORY_COLUMNS, SUMMARY_COLUMNS, memory_from_row, summary_from_row
 from agno_nb.db.statements import Transaction, marks, select_messages
 from agno_nb.db.worker import is_another
@@ -110,6 +111,22 @@ def turns_before(
     return run_index, chosen, sum(index in indexes for index, *_ in rows) - len(chosen)
 
 
+def keep_time_order(connection: Transaction, run: RunOutput, messages: Sequence[Message], latest: int | None) -> None:
+    """Let a run begin later than all that its session has, even if the clock was set back since.
+
+    Whether a turn is stale, and what a summary condenses, follows from what came before what.
+    """
+    if latest is None or micros(run.created_at) > latest:
+        return
+    times = "SELECT MAX(created_at), MAX(ended_at) FROM raw_runs WHERE session_id = ?"
+    (found,) = connection.execute(times, [run.session_id])
+    (summary,) = connection.execute("SELECT MAX(updated_at) FROM raw_summaries WHERE session_id = ?", [run.session_id])
+    run.created_at = (max(moment for moment in (*found, *summary) if moment is not None) + 1) / 1_000_000
+    for message in messages:
+        if not message.from_history:
+            message.created_at = max(message.created_at, run.created_at)
+
+
 def nested_before(connection: Transaction, run: RunOutput, query: ContextQuery, *, as_of: int = FOR_EVER) -> list[Turn]:
     """Return the completed runs of the same agent, team or workflow that `query` asks for, oldest first.
 
@@ -129,7 +146,7 @@ def nested_before(connection: Transaction, run: RunOutput, query: ContextQuery, 
         "AND root.run_index < (SELECT run_index FROM raw_runs WHERE session_id = ? AND run_id = ?) "
         "AND NOT EXISTS (SELECT 1 FROM raw_runs AS later WHERE later.session_id = ? "
         "AND later.run_index = root.run_index AND later.attempt > root.attempt))) "
-        "ORDER BY nested.created_at DESC, nested.run_id DESC LIMIT ?"
+        "ORDER BY root.run_index DESC, nested.created_at DESC, nested.run_id DESC LIMIT ?"
     )
     of_session, done = run.session_id, RunStatus.COMPLETED
     parameters = [

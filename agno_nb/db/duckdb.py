@@ -12,7 +12,9 @@ from typing import Any
 
 from agno_nb._keywords import forgiving
 from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.engine import Engine, EngineDriver, our_errors
+from agno_nb.db.engine import Engine, EngineDriver, check_path, our_errors
+from agno_nb.db.file_names import FileId, file_id, path_in_use, store_path
+from agno_nb.db.lock_file import LOCK
 from agno_nb.db.shared_file import SharedFile
 from agno_nb.db.sql import SqlDb
 from agno_nb.errors import InvalidInputError
@@ -56,34 +58,46 @@ class DuckDb(SqlDb):
     """
 
     def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
-        if str(db_file) in ("", ":memory:"):
-            raise InvalidInputError(f"db_file is {str(db_file)!r}; for a store without a file use InMemoryDb()")
         if _URL.search(str(db_file)):
             # As the name of a file it would be shown with its password.
             raise InvalidInputError(
                 f"db_file is the URL {without_userinfo(str(db_file))!r}; pass the path of a file, or use "
                 "PostgresDb(db_url=...)"
             )
-        self.db_file = Path(db_file).expanduser().resolve()
+        self.db_file = store_path(db_file)
         self.lock_timeout_s = lock_timeout_s
-        super().__init__(_FileDriver(self.db_file, lock_timeout_s))
+        super().__init__(FileDriver(self.db_file, lock_timeout_s))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), lock_timeout_s=self.lock_timeout_s), (self.db_file,)
 
     @property
     def identity(self) -> str:
-        return str(self.db_file)
+        return str(path_in_use(self.db_file, LOCK))
 
     def __repr__(self) -> str:
-        return f"DuckDb({self.identity!r})"
+        return f"DuckDb({str(self.db_file)!r})"
 
 
-class _FileDriver(EngineDriver):
-    def __init__(self, path: Path, timeout_s: float) -> None:
+class FileDriver(EngineDriver):
+    """The driver of :class:`DuckDb`.
+
+    Parameters
+    ----------
+    path : Path
+    timeout_s : float
+    read_only : bool
+        Whether a store of an older version, and a file without a store, are refused and left as they are.
+    """
+
+    def __init__(self, path: Path, timeout_s: float, *, read_only: bool = False) -> None:
+        check_path(path)
         self._path = path
         self._timeout_s = timeout_s
+        self._read_only = read_only
         self._file: SharedFile | None = None
+        self._found: FileId | None = None
+        """The file that was at the path when `_file` was looked up."""
 
     @property
     def is_at_hand(self) -> bool:
@@ -91,8 +105,10 @@ class _FileDriver(EngineDriver):
 
     @contextmanager
     def attached(self, *, write: bool) -> Iterator[Engine]:
-        with our_errors(self._path), self._shared().use(write=write, timeout_s=self._timeout_s) as engine:
-            yield engine
+        with our_errors(self._path):
+            shared = self._shared()
+            with shared.use(write=write, timeout_s=self._timeout_s, read_only=self._read_only) as engine:
+                yield engine
 
     def vacuum(self) -> None:
         with self.attached(write=True) as engine:
@@ -104,9 +120,12 @@ class _FileDriver(EngineDriver):
             file.let_go()
 
     def _shared(self) -> SharedFile:
-        if self._file is None or self._file.pid != os.getpid():
-            self._file = SharedFile.at(self._path)
-        return self._file
+        file, found = self._file, file_id(self._path)
+        is_same = file is not None and (file.path == self._path or (found is not None and file_id(file.path) == found))
+        if file is None or file.pid != os.getpid() or found != self._found or not is_same:
+            file = self._file = SharedFile.at(self._path)
+            self._found = found
+        return file
 
 
 @forgiving({})

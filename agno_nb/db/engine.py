@@ -18,13 +18,14 @@ import duckdb
 from agno_nb.db import schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
+from agno_nb.db.file_names import os_error, store_failure
 from agno_nb.db.lease import Lease
 from agno_nb.db.migrations import migrate
 from agno_nb.db.parts import Part, cut_down
 from agno_nb.db.sandbox import confined, interruptible, one_line
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import whole
-from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
+from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -173,7 +174,7 @@ class Engine:
         version = self._version()
         if version is not None:
             if schema.is_older(version, str(self.path), newest=max(self._migrations, default=1)):
-                if not migrates:
+                if not migrates or (self.path is not None and not os.access(self.path, os.W_OK)):
                     raise schema.too_old(self.path)
                 self._migrate(version)
             return True
@@ -315,6 +316,7 @@ def _in_transaction(do: Callable[[str], object], *, write: bool) -> Iterator[Non
 
 def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
     """Make a store in a new file, with the rows of `tables`."""
+    check_path(path)
     with our_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Made under another name, so that a store at `path` is a whole one.
@@ -335,16 +337,33 @@ def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
             partial.unlink(missing_ok=True)
 
 
+def check_path(path: Path) -> None:
+    """Refuse a path that DuckDB would take for another.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    text, reason = str(path), ""
+    if "?" in text:
+        reason = "DuckDB reads what follows a question mark as options"
+    elif "\\" in text and os.sep != "\\":
+        reason = "DuckDB reads a backslash as the separator of folders"
+    elif not text.isprintable() and text != text.encode(errors="replace").decode():
+        reason = "DuckDB takes only paths that are valid UTF-8"
+    if reason:
+        raise InvalidInputError(
+            f"a DuckDb cannot use the path {text!r}: {reason}. Choose another db_file, or use a SqliteDb"
+        )
+
+
 @contextmanager
 def our_errors(path: Path | None) -> Iterator[None]:
     """Raise what DuckDB and the system say of a store as an error of ours, with what to do."""
-    store = f"the store {path}" if path else "the store in memory"
     try:
         yield
     except OSError as error:
-        raise StoreError(
-            f"{store} cannot be used: {error.strerror or error}; choose a db_file in a folder that you can write to"
-        ) from error
+        raise os_error(path, error) from error
     except duckdb.Error as error:
         text = one_line(error)
         if "not a valid DuckDB database file" in text:
@@ -353,7 +372,4 @@ def our_errors(path: Path | None) -> Iterator[None]:
             raise StoreLocked(
                 f"another program, or a duckdb.connect of this one, has {path} open; close it and try again ({text})"
             ) from error
-        raise StoreError(
-            f"{store} failed, and what was being written is not stored; make sure that the disk has space and that "
-            f"you can write there, and try again ({text})"
-        ) from error
+        raise store_failure(path, text) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from agno_nb.db.statements import marks, valid_usage
 from agno_nb.db.tables import rows_of
 from agno_nb.db.worker import this_worker
 from agno_nb.errors import SessionNotFoundError
-from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, Spending
+from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, Spending, now
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,8 +39,13 @@ class SqlEvents(SqlMemories):
         cost = (metrics or Metrics()).drop_impossible()
         with self._transaction(write=True) as connection:
             # An update that changes nothing finds the session and, where writers overlap (Postgres), locks it.
-            sql = "UPDATE raw_sessions SET updated_at = updated_at WHERE session_id = ? RETURNING session_id"
-            if not connection.execute(sql, [run.session_id]):
+            # A session of the same id that was created since does not have the run.
+            sql = (
+                "UPDATE raw_sessions SET updated_at = updated_at WHERE session_id = ? AND EXISTS "
+                "(SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_sessions.session_id AND run_id = ?) "
+                "RETURNING session_id"
+            )
+            if not connection.execute(sql, [run.session_id, run.run_id]):
                 raise SessionNotFoundError(f"session {run.session_id!r} was deleted, so {content!r} cannot be stored")
             sql = "SELECT COALESCE(MAX(event_index) + 1, 0) FROM raw_events WHERE run_id = ?"
             ((event_index,),) = connection.execute(sql, [run.run_id])
@@ -57,7 +61,7 @@ class SqlEvents(SqlMemories):
                 "output_tokens": cost.output_tokens,
                 "cost": cost.cost,
                 "duration_s": cost.duration_s,
-                "created_at": micros(time.time()),
+                "created_at": micros(now()),
             }
             connection.insert("raw_events", [row])
 

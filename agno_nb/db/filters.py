@@ -146,6 +146,8 @@ class Selection:
     sql: str
     """A SELECT with ``?`` for parameters."""
     parameters: list[str | int]
+    order: list[str]
+    """The columns that the rows are to be sorted by. Those that begin with an underscore are not of the frame."""
     chosen: Chosen | None
     """What it is made of; None where that may be all of the store."""
 
@@ -177,13 +179,22 @@ def selection(frame: Frame, filters: Mapping[str, Any]) -> Selection:
         raise InvalidInputError(f"limit is {limit!r}; it must be a whole number of rows")
     given = [each for several in parameters.values() for each in several]
     where = " AND ".join(["true", *conditions.values()])
-    columns, found = ", ".join(frame.columns), f"FROM {frame.view} WHERE {where}"
-    order = frame.order.split()
-    if limit is not None:
-        found += f" ORDER BY {', '.join(f'{name} DESC' for name in order)} LIMIT ?"
-        if frame.key is not None:
+    found, order = f"FROM {frame.view} WHERE {where}", frame.order.split()
+    final = order
+    if frame.place is not None:
+        final = list(dict.fromkeys(["_moment", "_began", "run_id", "_place", *order]))
+        final.remove(frame.time)
+    if limit is None:
+        sql = _placed(frame, frame.columns, found)
+    else:
+        latest = f"ORDER BY {', '.join(f'{name} DESC' for name in final)} LIMIT ?"
+        if frame.key is None:
+            sql = f"FROM ({_placed(frame, frame.columns, found)}) {latest}"
+        else:
             # The text of all rows is not carried along while the latest of them are looked for.
-            found = f"FROM {frame.view} WHERE {frame.key} IN (SELECT {frame.key} {found})"
+            keys = dict.fromkeys([frame.key, "run_id", frame.time, *order])
+            key = f"SELECT {frame.key} FROM ({_placed(frame, keys, found)}) {latest}"
+            sql = _placed(frame, frame.columns, f"FROM {frame.view} WHERE {frame.key} IN ({key})")
     chosen = None
     made_of: dict[str, Any] = {"columns": frame.made_of, "with_tree": frame.spans_sessions}
     if "run_id" in conditions:
@@ -201,9 +212,30 @@ def selection(frame: Frame, filters: Mapping[str, Any]) -> Selection:
         chosen = Chosen(
             sources=[source], where=conditions["session_id"], parameters=parameters["session_id"], **made_of
         )
-    return Selection(
-        sql=f"SELECT {columns} {found}", parameters=given if limit is None else [*given, limit], chosen=chosen
+    return Selection(sql=sql, parameters=given if limit is None else [*given, limit], order=final, chosen=chosen)
+
+
+def _placed(frame: Frame, columns: Iterable[str], found: str) -> str:
+    """Return the SELECT of rows, and with parts of runs, where in the order of runs and in their run they are.
+
+    No part of a run is older than its run, and the runs of a session have times in the order of its turns. So a clock
+    that stood still or was set back does not mix up the parts of runs.
+    """
+    rows = f"SELECT {', '.join(columns)} {found}"
+    if frame.place is None:
+        return rows
+    sql = (
+        f"SELECT parts.*, greatest({frame.time}, _began) AS _moment, _began, {frame.place} AS _place "
+        f"FROM ({rows}) AS parts "
+        "LEFT JOIN (SELECT run_id AS _run_id, make_timestamptz(created_at) AS _began FROM raw_runs) AS begins "
+        "ON _run_id = run_id"
     )
+    if "message_index" in frame.place and "message_index" not in frame.columns:
+        sql += (
+            " LEFT JOIN (SELECT message_id AS _message_id, message_index FROM raw_messages) AS places "
+            "ON _message_id = message_id"
+        )
+    return sql
 
 
 def _sources(frame: Frame) -> list[str]:

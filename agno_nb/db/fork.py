@@ -155,16 +155,25 @@ def _new_ids_of_runs(
     """
     sql = (
         "SELECT run_id, run_index, parent_run_id, parent_tool_call_id FROM raw_runs WHERE session_id = ? "
-        "AND status <> ? ORDER BY created_at, run_id"
+        "AND status <> ?"
     )
+    rows = connection.execute(sql, [session_id, RunStatus.RUNNING])
     ids: dict[str, tuple[str, str | None, str | None, str]] = {}
-    for run_id, run_index, parent_id, call_id in connection.execute(sql, [session_id, RunStatus.RUNNING]):
-        if run_id in current or (run_index is None and parent_id in ids):
+    # From the turns down to what is nested in them, whenever each began.
+    level = [(run_id, parent_id, call_id) for run_id, _, parent_id, call_id in rows if run_id in current]
+    while level:
+        for run_id, parent_id, call_id in level:
             run_id_now = new_id()
             if parent_id in ids:
                 ids[run_id] = run_id_now, ids[parent_id][0], call_id, ids[parent_id][3]
             else:
                 ids[run_id] = run_id_now, None, None, run_id_now
+        above = {run_id for run_id, *_ in level}
+        level = [
+            (run_id, parent_id, call_id)
+            for run_id, run_index, parent_id, call_id in rows
+            if run_index is None and parent_id in above and run_id not in ids
+        ]
     return ids
 
 

@@ -20,6 +20,8 @@ from agno_nb.db.worker import is_dead, this_program, this_worker
 from agno_nb.errors import StoreLocked
 from agno_nb.redact import displayable
 
+LOCK = ".lock"
+"""Ending of the file's name, after that of the store."""
 POLL_S = 0.001
 """How often a lock that somebody else has is tried again."""
 PATIENCE_S = 2.0
@@ -43,7 +45,7 @@ class LockFile:
 
     def __init__(self, store: Path) -> None:
         self._store = store
-        self._path = Path(f"{store}.lock")
+        self._path = Path(f"{store}{LOCK}")
         self._descriptor: int | None = None
         self.is_back = False
         """Whether nobody else has had the lock since this process had it last. What is not sure is taken for False."""
@@ -61,7 +63,7 @@ class LockFile:
         StoreLocked
             It took longer than `timeout_s`.
         OSError
-            The file cannot be made. To read a store in a folder that cannot be written to needs none.
+            The file cannot be created or opened. Reading needs no such file.
         """
         is_told = False
         while not self._try(write=write):
@@ -128,17 +130,30 @@ class LockFile:
                 os.close(descriptor)
 
     def _open(self, *, write: bool) -> int | None:
-        """Open the file, or nothing where a store is read that nobody can write to and that has no lock."""
+        """Open the file, and create it to write to the store. Return None if a reader has no file that it can lock.
+
+        A reader creates none: it would belong to the reader, and keep the owner of the store from writing.
+        """
         binary = getattr(os, "O_BINARY", 0)
         try:
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | binary, 0o666)
+            return os.open(self._path, os.O_RDWR | binary)
+        except FileNotFoundError:
+            return self._create(binary) if write else None
         except OSError:
-            if write or os.access(self._path.parent, os.W_OK):
+            if write:
                 raise
         try:
+            # Enough for the lock. Its holder does not see that this process waits, and keeps it a little longer.
             return os.open(self._path, os.O_RDONLY | binary)
-        except FileNotFoundError:
+        except OSError:
             return None
+
+    def _create(self, binary: int) -> int:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | binary, 0o666)
+        # Everyone who may write to the store may take its lock, whatever the umask.
+        with suppress(OSError, AttributeError):
+            os.fchmod(descriptor, 0o600 | (self._store.stat().st_mode & 0o666))
+        return descriptor
 
     def _is_in_place(self, descriptor: int) -> bool:
         try:

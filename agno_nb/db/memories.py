@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
@@ -20,10 +19,14 @@ from agno_nb.db.rows import (
 )
 from agno_nb.db.statements import Transaction, equal, page_of
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.types import RunOutput, SessionSummary, UserMemory
+from agno_nb.types import RunOutput, SessionSummary, UserMemory, now
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_CHANGEABLE = ("memory", "topics", "input", "component_id", "updated_at")
+"""Columns of a memory that a later version replaces."""
 
 
 class SqlMemories(Db):
@@ -69,13 +72,18 @@ class SqlMemories(Db):
     def upsert_user_memory(self, memory: UserMemory) -> UserMemory:
         if not memory.user_id:
             raise InvalidInputError(f"a memory has user_id {memory.user_id!r}; give the user whom it is about")
-        changes = ("memory", "topics", "input", "component_id", "updated_at")
+        replaced = ", ".join(f"{name} = excluded.{name}" for name in _CHANGEABLE)
         with self._transaction(write=True) as connection:
+            row = memory_row(memory, now=micros(now()))
+            # A user's memories are in the order in which they were learned, even if the clock was set back.
+            sql = "SELECT MAX(created_at) FROM raw_memories WHERE user_id = ? AND memory_id <> ?"
+            ((latest,),) = connection.execute(sql, [memory.user_id, memory.memory_id])
+            if latest is not None and row["created_at"] <= latest:
+                row["created_at"] = latest + 1
             connection.insert(
                 "raw_memories",
-                [memory_row(memory, now=micros(time.time()))],
-                f"ON CONFLICT (memory_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in changes)} "
-                "WHERE raw_memories.user_id = excluded.user_id",
+                [row],
+                f"ON CONFLICT (memory_id) DO UPDATE SET {replaced} WHERE raw_memories.user_id = excluded.user_id",
             )
             stored = memories_of(connection, "memory_id = ? AND user_id = ?", [memory.memory_id, memory.user_id])
         if not stored:
@@ -101,8 +109,21 @@ class SqlMemories(Db):
         found = [each for each in memories if part in each.memory.casefold() and wanted <= set(each.topics)]
         return found[start:stop]
 
-    def delete_user_memory(self, memory_id: str, user_id: str | None = None) -> bool:
-        return bool(self._delete_memories(given(memory_id=memory_id, user_id=user_id)))
+    def update_user_memory(self, memory: UserMemory, *, expected_updated_at: float) -> UserMemory | None:
+        key = {"memory_id": memory.memory_id, "user_id": memory.user_id, "updated_at": micros(expected_updated_at)}
+        with self._transaction(write=True) as connection:
+            row = memory_row(memory, now=micros(now()))
+            if not connection.change("raw_memories", {name: row[name] for name in _CHANGEABLE}, key):
+                return None
+            return memories_of(connection, "memory_id = ?", [memory.memory_id])[0]
+
+    def delete_user_memory(
+        self, memory_id: str, user_id: str | None = None, *, expected_updated_at: float | None = None
+    ) -> bool:
+        key: Row = given(memory_id=memory_id, user_id=user_id)
+        if expected_updated_at is not None:
+            key["updated_at"] = micros(expected_updated_at)
+        return bool(self._delete_memories(key))
 
     def clear_memories(self, user_id: str | None = None) -> None:
         self._delete_memories(given(user_id=user_id))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agno_nb.db.context import Turn
-from agno_nb.db.encoding import Row, storable
+from agno_nb.db.encoding import Row, micros, storable
 from agno_nb.db.rows import MESSAGE_COLUMNS, TOOL_CALL_COLUMNS, messages_from_rows
 from agno_nb.db.statements import StoredMessages, Transaction
 from agno_nb.types import Message, RunOutput, RunStatus
@@ -26,6 +26,8 @@ class Recent:
     """Its row in raw_sessions."""
     turns: tuple[tuple[int, str, StoredMessages], ...]
     """`run_index`, `run_id` and what was said, oldest first."""
+    began_at: int
+    """When the last of them began, in microseconds."""
     is_over: bool = False
     """Whether the last of them has ended."""
     is_all: bool
@@ -55,6 +57,7 @@ class Recent:
             data_version=connection.next_data_version,
             session=session,
             turns=(*kept, (run.run_index, run.run_id, said)),
+            began_at=micros(run.created_at),
             is_all=is_all and len(kept) == len(known),
         )
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from agno_nb.db.context import LAST_TURN
 from agno_nb.db.parts import MOST_VALUES
 from agno_nb.db.rows import RUN_COLUMNS, run_from_row
 from agno_nb.db.statements import Transaction, marks, note_interrupted, select_messages
 from agno_nb.db.steps import steps_of
 from agno_nb.db.variables import select_variables
 from agno_nb.types import RunOutput, SessionType
+
+# In a session a run has a later time than those before it (see keep_time_order). Older stores may have equal times.
+_LATEST_FIRST = f"created_at DESC, COALESCE(run_index, {LAST_TURN}) DESC, attempt DESC, run_id DESC"
 
 
 def select_runs(
@@ -19,10 +23,10 @@ def select_runs(
     """Read runs of one session, oldest first, each with what it is made of and the runs nested in it."""
     if limit is not None and limit <= MOST_VALUES:
         # Found by little of each, so that what the others said is not carried along.
-        sql = f"SELECT run_id FROM raw_runs WHERE {where} ORDER BY created_at DESC, run_id DESC LIMIT ?"
+        sql = f"SELECT run_id FROM raw_runs WHERE {where} ORDER BY {_LATEST_FIRST} LIMIT ?"
         found = [run_id for (run_id,) in connection.execute(sql, [*parameters, limit])]
         where, parameters, limit = f"run_id IN ({marks(found) or 'NULL'})", found, None
-    chosen = f"FROM raw_runs WHERE {where} ORDER BY created_at DESC, run_id DESC"
+    chosen = f"FROM raw_runs WHERE {where} ORDER BY {_LATEST_FIRST}"
     if limit is not None:
         chosen += " LIMIT ?"
         parameters = [*parameters, limit]

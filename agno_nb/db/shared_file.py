@@ -21,21 +21,24 @@ Four things make it safe, all of them measured on DuckDB 2.0.0:
 from __future__ import annotations
 
 import atexit
+import errno
 import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 import duckdb
 
 from agno_nb.db.engine import Engine
+from agno_nb.db.file_names import FileId, check_links, exists, file_id, path_in_use, register
 from agno_nb.db.interrupts import HeldInterrupts
-from agno_nb.db.lock_file import POLL_S, LockFile
-from agno_nb.errors import StoreError, StoreLocked
+from agno_nb.db.lock_file import LOCK, POLL_S, LockFile
+from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
 LINGER_S = 0.01
 """How long a store stays attached after it was used last, where other processes use it too."""
@@ -49,8 +52,21 @@ LONGEST_HOLD_S = 1.0
 """How long it stays attached when it is used again and again, so that DuckDB's log stays short."""
 INTERRUPT_POLL_S = 0.05
 """How often a thread that waits for another looks whether it was interrupted."""
+UNLOCKED_S = 1.0
+"""How long a process that has the lock waits for another that uses the file without it."""
 LET_GO_WAIT_S = 10.0
 """How long a fork, and the interpreter's end, wait for a use of a store by another thread to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What one user of a store asks for."""
+
+    interrupts: HeldInterrupts
+    write: bool
+    read_only: bool
+    timeout_s: float
+    since: float
 
 
 class SharedFile:
@@ -61,7 +77,7 @@ class SharedFile:
         self._engine = Engine(path)
         self._lock_file = LockFile(path)
         self._next = threading.Lock()
-        self._attached: tuple[int, int] | None = None
+        self._attached: FileId | None = None
         """The file that is attached for writing, told from another that may come to be at its path."""
         self._left: tuple[object, int] | None = None
         """Its :meth:`_mark` and the engine's data version, as this process left it."""
@@ -86,23 +102,37 @@ class SharedFile:
 
     @staticmethod
     def at(path: Path) -> SharedFile:
-        """Return the one of this process, for as long as somebody has it."""
+        """Return the one of this process, for as long as somebody has it. All paths of one file have the same."""
+        used = path_in_use(path, LOCK)
         with _files_lock:
-            file = _files.get(path) or SharedFile(path)
-            _files[path] = file
-            return file
+            file = _files.get(used) or SharedFile(used)
+            _files[used] = file
+            others = [other for other in _files.values() if other is not file]
+        found = file_id(used)
+        for other in others:
+            if found is not None and other._attached == found:
+                # It was attached by a path that has been deleted or renamed since.
+                other.let_go()
+        return file
 
     @contextmanager
-    def use(self, *, write: bool, timeout_s: float) -> Iterator[Engine]:
+    def use(self, *, write: bool, timeout_s: float, read_only: bool = False) -> Iterator[Engine]:
         """Give the engine with the store attached to it, to one user at a time.
+
+        Parameters
+        ----------
+        write : bool
+        timeout_s : float
+        read_only : bool
+            Whether a store of an older version, and a file without a store, are refused.
 
         Raises
         ------
         StoreLocked
             Others had it for longer than `timeout_s`.
         """
-        since = time.monotonic()
         with HeldInterrupts() as interrupts:
+            use = _Use(interrupts, write, read_only, timeout_s, time.monotonic())
             if not self._enter(timeout_s, interrupts.deliver):
                 raise StoreLocked(f"another thread has kept the store {self.path} for {timeout_s:g} s; let it finish")
             if _has_ended and threading.current_thread().daemon:
@@ -110,7 +140,7 @@ class SharedFile:
                 self._engine.lock.release()
                 raise StoreError(f"the interpreter is ending, and its daemon threads cannot use {self.path} any more")
             try:
-                self._attach(interrupts, write=write, timeout_s=timeout_s, since=since)
+                self._attach(use)
                 with interrupts.allowed():
                     yield self._engine
                 if self._attached is None or not self._lingers():
@@ -150,38 +180,65 @@ class SharedFile:
         finally:
             self._next.release()
 
-    def _attach(self, interrupts: HeldInterrupts, *, write: bool, timeout_s: float, since: float) -> None:
+    def _attach(self, use: _Use) -> None:
         """Have the store attached, for reading at least."""
         if self._attached is not None:
-            if self._attached == _identity(self.path) and not self._lock_file.is_lost():
+            if self._attached == file_id(self.path) and not self._lock_file.is_lost():
                 return
             self._let_go()
             self._left = None
         if self.path.is_dir():
             raise StoreError(f"{self.path} is a folder; give the path of a file in it")
-        if write:
+        is_there = exists(self.path)
+        if use.write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        elif not self.path.exists():
+            if is_there and not os.access(self.path, os.W_OK):
+                # Found out before the lock is created, which would belong to a user who may only read.
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
+            check_links(self.path)
+        elif not is_there:
             # There is nothing to keep others from, and no lock file should be left where there is no store.
             self._engine.attach_empty()
             return
         time.sleep(max(0.0, self._not_before - time.monotonic()))
-        self._lock_file.acquire(timeout_s, since=since, write=write, meanwhile=interrupts.deliver)
+        self._lock_file.acquire(use.timeout_s, since=use.since, write=use.write, meanwhile=use.interrupts.deliver)
         if self._lock_file.is_shared:
             self._others_at = time.monotonic()
         left, self._left = self._left, None
         mark = self._mark()
         # To attach a file for writing is to put the log beside it into it, if there is one, whosesoever it is.
-        if write and self._log.exists():
-            self._engine.attach_file(write=False)
+        if use.write and self._log.exists():
+            self._attach_file(use, write=False)
         # Reading a file that has nothing in it does not make it a store.
-        if not self._engine.attach_file(write=write):
+        if not self._attach_file(use, write=use.write):
+            if use.read_only:
+                raise NotAStoreError(f"{self.path} has no tables in it")
             self._engine.attach_empty()
         # Nobody who keeps to the lock has had it, and nobody else has changed the file.
         elif left is not None and self._lock_file.is_back and left[0] == mark:
             self._engine.data_version = left[1]
-        if write:
-            self._attached, self._attached_at = _identity(self.path), time.monotonic()
+        if use.write:
+            self._attached, self._attached_at = file_id(self.path), time.monotonic()
+            if not is_there:
+                register(self.path)
+
+    def _attach_file(self, use: _Use, *, write: bool) -> bool:
+        """Attach the file; return whether there is a store in it.
+
+        A reader that cannot take the lock, and a writer that has it, wait here until the other has detached the file.
+        """
+        if self._lock_file.is_held:
+            deadline = time.monotonic() + min(UNLOCKED_S, use.timeout_s)
+        else:
+            deadline = use.since + use.timeout_s
+        while True:
+            try:
+                return self._engine.attach_file(write=write, migrates=not use.read_only)
+            except duckdb.IOException as error:
+                if "Could not set lock on file" not in str(error) or time.monotonic() >= deadline:
+                    raise
+            use.interrupts.deliver()
+            time.sleep(POLL_S)
 
     @property
     def _log(self) -> Path:
@@ -245,15 +302,6 @@ class SharedFile:
                 self._left = self._mark(), self._engine.data_version
         self._attached = None
         self._lock_file.release()
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another that was there before."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_dev, stat.st_ino
 
 
 _files: WeakValueDictionary[Path, SharedFile] = WeakValueDictionary()

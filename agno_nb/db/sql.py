@@ -23,13 +23,15 @@ from agno_nb.db.parts import MOST_VALUES, Chosen, Part
 from agno_nb.db.readable import TIMEOUT_S
 from agno_nb.db.rows import session_from_row, session_metrics
 from agno_nb.db.runs import select_runs
+from agno_nb.db.state import store_state
 from agno_nb.db.statements import Transaction, equal, marks, page_of, select_messages, select_sessions, valid_usage
 from agno_nb.db.steps import SqlSteps
+from agno_nb.db.tables import with_interrupted
 from agno_nb.db.turns import SqlTurns
 from agno_nb.db.upkeep import SqlUpkeep
 from agno_nb.db.worker import is_dead
-from agno_nb.errors import InvalidInputError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType
+from agno_nb.errors import InvalidInputError, StoreError
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, now
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,14 +141,26 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         return self._change_session({"session_name": session_name}, key)
 
     def update_session_state(
-        self, session_id: str, session_state: JsonDict, user_id: str | None = None
+        self,
+        session_id: str,
+        session_state: JsonDict,
+        user_id: str | None = None,
+        *,
+        began_with: JsonDict | None = None,
     ) -> Session | None:
         check_json_object(session_state, "session_state")
-        return self._change_session({"session_state": session_state}, given(session_id=session_id, user_id=user_id))
+        key = given(session_id=session_id, user_id=user_id)
+        if began_with is None:
+            return self._change_session({"session_state": session_state}, key)
+        with self._transaction(write=True) as connection:
+            if self._session(connection, key) is None:
+                return None
+            store_state(connection, session_id, session_state, began_with, gone=None)
+            return self._session(connection, key)
 
     def _change_session(self, changes: Row, key: Row) -> Session | None:
         with self._transaction(write=True) as connection:
-            connection.update("raw_sessions", changes | {"updated_at": micros(time.time())}, key)
+            connection.update("raw_sessions", changes | {"updated_at": micros(now())}, key)
             return self._session(connection, key)
 
     def fork_session(
@@ -162,7 +176,7 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         with self._transaction(write=True, alone=True) as connection:
             if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
                 return None
-            fork_id = fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(time.time()))
+            fork_id = fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(now()))
             return self._session(connection, {"session_id": fork_id})
 
     def get_runs(
@@ -192,7 +206,8 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         return next((run for run in runs if run.run_id == run_id), None)
 
     def get_runs_begun_by(self, run_id: str) -> list[RunOutput]:
-        sql = "SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY created_at, run_id"
+        order = "created_at, run_index, attempt, run_id"
+        sql = f"SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY {order}"
         with self._transaction(write=False) as connection:
             begun = connection.execute(sql, [run_id])
         return [run for ids in begun if (run := self.get_run(*ids)) is not None]
@@ -234,19 +249,31 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         return sandbox.run(self._rows, sql, values, frames or {}, timeout_s=timeout_s, max_rows=max_rows)
 
     def frame(self, sql: str, parameters: Sequence[Any] = (), *, chosen: Chosen | None = None) -> pa.Table:
-        part = self._note_interrupted(chosen)
-        return self._driver.frame(sql, [storable(value) for value in parameters], part)
+        part, unstamped = self._note_interrupted(chosen)
+        values = [storable(value) for value in parameters]
+        if unstamped:
+            return sandbox.run(lambda needs: self._stamped_rows(needs, unstamped, part), sql, values, {})
+        return self._driver.frame(sql, values, part)
 
     def _rows(self, needs: schema.Needs) -> dict[str, pa.Table]:
-        self._note_interrupted()
-        return self._driver.rows(needs)
+        return self._stamped_rows(needs, self._note_interrupted()[1])
+
+    def _stamped_rows(
+        self, needs: schema.Needs, unstamped: Collection[str], part: Part | None = None
+    ) -> dict[str, pa.Table]:
+        if unstamped and "raw_runs" in needs:
+            needs = {**needs, "raw_runs": needs["raw_runs"] | {"run_id"}}
+        return with_interrupted(self._driver.rows(needs, part), unstamped, now=micros(time.time()))
 
     def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        self._note_interrupted()
-        return self._driver.tables(names)
+        _, unstamped = self._note_interrupted()
+        return with_interrupted(self._driver.tables(names), unstamped, now=micros(time.time()))
 
-    def _note_interrupted(self, chosen: Chosen | None = None) -> Part | None:
-        """Stamp the running runs whose process has died, so that views can tell; find what was chosen."""
+    def _note_interrupted(self, chosen: Chosen | None = None) -> tuple[Part | None, list[str]]:
+        """Stamp the running runs whose process has died, so that views can tell; find what was chosen.
+
+        Return also the runs that could not be stamped, because this user may only read the store.
+        """
         running = "status = 'RUNNING' AND interrupted_at IS NULL"
         with self._transaction(write=False) as connection:
             rows = connection.execute(f"SELECT run_id, worker FROM raw_runs WHERE {running}")
@@ -254,9 +281,12 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         dead = [run_id for run_id, worker in rows if is_dead(worker)]
         if dead:
             sql = f"UPDATE raw_runs SET interrupted_at = ? WHERE {running} AND run_id IN ({marks(dead)})"
-            with self._transaction(write=True, alone=True) as connection:
-                connection.execute(sql, [micros(time.time()), *dead])
-        return part
+            try:
+                with self._transaction(write=True, alone=True) as connection:
+                    connection.execute(sql, [micros(time.time()), *dead])
+            except StoreError:
+                return part, dead
+        return part, []
 
     def close(self) -> None:
         self._driver.close()

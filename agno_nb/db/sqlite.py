@@ -6,8 +6,12 @@ are DuckDB's, over what they need of the tables, which is kept until the store c
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +20,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from agno_nb._keywords import forgiving
 from agno_nb.db import schema
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
+from agno_nb.db.file_names import (
+    FileId,
+    check_links,
+    exists,
+    file_id,
+    os_error,
+    path_in_use,
+    register,
+    store_failure,
+    store_path,
+)
 from agno_nb.db.idle import Idle
 from agno_nb.db.migrations import migrate
 from agno_nb.db.parts import Part, condition
@@ -35,6 +50,8 @@ from agno_nb.redact import without_userinfo
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LOG, SHARED = "-wal", "-shm"
+"""Endings of the files that SQLite keeps next to one that is open: its log, and the memory that its users share."""
 _KEPT_CONNECTIONS = 16
 POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
@@ -81,10 +98,8 @@ class SqliteDb(SqlDb):
             raise InvalidInputError(
                 f"db_file is {str(db_file)!r} and db_url {without_userinfo(db_url)!r}; give one of them"
             )
-        path = _path_in(db_url) if db_url is not None else "agno_nb.db" if db_file is None else str(db_file)
-        if path in ("", ":memory:"):
-            raise InvalidInputError(f"the file of a SqliteDb is {path!r}; for a store without a file use InMemoryDb()")
-        self.db_file = Path(path).expanduser().resolve()
+        path = _path_in(db_url) if db_url is not None else "agno_nb.db" if db_file is None else db_file
+        self.db_file = store_path(path)
         self.lock_timeout_s = lock_timeout_s
         super().__init__(SqliteDriver(self.db_file, lock_timeout_s))
 
@@ -93,10 +108,10 @@ class SqliteDb(SqlDb):
 
     @property
     def identity(self) -> str:
-        return str(self.db_file)
+        return str(path_in_use(self.db_file, LOG))
 
     def __repr__(self) -> str:
-        return f"SqliteDb({self.identity!r})"
+        return f"SqliteDb({str(self.db_file)!r})"
 
 
 @forgiving({})
@@ -111,17 +126,28 @@ class AsyncSqliteDb(AsyncDb):
 
 def _path_in(url: str) -> str:
     """Return the path in a URL as SQLAlchemy writes it: three slashes before a relative one, four before another."""
-    parts = urlsplit(url)
-    if parts.scheme.split("+")[0] != "sqlite" or parts.netloc:
-        raise InvalidInputError(f"db_url is {without_userinfo(url)!r}; give one as 'sqlite:///tmp/data.db'")
-    return unquote(parts.path.removeprefix("/"))
+    found = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]*)", url, re.DOTALL)
+    if found is None:
+        raise InvalidInputError(
+            f"db_url is {without_userinfo(url)!r}; give one as 'sqlite:///tmp/data.db', without options"
+        )
+    return unquote(found[1])
 
 
 class SqliteDriver(Driver):
     """The driver of :class:`SqliteDb`."""
 
-    def __init__(self, path: Path, timeout_s: float, *, migrations: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        timeout_s: float,
+        *,
+        migrations: Mapping[int, str] | None = None,
+        read_only: bool = False,
+    ) -> None:
         self._path = path
+        self._read_only = read_only
+        """Whether nothing is written to the file or next to it, even if this process may write there."""
         self._migrations = schema.migrations() if migrations is None else migrations
         self._timeout_s = timeout_s
         # The last one to close a file also puts its log away, so that the store is one file again.
@@ -144,7 +170,7 @@ class SqliteDriver(Driver):
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
                 if self._has_schema(connection):
-                    if self._is_older(connection):
+                    if self._is_older(opened):
                         connection.execute("ROLLBACK")
                         self._migrate(connection)
                         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
@@ -165,11 +191,11 @@ class SqliteDriver(Driver):
         with self._reading, self._our_errors(), self._connection(self._reader, write=False) as opened:
             if opened is None or not self._has_schema(opened.connection):
                 return {}
-            if self._is_older(opened.connection):
+            if self._is_older(opened):
                 self._migrate(opened.connection)
             opened.connection.execute("BEGIN")
             try:
-                if self._is_older(opened.connection):
+                if self._is_older(opened):
                     self._migrate(opened.connection)
                     opened.connection.execute("BEGIN")
                 self._held = self._held.as_of(opened)
@@ -202,52 +228,50 @@ class SqliteDriver(Driver):
 
     @contextmanager
     def _connection(self, idle: Idle[_Opened], *, write: bool) -> Iterator[_Opened | None]:
-        """Give a connection to one user at a time; None where there is no file to read."""
+        """Give a connection to one user at a time; None if there is no file to read."""
         if self._path.is_dir():
             raise StoreError(f"{self._path} is a folder; give the path of a file in it")
-        if not write and not self._path.exists():
+        path = path_in_use(self._path, LOG)
+        is_there = exists(path)
+        if not write and not is_there:
             yield None
             return
-        opened = self._take(idle) or self._open()
+        if is_there and (self._read_only or not _may_write(path)):
+            if write:
+                raise store_failure(path, _in_the_way(path) or f"{path} is read-only")
+            with closing(open_read_only(path)) as opened:
+                yield opened
+                opened.check_unchanged()
+            return
+        if write:
+            check_links(path)
+        opened = self._take(idle, path) or self._open()
         try:
             yield opened
         except BaseException:
             opened.close()
             raise
-        if opened.is_fixed:
-            opened.close()
-        else:
-            idle.put(opened)
+        if not is_there:
+            register(path)
+        idle.put(opened)
 
-    def _take(self, idle: Idle[_Opened]) -> _Opened | None:
+    def _take(self, idle: Idle[_Opened], path: Path) -> _Opened | None:
         """Return a connection to the file that is there now."""
-        while (opened := idle.take()) is not None and opened.file != _file_at(self._path):
+        while (opened := idle.take()) is not None and (opened.path, opened.file) != (path, file_id(path)):
             opened.close()
         return opened
 
     def _open(self) -> _Opened:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Where nothing can be put beside a file, SQLite reads it only when told that it does not change: that is true
-        # for the one use that such a connection has. Where there is a log, somebody who may write has it open.
-        is_fixed = self._path.exists() and not os.access(self._path.parent, os.W_OK)
-        has_log = Path(f"{self._path}-wal").exists()
-        how = "" if not is_fixed else "?mode=ro" if has_log else "?mode=ro&immutable=1"
-        connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}{how}",
-            uri=True,
-            timeout=self._timeout_s,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        path = path_in_use(self._path, LOG)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = _connect(path, timeout_s=self._timeout_s)
         try:
-            # SQLite itself knows the cases of ASCII only.
-            connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
             # Nothing that was committed is lost when the power goes.
             connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()  # The file is something else.
             raise
-        return _Opened(connection, _file_at(self._path), is_fixed=is_fixed)
+        return _Opened(connection, path, file_id(path))
 
     def _keep_log(self, connection: sqlite3.Connection) -> None:
         """Have changes written to a log first: readers then do not wait for a writer, and a commit is one write."""
@@ -266,6 +290,8 @@ class SqliteDriver(Driver):
         """Tell a store from an empty database."""
         tables = _tables(connection)
         if not tables:
+            if self._read_only:
+                raise NotAStoreError(f"{self._path} has no tables in it")
             return False
         if "raw_schema" not in tables:
             raise NotAStoreError(
@@ -274,9 +300,13 @@ class SqliteDriver(Driver):
             )
         return True
 
-    def _is_older(self, connection: sqlite3.Connection) -> bool:
-        ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
-        return schema.is_older(version, self._path, newest=max(self._migrations, default=1))
+    def _is_older(self, opened: _Opened) -> bool:
+        """Tell whether the store has to be migrated, which it cannot be if it is only read."""
+        ((version,),) = opened.connection.execute("SELECT max(version) FROM raw_schema").fetchall()
+        is_older = schema.is_older(version, self._path, newest=max(self._migrations, default=1))
+        if is_older and opened.is_read_only:
+            raise schema.too_old(self._path)
+        return is_older
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Bring the store to the newest version, after a copy of its file was made."""
@@ -294,10 +324,7 @@ class SqliteDriver(Driver):
         try:
             yield
         except OSError as error:
-            raise StoreError(
-                f"the store {self._path} cannot be used: {error.strerror or error}; "
-                "choose a db_file in a folder that you can write to"
-            ) from error
+            raise os_error(self._path, error) from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code == sqlite3.SQLITE_NOTADB:
@@ -309,26 +336,31 @@ class SqliteDriver(Driver):
                     f"another process has kept the store {self._path} for {self._timeout_s:g} s; let it finish, or "
                     "give this notebook another db_file"
                 ) from error
-            if code == sqlite3.SQLITE_READONLY:
-                raise StoreError(
-                    f"the store {self._path} can be read and not be written to; choose a db_file in a folder that you "
-                    "can write to"
-                ) from error
-            raise StoreError(
-                f"the store {self._path} failed, and what was being written is not stored; make sure that the disk "
-                f"has space and that you can write there, and try again ({error})"
-            ) from error
+            reason = str(error)
+            if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+                reason = _in_the_way(self._path) or reason
+            raise store_failure(self._path, reason) from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
     connection: sqlite3.Connection
-    file: tuple[int, int] | None
-    is_fixed: bool = False
-    """Whether the folder cannot be written to."""
+    path: Path
+    file: FileId | None
+    is_read_only: bool = False
+    mark: object = None
+    """Size and time of a file that is read without a lock, which must not change meanwhile."""
+    folder: tempfile.TemporaryDirectory[str] | None = None
+    """Where a copy is read."""
+
+    def check_unchanged(self) -> None:
+        if self.mark is not None and self.mark != _mark_of(self.path):
+            raise StoreLocked(f"{self.path} was written to while it was read without a lock; try again")
 
     def close(self) -> None:
         self.connection.close()
+        if self.folder is not None:
+            self.folder.cleanup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,13 +407,69 @@ class _Lease(Connection):
         return self._connection.execute(sql, parameters).rowcount
 
 
-def _file_at(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another that was there before."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_dev, stat.st_ino
+def open_read_only(path: Path) -> _Opened:
+    """Open a file so that SQLite creates nothing next to it.
+
+    SQLite keeps changes in a log at first, and would create the log and the memory that its users share even to read.
+    They would belong to the reader, and keep the owner of the store from writing.
+    """
+    log, shared = Path(f"{path}{LOG}"), Path(f"{path}{SHARED}")
+    for file in (path, log, shared):
+        if file.exists() and not os.access(file, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+    if log.exists() and shared.exists():
+        connection = _connect(path, "?mode=ro&readonly_shm=1")
+        return _Opened(connection, path, file_id(path), is_read_only=True)
+    if not log.exists():
+        mark = _mark_of(path)
+        connection = _connect(path, "?mode=ro&immutable=1")
+        return _Opened(connection, path, file_id(path), is_read_only=True, mark=mark)
+    # Its process was killed, or the file was handed in together with its log.
+    folder = tempfile.TemporaryDirectory(prefix="agno_nb-")
+    mark = _mark_of(path)
+    for file in (path, log):
+        shutil.copy(file, folder.name)
+    connection = _connect(Path(folder.name) / path.name)
+    return _Opened(connection, path, file_id(path), is_read_only=True, mark=mark, folder=folder)
+
+
+def _connect(path: Path, how: str = "", *, timeout_s: float = 5.0) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.as_uri()}{how}", uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
+    )
+    # SQLite itself knows the cases of ASCII only.
+    connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
+    return connection
+
+
+def _mark_of(path: Path) -> object:
+    """Return what differs after the file or its log was written to."""
+    found = []
+    for file in (path, Path(f"{path}{LOG}")):
+        try:
+            stat = file.stat()
+        except FileNotFoundError:
+            continue
+        found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return found
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _in_the_way(path: Path) -> str | None:
+    """Return which file SQLite cannot use and why, if that can be seen."""
+    for file in (path, Path(f"{path}{LOG}"), Path(f"{path}{SHARED}"), path.parent):
+        try:
+            file.stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return f"{file}: {error.strerror}"
+        if not os.access(file, os.R_OK | os.W_OK):
+            return f"{file}: {os.strerror(errno.EACCES)}"
+    return None
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:

@@ -7,7 +7,6 @@ path goes through dicts; "before" is left out where there was nothing, "after" w
 from __future__ import annotations
 
 import json
-import time
 import warnings
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
@@ -15,7 +14,7 @@ from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, micros, to_json
 from agno_nb.db.statements import Transaction
-from agno_nb.types import JsonDict, RunOutput, Session
+from agno_nb.types import JsonDict, RunOutput, Session, now
 
 _MAX_COPY_ATTEMPTS = 1000
 _NOT_THERE = object()
@@ -153,7 +152,7 @@ def store_state(
     """
     key = {"session_id": session_id}
     # No RETURNING: it takes DuckDB longer than a statement of its own.
-    changed = connection.update("raw_sessions", {"updated_at": micros(time.time())}, key, gone=gone)
+    changed = connection.update("raw_sessions", {"updated_at": micros(now())}, key, gone=gone)
     if session_state is not None and (began_with is None or _differs(session_state, began_with)):
         # As it will be read. Arrays, and whatever else cannot be compared, are refused here by name.
         session_state = state = from_json(to_json(session_state, "session_state"))
@@ -161,10 +160,10 @@ def store_state(
             ((stored,),) = connection.execute(
                 "SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id]
             )
-            now = from_json(stored)
-            state = with_changes(now, began_with, session_state)
-            if now != began_with:
-                _tell_of_losses(session_id, now, changes(began_with, session_state))
+            there = from_json(stored)
+            state = with_changes(there, began_with, session_state)
+            if there != began_with:
+                _tell_of_losses(session_id, there, changes(began_with, session_state))
         changed |= connection.update("raw_sessions", {"session_state": state}, key)
     return changed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -92,6 +92,20 @@ def rows_of(user_id: str | None, table: str, tables: Mapping[str, pa.Table]) -> 
         sessions = owned(tables["raw_sessions"])["session_id"]
         return rows.filter(pc.is_in(rows["session_id"], value_set=sessions.combine_chunks()))
     return rows if table == "raw_schema" else rows.slice(0, 0)
+
+
+def with_interrupted(tables: dict[str, pa.Table], run_ids: Collection[str], *, now: int) -> dict[str, pa.Table]:
+    """Return tables in which runs have the time at which their process was found dead, in microseconds."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not run_ids or "raw_runs" not in tables:
+        return tables
+    runs = tables["raw_runs"]
+    found = pc.is_in(runs["run_id"], value_set=pa.array(run_ids, pa.string()))
+    place = runs.column_names.index("interrupted_at")
+    stamps = pc.if_else(found, pa.scalar(now, pa.int64()), runs["interrupted_at"])
+    return {**tables, "raw_runs": runs.set_column(place, runs.schema.field(place), stamps)}
 
 
 def in_order(table: pa.Table, columns: Sequence[str]) -> pa.Table:

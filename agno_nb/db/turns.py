@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
 from agno_nb.db.context import (
     history,
     keep_order,
+    keep_time_order,
     latest_summary,
     memories_of,
     nested_before,
@@ -23,13 +23,13 @@ from agno_nb.db.memories import SqlMemories
 from agno_nb.db.ownership import require_owner
 from agno_nb.db.recent import Recent
 from agno_nb.db.reopen import reopen, store_answers
-from agno_nb.db.rows import ended_run_row, opened_run_row, session_from_row, session_row
+from agno_nb.db.rows import SESSION_COLUMNS, ended_run_row, opened_run_row, session_from_row, session_row
 from agno_nb.db.state import store_state, turn_back
 from agno_nb.db.statements import Transaction, insert_messages, select_sessions
 from agno_nb.db.variables import variable_rows
 from agno_nb.db.worker import runs_in_progress, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, Session, with_article
+from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, Session, now, with_article
 
 
 class SqlTurns(SqlMemories):
@@ -60,7 +60,11 @@ class SqlTurns(SqlMemories):
             recent, wanted = self._recent, turns_wanted(query)
             if nested or run.run_index is not None or not (recent and recent.holds(connection, run, wanted)):
                 recent = None
-            row = self._enter_session(connection, run, session) if recent is None else recent.session
+            if recent is None:
+                row, latest = self._enter_session(connection, run, session)
+            else:
+                row, latest = recent.session, recent.began_at
+            keep_time_order(connection, run, messages, latest)
             stored = session_from_row(row, self)
             require_owner(run.session_id, stored.user_id, run.user_id)
             turn: int | None = None
@@ -109,15 +113,20 @@ class SqlTurns(SqlMemories):
         with self._transaction(write=True) as connection:
             store_answers(connection, run)
 
-    def _enter_session(self, connection: Transaction, run: RunOutput, session: Session) -> Row:
-        """Make the session, or claim the one that is there; return its row.
+    def _enter_session(self, connection: Transaction, run: RunOutput, session: Session) -> tuple[Row, int | None]:
+        """Make the session, or claim the one that is there; return its row, and when its latest run began.
 
         The first statement of its transaction: where writers overlap (Postgres) it also locks the session.
         """
         key = {"session_id": run.session_id}
-        rows = select_sessions(connection, f"session_id = ? {self._driver.row_lock}", [run.session_id])
+        sql = (
+            f"SELECT {', '.join(SESSION_COLUMNS)}, (SELECT MAX(created_at) FROM raw_runs WHERE session_id = ?) "
+            f"FROM raw_sessions WHERE session_id = ? {self._driver.row_lock}"
+        )
+        found = connection.execute(sql, [run.session_id, run.session_id])
+        rows = [dict(zip(SESSION_COLUMNS, values, strict=True)) for *values, _ in found]
         if not rows:
-            fresh = session_row(session, component_name=run.component_name, now=micros(time.time()))
+            fresh = session_row(session, component_name=run.component_name, now=micros(now()))
             connection.insert(
                 "raw_sessions",
                 [fresh | key | {"user_id": run.user_id}],
@@ -128,7 +137,7 @@ class SqlTurns(SqlMemories):
         if row["user_id"] is None and run.user_id is not None:
             connection.update("raw_sessions", {"user_id": run.user_id}, key)
             row["user_id"] = storable(run.user_id)
-        return row
+        return row, found[0][-1] if found else None
 
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         if not messages:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from agno_nb.db import archive, schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import moment_micros
+from agno_nb.db.file_names import expand, path_in_use
+from agno_nb.db.lock_file import LOCK
 from agno_nb.db.memories import SqlMemories, given
 from agno_nb.db.statements import Transaction, equal, marks
 from agno_nb.db.tables import from_rows
@@ -65,7 +67,8 @@ class SqlUpkeep(SqlMemories):
 
     def snapshot(self, path: str | Path) -> None:
         target = _path(path)
-        is_in_use = str(target) == self.identity or any(Path(f"{target}{end}").exists() for end in (".lock", "-wal"))
+        used = path_in_use(target, LOCK)
+        is_in_use = str(used) == self.identity or any(Path(f"{used}{end}").exists() for end in (LOCK, "-wal"))
         if target.exists() and (is_in_use or not _is_database(target)):
             raise InvalidInputError(f"{target} is there already and is not a snapshot; give another path")
         fresh = target.with_name(f".{target.name}.{os.getpid()}.fresh")
@@ -155,4 +158,4 @@ def _is_database(path: Path) -> bool:
 
 
 def _path(path: str | Path) -> Path:
-    return Path(path).expanduser().resolve()
+    return Path(expand(path)).resolve()

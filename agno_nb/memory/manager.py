@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from agno_nb._keywords import forgiving
 from agno_nb._loop import run_awaiting, run_blocking
@@ -20,6 +19,7 @@ from agno_nb.run.background import Line, in_turn, settled
 from agno_nb.types import Origin, RunEvent, RunOutput, UserMemory
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 CAPTURE_INSTRUCTIONS = """\
 Worth remembering is what will still be true and useful in a later conversation: who the user is, what they like and \
@@ -208,10 +208,10 @@ class Scribe:
                 metrics=work.metrics,
             )
 
-    async def _store(self, change: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    async def _store(self, change: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Change the store. A failure is told to the model as to any tool's, and raised at the end all the same."""
         try:
-            await asyncio.to_thread(change, *args, **kwargs)
+            return await asyncio.to_thread(change, *args, **kwargs)
         except StoreError as error:
             self._unstored.append(error)
             raise
@@ -223,6 +223,11 @@ class Scribe:
             if memory_id not in numbered:
                 raise InvalidInputError(f"there is no memory {memory_id!r}; there are: {', '.join(numbered) or 'none'}")
             return numbered[memory_id]
+
+        def outdated(memory_id: str) -> str:
+            """Keep what a person did while the model was thinking."""
+            numbered.pop(memory_id, None)
+            return f"Memory {memory_id} has been changed or deleted in the meantime. It stays as it is now."
 
         async def add_memory(memory: str, topics: list[str] | None = None) -> str:
             """Remember something new of the user.
@@ -241,7 +246,7 @@ class Scribe:
             # Calls of one batch go on together; numbers are given in their order.
             memory_id = str(next(numbers))
             numbered[memory_id] = new
-            await self._store(self.db.upsert_user_memory, new)
+            numbered[memory_id] = await self._store(self.db.upsert_user_memory, new)
             return f"Remembered, with memory_id {memory_id}."
 
         async def update_memory(memory_id: str, memory: str, topics: list[str] | None = None) -> str:
@@ -253,9 +258,11 @@ class Scribe:
                 topics: What it is about. They stay as they are where not given.
             """
             old = find(memory_id)
-            new = replace(old, memory=memory, topics=topics or old.topics, input=text, updated_at=time.time())
-            numbered[memory_id] = new
-            await self._store(self.db.upsert_user_memory, new)
+            new = replace(old, memory=memory, topics=topics or old.topics, input=text)
+            stored = await self._store(self.db.update_user_memory, new, expected_updated_at=old.updated_at)
+            if stored is None:
+                return outdated(memory_id)
+            numbered[memory_id] = stored
             return "Changed."
 
         async def delete_memory(memory_id: str) -> str:
@@ -266,7 +273,9 @@ class Scribe:
             """
             old = find(memory_id)
             del numbered[memory_id]
-            await self._store(self.db.delete_user_memory, old.memory_id, self.user_id)
-            return "Forgotten."
+            is_deleted = await self._store(
+                self.db.delete_user_memory, old.memory_id, self.user_id, expected_updated_at=old.updated_at
+            )
+            return "Forgotten." if is_deleted else outdated(memory_id)
 
         return [add_memory, update_memory, delete_memory]

@@ -221,7 +221,7 @@ class Notebook:
         sql = (
             f"SELECT session_id FROM runs WHERE notebook IN ({', '.join('?' * len(names))}) AND session_id <> ? "
             f"AND run_index IS NOT NULL AND session_id IN (SELECT session_id FROM sessions WHERE {is_open}) "
-            "ORDER BY created_at DESC LIMIT 1"
+            "ORDER BY created_at DESC, run_index DESC, attempt DESC LIMIT 1"
         )
         found = self.db.frame(sql, [*names, self.current_session_id(), *users]).column(0).to_pylist()
         return found[0] if found else None

@@ -166,7 +166,9 @@ class SessionAccess(ABC):
         """
         session = self._session(session_id, user_id)
         changed = self.store.update_session_state(
-            session.session_id, {**session.session_state, **session_state_updates}
+            session.session_id,
+            {**session.session_state, **session_state_updates},
+            began_with=session.session_state,
         )
         if changed is None:
             raise SessionNotFoundError(f"session {session.session_id!r} was deleted meanwhile")
@@ -205,8 +207,15 @@ class SessionAccess(ABC):
         """
         if autogenerate == bool(session_name):
             raise InvalidInputError("give a session a name by session_name=..., or let the model by autogenerate=True")
-        name = session_name or self._found_name(self._session(session_id, user_id))
-        return self.rename_session(name, session_id, user_id=user_id)
+        if session_name:
+            return self.rename_session(session_name, session_id, user_id=user_id)
+        session = self._session(session_id, user_id)
+        found = self._found_name(session)
+        current = self._session(session_id, user_id)
+        # A name that was given while the model was looking for one stays.
+        if current.session_name != session.session_name:
+            return current
+        return self.rename_session(found, session_id, user_id=user_id)
 
     def _found_name(self, session: Session) -> str:
         raise InvalidInputError(f"{self!r} has no model to find a name with: give session_name=...")
@@ -284,9 +293,13 @@ class SessionAccess(ABC):
     def get_last_run_output(self, session_id: str | None = None, *, user_id: str | None = None) -> RunOutput | None:
         """Return the latest turn of a session, or None when it has none."""
         known = self._checked_id(session_id, user_id)
+        turn, index = None, 0
+        # The run that began last is not in the last turn if an earlier turn was tried again.
+        while found := self.store.get_runs(known, from_run_index=index, limit=1):
+            (turn,) = found
+            index = (turn.run_index or 0) + 1
         # The turn alone is found first, and then read with the runs nested in it.
-        turns = self.store.get_runs(known, from_run_index=0, limit=1)
-        last = self.store.get_run(turns[0].run_id, known) if turns else None
+        last = self.store.get_run(turn.run_id, known) if turn is not None else None
         give_back(self.output_schemas, [last] if last is not None else [])
         return last
 

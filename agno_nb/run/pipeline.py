@@ -61,6 +61,7 @@ from agno_nb.types import (
     RunStatus,
     StepStatus,
     new_id,
+    now,
 )
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ def _note_unopened(context: RunContext, error: StoreError) -> None:
     """Note that a run could not be opened. One that was paused stays paused, and can be continued later."""
     run = error.run_output = context.run
     if context.continuation is None:
-        run.status, run.ended_at = RunStatus.ERROR, time.time()
+        run.status, run.ended_at = RunStatus.ERROR, now()
         run.error_type, run.error = type(error).__name__, message_of(error)
         # The store may have committed the row before it failed.
         keep(context.take_end(None), error)
@@ -316,7 +317,7 @@ async def _in_order(context: RunContext, query: ContextQuery) -> OpenedRun:
     while True:
         if context.continuation is None and not context.is_nested:
             # The turn begins now, after whatever it had to wait for.
-            run.created_at = context.message.created_at = time.time()
+            run.created_at = context.message.created_at = now()
         try:
             # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
             return await context.in_store(_opened, context, query)
@@ -357,7 +358,7 @@ def _reopened(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
     interrupted = [each for each in approved if each.started_at is not None]
     starting = [each for each in approved if each.started_at is None]
     for each in starting:
-        each.started_at = time.time()
+        each.started_at = now()
     try:
         opened = db.reopen_run(run, query=query)
     except BaseException:
@@ -417,7 +418,7 @@ async def _answer(runnable: Runnable, context: RunContext, opened: OpenedRun) ->
 def _end_closed(context: RunContext) -> None:
     """End a run whose coroutine is being closed and cannot await anything: in the background, if the loop goes on."""
     run = context.run
-    run.status, run.ended_at = RunStatus.ERROR, time.time()
+    run.status, run.ended_at = RunStatus.ERROR, now()
     run.error_type, run.error = "GeneratorExit", ""
     if context.db is not None:
         with suppress(RuntimeError):
@@ -484,7 +485,8 @@ async def _store_end(context: RunContext) -> None:
         # A copy: each of them leaves the set when it has ended.
         await uncancellable(asyncio.wait([*context.children]))
     run = context.run
-    run.ended_at = time.time()
+    # The clock may have been set back since the run began.
+    run.ended_at = max(now(), run.created_at, context.latest_at + 1e-6)
     # A copy: a tool that has timed out may still be changing the state in its thread.
     state, noted = context.copied_state(), run.state_changes
     context.note_state(state)

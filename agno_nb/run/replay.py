@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db.state import repeat
 from agno_nb.run.sent import add_tools, context_hash
-from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id
+from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id, now
 
 if TYPE_CHECKING:
     from agno_nb.models.base import ModelRequest
@@ -74,5 +73,5 @@ async def answered_before(
 
 def _copy(message: Message) -> Message:
     free = Metrics(input_tokens=0, output_tokens=0, cost=0.0) if message.role == "assistant" else None
-    calls: list[ToolCall] = [replace(call, created_at=time.time(), duration_s=None) for call in message.tool_calls]
-    return replace(message, message_id=new_id(), metrics=free, tool_calls=calls, created_at=time.time())
+    calls: list[ToolCall] = [replace(call, created_at=now(), duration_s=None) for call in message.tool_calls]
+    return replace(message, message_id=new_id(), metrics=free, tool_calls=calls, created_at=now())

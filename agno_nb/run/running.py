@@ -98,6 +98,8 @@ class RunContext:
     """Results of steps that could not be stored when the steps ended, each with its index."""
     unsaved_events: list[Callable[[], object]] = field(default_factory=list)
     """Calls that store events, which failed when the events happened."""
+    latest_at: float = 0.0
+    """When the latest of its messages was complete."""
     children: set[asyncio.Task[Any]] = field(default_factory=set)
     follow_ups: list[FollowUp] = field(default_factory=list)
     """What is to be done when the turn is over."""
@@ -229,7 +231,20 @@ class RunContext:
     def store(self, message: Message) -> None:
         """Have the next :meth:`save` store a message that is in its place in the run already."""
         message.run_id = self.run.run_id
+        if not message.from_history:
+            self._keep_time_order(message)
         self.unsaved.append(message)
+
+    def _keep_time_order(self, message: Message) -> None:
+        """Give what was said later a later time, even if the clock was set back in between."""
+        before = max(self.latest_at, self.run.created_at)
+        if message.created_at < before:
+            message.created_at = before + 1e-6
+        for call in message.tool_calls:
+            if call.created_at < before:
+                call.created_at = before + 1e-6
+            before = call.created_at
+        self.latest_at = max(before, message.created_at)
 
     def count_request(self) -> None:
         """Count a model request that is about to be sent.

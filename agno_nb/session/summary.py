@@ -14,7 +14,7 @@ from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, ModelError
 from agno_nb.models.base import Model, ModelRequest, ModelResponse, whole_answer
 from agno_nb.models.resolve import resolve_model
-from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, Session, SessionSummary
+from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, Session, SessionSummary, now
 
 __all__ = ["SessionSummary", "SessionSummaryManager"]
 
@@ -133,6 +133,8 @@ class SessionSummaryManager:
         if not self.full:
             last = await asyncio.to_thread(db.get_summary, session_id, before_run_index=to_run_index)
         first = 0 if last is None or last.to_run_index is None else last.to_run_index + 1
+        # A turn that is tried again while the model writes is not in the summary, which then does not hold.
+        as_of = now()
         runs = _completed(await asyncio.to_thread(db.get_runs, session_id, from_run_index=first))
         if to_run_index is not None:
             runs = [run for run in runs if run.run_index is not None and run.run_index <= to_run_index]
@@ -155,6 +157,7 @@ class SessionSummaryManager:
                 model=response.model or writer.id,
                 model_provider=writer.provider,
                 metrics=response.metrics,
+                updated_at=max(as_of, *(run.ended_at or run.created_at for run in runs)),
             ),
         )
 

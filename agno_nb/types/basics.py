@@ -1,8 +1,9 @@
-"""What the other values are made of: JSON objects, ids that sort by time, the kinds of session."""
+"""What the other values are made of: JSON objects, times, ids that sort by time, the kinds of session."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 import uuid
 from enum import StrEnum
@@ -24,6 +25,33 @@ def new_id() -> str:
     bits = bits & ~(0xF << 76) | 7 << 76
     bits = bits & ~(0x3 << 62) | 2 << 62
     return str(uuid.UUID(int=bits))
+
+
+_LARGEST_STEP_BACK = 1_000_000
+_last_time = 0
+"""In microseconds, which is how stores keep times."""
+_time_lock = threading.Lock()
+
+
+def now() -> float:
+    """Return the time in unix seconds, a microsecond or more after that of the call before.
+
+    A clock that stands still for some milliseconds, or is set back by less than a second, thus gives times in the order
+    in which they were asked for. A clock that is set back further is followed: a wrong time should not last.
+    """
+    global _last_time
+    with _time_lock:
+        found = round(time.time() * 1_000_000)
+        if 0 <= _last_time - found < _LARGEST_STEP_BACK:
+            found = _last_time + 1
+        _last_time = found
+        return found / 1_000_000
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_time_lock.acquire, after_in_parent=_time_lock.release, after_in_child=_time_lock.release
+    )
 
 
 class SessionType(StrEnum):

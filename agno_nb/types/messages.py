@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import unicodedata
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb._keywords import forgiving
 from agno_nb.redact import displayable
-from agno_nb.types.basics import JsonDict, brief, new_id
+from agno_nb.types.basics import JsonDict, brief, new_id, now
 from agno_nb.types.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class ToolCall:
     """Whether the tool failed, was refused or got arguments that it does not take."""
     extra: JsonDict | None = None
     """What the provider wants back with this call (Gemini's thought signatures, say), untouched."""
-    created_at: float = field(default_factory=time.time)
+    created_at: float = field(default_factory=now)
     duration_s: float | None = None
     confirmed: bool | None = None
     """Decision on a call that waits for approval: True allows it, False rejects it."""
@@ -151,7 +150,7 @@ class Message:
     """Of an assistant message: its model call. Of a tool message: `duration_s` of the tool."""
     provider_data: JsonDict | None = None
     """Raw items that this provider wants back in later requests (reasoning items, say), untouched."""
-    created_at: float = field(default_factory=time.time)
+    created_at: float = field(default_factory=now)
     """Unix seconds."""
 
     def __repr__(self) -> str:

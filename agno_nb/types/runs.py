@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import forgiving
-from agno_nb.types.basics import JsonDict, SessionType, brief, new_id, to_plain_text
+from agno_nb.types.basics import JsonDict, SessionType, brief, new_id, now, to_plain_text
 from agno_nb.types.messages import Message, ToolCall
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.requirements import Requirement
@@ -128,7 +127,7 @@ class RunOutput:
     """SHA-256, in hex, of everything that decides the answer: model, messages, tools, output schema, user."""
     replay_of_run_id: str | None = None
     """The run whose stored answer this is, where no model was asked."""
-    created_at: float = field(default_factory=time.time)
+    created_at: float = field(default_factory=now)
     """Unix seconds."""
     ended_at: float | None = None
 

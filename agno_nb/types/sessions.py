@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
 from agno_nb._keywords import forgiving
-from agno_nb.types.basics import JsonDict, SessionType, new_id
+from agno_nb.types.basics import JsonDict, SessionType, new_id, now
 from agno_nb.types.messages import Message
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.runs import RunOutput, RunStatus
@@ -48,7 +47,7 @@ class SessionSummary:
     model_provider: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
     """What writing it took. These tokens are not among the session's runs."""
-    updated_at: float = field(default_factory=time.time)
+    updated_at: float = field(default_factory=now)
     """Unix seconds."""
 
     def __str__(self) -> str:
@@ -69,9 +68,9 @@ class UserMemory:
     """What the user said when it was learnt."""
     component_id: str | None = None
     """Id of the agent, team or workflow that learnt it."""
-    created_at: float = field(default_factory=time.time)
+    created_at: float = field(default_factory=now)
     """Unix seconds."""
-    updated_at: float = field(default_factory=time.time)
+    updated_at: float = field(default_factory=now)
     """Unix seconds."""
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 from agno_nb._keywords import forgiving
 from agno_nb.redact import displayable
-from agno_nb.types.basics import brief
+from agno_nb.types.basics import brief, now
 
 
 class StepStatus(StrEnum):
@@ -53,7 +52,7 @@ class StepOutput:
     steps: list[StepOutput] = field(default_factory=list, compare=False)
     """Of several steps: what came of each. In this process only; in a store they are rows of their own."""
     duration_s: float | None = None
-    created_at: float = field(default_factory=time.time, compare=False)
+    created_at: float = field(default_factory=now, compare=False)
     """Unix seconds, of its beginning."""
 
     @property

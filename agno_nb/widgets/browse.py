@@ -205,7 +205,8 @@ class Browser(Panel):
             return []
         marks = ", ".join("?" * len(ids))
         sql = (
-            f"SELECT {_ROW}, status FROM sessions LEFT JOIN (SELECT session_id, arg_max(status, created_at) AS status "
+            f"SELECT {_ROW}, status FROM sessions LEFT JOIN "
+            "(SELECT session_id, arg_max(status, (run_index, attempt)) AS status "
             f"FROM runs WHERE run_index IS NOT NULL AND session_id IN ({marks}) GROUP BY session_id) "
             f"USING (session_id) WHERE session_id IN ({marks})"
         )

@@ -147,12 +147,10 @@ def nested_runs(db: Db, session_id: str, run_ids: set[str]) -> list[RunOutput]:
     sql = "SELECT run_id, parent_run_id FROM runs WHERE session_id = ? AND run_index IS NULL ORDER BY created_at"
     rows = db.arrow(sql, [session_id]).to_pylist()
     wanted = set(run_ids)
-    found: list[str] = []
-    for row in rows:
-        if row["parent_run_id"] in wanted:
-            wanted.add(row["run_id"])
-            found.append(row["run_id"])
-    runs = (db.get_run(run_id, session_id) for run_id in found)
+    # What is nested may have begun earlier than what it is nested in, by a clock that was set back.
+    while more := {row["run_id"] for row in rows if row["parent_run_id"] in wanted} - wanted:
+        wanted |= more
+    runs = (db.get_run(row["run_id"], session_id) for row in rows if row["run_id"] in wanted)
     return [run for run in runs if run is not None]
 
 

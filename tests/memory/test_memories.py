@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -382,3 +383,64 @@ async def test_a_manager_can_be_awaited(db: Db) -> None:
     assert texts(await manager.aget_user_memories("ada")) == ["one"]
     assert await manager.aupdate_memory_task("Forget it.", user_id="ada") == "Gone."
     assert await manager.aget_user_memories("ada") == []
+
+
+def held_change(db: Db, *replies: Reply) -> tuple[Agent, HeldModel, UserMemory]:
+    """Have a model think about what a user said, who is remembered with one memory."""
+    memory = db.upsert_user_memory(UserMemory(memory="The user lives in Lisbon.", user_id="ada"))
+    held = HeldModel(list(replies))
+    agent = Agent(FunctionModel(echo), db=db, memory_manager=MemoryManager(held), update_memory_on_run=True)
+    agent.run("I have moved.", user_id="ada", session_id="s")
+    assert held.asked.wait(30)
+    return agent, held, memory
+
+
+@pytest.mark.parametrize("change", ["update_memory", "delete_memory"])
+def test_a_memory_that_is_deleted_while_the_model_thinks_stays_deleted(db: Db, change: str) -> None:
+    arguments = {"memory_id": "1", **({"memory": "The user lives in Porto."} if change == "update_memory" else {})}
+    agent, held, memory = held_change(db, call(change, **arguments), "Done.")
+    assert db.delete_user_memory(memory.memory_id, "ada")
+    held.let_go.set()
+    assert agent.get_user_memories("ada") == []
+    assert held.requests[-1].messages[-1].content == (
+        "Memory 1 has been changed or deleted in the meantime. It stays as it is now."
+    )
+
+
+@pytest.mark.parametrize("change", ["update_memory", "delete_memory"])
+def test_a_memory_that_its_user_edits_while_the_model_thinks_stays_as_edited(db: Db, change: str) -> None:
+    arguments = {"memory_id": "1", **({"memory": "The user lives in Porto."} if change == "update_memory" else {})}
+    agent, held, memory = held_change(db, call(change, **arguments), "Done.")
+    db.upsert_user_memory(replace(memory, memory="The user lives in Faro."))
+    held.let_go.set()
+    assert texts(agent.get_user_memories("ada")) == ["The user lives in Faro."]
+
+
+def test_all_memories_that_are_cleared_while_the_model_thinks_stay_away(db: Db) -> None:
+    agent, held, _ = held_change(db, call("update_memory", memory_id="1", memory="Back again."), "Done.")
+    db.clear_memories("ada")
+    held.let_go.set()
+    assert agent.get_user_memories("ada") == []
+
+
+def test_a_memory_can_be_changed_again_in_one_round(db: Db) -> None:
+    steps = [
+        call("add_memory", memory="The user likes tea."),
+        call("update_memory", memory_id="2", memory="The user likes coffee."),
+        call("update_memory", memory_id="2", memory="The user likes cocoa."),
+        call("update_memory", memory_id="1", memory="The user lives in Porto."),
+        call("delete_memory", memory_id="1"),
+    ]
+    agent, held, _ = held_change(db, *steps, "Done.")
+    held.let_go.set()
+    assert texts(agent.get_user_memories("ada")) == ["The user likes cocoa."]
+
+
+def test_what_remembering_took_is_not_stored_in_a_new_session_of_the_old_id(db: Db) -> None:
+    agent, held, _ = held_change(db, "Nothing new.")
+    assert db.delete_session("s")
+    Agent(FunctionModel(echo), db=db).run("Anew.", session_id="s")
+    held.let_go.set()
+    agent.get_user_memories("ada")
+    assert db.events_df(event="MemoryUpdateCompleted").empty
+    assert db.verify() == []

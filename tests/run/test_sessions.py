@@ -337,3 +337,31 @@ def test_without_a_store_accessors_say_what_is_missing() -> None:
     agent.run("hi")
     with pytest.raises(InvalidInputError, match="has no store"):
         agent.get_chat_history()
+
+
+def test_a_name_that_is_given_while_the_model_looks_for_one_stays(db: Db) -> None:
+    def name_it(messages: list[Message], tools: Any) -> str:
+        db.rename_session("s", session_name="Mine")
+        return "Generated"
+
+    agent = Agent(FunctionModel(echo), db=db, session_id="s")
+    agent.run("hello")
+    agent.model = FunctionModel(name_it)
+    assert agent.set_session_name(autogenerate=True).session_name == "Mine"
+    assert agent.get_session_name() == "Mine"
+
+
+def test_a_changed_state_keeps_what_a_run_changes_meanwhile(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = Agent(FunctionModel(echo), db=db, session_id="s", session_state={"n": 1})
+    agent.run("hello")
+    update = db.update_session_state
+
+    def late(session_id: str, session_state: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        monkeypatch.undo()
+        # Between the reading and the writing of the state a run ends.
+        update(session_id, {"n": 1, "by the run": 2})
+        return update(session_id, session_state, *args, **kwargs)
+
+    monkeypatch.setattr(db, "update_session_state", late)
+    assert agent.update_session_state({"mine": 3}) == {"n": 1, "by the run": 2, "mine": 3}
+    assert agent.get_session_state() == {"n": 1, "by the run": 2, "mine": 3}

@@ -114,6 +114,20 @@ class MemoriesContract:
         assert begin(db, "x", session_id="nobody's", query=query)[1].memories == []
         assert begin(db, "x", session_id="new", user_id="ann")[1].memories == []
 
+    def test_a_memory_is_changed_and_deleted_only_as_it_was_read(self, db: Db) -> None:
+        first = db.upsert_user_memory(UserMemory(memory="Likes tea", user_id="ann", memory_id="m1"))
+        changed = db.update_user_memory(replace(first, memory="Likes coffee"), expected_updated_at=first.updated_at)
+        assert changed is not None
+        assert changed == replace(first, memory="Likes coffee", updated_at=changed.updated_at)
+        assert changed.updated_at > first.updated_at
+        assert db.update_user_memory(replace(first, memory="Late"), expected_updated_at=first.updated_at) is None
+        assert db.update_user_memory(replace(changed, user_id="bob"), expected_updated_at=changed.updated_at) is None
+        assert db.delete_user_memory("m1", "ann", expected_updated_at=first.updated_at) is False
+        assert db.get_user_memories() == [changed]
+        assert db.delete_user_memory("m1", "ann", expected_updated_at=changed.updated_at) is True
+        assert db.update_user_memory(changed, expected_updated_at=changed.updated_at) is None
+        assert db.get_user_memories() == []
+
     def test_a_memory_is_replaced_by_the_one_of_its_id_and_keeps_when_it_was_learnt(self, db: Db) -> None:
         first = db.upsert_user_memory(UserMemory(memory="Likes tea", user_id="ann", memory_id="m1", created_at=START))
         second = db.upsert_user_memory(

@@ -1,0 +1,54 @@
+"""Processes of several users who share a folder. Without root, they are all the same user."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+OWNER, COLLEAGUE, GROUP = 20_001, 20_002, 30_000
+
+# What is imported and read first is not readable for another user, where Python itself is in somebody's home.
+_BEFORE = """
+import os, sys, tempfile
+from pathlib import Path
+from agno_nb import DuckDb, SqliteDb, collect
+from agno_nb.errors import AgnoNbError
+from agno_nb.testing.conversation import begin, end, say
+import agno_nb.db.upkeep, concurrent.futures.thread, pyarrow.parquet
+with tempfile.TemporaryDirectory() as folder:
+    for kind in (DuckDb, SqliteDb):
+        db = kind(Path(folder) / kind.__name__)
+        say(db, "x")
+        db.runs_df(), db.query("from runs"), db.get_runs("s1"), collect(db.db_file).runs_df(), db.verify()
+        db.close()
+os.umask(0o022)
+if int(sys.argv[1]):
+    os.setgroups([])
+    os.setgid(int(sys.argv[2]))
+    os.setuid(int(sys.argv[1]))
+    os.environ["HOME"] = "/nonexistent"
+kind, path = {"DuckDb": DuckDb, "SqliteDb": SqliteDb}[sys.argv[3]], sys.argv[4]
+"""
+
+
+def start_as(user: int, code: str, kind: str, path: Path) -> subprocess.Popen[str]:
+    """Run code as a user, with `kind` the class of a store and `path` that of its file."""
+    ids = [user, GROUP] if os.geteuid() == 0 else [0, 0]
+    return subprocess.Popen(
+        [sys.executable, "-c", _BEFORE + code, *map(str, ids), kind, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def told_by(user: int, code: str, kind: str, path: Path, *, code_of_exit: int = 0) -> str:
+    """Run code as a user to its end; return what it printed."""
+    process = start_as(user, code, kind, path)
+    told, complaints = process.communicate(timeout=120)
+    assert (process.returncode, complaints) == (code_of_exit, "")
+    return told.rstrip("\n")
