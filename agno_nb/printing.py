@@ -6,6 +6,7 @@ This is the one module that both worlds meet in. ``Runnable.print_response`` imp
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agno_nb.errors import RunInterrupted
@@ -14,6 +15,13 @@ from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus
 
 if TYPE_CHECKING:
     from agno_nb.run.doors import AsyncRunStream, RunStream
+
+
+LIVE_TEXT = 8_000
+"""Characters of an answer that a terminal shows while they arrive, the last ones. The end shows all."""
+
+LIVE_REMARKS = 20
+"""Tool calls and nested runs that a terminal shows while more arrive, the last ones. The end shows all."""
 
 
 class Shown(Protocol):
@@ -92,7 +100,8 @@ class _TerminalAnswer:
 
         self._console = Console()
         self._markdown = markdown
-        self._text = ""
+        self._pieces: list[str] = []
+        self._finished = False
         self._remarks: list[str] = []
         self._run_id: str | None = None
         self._run: RunOutput | None = None
@@ -123,11 +132,12 @@ class _TerminalAnswer:
             self._done.add(event.step)
         if event.run_id == self._run_id:
             if event.event is RunEvent.run_content:
-                self._text += event.content or ""
+                self._pieces.append(event.content or "")
             if event.run_output is not None:
                 self._run = event.run_output
 
     def finish(self, outcome: RunOutput | BaseException | None) -> None:
+        self._finished = True
         if self._live is not None:
             self._live.stop()
         else:
@@ -135,15 +145,14 @@ class _TerminalAnswer:
 
     def _body(self) -> Any:
         from rich.console import Group
-        from rich.markdown import Markdown
         from rich.text import Text
 
         run = self._run
-        parts: list[Any] = [_text(line, "dim") for line in self._remarks]
-        text = displayable(self._text if run is None else run.get_content_as_string())
+        remarks = self._remarks if self._finished else self._remarks[-LIVE_REMARKS:]
+        parts: list[Any] = [_text(line, "dim") for line in remarks]
+        text = displayable(self._streamed() if run is None else run.get_content_as_string())
         text = text or ("…" if run is None else "")
-        # The address of a link is shown: behind a text of the model it could lead anywhere.
-        parts.append(Markdown(text, hyperlinks=False) if self._markdown else Text(text))
+        parts.append(_markdown(text, self._console.width) if self._markdown else Text(text))
         if run is not None and run.is_paused:
             parts += [_text(one.question) for one in run.active_requirements]
             parts.append(Text("PAUSED: resolve run.requirements, then continue_run(run)", style="yellow"))
@@ -152,6 +161,39 @@ class _TerminalAnswer:
         how = "replayed: no model was asked" if run is not None and run.is_replayed else None
         title = "Response" if run is None else f"Response ({how or f'{run.metrics.duration_s or 0:.1f} s'})"
         return _panel(Group(*parts), title)
+
+    def _streamed(self) -> str:
+        """Return the text so far; of a long one only the end while it grows, so that a frame takes constant time."""
+        tail: list[str] = []
+        size = 0
+        for piece in reversed(self._pieces):
+            tail.append(piece)
+            size += len(piece)
+            if size > LIVE_TEXT and not self._finished:
+                return f"…{''.join(reversed(tail))[-LIVE_TEXT:]}"
+        return "".join(reversed(tail))
+
+
+def _markdown(text: str, width: int) -> Any:
+    """Return Markdown for rich, without the parts of it that drop text or take quadratic time."""
+    from rich.markdown import CodeBlock, Markdown
+    from rich.padding import Padding
+
+    from agno_nb.notebook.commonmark import lossless_parser
+
+    class PlainCodeBlock(CodeBlock):
+        # Not coloured: a model chooses the lexer, and several of Pygments' take quadratic time.
+        def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+            yield Padding(self.text, 1)
+
+    class LosslessMarkdown(Markdown):
+        elements = {**Markdown.elements, "fence": PlainCodeBlock, "code_block": PlainCodeBlock}  # noqa: RUF012 # As in rich.
+
+    # The address of a link is shown: behind a text of the model it could lead anywhere.
+    markdown = LosslessMarkdown("", hyperlinks=False)
+    # Each level of nesting takes up to four columns of the width.
+    markdown.parsed = lossless_parser(max_nesting=max(4, (width - 24) // 4)).parse(text)
+    return markdown
 
 
 def _line(text: str) -> str:

@@ -21,16 +21,16 @@ REDACTED = "[redacted]"
 _SHORTEST_SECRET = 8
 _SECRET_VARIABLES = ("_API_KEY", "_TOKEN", "_SECRET", "_SECRET_KEY", "_ACCESS_KEY", "_PASSWORD")
 """What the names of variables end in that hold keys."""
-_SHAPES_OF_KEYS = re.compile(
-    r"""
-      (?<=\bBearer\ ) [^\s"',;]{8,}
-    | \b (?P<sk> sk- [\w*-]{12,} )            # OpenAI, OpenRouter, Anthropic: those with a digit or, half-masked, a "*"
-    | \b AIza [\w*-]{30,}                     # Google
+_OTHER_SHAPES = r"""
+      \b AIza [\w*-]{30,}                     # Google
     | \b (?:gh[pousr]|github_pat)_ \w{20,}    # GitHub
     | \b hf_ \w{20,}                          # Hugging Face
-    """,
-    re.VERBOSE,
-)
+"""
+_BEARER = r"""(?<=\bBearer\ ) [^\s"',;]{8,}"""
+_SHAPES_WITHOUT_SK = re.compile(_OTHER_SHAPES, re.VERBOSE)
+# OpenAI, OpenRouter, Anthropic; "*" as in the half-masked echo of a key.
+_SHAPES_OF_KEYS = re.compile(rf"{_BEARER} | \b (?P<sk> sk- [\w*-]{{12,}} ) | {_OTHER_SHAPES}", re.VERBOSE)
+_DIGIT = re.compile(r"[\d*]")
 _MARKS = ("sk-", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "Bearer ")
 """What every shape of a key begins with."""
 _remembered: frozenset[str] = frozenset()
@@ -76,19 +76,17 @@ def _redactor(known: frozenset[str]) -> Callable[[str], str]:
         # The search for shapes takes 60 ns a character, and nearly no text holds the beginning of one.
         for mark in _MARKS:
             if mark in text:
-                return _SHAPES_OF_KEYS.sub(_mask_key, text)
+                return _SHAPES_OF_KEYS.sub(_redacted, text)
         return text
 
     return without_keys
 
 
-def _mask_key(match: re.Match[str]) -> str:
-    # Looking for the digit in the pattern would take time quadratic in the text, for "sk-sk-sk-...".
-    has_no_digit = match["sk"] is not None and _DIGIT_OR_STAR.search(match["sk"]) is None
-    return match[0] if has_no_digit else REDACTED
-
-
-_DIGIT_OR_STAR = re.compile(r"[\d*]")
+def _redacted(match: re.Match[str]) -> str:
+    # A key has a digit; words joined by hyphens have none. A lookahead for it takes quadratic time on "sk-sk-sk-".
+    if match["sk"] is None or _DIGIT.search(match["sk"]):
+        return REDACTED
+    return _SHAPES_WITHOUT_SK.sub(REDACTED, match["sk"])
 
 
 def _spellings(secret: str) -> Iterator[str]:

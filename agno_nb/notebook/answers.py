@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import re
 from typing import Any
 
 from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.cards import show_note
+from agno_nb.notebook.commonmark import lossless_parser
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import JsonDict, RunOutput
@@ -18,9 +18,6 @@ FORMATS = ("md", "text", "json", "code")
 ANY_OBJECT: JsonDict = {"type": "object"}
 """Any JSON object will do: the cell says in words which."""
 
-_FENCE = re.compile(
-    r"^(?P<mark>```+|~~~+)[ \t]*(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)^(?P=mark)[ \t]*$", re.M | re.S
-)
 _OURS = ("", "python", "py", "python3", "ipython")
 
 
@@ -54,5 +51,6 @@ def give_code(run: RunOutput, shell: Any) -> None:
 
 def code_of(markdown: str) -> str:
     """Return the fenced Python code of a text, one block after the other."""
-    blocks = [match["code"].strip("\n") for match in _FENCE.finditer(markdown) if match["language"].lower() in _OURS]
+    fences = (token for token in lossless_parser().parse(markdown) if token.type == "fence")
+    blocks = [token.content.strip("\n") for token in fences if "".join(token.info.split()[:1]).lower() in _OURS]
     return "\n\n".join(block for block in blocks if block.strip())

@@ -35,6 +35,13 @@ SHORTEST_INTERVAL_S = 0.1
 INTERVAL_PER_KB_S = 0.004
 """Seconds between updates for each 1,000 characters of HTML. JupyterLab 4.6 draws about 250 kB a second."""
 
+RENDERING_SHARE = 0.2
+"""Part of the time that rendering may take while an answer streams.
+
+Each update renders the whole answer, so that an update for each token would take quadratic time. The intervals grow
+with the answer instead, and with it the number of updates only logarithmically.
+"""
+
 
 class Timer(Protocol):
     """What a delayed update needs of :class:`threading.Timer`."""
@@ -193,8 +200,12 @@ def end_view(view: AnswerView, run: RunOutput) -> None:
     view.error = f"{run.error_type}: {run.error}" if run.error else None
     view.asked = run.active_requirements if run.is_paused else []
     view.model = "demo model" if run.model_provider == "demo" else run.model
+    places = {part.tool_call_id: place for place, part in enumerate(view.parts) if isinstance(part, ToolCall)}
     for call in run.tools:
-        _add_tool(view, call)
+        if call.tool_call_id in places:
+            view.parts[places[call.tool_call_id]] = call
+        else:
+            places[call.tool_call_id] = _insert_tool(view, call)
     view.attempt, view.replayed = run.attempt, run.is_replayed
     text = run.get_content_as_string()
     if not isinstance(run.content, str | None):
@@ -218,21 +229,28 @@ def _add_words(view: AnswerView, event: RunOutputEvent) -> None:
             continue
         last = view.parts[-1] if view.parts else None
         if isinstance(last, kind):
-            last.markdown += piece
+            last.append(piece)
         else:
             view.parts.append(kind(piece))
 
 
 def _add_tool(view: AnswerView, call: ToolCall) -> None:
-    for place, part in enumerate(view.parts):
+    # The latest first: it is nearly always one of those.
+    for place in range(len(view.parts) - 1, -1, -1):
+        part = view.parts[place]
         if isinstance(part, ToolCall) and part.tool_call_id == call.tool_call_id:
             view.parts[place] = call
             return
-    # A call that is told of only when the run has ended came before the answer's last words.
+    _insert_tool(view, call)
+
+
+def _insert_tool(view: AnswerView, call: ToolCall) -> int:
+    # A call that is reported only when the run has ended came before the answer's last words.
     place = len(view.parts)
     if view.status is not RunStatus.RUNNING and view.parts and isinstance(view.parts[-1], Text):
         place -= 1
     view.parts.insert(place, call)
+    return place
 
 
 class _Cell:
@@ -286,6 +304,7 @@ class _Cell:
             self._waiting.cancel()
             self._waiting = None
         ids = {"run_id": self._view.run_id, "session_id": self._view.session_id}
+        began = self._clock()
         try:
             html = redact(render_answer(self._view))
             # The same as display(..., raw=True, display_id=...), for the shell that we were given.
@@ -299,5 +318,7 @@ class _Cell:
             # A display that fails must not cancel a run that works. It is tried once more at the end, and said then.
             return error
         self._shown = True
-        self._due = self._clock() + max(SHORTEST_INTERVAL_S, INTERVAL_PER_KB_S * len(html) / 1000)
+        now = self._clock()
+        pause = (now - began) * (1 / RENDERING_SHARE - 1)
+        self._due = now + max(SHORTEST_INTERVAL_S, INTERVAL_PER_KB_S * len(html) / 1000, pause)
         return None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from agno_nb.notebook.commonmark import SHOWN_ADDRESS, lossless_parser, text_token
 from agno_nb.notebook.highlight import coloured
 from agno_nb.redact import without_controls
 
@@ -84,7 +85,7 @@ def _allowed() -> nh3.Cleaner:
         attributes={"*": {"style"}, "a": {"href", "title"}, "ol": {"start"}, "details": {"open"}},
         filter_style_properties=_ALLOWED_STYLES,
         # A relative address would be one of the notebook server's own.
-        url_schemes={"http", "https", "mailto"},
+        url_schemes={scheme.partition(":")[0] for scheme in _LINKED},
         url_relative="deny",
         set_tag_attribute_values={"a": {"target": "_blank"}},
         link_rel="noopener noreferrer",
@@ -95,9 +96,9 @@ def _allowed() -> nh3.Cleaner:
 def markdown_parser(highlight: bool) -> MarkdownIt:
     """Return a parser of CommonMark with tables and strikethrough, without raw HTML, and with images as links.
 
-    What it makes is not safe to show until it is :func:`cleaned`, with all that it is part of.
+    The HTML that it makes is not safe to show until it is :func:`cleaned`, with all that it is part of.
     """
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser = lossless_parser()
     parser.inline.ruler.before("escape", "math", _math_rule)
     parser.core.ruler.push("style", _style_rule)
     parser.add_render_rule("math", lambda self, tokens, i, options, env: html.escape(tokens[i].content))
@@ -114,6 +115,23 @@ def _style_rule(state: StateCore) -> None:
         if token.nesting == 1 and token.tag in _STYLES:
             own = token.attrGet("style")
             token.attrSet("style", f"{_STYLES[token.tag]};{own}" if own else _STYLES[token.tag])
+        if token.children:
+            token.children[:] = _with_addresses(token.children)
+
+
+_LINKED = ("http://", "https://", "mailto:")
+"""How the addresses begin that become links."""
+
+
+def _with_addresses(tokens: Sequence[Token]) -> Iterator[Token]:
+    """Give the tokens of a paragraph; an address that the allow-list takes out of a link is text after it."""
+    address = ""
+    for token in tokens:
+        yield token
+        if token.type == "link_open":
+            address = str(token.attrGet("href") or "")[:SHOWN_ADDRESS]
+        elif token.type == "link_close" and address and not address.startswith(_LINKED):
+            yield text_token(f" ({address})")
 
 
 _DELIMITERS = {"$$": "$$", "\\(": "\\)", "\\[": "\\]"}
@@ -128,7 +146,7 @@ def _math_rule(state: StateInline, silent: bool) -> bool:
     """
     if state.src[state.pos] not in "$\\":
         return False
-    end = _math_end(state.src, state.pos, state.posMax)
+    end = _math_end(state, state.pos, state.posMax)
     if end is None and state.src[state.pos] != "$":
         return False
     if not silent:
@@ -138,26 +156,41 @@ def _math_rule(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _math_end(source: str, start: int, stop: int) -> int | None:
+def _math_end(state: StateInline, start: int, stop: int) -> int | None:
+    source = state.src
     opening = source[start : start + 2]
     closing = _DELIMITERS.get(opening)
     if closing is None and (environment := _ENVIRONMENT.match(source, start, stop)):
         opening, closing = environment[0], f"\\end{{{environment[1]}}}"
     if closing is not None:
-        end = source.find(closing, start + len(opening), stop)
-        return None if end == -1 else end + len(closing)
+        return _closed_at(state, closing, start + len(opening), stop)
     inline = _INLINE_MATH.match(source, start, stop)
     return inline.end() if inline else None
 
 
+def _closed_at(state: StateInline, closing: str, start: int, stop: int) -> int | None:
+    """Return where the next `closing` after `start` ends, or None."""
+    # A closing delimiter that is missing after one place is missing after all later ones: without this, each of many
+    # opening delimiters would be searched for to the end of the text.
+    missing: dict[tuple[str, str, int], int] = state.env.setdefault("missing_delimiters", {})
+    key = (state.src, closing, stop)
+    if start >= missing.get(key, stop + 1):
+        return None
+    end = state.src.find(closing, start, stop)
+    if end == -1:
+        missing[key] = start
+        return None
+    return end + len(closing)
+
+
 def _image(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]) -> str:
     # An image would be fetched as soon as it is shown, and its address can carry what the model has read.
-    address = str(tokens[i].attrGet("src") or "")
-    label = escaped("image: " + (tokens[i].content or address[:100]))
-    in_link = sum(token.nesting for token in tokens[:i] if token.type in ("link_open", "link_close"))
-    if in_link or not address.startswith(("http://", "https://")):
-        return f"[{label}]"
-    return f'<a href="{html.escape(address)}">[{label}]</a>'
+    image = tokens[i]
+    address, title = str(image.attrGet("src") or ""), str(image.attrGet("title") or "")
+    is_linked = address.startswith(("http://", "https://")) and not image.meta.get("in_link")
+    shown = "" if address.startswith(("http://", "https://", "data:")) else address[:SHOWN_ADDRESS]
+    label = " ".join(filter(None, ("image:", image.content or address[:SHOWN_ADDRESS], title, image.content and shown)))
+    return f'<a href="{html.escape(address)}">[{escaped(label)}]</a>' if is_linked else f"[{escaped(label)}]"
 
 
 def _inline_code(

@@ -36,18 +36,47 @@ _FOOTER = "margin:.7em 0 .2em;font-size:.8em;opacity:.65"
 _ALERT = "color:#d0484f"
 
 
-@dataclass(slots=True)
-class Text:
-    """A stretch of the answer, in Markdown."""
+class _Markdown:
+    """Markdown that grows by pieces, which are put together only when the whole is read."""
 
-    markdown: str
+    __slots__ = ("_pieces",)
+    __match_args__ = ("markdown",)
+
+    def __init__(self, markdown: str) -> None:
+        self._pieces = [markdown]
+
+    @property
+    def markdown(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0]
+
+    @markdown.setter
+    def markdown(self, markdown: str) -> None:
+        self._pieces = [markdown]
+
+    def append(self, piece: str) -> None:
+        self._pieces.append(piece)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.markdown == self.markdown
+
+    __hash__ = None  # type: ignore[assignment] # It changes.
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.markdown!r})"
 
 
-@dataclass(slots=True)
-class Reasoning:
-    """What the model said it was thinking, in Markdown."""
+class Text(_Markdown):
+    """A stretch of the answer."""
 
-    markdown: str
+    __slots__ = ()
+
+
+class Reasoning(_Markdown):
+    """Reasoning of the model."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True)
@@ -258,7 +287,7 @@ def _cost(dollars: float | None) -> str:
     return f"${whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
-_UNSETTLED = re.compile(r"(?:^|\n)[ \t]*(?:[-=+*_#>~|: \t]+|`{1,2}|\d{1,9}[.)]?)[ \t]*\Z")
+_MARKS = re.compile(r"[-=+*_#>~|: \t]+|`{1,2}|\d{1,9}[.)]?")
 
 
 def _settled(markdown: str) -> str:
@@ -266,4 +295,7 @@ def _settled(markdown: str) -> str:
 
     "Penguins" and then "-" is a heading to Markdown until the rest of the list item is there.
     """
-    return _UNSETTLED.sub("", markdown)
+    before, _, last = markdown.rpartition("\n")
+    words = last.strip(" \t")
+    is_settled = not last or (words and not _MARKS.fullmatch(words))
+    return markdown if is_settled else before

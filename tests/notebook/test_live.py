@@ -10,8 +10,8 @@ import pytest
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from agno_nb.errors import ModelError
-from agno_nb.notebook.live import INTERVAL_PER_KB_S, LiveAnswer, view_of_run
-from agno_nb.notebook.render import Reasoning, Text, render_answer
+from agno_nb.notebook.live import INTERVAL_PER_KB_S, RENDERING_SHARE, LiveAnswer, view_of_run
+from agno_nb.notebook.render import AnswerView, Reasoning, Text, render_answer
 from agno_nb.types import Metrics, RunEvent, RunOutput, RunOutputEvent, RunStatus, ToolCall
 
 
@@ -358,3 +358,42 @@ def test_a_key_is_never_shown(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -
     answer.feed(ended(content="It is not-a-shape-but-a-key.", tools=[call]))
     assert kernel.display_pub.texts == ["It is [redacted]."]
     assert "not-a-shape" not in kernel.display_pub.htmls[0]
+
+
+def test_streaming_takes_linear_work(kernel: Kernel) -> None:
+    def rendered(tokens: int) -> int:
+        answer, before = kernel.answer(), len(kernel.display_pub.messages)
+        for _ in range(tokens):
+            answer.feed(event(content="word " * 10))
+            kernel.clock.advance(0.01)
+        return sum(map(len, kernel.display_pub.htmls[before:]))
+
+    few, many = rendered(1_500), rendered(6_000)
+    # An update for each token would make it sixteen times as much.
+    assert many < 5 * few
+
+
+def test_rendering_that_takes_long_is_done_less_often(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(view: AnswerView) -> str:
+        kernel.clock.now += 3.0
+        return render_answer(view)
+
+    monkeypatch.setattr("agno_nb.notebook.live.render_answer", slow)
+    answer = kernel.answer()
+    answer.feed(event(content="a"))
+    answer.feed(event(content="b"))
+    pause = 3.0 * (1 / RENDERING_SHARE - 1)
+    kernel.clock.advance(pause - 0.01)
+    assert len(kernel.display_pub.messages) == 1
+    kernel.clock.advance(0.02)
+    assert len(kernel.display_pub.messages) == 2
+    assert pause > INTERVAL_PER_KB_S
+
+
+def test_pieces_of_an_answer_are_joined_when_it_is_read() -> None:
+    text = Text("a")
+    for piece in "bcd":
+        text.append(piece)
+    assert (text, text.markdown, repr(text)) == (Text("abcd"), "abcd", "Text('abcd')")
+    text.markdown = "e"
+    assert text == Text("e") != Text("f")
