@@ -19,9 +19,9 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast
 
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, RunError
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -128,6 +128,9 @@ class Job(Generic[T]):
         def finish(task: asyncio.Task[T]) -> None:
             _under_way.discard(self)
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            if isinstance(error, GeneratorExit):
+                # Awaited from a future of the user's, it has closed the coroutine without raising in it.
+                error = RunError("the run failed: GeneratorExit")
             if error is not None:
                 self.outcome.set_exception(error)
             else:
@@ -212,25 +215,41 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
     neither the interpreter's exit nor the next tool. Cancelling stops the waiting, not the thread.
     """
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
+    # An error is passed as a value: a GeneratorExit from a future would close the coroutine that awaits it.
+    future: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
     context = contextvars.copy_context()
 
-    def settle(set_outcome: Callable[[Any], None], outcome: Any) -> None:
+    def settle(outcome: tuple[T | None, BaseException | None]) -> None:
         if not future.done():
-            set_outcome(outcome)
+            future.set_result(outcome)
 
     def work() -> None:
+        result, failure = None, None
         try:
             result = context.run(function, *args, **kwargs)
         except BaseException as error:
-            if isinstance(error, StopIteration):  # A future refuses it: PEP 479.
-                error = RuntimeError(f"{function!r} raised StopIteration")
-            loop.call_soon_threadsafe(settle, future.set_exception, error)
-        else:
-            loop.call_soon_threadsafe(settle, future.set_result, result)
+            failure = error
+            if isinstance(error, StopIteration):  # A coroutine cannot raise it: PEP 479.
+                failure = RuntimeError(f"{function!r} raised StopIteration")
+        loop.call_soon_threadsafe(settle, (result, failure))
 
     threading.Thread(target=work, name=f"agno_nb-{getattr(function, '__name__', 'call')}", daemon=True).start()
-    return await future
+    result, failure = await future
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure  # Its traceback has this frame: a cycle.
+    return cast("T", result)
+
+
+def is_closing(error: BaseException) -> bool:
+    """Whether a coroutine caught `error` because it is being closed, and so must not await anything more.
+
+    A GeneratorExit that closes a coroutine is raised in its own frame; one raised by a function that it called or
+    awaited also has the frames of that function.
+    """
+    return isinstance(error, GeneratorExit) and (error.__traceback__ is None or error.__traceback__.tb_next is None)
 
 
 def is_only_task() -> bool:

@@ -30,7 +30,7 @@ from agno_nb.run.context import (
 from agno_nb.run.options import RunOptions, as_messages
 from agno_nb.run.replay import answered_before
 from agno_nb.run.requirements import given_input, unanswered
-from agno_nb.run.running import RunContext
+from agno_nb.run.running import RunContext, is_waiting
 from agno_nb.run.sent import receipt_of
 from agno_nb.run.structured import OutputSchema, correction
 from agno_nb.settling import Settling
@@ -158,6 +158,10 @@ class Agent(Recollecting):
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
             raise InvalidInputError(f"tools is {self.tools!r}; give a list of functions and toolkits, as tools=[...]")
 
+    def is_continuable(self, run: RunOutput) -> bool:
+        """Whether `run` waits for a person, or was interrupted while it carried out what a person had approved."""
+        return is_waiting(run)
+
     @property
     def budgets(self) -> Sequence[Budget]:
         """What runs are kept to."""
@@ -218,7 +222,7 @@ class Agent(Recollecting):
             self._open_messages(context)
         elif run.is_reloaded:
             self._reopen_messages(context)
-        cut_off = next((m.content or "" for m in context.said if m.finish_reason == "interrupted"), "")
+        cut_off = "".join(m.content or "" for m in context.said if m.finish_reason == "interrupted")
         is_second_try = is_at_limit = False
         # Of a run that goes on: what was shown before the answer whose calls wait.
         begun = run.tools[: -len(last_answer(run).tool_calls)] if context.continuation is not None else []

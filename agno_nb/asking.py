@@ -17,6 +17,7 @@ from agno_nb.errors import BudgetExceeded, InvalidInputError, ModelError, ModelS
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, whole_pieces
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import Retries, is_the_providers
+from agno_nb.run.recorder import PartialSaver
 from agno_nb.run.running import RunContext
 from agno_nb.types import Message, RunEvent, RunOutput, Spending
 
@@ -110,7 +111,8 @@ class Asking:
         response: ModelResponse | None = None
         partial = context.partial = Message(role="assistant", content="", model=model.id)
         context.emit(RunEvent.model_request_started)
-        async with aclosing(whole_pieces(model.stream(request))) as pieces:
+        # Left last, so that a partial answer that is being stored is not stored after the whole one.
+        async with PartialSaver(context, partial) as saver, aclosing(whole_pieces(model.stream(request))) as pieces:
             async for piece in pieces:
                 if first_s is None:
                     first_s = time.perf_counter() - started
@@ -118,6 +120,7 @@ class Asking:
                     partial.content = (partial.content or "") + piece.content
                     partial.reasoning_content = (partial.reasoning_content or "") + piece.reasoning_content or None
                     _show(context, piece.content, piece.reasoning_content)
+                    saver.text_arrived()
                 else:
                     response = piece
         if response is None:

@@ -42,6 +42,7 @@ as one line; ``%tb`` shows the rest.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.redact import displayable
@@ -257,3 +258,39 @@ class InvalidInputError(AgnoNbError, ValueError):
 
 class UnknownArgumentError(AgnoNbError, TypeError):
     """A keyword that a function does not take. The message names the nearest one that it does."""
+
+
+def describe(error: BaseException) -> str:
+    """Return ``Type: message`` for any exception, even if its ``__str__`` raises; for a group, one entry per exception.
+
+    Examples
+    --------
+    >>> describe(ExceptionGroup("two", [ValueError("a"), KeyError("b")]))
+    "ValueError: a; KeyError: 'b'"
+    """
+    return "; ".join(f"{type(leaf).__name__}: {message_of(leaf)}" for leaf in leaves(error))
+
+
+def message_of(error: BaseException) -> str:
+    """Return ``str(error)``, or a placeholder if that raises."""
+    try:
+        return str.__str__(str(error))
+    except BaseException as failure:
+        return f"(no message: its __str__ raised {type(failure).__name__})"
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions in a group, however deeply nested; any other exception itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for part in error.exceptions:
+        yield from leaves(part)
+
+
+def failed_save(error: BaseException) -> StoreError | None:
+    """Return the StoreError if `error` means that a run could not be stored.
+
+    A tool or a step that receives such an error from a run that it started must not swallow it.
+    """
+    return next((leaf for leaf in leaves(error) if isinstance(leaf, StoreError) and leaf.run_output is not None), None)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agno_nb.errors import NestedRunPaused
+from agno_nb.errors import NestedRunPaused, StoreError, leaves
 from agno_nb.run.context import INTERRUPTED_RESULT, last_answer
 from agno_nb.run.requirements import given_input, refusal
-from agno_nb.run.running import RunContext, current_tool_call_id
+from agno_nb.run.running import RunContext, current_tool_call_id, is_waiting
 from agno_nb.tools import Tool
-from agno_nb.types import Message, Metrics, Requirement, RunEvent, ToolCall
+from agno_nb.types import JsonDict, Message, Metrics, Requirement, RunEvent, RunStatus, ToolCall
 
 
 @dataclass(kw_only=True)
@@ -48,23 +48,63 @@ class Settling:
         A result is stored when it is there. Calls that need a person are left without one, and their messages out.
         """
         context, run = self.context, self.context.run
-        await context.save()  # The request is stored before anything is done that may fail.
         calls = last_answer(run).tool_calls
         # By their places: a server may give two calls the same id.
         num_left = len(calls) if self.tool_call_limit is None else self.tool_call_limit - len(run.tools) + len(calls)
         allowed = {id(call) for call in calls[: max(num_left, 0)]}
+        failures: list[BaseException] = []
+
+        async def settle_one(call: ToolCall, answer: Message) -> None:
+            try:
+                await self._settle_one(call, answer, is_allowed=id(call) in allowed)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                failures.append(error)
+
+        has_started = False
         try:
+            await context.save()  # The request is stored before anything is done that may fail.
+            has_started = True
             async with asyncio.TaskGroup() as together:
                 for call, answer in waiting:
-                    together.create_task(self._settle_one(call, answer, is_allowed=id(call) in allowed))
-        except BaseException:
-            for call, answer in waiting:
-                if not call.is_finished:
-                    if call.result is None:
-                        call.result, call.tool_call_error = INTERRUPTED_RESULT, True
-                    context.store(_filled(answer, call))
+                    together.create_task(settle_one(call, answer))
+            if failures:
+                # Only now, so that the results of the other calls are not lost.
+                raise next((error for error in failures if not isinstance(error, StoreError)), failures[0])
+        except BaseException as error:
+            self._end_calls(waiting, keep_open=self._waiting_ids() if isinstance(error, StoreError) else set())
+            if not has_started:
+                for requirement in run.requirements:
+                    if not requirement.tool.is_finished:
+                        requirement.started_at = None
             raise
-        left = {call.tool_call_id for call, _ in waiting if not call.is_finished}
+        self._leave_out(waiting)
+
+    def _waiting_ids(self) -> set[str | None]:
+        """Return the ids of the calls that wait for a person, or are approved and were not started."""
+        run = self.context.run
+        own = {each.tool.tool_call_id for each in run.requirements if each.run_id == run.run_id}
+        return own | {each.parent_tool_call_id for each in run.nested_runs if each.status is RunStatus.PAUSED}
+
+    def _end_calls(self, waiting: Sequence[tuple[ToolCall, Message]], *, keep_open: set[str | None]) -> None:
+        """Give the calls that have no result one that says so. The run is paused for those of `keep_open`."""
+        run = self.context.run
+        for call, answer in waiting:
+            if not call.is_finished and call.tool_call_id not in keep_open:
+                if call.result is None:
+                    call.result, call.tool_call_error = INTERRUPTED_RESULT, True
+                self.context.store(_filled(answer, call))
+        still_open = [call for call, _ in waiting if not call.is_finished]
+        for call in still_open:
+            self.context.wait_for_nested_runs(call.tool_call_id)
+        if still_open:
+            self._leave_out(waiting)
+            run.status, run.content = RunStatus.PAUSED, last_answer(run).content
+
+    def _leave_out(self, waiting: Sequence[tuple[ToolCall, Message]]) -> None:
+        """Leave the messages for results that are not there out of the run."""
+        run, left = self.context.run, {call.tool_call_id for call, _ in waiting if not call.is_finished}
         run.messages = [message for message in run.messages if message.from_history or message.tool_call_id not in left]
 
     async def _settle_one(self, call: ToolCall, answer: Message, *, is_allowed: bool) -> None:
@@ -83,6 +123,8 @@ class Settling:
                 )
             )
             return
+        if requirement is not None and not requirement.is_resolved:
+            return
         context.emit(RunEvent.tool_call_started, tool=call)
         if not is_allowed:
             call.result = f"Refused: a run may make {self.tool_call_limit} tool calls. Answer with what you have."
@@ -94,18 +136,41 @@ class Settling:
         elif tool is None:
             call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(self.tools) or 'none'}."
             call.tool_call_error = True
+        elif requirement is None and self._may_have_run(call):
+            call.result, call.tool_call_error = INTERRUPTED_RESULT, True
         else:
-            current_tool_call_id.set(call.tool_call_id)
-            try:
-                await tool.call(call, self.injected, given_input(requirement), hooks=self.hooks)
-            except* NestedRunPaused:
-                context.wait_for_nested_runs(call.tool_call_id)
+            await self._call(tool, call, given_input(requirement))
             if call.result is None:
+                # A run that it started is paused. The call is made again when that run goes on.
+                if requirement is not None:
+                    requirement.started_at = None
                 return
         call.duration_s = time.perf_counter() - started
         context.store(_filled(answer, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
         await context.save()
+
+    async def _call(self, tool: Tool, call: ToolCall, given: JsonDict | None) -> None:
+        """Call a tool. The call has no result if a run that it started is paused."""
+        current_tool_call_id.set(call.tool_call_id)
+        try:
+            await tool.call(call, self.injected, given, hooks=self.hooks)
+        except BaseException as error:
+            parts = list(leaves(error))
+            if not any(isinstance(part, NestedRunPaused) for part in parts):
+                raise
+            # What failed next to the paused run is tried again with it; only what no tool may catch ends the run.
+            for part in parts:
+                if not isinstance(part, Exception | NestedRunPaused):
+                    raise part from error
+            self.context.wait_for_nested_runs(call.tool_call_id)
+
+    def _may_have_run(self, call: ToolCall) -> bool:
+        """Whether a process that has died may have carried out the call, and no run that it started still waits."""
+        if call.tool_call_id not in self.context.interrupted_call_ids:
+            return False
+        started = [run for run in self.context.earlier if run.parent_tool_call_id == call.tool_call_id]
+        return not any(is_waiting(run) for run in started)
 
 
 def _filled(answer: Message, call: ToolCall) -> Message:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from agno_nb._keywords import forgiving
 from agno_nb.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
-from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused
+from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, StoreError, failed_save
 from agno_nb.models.base import Model
 from agno_nb.run.context import last_answer
 from agno_nb.run.running import RunContext
@@ -200,6 +200,7 @@ async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> s
         task: What is to be done, with all that the members need to know for it.
     """
     failures: list[AgnoNbError] = []
+    unsaved: list[StoreError] = []
     paused: list[NestedRunPaused] = []
 
     async def ask(member: Agent) -> str:
@@ -207,6 +208,8 @@ async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> s
             run = await agent.ask_member(member, task, run_context)
         except AgnoNbError as error:
             failures.append(error)
+            if (failed := failed_save(error)) is not None:
+                unsaved.append(failed)
             return f"{member.component_id} failed: {error}"
         except NestedRunPaused as waiting:
             # The others go on; the whole tool ends when they have.
@@ -216,6 +219,8 @@ async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> s
 
     async with asyncio.TaskGroup() as together:
         answers = [together.create_task(ask(member)) for member in agent.members]
+    if unsaved:
+        raise unsaved[0]
     if paused:
         raise paused[0]
     if len(failures) == len(answers):

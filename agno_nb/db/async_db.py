@@ -49,6 +49,7 @@ class AsyncDb:
     get_run = _awaited(Db.get_run)
     get_runs_begun_by = _awaited(Db.get_runs_begun_by)
     store_answers = _awaited(Db.store_answers)
+    save_partial = _awaited(Db.save_partial)
     get_messages = _awaited(Db.get_messages)
     get_session_metrics = _awaited(Db.get_session_metrics)
     get_spending = _awaited(Db.get_spending)

@@ -176,8 +176,23 @@ class Db(Retention):
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         """Store messages of a run that goes on, with the tool calls that they ask for.
 
-        A message's place in its run is its place among the messages of ``run.messages`` that are not from history.
+        A message's place in its run is its place among the messages of ``run.messages`` that are not from history. The
+        result of a tool call has the place of its call, even if results before it are missing.
         Place 0 is the system message's, whether there is one or not: :meth:`open_run` is called before that is known.
+        """
+
+    def save_partial(self, run: RunOutput, partial: Message, messages: Sequence[Message] = ()) -> None:
+        """Store the beginning of an answer that is still arriving, so that it outlives the process.
+
+        The next write of the run replaces it: a longer `partial` of the same `message_id`, :meth:`add_messages` or
+        :meth:`end_run`. The default does nothing, and a killed process then loses the answer that was arriving.
+
+        Parameters
+        ----------
+        partial : Message
+            The answer so far. Its place is after the messages of ``run.messages``.
+        messages : sequence of Message, optional
+            New messages before it, stored as by :meth:`add_messages`.
         """
 
     @abstractmethod

@@ -115,38 +115,73 @@ def check_json_object(value: Any, name: str) -> None:
     """
     if not isinstance(value, dict):
         raise InvalidInputError(f"{name} is {value!r}; pass a dict")
-    _json_text(value, name, is_of_user=True)
+    to_json(value, name)
 
 
-def has_text_keys(value: Any) -> bool:
-    """Whether JSON keeps the keys of all dicts in a value: the others would come back as text."""
-    return _structure_problem(value, "") is None
+def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
+    """Return `value` as JSON text.
 
-
-def _json_text(value: Any, name: str, *, is_of_user: bool) -> str:
+    Raises
+    ------
+    InvalidInputError
+        JSON cannot hold it, or it is nested too deeply. The message names the part by `name`. In a value of a user,
+        keys that are not text are refused too.
+    """
     problem: str | None = None
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        problem = _structure_problem(value, name) if is_of_user else None
+        # Brackets are counted first, because that is fast. Those in texts count too: it is only an upper bound.
+        if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deeper(value, _MAX_DEPTH):
+            problem = _depth_problem(name)
+        elif is_of_user:
+            problem = _find_key_problem(value, name)
     except RecursionError:
-        problem = f"{name} is nested too deeply"
-    except (TypeError, ValueError):
-        problem = _culprit(value, name)
+        problem = _depth_problem(name)
+    except Exception as error:  # Also whatever a class that derives from dict or list raises.
+        problem = _find_culprit(value, name, error)
     if problem is not None:
         raise InvalidInputError(f"{problem}. Keep only text, numbers, lists and dicts there.") from None
     return text
 
 
-def _structure_problem(value: Any, name: str, depth: int = 1) -> str | None:
-    """Describe a key that is not text, or too deep nesting, in a value that JSON can hold; None if there is nothing."""
-    if depth > _MAX_DEPTH:
-        return f"{name} is nested more than {_MAX_DEPTH} levels deep"
+def is_readable(text: str, *, of: Any) -> bool:
+    """Whether `text`, which was written of a value, is JSON that is read again as that value.
+
+    It is not if the value is nested too deeply, or has keys that are not text, which would come back as text.
+    """
+    try:
+        return not _is_deeper(json.loads(text), _MAX_DEPTH) and _find_key_problem(of, "") is None
+    except Exception:  # Also whatever the value raises.
+        return False
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    parts = [value]
+    for _ in range(levels + 1):
+        parts = [part for whole in parts for part in _parts(whole)]
+        if not parts:
+            return False
+    return True
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _depth_problem(name: str) -> str:
+    return f"{name} is nested more than {_MAX_DEPTH} levels deep"
+
+
+def _find_key_problem(value: Any, name: str) -> str | None:
+    """Describe a key that is not text in a value that JSON can hold; None if there is none."""
     is_dict = isinstance(value, dict)
     for key, part in value.items() if is_dict else enumerate(value) if isinstance(value, list | tuple) else ():
         if is_dict and not isinstance(key, str):
             return _key_problem(key, name)
         if isinstance(part, dict | list | tuple):
-            problem = _structure_problem(part, f"{name}[{key!r}]", depth + 1)
+            problem = _find_key_problem(part, f"{name}[{key!r}]")
             if problem is not None:
                 return problem
     return None
@@ -156,8 +191,15 @@ def _key_problem(key: Any, name: str) -> str:
     return f"{name} has the key {key!r} of type {type(key).__name__}, and keys in JSON are text, such as {str(key)!r}"
 
 
+def _find_culprit(value: Any, name: str, error: Exception) -> str:
+    try:
+        return _culprit(value, name)
+    except Exception:  # Its repr raises, say.
+        return f"{name} cannot be written as JSON ({type(error).__name__})"
+
+
 def _to_json(value: Any, name: str, redact: Redact) -> str:
-    text = _json_text(value, name, is_of_user=name in _OF_USERS)
+    text = to_json(value, name, is_of_user=name in _OF_USERS)
 
     # Nearly no value holds a key. In JSON text without a backslash every text of the value stands as it is.
     if "\\" not in text and redact(text) == text:

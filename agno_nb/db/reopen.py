@@ -9,7 +9,7 @@ from agno_nb.db.requirements import requirement_from_row, requirement_rows
 from agno_nb.db.rows import session_from_row
 from agno_nb.db.state import make_again
 from agno_nb.db.statements import Transaction, select_sessions
-from agno_nb.db.worker import is_dead, this_worker
+from agno_nb.db.worker import is_over, runs_in_progress, this_worker
 from agno_nb.errors import RunNotContinuableError
 from agno_nb.types import RunOutput, RunStatus, SessionReader
 
@@ -20,25 +20,33 @@ def _of_a_dead_worker(connection: Transaction, run: RunOutput) -> Row:
         return {}
     sql = "SELECT worker FROM raw_runs WHERE run_id = ? AND session_id = ?"
     for (worker,) in connection.execute(sql, [run.run_id, run.session_id]):
-        if not is_dead(worker):
+        if not is_over(worker, run.run_id):
             raise RunNotContinuableError(f"run {run.run_id!r} still goes on, in process {worker}")
         return {"worker": worker}
     return {}
 
 
+def _claim(connection: Transaction, run: RunOutput) -> bool:
+    """Set a run RUNNING that is as `run` says, and return whether it was."""
+    key = {"run_id": run.run_id, "session_id": run.session_id}
+    changes = {
+        **dict.fromkeys(("interrupted_at", "ended_at", "error_type", "error")),
+        "status": RunStatus.RUNNING,
+        "worker": this_worker(),
+    }
+    # The first statement is the one that only one of several can win: where writers overlap, others wait for it.
+    if connection.change("raw_runs", changes, {**key, "status": run.status, **_of_a_dead_worker(connection, run)}):
+        return True
+    if run.run_id in runs_in_progress:
+        return False
+    # An earlier attempt of this process to continue the run failed after its transaction was committed.
+    return bool(connection.change("raw_runs", changes, {**key, "status": RunStatus.RUNNING, "worker": this_worker()}))
+
+
 def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: SessionReader) -> OpenedRun:
     """Set a run RUNNING again and return its context."""
     key = {"run_id": run.run_id, "session_id": run.session_id}
-    # The first statement is the one that only one of several can win: where writers overlap, others wait for it.
-    claimed = connection.change(
-        "raw_runs",
-        {
-            **dict.fromkeys(("interrupted_at", "ended_at", "error_type", "error")),
-            "status": RunStatus.RUNNING,
-            "worker": this_worker(),
-        },
-        {**key, "status": run.status, **_of_a_dead_worker(connection, run)},
-    )
+    claimed = _claim(connection, run)
     found = connection.execute(
         "SELECT status, requirements FROM raw_runs WHERE run_id = ? AND session_id = ?", list(key.values())
     )

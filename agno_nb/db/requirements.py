@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from agno_nb.types import JsonDict, Requirement, RunOutput, ToolCall, UserInputField
 
 _OF_A_REQUIREMENT = ("requirement_id", "kind", "run_id", "component_name", "confirmed", "note", "result")
+_OF_A_START = ("started_at", "may_have_run")
+"""Rows of earlier versions do not have them."""
 _OF_A_FIELD = ("name", "description", "schema", "value", "is_given")
 
 
@@ -15,6 +17,7 @@ def requirement_rows(run: RunOutput) -> list[JsonDict] | None:
     return [
         {
             **{name: getattr(requirement, name) for name in _OF_A_REQUIREMENT},
+            **{name: getattr(requirement, name) for name in _OF_A_START},
             "tool_call_id": requirement.tool.tool_call_id,
             "tool_name": requirement.tool.tool_name,
             "arguments": requirement.tool.arguments,
@@ -32,6 +35,7 @@ def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) 
     written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
     return Requirement(
         **{name: row[name] for name in _OF_A_REQUIREMENT},
+        **{name: row[name] for name in _OF_A_START if name in row},
         tool=own.get(row["tool_call_id"], written),
         user_input_fields=[UserInputField(**asked) for asked in row["user_input_fields"]],
     )

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, has_text_keys, micros
+from agno_nb.db.encoding import Row, from_json, is_readable, micros
 from agno_nb.db.requirements import requirement_from_row, requirement_rows
 from agno_nb.receipt import ContextReceipt
 from agno_nb.types import (
@@ -30,6 +30,7 @@ from agno_nb.types import (
     ToolCall,
     UserMemory,
     Variable,
+    to_plain_text,
 )
 
 METRICS = (*TOKEN_COUNTS, "cost", "time_to_first_token_s", "duration_s")
@@ -145,11 +146,11 @@ def opened_run_row(run: RunOutput, *, worker: str) -> Row:
 def ended_run_row(run: RunOutput) -> Row:
     """Return the columns of a run that its end, or a pause, changes."""
     is_text = run.content is None or isinstance(run.content, str)
-    is_json = not is_text and has_text_keys(run.content)
-    content = run.content if is_text else run.get_content_as_string() if is_json else str(run.content)
+    content = run.content if is_text else run.get_content_as_string()
+    is_json = not is_text and is_readable(content, of=run.content)
     return {
         "status": run.status,
-        "content": content,
+        "content": content if is_text or is_json else to_plain_text(run.content),
         # A run that should have given an object but was cut off has text; the column must tell how to read it.
         "content_type": run.content_type if is_json else "str",
         "reasoning_content": run.reasoning_content,

@@ -138,7 +138,9 @@ CREATE TABLE raw_runs (
     ended_at BIGINT
 );
 
--- Messages to and from the model, written as soon as each is complete and never changed.
+-- Messages to and from the model, written as soon as each is complete and never changed. An answer that takes longer
+-- than two seconds to arrive is also written while it arrives, with finish_reason "interrupted", until the complete
+-- answer replaces it.
 CREATE TABLE raw_messages (
     -- Id of the message.
     message_id TEXT PRIMARY KEY,

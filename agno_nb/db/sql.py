@@ -43,6 +43,7 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._begun = {}
+        self._partials = {}
         self._recent = None
 
     @contextmanager

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, micros
+from agno_nb.db.encoding import Row, from_json, micros, to_json
 from agno_nb.db.statements import Transaction
 from agno_nb.types import JsonDict, RunOutput, Session
 
+_MAX_COPY_ATTEMPTS = 1000
 _NOT_THERE = object()
 """Equal to no value of a state."""
 
@@ -34,7 +35,7 @@ def changes(before: JsonDict, after: JsonDict) -> list[JsonDict]:
     try:
         # As it will be read: a tuple as a list, a number that is a key as text. And none of it changes any more.
         return list(_changes(before, json.loads(json.dumps(after)), ()))
-    except (TypeError, ValueError, RecursionError):
+    except Exception:
         return []
 
 
@@ -49,14 +50,20 @@ def _changes(before: JsonDict, after: JsonDict, above: Sequence[str]) -> Iterabl
 
 
 def copied(state: JsonDict) -> JsonDict:
-    """Return a copy of a state that functions, in other threads, may be changing."""
-    while True:
+    """Return a copy of a state that functions, in other threads, may be changing; itself if it cannot be copied.
+
+    The store then says what it is that cannot be stored.
+    """
+    for _ in range(_MAX_COPY_ATTEMPTS):
         try:
             return deepcopy(state)
-        except (TypeError, RecursionError):  # The store says what it is that cannot be stored.
-            return state
+        except RecursionError:
+            break
         except RuntimeError:  # One of them has put something into it at this moment.
             continue
+        except Exception:  # A lock, a generator, or whatever a `__deepcopy__` raises.
+            break
+    return state
 
 
 def undone(state: JsonDict, made: Sequence[JsonDict]) -> JsonDict:
@@ -147,8 +154,9 @@ def store_state(
     key = {"session_id": session_id}
     # No RETURNING: it takes DuckDB longer than a statement of its own.
     changed = connection.update("raw_sessions", {"updated_at": micros(time.time())}, key, gone=gone)
-    if session_state is not None and session_state != began_with:
-        state = session_state
+    if session_state is not None and (began_with is None or _differs(session_state, began_with)):
+        # As it will be read. Arrays, and whatever else cannot be compared, are refused here by name.
+        session_state = state = from_json(to_json(session_state, "session_state"))
         if began_with is not None:
             ((stored,),) = connection.execute(
                 "SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id]
@@ -159,6 +167,13 @@ def store_state(
                 _tell_of_losses(session_id, now, changes(began_with, session_state))
         changed |= connection.update("raw_sessions", {"session_state": state}, key)
     return changed
+
+
+def _differs(state: JsonDict, began_with: JsonDict) -> bool:
+    try:
+        return bool(state != began_with)
+    except Exception:  # Of an array, say, or of values that are nested very deep.
+        return True
 
 
 def _tell_of_losses(session_id: str, now: JsonDict, made: Iterable[JsonDict]) -> None:

@@ -20,7 +20,7 @@ from agno_nb.db.rows import (
     messages_from_rows,
     tool_call_rows,
 )
-from agno_nb.db.worker import is_dead
+from agno_nb.db.worker import is_over
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
 from agno_nb.types import MAX_COST, MAX_TOKENS, Message, RunOutput, RunStatus
@@ -211,9 +211,9 @@ def select_sessions(connection: Transaction, where: str, parameters: Sequence[An
 
 
 def note_interrupted(connection: Transaction, runs: Sequence[RunOutput]) -> None:
-    """Tell runs that are still running whether the process that did them has died."""
+    """Tell runs that are still running whether the process that did them has died, or has ended them."""
     running = {run.run_id: run for run in runs if run.status is RunStatus.RUNNING}
     if running:
         sql = f"SELECT run_id, worker FROM raw_runs WHERE run_id IN ({marks(list(running))})"
         for run_id, worker in connection.execute(sql, list(running)):
-            running[run_id].interrupted = is_dead(worker)
+            running[run_id].interrupted = is_over(worker, run_id)

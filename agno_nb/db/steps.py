@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, has_text_keys, micros
+from agno_nb.db.encoding import Row, from_json, is_readable, micros
 from agno_nb.db.memories import SqlMemories
 from agno_nb.db.state import store_state
 from agno_nb.db.statements import Transaction
 from agno_nb.errors import SessionNotFoundError
-from agno_nb.types import JsonDict, RunOutput, StepOutput, StepStatus
+from agno_nb.types import JsonDict, RunOutput, StepOutput, StepStatus, to_plain_text
 
 STEP_COLUMNS = (
     "run_id", "step_index", "session_id", "step_name", "path", "kind", "iteration", "input", "content", "content_type",
@@ -75,14 +76,15 @@ def _as_text(content: Any) -> tuple[str | None, str]:
     """
     if content is None or isinstance(content, str):
         return content, "str"
-    if hasattr(content, "model_dump_json"):
-        return str(content.model_dump_json()), type(content).__name__
-    try:
-        if not has_text_keys(content):
-            return str(content), "str"
-        return json.dumps(content, ensure_ascii=False, allow_nan=False), type(content).__name__
-    except (TypeError, ValueError):
-        return str(content), "str"
+    text = None
+    with suppress(Exception):  # Whatever a class of the user's raises.
+        if hasattr(content, "model_dump_json"):
+            text = str(content.model_dump_json())
+        else:
+            text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    if text is not None and is_readable(text, of=content):
+        return text, type(content).__name__
+    return to_plain_text(content), "str"
 
 
 def step_from_row(values: Sequence[Any]) -> tuple[str, StepOutput]:

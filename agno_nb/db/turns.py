@@ -27,9 +27,9 @@ from agno_nb.db.rows import ended_run_row, opened_run_row, session_from_row, ses
 from agno_nb.db.state import store_state, turn_back
 from agno_nb.db.statements import Transaction, insert_messages, select_sessions
 from agno_nb.db.variables import variable_rows
-from agno_nb.db.worker import this_worker
+from agno_nb.db.worker import runs_in_progress, this_worker
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.types import JsonDict, Message, RunOutput, Session, with_article
+from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, Session, with_article
 
 
 class SqlTurns(SqlMemories):
@@ -38,6 +38,8 @@ class SqlTurns(SqlMemories):
     _driver: Driver
     _begun: dict[str, Row]
     """What is stored of the runs that this object began and has not ended: what an end need not write again."""
+    _partials: dict[str, str]
+    """Id of the stored beginning of an answer that is still arriving, by run. The next write of the run replaces it."""
     _recent: Recent | None
     """What need not be read again. It is replaced and never changed, since several threads look at it, each once."""
 
@@ -92,13 +94,16 @@ class SqlTurns(SqlMemories):
             connection.insert("raw_runs", [opened_run_row(run, worker=this_worker())])
             connection.insert("raw_variables", variable_rows(run))
             begins_with = insert_messages(connection, run, messages, _places(messages, messages))
+        runs_in_progress.add(run.run_id)
         self._begun[run.run_id] = ended_run_row(run)
         self._recent = Recent.begun(connection, row, run, begins_with, after=recent, wanted=wanted)
         return opened
 
     def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
         with self._transaction(write=True) as connection:
-            return reopen(connection, run, query, self)
+            opened = reopen(connection, run, query, self)
+        runs_in_progress.add(run.run_id)
+        return opened
 
     def store_answers(self, run: RunOutput) -> None:
         with self._transaction(write=True) as connection:
@@ -132,8 +137,30 @@ class SqlTurns(SqlMemories):
             gone = self._gone(connection, run)
             if gone is not None and not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
                 raise gone
+            self._drop_partial(connection, run)
             said = insert_messages(connection, run, messages, _places(run.messages, messages))
+        self._partials.pop(run.run_id, None)
         self._recent = (recent := self._recent) and recent.gone_on(connection, run, said)
+
+    def save_partial(self, run: RunOutput, partial: Message, messages: Sequence[Message] = ()) -> None:
+        gone = SessionNotFoundError(f"session {run.session_id!r} was deleted while run {run.run_id!r} went on")
+        shown = {"content": partial.content, "reasoning_content": partial.reasoning_content}
+        with self._transaction(write=True) as connection:
+            connection.update("raw_runs", shown, {"run_id": run.run_id}, gone=gone)
+            is_known = self._partials.get(run.run_id) == partial.message_id
+            if is_known:
+                connection.update("raw_messages", shown, {"message_id": partial.message_id})
+            else:
+                self._drop_partial(connection, run)
+            new = [*messages, *([] if is_known else [partial])]
+            insert_messages(connection, run, new, _places([*run.messages, partial], new))
+        # The end has to write the content of the run in any case.
+        self._begun.pop(run.run_id, None)
+        self._partials[run.run_id] = partial.message_id
+
+    def _drop_partial(self, connection: Transaction, run: RunOutput) -> None:
+        if (partial := self._partials.get(run.run_id)) is not None:
+            connection.execute("DELETE FROM raw_messages WHERE message_id = ?", [partial])
 
     def end_run(
         self,
@@ -144,6 +171,8 @@ class SqlTurns(SqlMemories):
         began_with: JsonDict | None = None,
     ) -> None:
         stored = self._begun.pop(run.run_id, None)
+        if run.status is not RunStatus.RUNNING:
+            runs_in_progress.discard(run.run_id)
         ended = ended_run_row(run)
         if stored is not None:
             # DuckDB writes an update column by column, and a run leaves most of them as they were.
@@ -153,7 +182,9 @@ class SqlTurns(SqlMemories):
             # The session first, as in every transaction that changes it: two that wait for each other would not end.
             changed = store_state(connection, run.session_id, session_state, began_with, gone=gone)
             connection.update("raw_runs", ended, {"run_id": run.run_id}, gone=gone)
+            self._drop_partial(connection, run)
             said = insert_messages(connection, run, messages, _places(run.messages, messages))
+        self._partials.pop(run.run_id, None)
         self._recent = (recent := self._recent) and recent.gone_on(connection, run, said, ended=changed)
 
     def _gone(self, connection: Transaction, run: RunOutput) -> SessionNotFoundError | None:
@@ -170,11 +201,19 @@ class SqlTurns(SqlMemories):
 def _places(of_the_run: Sequence[Message], messages: Sequence[Message]) -> list[int]:
     """Return the place of each message in its run.
 
-    The system message's is 0, so others begin at 1. Copies of earlier messages come before all of them.
+    The system message's is 0, so others begin at 1. Copies of earlier messages come before all of them. The result of a
+    tool call has the place that belongs to its call, whether the results before it are there or not.
     """
-    own = [message for message in of_the_run if not message.from_history]
     copies = [message for message in messages if message.from_history]
     places = {message.message_id: place for place, message in enumerate(copies, -len(copies))}
-    first = 0 if own and own[0].role == "system" else 1
-    places |= {message.message_id: place for place, message in enumerate(own, first)}
+    own = [message for message in of_the_run if not message.from_history]
+    free = 0 if own and own[0].role == "system" else 1
+    of_calls: dict[str | None, int] = {}
+    for message in own:
+        if message.role == "tool" and message.tool_call_id in of_calls:
+            places[message.message_id] = of_calls.pop(message.tool_call_id)
+            continue
+        places[message.message_id] = free
+        of_calls = {call.tool_call_id: place for place, call in enumerate(message.tool_calls, free + 1)}
+        free += 1 + len(message.tool_calls)
     return [places[message.message_id] for message in messages]

@@ -19,6 +19,18 @@ def _worker(pid: int) -> str:
     return f"{socket.gethostname()}:{pid}:{_start_of(pid) or ''}"
 
 
+runs_in_progress: set[str] = set()
+"""Ids of the runs that stores of this process have opened and not been asked to end."""
+
+
+def is_over(worker: str, run_id: str) -> bool:
+    """Tell whether a RUNNING run will surely not go on: its process has ended, or this process has ended the run.
+
+    The latter is the case if the end of the run could not be stored.
+    """
+    return is_dead(worker) or (worker == this_worker() and run_id not in runs_in_progress)
+
+
 def this_program() -> str:
     """Name this process for people: its pid, and the notebook or script that it runs."""
     name = os.environ.get("JPY_SESSION_NAME", "")

@@ -15,6 +15,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from IPython.core.displaypub import CapturingDisplayPublisher
@@ -186,7 +187,8 @@ def view_of_run(run: RunOutput) -> AnswerView:
 
 def end_view(view: AnswerView, run: RunOutput) -> None:
     """Take over how the run ended, and whatever of its tools and text was not streamed."""
-    view.status, view.run_id, view.session_id = run.status, run.run_id, run.session_id
+    view.run_id, view.session_id = run.run_id, run.session_id
+    view.status = RunStatus.CANCELLED if run.interrupted else run.status
     view.name, view.metrics = run.component_name, run.metrics
     view.error = f"{run.error_type}: {run.error}" if run.error else None
     view.asked = run.active_requirements if run.is_paused else []
@@ -196,7 +198,8 @@ def end_view(view: AnswerView, run: RunOutput) -> None:
     view.attempt, view.replayed = run.attempt, run.is_replayed
     text = run.get_content_as_string()
     if not isinstance(run.content, str | None):
-        text = f"```json\n{json.dumps(json.loads(text), indent=2, ensure_ascii=False)}\n```"
+        with suppress(ValueError, RecursionError):  # An object that JSON cannot hold is shown as its str().
+            text = f"```json\n{json.dumps(json.loads(text), indent=2, ensure_ascii=False)}\n```"
     texts = [part for part in view.parts if isinstance(part, Text)]
     if texts and _squeezed(texts[-1].markdown) == _squeezed(text):
         texts[-1].markdown = text

@@ -140,7 +140,8 @@ def _history(notebook: Notebook, words: list[str]) -> None:
 def _said(run: RunOutput) -> list[tuple[str, str]]:
     answer = run.get_content_as_string()
     calls = [("tool", f"{call.tool_name}({call.arguments}) → {_title(call.result or '')}") for call in run.tools]
-    state = "" if run.status is RunStatus.COMPLETED else f"({run.status.lower()})"
+    status = "interrupted" if run.interrupted else run.status.lower()
+    state = "" if run.status is RunStatus.COMPLETED else f"({status})"
     return [("user", run.input), *calls, ("answer", " ".join(filter(None, (answer, state))))]
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from agno_nb._loop import Job, before_thread_pools_end, finish_jobs
+from agno_nb._loop import Job, before_thread_pools_end, finish_jobs, is_closing
 from agno_nb.db.base import Db
-from agno_nb.errors import AgnoNbError
+from agno_nb.errors import AgnoNbError, describe
 from agno_nb.redact import displayable
 
 T = TypeVar("T")
@@ -93,8 +93,13 @@ def _reporting(follow_up: FollowUp) -> Callable[[], Coroutine[Any, Any, None]]:
     async def work() -> None:
         try:
             await follow_up.work()
-        except Exception as error:
-            said = str(error) if isinstance(error, AgnoNbError) else f"{type(error).__name__}: {error}"
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            # Nothing may leave the task: KeyboardInterrupt or SystemExit would stop the event loop of all runs.
+            if is_closing(error):
+                raise
+            said = str(error) if isinstance(error, AgnoNbError) else describe(error)
             _failures.setdefault(follow_up.line, []).append(displayable(f"{follow_up.on_failure}: {said}"))
 
     return work

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from agno_nb.types import JsonDict, Message, RunOutput, SessionSummary, UserMemory
+from agno_nb.types import JsonDict, Message, RunOutput, SessionSummary, UserMemory, to_plain_text
 
 INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
 
@@ -60,7 +60,7 @@ def system_parts(
     if summary is not None:
         parts.append(("summary", f"{_ABOUT_SUMMARY}\n<session_summary>\n{summary.summary}\n</session_summary>"))
     if session_state is not None:
-        state = json.dumps(session_state, ensure_ascii=False, default=str)
+        state = json.dumps(session_state, ensure_ascii=False, default=to_plain_text)
         parts.append(("session state", f"<session_state>\n{state}\n</session_state>"))
     return [(source, text) for source, text in parts if text]
 

@@ -11,28 +11,34 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from agno_nb._loop import uncancellable
+from agno_nb._loop import is_closing, uncancellable
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
 from agno_nb.db.state import undone
 from agno_nb.errors import (
     AgnoNbError,
-    InvalidInputError,
     NestedRunPaused,
     RunError,
     RunLimitError,
     RunNotContinuableError,
     SessionBusyError,
+    SessionNotFoundError,
+    StoreError,
+    StoreLocked,
+    describe,
+    failed_save,
+    leaves,
+    message_of,
 )
 from agno_nb.run.background import Line, begin, settled
 from agno_nb.run.context import merged_state
 from agno_nb.run.dependencies import resolve_dependencies
 from agno_nb.run.options import RunOptions, check_ids, media_of
+from agno_nb.run.recorder import RunEnd, keep, store_unstored
 from agno_nb.run.running import (
     MAX_DEPTH,
     Emit,
@@ -130,10 +136,10 @@ async def execute(
     context = _context(runnable, text, options, emit_to, continuation)
     context.said = list(said)
     async with _turn(context):
-        await _open(runnable, context)
+        opened = await _open(runnable, context)
         tokens = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
         try:
-            run = await _answer(runnable, context)
+            run = await _answer(runnable, context, opened)
         finally:
             current_run.reset(tokens[0])
             current_tool_call_id.reset(tokens[1])
@@ -184,6 +190,7 @@ def _context(
         parent=parent,
         is_nested=turn is not None,
         continuation=continuation,
+        interrupted_call_ids=_interrupted_call_ids(continuation),
         session=SESSION_CLASSES[runnable.kind](
             session_id=run.session_id,
             session_type=runnable.kind,
@@ -193,6 +200,13 @@ def _context(
         ),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
     )
+
+
+def _interrupted_call_ids(continuation: RunOutput | None) -> frozenset[str]:
+    """Return the ids of calls that a dead process may have carried out, if `continuation` was RUNNING in it."""
+    if continuation is None or continuation.status is not RunStatus.RUNNING:
+        return frozenset()
+    return frozenset(call.tool_call_id for call in continuation.tools if not call.is_finished)
 
 
 def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
@@ -236,9 +250,10 @@ def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
     return _turns.setdefault((context.db.identity, context.session_id), asyncio.Lock())
 
 
-async def _open(runnable: Runnable, context: RunContext) -> None:
+async def _open(runnable: Runnable, context: RunContext) -> OpenedRun:
+    """Open the run in the store, and return what the store knows of its session."""
     run, options, continuation = context.run, context.options, context.continuation
-    if continuation is not None and run.status not in runnable.continuable:
+    if continuation is not None and not runnable.is_continuable(run):
         raise RunNotContinuableError(f"run {run.run_id!r} is {run.status} by now; somebody else has continued it")
     opened = OpenedRun(session=context.session)
     if context.db is not None:
@@ -250,13 +265,36 @@ async def _open(runnable: Runnable, context: RunContext) -> None:
             await settled(*needed)
         # With a store at hand and a model that answers at once, runs one after the other would never leave the loop.
         await asyncio.sleep(0)
-        opened = await _in_order(context, query)
+        await store_unstored(context.db, needed=run)
+        try:
+            opened = await _in_order(context, query)
+        except StoreError as error:
+            _note_unopened(context, error)
+            raise
+    # From here on the run is RUNNING in the store, so nothing more may fail outside of `_answer`.
+    return opened
+
+
+def _note_unopened(context: RunContext, error: StoreError) -> None:
+    """Note that a run could not be opened. One that was paused stays paused, and can be continued later."""
+    run = error.run_output = context.run
+    if context.continuation is None:
+        run.status, run.ended_at = RunStatus.ERROR, time.time()
+        run.error_type, run.error = type(error).__name__, message_of(error)
+        # The store may have committed the row before it failed.
+        keep(context.take_end(None), error)
+
+
+def _enter(runnable: Runnable, context: RunContext, opened: OpenedRun) -> None:
+    """Give the context what the store knows of the session, and the state that the run begins with."""
+    run, options, continuation = context.run, context.options, context.continuation
     runnable._last_session_id = run.session_id
     context.session, context.history = opened.session, opened.history
     context.turns, context.num_superseded = opened.turns, opened.num_superseded
     context.summary, context.memories = opened.summary, opened.memories
     if continuation is not None:
         run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None
+        run.interrupted = False
         context.earlier = list(run.nested_runs)
         give_back(runnable.output_schemas, [run])
     if (turn := context.turn) is not None:
@@ -293,7 +331,7 @@ def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
     db, run = context.db, context.run
     assert db is not None
     if context.continuation is not None:
-        return db.reopen_run(run, query=query)
+        return _reopened(db, run, query)
     return db.open_run(
         run,
         context.storable([context.message]),
@@ -305,7 +343,33 @@ def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
     )
 
 
-async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
+def _reopened(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
+    """Reopen a run, and store with that which approved calls start now.
+
+    Of a call that a process started which has died since, nobody knows whether it was carried out: a person is asked.
+    """
+    approved = [
+        each
+        for each in run.requirements
+        if each.run_id == run.run_id and each.kind != "external_execution" and each.confirmed is not False
+        if each.is_resolved and not each.tool.is_finished
+    ]
+    interrupted = [each for each in approved if each.started_at is not None]
+    starting = [each for each in approved if each.started_at is None]
+    for each in starting:
+        each.started_at = time.time()
+    try:
+        opened = db.reopen_run(run, query=query)
+    except BaseException:
+        for each in starting:
+            each.started_at = None
+        raise
+    for each in interrupted:
+        each.ask_again()
+    return opened
+
+
+async def _answer(runnable: Runnable, context: RunContext, opened: OpenedRun) -> RunOutput:
     run = context.run
     task = asyncio.current_task()
     if context.parent is not None and task is not None:
@@ -314,18 +378,27 @@ async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
     failure: BaseException | None = None
     # The time for which a run was paused is not part of its duration.
     before_s = run.metrics.duration_s or 0.0 if context.continuation is not None else 0.0
-    context.emit(RunEvent.run_started if context.continuation is None else RunEvent.run_continued)
     try:
+        _enter(runnable, context, opened)
+        context.emit(RunEvent.run_started if context.continuation is None else RunEvent.run_continued)
         await resolve_dependencies(runnable, context)
         await runnable.answer(context)
+        run.metrics = _metrics(run)
         if run.status is RunStatus.RUNNING:
             run.status = RunStatus.COMPLETED
     except asyncio.CancelledError as cancelled:
         run.status, failure = RunStatus.CANCELLED, cancelled
-    except Exception as error:
-        run.status, failure = RunStatus.ERROR, _as_ours(error, run)
+    except BaseException as error:
+        # KeyboardInterrupt and SystemExit too: they would stop the event loop of all runs.
+        if is_closing(error):
+            _end_closed(context)
+            raise
+        failure = _as_ours(error, run)
     _keep_partial(context)
-    run.metrics = _metrics(run, before_s + time.perf_counter() - started)
+    if failure is not None:
+        with suppress(Exception):  # A model may report counts that cannot be added up.
+            run.metrics = _metrics(run)
+    run.metrics.duration_s = before_s + time.perf_counter() - started
     try:
         await _store_end(context)
     except AgnoNbError as unstored:
@@ -341,6 +414,16 @@ async def _answer(runnable: Runnable, context: RunContext) -> RunOutput:
     return run
 
 
+def _end_closed(context: RunContext) -> None:
+    """End a run whose coroutine is being closed and cannot await anything: in the background, if the loop goes on."""
+    run = context.run
+    run.status, run.ended_at = RunStatus.ERROR, time.time()
+    run.error_type, run.error = "GeneratorExit", ""
+    if context.db is not None:
+        with suppress(RuntimeError):
+            keep(context.take_end(None), StoreError("the run was closed before its end was stored"))
+
+
 _FINAL_EVENTS = {
     RunStatus.COMPLETED: RunEvent.run_completed,
     RunStatus.PAUSED: RunEvent.run_paused,
@@ -349,8 +432,18 @@ _FINAL_EVENTS = {
 }
 
 
-def _as_ours(error: Exception, run: RunOutput) -> AgnoNbError:
-    run.error_type, run.error = type(error).__name__, str(error)
+def _as_ours(error: BaseException, run: RunOutput) -> AgnoNbError:
+    """End `run` with `error`, and return that as one of our errors."""
+    if (unsaved := failed_save(error)) is not None:
+        error = unsaved
+    elif len(parts := list(leaves(error))) == 1:
+        error = parts[0]
+    if run.status is RunStatus.PAUSED and isinstance(error, StoreError):
+        # It still waits for a person, and can be continued when the store works again.
+        error.run_output = run
+        return error
+    run.status = RunStatus.ERROR
+    run.error_type, run.error = type(error).__name__, message_of(error)
     if isinstance(error, AgnoNbError):
         ours = error
         if ours.run_output is not None and ours.run_output.error is not None:
@@ -359,7 +452,7 @@ def _as_ours(error: Exception, run: RunOutput) -> AgnoNbError:
         # Of a run that was continued, a step that failed before may have been done since.
         latest = {step.path: step.status for step in run.step_results}
         where = next((f" in step {path!r}" for path, status in latest.items() if status is StepStatus.ERROR), "")
-        ours = RunError(f"the run failed{where}: {type(error).__name__}: {error}")
+        ours = RunError(f"the run failed{where}: {describe(error)}")
         ours.__cause__ = error
     # An error of a run nested in this one is this one's now; the nested run is among its `nested_runs`.
     ours.run_output = run
@@ -376,11 +469,10 @@ def _keep_partial(context: RunContext) -> None:
     context.run.reasoning_content = partial.reasoning_content
 
 
-def _metrics(run: RunOutput, duration_s: float) -> Metrics:
+def _metrics(run: RunOutput) -> Metrics:
     calls = [m.metrics for m in run.messages if m.role == "assistant" and m.metrics and not m.from_history]
     total = Metrics.total(calls)
     total.time_to_first_token_s = next((m.time_to_first_token_s for m in calls), None)
-    total.duration_s = duration_s
     return total
 
 
@@ -393,18 +485,40 @@ async def _store_end(context: RunContext) -> None:
         await uncancellable(asyncio.wait([*context.children]))
     run = context.run
     run.ended_at = time.time()
-    messages, noted = context.take_unsaved(), run.state_changes
-    context.note_state(context.session_state)
+    # A copy: a tool that has timed out may still be changing the state in its thread.
+    state, noted = context.copied_state(), run.state_changes
+    context.note_state(state)
     if context.db is None:
         return
-    state = None if context.is_nested else context.session_state
-    row = run if context.is_stored else replace(run, content=None, reasoning_content=None)
+    end = context.take_end(None if context.is_nested else state)
     try:
-        began_with = context.session.session_state
-        await context.in_store(context.db.end_run, row, messages, session_state=state, began_with=began_with)
-    except InvalidInputError as unstorable:
-        # The state cannot be stored. The run must not stay open because of it, and the user must hear of it.
-        run.status, run.state_changes = RunStatus.ERROR, noted
-        _as_ours(unstorable, run)
-        await context.in_store(context.db.end_run, run, messages, session_state=None)
+        await context.in_store(end.store)
+    except StoreError as error:
+        keep(end, error)
+        if not isinstance(error, StoreLocked):
+            # It may be a value of this run that the store does not take, and not the store that fails.
+            await store_unstored(context.db)
         raise
+    except SessionNotFoundError:
+        raise
+    except Exception as unstorable:
+        # A value cannot be stored, most likely one of the state. The run must not stay open because of it, and the
+        # user must hear of it.
+        run.status, run.state_changes = RunStatus.RUNNING, noted
+        failure = _as_ours(unstorable, run)
+        end.run.status, end.run.error_type, end.run.error = run.status, run.error_type, run.error
+        end.run.state_changes, end.session_state = noted, None
+        try:
+            await context.in_store(end.store)
+        except StoreError as error:
+            keep(end, error)
+        except Exception as error:
+            await _store_parts(context, end, error)
+        raise failure from failure.__cause__
+
+
+async def _store_parts(context: RunContext, end: RunEnd, error: Exception) -> None:
+    try:
+        await context.in_store(end.store_parts, error)
+    except StoreError as failed:
+        keep(end, failed)

@@ -7,15 +7,18 @@ given. This module finds the run and checks the answers before anything is chang
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from agno_nb.db.async_db import as_sync
+from agno_nb.db.worker import runs_in_progress
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.pipeline import execute
+from agno_nb.run.recorder import store_unstored
 from agno_nb.run.running import Emit, current_run
-from agno_nb.types import JsonDict, Message, Requirement, RunOutput, ToolCall
+from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
 
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
@@ -37,6 +40,7 @@ async def continue_paused(
         raise InvalidInputError("say which run to continue: by the RunOutput, or by run_id=... (and session_id=...)")
     if not isinstance(run_output, RunOutput | None):
         raise InvalidInputError(f"{run_output!r} is no RunOutput; to continue a run by its id give run_id=...")
+    await store_unstored(as_sync(runnable.db), needed=run_output)
     user_id = runnable.user_id if user_id is None else user_id
     if run_output is not None:
         run = run_output
@@ -96,7 +100,10 @@ def _add_nested_runs(runnable: Runnable, run: RunOutput) -> None:
 
 
 def _check_kind(runnable: Runnable, run: RunOutput) -> None:
-    if run.status not in runnable.continuable:
+    if run.status is RunStatus.RUNNING and run.run_id in runs_in_progress:
+        # To continue it would first wait for it to end.
+        raise RunNotContinuableError(f"run {run.run_id!r} still goes on, in process {os.getpid()}; stop it first")
+    if not runnable.is_continuable(run):
         raise RunNotContinuableError(
             f"run {run.run_id!r} is {run.status} and not {' or '.join(sorted(runnable.continuable))}, so there is "
             "nothing to continue"
@@ -165,4 +172,6 @@ def given_input(requirement: Requirement | None) -> JsonDict | None:
 def refusal(requirement: Requirement) -> str:
     """Tell the model that a person refused a call."""
     said = f" They say: {requirement.note}" if requirement.note else ""
+    if requirement.may_have_run:
+        return f"This call was started before and its result is unknown. The user refused to run it again.{said}"
     return f"The user refused this call, and it was not carried out.{said}"

@@ -21,6 +21,7 @@ from agno_nb.run.background import FollowUp
 from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter, note_origin, told
 from agno_nb.run.options import ContinueOptions, Input, RunOptions, as_text
 from agno_nb.run.pipeline import execute
+from agno_nb.run.recorder import store_unstored
 from agno_nb.run.requirements import continue_paused
 from agno_nb.run.running import Emit, RunContext
 from agno_nb.run.structured import OutputSchema
@@ -138,6 +139,10 @@ class Runnable(Again):
     @abstractmethod
     async def answer(self, context: RunContext) -> None:
         """Do the work of one run: fill ``context.run`` from the user's message to the answer."""
+
+    def is_continuable(self, run: RunOutput) -> bool:
+        """Whether :meth:`continue_run` can continue `run`, as far as its status tells."""
+        return run.status in self.continuable
 
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Say what a run has to know of its session."""
@@ -418,6 +423,7 @@ class Runnable(Again):
         note_origin(asked_here)
 
         async def begin(emit: Emit) -> RunOutput:
+            await store_unstored(as_sync(self.db))
             # What is found may include a copy of a session, which must be known before the run is cancelled.
             text, options, said = await uncancellable(asyncio.to_thread(find))
             listener = told(emit, stream_events=stream_events)

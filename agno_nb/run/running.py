@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from agno_nb._loop import is_only_task, uncancellable
 from agno_nb.budget import Budget
 from agno_nb.db.base import Db
 from agno_nb.db.state import changes, copied
-from agno_nb.errors import RunLimitError
+from agno_nb.errors import RunLimitError, StoreError
 from agno_nb.run.background import FollowUp
 from agno_nb.run.options import RunOptions
+from agno_nb.run.recorder import RunEnd, store_unstored
 from agno_nb.types import (
     JsonDict,
     Message,
@@ -26,6 +28,7 @@ from agno_nb.types import (
     Session,
     SessionSummary,
     SessionType,
+    StepOutput,
     ToolCall,
     UserMemory,
 )
@@ -65,6 +68,8 @@ class RunContext:
     """The run itself, if it was paused and goes on."""
     said: list[Message] = field(default_factory=list)
     """Of a run that goes on where an earlier attempt was cut off: what that had said."""
+    interrupted_call_ids: frozenset[str] = frozenset()
+    """Of a run that goes on after its process has died: tool calls that it may have carried out."""
     earlier: list[RunOutput] = field(default_factory=list)
     """Of a run that goes on: the runs nested in it from before the pause that were not asked for again."""
     session: Session
@@ -87,6 +92,12 @@ class RunContext:
     partial: Message | None = None
     """The answer that is arriving. It is kept if the run is cut off."""
     unsaved: list[Message] = field(default_factory=list)
+    has_failed_save: bool = False
+    """Whether the store refused a save. It may have committed it all the same."""
+    unsaved_steps: list[tuple[StepOutput, int]] = field(default_factory=list)
+    """Results of steps that could not be stored when the steps ended, each with its index."""
+    unsaved_events: list[Callable[[], object]] = field(default_factory=list)
+    """Calls that store events, which failed when the events happened."""
     children: set[asyncio.Task[Any]] = field(default_factory=set)
     follow_ups: list[FollowUp] = field(default_factory=list)
     """What is to be done when the turn is over."""
@@ -182,8 +193,20 @@ class RunContext:
         """Tell what happened beside what was said, and store it."""
         self.emit(event, content=content, details=details)
         if self.db is not None:
-            cost = Metrics(duration_s=duration_s)
-            await self.in_store(self.db.add_event, self.run, event, content, details=details, model=model, metrics=cost)
+            add = functools.partial(
+                self.db.add_event,
+                self.run,
+                event,
+                content,
+                details=details,
+                model=model,
+                metrics=Metrics(duration_s=duration_s),
+            )
+            try:
+                await self.in_store(add)
+            except StoreError:
+                self.unsaved_events.append(add)
+                raise
 
     def pass_on(self, event: RunOutputEvent) -> None:
         self.emit_to(event)
@@ -249,20 +272,47 @@ class RunContext:
         """How many runs this one is nested in."""
         return 0 if self.parent is None else self.parent.depth + 1
 
-    def take_unsaved(self) -> list[Message]:
-        """Return the messages that are new, as they are to be stored."""
+    def take_end(self, session_state: JsonDict | None) -> RunEnd:
+        """Return the end of the run, with all that is not stored yet, as it is to be stored."""
+        assert self.db is not None
         messages, self.unsaved = self.unsaved, []
-        return self.storable(messages)
+        return RunEnd(
+            db=self.db,
+            run=self.run if self.is_stored else replace(self.run, content=None, reasoning_content=None),
+            messages=self.storable(messages),
+            steps=self.unsaved_steps,
+            events=self.unsaved_events,
+            session_state=session_state,
+            began_with=self.session.session_state,
+            is_uncertain=self.has_failed_save,
+        )
 
     def storable(self, messages: Iterable[Message]) -> list[Message]:
         """Return what is stored of messages."""
         return [kept for message in messages if self.is_stored and (kept := self.stored(message)) is not None]
 
     async def save(self) -> None:
-        """Store the messages that are new."""
-        messages = self.take_unsaved()
+        """Store the messages that are new. If that fails, the next write of the run stores them."""
+        new, self.unsaved = self.unsaved, []
+        messages = self.storable(new)
         if self.db is not None and messages:
-            await self.in_store(self.db.add_messages, self.run, messages)
+            try:
+                await self.in_store(self.db.add_messages, self.run, messages)
+            except BaseException:
+                self.unsaved[:0], self.has_failed_save = new, True
+                raise
+
+    async def save_partial(self, answer: Message) -> None:
+        """Store an answer that is still arriving, and the messages before it that are new."""
+        kept = self.storable([answer])
+        if self.db is None or not kept:
+            return
+        new, self.unsaved = self.unsaved, []
+        try:
+            await self.in_store(self.db.save_partial, self.run, kept[0], self.storable(new))
+        except BaseException:
+            self.unsaved[:0], self.has_failed_save = new, True
+            raise
 
     async def in_store(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do work of the run's store to its end, whatever happens meanwhile.
@@ -270,6 +320,7 @@ class RunContext:
         To have another thread do it takes up to a tenth of a short turn. So it is done here where there is nothing to
         wait for, and nobody else who waits for this loop.
         """
+        await store_unstored(self.db)
         if self.db is not None and self.db.is_at_hand and is_only_task():
             return work(*args, **kwargs)
         return await uncancellable(asyncio.to_thread(work, *args, **kwargs))
@@ -304,12 +355,20 @@ class RunContext:
         """
         for run in self.earlier:
             asked = run.parent_tool_call_id, run.step, run.kind, run.component_id, run.input
-            is_usable = run.status is RunStatus.COMPLETED or run.status in runnable.continuable
+            is_usable = run.status is RunStatus.COMPLETED or runnable.is_continuable(run)
             if is_usable and asked == (tool_call_id, current_step.get(), runnable.kind, runnable.component_id, text):
                 self.earlier.remove(run)
                 self.note_nested(run)
                 return run
         return None
+
+
+def is_waiting(run: RunOutput) -> bool:
+    """Whether a run waits for a person, or was interrupted while it carried out what a person had approved."""
+    if run.status is not RunStatus.RUNNING or not run.interrupted:
+        return run.status is RunStatus.PAUSED
+    own = any(each.run_id == run.run_id and not each.tool.is_finished for each in run.requirements)
+    return own or any(is_waiting(nested) for nested in run.nested_runs)
 
 
 current_run: contextvars.ContextVar[RunContext | None] = contextvars.ContextVar("agno_nb_run", default=None)

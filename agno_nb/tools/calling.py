@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agno_nb._loop import in_thread
+from agno_nb.errors import describe
 
 Hook = Callable[..., Any]
 
@@ -47,7 +48,7 @@ def not_exiting() -> Iterator[None]:
     try:
         yield
     except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"it tried to end the program by {type(error).__name__}: {error}") from error
+        raise RuntimeError(f"it tried to end the program by {describe(error)}") from error
 
 
 def _exhausted(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, SupportsIndex, overload
 import docstring_parser
 
 from agno_nb._keywords import forgiving, nearest, translate
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, describe, failed_save
 from agno_nb.tools.arguments import Arguments, BadArguments
 from agno_nb.tools.calling import Hook, around, ended, is_async, plain, wanted
 from agno_nb.tools.result import to_text
@@ -188,6 +188,8 @@ class Tool:
             self._checked(call, given)
         except BadArguments as error:
             return f"{self.name} does not take these arguments:\n{error}"
+        except RecursionError:
+            return f"{self.name} does not take these arguments: they are nested too deeply"
         return None
 
     def _checked(self, call: ToolCall, given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -234,7 +236,9 @@ class Tool:
                 raise
             call.result, call.tool_call_error = "A run that this tool had begun was cancelled.", True
         except Exception as error:
-            call.result, call.tool_call_error = f"{type(error).__name__}: {error}", True
+            if (unsaved := failed_save(error)) is not None:
+                raise unsaved from None
+            call.result, call.tool_call_error = describe(error), True
             if deadline.expired():
                 call.result = f"{self.name} did not end within {self.timeout_s:g} seconds, so there is no result."
                 if not is_async(self.function):

@@ -11,7 +11,7 @@ from typing import Any
 
 from agno_nb.redact import whole_characters
 from agno_nb.tools.extract import extract
-from agno_nb.types import Media
+from agno_nb.types import Media, to_plain_text
 
 MAX_ROWS = 20
 """Rows of a DataFrame that the model is shown."""
@@ -40,9 +40,9 @@ def to_text(value: Any) -> str:
     if described is None:
         try:
             described = json.dumps(value, ensure_ascii=False, default=_plain)
-        except (TypeError, ValueError, RecursionError):
-            # A dict whose keys are no text, or a part of itself.
-            described = repr(value)
+        except Exception:
+            # A dict whose keys are no text, or a part of itself, or whatever a method of the value raises.
+            described = to_plain_text(value)
     described = whole_characters(described)
     if len(described) > MAX_CHARACTERS:
         return f"{described[:MAX_CHARACTERS]}… (cut: the first {MAX_CHARACTERS:,} of {len(described):,} characters)"
@@ -62,7 +62,7 @@ def _seen(value: Any) -> str | None:
 
 def _named(value: Any) -> str:
     """Write an object without its address, which says nothing and changes from run to run."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(value))
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", to_plain_text(value))
 
 
 def _plain(value: Any) -> Any:

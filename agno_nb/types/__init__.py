@@ -9,7 +9,7 @@ runs, sessions. The rest of the house imports values from here, whichever file t
 
 from __future__ import annotations
 
-from agno_nb.types.basics import JsonDict, SessionType, new_id, with_article
+from agno_nb.types.basics import JsonDict, SessionType, new_id, to_plain_text, with_article
 from agno_nb.types.messages import LONGEST_TOOL_NAME, Media, Message, Role, ToolCall, ToolSpec, valid_tool_name
 from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Metrics, Spending, to_amount
 from agno_nb.types.requirements import Need, Requirement, UserInputField
@@ -62,6 +62,7 @@ __all__ = [
     "WorkflowSession",
     "new_id",
     "to_amount",
+    "to_plain_text",
     "valid_tool_name",
     "with_article",
 ]

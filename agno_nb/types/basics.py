@@ -48,3 +48,11 @@ def with_article(noun: str) -> str:
 def brief(text: str | None) -> str:
     """Return `text` as the reprs of values show it: quoted, and cut where it is long."""
     return repr(text if text is None or len(text) <= 60 else text[:59] + "…")
+
+
+def to_plain_text(value: Any) -> str:
+    """Return ``str(value)``, or a placeholder if that raises."""
+    try:
+        return str.__str__(str(value))
+    except Exception as error:
+        return f"({type(value).__name__} that cannot be shown: {type(error).__name__})"

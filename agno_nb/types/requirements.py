@@ -191,6 +191,11 @@ class Requirement:
     """Why it was allowed or refused. Of a refusal the model is told."""
     result: str | None = _RESULT
     """Of "external_execution": what came of the call, as the model is told."""
+    started_at: float | None = None
+    """When the approved call was started, in unix seconds. It is stored before the call runs. If the call has no
+    result, the process ended in between, and the call may or may not have been carried out."""
+    may_have_run: bool = False
+    """Whether a person is asked a second time, because the call was started before and its result is unknown."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A misspelt answer must not get lost in a new attribute.
@@ -309,6 +314,12 @@ class Requirement:
             each.clear()
         self.result = None
 
+    def ask_again(self) -> None:
+        """Take the approval back, because the call was started and its result is unknown."""
+        self.confirmed, self.started_at, self.may_have_run = None, None, True
+        for each in self.user_input_fields:
+            each.clear()
+
     def _answers(self, kind: Need, method: str) -> None:
         self._check_kind(kind, method)
         if self.tool.is_finished:
@@ -410,6 +421,8 @@ class Requirement:
     def question(self) -> str:
         """What is asked, in words. The arguments in it are the model's, exactly as it wrote them."""
         asker, called = self.component_name or "The agent", f"{self.tool.tool_name}({self.tool.arguments})"
+        if self.may_have_run:
+            called += ". This call was started before and its result is unknown, so it may run a second time"
         if self.kind == "confirmation":
             return f"{asker} asks to call {called}"
         if self.kind == "external_execution":

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import forgiving
-from agno_nb.types.basics import JsonDict, SessionType, brief, new_id
+from agno_nb.types.basics import JsonDict, SessionType, brief, new_id, to_plain_text
 from agno_nb.types.messages import Message, ToolCall
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.requirements import Requirement
@@ -228,14 +228,23 @@ class RunOutput:
                 self.requirements[index] = original
 
     def get_content_as_string(self) -> str:
-        """Return the answer as text: as it is, as JSON where it is an object, and "" where there is none."""
+        """Return the answer as text: as it is, as JSON if it is an object, and "" if there is none.
+
+        An object that JSON cannot hold is its ``str()``.
+        """
         if self.content is None:
             return ""
         if isinstance(self.content, str):
             return self.content
-        if hasattr(self.content, "model_dump_json"):
-            return str(self.content.model_dump_json())
-        return json.dumps(self.content, ensure_ascii=False, default=str)
+        return self._content_as_json() or to_plain_text(self.content)
+
+    def _content_as_json(self) -> str | None:
+        try:
+            if hasattr(self.content, "model_dump_json"):
+                return str(self.content.model_dump_json())
+            return json.dumps(self.content, ensure_ascii=False, default=str)
+        except Exception:  # Keys that are tuples, a list within itself, or whatever a model of the user's raises.
+            return None
 
     def __repr__(self) -> str:
         content = brief(self.get_content_as_string())

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from agno_nb._keywords import forgiving
-from agno_nb.errors import InvalidInputError, NestedRunPaused
+from agno_nb.errors import InvalidInputError, NestedRunPaused, failed_save, leaves
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunEvent, SessionType, StepKind, StepOutput
 from agno_nb.workflow.step import Course, Node, Step, call_user
@@ -77,6 +77,10 @@ async def in_sequence(
             break
         given = given.after(output)
     return outputs
+
+
+def _has_paused(error: BaseException) -> bool:
+    return any(isinstance(part, NestedRunPaused) for part in leaves(error))
 
 
 def _last_content(outputs: Sequence[StepOutput], given: StepInput) -> Any:
@@ -161,14 +165,17 @@ class Parallel(_Group):
         async def take(node: Node, place: str) -> StepOutput | None:
             try:
                 return await node.take(given, course, place, iteration)
-            except (Exception, NestedRunPaused) as error:
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
                 failures.append(error)
                 return None
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(take(node, place)) for node, place in _placed(self._nodes, path)]
-        # A person is asked before a failure ends the run: what failed is tried again when it goes on.
-        for failure in sorted(failures, key=lambda error: not isinstance(error, NestedRunPaused)):
+        # A person is asked before a failure ends the run: what failed is tried again when it goes on. Only if a run
+        # could not be stored, that comes first; the run can be continued all the same.
+        for failure in sorted(failures, key=lambda error: (failed_save(error) is None, not _has_paused(error))):
             raise failure
         return [output for task in tasks if (output := task.result()) is not None]
 

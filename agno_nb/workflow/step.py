@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 from agno_nb._keywords import forgiving
-from agno_nb._loop import in_thread, uncancellable
-from agno_nb.errors import AgnoNbError, InvalidInputError
+from agno_nb._loop import in_thread, is_closing, uncancellable
+from agno_nb.errors import InvalidInputError, NestedRunPaused, StoreError, describe, failed_save, leaves
+from agno_nb.run.recorder import store_unstored
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext, current_step
 from agno_nb.tools.calling import ended, not_exiting
@@ -44,8 +45,15 @@ class Course:
         context.run.step_results.append(output)
         if context.db is not None:
             try:
+                await store_unstored(context.db)
                 await uncancellable(self._stored(output, index))
-            except AgnoNbError:
+            except StoreError as error:
+                # The step is done. The end of the run stores it.
+                error.run_output = context.run
+                context.unsaved_steps.append((output, index))
+                context.has_failed_save = True
+                raise
+            except BaseException:
                 context.run.step_results.remove(output)
                 raise
 
@@ -65,7 +73,7 @@ class Course:
             )
             try:
                 await asyncio.to_thread(add, context.run, output, index)
-            except AgnoNbError:
+            except BaseException:
                 turn.run.state_changes = noted
                 raise
             # What is stored of it by now is not a change any more.
@@ -153,18 +161,22 @@ class Step(Node):
         kind: StepKind = self._does.kind.value if isinstance(self._does, Runnable) else "function"
         frame = StepOutput(step_name=self.name, path=path, kind=kind, iteration=iteration, input=given.message)
         context.emit(RunEvent.step_started, step=path)
-        failure: Exception | None = None
+        failure: BaseException | None = None
         token = current_step.set(path)
         try:
             for _ in range(self.max_retries + 1):
                 try:
                     output, failure = await self._done(given, course), None
                     break
-                except Exception as error:
+                except BaseException as error:
+                    if _ends_workflow(error):
+                        raise
                     failure = error
-                    output = StepOutput(success=False, error=f"{type(error).__name__}: {error}")
+                    output = StepOutput(success=False, error=describe(error))
                     failed = getattr(error, "run_output", None)
                     output.run_id = failed.run_id if failed is not None else None
+                    if not isinstance(error, Exception):
+                        break
         finally:
             current_step.reset(token)
         output = replace(
@@ -176,7 +188,7 @@ class Step(Node):
             run_id=output.run_id,
             duration_s=time.perf_counter() - started,
         )
-        if failure is not None and not self.skip_on_failure:
+        if failure is not None and not (self.skip_on_failure and isinstance(failure, Exception)):
             output.status = StepStatus.ERROR
         elif not output.success:
             output.status = StepStatus.SKIPPED
@@ -205,6 +217,13 @@ class Step(Node):
 
     def __repr__(self) -> str:
         return f"Step({self.name!r}, {self._does!r})"
+
+
+def _ends_workflow(error: BaseException) -> bool:
+    """Whether `error` is not a failure of the step: its run waits, is cancelled or closed, or could not be stored."""
+    if is_closing(error) or failed_save(error) is not None:
+        return True
+    return any(isinstance(part, asyncio.CancelledError | NestedRunPaused) for part in leaves(error))
 
 
 def _name_of(given: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
 from agno_nb._keywords import forgiving
-from agno_nb.errors import NestedRunPaused
+from agno_nb.errors import NestedRunPaused, leaves
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput
@@ -80,7 +80,10 @@ class Workflow(Runnable):
         given = StepInput(input=run.input, run_context=context)
         try:
             outputs = await in_sequence(self._nodes, given, course, "", None)
-        except NestedRunPaused:
+        except BaseException as error:
+            # A function of a step may start several runs in a task group.
+            if not any(isinstance(part, NestedRunPaused) for part in leaves(error)):
+                raise
             context.wait_for_nested_runs(None)
             run.status = RunStatus.PAUSED
             return

@@ -19,6 +19,7 @@ from agno_nb.types import (
     RunOutput,
     RunStatus,
     Session,
+    ToolCall,
 )
 
 
@@ -144,6 +145,48 @@ class RunsContract:
         assert sorted((p["message_index"], p["role"]) for p in places) == [
             (0, "system"), (1, "user"), (1, "user"), (2, "assistant"), (2, "assistant"),
         ]  # fmt: skip
+
+    def test_the_result_of_a_call_has_the_place_of_its_call(self, db: Db) -> None:
+        run, _ = begin(db)
+        calls = [ToolCall(tool_call_id=each, tool_name="f", created_at=START) for each in ("c1", "c2")]
+        asks = Message(role="assistant", tool_calls=calls)
+        run.messages.append(asks)
+        second = answering("c2", "two")
+        run.messages.append(second)
+        db.add_messages(run, [asks, second])
+        first = answering("c1", "one")
+        run.messages.insert(-1, first)
+        db.add_messages(run, [first])
+        end(db, run, Message(role="assistant", content="Done."))
+        assert contents(db.get_messages("s1"))[2:] == [("tool", "one"), ("tool", "two"), ("assistant", "Done.")]
+        assert db.verify() == []
+
+    def test_a_partial_answer_is_replaced_by_what_is_stored_next(self, db: Db) -> None:
+        run, _ = begin(db)
+        system = Message(role="system", content="Be brief.")
+        run.messages.insert(0, system)
+        partial = Message(role="assistant", content="half", reasoning_content="hm", finish_reason="interrupted")
+        db.save_partial(run, partial, [system])
+        (stored,) = db.get_runs("s1")
+        assert (stored.status, stored.content, stored.reasoning_content) == (RunStatus.RUNNING, "half", "hm")
+        assert contents(stored.messages) == [("system", "Be brief."), ("user", "hello"), ("assistant", "half")]
+        assert stored.messages[-1].finish_reason == "interrupted"
+        partial.content = "half an"
+        db.save_partial(run, partial)
+        assert contents(db.get_messages("s1"))[2:] == [("assistant", "half an")]
+        asks = calling("f")
+        run.messages.append(asks)
+        db.add_messages(run, [asks])
+        assert contents(db.get_messages("s1"))[2:] == [("assistant", None)]
+        # The partial answer may also be that of another request, and the end replaces it too.
+        told = answering()
+        run.messages.append(told)
+        db.save_partial(run, Message(role="assistant", content="and", finish_reason="interrupted"), [told])
+        end(db, run, Message(role="assistant", content="and now"))
+        (ended,) = db.get_runs("s1")
+        assert contents(ended.messages)[3:] == [("tool", "42"), ("assistant", "and now")]
+        assert (ended.status, ended.content, ended.reasoning_content) == (RunStatus.COMPLETED, "and now", None)
+        assert db.verify() == []
 
     @pytest.mark.parametrize("field", ["session_id", "user_id"])
     def test_an_empty_id_is_refused(self, db: Db, field: str) -> None:

@@ -1,0 +1,272 @@
+"""Ends of runs that could not be stored yet, and answers that are still arriving.
+
+If the end of a run cannot be stored, the run is kept here. It is stored before the next write of any run to that store,
+by a retry in the background, or when the interpreter exits, so that its RUNNING row does not outlive the turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from agno_nb._loop import Job, before_thread_pools_end, uncancellable
+from agno_nb.db.base import Db
+from agno_nb.db.worker import runs_in_progress
+from agno_nb.errors import SessionNotFoundError, StoreError, StoreLocked, describe, message_of
+from agno_nb.types import JsonDict, Message, Metrics, RunOutput, RunStatus, StepOutput, new_id
+
+if TYPE_CHECKING:
+    from agno_nb.run.running import RunContext
+
+PARTIAL_SAVE_S = 2.0
+"""Seconds of an arriving answer that a killed process may lose."""
+_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
+
+
+@dataclass(kw_only=True, eq=False)
+class RunEnd:
+    """The end or pause of a run, with everything of it that is not stored yet. All methods block."""
+
+    db: Db
+    run: RunOutput
+    messages: Sequence[Message] = ()
+    steps: Sequence[tuple[StepOutput, int]] = ()
+    """Results of a workflow's steps, each with its index."""
+    events: Sequence[Callable[[], object]] = ()
+    session_state: JsonDict | None = None
+    began_with: JsonDict | None = None
+    is_uncertain: bool = False
+    """Whether an earlier save failed. The store may have committed it all the same."""
+    error: StoreError | None = field(init=False, default=None)
+    """Why it could not be stored."""
+
+    def store(self) -> None:
+        """Store all of it."""
+        if self.is_uncertain:
+            self._leave_out(self.db.get_run(self.run.run_id, self.run.session_id))
+        while self.steps:
+            self.db.add_step(self.run, *self.steps[0])
+            self.steps = self.steps[1:]
+        while self.events:
+            self.events[0]()
+            self.events = self.events[1:]
+        self.db.end_run(self.run, self.messages, session_state=self.session_state, began_with=self.began_with)
+
+    def _leave_out(self, stored: RunOutput | None) -> None:
+        """Leave out what is stored already."""
+        if stored is None:
+            return
+        known = {message.message_id for message in stored.messages}
+        self.messages = [message for message in self.messages if message.message_id not in known]
+        done = {_key(step) for step in stored.step_results}
+        self.steps = [(step, index) for step, index in self.steps if _key(step) not in done]
+
+    def store_parts(self, error: BaseException) -> None:
+        """Store the run as failed by `error`, with as much of it as the store takes.
+
+        Raises
+        ------
+        StoreError
+            Not even the row of the run could be stored.
+        """
+        bare = self._store_bare(error)
+        run = replace(self.run, status=bare.status, error_type=bare.error_type, error=bare.error, state_changes=[])
+        for step, index in self.steps:
+            with suppress(Exception):
+                self.db.add_step(run, step, index)
+        for message in self.messages:
+            with suppress(Exception):
+                self.db.add_messages(run, [message])
+        for fuller in (run, replace(bare, content=run.content), bare):
+            with suppress(Exception):
+                self.db.end_run(fuller)
+                return
+
+    def _store_bare(self, error: BaseException) -> RunOutput:
+        run = self.run
+        failure = (run.error_type, run.error) if run.error_type else (type(error).__name__, message_of(error))
+        bare = replace(
+            run,
+            status=RunStatus.ERROR,
+            error_type=failure[0],
+            error=failure[1],
+            content=None,
+            reasoning_content=None,
+            requirements=[],
+            state_changes=[],
+            receipt=None,
+            metrics=Metrics(duration_s=run.metrics.duration_s),
+        )
+        self.db.end_run(bare)
+        return bare
+
+    def store_late(self) -> None:
+        """Store what is missing after an earlier attempt failed.
+
+        Raises
+        ------
+        StoreError
+            The store still fails.
+        """
+        stored = self.db.get_run(self.run.run_id, self.run.session_id)
+        if stored is None or stored.status is not RunStatus.RUNNING:
+            return  # It was never opened, was deleted, or was stored although the store reported a failure.
+        self.is_uncertain = True
+        try:
+            self.store()
+        except (StoreLocked, SessionNotFoundError):
+            raise
+        except Exception as error:
+            # Either the store fails, or it does not take a value of this run: a bare end is stored then, and the
+            # whole one is not, even at a second attempt.
+            self._store_bare(error)
+            try:
+                self.store()
+            except Exception:
+                self.store_parts(error)
+
+
+def _key(step: StepOutput) -> tuple[object, ...]:
+    return step.path, step.status, round(step.created_at, 3)
+
+
+_unstored: dict[str, list[RunEnd]] = {}
+"""By the identity of their store, oldest first. Changed on the background loop only."""
+_storing = asyncio.Lock()
+_retrying: set[asyncio.Task[None]] = set()
+_waits_at_exit: list[bool] = []
+
+
+def keep(end: RunEnd, error: StoreError) -> None:
+    """Keep the end of a run that could not be stored because of `error`, and try again later."""
+    end.error = error
+    runs_in_progress.discard(end.run.run_id)
+    _unstored.setdefault(end.db.identity, []).append(end)
+    if not _waits_at_exit:
+        _waits_at_exit.append(True)
+        before_thread_pools_end(_finish)
+    _retry_later(end.db.identity, _FIRST_RETRY_S)
+
+
+async def store_unstored(db: Db | None, *, needed: RunOutput | None = None) -> None:
+    """Store the ends of earlier runs that `db` did not take when they ended, as far as it takes them now.
+
+    Raises
+    ------
+    StoreError
+        The end of `needed` could still not be stored.
+    """
+    if not _unstored or db is None or db.identity not in _unstored:
+        return
+    await uncancellable(_store_all(db.identity))
+    for end in _unstored.get(db.identity, ()):
+        if needed is not None and end.error is not None and needed.run_id == end.run.run_id:
+            end.error.run_output = needed
+            raise end.error
+
+
+async def _store_all(identity: str) -> None:
+    async with _storing:
+        for end in list(_unstored.get(identity, ())):
+            try:
+                await asyncio.to_thread(end.store_late)
+            except StoreError as error:
+                end.error = error
+                return
+            except Exception as error:
+                # Trying again would not help.
+                if not isinstance(error, SessionNotFoundError):
+                    warnings.warn(
+                        f"the end of run {end.run.run_id!r} could not be stored: {describe(error)}", stacklevel=1
+                    )
+            _unstored[identity].remove(end)
+        _unstored.pop(identity, None)
+
+
+def _retry_later(identity: str, wait_s: float) -> None:
+    async def retry() -> None:
+        await _store_all(identity)
+        if identity in _unstored:
+            _retry_later(identity, min(wait_s * 2, _LAST_RETRY_S))
+
+    def start() -> None:
+        if identity in _unstored:
+            task = asyncio.ensure_future(retry())
+            _retrying.add(task)
+            task.add_done_callback(_retrying.discard)
+
+    asyncio.get_running_loop().call_later(wait_s, start)
+
+
+def _finish() -> None:
+    """Try once more when the interpreter exits."""
+    for identity in list(_unstored):
+        with suppress(KeyboardInterrupt):
+            Job(_store_all(identity)).wait()
+    for end in [end for ends in _unstored.values() for end in ends]:
+        warnings.warn(f"the end of run {end.run.run_id!r} could not be stored: {end.error}", stacklevel=1)
+
+
+def _leave_to_the_parent() -> None:
+    global _storing
+    _unstored.clear()
+    _storing = asyncio.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)
+
+
+class PartialSaver:
+    """Stores an answer while it is arriving, at most every `PARTIAL_SAVE_S`. An answer that is faster costs a timer.
+
+    A failure is not reported: the text is stored again later, and by the end of the run in any case.
+
+    Parameters
+    ----------
+    context : RunContext
+    partial : Message
+        The answer, which the caller extends.
+    """
+
+    def __init__(self, context: RunContext, partial: Message) -> None:
+        self._context, self._partial = context, partial
+        self._message_id = new_id()  # Not that of the answer, whose row takes the place of this one.
+        self._timer: asyncio.TimerHandle | None = None
+        self._saving: asyncio.Task[None] | None = None
+        self._is_over = False
+
+    def text_arrived(self) -> None:
+        """Have the text stored soon."""
+        if self._timer is None and not self._is_over and self._context.db is not None:
+            self._timer = asyncio.get_running_loop().call_later(PARTIAL_SAVE_S, self._start)
+
+    def _start(self) -> None:
+        self._timer = None
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.ensure_future(self._save())
+        else:
+            self.text_arrived()
+
+    async def _save(self) -> None:
+        partial = replace(self._partial, message_id=self._message_id, finish_reason="interrupted")
+        with suppress(Exception):
+            await self._context.save_partial(partial)
+            return
+        self.text_arrived()
+
+    async def __aenter__(self) -> PartialSaver:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._saving is not None and not self._saving.done():
+            # Stored after the whole answer, the partial one would be a second message.
+            await uncancellable(asyncio.wait({self._saving}))

@@ -1,0 +1,40 @@
+"""A store that fails when it is told to, before or after what it writes is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.statements import Transaction
+from agno_nb.errors import StoreError
+
+
+class FailingDb(InMemoryDb):
+    """Fails at the writes with the given numbers, counted from 0."""
+
+    def __init__(self, *fails_at: int, for_good: bool = False, after_commit: bool = False) -> None:
+        super().__init__()
+        self.fails_at, self.for_good, self.after_commit = fails_at, for_good, after_commit
+        self.num_writes = 0
+        self.num_failures = 0
+
+    def works_again(self) -> None:
+        self.fails_at = ()
+
+    def fails_from_now_on(self) -> None:
+        self.fails_at, self.for_good = (self.num_writes,), True
+
+    @contextmanager
+    def _transaction(self, *, write: bool, alone: bool = False) -> Iterator[Transaction]:
+        number = self.num_writes
+        self.num_writes += write
+        fails = write and (number in self.fails_at or (self.for_good and number >= min(self.fails_at, default=1 << 30)))
+        if fails:
+            self.num_failures += 1
+        if fails and not self.after_commit:
+            raise StoreError(f"write {number} failed")
+        with super()._transaction(write=write, alone=alone) as connection:
+            yield connection
+        if fails:
+            raise StoreError(f"write {number} failed after it was committed")

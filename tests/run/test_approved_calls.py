@@ -1,0 +1,241 @@
+"""An approved call whose process dies while it runs is not run a second time unless a person allows it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_nb.agent import Agent
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.errors import RunNotContinuableError, StoreError
+from agno_nb.team import Team
+from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
+from agno_nb.tools import tool
+from agno_nb.types import Message, RunOutput, RunStatus
+from agno_nb.workflow import Parallel, Workflow
+from tests.db.processes import start
+from tests.run.clerk import TOOLS, done
+from tests.run.failing import FailingDb
+
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from agno_nb.agent import Agent
+from agno_nb.db.duckdb import DuckDb
+from agno_nb.team import Team
+from agno_nb.testing import ScriptedModel, call
+from agno_nb.tools import tool
+
+path, kind, dies = sys.argv[1:]
+log = Path(path).with_suffix(".log")
+
+@tool(requires_confirmation=True)
+def send() -> str:
+    "Send."
+    with log.open("a") as file:
+        file.write("sent ")
+    if dies:
+        os.kill(os.getpid(), 9)
+    return "it is sent"
+
+@tool(requires_user_input=True)
+def pay(amount: int) -> str:
+    "Pay."
+    return f"paid {amount}"
+
+db = DuckDb(path)
+calls = [call("send"), call("pay")] if kind == "agent" else [call("send")]
+solo = Agent(ScriptedModel([calls, "Done."]), name="clerk", tools=[send, pay])
+if kind == "team":
+    leader = ScriptedModel([call("delegate_task_to_member", member_id="clerk", task="go"), "The clerk is done."])
+    runnable = Team([solo], model=leader, db=db, session_id="s")
+else:
+    solo.db, solo.session_id = db, "s"
+    runnable = solo
+
+def answered(run):
+    for requirement in run.active_requirements:
+        if requirement.kind == "confirmation":
+            requirement.confirm()
+        else:
+            requirement.provide_user_input({"amount": 3})
+    return run
+
+run = runnable.run("go")
+runnable.continue_run(answered(run))
+"""
+
+
+@pytest.mark.parametrize("kind", ["agent", "team"])
+def test_a_call_that_a_dead_process_started_needs_a_new_approval(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "store.duckdb"
+    process = start(PROGRAM, path, kind, "dies")
+    process.communicate(timeout=60)
+    log = path.with_suffix(".log")
+    assert log.read_text() == "sent "
+    db = DuckDb(path)
+    turn = db.get_runs("s")[0]
+    assert (turn.status, turn.interrupted) == (RunStatus.RUNNING, True)
+
+    runnable = rebuilt(kind, db, log)
+    paused = runnable.continue_run(run_id=turn.run_id, session_id="s")
+    assert paused.status is RunStatus.PAUSED
+    asked = [each for each in paused.active_requirements if each.kind == "confirmation"]
+    assert [each.tool.tool_name for each in asked] == ["send"]
+    assert "This call was started before and its result is unknown" in asked[0].question
+    assert log.read_text() == "sent "
+    # The same is read from the store, in another process.
+    stored = db.get_run(turn.run_id)
+    assert stored is not None
+    assert (stored.status, stored.interrupted) == (RunStatus.PAUSED, False)
+    assert [each.tool.tool_name for each in stored.active_requirements if each.kind == "confirmation"] == ["send"]
+    for requirement in stored.active_requirements:
+        if requirement.kind == "confirmation":
+            requirement.confirm()
+        else:
+            requirement.provide_user_input({"amount": 3})
+    ended = runnable.continue_run(run_id=turn.run_id, session_id="s", requirements=stored.requirements)
+    assert (ended.status, log.read_text()) == (RunStatus.COMPLETED, "sent sent ")
+
+
+def rebuilt(kind: str, db: DuckDb, log: Path) -> Agent:
+    @tool(requires_confirmation=True)
+    def send() -> str:
+        """Send."""
+        with log.open("a") as file:
+            file.write("sent ")
+        return "it is sent"
+
+    @tool(requires_user_input=True)
+    def pay(amount: int) -> str:
+        """Pay."""
+        return f"paid {amount}"
+
+    solo = Agent(ScriptedModel(["Done."]), name="clerk", tools=[send, pay])
+    if kind == "team":
+        return Team([solo], model=ScriptedModel(["The clerk is done."]), db=db)
+    solo.db = db
+    return solo
+
+
+def interrupted(db: InMemoryDb, run: RunOutput, monkeypatch: pytest.MonkeyPatch) -> RunOutput:
+    """Make a run look as if its process had died after it started the approved calls."""
+    from agno_nb.db import worker
+
+    again = db.get_run(run.run_id)
+    assert again is not None
+    for requirement in again.requirements:
+        requirement.confirm()
+        requirement.started_at = 1.0
+    db.reopen_run(again)
+    worker.runs_in_progress.discard(run.run_id)
+    return again
+
+
+def test_a_person_may_refuse_it_and_the_model_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    db = InMemoryDb()
+    model = ScriptedModel([call("delete", path="a"), "I see."])
+    agent = Agent(model, tools=TOOLS, db=db, session_id="s")
+    run = agent.run("delete a")
+    interrupted(db, run, monkeypatch)
+    paused = agent.continue_run(run_id=run.run_id)
+    assert (paused.is_paused, done) == (True, [])
+    paused.active_requirements[0].reject("check first")
+    assert agent.continue_run(paused).content == "I see."
+    assert model.requests[-1].messages[-1].content == (
+        "This call was started before and its result is unknown. The user refused to run it again. "
+        "They say: check first"
+    )
+
+
+def test_to_confirm_all_blindly_is_not_a_new_approval(monkeypatch: pytest.MonkeyPatch) -> None:
+    db = InMemoryDb()
+    agent = Agent(ScriptedModel([call("delete", path="a"), "Done."]), tools=TOOLS, db=db, session_id="s")
+    run = agent.run("delete a")
+    interrupted(db, run, monkeypatch)
+    stored = db.get_run(run.run_id)
+    assert stored is not None
+    # Nobody has been told yet that it was started before.
+    stored.requirements[0].confirm()
+    paused = agent.continue_run(run_id=run.run_id, requirements=stored.requirements)
+    assert (paused.is_paused, done) == (True, [])
+
+
+def test_the_start_is_stored_before_the_call_and_the_result_after_it() -> None:
+    db = InMemoryDb()
+    seen: list[Any] = []
+
+    @tool(requires_confirmation=True)
+    def send() -> str:
+        """Send."""
+        (run,) = db.get_runs("s")
+        seen.append(run.requirements[0].started_at)
+        return "sent"
+
+    agent = Agent(ScriptedModel([call("send"), "Done."]), tools=[send], db=db, session_id="s")
+    run = agent.run("go")
+    assert run.requirements[0].started_at is None
+    run.requirements[0].confirm()
+    agent.continue_run(run)
+    assert seen == [run.requirements[0].started_at]
+    assert isinstance(seen[0], float)
+
+
+def test_a_run_that_cannot_be_reopened_keeps_its_approval() -> None:
+    db = FailingDb()
+    agent = Agent(ScriptedModel([call("delete", path="a"), "Done."]), tools=TOOLS, db=db, session_id="s")
+    run = agent.run("delete a")
+    run.requirements[0].confirm()
+    db.fails_from_now_on()
+    with pytest.raises(StoreError) as caught:
+        agent.continue_run(run)
+    assert (caught.value.run_output, run.status, done) == (run, RunStatus.PAUSED, [])
+    assert run.requirements[0].started_at is None
+    db.works_again()
+    assert (agent.continue_run(run).content, done) == ("Done.", ["deleted a"])
+
+
+def test_an_interrupted_run_without_an_approved_call_is_not_continued() -> None:
+    from agno_nb.db import worker
+
+    db = InMemoryDb()
+    agent = Agent(ScriptedModel([call("look", path="a"), "Done."]), tools=TOOLS, db=db, session_id="s")
+    run = agent.run("look")
+    with db._transaction(write=True) as connection:
+        connection.update("raw_runs", {"status": "RUNNING"}, {"run_id": run.run_id})
+    assert run.run_id not in worker.runs_in_progress
+    with pytest.raises(RunNotContinuableError, match="is RUNNING and not PAUSED"):
+        agent.continue_run(run_id=run.run_id)
+
+
+def test_a_nested_run_that_waits_is_not_approved_by_continuing_a_workflow_that_failed() -> None:
+    def reply(messages: list[Message], tools: Any) -> Reply:
+        return "Done." if messages[-1].role == "tool" else call("delete", path="a")
+
+    failures: list[int] = []
+
+    class Stop(BaseException):
+        pass
+
+    def fails(step_input: Any) -> str:
+        failures.append(1)
+        if len(failures) == 1:
+            raise Stop
+        return "fine"
+
+    db = FailingDb()
+    workflow = Workflow([Parallel(Agent(FunctionModel(reply), name="clerk", tools=TOOLS), fails)], db=db)
+    # The pause of the agent wins; the pause of the workflow is then lost with the store.
+    run = workflow.run("go", session_id="s")
+    assert run.is_paused
+    run.status, run.requirements = RunStatus.ERROR, []
+    with db._transaction(write=True) as connection:
+        connection.update("raw_runs", {"status": "ERROR", "requirements": None}, {"run_id": run.run_id})
+    again = workflow.continue_run(run)
+    assert (again.is_paused, done) == (True, [])
+    again.active_requirements[0].confirm()
+    assert workflow.continue_run(again).status is RunStatus.COMPLETED
+    assert done == ["deleted a"]

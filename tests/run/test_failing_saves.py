@@ -1,0 +1,184 @@
+"""A store that fails at any write of a turn: the error is ours, nothing is lost, and the same process goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agno_nb.agent import Agent
+from agno_nb.errors import InvalidInputError, RunNotFoundError, StoreError
+from agno_nb.run.context import INTERRUPTED_RESULT
+from agno_nb.run.runnable import Runnable
+from agno_nb.team import Team
+from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
+from agno_nb.tools import tool
+from agno_nb.types import Message, RunOutput, RunStatus
+from agno_nb.workflow import Parallel, StepInput, Workflow
+from tests.run.failing import FailingDb
+
+done: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_done() -> None:
+    done.clear()
+
+
+def look() -> str:
+    """Look."""
+    done.append("looked")
+    return "seen"
+
+
+@tool(requires_confirmation=True)
+def send() -> str:
+    """Send."""
+    done.append("sent")
+    return "it is sent"
+
+
+def talker(name: str, *tools: str) -> Agent:
+    """An agent that calls all of its tools at once, and then says what they gave."""
+
+    def reply(messages: list[Message], specs: Any) -> Reply:
+        since = messages[max(n for n, message in enumerate(messages) if message.role == "user") :]
+        results = [str(message.content) for message in since if message.role == "tool"]
+        if results or not tools:
+            return f"{name}: {', '.join(results)}"
+        return [call(each) for each in tools]
+
+    return Agent(FunctionModel(reply), name=name, tools=[look, send])
+
+
+def agent(db: FailingDb) -> Runnable:
+    made = talker("solo", "look", "look")
+    made.db = db
+    return made
+
+
+def pausing_agent(db: FailingDb) -> Runnable:
+    made = talker("clerk", "look", "send")
+    made.db = db
+    return made
+
+
+def _team(db: FailingDb, *members: Agent) -> Team:
+    def lead(messages: list[Message], specs: Any) -> Reply:
+        results = [str(message.content) for message in messages if message.role == "tool"]
+        if results:
+            return f"team: {'; '.join(results)}"
+        return [call("delegate_task_to_member", member_id=each.component_id, task="do it") for each in members]
+
+    return Team(list(members), model=FunctionModel(lead), name="team", db=db)
+
+
+def team(db: FailingDb) -> Runnable:
+    return _team(db, talker("ada", "look"), talker("bob"))
+
+
+def pausing_team(db: FailingDb) -> Runnable:
+    return _team(db, talker("ada", "look", "send"), talker("bob", "look"))
+
+
+def _count(step_input: StepInput, session_state: dict[str, Any]) -> str:
+    done.append("counted")
+    session_state["count"] = session_state.get("count", 0) + 1
+    return f"counted {session_state['count']}"
+
+
+def workflow(db: FailingDb) -> Runnable:
+    return Workflow([_count, Parallel(talker("ada", "look"), talker("bob")), _count], name="line", db=db)
+
+
+def pausing_workflow(db: FailingDb) -> Runnable:
+    return Workflow([_count, Parallel(talker("ada", "look", "send"), _count)], name="line", db=db)
+
+
+Make = Callable[[FailingDb], Runnable]
+PLAIN: list[Make] = [agent, team, workflow]
+PAUSING: list[Make] = [pausing_agent, pausing_team, pausing_workflow]
+
+
+def to_the_end(runnable: Runnable, run: RunOutput) -> RunOutput:
+    """Approve what a run waits for, as often as it waits."""
+    while run.is_paused:
+        for requirement in run.active_requirements:
+            requirement.confirm()
+            done.append("approved")
+        run = runnable.continue_run(run)
+    return run
+
+
+def whole(make: Make) -> tuple[RunOutput, int, list[str]]:
+    """A turn in a store that works, how many writes it takes and what is done in it."""
+    db = FailingDb()
+    runnable = make(db)
+    run = to_the_end(runnable, runnable.run("go", session_id="s"))
+    effects = sorted(done)
+    done.clear()
+    return run, db.num_writes, effects
+
+
+def carried_on(runnable: Runnable, error: StoreError) -> RunOutput:
+    """Do in the same process what a person does after `error`: continue what can be continued, else try again."""
+    run = error.run_output
+    assert run is not None
+    if run.is_paused or (run.kind == "workflow" and run.run_index is not None and run.status is RunStatus.ERROR):
+        for requirement in run.active_requirements:
+            requirement.confirm()
+            done.append("approved")
+        return to_the_end(runnable, runnable.continue_run(run))
+    if run.status is RunStatus.COMPLETED:
+        return run
+    try:
+        again = runnable.regenerate(run.run_id, session_id="s", go_on=True)
+    except (InvalidInputError, RunNotFoundError):  # Nothing had been said.
+        again = runnable.run("go", session_id="s")
+    return to_the_end(runnable, again)
+
+
+def cases(makes: list[Make]) -> list[Any]:
+    return [
+        pytest.param(make, down, after_commit, id=f"{make.__name__}{' down' * down}{' after commit' * after_commit}")
+        for make in makes
+        for down in (False, True)
+        for after_commit in (False, True)
+    ]
+
+
+@pytest.mark.parametrize(("make", "down", "after_commit"), cases(PLAIN + PAUSING))
+def test_a_store_that_fails_at_any_write_of_a_turn(make: Make, down: bool, after_commit: bool) -> None:
+    expected, num_writes, effects = whole(make)
+    for number in range(num_writes):
+        done.clear()
+        db = FailingDb(number, for_good=down, after_commit=after_commit)
+        runnable = make(db)
+        with pytest.raises(StoreError, match=r"^write \d+ failed") as caught:
+            to_the_end(runnable, runnable.run("go", session_id="s"))
+        run = caught.value.run_output
+        assert run is not None
+        assert run.status is not RunStatus.RUNNING
+        db.works_again()
+        ended = carried_on(runnable, caught.value)
+        assert ended.status is RunStatus.COMPLETED
+        # No call was carried out more often than a person approved it, and no result that was known was lost.
+        assert done.count("sent") <= done.count("approved")
+        if INTERRUPTED_RESULT not in ended.get_content_as_string():
+            assert ended.content == expected.content
+            if make in (agent, pausing_agent):
+                assert sorted(done) == effects
+        # The next write stores what could not be stored.
+        assert Agent(ScriptedModel(["ok"]), db=db).run("next", session_id="other").content == "ok"
+        runs = db.get_runs("s")
+        assert [each.status for each in runs if each.status is RunStatus.RUNNING] == []
+        stored = db.get_run(ended.run_id)
+        assert stored is not None
+        assert (stored.status, stored.content) == (RunStatus.COMPLETED, ended.content)
+        own = [message for message in ended.messages if not message.from_history]
+        assert [(m.role, m.content) for m in stored.messages] == [(m.role, m.content) for m in own]
+        assert [(step.path, step.status) for step in stored.step_results] == [
+            (step.path, step.status) for step in ended.step_results
+        ]
+        assert db.verify() == []
