@@ -20,7 +20,9 @@ Columns, their order and their dtypes do not depend on what is in the store: an 
 Every column can be null. Ids have the same name everywhere, so that frames join. Times are in UTC. The dtype `str` is
 that of pandas 3; with pandas 2.2 it is its `string`.
 
-A frame is sorted by the columns named below it, the oldest row first. `since` and `until` are about its time; they take
+A frame is sorted by the columns named below it, the oldest row first. If a clock stood still or was set back, the
+rows of a session are still in the order of its turns, and those of a run in the order in which they were stored.
+`since` and `until` are about its time; they take
 a datetime or a text as `"2026-01-31 12:00"`, in UTC where it names no zone. Other filters take a value or a list of
 values.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from agno_nb.models.base import ModelRequest
 from agno_nb.models.demo import DemoModel
 from agno_nb.session import SessionSummaryManager
 from agno_nb.testing import FunctionModel, ScriptedModel, call
+from agno_nb.testing.conversation import say
 from agno_nb.types import Media, Message, RunOutput, Session, SessionSummary
 from tests.session.writing import conversation, echo, numbered, summary
 
@@ -350,3 +352,15 @@ def test_the_form_of_the_answer_is_asked_for_as_a_strict_schema(db: Db) -> None:
     assert (schema["required"], schema["additionalProperties"]) == (["summary", "topics"], False)
     assert [message.role for message in writer.requests[0].messages] == ["system", "user"]
     assert all(isinstance(message, Message) for message in writer.requests[0].messages)
+
+
+def test_a_summary_of_a_turn_that_is_tried_again_meanwhile_does_not_hold(db: Db) -> None:
+    def write(messages: list[Message], tools: Any) -> str:
+        say(db, "again", session_id="s", run_index=0)
+        return '{"summary": "of the first attempt", "topics": []}'
+
+    manager = SessionSummaryManager(FunctionModel(write))
+    agent = Agent(FunctionModel(echo), db=db, session_id="s", session_summary_manager=manager)
+    agent.run("first")
+    assert agent.get_session_summary() is None
+    assert len(db.summaries_df()) == 1
