@@ -1,11 +1,11 @@
--- What users read: the tables of schema.sql with times as UTC timestamps, and what follows from other rows.
+-- Views for users: the tables of schema.sql with times as UTC timestamps and values derived from other rows.
 --
--- In DuckDB's SQL. A column without a comment here is the column of that name in the view's raw table. Nothing that a
--- view derives is stored: rows of a finished run never change, so a view cannot contradict them.
--- Impossible usage is null here: token counts below 0 or above 10^12, costs below 0 or above 10^9, and NaN. Older versions
--- stored whatever a server reported, and one such value breaks every sum.
+-- The SQL is DuckDB's. A column without a comment is the column of that name in the view's raw table. Derived values
+-- are not stored. Rows of a finished run never change, so a view cannot contradict them. Impossible usage is null here:
+-- token counts below 0 or above 10^12, costs below 0 or above 10^9, and NaN. Older versions stored any value that a
+-- server reported, and one such value breaks every sum.
 
--- Conversation threads, and what their runs add up to. What a fork has copied counts in its sums too.
+-- Sessions with totals over their runs. The totals of a fork include its copied runs.
 CREATE VIEW sessions AS
 WITH answered AS (
     SELECT DISTINCT session_id, run_id FROM raw_messages WHERE role = 'assistant' AND NOT from_history
@@ -18,7 +18,7 @@ totals AS (
         sum(input_tokens) FILTER (WHERE input_tokens BETWEEN 0 AND 1000000000000) AS input_tokens,
         sum(output_tokens) FILTER (WHERE output_tokens BETWEEN 0 AND 1000000000000) AS output_tokens,
         sum(cost) FILTER (WHERE cost BETWEEN 0 AND 1000000000) AS known_cost,
-        -- A workflow asks no model itself.
+        -- A workflow calls no model itself.
         count(*) FILTER (
             WHERE (cost BETWEEN 0 AND 1000000000) IS NOT TRUE AND kind <> 'workflow' AND answered.run_id IS NOT NULL
         ) AS num_unpriced,
@@ -33,33 +33,34 @@ SELECT
     user_id,
     component_id,
     component_name,
-    -- Turns of the session. Other attempts at a turn and nested runs are not counted.
+    -- Number of turns. Superseded attempts and nested runs don't count.
     coalesce(num_runs, 0)::BIGINT AS num_runs,
-    -- What was asked in the first turn.
+    -- Input of the first turn.
     totals.first_input AS first_input,
-    -- Tokens sent in all runs, superseded and nested ones included: they were paid for. Null where none are known.
+    -- Input tokens of all runs, including superseded and nested ones, because they were paid for. Null if none are
+    -- known.
     totals.input_tokens::BIGINT AS input_tokens,
-    -- Tokens that came back in all runs.
+    -- Output tokens of all runs.
     totals.output_tokens::BIGINT AS output_tokens,
-    -- Tokens sent and come back in all runs.
+    -- Input and output tokens of all runs.
     coalesce(totals.input_tokens + totals.output_tokens, totals.input_tokens, totals.output_tokens)::BIGINT
         AS total_tokens,
-    -- Price of all runs in US dollars. Null where that of any run in which the model answered is unknown.
+    -- Cost of all runs in US dollars. Null if the cost of any run with a model answer is unknown.
     CASE WHEN num_unpriced = 0 THEN known_cost END AS cost,
     session_state,
     metadata,
     forked_from_session_id,
     forked_from_run_id,
     make_timestamptz(created_at) AS created_at,
-    -- When the session last changed: it or a run in it began or ended, or its name or state was set.
+    -- Last change of the session: the start or end of the session or of a run, or a change of its name or state.
     make_timestamptz(greatest(updated_at, last_run_at)) AS updated_at,
-    -- When the latest run began.
+    -- Start of the latest run.
     make_timestamptz(last_run_at) AS last_run_at
 FROM raw_sessions LEFT JOIN totals USING (session_id);
 
--- Its windows are over the few sessions in which a turn was tried again, so that others are read without any.
+-- The windows only cover the few sessions with rerun turns, so that other sessions are read without windows.
 
--- One input each, and what came of it; nested runs and superseded attempts too.
+-- Runs: one input and everything up to its answer, including nested runs and superseded attempts.
 CREATE VIEW runs AS
 WITH tried_again AS (
     SELECT
@@ -86,11 +87,11 @@ SELECT
     component_name,
     user_id,
     status,
-    -- Whether the process died before the run ended. The status is RUNNING then.
+    -- Whether the process died before the run ended. The status is then RUNNING.
     status = 'RUNNING' AND interrupted_at IS NOT NULL AS interrupted,
-    -- The next attempt at the same turn, which took this one's place. Null for the current attempt.
+    -- Next attempt at the same turn, which replaced this one. Null for the current attempt.
     tried_again.superseded_by AS superseded_by,
-    -- Whether an earlier turn got a new attempt after this run was made, so that the run answered to something else.
+    -- Whether an earlier turn was rerun after this run, so that the run answered a conversation that has since changed.
     coalesce(tried_again.stale, false) AS stale,
     forked_from_run_id,
     input,
@@ -101,7 +102,7 @@ SELECT
     model_provider,
     input_tokens,
     output_tokens,
-    -- Tokens sent and come back.
+    -- Input and output tokens.
     coalesce(input_tokens + output_tokens, input_tokens, output_tokens) AS total_tokens,
     cache_read_tokens,
     cache_write_tokens,
@@ -149,7 +150,7 @@ SELECT * REPLACE (
 )
 FROM raw_messages;
 
--- Tool calls that the model asked for, and what came of each.
+-- Tool calls with their results.
 CREATE VIEW tool_calls AS
 SELECT
     calls.tool_call_id,
@@ -159,15 +160,15 @@ SELECT
     calls.call_index,
     calls.tool_name,
     calls.arguments,
-    -- What the model was told. Null while the call has no answer.
+    -- Result sent to the model. Null if the call has no result so far.
     answers.content AS result,
-    -- Whether the tool failed, was refused or got arguments that it does not take. Null while the call has no answer.
+    -- Whether the tool failed, was rejected or got invalid arguments. Null if the call has no result so far.
     answers.tool_call_error AS tool_call_error,
-    -- Seconds that the tool took.
+    -- Duration of the tool call in seconds.
     answers.duration_s AS duration_s,
     calls.extra,
     make_timestamptz(calls.created_at) AS created_at,
-    -- When the answer was complete.
+    -- Time at which the result was complete.
     make_timestamptz(answers.created_at) AS ended_at
 FROM raw_tool_calls AS calls
 LEFT JOIN raw_messages AS answers
@@ -196,7 +197,7 @@ SELECT
     make_timestamptz(created_at) AS created_at
 FROM raw_steps;
 
--- Runs with what is nested in them: each turn, and below it the runs of its members, steps and tools.
+-- Runs as trees: each turn, and the runs of its members, steps and tools.
 CREATE VIEW run_tree AS
 WITH RECURSIVE placed AS (
     SELECT run_id, 0 AS depth, coalesce(component_name, component_id, kind) AS path
@@ -237,25 +238,25 @@ SELECT
     step,
     run_index,
     attempt,
-    -- How many runs this one is nested in.
+    -- Nesting depth of the run.
     placed.depth AS depth,
-    -- Names from the outermost run to this one.
+    -- Names from the top-level run to this one.
     placed.path AS path,
     kind,
     component_name,
     status,
-    -- How many runs are nested in this one, at whatever depth.
+    -- Number of runs nested in this one, at any depth.
     totals.num_nested AS num_nested,
     CASE WHEN raw_runs.input_tokens BETWEEN 0 AND 1000000000000 THEN raw_runs.input_tokens END AS input_tokens,
     CASE WHEN raw_runs.output_tokens BETWEEN 0 AND 1000000000000 THEN raw_runs.output_tokens END AS output_tokens,
     CASE WHEN cost BETWEEN 0 AND 1000000000 THEN cost END AS cost,
-    -- Tokens sent in this run and in those nested in it.
+    -- Input tokens of this run and its nested runs.
     totals.input_tokens::BIGINT AS tree_input_tokens,
-    -- Tokens that came back in this run and in those nested in it.
+    -- Output tokens of this run and its nested runs.
     totals.output_tokens::BIGINT AS tree_output_tokens,
-    -- Price of this run and of those nested in it. Null where that of any in which a model answered is unknown.
+    -- Cost of this run and its nested runs. Null if the cost of any run with a model answer is unknown.
     CASE WHEN num_unpriced = 0 THEN known_cost END AS tree_cost,
-    -- Seconds from the beginning to the end of the run, those nested in it included.
+    -- Seconds from the start to the end of the run, including nested runs.
     raw_runs.duration_s AS duration_s,
     make_timestamptz(created_at) AS created_at,
     make_timestamptz(ended_at) AS ended_at
@@ -283,7 +284,7 @@ CREATE VIEW memories AS
 SELECT * REPLACE (make_timestamptz(created_at) AS created_at, make_timestamptz(updated_at) AS updated_at)
 FROM raw_memories;
 
--- What happened, told from the rows: no event is stored. The names are those of a stream's events.
+-- Timeline of events, derived from the other tables. Event names are the same as in a stream.
 CREATE VIEW events AS
 WITH happened AS (
     SELECT
@@ -333,37 +334,38 @@ WITH happened AS (
     FROM raw_events
 )
 SELECT
-    -- What happened, in the words of a stream: RunStarted, ModelRequestCompleted, ToolCallStarted, ToolCallCompleted,
-    -- ToolCallError, RunCompleted, RunPaused, RunCancelled, RunError, and those of raw_events.
+    -- Event name, as in a stream: RunStarted, ModelRequestCompleted, ToolCallStarted, ToolCallCompleted, ToolCallError,
+    -- RunCompleted, RunPaused, RunCancelled, RunError, and those of raw_events.
     happened.event AS event,
-    -- The run in which it happened.
+    -- Run of the event.
     happened.run_id AS run_id,
-    -- The session that the run belongs to.
+    -- Session of the run.
     happened.session_id AS session_id,
-    -- The run whose tool, member or step asked for that run.
+    -- Parent run of that run.
     runs.parent_run_id AS parent_run_id,
-    -- Name of the agent, team or workflow that ran.
+    -- Name of the agent, team or workflow.
     runs.component_name AS component_name,
-    -- Of a request: the answer. Of a tool call: the message that asks for it, and at its end the one that answers it.
+    -- For a request, the answer. For a tool call, the message with the call, and at its end the message with the
+    -- result.
     happened.message_id AS message_id,
-    -- Of a tool call: its id.
+    -- For a tool call, its ID.
     happened.tool_call_id AS tool_call_id,
-    -- Of a tool call: name of the tool.
+    -- For a tool call, the tool name.
     happened.tool_name AS tool_name,
-    -- Of a run and of a request: name of the model.
+    -- For a run or request, the model name.
     happened.model AS model,
-    -- Of a request: tokens sent, the cached part included. Of the end of a run: those of all its requests.
+    -- For a request, input tokens, including cached ones. For the end of a run, those of all its requests.
     (CASE WHEN happened.input_tokens BETWEEN 0 AND 1000000000000 THEN happened.input_tokens END)::BIGINT AS input_tokens,
-    -- Of a request, and of the end of a run: tokens that came back, reasoning included.
+    -- For a request or the end of a run, output tokens, including reasoning.
     (CASE WHEN happened.output_tokens BETWEEN 0 AND 1000000000000 THEN happened.output_tokens END)::BIGINT AS output_tokens,
-    -- Of a request, and of the end of a run: price in US dollars. Null where unknown.
+    -- For a request or the end of a run, cost in US dollars. Null if unknown.
     (CASE WHEN happened.cost BETWEEN 0 AND 1000000000 THEN happened.cost END)::DOUBLE AS cost,
-    -- Seconds that the request or the tool took, and at the end of a run, the run; of a retry, how long was waited.
+    -- Duration of the request, tool call or run in seconds; for a retry, the waiting time.
     happened.duration_s::DOUBLE AS duration_s,
-    -- Of an event of raw_events: what happened, as a sentence.
+    -- For an event of raw_events, its description.
     happened.content AS content,
-    -- Of an event of raw_events: what the sentence says, as JSON.
+    -- For an event of raw_events, its details as JSON.
     happened.details AS details,
-    -- When it happened.
+    -- Time of the event.
     make_timestamptz(happened.created_at) AS created_at
 FROM happened LEFT JOIN raw_runs AS runs USING (session_id, run_id);
