@@ -373,8 +373,8 @@ class Agent(Recollecting):
                 continue
             if call.tool_call_id not in asked:
                 raise RunNotContinuableError(
-                    f"run {run.run_id!r} was stored without its tool calls (store_tool_messages=False); "
-                    "only the RunOutput that run() returned can be continued"
+                    f"run {run.run_id!r} was stored without its tool calls (store_tool_messages=False, or "
+                    "store_member_responses=False of a team); only the RunOutput that run() returned can be continued"
                 )
             if requirement.confirmed is False or requirement.kind == "external_execution":
                 continue

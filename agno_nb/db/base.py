@@ -369,7 +369,13 @@ class Db(Retention):
     def update_session_state(
         self, session_id: str, session_state: JsonDict, user_id: str | None = None
     ) -> Session | None:
-        """Replace the state of a session; return the session, or None when there is none to change."""
+        """Replace the state of a session; return the session, or None when there is none to change.
+
+        Raises
+        ------
+        InvalidInputError
+            The state is not a dict, or holds a value or a key that JSON cannot hold. Nothing was changed.
+        """
 
     @abstractmethod
     def fork_session(
@@ -382,9 +388,9 @@ class Db(Retention):
     ) -> Session | None:
         """Copy the current attempts of a session into a new one, up to and with turn `to_run_index` or run `at_run`.
 
-        Runs and messages get new ids, the name and the summaries that still hold go along, and the new session names
-        the old one and the last run that was copied. Its state is without what later turns changed. Return it, or None
-        when there is none to fork.
+        Runs, messages and requirements get new ids, the name and the summaries that still hold go along, and the new
+        session names the old one and the last run that was copied. Its state is without what later turns changed.
+        Return it, or None when there is none to fork.
 
         Raises
         ------

@@ -63,7 +63,7 @@ async def continue_paused(
             f"run {run.run_id!r} cannot go on: {requirement} still needs {requirement.kind.replace('_', ' ')}. "
             f"Its call is {requirement.tool.tool_name}({requirement.tool.arguments})"
         )
-    runnable.check_answers(run)
+    _check_answers(runnable, run)
     return await execute(runnable, run.input, cast("RunOptions", options), emit_to, run)
 
 
@@ -111,6 +111,17 @@ def _check_kind(runnable: Runnable, run: RunOutput) -> None:
         raise RunNotContinuableError(
             f"run {run.run_id!r} is part of run {run.parent_run_id!r}, which waits for it; continue that one"
         )
+
+
+def _check_answers(runnable: Runnable, run: RunOutput) -> None:
+    """Check the answers to a run, and to those nested in it that parts of `runnable` answer."""
+    runnable.check_answers(run)
+    for nested in run.nested_runs:
+        of_nested = (
+            part for part in runnable.parts if (part.kind, part.component_id) == (nested.kind, nested.component_id)
+        )
+        if nested.is_paused and (part := next(of_nested, None)) is not None:
+            _check_answers(part, nested)
 
 
 def answer(run: RunOutput, given: Iterable[Requirement]) -> None:

@@ -14,7 +14,7 @@ from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.run.runnable import Runnable
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
@@ -436,3 +436,40 @@ def test_a_model_that_gives_the_same_call_objects_again_is_asked_for_approval_ag
     assert clerk.continue_run(first).status is RunStatus.COMPLETED
     second = clerk.run("go")
     assert (second.status, len(second.active_requirements), done) == (RunStatus.PAUSED, 2, ["deleted a"])
+
+
+@pytest.mark.parametrize(
+    ("of_member", "of_team"),
+    [({"store_tool_messages": False}, {}), ({}, {"store_member_responses": False})],
+    ids=["tool messages", "member responses"],
+)
+def test_a_member_that_was_stored_without_its_calls_is_not_continued_from_the_store(
+    of_member: dict[str, Any], of_team: dict[str, Any]
+) -> None:
+    db = InMemoryDb()
+    clerk = Agent(ScriptedModel([call("delete", path="a"), "Gone."]), name="clerk", tools=TOOLS, **of_member)
+    office = Team([clerk], model=FunctionModel(lead), db=db, session_id="s", **of_team)
+    run = office.run("go")
+    stored = office.get_run_output(run.run_id)
+    assert stored is not None
+    stored.requirements[0].confirm()
+    with pytest.raises(RunNotContinuableError, match="was stored without its tool calls"):
+        office.continue_run(stored)
+    assert [one.status for one in db.get_runs("s")] == [RunStatus.PAUSED] * 2
+    # The approval is not lost: the object that run() returned can be continued.
+    run.requirements[0].confirm()
+    assert (office.continue_run(run).content, done) == ("All done.", ["deleted a"])
+
+
+@pytest.mark.parametrize("kind", [team, workflow], ids=lambda kind: kind.__name__)
+def test_a_tool_that_a_member_or_step_no_longer_has_is_named_before_anything_is_done(kind: Make) -> None:
+    db = InMemoryDb()
+    run = kind([call("delete", path="a")], db=db).run("do it", session_id="s")
+    bare = Agent(ScriptedModel(["never"]), name="clerk")
+    fresh = Team([bare], model=FunctionModel(lead), db=db) if kind is team else Workflow([bare], name="flow", db=db)
+    stored = fresh.get_run_output(run.run_id)
+    assert stored is not None
+    stored.requirements[0].confirm()
+    with pytest.raises(RunNotContinuableError, match=r"waits for tool 'delete', and Agent\('clerk'\) has no such tool"):
+        fresh.continue_run(stored)
+    assert {one.status for one in db.get_runs("s")} == {RunStatus.PAUSED}
