@@ -11,7 +11,7 @@ import pytest
 from agno_nb.agent import Agent
 from agno_nb.db.base import SessionType
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import InvalidInputError, ModelError
+from agno_nb.errors import InvalidInputError, ModelError, RunNotContinuableError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.session import TeamSession
 from agno_nb.team import Team
@@ -328,8 +328,10 @@ def test_a_pause_of_a_member_whose_words_are_not_stored_is_continued_in_its_proc
     team = crew()
     run = team.run("Go")
     run.requirements[0].confirm()
-    other = team.continue_run(run_id=run.run_id, session_id=run.session_id, requirements=run.requirements)
-    assert "store_member_responses=False" in str(other.tools[0].result)
+    with pytest.raises(RunNotContinuableError, match="store_member_responses=False"):
+        team.continue_run(run_id=run.run_id, session_id=run.session_id, requirements=run.requirements)
+    assert [one.status for one in db.get_runs(run.session_id)] == [RunStatus.PAUSED] * 2
+    assert team.continue_run(run).content == "done"
 
 
 def test_tools_of_the_leader_and_of_members_are_given_the_team(db: InMemoryDb) -> None:
