@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -111,7 +112,9 @@ class Kernel:
         self.manager.interrupt_kernel()
 
     def kill(self) -> None:
-        """End the process at once, as the kernel would be by ``kill -9``."""
+        """End the process at once with SIGKILL."""
+        self.manager.signal_kernel(signal.SIGKILL)
+        # It waits for the process. Alone it would interrupt the kernel first, which ends a run as cancelled.
         self.manager.shutdown_kernel(now=True)
 
     def close(self) -> None:
