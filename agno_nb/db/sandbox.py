@@ -10,29 +10,46 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
 from agno_nb.db import schema
+from agno_nb.db.read_only import read_only_statement
+from agno_nb.db.sql_frames import DYNAMIC, SqlFrame, frames_for
 from agno_nb.db.tables import empty
-from agno_nb.errors import QueryError, QueryInterrupted
+from agno_nb.errors import AgnoNbError, QueryError, QueryInterrupted
+from agno_nb.redact import whole_characters
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+T = TypeVar("T")
+
+ROWS_AT_ONCE = 100_000
+"""Rows of a result that are fetched together."""
+
+GRACE_S = 5.0
+"""How long a query that has to stop may take for it, before it is left behind."""
+
+MAX_JOINS = 100
+"""Joins of a query. DuckDB takes time that grows with the third power of their number to order them, 2 s for 100, and
+does not look for interrupts meanwhile."""
+
+ERROR_LIMIT = 1_000
+"""Characters of an error of DuckDB that are shown: it may quote all of a statement."""
 
 POLL_S = 0.01
 """How often a query that has to stop is asked to."""
 
 Read = Callable[[schema.Needs], Mapping[str, Any]]
 """Gives tables, or views, by their names; of columns that are not needed, nothing but nulls where that is simpler."""
-
-_DYNAMIC = {"query", "query_table", "json_execute_serialized_sql"}
-"""Functions to which the name of a table can be given in pieces."""
 
 _TELLING = {"unused_columns", "cte_inlining"}
 """Rules by which DuckDB leaves out of a plan the columns that its result does not depend on."""
@@ -80,66 +97,156 @@ def run(
     max_rows: int | None = None,
     views: bool = True,
 ) -> pa.Table:
-    """Do what :meth:`agno_nb.db.readable.Readable.arrow` says with the tables that `read` gives.
+    """Run a statement as :meth:`agno_nb.db.readable.Readable.arrow` does, on the tables that `read` gives.
 
     `views` are made of the tables, unless `read` gives them itself.
     """
-    with _cursor() as cursor:
-        try:
-            statement = _read_only_statement(cursor, sql)
-            tables = {table: empty(table) for table in schema.tables()} if views else {}
-            needs = _planned(statement, parameters, frames)
-            for name, table in {**tables, **read(_named(sql) if needs is None else needs), **frames}.items():
-                cursor.register(name, table)
+    if whole_characters(sql) != sql:
+        raise QueryError("the query holds half of a character (a surrogate without its other half); remove it")
+    started = time.monotonic()
+
+    def left() -> float | None:
+        return None if timeout_s is None else max(0.0, started + timeout_s - time.monotonic())
+
+    named = frames_for(sql, frames)
+    with _cursor(_engines().planning) as planning, _typed_errors():
+        statement, needs = _watched(
+            planning, lambda: _prepared(planning, sql, parameters, named.frames), left(), timeout_s, can_abandon=True
+        )
+    tables = {table: empty(table) for table in schema.tables()} if views else {}
+    tables |= read(_named(sql) if needs is None else needs)
+    with _cursor(_engines().running) as cursor:
+
+        def found() -> pa.Table:
+            for name, table in tables.items():
+                if name not in named.frames:
+                    cursor.register(name, table)
+            for name, frame in named.frames.items():
+                frame.register(cursor, name)
             if views:
                 for text in schema.views().values():
                     cursor.execute(text.replace("CREATE VIEW", "CREATE TEMP VIEW"))
             cursor.execute("BEGIN TRANSACTION READ ONLY")
+            return _rows(cursor.sql(statement, params=list(parameters)), max_rows)
 
-            def found() -> pa.Table:
-                relation = cursor.sql(statement, params=list(parameters))
-                return (relation if max_rows is None else relation.limit(max_rows + 1)).to_arrow_table()
+        try:
+            with _typed_errors():
+                return interruptible(cursor, found, timeout_s=left(), limit_s=timeout_s, can_abandon=True)
+        except QueryError as error:
+            raise named.explain(error) from error.__cause__
 
-            table = interruptible(cursor, found, timeout_s=timeout_s)
-        except duckdb.Error as error:
-            raise QueryError(one_line(error)) from error
-    if max_rows is not None and table.num_rows > max_rows:
-        raise QueryError(
-            f"the query finds more than {max_rows:,} rows; add a LIMIT, or allow more of them (max_rows=...)"
-        )
-    return table
+
+def _rows(relation: duckdb.DuckDBPyRelation, max_rows: int | None) -> pa.Table:
+    """Return the rows of a relation.
+
+    Raises
+    ------
+    QueryError
+        There are more than `max_rows`.
+    """
+    import pyarrow as pa
+
+    if max_rows is None:
+        return relation.to_arrow_table()
+    # Not by a LIMIT around it: neither a comment at its end nor PIVOT can stand within parentheses.
+    reader = relation.to_arrow_reader(ROWS_AT_ONCE)
+    batches = []
+    left = max_rows
+    for batch in reader:
+        left -= batch.num_rows
+        if left < 0:
+            reader.close()
+            raise QueryError(
+                f"the query finds more than {max_rows:,} rows; add a LIMIT, or allow more of them (max_rows=...)"
+            )
+        batches.append(batch)
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Raise a QueryError for an error of DuckDB, or of a conversion to or from it."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except AgnoNbError:
+        raise
+    except (
+        duckdb.Error, pa.ArrowException, ValueError, TypeError, OverflowError, OSError, RecursionError, MemoryError,
+    ) as error:  # fmt: skip
+        raise QueryError(one_line(error)) from error
 
 
 def interruptible(
-    cursor: duckdb.DuckDBPyConnection, work: Callable[[], pa.Table], *, timeout_s: float | None = None
-) -> pa.Table:
-    """Do `work` on another thread: on the main one DuckDB does not see the interrupt of a kernel."""
-    with ThreadPoolExecutor(1) as pool:
-        table = pool.submit(work)
+    cursor: duckdb.DuckDBPyConnection,
+    work: Callable[[], T],
+    *,
+    timeout_s: float | None = None,
+    limit_s: float | None = None,
+    can_abandon: bool = False,
+) -> T:
+    """Do `work` on another thread: on the main one DuckDB does not see the interrupt of a kernel.
+
+    Parameters
+    ----------
+    limit_s : float, optional
+        The limit that an error names, if `timeout_s` is only the rest of it.
+    can_abandon : bool
+        Leave a query behind that cannot be stopped: DuckDB does not look for interrupts while it binds names.
+    """
+    return _watched(cursor, work, timeout_s, timeout_s if limit_s is None else limit_s, can_abandon)
+
+
+def _watched(
+    cursor: duckdb.DuckDBPyConnection,
+    work: Callable[[], T],
+    timeout_s: float | None,
+    limit_s: float | None,
+    can_abandon: bool,
+) -> T:
+    task: Future[T] = Future()
+
+    def do() -> None:
         try:
-            return table.result(timeout_s)
+            task.set_result(work())
         except BaseException as error:
-            # Asked again until it stops: an interrupt that comes before the query has begun is not remembered.
-            while not table.done():
-                cursor.interrupt()
-                wait([table], timeout=POLL_S)
-            if isinstance(error, TimeoutError):
-                raise QueryError(
-                    f"the query was stopped after {timeout_s:g} s; ask for less, or allow it more time (timeout_s=...)"
-                ) from None
-            if isinstance(error, KeyboardInterrupt):
-                raise QueryInterrupted("it was stopped while the store was read; nothing was changed") from None
-            raise
+            task.set_exception(error)
+
+    Thread(target=do, name="agno_nb-query", daemon=True).start()
+    try:
+        return task.result(timeout_s)
+    except BaseException as error:
+        give_up_at = time.monotonic() + GRACE_S
+        # Asked again until it stops: an interrupt that comes before the query has begun is not remembered.
+        while not task.done() and not (can_abandon and time.monotonic() > give_up_at):
+            cursor.interrupt()
+            wait([task], timeout=POLL_S)
+        if isinstance(error, TimeoutError):
+            raise QueryError(
+                f"the query was stopped after {limit_s:g} s; ask for less, or allow it more time (timeout_s=...)"
+            ) from None
+        if isinstance(error, KeyboardInterrupt):
+            raise QueryInterrupted("it was stopped while the store was read; nothing was changed") from None
+        raise
 
 
-def one_line(error: duckdb.Error) -> str:
-    """Return DuckDB's message without the drawing of where in the SQL it happened."""
-    return " ".join(str(error).split("\n\nLINE ")[0].split())
+def one_line(error: BaseException) -> str:
+    """Return a message without the drawing of where in the SQL it happened, and not longer than can be read."""
+    text = " ".join(str(error).split("\n\nLINE ")[0].split()) or type(error).__name__
+    return text if len(text) <= ERROR_LIMIT else f"{text[:ERROR_LIMIT]}…"
 
 
-def _cursor() -> duckdb.DuckDBPyConnection:
-    """Return a connection of its own: what is registered and made in it goes with it."""
-    return _engines().running.cursor()
+@contextmanager
+def _cursor(engine: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection of its own: what is registered and made in it goes with it."""
+    cursor = engine.cursor()
+    try:
+        yield cursor
+    finally:
+        # One that was left behind is in use, and goes when its thread ends.
+        with suppress(duckdb.Error):
+            cursor.close()
 
 
 def _engines() -> _Engines:
@@ -175,28 +282,64 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def _planned(statement: duckdb.Statement, parameters: Sequence[Any], frames: Mapping[str, Any]) -> schema.Needs | None:
-    """Return the columns that the result of a statement depends on; None where DuckDB does not tell.
+def _prepared(
+    cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any], frames: Mapping[str, SqlFrame]
+) -> tuple[duckdb.Statement, schema.Needs | None]:
+    """Return the statement of `sql`, and the columns that its result depends on; None where DuckDB does not tell."""
+    statement, query = read_only_statement(cursor, sql)
+    plan = None if query is None else _plan(cursor, query, parameters, frames)
+    if plan is None:
+        return statement, None
+    needs = _planned(plan)
+    return statement, needs if statement.type == duckdb.StatementType.SELECT else None
 
-    It plans the statement over tables without rows, which it does as it would over others: the plan of columns comes
-    from the text alone. What it says of how it would run the statement itself (EXPLAIN) tells less.
+
+def _plan(
+    cursor: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any], frames: Mapping[str, SqlFrame]
+) -> list[dict[str, Any]] | None:
+    """Return DuckDB's plan of a query over tables without rows; None if it does not plan it.
+
+    The plan of columns comes from the text alone. What DuckDB says of how it would run the statement itself (EXPLAIN)
+    tells less.
     """
-    if statement.type != duckdb.StatementType.SELECT:
+    for name, frame in frames.items():
+        frame.head().register(cursor, name)
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    try:
+        ((_, plan),) = cursor.execute(f"EXPLAIN (FORMAT json) {query}", list(parameters)).fetchall()
+        found: list[dict[str, Any]] = json.loads(plan)
+    except duckdb.InterruptException:
+        raise
+    except RecursionError:
+        raise _too_many_joins() from None
+    except (duckdb.Error, ValueError):
+        # What is wrong with it is for the engine to say that is to run it.
         return None
-    with _engines().planning.cursor() as cursor:
-        try:
-            for name, frame in frames.items():
-                cursor.register(name, frame)
-            cursor.execute("BEGIN TRANSACTION READ ONLY")
-            ((_, plan),) = cursor.execute(f"EXPLAIN (FORMAT json) {statement.query}", list(parameters)).fetchall()
-        except (duckdb.Error, ValueError):
-            # What is wrong with it is for the engine to say that is to run it.
-            return None
+    joins = sum("JOIN" in each["name"] or "CROSS_PRODUCT" in each["name"] for each in _operators(found))
+    if joins > MAX_JOINS:
+        raise _too_many_joins()
+    return found
+
+
+def _operators(below: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    left = [*below]
+    while left:
+        operator = left.pop()
+        left += operator["children"]
+        yield operator
+
+
+def _too_many_joins() -> QueryError:
+    return QueryError(
+        f"the query joins more than {MAX_JOINS} tables, or nests as deep; "
+        "store a part of its result as a DataFrame first"
+    )
+
+
+def _planned(plan: list[dict[str, Any]]) -> schema.Needs | None:
+    """Return the columns that the result of a plan depends on; None where it does not tell."""
     found: dict[str, frozenset[str]] = {}
-    below = json.loads(plan)
-    while below:
-        operator = below.pop()
-        below += operator["children"]
+    for operator in _operators(plan):
         about = operator["extra_info"]
         if "Table" not in about:
             continue
@@ -217,21 +360,6 @@ def _named(sql: str) -> schema.Needs:
     """
     words = set(re.findall(r"\w+", sql.lower()))
     named = words & schema.names()
-    if words & _DYNAMIC:
+    if words & DYNAMIC:
         named |= schema.names() - {"raw_media"}
     return schema.together(schema.needs(name) for name in named)
-
-
-def _read_only_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-    """Return the one statement of `sql` when its type is one that reads.
-
-    The type is half of the gate: DuckDB calls a ``WITH`` that deletes a SELECT. The transaction, which is read-only,
-    and the engine, which has nothing to write to, are the other half.
-    """
-    reading = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-    statements = cursor.extract_statements(sql)
-    # The client has no name for some types of statement (CONNECT), and raises a ValueError when asked for them.
-    with suppress(ValueError):
-        if len(statements) == 1 and statements[0].type in reading:
-            return statements[0]
-    raise QueryError("only one statement that reads (SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, EXPLAIN) can be run")

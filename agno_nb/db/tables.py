@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db.schema import column_types
+from agno_nb.errors import QueryError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 _ROWS_AT_ONCE = 10_000
+
+_FRAMES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
+
+
+def is_a(library: str, name: str, value: Any) -> bool:
+    """Whether `value` is of a class of a library that is loaded. Nobody has a DataFrame without pandas."""
+    return isinstance(value, getattr(sys.modules.get(library), name, ()))
+
+
+def is_frame(value: Any) -> bool:
+    """Tell whether a value can be a table of a query: a DataFrame of pandas or polars, or an Arrow table."""
+    return any(is_a(*kind, value) for kind in _FRAMES)
 
 
 @cache
@@ -149,8 +163,32 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
         if pa.types.is_decimal(field.type):
             # DuckDB's sum of whole numbers is a decimal without a fraction, which would become Python objects.
             table = table.set_column(place, field.name, _from_decimal(table.column(place)))
-    frame: pd.DataFrame = table.to_pandas(types_mapper=dtypes.get)
+    frame: pd.DataFrame
+    try:
+        frame = table.to_pandas(types_mapper=dtypes.get)
+    except (pa.ArrowException, ValueError, OverflowError):
+        frame = _with_texts(table).to_pandas(types_mapper=dtypes.get)
     return frame
+
+
+def _with_texts(table: pa.Table) -> pa.Table:
+    """Return a table with text in place of the columns that pandas has no type for, such as unions."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        try:
+            table.select([place]).to_pandas()
+        except (pa.ArrowException, ValueError, OverflowError):
+            try:
+                values = table.column(place).to_pylist()
+            except (pa.ArrowException, ValueError, OverflowError) as error:
+                raise QueryError(
+                    f"the column {field.name!r} holds values that Python has none for ({error}); "
+                    f"select it as text: {field.name}::VARCHAR"
+                ) from None
+            text = pa.array([None if value is None else str(value) for value in values], pa.string())
+            table = table.set_column(place, field.name, text)
+    return table
 
 
 def _from_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -14,8 +14,8 @@ from IPython.core import completer
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.db.schema import column_descriptions, views
+from agno_nb.db.tables import is_frame
 from agno_nb.errors import AgnoNbError
-from agno_nb.frames import is_frame
 from agno_nb.notebook.commands import COMMANDS
 from agno_nb.notebook.state import Notebook
 from agno_nb.redact import without_controls

@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db.base import Db
+from agno_nb.db.readable import MAX_ROWS
 from agno_nb.db.schema import names
+from agno_nb.db.tables import is_frame
 from agno_nb.errors import QueryError
-from agno_nb.frames import is_frame, no_such_table, unknown_table
+from agno_nb.frames import QueryResult, no_such_table, unknown_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NO_NAMES = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\$\$.*?\$\$", re.DOTALL)
-_NAME = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*)')
-
 
 def frame_of(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
-    """Run a query; return its result with typed columns, and what the user should know of it.
+    """Run a query; return its result with typed columns, and notes for the user.
 
-    Only DataFrames that the query names are handed over. Where one has the name of a table of the store, the query
-    reads the store's.
+    Only DataFrames that the query names are read. If one has the name of a table of the store, the query reads the
+    store's.
 
     Raises
     ------
     QueryError
-        The query was refused or failed. The message says which tables there are, where it names one that is not.
+        The query was refused or failed. If it names a table that does not exist, the message lists those that do.
     """
-    named = {quoted.replace('""', '"') or bare for quoted, bare in _NAME.findall(_NO_NAMES.sub(" ", sql))}
-    held = {name for name in named if is_frame(namespace.get(name))}
-    in_store = {name for name in held if name.lower() in names()}
+    from agno_nb.db.sql_frames import named_in
+
+    held = {name: value for name, value in list(namespace.items()) if is_frame(value)}
+    in_store = [name for name in held if name.lower() in names()]
     notes = [
         f"{name} is the store's table here, not your DataFrame of that name; to query yours, give it another name"
-        for name in sorted(in_store)
+        for name in sorted(named_in(sql, in_store))
     ]
+    yours = {name: value for name, value in held.items() if name not in in_store}
+    # What IPython keeps of earlier outputs is a table only if the query names it.
+    hidden = {name for name in yours if name.startswith("_")} - set(named_in(sql, yours))
+    frames = {name: value for name, value in yours.items() if name not in hidden}
     try:
-        result = db.query(sql, **{name: namespace[name] for name in held - in_store})
+        result = QueryResult(db.arrow(sql, (), frames, max_rows=MAX_ROWS))
+        return result.df(), notes
     except QueryError as error:
         if (unknown := unknown_table(error)) is None:
             raise
-        yours = (name for name, value in namespace.items() if is_frame(value) and name[0] != "_")
-        raise no_such_table(unknown, yours) from None
-    return result.df(), notes
+        raise no_such_table(unknown, (name for name in held if name[0] != "_")) from None

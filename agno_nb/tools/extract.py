@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+from agno_nb.db.tables import is_a
+
 FIRST_VALUES = 20
 """Values of a Series that are shown."""
 
@@ -53,11 +55,6 @@ def extract(value: Any, *, first_rows: int) -> str | None:
     return None
 
 
-def is_a(library: str, name: str, value: Any) -> bool:
-    """Whether `value` is of a class of a library that is loaded. Nobody has a DataFrame without pandas."""
-    return isinstance(value, getattr(sys.modules.get(library), name, ()))
-
-
 def _pandas_frame(frame: Any, first_rows: int) -> str:
     shown = frame.iloc[:first_rows, :COLUMN_LIMIT]
     indexed = not is_a("pandas", "RangeIndex", frame.index)
@@ -65,7 +62,7 @@ def _pandas_frame(frame: Any, first_rows: int) -> str:
         list(zip(frame.columns, frame.dtypes, strict=True)),
         len(frame),
         shown.itertuples(index=indexed, name=None),
-        index=[frame.index.name or "index"] if indexed else [],
+        index=["index" if frame.index.name is None else frame.index.name] if indexed else [],
     )
 
 
@@ -96,6 +93,14 @@ def _csv(rows: Iterable[Sequence[Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     for row in rows:
-        texts = [str(value) for value in row]
+        texts = [_text(value) for value in row]
         writer.writerow([text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}…" for text in texts])
     return file.getvalue().rstrip("\n")
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:
+        # One value that cannot be shown is no reason to hide all the others.
+        return f"<{type(value).__name__}>"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from agno_nb.db.tables import is_frame
 from agno_nb.errors import InvalidInputError
-from agno_nb.tools.extract import extract, is_a
+from agno_nb.tools.extract import extract
 from agno_nb.tools.function import Tool
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ MAX_ROWS = 100_000
 FIRST_ROWS = 5
 """Rows that the description of a table shows."""
 
-_KINDS = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
-
 
 class SqlTools:
     """Tools by which a model looks at tables: `describe_table` and `run_sql`.
@@ -33,8 +32,9 @@ class SqlTools:
     Parameters
     ----------
     frames : mapping, optional
-        DataFrames of pandas or polars, or tables of Arrow, by name. What else the mapping holds is left alone, and it
-        is looked into whenever the model asks: ``SqlTools(globals())`` are the DataFrames of a notebook.
+        DataFrames of pandas or polars, or tables of Arrow, by name. Other values are ignored, and so are DataFrames
+        named like a table of the store. The mapping is read again for each call: ``SqlTools(globals())`` offers the
+        DataFrames of a notebook.
     history : bool, optional
         Offer the sessions, runs, messages, tool calls, summaries, memories and events in the agent's store too: those
         of the user who is talking, and for an anonymous one, those of nobody.
@@ -68,12 +68,15 @@ class SqlTools:
         self.timeout_s = timeout_s
         self._frames = frames if frames is not None else {}
         self._more_frames = more_frames
+        from agno_nb.db.schema import names
+
         for name, frame in more_frames.items():
-            if not _is_table(frame):
+            if not is_frame(frame):
                 raise InvalidInputError(
                     f"{name} is no DataFrame but {frame!r}: give a DataFrame of pandas or polars, or an Arrow table"
                 )
-        self._check_names()
+            if name.lower() in names():
+                raise _has_name_of_the_store(name)
 
     @property
     def tables(self) -> list[str]:
@@ -116,18 +119,28 @@ class SqlTools:
         QueryError
             There is no such table.
         """
-        quoted = '"' + name.replace('"', '""') + '"'
-        sample = self._given().get(name)
-        if sample is None:
-            sample = self.run_sql(f"FROM {quoted}", run_context)
+        from agno_nb.db.sql_frames import quoted, sql_frame, with_sql_names
+
+        table = quoted(name)
+        frame = self._given().get(name)
+        unreadable: Mapping[str, str] = {}
+        if frame is None:
+            sample = self.run_sql(f"FROM {table}", run_context)
+        else:
+            sample, scanned = with_sql_names(frame), sql_frame(frame)
+            unreadable = scanned.unreadable
+            if len(unreadable) == len(scanned.columns):
+                return f"{extract(sample, first_rows=FIRST_ROWS)}\n\nThere is nothing that SQL can read."
+        left_out = f" EXCLUDE ({', '.join(map(quoted, unreadable))})" if unreadable else ""
         statistics = self.run_sql(
             'SELECT column_name AS "column", column_type AS type, null_percentage::DOUBLE AS missing_percent, '
             "approx_unique AS distinct_about, min, max, round(try_cast(avg AS DOUBLE), 4) AS mean "
-            f"FROM (SUMMARIZE {quoted})",
+            f"FROM (SUMMARIZE SELECT *{left_out} FROM {table})",
             run_context,
         )
         columns = statistics.to_csv(index=False).rstrip("\n")
-        return f"{extract(sample, first_rows=FIRST_ROWS)}\n\nOf each column as CSV:\n{columns}"
+        notes = "".join(f"\nSQL cannot read {column!r}: {held}." for column, held in unreadable.items())
+        return f"{extract(sample, first_rows=FIRST_ROWS)}\n\nOf each column as CSV:\n{columns}{notes}"
 
     def run_sql(self, query: str, run_context: Any = None) -> pd.DataFrame:
         """Run one statement that reads.
@@ -138,9 +151,12 @@ class SqlTools:
             It does not only read, failed, took too long or found too much.
         """
         from agno_nb.db import sandbox
+        from agno_nb.db.sql_frames import named_in
         from agno_nb.db.tables import to_pandas
 
-        self._check_names()
+        if not self.history:
+            for name in named_in(query, self._found(in_store=True)):
+                raise _has_name_of_the_store(name)
         db = getattr(run_context, "db", None)
 
         def read(names: Collection[str]) -> Mapping[str, Any]:
@@ -151,19 +167,20 @@ class SqlTools:
         return to_pandas(sandbox.run(read, query, (), self._given(), timeout_s=self.timeout_s, max_rows=MAX_ROWS))
 
     def _given(self) -> dict[str, Any]:
-        seen = {name: value for name, value in self._frames.items() if not name.startswith("_") and _is_table(value)}
-        return {**seen, **self._more_frames}
+        return {**self._found(in_store=False), **self._more_frames}
 
-    def _check_names(self) -> None:
+    def _found(self, *, in_store: bool) -> dict[str, Any]:
+        """Return the DataFrames of the mapping that have names of the store's tables, or those that have not."""
         from agno_nb.db.schema import names
 
-        for name in self._given():
-            if name.lower() in names():
-                raise InvalidInputError(f"a DataFrame is called {name!r}, as a table of the store is; rename it")
+        # The notebook may define another variable meanwhile.
+        values = [(name, value) for name, value in list(self._frames.items()) if isinstance(name, str)]
+        seen = ((name, value) for name, value in values if not name.startswith("_") and is_frame(value))
+        return {name: value for name, value in seen if (name.lower() in names()) is in_store}
 
     def __repr__(self) -> str:
         return f"SqlTools({', '.join(self.tables)})"
 
 
-def _is_table(value: Any) -> bool:
-    return any(is_a(*kind, value) for kind in _KINDS)
+def _has_name_of_the_store(name: str) -> InvalidInputError:
+    return InvalidInputError(f"a DataFrame is called {name!r}, as a table of the store is; rename it")
