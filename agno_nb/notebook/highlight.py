@@ -22,7 +22,7 @@ _COLOURS = {
     "comment": "color:#7d7d7d;font-style:italic",
     "keyword": "color:#a05fc8",
     "builtin": "color:#1c8a8f",
-    "name": "color:#3f7fd0",
+    "name": "color:#3d7dce",
     "number": "color:#b8702a",
     "string": "color:#3f8a4d",
     "deleted": "color:#d0484f",

@@ -62,6 +62,8 @@ for number, payload in enumerate(PAYLOADS):
     evil.db.rename_session(_agent.session_id, session_name=payload)
     agent("")
     if number % 20 == 19 or payload is PAYLOADS[-1]:
+        # The notebook's own agent names no user, so the list has the sessions of all users.
+        agent("use notebook")
         agent("sessions")
 """
 
