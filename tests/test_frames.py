@@ -133,7 +133,7 @@ def test_every_column_of_every_table_is_described(db: InMemoryDb) -> None:
     assert set(tables) == names()
     assert {table: list(described[table]) for table in raw} == raw
     assert {table: list(types) for table, types in column_types().items()} == raw
-    assert described["runs"]["stale"].startswith("Whether an earlier turn got a new attempt")
+    assert described["runs"]["stale"].startswith("Whether an earlier turn was rerun")
 
 
 def test_a_run_is_a_row(db: InMemoryDb) -> None:
