@@ -57,8 +57,7 @@ class OutputSchema:
             raise ValueError("the JSON is nested too deeply") from None
 
     def _parsed(self, text: str) -> Any:
-        fenced = _FENCE.search(text)
-        bare = fenced[1] if fenced else text.strip()
+        bare = _unfenced(text)
         if self._model is not None:
             return self._validated(bare)
         value = json.loads(bare)
@@ -150,7 +149,12 @@ def _place(path: Any) -> str:
     return ".".join(str(part) for part in path) or "answer"
 
 
-_FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n\s*```\s*$", re.DOTALL)
+def _unfenced(text: str) -> str:
+    """Return the JSON in a code fence that is all of `text`, else `text`."""
+    bare = text.strip()
+    first, line_end, rest = bare.removesuffix("```").partition("\n")
+    is_fence = line_end and bare.endswith("```") and first.rstrip() in ("```", "```json")
+    return rest.strip() if is_fence else bare
 
 
 def correction(problem: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 
@@ -222,9 +221,10 @@ def _shortened(text: str, limit: int) -> str:
 
 def _parsed(response: ModelResponse) -> tuple[str, list[str]]:
     """Read the answer, whatever the model put around the JSON object."""
-    found = re.search(r"\{.*\}", response.content or "", re.DOTALL)
+    content = response.content or ""
+    found = content[content.find("{") : content.rfind("}") + 1] if "{" in content else ""
     try:
-        said = json.loads(found[0], strict=False) if found else {}
+        said = json.loads(found, strict=False) if found else {}
     except (ValueError, RecursionError):
         said = {}
     text, topics = said.get("summary"), said.get("topics")

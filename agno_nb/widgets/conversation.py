@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,9 +59,15 @@ def shown_name(media: Media) -> str:
 
 def answer_view(run: RunOutput, nested: Iterable[RunOutput] = ()) -> AnswerView:
     """Make the view of a run of the store, with the runs nested in it where they were asked for."""
-    nested = list(nested)
+    below: dict[str | None, list[RunOutput]] = {}
+    for child in nested:
+        below.setdefault(child.parent_run_id, []).append(child)
+    return _view_with(run, below)
+
+
+def _view_with(run: RunOutput, below: Mapping[str | None, Sequence[RunOutput]]) -> AnswerView:
     view = view_of_run(run)
-    children = [answer_view(child, nested) for child in nested if child.parent_run_id == run.run_id]
+    children = [_view_with(child, below) for child in below.get(run.run_id, ())]
     # They ended before the last words of the run that asked for them.
     place = len(view.parts) - bool(view.parts and isinstance(view.parts[-1], Text))
     view.parts[place:place] = children
