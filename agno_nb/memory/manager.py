@@ -150,6 +150,8 @@ class Scribe:
     run: RunOutput | None = None
     """The run in which the user said what is to be remembered."""
     _unstored: list[StoreError] = field(init=False, default_factory=list)
+    _order: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    """Calls of one answer run concurrently; their changes are stored in the order of the calls."""
 
     @property
     def line(self) -> Line:
@@ -211,7 +213,8 @@ class Scribe:
     async def _store(self, change: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Change the store. A failure is told to the model as to any tool's, and raised at the end all the same."""
         try:
-            return await asyncio.to_thread(change, *args, **kwargs)
+            async with self._order:
+                return await asyncio.to_thread(change, *args, **kwargs)
         except StoreError as error:
             self._unstored.append(error)
             raise
