@@ -14,12 +14,16 @@ import pytest
 from rich.console import Console
 
 from agno_nb import printing
+from agno_nb.errors import ModelError
+from agno_nb.models.base import ModelResponse
 from agno_nb.notebook import markdown
 from agno_nb.notebook.highlight import _LANGUAGES, SIZE_LIMIT, coloured
 from agno_nb.notebook.markdown import cleaned, markdown_parser
 from agno_nb.notebook.render import AnswerView, Text, render_answer
 from agno_nb.notebook.variables import inject
 from agno_nb.redact import redact
+from agno_nb.run.structured import _unfenced
+from agno_nb.session.summary import _parsed
 from tests.notebook.test_live import event
 from tests.notebook.test_render import Elements
 
@@ -163,6 +167,15 @@ def test_patterns_take_linear_time(fragment: str) -> None:
         assert sum(1 for _ in syntax.pattern.finditer(text)) >= 0
     view = AnswerView(parts=[Text(f"{' ' * 60_000}{fragment}")])
     assert "running" in render_answer(view)
+
+
+def test_json_of_a_model_is_found_in_linear_time() -> None:
+    for fragment in ("\n", " \n", "{", "`"):
+        text = f"```json{fragment * 200_000}"
+        assert _unfenced(text) == text.strip()
+        with pytest.raises(ModelError, match="no summary"):
+            _parsed(ModelResponse(content=text))
+    assert _unfenced(" ```json \n{}\n ``` ") == _unfenced("{}\n") == "{}"
 
 
 def test_a_delimiter_that_is_missing_is_searched_for_once() -> None:
