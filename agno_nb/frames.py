@@ -8,7 +8,6 @@ so that a join leaves them as they are. Ids have the same name everywhere. Each 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,7 +44,7 @@ from agno_nb.db.filters import (
 )
 from agno_nb.db.readable import MAX_ROWS, TIMEOUT_S
 from agno_nb.db.schema import names, views
-from agno_nb.db.tables import in_order, is_frame, to_pandas
+from agno_nb.db.tables import in_order, is_frame, to_pandas, unknown_table
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.redact import displayable
 
@@ -324,12 +323,6 @@ def no_such_table(name: str, yours: Iterable[str]) -> QueryError:
         f"there is no table {name!r}. The store's tables: {', '.join(views())}. "
         f"Your DataFrames: {', '.join(sorted(yours)) or 'none'}."
     )
-
-
-def unknown_table(error: QueryError) -> str | None:
-    """Return the name of the table that a query named and that is not there, or None where it failed otherwise."""
-    unknown = re.search(r"Table with name (.+?) does not exist|there is no table '([^']+)'", str(error))
-    return (unknown[1] or unknown[2]) if unknown else None
 
 
 def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import whole_characters
+from agno_nb.types import is_deeper
 
 Row = dict[str, Any]
 Redact = Callable[[str], str]
@@ -131,7 +132,7 @@ def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         # Brackets are counted first, because that is fast. Those in texts count too: it is only an upper bound.
-        if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deeper(value, _MAX_DEPTH):
+        if text.count("[") + text.count("{") > _MAX_DEPTH and is_deeper(value, _MAX_DEPTH):
             problem = _depth_problem(name)
         elif is_of_user:
             problem = _find_key_problem(value, name)
@@ -150,24 +151,9 @@ def is_readable(text: str, *, of: Any) -> bool:
     It is not if the value is nested too deeply, or has keys that are not text, which would come back as text.
     """
     try:
-        return not _is_deeper(json.loads(text), _MAX_DEPTH) and _find_key_problem(of, "") is None
+        return not is_deeper(json.loads(text), _MAX_DEPTH) and _find_key_problem(of, "") is None
     except Exception:  # Also whatever the value raises.
         return False
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    parts = [value]
-    for _ in range(levels + 1):
-        parts = [part for whole in parts for part in _parts(whole)]
-        if not parts:
-            return False
-    return True
-
-
-def _parts(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list | tuple) else ()
 
 
 def _depth_problem(name: str) -> str:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from agno_nb.db.encoding import storable
 from agno_nb.errors import SessionOwnershipError
 
+OPEN_TO = "(user_id IS NULL OR user_id = ?)"
+"""Condition on sessions: those that a named user may use, by :func:`require_owner`."""
+
+
+def open_to(user_id: str | None) -> tuple[str, list[str]]:
+    """Return the condition on sessions that a user may use, and its parameters. None may use all."""
+    return ("TRUE", []) if user_id is None else (OPEN_TO, [user_id])
+
 
 def require_owner(session_id: str, owner: str | None, user_id: str | None) -> None:
     """Raise an error if a session of `owner` is closed to a user.

@@ -14,7 +14,7 @@ import duckdb
 
 from agno_nb.db.read_only import STRINGS
 from agno_nb.db.sql_columns import NoText, scannable
-from agno_nb.db.tables import is_a
+from agno_nb.db.tables import is_a, unknown_table
 from agno_nb.errors import QueryError
 
 if TYPE_CHECKING:
@@ -75,12 +75,9 @@ class NamedFrames:
 
     def explain(self, error: QueryError) -> QueryError:
         """Return the error to raise for one that DuckDB raised."""
-        unknown = _UNKNOWN_TABLE.search(str(error))
-        reason = self.refused.get(unknown[1].casefold()) if unknown else None
+        unknown = unknown_table(error)
+        reason = None if unknown is None else self.refused.get(unknown.casefold())
         return error if reason is None else QueryError(reason)
-
-
-_UNKNOWN_TABLE = re.compile(r"Table with name (.+?) does not exist")
 
 
 def frames_for(sql: str, frames: Mapping[str, Any]) -> NamedFrames:

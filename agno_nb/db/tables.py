@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
@@ -28,6 +29,12 @@ def is_a(library: str, name: str, value: Any) -> bool:
 def is_frame(value: Any) -> bool:
     """Tell whether a value can be a table of a query: a DataFrame of pandas or polars, or an Arrow table."""
     return any(is_a(*kind, value) for kind in _FRAMES)
+
+
+def unknown_table(error: QueryError) -> str | None:
+    """Return the name of the table that a query named and that is not there, or None if it failed otherwise."""
+    unknown = re.search(r"Table with name (.+?) does not exist|there is no table '([^']+)'", str(error))
+    return (unknown[1] or unknown[2]) if unknown else None
 
 
 @cache

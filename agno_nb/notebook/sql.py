@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from agno_nb.db.base import Db
 from agno_nb.db.readable import MAX_ROWS
 from agno_nb.db.schema import names
-from agno_nb.db.tables import is_frame
+from agno_nb.db.tables import is_frame, unknown_table
 from agno_nb.errors import QueryError
-from agno_nb.frames import QueryResult, no_such_table, unknown_table
+from agno_nb.frames import QueryResult, no_such_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,6 +14,7 @@ from agno_nb.budget import Budget
 from agno_nb.db import set_default_db
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.ownership import open_to
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.resolve import resolve_model
 from agno_nb.notebook.attempts import Attempts
@@ -209,8 +210,7 @@ class Notebook:
 
     def open_sessions(self) -> tuple[str, list[str]]:
         """Return a condition on `sessions` and its values: those that are open to the current user."""
-        user_id = self.current_user_id
-        return ("TRUE", []) if user_id is None else ("(user_id IS NULL OR user_id = ?)", [user_id])
+        return open_to(self.current_user_id)
 
     def last_session_id(self) -> str | None:
         """Return the session that this notebook last talked in, before the current one; None where it is not known."""

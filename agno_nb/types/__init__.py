@@ -9,7 +9,7 @@ runs, sessions. The rest of the house imports values from here, whichever file t
 
 from __future__ import annotations
 
-from agno_nb.types.basics import JsonDict, SessionType, new_id, now, to_plain_text, with_article
+from agno_nb.types.basics import JsonDict, SessionType, is_deeper, new_id, now, to_plain_text, with_article
 from agno_nb.types.messages import LONGEST_TOOL_NAME, Media, Message, Role, ToolCall, ToolSpec, valid_tool_name
 from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Metrics, Spending, to_amount
 from agno_nb.types.requirements import Need, Requirement, UserInputField
@@ -60,6 +60,7 @@ __all__ = [
     "UserMemory",
     "Variable",
     "WorkflowSession",
+    "is_deeper",
     "new_id",
     "now",
     "to_amount",

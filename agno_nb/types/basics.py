@@ -6,6 +6,7 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -84,3 +85,19 @@ def to_plain_text(value: Any) -> str:
         return str.__str__(str(value))
     except Exception as error:
         return f"({type(value).__name__} that cannot be shown: {type(error).__name__})"
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value is nested more than `levels` deep. It takes no more of the stack than a flat value."""
+    parts = [value]
+    for _ in range(levels + 1):
+        parts = [part for whole in parts for part in _parts(whole)]
+        if not parts:
+            return False
+    return True
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb._keywords import forgiving
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
+from agno_nb.db.ownership import open_to
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.markdown import escaped
 from agno_nb.notebook.state import Notebook, with_store
@@ -183,9 +184,7 @@ class Browser(Panel):
         )
 
     def _choices(self) -> dict[str, list[str]]:
-        user_id = self._user_id
-        users = [] if user_id is None else [user_id]
-        is_open = "TRUE" if user_id is None else "(user_id IS NULL OR user_id = ?)"
+        is_open, users = open_to(self._user_id)
 
         def found(column: str, view: str) -> list[str]:
             where = f"{column} IS NOT NULL AND {is_open}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agno_nb.db.ownership import OPEN_TO
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunStatus, SessionType
 
@@ -27,7 +28,7 @@ _CONDITIONS = {
     "notebook": _RUN.format("notebook = ?"),
     "status": _RUN.format("status = ?"),
     "days": "updated_at >= now() - to_days(?)",
-    "open_to": "(user_id IS NULL OR user_id = ?)",
+    "open_to": OPEN_TO,
 }
 _TEXT = (
     "(contains(lower(concat_ws(' ', session_id, session_name, first_input)), lower(?)) OR session_id IN "

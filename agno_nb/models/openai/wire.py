@@ -14,7 +14,7 @@ from typing import Any
 from agno_nb.models.openai.profiles import Profile
 from agno_nb.models.openai.schema import strict_parameters
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec, new_id
+from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec, is_deeper, new_id
 
 
 def as_dict(value: object) -> JsonDict:
@@ -54,7 +54,7 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     # Nearly no text has as many brackets, and counting them takes much less time than looking into every value.
-    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_deeper(value, MAX_DEPTH - 1):
         raise ValueError("nested too deeply")
     return value
 
@@ -76,18 +76,6 @@ def _decoder() -> json.JSONDecoder:
         return value if math.isfinite(value) else None
 
     return json.JSONDecoder(parse_int=parse_int, parse_float=parse_float, parse_constant=lambda name: None)
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            part
-            for each in level
-            if isinstance(each, dict | list)
-            for part in (each.values() if isinstance(each, dict) else each)
-        ]
-    return bool(level)
 
 
 def as_arguments(value: object) -> str:
