@@ -180,7 +180,7 @@ class Agent(Recollecting):
 
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
-        """What its answers, and those of its parts, are objects of, by name."""
+        """Output schemas by name, including the schemas of its parts."""
         if self.output_schema is None or isinstance(self.output_schema, dict):
             return super().output_schemas  # What follows a JSON schema is a dict in any case.
         schema = OutputSchema(self.output_schema)

@@ -88,7 +88,7 @@ class Settling:
         return own | {each.parent_tool_call_id for each in run.nested_runs if each.status is RunStatus.PAUSED}
 
     def _end_calls(self, waiting: Sequence[tuple[ToolCall, Message]], *, keep_open: set[str | None]) -> None:
-        """Give the calls that have no result one that says so. The run is paused for those of `keep_open`."""
+        """Give calls without a result an "interrupted" result. The run is paused for the calls in `keep_open`."""
         run = self.context.run
         for call, answer in waiting:
             if not call.is_finished and call.tool_call_id not in keep_open:

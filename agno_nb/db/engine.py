@@ -295,7 +295,7 @@ class EngineDriver(Driver):
             }
 
     def frame(self, sql: str, parameters: Sequence[Any], part: Part | None = None) -> pa.Table:
-        # The views in a file may be those of an older version.
+        # The views in a file may be from an older version.
         sql, values = cut_down(sql, part or {})
         with self.attached(write=False) as engine:
             return engine.frame(sql, [*values, *parameters])

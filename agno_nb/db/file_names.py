@@ -57,7 +57,7 @@ def expand(path: str | Path) -> str:
     """
     if "\0" in str(path):
         raise InvalidInputError(f"{str(path)!r} contains a null character, which no path can")
-    # Path.expanduser() would refuse a name such as "~a.db", which begins like that of a user.
+    # Path.expanduser() would refuse a name such as "~a.db", which looks like a user's home folder.
     return os.path.expanduser(path)
 
 
@@ -71,7 +71,7 @@ def file_id(path: Path) -> FileId | None:
 
 
 def exists(path: Path) -> bool:
-    """Tell whether there is a file. In a folder that must not be searched nobody knows, which is an `OSError`."""
+    """Whether there is a file. Raises `OSError` if the folder may not be searched."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -145,7 +145,7 @@ def _links(path: Path) -> list[Path]:
 
 
 def os_error(store: Path | None, error: OSError) -> StoreError:
-    """Return an error of ours for one of the system, which names the file in the way and the remedy."""
+    """Convert an error of the operating system to a `StoreError` that names the file in the way and the remedy."""
     reason = error.strerror or str(error)
     if error.filename is not None and str(error.filename) != str(store):
         reason = f"{error.filename}: {reason}"

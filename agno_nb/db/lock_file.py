@@ -21,7 +21,7 @@ from agno_nb.errors import StoreLocked
 from agno_nb.redact import displayable
 
 LOCK = ".lock"
-"""Ending of the file's name, after that of the store."""
+"""Suffix of the lock file's name, after the name of the store."""
 POLL_S = 0.001
 """How often a lock that somebody else has is tried again."""
 PATIENCE_S = 2.0

@@ -71,7 +71,7 @@ class PostgresDb(SqlDb):
         super().__init__(PostgresDriver(url, db_schema, lock_timeout_s))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Whoever unpickles it has the password in PGPASSWORD or in a pgpass file, or needs none.
+        # The unpickling process reads the password from PGPASSWORD or a pgpass file, or needs none.
         make = partial(type(self), db_schema=self.db_schema, lock_timeout_s=self.lock_timeout_s)
         return make, (self._url.without_password(),)
 

@@ -82,7 +82,7 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
 
 
 def store_answers(connection: Transaction, run: RunOutput) -> None:
-    """Store the answers that were given to a run, which is to go on waiting, and add to the run those stored before."""
+    """Store the answers to a run that stays paused, and add answers that were stored before to the run."""
     for requirement in run.requirements:
         requirement.check_answer()
     key = {"run_id": run.run_id, "session_id": run.session_id, "status": RunStatus.PAUSED}

@@ -40,7 +40,7 @@ GRACE_S = 5.0
 
 MAX_JOINS = 100
 """Joins of a query. DuckDB takes time that grows with the third power of their number to order them, 2 s for 100, and
-does not look for interrupts meanwhile."""
+does not look for interrupts while it does so."""
 
 ERROR_LIMIT = 1_000
 """Characters of an error of DuckDB that are shown: it may quote all of a statement."""
@@ -337,7 +337,7 @@ def _too_many_joins() -> QueryError:
 
 
 def _planned(plan: list[dict[str, Any]]) -> schema.Needs | None:
-    """Return the columns that the result of a plan depends on; None where it does not tell."""
+    """Return the columns that the result of a plan depends on; None if it does not report them."""
     found: dict[str, frozenset[str]] = {}
     for operator in _operators(plan):
         about = operator["extra_info"]

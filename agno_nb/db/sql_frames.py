@@ -81,7 +81,7 @@ class NamedFrames:
 
 
 def frames_for(sql: str, frames: Mapping[str, Any]) -> NamedFrames:
-    """Return those of `frames` that a statement may read; some may have columns that nothing can read."""
+    """Return the `frames` that a statement may read. Some may have unreadable columns."""
     text = sql.casefold()
     words = set(re.findall(r"\w+", text))
     groups: dict[str, list[str]] = {}
@@ -111,7 +111,7 @@ def frames_for(sql: str, frames: Mapping[str, Any]) -> NamedFrames:
 
 
 def named_in(sql: str, names: Iterable[str]) -> list[str]:
-    """Return those of `names` that a statement names, and not only in a string or a comment."""
+    """Return the `names` that a statement uses outside of strings and comments."""
     text = STRINGS.sub(" ", sql).casefold()
     words = set(re.findall(r"\w+", text))
     return [name for name in names if _is_named(name.casefold(), text, words)]

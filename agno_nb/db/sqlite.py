@@ -349,7 +349,7 @@ class _Opened:
     file: FileId | None
     is_read_only: bool = False
     mark: object = None
-    """Size and time of a file that is read without a lock, which must not change meanwhile."""
+    """Size and time of a file that is read without a lock, which must not change while it is read."""
     folder: tempfile.TemporaryDirectory[str] | None = None
     """Where a copy is read."""
 

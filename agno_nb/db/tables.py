@@ -22,7 +22,7 @@ _FRAMES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"
 
 
 def is_a(library: str, name: str, value: Any) -> bool:
-    """Whether `value` is of a class of a library that is loaded. Nobody has a DataFrame without pandas."""
+    """Whether `value` is of a class of a library that is loaded. Without pandas, there are no DataFrames."""
     return isinstance(value, getattr(sys.modules.get(library), name, ()))
 
 

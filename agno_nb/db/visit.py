@@ -1,4 +1,4 @@
-"""Reading a store's file that is somebody else's: briefly, and without a trace next to it."""
+"""Read the file of another user's store, without leaving files next to it."""
 
 from __future__ import annotations
 

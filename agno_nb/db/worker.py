@@ -24,7 +24,7 @@ runs_in_progress: set[str] = set()
 
 
 def is_over(worker: str, run_id: str) -> bool:
-    """Tell whether a RUNNING run will surely not go on: its process has ended, or this process has ended the run.
+    """Whether a RUNNING run can no longer continue: its process has ended, or this process has ended the run.
 
     The latter is the case if the end of the run could not be stored.
     """

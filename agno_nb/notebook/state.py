@@ -205,7 +205,7 @@ class Notebook:
 
     @property
     def current_user_id(self) -> str | None:
-        """The user that cells, commands and widgets act for; None for anybody."""
+        """The user that cells, commands and widgets act for; None for no restriction."""
         return self.user_id or self.runnable.user_id
 
     def open_sessions(self) -> tuple[str, list[str]]:

@@ -88,7 +88,7 @@ async def execute(
 ) -> RunOutput:
     """Run `runnable` on `text` to its end or to its next pause. Runs on the background loop.
 
-    With a `continuation`, a paused run, it is that run which goes on, and not a new one. `said` is what a new run
+    With a `continuation`, that paused run is continued instead of starting a new one. `said` is what a new run
     begins with, behind the user's message: what an earlier attempt had said.
 
     Raises
@@ -347,7 +347,7 @@ def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
 def _reopened(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
     """Reopen a run, and store with that which approved calls start now.
 
-    Of a call that a process started which has died since, nobody knows whether it was carried out: a person is asked.
+    If the process that started a call has died, it is unknown whether the call was executed: a person is asked.
     """
     approved = [
         each
@@ -416,7 +416,7 @@ async def _answer(runnable: Runnable, context: RunContext, opened: OpenedRun) ->
 
 
 def _end_closed(context: RunContext) -> None:
-    """End a run whose coroutine is being closed and cannot await anything: in the background, if the loop goes on."""
+    """End a run whose coroutine is being closed and cannot await anything: in the background, while the loop runs."""
     run = context.run
     run.status, run.ended_at = RunStatus.ERROR, now()
     run.error_type, run.error = "GeneratorExit", ""

@@ -236,7 +236,7 @@ class PartialSaver:
 
     def __init__(self, context: RunContext, partial: Message) -> None:
         self._context, self._partial = context, partial
-        self._message_id = new_id()  # Not that of the answer, whose row takes the place of this one.
+        self._message_id = new_id()  # Differs from the answer's ID; the answer's row replaces this one.
         self._timer: asyncio.TimerHandle | None = None
         self._saving: asyncio.Task[None] | None = None
         self._is_over = False

@@ -119,7 +119,7 @@ class Runnable(Again):
 
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
-        """What the answers of its parts are objects of, by name."""
+        """Output schemas of its parts, by name."""
         return {name: schema for part in self.parts for name, schema in part.output_schemas.items()}
 
     def check_storable(self, options: RunOptions | None = None) -> None:

@@ -65,11 +65,11 @@ class RunContext:
     is_nested: bool = False
     """Whether the run is part of a turn of the same session, not a turn of its own."""
     continuation: RunOutput | None = None
-    """The run itself, if it was paused and goes on."""
+    """The run itself, if it is a paused run that is being continued."""
     said: list[Message] = field(default_factory=list)
     """Of a run that goes on where an earlier attempt was cut off: what that had said."""
     interrupted_call_ids: frozenset[str] = frozenset()
-    """Of a run that goes on after its process has died: tool calls that it may have carried out."""
+    """If the process of a continued run has died: tool calls that it may have executed."""
     earlier: list[RunOutput] = field(default_factory=list)
     """Of a run that goes on: the runs nested in it from before the pause that were not asked for again."""
     session: Session
@@ -108,7 +108,7 @@ class RunContext:
     request_limit: int | None = None
     """Maximum number of model requests of the run; see :meth:`count_request`."""
     num_requests: int = 0
-    """Model requests of the run so far, including those of before a pause."""
+    """Model requests of the run so far, including requests before a pause."""
     num_nested_requests: int = 0
     """Model requests of the runs nested in it."""
 

@@ -152,7 +152,7 @@ class Browser(Panel):
 
     @property
     def _user_id(self) -> str | None:
-        """The notebook's user, to whom the sessions of other users are closed; None for anybody."""
+        """The notebook's user, who cannot open sessions of other users; None for no restriction."""
         return None if self._notebook is None else self._notebook.current_user_id
 
     def _marks(self) -> object:
