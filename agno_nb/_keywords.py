@@ -33,14 +33,14 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 
 def translate(
-    given: Mapping[str, Any],
+    kwargs: Mapping[str, Any],
     *,
     known: Collection[str],
     aliases: Mapping[str, str],
     deprecated: Collection[str],
     of: str,
 ) -> dict[str, Any]:
-    """Rename aliases in `given`.
+    """Rename aliases in `kwargs`.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def translate(
         For one that is given under two names.
     """
     result: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in kwargs.items():
         if name not in known and name not in aliases:
             raise UnknownArgumentError(f"{of} has no argument {name!r}: {nearest(name, [*known, *aliases])}")
         target = name if name in known else aliases[name]
@@ -65,7 +65,7 @@ def translate(
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def forgiving(aliases: Mapping[str, str], deprecated: Collection[str] = ()) -> Callable[[D], D]:
+def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[str] = ()) -> Callable[[D], D]:
     """Make a function, or the constructor of a class, accept `aliases` and name the nearest of unknown keywords."""
 
     def decorate(target: D) -> D:
@@ -91,24 +91,26 @@ def forgiving(aliases: Mapping[str, str], deprecated: Collection[str] = ()) -> C
     return decorate
 
 
-def takes(options: type[Any], aliases: Mapping[str, str] | None = None) -> Callable[[F], F]:
+def typed_kwargs(options: type[Any], aliases: Mapping[str, str] | None = None) -> Callable[[F], F]:
     """Give a function that ends in ``**options: Unpack[options]`` a signature that lists them, and check names."""
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         known = [*options.__annotations__, *(p.name for p in own if p.name != "self")]
-        listed = [
+        option_parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation.__forward_arg__)
             for name, annotation in options.__annotations__.items()
         ]
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            named = translate(kwargs, known=known, aliases=aliases or {}, deprecated=(), of=f"{function.__name__}()")
-            return function(*args, **named)
+            translated = translate(
+                kwargs, known=known, aliases=aliases or {}, deprecated=(), of=f"{function.__name__}()"
+            )
+            return function(*args, **translated)
 
-        checked.__signature__ = signature.replace(parameters=[*own, *listed])  # type: ignore[attr-defined]
+        checked.__signature__ = signature.replace(parameters=[*own, *option_parameters])  # type: ignore[attr-defined]
         return checked  # type: ignore[return-value]
 
     return decorate

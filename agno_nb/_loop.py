@@ -60,10 +60,10 @@ def _started_pool(num_threads: int) -> ThreadPoolExecutor:
     work goes to another one, whose memory is not in the CPU's caches.
     """
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="agno_nb")
-    everybody = threading.Barrier(num_threads + 1)
+    barrier = threading.Barrier(num_threads + 1)
     for _ in range(num_threads):
-        pool.submit(everybody.wait)
-    everybody.wait()
+        pool.submit(barrier.wait)
+    barrier.wait()
     return pool
 
 
@@ -182,19 +182,19 @@ class Job(Generic[T]):
 _under_way: set[Job[Any]] = set()
 
 
-def refuse_on_loop(door: str, instead: str) -> None:
-    """Raise when a blocking `door` is used on the background loop, where it would wait for itself for ever."""
+def refuse_on_loop(method: str, instead: str) -> None:
+    """Raise when a blocking `method` is used on the background loop, where it would wait for itself for ever."""
     if is_on_loop():
         raise InvalidInputError(
-            f"{door} blocks, and this code runs on agno_nb's own event loop (an async tool, say). "
+            f"{method} blocks, and this code runs on agno_nb's own event loop (an async tool, say). "
             f"Use `await {instead}` here."
         )
 
 
-def run_blocking(coroutine: Coroutine[Any, Any, T], *, door: str = "run()", instead: str = "arun()") -> T:
+def run_blocking(coroutine: Coroutine[Any, Any, T], *, method: str = "run()", instead: str = "arun()") -> T:
     """Run a coroutine on the background loop and block until it has ended."""
     try:
-        refuse_on_loop(door, instead)
+        refuse_on_loop(method, instead)
     except InvalidInputError:
         coroutine.close()
         raise
@@ -252,7 +252,7 @@ def is_closing(error: BaseException) -> bool:
     return isinstance(error, GeneratorExit) and (error.__traceback__ is None or error.__traceback__.tb_next is None)
 
 
-def is_only_task() -> bool:
+def loop_is_idle() -> bool:
     """Whether the running loop has nothing to do but the task that asks."""
     return len(asyncio.all_tasks()) == 1
 

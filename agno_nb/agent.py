@@ -7,34 +7,34 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb._loop import run_blocking
-from agno_nb.asking import Asking
+from agno_nb.asking import ModelCaller
 from agno_nb.budget import Budget
 from agno_nb.db.base import ContextQuery
 from agno_nb.errors import InvalidInputError, OutputSchemaError, RunNotContinuableError
-from agno_nb.models.base import Model, ModelRequest, whole_answer
+from agno_nb.models.base import Model, ModelRequest, complete
 from agno_nb.models.resolve import resolve_model
-from agno_nb.models.retry import Retries
-from agno_nb.recollection import Recollecting
+from agno_nb.models.retry import RetryPolicy
+from agno_nb.recollection import SummariesAndMemories
 from agno_nb.run.context import (
-    as_history,
-    joined,
-    last_answer,
+    build_system_prompt,
+    join_parts,
+    last_assistant_message,
     latest_text,
-    limited_tool_calls,
-    paired,
+    mark_as_history,
+    repair_tool_pairs,
     requests_of,
-    system_parts,
+    trim_tool_calls,
 )
 from agno_nb.run.options import RunOptions, as_messages
-from agno_nb.run.replay import answered_before
-from agno_nb.run.requirements import given_input, unanswered
+from agno_nb.run.replay import cached_response
+from agno_nb.run.requirements import pending_tool_calls, user_input_args
 from agno_nb.run.running import RunContext, is_waiting
-from agno_nb.run.sent import receipt_of
+from agno_nb.run.sent import build_context_report
 from agno_nb.run.structured import OutputSchema, correction
-from agno_nb.settling import Settling
-from agno_nb.tools import Tool, Toolkit, toolbox
+from agno_nb.settling import ToolExecutor
+from agno_nb.tools import Tool, Toolkit, resolve_tools
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
 from agno_nb.tools.state import update_session_state
 from agno_nb.types import JsonDict, Message, RunEvent, RunOutput, RunStatus, Session, SessionType, ToolCall, new_id
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 RunResponse = RunOutput
 
-NAMING = "Name this conversation in at most five words, in its language. Answer with the name and nothing else."
+NAMING_PROMPT = "Name this conversation in at most five words, in its language. Answer with the name and nothing else."
 
 __all__ = ["Agent", "RunOutput", "RunResponse"]
 
@@ -58,9 +58,9 @@ ALIASES = {
 DEPRECATED = ["add_history_to_messages"]
 
 
-@forgiving(ALIASES, DEPRECATED)
+@suggest_on_unknown_kwarg(ALIASES, DEPRECATED)
 @dataclass(eq=False, repr=False)
-class Agent(Recollecting):
+class Agent(SummariesAndMemories):
     """A model with instructions and tools, that answers in sessions.
 
     Examples
@@ -139,13 +139,13 @@ class Agent(Recollecting):
     together they may make 20 times as many."""
 
     _resolved: tuple[Any, Model] | None = field(init=False, default=None)
-    _tools_made: list[Tool] = field(init=False, default_factory=list)
+    _tool_cache: list[Tool] = field(init=False, default_factory=list)
 
-    def check_settings(self) -> None:
+    def validate_settings(self) -> None:
         """Check what it was made of; an InvalidInputError says what is wrong."""
-        super().check_settings()
-        told = self.instructions if isinstance(self.instructions, list | tuple) else [self.instructions or ""]
-        if not all(isinstance(each, str) for each in told):
+        super().validate_settings()
+        instructions = self.instructions if isinstance(self.instructions, list | tuple) else [self.instructions or ""]
+        if not all(isinstance(each, str) for each in instructions):
             raise InvalidInputError(
                 f"instructions is {self.instructions!r}; give a text or a list of texts. What changes from run to run "
                 "is written as {name}, and filled in from session_state and dependencies"
@@ -168,8 +168,10 @@ class Agent(Recollecting):
         return [self.budget] if isinstance(self.budget, Budget) else self.budget or ()
 
     @property
-    def _retries(self) -> Retries:
-        return Retries(most=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff)
+    def _retry_policy(self) -> RetryPolicy:
+        return RetryPolicy(
+            max_retries=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff
+        )
 
     @property
     def resolved_model(self) -> Model:
@@ -188,61 +190,67 @@ class Agent(Recollecting):
 
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Ask for the runs that history shows."""
-        said = options.get("add_history_to_context")
-        wanted = self.add_history_to_context if said is None else said
+        sends_history = options.get("add_history_to_context")
+        is_history_sent = self.add_history_to_context if sends_history is None else sends_history
         count = options.get("num_history_runs")
         return ContextQuery(
-            num_history_runs=(self.num_history_runs if count is None else count) if wanted else 0,
-            num_history_messages=self.num_history_messages if wanted and count is None else None,
-            summary=self.reads_summary,
-            memories=self.reads_memories,
+            num_history_runs=(self.num_history_runs if count is None else count) if is_history_sent else 0,
+            num_history_messages=self.num_history_messages if is_history_sent and count is None else None,
+            summary=self.sends_summary,
+            memories=self.sends_memories,
         )
 
-    async def answer(self, context: RunContext) -> None:
+    async def run_steps(self, context: RunContext) -> None:
         """Let the model and the tools talk until the model answers."""
         run, is_chosen = context.run, self._resolved is not None and self._resolved[0] is self.model
         # Choosing may ask a server for the names of its models.
-        model = self._model_in(context) if is_chosen else await asyncio.to_thread(self._model_in, context)
+        model = self._model_for(context) if is_chosen else await asyncio.to_thread(self._model_for, context)
         context.budgets, context.request_limit = self.budgets, self.request_limit
-        asking = Asking(model=model, fallback_models=self.fallback_models, retries=self._retries, context=context)
-        tools = toolbox([*(self.tools or []), *self._own_tools(context)], made=self._tools_made)
-        settling = Settling(
+        caller = ModelCaller(
+            model=model, fallback_models=self.fallback_models, retry_policy=self._retry_policy, context=context
+        )
+        tools = resolve_tools([*(self.tools or []), *self._builtin_tools(context)], tool_cache=self._tool_cache)
+        executor = ToolExecutor(
             tools=tools,
             hooks=self.tool_hooks,
             tool_call_limit=self.tool_call_limit,
-            injected=self._injected(context),
-            asker=self.name,
+            injected=self._injected_arguments(context),
+            component_name=self.name,
             context=context,
         )
-        given = context.options.get("output_schema") or self.output_schema
-        schema = OutputSchema(given) if given is not None else None
+        schema_setting = context.options.get("output_schema") or self.output_schema
+        schema = OutputSchema(schema_setting) if schema_setting is not None else None
         if context.continuation is not None:
             context.num_requests, context.num_nested_requests = requests_of(run)
         if context.continuation is None:
-            self._open_messages(context)
+            self._build_messages(context)
         elif run.is_reloaded:
-            self._reopen_messages(context)
-        cut_off = "".join(m.content or "" for m in context.said if m.finish_reason == "interrupted")
-        is_second_try = is_at_limit = False
+            self._restore_messages(context)
+        partial_content = "".join(m.content or "" for m in context.partial_messages if m.finish_reason == "interrupted")
+        is_retry = is_at_limit = False
         # Of a run that goes on: what was shown before the answer whose calls wait.
-        begun = run.tools[: -len(last_answer(run).tool_calls)] if context.continuation is not None else []
-        shown_results = [call.result or "" for call in begun if _is_shown(call, tools)]
+        earlier_calls = (
+            run.tools[: -len(last_assistant_message(run).tool_calls)] if context.continuation is not None else []
+        )
+        shown_results = [call.result or "" for call in earlier_calls if _is_result_shown(call, tools)]
         while True:
-            if (waiting := unanswered(run.messages)) and await self._settle(settling, waiting, shown_results):
+            if (pending := pending_tool_calls(run.messages)) and await self._execute_tool_calls(
+                executor, pending, shown_results
+            ):
                 return
             may_call = self.tool_call_limit is None or len(run.tools) < self.tool_call_limit
-            answer = await self._next_answer(asking, tools, schema, may_call=may_call)
+            answer = await self._next_response(caller, tools, schema, may_call=may_call)
             run.tools += answer.tool_calls
             if answer.tool_calls and may_call:
                 continue
             text = answer.content or ""
             if answer.tool_calls:
-                await settling.settle(unanswered(run.messages))  # All of them are refused.
+                await executor.execute(pending_tool_calls(run.messages))  # All of them are refused.
                 text = text or latest_text(run)
                 if not is_at_limit:
-                    await self._tell_of_limit(asking)
+                    await self._add_limit_message(caller)
                 is_at_limit = True
-            run.content, run.reasoning_content = cut_off + text, answer.reasoning_content
+            run.content, run.reasoning_content = partial_content + text, answer.reasoning_content
             if schema is None:
                 run.content = "\n\n".join([*shown_results, run.content] if run.content else shown_results)
                 return
@@ -250,49 +258,49 @@ class Agent(Recollecting):
                 run.content, run.content_type = schema.parse(run.content), schema.name
                 return
             except ValueError as error:
-                if is_second_try:
+                if is_retry:
                     raise OutputSchemaError(f"the answer is not a valid {schema.name}: {error}") from None
-                context.add(Message(role="user", content=correction(str(error))))
-                is_second_try = True
+                context.add_message(Message(role="user", content=correction(str(error))))
+                is_retry = True
 
-    async def _settle(
-        self, settling: Settling, waiting: Sequence[tuple[ToolCall, Message]], shown_results: list[str]
+    async def _execute_tool_calls(
+        self, executor: ToolExecutor, pending: Sequence[tuple[ToolCall, Message]], shown_results: list[str]
     ) -> bool:
         """Settle the calls of the last answer, and return whether the run ends with them: paused, or answered."""
-        context, tools, run = settling.context, settling.tools, settling.context.run
-        await settling.settle(waiting)
-        answer = last_answer(run)
+        context, tools, run = executor.context, executor.tools, executor.context.run
+        await executor.execute(pending)
+        answer = last_assistant_message(run)
         if run.active_requirements:
             run.status, run.content = RunStatus.PAUSED, answer.content
             return True
-        if results := [call.result or "" for call in answer.tool_calls if _is_shown(call, tools)]:
+        if results := [call.result or "" for call in answer.tool_calls if _is_result_shown(call, tools)]:
             shown_results += results
             context.emit(RunEvent.run_content, content="\n\n".join(results) + "\n\n")
-        made = [
+        executed = [
             tools[call.tool_name] for call in answer.tool_calls if call.tool_name in tools and not call.tool_call_error
         ]
-        if any(tool.stop_after_tool_call for tool in made):
+        if any(tool.stop_after_tool_call for tool in executed):
             run.content = "\n\n".join(shown_results) or answer.content or ""
             return True
-        return self._have_answered(context)
+        return self._is_final(context)
 
-    async def _tell_of_limit(self, asking: Asking) -> None:
+    async def _add_limit_message(self, caller: ModelCaller) -> None:
         """Report that a model goes on to call tools after the limit, and that the run therefore ends."""
-        await asking.context.note(
+        await caller.context.record_event(
             RunEvent.tool_call_limit_reached,
-            f"{asking.model.id} still called tools after tool_call_limit={self.tool_call_limit}, so the run ends with "
+            f"{caller.model.id} still called tools after tool_call_limit={self.tool_call_limit}, so the run ends with "
             "the text so far",
-            details={"tool_call_limit": self.tool_call_limit, "num_tool_calls": len(asking.context.run.tools)},
-            model=asking.model.id,
+            details={"tool_call_limit": self.tool_call_limit, "num_tool_calls": len(caller.context.run.tools)},
+            model=caller.model.id,
         )
 
-    async def _next_answer(
-        self, asking: Asking, tools: dict[str, Tool], schema: OutputSchema | None, *, may_call: bool
+    async def _next_response(
+        self, caller: ModelCaller, tools: dict[str, Tool], schema: OutputSchema | None, *, may_call: bool
     ) -> Message:
         """Return the model's answer to what was said so far; that of an earlier run, where it was asked the same."""
-        context, run = asking.context, asking.context.run
+        context, run = caller.context, caller.context.run
         request = ModelRequest(
-            messages=paired(run.messages),
+            messages=repair_tool_pairs(run.messages),
             tools=[tool.spec for tool in tools.values()],
             allow_tool_calls=may_call,
         )
@@ -301,42 +309,42 @@ class Agent(Recollecting):
         answer = None
         if run.context_hash is None:
             functions = [tool.function for tool in tools.values()]
-            answer = await answered_before(context, request, model=asking.model.to_dict(), functions=functions)
-        return answer or await asking.ask(request)
+            answer = await cached_response(context, request, model=caller.model.to_dict(), functions=functions)
+        return answer or await caller.request(request)
 
-    def _model_in(self, context: RunContext) -> Model:
+    def _model_for(self, context: RunContext) -> Model:
         """Return the model that answers: its own, or of a member without one, the team's."""
-        lent = context.parent.lends if context.parent is not None else None
-        return self.resolved_model if self.model is not None or lent is None else lent
+        default_model = context.parent.default_model if context.parent is not None else None
+        return self.resolved_model if self.model is not None or default_model is None else default_model
 
-    def _have_answered(self, context: RunContext) -> bool:
+    def _is_final(self, context: RunContext) -> bool:
         """Whether what the latest calls gave is the answer, and the model need not be asked for one."""
         return False
 
-    def _open_messages(self, context: RunContext) -> None:
+    def _build_messages(self, context: RunContext) -> None:
         run, state = context.run, context.session_state
-        system = system_parts(
+        system = build_system_prompt(
             description=self.description,
             role=self.role,
             instructions=self.instructions,
-            members=self._told_of_members(),
+            members=self._members_prompt(),
             values={**(context.metadata or {}), **context.dependencies, **state, "user_id": context.user_id},
             markdown=self.markdown,
             memories=context.memories,
             summary=context.summary,
             session_state=state if self.add_session_state_to_context or self.enable_agentic_state else None,
         )
-        if (text := joined(system)) is not None:
+        if (text := join_parts(system)) is not None:
             # It stands before the user's message, which was stored already.
-            context.add(Message(role="system", content=text, created_at=context.message.created_at))
+            context.add_message(Message(role="system", content=text, created_at=context.message.created_at))
         history = context.history
         if self.max_tool_calls_from_history is not None:
-            history = limited_tool_calls(history, self.max_tool_calls_from_history)
+            history = trim_tool_calls(history, self.max_tool_calls_from_history)
         if self.store_history_messages:
             context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
-        examples = as_history(as_messages(self.additional_input))
+        examples = mark_as_history(as_messages(self.additional_input))
         run.messages += [*examples, *history, context.message]
-        run.receipt = receipt_of(
+        run.context_report = build_context_report(
             context,
             self.context_query(context.options),
             system=system,
@@ -344,15 +352,15 @@ class Agent(Recollecting):
             history=history,
             max_tool_calls=self.max_tool_calls_from_history,
         )
-        for message in context.said:
-            context.add(message)
+        for message in context.partial_messages:
+            context.add_message(message)
             run.tools += message.tool_calls
 
-    def _told_of_members(self) -> str | None:
+    def _members_prompt(self) -> str | None:
         """Return what the leader of a team is told of its members."""
         return None
 
-    def _reopen_messages(self, context: RunContext) -> None:
+    def _restore_messages(self, context: RunContext) -> None:
         """Put what the run was sent around what was stored of it."""
         own = [message for message in context.run.messages if not message.from_history]
         if not own:
@@ -363,19 +371,19 @@ class Agent(Recollecting):
         system = [message for message in own[:1] if message.role == "system"]
         history = context.history
         if self.max_tool_calls_from_history is not None:
-            history = limited_tool_calls(history, self.max_tool_calls_from_history)
-        before = [*system, *as_history(as_messages(self.additional_input)), *history]
+            history = trim_tool_calls(history, self.max_tool_calls_from_history)
+        before = [*system, *mark_as_history(as_messages(self.additional_input)), *history]
         context.run.messages = [*before, *own[len(system) :]]
 
-    def check_answers(self, run: RunOutput) -> None:
+    def validate_answers(self, run: RunOutput) -> None:
         """Check that the tools that a paused run waits for are there, and take what they were given."""
-        tools = toolbox(self.tools or [], made=self._tools_made)
-        asked = {call.tool_call_id for message in run.messages for call in message.tool_calls}
+        tools = resolve_tools(self.tools or [], tool_cache=self._tool_cache)
+        known_call_ids = {call.tool_call_id for message in run.messages for call in message.tool_calls}
         for requirement in run.requirements:
             call = requirement.tool
             if requirement.run_id != run.run_id or call.is_finished:
                 continue
-            if call.tool_call_id not in asked:
+            if call.tool_call_id not in known_call_ids:
                 raise RunNotContinuableError(
                     f"run {run.run_id!r} was stored without its tool calls (store_tool_messages=False, or "
                     "store_member_responses=False of a team); only the RunOutput that run() returned can be continued"
@@ -388,10 +396,10 @@ class Agent(Recollecting):
                     f"run {run.run_id!r} waits for tool {call.tool_name!r}, and {self!r} has no such tool; give it "
                     "that tool, or reject the requirement"
                 )
-            if problem := tool.problem(call, given_input(requirement)):
-                raise InvalidInputError(f"{requirement} cannot be carried out as it was answered. {problem}")
+            if error := tool.argument_error(call, user_input_args(requirement)):
+                raise InvalidInputError(f"{requirement} cannot be carried out as it was answered. {error}")
 
-    def _own_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
+    def _builtin_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
         tools: list[Tool | Callable[..., Any]] = [*self.memory_tools(context)]
         if self.read_chat_history:
             tools.append(get_chat_history)
@@ -403,27 +411,27 @@ class Agent(Recollecting):
             tools.append(update_session_state)
         return tools
 
-    def stored(self, message: Message) -> Message | None:
+    def to_persisted(self, message: Message) -> Message | None:
         """Return what is stored of a message, or None for nothing."""
         if not self.store_tool_messages and (message.role == "tool" or message.tool_calls):
             return None
         return replace(message, media=[]) if message.media and not self.store_media else message
 
-    def _found_name(self, session: Session) -> str:
-        talk = [f"{m.role}: {m.content}" for m in session.messages if m.role in ("user", "assistant") and m.content]
+    def _generate_name(self, session: Session) -> str:
+        lines = [f"{m.role}: {m.content}" for m in session.messages if m.role in ("user", "assistant") and m.content]
         request = ModelRequest(
             messages=[
-                Message(role="system", content=NAMING),
-                Message(role="user", content="\n".join(line[:500] for line in talk[:6])),
+                Message(role="system", content=NAMING_PROMPT),
+                Message(role="user", content="\n".join(line[:500] for line in lines[:6])),
             ]
         )
         answer = run_blocking(
-            whole_answer(self.resolved_model, request), door="set_session_name()", instead="aset_session_name()"
+            complete(self.resolved_model, request), method="set_session_name()", instead="aset_session_name()"
         )
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
 
-    def _injected(self, context: RunContext) -> dict[str, Any]:
+    def _injected_arguments(self, context: RunContext) -> dict[str, Any]:
         """Return what tools and hooks are given without the model."""
         return {
             "agent": self,
@@ -434,5 +442,5 @@ class Agent(Recollecting):
         }
 
 
-def _is_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:
+def _is_result_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:
     return call.tool_name in tools and tools[call.tool_name].is_shown and not call.tool_call_error

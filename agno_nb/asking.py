@@ -16,14 +16,14 @@ from agno_nb.budget import Budget
 from agno_nb.errors import BudgetExceeded, InvalidInputError, ModelError, ModelStreamError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.resolve import resolve_model
-from agno_nb.models.retry import Retries, is_the_providers
+from agno_nb.models.retry import RetryPolicy, is_provider_error
 from agno_nb.run.recorder import PartialSaver
 from agno_nb.run.running import RunContext
-from agno_nb.types import Message, RunEvent, RunOutput, Spending
+from agno_nb.types import Message, RunEvent, RunOutput, UsageTotals
 
 
 @dataclass(kw_only=True)
-class Asking:
+class ModelCaller:
     """Who answers the requests of one run.
 
     Parameters
@@ -32,21 +32,21 @@ class Asking:
         In use. A model that takes over stays in use until the run ends.
     fallback_models : sequence of Model or str
         Who takes over when the provider fails for good, in this order.
-    retries : Retries
+    retry_policy : Retries
     context : RunContext
     """
 
     model: Model
     fallback_models: Sequence[Model | str]
-    retries: Retries
+    retry_policy: RetryPolicy
     context: RunContext
-    _waiting: Iterator[Model | str] = field(init=False)
+    _remaining_fallbacks: Iterator[Model | str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._waiting = iter(self.fallback_models)
-        self._use(self.model)
+        self._remaining_fallbacks = iter(self.fallback_models)
+        self._use_model(self.model)
 
-    async def ask(self, request: ModelRequest) -> Message:
+    async def request(self, request: ModelRequest) -> Message:
         """Send a request, pass on the answer as it arrives, and put it at the end of the run.
 
         A failure after the first word was shown is not tried again: the user has read it.
@@ -61,53 +61,63 @@ class Asking:
         """
         while True:
             try:
-                return await self._ask_one(request)
+                return await self._with_retries(request)
             except ModelError as error:
-                following = next(self._waiting, None) if is_the_providers(error) and not self._has_shown() else None
-                if following is None:
+                fallback = (
+                    next(self._remaining_fallbacks, None)
+                    if is_provider_error(error) and not self._has_streamed()
+                    else None
+                )
+                if fallback is None:
                     raise
                 # Choosing may ask a server for the names of its models.
-                model = await asyncio.to_thread(resolve_model, following)
-                await self.context.note(
+                model = await asyncio.to_thread(resolve_model, fallback)
+                await self.context.record_event(
                     RunEvent.model_fallback_used,
                     f"{model.id} takes over from {self.model.id}. {error}",
-                    details={**_failure(error), "fallback_model": model.id, "fallback_provider": model.provider},
+                    details={**_error_details(error), "fallback_model": model.id, "fallback_provider": model.provider},
                     model=self.model.id,
                 )
-                self._use(model)
+                self._use_model(model)
 
-    def _use(self, model: Model) -> None:
+    def _use_model(self, model: Model) -> None:
         self.model = model
         self.context.run.model, self.context.run.model_provider = model.id, model.provider
 
-    def _has_shown(self) -> bool:
+    def _has_streamed(self) -> bool:
         partial = self.context.partial
         return partial is not None and bool(partial.content or partial.reasoning_content)
 
-    async def _ask_one(self, request: ModelRequest) -> Message:
+    async def _with_retries(self, request: ModelRequest) -> Message:
         for failures in itertools.count():
-            await keep_to_budgets(self.context, self.model)
+            await enforce_budgets(self.context, self.model)
             self.context.count_request()
             try:
-                return await self._ask_once(request)
+                return await self._stream_once(request)
             except ModelError as error:
-                wait_s = None if self._has_shown() else self.retries.wait_s(error, failures)
+                wait_s = None if self._has_streamed() else self.retry_policy.wait_s(error, failures)
                 if wait_s is None:
                     raise
-                await self.context.note(
+                await self.context.record_event(
                     RunEvent.model_request_retried,
-                    f"Trying again in {wait_s:.2g} s (retry {failures + 1} of {self.retries.most}). {error}",
-                    details={**_failure(error), "retry": failures + 1, "retries": self.retries.most, "wait_s": wait_s},
+                    f"Trying again in {wait_s:.2g} s (retry {failures + 1} of {self.retry_policy.max_retries}). "
+                    f"{error}",
+                    details={
+                        **_error_details(error),
+                        "retry": failures + 1,
+                        "retries": self.retry_policy.max_retries,
+                        "wait_s": wait_s,
+                    },
                     model=self.model.id,
                     duration_s=wait_s,
                 )
                 await asyncio.sleep(wait_s)
         raise AssertionError("counting has no end")
 
-    async def _ask_once(self, request: ModelRequest) -> Message:
+    async def _stream_once(self, request: ModelRequest) -> Message:
         context, model = self.context, self.model
         started = time.perf_counter()
-        first_s: float | None = None
+        time_to_first_token_s: float | None = None
         response: ModelResponse | None = None
         partial = context.partial = Message(role="assistant", content="", model=model.id)
         context.emit(RunEvent.model_request_started)
@@ -117,25 +127,25 @@ class Asking:
             aclosing(join_characters(model.stream(request))) as pieces,
         ):
             async for piece in pieces:
-                if first_s is None:
-                    first_s = time.perf_counter() - started
+                if time_to_first_token_s is None:
+                    time_to_first_token_s = time.perf_counter() - started
                 if isinstance(piece, Delta):
                     partial.content = (partial.content or "") + piece.content
                     partial.reasoning_content = (partial.reasoning_content or "") + piece.reasoning_content or None
-                    _show(context, piece.content, piece.reasoning_content)
+                    _emit_content(context, piece.content, piece.reasoning_content)
                     saver.text_arrived()
                 else:
                     response = piece
         if response is None:
             raise ModelStreamError(f"{model!r} ended its stream without a whole response")
         # What came only with the whole response is shown too.
-        _show(
+        _emit_content(
             context,
             "" if partial.content else response.content or "",
             "" if partial.reasoning_content else response.reasoning_content or "",
         )
         metrics = response.metrics
-        metrics.time_to_first_token_s, metrics.duration_s = first_s, time.perf_counter() - started
+        metrics.time_to_first_token_s, metrics.duration_s = time_to_first_token_s, time.perf_counter() - started
         answer = Message(
             role="assistant",
             content=response.content,
@@ -149,21 +159,21 @@ class Asking:
             provider_data=response.provider_data,
         )
         context.partial = None
-        context.add(answer)
+        context.add_message(answer)
         context.emit(RunEvent.model_request_completed)
         return answer
 
 
-def _show(context: RunContext, content: str, reasoning_content: str) -> None:
+def _emit_content(context: RunContext, content: str, reasoning_content: str) -> None:
     if content or reasoning_content:
         context.emit(RunEvent.run_content, content=content, reasoning_content=reasoning_content or None)
 
 
-def _failure(error: ModelError) -> dict[str, Any]:
+def _error_details(error: ModelError) -> dict[str, Any]:
     return {"error_type": type(error).__name__, "error": str(error), "status_code": error.status_code}
 
 
-_HOW_TO_GO_ON = {
+_REMEDIES = {
     "run": "Ask for less at once",
     "session": "Begin a new session",
     "notebook": "Go on in another notebook",
@@ -171,7 +181,7 @@ _HOW_TO_GO_ON = {
 }
 
 
-async def keep_to_budgets(context: RunContext, model: Model) -> None:
+async def enforce_budgets(context: RunContext, model: Model) -> None:
     """Raise where a budget of the run, or of a run that it is nested in, is spent or cannot be kept.
 
     Raises
@@ -188,78 +198,78 @@ async def keep_to_budgets(context: RunContext, model: Model) -> None:
                     f"the price of {model.id!r} at {model.provider} is not known, so a budget in money cannot be kept "
                     f"with it: limit the tokens, Budget(tokens=..., per={budget.per!r})"
                 )
-            spending = await _spent(budget, owner)
-            if _is_spent(budget, spending):
-                raise BudgetExceeded(_what_is_spent(budget, spending), budget=budget, spending=spending)
-            if budget.usd is not None and spending.num_unpriced:
+            usage = await usage_so_far(budget, owner)
+            if _is_exhausted(budget, usage):
+                raise BudgetExceeded(_exhausted_message(budget, usage), budget=budget, usage=usage)
+            if budget.usd is not None and usage.num_unpriced:
                 warnings.warn(
-                    f"the price of {spending.num_unpriced} earlier runs or summaries of this {budget.per} is not "
-                    f"known; they do not count towards the budget of {_limit(budget)}",
+                    f"the price of {usage.num_unpriced} earlier runs or summaries of this {budget.per} is not "
+                    f"known; they do not count towards the budget of {_format_limit(budget)}",
                     stacklevel=1,
                 )
         owner = owner.parent
 
 
-async def _spent(budget: Budget, owner: RunContext) -> Spending:
+async def usage_so_far(budget: Budget, owner: RunContext) -> UsageTotals:
     if budget.per == "run":
-        return _of_runs(_with_nested(owner.run))
+        return _usage_of_runs(_walk_runs(owner.run))
     if owner.db is None:
         raise InvalidInputError(
             f"a budget per {budget.per} is read from the store, and there is none: give db=..., or "
             "Budget(..., per='run')"
         )
-    tree = list(_with_nested(owner.root.run))
+    run_tree = list(_walk_runs(owner.root.run))
     notebook = owner.run.origin.notebook if budget.per == "notebook" else None
     midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     stored = await asyncio.to_thread(
-        owner.db.get_spending,
+        owner.db.get_usage,
         session_id=owner.session_id if budget.per == "session" else None,
         notebook=notebook,
         this_process=budget.per == "notebook" and notebook is None,
         since=midnight if budget.per == "day" else None,
-        except_run_ids=[run.run_id for run in tree],
+        exclude_run_ids=[run.run_id for run in run_tree],
     )
-    counted = [run for run in tree if run.session_id == owner.session_id] if budget.per == "session" else tree
-    return stored + _of_runs(counted)
+    counted = [run for run in run_tree if run.session_id == owner.session_id] if budget.per == "session" else run_tree
+    return stored + _usage_of_runs(counted)
 
 
-def _with_nested(run: RunOutput) -> Iterator[RunOutput]:
+def _walk_runs(run: RunOutput) -> Iterator[RunOutput]:
     yield run
     for nested in run.nested_runs:
-        yield from _with_nested(nested)
+        yield from _walk_runs(nested)
 
 
-def _of_runs(runs: Iterable[RunOutput]) -> Spending:
+def _usage_of_runs(runs: Iterable[RunOutput]) -> UsageTotals:
     calls = [m.metrics for run in runs for m in run.messages if m.role == "assistant" and not m.from_history]
-    known = [metrics for metrics in calls if metrics is not None]
-    return Spending(
-        tokens=sum(metrics.total_tokens or 0 for metrics in known),
-        usd=sum(metrics.cost or 0 for metrics in known),
-        num_unpriced=sum(metrics.cost is None and metrics.input_tokens is not None for metrics in known),
+    metrics_list = [metrics for metrics in calls if metrics is not None]
+    return UsageTotals(
+        tokens=sum(metrics.total_tokens or 0 for metrics in metrics_list),
+        usd=sum(metrics.cost or 0 for metrics in metrics_list),
+        num_unpriced=sum(metrics.cost is None and metrics.input_tokens is not None for metrics in metrics_list),
     )
 
 
-def _is_spent(budget: Budget, spending: Spending) -> bool:
-    return (budget.usd is not None and spending.usd >= budget.usd) or (
-        budget.tokens is not None and spending.tokens >= budget.tokens
+def _is_exhausted(budget: Budget, usage: UsageTotals) -> bool:
+    return (budget.usd is not None and usage.usd >= budget.usd) or (
+        budget.tokens is not None and usage.tokens >= budget.tokens
     )
 
 
-def _limit(budget: Budget) -> str:
-    limits = [_money(budget.usd)] if budget.usd is not None else []
+def _format_limit(budget: Budget) -> str:
+    limits = [_format_usd(budget.usd)] if budget.usd is not None else []
     limits += [f"{budget.tokens:,} tokens"] if budget.tokens is not None else []
     return " and ".join(limits)
 
 
-def _money(usd: float) -> str:
+def _format_usd(usd: float) -> str:
     return f"${usd:,.2f}" if round(usd, 2) == usd else f"${usd:,.4g}"
 
 
-def _what_is_spent(budget: Budget, spending: Spending) -> str:
-    spent = [_money(spending.usd)] if budget.usd is not None else []
-    spent += [f"{spending.tokens:,} tokens"] if budget.tokens is not None else []
-    unknown = f" (and what {spending.num_unpriced} more cost is not known)" if spending.num_unpriced else ""
+def _exhausted_message(budget: Budget, usage: UsageTotals) -> str:
+    spent = [_format_usd(usage.usd)] if budget.usd is not None else []
+    spent += [f"{usage.tokens:,} tokens"] if budget.tokens is not None else []
+    unknown = f" (and what {usage.num_unpriced} more cost is not known)" if usage.num_unpriced else ""
     return (
-        f"the budget of {_limit(budget)} for this {budget.per} is spent: {' and '.join(spent)} so far{unknown}. "
-        f"{_HOW_TO_GO_ON[budget.per]}, or raise the budget."
+        f"the budget of {_format_limit(budget)} for this {budget.per} is spent: {' and '.join(spent)} so far{unknown}. "
+        f"{_REMEDIES[budget.per]}, or raise the budget."
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, get_args
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 
 Period = Literal["run", "session", "notebook", "day"]
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(frozen=True, slots=True)
 class Budget:
     """How much may be spent: in money, in tokens, or in both.

@@ -10,21 +10,21 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import sandbox, schema
 from agno_nb.db.file_names import expand
-from agno_nb.db.readable import TIMEOUT_S, Readable
-from agno_nb.db.visit import tables_in
+from agno_nb.db.readable import TIMEOUT_S, FrameReader
+from agno_nb.db.visit import read_foreign_tables
 from agno_nb.errors import InvalidInputError, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from agno_nb.db.parts import Chosen
+    from agno_nb.db.parts import Pushdown
 
 
-class Collection(Readable):
+class Collection(FrameReader):
     """Stores as one set of frames, each with a column `source` in front. Made by :func:`collect`.
 
     The rows were read when it was made; nothing is held open.
@@ -54,7 +54,7 @@ class Collection(Readable):
         limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows}
         return sandbox.run(self._tables, sql, parameters, frames or {}, views=False, **limits)
 
-    def frame(self, sql: str, parameters: Sequence[Any] = (), *, chosen: Chosen | None = None) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any] = (), *, pushdown: Pushdown | None = None) -> pa.Table:
         return self._in(self._stores, sql, parameters)
 
     @staticmethod
@@ -62,18 +62,18 @@ class Collection(Readable):
         import pyarrow as pa
 
         # Each store is asked on its own: sessions of two stores may have the same id, and are not the same.
-        found = []
+        read_tables = []
         for source, tables in stores.items():
             table = sandbox.run(partial(_all, tables), sql, parameters, {})
-            found.append(table.add_column(0, "source", pa.array([source] * table.num_rows, pa.string())))
-        return pa.concat_tables(found)
+            read_tables.append(table.add_column(0, "source", pa.array([source] * table.num_rows, pa.string())))
+        return pa.concat_tables(read_tables)
 
-    def _tables(self, names: schema.Needs) -> dict[str, pa.Table]:
+    def _tables(self, names: schema.ColumnsRead) -> dict[str, pa.Table]:
         """Return the views, those that stand on none of the tables named without rows."""
         source, tables = next(iter(self._stores.items()))
         views = {}
         for view in schema.views():
-            if view not in self._views and schema.needs(view).keys() & names.keys():
+            if view not in self._views and schema.columns_read(view).keys() & names.keys():
                 self._views[view] = self.frame(f"FROM {view}")
             views[view] = (
                 self._views[view] if view in self._views else self._in({source: tables}, f"FROM {view} LIMIT 0")
@@ -87,11 +87,11 @@ class Collection(Readable):
         return f"Collection of {len(self)} stores: {', '.join(list(self._stores)[:5])}{', …' * (len(self) > 5)}"
 
 
-def _all(tables: Mapping[str, pa.Table], names: schema.Needs) -> Mapping[str, pa.Table]:
+def _all(tables: Mapping[str, pa.Table], names: schema.ColumnsRead) -> Mapping[str, pa.Table]:
     return tables
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 def collect(stores: str | Path | Iterable[str | Path]) -> Collection:
     """Read many stores, in files of DuckDB or SQLite, as one set of frames with a `source` column.
 
@@ -127,23 +127,23 @@ def collect(stores: str | Path | Iterable[str | Path]) -> Collection:
     import pandas as pd
 
     paths = _paths(stores)
-    found: dict[str, dict[str, pa.Table]] = {}
+    tables_by_source: dict[str, dict[str, pa.Table]] = {}
     rows = []
     for path, source in zip(paths, _sources(paths), strict=True):
         error = None
         try:
-            found[source] = tables_in(path)
+            tables_by_source[source] = read_foreign_tables(path)
         except (StoreError, InvalidInputError) as problem:
             error = str(problem)
-        num_runs = found[source]["raw_runs"].num_rows if error is None else None
+        num_runs = tables_by_source[source]["raw_runs"].num_rows if error is None else None
         rows.append({"source": source, "path": _printable(str(path)), "runs": num_runs, "error": error})
     errors = [row["error"] for row in rows if row["error"] is not None]
-    if not found:
+    if not tables_by_source:
         raise StoreError(f"none of the {len(paths)} files could be read: {'; '.join(map(str, errors))}")
     if errors:
         warnings.warn(f"{len(errors)} of {len(paths)} files are left out: {'; '.join(map(str, errors))}", stacklevel=2)
     sources = pd.DataFrame(rows).astype({"source": "str", "path": "str", "runs": "Int64", "error": "str"})
-    return Collection(found, sources)
+    return Collection(tables_by_source, sources)
 
 
 def _paths(stores: str | Path | Iterable[str | Path]) -> list[Path]:

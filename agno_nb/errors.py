@@ -49,7 +49,7 @@ from agno_nb.redact import displayable
 
 if TYPE_CHECKING:
     from agno_nb.budget import Budget
-    from agno_nb.types import RunOutput, Spending
+    from agno_nb.types import RunOutput, UsageTotals
 
 
 class _Displayable(BaseException):
@@ -194,14 +194,14 @@ class BudgetExceeded(RunError):
     message : str
     budget : Budget
         The limit.
-    spending : Spending
+    usage : Spending
         What was spent of it.
     """
 
-    def __init__(self, message: str, *, budget: Budget, spending: Spending) -> None:
+    def __init__(self, message: str, *, budget: Budget, usage: UsageTotals) -> None:
         super().__init__(message)
         self.budget = budget
-        self.spending = spending
+        self.usage = usage
 
 
 class RunLimitError(RunError):

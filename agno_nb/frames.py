@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
-from agno_nb._keywords import takes
+from agno_nb._keywords import typed_kwargs
 from agno_nb.db import default_db
 from agno_nb.db.columns import (
     EVENTS,
@@ -40,11 +40,11 @@ from agno_nb.db.filters import (
     SummaryFilters,
     ToolCallFilters,
     VariableFilters,
-    selection,
+    select_rows,
 )
 from agno_nb.db.readable import MAX_ROWS, TIMEOUT_S
 from agno_nb.db.schema import names, views
-from agno_nb.db.tables import in_order, is_frame, to_pandas, unknown_table
+from agno_nb.db.tables import is_frame, sort_if_needed, to_pandas, unknown_table
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.redact import displayable
 
@@ -53,11 +53,11 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from agno_nb.db.readable import Readable
+    from agno_nb.db.readable import FrameReader
 
 
-@takes(SessionFilters)
-def sessions_df(*, db: Readable | None = None, **filters: Unpack[SessionFilters]) -> pd.DataFrame:
+@typed_kwargs(SessionFilters)
+def sessions_df(*, db: FrameReader | None = None, **filters: Unpack[SessionFilters]) -> pd.DataFrame:
     """Sessions, one row each, oldest first.
 
     Parameters
@@ -87,8 +87,8 @@ def sessions_df(*, db: Readable | None = None, **filters: Unpack[SessionFilters]
     return _read(SESSIONS, db, filters)
 
 
-@takes(RunFilters)
-def runs_df(*, db: Readable | None = None, **filters: Unpack[RunFilters]) -> pd.DataFrame:
+@typed_kwargs(RunFilters)
+def runs_df(*, db: FrameReader | None = None, **filters: Unpack[RunFilters]) -> pd.DataFrame:
     """Runs, one row each, oldest first; nested runs and superseded attempts included.
 
     Parameters
@@ -108,8 +108,8 @@ def runs_df(*, db: Readable | None = None, **filters: Unpack[RunFilters]) -> pd.
     return _read(RUNS, db, filters)
 
 
-@takes(RunTreeFilters)
-def run_tree_df(*, db: Readable | None = None, **filters: Unpack[RunTreeFilters]) -> pd.DataFrame:
+@typed_kwargs(RunTreeFilters)
+def run_tree_df(*, db: FrameReader | None = None, **filters: Unpack[RunTreeFilters]) -> pd.DataFrame:
     """Runs with the tokens, cost and time of what is nested in them, one row each, oldest first.
 
     Parameters
@@ -129,8 +129,8 @@ def run_tree_df(*, db: Readable | None = None, **filters: Unpack[RunTreeFilters]
     return _read(RUN_TREE, db, filters)
 
 
-@takes(MessageFilters)
-def messages_df(*, db: Readable | None = None, **filters: Unpack[MessageFilters]) -> pd.DataFrame:
+@typed_kwargs(MessageFilters)
+def messages_df(*, db: FrameReader | None = None, **filters: Unpack[MessageFilters]) -> pd.DataFrame:
     """Messages, one row each, oldest first; system messages and those of superseded attempts included.
 
     Parameters
@@ -143,8 +143,8 @@ def messages_df(*, db: Readable | None = None, **filters: Unpack[MessageFilters]
     return _read(MESSAGES, db, filters)
 
 
-@takes(ToolCallFilters)
-def tool_calls_df(*, db: Readable | None = None, **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
+@typed_kwargs(ToolCallFilters)
+def tool_calls_df(*, db: FrameReader | None = None, **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
     """Tool calls with what came of them, one row each, oldest first.
 
     Parameters
@@ -157,8 +157,8 @@ def tool_calls_df(*, db: Readable | None = None, **filters: Unpack[ToolCallFilte
     return _read(TOOL_CALLS, db, filters)
 
 
-@takes(StepFilters)
-def steps_df(*, db: Readable | None = None, **filters: Unpack[StepFilters]) -> pd.DataFrame:
+@typed_kwargs(StepFilters)
+def steps_df(*, db: FrameReader | None = None, **filters: Unpack[StepFilters]) -> pd.DataFrame:
     """Steps of workflows with what came of them, one row each, oldest first.
 
     Parameters
@@ -171,8 +171,8 @@ def steps_df(*, db: Readable | None = None, **filters: Unpack[StepFilters]) -> p
     return _read(STEPS, db, filters)
 
 
-@takes(EventFilters)
-def events_df(*, db: Readable | None = None, **filters: Unpack[EventFilters]) -> pd.DataFrame:
+@typed_kwargs(EventFilters)
+def events_df(*, db: FrameReader | None = None, **filters: Unpack[EventFilters]) -> pd.DataFrame:
     """What happened in runs, one row each, oldest first: begins and ends of runs, model requests and tool calls.
 
     Parameters
@@ -192,8 +192,8 @@ def events_df(*, db: Readable | None = None, **filters: Unpack[EventFilters]) ->
     return _read(EVENTS, db, filters)
 
 
-@takes(VariableFilters)
-def variables_df(*, db: Readable | None = None, **filters: Unpack[VariableFilters]) -> pd.DataFrame:
+@typed_kwargs(VariableFilters)
+def variables_df(*, db: FrameReader | None = None, **filters: Unpack[VariableFilters]) -> pd.DataFrame:
     """Variables of the notebook that were put into prompts, one row each, oldest first.
 
     Parameters
@@ -206,8 +206,8 @@ def variables_df(*, db: Readable | None = None, **filters: Unpack[VariableFilter
     return _read(VARIABLES, db, filters)
 
 
-@takes(SummaryFilters)
-def summaries_df(*, db: Readable | None = None, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
+@typed_kwargs(SummaryFilters)
+def summaries_df(*, db: FrameReader | None = None, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
     """Summaries of sessions, one row for each version, oldest first.
 
     Parameters
@@ -218,8 +218,8 @@ def summaries_df(*, db: Readable | None = None, **filters: Unpack[SummaryFilters
     return _read(SUMMARIES, db, filters)
 
 
-@takes(MemoryFilters)
-def memories_df(*, db: Readable | None = None, **filters: Unpack[MemoryFilters]) -> pd.DataFrame:
+@typed_kwargs(MemoryFilters)
+def memories_df(*, db: FrameReader | None = None, **filters: Unpack[MemoryFilters]) -> pd.DataFrame:
     """Memories of users, one row each, oldest first.
 
     Parameters
@@ -262,7 +262,7 @@ class QueryResult:
 def query(
     sql: str,
     *,
-    db: Readable | None = None,
+    db: FrameReader | None = None,
     timeout_s: float | None = TIMEOUT_S,
     max_rows: int | None = MAX_ROWS,
     **frames: Any,
@@ -325,10 +325,10 @@ def no_such_table(name: str, yours: Iterable[str]) -> QueryError:
     )
 
 
-def _read(frame: Frame, db: Readable | None, filters: Mapping[str, Any]) -> pd.DataFrame:
-    wanted = selection(frame, filters)
-    rows = (db or default_db()).frame(wanted.sql, wanted.parameters, chosen=wanted.chosen)
-    table = in_order(rows, wanted.order)
+def _read(frame: Frame, db: FrameReader | None, filters: Mapping[str, Any]) -> pd.DataFrame:
+    selected = select_rows(frame, filters)
+    rows = (db or default_db()).frame(selected.sql, selected.parameters, pushdown=selected.pushdown)
+    table = sort_if_needed(rows, selected.order)
     table = table.drop_columns([name for name in table.column_names if name.startswith("_")])
     limit = filters.get("limit")
     return to_pandas(table if limit is None else table.slice(max(0, table.num_rows - limit)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import Media
 
@@ -34,7 +34,7 @@ _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"
 _BOXES = {b"M4A ": "audio/mp4", b"qt  ": "video/quicktime", b"heic": "image/heic", b"avif": "image/avif"}
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 def Image(
     *,
     url: str | None = None,
@@ -78,7 +78,7 @@ def Image(
     return media
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 def Audio(
     *,
     url: str | None = None,
@@ -91,7 +91,7 @@ def Audio(
     return _media("audio", url, filepath, content, format, mime_type)
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 def Video(
     *,
     url: str | None = None,
@@ -104,7 +104,7 @@ def Video(
     return _media("video", url, filepath, content, format, mime_type)
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 def File(
     *,
     url: str | None = None,
@@ -131,9 +131,9 @@ def _media(
     filename: str | None = None,
 ) -> Media:
     sources = {"url": url, "filepath": filepath, "content": content}
-    given = [name for name, source in sources.items() if source is not None]
-    if len(given) != 1:
-        got = " and ".join(given) or "none of them"
+    sources_given = [name for name, source in sources.items() if source is not None]
+    if len(sources_given) != 1:
+        got = " and ".join(sources_given) or "none of them"
         raise InvalidInputError(f"{kind} needs exactly one of url, filepath and content; it got {got}")
     if filepath is not None:
         path = Path(filepath).expanduser()
@@ -148,8 +148,8 @@ def _media(
         raise InvalidInputError(f"content of {kind} is of type {type(content).__name__}; give bytes")
     if mime_type is None:
         known = _type_of_bytes(content) if content is not None else None
-        told = f"x.{format}" if format is not None else filename or urlsplit(url or "").path
-        mime_type = known or mimetypes.guess_type(told)[0]
+        filename_hint = f"x.{format}" if format is not None else filename or urlsplit(url or "").path
+        mime_type = known or mimetypes.guess_type(filename_hint)[0]
     return Media(kind=kind, url=url, content=content, mime_type=mime_type, filename=filename)
 
 

@@ -24,7 +24,7 @@ LIVE_REMARKS = 20
 """Tool calls and nested runs that a terminal shows while more arrive, the last ones. The end shows all."""
 
 
-class Shown(Protocol):
+class RunDisplay(Protocol):
     """Something that shows a run while it goes on."""
 
     def feed(self, event: RunOutputEvent) -> None: ...
@@ -34,10 +34,10 @@ class Shown(Protocol):
 
 def print_stream(events: RunStream, *, message: str | None, live: bool) -> None:
     """Show a run from its events, to its end or to the interrupt."""
-    follow(events, display_for(message, live=live))
+    drive(events, choose_display(message, live=live))
 
 
-def follow(events: RunStream, shown: Shown) -> RunOutput:
+def drive(events: RunStream, display: RunDisplay) -> RunOutput:
     """Feed a display with the events of a run, and return the run.
 
     Raises
@@ -48,18 +48,18 @@ def follow(events: RunStream, shown: Shown) -> RunOutput:
     with events:
         try:
             for event in events:
-                shown.feed(event)
+                display.feed(event)
             run = events.result
             assert run is not None
         except BaseException as error:
-            raise _ended(error, events.drain(), shown) from error.__cause__
-    shown.finish(run)
+            raise _ended(error, events.drain(), display) from error.__cause__
+    display.finish(run)
     return run
 
 
 async def aprint_stream(events: AsyncRunStream, *, message: str | None, live: bool) -> None:
     """Show a run from its events, as they come to an async reader."""
-    shown = display_for(message, live=live)
+    shown = choose_display(message, live=live)
     async with events:
         try:
             async for event in events:
@@ -69,18 +69,18 @@ async def aprint_stream(events: AsyncRunStream, *, message: str | None, live: bo
     shown.finish(events.result)
 
 
-def _ended(error: BaseException, unread: list[RunOutputEvent], shown: Shown) -> BaseException:
+def _ended(error: BaseException, unread: list[RunOutputEvent], display: RunDisplay) -> BaseException:
     """Show how a run ended that was cut off or failed; return what to raise."""
     for event in unread:
-        shown.feed(event)
+        display.feed(event)
     if isinstance(error, KeyboardInterrupt):
         error = RunInterrupted("the run was stopped; what was said so far is stored")
         error.run_output = next((event.run_output for event in reversed(unread) if event.is_final), None)
-    shown.finish(error)
+    display.finish(error)
     return error
 
 
-def display_for(message: str | None, *, live: bool, markdown: bool = True) -> Shown:
+def choose_display(message: str | None, *, live: bool, markdown: bool = True) -> RunDisplay:
     """Choose the display: the cell's output in a kernel, rich in a terminal."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None

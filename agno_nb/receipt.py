@@ -47,7 +47,7 @@ class ContextPart:
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
-class LeftOut:
+class OmittedPart:
     """Something of the session that the model was not sent."""
 
     what: str
@@ -55,7 +55,7 @@ class LeftOut:
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
-class ContextReceipt:
+class ContextReport:
     """What a run sent in its first request, in the order of the request.
 
     Its later requests add the run's own tool calls and their results.
@@ -73,7 +73,7 @@ class ContextReceipt:
     """
 
     parts: list[ContextPart] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    omitted: list[OmittedPart] = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
@@ -110,26 +110,26 @@ class ContextReceipt:
                 }
                 for part in self.parts
             ],
-            "left_out": [{"what": each.what, "why": each.why} for each in self.left_out],
+            "left_out": [{"what": each.what, "why": each.why} for each in self.omitted],
         }
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any], messages: Sequence[Message] = ()) -> ContextReceipt:
+    def from_dict(cls, stored: dict[str, Any], messages: Sequence[Message] = ()) -> ContextReport:
         """Make a receipt of what was stored, with the texts that the run's own messages have."""
-        said = {message.role: message.content or "" for message in reversed(messages) if not message.from_history}
-        system, place = said.get("system", ""), 0
+        contents = {message.role: message.content or "" for message in reversed(messages) if not message.from_history}
+        system, position = contents.get("system", ""), 0
         parts = []
         for fields in stored["parts"]:
             text = None
             if fields["source"] in SYSTEM_SOURCES:
-                text, place = system[place : place + fields["chars"]], place + fields["chars"] + len("\n\n")
+                text, position = system[position : position + fields["chars"]], position + fields["chars"] + len("\n\n")
             elif fields["source"] == "prompt":
-                text = said.get("user")
+                text = contents.get("user")
             parts.append(ContextPart(**fields, text=text))
-        return cls(parts=parts, left_out=[LeftOut(**each) for each in stored["left_out"]])
+        return cls(parts=parts, omitted=[OmittedPart(**each) for each in stored["left_out"]])
 
     def __repr__(self) -> str:
         rows = self.rows()
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows]
-        return displayable("\n".join(lines + [f"left out: {each.what} ({each.why})" for each in self.left_out]))
+        return displayable("\n".join(lines + [f"left out: {each.what} ({each.why})" for each in self.omitted]))

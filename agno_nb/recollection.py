@@ -14,10 +14,10 @@ from agno_nb._loop import run_awaiting, run_blocking
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.memory.manager import MemoryManager, Scribe, memories_of
+from agno_nb.memory.manager import MemoryManager, MemoryWriter, load_memories
 from agno_nb.memory.v2 import Memory
 from agno_nb.models.base import Model
-from agno_nb.run.background import FollowUp, Line, in_turn, settled
+from agno_nb.run.background import BackgroundTask, QueueKey, run_in_order, wait_for
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext
 from agno_nb.session.summary import SessionSummaryManager
@@ -25,7 +25,7 @@ from agno_nb.types import Metrics, RunOutput, SessionSummary, UserMemory, now
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Recollecting(Runnable, ABC):
+class SummariesAndMemories(Runnable, ABC):
     """A runnable with a model, that can summarise its sessions and remember its users.
 
     Both are done when a run is completed, after its answer was returned. Whoever needs them next waits for them.
@@ -51,7 +51,7 @@ class Recollecting(Runnable, ABC):
     memory: Memory | None = None
     """Deprecated: ``Memory()`` of `agno_nb.memory.v2` gives the agent an in-memory store if it has none."""
 
-    _told_of_no_user: bool = field(init=False, default=False)
+    _warned_no_user: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,27 +79,27 @@ class Recollecting(Runnable, ABC):
         """The model in use, which also writes summaries and memories where nothing else is said."""
 
     @property
-    def reads_summary(self) -> bool:
+    def sends_summary(self) -> bool:
         """Whether the model is shown the session's summary."""
         shown = self.add_session_summary_to_context
-        return self._summarises if shown is None else shown
+        return self._summaries_enabled if shown is None else shown
 
     @property
-    def reads_memories(self) -> bool:
+    def sends_memories(self) -> bool:
         """Whether the model is shown what is remembered of the user."""
         shown = self.add_memories_to_context
-        return self._makes_memories or self.memory_manager is not None if shown is None else shown
+        return self._memories_enabled or self.memory_manager is not None if shown is None else shown
 
     @property
-    def _summarises(self) -> bool:
-        said = self.session_summary_manager or self.session_summary_prompt
-        return self.enable_session_summaries or said is not None
+    def _summaries_enabled(self) -> bool:
+        settings = self.session_summary_manager or self.session_summary_prompt
+        return self.enable_session_summaries or settings is not None
 
     @property
-    def _makes_memories(self) -> bool:
+    def _memories_enabled(self) -> bool:
         return self.update_memory_on_run or self.enable_agentic_memory
 
-    def follow_ups(self, context: RunContext) -> Iterable[FollowUp]:
+    def background_tasks(self, context: RunContext) -> Iterable[BackgroundTask]:
         """Summarise the session, and remember what the user said of themselves.
 
         What followed a run that is replayed now was paid for then. Its summary is taken over, so that the next run has
@@ -109,28 +109,28 @@ class Recollecting(Runnable, ABC):
         if db is None:
             return
         if run.replay_of_run_id is not None:
-            if self._summarises and not context.is_nested:
-                yield FollowUp(
-                    line=Line.summary(db, run.session_id),
-                    work=lambda: asyncio.to_thread(_take_over_summary, db, run),
+            if self._summaries_enabled and not context.is_nested:
+                yield BackgroundTask(
+                    queue_key=QueueKey.summary(db, run.session_id),
+                    work=lambda: asyncio.to_thread(_copy_summary, db, run),
                     on_failure="the summary that followed the replayed run could not be taken over",
                 )
             return
-        if self._summarises and not context.is_nested:
-            yield FollowUp(
-                line=Line.summary(db, run.session_id),
-                work=lambda: self._summarise(db, run),
+        if self._summaries_enabled and not context.is_nested:
+            yield BackgroundTask(
+                queue_key=QueueKey.summary(db, run.session_id),
+                work=lambda: self._update_summary(db, run),
                 on_failure="the session's summary could not be brought up to date, and the last one stays",
             )
-        scribe = self.scribe(context)
-        if scribe is not None and self.update_memory_on_run and not self.enable_agentic_memory:
-            yield FollowUp(
-                line=scribe.line,
-                work=lambda: scribe.learn(run.input),
+        writer = self.memory_writer(context)
+        if writer is not None and self.update_memory_on_run and not self.enable_agentic_memory:
+            yield BackgroundTask(
+                queue_key=writer.queue_key,
+                work=lambda: writer.extract(run.input),
                 on_failure="what the user's message tells of them could not be remembered",
             )
 
-    async def _summarise(self, db: Db, run: RunOutput) -> None:
+    async def _update_summary(self, db: Db, run: RunOutput) -> None:
         manager = self.session_summary_manager or SessionSummaryManager(
             session_summary_prompt=self.session_summary_prompt
         )
@@ -139,20 +139,20 @@ class Recollecting(Runnable, ABC):
 
     def memory_tools(self, context: RunContext) -> list[Callable[..., Any]]:
         """Return the tool by which the model changes what is remembered of the user, if it may and there is a user."""
-        return [update_user_memory] if self.scribe(context) is not None and self.enable_agentic_memory else []
+        return [update_user_memory] if self.memory_writer(context) is not None and self.enable_agentic_memory else []
 
-    def scribe(self, context: RunContext) -> Scribe | None:
+    def memory_writer(self, context: RunContext) -> MemoryWriter | None:
         """Return who remembers the user of a run; None, with one warning, where there is no user or no store."""
-        if not self._makes_memories:
+        if not self._memories_enabled:
             return None
         db, user_id = context.db, context.user_id
         if db is None or user_id is None:
-            if not self._told_of_no_user:
-                self._told_of_no_user = True
-                lacking = "a user: give user_id=... to the run or the agent" if db else "a store: give the agent db=..."
-                warnings.warn(f"{self!r} remembers nothing, because memories need {lacking}", stacklevel=1)
+            if not self._warned_no_user:
+                self._warned_no_user = True
+                missing = "a user: give user_id=... to the run or the agent" if db else "a store: give the agent db=..."
+                warnings.warn(f"{self!r} remembers nothing, because memories need {missing}", stacklevel=1)
             return None
-        return Scribe(
+        return MemoryWriter(
             self.memory_manager or MemoryManager(),
             db,
             user_id,
@@ -173,19 +173,21 @@ class Recollecting(Runnable, ABC):
             The session belongs to another user.
         """
         return run_blocking(
-            self._settled_summary(session_id, user_id), door="get_session_summary()", instead="aget_session_summary()"
+            self._wait_and_get_summary(session_id, user_id),
+            method="get_session_summary()",
+            instead="aget_session_summary()",
         )
 
     def aget_session_summary(
         self, session_id: str | None = None, *, user_id: str | None = None
     ) -> Coroutine[Any, Any, SessionSummary | None]:
         """Return the latest summary of a session: the awaited twin of :meth:`get_session_summary`."""
-        return run_awaiting(self._settled_summary(session_id, user_id))
+        return run_awaiting(self._wait_and_get_summary(session_id, user_id))
 
-    async def _settled_summary(self, session_id: str | None, user_id: str | None) -> SessionSummary | None:
+    async def _wait_and_get_summary(self, session_id: str | None, user_id: str | None) -> SessionSummary | None:
         store, session_id = self.store, await asyncio.to_thread(self._checked_id, session_id, user_id)
-        await settled(Line.summary(store, session_id))
-        await asyncio.to_thread(self._session, session_id, user_id)
+        await wait_for(QueueKey.summary(store, session_id))
+        await asyncio.to_thread(self._require_session, session_id, user_id)
         return await asyncio.to_thread(store.get_summary, session_id)
 
     def get_user_memories(self, user_id: str | None = None) -> list[UserMemory]:
@@ -196,20 +198,22 @@ class Recollecting(Runnable, ABC):
         InvalidInputError
             Neither the call nor the agent says which user.
         """
-        return run_blocking(self._settled_memories(user_id), door="get_user_memories()", instead="aget_user_memories()")
+        return run_blocking(
+            self._wait_and_get_memories(user_id), method="get_user_memories()", instead="aget_user_memories()"
+        )
 
     def aget_user_memories(self, user_id: str | None = None) -> Coroutine[Any, Any, list[UserMemory]]:
         """Return what is remembered of a user: the awaited twin of :meth:`get_user_memories`."""
-        return run_awaiting(self._settled_memories(user_id))
+        return run_awaiting(self._wait_and_get_memories(user_id))
 
-    async def _settled_memories(self, user_id: str | None) -> list[UserMemory]:
-        user = self._user(user_id)
-        if user is None:
+    async def _wait_and_get_memories(self, user_id: str | None) -> list[UserMemory]:
+        owner = self._user(user_id)
+        if owner is None:
             raise InvalidInputError("memories are of a user: give a user_id")
-        return await memories_of(self.store, user)
+        return await load_memories(self.store, owner)
 
 
-def _take_over_summary(db: Db, run: RunOutput) -> None:
+def _copy_summary(db: Db, run: RunOutput) -> None:
     assert run.replay_of_run_id is not None
     stored = db.get_run(run.replay_of_run_id)
     summary = None if stored is None else db.get_summary_after(stored)
@@ -230,13 +234,13 @@ def _take_over_summary(db: Db, run: RunOutput) -> None:
         )
 
 
-async def update_user_memory(task: str, agent: Recollecting, run_context: RunContext) -> str:
+async def update_user_memory(task: str, agent: SummariesAndMemories, run_context: RunContext) -> str:
     """Remember, change or forget something of the user, for this and later conversations.
 
     Args:
         task: What is to be remembered, changed or forgotten, in a sentence.
     """
-    scribe = agent.scribe(run_context)
-    assert scribe is not None  # Else the tool is not offered.
+    writer = agent.memory_writer(run_context)
+    assert writer is not None  # Else the tool is not offered.
     # What a cancelled run had asked to remember is remembered.
-    return await asyncio.shield(in_turn(scribe.line, lambda: scribe.obey(task)))
+    return await asyncio.shield(run_in_order(writer.queue_key, lambda: writer.apply(task)))

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.errors import NestedRunPaused, StoreError, leaves
-from agno_nb.run.context import INTERRUPTED_RESULT, last_answer
-from agno_nb.run.requirements import given_input, refusal
+from agno_nb.run.context import INTERRUPTED_RESULT, last_assistant_message
+from agno_nb.run.requirements import rejection_message, user_input_args
 from agno_nb.run.running import RunContext, current_tool_call_id, is_waiting
 from agno_nb.tools import Tool
 from agno_nb.types import JsonDict, Message, Metrics, Requirement, RunEvent, RunStatus, ToolCall, now
 
 
 @dataclass(kw_only=True)
-class Settling:
+class ToolExecutor:
     """What settles the tool calls of one run.
 
     Parameters
@@ -30,7 +30,7 @@ class Settling:
         How many calls the run may make. Further ones are refused.
     injected : mapping
         What tools and hooks are given without the model.
-    asker : str or None
+    component_name : str or None
         Who a person is told asks, where a call needs one.
     context : RunContext
     """
@@ -39,16 +39,16 @@ class Settling:
     hooks: Sequence[Callable[..., Any]]
     tool_call_limit: int | None
     injected: Mapping[str, Any]
-    asker: str | None
+    component_name: str | None
     context: RunContext
 
-    async def settle(self, waiting: Sequence[tuple[ToolCall, Message]]) -> None:
+    async def execute(self, pending: Sequence[tuple[ToolCall, Message]]) -> None:
         """Settle calls of one answer together, each with the message for its result.
 
         A result is stored when it is there. Calls that need a person are left without one, and their messages out.
         """
         context, run = self.context, self.context.run
-        calls = last_answer(run).tool_calls
+        calls = last_assistant_message(run).tool_calls
         # By their places: a server may give two calls the same id.
         num_left = len(calls) if self.tool_call_limit is None else self.tool_call_limit - len(run.tools) + len(calls)
         allowed = {id(call) for call in calls[: max(num_left, 0)]}
@@ -56,7 +56,7 @@ class Settling:
 
         async def settle_one(call: ToolCall, answer: Message) -> None:
             try:
-                await self._settle_one(call, answer, is_allowed=id(call) in allowed)
+                await self._execute_one(call, answer, is_allowed=id(call) in allowed)
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
@@ -66,20 +66,20 @@ class Settling:
         try:
             await context.save()  # The request is stored before anything is done that may fail.
             has_started = True
-            async with asyncio.TaskGroup() as together:
-                for call, answer in waiting:
-                    together.create_task(settle_one(call, answer))
+            async with asyncio.TaskGroup() as group:
+                for call, result_message in pending:
+                    group.create_task(settle_one(call, result_message))
             if failures:
                 # Only now, so that the results of the other calls are not lost.
                 raise next((error for error in failures if not isinstance(error, StoreError)), failures[0])
         except BaseException as error:
-            self._end_calls(waiting, keep_open=self._waiting_ids() if isinstance(error, StoreError) else set())
+            self._end_calls(pending, keep_open=self._waiting_ids() if isinstance(error, StoreError) else set())
             if not has_started:
                 for requirement in run.requirements:
                     if not requirement.tool.is_finished:
                         requirement.started_at = None
             raise
-        self._leave_out(waiting)
+        self._leave_out(pending)
 
     def _waiting_ids(self) -> set[str | None]:
         """Return the ids of the calls that wait for a person, or are approved and were not started."""
@@ -94,32 +94,37 @@ class Settling:
             if not call.is_finished and call.tool_call_id not in keep_open:
                 if call.result is None:
                     call.result, call.tool_call_error = INTERRUPTED_RESULT, True
-                self.context.store(_filled(answer, call))
+                self.context.mark_unsaved(_fill_result(answer, call))
         still_open = [call for call, _ in waiting if not call.is_finished]
         for call in still_open:
-            self.context.wait_for_nested_runs(call.tool_call_id)
+            self.context.collect_child_requirements(call.tool_call_id)
         if still_open:
             self._leave_out(waiting)
-            run.status, run.content = RunStatus.PAUSED, last_answer(run).content
+            run.status, run.content = RunStatus.PAUSED, last_assistant_message(run).content
 
     def _leave_out(self, waiting: Sequence[tuple[ToolCall, Message]]) -> None:
         """Leave the messages for results that are not there out of the run."""
         run, left = self.context.run, {call.tool_call_id for call, _ in waiting if not call.is_finished}
         run.messages = [message for message in run.messages if message.from_history or message.tool_call_id not in left]
 
-    async def _settle_one(self, call: ToolCall, answer: Message, *, is_allowed: bool) -> None:
+    async def _execute_one(self, call: ToolCall, result_message: Message, *, is_allowed: bool) -> None:
         started = time.perf_counter()
         context = self.context
         tool = self.tools.get(call.tool_name) if is_allowed else None
         requirement = next((one for one in context.run.requirements if one.tool is call), None)
-        if requirement is None and tool is not None and tool.need is not None and tool.problem(call) is None:
+        if (
+            requirement is None
+            and tool is not None
+            and tool.approval_kind is not None
+            and tool.argument_error(call) is None
+        ):
             context.run.requirements.append(
                 Requirement(
-                    kind=tool.need,
+                    kind=tool.approval_kind,
                     tool=call,
                     run_id=context.run_id,
-                    component_name=self.asker,
-                    user_input_fields=tool.asked_fields(),
+                    component_name=self.component_name,
+                    user_input_fields=tool.input_fields(),
                 )
             )
             return
@@ -130,7 +135,7 @@ class Settling:
             call.result = f"Refused: a run may make {self.tool_call_limit} tool calls. Answer with what you have."
             call.tool_call_error = True
         elif requirement is not None and requirement.confirmed is False:
-            call.result, call.tool_call_error = refusal(requirement), True
+            call.result, call.tool_call_error = rejection_message(requirement), True
         elif requirement is not None and requirement.kind == "external_execution":
             call.result = requirement.result
         elif tool is None:
@@ -139,22 +144,22 @@ class Settling:
         elif requirement is None and self._may_have_run(call):
             call.result, call.tool_call_error = INTERRUPTED_RESULT, True
         else:
-            await self._call(tool, call, given_input(requirement))
+            await self._call(tool, call, user_input_args(requirement))
             if call.result is None:
                 # A run that it started is paused. The call is made again when that run goes on.
                 if requirement is not None:
                     requirement.started_at = None
                 return
         call.duration_s = time.perf_counter() - started
-        context.store(_filled(answer, call))
+        context.mark_unsaved(_fill_result(result_message, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
         await context.save()
 
-    async def _call(self, tool: Tool, call: ToolCall, given: JsonDict | None) -> None:
+    async def _call(self, tool: Tool, call: ToolCall, user_input: JsonDict | None) -> None:
         """Call a tool. The call has no result if a run that it started is paused."""
         current_tool_call_id.set(call.tool_call_id)
         try:
-            await tool.call(call, self.injected, given, hooks=self.hooks)
+            await tool.call(call, self.injected, user_input, hooks=self.hooks)
         except BaseException as error:
             parts = list(leaves(error))
             if not any(isinstance(part, NestedRunPaused) for part in parts):
@@ -163,18 +168,18 @@ class Settling:
             for part in parts:
                 if not isinstance(part, Exception | NestedRunPaused):
                     raise part from error
-            self.context.wait_for_nested_runs(call.tool_call_id)
+            self.context.collect_child_requirements(call.tool_call_id)
 
     def _may_have_run(self, call: ToolCall) -> bool:
         """Whether a process that has died may have carried out the call, and no run that it started still waits."""
         if call.tool_call_id not in self.context.interrupted_call_ids:
             return False
-        started = [run for run in self.context.earlier if run.parent_tool_call_id == call.tool_call_id]
+        started = [run for run in self.context.pending_children if run.parent_tool_call_id == call.tool_call_id]
         return not any(is_waiting(run) for run in started)
 
 
-def _filled(answer: Message, call: ToolCall) -> Message:
+def _fill_result(message: Message, call: ToolCall) -> Message:
     """Write into a tool message what came of its call."""
-    answer.content, answer.tool_call_error, call.is_finished = call.result, call.tool_call_error, True
-    answer.metrics, answer.created_at = Metrics(duration_s=call.duration_s), now()
-    return answer
+    message.content, message.tool_call_error, call.is_finished = call.result, call.tool_call_error, True
+    message.metrics, message.created_at = Metrics(duration_s=call.duration_s), now()
+    return message

@@ -13,34 +13,34 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Literal
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, StoreError, failed_save
 from agno_nb.models.base import Model
-from agno_nb.run.context import last_answer
+from agno_nb.run.context import last_assistant_message
 from agno_nb.run.running import RunContext
 from agno_nb.tools import Tool
-from agno_nb.tools.history import turns_before
+from agno_nb.tools.history import previous_turns
 from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall
 
 __all__ = ["RunOutput", "RunResponse", "Team"]
 
-ONE, ALL = "delegate_task_to_member", "delegate_task_to_members"
+DELEGATE_TO_ONE, DELEGATE_TO_ALL = "delegate_task_to_member", "delegate_task_to_members"
 
-_LEADING = {
-    ONE: (
+_LEADER_PROMPTS = {
+    DELEGATE_TO_ONE: (
         "You lead a team. Give tasks to its members by the tool delegate_task_to_member, several in one answer where "
         "none needs what another finds. A member knows only what you write in its task. What no member is needed for, "
         "answer yourself."
     ),
-    ALL: (
+    DELEGATE_TO_ALL: (
         "You lead a team. Give a task to all of its members at once by the tool delegate_task_to_members. They know "
         "only what you write in it. Make one answer of theirs."
     ),
 }
 
 
-@forgiving(ALIASES, DEPRECATED)
+@suggest_on_unknown_kwarg(ALIASES, DEPRECATED)
 @dataclass(eq=False, repr=False)
 class Team(Agent):
     """Members that a leading model gives tasks to, and that answer as one.
@@ -95,65 +95,67 @@ class Team(Agent):
                     f"{member!r} cannot be a member of a team: members are agents and teams; give functions as tools"
                 )
         ids = Counter(member.component_id for member in self.members)
-        if twice := [each for each, count in ids.items() if count > 1]:
-            raise InvalidInputError(f"two members of a team have the id {twice[0]!r}; give each a name of its own")
+        if duplicates := [each for each, count in ids.items() if count > 1]:
+            raise InvalidInputError(f"two members of a team have the id {duplicates[0]!r}; give each a name of its own")
 
-    async def answer(self, context: RunContext) -> None:
+    async def run_steps(self, context: RunContext) -> None:
         """Let the leader give tasks to the members until it answers."""
         context.stores_nested, context.team = self.store_member_responses, self
-        await super().answer(context)
+        await super().run_steps(context)
 
-    async def ask_member(self, member: Agent, task: str, context: RunContext) -> RunOutput:
+    async def run_member(self, member: Agent, task: str, context: RunContext) -> RunOutput:
         """Have a member do a task, in a run nested in that of `context`."""
         parts = [
             await asyncio.to_thread(self._team_history, context) if self.add_team_history_to_members else "",
             self._interactions(context) if self.share_member_interactions else "",
             task,
         ]
-        return await member.arun("\n\n".join(part for part in parts if part), **context.options_for(member))
+        return await member.arun("\n\n".join(part for part in parts if part), **context.child_options(member))
 
-    def _model_in(self, context: RunContext) -> Model:
-        context.lends = super()._model_in(context)
-        return context.lends
+    def _model_for(self, context: RunContext) -> Model:
+        context.default_model = super()._model_for(context)
+        return context.default_model
 
-    def _told_of_members(self) -> str:
-        listed = [f"- {each.component_id}: {each.role or each.description or each.name}" for each in self.members]
-        leading = _LEADING[ALL if self.delegate_to_all_members else ONE]
-        return "\n".join([leading, "<team_members>", *listed, "</team_members>"])
+    def _members_prompt(self) -> str:
+        members = [f"- {each.component_id}: {each.role or each.description or each.name}" for each in self.members]
+        prompt = _LEADER_PROMPTS[DELEGATE_TO_ALL if self.delegate_to_all_members else DELEGATE_TO_ONE]
+        return "\n".join([prompt, "<team_members>", *members, "</team_members>"])
 
     @property
     def parts(self) -> Sequence[Agent]:
         """The members."""
         return self.members
 
-    def _own_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
-        asking = Tool(delegate_task_to_members) if self.delegate_to_all_members else _delegation(*self._by_id)
-        return [*super()._own_tools(context), asking]
+    def _builtin_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
+        delegate = Tool(delegate_task_to_members) if self.delegate_to_all_members else _delegation_tool(*self._by_id)
+        return [*super()._builtin_tools(context), delegate]
 
     @property
     def _by_id(self) -> dict[str, Agent]:
         return {member.component_id: member for member in self.members}
 
     def _team_history(self, context: RunContext) -> str:
-        turns = turns_before(context, self.num_team_history_runs)
-        said = [f"user: {turn.input}\nteam: {turn.get_content_as_string()}" for turn in turns]
-        return "\n".join(["<team_history>", *said, "</team_history>"]) if said else ""
+        turns = previous_turns(context, self.num_team_history_runs)
+        lines = [f"user: {turn.input}\nteam: {turn.get_content_as_string()}" for turn in turns]
+        return "\n".join(["<team_history>", *lines, "</team_history>"]) if lines else ""
 
     def _interactions(self, context: RunContext) -> str:
         # What is asked together does not know of each other, and asks the same again when a pause is over.
-        together = _latest_calls(context)
-        said = [
+        current_batch = _latest_calls(context)
+        lines = [
             f"{call.tool_args.get('member_id', 'all members')} was asked: {call.tool_args.get('task')}\n"
             f"and said: {call.result}"
             for call in context.run.tools
-            if call.tool_name in (ONE, ALL) and call.tool_call_id not in together and not call.tool_call_error
+            if call.tool_name in (DELEGATE_TO_ONE, DELEGATE_TO_ALL)
+            and call.tool_call_id not in current_batch
+            and not call.tool_call_error
         ]
-        return "\n".join(["<member_interactions>", *said, "</member_interactions>"]) if said else ""
+        return "\n".join(["<member_interactions>", *lines, "</member_interactions>"]) if lines else ""
 
-    def _have_answered(self, context: RunContext) -> bool:
+    def _is_final(self, context: RunContext) -> bool:
         calls = _latest_calls(context)
         if not self.respond_directly or any(
-            call.tool_name not in (ONE, ALL) or call.tool_call_error for call in calls.values()
+            call.tool_name not in (DELEGATE_TO_ONE, DELEGATE_TO_ALL) or call.tool_call_error for call in calls.values()
         ):
             return False
         runs = [
@@ -161,22 +163,22 @@ class Team(Agent):
             for run in context.run.nested_runs
             if run.parent_tool_call_id in calls and run.status is RunStatus.COMPLETED
         ]
-        said = "\n\n".join(run.get_content_as_string() for run in runs)
-        context.run.content = said
+        answers = "\n\n".join(run.get_content_as_string() for run in runs)
+        context.run.content = answers
         if len(runs) == 1:
             context.run.content, context.run.content_type = runs[0].content, runs[0].content_type
         # Said by the team too, so that its next run knows of it.
-        context.add(Message(role="assistant", content=said))
-        context.emit(RunEvent.run_content, content=said)
+        context.add_message(Message(role="assistant", content=answers))
+        context.emit(RunEvent.run_content, content=answers)
         return True
 
 
 def _latest_calls(context: RunContext) -> dict[str, ToolCall]:
-    return {call.tool_call_id: call for call in last_answer(context.run).tool_calls}
+    return {call.tool_call_id: call for call in last_assistant_message(context.run).tool_calls}
 
 
 @cache
-def _delegation(*member_ids: str) -> Tool:
+def _delegation_tool(*member_ids: str) -> Tool:
     """Make the tool by which a leader gives tasks to one of these members. Its schema names them."""
 
     async def delegate_task_to_member(member_id: str, task: str, agent: Any, run_context: Any) -> str:
@@ -186,7 +188,7 @@ def _delegation(*member_ids: str) -> Tool:
             member_id: Who is to do it.
             task: What is to be done, with all that the member needs to know for it.
         """
-        run = await agent.ask_member(agent._by_id[member_id], task, run_context)
+        run = await agent.run_member(agent._by_id[member_id], task, run_context)
         return str(run.get_content_as_string())
 
     delegate_task_to_member.__annotations__["member_id"] = Literal[member_ids]
@@ -203,9 +205,9 @@ async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> s
     unsaved: list[StoreError] = []
     paused: list[NestedRunPaused] = []
 
-    async def ask(member: Agent) -> str:
+    async def run_one(member: Agent) -> str:
         try:
-            run = await agent.ask_member(member, task, run_context)
+            run = await agent.run_member(member, task, run_context)
         except AgnoNbError as error:
             failures.append(error)
             if (failed := failed_save(error)) is not None:
@@ -217,8 +219,8 @@ async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> s
             return ""
         return f"{member.component_id}: {run.get_content_as_string()}"
 
-    async with asyncio.TaskGroup() as together:
-        answers = [together.create_task(ask(member)) for member in agent.members]
+    async with asyncio.TaskGroup() as group:
+        answers = [group.create_task(run_one(member)) for member in agent.members]
     if unsaved:
         raise unsaved[0]
     if paused:

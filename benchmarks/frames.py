@@ -99,7 +99,7 @@ def fill_duckdb(path: Path, runs: int) -> DuckDb:
     run = "'00000000-0000-7000-8000-' || lpad(n::VARCHAR, 12, '0')"
     session = f"'s' || (n // {RUNS_OF_A_SESSION})"
     again = f"n % {RUNS_OF_A_SESSION * 10} = {RUNS_OF_A_SESSION - 1}"
-    with db._driver.lease(write=True) as connection:
+    with db._driver.transaction(write=True) as connection:
         connection.execute(
             "INSERT INTO raw_sessions (session_id, session_type, session_state, created_at, updated_at) "
             f"SELECT 's' || n, 'agent', '{{}}', {START} + n, {START} + n FROM range({runs // RUNS_OF_A_SESSION}) t(n)"
@@ -127,7 +127,7 @@ def fill_sqlite(path: Path, source: DuckDb) -> SqliteDb:
     for table in ("raw_sessions", "raw_runs", "raw_messages"):
         rows = source._driver.tables([table])[table]
         marks = ", ".join("?" * rows.num_columns)
-        with db._driver.lease(write=True) as connection:
+        with db._driver.transaction(write=True) as connection:
             for batch in rows.to_batches(max_chunksize=100_000):
                 # One column after the other, as Arrow has them, and all rows in one statement of SQLite's driver.
                 values = zip(*(column.to_pylist() for column in batch.columns), strict=True)

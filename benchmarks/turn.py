@@ -53,7 +53,7 @@ def main() -> None:
         time_statements(contender.db._driver, parts)
         for _ in range(given.runs):
             if given.read:
-                contender.db._recent = None
+                contender.db._session_cache = None
             start = time.perf_counter()
             contender.turn()
             turns.append(time.perf_counter() - start)
@@ -73,7 +73,7 @@ def main() -> None:
 
 def time_statements(driver: Driver, parts: Seconds) -> None:
     """Have the leases of a driver note in `parts` how long each part of them took."""
-    lease = driver.lease
+    lease = driver.transaction
 
     @contextmanager
     def timed(*, write: bool) -> Iterator[Connection]:
@@ -86,7 +86,7 @@ def time_statements(driver: Driver, parts: Seconds) -> None:
             start = time.perf_counter()
         parts[", ".join([*last, "commit"])].append(time.perf_counter() - start)
 
-    setattr(driver, "lease", timed)  # noqa: B010 - a method, as far as mypy is concerned
+    setattr(driver, "transaction", timed)  # noqa: B010 - a method, as far as mypy is concerned
 
 
 class Timed(Connection):

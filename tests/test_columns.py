@@ -9,13 +9,13 @@ import pytest
 
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.receipt import ContextPart, ContextReceipt
+from agno_nb.receipt import ContextPart, ContextReport
 from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
+    CellInfo,
     Media,
     Message,
     Metrics,
-    Origin,
     RunEvent,
     RunStatus,
     Session,
@@ -58,7 +58,7 @@ def db() -> InMemoryDb:
     )
     run, _ = begin(
         db, "b", run_id="r1", created_at=START + 10, metadata={"k": 1},
-        origin=Origin(notebook="/n.ipynb", cell_id="c7", execution_count=7, cell_hash="f" * 16, kernel_id="k1"),
+        origin=CellInfo(notebook="/n.ipynb", cell_id="c7", execution_count=7, cell_hash="f" * 16, kernel_id="k1"),
         variables=[
             Variable(name="df", type="pandas.DataFrame", shape=(3, 1), dtypes={"a": "int64"}, hash="a" * 16, chars=9),
         ],
@@ -81,7 +81,7 @@ def db() -> InMemoryDb:
         created_at=START + 13,
     )  # fmt: skip
     run.context_hash, run.replay_of_run_id = "e" * 64, "r0"
-    run.receipt = ContextReceipt(parts=[ContextPart(source="prompt", chars=1)])
+    run.context_report = ContextReport(parts=[ContextPart(source="prompt", chars=1)])
     run.reasoning_content, run.error_type, run.error = "Hm.", "ModelServerError", "It is down."
     end(db, run, asks, told, seen, status=RunStatus.ERROR)
     begin(

@@ -17,7 +17,7 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError, ModelError, NestedRunPaused, RunInterrupted
 from agno_nb.models.base import ModelResponse
 from agno_nb.notebook.cards import facts_bundle, table_bundle
-from agno_nb.notebook.completion import _among
+from agno_nb.notebook.completion import _complete_from
 from agno_nb.notebook.displays import register_displays, unregister_displays
 from agno_nb.redact import displayable, without_controls
 from agno_nb.testing import ScriptedModel, call
@@ -147,7 +147,7 @@ def test_cards_and_frames_of_a_notebook_show_nothing_of_it() -> None:
 
 
 def test_names_with_such_characters_are_not_offered() -> None:
-    offered = _among("", session=[HOSTILE, "plain"])
+    offered = _complete_from("", session=[HOSTILE, "plain"])
     assert [each.text for each in offered["completions"]] == ["plain"]
 
 
@@ -164,12 +164,12 @@ def test_warnings_show_nothing_of_it() -> None:
                 raise ValueError(HOSTILE)
             return value
 
-    from agno_nb.run.structured import OutputSchema, give_back
+    from agno_nb.run.structured import OutputSchema, restore_typed_outputs
 
     run = RunOutput(run_id=HOSTILE, session_id="s", content={"text": "x"}, content_type="Reply")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        give_back({"Reply": OutputSchema(Reply)}, [run])
+        restore_typed_outputs({"Reply": OutputSchema(Reply)}, [run])
     check(*(str(each.message) for each in told))
     assert len(told) == 1
 

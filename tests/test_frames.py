@@ -33,9 +33,9 @@ from agno_nb.frames import (
 )
 from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
+    CellInfo,
     Message,
     Metrics,
-    Origin,
     RunStatus,
     Session,
     SessionSummary,
@@ -75,7 +75,7 @@ def fill(db: Db) -> None:
     run, _ = begin(
         db, "b", run_id="r2", user_id="alice", component_name="Ben", component_id="ben-1", created_at=START + 60,
         metadata={"k": 1}, variables=[FRAME, NAME],
-        origin=Origin(notebook="/n.ipynb", cell_id="c", execution_count=2, cell_hash="f" * 16),
+        origin=CellInfo(notebook="/n.ipynb", cell_id="c", execution_count=2, cell_hash="f" * 16),
     )  # fmt: skip
     call = ToolCall(tool_call_id="c1", tool_name="count", created_at=START + 61)
     asks = Message(role="assistant", tool_calls=[call], metrics=Metrics(input_tokens=5, output_tokens=2, cost=0.5))

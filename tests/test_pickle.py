@@ -26,7 +26,7 @@ from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.team import Team
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import Tool, Toolkit, tool
-from agno_nb.types import RunOutput, Spending, ToolCall
+from agno_nb.types import RunOutput, ToolCall, UsageTotals
 from agno_nb.workflow import Parallel, Step, StepInput, StepOutput, Workflow
 from tests.fakes.http import FakeServer
 from tests.fakes.strict import says
@@ -204,7 +204,7 @@ def test_a_stream_says_why_it_is_not_pickled() -> None:
 
 def test_errors_come_back_from_another_process_whole() -> None:
     run = RunOutput(run_id="r", session_id="s", content="half")
-    spent = BudgetExceeded("spent", budget=Budget(usd=1), spending=Spending(tokens=1, usd=1.0))
+    spent = BudgetExceeded("spent", budget=Budget(usd=1), usage=UsageTotals(tokens=1, usd=1.0))
     failed = ModelError("no", status_code=500, code="x")
     failed.run_output, failed.retry_after_s = run, 3.0
     for error in (spent, failed, InvalidInputError("bad"), QueryInterrupted("stop"), NestedRunPaused(run)):

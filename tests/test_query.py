@@ -12,9 +12,9 @@ from agno_nb.db import sandbox
 from agno_nb.db.columns import FRAMES, MESSAGES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.parts import Part
+from agno_nb.db.parts import ColumnFilter
 from agno_nb.db.sandbox import interruptible
-from agno_nb.db.schema import Needs
+from agno_nb.db.schema import ColumnsRead
 from agno_nb.errors import InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.frames import query, runs_df
 from agno_nb.testing.conversation import say
@@ -185,10 +185,10 @@ def test_a_query_copies_the_columns_that_its_result_depends_on(
 ) -> None:
     fill(db)
     people = pd.DataFrame({"name": ["user", "tool"]})
-    asked: list[Needs] = []
+    asked: list[ColumnsRead] = []
     rows = db._driver.rows
 
-    def noting(needs: Needs, part: Part | None = None) -> dict[str, pa.Table]:
+    def noting(needs: ColumnsRead, part: ColumnFilter | None = None) -> dict[str, pa.Table]:
         asked.append(needs)
         return rows(needs, part)
 
@@ -196,7 +196,7 @@ def test_a_query_copies_the_columns_that_its_result_depends_on(
     found = query(sql, db=db, people=people).arrow()
     assert asked == [{} if read is None else {"raw_messages": read}]
     # With all columns of what it names, the result is the same.
-    monkeypatch.setattr(sandbox, "_planned", lambda *given: None)
+    monkeypatch.setattr(sandbox, "_columns_in_plan", lambda *given: None)
     assert query(sql, db=db, people=people).arrow() == found
     assert len(asked) == 2
     assert all(len(asked[1][table]) >= len(columns) for table, columns in asked[0].items())

@@ -20,7 +20,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.read_only import MAX_CONDITIONS
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.frames import query
-from agno_nb.notebook.sql import frame_of
+from agno_nb.notebook.sql import run_query
 from agno_nb.notebook.variables import inject
 
 UTC = dt.UTC
@@ -207,7 +207,7 @@ NAMESPACE: dict[str, Any] = {
     ],
 )
 def test_a_query_needs_only_what_it_names(db: InMemoryDb, sql: str, found: Any) -> None:
-    assert frame_of(sql, db, NAMESPACE)[0].iloc[0, 0] == found
+    assert run_query(sql, db, NAMESPACE)[0].iloc[0, 0] == found
     assert SqlTools(NAMESPACE).run_sql(sql).iloc[0, 0] == found
     frames = {
         name: value for name, value in NAMESPACE.items() if name not in ("runs", "db", "timeout_s", "text", "number")
@@ -226,15 +226,15 @@ def test_a_query_needs_only_what_it_names(db: InMemoryDb, sql: str, found: Any) 
     ],
 )  # fmt: skip
 def test_looking_at_dataframes_is_reading(db: InMemoryDb, sql: str) -> None:
-    assert len(frame_of(sql, db, NAMESPACE)[0]) > 0
+    assert len(run_query(sql, db, NAMESPACE)[0]) > 0
     assert len(SqlTools(NAMESPACE).run_sql(sql)) > 0
 
 
 def test_tables_are_listed_without_being_named(db: InMemoryDb) -> None:
-    listed = set(frame_of("SHOW TABLES", db, NAMESPACE)[0]["name"])
+    listed = set(run_query("SHOW TABLES", db, NAMESPACE)[0]["name"])
     assert {"df", "no rows", "größe", "select", "runs"} <= listed
     assert not {"_12", "text", "number"} & listed
-    assert frame_of("SELECT count(*) AS n FROM _12", db, NAMESPACE)[0]["n"].tolist() == [1]
+    assert run_query("SELECT count(*) AS n FROM _12", db, NAMESPACE)[0]["n"].tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -320,10 +320,10 @@ def test_dataframes_that_cannot_be_meant_are_named(db: InMemoryDb) -> None:
     assert SqlTools(NAMESPACE).run_sql("SELECT 1 AS empty")["empty"].tolist() == [1]
     assert SqlTools(NAMESPACE).run_sql("WITH empty AS (SELECT 2 AS a) FROM empty")["a"].tolist() == [2]
     assert "runs" not in SqlTools(NAMESPACE).tables
-    assert frame_of("FROM runs", db, NAMESPACE)[1] == [
+    assert run_query("FROM runs", db, NAMESPACE)[1] == [
         "runs is the store's table here, not your DataFrame of that name; to query yours, give it another name"
     ]
-    assert frame_of("SELECT 'runs' FROM df -- runs", db, NAMESPACE)[1] == []
+    assert run_query("SELECT 'runs' FROM df -- runs", db, NAMESPACE)[1] == []
 
 
 def test_every_table_of_a_notebook_can_be_described() -> None:

@@ -119,25 +119,25 @@ def read_parquet(folder: Path) -> Rows:
     _check_version(version, folder)
     there = {file.stem for file in folder.glob("*.parquet")}
     # Tables that an older version did not have are not missed.
-    wanted = [name for name in schema.tables() if name in there or version == schema.VERSION]
-    return {name: read(name) for name in wanted if name != "raw_schema"}
+    table_names = [name for name in schema.tables() if name in there or version == schema.VERSION]
+    return {name: read(name) for name in table_names if name != "raw_schema"}
 
 
-def checked(rows: Rows, source: Path) -> Rows:
+def validate_rows(rows: Rows, source: Path) -> Rows:
     """Return the rows as a transaction takes them: JSON as values. Contents that are not what they are called raise."""
     for row in rows.get("raw_media", []):
         if row["content"] is None or hashlib.sha256(row["content"]).hexdigest() != row["media_id"]:
             raise InvalidInputError(f"{source} is damaged: the content of media {row['media_id']!r} is another one")
     try:
         return {
-            table: [{name: _from_json(name, value) for name, value in row.items()} for row in of_table]
+            table: [{name: _parse_json(name, value) for name, value in row.items()} for row in of_table]
             for table, of_table in rows.items()
         }
     except ValueError:
         raise InvalidInputError(f"{source} is damaged: JSON in it cannot be read") from None
 
 
-def _from_json(name: str, value: Any) -> Any:
+def _parse_json(name: str, value: Any) -> Any:
     return json.loads(value) if name in JSON_COLUMNS and value is not None else value
 
 

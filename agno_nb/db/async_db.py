@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.base import Db
 
 P = ParamSpec("P")
@@ -24,7 +24,7 @@ def _awaited(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[A
     return call
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class AsyncDb:
     """A store for async code.
 
@@ -47,12 +47,12 @@ class AsyncDb:
     delete_sessions = _awaited(Db.delete_sessions)
     get_runs = _awaited(Db.get_runs)
     get_run = _awaited(Db.get_run)
-    get_runs_begun_by = _awaited(Db.get_runs_begun_by)
-    store_answers = _awaited(Db.store_answers)
+    get_child_runs = _awaited(Db.get_child_runs)
+    save_approvals = _awaited(Db.save_approvals)
     save_partial = _awaited(Db.save_partial)
     get_messages = _awaited(Db.get_messages)
     get_session_metrics = _awaited(Db.get_session_metrics)
-    get_spending = _awaited(Db.get_spending)
+    get_usage = _awaited(Db.get_usage)
     get_summary = _awaited(Db.get_summary)
     get_summary_after = _awaited(Db.get_summary_after)
     get_user_memories = _awaited(Db.get_user_memories)

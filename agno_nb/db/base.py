@@ -1,7 +1,7 @@
 """The contract of a store: what every backend does, and what the pipeline may rely on.
 
 All methods block. The pipeline calls them in worker threads, and what it writes on the thread of its loop too where the
-store `is_at_hand`, so a store must be safe to use from several threads.
+store `is_uncontended`, so a store must be safe to use from several threads.
 A method returns when its effect is durable, or raises; nothing is only logged.
 
 ``user_id=None`` means "whoever it belongs to" in every method, and ``""`` matches nobody.
@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from agno_nb._keywords import forgiving
-from agno_nb.db.retention import Retention
+from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.db.retention import Maintenance
 from agno_nb.types import (
     JsonDict,
     Message,
@@ -27,8 +27,8 @@ from agno_nb.types import (
     Session,
     SessionSummary,
     SessionType,
-    Spending,
     StepOutput,
+    UsageTotals,
     UserMemory,
 )
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["CellTurn", "ContextQuery", "Db", "OpenedRun", "SessionType"]
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class ContextQuery:
     """What a run needs to know of its session. Only what is asked for here is read."""
@@ -56,7 +56,7 @@ class ContextQuery:
 NO_CONTEXT = ContextQuery()
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class OpenedRun:
     """What :meth:`Db.open_run` found."""
@@ -73,7 +73,7 @@ class OpenedRun:
     """Oldest first."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class CellTurn:
     """A turn that a cell of a notebook began."""
@@ -87,7 +87,7 @@ class CellTurn:
     """How many turns of the session come after it."""
 
 
-class Db(Retention):
+class Db(Maintenance):
     """A store of sessions, runs, messages and tool calls."""
 
     @property
@@ -103,7 +103,7 @@ class Db(Retention):
         return self
 
     @property
-    def is_at_hand(self) -> bool:
+    def is_uncontended(self) -> bool:
         """Whether something short would be stored at once, as far as one can tell: without waiting for anybody."""
         return False
 
@@ -121,7 +121,7 @@ class Db(Retention):
         *,
         session: Session,
         nested: bool = False,
-        goes_on_from: str | None = None,
+        partial_of: str | None = None,
         query: ContextQuery = NO_CONTEXT,
     ) -> OpenedRun:
         """Begin a run: check who owns the session, store the run and its first messages, read its context.
@@ -132,7 +132,7 @@ class Db(Retention):
         came before that turn). A `nested` run takes no turn.
 
         A new attempt finds the session's state as its turn found it: what the runs of that turn and of later ones
-        changed is taken back, value by value, where it still is as they left it. With `goes_on_from`, the id of the
+        changed is taken back, value by value, where it still is as they left it. With `partial_of`, the id of the
         attempt whose messages the run begins with, what that one changed stays, and is among ``run.state_changes``.
 
         Raises
@@ -159,7 +159,7 @@ class Db(Retention):
         """
 
     @abstractmethod
-    def store_answers(self, run: RunOutput) -> None:
+    def save_approvals(self, run: RunOutput) -> None:
         """Store what the requirements of a paused run were answered so far, while it waits for the other answers.
 
         Answers that are in the store and not in `run` are kept, and added to `run`.
@@ -202,7 +202,7 @@ class Db(Retention):
         messages: Sequence[Message] = (),
         *,
         session_state: JsonDict | None = None,
-        began_with: JsonDict | None = None,
+        base_state: JsonDict | None = None,
     ) -> None:
         """Store status, content, metrics and the last `messages` of a run, and the state of its session.
 
@@ -212,7 +212,7 @@ class Db(Retention):
         ----------
         session_state : dict, optional
             The state as the run leaves it. None leaves the stored state as it is.
-        began_with : dict, optional
+        base_state : dict, optional
             The state as the run found it. Only what differs from it is changed then, so that what runs of other
             processes have changed in the meantime stays.
         """
@@ -225,7 +225,7 @@ class Db(Retention):
         step_index: int,
         *,
         session_state: JsonDict | None = None,
-        began_with: JsonDict | None = None,
+        base_state: JsonDict | None = None,
         state_changes: Sequence[JsonDict] | None = None,
     ) -> None:
         """Store what came of a step of a workflow's run, and the state of its session as the step left it.
@@ -270,15 +270,15 @@ class Db(Retention):
         """
 
     @abstractmethod
-    def get_spending(
+    def get_usage(
         self,
         *,
         session_id: str | None = None,
         notebook: str | None = None,
         this_process: bool = False,
         since: float | None = None,
-        except_run_ids: Sequence[str] = (),
-    ) -> Spending:
+        exclude_run_ids: Sequence[str] = (),
+    ) -> UsageTotals:
         """Return what the runs that match every argument given have cost, with their summaries and memories.
 
         A run that goes on counts when it ends. Copies in a fork do not count again.
@@ -291,12 +291,12 @@ class Db(Retention):
             Runs that this process did.
         since : float, optional
             Runs that began at this time or later, in unix seconds.
-        except_run_ids : sequence of str, optional
+        exclude_run_ids : sequence of str, optional
             Runs that are counted elsewhere.
         """
 
     @abstractmethod
-    def tables_of(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
+    def read_user_rows(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
         """Read tables of schema.sql, only the rows that belong to a user; with None, those that belong to nobody.
 
         What is in media is not read: ``raw_media`` is empty.
@@ -451,14 +451,14 @@ class Db(Retention):
         """Return one run with its own messages and tool calls, or None."""
 
     @abstractmethod
-    def get_runs_begun_by(self, run_id: str) -> list[RunOutput]:
+    def get_child_runs(self, run_id: str) -> list[RunOutput]:
         """Return the runs that the tools, members or steps of a run began, in whichever session, oldest first.
 
         The run itself may be in another store.
         """
 
     @abstractmethod
-    def find_answer(self, context_hash: str) -> RunOutput | None:
+    def find_cached_run(self, context_hash: str) -> RunOutput | None:
         """Return the latest completed run of that context in which a model was asked, or None."""
 
     @abstractmethod

@@ -11,7 +11,7 @@ from agno_nb.types import RunOutput, RunStatus
 class SqlCells(SqlMemories):
     """What a notebook asks of a store, in SQL."""
 
-    def find_answer(self, context_hash: str) -> RunOutput | None:
+    def find_cached_run(self, context_hash: str) -> RunOutput | None:
         # It may be in any session, and only the clock tells which of two sessions is the later one.
         sql = (
             "SELECT session_id, run_id FROM raw_runs WHERE context_hash = ? AND status = ? "

@@ -24,7 +24,7 @@ class Frame:
     """A column that is another in every row, where the latest rows are found faster by it alone."""
     spans_sessions: bool = False
     """Whether a row is made of runs of several sessions: a run may be nested in one of another session."""
-    made_of: tuple[str, ...] = ("session_id", "run_id")
+    pushdown_columns: tuple[str, ...] = ("session_id", "run_id")
     """Columns whose values say which rows of the tables a row is made of."""
     columns: Mapping[str, str]
     """Name and dtype of each column, in order."""
@@ -38,7 +38,7 @@ _TOKENS = "cache_read_tokens cache_write_tokens reasoning_tokens"
 
 SESSIONS = Frame(
     view="sessions",
-    made_of=("session_id",),
+    pushdown_columns=("session_id",),
     order="created_at session_id",
     columns=_columns(
         (TEXT, "session_id session_type session_name user_id component_id component_name"),
@@ -135,7 +135,7 @@ STEPS = Frame(
 )
 SUMMARIES = Frame(
     view="summaries",
-    made_of=("session_id",),
+    pushdown_columns=("session_id",),
     time="updated_at",
     order="updated_at session_id version",
     columns=_columns(
@@ -151,7 +151,7 @@ SUMMARIES = Frame(
 )
 MEMORIES = Frame(
     view="memories",
-    made_of=("memory_id",),
+    pushdown_columns=("memory_id",),
     order="created_at memory_id",
     columns=_columns(
         (TEXT, "memory_id user_id memory topics input component_id"),

@@ -8,7 +8,7 @@ from agno_nb.db.base import ContextQuery
 from agno_nb.db.encoding import micros
 from agno_nb.db.rows import MEMORY_COLUMNS, SUMMARY_COLUMNS, memory_from_row, summary_from_row
 from agno_nb.db.statements import Transaction, marks, select_messages
-from agno_nb.db.worker import is_another
+from agno_nb.db.worker import is_alive_elsewhere
 from agno_nb.errors import InvalidInputError, SessionBusyError
 from agno_nb.types import Message, RunOutput, RunStatus, SessionSummary, UserMemory
 
@@ -18,7 +18,7 @@ Turn = tuple[int, str]
 LAST_TURN = 2**31 - 1
 """No turn comes after this one."""
 
-FOR_EVER = 2**63 - 1
+NO_TIME_LIMIT = 2**63 - 1
 """Microseconds: no time comes after this one."""
 
 SUMMARY_HOLDS = (
@@ -50,7 +50,7 @@ def current_attempts(
     return {run_index: (run_id, status) for run_index, run_id, status in connection.execute(sql, parameters)}
 
 
-def keep_order(connection: Transaction, session_id: str) -> None:
+def check_turn_order(connection: Transaction, session_id: str) -> None:
     """Let turns of a session follow each other, in whichever processes they are done.
 
     Raises
@@ -60,18 +60,18 @@ def keep_order(connection: Transaction, session_id: str) -> None:
     """
     sql = "SELECT run_id, worker FROM raw_runs WHERE session_id = ? AND status = ? AND run_index IS NOT NULL"
     for run_id, worker in connection.execute(sql, [session_id, RunStatus.RUNNING]):
-        if is_another(worker):
+        if is_alive_elsewhere(worker):
             pid = worker.rsplit(":", 2)[1]
             raise SessionBusyError(f"process {pid} does run {run_id!r} in session {session_id!r}")
 
 
-def turns_before(
+def load_turns(
     connection: Transaction,
     session_id: str,
     run_index: int | None,
     query: ContextQuery,
     *,
-    as_of: int = FOR_EVER,
+    as_of: int = NO_TIME_LIMIT,
 ) -> tuple[int, list[Turn], int]:
     """Return a turn, the completed ones before it that `query` asks for, and how many attempts at those are superseded.
 
@@ -83,7 +83,7 @@ def turns_before(
     SessionBusyError
         A new turn is asked for, and another process does the one before it.
     """
-    wanted = turns_wanted(query)
+    num_turns = num_turns_needed(query)
     sql = (
         "SELECT run_index, run_id, status, ended_at FROM raw_runs WHERE session_id = ? AND run_index < ? "
         "AND created_at <= ? ORDER BY run_index DESC, attempt DESC LIMIT ?"
@@ -91,7 +91,7 @@ def turns_before(
     turns: dict[int, tuple[str, bool]] = {}
     completed: list[Turn] = []
     # Looked for among the latest, and further back only when too many of those were not completed.
-    before, size = LAST_TURN if run_index is None else run_index, wanted + 4
+    before, size = LAST_TURN if run_index is None else run_index, num_turns + 4
     while True:
         rows = connection.execute(sql, [session_id, before, as_of, size])
         for index, run_id, status, ended_at in rows:
@@ -99,14 +99,14 @@ def turns_before(
             is_over = status == RunStatus.COMPLETED and (ended_at or 0) <= as_of
             turns.setdefault(index, (run_id, is_over))
         completed = [(index, run_id) for index, (run_id, is_over) in turns.items() if is_over]
-        if len(rows) < size or len(completed) >= wanted:
+        if len(rows) < size or len(completed) >= num_turns:
             break
         before, size = rows[-1][0], size * 4
     if run_index is None and any(status == RunStatus.RUNNING for _, _, status, _ in rows):
-        keep_order(connection, session_id)
+        check_turn_order(connection, session_id)
     if run_index is None:
         run_index = next(iter(turns), -1) + 1
-    chosen = completed[:wanted][::-1]
+    chosen = completed[:num_turns][::-1]
     indexes = {index for index, _ in chosen}
     return run_index, chosen, sum(index in indexes for index, *_ in rows) - len(chosen)
 
@@ -127,14 +127,16 @@ def keep_time_order(connection: Transaction, run: RunOutput, messages: Sequence[
             message.created_at = max(message.created_at, run.created_at)
 
 
-def nested_before(connection: Transaction, run: RunOutput, query: ContextQuery, *, as_of: int = FOR_EVER) -> list[Turn]:
+def load_nested_runs(
+    connection: Transaction, run: RunOutput, query: ContextQuery, *, as_of: int = NO_TIME_LIMIT
+) -> list[Turn]:
     """Return the completed runs of the same agent, team or workflow that `query` asks for, oldest first.
 
     They were nested in the turn that goes on, or in the current attempts at the turns before it, and ended not later
     than `as_of` (microseconds).
     """
-    wanted = turns_wanted(query)
-    if not wanted:
+    num_turns = num_turns_needed(query)
+    if not num_turns:
         return []
     sql = (
         "SELECT root.run_index, nested.run_id FROM raw_runs AS nested "
@@ -151,18 +153,18 @@ def nested_before(connection: Transaction, run: RunOutput, query: ContextQuery, 
     of_session, done = run.session_id, RunStatus.COMPLETED
     parameters = [
         of_session, of_session, run.component_id, done, as_of, run.root_run_id, done, of_session, run.root_run_id,
-        of_session, wanted,
+        of_session, num_turns,
     ]  # fmt: skip
     return [(index, run_id) for index, run_id in connection.execute(sql, parameters)][::-1]
 
 
-def turns_wanted(query: ContextQuery) -> int:
+def num_turns_needed(query: ContextQuery) -> int:
     """Return how many of the latest turns are needed at the most."""
     # A completed run has at least one message, so that many runs are enough.
     return query.num_history_runs if query.num_history_messages is None else query.num_history_messages
 
 
-def said_in(connection: Transaction, session_id: str, turns: Sequence[Turn]) -> dict[str, list[Message]]:
+def load_messages(connection: Transaction, session_id: str, turns: Sequence[Turn]) -> dict[str, list[Message]]:
     """Return what was said in each of the runs of `turns`, but for system messages and copies."""
     if not turns:
         return {}
@@ -175,9 +177,11 @@ def said_in(connection: Transaction, session_id: str, turns: Sequence[Turn]) -> 
     )
 
 
-def history(said: Mapping[str, list[Message]], turns: Sequence[Turn], query: ContextQuery) -> list[Message]:
+def select_history(
+    messages_by_run: Mapping[str, list[Message]], turns: Sequence[Turn], query: ContextQuery
+) -> list[Message]:
     """Return of what was said in `turns` as much as `query` asks for, oldest first."""
-    messages = [message for _, run_id in turns for message in said.get(run_id, [])]
+    messages = [message for _, run_id in turns for message in messages_by_run.get(run_id, [])]
     if query.num_history_messages is not None:
         messages = messages[-query.num_history_messages :]
         # An answer to a call that is not shown means nothing to a model, and most providers refuse it.
@@ -200,7 +204,7 @@ def latest_summary(connection: Transaction, session_id: str, before_run_index: i
     return summary_from_row(rows[0]) if rows else None
 
 
-def memories_of(connection: Transaction, where: str, parameters: Sequence[str]) -> list[UserMemory]:
+def select_memories(connection: Transaction, where: str, parameters: Sequence[str]) -> list[UserMemory]:
     """Return the memories that `where` selects, oldest first."""
     sql = f"SELECT {', '.join(MEMORY_COLUMNS)} FROM raw_memories WHERE {where} ORDER BY created_at, memory_id"
     return [memory_from_row(row) for row in connection.execute(sql, parameters)]

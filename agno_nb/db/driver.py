@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb.db import sandbox, schema
-from agno_nb.db.parts import Part
+from agno_nb.db.parts import ColumnFilter
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import from_rows
 
@@ -24,37 +24,37 @@ class Driver(ABC):
     """Ends a SELECT of rows that no other writer may change before the transaction is over, where writers overlap."""
 
     @property
-    def is_at_hand(self) -> bool:
+    def is_uncontended(self) -> bool:
         """Whether a lease would begin at once, as far as one can tell."""
         return False
 
     @abstractmethod
-    def lease(self, *, write: bool) -> AbstractContextManager[Connection]:
+    def transaction(self, *, write: bool) -> AbstractContextManager[Connection]:
         """Open a transaction, to be held briefly: never across a model call or a user's code.
 
         It is committed at the end of the block, and rolled back when an exception leaves it.
         """
 
-    def lease_alone(self) -> AbstractContextManager[Connection]:
+    def exclusive_transaction(self) -> AbstractContextManager[Connection]:
         """Open a transaction that writes while nobody else does. Any one is that, where writers never overlap."""
-        return self.lease(write=True)
+        return self.transaction(write=True)
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         """Read whole tables of schema.sql, all at the same moment. Backends that have them as Arrow do so faster."""
-        found = {}
-        with self.lease(write=False) as connection:
+        tables = {}
+        with self.transaction(write=False) as connection:
             for table in names:
                 columns = ", ".join(schema.column_types()[table])
-                found[table] = from_rows(table, connection.execute(f"SELECT {columns} FROM {table}"))
-        return found
+                tables[table] = from_rows(table, connection.execute(f"SELECT {columns} FROM {table}"))
+        return tables
 
-    def rows(self, needs: schema.Needs, part: Part | None = None) -> dict[str, pa.Table]:
+    def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
         """Read what a query needs of each table. Other columns may be null, and rows outside the part missing."""
-        return self.tables(needs)
+        return self.tables(columns_read)
 
-    def frame(self, sql: str, parameters: Sequence[Any], part: Part | None = None) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any], column_filter: ColumnFilter | None = None) -> pa.Table:
         """Run a statement of ours over the views, of which it needs the part. Backends that have them run it there."""
-        return sandbox.run(lambda needs: self.rows(needs, part), sql, parameters, {})
+        return sandbox.run(lambda needs: self.rows(needs, column_filter), sql, parameters, {})
 
     def vacuum(self) -> None:
         """Do what :meth:`agno_nb.db.base.Db.vacuum` says. A store without a file has nothing to do."""

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.engine import Engine, EngineDriver, check_path, our_errors
+from agno_nb.db.engine import Engine, EngineDriver, check_path, translate_errors
 from agno_nb.db.file_names import FileId, file_id, path_in_use, store_path
 from agno_nb.db.lock_file import LOCK
 from agno_nb.db.shared_file import SharedFile
@@ -24,7 +24,7 @@ from agno_nb.redact import without_userinfo
 _URL = re.compile(r"(?:^|/)[A-Za-z][\w+.-]+:/")
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class DuckDb(SqlDb):
     """Sessions, runs, messages and tool calls in a DuckDB file.
 
@@ -100,19 +100,19 @@ class FileDriver(EngineDriver):
         """The file that was at the path when `_file` was looked up."""
 
     @property
-    def is_at_hand(self) -> bool:
-        return self._shared().is_at_hand
+    def is_uncontended(self) -> bool:
+        return self._shared().is_uncontended
 
     @contextmanager
     def attached(self, *, write: bool) -> Iterator[Engine]:
-        with our_errors(self._path):
+        with translate_errors(self._path):
             shared = self._shared()
             with shared.use(write=write, timeout_s=self._timeout_s, read_only=self._read_only) as engine:
                 yield engine
 
     def vacuum(self) -> None:
         with self.attached(write=True) as engine:
-            engine.rewrite()
+            engine.compact()
 
     def close(self) -> None:
         file, self._file = self._file, None
@@ -128,7 +128,7 @@ class FileDriver(EngineDriver):
         return file
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class AsyncDuckDb(AsyncDb):
     """:class:`DuckDb` for async code: the same arguments, the same methods, awaited."""
 

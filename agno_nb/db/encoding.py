@@ -24,7 +24,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 JSON_COLUMNS = frozenset(
     "context details dtypes extra metadata provider_data requirements session_state shape state_changes topics".split()
 )
-_OF_THE_PROVIDER = {"extra", "provider_data"}
+_PROVIDER_COLUMNS = {"extra", "provider_data"}
 _OF_USERS = {"details", "dtypes", "metadata", "session_state", "topics"}
 """JSON columns of values that are not ours. Their keys are checked."""
 _MAX_DEPTH = 200
@@ -35,7 +35,7 @@ _SEALED = re.compile(r"[\w+/=-]{256,}")
 _FIRST_YEAR = 1900
 
 
-def storable(value: Any) -> Any:
+def to_sql(value: Any) -> Any:
     """Return a parameter as every backend can hold it. Surrogates that make a pair become their character."""
     if not isinstance(value, str) or (type(value) is str and value.isascii() and "\0" not in value):
         return value
@@ -59,7 +59,7 @@ def timestamp_micros(seconds: float, name: str) -> int:
     return micros(seconds)
 
 
-def choice(kind: type[Choice], value: str, name: str) -> Choice:
+def validate_choice(kind: type[Choice], value: str, name: str) -> Choice:
     """Return the member of `kind` whose value is `value`.
 
     Raises
@@ -73,7 +73,7 @@ def choice(kind: type[Choice], value: str, name: str) -> Choice:
         raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(kind)}") from None
 
 
-def encoded(row: Row, redact: Redact) -> Row:
+def encode_row(row: Row, redact: Redact) -> Row:
     """Return a row as it is stored.
 
     Ids are names, by which rows are found, and stay as they are. From all other text `redact` takes the keys; from
@@ -85,10 +85,10 @@ def encoded(row: Row, redact: Redact) -> Row:
         A value cannot be written as JSON.
     """
     # Most values of a row are null.
-    return {name: None if value is None else storable(_encoded(name, value, redact)) for name, value in row.items()}
+    return {name: None if value is None else to_sql(_encode_value(name, value, redact)) for name, value in row.items()}
 
 
-def _encoded(name: str, value: Any, redact: Redact) -> Any:
+def _encode_value(name: str, value: Any, redact: Redact) -> Any:
     if name in JSON_COLUMNS:
         return _to_json(value, name, redact)
     # The members of our enums are not text of anybody.
@@ -99,11 +99,11 @@ def _encoded(name: str, value: Any, redact: Redact) -> Any:
     if cleaned == value and "\\" not in value:
         return value
     try:
-        said = json.loads(value)
-        without = _without_keys(said, redact)
+        parsed = json.loads(value)
+        redacted = _redact_keys(parsed, redact)
     except (ValueError, RecursionError):
         return cleaned
-    return cleaned if without == said and cleaned == value else json.dumps(without, ensure_ascii=False)
+    return cleaned if redacted == parsed and cleaned == value else json.dumps(redacted, ensure_ascii=False)
 
 
 def check_json_object(value: Any, name: str) -> None:
@@ -179,7 +179,7 @@ def _key_problem(key: Any, name: str) -> str:
 
 def _find_culprit(value: Any, name: str, error: Exception) -> str:
     try:
-        return _culprit(value, name)
+        return _find_unserializable(value, name)
     except Exception:  # Its repr raises, say.
         return f"{name} cannot be written as JSON ({type(error).__name__})"
 
@@ -194,19 +194,19 @@ def _to_json(value: Any, name: str, redact: Redact) -> str:
     def but_sealed(text: str) -> str:
         return text if _SEALED.fullmatch(text) else redact(text)
 
-    cleaned = _without_keys(value, but_sealed if name in _OF_THE_PROVIDER else redact)
+    cleaned = _redact_keys(value, but_sealed if name in _PROVIDER_COLUMNS else redact)
     return text if cleaned == value else json.dumps(cleaned, ensure_ascii=False)
 
 
-def _without_keys(value: Any, redact: Redact) -> Any:
+def _redact_keys(value: Any, redact: Redact) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {_without_keys(key, redact): _without_keys(part, redact) for key, part in value.items()}
-    return [_without_keys(part, redact) for part in value] if isinstance(value, list | tuple) else value
+        return {_redact_keys(key, redact): _redact_keys(part, redact) for key, part in value.items()}
+    return [_redact_keys(part, redact) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _culprit(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
+def _find_unserializable(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
     """Say which part of `value` JSON cannot hold. `above` are the ids of what it is a part of."""
     if id(value) in above:
         return f"{name} is the {type(value).__name__} that it is a part of"
@@ -222,7 +222,7 @@ def _culprit(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
         try:
             json.dumps(part, allow_nan=False)
         except (TypeError, ValueError):
-            return _culprit(part, f"{name}[{key!r}]", (*above, id(value)))
+            return _find_unserializable(part, f"{name}[{key!r}]", (*above, id(value)))
     if isinstance(value, float) and not math.isfinite(value):
         return f"{name} is {value!r}, which JSON cannot hold"
     return f"{name} is of type {type(value).__name__} and cannot be written as JSON"
@@ -232,7 +232,7 @@ def from_json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
-def moment_micros(moment: Any, name: str) -> int:
+def parse_time_us(moment: Any, name: str) -> int:
     """Return a time that a user gave, as it is stored. `name` is what an error calls it.
 
     Raises

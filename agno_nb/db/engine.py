@@ -19,18 +19,18 @@ from agno_nb.db import schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.file_names import os_error, store_failure
-from agno_nb.db.lease import Lease
+from agno_nb.db.lease import WriteBatch
 from agno_nb.db.migrations import migrate
-from agno_nb.db.parts import Part, cut_down
-from agno_nb.db.sandbox import confined, interruptible, one_line
+from agno_nb.db.parts import ColumnFilter, with_filtered_tables
+from agno_nb.db.sandbox import interruptible, open_sandbox, short_error
 from agno_nb.db.statements import Connection
-from agno_nb.db.tables import whole
+from agno_nb.db.tables import with_all_columns
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MOST_STATEMENTS = 256
+_MAX_STATEMENTS = 256
 _data_versions = itertools.count()
 
 # A turn's statements read and write a few rows each, and most of their time is spent on plans and on waking threads. So
@@ -55,7 +55,7 @@ class Engine:
         """A number that what is attached has as long as nobody may have changed it, and nothing else ever has."""
         self._started: duckdb.DuckDBPyConnection | None = None
         self._cursor: duckdb.DuckDBPyConnection | None = None
-        """The one of :meth:`lease`, while a store is attached."""
+        """The one of :meth:`transaction`, while a store is attached."""
         self._statements: dict[str, duckdb.Statement] = {}
 
     @property
@@ -68,28 +68,28 @@ class Engine:
         # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
         logs = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
         files = [f"{self.path}{name}{log}" for name in ("", ".vacuum") for log in logs] if self.path else []
-        connection = confined(files)
+        connection = open_sandbox(files)
         # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
         # takes ten times as long as to write them: 100 ms after a thousand turns.
         connection.execute("SET GLOBAL force_compression = 'uncompressed'")
         known = connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
         self._spared = ",".join(name for (name,) in known if name not in _RULES)
-        self._for_few_rows(connection)
+        self._point_query_settings(connection)
         return connection
 
-    def _for_few_rows(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _point_query_settings(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("SET GLOBAL threads = 1")
         connection.execute("SET GLOBAL disabled_optimizers = ?", [self._spared])
 
     @contextmanager
-    def _for_many_rows(self) -> Iterator[None]:
+    def _scan_settings(self) -> Iterator[None]:
         """Let DuckDB use all its threads and rules."""
         self._connection.execute("RESET GLOBAL threads")
         self._connection.execute("RESET GLOBAL disabled_optimizers")
         try:
             yield
         finally:
-            self._for_few_rows(self._connection)
+            self._point_query_settings(self._connection)
 
     def stop(self) -> None:
         """Let go of the store in any case. The next use starts the engine again."""
@@ -100,31 +100,31 @@ class Engine:
             connection.close()
 
     @contextmanager
-    def lease(self, *, write: bool) -> Iterator[Connection]:
+    def transaction(self, *, write: bool) -> Iterator[Connection]:
         """Open a transaction on the attached store for its own statements."""
         if self._cursor is None:
             self._cursor = self._connection.cursor()
             self._cursor.execute("USE store")
-        found = self.data_version
+        data_version = self.data_version
         if write:
             self.data_version = next(_data_versions)
         try:
-            with ExitStack() as begun:
-                transaction = _in_transaction(self.execute, write=write)
-                lease = Lease(
+            with ExitStack() as stack:
+                cursor_context = _in_transaction(self.execute, write=write)
+                lease = WriteBatch(
                     self.execute,
-                    begin=lambda: begun.enter_context(transaction),
-                    data_version=found,
+                    begin=lambda: stack.enter_context(cursor_context),
+                    data_version=data_version,
                     next_data_version=self.data_version,
                 )
                 yield lease
-                lease.finish()
+                lease.flush()
         except BaseException:
             self._close_cursor()
             raise
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one of the store's own statements in the open :meth:`lease`; return all its rows.
+        """Run one of the store's own statements in the open :meth:`transaction`; return all its rows.
 
         Nothing of DuckDB is given out, whose objects must not outlive a lease.
         """
@@ -136,7 +136,7 @@ class Engine:
         statement = self._statements.get(sql)
         if statement is None:
             # Only lists differ, in length.
-            if len(self._statements) >= _MOST_STATEMENTS:
+            if len(self._statements) >= _MAX_STATEMENTS:
                 self._statements.clear()
             (statement,) = self._connection.extract_statements(sql)
             self._statements[sql] = statement
@@ -148,7 +148,7 @@ class Engine:
             cursor.close()
 
     @contextmanager
-    def transaction(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def frame_cursor(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open a transaction on the attached store, on a cursor of its own: frames registered there go with it."""
         if write:
             self.data_version = next(_data_versions)
@@ -175,7 +175,7 @@ class Engine:
         if version is not None:
             if schema.is_older(version, str(self.path), newest=max(self._migrations, default=1)):
                 if not migrates or (self.path is not None and not os.access(self.path, os.W_OK)):
-                    raise schema.too_old(self.path)
+                    raise schema.too_old_error(self.path)
                 self._migrate(version)
             return True
         if write:
@@ -187,14 +187,14 @@ class Engine:
         self._attach(":memory:", "READ_WRITE")
         self._create_schema()
 
-    def rewrite(self) -> None:
+    def compact(self) -> None:
         """Put a new file with the same rows in place of the attached one, which keeps what was deleted."""
         assert self.path is not None
         fresh = Path(f"{self.path}.vacuum")
         fresh.unlink(missing_ok=True)
         try:
             self._attach(str(fresh), "BLOCK_SIZE 16384", name="fresh")
-            with self._for_many_rows():
+            with self._scan_settings():
                 self._connection.execute("COPY FROM DATABASE store TO fresh")
             self._connection.execute("DETACH DATABASE fresh")
             self.detach()
@@ -219,7 +219,7 @@ class Engine:
         self._connection.execute(f"ATTACH '{quoted}' AS {name} (TYPE DUCKDB, {options})")
 
     def _create_schema(self) -> None:
-        with self.transaction(write=True) as cursor:
+        with self.frame_cursor(write=True) as cursor:
             cursor.execute(schema.text("schema.sql"))
             cursor.execute(schema.text("views.sql"))
             cursor.execute("INSERT INTO raw_schema VALUES (?, ?)", [schema.VERSION, micros(time.time())])
@@ -247,7 +247,7 @@ class Engine:
         self.detach()
         shutil.copyfile(path, schema.backup_path(path, version))
         self._attach(path, "READ_WRITE")
-        with self.lease(write=True) as connection:
+        with self.transaction(write=True) as connection:
             sql = "SELECT view_name FROM duckdb_views() WHERE database_name = 'store' AND NOT internal"
             for (view,) in connection.execute(sql):
                 connection.execute(f'DROP VIEW "{view}"')
@@ -258,16 +258,16 @@ class Engine:
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         """Read whole tables of the attached store."""
         columns = {table: ", ".join(schema.column_types()[table]) for table in names}
-        with self._for_many_rows():
+        with self._scan_settings():
             return {table: self._frame(f"SELECT {columns[table]} FROM {table}", ()) for table in names}
 
     def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
         """Run a statement of ours on the attached store."""
-        with self._for_many_rows():
+        with self._scan_settings():
             return self._frame(sql, parameters)
 
     def _frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
-        with self.transaction(write=False) as cursor:
+        with self.frame_cursor(write=False) as cursor:
             return interruptible(cursor, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_table())
 
 
@@ -279,24 +279,24 @@ class EngineDriver(Driver):
         """Give the engine with the store attached to it, to one user at a time."""
 
     @contextmanager
-    def lease(self, *, write: bool) -> Iterator[Connection]:
-        with self.attached(write=write) as engine, engine.lease(write=write) as connection:
+    def transaction(self, *, write: bool) -> Iterator[Connection]:
+        with self.attached(write=write) as engine, engine.transaction(write=write) as connection:
             yield connection
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         with self.attached(write=False) as engine:
             return engine.tables(names)
 
-    def rows(self, needs: schema.Needs, part: Part | None = None) -> dict[str, pa.Table]:
+    def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
         with self.attached(write=False) as engine:
             return {
-                table: whole(table, engine.frame(f"SELECT {', '.join(columns)} FROM {table}", ()))
-                for table, columns in needs.items()
+                table: with_all_columns(table, engine.frame(f"SELECT {', '.join(columns)} FROM {table}", ()))
+                for table, columns in columns_read.items()
             }
 
-    def frame(self, sql: str, parameters: Sequence[Any], part: Part | None = None) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any], column_filter: ColumnFilter | None = None) -> pa.Table:
         # The views in a file may be from an older version.
-        sql, values = cut_down(sql, part or {})
+        sql, values = with_filtered_tables(sql, column_filter or {})
         with self.attached(write=False) as engine:
             return engine.frame(sql, [*values, *parameters])
 
@@ -317,14 +317,14 @@ def _in_transaction(do: Callable[[str], object], *, write: bool) -> Iterator[Non
 def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
     """Make a store in a new file, with the rows of `tables`."""
     check_path(path)
-    with our_errors(path):
+    with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Made under another name, so that a store at `path` is a whole one.
         partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         engine = Engine(partial)
         try:
             engine.attach_file(write=True)
-            with engine.transaction(write=True) as cursor:
+            with engine.frame_cursor(write=True) as cursor:
                 for table, rows in tables.items():
                     if table != "raw_schema":
                         cursor.register("copied", rows)
@@ -358,14 +358,14 @@ def check_path(path: Path) -> None:
 
 
 @contextmanager
-def our_errors(path: Path | None) -> Iterator[None]:
+def translate_errors(path: Path | None) -> Iterator[None]:
     """Raise what DuckDB and the system say of a store as an error of ours, with what to do."""
     try:
         yield
     except OSError as error:
         raise os_error(path, error) from error
     except duckdb.Error as error:
-        text = one_line(error)
+        text = short_error(error)
         if "not a valid DuckDB database file" in text:
             raise NotAStoreError(f"{path} is not a DuckDB file; choose another db_file. It was not touched.") from error
         if "Could not set lock on file" in text or "Unique file handle conflict" in text:

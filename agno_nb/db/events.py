@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from agno_nb.db.encoding import micros
 from agno_nb.db.memories import SqlMemories
 from agno_nb.db.statements import marks, valid_usage
-from agno_nb.db.tables import rows_of
-from agno_nb.db.worker import this_worker
+from agno_nb.db.tables import filter_by_owner
+from agno_nb.db.worker import current_process_id
 from agno_nb.errors import SessionNotFoundError
-from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, Spending, now
+from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, UsageTotals, now
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,23 +65,23 @@ class SqlEvents(SqlMemories):
             }
             connection.insert("raw_events", [row])
 
-    def tables_of(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
+    def read_user_rows(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
         tables = self._tables({*names, "raw_sessions"})
-        return {name: rows_of(user_id, name, tables) for name in names}
+        return {name: filter_by_owner(user_id, name, tables) for name in names}
 
-    def get_spending(
+    def get_usage(
         self,
         *,
         session_id: str | None = None,
         notebook: str | None = None,
         this_process: bool = False,
         since: float | None = None,
-        except_run_ids: Sequence[str] = (),
-    ) -> Spending:
+        exclude_run_ids: Sequence[str] = (),
+    ) -> UsageTotals:
         conditions = {
             "session_id = ?": session_id,
             "notebook = ?": notebook,
-            "worker = ?": this_worker() if this_process else None,
+            "worker = ?": current_process_id() if this_process else None,
             "created_at >= ?": None if since is None else micros(since),
         }
         chosen = " AND ".join([*(each for each, value in conditions.items() if value is not None), "TRUE"])
@@ -89,7 +89,7 @@ class SqlEvents(SqlMemories):
         # What was copied into a fork was paid for once.
         runs = f"FROM raw_runs WHERE {chosen} AND forked_from_run_id IS NULL"
         of_session, session = ("TRUE", []) if session_id is None else ("session_id = ?", [session_id])
-        counted = f"{runs} AND run_id NOT IN ({marks(except_run_ids)})" if except_run_ids else runs
+        counted = f"{runs} AND run_id NOT IN ({marks(exclude_run_ids)})" if exclude_run_ids else runs
         # A summary is of a session. One that is older than its session came along in a fork.
         summaries = (
             f"{of_session} AND session_id IN (SELECT session_id {runs}) AND updated_at >= (SELECT created_at "
@@ -104,6 +104,6 @@ class SqlEvents(SqlMemories):
         times = [] if since is None else [micros(since)]
         with self._transaction(write=False) as connection:
             ((tokens, usd, num_unpriced),) = connection.execute(
-                sql, [*values, *except_run_ids, *session, *values, *session, *values, *session, *times]
+                sql, [*values, *exclude_run_ids, *session, *values, *session, *values, *session, *times]
             )
-        return Spending(tokens=int(tokens or 0), usd=float(usd or 0), num_unpriced=int(num_unpriced or 0))
+        return UsageTotals(tokens=int(tokens or 0), usd=float(usd or 0), num_unpriced=int(num_unpriced or 0))

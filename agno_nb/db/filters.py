@@ -9,13 +9,13 @@ from typing import Any, TypedDict
 
 from agno_nb.db import schema
 from agno_nb.db.columns import Frame
-from agno_nb.db.encoding import moment_micros
-from agno_nb.db.parts import Chosen
+from agno_nb.db.encoding import parse_time_us
+from agno_nb.db.parts import Pushdown
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunEvent, RunStatus, SessionType
 
 Values = str | Iterable[str] | None
-Moment = str | date | None
+TimeFilter = str | date | None
 
 
 class SessionFilters(TypedDict, total=False):
@@ -27,9 +27,9 @@ class SessionFilters(TypedDict, total=False):
     user_id: Values
     agent: Values
     """Name or id of the agent, team or workflow."""
-    since: Moment
+    since: TimeFilter
     """Rows made at this time or later. A time without a zone is in UTC, as those in the frames are."""
-    until: Moment
+    until: TimeFilter
     """Rows made before this time."""
     limit: int | None
     """So many of the latest rows."""
@@ -98,12 +98,12 @@ class MemoryFilters(TypedDict, total=False):
     user_id: Values
     agent: Values
     """Name or id of the agent, team or workflow that learnt it."""
-    since: Moment
-    until: Moment
+    since: TimeFilter
+    until: TimeFilter
     limit: int | None
 
 
-_CHOICES: dict[str, Iterable[str]] = {
+_ENUM_VALUES: dict[str, Iterable[str]] = {
     "session_type": SessionType,
     "status": RunStatus,
     "role": ("system", "user", "assistant", "tool"),
@@ -148,11 +148,11 @@ class Selection:
     parameters: list[str | int]
     order: list[str]
     """The columns that the rows are to be sorted by. Those that begin with an underscore are not of the frame."""
-    chosen: Chosen | None
+    pushdown: Pushdown | None
     """What it is made of; None where that may be all of the store."""
 
 
-def selection(frame: Frame, filters: Mapping[str, Any]) -> Selection:
+def select_rows(frame: Frame, filters: Mapping[str, Any]) -> Selection:
     """Say in SQL which rows of a frame were chosen.
 
     Raises
@@ -167,9 +167,9 @@ def selection(frame: Frame, filters: Mapping[str, Any]) -> Selection:
             continue
         if name in ("since", "until"):
             conditions[name] = f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)"
-            parameters[name] = [moment_micros(value, name)]
+            parameters[name] = [parse_time_us(value, name)]
             continue
-        values = _values(value, name)
+        values = _filter_values(value, name)
         template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
         # An empty list matches nothing, and IN () is not SQL.
         conditions[name] = template.replace("{}", ", ".join("?" * len(values)) or "NULL")
@@ -177,42 +177,54 @@ def selection(frame: Frame, filters: Mapping[str, Any]) -> Selection:
     limit = filters.get("limit")
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise InvalidInputError(f"limit is {limit!r}; it must be a whole number of rows")
-    given = [each for several in parameters.values() for each in several]
+    values_in_order = [each for several in parameters.values() for each in several]
     where = " AND ".join(["true", *conditions.values()])
-    found, order = f"FROM {frame.view} WHERE {where}", frame.order.split()
+    source_sql, order = f"FROM {frame.view} WHERE {where}", frame.order.split()
     final = order
     if frame.place is not None:
         final = list(dict.fromkeys(["_moment", "_began", "run_id", "_place", *order]))
         final.remove(frame.time)
     if limit is None:
-        sql = _placed(frame, frame.columns, found)
+        sql = _placed(frame, frame.columns, source_sql)
     else:
         latest = f"ORDER BY {', '.join(f'{name} DESC' for name in final)} LIMIT ?"
         if frame.key is None:
-            sql = f"FROM ({_placed(frame, frame.columns, found)}) {latest}"
+            sql = f"FROM ({_placed(frame, frame.columns, source_sql)}) {latest}"
         else:
             # The text of all rows is not carried along while the latest of them are looked for.
             keys = dict.fromkeys([frame.key, "run_id", frame.time, *order])
-            key = f"SELECT {frame.key} FROM ({_placed(frame, keys, found)}) {latest}"
+            key = f"SELECT {frame.key} FROM ({_placed(frame, keys, source_sql)}) {latest}"
             sql = _placed(frame, frame.columns, f"FROM {frame.view} WHERE {frame.key} IN ({key})")
-    chosen = None
-    made_of: dict[str, Any] = {"columns": frame.made_of, "with_tree": frame.spans_sessions}
+    pushdown = None
+    pushdown_fields: dict[str, Any] = {"columns": frame.pushdown_columns, "with_tree": frame.spans_sessions}
     if "run_id" in conditions:
-        chosen = Chosen(sources=["raw_runs"], where=conditions["run_id"], parameters=parameters["run_id"], **made_of)
+        pushdown = Pushdown(
+            sources=["raw_runs"], where=conditions["run_id"], parameters=parameters["run_id"], **pushdown_fields
+        )
     elif limit is not None:
         # Times are whole numbers in the tables.
-        of_tables = where.replace("make_timestamptz(?)", "?")
-        chosen = Chosen(
-            sources=_sources(frame), where=of_tables, parameters=given, order=tuple(order), limit=limit, **made_of
+        table_where = where.replace("make_timestamptz(?)", "?")
+        pushdown = Pushdown(
+            sources=_sources(frame),
+            where=table_where,
+            parameters=values_in_order,
+            order=tuple(order),
+            limit=limit,
+            **pushdown_fields,
         )
     elif "session_id" in conditions:
         source = "raw_runs"
         if not frame.spans_sessions:
-            source, made_of["columns"] = "raw_sessions", ("session_id",)
-        chosen = Chosen(
-            sources=[source], where=conditions["session_id"], parameters=parameters["session_id"], **made_of
+            source, pushdown_fields["columns"] = "raw_sessions", ("session_id",)
+        pushdown = Pushdown(
+            sources=[source], where=conditions["session_id"], parameters=parameters["session_id"], **pushdown_fields
         )
-    return Selection(sql=sql, parameters=given if limit is None else [*given, limit], order=final, chosen=chosen)
+    return Selection(
+        sql=sql,
+        parameters=values_in_order if limit is None else [*values_in_order, limit],
+        order=final,
+        pushdown=pushdown,
+    )
 
 
 def _placed(frame: Frame, columns: Iterable[str], found: str) -> str:
@@ -241,15 +253,15 @@ def _placed(frame: Frame, columns: Iterable[str], found: str) -> str:
 def _sources(frame: Frame) -> list[str]:
     """Return what has the columns by which rows of a frame are chosen, in SQL of any backend."""
     if frame.view == "events":
-        return [f"({told}) AS happened" for told in schema.told("events")]
+        return [f"({branch}) AS happened" for branch in schema.union_branches("events")]
     return [{"run_tree": "raw_runs"}.get(frame.view, f"raw_{frame.view}")]
 
 
-def _values(value: str | Iterable[str], name: str) -> list[str]:
+def _filter_values(value: str | Iterable[str], name: str) -> list[str]:
     values = [value] if isinstance(value, str) else list(value)
     for each in values:
         if not isinstance(each, str):
             raise InvalidInputError(f"{name} holds {each!r}; it must be a text or a list of texts")
-        if name in _CHOICES and each not in list(_CHOICES[name]):
-            raise InvalidInputError(f"{name} is {each!r}; it must be one of {', '.join(_CHOICES[name])}")
+        if name in _ENUM_VALUES and each not in list(_ENUM_VALUES[name]):
+            raise InvalidInputError(f"{name} is {each!r}; it must be one of {', '.join(_ENUM_VALUES[name])}")
     return values

@@ -16,7 +16,7 @@ from agno_nb.db.rows import (
     SUMMARY_COLUMNS,
     TOOL_CALL_COLUMNS,
 )
-from agno_nb.db.state import state_up_to, state_with
+from agno_nb.db.state import state_after_run, state_before_later_turns
 from agno_nb.db.statements import Transaction, marks
 from agno_nb.db.steps import STEP_COLUMNS
 from agno_nb.db.variables import VARIABLE_COLUMNS
@@ -46,9 +46,9 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int | None, 
         # A summary that covers the turn is about its current attempt.
         summarised = to_run_index if current[to_run_index] == at_run else to_run_index - 1
         current[to_run_index] = at_run
-        state = state_with(connection, session_id, to_run_index, at_run, state)
+        state = state_after_run(connection, session_id, to_run_index, at_run, state)
     else:
-        state = state_up_to(connection, session_id, to_run_index, state)
+        state = state_before_later_turns(connection, session_id, to_run_index, state)
     current = {index: run_id for index, run_id in current.items() if index <= to_run_index}
     born: dict[str, object] = {
         "session_id": fork_id,
@@ -204,8 +204,8 @@ def _copy_with_new_ids(
 
     `ids` begin with what the first of `id_columns` is, and go on with what each of `id_columns` will be.
     """
-    given = {name: f"ids.{name}" for name in id_columns} | {"session_id": "?", "forked_from_run_id": "old.run_id"}
-    values = ", ".join(given.get(name, f"old.{name}") for name in columns)
+    expressions = {name: f"ids.{name}" for name in id_columns} | {"session_id": "?", "forked_from_run_id": "old.run_id"}
+    values = ", ".join(expressions.get(name, f"old.{name}") for name in columns)
     for start in range(0, len(ids), _ROWS_AT_ONCE):
         some = ids[start : start + _ROWS_AT_ONCE]
         sql = (

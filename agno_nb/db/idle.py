@@ -16,39 +16,39 @@ class Closable(Protocol):
 C = TypeVar("C", bound=Closable)
 
 
-class Idle(Generic[C]):
+class ConnectionPool(Generic[C]):
     """A pool of connections, each used by one thread at a time. They are closed with the pool, and at exit.
 
     Parameters
     ----------
-    most : int
+    max_size : int
         How many are kept. Any number may be in use.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._waiting: list[tuple[int, C]] = []
-        weakref.finalize(self, _close, self._waiting)
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._idle: list[tuple[int, C]] = []
+        weakref.finalize(self, _close, self._idle)
 
-    def take(self) -> C | None:
+    def acquire(self) -> C | None:
         """Return the connection that was put back last, if there is one of this process."""
         while True:
             try:
-                pid, connection = self._waiting.pop()
+                pid, connection = self._idle.pop()
             except IndexError:
                 return None
             if pid == os.getpid():
                 return connection
             _inherited.append(connection)
 
-    def put(self, connection: C) -> None:
-        if len(self._waiting) < self._most:
-            self._waiting.append((os.getpid(), connection))
+    def release(self, connection: C) -> None:
+        if len(self._idle) < self._max_size:
+            self._idle.append((os.getpid(), connection))
         else:
             connection.close()
 
     def close(self) -> None:
-        _close(self._waiting)
+        _close(self._idle)
 
 
 _inherited: list[Closable] = []

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from agno_nb._keywords import forgiving
-from agno_nb.db.engine import Engine, EngineDriver, our_errors
+from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.db.engine import Engine, EngineDriver, translate_errors
 from agno_nb.db.sql import SqlDb
 from agno_nb.errors import StoreError
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class InMemoryDb(SqlDb):
     """Sessions, runs, messages and tool calls in the memory of this process.
 
@@ -46,14 +46,14 @@ class _MemoryDriver(EngineDriver):
         self._engine.attach_empty()
 
     @property
-    def is_at_hand(self) -> bool:
+    def is_uncontended(self) -> bool:
         return not self._engine.lock.locked()
 
     @contextmanager
     def attached(self, *, write: bool) -> Iterator[Engine]:
         if self._engine.pid != os.getpid():
             raise StoreError("an InMemoryDb does not survive a fork of its process; use a DuckDb to share a store")
-        with self._engine.lock, our_errors(None):
+        with self._engine.lock, translate_errors(None):
             yield self._engine
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 
-class HeldInterrupts:
+class DeferredInterrupts:
     """A block in which Ctrl-C and a kernel's interrupt come when they are allowed to, or at its end.
 
     Python raises them between any two steps of the main thread, also between taking a lock and noting that it is
@@ -17,41 +17,41 @@ class HeldInterrupts:
     """
 
     def __init__(self) -> None:
-        self._came: list[tuple[int, FrameType | None]] = []
+        self._pending: list[tuple[int, FrameType | None]] = []
         self._handler = signal.getsignal(signal.SIGINT)
         # None is a handler that was not made in Python.
         self._is_needed = threading.current_thread() is threading.main_thread() and callable(self._handler)
 
-    def __enter__(self) -> HeldInterrupts:
-        self.hold()
+    def __enter__(self) -> DeferredInterrupts:
+        self.defer()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._let_through()
+        self._restore()
 
-    def hold(self) -> None:
+    def defer(self) -> None:
         if self._is_needed:
-            signal.signal(signal.SIGINT, lambda number, frame: self._came.append((number, frame)))
+            signal.signal(signal.SIGINT, lambda number, frame: self._pending.append((number, frame)))
 
     @contextmanager
     def allowed(self) -> Iterator[None]:
         """Let interrupts through in this block."""
-        self._let_through()
+        self._restore()
         try:
             yield
         finally:
-            self.hold()
+            self.defer()
 
     def deliver(self) -> None:
         """Raise the interrupt that came meanwhile, if one did."""
-        if self._came and callable(self._handler):
-            last = self._came[-1]
-            self._came.clear()
+        if self._pending and callable(self._handler):
+            last = self._pending[-1]
+            self._pending.clear()
             self._handler(*last)
 
-    def _let_through(self) -> None:
+    def _restore(self) -> None:
         if self._is_needed:
             signal.signal(signal.SIGINT, self._handler)
             self.deliver()

@@ -7,11 +7,11 @@ from typing import Any
 
 from agno_nb.db.statements import Connection
 
-_MOST_TOGETHER, _MANY_PARAMETERS = 8, 1_000
+_MAX_STATEMENTS, _MANY_PARAMETERS = 8, 1_000
 """How many statements are written as one. DuckDB plans each inside the one before, and long ones faster alone."""
 
 
-class Lease(Connection):
+class WriteBatch(Connection):
     """A store in DuckDB for one transaction, which nobody else uses meanwhile.
 
     What is only written waits, and is one statement at the end: that takes DuckDB a fifth less time than one for each
@@ -37,10 +37,10 @@ class Lease(Connection):
         self._execute = execute
         self._begin: Callable[[], object] | None = begin
         self.data_version, self.next_data_version = data_version, next_data_version
-        self._waiting: list[tuple[str, Sequence[Any]]] = []
+        self._pending: list[tuple[str, Sequence[Any]]] = []
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        self._go_on()
+        self._flush_in_transaction()
         return self._execute(sql, parameters)
 
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
@@ -48,29 +48,29 @@ class Lease(Connection):
         return int(count)
 
     def write(self, sql: str, parameters: Sequence[Any], /) -> None:
-        self._waiting.append((sql, parameters))
-        if len(self._waiting) == _MOST_TOGETHER or len(parameters) >= _MANY_PARAMETERS:
-            self._go_on()
+        self._pending.append((sql, parameters))
+        if len(self._pending) == _MAX_STATEMENTS or len(parameters) >= _MANY_PARAMETERS:
+            self._flush_in_transaction()
 
-    def _go_on(self) -> None:
+    def _flush_in_transaction(self) -> None:
         """Write what waits in a transaction that does not end with it."""
         if self._begin is not None:
             self._begin()
             self._begin = None
-        self.finish()
+        self.flush()
 
-    def finish(self) -> None:
+    def flush(self) -> None:
         """Write what waits."""
-        if self._waiting:
-            sql, parameters = _as_one(self._waiting)
-            self._waiting = []
+        if self._pending:
+            sql, parameters = _combine(self._pending)
+            self._pending = []
             self._execute(sql, parameters)
 
 
-def _as_one(statements: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, Sequence[Any]]:
+def _combine(statements: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, Sequence[Any]]:
     """Return statements that write as one, which does them in their order, all or none.
 
-    >>> _as_one([("INSERT INTO a SELECT ?", [1]), ("UPDATE b SET n = ?", [2])])
+    >>> _combine([("INSERT INTO a SELECT ?", [1]), ("UPDATE b SET n = ?", [2])])
     ('WITH done_0 AS (INSERT INTO a SELECT ?) UPDATE b SET n = ?', [1, 2])
     """
     *first, (last, _) = statements

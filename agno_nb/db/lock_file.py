@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from agno_nb.db.worker import is_dead, this_program, this_worker
+from agno_nb.db.worker import current_process_id, describe_process, is_dead
 from agno_nb.errors import StoreLocked
 from agno_nb.redact import displayable
 
@@ -116,10 +116,13 @@ class LockFile:
             return True
         try:
             if lock_descriptor(descriptor, blocking=False) and self._is_in_place(descriptor):
-                who = b"%b\n%b" % (this_program().encode()[: _SIZE // 2], f"{this_worker()} {_TOKEN}".encode())
+                who = b"%b\n%b" % (
+                    describe_process().encode()[: _SIZE // 2],
+                    f"{current_process_id()} {_TOKEN}".encode(),
+                )
                 last = _read(descriptor, _WANTED_AT + 1, _SIZE).rstrip()
                 self.is_back = last == who
-                self.is_shared = not self.is_back and _may_go_on(last)
+                self.is_shared = not self.is_back and _is_alive(last)
                 _write(descriptor, 0, b" " + _NOBODY_WAITS + who.ljust(_SIZE - 2))
                 self._descriptor = descriptor
                 return True
@@ -171,7 +174,7 @@ class LockFile:
         return who or "another process"
 
 
-def _may_go_on(who: bytes) -> bool:
+def _is_alive(who: bytes) -> bool:
     """Whether the process that has written so into the file may go on. In an empty one there was none."""
     worker = who.decode(errors="replace").rpartition("\n")[2].partition(" ")[0]
     try:

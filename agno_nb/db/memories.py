@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agno_nb.db.base import Db
-from agno_nb.db.context import latest_summary, memories_of
+from agno_nb.db.context import latest_summary, select_memories
 from agno_nb.db.encoding import Row, micros
 from agno_nb.db.rows import (
     SUMMARY_COLUMNS,
@@ -17,7 +17,7 @@ from agno_nb.db.rows import (
     summary_from_row,
     summary_row,
 )
-from agno_nb.db.statements import Transaction, equal, page_of
+from agno_nb.db.statements import Transaction, page_of, where_equal
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.types import RunOutput, SessionSummary, UserMemory, now
 
@@ -33,7 +33,7 @@ class SqlMemories(Db):
     """Summaries and memories in SQL."""
 
     @abstractmethod
-    def _transaction(self, *, write: bool, alone: bool = False) -> AbstractContextManager[Transaction]: ...
+    def _transaction(self, *, write: bool, exclusive: bool = False) -> AbstractContextManager[Transaction]: ...
 
     @abstractmethod
     def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
@@ -85,7 +85,7 @@ class SqlMemories(Db):
                 [row],
                 f"ON CONFLICT (memory_id) DO UPDATE SET {replaced} WHERE raw_memories.user_id = excluded.user_id",
             )
-            stored = memories_of(connection, "memory_id = ? AND user_id = ?", [memory.memory_id, memory.user_id])
+            stored = select_memories(connection, "memory_id = ? AND user_id = ?", [memory.memory_id, memory.user_id])
         if not stored:
             raise InvalidInputError(f"memory {memory.memory_id!r} is another user's than {memory.user_id!r}")
         return stored[0]
@@ -100,14 +100,14 @@ class SqlMemories(Db):
         page: int | None = None,
     ) -> list[UserMemory]:
         start, stop = page_of(limit, page)
-        where, parameters = equal(given(user_id=user_id, component_id=component_id))
+        where, parameters = where_equal(non_null(user_id=user_id, component_id=component_id))
         with self._transaction(write=False) as connection:
-            memories = memories_of(connection, where, parameters)
+            memories = select_memories(connection, where, parameters)
         # A user has few memories, so they are chosen here: what JSON holds, and what letters are the same in another
         # case, is not for every backend to say.
-        part, wanted = (search_content or "").casefold(), set(topics or ())
-        found = [each for each in memories if part in each.memory.casefold() and wanted <= set(each.topics)]
-        return found[start:stop]
+        part, topics_wanted = (search_content or "").casefold(), set(topics or ())
+        matching = [each for each in memories if part in each.memory.casefold() and topics_wanted <= set(each.topics)]
+        return matching[start:stop]
 
     def update_user_memory(self, memory: UserMemory, *, expected_updated_at: float) -> UserMemory | None:
         key = {"memory_id": memory.memory_id, "user_id": memory.user_id, "updated_at": micros(expected_updated_at)}
@@ -115,25 +115,25 @@ class SqlMemories(Db):
             row = memory_row(memory, now=micros(now()))
             if not connection.change("raw_memories", {name: row[name] for name in _CHANGEABLE}, key):
                 return None
-            return memories_of(connection, "memory_id = ?", [memory.memory_id])[0]
+            return select_memories(connection, "memory_id = ?", [memory.memory_id])[0]
 
     def delete_user_memory(
         self, memory_id: str, user_id: str | None = None, *, expected_updated_at: float | None = None
     ) -> bool:
-        key: Row = given(memory_id=memory_id, user_id=user_id)
+        key: Row = non_null(memory_id=memory_id, user_id=user_id)
         if expected_updated_at is not None:
             key["updated_at"] = micros(expected_updated_at)
         return bool(self._delete_memories(key))
 
     def clear_memories(self, user_id: str | None = None) -> None:
-        self._delete_memories(given(user_id=user_id))
+        self._delete_memories(non_null(user_id=user_id))
 
     def _delete_memories(self, key: Row) -> list[tuple[str]]:
-        where, parameters = equal(key)
-        with self._transaction(write=True, alone=True) as connection:
+        where, parameters = where_equal(key)
+        with self._transaction(write=True, exclusive=True) as connection:
             return connection.execute(f"DELETE FROM raw_memories WHERE {where} RETURNING memory_id", parameters)
 
 
-def given(**arguments: str | None) -> Row:
+def non_null(**arguments: str | None) -> Row:
     """Return the arguments that were given; None stands for any."""
     return {name: value for name, value in arguments.items() if value is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agno_nb.db.encoding import storable
+from agno_nb.db.encoding import to_sql
 from agno_nb.errors import SessionOwnershipError
 
 OPEN_TO = "(user_id IS NULL OR user_id = ?)"
@@ -28,8 +28,8 @@ def require_owner(session_id: str, owner: str | None, user_id: str | None) -> No
         raise SessionOwnershipError(
             f"user_id '' matches no user, so session {session_id!r} is closed to it; pass the user's id, or None"
         )
-    if owner is not None and owner != storable(user_id):
-        given = "no user_id is set" if user_id is None else f"user_id is {user_id!r}"
+    if owner is not None and owner != to_sql(user_id):
+        caller = "no user_id is set" if user_id is None else f"user_id is {user_id!r}"
         raise SessionOwnershipError(
-            f"session {session_id!r} belongs to user {owner!r}, but {given}; use another session_id"
+            f"session {session_id!r} belongs to user {owner!r}, but {caller}; use another session_id"
         )

@@ -14,15 +14,15 @@ from typing import Any
 from agno_nb.db import schema
 from agno_nb.db.statements import Transaction, marks
 
-Part = Mapping[str, Sequence[str]]
+ColumnFilter = Mapping[str, Sequence[str]]
 """Values of columns. Of a table that has such columns, the rows with these values are in the part; of others all."""
 
-MOST_VALUES = 500
+MAX_VALUES = 500
 """More of them are not looked for one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class Pushdown:
     """What finds the part that the wanted rows are made of. That part may hold more than they need, but no less."""
 
     columns: tuple[str, ...]
@@ -39,20 +39,20 @@ class Chosen:
     with_tree: bool = False
     """Whether the runs that those found are nested in, and those nested in them, belong to it."""
 
-    def part(self, connection: Transaction) -> Part | None:
+    def resolve(self, connection: Transaction) -> ColumnFilter | None:
         """Find the part; None where it is too much to be told from the whole."""
-        rows = self._rows(connection)
-        part: dict[str, Sequence[str]] = {
+        rows = self._select_rows(connection)
+        column_filter: dict[str, Sequence[str]] = {
             name: list(dict.fromkeys(row[place] for row in rows)) for place, name in enumerate(self.columns)
         }
         if self.with_tree:
-            if len(part["run_id"]) > MOST_VALUES:
+            if len(column_filter["run_id"]) > MAX_VALUES:
                 return None
-            part = dict(_trees(connection, part["run_id"]))
+            column_filter = dict(_run_tree(connection, column_filter["run_id"]))
         # Very many runs of a few sessions are told by their sessions alone.
-        return {name: values for name, values in part.items() if len(values) <= MOST_VALUES} or None
+        return {name: values for name, values in column_filter.items() if len(values) <= MAX_VALUES} or None
 
-    def _rows(self, connection: Transaction) -> list[tuple[Any, ...]]:
+    def _select_rows(self, connection: Transaction) -> list[tuple[Any, ...]]:
         columns = ", ".join([*self.columns, *self.order[:1]])
         rows: list[tuple[Any, ...]] = []
         for source in self.sources:
@@ -68,12 +68,12 @@ class Chosen:
         return rows
 
 
-def condition(table: str, part: Part | None) -> tuple[str, list[str]]:
+def filter_condition(table: str, column_filter: ColumnFilter | None) -> tuple[str, list[str]]:
     """Return, in portable SQL, which rows of a table are in a part, and the parameters of that."""
     words = ["TRUE"]
     parameters: list[str] = []
-    for name in [name for name in schema.column_types()[table] if name in (part or {})]:
-        values = part[name] if part else ()
+    for name in [name for name in schema.column_types()[table] if name in (column_filter or {})]:
+        values = column_filter[name] if column_filter else ()
         # IN () is not SQL.
         word = f"{name} IN ({marks(values) or 'NULL'})"
         # Whether a run is superseded or stale follows from the later attempts at turns of its session.
@@ -82,39 +82,41 @@ def condition(table: str, part: Part | None) -> tuple[str, list[str]]:
     return " AND ".join(words), parameters
 
 
-def cut_down(sql: str, part: Part) -> tuple[str, list[str]]:
+def with_filtered_tables(sql: str, column_filter: ColumnFilter) -> tuple[str, list[str]]:
     """Return a statement over views with the tables cut down to a part, for DuckDB, and the parameters in front."""
-    named = set(re.findall(r"\w+", sql)) & schema.views().keys()
-    words = set(re.findall(r"\w+", " ".join([sql, *(schema.views()[view] for view in named)])))
+    views_used = set(re.findall(r"\w+", sql)) & schema.views().keys()
+    words = set(re.findall(r"\w+", " ".join([sql, *(schema.views()[view] for view in views_used)])))
     parameters: list[str] = []
     texts = []
     for table in schema.tables():
         if table in words:
-            where, values = condition(table, part)
+            where, values = filter_condition(table, column_filter)
             texts.append(f"{table} AS NOT MATERIALIZED (SELECT * FROM store.main.{table} WHERE {where})")
             parameters += values
-    texts += [schema.views()[view].replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in named]
+    texts += [
+        schema.views()[view].replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in views_used
+    ]
     return f"WITH {', '.join(texts)} {sql}" if texts else sql, parameters
 
 
-def _trees(connection: Transaction, run_ids: Collection[str]) -> Part:
+def _run_tree(connection: Transaction, run_ids: Collection[str]) -> ColumnFilter:
     """Return the runs that these are nested in and those nested in them, at whatever depth."""
-    found: dict[str, str] = {}
+    session_by_run: dict[str, str] = {}
     above, below = list(run_ids), list(run_ids)
     while above:
-        rows = _in(connection, "SELECT run_id, session_id, parent_run_id FROM raw_runs WHERE run_id IN", above)
-        found |= {run_id: session_id for run_id, session_id, _ in rows}
-        above = [parent for *_, parent in rows if parent is not None and parent not in found]
+        rows = _select_in(connection, "SELECT run_id, session_id, parent_run_id FROM raw_runs WHERE run_id IN", above)
+        session_by_run |= {run_id: session_id for run_id, session_id, _ in rows}
+        above = [parent for *_, parent in rows if parent is not None and parent not in session_by_run]
     while below:
-        rows = _in(connection, "SELECT run_id, session_id FROM raw_runs WHERE parent_run_id IN", below)
+        rows = _select_in(connection, "SELECT run_id, session_id FROM raw_runs WHERE parent_run_id IN", below)
         below = [run_id for run_id, _ in rows]
-        found |= {run_id: of_session for run_id, of_session, *_ in rows}
-    return {"session_id": list(dict.fromkeys(found.values())), "run_id": list(found)}
+        session_by_run |= {run_id: of_session for run_id, of_session, *_ in rows}
+    return {"session_id": list(dict.fromkeys(session_by_run.values())), "run_id": list(session_by_run)}
 
 
-def _in(connection: Transaction, sql: str, values: Sequence[str]) -> list[tuple[Any, ...]]:
+def _select_in(connection: Transaction, sql: str, values: Sequence[str]) -> list[tuple[Any, ...]]:
     rows = []
-    for start in range(0, len(values), MOST_VALUES):
-        some = values[start : start + MOST_VALUES]
+    for start in range(0, len(values), MAX_VALUES):
+        some = values[start : start + MAX_VALUES]
         rows += connection.execute(f"{sql} ({marks(some)})", some)
     return rows

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.sql import SqlDb
 from agno_nb.errors import InvalidInputError
@@ -21,7 +21,7 @@ _LONGEST_NAME = 63
 """Bytes of a name in Postgres, which cuts off what is longer."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class PostgresDb(SqlDb):
     """Sessions, runs, messages, summaries and memories in a Postgres database.
 
@@ -83,7 +83,7 @@ class PostgresDb(SqlDb):
         return f"PostgresDb({str(self._url)!r}, db_schema={self.db_schema!r})"
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class AsyncPostgresDb(AsyncDb):
     """:class:`PostgresDb` for async code: the same arguments, the same methods, awaited."""
 

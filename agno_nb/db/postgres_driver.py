@@ -19,12 +19,12 @@ from psycopg.pq import TransactionStatus
 from agno_nb.db import schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
-from agno_nb.db.idle import Idle
+from agno_nb.db.idle import ConnectionPool
 from agno_nb.db.migrations import migrate
-from agno_nb.db.parts import Part, condition
+from agno_nb.db.parts import ColumnFilter, filter_condition
 from agno_nb.db.sqlite import empty_store
 from agno_nb.db.statements import Connection
-from agno_nb.db.tables import whole
+from agno_nb.db.tables import with_all_columns
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 from agno_nb.redact import redact
 
@@ -62,54 +62,56 @@ class PostgresDriver(Driver):
         self._timeout_s = timeout_s
         # Postgres takes 0 for "no limit".
         self._timeout_ms = max(1, round(timeout_s * 1000))
-        self._idle: Idle[PostgresConnection] = Idle(_KEPT_CONNECTIONS)
+        self._idle: ConnectionPool[PostgresConnection] = ConnectionPool(_KEPT_CONNECTIONS)
 
     @contextmanager
-    def lease(self, *, write: bool, alone: bool = False) -> Iterator[Connection]:
-        with self._our_errors():
-            connection = self._begin(write=write, alone=alone)
+    def transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Connection]:
+        with self._translate_errors():
+            connection = self._begin(write=write, exclusive=exclusive)
             if connection is None:
                 with empty_store() as empty:
                     yield empty
                 return
             try:
-                yield _Lease(connection)
+                yield _PostgresTransaction(connection)
                 connection.execute("COMMIT")
             except BaseException:
-                self._give_up(connection)
+                self._roll_back(connection)
                 raise
-            self._idle.put(connection)
+            self._idle.release(connection)
 
-    def lease_alone(self) -> AbstractContextManager[Connection]:
-        return self.lease(write=True, alone=True)
+    def exclusive_transaction(self) -> AbstractContextManager[Connection]:
+        return self.transaction(write=True, exclusive=True)
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         return self.rows({name: frozenset(schema.column_types()[name]) for name in names})
 
-    def rows(self, needs: schema.Needs, part: Part | None = None) -> dict[str, pa.Table]:
-        with self._our_errors():
+    def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
+        with self._translate_errors():
             connection = self._begin(write=False)
             if connection is None:
-                return super().tables(needs)
-            self._give_up(connection)
+                return super().tables(columns_read)
+            self._roll_back(connection)
             with closing(self._connected(dbapi.connect)) as tables, closing(tables.cursor()) as cursor:
                 # All tables as they are at one moment.
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 cursor.execute(f"SET LOCAL lock_timeout = {self._timeout_ms}")
                 return {
-                    table: whole(table, _fetched(cursor, self._selected(table, columns, part)))
-                    for table, columns in needs.items()
+                    table: with_all_columns(
+                        table, _fetch_interruptibly(cursor, self._selected(table, columns, column_filter))
+                    )
+                    for table, columns in columns_read.items()
                 }
 
-    def _selected(self, table: str, columns: Collection[str], part: Part | None) -> str:
-        where, values = condition(table, part)
+    def _selected(self, table: str, columns: Collection[str], part: ColumnFilter | None) -> str:
+        where, values = filter_condition(table, part)
         texts = iter(sql.Literal(value).as_string(None) for value in values)
         names = sql.SQL(", ").join(map(sql.Identifier, columns)).as_string(None)
         of_table = sql.Identifier(self._schema, table).as_string(None)
         return f"SELECT {names} FROM {of_table} WHERE {re.sub('[?]', lambda _: next(texts), where)}"
 
     def vacuum(self) -> None:
-        with self._our_errors():
+        with self._translate_errors():
             connection = self._begin(write=True)
             assert connection is not None
             try:
@@ -117,33 +119,33 @@ class PostgresDriver(Driver):
                 for table in schema.tables():
                     connection.execute(f"VACUUM FULL {self._quoted}.{table}")
             except BaseException:
-                self._give_up(connection)
+                self._roll_back(connection)
                 raise
-            self._idle.put(connection)
+            self._idle.release(connection)
 
     def close(self) -> None:
         self._idle.close()
 
-    def _begin(self, *, write: bool, alone: bool = False) -> PostgresConnection | None:
+    def _begin(self, *, write: bool, exclusive: bool = False) -> PostgresConnection | None:
         """Open a transaction on the store; return None where there is none to read."""
-        begin = self._first_words(write=write, alone=alone)
-        while (connection := self._idle.take()) is not None:
+        begin = self._opening_statements(write=write, exclusive=exclusive)
+        while (connection := self._idle.acquire()) is not None:
             try:
-                return self._in_store(connection, begin, write=write)
+                return self._at_version(connection, begin, write=write)
             except psycopg.OperationalError:
                 # The server was started anew, or has hung up. Nothing was done yet, so a new connection can do it.
                 if not connection.closed:
                     raise
-        return self._in_store(self._connect(), begin, write=write)
+        return self._at_version(self._connect(), begin, write=write)
 
-    def _in_store(self, connection: PostgresConnection, begin: str, *, write: bool) -> PostgresConnection | None:
+    def _at_version(self, connection: PostgresConnection, begin: str, *, write: bool) -> PostgresConnection | None:
         try:
             try:
                 version = _last_value(connection, begin)
             except (errors.UndefinedTable, errors.InvalidSchemaName):
                 connection.execute("ROLLBACK")
                 if not write:
-                    self._idle.put(connection)
+                    self._idle.release(connection)
                     return None
                 self._create(connection)
                 version = _last_value(connection, begin)
@@ -152,7 +154,7 @@ class PostgresDriver(Driver):
                 self._migrate(connection)
                 _last_value(connection, begin)
         except BaseException:
-            self._give_up(connection)
+            self._roll_back(connection)
             raise
         return connection
 
@@ -169,11 +171,11 @@ class PostgresDriver(Driver):
         try:
             return connect(self._url.with_password(), **options)
         except (psycopg.Error, dbapi.Error) as error:
-            message = f"{self._store} cannot be reached: {_told(error)}"
+            message = f"{self._store} cannot be reached: {_server_message(error)}"
         # Not with the error as its cause: the frames below know the password, and some tracebacks show their variables.
         raise StoreError(f"{message}; make sure that the server runs, and that db_url is right")
 
-    def _give_up(self, connection: PostgresConnection) -> None:
+    def _roll_back(self, connection: PostgresConnection) -> None:
         """Undo what the transaction did, and keep the connection where that is possible."""
         status = connection.info.transaction_status
         if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
@@ -184,11 +186,11 @@ class PostgresDriver(Driver):
         if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
             connection.close()
         else:
-            self._idle.put(connection)
+            self._idle.release(connection)
 
-    def _first_words(self, *, write: bool, alone: bool) -> str:
+    def _opening_statements(self, *, write: bool, exclusive: bool) -> str:
         """Return what begins a transaction and asks for the version, in one exchange with the server."""
-        lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        lock = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
         return "; ".join(
             [
                 "BEGIN" if write else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -216,8 +218,8 @@ class PostgresDriver(Driver):
             if connection.execute("SELECT to_regclass($1)", [f"{self._quoted}.raw_schema"]).fetchone() != (None,):
                 return
             # It may be there, made by somebody who may do so for somebody who may not.
-            found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = $1", [self._schema]).fetchone()
-            if found is None:
+            existing = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = $1", [self._schema]).fetchone()
+            if existing is None:
                 connection.execute(f"CREATE SCHEMA {self._quoted}")
             connection.execute(f"SET LOCAL search_path TO {self._quoted}")
             for statement in [*schema.statements("schema.sql"), *schema.statements("indexes.sql")]:
@@ -229,10 +231,13 @@ class PostgresDriver(Driver):
         with connection.transaction():
             connection.execute(f"SELECT pg_advisory_xact_lock({self._lock})")
             connection.execute(f"SET LOCAL search_path TO {self._quoted}")
-            migrate(_Lease(connection), {version: _in_postgres(text) for version, text in self._migrations.items()})
+            migrate(
+                _PostgresTransaction(connection),
+                {version: _in_postgres(text) for version, text in self._migrations.items()},
+            )
 
     @contextmanager
-    def _our_errors(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Raise what Postgres says of the store as an error of ours, with what to do."""
         try:
             yield
@@ -243,31 +248,33 @@ class PostgresDriver(Driver):
             ) from error
         except errors.InsufficientPrivilege as error:
             raise StoreError(
-                f"{self._store} is not open to this user: {_told(error)}; let its owner grant what is missing "
+                f"{self._store} is not open to this user: {_server_message(error)}; let its owner grant what is "
+                "missing "
                 f"(CREATE on the database, or USAGE and CREATE on the schema), or give another db_schema"
             ) from error
         except (errors.DuplicateTable, errors.DuplicateObject) as error:
             raise NotAStoreError(
-                f"the schema {self._schema!r} of {self._url} has tables that are not of agno_nb ({_told(error)}); "
+                f"the schema {self._schema!r} of {self._url} has tables that are not of agno_nb "
+                f"({_server_message(error)}); "
                 "give another db_schema. It was not touched."
             ) from error
         except (psycopg.Error, dbapi.Error) as error:
             raise StoreError(
                 f"{self._store} failed, and what was being written is not stored; make sure that the server runs, and "
-                f"try again ({_told(error)})"
+                f"try again ({_server_message(error)})"
             ) from error
 
 
-class _Lease(Connection):
+class _PostgresTransaction(Connection):
     def __init__(self, connection: PostgresConnection) -> None:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        cursor = self._connection.execute(_numbered(sql), parameters)
+        cursor = self._connection.execute(_number_parameters(sql), parameters)
         return cursor.fetchall() if cursor.description else []
 
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
-        return self._connection.execute(_numbered(sql), parameters).rowcount
+        return self._connection.execute(_number_parameters(sql), parameters).rowcount
 
 
 def _in_postgres(statement: str) -> str:
@@ -275,14 +282,14 @@ def _in_postgres(statement: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _numbered(statement: str) -> str:
+def _number_parameters(statement: str) -> str:
     """Return the statement with $1, $2 and so on for each ``?`` that is not within quotes."""
     number = 0
 
-    def numbered(found: re.Match[str]) -> str:
+    def numbered(match: re.Match[str]) -> str:
         nonlocal number
-        if found[0] != "?":
-            return found[0]
+        if match[0] != "?":
+            return match[0]
         number += 1
         return f"${number}"
 
@@ -298,14 +305,14 @@ def _last_value(connection: PostgresConnection, statements: str) -> Any:
     return row[0] if row else None
 
 
-def _told(error: Exception) -> str:
+def _server_message(error: Exception) -> str:
     """Return what the server says in one line, without the rows that it would quote and without keys."""
     diagnosis = getattr(error, "diag", None)
     text = (diagnosis.message_primary if diagnosis else None) or str(error)
     return redact(" ".join(text.split()))
 
 
-def _fetched(cursor: dbapi.Cursor, statement: str) -> pa.Table:
+def _fetch_interruptibly(cursor: dbapi.Cursor, statement: str) -> pa.Table:
     """Run a statement on another thread: on the main one an interrupt of the kernel would be seen when all is read."""
 
     def work() -> pa.Table:
@@ -313,11 +320,11 @@ def _fetched(cursor: dbapi.Cursor, statement: str) -> pa.Table:
         return cursor.fetch_arrow_table()
 
     with ThreadPoolExecutor(1) as pool:
-        found = pool.submit(work)
+        future = pool.submit(work)
         try:
-            return found.result()
+            return future.result()
         except BaseException:
-            while not found.done():
+            while not future.done():
                 cursor.adbc_cancel()
-                wait([found], timeout=_POLL_S)
+                wait([future], timeout=_POLL_S)
             raise

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from agno_nb.db.parts import Chosen
+    from agno_nb.db.parts import Pushdown
     from agno_nb.frames import QueryResult
 
 TIMEOUT_S = 60.0
@@ -20,7 +20,7 @@ MAX_ROWS = 1_000_000
 """How many rows a query of a user may find."""
 
 
-class Readable(ABC):
+class FrameReader(ABC):
     """Rows that can be read as DataFrames and by SQL."""
 
     @abstractmethod
@@ -45,12 +45,12 @@ class Readable(ABC):
             than `max_rows` rows. None is no limit.
         """
 
-    def frame(self, sql: str, parameters: Sequence[Any] = (), *, chosen: Chosen | None = None) -> pa.Table:
+    def frame(self, sql: str, parameters: Sequence[Any] = (), *, pushdown: Pushdown | None = None) -> pa.Table:
         """Run a statement of ours over the views. It may be given to the store itself, so it is not for users' SQL.
 
         Parameters
         ----------
-        chosen : Chosen, optional
+        pushdown : Chosen, optional
             A promise that what the statement finds is made of this part of the store, so that no more need be read.
         """
         return self.arrow(sql, parameters, timeout_s=None)

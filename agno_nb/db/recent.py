@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agno_nb.db.context import Turn
-from agno_nb.db.encoding import Row, micros, storable
+from agno_nb.db.encoding import Row, micros, to_sql
 from agno_nb.db.rows import MESSAGE_COLUMNS, TOOL_CALL_COLUMNS, messages_from_rows
 from agno_nb.db.statements import StoredMessages, Transaction
 from agno_nb.types import Message, RunOutput, RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recent:
+class SessionCache:
     """A session and its latest turns, as rows, at one data version of the store. At any other one it says nothing.
 
     The turns are those that this process stored itself, one after the other, each completed at the first try. Whatever
@@ -34,42 +34,47 @@ class Recent:
     """Whether the session has no turn before the first of them."""
 
     @classmethod
-    def begun(
+    def after_open(
         cls,
         connection: Transaction,
         session: Row,
         run: RunOutput,
-        said: StoredMessages | None,
+        stored_messages: StoredMessages | None,
         *,
-        after: Recent | None,
-        wanted: int,
-    ) -> Recent | None:
+        previous: SessionCache | None,
+        num_turns: int,
+    ) -> SessionCache | None:
         """Return what is known when a new turn has begun that asked for so many of the latest ones.
 
-        What came before it was known (`after`), or was read.
+        What came before it was known (`previous`), or was read.
         """
-        if connection.next_data_version is None or said is None or run.run_index is None or run.attempt:
+        if connection.next_data_version is None or stored_messages is None or run.run_index is None or run.attempt:
             return None
-        known, is_all = (after.turns, after.is_all) if after is not None else ((), run.run_index == 0)
+        known_turns, is_all = (previous.turns, previous.is_all) if previous is not None else ((), run.run_index == 0)
         # As many as were asked for now are asked for again.
-        kept = known[max(0, len(known) - wanted) :]
+        kept = known_turns[max(0, len(known_turns) - num_turns) :]
         return cls(
             data_version=connection.next_data_version,
             session=session,
-            turns=(*kept, (run.run_index, run.run_id, said)),
+            turns=(*kept, (run.run_index, run.run_id, stored_messages)),
             began_at=micros(run.created_at),
-            is_all=is_all and len(kept) == len(known),
+            is_all=is_all and len(kept) == len(known_turns),
         )
 
-    def goes_on(self, connection: Transaction, run: RunOutput) -> bool:
+    def is_current(self, connection: Transaction, run: RunOutput) -> bool:
         """Whether the last turn is this one, and nothing else was stored since it began."""
         return not self.is_over and self.data_version == connection.data_version and self.turns[-1][1] == run.run_id
 
-    def gone_on(
-        self, connection: Transaction, run: RunOutput, said: StoredMessages | None, *, ended: Row | None = None
-    ) -> Recent | None:
+    def after_append(
+        self,
+        connection: Transaction,
+        run: RunOutput,
+        stored_messages: StoredMessages | None,
+        *,
+        ended: Row | None = None,
+    ) -> SessionCache | None:
         """Return what is known when more was said in the last turn. At its end `ended` is what the session has anew."""
-        if said is None or not self.goes_on(connection, run):
+        if stored_messages is None or not self.is_current(connection, run):
             return None
         if ended is not None and run.status is not RunStatus.COMPLETED:
             return None
@@ -79,29 +84,31 @@ class Recent:
             self,
             data_version=connection.next_data_version,
             session=self.session | (ended or {}),
-            turns=(*before, (run_index, run_id, ([*messages, *said[0]], [*calls, *said[1]]))),
+            turns=(*before, (run_index, run_id, ([*messages, *stored_messages[0]], [*calls, *stored_messages[1]]))),
             is_over=ended is not None,
         )
 
-    def holds(self, connection: Transaction, run: RunOutput, wanted: int) -> bool:
+    def covers(self, connection: Transaction, run: RunOutput, num_turns: int) -> bool:
         """Whether it has all that a new turn needs which asks for so many of the latest ones."""
         return (
             self.is_over
             and self.data_version == connection.data_version
-            and (self.session["session_id"], self.session["user_id"]) == (run.session_id, storable(run.user_id))
-            and (self.is_all or len(self.turns) >= wanted)
+            and (self.session["session_id"], self.session["user_id"]) == (run.session_id, to_sql(run.user_id))
+            and (self.is_all or len(self.turns) >= num_turns)
         )
 
-    def before(self, wanted: int) -> tuple[int, list[Turn]]:
+    def latest_turns(self, num_turns: int) -> tuple[int, list[Turn]]:
         """Return the next turn, and so many of the latest ones, oldest first."""
-        latest = self.turns[max(0, len(self.turns) - wanted) :]
+        latest = self.turns[max(0, len(self.turns) - num_turns) :]
         return self.turns[-1][0] + 1, [(run_index, run_id) for run_index, run_id, _ in latest]
 
     def messages(self, turns: Collection[Turn]) -> Mapping[str, list[Message]]:
-        """Return what was said in some of the turns, by run, as :func:`~agno_nb.db.context.said_in` reads it."""
-        said = [said for run_index, run_id, said in self.turns if (run_index, run_id) in turns]
-        rows = [row for messages, _ in said for row in messages if _is_history(row)]
-        calls = [row for _, calls in said for row in calls]
+        """Return what was said in some of the turns, by run, as :func:`~agno_nb.db.context.load_messages` reads it."""
+        stored_messages = [
+            stored_messages for run_index, run_id, stored_messages in self.turns if (run_index, run_id) in turns
+        ]
+        rows = [row for messages, _ in stored_messages for row in messages if _is_history(row)]
+        calls = [row for _, calls in stored_messages for row in calls]
         rows.sort(key=lambda row: row["message_index"])
         return messages_from_rows(_values(rows, MESSAGE_COLUMNS), _values(calls, TOOL_CALL_COLUMNS), ())
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from agno_nb.db.base import ContextQuery, OpenedRun
-from agno_nb.db.context import history, keep_order, nested_before, said_in, turns_before
+from agno_nb.db.context import check_turn_order, load_messages, load_nested_runs, load_turns, select_history
 from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.requirements import requirement_from_row, requirement_rows
 from agno_nb.db.rows import session_from_row
-from agno_nb.db.state import make_again
+from agno_nb.db.state import reapply_run
 from agno_nb.db.statements import Transaction, select_sessions
-from agno_nb.db.worker import is_over, runs_in_progress, this_worker
+from agno_nb.db.worker import current_process_id, is_over, runs_in_progress
 from agno_nb.errors import RunNotContinuableError
 from agno_nb.types import RunOutput, RunStatus, SessionReader
 
 
-def _of_a_dead_worker(connection: Transaction, run: RunOutput) -> Row:
+def _dead_worker_condition(connection: Transaction, run: RunOutput) -> Row:
     """Return what the row of a run must still hold that seems to go on: its process has died, or nobody may have it."""
     if run.status is not RunStatus.RUNNING:
         return {}
@@ -32,28 +32,30 @@ def _claim(connection: Transaction, run: RunOutput) -> bool:
     changes = {
         **dict.fromkeys(("interrupted_at", "ended_at", "error_type", "error")),
         "status": RunStatus.RUNNING,
-        "worker": this_worker(),
+        "worker": current_process_id(),
     }
     # The first statement is the one that only one of several can win: where writers overlap, others wait for it.
-    if connection.change("raw_runs", changes, {**key, "status": run.status, **_of_a_dead_worker(connection, run)}):
+    if connection.change("raw_runs", changes, {**key, "status": run.status, **_dead_worker_condition(connection, run)}):
         return True
     if run.run_id in runs_in_progress:
         return False
     # An earlier attempt of this process to continue the run failed after its transaction was committed.
-    return bool(connection.change("raw_runs", changes, {**key, "status": RunStatus.RUNNING, "worker": this_worker()}))
+    return bool(
+        connection.change("raw_runs", changes, {**key, "status": RunStatus.RUNNING, "worker": current_process_id()})
+    )
 
 
-def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: SessionReader) -> OpenedRun:
+def reopen_run(connection: Transaction, run: RunOutput, query: ContextQuery, store: SessionReader) -> OpenedRun:
     """Set a run RUNNING again and return its context."""
     key = {"run_id": run.run_id, "session_id": run.session_id}
     claimed = _claim(connection, run)
-    found = connection.execute(
+    current = connection.execute(
         "SELECT status, requirements FROM raw_runs WHERE run_id = ? AND session_id = ?", list(key.values())
     )
     if not claimed:
-        became = f"is {found[0][0]} by now; somebody else has continued it" if found else "was deleted"
-        raise RunNotContinuableError(f"run {run.run_id!r} {became}")
-    known = {requirement["requirement_id"] for requirement in from_json(found[0][1]) or []}
+        reason = f"is {current[0][0]} by now; somebody else has continued it" if current else "was deleted"
+        raise RunNotContinuableError(f"run {run.run_id!r} {reason}")
+    known = {requirement["requirement_id"] for requirement in from_json(current[0][1]) or []}
     if known != {requirement.requirement_id for requirement in run.requirements}:
         raise RunNotContinuableError(
             f"run {run.run_id!r} was continued meanwhile and waits for something else now; read it again"
@@ -71,17 +73,17 @@ def reopen(connection: Transaction, run: RunOutput, query: ContextQuery, store: 
     opened = OpenedRun(session=session_from_row(session, store))
     as_of = micros(run.created_at)
     if run.run_index is None:
-        turns = nested_before(connection, run, query, as_of=as_of)
+        turns = load_nested_runs(connection, run, query, as_of=as_of)
     else:
-        keep_order(connection, run.session_id)
+        check_turn_order(connection, run.session_id)
         if run.state_changes:
-            make_again(connection, opened.session, run)
-        _, turns, _ = turns_before(connection, run.session_id, run.run_index, query, as_of=as_of)
-    opened.history = history(said_in(connection, run.session_id, turns), turns, query)
+            reapply_run(connection, opened.session, run)
+        _, turns, _ = load_turns(connection, run.session_id, run.run_index, query, as_of=as_of)
+    opened.history = select_history(load_messages(connection, run.session_id, turns), turns, query)
     return opened
 
 
-def store_answers(connection: Transaction, run: RunOutput) -> None:
+def save_approvals(connection: Transaction, run: RunOutput) -> None:
     """Store the answers to a run that stays paused, and add answers that were stored before to the run."""
     for requirement in run.requirements:
         requirement.check_answer()
@@ -96,6 +98,6 @@ def store_answers(connection: Transaction, run: RunOutput) -> None:
     for requirement in run.requirements:
         if (other := known.get(requirement.requirement_id)) is not None:
             # The answers given here count where both have one.
-            other.take_answer(requirement)
-            requirement.take_answer(other)
+            other.copy_answer_from(requirement)
+            requirement.copy_answer_from(other)
     connection.update("raw_runs", {"requirements": requirement_rows(run)}, key)

@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 from agno_nb.types import JsonDict, Requirement, RunOutput, ToolCall, UserInputField
 
-_OF_A_REQUIREMENT = ("requirement_id", "kind", "run_id", "component_name", "confirmed", "note", "result")
+_REQUIREMENT_FIELDS = ("requirement_id", "kind", "run_id", "component_name", "confirmed", "note", "result")
 _OF_A_START = ("started_at", "may_have_run")
 """Rows of earlier versions do not have them."""
-_OF_A_FIELD = ("name", "description", "schema", "value", "is_given")
+_INPUT_FIELDS = ("name", "description", "schema", "value", "is_given")
 
 
 def requirement_rows(run: RunOutput) -> list[JsonDict] | None:
     """Return what a run needs of people as JSON, the exact arguments included: the column can be read alone."""
     return [
         {
-            **{name: getattr(requirement, name) for name in _OF_A_REQUIREMENT},
+            **{name: getattr(requirement, name) for name in _REQUIREMENT_FIELDS},
             **{name: getattr(requirement, name) for name in _OF_A_START},
             "tool_call_id": requirement.tool.tool_call_id,
             "tool_name": requirement.tool.tool_name,
             "arguments": requirement.tool.arguments,
             "user_input_fields": [
-                {name: getattr(asked, name) for name in _OF_A_FIELD} for asked in requirement.user_input_fields
+                {name: getattr(field, name) for name in _INPUT_FIELDS} for field in requirement.user_input_fields
             ],
         }
         for requirement in run.requirements
@@ -34,8 +34,8 @@ def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) 
     own = {call.tool_call_id: call for call in calls} if row["run_id"] == run_id else {}
     written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
     return Requirement(
-        **{name: row[name] for name in _OF_A_REQUIREMENT},
+        **{name: row[name] for name in _REQUIREMENT_FIELDS},
         **{name: row[name] for name in _OF_A_START if name in row},
         tool=own.get(row["tool_call_id"], written),
-        user_input_fields=[UserInputField(**asked) for asked in row["user_input_fields"]],
+        user_input_fields=[UserInputField(**field) for field in row["user_input_fields"]],
     )

@@ -6,11 +6,11 @@ from abc import abstractmethod
 from datetime import date
 from pathlib import Path
 
-from agno_nb.db.readable import Readable
+from agno_nb.db.readable import FrameReader
 from agno_nb.types import Session
 
 
-class Retention(Readable):
+class Maintenance(FrameReader):
     """What every store can do with all that it holds."""
 
     @abstractmethod

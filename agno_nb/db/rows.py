@@ -12,15 +12,15 @@ from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, is_readable, micros
 from agno_nb.db.requirements import requirement_from_row, requirement_rows
-from agno_nb.receipt import ContextReceipt
+from agno_nb.receipt import ContextReport
 from agno_nb.types import (
     SESSION_CLASSES,
     TOKEN_COUNTS,
+    CellInfo,
     JsonDict,
     Media,
     Message,
     Metrics,
-    Origin,
     RunOutput,
     RunStatus,
     Session,
@@ -159,7 +159,7 @@ def ended_run_row(run: RunOutput) -> Row:
         **_metrics_row(run.metrics),
         "error_type": run.error_type,
         "error": run.error,
-        "context": None if run.receipt is None else run.receipt.to_dict(),
+        "context": None if run.context_report is None else run.context_report.to_dict(),
         "context_hash": run.context_hash,
         "replay_of_run_id": run.replay_of_run_id,
         "requirements": requirement_rows(run),
@@ -190,7 +190,7 @@ def run_from_row(
         requirements=[requirement_from_row(one, row["run_id"], calls) for one in from_json(row["requirements"]) or []],
         state_changes=from_json(row["state_changes"]) or [],
         metadata=from_json(row["metadata"]),
-        origin=Origin(
+        origin=CellInfo(
             notebook=row["notebook"],
             cell_id=row["cell_id"],
             execution_count=row["execution_count"],
@@ -198,7 +198,7 @@ def run_from_row(
             kernel_id=row["kernel_id"],
         ),
         variables=variables_of.get(row["run_id"], []),
-        receipt=None if row["context"] is None else ContextReceipt.from_dict(from_json(row["context"]), messages),
+        context_report=None if row["context"] is None else ContextReport.from_dict(from_json(row["context"]), messages),
         created_at=row["created_at"] / 1_000_000,
         ended_at=None if row["ended_at"] is None else row["ended_at"] / 1_000_000,
         is_reloaded=True,

@@ -48,10 +48,10 @@ ERROR_LIMIT = 1_000
 POLL_S = 0.01
 """How often a query that has to stop is asked to."""
 
-Read = Callable[[schema.Needs], Mapping[str, Any]]
+Read = Callable[[schema.ColumnsRead], Mapping[str, Any]]
 """Gives tables, or views, by their names; of columns that are not needed, nothing but nulls where that is simpler."""
 
-_TELLING = {"unused_columns", "cte_inlining"}
+_PLANNING_RULES = {"unused_columns", "cte_inlining"}
 """Rules by which DuckDB leaves out of a plan the columns that its result does not depend on."""
 
 
@@ -62,7 +62,7 @@ class _Engines:
     pid: int
     running: duckdb.DuckDBPyConnection
     planning: duckdb.DuckDBPyConnection
-    """Has the tables and views of a store without rows, and plans by :data:`_TELLING` only."""
+    """Has the tables and views of a store without rows, and plans by :data:`_PLANNING_RULES` only."""
 
 
 _kept: _Engines | None = None
@@ -70,7 +70,7 @@ _kept_lock = threading.Lock()
 _inherited: list[_Engines] = []
 
 
-def confined(files: Sequence[str] = (), **config: str) -> duckdb.DuckDBPyConnection:
+def open_sandbox(files: Sequence[str] = (), **config: str) -> duckdb.DuckDBPyConnection:
     """Return an in-memory DuckDB that reaches no file but `files`, whatever SQL it is given, and no Python variable."""
     connection = duckdb.connect(
         ":memory:",
@@ -97,7 +97,7 @@ def run(
     max_rows: int | None = None,
     views: bool = True,
 ) -> pa.Table:
-    """Run a statement as :meth:`agno_nb.db.readable.Readable.arrow` does, on the tables that `read` gives.
+    """Run a statement as :meth:`agno_nb.db.readable.FrameReader.arrow` does, on the tables that `read` gives.
 
     `views` are made of the tables, unless `read` gives them itself.
     """
@@ -110,14 +110,14 @@ def run(
 
     named = frames_for(sql, frames)
     with _cursor(_engines().planning) as planning, _typed_errors():
-        statement, needs = _watched(
+        statement, columns_read = _watched(
             planning, lambda: _prepared(planning, sql, parameters, named.frames), left(), timeout_s, can_abandon=True
         )
     tables = {table: empty(table) for table in schema.tables()} if views else {}
-    tables |= read(_named(sql) if needs is None else needs)
+    tables |= read(_columns_named(sql) if columns_read is None else columns_read)
     with _cursor(_engines().running) as cursor:
 
-        def found() -> pa.Table:
+        def execute() -> pa.Table:
             for name, table in tables.items():
                 if name not in named.frames:
                     cursor.register(name, table)
@@ -131,7 +131,7 @@ def run(
 
         try:
             with _typed_errors():
-                return interruptible(cursor, found, timeout_s=left(), limit_s=timeout_s, can_abandon=True)
+                return interruptible(cursor, execute, timeout_s=left(), limit_s=timeout_s, can_abandon=True)
         except QueryError as error:
             raise named.explain(error) from error.__cause__
 
@@ -175,7 +175,7 @@ def _typed_errors() -> Iterator[None]:
     except (
         duckdb.Error, pa.ArrowException, ValueError, TypeError, OverflowError, OSError, RecursionError, MemoryError,
     ) as error:  # fmt: skip
-        raise QueryError(one_line(error)) from error
+        raise QueryError(short_error(error)) from error
 
 
 def interruptible(
@@ -231,7 +231,7 @@ def _watched(
         raise
 
 
-def one_line(error: BaseException) -> str:
+def short_error(error: BaseException) -> str:
     """Return a message without the drawing of where in the SQL it happened, and not longer than can be read."""
     text = " ".join(str(error).split("\n\nLINE ")[0].split()) or type(error).__name__
     return text if len(text) <= ERROR_LIMIT else f"{text[:ERROR_LIMIT]}…"
@@ -257,14 +257,15 @@ def _engines() -> _Engines:
                 # They do not survive a fork, and closing them in the child crashes, so the child only keeps them.
                 _inherited.append(_kept)
             # Without a folder for what does not fit in memory nothing is ever written.
-            running, planning = confined(temp_directory=""), confined(temp_directory="")
+            running, planning = open_sandbox(temp_directory=""), open_sandbox(temp_directory="")
             for table, columns in schema.column_types().items():
                 planning.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {columns[name]}' for name in columns)})")
             for text in schema.views().values():
                 planning.execute(text)
             rules = planning.execute("SELECT name FROM duckdb_optimizers()").fetchall()
             planning.execute(
-                "SET GLOBAL disabled_optimizers = ?", [",".join(name for (name,) in rules if name not in _TELLING)]
+                "SET GLOBAL disabled_optimizers = ?",
+                [",".join(name for (name,) in rules if name not in _PLANNING_RULES)],
             )
             for connection in (running, planning):
                 connection.execute("SET GLOBAL lock_configuration = true")
@@ -284,13 +285,13 @@ if hasattr(os, "register_at_fork"):
 
 def _prepared(
     cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any], frames: Mapping[str, SqlFrame]
-) -> tuple[duckdb.Statement, schema.Needs | None]:
+) -> tuple[duckdb.Statement, schema.ColumnsRead | None]:
     """Return the statement of `sql`, and the columns that its result depends on; None where DuckDB does not tell."""
     statement, query = read_only_statement(cursor, sql)
     plan = None if query is None else _plan(cursor, query, parameters, frames)
     if plan is None:
         return statement, None
-    needs = _planned(plan)
+    needs = _columns_in_plan(plan)
     return statement, needs if statement.type == duckdb.StatementType.SELECT else None
 
 
@@ -336,9 +337,9 @@ def _too_many_joins() -> QueryError:
     )
 
 
-def _planned(plan: list[dict[str, Any]]) -> schema.Needs | None:
+def _columns_in_plan(plan: list[dict[str, Any]]) -> schema.ColumnsRead | None:
     """Return the columns that the result of a plan depends on; None if it does not report them."""
-    found: dict[str, frozenset[str]] = {}
+    columns_by_table: dict[str, frozenset[str]] = {}
     for operator in _operators(plan):
         about = operator["extra_info"]
         if "Table" not in about:
@@ -347,19 +348,19 @@ def _planned(plan: list[dict[str, Any]]) -> schema.Needs | None:
         columns = about.get("Projections")
         if columns is None or table not in schema.tables():
             return None
-        named = frozenset([columns] if isinstance(columns, str) else columns) - {""}
-        found[table] = found.get(table, frozenset()) | named
-    return {table: columns or frozenset([schema.narrowest(table)]) for table, columns in found.items()}
+        column_names = frozenset([columns] if isinstance(columns, str) else columns) - {""}
+        columns_by_table[table] = columns_by_table.get(table, frozenset()) | column_names
+    return {table: columns or frozenset([schema.cheapest_column(table)]) for table, columns in columns_by_table.items()}
 
 
-def _named(sql: str) -> schema.Needs:
+def _columns_named(sql: str) -> schema.ColumnsRead:
     """Return what a statement may read: of the tables whose names, or views' names, are words of it.
 
     All others are there too, but without rows. The content of media, which may be much more than all the rest, is read
     only where it is named.
     """
     words = set(re.findall(r"\w+", sql.lower()))
-    named = words & schema.names()
+    names = words & schema.names()
     if words & DYNAMIC:
-        named |= schema.names() - {"raw_media"}
-    return schema.together(schema.needs(name) for name in named)
+        names |= schema.names() - {"raw_media"}
+    return schema.merge(schema.columns_read(name) for name in names)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agno_nb.errors import StoreVersionError
 
-Needs = Mapping[str, frozenset[str]]
+ColumnsRead = Mapping[str, frozenset[str]]
 """Columns by table."""
 
 _NAME = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
@@ -46,8 +46,8 @@ def split(sql: str) -> list[str]:
 @cache
 def migrations() -> dict[int, str]:
     """Return the text of each file of :mod:`agno_nb.db.migrations`, by the version that it leads to."""
-    found = files(__package__).joinpath("migrations").iterdir()
-    return {int(file.name[:4]): file.read_text(encoding="utf-8") for file in found if file.name.endswith(".sql")}
+    folder = files(__package__).joinpath("migrations").iterdir()
+    return {int(file.name[:4]): file.read_text(encoding="utf-8") for file in folder if file.name.endswith(".sql")}
 
 
 VERSION = max(migrations(), default=1)
@@ -70,7 +70,7 @@ def is_older(version: int, store: Path | str, *, newest: int = VERSION) -> bool:
     return version < newest
 
 
-def too_old(path: Path | None) -> StoreVersionError:
+def too_old_error(path: Path | None) -> StoreVersionError:
     return StoreVersionError(
         f"{path} has an older version of the store's schema than {VERSION}, and is not to be changed here; open a copy "
         "of it once as a store, which brings it to that version"
@@ -105,48 +105,48 @@ def views() -> dict[str, str]:
 
 
 def _statements_of(name: str) -> dict[str, str]:
-    found = {}
+    by_name = {}
     for statement in statements(name):
         if match := _NAME.search(statement):
-            found[match.group(1)] = statement
-    return found
+            by_name[match.group(1)] = statement
+    return by_name
 
 
 @cache
-def told(view: str) -> list[str]:
+def union_branches(view: str) -> list[str]:
     """Return the statements whose rows a view tells one after the other, in SQL of any backend."""
     (union,) = re.findall(r"WITH \w+ AS \(\n(.*?)\n\)\n", views()[view], re.DOTALL)
     return [part.strip() for part in union.split("UNION ALL")]
 
 
 @cache
-def needs(name: str) -> Needs:
+def columns_read(name: str) -> ColumnsRead:
     """Return what a table or view reads: the columns of each table, or more."""
     if name in tables():
         return {name: frozenset(column_types()[name])}
     text = views()[name]
     words = frozenset(re.findall(r"\w+", text))
-    found: dict[str, frozenset[str]] = {}
+    columns_by_table: dict[str, frozenset[str]] = {}
     for table, columns in column_types().items():
         if table in words:
-            found[table] = frozenset(columns) if "SELECT *" in text else words & columns.keys()
+            columns_by_table[table] = frozenset(columns) if "SELECT *" in text else words & columns.keys()
     earlier = list(views())[: list(views()).index(name)]
-    return together([found, *(needs(each) for each in earlier if each in words)])
+    return merge([columns_by_table, *(columns_read(each) for each in earlier if each in words)])
 
 
 @cache
-def narrowest(table: str) -> str:
+def cheapest_column(table: str) -> str:
     """Return the column of a table that is read fastest, for those who want to know only how many rows there are."""
     types = column_types()[table]
     return min(types, key=lambda name: ("BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "TEXT", "BLOB").index(types[name]))
 
 
-def together(several: Iterable[Needs]) -> Needs:
-    found: dict[str, frozenset[str]] = {}
-    for each in several:
+def merge(column_sets: Iterable[ColumnsRead]) -> ColumnsRead:
+    merged: dict[str, frozenset[str]] = {}
+    for each in column_sets:
         for table, columns in each.items():
-            found[table] = found.get(table, frozenset()) | columns
-    return found
+            merged[table] = merged.get(table, frozenset()) | columns
+    return merged
 
 
 def view_descriptions() -> dict[str, str]:

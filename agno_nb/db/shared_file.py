@@ -36,7 +36,7 @@ import duckdb
 
 from agno_nb.db.engine import Engine
 from agno_nb.db.file_names import FileId, check_links, exists, file_id, path_in_use, register
-from agno_nb.db.interrupts import HeldInterrupts
+from agno_nb.db.interrupts import DeferredInterrupts
 from agno_nb.db.lock_file import LOCK, POLL_S, LockFile
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
@@ -62,7 +62,7 @@ LET_GO_WAIT_S = 10.0
 class _Use:
     """What one user of a store asks for."""
 
-    interrupts: HeldInterrupts
+    interrupts: DeferredInterrupts
     write: bool
     read_only: bool
     timeout_s: float
@@ -92,7 +92,7 @@ class SharedFile:
         return self._engine.pid
 
     @property
-    def is_at_hand(self) -> bool:
+    def is_uncontended(self) -> bool:
         """Whether nobody uses it, in this process at this moment, and in others lately."""
         return (self._attached is not None or self._is_alone) and not self._engine.lock.locked()
 
@@ -131,7 +131,7 @@ class SharedFile:
         StoreLocked
             Others had it for longer than `timeout_s`.
         """
-        with HeldInterrupts() as interrupts:
+        with DeferredInterrupts() as interrupts:
             use = _Use(interrupts, write, read_only, timeout_s, time.monotonic())
             if not self._enter(timeout_s, interrupts.deliver):
                 raise StoreLocked(f"another thread has kept the store {self.path} for {timeout_s:g} s; let it finish")
@@ -146,7 +146,7 @@ class SharedFile:
                 if self._attached is None or not self._lingers():
                     self._let_go()
             except BaseException:
-                interrupts.hold()
+                interrupts.defer()
                 self._let_go()
                 raise
             finally:
@@ -154,7 +154,7 @@ class SharedFile:
 
     def let_go(self) -> None:
         """Detach the store now, without lingering, once whoever uses it has done so."""
-        with HeldInterrupts() as interrupts:
+        with DeferredInterrupts() as interrupts:
             if self._enter(LET_GO_WAIT_S, interrupts.deliver):
                 self._let_go()
                 self._engine.lock.release()

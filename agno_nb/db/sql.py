@@ -14,21 +14,29 @@ from agno_nb.db import sandbox, schema
 from agno_nb.db.cells import SqlCells
 from agno_nb.db.context import current_attempts
 from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import Row, check_json_object, choice, micros, storable, timestamp_micros
+from agno_nb.db.encoding import Row, check_json_object, micros, timestamp_micros, to_sql, validate_choice
 from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
-from agno_nb.db.memories import given
+from agno_nb.db.memories import non_null
 from agno_nb.db.ownership import require_owner
-from agno_nb.db.parts import MOST_VALUES, Chosen, Part
+from agno_nb.db.parts import MAX_VALUES, ColumnFilter, Pushdown
 from agno_nb.db.readable import TIMEOUT_S
 from agno_nb.db.rows import session_from_row, session_metrics
 from agno_nb.db.runs import select_runs
 from agno_nb.db.state import store_state
-from agno_nb.db.statements import Transaction, equal, marks, page_of, select_messages, select_sessions, valid_usage
+from agno_nb.db.statements import (
+    Transaction,
+    marks,
+    page_of,
+    select_messages,
+    select_sessions,
+    valid_usage,
+    where_equal,
+)
 from agno_nb.db.steps import SqlSteps
 from agno_nb.db.tables import with_interrupted
 from agno_nb.db.turns import SqlTurns
-from agno_nb.db.upkeep import SqlUpkeep
+from agno_nb.db.upkeep import SqlMaintenance
 from agno_nb.db.worker import is_dead
 from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, now
@@ -39,23 +47,23 @@ if TYPE_CHECKING:
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
 
 
-class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
+class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
     """A store behind a SQL driver."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._begun = {}
+        self._opened_rows = {}
         self._partials = {}
-        self._recent = None
+        self._session_cache = None
 
     @contextmanager
-    def _transaction(self, *, write: bool, alone: bool = False) -> Iterator[Transaction]:
-        with self._driver.lease_alone() if alone else self._driver.lease(write=write) as connection:
+    def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
+        with self._driver.exclusive_transaction() if exclusive else self._driver.transaction(write=write) as connection:
             yield Transaction(connection)
 
     @property
-    def is_at_hand(self) -> bool:
-        return self._driver.is_at_hand
+    def is_uncontended(self) -> bool:
+        return self._driver.is_uncontended
 
     def create(self) -> None:
         with self._transaction(write=True):
@@ -69,18 +77,18 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             where, key = "session_id IN (SELECT session_id FROM raw_runs WHERE run_id = ?)", run_id
         with self._transaction(write=False) as connection:
             rows = connection.execute(f"SELECT session_id, user_id FROM raw_sessions WHERE {where}", [key])
-        for found, owner in rows:
-            require_owner(found, owner, user_id)
+        for owned_id, owner in rows:
+            require_owner(owned_id, owner, user_id)
 
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
     ) -> Session | None:
         with self._transaction(write=False) as connection:
-            key = given(session_id=session_id, session_type=_of_type(session_type), user_id=user_id)
+            key = non_null(session_id=session_id, session_type=_of_type(session_type), user_id=user_id)
             return self._session(connection, key)
 
     def _session(self, connection: Transaction, key: Row) -> Session | None:
-        rows = select_sessions(connection, *equal(key))
+        rows = select_sessions(connection, *where_equal(key))
         return session_from_row(rows[0], self) if rows else None
 
     def get_sessions(
@@ -101,8 +109,8 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
             if value not in choices:
                 raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
         start, _ = page_of(limit, page)
-        where, parameters = equal(
-            given(session_type=_of_type(session_type), user_id=user_id, component_id=component_id)
+        where, parameters = where_equal(
+            non_null(session_type=_of_type(session_type), user_id=user_id, component_id=component_id)
         )
         if session_name is not None:
             pattern = "".join("\\" + letter if letter in "\\%_" else letter for letter in session_name)
@@ -119,7 +127,7 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         nulls = " NULLS LAST" if column in ("session_name", "user_id") else ""
         order = f"ORDER BY {column} {direction}{nulls}, session_id {direction}"
         with self._transaction(write=False) as connection:
-            if limit is not None and limit <= MOST_VALUES:
+            if limit is not None and limit <= MAX_VALUES:
                 # Found by little of each, so that the states of others are not carried along.
                 sql = f"SELECT session_id FROM raw_sessions WHERE {where} {order} LIMIT ? OFFSET ?"
                 parameters = [row[0] for row in connection.execute(sql, [*parameters, limit, start])]
@@ -137,7 +145,7 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         session_name: str | None = None,
         user_id: str | None = None,
     ) -> Session | None:
-        key = given(session_id=session_id, session_type=_of_type(session_type), user_id=user_id)
+        key = non_null(session_id=session_id, session_type=_of_type(session_type), user_id=user_id)
         return self._change_session({"session_name": session_name}, key)
 
     def update_session_state(
@@ -149,7 +157,7 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         began_with: JsonDict | None = None,
     ) -> Session | None:
         check_json_object(session_state, "session_state")
-        key = given(session_id=session_id, user_id=user_id)
+        key = non_null(session_id=session_id, user_id=user_id)
         if began_with is None:
             return self._change_session({"session_state": session_state}, key)
         with self._transaction(write=True) as connection:
@@ -173,8 +181,8 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
     ) -> Session | None:
         if to_run_index is not None and at_run is not None:
             raise InvalidInputError("say where to fork by to_run_index or by at_run, not by both")
-        with self._transaction(write=True, alone=True) as connection:
-            if self._session(connection, given(session_id=session_id, user_id=user_id)) is None:
+        with self._transaction(write=True, exclusive=True) as connection:
+            if self._session(connection, non_null(session_id=session_id, user_id=user_id)) is None:
                 return None
             fork_id = fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(now()))
             return self._session(connection, {"session_id": fork_id})
@@ -199,25 +207,25 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
         # With the runs of its turn, so that it has those nested in it.
-        where, parameters = equal(given(run_id=run_id, session_id=session_id))
+        where, parameters = where_equal(non_null(run_id=run_id, session_id=session_id))
         with self._transaction(write=False) as connection:
             turn = connection.execute(f"SELECT session_id, root_run_id FROM raw_runs WHERE {where}", parameters)
             runs = select_runs(connection, "session_id = ? AND root_run_id = ?", turn[0]) if turn else []
         return next((run for run in runs if run.run_id == run_id), None)
 
-    def get_runs_begun_by(self, run_id: str) -> list[RunOutput]:
+    def get_child_runs(self, run_id: str) -> list[RunOutput]:
         order = "created_at, run_index, attempt, run_id"
         sql = f"SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY {order}"
         with self._transaction(write=False) as connection:
-            begun = connection.execute(sql, [run_id])
-        return [run for ids in begun if (run := self.get_run(*ids)) is not None]
+            rows = connection.execute(sql, [run_id])
+        return [run for ids in rows if (run := self.get_run(*ids)) is not None]
 
     def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
         where, parameters = "session_id = ?", [session_id]
         with self._transaction(write=False) as connection:
             turns = current_attempts(connection, session_id, last=last_n_runs)
             run_ids = [run_id for run_id, _ in turns.values()]
-            if last_n_runs is not None and len(run_ids) <= MOST_VALUES:
+            if last_n_runs is not None and len(run_ids) <= MAX_VALUES:
                 where += f" AND run_id IN ({marks(run_ids) or 'NULL'})"
                 parameters += run_ids
             messages = select_messages(connection, where, parameters)
@@ -245,31 +253,31 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         timeout_s: float | None = TIMEOUT_S,
         max_rows: int | None = None,
     ) -> pa.Table:
-        values = [storable(value) for value in parameters]
+        values = [to_sql(value) for value in parameters]
         return sandbox.run(self._rows, sql, values, frames or {}, timeout_s=timeout_s, max_rows=max_rows)
 
-    def frame(self, sql: str, parameters: Sequence[Any] = (), *, chosen: Chosen | None = None) -> pa.Table:
-        part, unstamped = self._note_interrupted(chosen)
-        values = [storable(value) for value in parameters]
+    def frame(self, sql: str, parameters: Sequence[Any] = (), *, pushdown: Pushdown | None = None) -> pa.Table:
+        part, unstamped = self._mark_interrupted(pushdown)
+        values = [to_sql(value) for value in parameters]
         if unstamped:
             return sandbox.run(lambda needs: self._stamped_rows(needs, unstamped, part), sql, values, {})
         return self._driver.frame(sql, values, part)
 
-    def _rows(self, needs: schema.Needs) -> dict[str, pa.Table]:
-        return self._stamped_rows(needs, self._note_interrupted()[1])
+    def _rows(self, columns_read: schema.ColumnsRead) -> dict[str, pa.Table]:
+        return self._stamped_rows(columns_read, self._mark_interrupted()[1])
 
     def _stamped_rows(
-        self, needs: schema.Needs, unstamped: Collection[str], part: Part | None = None
+        self, needs: schema.ColumnsRead, unstamped: Collection[str], part: ColumnFilter | None = None
     ) -> dict[str, pa.Table]:
         if unstamped and "raw_runs" in needs:
             needs = {**needs, "raw_runs": needs["raw_runs"] | {"run_id"}}
         return with_interrupted(self._driver.rows(needs, part), unstamped, now=micros(time.time()))
 
     def _tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        _, unstamped = self._note_interrupted()
+        _, unstamped = self._mark_interrupted()
         return with_interrupted(self._driver.tables(names), unstamped, now=micros(time.time()))
 
-    def _note_interrupted(self, chosen: Chosen | None = None) -> tuple[Part | None, list[str]]:
+    def _mark_interrupted(self, chosen: Pushdown | None = None) -> tuple[ColumnFilter | None, list[str]]:
         """Stamp the running runs whose process has died, so that views can tell; find what was chosen.
 
         Return also the runs that could not be stamped, because this user may only read the store.
@@ -277,12 +285,12 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
         running = "status = 'RUNNING' AND interrupted_at IS NULL"
         with self._transaction(write=False) as connection:
             rows = connection.execute(f"SELECT run_id, worker FROM raw_runs WHERE {running}")
-            part = chosen.part(connection) if chosen else None
+            part = chosen.resolve(connection) if chosen else None
         dead = [run_id for run_id, worker in rows if is_dead(worker)]
         if dead:
             sql = f"UPDATE raw_runs SET interrupted_at = ? WHERE {running} AND run_id IN ({marks(dead)})"
             try:
-                with self._transaction(write=True, alone=True) as connection:
+                with self._transaction(write=True, exclusive=True) as connection:
                     connection.execute(sql, [micros(time.time()), *dead])
             except StoreError:
                 return part, dead
@@ -293,4 +301,4 @@ class SqlDb(SqlTurns, SqlUpkeep, SqlSteps, SqlEvents, SqlCells):
 
 
 def _of_type(session_type: str | None) -> SessionType | None:
-    return None if session_type is None else choice(SessionType, session_type, "session_type")
+    return None if session_type is None else validate_choice(SessionType, session_type, "session_type")

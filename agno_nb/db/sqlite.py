@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import schema
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.driver import Driver
@@ -38,9 +38,9 @@ from agno_nb.db.file_names import (
     store_failure,
     store_path,
 )
-from agno_nb.db.idle import Idle
+from agno_nb.db.idle import ConnectionPool
 from agno_nb.db.migrations import migrate
-from agno_nb.db.parts import Part, condition
+from agno_nb.db.parts import ColumnFilter, filter_condition
 from agno_nb.db.sql import SqlDb
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import from_rows
@@ -57,7 +57,7 @@ POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class SqliteDb(SqlDb):
     """Sessions, runs, messages, summaries and memories in a SQLite file.
 
@@ -98,7 +98,7 @@ class SqliteDb(SqlDb):
             raise InvalidInputError(
                 f"db_file is {str(db_file)!r} and db_url {without_userinfo(db_url)!r}; give one of them"
             )
-        path = _path_in(db_url) if db_url is not None else "agno_nb.db" if db_file is None else db_file
+        path = _path_of_url(db_url) if db_url is not None else "agno_nb.db" if db_file is None else db_file
         self.db_file = store_path(path)
         self.lock_timeout_s = lock_timeout_s
         super().__init__(SqliteDriver(self.db_file, lock_timeout_s))
@@ -114,7 +114,7 @@ class SqliteDb(SqlDb):
         return f"SqliteDb({str(self.db_file)!r})"
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class AsyncSqliteDb(AsyncDb):
     """:class:`SqliteDb` for async code: the same arguments, the same methods, awaited."""
 
@@ -124,7 +124,7 @@ class AsyncSqliteDb(AsyncDb):
         super().__init__(SqliteDb(db_file, db_url=db_url, lock_timeout_s=lock_timeout_s))
 
 
-def _path_in(url: str) -> str:
+def _path_of_url(url: str) -> str:
     """Return the path in a URL as SQLAlchemy writes it: three slashes before a relative one, four before another."""
     found = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]*)", url, re.DOTALL)
     if found is None:
@@ -151,14 +151,14 @@ class SqliteDriver(Driver):
         self._migrations = schema.migrations() if migrations is None else migrations
         self._timeout_s = timeout_s
         # The last one to close a file also puts its log away, so that the store is one file again.
-        self._idle: Idle[_Opened] = Idle(_KEPT_CONNECTIONS)
-        self._reader: Idle[_Opened] = Idle(1)
+        self._idle: ConnectionPool[_Opened] = ConnectionPool(_KEPT_CONNECTIONS)
+        self._reader: ConnectionPool[_Opened] = ConnectionPool(1)
         self._reading = threading.Lock()
-        self._held = _Held()
+        self._table_cache = _TableCache()
 
     @contextmanager
-    def lease(self, *, write: bool) -> Iterator[Connection]:
-        with self._our_errors(), self._connection(self._idle, write=write) as opened:
+    def transaction(self, *, write: bool) -> Iterator[Connection]:
+        with self._translate_errors(), self._connection(self._idle, write=write) as opened:
             if opened is None:
                 with empty_store() as empty:
                     yield empty
@@ -174,10 +174,10 @@ class SqliteDriver(Driver):
                         connection.execute("ROLLBACK")
                         self._migrate(connection)
                         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-                    yield _Lease(connection)
+                    yield _SqliteTransaction(connection)
                 elif write:
                     _create_schema(connection)
-                    yield _Lease(connection)
+                    yield _SqliteTransaction(connection)
                 else:
                     with empty_store() as empty:
                         yield empty
@@ -186,9 +186,9 @@ class SqliteDriver(Driver):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    def rows(self, needs: schema.Needs, part: Part | None = None) -> dict[str, pa.Table]:
+    def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
         # A connection that never writes: what SQLite tells one of changes are those of all others.
-        with self._reading, self._our_errors(), self._connection(self._reader, write=False) as opened:
+        with self._reading, self._translate_errors(), self._connection(self._reader, write=False) as opened:
             if opened is None or not self._has_schema(opened.connection):
                 return {}
             if self._is_older(opened):
@@ -198,22 +198,23 @@ class SqliteDriver(Driver):
                 if self._is_older(opened):
                     self._migrate(opened.connection)
                     opened.connection.execute("BEGIN")
-                self._held = self._held.as_of(opened)
+                self._table_cache = self._table_cache.as_of(opened)
                 return {
-                    table: self._held.read(opened.connection, table, columns, part) for table, columns in needs.items()
+                    table: self._table_cache.read(opened.connection, table, columns, column_filter)
+                    for table, columns in columns_read.items()
                 }
             finally:
                 if opened.connection.in_transaction:
                     opened.connection.execute("ROLLBACK")
 
     def vacuum(self) -> None:
-        with self._our_errors(), self._connection(self._idle, write=True) as opened:
+        with self._translate_errors(), self._connection(self._idle, write=True) as opened:
             assert opened is not None
             opened.connection.execute("VACUUM")
             opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def backup(self, path: Path) -> None:
-        with self._our_errors(), self._connection(self._idle, write=False) as opened:
+        with self._translate_errors(), self._connection(self._idle, write=False) as opened:
             path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(path, isolation_level=None)) as target:
                 if opened is not None:
@@ -224,10 +225,10 @@ class SqliteDriver(Driver):
     def close(self) -> None:
         self._idle.close()
         self._reader.close()
-        self._held = _Held()
+        self._table_cache = _TableCache()
 
     @contextmanager
-    def _connection(self, idle: Idle[_Opened], *, write: bool) -> Iterator[_Opened | None]:
+    def _connection(self, idle: ConnectionPool[_Opened], *, write: bool) -> Iterator[_Opened | None]:
         """Give a connection to one user at a time; None if there is no file to read."""
         if self._path.is_dir():
             raise StoreError(f"{self._path} is a folder; give the path of a file in it")
@@ -253,11 +254,11 @@ class SqliteDriver(Driver):
             raise
         if not is_there:
             register(path)
-        idle.put(opened)
+        idle.release(opened)
 
-    def _take(self, idle: Idle[_Opened], path: Path) -> _Opened | None:
+    def _take(self, idle: ConnectionPool[_Opened], path: Path) -> _Opened | None:
         """Return a connection to the file that is there now."""
-        while (opened := idle.take()) is not None and (opened.path, opened.file) != (path, file_id(path)):
+        while (opened := idle.acquire()) is not None and (opened.path, opened.file) != (path, file_id(path)):
             opened.close()
         return opened
 
@@ -305,7 +306,7 @@ class SqliteDriver(Driver):
         ((version,),) = opened.connection.execute("SELECT max(version) FROM raw_schema").fetchall()
         is_older = schema.is_older(version, self._path, newest=max(self._migrations, default=1))
         if is_older and opened.is_read_only:
-            raise schema.too_old(self._path)
+            raise schema.too_old_error(self._path)
         return is_older
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
@@ -315,11 +316,11 @@ class SqliteDriver(Driver):
             connection.backup(copy)
         # Another process may have done it meanwhile: what is still to be done is found out in the transaction.
         connection.execute("BEGIN IMMEDIATE")
-        migrate(_Lease(connection), self._migrations)
+        migrate(_SqliteTransaction(connection), self._migrations)
         connection.execute("COMMIT")
 
     @contextmanager
-    def _our_errors(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Raise what SQLite and the system say of the store as an error of ours, with what to do."""
         try:
             yield
@@ -364,7 +365,7 @@ class _Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _TableCache:
     """The tables that queries needed, kept until something changes."""
 
     version: object = None
@@ -372,31 +373,33 @@ class _Held:
     columns: dict[str, frozenset[str]] = field(default_factory=dict)
     """Those of each table that were read; the others are null."""
 
-    def as_of(self, opened: _Opened) -> _Held:
+    def as_of(self, opened: _Opened) -> _TableCache:
         """Return what is held of the store as the open transaction sees it."""
         # A transaction sees the store as of its first statement.
         opened.connection.execute("SELECT 1 FROM raw_schema").fetchall()
         ((data_version,),) = opened.connection.execute("PRAGMA data_version").fetchall()
         # Each connection counts for itself, so that a number means something together with it only.
         version = opened, data_version
-        return self if version == self.version else _Held(version)
+        return self if version == self.version else _TableCache(version)
 
-    def read(self, connection: sqlite3.Connection, table: str, columns: frozenset[str], part: Part | None) -> pa.Table:
-        held = self.columns.get(table, frozenset())
-        if columns <= held:
+    def read(
+        self, connection: sqlite3.Connection, table: str, columns: frozenset[str], part: ColumnFilter | None
+    ) -> pa.Table:
+        cached_columns = self.columns.get(table, frozenset())
+        if columns <= cached_columns:
             return self.tables[table]
-        names = sorted(columns | held)
+        names = sorted(columns | cached_columns)
         statement = f"SELECT {', '.join(names)} FROM {table}"
-        where, parameters = condition(table, part)
+        where, parameters = filter_condition(table, part)
         if part is not None:
             statement += f" WHERE {where}"
             return from_rows(table, connection.execute(statement, parameters), names)
         self.tables[table] = from_rows(table, connection.execute(statement), names)
-        self.columns[table] = columns | held
+        self.columns[table] = columns | cached_columns
         return self.tables[table]
 
 
-class _Lease(Connection):
+class _SqliteTransaction(Connection):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
@@ -487,4 +490,4 @@ def empty_store() -> Iterator[Connection]:
     """Give a transaction on a store in which nothing is, for those that do not exist yet."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _create_schema(connection)
-        yield _Lease(connection)
+        yield _SqliteTransaction(connection)

@@ -17,7 +17,7 @@ from agno_nb.db.statements import Transaction
 from agno_nb.types import JsonDict, RunOutput, Session, now
 
 _MAX_COPY_ATTEMPTS = 1000
-_NOT_THERE = object()
+_MISSING = object()
 """Equal to no value of a state."""
 
 
@@ -40,15 +40,15 @@ def changes(before: JsonDict, after: JsonDict) -> list[JsonDict]:
 
 def _changes(before: JsonDict, after: JsonDict, above: Sequence[str]) -> Iterable[JsonDict]:
     for key in [*before, *(key for key in after if key not in before)]:
-        was, is_now, path = before.get(key, _NOT_THERE), after.get(key, _NOT_THERE), [*above, key]
+        was, is_now, path = before.get(key, _MISSING), after.get(key, _MISSING), [*above, key]
         if isinstance(was, dict) and isinstance(is_now, dict):
             yield from _changes(was, is_now, path)
         elif was != is_now:
             sides = {"before": was, "after": is_now}
-            yield {"path": path, **{name: value for name, value in sides.items() if value is not _NOT_THERE}}
+            yield {"path": path, **{name: value for name, value in sides.items() if value is not _MISSING}}
 
 
-def copied(state: JsonDict) -> JsonDict:
+def copy_state(state: JsonDict) -> JsonDict:
     """Return a copy of a state that functions, in other threads, may be changing; itself if it cannot be copied.
 
     The store then says what it is that cannot be stored.
@@ -65,65 +65,65 @@ def copied(state: JsonDict) -> JsonDict:
     return state
 
 
-def undone(state: JsonDict, made: Sequence[JsonDict]) -> JsonDict:
+def revert(state: JsonDict, state_changes: Sequence[JsonDict]) -> JsonDict:
     """Return `state` without changes that were made to it. What was changed otherwise since then stays.
 
     Examples
     --------
     >>> made = changes({"n": 1, "m": 1}, {"n": 2, "m": 2})
-    >>> undone({"n": 2, "m": 7}, made)
+    >>> revert({"n": 2, "m": 7}, made)
     {'n': 1, 'm': 7}
     """
-    return _turned(state, made[::-1], was="after", becomes="before")
+    return _apply(state, state_changes[::-1], was="after", becomes="before")
 
 
-def redone(state: JsonDict, made: Sequence[JsonDict]) -> JsonDict:
+def reapply(state: JsonDict, state_changes: Sequence[JsonDict]) -> JsonDict:
     """Return `state` with changes made once more, where it is still as they found it."""
-    return _turned(state, made, was="before", becomes="after")
+    return _apply(state, state_changes, was="before", becomes="after")
 
 
-def _turned(state: JsonDict, made: Sequence[JsonDict], *, was: str, becomes: str) -> JsonDict:
-    state = deepcopy(state) if made else state
-    for change in made:
+def _apply(state: JsonDict, state_changes: Sequence[JsonDict], *, was: str, becomes: str) -> JsonDict:
+    state = deepcopy(state) if state_changes else state
+    for change in state_changes:
         *above, key = change["path"]
         place = _value_at(state, above)
-        if isinstance(place, dict) and place.get(key, _NOT_THERE) == change.get(was, _NOT_THERE):
-            _put(place, key, change.get(becomes, _NOT_THERE))
+        if isinstance(place, dict) and place.get(key, _MISSING) == change.get(was, _MISSING):
+            _put(place, key, change.get(becomes, _MISSING))
     return state
 
 
 def _value_at(state: JsonDict, path: Iterable[str]) -> Any:
     value: Any = state
     for name in path:
-        value = value.get(name, _NOT_THERE) if isinstance(value, dict) else _NOT_THERE
+        value = value.get(name, _MISSING) if isinstance(value, dict) else _MISSING
     return value
 
 
-def repeat(state: JsonDict, made: Iterable[JsonDict]) -> None:
+def force_apply(state: JsonDict, state_changes: Iterable[JsonDict]) -> None:
     """Change `state` in place so that it is as changes left it, whatever it was."""
-    for change in made:
+    for change in state_changes:
         *above, key = change["path"]
         place = state
         for name in above:
             if not isinstance(place.get(name), dict):
                 place[name] = {}
             place = place[name]
-        _put(place, key, deepcopy(change.get("after", _NOT_THERE)))
+        _put(place, key, deepcopy(change.get("after", _MISSING)))
 
 
 def _put(place: JsonDict, key: str, value: Any) -> None:
-    if value is _NOT_THERE:
+    if value is _MISSING:
         place.pop(key, None)
     else:
         place[key] = value
 
 
-def with_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
+def merge_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
     """Return `now` with what makes `before` into `after`, key by key in dicts, anything else replaced whole.
 
     Examples
     --------
-    >>> with_changes({"a": 1, "b": {"x": 5}}, {"b": {}, "c": 1}, {"b": {"y": 6}})
+    >>> merge_changes({"a": 1, "b": {"x": 5}}, {"b": {}, "c": 1}, {"b": {"y": 6}})
     {'a': 1, 'b': {'x': 5, 'y': 6}}
     """
     changed = {**now}
@@ -133,7 +133,7 @@ def with_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
         if key not in before or before[key] != value:
             there, was = now.get(key), before.get(key)
             if isinstance(there, dict) and isinstance(was, dict) and isinstance(value, dict):
-                value = with_changes(there, was, value)
+                value = merge_changes(there, was, value)
             changed[key] = value
     return changed
 
@@ -142,28 +142,28 @@ def store_state(
     connection: Transaction,
     session_id: str,
     session_state: JsonDict | None,
-    began_with: JsonDict | None,
+    base_state: JsonDict | None,
     *,
     gone: Exception | None,
 ) -> Row:
-    """Store a session's state, with what others changed in it since it was `began_with`.
+    """Store a session's state, with what others changed in it since it was `base_state`.
 
     Return what is different in its row now. Where there is no such session `gone` is raised.
     """
     key = {"session_id": session_id}
     # No RETURNING: it takes DuckDB longer than a statement of its own.
     changed = connection.update("raw_sessions", {"updated_at": micros(now())}, key, gone=gone)
-    if session_state is not None and (began_with is None or _differs(session_state, began_with)):
+    if session_state is not None and (base_state is None or _differs(session_state, base_state)):
         # As it will be read. Arrays, and whatever else cannot be compared, are refused here by name.
         session_state = state = from_json(to_json(session_state, "session_state"))
-        if began_with is not None:
+        if base_state is not None:
             ((stored,),) = connection.execute(
                 "SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id]
             )
             there = from_json(stored)
-            state = with_changes(there, began_with, session_state)
-            if there != began_with:
-                _tell_of_losses(session_id, there, changes(began_with, session_state))
+            state = merge_changes(there, base_state, session_state)
+            if there != base_state:
+                _warn_of_lost_updates(session_id, there, changes(base_state, session_state))
         changed |= connection.update("raw_sessions", {"session_state": state}, key)
     return changed
 
@@ -175,11 +175,11 @@ def _differs(state: JsonDict, began_with: JsonDict) -> bool:
         return True
 
 
-def _tell_of_losses(session_id: str, now: JsonDict, made: Iterable[JsonDict]) -> None:
+def _warn_of_lost_updates(session_id: str, now: JsonDict, state_changes: Iterable[JsonDict]) -> None:
     """Warn of what somebody else has changed meanwhile and is replaced now."""
-    for change in made:
+    for change in state_changes:
         there = _value_at(now, change["path"])
-        if there != change.get("before", _NOT_THERE) and there != change.get("after", _NOT_THERE):
+        if there != change.get("before", _MISSING) and there != change.get("after", _MISSING):
             name = "".join(f"[{key!r}]" for key in change["path"])
             warnings.warn(
                 f"session_state{name} of session {session_id!r} was changed by somebody else while a run changed it "
@@ -188,30 +188,30 @@ def _tell_of_losses(session_id: str, now: JsonDict, made: Iterable[JsonDict]) ->
             )
 
 
-def turn_back(connection: Transaction, session: Session, run: RunOutput, goes_on_from: str | None) -> None:
+def revert_to_turn(connection: Transaction, session: Session, run: RunOutput, partial_of: str | None) -> None:
     """Make the state of a session what a new attempt at a turn finds.
 
     It is without what was done in that turn and in those after it, but with what the run did that it goes on from. That
     is then among what it changed itself.
     """
     assert run.run_index is not None
-    before = after = state_up_to(connection, session.session_id, run.run_index - 1, session.session_state)
-    if goes_on_from is not None:
-        after = redone(before, _changes_of(connection, session.session_id, goes_on_from)[0])
+    before = after = state_before_later_turns(connection, session.session_id, run.run_index - 1, session.session_state)
+    if partial_of is not None:
+        after = reapply(before, _changes_of(connection, session.session_id, partial_of)[0])
     run.state_changes = changes(before, after)
     _replace(connection, session, after)
 
 
-def make_again(connection: Transaction, session: Session, run: RunOutput) -> None:
+def reapply_run(connection: Transaction, session: Session, run: RunOutput) -> None:
     """Let a run that goes on find what it had changed, also where a new attempt at an earlier turn took it back."""
     assert run.run_index is not None
     if _is_stale(connection, run.session_id, run.run_index, since=micros(run.ended_at or run.created_at)):
-        _replace(connection, session, redone(session.session_state, run.state_changes))
+        _replace(connection, session, reapply(session.session_state, run.state_changes))
 
 
-def state_up_to(connection: Transaction, session_id: str, run_index: int, state: JsonDict) -> JsonDict:
+def state_before_later_turns(connection: Transaction, session_id: str, run_index: int, state: JsonDict) -> JsonDict:
     """Return the state of a session without what was done in the turns after one."""
-    made = connection.execute(
+    rows = connection.execute(
         "SELECT state_changes FROM raw_runs AS done WHERE session_id = ? AND run_index > ? "
         # What a new attempt at that turn, or at one before it, took back is not there any more.
         "AND state_changes IS NOT NULL AND NOT EXISTS (SELECT 1 FROM raw_runs AS again "
@@ -220,16 +220,16 @@ def state_up_to(connection: Transaction, session_id: str, run_index: int, state:
         "ORDER BY COALESCE(ended_at, created_at) DESC",
         [session_id, run_index],
     )
-    for (text,) in made:
-        state = undone(state, from_json(text))
+    for (text,) in rows:
+        state = revert(state, from_json(text))
     return state
 
 
-def state_with(connection: Transaction, session_id: str, run_index: int, run_id: str, state: JsonDict) -> JsonDict:
+def state_after_run(connection: Transaction, session_id: str, run_index: int, run_id: str, state: JsonDict) -> JsonDict:
     """Return the state of a session as an attempt at a turn left it. One that is stale does not count."""
-    before = state_up_to(connection, session_id, run_index - 1, state)
+    before = state_before_later_turns(connection, session_id, run_index - 1, state)
     made, ended_at = _changes_of(connection, session_id, run_id)
-    return before if _is_stale(connection, session_id, run_index, since=ended_at) else redone(before, made)
+    return before if _is_stale(connection, session_id, run_index, since=ended_at) else reapply(before, made)
 
 
 def _changes_of(connection: Transaction, session_id: str, run_id: str) -> tuple[list[JsonDict], int]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
-from agno_nb.db.encoding import Redact, Row, encoded, storable
+from agno_nb.db.encoding import Redact, Row, encode_row, to_sql
 from agno_nb.db.rows import (
     MESSAGE_COLUMNS,
     MESSAGE_MEDIA_COLUMNS,
@@ -25,7 +25,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
 from agno_nb.types import MAX_COST, MAX_TOKENS, Message, RunOutput, RunStatus
 
-_MOST_PARAMETERS = 30_000
+_MAX_PARAMETERS = 30_000
 """Of one statement: SQLite takes 32,766, Postgres 65,535."""
 
 
@@ -69,17 +69,17 @@ class Transaction:
         return redactor()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql, [storable(value) for value in parameters])
+        return self._connection.execute(sql, [to_sql(value) for value in parameters])
 
     def insert(self, table: str, rows: Sequence[Row], then: str = "") -> list[Row]:
         """Insert rows of the same columns in as few statements as backends take; return them as they are stored."""
         if not rows:
             return []
-        stored = [encoded(row, self.redact) for row in rows]
+        stored = [encode_row(row, self.redact) for row in rows]
         # Columns that are null in all rows are left out: DuckDB plans a statement of fewer columns faster.
         filled = {name for row in stored for name, value in row.items() if value is not None}
         columns = [name for name in stored[0] if name in filled]
-        at_once = _MOST_PARAMETERS // len(columns)
+        at_once = _MAX_PARAMETERS // len(columns)
         for start in range(0, len(stored), at_once):
             some = stored[start : start + at_once]
             # One row is planned faster by DuckDB as a SELECT. With more to say SQLite would take that for a join.
@@ -96,7 +96,7 @@ class Transaction:
 
         Where there are no such rows, `gone` is raised. Without it nobody asks.
         """
-        stored = encoded(changes, self.redact)
+        stored = encode_row(changes, self.redact)
         if gone is None:
             self._connection.write(*_update(table, stored, key))
         elif not self._connection.change(*_update(table, stored, key)):
@@ -105,20 +105,20 @@ class Transaction:
 
     def change(self, table: str, changes: Row, key: Row) -> int:
         """Change the rows of `key`; return how many there are."""
-        return self._connection.change(*_update(table, encoded(changes, self.redact), key))
+        return self._connection.change(*_update(table, encode_row(changes, self.redact), key))
 
 
 def _update(table: str, stored: Row, key: Row) -> tuple[str, list[Any]]:
-    where, parameters = equal(key)
+    where, parameters = where_equal(key)
     assignments = ", ".join(f"{name} = ?" for name in stored)
-    return f"UPDATE {table} SET {assignments} WHERE {where}", [*stored.values(), *map(storable, parameters)]
+    return f"UPDATE {table} SET {assignments} WHERE {where}", [*stored.values(), *map(to_sql, parameters)]
 
 
 def marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
-def equal(key: Row) -> tuple[str, list[Any]]:
+def where_equal(key: Row) -> tuple[str, list[Any]]:
     """Return the condition that the columns of `key` have its values, and its parameters."""
     return " AND ".join([f"{name} = ?" for name in key] or ["TRUE"]), list(key.values())
 
@@ -210,7 +210,7 @@ def select_sessions(connection: Transaction, where: str, parameters: Sequence[An
     return [dict(zip(SESSION_COLUMNS, row, strict=True)) for row in connection.execute(sql, parameters)]
 
 
-def note_interrupted(connection: Transaction, runs: Sequence[RunOutput]) -> None:
+def mark_interrupted(connection: Transaction, runs: Sequence[RunOutput]) -> None:
     """Tell runs that are still running whether the process that did them has died, or has ended them."""
     running = {run.run_id: run for run in runs if run.status is RunStatus.RUNNING}
     if running:

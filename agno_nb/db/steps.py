@@ -30,18 +30,18 @@ class SqlSteps(SqlMemories):
         step_index: int,
         *,
         session_state: JsonDict | None = None,
-        began_with: JsonDict | None = None,
+        base_state: JsonDict | None = None,
         state_changes: Sequence[JsonDict] | None = None,
     ) -> None:
         gone = SessionNotFoundError(f"session {run.session_id!r} was deleted, so step {step.path!r} cannot be stored")
         with self._transaction(write=True) as connection:
-            store_state(connection, run.session_id, session_state, began_with, gone=gone)
+            store_state(connection, run.session_id, session_state, base_state, gone=gone)
             if state_changes is not None:
                 connection.update("raw_runs", {"state_changes": list(state_changes)}, {"run_id": run.root_run_id})
             connection.insert("raw_steps", [step_row(step, run=run, step_index=step_index)])
 
 
-def steps_of(connection: Transaction, where: str, parameters: Sequence[Any]) -> Iterator[tuple[str, StepOutput]]:
+def select_steps(connection: Transaction, where: str, parameters: Sequence[Any]) -> Iterator[tuple[str, StepOutput]]:
     """Return the steps that `where` selects, each behind the id of its run, in the order in which they ended."""
     sql = f"SELECT {', '.join(STEP_COLUMNS)} FROM raw_steps WHERE {where} ORDER BY step_index"
     return map(step_from_row, connection.execute(sql, parameters))

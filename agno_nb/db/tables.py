@@ -68,29 +68,29 @@ def from_rows(table: str, rows: Iterable[Sequence[Any]], columns: Sequence[str] 
     # Some at a time, so that they are still in the processor's cache when they are turned into columns.
     left = iter(rows)
     while some := list(islice(left, _ROWS_AT_ONCE)):
-        for values, kind, found in zip(zip(*some, strict=True), kinds, chunks, strict=True):
+        for values, kind, chunk in zip(zip(*some, strict=True), kinds, chunks, strict=True):
             if pa.types.is_boolean(kind):
                 # SQLite has no truth values, but 0 and 1.
                 values = tuple(None if value is None else bool(value) for value in values)
-            found.append(pa.array(values, kind))
-    return whole(
-        table, pa.table([pa.chunked_array(found, kind) for found, kind in zip(chunks, kinds, strict=True)], names=names)
+            chunk.append(pa.array(values, kind))
+    return with_all_columns(
+        table, pa.table([pa.chunked_array(chunk, kind) for chunk, kind in zip(chunks, kinds, strict=True)], names=names)
     )
 
 
-def whole(table: str, found: pa.Table) -> pa.Table:
-    """Return an Arrow table with all columns of a table, in order and type; those that `found` has not are null."""
+def with_all_columns(table: str, data: pa.Table) -> pa.Table:
+    """Return an Arrow table with all columns of a table, in order and type; those that `data` has not are null."""
     import pyarrow as pa
 
-    schema, there = arrow_schema(table), set(found.column_names)
+    schema, there = arrow_schema(table), set(data.column_names)
     columns = [
-        found[field.name].cast(field.type) if field.name in there else pa.nulls(found.num_rows, field.type)
+        data[field.name].cast(field.type) if field.name in there else pa.nulls(data.num_rows, field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)
 
 
-def rows_of(user_id: str | None, table: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+def filter_by_owner(user_id: str | None, table: str, tables: Mapping[str, pa.Table]) -> pa.Table:
     """Return the rows of a table that belong to a user, directly or by their session; with None, those of nobody.
 
     Parameters
@@ -129,7 +129,7 @@ def with_interrupted(tables: dict[str, pa.Table], run_ids: Collection[str], *, n
     return {**tables, "raw_runs": runs.set_column(place, runs.schema.field(place), stamps)}
 
 
-def in_order(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+def sort_if_needed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     """Sort a table by columns, unless it is in order: rows mostly are, and to sort them takes longer than to read them.
 
     Parameters

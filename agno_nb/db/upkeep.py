@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb.db import archive, schema
 from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import moment_micros
+from agno_nb.db.encoding import parse_time_us
 from agno_nb.db.file_names import expand, path_in_use
 from agno_nb.db.lock_file import LOCK
-from agno_nb.db.memories import SqlMemories, given
-from agno_nb.db.statements import Transaction, equal, marks
+from agno_nb.db.memories import SqlMemories, non_null
+from agno_nb.db.statements import Transaction, marks, where_equal
 from agno_nb.db.tables import from_rows
-from agno_nb.db.verify import problems
+from agno_nb.db.verify import find_problems
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.types import Session
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 500
 
 
-class SqlUpkeep(SqlMemories):
+class SqlMaintenance(SqlMemories):
     """Retention, verification, copies, export and import in SQL."""
 
     _driver: Driver
@@ -41,12 +41,12 @@ class SqlUpkeep(SqlMemories):
             self._delete(f"session_id IN ({marks(ids)})", ids, user_id)
 
     def purge_sessions(self, before: Any, user_id: str | None = None) -> int:
-        return self._delete("updated_at < ?", [moment_micros(before, "before")], user_id)
+        return self._delete("updated_at < ?", [parse_time_us(before, "before")], user_id)
 
     def _delete(self, where: str, parameters: Sequence[Any], user_id: str | None) -> int:
-        owned, owners = equal(given(user_id=user_id))
+        owned, owners = where_equal(non_null(user_id=user_id))
         sql = f"DELETE FROM raw_sessions WHERE {where} AND {owned} RETURNING session_id"
-        with self._transaction(write=True, alone=True) as connection:
+        with self._transaction(write=True, exclusive=True) as connection:
             deleted = [session_id for (session_id,) in connection.execute(sql, [*parameters, *owners])]
             for start in range(0, len(deleted), _ROWS_AT_ONCE):
                 _delete_rows(connection, deleted[start : start + _ROWS_AT_ONCE])
@@ -54,7 +54,7 @@ class SqlUpkeep(SqlMemories):
 
     def verify(self) -> list[str]:
         with self._transaction(write=False) as connection:
-            return list(problems(connection))
+            return list(find_problems(connection))
 
     def vacuum(self) -> None:
         self._driver.vacuum()
@@ -79,20 +79,20 @@ class SqlUpkeep(SqlMemories):
             fresh.unlink(missing_ok=True)
 
     def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
-        where, parameters = equal(given(session_id=session_id, user_id=user_id))
-        found = {}
+        where, parameters = where_equal(non_null(session_id=session_id, user_id=user_id))
+        tables = {}
         with self._transaction(write=False) as connection:
             if not connection.execute(f"SELECT 1 FROM raw_sessions WHERE {where}", parameters):
                 raise SessionNotFoundError(f"there is no session {session_id!r} that could be exported")
             for table in schema.tables_with("session_id"):
-                found[table] = _rows(connection, table, "session_id = ?", [session_id])
+                tables[table] = _rows(connection, table, "session_id = ?", [session_id])
             of_session = "media_id IN (SELECT media_id FROM raw_message_media WHERE session_id = ?)"
-            found["raw_media"] = _rows(connection, "raw_media", of_session, [session_id])
-        archive.write_jsonl(_path(path), found)
+            tables["raw_media"] = _rows(connection, "raw_media", of_session, [session_id])
+        archive.write_jsonl(_path(path), tables)
 
     def import_session(self, path: str | Path) -> Session:
         source = _path(path)
-        rows = archive.checked(archive.read_jsonl(source), source)
+        rows = archive.validate_rows(archive.read_jsonl(source), source)
         sessions = [row["session_id"] for row in rows.get("raw_sessions", [])]
         if len(sessions) != 1:
             raise InvalidInputError(f"{source} holds {len(sessions)} sessions; export_session writes one")
@@ -106,13 +106,13 @@ class SqlUpkeep(SqlMemories):
 
     def import_parquet(self, folder: str | Path) -> int:
         source = _path(folder)
-        rows = archive.checked(archive.read_parquet(source), source)
+        rows = archive.validate_rows(archive.read_parquet(source), source)
         self._add(rows)
         return len(rows.get("raw_sessions", []))
 
     def _add(self, rows: archive.Rows) -> None:
         """Store rows that came from elsewhere, all or none, and none in place of another."""
-        with self._transaction(write=True, alone=True) as connection:
+        with self._transaction(write=True, exclusive=True) as connection:
             for table, key in (("raw_sessions", "session_id"), ("raw_runs", "run_id"), ("raw_memories", "memory_id")):
                 ids = [row[key] for row in rows.get(table, [])]
                 for start in range(0, len(ids), _ROWS_AT_ONCE):

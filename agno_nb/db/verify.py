@@ -55,11 +55,11 @@ _CHECKS = {
 }
 
 
-def problems(connection: Transaction) -> Iterator[str]:
+def find_problems(connection: Transaction) -> Iterator[str]:
     """Say what is wrong, a sentence for each kind of problem."""
     for what, sql in {**_orphans(), **_CHECKS, **_usage_checks()}.items():
-        if found := connection.execute(sql):
-            yield _sentence(what, [" ".join(map(str, row)) for row in found])
+        if rows := connection.execute(sql):
+            yield _describe_problem(what, [" ".join(map(str, row)) for row in rows])
     damaged = []
     for (media_id,) in connection.execute("SELECT media_id FROM raw_media"):
         # One at a time: together they may be more than memory holds.
@@ -67,7 +67,7 @@ def problems(connection: Transaction) -> Iterator[str]:
         if hashlib.sha256(content).hexdigest() != media_id:
             damaged.append(media_id)
     if damaged:
-        yield _sentence("contents of media that changed after they were stored", damaged)
+        yield _describe_problem("contents of media that changed after they were stored", damaged)
 
 
 def _orphans() -> dict[str, str]:
@@ -98,7 +98,7 @@ def _usage_checks() -> dict[str, str]:
     return checks
 
 
-def _sentence(what: str, found: list[str]) -> str:
-    named = ", ".join(sorted(found)[:_SHOWN])
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return f"{what}: {named}{more}"
+def _describe_problem(what: str, examples: list[str]) -> str:
+    shown = ", ".join(sorted(examples)[:_SHOWN])
+    more = f" and {len(examples) - _SHOWN} more" if len(examples) > _SHOWN else ""
+    return f"{what}: {shown}{more}"

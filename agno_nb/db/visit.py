@@ -18,7 +18,7 @@ _SQLITE = b"SQLite format 3\0"
 _TIMEOUT_S = 15.0
 
 
-def tables_in(path: Path) -> dict[str, pa.Table]:
+def read_foreign_tables(path: Path) -> dict[str, pa.Table]:
     """Read the tables of the store in a file of DuckDB or SQLite, all but the contents of media.
 
     Raises

@@ -9,13 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 
 
-def this_worker() -> str:
+def current_process_id() -> str:
     """Name this process as ``host:pid:start``, where start tells it from a later process with the same pid."""
-    return _worker(os.getpid())
+    return _process_id(os.getpid())
 
 
 @lru_cache(maxsize=1)
-def _worker(pid: int) -> str:
+def _process_id(pid: int) -> str:
     return f"{socket.gethostname()}:{pid}:{_start_of(pid) or ''}"
 
 
@@ -28,10 +28,10 @@ def is_over(worker: str, run_id: str) -> bool:
 
     The latter is the case if the end of the run could not be stored.
     """
-    return is_dead(worker) or (worker == this_worker() and run_id not in runs_in_progress)
+    return is_dead(worker) or (worker == current_process_id() and run_id not in runs_in_progress)
 
 
-def this_program() -> str:
+def describe_process() -> str:
     """Name this process for people: its pid, and the notebook or script that it runs."""
     name = os.environ.get("JPY_SESSION_NAME", "")
     if not name.endswith(".ipynb"):
@@ -40,7 +40,7 @@ def this_program() -> str:
 
 
 def is_dead(worker: str) -> bool:
-    """Tell whether the process named by :func:`this_worker` has surely ended.
+    """Tell whether the process named by :func:`current_process_id` has surely ended.
 
     A process of another host is not known to be dead, and neither is any on Windows, where asking for a process with
     `os.kill` would kill it.
@@ -57,8 +57,8 @@ def is_dead(worker: str) -> bool:
     return bool(start) and _start_of(int(pid)) != start
 
 
-def is_another(worker: str) -> bool:
-    """Tell whether the process named by :func:`this_worker` surely goes on, and may be waited for.
+def is_alive_elsewhere(worker: str) -> bool:
+    """Tell whether the process named by :func:`current_process_id` surely goes on, and may be waited for.
 
     This process is not waited for, nor the one that started it, which may be waiting for this one. Where the system
     does not tell when a process started, no other is known to go on: it may be a later one with the same pid.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 
 __all__ = ["Memory"]
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class Memory:
     """Of ``Agent(memory=Memory())``, which is now ``Agent(db=InMemoryDb())``: keep sessions while the process lives."""
 

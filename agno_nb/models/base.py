@@ -15,14 +15,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ModelError, ModelStreamError
-from agno_nb.models.retry import Retries
+from agno_nb.models.retry import RetryPolicy
 from agno_nb.redact import CharacterJoiner, whole_characters
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class ModelRequest:
     """What the model is asked."""
@@ -37,7 +37,7 @@ class ModelRequest:
     """Name of that schema on the wire: letters, digits, _ and -."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class Delta:
     """A piece of the answer, as it arrives."""
@@ -46,7 +46,7 @@ class Delta:
     reasoning_content: str = ""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class ModelResponse:
     """The whole answer to one request."""
@@ -137,7 +137,7 @@ def _join_response(response: ModelResponse) -> None:
     response.metrics = response.metrics.drop_impossible()
 
 
-async def whole_answer(model: Model, request: ModelRequest) -> ModelResponse:
+async def complete(model: Model, request: ModelRequest) -> ModelResponse:
     """Ask a model, of which nobody watches the answer arrive; again where its failure may pass.
 
     Raises
@@ -145,7 +145,7 @@ async def whole_answer(model: Model, request: ModelRequest) -> ModelResponse:
     ModelError
         There is no whole answer.
     """
-    retries = Retries()
+    policy = RetryPolicy()
     for failures in itertools.count():
         started = time.perf_counter()
         try:
@@ -155,7 +155,7 @@ async def whole_answer(model: Model, request: ModelRequest) -> ModelResponse:
                         piece.metrics.duration_s = time.perf_counter() - started
                         return piece
         except ModelError as error:
-            wait_s = retries.wait_s(error, failures)
+            wait_s = policy.wait_s(error, failures)
             if wait_s is None:
                 raise
             await asyncio.sleep(wait_s)

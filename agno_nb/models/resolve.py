@@ -67,8 +67,8 @@ def resolve_model(model: Model | str | None = None) -> Model:
 
 
 def _from_environment() -> Model:
-    if named := environment("AGNO_NB_MODEL"):
-        return _from_string(named)
+    if setting := environment("AGNO_NB_MODEL"):
+        return _from_string(setting)
     if environment("OPENAI_BASE_URL") or environment("OPENAI_API_KEY"):
         return _openai(environment("OPENAI_MODEL"))
     if environment("GEMINI_API_KEY") or environment("GOOGLE_API_KEY"):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Register the magics, and tell the pipeline which cell asks for a run. Loading twice changes nothing."""
     from agno_nb.models.openai import preload
-    from agno_nb.notebook.binding import current_origin
+    from agno_nb.notebook.binding import read_cell_info
     from agno_nb.notebook.completion import register_completions
     from agno_nb.notebook.displays import register_displays
     from agno_nb.notebook.magics import AgentMagics
@@ -26,12 +26,12 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
         ipython.configurables.append(magics.notebook.settings)  # type: ignore[arg-type] # Any Configurable.
         register_displays(ipython)
         register_completions(ipython, magics.notebook)
-        say_what_was_before(magics.notebook)
-    pipeline.origin_of_call = lambda: current_origin(ipython)
+        show_previous_session(magics.notebook)
+    pipeline.current_cell = lambda: read_cell_info(ipython)
     threading.Thread(target=preload, name="agno_nb-preload", daemon=True).start()
 
 
-def say_what_was_before(notebook: Notebook) -> None:
+def show_previous_session(notebook: Notebook) -> None:
     """Say how to go on with the notebook's last session, where there is one."""
     from agno_nb.errors import StoreError
     from agno_nb.notebook.cards import show_note
@@ -49,7 +49,7 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     from agno_nb.notebook.completion import unregister_completions
     from agno_nb.notebook.displays import unregister_displays
     from agno_nb.run import pipeline
-    from agno_nb.types import Origin
+    from agno_nb.types import CellInfo
 
     magics = ipython.magics_manager.registry.pop("AgentMagics", None)
     if magics is not None:
@@ -61,4 +61,4 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     for kind in ("line", "cell"):
         for name in ("agent", "agent_sql"):
             ipython.magics_manager.magics[kind].pop(name, None)
-    pipeline.origin_of_call = Origin
+    pipeline.current_cell = CellInfo

@@ -21,7 +21,7 @@ ANY_OBJECT: JsonDict = {"type": "object"}
 _OURS = ("", "python", "py", "python3", "ipython")
 
 
-def formatted(runnable: Runnable, form: str) -> tuple[Runnable, RunOptions]:
+def with_format(runnable: Runnable, form: str) -> tuple[Runnable, RunOptions]:
     """Return who answers in that form, and what the run is told.
 
     Raises
@@ -40,16 +40,16 @@ def formatted(runnable: Runnable, form: str) -> tuple[Runnable, RunOptions]:
     return plain, RunOptions()
 
 
-def give_code(run: RunOutput, shell: Any) -> None:
+def insert_code(run: RunOutput, shell: Any) -> None:
     """Put the Python code of an answer into the next cell."""
-    code = code_of(run.get_content_as_string())
+    code = extract_code(run.get_content_as_string())
     if not code:
         show_note("there is no Python code in the answer, so the next cell stays as it is")
         return
     shell.set_next_input(code, replace=False)
 
 
-def code_of(markdown: str) -> str:
+def extract_code(markdown: str) -> str:
     """Return the fenced Python code of a text, one block after the other."""
     fences = (token for token in lossless_parser().parse(markdown) if token.type == "fence")
     blocks = [token.content.strip("\n") for token in fences if "".join(token.info.split()[:1]).lower() in _OURS]

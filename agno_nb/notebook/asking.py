@@ -16,7 +16,7 @@ _BOX = (
 
 def questions_text(requirements: Sequence[Requirement]) -> str:
     """Write what is asked, and how to answer."""
-    return without_controls("\n\n".join(f"{one.question}\n{_ways(one)}" for one in requirements))
+    return without_controls("\n\n".join(f"{one.question}\n{_commands(one)}" for one in requirements))
 
 
 def questions_html(requirements: Sequence[Requirement]) -> str:
@@ -26,19 +26,19 @@ def questions_html(requirements: Sequence[Requirement]) -> str:
     """
     return "".join(
         f'<pre style="{_BOX}">{html.escape(without_controls(one.question))}</pre>'
-        f'<div style="margin:.2em 0 .8em;font-size:.9em"><code>{html.escape(_ways(one))}</code></div>'
+        f'<div style="margin:.2em 0 .8em;font-size:.9em"><code>{html.escape(_commands(one))}</code></div>'
         for one in requirements
     )
 
 
-def _ways(requirement: Requirement) -> str:
-    named = requirement.short_id
-    refusing = f"%agent reject {named} [why]"
+def _commands(requirement: Requirement) -> str:
+    short_id = requirement.short_id
+    refusing = f"%agent reject {short_id} [why]"
     if requirement.kind == "confirmation":
-        return f"%agent approve {named}   or   {refusing}"
+        return f"%agent approve {short_id}   or   {refusing}"
     if requirement.kind == "external_execution":
-        return f"%agent answer {named} RESULT   or   {refusing}"
-    return f"%agent answer {named} {_example(requirement.user_input_fields)}   or   {refusing}"
+        return f"%agent answer {short_id} RESULT   or   {refusing}"
+    return f"%agent answer {short_id} {_example(requirement.user_input_fields)}   or   {refusing}"
 
 
 def _example(fields: Sequence[UserInputField]) -> str:

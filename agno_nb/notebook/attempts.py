@@ -17,13 +17,13 @@ from agno_nb.db.base import CellTurn, Db
 from agno_nb.errors import SessionNotFoundError
 from agno_nb.notebook.binding import is_lasting, is_same_notebook
 from agno_nb.notebook.cards import note_bundle
-from agno_nb.types import Origin, RunOutput
+from agno_nb.types import CellInfo, RunOutput
 
 Rerun = Literal["replace", "append", "branch"]
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
-class Place:
+class TurnSlot:
     """Where in a session a run of a cell takes its place."""
 
     session_id: str
@@ -36,7 +36,7 @@ class Place:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Note:
+class _StaleNote:
     """A line below an answer that says which turns are stale. It is taken back when they no longer are."""
 
     session_id: str
@@ -45,17 +45,17 @@ class _Note:
     display: DisplayHandle
 
 
-class Attempts:
+class CellRuns:
     """The runs of a notebook's cells, in the order in which a cell makes them."""
 
     def __init__(self) -> None:
         self._execution: str | None = None
-        self._made: Counter[str] = Counter()
-        self._notes: list[_Note] = []
+        self._num_runs: Counter[str] = Counter()
+        self._notes: list[_StaleNote] = []
 
-    def place(
-        self, db: Db, session_id: str, origin: Origin, execution: str, rerun: Rerun, user_id: str | None
-    ) -> Place:
+    def assign_slot(
+        self, db: Db, session_id: str, origin: CellInfo, execution: str, rerun: Rerun, user_id: str | None
+    ) -> TurnSlot:
         """Say where the next run of a cell belongs.
 
         Parameters
@@ -71,11 +71,11 @@ class Attempts:
         """
         if execution != self._execution:
             self._execution = execution
-            self._made.clear()
-        number = self._made[session_id]
-        self._made[session_id] += 1
+            self._num_runs.clear()
+        number = self._num_runs[session_id]
+        self._num_runs[session_id] += 1
         if origin.cell_id is None or rerun == "append":
-            return Place(session_id=session_id)
+            return TurnSlot(session_id=session_id)
         turns = [
             turn
             for turn in db.get_cell_turns(session_id, origin.cell_id)
@@ -83,31 +83,31 @@ class Attempts:
             and (is_lasting(origin.cell_id) or turn.kernel_id == origin.kernel_id)
         ]
         if number >= len(turns):
-            return Place(session_id=session_id)
-        return self._again(db, session_id, turns[number], rerun, user_id)
+            return TurnSlot(session_id=session_id)
+        return self._rerun_slot(db, session_id, turns[number], rerun, user_id)
 
-    def _again(self, db: Db, session_id: str, turn: CellTurn, rerun: Rerun, user_id: str | None) -> Place:
+    def _rerun_slot(self, db: Db, session_id: str, turn: CellTurn, rerun: Rerun, user_id: str | None) -> TurnSlot:
         if rerun == "replace":
-            return Place(session_id=session_id, run_index=turn.run_index, num_later_turns=turn.num_later_turns)
+            return TurnSlot(session_id=session_id, run_index=turn.run_index, num_later_turns=turn.num_later_turns)
         db.check_owner(user_id, session_id=session_id)
         fork = db.fork_session(session_id, to_run_index=turn.run_index - 1)
         if fork is None:
             raise SessionNotFoundError(f"there is no session {session_id!r} to branch off from")
         # What else the cell runs goes on in the branch, at its end.
-        self._made[fork.session_id] = self._made[session_id]
-        return Place(session_id=fork.session_id, branch_of=session_id)
+        self._num_runs[fork.session_id] = self._num_runs[session_id]
+        return TurnSlot(session_id=fork.session_id, branch_of=session_id)
 
-    def told(self, place: Place, run: RunOutput | None) -> None:
+    def show_stale_turns(self, slot: TurnSlot, run: RunOutput | None) -> None:
         """Say, in one line below the answer, what the run has made stale; and take back what it has made fresh."""
         if run is None or run.run_index is None:
             return
         self._freshen(run.session_id, run.run_index)
-        if place.branch_of is not None:
-            show = f"in a branch of the session, before its later turns; `%agent resume {place.branch_of}` goes back"
-            DisplayHandle().display(note_bundle(show), raw=True)
-        if run.attempt and place.num_later_turns:
-            first, last = run.run_index + 1, run.run_index + place.num_later_turns
-            note = _Note(
+        if slot.branch_of is not None:
+            text = f"in a branch of the session, before its later turns; `%agent resume {slot.branch_of}` goes back"
+            DisplayHandle().display(note_bundle(text), raw=True)
+        if run.attempt and slot.num_later_turns:
+            first, last = run.run_index + 1, run.run_index + slot.num_later_turns
+            note = _StaleNote(
                 session_id=run.session_id,
                 run_index=run.run_index,
                 stale=set(range(first, last + 1)),
@@ -132,12 +132,12 @@ class Attempts:
         self._notes = kept
 
 
-def _stale_bundle(note: _Note) -> dict[str, str]:
+def _stale_bundle(note: _StaleNote) -> dict[str, str]:
     if not note.stale:
         return {"text/plain": "", "text/html": ""}
-    listed = ", ".join(map(str, sorted(note.stale)))
+    turns = ", ".join(map(str, sorted(note.stale)))
     several = len(note.stale) > 1
     return note_bundle(
-        f"turn{'s' if several else ''} {listed} answered to an earlier attempt at turn {note.run_index}, and "
+        f"turn{'s' if several else ''} {turns} answered to an earlier attempt at turn {note.run_index}, and "
         f"{'are' if several else 'is'} stale until run again"
     )

@@ -12,10 +12,10 @@ import re
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from agno_nb.types import Origin
+from agno_nb.types import CellInfo
 
 
-def current_origin(shell: Any) -> Origin:
+def read_cell_info(shell: Any) -> CellInfo:
     """Say where the code that is running was typed.
 
     Call it on the main thread when a magic begins: on another thread ipykernel tells of the newest cell instead.
@@ -33,8 +33,8 @@ def current_origin(shell: Any) -> Origin:
         is known.
     """
     cell_id = _cell_id(shell)
-    return Origin(
-        notebook=_renamed(_notebook(shell, cell_id), cell_id),
+    return CellInfo(
+        notebook=_find_renamed(_notebook(shell, cell_id), cell_id),
         cell_id=cell_id,
         execution_count=_execution_count(shell),
         cell_hash=_cell_hash(shell),
@@ -73,7 +73,7 @@ def notebook_file(path: str | Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def cells_of(notebook: dict[str, Any]) -> list[tuple[str | None, str]]:
+def code_cells(notebook: dict[str, Any]) -> list[tuple[str | None, str]]:
     """Return id and source of each code cell, in their order."""
     return [
         (_id_in_file(cell), source if isinstance(source := cell.get("source", ""), str) else "".join(source))
@@ -94,29 +94,29 @@ def source_hash(source: str) -> str:
     return hashlib.sha256(source.rstrip("\n").encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-_found: dict[str, str] = {}
+_renamed_paths: dict[str, str] = {}
 """Where notebooks are now, by the path that the kernel was told."""
 
 
-def _renamed(path: str | None, cell_id: str | None) -> str | None:
+def _find_renamed(path: str | None, cell_id: str | None) -> str | None:
     if path is None or cell_id is None or Path(path).exists():
         return path
-    known = _found.get(path)
+    known = _renamed_paths.get(path)
     if known is not None and Path(known).exists():
         return known
     holding = [
         candidate
         for candidate in sorted(Path(path).parent.glob("*.ipynb"))
-        if _mentions(candidate, cell_id) and cell_id in (id for id, _ in cells_of(notebook_file(candidate)))
+        if _contains_cell(candidate, cell_id) and cell_id in (id for id, _ in code_cells(notebook_file(candidate)))
     ]
     # Of several copies none is known to be the notebook.
     if len(holding) != 1:
         return path
-    _found[path] = str(holding[0])
-    return _found[path]
+    _renamed_paths[path] = str(holding[0])
+    return _renamed_paths[path]
 
 
-def _mentions(path: Path, cell_id: str) -> bool:
+def _contains_cell(path: Path, cell_id: str) -> bool:
     """Look for the id as text first: to parse every notebook of a folder may take seconds."""
     try:
         return cell_id.encode() in path.read_bytes()
@@ -128,8 +128,8 @@ def _parent(shell: Any, part: str) -> dict[str, Any]:
     kernel = getattr(shell, "kernel", None)
     get_parent = getattr(kernel, "get_parent", None)
     parent = get_parent() if callable(get_parent) else None
-    found = parent.get(part) if isinstance(parent, dict) else None
-    return found if isinstance(found, dict) else {}
+    header = parent.get(part) if isinstance(parent, dict) else None
+    return header if isinstance(header, dict) else {}
 
 
 def _cell_id(shell: Any) -> str | None:
@@ -142,8 +142,8 @@ def _cell_id(shell: Any) -> str | None:
 def _kernel_id(shell: Any) -> str | None:
     # A server names the connection file after the kernel.
     file = getattr(getattr(getattr(shell, "kernel", None), "parent", None), "connection_file", None)
-    found = re.fullmatch(r"kernel-(.+)\.json", PurePath(file).name) if isinstance(file, str) else None
-    return found and found[1]
+    match = re.fullmatch(r"kernel-(.+)\.json", PurePath(file).name) if isinstance(file, str) else None
+    return match and match[1]
 
 
 def _notebook(shell: Any, cell_id: str | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from IPython.display import display
 
 from agno_nb.notebook.asking import questions_html, questions_text
-from agno_nb.notebook.markdown import CODE, cleaned, escaped
+from agno_nb.notebook.markdown import CODE, escape_html, sanitize_html
 from agno_nb.redact import displayable, redact, without_controls
 from agno_nb.types import Requirement
 
@@ -109,15 +109,15 @@ def one_line(text: str, most: int) -> str:
 
 def _row(cells: Sequence[str], kinds: Sequence[ColumnKind], tag: str) -> str:
     inside = "".join(
-        f'<{tag} style="{_CELL};{_KINDS[kind]}">{escaped(cell)}</{tag}>'
+        f'<{tag} style="{_CELL};{_KINDS[kind]}">{escape_html(cell)}</{tag}>'
         for cell, kind in zip(cells, kinds, strict=True)
     )
     return f'<tr style="{_LINED_ROW}">{inside}</tr>'
 
 
 def _with_code(text: str) -> str:
-    return re.sub(r"`([^`]+)`", rf'<code style="{CODE};white-space:nowrap">\1</code>', escaped(text))
+    return re.sub(r"`([^`]+)`", rf'<code style="{CODE};white-space:nowrap">\1</code>', escape_html(text))
 
 
 def _bundle(fragment: str, text: str) -> dict[str, str]:
-    return {"text/html": redact(cleaned(fragment)), "text/plain": displayable(text)}
+    return {"text/html": redact(sanitize_html(fragment)), "text/plain": displayable(text)}

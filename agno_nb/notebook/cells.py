@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import default_db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.binding import cells_of, current_origin, is_lasting, is_same_notebook, notebook_file, source_hash
+from agno_nb.notebook.binding import (
+    code_cells,
+    is_lasting,
+    is_same_notebook,
+    notebook_file,
+    read_cell_info,
+    source_hash,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +32,7 @@ RUN_COLUMNS = (
 """Those of :func:`cells_df` that it has from ``runs_df``, behind its own."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.DataFrame:
     """Runs of a notebook's cells, compared with its file as it was last saved; one row each, oldest first.
 
@@ -57,13 +64,13 @@ def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.
     import pandas as pd
 
     path = _path(notebook)
-    cells = cells_of(notebook_file(path))
+    cells = code_cells(notebook_file(path))
     places = {cell_id: place for place, (cell_id, _) in enumerate(cells) if cell_id is not None}
     by_hash = {source_hash(source): place for place, (_, source) in reversed(list(enumerate(cells)))}
     store = db or default_db()
     runs = store.runs_df()
     runs = runs[runs["cell_id"].notna() & runs["run_index"].notna() & runs["superseded_by"].isna()]
-    of_its_name = runs["notebook"].isin(names_of(store, path))
+    of_its_name = runs["notebook"].isin(known_paths(store, path))
     runs = runs[of_its_name | (runs["notebook"].isna() & runs["cell_id"].isin(list(places)))]
     runs = runs.sort_values(["session_id", "run_index"]).reset_index(drop=True)
     index = pd.Series(
@@ -74,11 +81,11 @@ def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.
         dtype="Int64",
     )
     source = pd.Series(
-        [None if place is None else cells[place][1] for place in _nones(index)], dtype=runs["input"].dtype
+        [None if place is None else cells[place][1] for place in _missing_values(index)], dtype=runs["input"].dtype
     )
     state = pd.Series("linked", index=runs.index, dtype=runs["input"].dtype)
-    state[_moved(runs, index)] = "moved"
-    hashes = [None if place is None else source_hash(cells[place][1]) for place in _nones(index)]
+    state[_has_moved(runs, index)] = "moved"
+    hashes = [None if place is None else source_hash(cells[place][1]) for place in _missing_values(index)]
     state[[now not in (None, then) for now, then in zip(hashes, runs["cell_hash"], strict=True)]] = "edited"
     state[index.isna()] = "deleted"
     front = pd.DataFrame({"cell_id": runs["cell_id"], "cell_index": index, "cell_state": state, "source": source})
@@ -86,33 +93,33 @@ def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.
     return frame.sort_values("created_at", kind="stable").reset_index(drop=True)
 
 
-def _nones(values: Any) -> list[Any]:
+def _missing_values(values: Any) -> list[Any]:
     return list(values.astype(object).where(values.notna(), None))
 
 
 def _path(notebook: str | Path | None) -> Path:
-    told = notebook if notebook is not None else current_origin(get_ipython()).notebook
-    if told is None:
+    named_path = notebook if notebook is not None else read_cell_info(get_ipython()).notebook
+    if named_path is None:
         raise InvalidInputError("this front end does not tell which notebook this is: give its path")
-    path = Path(told).absolute()
+    path = Path(named_path).absolute()
     if "cells" not in notebook_file(path):
-        raise InvalidInputError(f"{str(told)!r} is not a notebook that can be read")
+        raise InvalidInputError(f"{str(named_path)!r} is not a notebook that can be read")
     return path
 
 
-def names_of(db: Db, path: str | Path) -> list[str]:
+def known_paths(db: Db, path: str | Path) -> list[str]:
     """Return the paths that a notebook has had, as far as runs of its cells tell: its own is the first.
 
     One that is still there is the path of a copy, and not among them.
     """
-    cell_ids = [cell_id for cell_id, _ in cells_of(notebook_file(path)) if cell_id is not None]
+    cell_ids = [cell_id for cell_id, _ in code_cells(notebook_file(path)) if cell_id is not None]
     marks = ", ".join("?" * len(cell_ids)) or "NULL"
     sql = f"SELECT DISTINCT notebook FROM runs WHERE notebook IS NOT NULL AND cell_id IN ({marks})"
-    found = db.frame(sql, cell_ids).column(0).to_pylist()
-    return list(dict.fromkeys([str(path), *(name for name in found if is_same_notebook(name, str(path)))]))
+    notebooks = db.frame(sql, cell_ids).column(0).to_pylist()
+    return list(dict.fromkeys([str(path), *(name for name in notebooks if is_same_notebook(name, str(path)))]))
 
 
-def _moved(runs: pd.DataFrame, index: Any) -> list[bool]:
+def _has_moved(runs: pd.DataFrame, index: Any) -> list[bool]:
     """Tell of each run whether its cell stands elsewhere in the notebook than its turn in the session.
 
     The fewest cells that would have to go back are the ones that count as moved.
@@ -122,18 +129,18 @@ def _moved(runs: pd.DataFrame, index: Any) -> list[bool]:
     moved = [False] * len(runs)
     for positions in runs.groupby("session_id").groups.values():
         there = [position for position in positions if not pd.isna(index[position])]
-        staying = _longest_rising([int(index[position]) for position in there])
+        staying = _longest_nondecreasing([int(index[position]) for position in there])
         for place, position in enumerate(there):
             moved[position] = place not in staying
     return moved
 
 
-def _longest_rising(values: list[int]) -> set[int]:
+def _longest_nondecreasing(values: list[int]) -> set[int]:
     """Return the positions of a longest subsequence that never falls.
 
     Examples
     --------
-    >>> sorted(_longest_rising([0, 3, 1, 2, 2]))
+    >>> sorted(_longest_nondecreasing([0, 3, 1, 2, 2]))
     [0, 2, 3, 4]
     """
     ends: list[int] = []

@@ -14,10 +14,10 @@ from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.notebook.session_commands import SESSION_COMMANDS, Command, session_of_id
 from agno_nb.notebook.state import Notebook, tool_name
 from agno_nb.team import Team
-from agno_nb.types import Metrics, Origin, RunStatus
+from agno_nb.types import CellInfo, Metrics, RunStatus
 
 
-def show_status(notebook: Notebook, origin: Origin) -> None:
+def show_status(notebook: Notebook, origin: CellInfo) -> None:
     """Show the model, the session, the user, the store, what the front end tells, and what it has cost so far."""
     runnable = notebook.runnable
     session_id = notebook.current_session_id()
@@ -35,7 +35,7 @@ def show_status(notebook: Notebook, origin: Origin) -> None:
     facts["session"] = f"{name} ({session_id})" if name else session_id
     facts["user"] = _user(notebook)
     facts["store"] = _store(notebook)
-    facts["notebook"] = _binding(origin)
+    facts["notebook"] = _front_end(origin)
     metrics = Metrics() if session is None else session.metrics
     facts["so far"] = footer_text(AnswerView(status=RunStatus.COMPLETED, metrics=metrics)) or "nothing was said yet"
     facts["more"] = "`%agent help`"
@@ -85,7 +85,7 @@ def _store(notebook: Notebook) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else store
 
 
-def _binding(origin: Origin) -> str:
+def _front_end(origin: CellInfo) -> str:
     if origin.cell_id is None:
         return "this front end tells of no cell: each run of a cell is a new turn"
     if origin.notebook is None:
@@ -103,8 +103,8 @@ def _use(notebook: Notebook, words: list[str]) -> None:
     current = notebook.runnable
     show_facts(
         {
-            f"{'• ' if held is current else ''}{name}": f"{type(held).__name__} {held.name or held.component_id}"
-            for name, held in {"notebook": notebook.agent, **notebook.held()}.items()
+            f"{'• ' if agent is current else ''}{name}": f"{type(agent).__name__} {agent.name or agent.component_id}"
+            for name, agent in {"notebook": notebook.agent, **notebook.user_agents()}.items()
         }
     )
 
@@ -115,16 +115,18 @@ def _tools(notebook: Notebook, words: list[str]) -> None:
         notebook.use_tools(words)
         return
     tools = notebook.runnable.tools or [] if isinstance(notebook.runnable, Agent) else []
-    show_facts({tool_name(tool): _meaning(tool) for tool in tools} or {"tools": "none; `%agent tools NAME` adds one"})
+    show_facts(
+        {tool_name(tool): _first_line(tool) for tool in tools} or {"tools": "none; `%agent tools NAME` adds one"}
+    )
 
 
 def _tool_names(agent: Agent) -> str:
     return ", ".join(map(tool_name, agent.tools or []))
 
 
-def _meaning(tool: Any) -> str:
-    said = getattr(tool, "description", None) or getattr(tool, "__doc__", None) or "no docstring"
-    return str(said).strip().partition("\n")[0]
+def _first_line(tool: Any) -> str:
+    text = getattr(tool, "description", None) or getattr(tool, "__doc__", None) or "no docstring"
+    return str(text).strip().partition("\n")[0]
 
 
 def _help(notebook: Notebook, words: list[str]) -> None:
@@ -135,8 +137,8 @@ def _help(notebook: Notebook, words: list[str]) -> None:
         "`%agent`": "show the model, the session, the user, the store, and what it has cost so far",
     }
     for name, command in COMMANDS.items():
-        said = " ".join((command.__doc__ or "").split()).rstrip(".").replace("``", "`")
-        usage, _, meaning = said.partition(": ")
+        text = " ".join((command.__doc__ or "").split()).rstrip(".").replace("``", "`")
+        usage, _, meaning = text.partition(": ")
         facts[f"`%agent {usage.strip('`') or name}`"] = meaning
     facts["`%agent --OPTION [VALUE]`"] = (
         "set what is named, or show it: `--model`, `--db`, `--user`, `--session`, `--history`, `--summaries`, "
@@ -148,7 +150,7 @@ def _help(notebook: Notebook, words: list[str]) -> None:
 COMMANDS: dict[str, Command] = {**SESSION_COMMANDS, **people.COMMANDS, "use": _use, "tools": _tools, "help": _help}
 
 
-def carry_out(notebook: Notebook, name: str, words: list[str]) -> None:
+def run_command(notebook: Notebook, name: str, words: list[str]) -> None:
     """Do what a command says.
 
     Raises

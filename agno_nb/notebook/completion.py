@@ -64,19 +64,19 @@ class _Completions:
         if magic in ("%%agent", "%%agent_sql") and in_body:
             return self._in_prompt(before) if magic == "%%agent" else self._in_sql(before, context.full_text)
         if before.lstrip() == magic:
-            return _nothing()  # The name of the magic itself is IPython's to complete.
+            return _no_completions()  # The name of the magic itself is IPython's to complete.
         if magic in ("%agent", "%%agent"):
             return self._in_line(before, magic)
         if magic == "%agent_sql":
             return self._in_sql(before, context.line_with_cursor)
-        return _nothing()
+        return _no_completions()
 
     def _in_prompt(self, before: str) -> SimpleMatcherResult:
-        found = _IN_BRACES.search(before)
-        if found is None:
+        match = _IN_BRACES.search(before)
+        if match is None:
             # Python's completions mean nothing in a prompt.
             return {"completions": [], "suppress": True}
-        return _among(found[1] or "", instance=self._namespace())
+        return _complete_from(match[1] or "", instance=self._namespace())
 
     def _in_line(self, before: str, magic: str) -> SimpleMatcherResult:
         word = _WORD.search(before)[0]  # type: ignore[index] # It matches the empty word, too.
@@ -86,13 +86,13 @@ class _Completions:
         options = {option: action for action in actions for option in action.option_strings}
         last = words[-1] if words else ""
         if last in options and options[last].nargs != 0 and not word.startswith("-"):
-            return _among(word, **{options[last].dest: self._values(options[last])})
+            return _complete_from(word, **{options[last].dest: self._values(options[last])})
         if word.startswith("-"):
-            return _among(word, option=options)
+            return _complete_from(word, option=options)
         commands = [each for each in words if not each.startswith("-")]
         if magic == "%%agent":
-            return _among(word, agent=self._agents() if not commands else ())
-        return self._after(commands[0], word) if commands else _among(word, command=COMMANDS)
+            return _complete_from(word, agent=self._agents() if not commands else ())
+        return self._after(commands[0], word) if commands else _complete_from(word, command=COMMANDS)
 
     def _values(self, option: Action) -> Iterable[str]:
         if option.choices is not None:
@@ -107,15 +107,15 @@ class _Completions:
 
     def _after(self, command: str, word: str) -> SimpleMatcherResult:
         if command in ("resume", "delete"):
-            return _among(word, session=self._sessions())
+            return _complete_from(word, session=self._sessions())
         if command == "use":
-            return _among(word, agent=self._agents())
+            return _complete_from(word, agent=self._agents())
         if command == "tools":
-            return _among(word, tool=self._notebook.functions())
-        return _among(word)
+            return _complete_from(word, tool=self._notebook.functions())
+        return _complete_from(word)
 
     def _agents(self) -> Iterable[str]:
-        return [*self._notebook.held(), "notebook"]
+        return [*self._notebook.user_agents(), "notebook"]
 
     def _models(self) -> Iterable[str]:
         used = self._column("SELECT DISTINCT model_provider || ':' || model FROM runs WHERE model_provider <> 'demo'")
@@ -137,11 +137,11 @@ class _Completions:
         qualifier, word = _SQL_WORD.search(before).groups()  # type: ignore[union-attr] # It matches nothing, too.
         tables = self._tables()
         if qualifier is not None:
-            table = qualifier if qualifier in tables else _table_called(qualifier, query, tables)
-            return _among(word, column=tables.get(table or "", ()))
-        named = [name for name in tables if re.search(rf"\b{re.escape(name)}\b", query)]
-        columns = [column for name in named for column in tables[name]]
-        return _among(word, table=tables, column=columns, keyword=_KEYWORDS)
+            table = qualifier if qualifier in tables else _resolve_alias(qualifier, query, tables)
+            return _complete_from(word, column=tables.get(table or "", ()))
+        tables_named = [name for name in tables if re.search(rf"\b{re.escape(name)}\b", query)]
+        columns = [column for name in tables_named for column in tables[name]]
+        return _complete_from(word, table=tables, column=columns, keyword=_KEYWORDS)
 
     def _tables(self) -> dict[str, list[str]]:
         described = column_descriptions()
@@ -155,20 +155,20 @@ class _Completions:
 
     def _namespace(self) -> Mapping[str, Any]:
         """The user's own variables, which are not those that IPython begins with."""
-        begun = self._shell.user_ns_hidden
+        hidden = self._shell.user_ns_hidden
         return {
             name: value
             for name, value in self._shell.user_ns.items()
-            if name[0] != "_" and begun.get(name, begun) is not value
+            if name[0] != "_" and hidden.get(name, hidden) is not value
         }
 
 
-def _table_called(alias: str, query: str, tables: Mapping[str, Any]) -> str | None:
-    found = re.findall(rf"\b(\w+)\s+(?:as\s+)?{re.escape(alias)}\b", query, re.IGNORECASE)
-    return next((name for name in found if name in tables), None)
+def _resolve_alias(alias: str, query: str, tables: Mapping[str, Any]) -> str | None:
+    candidates = re.findall(rf"\b(\w+)\s+(?:as\s+)?{re.escape(alias)}\b", query, re.IGNORECASE)
+    return next((name for name in candidates if name in tables), None)
 
 
-def _among(fragment: str, **known: Iterable[str]) -> SimpleMatcherResult:
+def _complete_from(fragment: str, **known: Iterable[str]) -> SimpleMatcherResult:
     """Offer what begins like the fragment. Names are given by their kind, which a front end shows beside them."""
     kinds: dict[str, str] = {}
     for kind, names in known.items():
@@ -184,5 +184,5 @@ def _among(fragment: str, **known: Iterable[str]) -> SimpleMatcherResult:
     }
 
 
-def _nothing() -> SimpleMatcherResult:
+def _no_completions() -> SimpleMatcherResult:
     return {"completions": [], "suppress": False}

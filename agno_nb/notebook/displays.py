@@ -8,9 +8,9 @@ from IPython.core.formatters import BaseFormatter
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.notebook.cards import facts_bundle, table_bundle
-from agno_nb.notebook.receipts import receipt_bundle
+from agno_nb.notebook.receipts import report_bundle
 from agno_nb.notebook.render import AnswerView, footer_text
-from agno_nb.receipt import ContextReceipt
+from agno_nb.receipt import ContextReport
 from agno_nb.redact import displayable
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput, RunStatus, Session
@@ -77,8 +77,8 @@ def _runnable_html(runnable: Runnable) -> str:
     return facts_bundle(facts)["text/html"]
 
 
-def _receipt_html(receipt: ContextReceipt) -> str:
-    return receipt_bundle(receipt)["text/html"]
+def _report_html(receipt: ContextReport) -> str:
+    return report_bundle(receipt)["text/html"]
 
 
 def _line(text: str) -> str:
@@ -91,5 +91,5 @@ _FORMATTERS: dict[type, Any] = {
     RunOutput: _run_html,
     Session: _session_html,
     Runnable: _runnable_html,
-    ContextReceipt: _receipt_html,
+    ContextReport: _report_html,
 }

@@ -18,7 +18,7 @@ SIZE_LIMIT = 20_000
 """Characters above which a block of code keeps one colour: the spans make it several times longer."""
 
 # Each has a contrast of about 4 to 1 to white and to the dark themes' #111.
-_COLOURS = {
+_COLORS = {
     "comment": "color:#7d7d7d;font-style:italic",
     "keyword": "color:#a05fc8",
     "builtin": "color:#1c8a8f",
@@ -70,7 +70,7 @@ class _Syntax:
         return "builtin" if word in self.builtins or word.startswith("@") else None
 
 
-def coloured(code: str, *, language: str) -> str:
+def highlight(code: str, *, language: str) -> str:
     """Escape `code` for HTML and colour it.
 
     Parameters
@@ -87,7 +87,7 @@ def coloured(code: str, *, language: str) -> str:
     # Neighbours of one colour share a span, because each span is 30 bytes.
     for kind, tokens in groupby(_tokens(code, syntax), key=lambda token: token[0]):
         text = html.escape("".join(text for _, text in tokens))
-        pieces.append(f'<span style="{_COLOURS[kind]}">{text}</span>' if kind else text)
+        pieces.append(f'<span style="{_COLORS[kind]}">{text}</span>' if kind else text)
     return "".join(pieces)
 
 

@@ -98,9 +98,9 @@ class LiveAnswer:
         with self._lock:
             view = self._view_of(event)
             if event.event in _OF_A_STEP:
-                _take_step(view, event)
+                _apply_step(view, event)
             elif event.run_output is not None:
-                end_view(view, event.run_output)
+                finish_view(view, event.run_output)
                 # A step is known by its place in the workflow, and not by who does it.
                 view.name = event.step or view.name
             elif event.tool is not None:
@@ -108,7 +108,7 @@ class LiveAnswer:
             elif event.details is not None:
                 view.parts.append(Note(event.content or ""))
             else:
-                _add_words(view, event)
+                _add_text(view, event)
             if view is self.view and event.run_output is not None:
                 self._end()
             else:
@@ -130,7 +130,7 @@ class LiveAnswer:
                 return
             # An error may come from a run nested in this one, and then carries that run.
             if run is not None and self.view.run_id in (None, run.run_id):
-                end_view(self.view, run)
+                finish_view(self.view, run)
             if self.view.status is RunStatus.RUNNING:
                 failed = isinstance(outcome, Exception)
                 self.view.status = RunStatus.ERROR if failed else RunStatus.CANCELLED
@@ -167,11 +167,11 @@ class LiveAnswer:
 _OF_A_STEP = {RunEvent.step_started, RunEvent.step_output, RunEvent.step_completed, RunEvent.step_error}
 
 
-def _take_step(view: AnswerView, event: RunOutputEvent) -> None:
+def _apply_step(view: AnswerView, event: RunOutputEvent) -> None:
     """Take in what happened to a step of a workflow. What its run says comes as events of that run."""
     match event.event:
         case RunEvent.step_output:
-            _add_words(view, event)
+            _add_text(view, event)
         case RunEvent.step_completed:
             view.status = RunStatus.COMPLETED
             if event.content and not view.parts:
@@ -188,17 +188,17 @@ def view_of_run(run: RunOutput) -> AnswerView:
     view = AnswerView()
     if run.reasoning_content:
         view.parts.append(Reasoning(run.reasoning_content))
-    end_view(view, run)
+    finish_view(view, run)
     return view
 
 
-def end_view(view: AnswerView, run: RunOutput) -> None:
+def finish_view(view: AnswerView, run: RunOutput) -> None:
     """Take over how the run ended, and whatever of its tools and text was not streamed."""
     view.run_id, view.session_id = run.run_id, run.session_id
     view.status = RunStatus.CANCELLED if run.interrupted else run.status
     view.name, view.metrics = run.component_name, run.metrics
     view.error = f"{run.error_type}: {run.error}" if run.error else None
-    view.asked = run.active_requirements if run.is_paused else []
+    view.requirements = run.active_requirements if run.is_paused else []
     view.model = "demo model" if run.model_provider == "demo" else run.model
     places = {part.tool_call_id: place for place, part in enumerate(view.parts) if isinstance(part, ToolCall)}
     for call in run.tools:
@@ -212,18 +212,18 @@ def end_view(view: AnswerView, run: RunOutput) -> None:
         with suppress(ValueError, RecursionError):  # An object that JSON cannot hold is shown as its str().
             text = f"```json\n{json.dumps(json.loads(text), indent=2, ensure_ascii=False)}\n```"
     texts = [part for part in view.parts if isinstance(part, Text)]
-    if texts and _squeezed(texts[-1].markdown) == _squeezed(text):
+    if texts and _collapse_whitespace(texts[-1].markdown) == _collapse_whitespace(text):
         texts[-1].markdown = text
-    elif not _squeezed(view.markdown).endswith(_squeezed(text)):
+    elif not _collapse_whitespace(view.markdown).endswith(_collapse_whitespace(text)):
         view.parts = [part for part in view.parts if not isinstance(part, Text)]
         view.parts.append(Text(text))
 
 
-def _squeezed(text: str) -> str:
+def _collapse_whitespace(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
-def _add_words(view: AnswerView, event: RunOutputEvent) -> None:
+def _add_text(view: AnswerView, event: RunOutputEvent) -> None:
     for piece, kind in ((event.reasoning_content, Reasoning), (event.content, Text)):
         if not piece:
             continue

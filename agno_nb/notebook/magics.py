@@ -24,14 +24,14 @@ from IPython.utils.process import arg_split  # type: ignore[attr-defined] # It i
 from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.answers import FORMATS
-from agno_nb.notebook.binding import current_origin
-from agno_nb.notebook.commands import COMMANDS, carry_out, show_settings, show_status
+from agno_nb.notebook.binding import read_cell_info
+from agno_nb.notebook.commands import COMMANDS, run_command, show_settings, show_status
 from agno_nb.notebook.settings import RERUNS, AgnoNb
-from agno_nb.notebook.sql import frame_of
+from agno_nb.notebook.sql import run_query
 from agno_nb.notebook.state import Notebook
-from agno_nb.notebook.turns import ask
+from agno_nb.notebook.turns import run_cell
 
-SHOW = object()
+SHOW_SETTING = object()
 """The value of an option that was given none: it is asked for, and not set."""
 
 _SWITCHES = {"on": True, "off": False}
@@ -63,21 +63,21 @@ class AgentMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        path = current_origin(shell).notebook
+        path = read_cell_info(shell).notebook
         self.notebook = Notebook(shell.user_ns, Path.cwd(), AgnoNb(parent=shell), path)
 
     @no_var_expand
     @magic_arguments("agent")
     @argument("command", nargs="*", help="a command and what it is about: " + ", ".join(COMMANDS))
     @argument(
-        "--model", nargs="?", const=SHOW,
+        "--model", nargs="?", const=SHOW_SETTING,
         help='answer by another model, as in "openai:gpt-5-mini", "ollama:llama3.2" or "demo"',
     )  # fmt: skip
-    @argument("--db", nargs="?", const=SHOW, help="keep sessions in another DuckDB file")
-    @argument("--user", nargs="?", const=SHOW, help="talk as this user")
-    @argument("--session", nargs="?", const=SHOW, help="go on with this session, or begin it")
+    @argument("--db", nargs="?", const=SHOW_SETTING, help="keep sessions in another DuckDB file")
+    @argument("--user", nargs="?", const=SHOW_SETTING, help="talk as this user")
+    @argument("--session", nargs="?", const=SHOW_SETTING, help="go on with this session, or begin it")
     @argument(
-        "--history", type=_runs, nargs="?", const=SHOW,
+        "--history", type=_runs, nargs="?", const=SHOW_SETTING,
         help="send so many of the latest runs with each new one; 0 for none",
     )  # fmt: skip
     @argument(
@@ -85,15 +85,15 @@ class AgentMagics(Magics):
         help="keep a summary of the session, and send it with each run",
     )  # fmt: skip
     @argument(
-        "--budget", type=_dollars, nargs="?", const=SHOW,
+        "--budget", type=_dollars, nargs="?", const=SHOW_SETTING,
         help="US dollars that a session may cost; off for no limit",
     )  # fmt: skip
     @argument(
-        "--rerun", choices=RERUNS, nargs="?", const=SHOW,
+        "--rerun", choices=RERUNS, nargs="?", const=SHOW_SETTING,
         help="running a cell again replaces its turn, appends a new one, or branches off before it",
     )  # fmt: skip
     @argument(
-        "--replay", choices=_SWITCHES, nargs="?", const=SHOW,
+        "--replay", choices=_SWITCHES, nargs="?", const=SHOW_SETTING,
         help="give the stored answer where the same was asked in the same context before",
     )  # fmt: skip
     @argument("--new", action="store_true", help="begin a new session")
@@ -101,20 +101,20 @@ class AgentMagics(Magics):
     @line_magic("agent")  # type: ignore[arg-type] # IPython types its decorators for none.
     def agent_line(self, line: str) -> None:
         """Show the notebook's agent, or set what it does. A setting without a value is shown."""
-        args = vars(_parsed(self.agent_line, line, sign="%"))
-        words, is_sure, is_new = args.pop("command"), args.pop("yes"), args.pop("new")
-        given = {name: value for name, value in args.items() if value is not None}
+        args = vars(_parse_line(self.agent_line, line, sign="%"))
+        words, is_confirmed, is_new = args.pop("command"), args.pop("yes"), args.pop("new")
+        settings = {name: value for name, value in args.items() if value is not None}
         if words:
-            carry_out(self.notebook, words[0], [*words[1:], *(["--yes"] if is_sure else [])])
-        for name, value in given.items():
-            if value is not SHOW:
+            run_command(self.notebook, words[0], [*words[1:], *(["--yes"] if is_confirmed else [])])
+        for name, value in settings.items():
+            if value is not SHOW_SETTING:
                 self.notebook.set(name, _MEANINGS.get(value, value) if name in _MEANT else value)
         if is_new:
             self.notebook.start_new_session()
-        if asked := [name for name, value in given.items() if value is SHOW]:
-            show_settings(self.notebook, asked)
-        if not words and not given and not is_new:
-            show_status(self.notebook, current_origin(self.shell))
+        if shown_settings := [name for name, value in settings.items() if value is SHOW_SETTING]:
+            show_settings(self.notebook, shown_settings)
+        if not words and not settings and not is_new:
+            show_status(self.notebook, read_cell_info(self.shell))
 
     @no_var_expand
     @magic_arguments("agent")
@@ -134,10 +134,10 @@ class AgentMagics(Magics):
     @cell_magic("agent")  # type: ignore[arg-type]
     def agent_cell(self, line: str, cell: str) -> None:
         """Send the cell to the agent and stream its answer. {variables} are filled in; other braces stay."""
-        args = _parsed(self.agent_cell, line, sign="%%")
+        args = _parse_line(self.agent_cell, line, sign="%%")
         _check_variable(args.output)
         # The front end tells which cell it is on this thread, and only now.
-        ask(self.notebook, self.shell, args, cell.strip())
+        run_cell(self.notebook, self.shell, args, cell.strip())
 
     @no_var_expand
     @magic_arguments("agent_sql")
@@ -147,13 +147,13 @@ class AgentMagics(Magics):
     def agent_sql(self, line: str, cell: str | None = None) -> Any:
         """Run one read-only query over the store and over the DataFrames of the notebook that it names."""
         # In a line the query is all of it: its quotes and its dashes are SQL's.
-        args = _parsed(self.agent_sql, line, sign="%%", name="agent_sql") if cell is not None else None
+        args = _parse_line(self.agent_sql, line, sign="%%", name="agent_sql") if cell is not None else None
         sql = line if args is None else f"{' '.join(args.sql)}\n{cell}"
         if not sql.strip():
             raise InvalidInputError("there is no query: write one behind %agent_sql, or in a cell below %%agent_sql")
         output = args.output if args is not None else None
         _check_variable(output)
-        frame, notes = frame_of(sql, self.notebook.db, self.shell.user_ns)
+        frame, notes = run_query(sql, self.notebook.db, self.shell.user_ns)
         for sentence in notes:
             print(sentence, file=sys.stderr)
         if output is None:
@@ -167,7 +167,7 @@ def _check_variable(name: str | None) -> None:
         raise InvalidInputError(f"-o needs the name of a variable, and {name!r} cannot be one")
 
 
-def _parsed(magic: Any, line: str, *, sign: str, name: str = "agent") -> Namespace:
+def _parse_line(magic: Any, line: str, *, sign: str, name: str = "agent") -> Namespace:
     words = [
         word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word for word in arg_split(line)
     ]

@@ -1,9 +1,9 @@
 """Markdown as safe HTML, and the one gate that all HTML of ours goes through.
 
 What a model or a tool said is data. It goes through a Markdown parser that knows no raw HTML, and all that is shown
-then through one allow-list (:func:`cleaned`), so a mistake elsewhere cannot become a live element either. Outputs of a
-running kernel are trusted by JupyterLab, which executes script in ``text/html`` and in ``text/markdown`` alike; the
-allow-list is the only gate there is. Whoever checks this has it in view here.
+then through one allow-list (:func:`sanitize_html`), so a mistake elsewhere cannot become a live element either. Outputs
+of a running kernel are trusted by JupyterLab, which executes script in ``text/html`` and in ``text/markdown`` alike;
+the allow-list is the only gate there is. Whoever checks this has it in view here.
 
 The look is inline styles and no classes: a saved notebook has to read well in places that have no style sheet of ours.
 Colours are mid-tones and shades of transparency, because the same output is read on white and on black.
@@ -25,7 +25,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from agno_nb.notebook.commonmark import SHOWN_ADDRESS, lossless_parser, text_token
-from agno_nb.notebook.highlight import coloured
+from agno_nb.notebook.highlight import highlight
 from agno_nb.redact import without_controls
 
 MONOSPACE = "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace)"
@@ -53,13 +53,13 @@ _STYLES = {
 }
 
 
-def escaped(text: str) -> str:
+def escape_html(text: str) -> str:
     """Write text as HTML that shows it as it is."""
     # In an element of its own it begins no formula: MathJax would set "$5 and $6" as one, and what is in "\(x\)".
     return re.sub(r"[$\\]", r"<span>\g<0></span>", html.escape(text))
 
 
-def cleaned(fragment: str) -> str:
+def sanitize_html(fragment: str) -> str:
     """Remove everything from HTML that is not on the allow-list, control characters and overrides of direction too."""
     return _allowed().clean(without_controls(fragment))
 
@@ -96,7 +96,7 @@ def _allowed() -> nh3.Cleaner:
 def markdown_parser(highlight: bool) -> MarkdownIt:
     """Return a parser of CommonMark with tables and strikethrough, without raw HTML, and with images as links.
 
-    The HTML that it makes is not safe to show until it is :func:`cleaned`, with all that it is part of.
+    The HTML that it makes is not safe to show until it is :func:`sanitize_html`, with all that it is part of.
     """
     parser = lossless_parser()
     parser.inline.ruler.before("escape", "math", _math_rule)
@@ -106,7 +106,7 @@ def markdown_parser(highlight: bool) -> MarkdownIt:
     parser.add_render_rule("image", _image)
     parser.add_render_rule("code_inline", _inline_code)
     for kind in ("fence", "code_block"):
-        parser.add_render_rule(kind, _coloured_code if highlight else _plain_code)
+        parser.add_render_rule(kind, _render_code if highlight else _render_plain_code)
     return parser
 
 
@@ -190,7 +190,7 @@ def _image(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, en
     is_linked = address.startswith(("http://", "https://")) and not image.meta.get("in_link")
     shown = "" if address.startswith(("http://", "https://", "data:")) else address[:SHOWN_ADDRESS]
     label = " ".join(filter(None, ("image:", image.content or address[:SHOWN_ADDRESS], title, image.content and shown)))
-    return f'<a href="{html.escape(address)}">[{escaped(label)}]</a>' if is_linked else f"[{escaped(label)}]"
+    return f'<a href="{html.escape(address)}">[{escape_html(label)}]</a>' if is_linked else f"[{escape_html(label)}]"
 
 
 def _inline_code(
@@ -199,14 +199,14 @@ def _inline_code(
     return f'<code style="{CODE}">{html.escape(tokens[i].content)}</code>'
 
 
-def _plain_code(
+def _render_plain_code(
     self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
 ) -> str:
     return f'<pre style="{_PRE}">{html.escape(tokens[i].content)}</pre>\n'
 
 
-def _coloured_code(
+def _render_code(
     self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
 ) -> str:
     language = next(iter(tokens[i].info.split()), "")
-    return f'<pre style="{_PRE}">{coloured(tokens[i].content, language=language)}</pre>\n'
+    return f'<pre style="{_PRE}">{highlight(tokens[i].content, language=language)}</pre>\n'

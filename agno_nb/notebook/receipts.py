@@ -7,7 +7,7 @@ from dataclasses import replace
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.cards import ColumnKind, one_line, table_bundle
-from agno_nb.receipt import ContextPart, ContextReceipt
+from agno_nb.receipt import ContextPart, ContextReport
 from agno_nb.types import RunOutput, Variable
 
 PREVIEW_CHARACTERS = 160
@@ -15,7 +15,7 @@ PREVIEW_CHARACTERS = 160
 _COLUMNS: dict[str, ColumnKind] = {"source": "word", "": "word", "tokens": "number", "text": "text"}
 
 
-def receipt_with_texts(run: RunOutput, db: Db) -> ContextReceipt:
+def report_with_texts(run: RunOutput, db: Db) -> ContextReport:
     """Return the receipt of a run with the texts of the history, which a store keeps with the runs that said them.
 
     The text of a variable says what it was: what was put in for it is in the prompt's.
@@ -25,9 +25,9 @@ def receipt_with_texts(run: RunOutput, db: Db) -> ContextReceipt:
     InvalidInputError
         The run has none: it asked no model itself, or its process ended before it did.
     """
-    if run.receipt is None:
+    if run.context_report is None:
         raise InvalidInputError(f"run {run.run_id!r} has sent nothing to a model itself: look at the runs nested in it")
-    return replace(run.receipt, parts=[_with_text(part, db, run) for part in run.receipt.parts])
+    return replace(run.context_report, parts=[_with_text(part, db, run) for part in run.context_report.parts])
 
 
 def _with_text(part: ContextPart, db: Db, run: RunOutput) -> ContextPart:
@@ -49,7 +49,7 @@ def _about(variable: Variable) -> str:
     return f"{variable.type}{shape}{', cut' if variable.cut else ''}"
 
 
-def receipt_bundle(receipt: ContextReceipt, *, counted: int | None = None) -> dict[str, str]:
+def report_bundle(report: ContextReport, *, counted: int | None = None) -> dict[str, str]:
     """Make a table of the parts with their sizes and beginnings, and below it what was left out.
 
     Parameters
@@ -59,11 +59,11 @@ def receipt_bundle(receipt: ContextReceipt, *, counted: int | None = None) -> di
     """
     rows = [
         (source, detail, size.removesuffix(" tokens"), one_line(part.text or "", PREVIEW_CHARACTERS))
-        for (source, detail, size), part in zip(receipt.rows(), receipt.parts, strict=True)
+        for (source, detail, size), part in zip(report.rows(), report.parts, strict=True)
     ]
     by_provider = f"; the provider counted {counted:,}" if counted else ""
-    sentences = [f"About {receipt.tokens:,} tokens, estimated by length{by_provider}."]
-    sentences += [f"Left out: {each.what} ({each.why})." for each in receipt.left_out]
+    sentences = [f"About {report.tokens:,} tokens, estimated by length{by_provider}."]
+    sentences += [f"Left out: {each.what} ({each.why})." for each in report.omitted]
     return table_bundle(_COLUMNS, rows, note=" ".join(sentences))
 
 

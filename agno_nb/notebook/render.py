@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from agno_nb.notebook.asking import questions_html, questions_text
 from agno_nb.notebook.cards import one_line
-from agno_nb.notebook.markdown import BOX, CODE, MONOSPACE, cleaned, escaped, markdown_parser
+from agno_nb.notebook.markdown import BOX, CODE, MONOSPACE, escape_html, markdown_parser, sanitize_html
 from agno_nb.redact import without_controls
 from agno_nb.run.context import INTERRUPTED_RESULT
 from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
@@ -21,7 +21,7 @@ TEXT_LIMIT = 4_000
 NOTE_LIMIT = 240
 """Characters of a note that are shown. The store has the rest."""
 
-MOST_NESTED = 30
+MAX_NESTED = 30
 """Members' runs and steps of one run that are shown, the latest. The store has the rest."""
 
 _TOOL_TEXT = (
@@ -105,7 +105,7 @@ class AnswerView:
     """Whether its text is shown as it is, and not as Markdown."""
     replayed: bool = False
     """Whether it is a stored answer, given again."""
-    asked: list[Requirement] = field(default_factory=list)
+    requirements: list[Requirement] = field(default_factory=list)
     """What the run waits for."""
     run_id: str | None = None
     session_id: str | None = None
@@ -121,17 +121,17 @@ def render_answer(view: AnswerView) -> str:
 
     Code is coloured once the run has ended: while an answer streams, the card is made ten times a second.
     """
-    footer = f'<div style="{_FOOTER}">{escaped(footer_text(view))}</div>'
-    asked = questions_html(view.asked)
-    return cleaned(f'<div style="max-width:56em;line-height:1.55">{_body(view)}{asked}{footer}</div>')
+    footer = f'<div style="{_FOOTER}">{escape_html(footer_text(view))}</div>'
+    questions = questions_html(view.requirements)
+    return sanitize_html(f'<div style="max-width:56em;line-height:1.55">{_body(view)}{questions}{footer}</div>')
 
 
 def render_text(view: AnswerView) -> str:
     """Return the answer's Markdown, with a remark where the run did not complete."""
     text = without_controls(view.markdown)
     remark = _STATUS_WORDS.get(view.status) or (_REPLAYED if view.replayed else "")
-    asked = questions_text(view.asked)
-    return "\n\n".join(piece for piece in (text, asked, remark and f"({remark})") if piece)
+    questions = questions_text(view.requirements)
+    return "\n\n".join(piece for piece in (text, questions, remark and f"({remark})") if piece)
 
 
 def footer_text(view: AnswerView) -> str:
@@ -175,40 +175,40 @@ def _body(view: AnswerView) -> str:
     rendered: list[str] = []
     running = view.status is RunStatus.RUNNING
     nested = [place for place, part in enumerate(view.parts) if isinstance(part, AnswerView)]
-    left_out = set(nested[: max(len(nested) - MOST_NESTED, 0)])
+    left_out = set(nested[: max(len(nested) - MAX_NESTED, 0)])
     if left_out:
         rendered.append(f'<div style="{_LABEL}">{len(left_out):,} earlier ones, see runs_df() and steps_df()</div>')
     for place, part in enumerate(view.parts):
         match part:
             case Text(markdown) if view.plain:
-                rendered.append(f'<div style="white-space:pre-wrap">{escaped(markdown)}</div>')
+                rendered.append(f'<div style="white-space:pre-wrap">{escape_html(markdown)}</div>')
             case Text(markdown):
                 is_open = running and place == len(view.parts) - 1
-                rendered.append(markdown_parser(not running).render(_settled(markdown) if is_open else markdown))
+                rendered.append(markdown_parser(not running).render(_complete_lines(markdown) if is_open else markdown))
             case Reasoning(markdown):
-                inside = markdown_parser(False).render(_cut(markdown, "messages_df"))
+                inside = markdown_parser(False).render(_shorten(markdown, "messages_df"))
                 rendered.append(
                     fold(
                         f'<span style="{_LABEL}">Reasoning</span>', f'<div style="{_INSIDE};opacity:.8">{inside}</div>'
                     )
                 )
             case Note(text):
-                rendered.append(f'<div style="margin:.1em 0;{_LABEL}">{escaped(one_line(text, NOTE_LIMIT))}</div>')
+                rendered.append(f'<div style="margin:.1em 0;{_LABEL}">{escape_html(one_line(text, NOTE_LIMIT))}</div>')
             case ToolCall():
                 rendered.append(_tool(part, view.status))
             case AnswerView() if place in left_out:
                 continue
             case AnswerView():
-                heading = f"<strong>{escaped(part.name or 'nested run')}</strong>"
+                heading = f"<strong>{escape_html(part.name or 'nested run')}</strong>"
                 # A step that is a function is done again; how long that took differs each time.
-                told = footer_text(replace(part, metrics=Metrics()) if view.replayed else part)
-                facts = f' <span style="{_LABEL}">{escaped(told)}</span>'
+                footer = footer_text(replace(part, metrics=Metrics()) if view.replayed else part)
+                facts = f' <span style="{_LABEL}">{escape_html(footer)}</span>'
                 is_open = running and part.status is RunStatus.RUNNING
                 rendered.append(
-                    fold(heading + facts, f'<div style="{_INSIDE}">{_body(_cut_view(part))}</div>', is_open)
+                    fold(heading + facts, f'<div style="{_INSIDE}">{_body(_shorten_view(part))}</div>', is_open)
                 )
     if view.error:
-        rendered.append(f'<div style="margin:.4em 0;{_ALERT}">{escaped(view.error)}</div>')
+        rendered.append(f'<div style="margin:.4em 0;{_ALERT}">{escape_html(view.error)}</div>')
     return "".join(rendered)
 
 
@@ -222,8 +222,8 @@ def _tool(call: ToolCall, status: RunStatus) -> str:
         fact = " · ".join(filter(None, ["failed" if failed else "", _duration(call.duration_s)]))
     style = f"font-size:.85em;{_ALERT}" if failed else _LABEL
     summary = f'<code style="{CODE}">{html.escape(call_line(call))}</code>'
-    summary += f' <span style="{style}">{escaped(fact)}</span>' if fact else ""
-    arguments = _readable(call)
+    summary += f' <span style="{style}">{escape_html(fact)}</span>' if fact else ""
+    arguments = _format_arguments(call)
     inside = _tool_text("Arguments", arguments) if arguments else ""
     if call.result is not None:
         inside += _tool_text("Result", call.result)
@@ -231,13 +231,13 @@ def _tool(call: ToolCall, status: RunStatus) -> str:
 
 
 def _tool_text(label: str, text: str) -> str:
-    shown = html.escape(_cut(text, "tool_calls_df"))
+    shown = html.escape(_shorten(text, "tool_calls_df"))
     return f'<div style="{_LABEL}">{label}</div><pre style="{_TOOL_TEXT}">{shown}</pre>'
 
 
-def _cut_view(view: AnswerView) -> AnswerView:
+def _shorten_view(view: AnswerView) -> AnswerView:
     """Leave out what is too much of a run within another one: the card is that of the whole."""
-    parts = [Text(_cut(part.markdown, "runs_df")) if isinstance(part, Text) else part for part in view.parts]
+    parts = [Text(_shorten(part.markdown, "runs_df")) if isinstance(part, Text) else part for part in view.parts]
     return replace(view, parts=parts)
 
 
@@ -247,7 +247,7 @@ def fold(summary: str, inside: str, is_open: bool = False) -> str:
     return f'<details{shown} style="{_FOLD}"><summary style="{_SUMMARY}">{summary}</summary>{inside}</details>'
 
 
-def _readable(call: ToolCall) -> str:
+def _format_arguments(call: ToolCall) -> str:
     """Write a call's arguments one under the other, and an SQL query or a program among them with its own lines."""
     if not call.tool_args:
         return call.arguments if call.arguments.strip() not in ("", "{}") else ""
@@ -258,7 +258,7 @@ def _readable(call: ToolCall) -> str:
     return "\n".join(lines)
 
 
-def _cut(text: str, frame: str) -> str:
+def _shorten(text: str, frame: str) -> str:
     if len(text) <= TEXT_LIMIT:
         return text
     return f"{text[:TEXT_LIMIT]}\n\n… {len(text) - TEXT_LIMIT:,} more characters, see {frame}()"
@@ -290,7 +290,7 @@ def _cost(dollars: float | None) -> str:
 _MARKS = re.compile(r"[-=+*_#>~|: \t]+|`{1,2}|\d{1,9}[.)]?")
 
 
-def _settled(markdown: str) -> str:
+def _complete_lines(markdown: str) -> str:
     """Leave out a last line of which only the marks have arrived.
 
     "Penguins" and then "-" is a heading to Markdown until the rest of the list item is there.

@@ -10,9 +10,9 @@ from IPython.display import display
 
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.notebook.cards import ColumnKind, one_line, show_facts, show_note, show_table
-from agno_nb.notebook.receipts import counted_tokens, receipt_bundle, receipt_with_texts
+from agno_nb.notebook.receipts import counted_tokens, report_bundle, report_with_texts
 from agno_nb.notebook.state import Notebook
-from agno_nb.recollection import Recollecting
+from agno_nb.recollection import SummariesAndMemories
 from agno_nb.redact import displayable
 from agno_nb.types import RunOutput, RunStatus, Session
 
@@ -83,18 +83,18 @@ def _new(notebook: Notebook, words: list[str]) -> None:
 def _resume(notebook: Notebook, words: list[str]) -> None:
     """``resume [SESSION]``: go on with a session, by its name or a part of its id; else with this notebook's last."""
     if words:
-        session = found_session(notebook, " ".join(words))
+        session = find_session(notebook, " ".join(words))
     else:
         last = notebook.last_session_id()
         if last is None:
             raise SessionNotFoundError("this notebook has no earlier session in the store; `%agent sessions` lists all")
-        session = found_session(notebook, last)
+        session = find_session(notebook, last)
     if session.user_id not in (None, notebook.current_user_id):
         notebook.use_user(session.user_id)
     notebook.use_session(session.session_id)
     turns = len({run.run_index for run in session.runs if run.run_index is not None})
     of_user = f" of {session.user_id}" if session.user_id else ""
-    show_note(f"going on with {_named(session)}{of_user}: {turns} turn{'' if turns == 1 else 's'} so far")
+    show_note(f"going on with {_session_name(session)}{of_user}: {turns} turn{'' if turns == 1 else 's'} so far")
 
 
 def _rename(notebook: Notebook, words: list[str]) -> None:
@@ -108,9 +108,9 @@ def _rename(notebook: Notebook, words: list[str]) -> None:
 
 def _delete(notebook: Notebook, words: list[str]) -> None:
     """``delete [SESSION] [--yes]``: delete a session with all its rows, the current one where none is named."""
-    said = [word for word in words if word != "--yes"]
-    session = found_session(notebook, " ".join(said)) if said else _current(notebook)
-    if "--yes" not in words and not _is_sure(f"Delete {_named(session)} with {len(session.runs)} runs? [y/N] "):
+    names = [word for word in words if word != "--yes"]
+    session = find_session(notebook, " ".join(names)) if names else _current(notebook)
+    if "--yes" not in words and not _confirm(f"Delete {_session_name(session)} with {len(session.runs)} runs? [y/N] "):
         show_note("nothing was deleted")
         return
     is_current = session.session_id == notebook.current_session_id()
@@ -119,7 +119,7 @@ def _delete(notebook: Notebook, words: list[str]) -> None:
         notebook.start_new_session()
 
 
-def _is_sure(question: str) -> bool:
+def _confirm(question: str) -> bool:
     try:
         return input(displayable(question)).strip().lower() in ("y", "yes")
     except (StdinNotImplementedError, EOFError):
@@ -131,13 +131,13 @@ def _history(notebook: Notebook, words: list[str]) -> None:
     count = _whole_number(words, "history", NUM_TURNS)
     turns = _turns(_current(notebook))
     shown = turns[len(turns) - min(count, len(turns)) :]
-    rows = [(str(run.run_index), who, text) for run in shown for who, text in _said(run)]
+    rows = [(str(run.run_index), who, text) for run in shown for who, text in _last_text(run)]
     more = len(turns) - len(shown)
     note = f"{more} earlier turns are not shown; `messages_df()` has all" if more else "`messages_df()` has all of it"
     show_table({"turn": "number", "who": "word", "said": "lines"}, rows, note=note)
 
 
-def _said(run: RunOutput) -> list[tuple[str, str]]:
+def _last_text(run: RunOutput) -> list[tuple[str, str]]:
     answer = run.get_content_as_string()
     calls = [("tool", f"{call.tool_name}({call.arguments}) → {_title(call.result or '')}") for call in run.tools]
     status = "interrupted" if run.interrupted else run.status.lower()
@@ -149,7 +149,7 @@ def _summary(notebook: Notebook, words: list[str]) -> None:
     """``summary``: show the session's summary; `%agent --summaries` has one kept."""
     runnable = notebook.runnable
     session = _current(notebook)
-    settled = isinstance(runnable, Recollecting) and runnable.db is notebook.db
+    settled = isinstance(runnable, SummariesAndMemories) and runnable.db is notebook.db
     if settled:
         user_id = notebook.current_user_id
         summary = runnable.get_session_summary(session.session_id, user_id=user_id)  # type: ignore[attr-defined]
@@ -167,23 +167,23 @@ def _context(notebook: Notebook, words: list[str]) -> None:
     run = _run(notebook, words)
     if run is None:
         raise InvalidInputError("nothing was asked in this session yet; ask in a `%%agent` cell first")
-    receipt = receipt_with_texts(run, notebook.db)
-    display(receipt_bundle(receipt, counted=counted_tokens(run)), raw=True)
+    receipt = report_with_texts(run, notebook.db)
+    display(report_bundle(receipt, counted=counted_tokens(run)), raw=True)
 
 
 def _run(notebook: Notebook, words: list[str]) -> RunOutput | None:
     if not words:
         latest = notebook.namespace.get("_agent")
-        if isinstance(latest, RunOutput) and latest.receipt is not None:
+        if isinstance(latest, RunOutput) and latest.context_report is not None:
             return latest
         turns = _turns(_current(notebook))
         return turns[-1] if turns else None
     if not words[0].isdecimal():
         notebook.db.check_owner(notebook.current_user_id, run_id=words[0])
-        found = notebook.db.get_run(words[0])
-        if found is None:
+        run_by_id = notebook.db.get_run(words[0])
+        if run_by_id is None:
             raise InvalidInputError(f"there is no run {words[0]!r} in the store; `%agent runs` lists the session's")
-        return found
+        return run_by_id
     for run in _turns(_current(notebook)):
         if run.run_index == int(words[0]):
             return run
@@ -197,7 +197,7 @@ def _fork(notebook: Notebook, words: list[str]) -> None:
     fork = notebook.db.fork_session(session.session_id, to_run_index=turn)
     assert fork is not None
     notebook.use_session(fork.session_id)
-    show_note(f"in a copy of {_named(session)} now; `%agent resume {session.session_id}` goes back")
+    show_note(f"in a copy of {_session_name(session)} now; `%agent resume {session.session_id}` goes back")
 
 
 def _runs(notebook: Notebook, words: list[str]) -> None:
@@ -263,11 +263,11 @@ def session_of_id(notebook: Notebook, session_id: str) -> Session | None:
     return notebook.db.get_session(session_id)
 
 
-def _named(session: Session) -> str:
+def _session_name(session: Session) -> str:
     return f"session {session.session_name!r}" if session.session_name else f"session {session.session_id}"
 
 
-def found_session(notebook: Notebook, said: str) -> Session:
+def find_session(notebook: Notebook, name_or_id: str) -> Session:
     """Find a session of the store: by its id, by the beginning or end of that, or by its name.
 
     Raises
@@ -279,7 +279,7 @@ def found_session(notebook: Notebook, said: str) -> Session:
     SessionOwnershipError
         It belongs to another user than the notebook's.
     """
-    exact = session_of_id(notebook, said)
+    exact = session_of_id(notebook, name_or_id)
     if exact is not None:
         return exact
     is_open, users = notebook.open_sessions()
@@ -287,15 +287,19 @@ def found_session(notebook: Notebook, said: str) -> Session:
         f"SELECT session_id, {is_open} FROM sessions "
         "WHERE session_name = ? OR starts_with(session_id, ?) OR ends_with(session_id, ?)"
     )
-    rows = notebook.db.frame(sql, [*users, said, said, said]).to_pydict() if said else {}
+    rows = notebook.db.frame(sql, [*users, name_or_id, name_or_id, name_or_id]).to_pydict() if name_or_id else {}
     ids, opens = rows.values() if rows else ([], [])
     # Sessions of other users count only if there is none that is open to this one.
-    found = [session_id for session_id, is_ours in zip(ids, opens, strict=True) if is_ours] or ids[:1]
-    if len(found) > 1:
-        raise InvalidInputError(f"{len(found)} sessions are called {said!r}; give the id: {', '.join(found[:5])}")
-    session = session_of_id(notebook, found[0]) if found else None
+    matching_ids = [session_id for session_id, is_ours in zip(ids, opens, strict=True) if is_ours] or ids[:1]
+    if len(matching_ids) > 1:
+        raise InvalidInputError(
+            f"{len(matching_ids)} sessions are called {name_or_id!r}; give the id: {', '.join(matching_ids[:5])}"
+        )
+    session = session_of_id(notebook, matching_ids[0]) if matching_ids else None
     if session is None:
-        raise SessionNotFoundError(f"there is no session {said!r} in the store; `%agent sessions` lists the latest")
+        raise SessionNotFoundError(
+            f"there is no session {name_or_id!r} in the store; `%agent sessions` lists the latest"
+        )
     return session
 
 

@@ -49,7 +49,7 @@ class AgnoNb(Configurable):
         super().__init__(parent=parent)
         for name, trait in self.class_own_traits(config=True).items():
             # AGNO_NB_MODEL is read where a model is chosen, for agents outside of notebooks too.
-            text = "" if name == "model" or name in configured else os.environ.get(variable_of(name), "")
+            text = "" if name == "model" or name in configured else os.environ.get(environment_variable(name), "")
             if text:
                 self._read(name, trait, text)
         self._apply: dict[str, Callable[[Any], None]] = {}
@@ -65,7 +65,7 @@ class AgnoNb(Configurable):
         try:
             setattr(self, name, trait.from_string(text))
         except (TraitError, ValueError) as error:
-            raise InvalidInputError(f"{variable_of(name)} is {text!r}: {error}") from None
+            raise InvalidInputError(f"{environment_variable(name)} is {text!r}: {error}") from None
 
     def bind(self, apply: dict[str, Callable[[Any], None]]) -> None:
         """Say what a change of each setting does. One that raises leaves the setting as it was."""
@@ -97,6 +97,6 @@ class AgnoNb(Configurable):
             raise
 
 
-def variable_of(name: str) -> str:
+def environment_variable(name: str) -> str:
     """Return the environment variable of a setting."""
     return f"AGNO_NB_{name.upper()}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def frame_of(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
+def run_query(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
     """Run a query; return its result with typed columns, and notes for the user.
 
     Only DataFrames that the query names are read. If one has the name of a table of the store, the query reads the
@@ -29,13 +29,13 @@ def frame_of(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFra
     """
     from agno_nb.db.sql_frames import named_in
 
-    held = {name: value for name, value in list(namespace.items()) if is_frame(value)}
-    in_store = [name for name in held if name.lower() in names()]
+    frame_names = {name: value for name, value in list(namespace.items()) if is_frame(value)}
+    in_store = [name for name in frame_names if name.lower() in names()]
     notes = [
         f"{name} is the store's table here, not your DataFrame of that name; to query yours, give it another name"
         for name in sorted(named_in(sql, in_store))
     ]
-    yours = {name: value for name, value in held.items() if name not in in_store}
+    yours = {name: value for name, value in frame_names.items() if name not in in_store}
     # What IPython keeps of earlier outputs is a table only if the query names it.
     hidden = {name for name in yours if name.startswith("_")} - set(named_in(sql, yours))
     frames = {name: value for name, value in yours.items() if name not in hidden}
@@ -45,4 +45,4 @@ def frame_of(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFra
     except QueryError as error:
         if (unknown := unknown_table(error)) is None:
             raise
-        raise no_such_table(unknown, (name for name in held if name[0] != "_")) from None
+        raise no_such_table(unknown, (name for name in frame_names if name[0] != "_")) from None

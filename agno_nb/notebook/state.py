@@ -17,13 +17,13 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.ownership import open_to
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.resolve import resolve_model
-from agno_nb.notebook.attempts import Attempts
+from agno_nb.notebook.attempts import CellRuns
 from agno_nb.notebook.binding import notebook_file
-from agno_nb.notebook.cells import names_of
+from agno_nb.notebook.cells import known_paths
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
-from agno_nb.tools.toolkit import toolbox
+from agno_nb.tools.toolkit import resolve_tools
 from agno_nb.types import SessionType
 
 _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
@@ -50,7 +50,7 @@ class Notebook:
         self.folder = folder
         self.path = path
         self.settings = settings
-        self.attempts = Attempts()
+        self.cell_runs = CellRuns()
         self.user_id: str | None = settings.user
         self.session_id: str | None = None
         self.db: Db = DuckDb(folder / settings.db)
@@ -123,9 +123,9 @@ class Notebook:
         """Keep each session to so many US dollars, or to none."""
         self._own_agent("--budget").budget = None if usd is None else Budget(usd)
 
-    def use_summaries(self, wanted: bool) -> None:
+    def use_summaries(self, enabled: bool) -> None:
         """Keep a summary of the session, and send it with each run; or no longer."""
-        self._own_agent("--summaries").enable_session_summaries = wanted
+        self._own_agent("--summaries").enable_session_summaries = enabled
 
     def use_user(self, user_id: str | None) -> None:
         """Talk as somebody else from now on, in a session of theirs."""
@@ -160,7 +160,7 @@ class Notebook:
         replaced = {tool_name(function) for function in functions}
         tools = [tool for tool in agent.tools or [] if tool_name(tool) not in replaced] + functions
         # What cannot be a tool is refused now: every cell that follows would fail of it.
-        toolbox(tools, made=[])
+        resolve_tools(tools, tool_cache=[])
         agent.tools = tools
 
     def runnable_named(self, name: str) -> Runnable:
@@ -171,12 +171,12 @@ class Notebook:
         InvalidInputError
             There is none, or there are two of that name.
         """
-        held = self.held()
-        if name in (self.agent.name, self.agent.component_id) and name not in held:
+        user_agents = self.user_agents()
+        if name in (self.agent.name, self.agent.component_id) and name not in user_agents:
             return self.agent
-        return with_store(held[name] if name in held else self._by_own_name(name, held), self.db)
+        return bind_store(user_agents[name] if name in user_agents else self._by_own_name(name, user_agents), self.db)
 
-    def held(self) -> dict[str, Runnable]:
+    def user_agents(self) -> dict[str, Runnable]:
         """Return the agents, teams and workflows of the user, by the variables that hold them."""
         return {
             key: value
@@ -186,7 +186,7 @@ class Notebook:
 
     def runnables(self) -> list[Runnable]:
         """Return all that answer in this notebook: who does at present, its own agent, and those of the user."""
-        return [self.runnable, self.agent, *self.held().values()]
+        return [self.runnable, self.agent, *self.user_agents().values()]
 
     def runnable_of(self, kind: SessionType, component_id: str | None) -> Runnable | None:
         """Find who began a session or a run, by what is stored of it; None where it is not in this notebook."""
@@ -216,15 +216,15 @@ class Notebook:
         """Return the session that this notebook last talked in, before the current one; None where it is not known."""
         if self.path is None:
             return None
-        names = names_of(self.db, self.path)
+        names = known_paths(self.db, self.path)
         is_open, users = self.open_sessions()
         sql = (
             f"SELECT session_id FROM runs WHERE notebook IN ({', '.join('?' * len(names))}) AND session_id <> ? "
             f"AND run_index IS NOT NULL AND session_id IN (SELECT session_id FROM sessions WHERE {is_open}) "
             "ORDER BY created_at DESC, run_index DESC, attempt DESC LIMIT 1"
         )
-        found = self.db.frame(sql, [*names, self.current_session_id(), *users]).column(0).to_pylist()
-        return found[0] if found else None
+        session_ids = self.db.frame(sql, [*names, self.current_session_id(), *users]).column(0).to_pylist()
+        return session_ids[0] if session_ids else None
 
     def options(self, *, session_id: str | None, user_id: str | None) -> RunOptions:
         """Return what a run has to be told, with what the cell says over what the notebook has set."""
@@ -242,7 +242,7 @@ class Notebook:
         user = options.get("user_id") or runnable.user_id
         return options.get("session_id") or runnable.session_id or runnable.automatic_session_id(user)
 
-    def with_model(self, runnable: Runnable, name: str) -> Runnable:
+    def copy_with_model(self, runnable: Runnable, name: str) -> Runnable:
         """Return the agent as it would be with another model, for one run."""
         if not isinstance(runnable, Agent):
             raise InvalidInputError(f"{runnable!r} has no model of its own to be replaced by {name!r}")
@@ -265,11 +265,11 @@ class Notebook:
                 ) from None
         metadata = notebook_file(self.path).get("metadata", {}) if self.path else {}
         ours = metadata.get("agno_nb") if isinstance(metadata, dict) else None
-        told = ours.get("instructions") if isinstance(ours, dict) else None
-        if not isinstance(told, str):
+        instructions = ours.get("instructions") if isinstance(ours, dict) else None
+        if not isinstance(instructions, str):
             return None
         self.instructions_from = "the notebook's metadata"
-        return told
+        return instructions
 
     def _own_agent(self, setting: str) -> Agent:
         if not isinstance(self.runnable, Agent):
@@ -278,16 +278,16 @@ class Notebook:
             )
         return self.runnable
 
-    def _by_own_name(self, name: str, held: dict[str, Runnable]) -> Runnable:
-        named = {key: value for key, value in held.items() if name in (value.name, value.component_id)}
-        if len({id(value) for value in named.values()}) > 1:
+    def _by_own_name(self, name: str, user_agents: dict[str, Runnable]) -> Runnable:
+        matches = {key: value for key, value in user_agents.items() if name in (value.name, value.component_id)}
+        if len({id(value) for value in matches.values()}) > 1:
             raise InvalidInputError(
-                f"two agents are called {name!r}: the variables {' and '.join(sorted(named))}. Use a variable's name."
+                f"two agents are called {name!r}: the variables {' and '.join(sorted(matches))}. Use a variable's name."
             )
-        if not named:
-            known = [*held, *(value.name for value in held.values() if value.name), "notebook"]
+        if not matches:
+            known = [*user_agents, *(value.name for value in user_agents.values() if value.name), "notebook"]
             raise InvalidInputError(f"no agent is called {name!r} in this notebook: {nearest(name, known)}")
-        return next(iter(named.values()))
+        return next(iter(matches.values()))
 
     def _function(self, name: str) -> Any:
         if name not in self.namespace:
@@ -297,7 +297,7 @@ class Notebook:
         return self.namespace[name]
 
 
-def with_store(runnable: Runnable, db: Db) -> Runnable:
+def bind_store(runnable: Runnable, db: Db) -> Runnable:
     """Give a store to an agent that has none."""
     if runnable.db is None:
         runnable.db = db

@@ -11,42 +11,42 @@ from agno_nb.agent import Agent
 from agno_nb.db.async_db import as_sync
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunInterrupted
 from agno_nb.notebook import people
-from agno_nb.notebook.answers import formatted, give_code
-from agno_nb.notebook.attempts import Place, Rerun
-from agno_nb.notebook.binding import current_execution, current_origin
+from agno_nb.notebook.answers import insert_code, with_format
+from agno_nb.notebook.attempts import Rerun, TurnSlot
+from agno_nb.notebook.binding import current_execution, read_cell_info
 from agno_nb.notebook.state import Notebook
-from agno_nb.notebook.variables import Injected, inject
-from agno_nb.printing import display_for, follow
+from agno_nb.notebook.variables import InjectedPrompt, inject
+from agno_nb.printing import choose_display, drive
 from agno_nb.run.again import discard_unused_copy
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput, new_id
 
 
-def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str) -> None:
+def run_cell(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str) -> None:
     """Do what the cell says; ``_agent`` and the variable of ``-o`` hold the run, a failed one too."""
     if not text:
         raise InvalidInputError("there is nothing to answer: the cell has no prompt")
     runnable = notebook.runnable_named(args.name) if args.name else notebook.runnable
     if args.model:
-        runnable = notebook.with_model(runnable, args.model)
+        runnable = notebook.copy_with_model(runnable, args.model)
     prompt = inject(text, shell.user_ns, sees_images=lambda: sees_images(runnable))
-    for sentence in prompt.warnings:
-        print(sentence, file=sys.stderr)
+    for warning in prompt.warnings:
+        print(warning, file=sys.stderr)
     options = notebook.options(session_id=args.session, user_id=args.user)
-    runnable, more = formatted(runnable, args.format)
-    options |= _said(prompt, args, notebook)
-    options |= more
-    place = _take_place(notebook, shell, runnable, args, options)
+    runnable, format_options = with_format(runnable, args.format)
+    options |= _prompt_options(prompt, args, notebook)
+    options |= format_options
+    slot = _assign_slot(notebook, shell, runnable, args, options)
     run: RunOutput | None = None
     try:
         events = runnable.run(prompt.text, stream=True, stream_events=True, **options)
-        shown = display_for(None, live=True, markdown=args.format != "text")
-        run = follow(events, shown)
+        display = choose_display(None, live=True, markdown=args.format != "text")
+        run = drive(events, display)
         if args.ask:
-            run = people.ask(notebook, runnable, run, options)
+            run = people.ask_at_prompt(notebook, runnable, run, options)
         else:
-            people.show_panel(runnable, run, shown)
+            people.show_approval_widget(runnable, run, display)
     except (AgnoNbError, RunInterrupted) as error:
         run = error.run_output
         raise
@@ -55,43 +55,43 @@ def ask(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str)
             shell.user_ns["_agent"] = run
             if args.output is not None:
                 shell.user_ns[args.output] = run
-            notebook.attempts.told(place, run)
-        elif place.branch_of is not None and (run_id := options.get("run_id")) is not None:
-            discard_unused_copy(runnable.store, place.session_id, run_id)
-            if notebook.session_id == place.session_id:
-                notebook.session_id = place.branch_of
+            notebook.cell_runs.show_stale_turns(slot, run)
+        elif slot.branch_of is not None and (run_id := options.get("run_id")) is not None:
+            discard_unused_copy(runnable.store, slot.session_id, run_id)
+            if notebook.session_id == slot.session_id:
+                notebook.session_id = slot.branch_of
     if args.format == "code":
-        give_code(run, shell)
+        insert_code(run, shell)
 
 
-def _take_place(
+def _assign_slot(
     notebook: Notebook, shell: InteractiveShell, runnable: Runnable, args: Namespace, options: RunOptions
-) -> Place:
+) -> TurnSlot:
     """Find the turn that the cell's run belongs to, and write it into `options`."""
-    db, origin = as_sync(runnable.db), current_origin(shell)
+    db, origin = as_sync(runnable.db), read_cell_info(shell)
     session_id = notebook.session_of(runnable, options)
     options["origin"] = origin
     if db is None:
-        return Place(session_id=session_id)
+        return TurnSlot(session_id=session_id)
     user_id = options.get("user_id") or runnable.user_id
     rerun: Rerun = args.rerun or notebook.settings.rerun  # type: ignore[assignment] # The trait allows no other.
-    place = notebook.attempts.place(db, session_id, origin, current_execution(shell), rerun, user_id)
-    options["session_id"], options["run_index"] = place.session_id, place.run_index
-    if place.branch_of is not None:
+    slot = notebook.cell_runs.assign_slot(db, session_id, origin, current_execution(shell), rerun, user_id)
+    options["session_id"], options["run_index"] = slot.session_id, slot.run_index
+    if slot.branch_of is not None:
         options["run_id"] = new_id()
         if args.session is None:
             # The next cells go on in the branch.
-            notebook.use_session(place.session_id)
-    return place
+            notebook.use_session(slot.session_id)
+    return slot
 
 
-def _said(prompt: Injected, args: Namespace, notebook: Notebook) -> RunOptions:
-    said = RunOptions(variables=prompt.variables, replay=notebook.settings.replay and not args.fresh)
+def _prompt_options(prompt: InjectedPrompt, args: Namespace, notebook: Notebook) -> RunOptions:
+    options = RunOptions(variables=prompt.variables, replay=notebook.settings.replay and not args.fresh)
     if prompt.images:
-        said["images"] = prompt.images
+        options["images"] = prompt.images
     if args.no_history:
-        said["add_history_to_context"] = False
-    return said
+        options["add_history_to_context"] = False
+    return options
 
 
 def sees_images(runnable: Runnable) -> bool:

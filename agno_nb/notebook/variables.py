@@ -19,7 +19,7 @@ from typing import Any
 
 from agno_nb.db.tables import is_a
 from agno_nb.errors import InvalidInputError
-from agno_nb.tools.extract import COLUMN_LIMIT, extract
+from agno_nb.tools.extract import COLUMN_LIMIT, describe
 from agno_nb.types import Media, Variable, with_article
 
 TEXT_LIMIT = 50_000
@@ -30,7 +30,7 @@ FIRST_ROWS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Injected:
+class InjectedPrompt:
     """A prompt with the values of its variables."""
 
     text: str
@@ -42,7 +42,9 @@ class Injected:
     """Sentences for the user: what looks like a variable and was left as typed, and what was cut."""
 
 
-def inject(text: str, namespace: Mapping[str, Any], *, sees_images: Callable[[], bool] = lambda: True) -> Injected:
+def inject(
+    text: str, namespace: Mapping[str, Any], *, sees_images: Callable[[], bool] = lambda: True
+) -> InjectedPrompt:
     """Replace ``{name}``, ``{name.attr}``, ``{name[0]}`` and ``{name["key"]}`` by values of `namespace`.
 
     What is not defined stays as typed, and so does every other use of braces, doubled ones (``{{name}}``) included.
@@ -73,7 +75,9 @@ def inject(text: str, namespace: Mapping[str, Any], *, sees_images: Callable[[],
     """
     injection = _Injection(namespace, sees_images)
     replaced = _BRACES.sub(injection.replace, text)
-    return Injected(text=replaced, variables=injection.counted(), images=injection.images, warnings=injection.warnings)
+    return InjectedPrompt(
+        text=replaced, variables=injection.counted(), images=injection.images, warnings=injection.warnings
+    )
 
 
 _NAME = r"[^\W\d]\w*"
@@ -83,7 +87,7 @@ _BRACES = re.compile(rf"\{{\{{[^{{}}\n]*\}}\}}|\{{(?P<name>{_NAME})(?P<path>(?:{
 _OTHER_LANGUAGE = re.compile(r"(?:\\[a-zA-Z]+\*?(?:[\[{][^\[\]{}]*[\]}])*|[\^$])\Z")
 
 
-class _Missing(Exception):
+class _UndefinedName(Exception):
     """An expression that leads nowhere. Its text says why."""
 
 
@@ -122,10 +126,10 @@ class _Injection:
                 self.warnings.append(f"{{{expression}}} is sent as it is: there is no variable {name!r}")
             return None
         try:
-            value = _look_up(self._namespace[name], path)
+            value = _evaluate_path(self._namespace[name], path)
             content = _as_png(value)
             text = _value_text(value) if content is None else self._shown(expression, content)
-        except _Missing as missing:
+        except _UndefinedName as missing:
             self.warnings.append(f"{{{expression}}} is sent as it is: {missing}")
             return None
         except Exception as error:
@@ -153,32 +157,32 @@ class _Injection:
     def _shown(self, expression: str, content: bytes) -> str:
         """Send an image along; return what stands in its place."""
         if not self._sees_images():
-            raise _Missing("it is an image, and the model reads text only")
+            raise _UndefinedName("it is an image, and the model reads text only")
         filename = f"{re.sub('[^A-Za-z0-9]+', '_', expression).strip('_')}.png"
         self.images.append(Media(kind="image", content=content, mime_type="image/png", filename=filename))
         return f"[image {filename}]"
 
 
-def _look_up(value: Any, path: str) -> Any:
+def _evaluate_path(value: Any, path: str) -> Any:
     for step in re.findall(_STEP, path):
         kind = type(value).__name__
         if step.startswith("."):
             attribute = step[1:]
             if attribute.startswith("_"):
-                raise _Missing(f"{attribute!r} is private")
+                raise _UndefinedName(f"{attribute!r} is private")
             try:
                 value = getattr(value, attribute)
             except AttributeError:
-                raise _Missing(f"{kind} has no attribute {attribute!r}") from None
+                raise _UndefinedName(f"{kind} has no attribute {attribute!r}") from None
             continue
         key = step[2:-2] if step[1] in "\"'" else int(step[1:-1])
         # Asking a defaultdict for a key would put it there.
         if isinstance(value, Mapping) and key not in value:
-            raise _Missing(f"{kind} has no key {key!r}")
+            raise _UndefinedName(f"{kind} has no key {key!r}")
         try:
             value = value[key]
         except (IndexError, KeyError, TypeError):
-            raise _Missing(f"{kind} has no item {key!r}") from None
+            raise _UndefinedName(f"{kind} has no item {key!r}") from None
     return value
 
 
@@ -187,8 +191,8 @@ def _value_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, ModuleType | FunctionType | BuiltinFunctionType | MethodType | type):
-        raise _Missing(f"it is {with_article(str(type(value).__name__))}, not a value")
-    if (described := extract(value, first_rows=FIRST_ROWS)) is not None:
+        raise _UndefinedName(f"it is {with_article(str(type(value).__name__))}, not a value")
+    if (described := describe(value, first_rows=FIRST_ROWS)) is not None:
         return described
     if isinstance(value, dict | list | tuple):
         try:

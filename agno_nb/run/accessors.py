@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.run.structured import OutputSchema, give_back
+from agno_nb.run.structured import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session
 
 if TYPE_CHECKING:
@@ -22,18 +22,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def twin(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+def async_variant(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
     """Make the awaited twin of a blocking method."""
 
-    async def awaited(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def variant(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.to_thread(method, self, *args, **kwargs)
 
-    awaited.__doc__ = f"Do what :meth:`{method.__name__}` does, awaited."
-    awaited.__name__ = f"a{method.__name__}"
-    return awaited
+    variant.__doc__ = f"Do what :meth:`{method.__name__}` does, awaited."
+    variant.__name__ = f"a{method.__name__}"
+    return variant
 
 
-class SessionAccess(ABC):
+class SessionMethods(ABC):
     """Methods of a runnable that read and change its sessions.
 
     Without a `session_id` they use the session of the last run. The user is `user_id`, else the runnable's. If there is
@@ -76,7 +76,7 @@ class SessionAccess(ABC):
 
     def _with_schemas(self, session: Session | None, user_id: str | None) -> Session | None:
         if session is not None:
-            session.give_back = lambda runs: give_back(self.output_schemas, runs)
+            session.restore_outputs = lambda runs: restore_typed_outputs(self.output_schemas, runs)
             # What the session reads later is checked again: by then another user may own it.
             session.read_for = self._user(user_id)
         return session
@@ -113,25 +113,25 @@ class SessionAccess(ABC):
         SessionOwnershipError
             The session belongs to another user.
         """
-        known = self._session(session_id, user_id).session_id
+        known = self._require_session(session_id, user_id).session_id
 
-        def latest(num_turns: int | None) -> list[Message]:
-            found = self.store.get_messages(known, last_n_runs=num_turns)
-            return [each for each in found if not each.from_history and each.role not in skip_roles]
+        def latest(last_n: int | None) -> list[Message]:
+            messages = self.store.get_messages(known, last_n_runs=last_n)
+            return [each for each in messages if not each.from_history and each.role not in skip_roles]
 
         if limit is None:
             return _with_one_system_message(latest(last_n_runs), None)
-        wanted = look = max(limit, 0)
+        count = turns_to_read = max(limit, 0)
         messages: list[Message] = []
         # Looked for in the latest turns, and further back only when too little was said in those.
-        while _num_without_system(messages) < wanted and (last_n_runs is None or look < last_n_runs):
-            messages = latest(look)
-            if len({message.run_id for message in messages}) < look:
+        while _num_without_system(messages) < count and (last_n_runs is None or turns_to_read < last_n_runs):
+            messages = latest(turns_to_read)
+            if len({message.run_id for message in messages}) < turns_to_read:
                 break
-            look *= 4
-        if _num_without_system(messages) < wanted:
+            turns_to_read *= 4
+        if _num_without_system(messages) < count:
             messages = latest(last_n_runs)
-        messages = _with_one_system_message(messages, wanted)
+        messages = _with_one_system_message(messages, count)
         if "assistant" not in skip_roles:
             first = next((place for place, each in enumerate(messages) if each.role != "system"), 0)
             while len(messages) > first and messages[first].role == "tool":
@@ -151,7 +151,7 @@ class SessionAccess(ABC):
 
     def get_session_state(self, session_id: str | None = None, *, user_id: str | None = None) -> JsonDict:
         """Return the stored state of a session."""
-        return self._session(session_id, user_id).session_state
+        return self._require_session(session_id, user_id).session_state
 
     def update_session_state(
         self, session_state_updates: JsonDict, session_id: str | None = None, *, user_id: str | None = None
@@ -164,7 +164,7 @@ class SessionAccess(ABC):
         InvalidInputError
             A value cannot be written as JSON. Nothing was changed.
         """
-        session = self._session(session_id, user_id)
+        session = self._require_session(session_id, user_id)
         changed = self.store.update_session_state(
             session.session_id,
             {**session.session_state, **session_state_updates},
@@ -176,7 +176,7 @@ class SessionAccess(ABC):
 
     def get_session_name(self, session_id: str | None = None, *, user_id: str | None = None) -> str | None:
         """Return the name of a session, or None while it has none."""
-        return self._session(session_id, user_id).session_name
+        return self._require_session(session_id, user_id).session_name
 
     def rename_session(
         self, session_name: str, session_id: str | None = None, *, user_id: str | None = None
@@ -209,20 +209,20 @@ class SessionAccess(ABC):
             raise InvalidInputError("give a session a name by session_name=..., or let the model by autogenerate=True")
         if session_name:
             return self.rename_session(session_name, session_id, user_id=user_id)
-        session = self._session(session_id, user_id)
-        found = self._found_name(session)
-        current = self._session(session_id, user_id)
+        session = self._require_session(session_id, user_id)
+        found = self._generate_name(session)
+        current = self._require_session(session_id, user_id)
         # A name that was given while the model was looking for one stays.
         if current.session_name != session.session_name:
             return current
         return self.rename_session(found, session_id, user_id=user_id)
 
-    def _found_name(self, session: Session) -> str:
+    def _generate_name(self, session: Session) -> str:
         raise InvalidInputError(f"{self!r} has no model to find a name with: give session_name=...")
 
     def get_session_metrics(self, session_id: str | None = None, *, user_id: str | None = None) -> Metrics:
         """Return tokens and cost of all runs of a session, and the sum of their durations."""
-        return self._session(session_id, user_id).metrics
+        return self._require_session(session_id, user_id).metrics
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """Delete a session with all its rows; return whether there was one.
@@ -287,7 +287,7 @@ class SessionAccess(ABC):
         """
         self.store.check_owner(self._user(user_id), session_id=session_id, run_id=run_id)
         run = self.store.get_run(run_id, session_id)
-        give_back(self.output_schemas, [run] if run is not None else [])
+        restore_typed_outputs(self.output_schemas, [run] if run is not None else [])
         return run
 
     def get_last_run_output(self, session_id: str | None = None, *, user_id: str | None = None) -> RunOutput | None:
@@ -300,25 +300,25 @@ class SessionAccess(ABC):
             index = (turn.run_index or 0) + 1
         # The turn alone is found first, and then read with the runs nested in it.
         last = self.store.get_run(turn.run_id, known) if turn is not None else None
-        give_back(self.output_schemas, [last] if last is not None else [])
+        restore_typed_outputs(self.output_schemas, [last] if last is not None else [])
         return last
 
-    aget_session = twin(get_session)
-    aget_session_messages = twin(get_session_messages)
-    aget_messages_for_session = twin(get_session_messages)
-    aget_chat_history = twin(get_chat_history)
-    aget_session_state = twin(get_session_state)
-    aupdate_session_state = twin(update_session_state)
-    aget_session_name = twin(get_session_name)
-    aset_session_name = twin(set_session_name)
-    arename_session = twin(rename_session)
-    aget_session_metrics = twin(get_session_metrics)
-    adelete_session = twin(delete_session)
-    afork_session = twin(fork_session)
-    aget_run_output = twin(get_run_output)
-    aget_last_run_output = twin(get_last_run_output)
+    aget_session = async_variant(get_session)
+    aget_session_messages = async_variant(get_session_messages)
+    aget_messages_for_session = async_variant(get_session_messages)
+    aget_chat_history = async_variant(get_chat_history)
+    aget_session_state = async_variant(get_session_state)
+    aupdate_session_state = async_variant(update_session_state)
+    aget_session_name = async_variant(get_session_name)
+    aset_session_name = async_variant(set_session_name)
+    arename_session = async_variant(rename_session)
+    aget_session_metrics = async_variant(get_session_metrics)
+    adelete_session = async_variant(delete_session)
+    afork_session = async_variant(fork_session)
+    aget_run_output = async_variant(get_run_output)
+    aget_last_run_output = async_variant(get_last_run_output)
 
-    def _session_id(self, session_id: str | None) -> str:
+    def _resolve_session_id(self, session_id: str | None) -> str:
         known = session_id or self.session_id or self._last_session_id
         if known is None:
             raise InvalidInputError(f"{self!r} has not talked in any session yet: give a session_id")
@@ -330,18 +330,18 @@ class SessionAccess(ABC):
 
     def _checked_id(self, session_id: str | None, user_id: str | None) -> str:
         """Return the id of the session that a call means, if it is open to the call's user."""
-        known = self._session_id(session_id)
+        known = self._resolve_session_id(session_id)
         self.store.check_owner(self._user(user_id), session_id=known)
         return known
 
-    def _session(self, session_id: str | None, user_id: str | None = None) -> Session:
+    def _require_session(self, session_id: str | None, user_id: str | None = None) -> Session:
         session = self._with_schemas(self.store.get_session(self._checked_id(session_id, user_id)), user_id)
         if session is None:
             raise self._not_found(session_id)
         return session
 
     def _not_found(self, session_id: str | None) -> SessionNotFoundError:
-        return SessionNotFoundError(f"there is no session {self._session_id(session_id)!r} in {self.store!r}")
+        return SessionNotFoundError(f"there is no session {self._resolve_session_id(session_id)!r} in {self.store!r}")
 
 
 def _num_without_system(messages: Sequence[Message]) -> int:

@@ -8,25 +8,27 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Literal, Unpack, cast, overload
 
-from agno_nb._keywords import takes
+from agno_nb._keywords import typed_kwargs
 from agno_nb._loop import uncancellable
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, RunNotFoundError
-from agno_nb.run.accessors import SessionAccess
-from agno_nb.run.context import INTERRUPTED_RESULT, paired
-from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter
+from agno_nb.run.accessors import SessionMethods
+from agno_nb.run.context import INTERRUPTED_RESULT, repair_tool_pairs
+from agno_nb.run.doors import AsyncRunStream, RunStream, StartRun, astart_run, start_run
 from agno_nb.run.options import ContinueOptions, Input, RunOptions, TurnOptions, as_text
 from agno_nb.run.running import Emit
 from agno_nb.types import Message, RunOutput, RunStatus, new_id
 
-GO_ON = "You were interrupted. Go on exactly where you stopped, and do not repeat what you have said."
+CONTINUE_PROMPT = "You were interrupted. Go on exactly where you stopped, and do not repeat what you have said."
 
 
-class Again(SessionAccess):
+class Regeneration(SessionMethods):
     """The doors to runs that take up earlier ones. Nothing that was stored is changed or lost by them."""
 
     @abstractmethod
-    def _run_of(self, find: Callable[[], tuple[str, RunOptions, list[Message]]], *, stream_events: bool) -> Begin:
+    def _start_prepared(
+        self, prepare: Callable[[], tuple[str, RunOptions, list[Message]]], *, stream_events: bool
+    ) -> StartRun:
         """Return how to run what `find`, called in a thread, says: input, options, and messages to begin with."""
 
     @overload
@@ -36,7 +38,7 @@ class Again(SessionAccess):
         *,
         session_id: str | None = None,
         user_id: str | None = None,
-        go_on: bool = False,
+        from_partial: bool = False,
         stream: Literal[False] | None = None,
         stream_events: bool = False,
         **options: Unpack[ContinueOptions],
@@ -48,19 +50,19 @@ class Again(SessionAccess):
         *,
         session_id: str | None = None,
         user_id: str | None = None,
-        go_on: bool = False,
+        from_partial: bool = False,
         stream: Literal[True],
         stream_events: bool = False,
         **options: Unpack[ContinueOptions],
     ) -> RunStream: ...
-    @takes(ContinueOptions)
+    @typed_kwargs(ContinueOptions)
     def regenerate(
         self,
         run_id: str | None = None,
         *,
         session_id: str | None = None,
         user_id: str | None = None,
-        go_on: bool = False,
+        from_partial: bool = False,
         stream: bool | None = None,
         stream_events: bool = False,
         **options: Unpack[ContinueOptions],
@@ -73,7 +75,7 @@ class Again(SessionAccess):
             An attempt at the turn. The latest turn of the session where not given.
         session_id, user_id : str, optional
             As in :meth:`run`.
-        go_on : bool, optional
+        from_partial : bool, optional
             Begin with what a run that was cut off had said, the results of its tools included, and go on from there.
             `content` is then the whole text.
         stream, stream_events : bool, optional
@@ -90,8 +92,10 @@ class Again(SessionAccess):
         RunError, SessionOwnershipError, StoreError
             As in :meth:`run`.
         """
-        begin = self._regeneration(run_id, session_id, user_id, go_on, options, stream_events=stream_events)
-        return enter(begin, stream=stream, door="regenerate")
+        start = self._start_regeneration(
+            run_id, session_id, user_id, from_partial, options, stream_events=stream_events
+        )
+        return start_run(start, stream=stream, method="regenerate")
 
     @overload
     def aregenerate(
@@ -100,7 +104,7 @@ class Again(SessionAccess):
         *,
         session_id: str | None = None,
         user_id: str | None = None,
-        go_on: bool = False,
+        from_partial: bool = False,
         stream: Literal[False] | None = None,
         stream_events: bool = False,
         **options: Unpack[ContinueOptions],
@@ -112,26 +116,28 @@ class Again(SessionAccess):
         *,
         session_id: str | None = None,
         user_id: str | None = None,
-        go_on: bool = False,
+        from_partial: bool = False,
         stream: Literal[True],
         stream_events: bool = False,
         **options: Unpack[ContinueOptions],
     ) -> AsyncRunStream: ...
-    @takes(ContinueOptions)
+    @typed_kwargs(ContinueOptions)
     def aregenerate(
         self,
         run_id: str | None = None,
         *,
         session_id: str | None = None,
         user_id: str | None = None,
-        go_on: bool = False,
+        from_partial: bool = False,
         stream: bool | None = None,
         stream_events: bool = False,
         **options: Unpack[ContinueOptions],
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
         """Try a turn again, awaited: the twin of :meth:`regenerate`."""
-        begin = self._regeneration(run_id, session_id, user_id, go_on, options, stream_events=stream_events)
-        return aenter(begin, stream=stream)
+        start = self._start_regeneration(
+            run_id, session_id, user_id, from_partial, options, stream_events=stream_events
+        )
+        return astart_run(start, stream=stream)
 
     @overload
     def continue_from(
@@ -153,7 +159,7 @@ class Again(SessionAccess):
         stream_events: bool = False,
         **options: Unpack[TurnOptions],
     ) -> RunStream: ...
-    @takes(TurnOptions)
+    @typed_kwargs(TurnOptions)
     def continue_from(
         self,
         run_id: str,
@@ -184,8 +190,8 @@ class Again(SessionAccess):
         RunError, SessionOwnershipError, StoreError
             As in :meth:`run`.
         """
-        begin = self._branch(run_id, as_text(input), options, stream_events=stream_events)
-        return enter(begin, stream=stream, door="continue_from")
+        start = self._start_branch(run_id, as_text(input), options, stream_events=stream_events)
+        return start_run(start, stream=stream, method="continue_from")
 
     @overload
     def acontinue_from(
@@ -207,7 +213,7 @@ class Again(SessionAccess):
         stream_events: bool = False,
         **options: Unpack[TurnOptions],
     ) -> AsyncRunStream: ...
-    @takes(TurnOptions)
+    @typed_kwargs(TurnOptions)
     def acontinue_from(
         self,
         run_id: str,
@@ -218,23 +224,23 @@ class Again(SessionAccess):
         **options: Unpack[TurnOptions],
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
         """Go on from a run in another way, awaited: the twin of :meth:`continue_from`."""
-        begin = self._branch(run_id, as_text(input), options, stream_events=stream_events)
-        return aenter(begin, stream=stream)
+        start = self._start_branch(run_id, as_text(input), options, stream_events=stream_events)
+        return astart_run(start, stream=stream)
 
-    def _regeneration(
+    def _start_regeneration(
         self,
         run_id: str | None,
         session_id: str | None,
         user_id: str | None,
-        go_on: bool,
+        from_partial: bool,
         options: ContinueOptions,
         *,
         stream_events: bool,
-    ) -> Begin:
-        def find() -> tuple[str, RunOptions, list[Message]]:
-            run = self._turn(run_id, session_id, user_id)
+    ) -> StartRun:
+        def prepare() -> tuple[str, RunOptions, list[Message]]:
+            run = self._find_attempt(run_id, session_id, user_id)
             media = [media for message in run.messages if message.role == "user" for media in message.media]
-            again = {
+            options_of_turn = {
                 **options,
                 "session_id": run.session_id,
                 "run_index": run.run_index,
@@ -242,19 +248,19 @@ class Again(SessionAccess):
                 "metadata": run.metadata,
                 "files": media,
             }
-            return run.input, cast("RunOptions", again), _said_before(run) if go_on else []
+            return run.input, cast("RunOptions", options_of_turn), _partial_messages(run) if from_partial else []
 
-        return self._run_of(find, stream_events=stream_events)
+        return self._start_prepared(prepare, stream_events=stream_events)
 
-    def _branch(self, run_id: str, text: str, options: TurnOptions, *, stream_events: bool) -> Begin:
+    def _start_branch(self, run_id: str, text: str, options: TurnOptions, *, stream_events: bool) -> StartRun:
         new_run_id, copies = new_id(), list[str]()
 
-        def find() -> tuple[str, RunOptions, list[Message]]:
-            run = self._turn(run_id, options.get("session_id"), options.get("user_id"))
+        def prepare() -> tuple[str, RunOptions, list[Message]]:
+            run = self._find_attempt(run_id, options.get("session_id"), options.get("user_id"))
             copies.append(self.fork_session(run.session_id, at_run=run.run_id).session_id)
             return text, cast("RunOptions", {**options, "session_id": copies[0], "run_id": new_run_id}), []
 
-        run_of_find = self._run_of(find, stream_events=stream_events)
+        run_of_find = self._start_prepared(prepare, stream_events=stream_events)
 
         async def begin(emit: Emit) -> RunOutput:
             try:
@@ -266,18 +272,18 @@ class Again(SessionAccess):
 
         return begin
 
-    def _turn(self, run_id: str | None, session_id: str | None, user_id: str | None) -> RunOutput:
+    def _find_attempt(self, run_id: str | None, session_id: str | None, user_id: str | None) -> RunOutput:
         """Return an attempt at a turn."""
         store = self.store
         if run_id is not None:
             store.check_owner(self._user(user_id), session_id=session_id, run_id=run_id)
         if run_id is None:
             run = self.get_last_run_output(session_id, user_id=user_id)
-            what = f"no turn yet in session {self._session_id(session_id)!r}"
+            missing = f"no turn yet in session {self._resolve_session_id(session_id)!r}"
         else:
-            run, what = store.get_run(run_id, session_id), f"no run {run_id!r}"
+            run, missing = store.get_run(run_id, session_id), f"no run {run_id!r}"
         if run is None:
-            raise RunNotFoundError(f"there is {what} in {store.identity}")
+            raise RunNotFoundError(f"there is {missing} in {store.identity}")
         if run.run_index is None:
             raise InvalidInputError(f"run {run.run_id!r} is part of run {run.parent_run_id!r}; name that one")
         return run
@@ -289,22 +295,22 @@ def discard_unused_copy(store: Db, session_id: str, run_id: str) -> None:
         store.delete_session(session_id)
 
 
-def _said_before(run: RunOutput) -> list[Message]:
+def _partial_messages(run: RunOutput) -> list[Message]:
     """Return copies of what followed the user's message in a run that was cut off, and what makes the model go on."""
     if run.status is RunStatus.PAUSED:
         raise InvalidInputError(f"run {run.run_id!r} is paused; resolve its requirements and use continue_run()")
     if run.status is RunStatus.RUNNING and not run.interrupted:
         raise InvalidInputError(f"run {run.run_id!r} is still running, as far as can be told; stop it first")
-    own = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
-    if run.status is RunStatus.COMPLETED or not own:
+    own_messages = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
+    if run.status is RunStatus.COMPLETED or not own_messages:
         state = "was not cut off" if run.status is RunStatus.COMPLETED else "had not said anything"
         raise InvalidInputError(
             f"run {run.run_id!r} {state}, so there is nothing to go on with; regenerate(), or `%agent retry`, tries "
             "its turn again"
         )
     # A call that had not ended is not made again: nobody knows how far it came.
-    for call in [call for message in own for call in message.tool_calls if call.result is None]:
+    for call in [call for message in own_messages for call in message.tool_calls if call.result is None]:
         call.result, call.tool_call_error = INTERRUPTED_RESULT, True
     # The tokens were paid for in the run in which they were said.
-    said = [replace(message, message_id=new_id(), metrics=None) for message in paired(own)]
-    return [*said, Message(role="user", content=GO_ON)] if said[-1].role == "assistant" else said
+    messages = [replace(message, message_id=new_id(), metrics=None) for message in repair_tool_pairs(own_messages)]
+    return [*messages, Message(role="user", content=CONTINUE_PROMPT)] if messages[-1].role == "assistant" else messages

@@ -14,11 +14,11 @@ from agno_nb.types import JsonDict, Message, RunOutput, SessionSummary, UserMemo
 
 INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
 
-_ABOUT_MEMORIES = "What is known of the user from other conversations. What they say in this one counts more."
-_ABOUT_SUMMARY = "A summary of what was said before in this conversation. The messages that you see count more."
+_MEMORIES_PREFACE = "What is known of the user from other conversations. What they say in this one counts more."
+_SUMMARY_PREFACE = "A summary of what was said before in this conversation. The messages that you see count more."
 
 
-def system_parts(
+def build_system_prompt(
     *,
     description: str | None = None,
     role: str | None = None,
@@ -30,7 +30,7 @@ def system_parts(
     summary: SessionSummary | None = None,
     session_state: JsonDict | None = None,
 ) -> list[tuple[str, str]]:
-    """Write what the system message is made of, each part with its source. :func:`joined` makes it one text.
+    """Write what the system message is made of, each part with its source. :func:`join_parts` makes it one text.
 
     Parameters
     ----------
@@ -43,29 +43,29 @@ def system_parts(
     session_state : dict, optional
         Shown as it is. None where the model is not to see it.
     """
-    said = [filled(description or "", values), filled(f"Your role: {role}" if role else "", values)]
+    paragraphs = [fill_template(description or "", values), fill_template(f"Your role: {role}" if role else "", values)]
     if isinstance(instructions, str):
-        said.append(filled(instructions, values))
+        paragraphs.append(fill_template(instructions, values))
     elif instructions:
-        lines = [filled(line, values) for line in instructions]
-        said.append("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0])
+        lines = [fill_template(line, values) for line in instructions]
+        paragraphs.append("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0])
     if members:
-        said.append(members)
+        paragraphs.append(members)
     if markdown:
-        said.append("Write your answer in Markdown.")
-    parts = [("instructions", _paragraphs(said))]
+        paragraphs.append("Write your answer in Markdown.")
+    parts = [("instructions", _paragraphs(paragraphs))]
     if memories:
-        listed = "\n".join(f"- {' '.join(memory.memory.split())}" for memory in memories)
-        parts.append(("memories", f"{_ABOUT_MEMORIES}\n<user_memories>\n{listed}\n</user_memories>"))
+        memory_lines = "\n".join(f"- {' '.join(memory.memory.split())}" for memory in memories)
+        parts.append(("memories", f"{_MEMORIES_PREFACE}\n<user_memories>\n{memory_lines}\n</user_memories>"))
     if summary is not None:
-        parts.append(("summary", f"{_ABOUT_SUMMARY}\n<session_summary>\n{summary.summary}\n</session_summary>"))
+        parts.append(("summary", f"{_SUMMARY_PREFACE}\n<session_summary>\n{summary.summary}\n</session_summary>"))
     if session_state is not None:
         state = json.dumps(session_state, ensure_ascii=False, default=to_plain_text)
         parts.append(("session state", f"<session_state>\n{state}\n</session_state>"))
     return [(source, text) for source, text in parts if text]
 
 
-def joined(parts: Iterable[tuple[str, str]]) -> str | None:
+def join_parts(parts: Iterable[tuple[str, str]]) -> str | None:
     """Return the system message; None when there is nothing to say."""
     return _paragraphs(text for _, text in parts) or None
 
@@ -74,12 +74,12 @@ def _paragraphs(texts: Iterable[str]) -> str:
     return "\n\n".join(text.strip() for text in texts if text.strip())
 
 
-def filled(text: str, values: Mapping[str, Any]) -> str:
+def fill_template(text: str, values: Mapping[str, Any]) -> str:
     """Replace ``{name}`` where `values` has the name. Every other brace stays; what is put in is not searched again.
 
     Examples
     --------
-    >>> filled('Greet {user}. Answer as {"a": 1}, and never {this}.', {"user": "{this}", "this": 1})
+    >>> fill_template('Greet {user}. Answer as {"a": 1}, and never {this}.', {"user": "{this}", "this": 1})
     'Greet {this}. Answer as {"a": 1}, and never 1.'
     """
     return _NAME.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], text)
@@ -88,10 +88,10 @@ def filled(text: str, values: Mapping[str, Any]) -> str:
 _NAME = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
-def limited_tool_calls(messages: Sequence[Message], most: int) -> list[Message]:
-    """Leave out all but the latest `most` tool calls, and what answers them, from messages of earlier runs."""
+def trim_tool_calls(messages: Sequence[Message], limit: int) -> list[Message]:
+    """Leave out all but the latest `limit` tool calls, and what answers them, from messages of earlier runs."""
     ids = [(message.run_id, call.tool_call_id) for message in messages for call in message.tool_calls]
-    kept = set(ids[len(ids) - min(max(most, 0), len(ids)) :])
+    kept = set(ids[len(ids) - min(max(limit, 0), len(ids)) :])
     result = []
     for message in messages:
         calls = [call for call in message.tool_calls if (message.run_id, call.tool_call_id) in kept]
@@ -103,27 +103,27 @@ def limited_tool_calls(messages: Sequence[Message], most: int) -> list[Message]:
     return result
 
 
-def paired(messages: Iterable[Message]) -> list[Message]:
+def repair_tool_pairs(messages: Iterable[Message]) -> list[Message]:
     """Return `messages` so that every tool call is followed by its one answer, and every answer has its call.
 
     Strict providers refuse anything else, and one refused message would end the session for good. An answer that is
     missing is replaced by one that says so; an answer without a call is left out.
     """
     result: list[Message] = []
-    waiting: dict[str, Message] = {}
+    pending: dict[str, Message] = {}
 
-    def give_up() -> None:
-        result.extend(waiting.values())
-        waiting.clear()
+    def close_pending() -> None:
+        result.extend(pending.values())
+        pending.clear()
 
     for message in messages:
         if message.role == "tool":
-            if message.tool_call_id is not None and waiting.pop(message.tool_call_id, None) is not None:
+            if message.tool_call_id is not None and pending.pop(message.tool_call_id, None) is not None:
                 result.append(message)
             continue
-        give_up()
+        close_pending()
         result.append(message)
-        waiting = {
+        pending = {
             call.tool_call_id: Message(
                 role="tool",
                 content=INTERRUPTED_RESULT,
@@ -136,27 +136,27 @@ def paired(messages: Iterable[Message]) -> list[Message]:
             )
             for call in message.tool_calls
         }
-    give_up()
+    close_pending()
     return result
 
 
-def as_history(messages: Iterable[Message]) -> list[Message]:
+def mark_as_history(messages: Iterable[Message]) -> list[Message]:
     """Return copies that are marked as said in an earlier run."""
     return [replace(message, from_history=True) for message in messages]
 
 
-def merged_state(*layers: JsonDict | None) -> JsonDict:
+def merge_state(*layers: JsonDict | None) -> JsonDict:
     """Merge dicts, later ones over earlier ones: dicts key by key, anything else replaced whole. Copies throughout."""
     merged: JsonDict = {}
     for layer in layers:
         for key, value in (layer or {}).items():
             below = merged.get(key)
             both = isinstance(below, dict) and isinstance(value, dict)
-            merged[key] = merged_state(below, value) if both else deepcopy(value)
+            merged[key] = merge_state(below, value) if both else deepcopy(value)
     return merged
 
 
-def last_answer(run: RunOutput) -> Message:
+def last_assistant_message(run: RunOutput) -> Message:
     """Return what the model said last: with the calls of the latest batch, where there are any."""
     return next(message for message in reversed(run.messages) if message.role == "assistant")
 

@@ -9,43 +9,43 @@ from agno_nb import _loop
 from agno_nb._loop import AsyncEventStream, EventStream
 from agno_nb.run import pipeline
 from agno_nb.run.options import RunOptions
-from agno_nb.run.running import Emit, current_run, unheard
+from agno_nb.run.running import Emit, current_run, discard_event
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
 
 RunStream = EventStream[RunOutputEvent, RunOutput]
 AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
-Begin = Callable[[Emit], Coroutine[Any, Any, RunOutput]]
+StartRun = Callable[[Emit], Coroutine[Any, Any, RunOutput]]
 
 
-def enter(begin: Begin, *, stream: bool | None, door: str) -> RunOutput | RunStream:
-    """Begin a run for a caller who blocks. `door` is the method that was called."""
+def start_run(start: StartRun, *, stream: bool | None, method: str) -> RunOutput | RunStream:
+    """Begin a run for a caller who blocks. `method` is the method that was called."""
     if stream:
-        _loop.refuse_on_loop(f"{door}(stream=True)", f"a{door}(stream=True)")
-        return EventStream(begin)
-    return _loop.run_blocking(begin(unheard), door=f"{door}()", instead=f"a{door}()")
+        _loop.refuse_on_loop(f"{method}(stream=True)", f"a{method}(stream=True)")
+        return EventStream(start)
+    return _loop.run_blocking(start(discard_event), method=f"{method}()", instead=f"a{method}()")
 
 
-def aenter(begin: Begin, *, stream: bool | None) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
+def astart_run(start: StartRun, *, stream: bool | None) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
     """Begin a run for a caller who awaits."""
-    return AsyncEventStream(begin) if stream else _loop.run_awaiting(begin(unheard))
+    return AsyncEventStream(start) if stream else _loop.run_awaiting(start(discard_event))
 
 
-def note_origin(options: RunOptions) -> None:
+def record_cell(options: RunOptions) -> None:
     """Note the cell that asks: on the caller's thread, which is the one that knows."""
     if options.get("origin") is None and current_run.get() is None:
-        options["origin"] = pipeline.origin_of_call()
+        options["origin"] = pipeline.current_cell()
 
 
-def told(emit: Emit, *, stream_events: bool) -> Emit:
+def filter_events(emit: Emit, *, stream_events: bool) -> Emit:
     """Pass on all events, or the pieces of the answer and the final event: of the run asked for, not of nested ones."""
-    if stream_events or emit is unheard:
+    if stream_events or emit is discard_event:
         return emit
-    first: str | None = None
+    root_run_id: str | None = None
 
-    def pass_on(event: RunOutputEvent) -> None:
-        nonlocal first
-        first = first or event.run_id
-        if event.run_id == first and (event.event is RunEvent.run_content or event.is_final):
+    def forward(event: RunOutputEvent) -> None:
+        nonlocal root_run_id
+        root_run_id = root_run_id or event.run_id
+        if event.run_id == root_run_id and (event.event is RunEvent.run_content or event.is_final):
             emit(event)
 
-    return pass_on
+    return forward

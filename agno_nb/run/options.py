@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, get_args
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, Media, Message, Origin, Role, ToolCall, Variable
+from agno_nb.types import CellInfo, JsonDict, Media, Message, Role, ToolCall, Variable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -16,7 +16,7 @@ Input: TypeAlias = "str | BaseModel | Mapping[str, Any] | Sequence[Any]"
 """What the user says: a text, or an object, which is said and stored as its JSON."""
 
 
-def as_text(given: Input) -> str:
+def as_text(input: Input) -> str:
     """Return what the model is told of an input.
 
     Raises
@@ -24,14 +24,14 @@ def as_text(given: Input) -> str:
     InvalidInputError
         There is nothing in it, or it cannot be written as JSON.
     """
-    if isinstance(given, str):
-        if not given.strip():
-            raise InvalidInputError(f"there is nothing to answer: the input is {given!r}")
-        return whole_characters(given)
-    if given is None or (isinstance(given, Mapping | Sequence) and not given):
-        raise InvalidInputError(f"there is nothing to answer: the input is {given!r}")
-    several = [given] if isinstance(given, Message) else given
-    if isinstance(several, Sequence) and any(isinstance(each, Message) for each in several):
+    if isinstance(input, str):
+        if not input.strip():
+            raise InvalidInputError(f"there is nothing to answer: the input is {input!r}")
+        return whole_characters(input)
+    if input is None or (isinstance(input, Mapping | Sequence) and not input):
+        raise InvalidInputError(f"there is nothing to answer: the input is {input!r}")
+    items = [input] if isinstance(input, Message) else input
+    if isinstance(items, Sequence) and any(isinstance(each, Message) for each in items):
         raise InvalidInputError(
             "the input is made of messages; give what the user says now, and examples as additional_input= of the "
             "agent. Earlier turns are sent from the store by add_history_to_context=True"
@@ -39,12 +39,12 @@ def as_text(given: Input) -> str:
     from pydantic import TypeAdapter
 
     try:
-        return TypeAdapter(object).dump_json(given).decode()
+        return TypeAdapter(object).dump_json(input).decode()
     except ValueError as error:
-        raise InvalidInputError(f"the input is {given!r}, which cannot be written as JSON: {error}") from None
+        raise InvalidInputError(f"the input is {input!r}, which cannot be written as JSON: {error}") from None
 
 
-def as_messages(given: Sequence[Message | Mapping[str, Any] | BaseModel | str] | None) -> list[Message]:
+def as_messages(messages: Sequence[Message | Mapping[str, Any] | BaseModel | str] | None) -> list[Message]:
     """Return the messages of an `additional_input`.
 
     Raises
@@ -52,35 +52,35 @@ def as_messages(given: Sequence[Message | Mapping[str, Any] | BaseModel | str] |
     InvalidInputError
         Something in it is not a message.
     """
-    if isinstance(given, str | Mapping | Message):
-        raise InvalidInputError(f"additional_input is {given!r}; pass a list of messages")
-    return [_as_message(each) for each in given or ()]
+    if isinstance(messages, str | Mapping | Message):
+        raise InvalidInputError(f"additional_input is {messages!r}; pass a list of messages")
+    return [_as_message(each) for each in messages or ()]
 
 
-def _as_message(given: Any) -> Message:
-    if isinstance(given, Message):
-        return given
-    if not isinstance(given, Mapping) or "role" not in given:
-        return Message(role="user", content=as_text(given))
-    role, content = given["role"], given.get("content")
+def _as_message(value: Any) -> Message:
+    if isinstance(value, Message):
+        return value
+    if not isinstance(value, Mapping) or "role" not in value:
+        return Message(role="user", content=as_text(value))
+    role, content = value["role"], value.get("content")
     if role not in get_args(Role) or not isinstance(content, str | None) or (content is None and role != "assistant"):
         raise InvalidInputError(
-            f"additional_input has the message {dict(given)!r}; pass a role ({', '.join(get_args(Role))}) and a string "
+            f"additional_input has the message {dict(value)!r}; pass a role ({', '.join(get_args(Role))}) and a string "
             "as content"
         )
-    return Message(**{**given, "tool_calls": [_as_call(each) for each in given.get("tool_calls") or ()]})
+    return Message(**{**value, "tool_calls": [_as_call(each) for each in value.get("tool_calls") or ()]})
 
 
-def _as_call(given: Any) -> ToolCall:
+def _as_call(value: Any) -> ToolCall:
     """Return a tool call of a message; a dict is one of an OpenAI request."""
-    if isinstance(given, ToolCall):
-        return given
+    if isinstance(value, ToolCall):
+        return value
     try:
-        function = given["function"]
-        return ToolCall(tool_call_id=given["id"], tool_name=function["name"], arguments=function["arguments"])
+        function = value["function"]
+        return ToolCall(tool_call_id=value["id"], tool_name=function["name"], arguments=function["arguments"])
     except (KeyError, TypeError):
         raise InvalidInputError(
-            f"additional_input has the tool call {given!r}; pass "
+            f"additional_input has the tool call {value!r}; pass "
             "{'id': ..., 'type': 'function', 'function': {'name': ..., 'arguments': '{...}'}}"
         ) from None
 
@@ -92,10 +92,10 @@ def check_ids(**ids: Any) -> None:
     ------
     InvalidInputError
     """
-    for name, given in ids.items():
-        if given is not None and not isinstance(given, str):
-            raise InvalidInputError(f"{name} is {given!r}, and ids are text: give {name}=str(...), or None")
-        if given == "":
+    for name, value in ids.items():
+        if value is not None and not isinstance(value, str):
+            raise InvalidInputError(f"{name} is {value!r}, and ids are text: give {name}=str(...), or None")
+        if value == "":
             raise InvalidInputError(f"{name} is empty; pass a non-empty string, or None")
 
 
@@ -107,18 +107,18 @@ def media_of(options: Mapping[str, Any]) -> list[Media]:
     InvalidInputError
         One of them is something else.
     """
-    found = []
+    media = []
     for name in ("images", "audio", "videos", "files"):
-        given = options.get(name) or ()
-        for each in given if isinstance(given, Sequence) else [given]:
+        value = options.get(name) or ()
+        for each in value if isinstance(value, Sequence) else [value]:
             if not isinstance(each, Media):
                 kind = {"images": "Image", "audio": "Audio", "videos": "Video", "files": "File"}[name]
                 raise InvalidInputError(
                     f"{name} holds something of type {type(each).__name__}; give a list of {kind}(content=...), "
                     f"{kind}(filepath=...) or {kind}(url=...), from agno_nb.media"
                 )
-            found.append(each)
-    return found
+            media.append(each)
+    return media
 
 
 class ContinueOptions(TypedDict, total=False):
@@ -151,7 +151,7 @@ class TurnOptions(ContinueOptions, total=False):
     """What of the notebook was put into the input. Stored with the run."""
     replay: bool | None
     """Give the stored answer, and ask no model, where a run of the same context was completed before."""
-    origin: Origin | None
+    origin: CellInfo | None
     """The notebook cell that asks, where it is not the one that is running."""
 
 

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 from agno_nb._loop import is_closing, uncancellable
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
-from agno_nb.db.state import undone
+from agno_nb.db.state import revert
 from agno_nb.errors import (
     AgnoNbError,
     NestedRunPaused,
@@ -34,8 +34,8 @@ from agno_nb.errors import (
     leaves,
     message_of,
 )
-from agno_nb.run.background import Line, begin, settled
-from agno_nb.run.context import merged_state
+from agno_nb.run.background import QueueKey, schedule, wait_for
+from agno_nb.run.context import merge_state
 from agno_nb.run.dependencies import resolve_dependencies
 from agno_nb.run.options import RunOptions, check_ids, media_of
 from agno_nb.run.recorder import RunEnd, keep, store_unstored
@@ -46,16 +46,16 @@ from agno_nb.run.running import (
     current_run,
     current_step,
     current_tool_call_id,
-    event_of,
-    turn_of,
+    find_enclosing_turn,
+    make_event,
 )
-from agno_nb.run.structured import give_back
+from agno_nb.run.structured import restore_typed_outputs
 from agno_nb.types import (
     SESSION_CLASSES,
+    CellInfo,
     JsonDict,
     Message,
     Metrics,
-    Origin,
     RunEvent,
     RunOutput,
     RunStatus,
@@ -67,15 +67,15 @@ from agno_nb.types import (
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
 
-origin_of_call: Callable[[], Origin] = Origin
+current_cell: Callable[[], CellInfo] = CellInfo
 """Says which cell asks for a run. The notebook replaces it when it is loaded."""
 
 _POLL_S = 0.1
 """How often a run looks whether the turn of another process has ended."""
-_PATIENCE_S = 2.0
+_WARN_AFTER_S = 2.0
 """How long it waits before it says for whom."""
 
-_turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+_session_locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
 
 async def execute(
@@ -84,12 +84,12 @@ async def execute(
     options: RunOptions,
     emit_to: Emit,
     continuation: RunOutput | None = None,
-    said: Sequence[Message] = (),
+    partial_messages: Sequence[Message] = (),
 ) -> RunOutput:
     """Run `runnable` on `text` to its end or to its next pause. Runs on the background loop.
 
-    With a `continuation`, that paused run is continued instead of starting a new one. `said` is what a new run
-    begins with, behind the user's message: what an earlier attempt had said.
+    With a `continuation`, that paused run is continued instead of starting a new one. `partial_messages` is what a new
+    run begins with, behind the user's message: what an earlier attempt had said.
 
     Raises
     ------
@@ -119,53 +119,53 @@ async def execute(
             f"{parent.root.run_id!r}; check if agents, teams or workflows call each other without end"
         )
     if parent is not None and parent.continuation is not None and continuation is None:
-        earlier = parent.begun_before(tool_call_id, runnable, text)
-        if earlier is None and parent.run.is_reloaded and (own := as_sync(runnable.db)) is not None:
+        earlier = parent.find_pending_child(tool_call_id, runnable, text)
+        if earlier is None and parent.run.is_reloaded and (own_db := as_sync(runnable.db)) is not None:
             # With a session of its own it was not read with the run that goes on.
-            begun = await asyncio.to_thread(own.get_runs_begun_by, parent.run_id)
-            known = {run.run_id for run in (*parent.run.nested_runs, *parent.earlier)}
-            parent.earlier += [run for run in begun if run.run_id not in known]
-            earlier = parent.begun_before(tool_call_id, runnable, text)
-        give_back(runnable.output_schemas, [earlier] if earlier is not None else [])
+            child_runs = await asyncio.to_thread(own_db.get_child_runs, parent.run_id)
+            known = {run.run_id for run in (*parent.run.nested_runs, *parent.pending_children)}
+            parent.pending_children += [run for run in child_runs if run.run_id not in known]
+            earlier = parent.find_pending_child(tool_call_id, runnable, text)
+        restore_typed_outputs(runnable.output_schemas, [earlier] if earlier is not None else [])
         if earlier is not None and earlier.status is RunStatus.COMPLETED:
             content = earlier.get_content_as_string()
-            emit_to(event_of(earlier, RunEvent.run_completed, content=content, run_output=earlier))
+            emit_to(make_event(earlier, RunEvent.run_completed, content=content, run_output=earlier))
             return earlier
         if earlier is not None:
             parent.run.share_requirements(earlier)
             continuation = earlier
-    context = _context(runnable, text, options, emit_to, continuation)
-    context.said = list(said)
-    async with _turn(context):
-        opened = await _open(runnable, context)
+    context = _make_context(runnable, text, options, emit_to, continuation)
+    context.partial_messages = list(partial_messages)
+    async with _session_lock(context):
+        opened = await _open_run(runnable, context)
         tokens = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
         try:
-            run = await _answer(runnable, context, opened)
+            run = await _run_to_end(runnable, context, opened)
         finally:
             current_run.reset(tokens[0])
             current_tool_call_id.reset(tokens[1])
             current_step.reset(tokens[2])
-        _follow_up(runnable, context)
+        _schedule_background_tasks(runnable, context)
         if run.status is RunStatus.PAUSED and parent is not None and (tool_call_id or current_step.get()):
             raise NestedRunPaused(run)
         return run
 
 
-def _follow_up(runnable: Runnable, context: RunContext) -> None:
+def _schedule_background_tasks(runnable: Runnable, context: RunContext) -> None:
     """Begin what follows a turn, or leave what follows a nested run for when its turn is over.
 
     A pause is an end here too: a nested run that was completed before it is not run again when the turn goes on.
     """
-    run, turn = context.run, context.turn
+    run, turn = context.run, context.enclosing_turn
     if run.status is RunStatus.COMPLETED:
-        context.follow_ups += runnable.follow_ups(context)
+        context.background_tasks += runnable.background_tasks(context)
     if turn is not None:
-        turn.follow_ups += context.follow_ups
+        turn.background_tasks += context.background_tasks
     elif run.status in (RunStatus.COMPLETED, RunStatus.PAUSED):
-        begin(context.follow_ups)
+        schedule(context.background_tasks)
 
 
-def _context(
+def _make_context(
     runnable: Runnable, text: str, options: RunOptions, emit_to: Emit, continuation: RunOutput | None
 ) -> RunContext:
     parent = current_run.get()
@@ -174,17 +174,19 @@ def _context(
         # Before anything is paid for: the state is stored at the end only.
         runnable.check_storable(options)
     run = _new_run(runnable, text, options, parent, db) if continuation is None else continuation
-    turn = turn_of(parent, db, run.session_id)
+    turn = find_enclosing_turn(parent, db, run.session_id)
     if turn is not None and continuation is None:
         run.root_run_id = turn.run.root_run_id
     if parent is not None:
-        parent.note_nested(run)
-    said = next((message for message in run.messages if message.role == "user" and not message.from_history), None)
+        parent.add_child(run)
+    user_message = next(
+        (message for message in run.messages if message.role == "user" and not message.from_history), None
+    )
     return RunContext(
         run=run,
-        message=said or Message(role="user", content=text, media=media_of(options), run_id=run.run_id),
+        message=user_message or Message(role="user", content=text, media=media_of(options), run_id=run.run_id),
         options=options,
-        stored=runnable.stored,
+        persisted_form=runnable.to_persisted,
         is_stored=turn is None or parent is None or (parent.is_stored and parent.stores_nested),
         emit_to=emit_to,
         db=db,
@@ -235,23 +237,23 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
         input=text,
         metadata=_merged(runnable.metadata, options.get("metadata")),
         variables=list(options.get("variables") or ()),
-        origin=options.get("origin") or (parent.run.origin if parent else Origin()),
+        origin=options.get("origin") or (parent.run.origin if parent else CellInfo()),
     )
 
 
 def _merged(own: JsonDict | None, of_call: JsonDict | None) -> JsonDict | None:
     """Merge the metadata of a runnable and of a call, which wins key by key."""
-    return merged_state(own, of_call) if own and of_call else of_call or own
+    return merge_state(own, of_call) if own and of_call else of_call or own
 
 
-def _turn(context: RunContext) -> AbstractAsyncContextManager[Any]:
+def _session_lock(context: RunContext) -> AbstractAsyncContextManager[Any]:
     """Wait until the earlier runs of the session in this process have ended, and make later ones wait."""
     if context.db is None or context.is_nested:
         return nullcontext()
-    return _turns.setdefault((context.db.identity, context.session_id), asyncio.Lock())
+    return _session_locks.setdefault((context.db.identity, context.session_id), asyncio.Lock())
 
 
-async def _open(runnable: Runnable, context: RunContext) -> OpenedRun:
+async def _open_run(runnable: Runnable, context: RunContext) -> OpenedRun:
     """Open the run in the store, and return what the store knows of its session."""
     run, options, continuation = context.run, context.options, context.continuation
     if continuation is not None and not runnable.is_continuable(run):
@@ -260,33 +262,33 @@ async def _open(runnable: Runnable, context: RunContext) -> OpenedRun:
     if context.db is not None:
         query = runnable.context_query(options)
         if continuation is None and not context.is_nested:
-            needed = [Line.summary(context.db, run.session_id)]
+            needed = [QueueKey.summary(context.db, run.session_id)]
             if query.memories and run.user_id is not None:
-                needed.append(Line.memories(context.db, run.user_id))
-            await settled(*needed)
+                needed.append(QueueKey.memories(context.db, run.user_id))
+            await wait_for(*needed)
         # With a store at hand and a model that answers at once, runs one after the other would never leave the loop.
         await asyncio.sleep(0)
         await store_unstored(context.db, needed=run)
         try:
-            opened = await _in_order(context, query)
+            opened = await _open_when_free(context, query)
         except StoreError as error:
-            _note_unopened(context, error)
+            _record_unopened(context, error)
             raise
-    # From here on the run is RUNNING in the store, so nothing more may fail outside of `_answer`.
+    # From here on the run is RUNNING in the store, so nothing more may fail outside of `_run_to_end`.
     return opened
 
 
-def _note_unopened(context: RunContext, error: StoreError) -> None:
+def _record_unopened(context: RunContext, error: StoreError) -> None:
     """Note that a run could not be opened. One that was paused stays paused, and can be continued later."""
     run = error.run_output = context.run
     if context.continuation is None:
         run.status, run.ended_at = RunStatus.ERROR, now()
         run.error_type, run.error = type(error).__name__, message_of(error)
         # The store may have committed the row before it failed.
-        keep(context.take_end(None), error)
+        keep(context.pop_end(None), error)
 
 
-def _enter(runnable: Runnable, context: RunContext, opened: OpenedRun) -> None:
+def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun) -> None:
     """Give the context what the store knows of the session, and the state that the run begins with."""
     run, options, continuation = context.run, context.options, context.continuation
     runnable._last_session_id = run.session_id
@@ -296,55 +298,55 @@ def _enter(runnable: Runnable, context: RunContext, opened: OpenedRun) -> None:
     if continuation is not None:
         run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None
         run.interrupted = False
-        context.earlier = list(run.nested_runs)
-        give_back(runnable.output_schemas, [run])
-    if (turn := context.turn) is not None:
+        context.pending_children = list(run.nested_runs)
+        restore_typed_outputs(runnable.output_schemas, [run])
+    if (turn := context.enclosing_turn) is not None:
         # One state for the whole turn. What a member's own would begin with is there where nobody has set it yet.
         context.session_state = turn.session_state
-        context.found_state = undone(turn.copied_state(), run.state_changes)
-        for key, value in merged_state(runnable.session_state, options.get("session_state")).items():
+        context.initial_state = revert(turn.copy_state(), run.state_changes)
+        for key, value in merge_state(runnable.session_state, options.get("session_state")).items():
             context.session_state.setdefault(key, value)
     else:
         stored = opened.session.session_state if context.db is not None else run.session_state
-        context.session_state = merged_state(runnable.session_state, stored, options.get("session_state"))
-        context.found_state = undone(stored, run.state_changes)
+        context.session_state = merge_state(runnable.session_state, stored, options.get("session_state"))
+        context.initial_state = revert(stored, run.state_changes)
     run.session_state = context.session_state
 
 
-async def _in_order(context: RunContext, query: ContextQuery) -> OpenedRun:
+async def _open_when_free(context: RunContext, query: ContextQuery) -> OpenedRun:
     """Open the run when no other process does a turn of its session."""
-    run, tell_at = context.run, time.monotonic() + _PATIENCE_S
+    run, warn_at = context.run, time.monotonic() + _WARN_AFTER_S
     while True:
         if context.continuation is None and not context.is_nested:
             # The turn begins now, after whatever it had to wait for.
             run.created_at = context.message.created_at = now()
         try:
             # A run that is stored must also be ended, so an interrupt takes effect when it is known to be open.
-            return await context.in_store(_opened, context, query)
+            return await context.in_store(_store_open, context, query)
         except SessionBusyError as busy:
-            if time.monotonic() >= tell_at:
-                tell_at = math.inf
+            if time.monotonic() >= warn_at:
+                warn_at = math.inf
                 warnings.warn(f"waiting for another turn to end: {busy}", stacklevel=1)
             await asyncio.sleep(_POLL_S)
 
 
-def _opened(context: RunContext, query: ContextQuery) -> OpenedRun:
+def _store_open(context: RunContext, query: ContextQuery) -> OpenedRun:
     db, run = context.db, context.run
     assert db is not None
     if context.continuation is not None:
-        return _reopened(db, run, query)
+        return _store_reopen(db, run, query)
     return db.open_run(
         run,
-        context.storable([context.message]),
+        context.to_persisted([context.message]),
         session=context.session,
         nested=context.is_nested,
         # What was said before is still marked as said in that run.
-        goes_on_from=context.said[0].run_id if context.said else None,
+        partial_of=context.partial_messages[0].run_id if context.partial_messages else None,
         query=query,
     )
 
 
-def _reopened(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
+def _store_reopen(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
     """Reopen a run, and store with that which approved calls start now.
 
     If the process that started a call has died, it is unknown whether the call was executed: a person is asked.
@@ -370,21 +372,21 @@ def _reopened(db: Db, run: RunOutput, query: ContextQuery) -> OpenedRun:
     return opened
 
 
-async def _answer(runnable: Runnable, context: RunContext, opened: OpenedRun) -> RunOutput:
+async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun) -> RunOutput:
     run = context.run
     task = asyncio.current_task()
     if context.parent is not None and task is not None:
-        context.parent.children.add(task)
+        context.parent.child_tasks.add(task)
     started = time.perf_counter()
     failure: BaseException | None = None
     # The time for which a run was paused is not part of its duration.
     before_s = run.metrics.duration_s or 0.0 if context.continuation is not None else 0.0
     try:
-        _enter(runnable, context, opened)
+        _prepare_context(runnable, context, opened)
         context.emit(RunEvent.run_started if context.continuation is None else RunEvent.run_continued)
         await resolve_dependencies(runnable, context)
-        await runnable.answer(context)
-        run.metrics = _metrics(run)
+        await runnable.run_steps(context)
+        run.metrics = _total_metrics(run)
         if run.status is RunStatus.RUNNING:
             run.status = RunStatus.COMPLETED
     except asyncio.CancelledError as cancelled:
@@ -394,11 +396,11 @@ async def _answer(runnable: Runnable, context: RunContext, opened: OpenedRun) ->
         if is_closing(error):
             _end_closed(context)
             raise
-        failure = _as_ours(error, run)
-    _keep_partial(context)
+        failure = _as_run_error(error, run)
+    _keep_partial_message(context)
     if failure is not None:
         with suppress(Exception):  # A model may report counts that cannot be added up.
-            run.metrics = _metrics(run)
+            run.metrics = _total_metrics(run)
     run.metrics.duration_s = before_s + time.perf_counter() - started
     try:
         await _store_end(context)
@@ -408,7 +410,7 @@ async def _answer(runnable: Runnable, context: RunContext, opened: OpenedRun) ->
     finally:
         # Only now: a parent that is cancelled waits until its children are stored.
         if context.parent is not None and task is not None:
-            context.parent.children.discard(task)
+            context.parent.child_tasks.discard(task)
     context.emit(_FINAL_EVENTS[run.status], content=run.get_content_as_string(), run_output=run)
     if failure is not None:
         raise failure
@@ -422,7 +424,7 @@ def _end_closed(context: RunContext) -> None:
     run.error_type, run.error = "GeneratorExit", ""
     if context.db is not None:
         with suppress(RuntimeError):
-            keep(context.take_end(None), StoreError("the run was closed before its end was stored"))
+            keep(context.pop_end(None), StoreError("the run was closed before its end was stored"))
 
 
 _FINAL_EVENTS = {
@@ -433,7 +435,7 @@ _FINAL_EVENTS = {
 }
 
 
-def _as_ours(error: BaseException, run: RunOutput) -> AgnoNbError:
+def _as_run_error(error: BaseException, run: RunOutput) -> AgnoNbError:
     """End `run` with `error`, and return that as one of our errors."""
     if (unsaved := failed_save(error)) is not None:
         error = unsaved
@@ -446,31 +448,31 @@ def _as_ours(error: BaseException, run: RunOutput) -> AgnoNbError:
     run.status = RunStatus.ERROR
     run.error_type, run.error = type(error).__name__, message_of(error)
     if isinstance(error, AgnoNbError):
-        ours = error
-        if ours.run_output is not None and ours.run_output.error is not None:
-            run.error_type, run.error = ours.run_output.error_type, ours.run_output.error
+        run_error = error
+        if run_error.run_output is not None and run_error.run_output.error is not None:
+            run.error_type, run.error = run_error.run_output.error_type, run_error.run_output.error
     else:
         # Of a run that was continued, a step that failed before may have been done since.
         latest = {step.path: step.status for step in run.step_results}
         where = next((f" in step {path!r}" for path, status in latest.items() if status is StepStatus.ERROR), "")
-        ours = RunError(f"the run failed{where}: {describe(error)}")
-        ours.__cause__ = error
+        run_error = RunError(f"the run failed{where}: {describe(error)}")
+        run_error.__cause__ = error
     # An error of a run nested in this one is this one's now; the nested run is among its `nested_runs`.
-    ours.run_output = run
-    return ours
+    run_error.run_output = run
+    return run_error
 
 
-def _keep_partial(context: RunContext) -> None:
+def _keep_partial_message(context: RunContext) -> None:
     partial, context.partial = context.partial, None
     if partial is None or not (partial.content or partial.reasoning_content):
         return
     partial.finish_reason = "interrupted"
-    context.add(partial)
+    context.add_message(partial)
     context.run.content = partial.content
     context.run.reasoning_content = partial.reasoning_content
 
 
-def _metrics(run: RunOutput) -> Metrics:
+def _total_metrics(run: RunOutput) -> Metrics:
     calls = [m.metrics for m in run.messages if m.role == "assistant" and m.metrics and not m.from_history]
     total = Metrics.total(calls)
     total.time_to_first_token_s = next((m.time_to_first_token_s for m in calls), None)
@@ -479,20 +481,20 @@ def _metrics(run: RunOutput) -> Metrics:
 
 async def _store_end(context: RunContext) -> None:
     """Store how the run ended, once the runs nested in it have done so, whatever happens meanwhile."""
-    if context.children:
-        for child in context.children:
+    if context.child_tasks:
+        for child in context.child_tasks:
             child.cancel()
         # A copy: each of them leaves the set when it has ended.
-        await uncancellable(asyncio.wait([*context.children]))
+        await uncancellable(asyncio.wait([*context.child_tasks]))
     run = context.run
     # The clock may have been set back since the run began.
     run.ended_at = max(now(), run.created_at, context.latest_at + 1e-6)
     # A copy: a tool that has timed out may still be changing the state in its thread.
-    state, noted = context.copied_state(), run.state_changes
-    context.note_state(state)
+    state, earlier_changes = context.copy_state(), run.state_changes
+    context.record_state_changes(state)
     if context.db is None:
         return
-    end = context.take_end(None if context.is_nested else state)
+    end = context.pop_end(None if context.is_nested else state)
     try:
         await context.in_store(end.store)
     except StoreError as error:
@@ -506,10 +508,10 @@ async def _store_end(context: RunContext) -> None:
     except Exception as unstorable:
         # A value cannot be stored, most likely one of the state. The run must not stay open because of it, and the
         # user must hear of it.
-        run.status, run.state_changes = RunStatus.RUNNING, noted
-        failure = _as_ours(unstorable, run)
+        run.status, run.state_changes = RunStatus.RUNNING, earlier_changes
+        failure = _as_run_error(unstorable, run)
         end.run.status, end.run.error_type, end.run.error = run.status, run.error_type, run.error
-        end.run.state_changes, end.session_state = noted, None
+        end.run.state_changes, end.session_state = earlier_changes, None
         try:
             await context.in_store(end.store)
         except StoreError as error:

@@ -39,7 +39,7 @@ class RunEnd:
     """Results of a workflow's steps, each with its index."""
     events: Sequence[Callable[[], object]] = ()
     session_state: JsonDict | None = None
-    began_with: JsonDict | None = None
+    base_state: JsonDict | None = None
     is_uncertain: bool = False
     """Whether an earlier save failed. The store may have committed it all the same."""
     error: StoreError | None = field(init=False, default=None)
@@ -55,7 +55,7 @@ class RunEnd:
         while self.events:
             self.events[0]()
             self.events = self.events[1:]
-        self.db.end_run(self.run, self.messages, session_state=self.session_state, began_with=self.began_with)
+        self.db.end_run(self.run, self.messages, session_state=self.session_state, base_state=self.base_state)
 
     def _leave_out(self, stored: RunOutput | None) -> None:
         """Leave out what is stored already."""
@@ -99,7 +99,7 @@ class RunEnd:
             reasoning_content=None,
             requirements=[],
             state_changes=[],
-            receipt=None,
+            context_report=None,
             metrics=Metrics(duration_s=run.metrics.duration_s),
         )
         self.db.end_run(bare)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agno_nb.db.state import repeat
-from agno_nb.run.sent import add_tools, context_hash
+from agno_nb.db.state import force_apply
+from agno_nb.run.sent import add_tools_to_report, context_hash
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id, now
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agno_nb.run.running import RunContext
 
 
-async def answered_before(
+async def cached_response(
     context: RunContext, request: ModelRequest, *, model: JsonDict, functions: Sequence[Callable[..., Any]]
 ) -> Message | None:
     """Write down what a run's first request sends; where it asks for a replay, return the answer that is there.
@@ -37,8 +37,8 @@ async def answered_before(
         None where the run does not ask for a replay, or there is nothing to replay.
     """
     run, db = context.run, context.db
-    if run.receipt is not None:
-        add_tools(run.receipt, request.tools, request.output_schema)
+    if run.context_report is not None:
+        add_tools_to_report(run.context_report, request.tools, request.output_schema)
     run.context_hash = context_hash(
         model=model,
         user_id=run.user_id,
@@ -49,19 +49,21 @@ async def answered_before(
         output_schema=request.output_schema,
     )
     # What goes on from an earlier attempt has said a part of its answer already.
-    if not context.options.get("replay") or context.said or db is None:
+    if not context.options.get("replay") or context.partial_messages or db is None:
         return None
-    stored = await asyncio.to_thread(db.find_answer, run.context_hash)
-    if stored is None:
+    cached = await asyncio.to_thread(db.find_cached_run, run.context_hash)
+    if cached is None:
         return None
-    said = [message for message in stored.messages if message.role != "system" and not message.from_history][1:]
-    if not said or said[-1].role != "assistant" or said[-1].tool_calls:
+    cached_messages = [message for message in cached.messages if message.role != "system" and not message.from_history][
+        1:
+    ]
+    if not cached_messages or cached_messages[-1].role != "assistant" or cached_messages[-1].tool_calls:
         return None  # Not all of it was stored.
-    run.replay_of_run_id = stored.run_id
-    repeat(context.session_state, stored.state_changes)
-    for message in said:
-        copy = _copy(message)
-        context.add(copy)
+    run.replay_of_run_id = cached.run_id
+    force_apply(context.session_state, cached.state_changes)
+    for message in cached_messages:
+        copy = _copy_message(message)
+        context.add_message(copy)
         for call in copy.tool_calls:
             run.tools.append(call)
             context.emit(RunEvent.tool_call_started, tool=call)
@@ -71,7 +73,7 @@ async def answered_before(
     return run.messages[-1]
 
 
-def _copy(message: Message) -> Message:
-    free = Metrics(input_tokens=0, output_tokens=0, cost=0.0) if message.role == "assistant" else None
+def _copy_message(message: Message) -> Message:
+    no_cost = Metrics(input_tokens=0, output_tokens=0, cost=0.0) if message.role == "assistant" else None
     calls: list[ToolCall] = [replace(call, created_at=now(), duration_s=None) for call in message.tool_calls]
-    return replace(message, message_id=new_id(), metrics=free, tool_calls=calls, created_at=now())
+    return replace(message, message_id=new_id(), metrics=no_cost, tool_calls=calls, created_at=now())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
 
 
-async def continue_paused(
+async def continue_paused_run(
     runnable: Runnable,
     run_output: RunOutput | None,
     options: ContinueOptions,
@@ -59,7 +59,7 @@ async def continue_paused(
     _check_kind(runnable, run)
     if run_output is not None and run.is_reloaded:
         await asyncio.to_thread(_add_nested_runs, runnable, run)
-    answer(run, requirements or ())
+    apply_answers(run, requirements or ())
     for requirement in run.requirements:
         requirement.check_answer()
     for requirement in run.active_requirements:
@@ -122,7 +122,7 @@ def _check_kind(runnable: Runnable, run: RunOutput) -> None:
 
 def _check_answers(runnable: Runnable, run: RunOutput) -> None:
     """Check the answers to a run, and to those nested in it that parts of `runnable` answer."""
-    runnable.check_answers(run)
+    runnable.validate_answers(run)
     for nested in run.nested_runs:
         of_nested = (
             part for part in runnable.parts if (part.kind, part.component_id) == (nested.kind, nested.component_id)
@@ -131,8 +131,8 @@ def _check_answers(runnable: Runnable, run: RunOutput) -> None:
             _check_answers(part, nested)
 
 
-def answer(run: RunOutput, given: Iterable[Requirement]) -> None:
-    """Take over the answers of `given` into the requirements of a run that have the same ids.
+def apply_answers(run: RunOutput, requirements: Iterable[Requirement]) -> None:
+    """Take over the answers of `requirements` into the requirements of a run that have the same ids.
 
     Raises
     ------
@@ -140,19 +140,25 @@ def answer(run: RunOutput, given: Iterable[Requirement]) -> None:
         The run has no such requirement, or went on with another answer.
     """
     own = {requirement.requirement_id: requirement for requirement in run.requirements}
-    for requirement in given:
-        mine = own.get(requirement.requirement_id)
-        if mine is None:
+    for requirement in requirements:
+        own_requirement = own.get(requirement.requirement_id)
+        if own_requirement is None:
             raise InvalidInputError(
                 f"{requirement} is not one of run {run.run_id!r}: answer those in its `requirements`"
             )
-        if mine.tool.is_finished and requirement.has_answer and requirement.confirmed != mine.confirmed:
-            raise InvalidInputError(f"{mine} was answered already, and the run went on; it cannot be answered again")
+        if (
+            own_requirement.tool.is_finished
+            and requirement.has_answer
+            and requirement.confirmed != own_requirement.confirmed
+        ):
+            raise InvalidInputError(
+                f"{own_requirement} was answered already, and the run went on; it cannot be answered again"
+            )
         requirement.check_answer()
-        mine.take_answer(requirement)
+        own_requirement.copy_answer_from(requirement)
 
 
-def unanswered(messages: list[Message]) -> list[tuple[ToolCall, Message]]:
+def pending_tool_calls(messages: list[Message]) -> list[tuple[ToolCall, Message]]:
     """Return the calls of the latest answer of the model that were not carried out, with the message for each result.
 
     The messages are put into their places, in the order of the calls, whichever others are there already.
@@ -160,29 +166,29 @@ def unanswered(messages: list[Message]) -> list[tuple[ToolCall, Message]]:
     last = next((place for place in reversed(range(len(messages))) if messages[place].role != "tool"), None)
     if last is None or not messages[last].tool_calls or messages[last].from_history:
         return []
-    there = {message.tool_call_id: message for message in messages[last + 1 :]}
+    results = {message.tool_call_id: message for message in messages[last + 1 :]}
     calls = messages[last].tool_calls
     messages[last + 1 :] = [
-        there.get(call.tool_call_id) or Message(role="tool", tool_call_id=call.tool_call_id, tool_name=call.tool_name)
+        results.get(call.tool_call_id) or Message(role="tool", tool_call_id=call.tool_call_id, tool_name=call.tool_name)
         for call in calls
     ]
     return [
         (call, message)
         for call, message in zip(calls, messages[last + 1 :], strict=True)
-        if call.tool_call_id not in there
+        if call.tool_call_id not in results
     ]
 
 
-def given_input(requirement: Requirement | None) -> JsonDict | None:
+def user_input_args(requirement: Requirement | None) -> JsonDict | None:
     """Return the arguments that a person gave, where any were asked for."""
     if requirement is None or requirement.kind != "user_input":
         return None
     return {each.name: each.value for each in requirement.user_input_fields}
 
 
-def refusal(requirement: Requirement) -> str:
+def rejection_message(requirement: Requirement) -> str:
     """Tell the model that a person refused a call."""
-    said = f" They say: {requirement.note}" if requirement.note else ""
+    reason = f" They say: {requirement.note}" if requirement.note else ""
     if requirement.may_have_run:
-        return f"This call was started before and its result is unknown. The user refused to run it again.{said}"
-    return f"The user refused this call, and it was not carried out.{said}"
+        return f"This call was started before and its result is unknown. The user refused to run it again.{reason}"
+    return f"The user refused this call, and it was not carried out.{reason}"

@@ -10,27 +10,27 @@ from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, Unpack, overload
 
-from agno_nb._keywords import takes
+from agno_nb._keywords import typed_kwargs
 from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError
-from agno_nb.run.again import Again
-from agno_nb.run.background import FollowUp
-from agno_nb.run.doors import AsyncRunStream, Begin, RunStream, aenter, enter, note_origin, told
+from agno_nb.run.again import Regeneration
+from agno_nb.run.background import BackgroundTask
+from agno_nb.run.doors import AsyncRunStream, RunStream, StartRun, astart_run, filter_events, record_cell, start_run
 from agno_nb.run.options import ContinueOptions, Input, RunOptions, as_text
 from agno_nb.run.pipeline import execute
 from agno_nb.run.recorder import store_unstored
-from agno_nb.run.requirements import continue_paused
+from agno_nb.run.requirements import continue_paused_run
 from agno_nb.run.running import Emit, RunContext
 from agno_nb.run.structured import OutputSchema
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, SessionType, new_id
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Runnable(Again):
-    """Something that answers in sessions. Subclasses write :meth:`answer`."""
+class Runnable(Regeneration):
+    """Something that answers in sessions. Subclasses write :meth:`run_steps`."""
 
     kind: ClassVar[SessionType]
     continuable: ClassVar[frozenset[RunStatus]] = frozenset({RunStatus.PAUSED})
@@ -65,9 +65,9 @@ class Runnable(Again):
             takes_none = each.default in (None, MISSING) or "None" in str(each.type)
             if not takes_none and getattr(self, each.name) is None:
                 setattr(self, each.name, each.default)
-        self.check_settings()
+        self.validate_settings()
 
-    def check_settings(self) -> None:
+    def validate_settings(self) -> None:
         """Check what it was made of.
 
         Raises
@@ -137,7 +137,7 @@ class Runnable(Again):
             part.check_storable()
 
     @abstractmethod
-    async def answer(self, context: RunContext) -> None:
+    async def run_steps(self, context: RunContext) -> None:
         """Do the work of one run: fill ``context.run`` from the user's message to the answer."""
 
     def is_continuable(self, run: RunOutput) -> bool:
@@ -148,7 +148,7 @@ class Runnable(Again):
         """Say what a run has to know of its session."""
         return ContextQuery()
 
-    def check_answers(self, run: RunOutput) -> None:
+    def validate_answers(self, run: RunOutput) -> None:
         """Check that a paused run can go on with the answers that its requirements were given.
 
         Raises
@@ -159,11 +159,11 @@ class Runnable(Again):
             The answers are not what the tool takes.
         """
 
-    def follow_ups(self, context: RunContext) -> Iterable[FollowUp]:
+    def background_tasks(self, context: RunContext) -> Iterable[BackgroundTask]:
         """Say what is to be done after a completed run, off its critical path, once its turn is over."""
         return ()
 
-    def stored(self, message: Message) -> Message | None:
+    def to_persisted(self, message: Message) -> Message | None:
         """Return what is stored of a message, or None for nothing."""
         return message
 
@@ -196,7 +196,7 @@ class Runnable(Again):
     def run(
         self, input: Input, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> RunStream: ...
-    @takes(RunOptions)
+    @typed_kwargs(RunOptions)
     def run(
         self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> RunOutput | RunStream:
@@ -226,7 +226,7 @@ class Runnable(Again):
         StoreError
             The run could not be stored.
         """
-        return enter(self._begin(input, options, stream_events=stream_events), stream=stream, door="run")
+        return start_run(self._start(input, options, stream_events=stream_events), stream=stream, method="run")
 
     @overload
     def arun(
@@ -241,7 +241,7 @@ class Runnable(Again):
     def arun(
         self, input: Input, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> AsyncRunStream: ...
-    @takes(RunOptions)
+    @typed_kwargs(RunOptions)
     def arun(
         self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
@@ -249,7 +249,7 @@ class Runnable(Again):
 
         With ``stream=True`` the async iterator is returned at once, and is not awaited.
         """
-        return aenter(self._begin(input, options, stream_events=stream_events), stream=stream)
+        return astart_run(self._start(input, options, stream_events=stream_events), stream=stream)
 
     @overload
     def continue_run(
@@ -277,7 +277,7 @@ class Runnable(Again):
         stream_events: bool = False,
         **options: Unpack[ContinueOptions],
     ) -> RunStream: ...
-    @takes(ContinueOptions, {"run_response": "run_output"})
+    @typed_kwargs(ContinueOptions, {"run_response": "run_output"})
     def continue_run(
         self,
         run_output: RunOutput | None = None,
@@ -326,10 +326,10 @@ class Runnable(Again):
         RunError
             As in :meth:`run`.
         """
-        begin = self._begin_again(
+        start = self._start_continue(
             run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
         )
-        return enter(begin, stream=stream, door="continue_run")
+        return start_run(start, stream=stream, method="continue_run")
 
     @overload
     def acontinue_run(
@@ -357,7 +357,7 @@ class Runnable(Again):
         stream_events: bool = False,
         **options: Unpack[ContinueOptions],
     ) -> AsyncRunStream: ...
-    @takes(ContinueOptions, {"run_response": "run_output"})
+    @typed_kwargs(ContinueOptions, {"run_response": "run_output"})
     def acontinue_run(
         self,
         run_output: RunOutput | None = None,
@@ -371,12 +371,12 @@ class Runnable(Again):
         **options: Unpack[ContinueOptions],
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
         """Go on with a paused run, awaited: the twin of :meth:`continue_run`."""
-        begin = self._begin_again(
+        start = self._start_continue(
             run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
         )
-        return aenter(begin, stream=stream)
+        return astart_run(start, stream=stream)
 
-    @takes(RunOptions)
+    @typed_kwargs(RunOptions)
     def print_response(
         self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
     ) -> None:
@@ -398,7 +398,7 @@ class Runnable(Again):
         events = self.run(input, stream=True, stream_events=True, **options)
         print_stream(events, message=as_text(input) if show_message else None, live=stream)
 
-    @takes(RunOptions)
+    @typed_kwargs(RunOptions)
     async def aprint_response(
         self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
     ) -> None:
@@ -408,30 +408,32 @@ class Runnable(Again):
         events = self.arun(input, stream=True, stream_events=True, **options)
         await aprint_stream(events, message=as_text(input) if show_message else None, live=stream)
 
-    def _begin(self, input: Input, options: RunOptions, *, stream_events: bool) -> Begin:
+    def _start(self, input: Input, options: RunOptions, *, stream_events: bool) -> StartRun:
         text = as_text(input)
-        note_origin(options)
+        record_cell(options)
 
-        def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
-            return execute(self, text, options, told(emit, stream_events=stream_events))
+        def start(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
+            return execute(self, text, options, filter_events(emit, stream_events=stream_events))
 
-        return begin
+        return start
 
-    def _run_of(self, find: Callable[[], tuple[str, RunOptions, list[Message]]], *, stream_events: bool) -> Begin:
-        """Return how to run what `find`, called in a thread, says: input, options, and messages to begin with."""
-        asked_here: RunOptions = {}
-        note_origin(asked_here)
+    def _start_prepared(
+        self, prepare: Callable[[], tuple[str, RunOptions, list[Message]]], *, stream_events: bool
+    ) -> StartRun:
+        """Return how to run what `prepare`, called in a thread, says: input, options, and messages to begin with."""
+        caller_options: RunOptions = {}
+        record_cell(caller_options)
 
-        async def begin(emit: Emit) -> RunOutput:
+        async def start(emit: Emit) -> RunOutput:
             await store_unstored(as_sync(self.db))
             # What is found may include a copy of a session, which must be known before the run is cancelled.
-            text, options, said = await uncancellable(asyncio.to_thread(find))
-            listener = told(emit, stream_events=stream_events)
-            return await execute(self, text, {**asked_here, **options}, listener, said=said)
+            text, options, partial_messages = await uncancellable(asyncio.to_thread(prepare))
+            listener = filter_events(emit, stream_events=stream_events)
+            return await execute(self, text, {**caller_options, **options}, listener, partial_messages=partial_messages)
 
-        return begin
+        return start
 
-    def _begin_again(
+    def _start_continue(
         self,
         run_output: RunOutput | None,
         options: ContinueOptions,
@@ -441,20 +443,20 @@ class Runnable(Again):
         user_id: str | None,
         *,
         stream_events: bool,
-    ) -> Begin:
-        def begin(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
-            return continue_paused(
+    ) -> StartRun:
+        def start(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
+            return continue_paused_run(
                 self,
                 run_output,
                 options,
-                told(emit, stream_events=stream_events),
+                filter_events(emit, stream_events=stream_events),
                 run_id=run_id,
                 session_id=session_id,
                 user_id=user_id,
                 requirements=requirements,
             )
 
-        return begin
+        return start
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.component_id!r})"

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from agno_nb._loop import is_only_task, uncancellable
+from agno_nb._loop import loop_is_idle, uncancellable
 from agno_nb.budget import Budget
 from agno_nb.db.base import Db
-from agno_nb.db.state import changes, copied
+from agno_nb.db.state import changes, copy_state
 from agno_nb.errors import RunLimitError, StoreError
-from agno_nb.run.background import FollowUp
+from agno_nb.run.background import BackgroundTask
 from agno_nb.run.options import RunOptions
 from agno_nb.run.recorder import RunEnd, store_unstored
 from agno_nb.types import (
@@ -47,7 +47,7 @@ T = TypeVar("T")
 Emit = Callable[[RunOutputEvent], None]
 
 
-def unheard(event: RunOutputEvent) -> None:
+def discard_event(event: RunOutputEvent) -> None:
     """Take an event where nobody listens."""
 
 
@@ -66,18 +66,18 @@ class RunContext:
     """Whether the run is part of a turn of the same session, not a turn of its own."""
     continuation: RunOutput | None = None
     """The run itself, if it is a paused run that is being continued."""
-    said: list[Message] = field(default_factory=list)
+    partial_messages: list[Message] = field(default_factory=list)
     """Of a run that goes on where an earlier attempt was cut off: what that had said."""
     interrupted_call_ids: frozenset[str] = frozenset()
     """If the process of a continued run has died: tool calls that it may have executed."""
-    earlier: list[RunOutput] = field(default_factory=list)
+    pending_children: list[RunOutput] = field(default_factory=list)
     """Of a run that goes on: the runs nested in it from before the pause that were not asked for again."""
     session: Session
     session_state: JsonDict = field(default_factory=dict)
     """The session's state. Tools change it in place; it is stored when the run ends."""
-    found_state: JsonDict = field(default_factory=dict)
+    initial_state: JsonDict = field(default_factory=dict)
     """The same as it was when the run began, for the first time where it was paused since."""
-    storing_state: asyncio.Lock = field(default_factory=asyncio.Lock)
+    state_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Of a turn: held while a step's state is stored. Of steps that end together the later one is stored later."""
     history: list[Message] = field(default_factory=list)
     turns: list[tuple[int, str]] = field(default_factory=list)
@@ -100,8 +100,8 @@ class RunContext:
     """Calls that store events, which failed when the events happened."""
     latest_at: float = 0.0
     """When the latest of its messages was complete."""
-    children: set[asyncio.Task[Any]] = field(default_factory=set)
-    follow_ups: list[FollowUp] = field(default_factory=list)
+    child_tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    background_tasks: list[BackgroundTask] = field(default_factory=list)
     """What is to be done when the turn is over."""
     budgets: Sequence[Budget] = ()
     """What the run, with all that is nested in it, is kept to."""
@@ -112,13 +112,13 @@ class RunContext:
     num_nested_requests: int = 0
     """Model requests of the runs nested in it."""
 
-    stored: Callable[[Message], Message | None] = lambda message: message
+    persisted_form: Callable[[Message], Message | None] = lambda message: message
     """What is stored of a message."""
     is_stored: bool = True
     """Whether what is said in it is stored. Its row, with tokens and times, is in any case."""
     stores_nested: bool = True
     """The same of the runs nested in it."""
-    lends: Model | None = None
+    default_model: Model | None = None
     """The model by which nested runs answer that have none of their own."""
     team: Runnable | None = None
     """The team whose run it is. Of a run within that of a team: that team."""
@@ -133,14 +133,14 @@ class RunContext:
         return self if self.parent is None else self.parent.root
 
     @property
-    def turn(self) -> RunContext | None:
+    def enclosing_turn(self) -> RunContext | None:
         """The nearest run of the same session that this one is nested in; None for a turn of its own."""
-        return turn_of(self.parent, self.db, self.session_id)
+        return find_enclosing_turn(self.parent, self.db, self.session_id)
 
     @property
     def run_index(self) -> int | None:
         """The turn that the run is, or is a part of."""
-        return self.run.run_index if self.turn is None else self.turn.run_index
+        return self.run.run_index if self.enclosing_turn is None else self.enclosing_turn.run_index
 
     @property
     def run_id(self) -> str:
@@ -170,10 +170,10 @@ class RunContext:
         run_output: RunOutput | None = None,
     ) -> None:
         """Tell whoever listens, and whoever listens to the run that this one is nested in."""
-        if not self._is_heard:
+        if not self._has_listener:
             return
-        self.pass_on(
-            event_of(
+        self.propagate(
+            make_event(
                 self.run,
                 event,
                 content=content,
@@ -186,10 +186,10 @@ class RunContext:
         )
 
     @property
-    def _is_heard(self) -> bool:
-        return self.emit_to is not unheard or (self.parent is not None and self.parent._is_heard)
+    def _has_listener(self) -> bool:
+        return self.emit_to is not discard_event or (self.parent is not None and self.parent._has_listener)
 
-    async def note(
+    async def record_event(
         self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None = None
     ) -> None:
         """Tell what happened beside what was said, and store it."""
@@ -210,25 +210,25 @@ class RunContext:
                 self.unsaved_events.append(add)
                 raise
 
-    def pass_on(self, event: RunOutputEvent) -> None:
+    def propagate(self, event: RunOutputEvent) -> None:
         self.emit_to(event)
         if self.parent is not None:
-            self.parent.pass_on(event)
+            self.parent.propagate(event)
 
-    def copied_state(self) -> JsonDict:
+    def copy_state(self) -> JsonDict:
         """Return the state as it is at this moment."""
-        return copied(self.session_state)
+        return copy_state(self.session_state)
 
-    def note_state(self, state: JsonDict) -> None:
+    def record_state_changes(self, state: JsonDict) -> None:
         """Note in the run what is different in the state since it began."""
-        self.run.state_changes = changes(self.found_state, state)
+        self.run.state_changes = changes(self.initial_state, state)
 
-    def add(self, message: Message) -> None:
+    def add_message(self, message: Message) -> None:
         """Put a message that was said in this run at the end of it. It is stored by the next :meth:`save`."""
         self.run.messages.append(message)
-        self.store(message)
+        self.mark_unsaved(message)
 
-    def store(self, message: Message) -> None:
+    def mark_unsaved(self, message: Message) -> None:
         """Have the next :meth:`save` store a message that is in its place in the run already."""
         message.run_id = self.run.run_id
         if not message.from_history:
@@ -287,29 +287,33 @@ class RunContext:
         """How many runs this one is nested in."""
         return 0 if self.parent is None else self.parent.depth + 1
 
-    def take_end(self, session_state: JsonDict | None) -> RunEnd:
+    def pop_end(self, session_state: JsonDict | None) -> RunEnd:
         """Return the end of the run, with all that is not stored yet, as it is to be stored."""
         assert self.db is not None
         messages, self.unsaved = self.unsaved, []
         return RunEnd(
             db=self.db,
             run=self.run if self.is_stored else replace(self.run, content=None, reasoning_content=None),
-            messages=self.storable(messages),
+            messages=self.to_persisted(messages),
             steps=self.unsaved_steps,
             events=self.unsaved_events,
             session_state=session_state,
-            began_with=self.session.session_state,
+            base_state=self.session.session_state,
             is_uncertain=self.has_failed_save,
         )
 
-    def storable(self, messages: Iterable[Message]) -> list[Message]:
+    def to_persisted(self, messages: Iterable[Message]) -> list[Message]:
         """Return what is stored of messages."""
-        return [kept for message in messages if self.is_stored and (kept := self.stored(message)) is not None]
+        return [
+            persisted
+            for message in messages
+            if self.is_stored and (persisted := self.persisted_form(message)) is not None
+        ]
 
     async def save(self) -> None:
         """Store the messages that are new. If that fails, the next write of the run stores them."""
         new, self.unsaved = self.unsaved, []
-        messages = self.storable(new)
+        messages = self.to_persisted(new)
         if self.db is not None and messages:
             try:
                 await self.in_store(self.db.add_messages, self.run, messages)
@@ -319,12 +323,12 @@ class RunContext:
 
     async def save_partial(self, answer: Message) -> None:
         """Store an answer that is still arriving, and the messages before it that are new."""
-        kept = self.storable([answer])
+        kept = self.to_persisted([answer])
         if self.db is None or not kept:
             return
         new, self.unsaved = self.unsaved, []
         try:
-            await self.in_store(self.db.save_partial, self.run, kept[0], self.storable(new))
+            await self.in_store(self.db.save_partial, self.run, kept[0], self.to_persisted(new))
         except BaseException:
             self.unsaved[:0], self.has_failed_save = new, True
             raise
@@ -336,44 +340,44 @@ class RunContext:
         wait for, and nobody else who waits for this loop.
         """
         await store_unstored(self.db)
-        if self.db is not None and self.db.is_at_hand and is_only_task():
+        if self.db is not None and self.db.is_uncontended and loop_is_idle():
             return work(*args, **kwargs)
         return await uncancellable(asyncio.to_thread(work, *args, **kwargs))
 
-    def options_for(self, nested: Runnable) -> RunOptions:
-        """Return what a run of `nested` is told that is a part of this one, a member's or a step's."""
+    def child_options(self, child: Runnable) -> RunOptions:
+        """Return what a run of `child` is told that is a part of this one, a member's or a step's."""
         options = RunOptions(user_id=self.user_id, dependencies=self.dependencies, files=self.message.media)
-        if nested.db is None:
+        if child.db is None:
             options["session_id"] = self.session_id
         if self.options.get("replay"):
             options["replay"] = True
         return options
 
-    def wait_for_nested_runs(self, tool_call_id: str | None) -> None:
+    def collect_child_requirements(self, tool_call_id: str | None) -> None:
         """Need of a person what the paused runs need that a tool call began, or, with None, that steps began."""
         known = {requirement.requirement_id for requirement in self.run.requirements}
         for nested in self.run.nested_runs:
             if nested.parent_tool_call_id == tool_call_id and nested.status is RunStatus.PAUSED:
-                asked = nested.active_requirements
-                self.run.requirements += [one for one in asked if one.requirement_id not in known]
+                requirements = nested.active_requirements
+                self.run.requirements += [one for one in requirements if one.requirement_id not in known]
 
-    def note_nested(self, run: RunOutput) -> None:
+    def add_child(self, run: RunOutput) -> None:
         """Note a run that this one's tools, members or steps began."""
         if all(nested is not run for nested in self.run.nested_runs):
             self.run.nested_runs.append(run)
 
-    def begun_before(self, tool_call_id: str | None, runnable: Runnable, text: str) -> RunOutput | None:
+    def find_pending_child(self, tool_call_id: str | None, runnable: Runnable, text: str) -> RunOutput | None:
         """Return the run that a tool, called again, had begun before the pause in the place of one that it asks for.
 
         A tool that was ended by a pause of its run is called again from its beginning. What it had asked before is
         then answered by what is there already.
         """
-        for run in self.earlier:
-            asked = run.parent_tool_call_id, run.step, run.kind, run.component_id, run.input
+        for run in self.pending_children:
+            identity = run.parent_tool_call_id, run.step, run.kind, run.component_id, run.input
             is_usable = run.status is RunStatus.COMPLETED or runnable.is_continuable(run)
-            if is_usable and asked == (tool_call_id, current_step.get(), runnable.kind, runnable.component_id, text):
-                self.earlier.remove(run)
-                self.note_nested(run)
+            if is_usable and identity == (tool_call_id, current_step.get(), runnable.kind, runnable.component_id, text):
+                self.pending_children.remove(run)
+                self.add_child(run)
                 return run
         return None
 
@@ -396,14 +400,14 @@ current_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_
 """The step of that run, a workflow's, by which it is executed."""
 
 
-def turn_of(ancestor: RunContext | None, db: Db | None, session_id: str) -> RunContext | None:
+def find_enclosing_turn(ancestor: RunContext | None, db: Db | None, session_id: str) -> RunContext | None:
     """Return the nearest run of the same session in which one is nested, or None: it is a turn of its own."""
     while ancestor is not None and not (ancestor.db is db and ancestor.session_id == session_id):
         ancestor = ancestor.parent
     return ancestor
 
 
-_OF_A_WORKFLOW = {
+_WORKFLOW_EVENTS = {
     RunEvent.run_started: RunEvent.workflow_started,
     RunEvent.run_completed: RunEvent.workflow_completed,
     RunEvent.run_paused: RunEvent.workflow_paused,
@@ -413,10 +417,10 @@ _OF_A_WORKFLOW = {
 }
 
 
-def event_of(run: RunOutput, event: RunEvent, *, step: str | None = None, **values: Any) -> RunOutputEvent:
+def make_event(run: RunOutput, event: RunEvent, *, step: str | None = None, **values: Any) -> RunOutputEvent:
     """Make an event of a run. A workflow's begin and end have names of their own."""
     return RunOutputEvent(
-        event=_OF_A_WORKFLOW.get(event, event) if run.kind is SessionType.WORKFLOW else event,
+        event=_WORKFLOW_EVENTS.get(event, event) if run.kind is SessionType.WORKFLOW else event,
         step=step or run.step,
         run_id=run.run_id,
         session_id=run.session_id,

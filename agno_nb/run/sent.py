@@ -10,7 +10,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from agno_nb.receipt import ContextPart, ContextReceipt, LeftOut
+from agno_nb.receipt import ContextPart, ContextReport, OmittedPart
 from agno_nb.types import JsonDict, Message, ToolSpec
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agno_nb.run.running import RunContext
 
 
-def receipt_of(
+def build_context_report(
     context: RunContext,
     query: ContextQuery,
     *,
@@ -26,7 +26,7 @@ def receipt_of(
     examples: Sequence[Message],
     history: Sequence[Message],
     max_tool_calls: int | None,
-) -> ContextReceipt:
+) -> ContextReport:
     """Write down what the messages of a run's first request are made of.
 
     Parameters
@@ -39,20 +39,20 @@ def receipt_of(
         The earlier messages that are sent, of which ``context.history`` may have more.
     """
     parts = [
-        ContextPart(source=source, role="system", name=_named(source, context), chars=len(text), text=text)
+        ContextPart(source=source, role="system", name=_part_name(source, context), chars=len(text), text=text)
         for source, text in system
     ]
     if examples:
-        parts.append(_several("examples", examples))
+        parts.append(_message_part("examples", examples))
     runs: dict[str | None, list[Message]] = {}
     for message in history:
         runs.setdefault(message.run_id, []).append(message)
     turns = {run_id: index for index, run_id in context.turns}
     for run_id, messages in runs.items():
-        parts.append(_several("history", messages, run_index=turns.get(run_id or ""), run_id=run_id))
+        parts.append(_message_part("history", messages, run_index=turns.get(run_id or ""), run_id=run_id))
     run = context.run
-    of_variables = sum(variable.chars for variable in run.variables)
-    parts.append(ContextPart(source="prompt", role="user", chars=len(run.input) - of_variables, text=run.input))
+    variable_chars = sum(variable.chars for variable in run.variables)
+    parts.append(ContextPart(source="prompt", role="user", chars=len(run.input) - variable_chars, text=run.input))
     parts += [
         ContextPart(source="variable", role="user", name=variable.name, chars=variable.chars)
         for variable in run.variables
@@ -60,19 +60,19 @@ def receipt_of(
     for media in context.message.media:
         name = " ".join(filter(None, (media.kind, media.filename or media.mime_type)))
         parts.append(ContextPart(source="media", role="user", name=name, chars=0))
-    shown = {index for run_id, index in turns.items() if run_id in runs}
-    return ContextReceipt(parts=parts, left_out=list(_left_out(context, query, shown, history, max_tool_calls)))
+    sent_turns = {index for run_id, index in turns.items() if run_id in runs}
+    return ContextReport(parts=parts, omitted=list(_omitted_parts(context, query, sent_turns, history, max_tool_calls)))
 
 
-def add_tools(receipt: ContextReceipt, tools: Sequence[ToolSpec], output_schema: JsonDict | None) -> None:
+def add_tools_to_report(report: ContextReport, tools: Sequence[ToolSpec], output_schema: JsonDict | None) -> None:
     """Write down what goes along with the messages."""
     if tools:
-        described = "\n".join(json.dumps(_of_tool(tool), ensure_ascii=False) for tool in tools)
+        described = "\n".join(json.dumps(describe_tool(tool), ensure_ascii=False) for tool in tools)
         names = ", ".join(tool.name for tool in tools)
-        receipt.parts.append(ContextPart(source="tools", name=names, chars=len(described), text=described))
+        report.parts.append(ContextPart(source="tools", name=names, chars=len(described), text=described))
     if output_schema is not None:
         schema = json.dumps(output_schema, ensure_ascii=False)
-        receipt.parts.append(ContextPart(source="output schema", chars=len(schema), text=schema))
+        report.parts.append(ContextPart(source="output schema", chars=len(schema), text=schema))
 
 
 def context_hash(
@@ -92,9 +92,9 @@ def context_hash(
     decides = {
         "model": model,
         "user_id": user_id,
-        "messages": [_of_message(message) for message in messages],
-        "tools": [_of_tool(tool) for tool in tools],
-        "functions": [_source(function) for function in functions],
+        "messages": [_message_key(message) for message in messages],
+        "tools": [describe_tool(tool) for tool in tools],
+        "functions": [_function_source(function) for function in functions],
         "allow_tool_calls": allow_tool_calls,
         "output_schema": output_schema,
     }
@@ -102,14 +102,14 @@ def context_hash(
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _named(source: str, context: RunContext) -> str | None:
+def _part_name(source: str, context: RunContext) -> str | None:
     if source == "summary" and context.summary is not None:
         covered = context.summary
         return f"of turns {covered.from_run_index} to {covered.to_run_index}"
     return str(len(context.memories)) if source == "memories" else None
 
 
-def _several(
+def _message_part(
     source: str, messages: Sequence[Message], *, run_index: int | None = None, run_id: str | None = None
 ) -> ContextPart:
     lines = []
@@ -120,46 +120,46 @@ def _several(
     return ContextPart(source=source, run_index=run_index, run_id=run_id, chars=len(text), text=text)
 
 
-def _left_out(
+def _omitted_parts(
     context: RunContext,
     query: ContextQuery,
-    shown: set[int],
+    sent_turns: set[int],
     history: Sequence[Message],
     max_tool_calls: int | None,
-) -> Iterable[LeftOut]:
+) -> Iterable[OmittedPart]:
     turn = context.run.run_index or 0
-    first = min(shown, default=turn)
+    first = min(sent_turns, default=turn)
     by_messages = query.num_history_messages is not None
     if query.num_history_runs == 0 and not by_messages:
         if turn:
-            yield LeftOut(what=_turns(range(turn)), why="history is not sent")
+            yield OmittedPart(what=_turn_range(range(turn)), why="history is not sent")
     else:
         most = query.num_history_messages if by_messages else query.num_history_runs
         full = len(context.turns) == most or by_messages
         if first:
             why = f"history is the last {most} {'messages' if by_messages else 'completed turns'}"
-            yield LeftOut(what=_turns(range(first)), why=why if full else "not completed")
-        if gaps := [index for index in range(first, turn) if index not in shown]:
-            yield LeftOut(what=_turns(gaps), why="not completed")
+            yield OmittedPart(what=_turn_range(range(first)), why=why if full else "not completed")
+        if gaps := [index for index in range(first, turn) if index not in sent_turns]:
+            yield OmittedPart(what=_turn_range(gaps), why="not completed")
     if missing := len(_calls(context.history)) - len(_calls(history)):
-        yield LeftOut(what=_counted(missing, "tool call"), why=f"history has the last {max_tool_calls} of them")
+        yield OmittedPart(what=_count(missing, "tool call"), why=f"history has the last {max_tool_calls} of them")
     if context.num_superseded:
-        yield LeftOut(
-            what=_counted(context.num_superseded, "earlier attempt"), why="superseded by later ones at their turns"
+        yield OmittedPart(
+            what=_count(context.num_superseded, "earlier attempt"), why="superseded by later ones at their turns"
         )
     if context.run.attempt:
-        what = _counted(context.run.attempt, "earlier attempt")
-        yield LeftOut(what=f"{what} at this turn, and what came after", why="this attempt takes their place")
+        what = _count(context.run.attempt, "earlier attempt")
+        yield OmittedPart(what=f"{what} at this turn, and what came after", why="this attempt takes their place")
 
 
-def _turns(indexes: Sequence[int]) -> str:
+def _turn_range(indexes: Sequence[int]) -> str:
     if len(indexes) == 1:
         return f"turn {indexes[0]}"
     together = indexes[-1] - indexes[0] + 1 == len(indexes)
     return f"turns {indexes[0]} to {indexes[-1]}" if together else f"turns {', '.join(map(str, indexes))}"
 
 
-def _counted(count: int, what: str) -> str:
+def _count(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
@@ -167,7 +167,7 @@ def _calls(messages: Iterable[Message]) -> list[str]:
     return [call.tool_call_id for message in messages for call in message.tool_calls]
 
 
-def _of_message(message: Message) -> JsonDict:
+def _message_key(message: Message) -> JsonDict:
     return {
         "role": message.role,
         "content": message.content,
@@ -180,7 +180,7 @@ def _of_message(message: Message) -> JsonDict:
     }
 
 
-def _of_tool(tool: ToolSpec) -> JsonDict:
+def describe_tool(tool: ToolSpec) -> JsonDict:
     return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
 
 
@@ -188,19 +188,19 @@ _sources: WeakKeyDictionary[FunctionType, tuple[CodeType, str | None]] = WeakKey
 """To find the source of a function takes as long as all else in a context's hash."""
 
 
-def _source(function: Callable[..., Any]) -> str | None:
+def _function_source(function: Callable[..., Any]) -> str | None:
     """Return the source of a function, looked for again when the function got another code, as %autoreload gives it."""
     bare = getattr(function, "__func__", function)
     if not isinstance(bare, FunctionType) or not isinstance(inner := inspect.unwrap(bare), FunctionType):
-        return _found_source(function)
+        return _read_source(function)
     code, source = _sources.get(bare, (None, None))
     if code is not inner.__code__:
-        source = _found_source(bare)
+        source = _read_source(bare)
         _sources[bare] = inner.__code__, source
     return source
 
 
-def _found_source(function: Callable[..., Any]) -> str | None:
+def _read_source(function: Callable[..., Any]) -> str | None:
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):

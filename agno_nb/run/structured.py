@@ -24,20 +24,20 @@ class OutputSchema:
 
     Parameters
     ----------
-    given : type of BaseModel or dict
+    schema : type of BaseModel or dict
     """
 
-    def __init__(self, given: type[BaseModel] | JsonDict) -> None:
+    def __init__(self, schema: type[BaseModel] | JsonDict) -> None:
         from pydantic import BaseModel
 
-        self._model = given if isinstance(given, type) and issubclass(given, BaseModel) else None
-        if self._model is None and not isinstance(given, dict):
-            raise InvalidInputError(f"output_schema must be a pydantic model or a JSON schema, not {given!r}")
+        self._model = schema if isinstance(schema, type) and issubclass(schema, BaseModel) else None
+        if self._model is None and not isinstance(schema, dict):
+            raise InvalidInputError(f"output_schema must be a pydantic model or a JSON schema, not {schema!r}")
         self.json_schema: JsonDict
         if self._model is not None:
             name, self.json_schema = self._model.__name__, self._model.model_json_schema()
         else:
-            name, self.json_schema = _unwrapped(given)  # type: ignore[arg-type]
+            name, self.json_schema = _unwrap(schema)  # type: ignore[arg-type]
         self.name = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
         if self._model is None and "jsonschema" not in sys.modules:
             # Where JupyterLab is installed, too, importing it takes a second or two: meanwhile the model is asked.
@@ -59,7 +59,7 @@ class OutputSchema:
     def _parsed(self, text: str) -> Any:
         bare = _unfenced(text)
         if self._model is not None:
-            return self._validated(bare)
+            return self._validate(bare)
         value = json.loads(bare)
         import jsonschema
 
@@ -69,7 +69,7 @@ class OutputSchema:
             raise ValueError("\n".join(wrong))
         return value
 
-    def again(self, content: Any) -> Any:
+    def revalidate(self, content: Any) -> Any:
         """Return the object that was stored as `content`.
 
         Raises
@@ -80,9 +80,9 @@ class OutputSchema:
         if self._model is None or isinstance(content, self._model):
             return content
         # Its fields were stored under their own names, and a model answers with their aliases.
-        return self._validated(json.dumps(content), by_name=True)
+        return self._validate(json.dumps(content), by_name=True)
 
-    def _validated(self, text: str, *, by_name: bool | None = None) -> Any:
+    def _validate(self, text: str, *, by_name: bool | None = None) -> Any:
         from pydantic import ValidationError
 
         assert self._model is not None
@@ -93,22 +93,22 @@ class OutputSchema:
             raise ValueError("\n".join(lines)) from None
 
 
-def _unwrapped(given: JsonDict) -> tuple[str, JsonDict]:
+def _unwrap(schema_setting: JsonDict) -> tuple[str, JsonDict]:
     """Return the name and the schema of an output schema, as it is or in the form of a `response_format`.
 
     Both forms of OpenAI are taken: that of Chat Completions, with `json_schema`, and that of Responses, without.
     """
-    whole = given
-    if given.get("type") == "json_schema":
-        given = given.get("json_schema", given)
-        schema = given.get("schema") if isinstance(given, dict) else None
+    whole = schema_setting
+    if schema_setting.get("type") == "json_schema":
+        schema_setting = schema_setting.get("json_schema", schema_setting)
+        schema = schema_setting.get("schema") if isinstance(schema_setting, dict) else None
         if not isinstance(schema, dict):
             raise InvalidInputError(f"output_schema is {whole!r}, which has no JSON schema under 'schema'")
-        return str(given.get("name") or schema.get("title", "answer")), schema
-    return str(given.get("title", "answer")), given
+        return str(schema_setting.get("name") or schema.get("title", "answer")), schema
+    return str(schema_setting.get("title", "answer")), schema_setting
 
 
-def give_back(schemas: Mapping[str, OutputSchema], runs: Iterable[RunOutput]) -> None:
+def restore_typed_outputs(schemas: Mapping[str, OutputSchema], runs: Iterable[RunOutput]) -> None:
     """Make the answers of runs that were read from a store, and of those nested in them, objects again.
 
     One that does not fit its schema any more stays a dict, and a warning says why.
@@ -120,29 +120,29 @@ def give_back(schemas: Mapping[str, OutputSchema], runs: Iterable[RunOutput]) ->
     """
     if not schemas:
         return
-    misfits: dict[str, str] = {}
-    every = list(_with_nested(runs))
-    for run in every:
+    failures: dict[str, str] = {}
+    all_runs = list(_walk_runs(runs))
+    for run in all_runs:
         if run.content is not None and run.content_type in schemas:
             try:
-                run.content = schemas[run.content_type].again(run.content)
+                run.content = schemas[run.content_type].revalidate(run.content)
             except ValueError as error:
-                misfits[run.run_id] = f"run {run.run_id!r}, which is no {run.content_type} any more:\n{error}"
-    for run in every:
+                failures[run.run_id] = f"run {run.run_id!r}, which is no {run.content_type} any more:\n{error}"
+    for run in all_runs:
         nested = {each.run_id: each for each in run.nested_runs if each.content_type in schemas}
         for step in run.step_results:
             if step.run_id in nested and not isinstance(step.content, str):
                 step.content = nested[step.run_id].content
-    if misfits:
-        first, others = next(iter(misfits.values())), len(misfits) - 1
+    if failures:
+        first, others = next(iter(failures.values())), len(failures) - 1
         more = f"\nSo it is with {others} more." if others else ""
         warnings.warn(displayable(f"the answer is given as it was stored, as a dict, of {first}{more}"), stacklevel=4)
 
 
-def _with_nested(runs: Iterable[RunOutput]) -> Iterator[RunOutput]:
+def _walk_runs(runs: Iterable[RunOutput]) -> Iterator[RunOutput]:
     for run in runs:
         yield run
-        yield from _with_nested(run.nested_runs)
+        yield from _walk_runs(run.nested_runs)
 
 
 def _place(path: Any) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ModelError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.types import Message, Metrics, ToolCall, ToolSpec
@@ -35,7 +35,7 @@ def call(tool_name: str, **arguments: Any) -> ToolCall:
     return ToolCall(tool_call_id=f"call_{next(_call_numbers)}", tool_name=tool_name, arguments=json.dumps(arguments))
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class FunctionModel(Model):
     """A model that answers by a function of yours.
 
@@ -79,7 +79,7 @@ class FunctionModel(Model):
         yield response
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class ScriptedModel(FunctionModel):
     """A model that gives the replies of a script, in order.
 

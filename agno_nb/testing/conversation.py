@@ -29,7 +29,7 @@ def begin(
     session = session or Session(session_id=run.session_id)
     while True:
         try:
-            opened = db.open_run(run, [user], session=session, nested=nested, goes_on_from=goes_on_from, query=query)
+            opened = db.open_run(run, [user], session=session, nested=nested, partial_of=goes_on_from, query=query)
             break
         except SessionBusyError:
             time.sleep(0.01)

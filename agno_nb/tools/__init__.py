@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agno_nb.tools.arguments import INJECTED
+from agno_nb.tools.arguments import INJECTED_PARAMETERS
 from agno_nb.tools.function import Tool, tool
 from agno_nb.tools.sql import SqlTools
-from agno_nb.tools.toolkit import Toolkit, toolbox
+from agno_nb.tools.toolkit import Toolkit, resolve_tools
 
-__all__ = ["INJECTED", "SqlTools", "Tool", "Toolkit", "tool", "toolbox"]
+__all__ = ["INJECTED_PARAMETERS", "SqlTools", "Tool", "Toolkit", "resolve_tools", "tool"]

@@ -21,19 +21,19 @@ from agno_nb.types import JsonDict
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-INJECTED = ("agent", "team", "run_context", "session_state", "dependencies")
+INJECTED_PARAMETERS = ("agent", "team", "run_context", "session_state", "dependencies")
 """Parameters that the runtime fills. The model does not hear of them, unless their hint says that they are text,
 numbers or the like, which the runtime has none of."""
 
-_MOST_PROBLEMS = 10
-_LONGEST_PROBLEM = 300
+_MAX_PROBLEMS = 10
+_MAX_PROBLEM_LENGTH = 300
 
 
-class BadArguments(ValueError):
+class InvalidArguments(ValueError):
     """Arguments that the function does not take. The message is for the model."""
 
 
-class Arguments:
+class Parameters:
     """What a model may give to a function.
 
     Parameters
@@ -85,14 +85,14 @@ class Arguments:
         for parameter in parameters:
             if parameter.name in bound:
                 continue
-            if parameter.name in INJECTED and not self._is_value(parameter):
+            if parameter.name in INJECTED_PARAMETERS and not self._is_model_parameter(parameter):
                 self._injected.append(parameter.name)
             elif parameter.name in without:
                 continue
             elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 left_out.append(parameter)
             else:
-                keys[parameter.name] = self._key(parameter)
+                keys[parameter.name] = self._typed_key(parameter)
                 if parameter.kind is parameter.POSITIONAL_ONLY:
                     self._positional.append(parameter.name)
         if left_out and not keys:
@@ -102,7 +102,7 @@ class Arguments:
             )
         self._with_default = {each.name for each in parameters if each.default is not each.empty}
         self.names = list(keys)
-        self._adapter = self._made(keys)
+        self._adapter = self._build_adapter(keys)
 
     def schema(self) -> JsonDict:
         """Return the JSON schema: an object that takes no other keys."""
@@ -115,7 +115,7 @@ class Arguments:
 
         Raises
         ------
-        BadArguments
+        InvalidArguments
             They are no JSON object, or not what the function takes.
         """
         from pydantic import ValidationError
@@ -123,66 +123,69 @@ class Arguments:
         try:
             return self._adapter.validate_json(text or "{}")
         except ValidationError as error:
-            mended = self._mended(text, error)
+            mended = self._repair(text, error)
             if mended is None:
-                raise BadArguments(self._explanation(error)) from None
+                raise InvalidArguments(self._explain(error)) from None
         try:
             return self._adapter.validate_json(mended)
         except ValidationError as error:
-            raise BadArguments(self._explanation(error)) from None
+            raise InvalidArguments(self._explain(error)) from None
 
-    def positional(self, given: Mapping[str, Any]) -> list[Any]:
+    def positional_arguments(self, arguments: Mapping[str, Any]) -> list[Any]:
         """Return those of the arguments that the function takes by their place."""
-        return [given[name] for name in self._positional if name in given]
+        return [arguments[name] for name in self._positional if name in arguments]
 
-    def filled(self, given: Mapping[str, Any], injected: Mapping[str, Any]) -> dict[str, Any]:
+    def kwargs_for_call(self, arguments: Mapping[str, Any], injected: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments that the function takes by name, with those that the runtime fills."""
-        by_name = {name: value for name, value in given.items() if name not in self._positional}
+        by_name = {name: value for name, value in arguments.items() if name not in self._positional}
         return by_name | {name: injected[name] for name in self._injected if name in injected}
 
-    def _mended(self, text: str, error: ValidationError) -> str | None:
+    def _repair(self, text: str, error: ValidationError) -> str | None:
         """Undo what models do to arguments that are otherwise right: null for a default, JSON within text."""
         try:
-            given = json.loads(text)
-            if isinstance(given, str):
-                given = json.loads(given)
+            arguments = json.loads(text)
+            if isinstance(arguments, str):
+                arguments = json.loads(arguments)
         except (ValueError, RecursionError):
             return None
-        if not isinstance(given, dict):
+        if not isinstance(arguments, dict):
             return None
-        wrong = {
+        invalid_names = {
             problem["loc"][0] for problem in error.errors(include_url=False, include_input=False) if problem["loc"]
         }
-        for name in wrong & given.keys():
-            value = given[name]
+        for name in invalid_names & arguments.keys():
+            value = arguments[name]
             if value is None and name in self._with_default:
-                del given[name]
+                del arguments[name]
             elif isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
                 try:
-                    given[name] = json.loads(value)
+                    arguments[name] = json.loads(value)
                 except (ValueError, RecursionError):
                     continue
-        return whole_characters(json.dumps(given, ensure_ascii=False))
+        return whole_characters(json.dumps(arguments, ensure_ascii=False))
 
-    def _explanation(self, error: ValidationError) -> str:
+    def _explain(self, error: ValidationError) -> str:
         problems = error.errors(include_url=False, include_input=False)
-        lines = [f"- {self._place(problem['loc'])}: {self._said(problem)}" for problem in problems[:_MOST_PROBLEMS]]
+        lines = [
+            f"- {self._place(problem['loc'])}: {self._describe_problem(problem)}"
+            for problem in problems[:_MAX_PROBLEMS]
+        ]
         if more := len(problems) - len(lines):
             lines.append(f"- and {more} more")
         return "\n".join(lines)
 
-    def _said(self, problem: Any) -> str:
+    def _describe_problem(self, problem: Any) -> str:
         if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
             return f"there is no such parameter; there are: {', '.join(self.names) or 'none'}"
         message: str = problem["msg"]
-        return message if len(message) <= _LONGEST_PROBLEM else f"{message[:_LONGEST_PROBLEM]}…"
+        return message if len(message) <= _MAX_PROBLEM_LENGTH else f"{message[:_MAX_PROBLEM_LENGTH]}…"
 
     @staticmethod
     def _place(loc: Sequence[int | str]) -> str:
         place = ".".join(str(part) for part in loc) or "arguments"
-        return place if len(place) <= _LONGEST_PROBLEM else f"{place[:_LONGEST_PROBLEM]}…"
+        return place if len(place) <= _MAX_PROBLEM_LENGTH else f"{place[:_MAX_PROBLEM_LENGTH]}…"
 
-    def _made(self, keys: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
+    def _build_adapter(self, keys: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
         # A TypedDict, because any parameter name may be one of its keys; a pydantic model refuses some.
@@ -199,7 +202,7 @@ class Arguments:
             ) from error
         return adapter
 
-    def _key(self, parameter: inspect.Parameter) -> Any:
+    def _typed_key(self, parameter: inspect.Parameter) -> Any:
         from pydantic import Field
 
         annotation = self._hint(parameter)
@@ -232,7 +235,7 @@ class Arguments:
         except NameError as error:
             raise InvalidInputError(f"the type hints of tool {self._name!r} cannot be read: {error}") from error
 
-    def _is_value(self, parameter: inspect.Parameter) -> bool:
+    def _is_model_parameter(self, parameter: inspect.Parameter) -> bool:
         """Whether a parameter that is named like an injected one is the model's: the `team` of a league, say."""
         try:
             hint = self._hint(parameter)
@@ -267,8 +270,8 @@ def _without_titles(schema: Any) -> None:
         if isinstance(schema.get("title"), str):
             del schema["title"]
         for key, value in schema.items():
-            named = value.values() if key in ("properties", "$defs") and isinstance(value, dict) else [value]
-            for part in named:
+            parts = value.values() if key in ("properties", "$defs") and isinstance(value, dict) else [value]
+            for part in parts:
                 _without_titles(part)
     elif isinstance(schema, Sequence) and not isinstance(schema, str):
         for part in schema:

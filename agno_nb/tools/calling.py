@@ -16,7 +16,7 @@ from agno_nb.errors import describe
 Hook = Callable[..., Any]
 
 
-def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+def unwrap_partial(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return what a partial is a part of."""
     while isinstance(function, functools.partial):
         function = function.func
@@ -24,21 +24,21 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    several = (plain(function), getattr(plain(function), "__call__", None))  # noqa: B004 - an async __call__
-    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in several)
+    candidates = (unwrap_partial(function), getattr(unwrap_partial(function), "__call__", None))  # noqa: B004 - an async __call__
+    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in candidates)
 
 
-async def ended(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+async def call_sync_or_async(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a sync function in a thread, an async one here, a generator to its end; return what it comes to."""
     with not_exiting():
         if is_async(function):
             value = function(*args, **kwargs)
         else:
-            value = await in_thread(_exhausted, function, *args, **kwargs)
+            value = await in_thread(_call_and_drain, function, *args, **kwargs)
         if inspect.isawaitable(value):
             value = await value
         if isinstance(value, AsyncIterator):
-            return _together([each async for each in value])
+            return _join_pieces([each async for each in value])
         return value
 
 
@@ -51,46 +51,46 @@ def not_exiting() -> Iterator[None]:
         raise RuntimeError(f"it tried to end the program by {describe(error)}") from error
 
 
-def _exhausted(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def _call_and_drain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     value = function(*args, **kwargs)
-    return _together(list(value)) if inspect.isgenerator(value) else value
+    return _join_pieces(list(value)) if inspect.isgenerator(value) else value
 
 
-def _together(pieces: list[Any]) -> Any:
+def _join_pieces(pieces: list[Any]) -> Any:
     """Join what a generator yielded where it is text; a list of it where it is not."""
     return "".join(pieces) if pieces and all(isinstance(piece, str) for piece in pieces) else pieces
 
 
-def around(hook: Hook, name: str, inner: Callable[..., Any], injected: Mapping[str, Any]) -> Callable[..., Any]:
+def wrap_hook(hook: Hook, name: str, inner: Callable[..., Any], injected: Mapping[str, Any]) -> Callable[..., Any]:
     """Put a hook around what goes on. A sync hook runs in a thread, from where it calls what goes on as it pleases."""
     loop = asyncio.get_running_loop()
 
-    async def outer(**given: Any) -> Any:
-        begun: list[concurrent.futures.Future[Any]] = []
+    async def outer(**arguments: Any) -> Any:
+        futures: list[concurrent.futures.Future[Any]] = []
 
-        def blocking(**given: Any) -> Any:
-            begun.append(asyncio.run_coroutine_threadsafe(inner(**given), loop))
-            return begun[-1].result()
+        def blocking(**arguments: Any) -> Any:
+            futures.append(asyncio.run_coroutine_threadsafe(inner(**arguments), loop))
+            return futures[-1].result()
 
-        going_on = inner if is_async(hook) else blocking
-        offered = {
+        next_call = inner if is_async(hook) else blocking
+        available = {
             **injected,
             **dict.fromkeys(("function_name", "name"), name),
-            **dict.fromkeys(("function_call", "function", "func"), going_on),
-            **dict.fromkeys(("arguments", "args"), given),
+            **dict.fromkeys(("function_call", "function", "func"), next_call),
+            **dict.fromkeys(("arguments", "args"), arguments),
         }
         try:
-            return await ended(hook, **wanted(hook, offered))
+            return await call_sync_or_async(hook, **matching_kwargs(hook, available))
         finally:
-            for each in begun:
+            for each in futures:
                 each.cancel()
 
     return outer
 
 
-def wanted(hook: Hook, offered: Mapping[str, Any]) -> dict[str, Any]:
+def matching_kwargs(hook: Hook, available: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a hook has parameters for, by name."""
     parameters = inspect.signature(hook).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return dict(offered)
-    return {parameter.name: offered[parameter.name] for parameter in parameters if parameter.name in offered}
+        return dict(available)
+    return {parameter.name: available[parameter.name] for parameter in parameters if parameter.name in available}

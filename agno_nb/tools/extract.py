@@ -24,7 +24,7 @@ VALUE_LIMIT = 200
 """Characters of one value of a DataFrame or Series that are shown."""
 
 
-def extract(value: Any, *, first_rows: int) -> str | None:
+def describe(value: Any, *, first_rows: int) -> str | None:
     """Describe a DataFrame, Series or array; None where `value` is something else.
 
     Parameters

@@ -13,15 +13,15 @@ from typing import Any, SupportsIndex, overload
 
 import docstring_parser
 
-from agno_nb._keywords import forgiving, nearest, translate
+from agno_nb._keywords import nearest, suggest_on_unknown_kwarg, translate
 from agno_nb.errors import InvalidInputError, describe, failed_save
-from agno_nb.tools.arguments import Arguments, BadArguments
-from agno_nb.tools.calling import Hook, around, ended, is_async, plain, wanted
+from agno_nb.tools.arguments import InvalidArguments, Parameters
+from agno_nb.tools.calling import Hook, call_sync_or_async, is_async, matching_kwargs, unwrap_partial, wrap_hook
 from agno_nb.tools.result import to_text
-from agno_nb.types import Need, ToolCall, ToolSpec, UserInputField, valid_tool_name
+from agno_nb.types import ApprovalKind, ToolCall, ToolSpec, UserInputField, valid_tool_name
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(eq=False, repr=False)
 class Tool:
     """A function that the model may call.
@@ -44,7 +44,7 @@ class Tool:
         from being called, and is told to the model.
     tool_hooks : sequence of callable, optional
         Called around the function, the first one outermost, with what they have parameters for: ``function_name``,
-        ``function_call`` (what goes on, to be called with the arguments), ``arguments`` (a dict) and what tools are
+        ``function_call`` (what goes on, to be called with the arguments), ``parameters`` (a dict) and what tools are
         injected. What a hook returns is the result.
     requires_confirmation : bool, optional
         A person has to allow each call.
@@ -83,30 +83,30 @@ class Tool:
     def __post_init__(self) -> None:
         if not callable(self.function):
             # Of a DataFrame, say, the beginning.
-            said = " ".join(repr(self.function).split())[:80]
-            raise InvalidInputError(f"a tool must be a function, not {said} of type {type(self.function).__name__}")
+            shown = " ".join(repr(self.function).split())[:80]
+            raise InvalidInputError(f"a tool must be a function, not {shown} of type {type(self.function).__name__}")
         if inspect.isclass(self.function):
             raise InvalidInputError(
                 f"a tool must be a function, and {self.function!r} is a class: give an object of it"
             )
         if self.timeout_s is not None and self.timeout_s <= 0:
             raise InvalidInputError(f"timeout_s is {self.timeout_s!r}; it must be more than 0 seconds")
-        bare = plain(self.function)
-        documents = [inspect.getdoc(bare)]
-        if not hasattr(bare, "__name__"):  # An object with __call__, which may say more than its class.
-            documents.insert(0, getattr(type(bare).__call__, "__doc__", None))
+        target = unwrap_partial(self.function)
+        documents = [inspect.getdoc(target)]
+        if not hasattr(target, "__name__"):  # An object with __call__, which may say more than its class.
+            documents.insert(0, getattr(type(target).__call__, "__doc__", None))
         parsed = [docstring_parser.parse(inspect.cleandoc(text)) for text in documents if text]
         texts = next(([d.short_description, d.long_description] for d in parsed if d.short_description), [])
         self.description = self.description or "\n\n".join(text for text in texts if text)
         for documented in reversed(parsed):
             self._descriptions |= {p.arg_name: p.description for p in documented.params if p.description}
-        self.name = _valid_name(self.name or getattr(bare, "__name__", type(bare).__name__))
-        self._check_need()
+        self.name = _valid_name(self.name or getattr(target, "__name__", type(target).__name__))
+        self._check_approval_kind()
         _ = self.spec  # So that a tool that cannot be described fails here and not in a run.
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         # A decorated function is found under its name, where this object stands in its place.
-        bare = plain(self.function)
+        bare = unwrap_partial(self.function)
         module, name = getattr(bare, "__module__", None), getattr(bare, "__qualname__", "")
         if _found(module, name) is self:
             return _found, (module, name)
@@ -117,7 +117,7 @@ class Tool:
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
     @property
-    def need(self) -> Need | None:
+    def approval_kind(self) -> ApprovalKind | None:
         """What each call needs of a person."""
         if self.requires_confirmation:
             return "confirmation"
@@ -125,16 +125,16 @@ class Tool:
             return "user_input"
         return "external_execution" if self.external_execution else None
 
-    def _check_need(self) -> None:
-        said = [self.requires_confirmation, self.requires_user_input, self.external_execution]
-        if sum(map(bool, said)) > 1:
+    def _check_approval_kind(self) -> None:
+        settings = [self.requires_confirmation, self.requires_user_input, self.external_execution]
+        if sum(map(bool, settings)) > 1:
             raise InvalidInputError(
                 f"tool {self.name!r} has more than one of requires_confirmation, requires_user_input and "
                 "external_execution; choose one"
             )
         if self.user_input_fields and not self.requires_user_input:
             raise InvalidInputError(f"tool {self.name!r} has user_input_fields; it needs requires_user_input=True too")
-        own = self.arguments.names
+        own = self.parameters.names
         unknown = [name for name in self.user_input_fields if name not in own]
         if unknown:
             raise InvalidInputError(
@@ -154,54 +154,54 @@ class Tool:
     @cached_property
     def spec(self) -> ToolSpec:
         """The tool as the model is told of it."""
-        return ToolSpec(name=self.name, description=self.description, parameters=self._of_the_model.schema())
+        return ToolSpec(name=self.name, description=self.description, parameters=self._model_parameters.schema())
 
     @cached_property
-    def arguments(self) -> Arguments:
+    def parameters(self) -> Parameters:
         """The parameters that the model fills, or a person."""
-        return Arguments(self.function, name=self.name, descriptions=self._descriptions)
+        return Parameters(self.function, name=self.name, descriptions=self._descriptions)
 
     @cached_property
-    def _from_people(self) -> frozenset[str]:
-        return frozenset(self.user_input_fields or self.arguments.names) if self.requires_user_input else frozenset()
+    def _user_parameters(self) -> frozenset[str]:
+        return frozenset(self.user_input_fields or self.parameters.names) if self.requires_user_input else frozenset()
 
     @cached_property
-    def _of_the_model(self) -> Arguments:
+    def _model_parameters(self) -> Parameters:
         """The parameters that the model fills: all but those that a person does."""
-        if not self._from_people:
-            return self.arguments
-        return Arguments(self.function, name=self.name, descriptions=self._descriptions, without=self._from_people)
+        if not self._user_parameters:
+            return self.parameters
+        return Parameters(self.function, name=self.name, descriptions=self._descriptions, without=self._user_parameters)
 
-    def asked_fields(self) -> list[UserInputField]:
+    def input_fields(self) -> list[UserInputField]:
         """Return what a person has to give before each call."""
-        schema = self.arguments.schema()
+        schema = self.parameters.schema()
         shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         return [
             UserInputField(name=name, description=described.get("description", ""), schema={**described, **shared})
             for name, described in schema["properties"].items()
-            if name in self._from_people
+            if name in self._user_parameters
         ]
 
-    def problem(self, call: ToolCall, given: Mapping[str, Any] | None = None) -> str | None:
+    def argument_error(self, call: ToolCall, user_input: Mapping[str, Any] | None = None) -> str | None:
         """Say what is wrong with the arguments that the model wrote and a person gave; None where nothing is."""
         try:
-            self._checked(call, given)
-        except BadArguments as error:
+            self._validate(call, user_input)
+        except InvalidArguments as error:
             return f"{self.name} does not take these arguments:\n{error}"
         except RecursionError:
             return f"{self.name} does not take these arguments: they are nested too deeply"
         return None
 
-    def _checked(self, call: ToolCall, given: Mapping[str, Any] | None) -> dict[str, Any]:
-        if given is None:
-            return self._of_the_model.parse(call.arguments)
-        return self.arguments.parse(json.dumps({**call.tool_args, **given}))
+    def _validate(self, call: ToolCall, user_input: Mapping[str, Any] | None) -> dict[str, Any]:
+        if user_input is None:
+            return self._model_parameters.parse(call.arguments)
+        return self.parameters.parse(json.dumps({**call.tool_args, **user_input}))
 
     async def call(
         self,
         call: ToolCall,
         injected: Mapping[str, Any],
-        given: Mapping[str, Any] | None = None,
+        user_input: Mapping[str, Any] | None = None,
         *,
         hooks: Sequence[Hook] = (),
     ) -> None:
@@ -214,22 +214,24 @@ class Tool:
         call : ToolCall
         injected : mapping
             Values of the parameters that the runtime fills.
-        given : mapping, optional
+        user_input : mapping, optional
             The arguments that a person gave.
         hooks : sequence of callable, optional
             Tool hooks around those of the tool.
         """
-        if problem := self.problem(call, given):
-            call.result, call.tool_call_error = problem, True
+        if error_text := self.argument_error(call, user_input):
+            call.result, call.tool_call_error = error_text, True
             return
-        arguments = self._checked(call, given)
+        arguments = self._validate(call, user_input)
         deadline = asyncio.timeout(self.timeout_s)
         try:
             async with deadline:
                 call.value = await self._call(call, arguments, injected, hooks)
                 call.result = to_text(call.value)
                 if self.post_hook is not None:
-                    await ended(self.post_hook, **wanted(self.post_hook, {**injected, "fc": call}))
+                    await call_sync_or_async(
+                        self.post_hook, **matching_kwargs(self.post_hook, {**injected, "fc": call})
+                    )
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -248,17 +250,19 @@ class Tool:
         self, call: ToolCall, arguments: dict[str, Any], injected: Mapping[str, Any], hooks: Sequence[Hook]
     ) -> Any:
         if self.pre_hook is not None:
-            await ended(self.pre_hook, **wanted(self.pre_hook, {**injected, "fc": call}))
+            await call_sync_or_async(self.pre_hook, **matching_kwargs(self.pre_hook, {**injected, "fc": call}))
 
-        async def innermost(**given: Any) -> Any:
-            return await ended(
-                self.function, *self.arguments.positional(given), **self.arguments.filled(given, injected)
+        async def innermost(**arguments_of_call: Any) -> Any:
+            return await call_sync_or_async(
+                self.function,
+                *self.parameters.positional_arguments(arguments_of_call),
+                **self.parameters.kwargs_for_call(arguments_of_call, injected),
             )
 
-        going_on: Callable[..., Any] = innermost
+        next_call: Callable[..., Any] = innermost
         for hook in reversed([*hooks, *self.tool_hooks]):
-            going_on = around(hook, self.name, going_on, injected)
-        return await going_on(**arguments)
+            next_call = wrap_hook(hook, self.name, next_call, injected)
+        return await next_call(**arguments)
 
     def __repr__(self) -> str:
         return f"Tool({self.name!r})"

@@ -25,8 +25,8 @@ def get_chat_history(num_chats: int | None = None, run_context: Any = None) -> s
     num_chats : int
         How many exchanges, counted from the latest one back. Leave it out for all of them.
     """
-    wanted = None if num_chats is None else max(num_chats, 0)
-    return _json([_exchange(run) for run in turns_before(run_context, wanted)])
+    count = None if num_chats is None else max(num_chats, 0)
+    return _json([_exchange(run) for run in previous_turns(run_context, count)])
 
 
 def get_tool_call_history(num_calls: int = 3, run_context: Any = None) -> str:
@@ -39,10 +39,10 @@ def get_tool_call_history(num_calls: int = 3, run_context: Any = None) -> str:
     """
     look = _FIRST_LOOK
     while True:
-        turns = turns_before(run_context, look)
+        turns = previous_turns(run_context, look)
         calls = [call for run in reversed(turns) for call in reversed(run.tools)]
         if len(calls) >= num_calls or len(turns) < look:
-            return _json([_told_call(call) for call in calls[: max(num_calls, 0)]])
+            return _json([_format_call(call) for call in calls[: max(num_calls, 0)]])
         look *= 8
 
 
@@ -52,10 +52,10 @@ def session_search_tools(num_sessions: int) -> list[Tool]:
 
     def search_past_sessions(run_context: Any = None) -> str:
         """List the user's latest other conversations, newest first, with how each began."""
-        found = []
+        sessions = []
         for session in _past_sessions(run_context, num_sessions):
             turns = _first_turns(run_context, session.session_id, PREVIEW_RUNS)
-            found.append(
+            sessions.append(
                 {
                     "session_id": session.session_id,
                     "session_name": session.session_name,
@@ -63,7 +63,7 @@ def session_search_tools(num_sessions: int) -> list[Tool]:
                     "runs": [_exchange(run, cut=PREVIEW_CHARACTERS) for run in turns],
                 }
             )
-        return _json(found)
+        return _json(sessions)
 
     def read_past_session(session_id: str, num_runs: int | None = None, run_context: Any = None) -> str:
         """Read one of the user's other conversations, oldest first.
@@ -78,8 +78,8 @@ def session_search_tools(num_sessions: int) -> list[Tool]:
         session = run_context.db.get_session(session_id)
         if session is None or session.user_id != run_context.user_id:
             return f"The user has no conversation {session_id!r}."
-        wanted = None if num_runs is None else max(num_runs, 0)
-        return _json([_exchange(run) for run in _first_turns(run_context, session_id, wanted)])
+        count = None if num_runs is None else max(num_runs, 0)
+        return _json([_exchange(run) for run in _first_turns(run_context, session_id, count)])
 
     return [Tool(search_past_sessions), Tool(read_past_session)]
 
@@ -87,11 +87,11 @@ def session_search_tools(num_sessions: int) -> list[Tool]:
 def _first_turns(context: Any, session_id: str, count: int | None) -> list[RunOutput]:
     """Return the first `count` completed turns of a session, oldest first; all of them where it is None."""
     if count is None:
-        return _shown(context.db.get_runs(session_id))
+        return _current_attempts(context.db.get_runs(session_id))
     look = count
     while True:
         runs = context.db.get_runs(session_id, to_run_index=look - 1)
-        turns = _shown(runs)
+        turns = _current_attempts(runs)
         # Turns are counted without gaps.
         if len(turns) >= count or len({run.run_index for run in runs}) < look:
             return turns[:count]
@@ -100,14 +100,14 @@ def _first_turns(context: Any, session_id: str, count: int | None) -> list[RunOu
 
 def _past_sessions(context: Any, count: int) -> list[Any]:
     """Return the latest other sessions of the same user; for an anonymous one, those that nobody has claimed."""
-    found: list[Any] = []
+    sessions: list[Any] = []
     page = 1
-    while len(found) < count:
+    while len(sessions) < count:
         # The current session is left out first and counted never, so that `count` others remain.
         several = context.db.get_sessions(
             session_type=context.session.session_type, user_id=context.user_id, limit=count + 1, page=page
         )
-        found += [
+        sessions += [
             session
             for session in several
             if session.session_id != context.session_id and session.user_id == context.user_id
@@ -115,10 +115,10 @@ def _past_sessions(context: Any, count: int) -> list[Any]:
         if len(several) <= count:
             break
         page += 1
-    return found[:count]
+    return sessions[:count]
 
 
-def turns_before(context: Any, count: int | None) -> list[RunOutput]:
+def previous_turns(context: Any, count: int | None) -> list[RunOutput]:
     """Return the latest `count` completed turns of the session, oldest first, before the one that goes on.
 
     Parameters
@@ -134,13 +134,13 @@ def turns_before(context: Any, count: int | None) -> list[RunOutput]:
     while True:
         runs = context.db.get_runs(context.session_id, limit=look)
         end = context.run_index
-        turns = [run for run in _shown(runs) if end is None or run.run_index is None or run.run_index < end]
+        turns = [run for run in _current_attempts(runs) if end is None or run.run_index is None or run.run_index < end]
         if look is None or count is None or len(turns) >= count or len(runs) < look:
             return turns if count is None else turns[len(turns) - min(count, len(turns)) :]
         look *= 4
 
 
-def _shown(runs: Iterable[RunOutput]) -> list[RunOutput]:
+def _current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:
     """Return what is part of the conversation: of each turn the current attempt, if it came to an answer."""
     current: dict[int, RunOutput] = {}
     for run in runs:
@@ -154,7 +154,7 @@ def _exchange(run: RunOutput, *, cut: int | None = None) -> dict[str, str]:
     return {who: text if cut is None or len(text) <= cut else text[:cut] + "…" for who, text in texts.items()}
 
 
-def _told_call(call: ToolCall) -> dict[str, Any]:
+def _format_call(call: ToolCall) -> dict[str, Any]:
     return {"tool": call.tool_name, "arguments": call.tool_args or call.arguments, "result": call.result}
 
 

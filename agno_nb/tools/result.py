@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from agno_nb.redact import whole_characters
-from agno_nb.tools.extract import extract
+from agno_nb.tools.extract import describe
 from agno_nb.types import Media, to_plain_text
 
 MAX_ROWS = 20
@@ -34,12 +34,12 @@ def to_text(value: Any) -> str:
         value = value.value
     if isinstance(value, str):
         return whole_characters(value)
-    described = extract(value, first_rows=MAX_ROWS)
+    described = describe(value, first_rows=MAX_ROWS)
     if described is None:
-        described = _seen(value)
+        described = _describe_binary(value)
     if described is None:
         try:
-            described = json.dumps(value, ensure_ascii=False, default=_plain)
+            described = json.dumps(value, ensure_ascii=False, default=_to_jsonable)
         except Exception:
             # A dict whose keys are no text, or a part of itself, or whatever a method of the value raises.
             described = to_plain_text(value)
@@ -49,23 +49,23 @@ def to_text(value: Any) -> str:
     return described
 
 
-def _seen(value: Any) -> str | None:
+def _describe_binary(value: Any) -> str | None:
     """Say what bytes, figures and pictures are, which a model cannot read as text; None for anything else."""
     if isinstance(value, bytes | bytearray | memoryview):
         return f"{len(value):,} bytes, which are not shown. The user's program has them."
     if isinstance(value, Media):
         return f"{value!r}, which is not shown. The user's program has it."
     if hasattr(value, "savefig") or hasattr(value, "_repr_png_") or hasattr(value, "to_plotly_json"):
-        return f"{_named(value)}, which is not shown. The user's program has it."
+        return f"{_repr_without_address(value)}, which is not shown. The user's program has it."
     return None
 
 
-def _named(value: Any) -> str:
+def _repr_without_address(value: Any) -> str:
     """Write an object without its address, which says nothing and changes from run to run."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", to_plain_text(value))
 
 
-def _plain(value: Any) -> Any:
+def _to_jsonable(value: Any) -> Any:
     """Give what JSON can hold in place of `value`, and whose parts are asked for in turn."""
     if hasattr(value, "model_dump"):  # A pydantic model.
         return value.model_dump(mode="json")
@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type) and not isinstance(value, Media):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if (described := extract(value, first_rows=MAX_ROWS)) is not None:
+    if (described := describe(value, first_rows=MAX_ROWS)) is not None:
         # A short array among other values is told as the list that it is.
         return value.tolist() if hasattr(value, "ndim") and value.ndim == 1 and value.size <= MAX_ROWS else described
     if hasattr(value, "tolist"):  # A number of NumPy.
@@ -84,4 +84,4 @@ def _plain(value: Any) -> Any:
         return sorted(value, key=str)
     if isinstance(value, Mapping):
         return dict(value)
-    return _seen(value) or _named(value)
+    return _describe_binary(value) or _repr_without_address(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db.tables import is_frame
 from agno_nb.errors import InvalidInputError
-from agno_nb.tools.extract import extract
+from agno_nb.tools.extract import describe
 from agno_nb.tools.function import Tool
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ class SqlTools:
     @property
     def tables(self) -> list[str]:
         """What can be asked for now, by name."""
-        return [*self._given(), *(HISTORY if self.history else ())]
+        return [*self._data_frames(), *(HISTORY if self.history else ())]
 
     @property
     def tools(self) -> list[Tool]:
         """The tools, which know the names of the tables that there are now."""
         tables = self.tables
-        listed = ", ".join(tables)
+        table_names = ", ".join(tables)
 
         def describe_table(name: str, run_context: Any = None) -> str:
             return self.describe_table(name, run_context)
@@ -102,12 +102,13 @@ class SqlTools:
             Tool(
                 describe_table,
                 description="Describe a table or DataFrame: its columns and types, its first rows, and of each column "
-                f"missing and distinct values, minimum, maximum and mean. There are: {listed or 'none'}.",
+                f"missing and distinct values, minimum, maximum and mean. There are: {table_names or 'none'}.",
             ),
             Tool(
                 run_sql,
                 description="Run one SELECT statement (DuckDB's SQL) over tables, which it cannot change. There are: "
-                f"{listed or 'none'}. Only the first rows of what it finds are shown, so aggregate, and use LIMIT.",
+                f"{table_names or 'none'}. Only the first rows of what it finds are shown, so aggregate, and use "
+                "LIMIT.",
             ),
         ]
 
@@ -122,7 +123,7 @@ class SqlTools:
         from agno_nb.db.sql_frames import quoted, sql_frame, with_sql_names
 
         table = quoted(name)
-        frame = self._given().get(name)
+        frame = self._data_frames().get(name)
         unreadable: Mapping[str, str] = {}
         if frame is None:
             sample = self.run_sql(f"FROM {table}", run_context)
@@ -130,7 +131,7 @@ class SqlTools:
             sample, scanned = with_sql_names(frame), sql_frame(frame)
             unreadable = scanned.unreadable
             if len(unreadable) == len(scanned.columns):
-                return f"{extract(sample, first_rows=FIRST_ROWS)}\n\nThere is nothing that SQL can read."
+                return f"{describe(sample, first_rows=FIRST_ROWS)}\n\nThere is nothing that SQL can read."
         left_out = f" EXCLUDE ({', '.join(map(quoted, unreadable))})" if unreadable else ""
         statistics = self.run_sql(
             'SELECT column_name AS "column", column_type AS type, null_percentage::DOUBLE AS missing_percent, '
@@ -140,7 +141,7 @@ class SqlTools:
         )
         columns = statistics.to_csv(index=False).rstrip("\n")
         notes = "".join(f"\nSQL cannot read {column!r}: {held}." for column, held in unreadable.items())
-        return f"{extract(sample, first_rows=FIRST_ROWS)}\n\nOf each column as CSV:\n{columns}{notes}"
+        return f"{describe(sample, first_rows=FIRST_ROWS)}\n\nOf each column as CSV:\n{columns}{notes}"
 
     def run_sql(self, query: str, run_context: Any = None) -> pd.DataFrame:
         """Run one statement that reads.
@@ -162,11 +163,11 @@ class SqlTools:
         def read(names: Collection[str]) -> Mapping[str, Any]:
             if not self.history or db is None:
                 return {}
-            return dict(db.tables_of(names, run_context.user_id))
+            return dict(db.read_user_rows(names, run_context.user_id))
 
-        return to_pandas(sandbox.run(read, query, (), self._given(), timeout_s=self.timeout_s, max_rows=MAX_ROWS))
+        return to_pandas(sandbox.run(read, query, (), self._data_frames(), timeout_s=self.timeout_s, max_rows=MAX_ROWS))
 
-    def _given(self) -> dict[str, Any]:
+    def _data_frames(self) -> dict[str, Any]:
         return {**self._found(in_store=False), **self._more_frames}
 
     def _found(self, *, in_store: bool) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
 from agno_nb.tools.function import Tool
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 class Toolkit:
     """Tools that belong together, to be given to an agent as one.
 
@@ -38,15 +38,15 @@ class Toolkit:
         return f"{displayable(self.name)}(tools={[each.name for each in self.tools]})"
 
 
-@forgiving({})
-def toolbox(tools: Iterable[Any], *, made: list[Tool]) -> dict[str, Tool]:
+@suggest_on_unknown_kwarg({})
+def resolve_tools(tools: Iterable[Any], *, tool_cache: list[Tool]) -> dict[str, Tool]:
     """Return the tools by name.
 
     Parameters
     ----------
     tools : iterable
         Tools, callables, toolkits (objects with `tools` or `functions`), and lists of all these.
-    made : list of Tool
+    tool_cache : list of Tool
         The caller's memory: what was made of plain functions before is taken from here, and what is made is added.
 
     Raises
@@ -54,33 +54,31 @@ def toolbox(tools: Iterable[Any], *, made: list[Tool]) -> dict[str, Tool]:
     InvalidInputError
         Two tools have one name.
     """
-    box: dict[str, Tool] = {}
-    for one in _flat(tools, made):
-        if one.name in box:
-            raise InvalidInputError(f"two tools are called {one.name!r}; give one another name with tool(name=...)")
-        box[one.name] = one
-    return box
+    by_name: dict[str, Tool] = {}
+    for tool in _flatten(tools, tool_cache):
+        if tool.name in by_name:
+            raise InvalidInputError(f"two tools are called {tool.name!r}; give one another name with tool(name=...)")
+        by_name[tool.name] = tool
+    return by_name
 
 
-def _flat(tools: Iterable[Any], made: list[Tool]) -> Iterator[Tool]:
-    for given in tools:
-        within = (
-            given if isinstance(given, list | tuple) else getattr(given, "tools", getattr(given, "functions", None))
-        )
-        if isinstance(given, Tool):
-            yield given
-        elif isinstance(within, Mapping):
-            yield from _flat(within.values(), made)
-        elif isinstance(within, Iterable):
-            yield from _flat(within, made)
+def _flatten(tools: Iterable[Any], tool_cache: list[Tool]) -> Iterator[Tool]:
+    for item in tools:
+        members = item if isinstance(item, list | tuple) else getattr(item, "tools", getattr(item, "functions", None))
+        if isinstance(item, Tool):
+            yield item
+        elif isinstance(members, Mapping):
+            yield from _flatten(members.values(), tool_cache)
+        elif isinstance(members, Iterable):
+            yield from _flatten(members, tool_cache)
         else:
-            yield _made_of(given, made)
+            yield _to_tool(item, tool_cache)
 
 
-def _made_of(function: Callable[..., Any], made: list[Tool]) -> Tool:
-    for tool in made:
+def _to_tool(function: Callable[..., Any], tool_cache: list[Tool]) -> Tool:
+    for tool in tool_cache:
         # A method is made anew whenever it is looked up, and is equal to itself.
         if tool.function == function:
             return tool
-    made.append(Tool(function))
-    return made[-1]
+    tool_cache.append(Tool(function))
+    return tool_cache[-1]

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from agno_nb.types.basics import JsonDict, SessionType, is_deeper, new_id, now, to_plain_text, with_article
 from agno_nb.types.messages import LONGEST_TOOL_NAME, Media, Message, Role, ToolCall, ToolSpec, valid_tool_name
-from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Metrics, Spending, to_amount
-from agno_nb.types.requirements import Need, Requirement, UserInputField
-from agno_nb.types.runs import Origin, RunEvent, RunOutput, RunOutputEvent, RunStatus, Variable
+from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Metrics, UsageTotals, to_amount
+from agno_nb.types.requirements import ApprovalKind, Requirement, UserInputField
+from agno_nb.types.runs import CellInfo, RunEvent, RunOutput, RunOutputEvent, RunStatus, Variable
 from agno_nb.types.sessions import (
     SESSION_CLASSES,
     AgentSession,
@@ -33,12 +33,12 @@ __all__ = [
     "SESSION_CLASSES",
     "TOKEN_COUNTS",
     "AgentSession",
+    "ApprovalKind",
+    "CellInfo",
     "JsonDict",
     "Media",
     "Message",
     "Metrics",
-    "Need",
-    "Origin",
     "Requirement",
     "Role",
     "RunEvent",
@@ -49,13 +49,13 @@ __all__ = [
     "SessionReader",
     "SessionSummary",
     "SessionType",
-    "Spending",
     "StepKind",
     "StepOutput",
     "StepStatus",
     "TeamSession",
     "ToolCall",
     "ToolSpec",
+    "UsageTotals",
     "UserInputField",
     "UserMemory",
     "Variable",

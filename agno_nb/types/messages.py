@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.redact import displayable
 from agno_nb.types.basics import JsonDict, brief, new_id, now
 from agno_nb.types.metrics import Metrics
@@ -36,7 +36,7 @@ def valid_tool_name(name: str) -> str:
     return plain.strip("_")[:LONGEST_TOOL_NAME]
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class ToolSpec:
     """A tool as the model is told of it."""
@@ -47,7 +47,7 @@ class ToolSpec:
     """JSON schema of the arguments, an object."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class ToolCall:
     """One call that the model asked for, and what came of it."""
@@ -98,7 +98,7 @@ class ToolCall:
         return f"ToolCall({displayable(self.tool_name)}({brief(self.arguments)}) -> {brief(self.result)})"
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Media:
     """An image, sound or file that is part of a message. It is given by exactly one of `url` and `content`.
@@ -119,7 +119,7 @@ class Media:
         return displayable(f"Media({self.kind}, {what}, {self.mime_type})")
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Message:
     """One message to or from the model."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
@@ -18,7 +18,7 @@ MAX_COST = 10**9
 _MAX_SECONDS = 10**9
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Metrics:
     """Tokens, money and time of one model call, of a run, or of a session.
@@ -106,9 +106,9 @@ def _sum_known(values: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
-class Spending:
+class UsageTotals:
     """What models were paid for."""
 
     tokens: int = 0
@@ -117,8 +117,8 @@ class Spending:
     num_unpriced: int = 0
     """How many runs, summaries and other work have a price that is not known. It is not in `usd`."""
 
-    def __add__(self, other: Spending) -> Spending:
-        return Spending(
+    def __add__(self, other: UsageTotals) -> UsageTotals:
+        return UsageTotals(
             tokens=self.tokens + other.tokens,
             usd=self.usd + other.usd,
             num_unpriced=self.num_unpriced + other.num_unpriced,

@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
 from agno_nb.types.basics import JsonDict, brief, new_id
 from agno_nb.types.messages import ToolCall
 
-Need = Literal["confirmation", "user_input", "external_execution"]
+ApprovalKind = Literal["confirmation", "user_input", "external_execution"]
 """What a tool may need of a person: leave, values for some of its arguments, or that they do the work."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class UserInputField:
     """One value that a person has to give before a tool can be called.
 
-    Assigning to `value` checks the value and marks the field as given, as :meth:`give` does.
+    Assigning to `value` checks the value and marks the field as given, as :meth:`set_value` does.
     """
 
     name: str
@@ -37,17 +37,17 @@ class UserInputField:
     def __setattr__(self, name: str, value: Any) -> None:
         # While a field is created or unpickled, `is_given` comes last.
         if name == "value" and hasattr(self, "is_given"):
-            self.give(value)
+            self.set_value(value)
         else:
             object.__setattr__(self, name, value)
 
     @property
     def field_type(self) -> str:
         """The JSON type of the value, as in "string"; "any" where the schema does not say one."""
-        said = self.schema.get("type")
-        return said if isinstance(said, str) else "any"
+        schema_type = self.schema.get("type")
+        return schema_type if isinstance(schema_type, str) else "any"
 
-    def give(self, value: Any) -> None:
+    def set_value(self, value: Any) -> None:
         """Set the value. Text is parsed by :meth:`parse`.
 
         Raises
@@ -58,7 +58,7 @@ class UserInputField:
         self._set(self.check(value), is_given=True)
 
     def check(self, value: Any) -> Any:
-        """Return `value` as :meth:`give` sets it.
+        """Return `value` as :meth:`set_value` sets it.
 
         Raises
         ------
@@ -165,7 +165,7 @@ _NOTE: Any = _Answer("confirmation_note")
 _RESULT: Any = _Result("result")
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False)
 class Requirement:
     """What a paused run needs of a person before one of its tool calls can go on.
@@ -175,7 +175,7 @@ class Requirement:
     instead, here or on the call: ``tool.confirmed``, ``tool.result``, and ``value`` of the input fields.
     """
 
-    kind: Need
+    kind: ApprovalKind
     tool: ToolCall
     """The call that waits, with its exact arguments."""
     run_id: str
@@ -200,7 +200,9 @@ class Requirement:
     def __setattr__(self, name: str, value: Any) -> None:
         # A misspelt answer must not get lost in a new attribute.
         if name not in type(self).__dataclass_fields__ and not hasattr(type(self), name):
-            raise AttributeError(f"a Requirement has no attribute {name!r}; answer it by {_ANSWERS[self.kind]}")
+            raise AttributeError(
+                f"a Requirement has no attribute {name!r}; answer it by {_RESOLVING_METHODS[self.kind]}"
+            )
         object.__setattr__(self, name, value)
 
     def confirm(self, note: str | None = None) -> None:
@@ -247,13 +249,13 @@ class Requirement:
             A name is not asked for, or a value is not what its schema says. Nothing was set.
         """
         self._answers("user_input", "provide_user_input()")
-        asked = {each.name: each for each in self.user_input_fields}
-        unknown = [name for name in values if name not in asked]
+        fields = {each.name: each for each in self.user_input_fields}
+        unknown = [name for name in values if name not in fields]
         if unknown:
-            raise InvalidInputError(f"{self} does not ask for {unknown[0]!r}; it asks for {', '.join(asked)}")
-        checked = {name: asked[name].check(value) for name, value in values.items()}
+            raise InvalidInputError(f"{self} does not ask for {unknown[0]!r}; it asks for {', '.join(fields)}")
+        checked = {name: fields[name].check(value) for name, value in values.items()}
         for name, value in checked.items():
-            asked[name]._set(value, is_given=True)
+            fields[name]._set(value, is_given=True)
         self.confirmed = None
 
     def set_external_execution_result(self, result: str) -> None:
@@ -274,7 +276,7 @@ class Requirement:
             raise self._not_text(result)
         self.confirmed, self.result = None, result
 
-    def take_answer(self, other: Requirement) -> None:
+    def copy_answer_from(self, other: Requirement) -> None:
         """Take over the answer that was given to another copy of this requirement. Without one, nothing changes."""
         if other.tool is self.tool or self.tool.is_finished or not other.has_answer:
             return
@@ -283,10 +285,10 @@ class Requirement:
         self.confirmed, self.note = other.confirmed, other.note
         if other.result is not None:
             self.result = other.result
-        given = {each.name: each for each in other.user_input_fields if each.is_given}
+        answered_fields = {each.name: each for each in other.user_input_fields if each.is_given}
         for each in self.user_input_fields:
-            if each.name in given:
-                each.take(given[each.name])
+            if each.name in answered_fields:
+                each.take(answered_fields[each.name])
 
     def check_answer(self) -> None:
         """Check an answer that may have been set as attributes.
@@ -320,15 +322,16 @@ class Requirement:
         for each in self.user_input_fields:
             each.clear()
 
-    def _answers(self, kind: Need, method: str) -> None:
+    def _answers(self, kind: ApprovalKind, method: str) -> None:
         self._check_kind(kind, method)
         if self.tool.is_finished:
             raise InvalidInputError(f"{self} was answered already, and the run went on; it cannot be answered again")
 
-    def _check_kind(self, kind: Need, how: str) -> None:
+    def _check_kind(self, kind: ApprovalKind, how: str) -> None:
         if self.kind != kind:
             raise InvalidInputError(
-                f"{self} needs {self.kind.replace('_', ' ')}, which {how} does not give; use {_ANSWERS[self.kind]}"
+                f"{self} needs {self.kind.replace('_', ' ')}, which {how} does not give; use "
+                f"{_RESOLVING_METHODS[self.kind]}"
             )
 
     def _not_text(self, result: object) -> InvalidInputError:
@@ -444,7 +447,7 @@ class Requirement:
         return f"Requirement({self.kind}, {call}, {state})"
 
 
-_ANSWERS: dict[Need, str] = {
+_RESOLVING_METHODS: dict[ApprovalKind, str] = {
     "confirmation": "confirm() or reject()",
     "user_input": "provide_user_input({...}) or reject()",
     "external_execution": "set_external_execution_result(...) or reject()",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.types.basics import JsonDict, SessionType, brief, new_id, now, to_plain_text
 from agno_nb.types.messages import Message, ToolCall
 from agno_nb.types.metrics import Metrics
@@ -15,7 +15,7 @@ from agno_nb.types.requirements import Requirement
 from agno_nb.types.steps import StepOutput
 
 if TYPE_CHECKING:
-    from agno_nb.receipt import ContextReceipt
+    from agno_nb.receipt import ContextReport
 
 
 class RunStatus(StrEnum):
@@ -28,9 +28,9 @@ class RunStatus(StrEnum):
     ERROR = "ERROR"
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
-class Origin:
+class CellInfo:
     """Where in a notebook a run was asked for, as far as the front end tells."""
 
     notebook: str | None = None
@@ -43,7 +43,7 @@ class Origin:
     """The Jupyter server's id of the kernel."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Variable:
     """What a ``{name}`` in a prompt stood for."""
@@ -64,7 +64,7 @@ class Variable:
     """Characters that it put into the prompt, at all its places together."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class RunOutput:
     """One input and all that followed until the answer.
@@ -118,10 +118,10 @@ class RunOutput:
     metadata: JsonDict | None = None
     error_type: str | None = None
     error: str | None = None
-    origin: Origin = field(default_factory=Origin)
+    origin: CellInfo = field(default_factory=CellInfo)
     variables: list[Variable] = field(default_factory=list)
     """What of the notebook was put into the prompt."""
-    receipt: ContextReceipt | None = None
+    context_report: ContextReport | None = None
     """Of what the model was sent. :meth:`context` is how to ask for it."""
     context_hash: str | None = None
     """SHA-256, in hex, of everything that decides the answer: model, messages, tools, output schema, user."""
@@ -162,22 +162,22 @@ class RunOutput:
     @property
     def is_replayed(self) -> bool:
         """Whether stored answers were given and no model was asked: of a workflow, in none of the runs of its steps."""
-        asked = self._asked()
-        return bool(asked) and all(run.replay_of_run_id is not None for run in asked)
+        model_runs = self._model_runs()
+        return bool(model_runs) and all(run.replay_of_run_id is not None for run in model_runs)
 
-    def _asked(self) -> list[RunOutput]:
+    def _model_runs(self) -> list[RunOutput]:
         """Return the runs, this one or those of its steps, that have a model to ask."""
         if self.kind is not SessionType.WORKFLOW:
             return [self]
-        return [asked for nested in self.nested_runs for asked in nested._asked()]
+        return [run for nested in self.nested_runs for run in nested._model_runs()]
 
     @property
     def total_metrics(self) -> Metrics:
         """Tokens and cost of this run and of all runs nested in it, each counted once; the times are this run's."""
         # A run without a model call of its own (a workflow's, say) has no cost that could be unknown.
-        asked = self.metrics != Metrics(duration_s=self.metrics.duration_s)
+        has_model_calls = self.metrics != Metrics(duration_s=self.metrics.duration_s)
         total = Metrics.total(
-            [*([self.metrics] if asked else []), *(nested.total_metrics for nested in self.nested_runs)]
+            [*([self.metrics] if has_model_calls else []), *(nested.total_metrics for nested in self.nested_runs)]
         )
         total.duration_s, total.time_to_first_token_s = self.metrics.duration_s, self.metrics.time_to_first_token_s
         return total
@@ -190,12 +190,12 @@ class RunOutput:
     def is_cancelled(self) -> bool:
         return self.status is RunStatus.CANCELLED
 
-    def context(self) -> ContextReceipt | None:
+    def context(self) -> ContextReport | None:
         """Return what the model was sent: each part with its source and size, and what was left out and why.
 
         None of a run that sent nothing to a model itself: that of a workflow, or one that failed before.
         """
-        return self.receipt
+        return self.context_report
 
     @property
     def active_requirements(self) -> list[Requirement]:
@@ -223,7 +223,7 @@ class RunOutput:
         for index, requirement in enumerate(self.requirements):
             original = originals.get(requirement.requirement_id)
             if original is not None and original is not requirement:
-                original.take_answer(requirement)
+                original.copy_answer_from(requirement)
                 self.requirements[index] = original
 
     def get_content_as_string(self) -> str:
@@ -293,7 +293,7 @@ class RunEvent(StrEnum):
     memory_update_completed = "MemoryUpdateCompleted"
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class RunOutputEvent:
     """One thing that happened in a run. Which fields are set depends on `event`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.types.basics import JsonDict, SessionType, new_id, now
 from agno_nb.types.messages import Message
 from agno_nb.types.metrics import Metrics
@@ -28,7 +28,7 @@ class SessionReader(Protocol):
     def check_owner(self, user_id: str | None, *, session_id: str | None = None) -> None: ...
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class SessionSummary:
     """A condensed version of a session up to some run. Every version is kept."""
@@ -54,7 +54,7 @@ class SessionSummary:
         return self.summary
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class UserMemory:
     """A fact about a user, across sessions."""
@@ -74,7 +74,7 @@ class UserMemory:
     """Unix seconds."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False)
 class Session:
     """One conversation thread.
@@ -100,7 +100,7 @@ class Session:
     """Unix seconds, of the last run or change."""
     store: SessionReader | None = field(default=None, compare=False)
     """Where the rows are read from."""
-    give_back: Callable[[list[RunOutput]], None] | None = field(default=None, compare=False)
+    restore_outputs: Callable[[list[RunOutput]], None] | None = field(default=None, compare=False)
     """Makes answers that were stored as JSON objects again: whoever got the session knows what they are."""
     read_for: str | None = field(default=None, compare=False)
     """The user for whom an agent returned the session. If another user owns it by the time that rows are read, that is
@@ -111,8 +111,8 @@ class Session:
         """All runs, oldest first, superseded attempts and nested runs included."""
         store = self._reader()
         runs = store.get_runs(self.session_id) if store else []
-        if self.give_back is not None:
-            self.give_back(runs)
+        if self.restore_outputs is not None:
+            self.restore_outputs(runs)
         return runs
 
     @cached_property

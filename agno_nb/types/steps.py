@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.redact import displayable
 from agno_nb.types.basics import brief, now
 
@@ -24,7 +24,7 @@ class StepStatus(StrEnum):
 StepKind = Literal["agent", "team", "workflow", "function", "parallel", "condition", "router", "loop", "steps"]
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, repr=False)
 class StepOutput:
     """What came of a step of a workflow. Functions return one to say more than their content."""

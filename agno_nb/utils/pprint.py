@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb._loop import EventStream
-from agno_nb.printing import display_for, follow
+from agno_nb.printing import choose_display, drive
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
 
 __all__ = ["pprint_run_response"]
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], markdown: bool = False) -> None:
     """Show a run as ``print_response`` shows it: in a terminal by rich, in a notebook as the cell's output.
 
@@ -23,9 +23,9 @@ def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], mark
     markdown : bool, optional
         Read the answer as Markdown. A notebook always does.
     """
-    shown = display_for(None, live=not isinstance(run_response, RunOutput), markdown=markdown)
+    shown = choose_display(None, live=not isinstance(run_response, RunOutput), markdown=markdown)
     if isinstance(run_response, EventStream):
-        follow(run_response, shown)
+        drive(run_response, shown)
         return
     run = None
     for event in [_end_of(run_response)] if isinstance(run_response, RunOutput) else run_response:

@@ -10,12 +10,12 @@ from agno_nb.notebook.live import LiveAnswer
 from agno_nb.run.doors import AsyncRunStream
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Requirement, RunOutput
-from agno_nb.widgets.intents import an_id, intent, named, one_of, text
-from agno_nb.widgets.panel import Panel, look_again
+from agno_nb.widgets.intents import id_value, intent, named, one_of, text
+from agno_nb.widgets.panel import BaseWidget, refresh_all
 
 decides = intent(
-    run_id=an_id,
-    requirement_id=an_id,
+    run_id=id_value,
+    requirement_id=id_value,
     decision=one_of("approve", "reject"),
     note=text(2_000),
     values=named(text(20_000)),
@@ -34,7 +34,7 @@ class _Shell:
         self._show(data["text/html"])
 
 
-class AnsweringPanel(Panel):
+class StreamingWidget(BaseWidget):
     """A panel in which answers arrive, one at a time, and can be stopped."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class AnsweringPanel(Panel):
         """Show what is stored by now, and nothing that arrives."""
         raise NotImplementedError
 
-    async def _arrive(self, events: AsyncRunStream, *, at_first: str = "", **place: object) -> None:
+    async def _stream_run(self, events: AsyncRunStream, *, at_first: str = "", **place: object) -> None:
         """Show a run while it goes on, from what stands there `at_first`, and what is stored of it when it has ended.
 
         It raises what is not a run's: a run that failed says so where it is shown.
@@ -55,14 +55,14 @@ class AnsweringPanel(Panel):
             self._arriving = {**place, "html": html}
 
         show(at_first)
-        self._answering = asyncio.ensure_future(_stream_into(events, show))
+        self._answering = asyncio.ensure_future(_drive(events, show))
         try:
             await asyncio.wait({self._answering})
             outcome = None if self._answering.cancelled() else self._answering.exception()
         finally:
             self._answering = None
             await self._refreshed()
-            look_again()
+            refresh_all()
         if outcome is not None and not (isinstance(outcome, AgnoNbError) and outcome.run_output is not None):
             raise outcome
 
@@ -73,7 +73,7 @@ class AnsweringPanel(Panel):
             self._answering.cancel()
 
 
-async def _stream_into(events: AsyncRunStream, show: Callable[[str], None]) -> None:
+async def _drive(events: AsyncRunStream, show: Callable[[str], None]) -> None:
     """Show a run while it goes on, as often as a browser can draw it. It raises what the run raises."""
     answer = LiveAnswer(_Shell(show))
     async with events:
@@ -81,7 +81,7 @@ async def _stream_into(events: AsyncRunStream, show: Callable[[str], None]) -> N
             answer.feed(event)
 
 
-def decide(
+def apply_decision(
     run: RunOutput | None, requirement_id: str, *, decision: str, note: str, values: Mapping[str, str]
 ) -> RunOutput:
     """Take in what a person has decided on one call of a paused run, and return the run.
@@ -97,15 +97,15 @@ def decide(
         raise InvalidInputError(f"run {run.run_id!r} does not wait any more: it is {run.status}")
     for requirement in run.requirements:
         if requirement.requirement_id == requirement_id:
-            _resolve(requirement, decision, note, values)
+            _apply_to_requirement(requirement, decision, note, values)
             return run
     raise InvalidInputError(f"run {run.run_id!r} does not wait for {requirement_id!r}: reload the page")
 
 
-async def events_of_going_on(runnable: Runnable, run: RunOutput) -> AsyncRunStream | None:
+async def continue_or_save(runnable: Runnable, run: RunOutput) -> AsyncRunStream | None:
     """Continue a run of which everything is decided; else store what was decided so far, and return None."""
     if run.active_requirements:
-        await asyncio.to_thread(runnable.store.store_answers, run)
+        await asyncio.to_thread(runnable.store.save_approvals, run)
     # The last answer may have been stored by somebody else, who was waiting for this one.
     if run.active_requirements:
         return None
@@ -119,7 +119,7 @@ async def events_of_going_on(runnable: Runnable, run: RunOutput) -> AsyncRunStre
     )
 
 
-def _resolve(requirement: Requirement, decision: str, note: str, values: Mapping[str, str]) -> None:
+def _apply_to_requirement(requirement: Requirement, decision: str, note: str, values: Mapping[str, str]) -> None:
     if decision == "reject":
         requirement.reject(note or None)
     elif requirement.kind == "confirmation":

@@ -7,38 +7,38 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.db.ownership import open_to
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.markdown import escaped
-from agno_nb.notebook.state import Notebook, with_store
+from agno_nb.notebook.markdown import escape_html
+from agno_nb.notebook.state import Notebook, bind_store
 from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunStatus, Session, SessionType
 from agno_nb.widgets.chat import NAME_LIMIT, Chat
-from agno_nb.widgets.conversation import read_turns, so_far
-from agno_nb.widgets.finding import ORDERS, Search, row_content
-from agno_nb.widgets.host import store_of, this_notebook
-from agno_nb.widgets.intents import an_id, count, intent, one_of, optional, several, text
-from agno_nb.widgets.panel import Panel, Twin
+from agno_nb.widgets.conversation import read_turns, usage_line
+from agno_nb.widgets.finding import ORDERS, Search, row_to_json
+from agno_nb.widgets.host import current_notebook, default_store
+from agno_nb.widgets.intents import count, id_value, intent, one_of, optional, several, text
+from agno_nb.widgets.panel import BaseWidget, StaticView
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAGE_LIMIT = 200
 """Most rows that the browser may ask for at once."""
-TWIN_ROWS = 20
-TURNS_PREVIEWED = 10
-_SOUGHT = text(1_000)
+STATIC_ROWS = 20
+NUM_PREVIEW_TURNS = 10
+_FILTER_LABEL = text(1_000)
 _ROW = (
     "session_id, session_name, first_input, session_type, user_id, coalesce(component_name, component_id) AS agent, "
     "num_runs, total_tokens, cost, updated_at"
 )
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 def browse(
     *,
     db: Db | AsyncDb | None = None,
@@ -78,14 +78,14 @@ def browse(
     >>> found.selected, found.selected_df().empty
     ([], True)
     """
-    here = this_notebook()
-    wanted = Search(
+    here = current_notebook()
+    search_fields = Search(
         search=search, user_id=user_id, session_type=session_type, agent=agent, notebook=notebook, status=status
     )
-    return Browser(as_sync(db) or store_of(here), here, wanted)
+    return Browser(as_sync(db) or default_store(here), here, search_fields)
 
 
-class Browser(Panel):
+class Browser(BaseWidget):
     """The sessions of a store, made by :func:`browse`.
 
     Attributes
@@ -98,9 +98,9 @@ class Browser(Panel):
 
     kind = "browse"
 
-    def __init__(self, db: Db, notebook: Notebook | None, wanted: Search) -> None:
+    def __init__(self, db: Db, notebook: Notebook | None, search: Search) -> None:
         super().__init__()
-        self._db, self._notebook, self._wanted = db, notebook, wanted
+        self._db, self._notebook, self._search = db, notebook, search
         self._ids: list[str] = []
         self._chat: Chat | None = None
         self._seen: object = None
@@ -110,40 +110,40 @@ class Browser(Panel):
     @property
     def sql(self) -> str:
         """The query for the sessions that are listed, in their order."""
-        return self._wanted.sql
+        return self._search.sql
 
     def selected_df(self) -> pd.DataFrame:
         """Return the sessions that are marked: see :func:`agno_nb.frames.sessions_df`."""
         return self._db.sessions_df(session_id=self.selected)
 
-    def twin(self) -> Twin:
-        rows = self._rows_of(self._ids[:TWIN_ROWS])
+    def static_view(self) -> StaticView:
+        rows = self._rows_of(self._ids[:STATIC_ROWS])
         note = f"{len(self._ids):,} sessions" + (
             f", the first {len(rows)} of them:" if len(rows) < len(self._ids) else ""
         )
         lines = [(row["title"], row["agent"] or "", row["user_id"] or "", str(row["num_runs"])) for row in rows]
         titles = ("session", "agent", "user", "turns")
         cells = "".join(
-            "<tr>" + "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in line) + "</tr>"
+            "<tr>" + "".join(f"<{tag}>{escape_html(cell)}</{tag}>" for cell in line) + "</tr>"
             for tag, line in [("th", titles), *(("td", line) for line in lines)]
         )
         text = "\n".join([note, *(" · ".join(filter(None, line)) for line in lines)])
-        table = Twin(f"<div>{note}</div><table>{cells}</table>", text)
+        table = StaticView(f"<div>{note}</div><table>{cells}</table>", text)
         if self._chat is None:
             return table
-        talk = self._chat.twin()
-        return Twin(f"{talk.html}<hr>{table.html}", f"{talk.text}\n\n{table.text}")
+        talk = self._chat.static_view()
+        return StaticView(f"{talk.html}<hr>{table.html}", f"{talk.text}\n\n{table.text}")
 
     def close(self) -> None:
         super().close()
         if self._chat is not None:
             self._chat.close()
 
-    async def changed_outside(self) -> None:
+    async def refresh(self) -> None:
         if await asyncio.to_thread(self._marks) != self._seen:
             await self._refreshed()
         if self._chat is not None:
-            await self._chat.changed_outside()
+            await self._chat.refresh()
 
     def __repr__(self) -> str:
         return f"Browser({self._db!r}, {len(self._ids)} sessions)"
@@ -160,43 +160,43 @@ class Browser(Panel):
         return self._db.arrow("SELECT count(*), max(updated_at) FROM sessions").to_pylist()
 
     async def _refreshed(self) -> None:
-        async with self._looking:
+        async with self._refresh_lock:
             await asyncio.to_thread(self._look)
 
     def _look(self) -> None:
         self._seen = self._marks()
-        self._wanted = replace(self._wanted, open_to=self._user_id)
-        sql, values = self._wanted.query("session_id")
+        self._search = replace(self._search, open_to=self._user_id)
+        sql, values = self._search.query("session_id")
         self._ids = self._db.arrow(sql, values).column("session_id").to_pylist()
-        listed = set(self._ids)
-        self.selected = [session_id for session_id in self.selected if session_id in listed]
-        wanted = self._wanted
+        listed_ids = set(self._ids)
+        self.selected = [session_id for session_id in self.selected if session_id in listed_ids]
+        search = self._search
         # The first rows come along, so that nothing is blank for a moment.
         self.show(
             {
                 "total": len(self._ids),
                 "rows": self._rows_of(self._ids[:50]),
                 "selected": self.selected,
-                "wanted": {name: getattr(wanted, name) for name in _FILTERS},
+                "wanted": {name: getattr(search, name) for name in _FILTERS},
                 "choices": self._choices(),
-                "sql": redact(wanted.sql),
+                "sql": redact(search.sql),
             }
         )
 
     def _choices(self) -> dict[str, list[str]]:
         is_open, users = open_to(self._user_id)
 
-        def found(column: str, view: str) -> list[str]:
+        def distinct_values(column: str, view: str) -> list[str]:
             where = f"{column} IS NOT NULL AND {is_open}"
             sql = f"SELECT DISTINCT {column} AS value FROM {view} WHERE {where} ORDER BY 1 LIMIT 200"
             return [str(value) for value in self._db.arrow(sql, users).column("value").to_pylist()]
 
         return {
-            "user_id": found("user_id", "sessions"),
-            "session_type": found("session_type", "sessions"),
-            "agent": found("coalesce(component_name, component_id)", "sessions"),
-            "notebook": found("notebook", "runs"),
-            "status": found("status", "runs"),
+            "user_id": distinct_values("user_id", "sessions"),
+            "session_type": distinct_values("session_type", "sessions"),
+            "agent": distinct_values("coalesce(component_name, component_id)", "sessions"),
+            "notebook": distinct_values("notebook", "runs"),
+            "status": distinct_values("status", "runs"),
         }
 
     def _rows_of(self, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -210,7 +210,7 @@ class Browser(Panel):
             f"USING (session_id) WHERE session_id IN ({marks})"
         )
         by_id = {row["session_id"]: row for row in self._db.arrow(sql, [*ids, *ids]).to_pylist()}
-        return [_shown(row_content(by_id[session_id])) for session_id in ids if session_id in by_id]
+        return [_shown(row_to_json(by_id[session_id])) for session_id in ids if session_id in by_id]
 
     def _session(self, session_id: str) -> Session:
         self._check_owners([session_id])
@@ -226,19 +226,19 @@ class Browser(Panel):
     # What is asked.
 
     @intent(
-        search=_SOUGHT,
-        user_id=optional(_SOUGHT),
+        search=_FILTER_LABEL,
+        user_id=optional(_FILTER_LABEL),
         session_type=optional(one_of(*SessionType)),
-        agent=optional(_SOUGHT),
+        agent=optional(_FILTER_LABEL),
         notebook=optional(text(5_000)),
         status=optional(one_of(*RunStatus)),
         days=optional(count(10_000)),
         sort=one_of(*ORDERS),
         is_ascending=lambda value: value is True,
     )
-    async def _find(self, **wanted: Any) -> None:
+    async def _find(self, **fields: Any) -> None:
         """Look for other sessions, or in another order."""
-        self._wanted = Search(**wanted)
+        self._search = Search(**fields)
         await self._refreshed()
 
     @intent(offset=count(10_000_000), limit=count(PAGE_LIMIT))
@@ -246,34 +246,34 @@ class Browser(Panel):
         """Give a page of the list."""
         return await asyncio.to_thread(self._rows_of, self._ids[offset : offset + limit])
 
-    @intent(session_ids=several(an_id))
+    @intent(session_ids=several(id_value))
     async def _select(self, *, session_ids: list[str]) -> None:
         """Mark sessions, for Python."""
-        listed = set(self._ids)
-        self.selected = [session_id for session_id in session_ids if session_id in listed]
+        listed_ids = set(self._ids)
+        self.selected = [session_id for session_id in session_ids if session_id in listed_ids]
 
-    @intent(session_id=an_id)
+    @intent(session_id=id_value)
     async def _preview(self, *, session_id: str) -> dict[str, Any]:
         """Give the latest turns of a session to read."""
         return await asyncio.to_thread(self._previewed, session_id)
 
     def _previewed(self, session_id: str) -> dict[str, Any]:
         session = self._session(session_id)
-        turns, earlier = read_turns(self._db, session_id, count=TURNS_PREVIEWED)
+        turns, earlier = read_turns(self._db, session_id, count=NUM_PREVIEW_TURNS)
         return {
-            "so_far": so_far(session.metrics),
+            "usage_line": usage_line(session.metrics),
             "earlier": earlier,
             "turns": [{"asked": displayable(t.run.input), "html": t.content()["html"]} for t in turns],
         }
 
-    @intent(session_id=an_id, name=text(NAME_LIMIT))
+    @intent(session_id=id_value, name=text(NAME_LIMIT))
     async def _rename(self, *, session_id: str, name: str) -> None:
         """Give a session a name; an empty one takes it away."""
         await asyncio.to_thread(self._check_owners, [session_id])
         await asyncio.to_thread(self._db.rename_session, session_id, session_name=name.strip() or None)
         await self._refreshed()
 
-    @intent(session_ids=several(an_id, limit=1_000))
+    @intent(session_ids=several(id_value, limit=1_000))
     async def _delete(self, *, session_ids: list[str]) -> None:
         """Delete sessions. The panel has asked whether they are to be."""
         await asyncio.to_thread(self._check_owners, session_ids)
@@ -283,7 +283,7 @@ class Browser(Panel):
             self._chat = None
         await self._refreshed()
 
-    @intent(session_id=an_id)
+    @intent(session_id=id_value)
     async def _resume(self, *, session_id: str) -> str:
         """Go on with a session in the ``%%agent`` cells of this notebook."""
         notebook = self._notebook
@@ -301,7 +301,7 @@ class Browser(Panel):
             f"The %%agent cells of this notebook go on with this session, as {runnable.name or runnable.component_id}."
         )
 
-    @intent(session_id=an_id)
+    @intent(session_id=id_value)
     async def _open(self, *, session_id: str) -> str:
         """Open a session in a chat panel below the list; give the id of its model."""
         session = await asyncio.to_thread(self._session, session_id)
@@ -320,7 +320,7 @@ class Browser(Panel):
         if notebook is not None:
             began = notebook.runnable_of(session.session_type, session.component_id)
             if began is not None:
-                return with_store(began, self._db)
+                return bind_store(began, self._db)
             if notebook.runnable.kind is session.session_type:
                 return notebook.runnable
         raise InvalidInputError(

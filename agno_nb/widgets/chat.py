@@ -6,29 +6,29 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
-from agno_nb.notebook.state import with_store
+from agno_nb.notebook.state import bind_store
 from agno_nb.notebook.turns import sees_images
 from agno_nb.redact import displayable, without_controls
 from agno_nb.run.doors import AsyncRunStream
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import Media, Origin, RunOutput, Session, new_id
-from agno_nb.widgets.answering import AnsweringPanel, decide, decides, events_of_going_on
-from agno_nb.widgets.conversation import Turn, answer_html, conversation_twin, read_turns, shown_name, so_far
-from agno_nb.widgets.host import store_of, this_notebook
-from agno_nb.widgets.intents import an_id, intent, named, optional, text
-from agno_nb.widgets.panel import Twin, look_again
+from agno_nb.types import CellInfo, Media, RunOutput, Session, new_id
+from agno_nb.widgets.answering import StreamingWidget, apply_decision, continue_or_save, decides
+from agno_nb.widgets.conversation import Turn, answer_html, conversation_view, read_turns, shown_name, usage_line
+from agno_nb.widgets.host import current_notebook, default_store
+from agno_nb.widgets.intents import id_value, intent, named, optional, text
+from agno_nb.widgets.panel import StaticView, refresh_all
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TURNS_SHOWN = 20
+MAX_TURNS_SHOWN = 20
 """How many turns are there at first, and how many more each time that one asks for earlier ones."""
-SESSIONS_LISTED = 30
+MAX_SESSIONS_LISTED = 30
 FILES_LIMIT = 4
 FILES_SIZE_LIMIT = 8_000_000
 """Bytes of all images of one message. A notebook server cuts the line to a browser that sends above 10 MiB at once."""
@@ -36,7 +36,7 @@ NAME_LIMIT = 200
 _NO_SESSION = "New session"
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     """Open a chat panel in the output of the cell.
 
@@ -67,11 +67,11 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     >>> talk.session_id, talk.last_run
     ('plans', None)
     """
-    notebook = this_notebook()
+    notebook = current_notebook()
     if agent is not None:
         if not isinstance(agent, Runnable):
             raise InvalidInputError(f"{agent!r} is no agent, team or workflow; a session is named by session_id=...")
-        runnable = with_store(agent, store_of(notebook))
+        runnable = bind_store(agent, default_store(notebook))
         user_id, in_use = runnable.user_id, runnable.session_id
     elif notebook is not None:
         runnable = notebook.runnable
@@ -84,7 +84,7 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     return Chat(runnable, session_id=session_id, user_id=user_id)
 
 
-class Chat(AnsweringPanel):
+class Chat(StreamingWidget):
     """A conversation in a panel, made by :func:`chat`.
 
     Attributes
@@ -102,7 +102,7 @@ class Chat(AnsweringPanel):
         self._runnable = runnable
         self._db = runnable.store
         self._user_id = user_id
-        self._count = TURNS_SHOWN
+        self._count = MAX_TURNS_SHOWN
         self._turns: list[Turn] = []
         self._earlier = 0
         self._title = _NO_SESSION
@@ -120,10 +120,10 @@ class Chat(AnsweringPanel):
         self._check_owner()
         return self._db.messages_df(session_id=self.session_id)
 
-    def twin(self) -> Twin:
-        return conversation_twin(self._title, self._turns, self._earlier)
+    def static_view(self) -> StaticView:
+        return conversation_view(self._title, self._turns, self._earlier)
 
-    async def changed_outside(self) -> None:
+    async def refresh(self) -> None:
         await self._refresh()
 
     def __repr__(self) -> str:
@@ -159,7 +159,7 @@ class Chat(AnsweringPanel):
             "model": without_controls(_model(self._runnable)),
             "sees_images": sees_images(self._runnable),
             "files_size_limit": FILES_SIZE_LIMIT,
-            "so_far": "" if session is None else so_far(session.metrics),
+            "usage_line": "" if session is None else usage_line(session.metrics),
             "earlier": self._earlier,
             "turns": [turn.content() for turn in self._turns],
         }
@@ -176,7 +176,7 @@ class Chat(AnsweringPanel):
         return self._db.arrow(sql, [self.session_id]).to_pylist()
 
     async def _refreshed(self) -> None:
-        async with self._looking:
+        async with self._refresh_lock:
             await asyncio.to_thread(self._look)
 
     def _turn(self, run_id: str) -> Turn:
@@ -187,7 +187,7 @@ class Chat(AnsweringPanel):
 
     # What is asked.
 
-    @intent(max_files=FILES_LIMIT, asked=text(), again=optional(an_id), names=named(text(NAME_LIMIT)))
+    @intent(max_files=FILES_LIMIT, asked=text(), again=optional(id_value), names=named(text(NAME_LIMIT)))
     async def _ask(self, *, asked: str, again: str | None, names: dict[str, str], files: list[bytes]) -> None:
         """Say something; or with `again`, say it instead of what that run was asked."""
         size = sum(map(len, files))
@@ -199,14 +199,14 @@ class Chat(AnsweringPanel):
         index = None
         if again is not None:
             turn = self._turn(again)
-            index, images = turn.run.run_index, images or turn.question
+            index, images = turn.run.run_index, images or turn.attachments
         await self._run(asked, images, index)
 
-    @intent(run_id=an_id)
+    @intent(run_id=id_value)
     async def _retry(self, *, run_id: str) -> None:
         """Ask the same again. The answer that is there is kept as an earlier attempt."""
         turn = self._turn(run_id)
-        await self._run(turn.run.input, turn.question, turn.run.run_index)
+        await self._run(turn.run.input, turn.attachments, turn.run.run_index)
 
     @decides
     async def _decide(
@@ -216,11 +216,11 @@ class Chat(AnsweringPanel):
         self._turn(run_id)
         # Some of it may have been decided elsewhere meanwhile, and the store knows.
         stored = await asyncio.to_thread(self._stored_run, run_id)
-        run = decide(stored, requirement_id, decision=decision, note=note, values=values)
-        events = await events_of_going_on(self._runnable, run)
+        run = apply_decision(stored, requirement_id, decision=decision, note=note, values=values)
+        events = await continue_or_save(self._runnable, run)
         if events is None:
             await self._refreshed()
-            look_again()
+            refresh_all()
         else:
             await self._answer(run.input, [], run.run_index, events)
 
@@ -236,10 +236,10 @@ class Chat(AnsweringPanel):
     @intent()
     async def _show_earlier(self) -> None:
         """Show more of the turns before."""
-        self._count += TURNS_SHOWN
+        self._count += MAX_TURNS_SHOWN
         await self._refreshed()
 
-    @intent(run_id=an_id)
+    @intent(run_id=id_value)
     async def _attempt(self, *, run_id: str) -> dict[str, Any]:
         """Give another attempt at a turn, to be looked at."""
         self._turn(run_id)
@@ -248,7 +248,7 @@ class Chat(AnsweringPanel):
             raise InvalidInputError(f"run {run_id!r} is not in the store any more")
         return {"asked": displayable(run.input), "html": await asyncio.to_thread(answer_html, run)}
 
-    @intent(run_id=an_id)
+    @intent(run_id=id_value)
     async def _copy(self, *, run_id: str) -> str:
         """Give the answer's Markdown."""
         run = await asyncio.to_thread(self._stored_run, run_id)
@@ -266,18 +266,18 @@ class Chat(AnsweringPanel):
             "AND contains(lower(concat_ws(' ', session_name, first_input, session_id)), lower(?)) "
             "ORDER BY updated_at DESC LIMIT ?"
         )
-        parameters = [self._runnable.kind.value, self._user_id, search, SESSIONS_LISTED]
+        parameters = [self._runnable.kind.value, self._user_id, search, MAX_SESSIONS_LISTED]
         return [
             {
                 "session_id": row["session_id"],
-                "title": _short(row["session_name"] or row["first_input"] or row["session_id"]),
+                "title": _one_line(row["session_name"] or row["first_input"] or row["session_id"]),
                 "num_runs": row["num_runs"],
                 "updated_at": row["updated_at"].timestamp(),
             }
             for row in self._db.arrow(sql, parameters).to_pylist()
         ]
 
-    @intent(session_id=an_id)
+    @intent(session_id=id_value)
     async def _open(self, *, session_id: str) -> None:
         """Go on with another session."""
         await asyncio.to_thread(self._db.check_owner, self._user_id, session_id=session_id)
@@ -293,7 +293,7 @@ class Chat(AnsweringPanel):
     async def _move(self, session_id: str) -> None:
         if self._answering is not None:
             raise InvalidInputError("an answer is arriving here: stop it, or wait for its end")
-        self.session_id, self._count = session_id, TURNS_SHOWN
+        self.session_id, self._count = session_id, MAX_TURNS_SHOWN
         await self._refreshed()
 
     @intent(name=text(NAME_LIMIT))
@@ -314,7 +314,7 @@ class Chat(AnsweringPanel):
             session_id=self.session_id,
             user_id=self._user_id,
             images=images,
-            origin=Origin(notebook=self._origin.notebook),
+            origin=CellInfo(notebook=self._origin.notebook),
         )
         if run_index is not None:
             options["run_index"] = run_index
@@ -326,7 +326,7 @@ class Chat(AnsweringPanel):
 
     async def _answer(self, asked: str, files: Sequence[Media], run_index: int | None, events: AsyncRunStream) -> None:
         place = next((turn.run.run_id for turn in self._turns if turn.run.run_index == run_index), None)
-        await self._arrive(
+        await self._stream_run(
             events,
             asked=displayable(asked),
             files=[shown_name(media) for media in files],
@@ -344,11 +344,11 @@ def _image(content: bytes, name: str | None) -> Media:
 
 def _title(session: Session | None, turns: Sequence[Turn]) -> str:
     if session is not None and session.session_name:
-        return _short(session.session_name)
-    return _short(turns[0].run.input) if turns else _NO_SESSION
+        return _one_line(session.session_name)
+    return _one_line(turns[0].run.input) if turns else _NO_SESSION
 
 
-def _short(title: str) -> str:
+def _one_line(title: str) -> str:
     line = displayable(" ".join(title.split()))
     return line if len(line) <= 70 else f"{line[:69]}…"
 

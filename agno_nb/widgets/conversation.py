@@ -10,11 +10,11 @@ from typing import Any
 
 from agno_nb.db.base import Db
 from agno_nb.notebook.live import view_of_run
-from agno_nb.notebook.markdown import escaped
+from agno_nb.notebook.markdown import escape_html
 from agno_nb.notebook.render import AnswerView, Text, footer_text, render_answer, render_text
 from agno_nb.redact import displayable, redact, without_controls
 from agno_nb.types import Media, Metrics, Requirement, RunOutput, RunStatus
-from agno_nb.widgets.panel import TWIN_LIMIT, Twin
+from agno_nb.widgets.panel import STATIC_VIEW_LIMIT, StaticView
 
 _ASKED = (
     "margin:1.1em 0 .4em;padding:.5em .9em;border-radius:10px;background-color:rgba(128,128,128,.12);max-width:48em;"
@@ -34,7 +34,7 @@ class Turn:
     nested: list[RunOutput] = field(default_factory=list)
 
     @property
-    def question(self) -> list[Media]:
+    def attachments(self) -> list[Media]:
         """What was sent with the text."""
         return next((message.media for message in self.run.messages if message.role == "user"), [])
 
@@ -45,11 +45,11 @@ class Turn:
             "run_id": run.run_id,
             "attempts": self.attempts,
             "asked": displayable(run.input),
-            "files": [shown_name(media) for media in self.question],
+            "files": [shown_name(media) for media in self.attachments],
             "html": answer_html(run, self.nested, asks=False),
             "status": run.status.value,
             "cell": run.origin.execution_count,
-            "needs": needs_of(run),
+            "needs": pending_items(run),
         }
 
 
@@ -78,17 +78,17 @@ def answer_html(run: RunOutput, nested: Iterable[RunOutput] = (), *, asks: bool 
     """Make the card of a run; without `asks` it does not say how to answer what the run waits for."""
     view = answer_view(run, nested)
     if not asks:
-        view.asked = []
+        view.requirements = []
     return redact(render_answer(view))
 
 
-def needs_of(run: RunOutput) -> list[dict[str, Any]]:
+def pending_items(run: RunOutput) -> list[dict[str, Any]]:
     """Return what the browser shows of the calls that a paused run waits with."""
     waiting = [each for each in run.requirements if not each.tool.is_finished] if run.is_paused else []
-    return [_needed(requirement) for requirement in waiting]
+    return [_pending_item(requirement) for requirement in waiting]
 
 
-def _needed(requirement: Requirement) -> dict[str, Any]:
+def _pending_item(requirement: Requirement) -> dict[str, Any]:
     # The arguments are text, and exactly what the model wrote.
     call = requirement.tool
     return {
@@ -152,29 +152,29 @@ def nested_runs(db: Db, session_id: str, run_ids: set[str]) -> list[RunOutput]:
     """Read the runs nested in these, and in those."""
     sql = "SELECT run_id, parent_run_id FROM runs WHERE session_id = ? AND run_index IS NULL ORDER BY created_at"
     rows = db.arrow(sql, [session_id]).to_pylist()
-    wanted = set(run_ids)
+    known_ids = set(run_ids)
     # What is nested may have begun earlier than what it is nested in, by a clock that was set back.
-    while more := {row["run_id"] for row in rows if row["parent_run_id"] in wanted} - wanted:
-        wanted |= more
-    runs = (db.get_run(row["run_id"], session_id) for row in rows if row["run_id"] in wanted)
+    while more := {row["run_id"] for row in rows if row["parent_run_id"] in known_ids} - known_ids:
+        known_ids |= more
+    runs = (db.get_run(row["run_id"], session_id) for row in rows if row["run_id"] in known_ids)
     return [run for run in runs if run is not None]
 
 
-def so_far(metrics: Metrics) -> str:
+def usage_line(metrics: Metrics) -> str:
     """Say what a session has cost."""
     return footer_text(AnswerView(status=RunStatus.COMPLETED, metrics=metrics))
 
 
-def conversation_twin(title: str, turns: list[Turn], earlier: int, *, remark: str = "") -> Twin:
+def conversation_view(title: str, turns: list[Turn], earlier: int, *, remark: str = "") -> StaticView:
     """Make the twin of a conversation: its latest turns, as many as the notebook has room for."""
     pieces: list[str] = []
     texts: list[str] = []
-    room = TWIN_LIMIT - 2_000
+    remaining = STATIC_VIEW_LIMIT - 2_000
     for turn in reversed(turns):
-        asked = f'<div style="{_ASKED}">{escaped(turn.run.input)}</div>'
-        piece = asked + answer_html(turn.run, turn.nested)
-        room -= len(piece)
-        if room < 0:
+        question = f'<div style="{_ASKED}">{escape_html(turn.run.input)}</div>'
+        piece = question + answer_html(turn.run, turn.nested)
+        remaining -= len(piece)
+        if remaining < 0:
             break
         pieces.append(piece)
         texts.append(f"> {turn.run.input}\n\n{render_text(answer_view(turn.run, turn.nested))}")
@@ -182,6 +182,6 @@ def conversation_twin(title: str, turns: list[Turn], earlier: int, *, remark: st
     note = f"{left_out} earlier turns are in the store: messages_df() shows them" if left_out else ""
     notes = [each for each in (note, remark) if each]
     heading = f'<div style="{_HEADING}">{html.escape(title)}</div>'
-    heading += "".join(f'<div style="{_NOTE}">{escaped(each)}</div>' for each in notes)
+    heading += "".join(f'<div style="{_NOTE}">{escape_html(each)}</div>' for each in notes)
     text = "\n\n".join([title, *notes, *reversed(texts)])
-    return Twin(heading + "".join(reversed(pieces)), text)
+    return StaticView(heading + "".join(reversed(pieces)), text)

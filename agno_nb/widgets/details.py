@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agno_nb.db.base import Db
-from agno_nb.notebook.receipts import receipt_with_texts
-from agno_nb.receipt import ContextPart, ContextReceipt
+from agno_nb.notebook.receipts import report_with_texts
+from agno_nb.receipt import ContextPart, ContextReport
 from agno_nb.redact import displayable
 from agno_nb.types import Message, RunOutput, ToolCall
 from agno_nb.widgets.conversation import indented
@@ -46,7 +46,7 @@ class Detail:
 
 
 def details_of_run(run: RunOutput) -> list[Detail]:
-    return _given(
+    return _text_details(
         ("Asked", run.input), ("Answer", run.get_content_as_string()), ("Error", run.error), ("Run", run.run_id)
     )
 
@@ -62,23 +62,23 @@ def details_of_model_call(run: RunOutput, place: int, db: Db | None) -> list[Det
         The store, which has the texts of earlier turns.
     """
     message = run.messages[place]
-    sent = _sent_by_receipt(run, place, db) if run.receipt is not None else _sent_by_messages(run, place)
-    return [*sent, *_given(("Said", _written(message)), ("Thought", message.reasoning_content))]
+    sent = _sent_by_report(run, place, db) if run.context_report is not None else _sent_by_messages(run, place)
+    return [*sent, *_text_details(("Said", _written(message)), ("Thought", message.reasoning_content))]
 
 
 def details_of_tool(call: ToolCall) -> list[Detail]:
-    return _given(("Arguments", indented(call.arguments)), ("Result", call.result))
+    return _text_details(("Arguments", indented(call.arguments)), ("Result", call.result))
 
 
-def _sent_by_receipt(run: RunOutput, place: int, db: Db | None) -> list[Detail]:
-    assert run.receipt is not None
-    receipt = run.receipt if db is None else receipt_with_texts(run, db)
+def _sent_by_report(run: RunOutput, place: int, db: Db | None) -> list[Detail]:
+    assert run.context_report is not None
+    receipt = run.context_report if db is None else report_with_texts(run, db)
     # The receipt is of the first request; the later ones add what the run itself has said and done since.
     receipt = replace(receipt, parts=[*receipt.parts, *map(_part, _since_the_prompt(run, place))])
     metrics = run.messages[place].metrics
     counted = f"; the provider counted {metrics.input_tokens:,}" if metrics and metrics.input_tokens else ""
     about = [f"About {receipt.tokens:,} tokens, estimated by length{counted}."]
-    about += [f"Left out: {each.what} ({each.why})." for each in receipt.left_out]
+    about += [f"Left out: {each.what} ({each.why})." for each in receipt.omitted]
     return [Detail("Was sent", "\n".join(about), tuple(_parts(receipt)))]
 
 
@@ -91,31 +91,31 @@ def _since_the_prompt(run: RunOutput, place: int) -> Iterator[Message]:
 
 
 def _part(message: Message) -> ContextPart:
-    text = _said(message)
+    text = _answer_details(message)
     source = _SOURCES.get(message.role, message.role)
     return ContextPart(source=source, role=message.role, name=message.tool_name, chars=len(text), text=text)
 
 
-def _parts(receipt: ContextReceipt) -> Iterator[Part]:
+def _parts(receipt: ContextReport) -> Iterator[Part]:
     for (source, detail, size), part in zip(receipt.rows(), receipt.parts, strict=True):
         yield Part(source, detail, size, part.text or "")
 
 
 def _sent_by_messages(run: RunOutput, place: int) -> list[Detail]:
-    return _given(("Was sent", "\n\n".join(map(_written, run.messages[:place]))))
+    return _text_details(("Was sent", "\n\n".join(map(_written, run.messages[:place]))))
 
 
 def _written(message: Message) -> str:
     mark = ", from an earlier run" if message.from_history else ""
-    return f"[{message.role}{mark}] {_said(message)}"
+    return f"[{message.role}{mark}] {_answer_details(message)}"
 
 
-def _said(message: Message) -> str:
+def _answer_details(message: Message) -> str:
     calls = (f"{call.tool_name}({call.arguments})" for call in message.tool_calls)
     return "\n".join(filter(None, [message.content or "", *calls]))
 
 
-def _given(*details: tuple[str, str | None]) -> list[Detail]:
+def _text_details(*details: tuple[str, str | None]) -> list[Detail]:
     return [Detail(title, text) for title, text in details if text]
 
 

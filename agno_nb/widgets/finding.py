@@ -92,6 +92,6 @@ def _literal(value: str | int) -> str:
     return str(value) if isinstance(value, int) else "'" + value.replace("\x00", "").replace("'", "''") + "'"
 
 
-def row_content(row: Mapping[str, Any]) -> dict[str, Any]:
+def row_to_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of a session as JSON has it."""
     return {name: value.timestamp() if hasattr(value, "timestamp") else value for name, value in row.items()}

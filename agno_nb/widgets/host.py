@@ -9,7 +9,7 @@ from agno_nb.db.base import Db
 from agno_nb.notebook.state import Notebook
 
 
-def this_notebook() -> Notebook | None:
+def current_notebook() -> Notebook | None:
     """Return the notebook, its magics loaded; None outside of IPython."""
     shell = get_ipython()
     if shell is None:
@@ -21,6 +21,6 @@ def this_notebook() -> Notebook | None:
     return notebook
 
 
-def store_of(notebook: Notebook | None) -> Db:
+def default_store(notebook: Notebook | None) -> Db:
     """Return the store that is meant where none is named."""
     return default_db() if notebook is None else notebook.db

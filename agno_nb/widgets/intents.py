@@ -30,7 +30,7 @@ class Intent:
     max_files: int = 0
     """How many files may come with it."""
 
-    def checked(self, given: Any) -> dict[str, Any]:
+    def validate(self, fields_sent: Any) -> dict[str, Any]:
         """Return the fields as the handler takes them.
 
         Raises
@@ -38,15 +38,15 @@ class Intent:
         InvalidInputError
             A field is missing, unknown or is not what it should be.
         """
-        if not isinstance(given, dict) or set(given) != set(self.fields):
-            names = sorted(map(str, given)) if isinstance(given, dict) else type(given).__name__
+        if not isinstance(fields_sent, dict) or set(fields_sent) != set(self.fields):
+            names = sorted(map(str, fields_sent)) if isinstance(fields_sent, dict) else type(fields_sent).__name__
             raise InvalidInputError(f"the panel sent {names}, and {sorted(self.fields)} are needed: reload the page")
         values = {}
         for name, check in self.fields.items():
             try:
-                values[name] = check(given[name])
+                values[name] = check(fields_sent[name])
             except ValueError as wrong:
-                raise InvalidInputError(f"{name} is {given[name]!r:.80}; it must be {wrong}") from None
+                raise InvalidInputError(f"{name} is {fields_sent[name]!r:.80}; it must be {wrong}") from None
         return values
 
 
@@ -84,7 +84,7 @@ def text(limit: int = PROMPT_LIMIT) -> Check:
     return check
 
 
-def an_id(value: Any) -> str:
+def id_value(value: Any) -> str:
     """Take the id of something in the store."""
     if not isinstance(value, str) or not 0 < len(value) <= ID_LIMIT:
         raise ValueError(f"an id of at most {ID_LIMIT} characters")
@@ -135,6 +135,6 @@ def named(check: Check, *, limit: int = 100) -> Check:
     def check_all(values: Any) -> dict[str, Any]:
         if not isinstance(values, dict) or len(values) > limit:
             raise ValueError(f"at most {limit} values by name")
-        return {an_id(name): check(value) for name, value in values.items()}
+        return {id_value(name): check(value) for name, value in values.items()}
 
     return check_all

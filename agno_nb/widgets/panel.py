@@ -23,36 +23,36 @@ from IPython.core.getipython import get_ipython
 
 from agno_nb._loop import Job
 from agno_nb.errors import AgnoNbError, InvalidInputError
-from agno_nb.notebook.binding import current_origin
-from agno_nb.notebook.markdown import cleaned
+from agno_nb.notebook.binding import read_cell_info
+from agno_nb.notebook.markdown import sanitize_html
 from agno_nb.redact import displayable, redact
-from agno_nb.types import Origin
+from agno_nb.types import CellInfo
 from agno_nb.widgets.intents import Intent, intent, table_of
 
 STATIC = Path(__file__).parent / "static"
-TWIN_LIMIT = 150_000
+STATIC_VIEW_LIMIT = 150_000
 """Characters of HTML that a panel leaves in the notebook. A notebook has to be mailed and diffed."""
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
-_open_panels: WeakSet[Panel] = WeakSet()
+_open_widgets: WeakSet[BaseWidget] = WeakSet()
 _front_end_seen = False
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class StaticView:
     """What stays of a panel."""
 
     html: str
     text: str
 
     def bundle(self) -> dict[str, Any]:
-        html = redact(cleaned(self.html))
-        if len(html) > TWIN_LIMIT:
-            html = cleaned("<p>This panel is too large for the notebook; run the cell again to see it.</p>")
+        html = redact(sanitize_html(self.html))
+        if len(html) > STATIC_VIEW_LIMIT:
+            html = sanitize_html("<p>This panel is too large for the notebook; run the cell again to see it.</p>")
         return {"text/html": html, "text/plain": displayable(self.text)}
 
 
-class Panel(anywidget.AnyWidget):
+class BaseWidget(anywidget.AnyWidget):
     """A view of the store in the output of a cell.
 
     The traits are private: they are the panel's line to the browser. `_content` is what is to be seen, whole;
@@ -78,10 +78,10 @@ class Panel(anywidget.AnyWidget):
     def __init__(self) -> None:
         super().__init__(_kind=self.kind)
         self._displays: list[str] = []
-        self._origin = Origin()
+        self._origin = CellInfo()
         self._closed = False
         self._metadata: Mapping[str, Any] = {}
-        self._looking = asyncio.Lock()
+        self._refresh_lock = asyncio.Lock()
         """Held from reading the store until that is shown, so that nothing is shown after what was read later."""
         # ipykernel 7.4 sends an answer to the thread that spoke last on this line, which may be busy with a cell. The
         # front end's own choice is a thread that is free, and every handler here only posts to the loop.
@@ -99,11 +99,11 @@ class Panel(anywidget.AnyWidget):
         """The id by which a browser finds the panel; empty where there is no browser."""
         return "" if self.comm is None else str(self.comm.comm_id)
 
-    def twin(self) -> Twin:
+    def static_view(self) -> StaticView:
         """Return what stays of the panel as it is now."""
         raise NotImplementedError
 
-    async def changed_outside(self) -> None:
+    async def refresh(self) -> None:
         """Look again after a cell has run, which may have changed what the panel shows."""
 
     def close(self) -> None:
@@ -111,15 +111,15 @@ class Panel(anywidget.AnyWidget):
         if self._closed:
             return
         self._closed = True
-        _open_panels.discard(self)
+        _open_widgets.discard(self)
         # ipywidgets also closes what is collected when the interpreter ends, and nothing can be said then.
         if self._displays and not sys.is_finalizing():
-            twin = self.twin().bundle()
+            view = self.static_view().bundle()
             for display_id in self._displays:
-                _publish(twin, display_id, self._metadata, update=True)
+                _publish(view, display_id, self._metadata, update=True)
         super().close()
 
-    def show_in(self, display_id: str) -> None:
+    def replace_display(self, display_id: str) -> None:
         """Take the place of what is shown under a display id already."""
         self._publish(display_id, update=True)
 
@@ -128,17 +128,17 @@ class Panel(anywidget.AnyWidget):
 
     def _publish(self, display_id: str, *, update: bool) -> None:
         shell = get_ipython()
-        self._origin = current_origin(shell)
-        for panel in list(_open_panels):
+        self._origin = read_cell_info(shell)
+        for live_view in list(_open_widgets):
             # The cell was run again: what it showed before has gone from the page.
-            if panel._cell == self._cell != (None, None) and panel._origin != self._origin:
-                panel.close()
-        twin = self._keep_twin()
+            if live_view._cell == self._cell != (None, None) and live_view._origin != self._origin:
+                live_view.close()
+        static = self._update_static_view()
         view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.address}} if has_front_end() else {}
         self._displays.append(display_id)
-        _publish(view | twin, display_id, self._metadata, update=update)
-        _follow_cells(shell)
-        _open_panels.add(self)
+        _publish(view | static, display_id, self._metadata, update=update)
+        _refresh_after_cells(shell)
+        _open_widgets.add(self)
 
     @property
     def _cell(self) -> tuple[str | None, str | None]:
@@ -147,33 +147,33 @@ class Panel(anywidget.AnyWidget):
     def show(self, content: Mapping[str, Any]) -> None:
         """Replace what is to be seen, here and in the twin."""
         self._content = dict(content)
-        self._keep_twin()
+        self._update_static_view()
 
-    def _keep_twin(self) -> dict[str, Any]:
-        twin = self.twin().bundle()
-        self._saved = {"id": self.address, "html": twin["text/html"], "text": twin["text/plain"]}
-        return twin
+    def _update_static_view(self) -> dict[str, Any]:
+        view = self.static_view().bundle()
+        self._saved = {"id": self.address, "html": view["text/html"], "text": view["text/plain"]}
+        return view
 
     def _receive(self, widget: Any, message: Any, buffers: Sequence[Any]) -> None:
         """Check what the browser asks, on whatever thread the kernel has given us, and have it done on the loop."""
         request = message.get("id") if isinstance(message, dict) else None
         try:
-            work = self._work(message, buffers)
+            work = self._prepare(message, buffers)
         except InvalidInputError as refused:
             self.send({"re": request, "error": str(refused)})
         else:
             Job(self._perform(request, work))
 
-    def _work(self, message: Any, buffers: Sequence[Any]) -> Callable[[], Coroutine[Any, Any, Any]]:
+    def _prepare(self, message: Any, buffers: Sequence[Any]) -> Callable[[], Coroutine[Any, Any, Any]]:
         verb = message.get("verb") if isinstance(message, dict) else None
-        wanted = self.intents.get(verb) if isinstance(verb, str) else None
-        if wanted is None:
+        intent = self.intents.get(verb) if isinstance(verb, str) else None
+        if intent is None:
             raise InvalidInputError(f"the panel asks for {verb!r:.80}, which is not one of its verbs: reload the page")
-        fields = wanted.checked(message.get("fields"))
-        handler = getattr(self, wanted.handler)
-        if len(buffers) > wanted.max_files:
-            raise InvalidInputError(f"{len(buffers)} files came with {verb}, which takes at most {wanted.max_files}")
-        if wanted.max_files:
+        fields = intent.validate(message.get("fields"))
+        handler = getattr(self, intent.handler)
+        if len(buffers) > intent.max_files:
+            raise InvalidInputError(f"{len(buffers)} files came with {verb}, which takes at most {intent.max_files}")
+        if intent.max_files:
             fields["files"] = [bytes(buffer) for buffer in buffers]
         return lambda: handler(**fields)
 
@@ -205,7 +205,7 @@ def has_front_end() -> bool:
     a browser asks later is no cell's, so what was seen once is remembered.
     """
     global _front_end_seen
-    if "google.colab" in sys.modules or current_origin(get_ipython()).cell_id is not None:
+    if "google.colab" in sys.modules or read_cell_info(get_ipython()).cell_id is not None:
         _front_end_seen = True
     return _front_end_seen
 
@@ -219,12 +219,12 @@ def _publish(bundle: Mapping[str, Any], display_id: str, metadata: Mapping[str, 
     shell.display_pub.publish(dict(bundle), dict(metadata), transient={"display_id": display_id}, update=update)
 
 
-def _follow_cells(shell: Any) -> None:
-    if shell is not None and look_again not in shell.events.callbacks["post_run_cell"]:
-        shell.events.register("post_run_cell", look_again)
+def _refresh_after_cells(shell: Any) -> None:
+    if shell is not None and refresh_all not in shell.events.callbacks["post_run_cell"]:
+        shell.events.register("post_run_cell", refresh_all)
 
 
-def look_again(result: object = None) -> None:
+def refresh_all(result: object = None) -> None:
     """Have all open panels look at the store again: a cell has run, or a run has ended in one of them."""
-    for panel in list(_open_panels):
-        Job(panel._perform(None, panel.changed_outside))
+    for panel in list(_open_widgets):
+        Job(panel._perform(None, panel.refresh))

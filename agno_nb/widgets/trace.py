@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.markdown import cleaned, escaped
+from agno_nb.notebook.markdown import escape_html, sanitize_html
 from agno_nb.notebook.render import AnswerView, fold, footer_text
 from agno_nb.redact import displayable, redact
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus, ToolCall
 from agno_nb.widgets.conversation import answer_html, nested_runs
 from agno_nb.widgets.details import Detail, details_of_model_call, details_of_run, details_of_tool
-from agno_nb.widgets.host import store_of, this_notebook
+from agno_nb.widgets.host import current_notebook, default_store
 from agno_nb.widgets.intents import count, intent
-from agno_nb.widgets.panel import Panel, Twin
+from agno_nb.widgets.panel import BaseWidget, StaticView
 
 _COLOURS = {"run": "#3f7fd0", "model": "#a05fc8", "tool": "#3f8a4d"}
 _FAILED = "#d0484f"
@@ -48,8 +48,8 @@ class Step:
     def facts(self) -> str:
         """Time, tokens, cost and state in one line."""
         first = self.metrics.time_to_first_token_s
-        said = footer_text(AnswerView(status=self.status, metrics=self.metrics))
-        return " · ".join(filter(None, [said, "" if first is None else f"first token {first:.2f} s"]))
+        footer = footer_text(AnswerView(status=self.status, metrics=self.metrics))
+        return " · ".join(filter(None, [footer, "" if first is None else f"first token {first:.2f} s"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Timeline:
         return " ".join(displayable(self.run.input).split())[:120]
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 def trace(*runs: RunOutput | str) -> Trace:
     """Show what happened in a run as a timeline: nested runs, model calls and tools.
 
@@ -96,17 +96,17 @@ def trace(*runs: RunOutput | str) -> Trace:
     Examples
     --------
     >>> from agno_nb import Agent
-    >>> print(trace(Agent("demo").run("Hello")).twin().text.splitlines()[0])
+    >>> print(trace(Agent("demo").run("Hello")).static_view().text.splitlines()[0])
     Hello
     """
     if len(runs) not in (1, 2):
         raise InvalidInputError(f"trace() shows one run, or two side by side, and got {len(runs)}")
-    notebook = this_notebook()
-    db, user_id = store_of(notebook), None if notebook is None else notebook.current_user_id
-    return Trace([timeline_of(_found(run, db, user_id), db) for run in runs])
+    notebook = current_notebook()
+    db, user_id = default_store(notebook), None if notebook is None else notebook.current_user_id
+    return Trace([timeline_of(_load_run(run, db, user_id), db) for run in runs])
 
 
-def _found(run: RunOutput | str, db: Db, user_id: str | None) -> RunOutput:
+def _load_run(run: RunOutput | str, db: Db, user_id: str | None) -> RunOutput:
     if isinstance(run, RunOutput):
         return run
     if not isinstance(run, str):
@@ -141,7 +141,7 @@ def _steps(run: RunOutput, nested: Sequence[RunOutput], db: Db | None, *, depth:
         # A workflow's answer was put together, and is no model's.
         is_call = message.metrics is not None or message.model is not None or message.finish_reason is not None
         if message.role == "assistant" and is_call and not message.from_history:
-            inside.append((_began(message), [_model_step(run, place, db, depth + 1)]))
+            inside.append((_started_at(message), [_model_step(run, place, db, depth + 1)]))
     asked_at = {call.tool_call_id: each.created_at for each in run.messages for call in each.tool_calls}
     children = {child.run_id: child for child in nested if child.parent_run_id == run.run_id}
     for call in run.tools:
@@ -160,7 +160,7 @@ def _who(run: RunOutput) -> str:
     return run.component_name or run.component_id or run.kind
 
 
-def _began(message: Message) -> float:
+def _started_at(message: Message) -> float:
     return message.created_at - ((message.metrics and message.metrics.duration_s) or 0.0)
 
 
@@ -170,7 +170,7 @@ def _model_step(run: RunOutput, place: int, db: Db | None, depth: int) -> Step:
         kind="model",
         name=message.model or run.model or "model",
         depth=depth,
-        started_at=_began(message),
+        started_at=_started_at(message),
         ended_at=message.created_at,
         status=RunStatus.CANCELLED if message.finish_reason == "interrupted" else RunStatus.COMPLETED,
         metrics=message.metrics or Metrics(),
@@ -192,7 +192,7 @@ def _tool_step(call: ToolCall, began: float, depth: int) -> Step:
     )
 
 
-class Trace(Panel):
+class Trace(BaseWidget):
     """The timeline of one run, or of two side by side, made by :func:`trace`.
 
     Attributes
@@ -213,9 +213,9 @@ class Trace(Panel):
         """The runs that are shown."""
         return [timeline.run for timeline in self._timelines]
 
-    def twin(self) -> Twin:
+    def static_view(self) -> StaticView:
         parts = [timeline_html(timeline) for timeline in self._timelines]
-        return Twin("".join(parts), "\n\n".join(map(timeline_text, self._timelines)))
+        return StaticView("".join(parts), "\n\n".join(map(timeline_text, self._timelines)))
 
     def __repr__(self) -> str:
         return f"Trace({', '.join(run.run_id for run in self.runs)})"
@@ -259,8 +259,8 @@ def timeline_text(timeline: Timeline) -> str:
 def timeline_html(timeline: Timeline) -> str:
     """Draw a timeline with what HTML has that may stay in a notebook: tables, margins and colours."""
     rows = "".join(_row(timeline, step) for step in timeline.steps)
-    title = f'<div style="font-weight:600;margin:.4em 0">{escaped(timeline.title)}</div>'
-    return redact(cleaned(f'{title}<table style="border-collapse:collapse"><tbody>{rows}</tbody></table>'))
+    title = f'<div style="font-weight:600;margin:.4em 0">{escape_html(timeline.title)}</div>'
+    return redact(sanitize_html(f'{title}<table style="border-collapse:collapse"><tbody>{rows}</tbody></table>'))
 
 
 def _row(timeline: Timeline, step: Step) -> str:
@@ -273,7 +273,7 @@ def _row(timeline: Timeline, step: Step) -> str:
         'border-radius:3px;font-size:.6em;line-height:1.3">&nbsp;</div>'
         '<div style="line-height:0;opacity:0">' + "&nbsp;" * 60 + "</div>"
     )
-    name = f'<div style="padding-left:{step.depth * 1.2:.1f}em">{escaped(step.name)}</div>'
+    name = f'<div style="padding-left:{step.depth * 1.2:.1f}em">{escape_html(step.name)}</div>'
     return (
         f'<tr style="{_PLAIN_ROW}"><td style="{_NAME}">{name}</td><td style="padding:.15em 0">{bar}</td>'
         f'<td style="{_FACTS}">{html.escape(step.facts)}</td></tr>'
@@ -284,4 +284,4 @@ def run_html(run: RunOutput) -> str:
     """Return the card of a run that is the last value of a cell: the answer, and the timeline folded below it."""
     from agno_nb.db import default_db
 
-    return cleaned(answer_html(run) + fold("Timeline", timeline_html(timeline_of(run, default_db()))))
+    return sanitize_html(answer_html(run) + fold("Timeline", timeline_html(timeline_of(run, default_db()))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from typing_extensions import Unpack
 
-from agno_nb._keywords import takes
+from agno_nb._keywords import typed_kwargs
 from agno_nb.db import default_db
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
@@ -29,7 +29,7 @@ _BARS = ("#3f7fd0", "#a05fc8")
 _FAILED = "#d0484f"
 
 
-@takes(RunFilters)
+@typed_kwargs(RunFilters)
 def usage(by: By = "day", *, db: Db | AsyncDb | None = None, **filters: Unpack[RunFilters]) -> Usage:
     """Show tokens, cost, latency and errors of the runs of a store.
 

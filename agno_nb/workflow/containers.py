@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, NestedRunPaused, failed_save, leaves
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunEvent, SessionType, StepKind, StepOutput
-from agno_nb.workflow.step import Course, Node, Step, call_user
-from agno_nb.workflow.values import StepInput, flat, of_several, together
+from agno_nb.workflow.step import Node, Step, WorkflowExecution, call_step_function
+from agno_nb.workflow.values import StepInput, combine, flatten, merge_outputs
 
-Given = Any
+StepLike = Any
 """What may stand in a list of steps: a Node, an agent, a team, a workflow, a function, or a list of them."""
 
 
-def nodes_of(given: Given, of: str) -> list[Node]:
+def to_nodes(steps: StepLike, owner: str) -> list[Node]:
     """Make what the user gave a list of nodes.
 
     Raises
@@ -30,52 +30,52 @@ def nodes_of(given: Given, of: str) -> list[Node]:
     InvalidInputError
         There is none, or something is not a step.
     """
-    several = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
-    if not several or given is None:
-        raise InvalidInputError(f"{of} has no steps; give it a list of agents, teams, functions or steps")
-    return [_node_of(each, of) for each in several]
+    items = list(steps) if isinstance(steps, Sequence) and not isinstance(steps, str) else [steps]
+    if not items or steps is None:
+        raise InvalidInputError(f"{owner} has no steps; give it a list of agents, teams, functions or steps")
+    return [_to_node(each, owner) for each in items]
 
 
-def _node_of(given: Given, of: str) -> Node:
-    if isinstance(given, Node):
-        return given
-    if isinstance(given, Runnable):
-        match given.kind:
+def _to_node(step: StepLike, owner: str) -> Node:
+    if isinstance(step, Node):
+        return step
+    if isinstance(step, Runnable):
+        match step.kind:
             case SessionType.AGENT:
-                return Step(agent=given)
+                return Step(agent=step)
             case SessionType.TEAM:
-                return Step(team=given)
+                return Step(team=step)
             case SessionType.WORKFLOW:
-                return Step(workflow=given)
-    if isinstance(given, list):
-        return Steps(given)
-    if callable(given):
-        return Step(executor=given)
+                return Step(workflow=step)
+    if isinstance(step, list):
+        return Steps(step)
+    if callable(step):
+        return Step(executor=step)
     raise InvalidInputError(
-        f"{given!r} cannot be a step of {of}: give an agent, a team, a workflow, a function or a step"
+        f"{step!r} cannot be a step of {owner}: give an agent, a team, a workflow, a function or a step"
     )
 
 
-def _placed(nodes: Sequence[Node], within: str) -> Iterator[tuple[Node, str]]:
+def _with_paths(nodes: Sequence[Node], parent_path: str) -> Iterator[tuple[Node, str]]:
     """Give each node its path; one whose name was there before is told apart by a number."""
     seen: Counter[str] = Counter()
     for node in nodes:
         seen[node.name] += 1
         name = node.name if seen[node.name] == 1 else f"{node.name}#{seen[node.name]}"
-        yield node, f"{within}/{name}" if within else name
+        yield node, f"{parent_path}/{name}" if parent_path else name
 
 
-async def in_sequence(
-    nodes: Sequence[Node], given: StepInput, course: Course, within: str, iteration: int | None
+async def run_sequence(
+    nodes: Sequence[Node], step_input: StepInput, execution: WorkflowExecution, parent_path: str, iteration: int | None
 ) -> list[StepOutput]:
     """Take one node after the other, until one says that the workflow ends."""
     outputs: list[StepOutput] = []
-    for node, path in _placed(nodes, within):
-        output = await node.take(given, course, path, iteration)
+    for node, path in _with_paths(nodes, parent_path):
+        output = await node.run_step(step_input, execution, path, iteration)
         outputs.append(output)
         if output.stop:
             break
-        given = given.after(output)
+        step_input = step_input.append(output)
     return outputs
 
 
@@ -83,14 +83,16 @@ def _has_paused(error: BaseException) -> bool:
     return any(isinstance(part, NestedRunPaused) for part in leaves(error))
 
 
-def _last_content(outputs: Sequence[StepOutput], given: StepInput) -> Any:
+def _last_content(outputs: Sequence[StepOutput], step_input: StepInput) -> Any:
     contents = [output.content for output in outputs if output.content is not None]
-    return contents[-1] if contents else given.previous_step_content
+    return contents[-1] if contents else step_input.previous_step_content
 
 
 @dataclass(eq=False, repr=False)
-class _Group(Node):
-    steps: Given
+class StepGroup(Node):
+    """Several steps under one name. Subclasses say how they are run."""
+
+    steps: StepLike
     name: str = ""
     description: str | None = None
     _nodes: list[Node] = field(init=False)
@@ -98,50 +100,56 @@ class _Group(Node):
     def __post_init__(self) -> None:
         self.name = self.name or self.kind
         self.steps = self.steps if isinstance(self.steps, list | tuple) else [self.steps]
-        self._nodes = nodes_of(self.steps, f"{self.kind} {self.name!r}")
+        self._nodes = to_nodes(self.steps, f"{self.kind} {self.name!r}")
 
-    async def take(self, given: StepInput, course: Course, path: str, iteration: int | None) -> StepOutput:
-        course.context.emit(RunEvent[f"{self.kind}_started"], step=path)
-        outputs = await self._taken(given, course, path, iteration)
-        output = of_several(
-            outputs, step_name=self.name, path=path, kind=self.kind, content=self._content(outputs, given)
+    async def run_step(
+        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> StepOutput:
+        execution.context.emit(RunEvent[f"{self.kind}_started"], step=path)
+        outputs = await self._run_children(step_input, execution, path, iteration)
+        output = combine(
+            outputs, step_name=self.name, path=path, kind=self.kind, content=self._combined_content(outputs, step_input)
         )
-        course.context.emit(RunEvent[f"{self.kind}_completed"], step=path)
+        execution.context.emit(RunEvent[f"{self.kind}_completed"], step=path)
         return output
 
     @property
     def runnables(self) -> list[Runnable]:
         return [runnable for node in self._nodes for runnable in node.runnables]
 
-    async def _taken(self, given: StepInput, course: Course, path: str, iteration: int | None) -> list[StepOutput]:
-        return await in_sequence(self._nodes, given, course, path, iteration)
+    async def _run_children(
+        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> list[StepOutput]:
+        return await run_sequence(self._nodes, step_input, execution, path, iteration)
 
-    def _content(self, outputs: list[StepOutput], given: StepInput) -> Any:
-        return _last_content(outputs, given)
+    def _combined_content(self, outputs: list[StepOutput], step_input: StepInput) -> Any:
+        return _last_content(outputs, step_input)
 
-    async def _decided(self, what: Callable[[], Any], course: Course, path: str, iteration: int | None) -> Any:
+    async def _decide_once(
+        self, decide: Callable[[], Any], execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> Any:
         """Return what was decided at a place, from the store where the run has been here before."""
-        if path in course.done:
-            return course.done[path].content
+        if path in execution.completed:
+            return execution.completed[path].content
         decided = StepOutput(
-            await what(), step_name=self.name, path=path, kind=self.kind, iteration=iteration, duration_s=None
+            await decide(), step_name=self.name, path=path, kind=self.kind, iteration=iteration, duration_s=None
         )
-        await course.record(decided)
+        await execution.record(decided)
         return decided.content
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self._nodes!r})"
 
 
-@forgiving({})
-class Steps(_Group):
+@suggest_on_unknown_kwarg({})
+class Steps(StepGroup):
     """Several steps under one name, one after the other."""
 
     kind: ClassVar[StepKind] = "steps"
 
 
-@forgiving({})
-class Parallel(_Group):
+@suggest_on_unknown_kwarg({})
+class Parallel(StepGroup):
     """Steps side by side, each with the same input.
 
     They share the session's state as all steps do: there is one dict, so no key is lost; what two of them set under the
@@ -156,15 +164,17 @@ class Parallel(_Group):
 
     kind: ClassVar[StepKind] = "parallel"
 
-    def __init__(self, *steps: Given, name: str = "", description: str | None = None) -> None:
+    def __init__(self, *steps: StepLike, name: str = "", description: str | None = None) -> None:
         super().__init__(list(steps), name, description)
 
-    async def _taken(self, given: StepInput, course: Course, path: str, iteration: int | None) -> list[StepOutput]:
+    async def _run_children(
+        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> list[StepOutput]:
         failures: list[BaseException] = []
 
-        async def take(node: Node, place: str) -> StepOutput | None:
+        async def run_node(node: Node, place: str) -> StepOutput | None:
             try:
-                return await node.take(given, course, place, iteration)
+                return await node.run_step(step_input, execution, place, iteration)
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
@@ -172,19 +182,19 @@ class Parallel(_Group):
                 return None
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(take(node, place)) for node, place in _placed(self._nodes, path)]
+            tasks = [group.create_task(run_node(node, place)) for node, place in _with_paths(self._nodes, path)]
         # A person is asked before a failure ends the run: what failed is tried again when it goes on. Only if a run
         # could not be stored, that comes first; the run can be continued all the same.
         for failure in sorted(failures, key=lambda error: (failed_save(error) is None, not _has_paused(error))):
             raise failure
         return [output for task in tasks if (output := task.result()) is not None]
 
-    def _content(self, outputs: list[StepOutput], given: StepInput) -> Any:
-        return together(output for output in outputs if output.content is not None)
+    def _combined_content(self, outputs: list[StepOutput], step_input: StepInput) -> Any:
+        return merge_outputs(output for output in outputs if output.content is not None)
 
 
-@forgiving({})
-class Condition(_Group):
+@suggest_on_unknown_kwarg({})
+class Condition(StepGroup):
     """Steps that are taken where a condition holds, and others where it does not.
 
     Parameters
@@ -204,32 +214,34 @@ class Condition(_Group):
     def __init__(
         self,
         evaluator: Callable[..., Any] | bool,
-        steps: Given,
-        else_steps: Given = None,
+        steps: StepLike,
+        else_steps: StepLike = None,
         *,
         name: str = "",
         description: str | None = None,
     ) -> None:
         super().__init__(steps, name, description)
         self.evaluator = evaluator
-        self._others = nodes_of(else_steps, f"else_steps of condition {self.name!r}") if else_steps else []
+        self._else_nodes = to_nodes(else_steps, f"else_steps of condition {self.name!r}") if else_steps else []
 
     @property
     def runnables(self) -> list[Runnable]:
-        return [*super().runnables, *(runnable for node in self._others for runnable in node.runnables)]
+        return [*super().runnables, *(runnable for node in self._else_nodes for runnable in node.runnables)]
 
-    async def _taken(self, given: StepInput, course: Course, path: str, iteration: int | None) -> list[StepOutput]:
+    async def _run_children(
+        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> list[StepOutput]:
         async def evaluate() -> bool:
             if not callable(self.evaluator):
                 return bool(self.evaluator)
-            return bool(await call_user(self.evaluator, given, course.context))
+            return bool(await call_step_function(self.evaluator, step_input, execution.context))
 
-        holds = await self._decided(evaluate, course, path, iteration)
-        return await in_sequence(self._nodes if holds else self._others, given, course, path, iteration)
+        is_true = await self._decide_once(evaluate, execution, path, iteration)
+        return await run_sequence(self._nodes if is_true else self._else_nodes, step_input, execution, path, iteration)
 
 
-@forgiving({})
-class Router(_Group):
+@suggest_on_unknown_kwarg({})
+class Router(StepGroup):
     """Steps of which a function chooses some.
 
     Parameters
@@ -245,27 +257,31 @@ class Router(_Group):
     kind: ClassVar[StepKind] = "router"
 
     def __init__(
-        self, selector: Callable[..., Any], choices: Given, *, name: str = "", description: str | None = None
+        self, selector: Callable[..., Any], choices: StepLike, *, name: str = "", description: str | None = None
     ) -> None:
         super().__init__(choices, name, description)
         self.selector = selector
-        twice = [each for each, count in Counter(node.name for node in self._nodes).items() if count > 1]
-        if twice:
-            raise InvalidInputError(f"router {self.name!r} has two choices called {twice[0]!r}; give one another name")
+        duplicates = [each for each, count in Counter(node.name for node in self._nodes).items() if count > 1]
+        if duplicates:
+            raise InvalidInputError(
+                f"router {self.name!r} has two choices called {duplicates[0]!r}; give one another name"
+            )
 
-    async def _taken(self, given: StepInput, course: Course, path: str, iteration: int | None) -> list[StepOutput]:
+    async def _run_children(
+        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> list[StepOutput]:
         async def select() -> list[str]:
-            chosen = await call_user(self.selector, given, course.context)
-            return [self._name_of(each) for each in (chosen if isinstance(chosen, list) else [chosen])]
+            chosen = await call_step_function(self.selector, step_input, execution.context)
+            return [self._choice_name(each) for each in (chosen if isinstance(chosen, list) else [chosen])]
 
-        names = await self._decided(select, course, path, iteration)
+        names = await self._decide_once(select, execution, path, iteration)
         by_name = {node.name: node for node in self._nodes}
-        gone = [name for name in names if name not in by_name]
-        if gone:
-            raise InvalidInputError(f"router {self.name!r} has no choice {gone[0]!r}; it has {', '.join(by_name)}")
-        return await in_sequence([by_name[name] for name in names], given, course, path, iteration)
+        unknown = [name for name in names if name not in by_name]
+        if unknown:
+            raise InvalidInputError(f"router {self.name!r} has no choice {unknown[0]!r}; it has {', '.join(by_name)}")
+        return await run_sequence([by_name[name] for name in names], step_input, execution, path, iteration)
 
-    def _name_of(self, chosen: Any) -> str:
+    def _choice_name(self, chosen: Any) -> str:
         if isinstance(chosen, str):
             return chosen
         for node, choice in zip(self._nodes, self.steps, strict=True):
@@ -275,8 +291,8 @@ class Router(_Group):
         return chosen.name if isinstance(chosen, Node) else repr(chosen)
 
 
-@forgiving({})
-class Loop(_Group):
+@suggest_on_unknown_kwarg({})
+class Loop(StepGroup):
     """Steps that are taken again and again, each time with what the time before gave.
 
     Parameters
@@ -293,7 +309,7 @@ class Loop(_Group):
 
     def __init__(
         self,
-        steps: Given,
+        steps: StepLike,
         *,
         max_iterations: int = 3,
         end_condition: Callable[..., Any] | None = None,
@@ -305,25 +321,31 @@ class Loop(_Group):
             raise InvalidInputError(f"max_iterations of loop {self.name!r} is {max_iterations!r}; give 1 or more")
         self.max_iterations, self.end_condition = max_iterations, end_condition
 
-    async def _taken(self, given: StepInput, course: Course, path: str, iteration: int | None) -> list[StepOutput]:
+    async def _run_children(
+        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> list[StepOutput]:
         outputs: list[StepOutput] = []
-        for turn in range(self.max_iterations):
-            place = f"{path}[{turn}]"
-            course.context.emit(RunEvent.loop_iteration_started, step=place)
-            latest = await in_sequence(self._nodes, given, course, place, turn)
+        for iteration_index in range(self.max_iterations):
+            place = f"{path}[{iteration_index}]"
+            execution.context.emit(RunEvent.loop_iteration_started, step=place)
+            latest = await run_sequence(self._nodes, step_input, execution, place, iteration_index)
             outputs += latest
             for output in latest:
-                given = given.after(output)
+                step_input = step_input.append(output)
 
-            async def goes_on(latest: list[StepOutput] = latest) -> bool:
+            async def should_continue(latest: list[StepOutput] = latest) -> bool:
                 if self.end_condition is None:
                     return True
-                said = [each for output in latest for each in flat(output)]
-                return not await call_user(self.end_condition, said, course.context)
+                outputs = [each for output in latest for each in flatten(output)]
+                return not await call_step_function(self.end_condition, outputs, execution.context)
 
             stops = any(output.stop for output in latest)
-            is_over = stops or turn + 1 == self.max_iterations or not await self._decided(goes_on, course, place, turn)
-            course.context.emit(RunEvent.loop_iteration_completed, step=place)
-            if is_over:
+            is_last = (
+                stops
+                or iteration_index + 1 == self.max_iterations
+                or not await self._decide_once(should_continue, execution, place, iteration_index)
+            )
+            execution.context.emit(RunEvent.loop_iteration_completed, step=place)
+            if is_last:
                 break
         return outputs

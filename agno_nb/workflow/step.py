@@ -11,32 +11,32 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb._loop import in_thread, is_closing, uncancellable
 from agno_nb.errors import InvalidInputError, NestedRunPaused, StoreError, describe, failed_save, leaves
 from agno_nb.run.recorder import store_unstored
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext, current_step
-from agno_nb.tools.calling import ended, not_exiting
+from agno_nb.tools.calling import call_sync_or_async, not_exiting
 from agno_nb.tools.result import to_text
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
 from agno_nb.workflow.values import StepInput
 
 
 @dataclass
-class Course:
+class WorkflowExecution:
     """A workflow's run while it goes on: what it has done already, and where to write what comes of the next step."""
 
     context: RunContext
     add_history: bool
     """Whether steps are shown the session's earlier runs, where they do not say themselves."""
     num_history_runs: int
-    done: dict[str, StepOutput] = field(init=False)
+    completed: dict[str, StepOutput] = field(init=False)
     """By path: the steps that are not done again when a run is continued."""
 
     def __post_init__(self) -> None:
         results = self.context.run.step_results
-        self.done = {output.path: output for output in results if output.status is not StepStatus.ERROR}
+        self.completed = {output.path: output for output in results if output.status is not StepStatus.ERROR}
 
     async def record(self, output: StepOutput) -> None:
         """Store what came of a step, and the state as it left it."""
@@ -46,7 +46,7 @@ class Course:
         if context.db is not None:
             try:
                 await store_unstored(context.db)
-                await uncancellable(self._stored(output, index))
+                await uncancellable(self._store_output(output, index))
             except StoreError as error:
                 # The step is done. The end of the run stores it.
                 error.run_output = context.run
@@ -57,24 +57,24 @@ class Course:
                 context.run.step_results.remove(output)
                 raise
 
-    async def _stored(self, output: StepOutput, index: int) -> None:
+    async def _store_output(self, output: StepOutput, index: int) -> None:
         context = turn = self.context
         assert context.db is not None
-        while turn.turn is not None:
-            turn = turn.turn
-        async with turn.storing_state:
-            state, noted = context.copied_state(), turn.run.state_changes
-            turn.note_state(state)
+        while turn.enclosing_turn is not None:
+            turn = turn.enclosing_turn
+        async with turn.state_lock:
+            state, earlier_changes = context.copy_state(), turn.run.state_changes
+            turn.record_state_changes(state)
             add = partial(
                 context.db.add_step,
                 session_state=state,
-                began_with=turn.session.session_state,
-                state_changes=None if turn.run.state_changes == noted else turn.run.state_changes,
+                base_state=turn.session.session_state,
+                state_changes=None if turn.run.state_changes == earlier_changes else turn.run.state_changes,
             )
             try:
                 await asyncio.to_thread(add, context.run, output, index)
             except BaseException:
-                turn.run.state_changes = noted
+                turn.run.state_changes = earlier_changes
                 raise
             # What is stored of it by now is not a change any more.
             turn.session.session_state = state
@@ -87,8 +87,10 @@ class Node(ABC):
     name: str
 
     @abstractmethod
-    async def take(self, given: StepInput, course: Course, path: str, iteration: int | None) -> StepOutput:
-        """Do it, unless `course` has done it already, and return what came of it."""
+    async def run_step(
+        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> StepOutput:
+        """Do it, unless `execution` has done it already, and return what came of it."""
 
     @property
     @abstractmethod
@@ -96,7 +98,7 @@ class Node(ABC):
         """The agents, teams and workflows in it."""
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(eq=False, repr=False)
 class Step(Node):
     """One step, done by exactly one of an agent, a team, a workflow and a function.
@@ -134,39 +136,43 @@ class Step(Node):
     """How many of the latest. None: as the workflow says."""
 
     def __post_init__(self) -> None:
-        given = [each for each in (self.agent, self.team, self.workflow, self.executor) if each is not None]
-        if len(given) != 1:
+        executors = [each for each in (self.agent, self.team, self.workflow, self.executor) if each is not None]
+        if len(executors) != 1:
             raise InvalidInputError(
-                f"step {self.name!r} is given {len(given)} of agent, team, workflow and executor; it takes exactly one"
+                f"step {self.name!r} is given {len(executors)} of agent, team, workflow and executor; it takes "
+                "exactly one"
             )
-        self._does = given[0]
+        self._executor = executors[0]
         if self.executor is not None and not callable(self.executor):
             raise InvalidInputError(
                 f"the executor of step {self.name!r} is {self.executor!r}, which is no function: give agents, teams "
                 "and workflows as agent=, team= and workflow="
             )
-        if self.executor is None and not isinstance(self._does, Runnable):
+        if self.executor is None and not isinstance(self._executor, Runnable):
             raise InvalidInputError(
-                f"step {self.name!r} is given {self._does!r}, which is no agent, team or workflow: give functions as "
+                f"step {self.name!r} is given {self._executor!r}, which is no agent, team or workflow: give functions "
+                "as "
                 "executor="
             )
         if not isinstance(self.max_retries, int) or self.max_retries < 0:
             raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; give 0 or more")
-        self.name = self.name or _name_of(self._does)
+        self.name = self.name or _default_name(self._executor)
 
-    async def take(self, given: StepInput, course: Course, path: str, iteration: int | None) -> StepOutput:
-        if path in course.done:
-            return course.done[path]
-        context, started = course.context, time.perf_counter()
-        kind: StepKind = self._does.kind.value if isinstance(self._does, Runnable) else "function"
-        frame = StepOutput(step_name=self.name, path=path, kind=kind, iteration=iteration, input=given.message)
+    async def run_step(
+        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> StepOutput:
+        if path in execution.completed:
+            return execution.completed[path]
+        context, started = execution.context, time.perf_counter()
+        kind: StepKind = self._executor.kind.value if isinstance(self._executor, Runnable) else "function"
+        template = StepOutput(step_name=self.name, path=path, kind=kind, iteration=iteration, input=step_input.message)
         context.emit(RunEvent.step_started, step=path)
         failure: BaseException | None = None
         token = current_step.set(path)
         try:
             for _ in range(self.max_retries + 1):
                 try:
-                    output, failure = await self._done(given, course), None
+                    output, failure = await self._run_once(step_input, execution), None
                     break
                 except BaseException as error:
                     if _ends_workflow(error):
@@ -180,7 +186,7 @@ class Step(Node):
         finally:
             current_step.reset(token)
         output = replace(
-            frame,
+            template,
             content=output.content,
             success=output.success,
             stop=output.stop,
@@ -192,7 +198,7 @@ class Step(Node):
             output.status = StepStatus.ERROR
         elif not output.success:
             output.status = StepStatus.SKIPPED
-        await course.record(output)
+        await execution.record(output)
         event = RunEvent.step_completed if output.success else RunEvent.step_error
         content = output.error if output.content is None else to_text(output.content)
         context.emit(event, step=path, content=content, details={"duration_s": output.duration_s})
@@ -202,21 +208,21 @@ class Step(Node):
 
     @property
     def runnables(self) -> list[Runnable]:
-        return [self._does] if isinstance(self._does, Runnable) else []
+        return [self._executor] if isinstance(self._executor, Runnable) else []
 
-    async def _done(self, given: StepInput, course: Course) -> StepOutput:
-        if not isinstance(self._does, Runnable):
-            return await _called(self._does, given, course.context)
-        text = given.message
-        if course.add_history if self.add_workflow_history is None else self.add_workflow_history:
-            count = course.num_history_runs if self.num_history_runs is None else self.num_history_runs
-            history = await asyncio.to_thread(given.get_workflow_history_context, count)
+    async def _run_once(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
+        if not isinstance(self._executor, Runnable):
+            return await _run_function(self._executor, step_input, execution.context)
+        text = step_input.message
+        if execution.add_history if self.add_workflow_history is None else self.add_workflow_history:
+            count = execution.num_history_runs if self.num_history_runs is None else self.num_history_runs
+            history = await asyncio.to_thread(step_input.get_workflow_history_context, count)
             text = f"{history}\n\n{text}" if history else text
-        run = await self._does.arun(text, **course.context.options_for(self._does))
+        run = await self._executor.arun(text, **execution.context.child_options(self._executor))
         return StepOutput(run.content, run_id=run.run_id)
 
     def __repr__(self) -> str:
-        return f"Step({self.name!r}, {self._does!r})"
+        return f"Step({self.name!r}, {self._executor!r})"
 
 
 def _ends_workflow(error: BaseException) -> bool:
@@ -226,55 +232,61 @@ def _ends_workflow(error: BaseException) -> bool:
     return any(isinstance(part, asyncio.CancelledError | NestedRunPaused) for part in leaves(error))
 
 
-def _name_of(given: Any) -> str:
+def _default_name(executor: Any) -> str:
     return str(
-        getattr(given, "name", None) or getattr(given, "component_id", None) or getattr(given, "__name__", "step")
+        getattr(executor, "name", None)
+        or getattr(executor, "component_id", None)
+        or getattr(executor, "__name__", "step")
     )
 
 
-def bound(function: Callable[..., Any], given: Any, context: RunContext) -> Callable[[], Any]:
+def bind_arguments(function: Callable[..., Any], argument: Any, context: RunContext) -> Callable[[], Any]:
     """Give a function of the user's its argument, and the state and the run if it has parameters of these names."""
-    offered = {"session_state": context.session_state, "run_context": context}
-    wanted = list(inspect.signature(function).parameters)[1:]
-    return partial(function, given, **{name: value for name, value in offered.items() if name in wanted})
+    available = {"session_state": context.session_state, "run_context": context}
+    parameters = list(inspect.signature(function).parameters)[1:]
+    return partial(function, argument, **{name: value for name, value in available.items() if name in parameters})
 
 
-async def call_user(function: Callable[..., Any], given: Any, context: RunContext) -> Any:
+async def call_step_function(function: Callable[..., Any], argument: Any, context: RunContext) -> Any:
     """Call a function of the user's: on the loop if it is async, else in a thread."""
-    return await ended(bound(function, given, context))
+    return await call_sync_or_async(bind_arguments(function, argument, context))
 
 
-async def _called(function: Callable[..., Any], given: StepInput, context: RunContext) -> StepOutput:
+async def _run_function(function: Callable[..., Any], step_input: StepInput, context: RunContext) -> StepOutput:
     """Call the function of a step, to the end of what it yields."""
     path, loop = current_step.get(), asyncio.get_running_loop()
     pieces: list[Any] = []
 
-    def take(piece: Any) -> None:
+    def collect(piece: Any) -> None:
         pieces.append(piece)
         if isinstance(piece, str):
             context.emit(RunEvent.step_output, content=piece, step=path)
 
     if inspect.isasyncgenfunction(function):
         with not_exiting():
-            async for piece in bound(function, given, context)():
-                take(piece)
+            async for piece in bind_arguments(function, step_input, context)():
+                collect(piece)
     elif inspect.isgeneratorfunction(function):
-        generator = bound(function, given, context)()
+        generator = bind_arguments(function, step_input, context)()
 
         def consume() -> None:
             for piece in generator:
-                loop.call_soon_threadsafe(take, piece)
+                loop.call_soon_threadsafe(collect, piece)
 
         with not_exiting():
             await in_thread(consume)
     else:
-        return as_output(await call_user(function, given, context))
+        return to_step_output(await call_step_function(function, step_input, context))
     outcomes = [piece.run_output if isinstance(piece, RunOutputEvent) else piece for piece in pieces]
-    said = [outcome for outcome in outcomes if isinstance(outcome, StepOutput | RunOutput)]
-    return as_output(said[-1]) if said else StepOutput("".join(piece for piece in pieces if isinstance(piece, str)))
+    outputs = [outcome for outcome in outcomes if isinstance(outcome, StepOutput | RunOutput)]
+    return (
+        to_step_output(outputs[-1])
+        if outputs
+        else StepOutput("".join(piece for piece in pieces if isinstance(piece, str)))
+    )
 
 
-def as_output(value: Any) -> StepOutput:
+def to_step_output(value: Any) -> StepOutput:
     """Make what a function returned an output."""
     if isinstance(value, StepOutput):
         return value

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.run.running import RunContext
-from agno_nb.tools.history import turns_before
+from agno_nb.tools.history import previous_turns
 from agno_nb.tools.result import to_text
 from agno_nb.types import JsonDict, StepKind, StepOutput, StepStatus
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(frozen=True, kw_only=True, repr=False)
 class StepInput:
     """What a step is given: the workflow's input, and what came of the steps before it."""
@@ -51,7 +51,7 @@ class StepInput:
 
     def get_all_previous_content(self) -> str:
         """Return the content of all earlier steps as text, each under its name."""
-        return together(
+        return merge_outputs(
             output for output in self.previous_step_outputs.values() if not output.steps and output.content is not None
         )
 
@@ -68,7 +68,8 @@ class StepInput:
             Only so many of the latest.
         """
         return [
-            (run.input, run.get_content_as_string()) for run in turns_before(self.run_context, _not_negative(num_runs))
+            (run.input, run.get_content_as_string())
+            for run in previous_turns(self.run_context, _not_negative(num_runs))
         ]
 
     def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
@@ -76,12 +77,12 @@ class StepInput:
         pairs = self.get_workflow_history(num_runs)
         if not pairs:
             return None
-        said = [f"input: {given}\noutput: {output}" for given, output in pairs]
-        return "\n".join(["<workflow_history>", *said, "</workflow_history>"])
+        lines = [f"input: {run_input}\noutput: {output}" for run_input, output in pairs]
+        return "\n".join(["<workflow_history>", *lines, "</workflow_history>"])
 
-    def after(self, output: StepOutput) -> StepInput:
+    def append(self, output: StepOutput) -> StepInput:
         """Return what the step after one that gave `output` is given."""
-        known = self.previous_step_outputs | {each.step_name or each.path: each for each in flat(output)}
+        known = self.previous_step_outputs | {each.step_name or each.path: each for each in flatten(output)}
         if output.status is StepStatus.SKIPPED or output.content is None:
             return replace(self, previous_step_outputs=known)
         return replace(self, previous_step_content=output.content, previous_step_outputs=known)
@@ -90,17 +91,17 @@ class StepInput:
         return f"StepInput({self.input!r}, after {list(self.previous_step_outputs)})"
 
 
-def flat(output: StepOutput) -> list[StepOutput]:
+def flatten(output: StepOutput) -> list[StepOutput]:
     """Return the outputs within `output`, and it itself behind them."""
-    return [each for inner in output.steps for each in flat(inner)] + [output]
+    return [each for inner in output.steps for each in flatten(inner)] + [output]
 
 
-def together(outputs: Any) -> str:
+def merge_outputs(outputs: Any) -> str:
     """Write what came of several steps as one text, each under its name."""
     return "\n\n".join(f"## {output.step_name}\n\n{to_text(output.content)}" for output in outputs)
 
 
-def of_several(outputs: list[StepOutput], *, step_name: str, path: str, kind: StepKind, content: Any) -> StepOutput:
+def combine(outputs: list[StepOutput], *, step_name: str, path: str, kind: StepKind, content: Any) -> StepOutput:
     """Make the output of a group of steps."""
     return StepOutput(
         content,

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import NestedRunPaused, leaves
 from agno_nb.run.runnable import Runnable
 from agno_nb.run.running import RunContext
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput
-from agno_nb.workflow.containers import Given, in_sequence, nodes_of
-from agno_nb.workflow.step import Course, Node
+from agno_nb.workflow.containers import StepLike, run_sequence, to_nodes
+from agno_nb.workflow.step import Node, WorkflowExecution
 from agno_nb.workflow.values import StepInput
 
 __all__ = ["RunOutput", "Workflow"]
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(eq=False, repr=False)
 class Workflow(Runnable):
     """Steps in an order that you say: agents, teams, functions, other workflows, and groups of them.
@@ -47,7 +47,7 @@ class Workflow(Runnable):
     kind: ClassVar[SessionType] = SessionType.WORKFLOW
     continuable: ClassVar[frozenset[RunStatus]] = frozenset(RunStatus) - {RunStatus.COMPLETED}
 
-    steps: Given = ()
+    steps: StepLike = ()
     """What is done, in order."""
     _: KW_ONLY
     add_workflow_history_to_steps: bool = False
@@ -59,40 +59,40 @@ class Workflow(Runnable):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._nodes = nodes_of(self.steps, repr(self))
+        self._nodes = to_nodes(self.steps, repr(self))
 
     @property
     def parts(self) -> Sequence[Runnable]:
         """The agents, teams and workflows of its steps."""
         return [runnable for node in self._nodes for runnable in node.runnables]
 
-    async def answer(self, context: RunContext) -> None:
+    async def run_steps(self, context: RunContext) -> None:
         """Take the steps that were not taken yet."""
-        run, said = context.run, context.options
+        run, options = context.run, context.options
         if context.message not in run.messages:
             run.messages.append(context.message)
-        shown, count = said.get("add_history_to_context"), said.get("num_history_runs")
-        course = Course(
+        history_option, count = options.get("add_history_to_context"), options.get("num_history_runs")
+        execution = WorkflowExecution(
             context,
-            add_history=self.add_workflow_history_to_steps if shown is None else shown,
+            add_history=self.add_workflow_history_to_steps if history_option is None else history_option,
             num_history_runs=self.num_history_runs if count is None else count,
         )
-        given = StepInput(input=run.input, run_context=context)
+        step_input = StepInput(input=run.input, run_context=context)
         try:
-            outputs = await in_sequence(self._nodes, given, course, "", None)
+            outputs = await run_sequence(self._nodes, step_input, execution, "", None)
         except BaseException as error:
             # A function of a step may start several runs in a task group.
             if not any(isinstance(part, NestedRunPaused) for part in leaves(error)):
                 raise
-            context.wait_for_nested_runs(None)
+            context.collect_child_requirements(None)
             run.status = RunStatus.PAUSED
             return
-        run.content, run.content_type = _last(outputs)
+        run.content, run.content_type = _last_output(outputs)
         answer = Message(role="assistant", content=run.get_content_as_string())
-        context.add(answer)
+        context.add_message(answer)
         context.emit(RunEvent.run_content, content=answer.content)
 
 
-def _last(outputs: list[StepOutput]) -> tuple[Any, str]:
+def _last_output(outputs: list[StepOutput]) -> tuple[Any, str]:
     content = next((output.content for output in reversed(outputs) if output.content is not None), None)
     return content, "str" if content is None or isinstance(content, str) else type(content).__name__

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.browser
 
 ORIGIN = """
 import dataclasses, json
-from agno_nb.notebook.binding import current_origin
-print(json.dumps(dataclasses.asdict(current_origin(get_ipython()))))
+from agno_nb.notebook.binding import read_cell_info
+print(json.dumps(dataclasses.asdict(read_cell_info(get_ipython()))))
 """
 
 # The answer stops in the middle until the test has seen it and says so.

@@ -13,8 +13,8 @@ from agno_nb.db.duckdb import AsyncDuckDb
 from agno_nb.testing import FunctionModel
 
 OF_THE_PIPELINE = {
-    "open_run", "reopen_run", "add_messages", "store_answers", "end_run", "add_event", "add_step", "add_summary",
-    "create", "arrow", "frame", "tables_of", "find_answer", "get_cell_turns",
+    "open_run", "reopen_run", "add_messages", "save_approvals", "end_run", "add_event", "add_step", "add_summary",
+    "create", "arrow", "frame", "read_user_rows", "find_cached_run", "get_cell_turns",
 }  # fmt: skip
 
 

@@ -165,22 +165,22 @@ def test_a_store_is_at_hand_where_no_other_process_goes_on_using_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db, file = DuckDb(path), SharedFile.at(path)
-    assert db.is_at_hand  # It is made then.
+    assert db.is_uncontended  # It is made then.
     other = start(STAYING, path)
     assert other.stdout is not None
     assert other.stdout.readline() == "said\n"
     monkeypatch.setattr(shared_file, "LINGER_S", 3600.0)
     say(db, "y")
     # It is attached still. Whoever lets go of it looks at it for a moment, again and again.
-    assert any(db.is_at_hand for _ in range(10_000))
-    with db._driver.lease(write=False):
-        assert not db.is_at_hand
+    assert any(db.is_uncontended for _ in range(10_000))
+    with db._driver.transaction(write=False):
+        assert not db.is_uncontended
     file.let_go()
-    assert not db.is_at_hand
+    assert not db.is_uncontended
     monkeypatch.setattr(shared_file, "ALONE_AFTER_S", 0.0)
-    assert db.is_at_hand
+    assert db.is_uncontended
     monkeypatch.undo()
-    assert not db.is_at_hand
+    assert not db.is_uncontended
     other.communicate("\n")
 
 
@@ -190,7 +190,7 @@ def test_a_store_is_at_hand_when_the_process_that_used_it_has_ended(path: Path) 
     db, file = DuckDb(path), SharedFile.at(path)
     say(db, "y")
     file.let_go()
-    assert db.is_at_hand
+    assert db.is_uncontended
 
 
 def test_a_store_whose_lock_says_nothing_that_is_known_may_be_in_use(path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_store_whose_lock_says_nothing_that_is_known_may_be_in_use(path: Path)
     Path(f"{path}.lock").write_text(" -somebody\n6f5c")
     say(db, "x")
     file.let_go()
-    assert not db.is_at_hand
+    assert not db.is_uncontended
 
 
 def test_a_process_that_writes_without_a_pause_lets_others_in(path: Path) -> None:
@@ -351,7 +351,7 @@ def test_waiting_for_another_thread_ends_in_an_error_that_helps(path: Path) -> N
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with patient._driver.lease(write=True):
+        with patient._driver.transaction(write=True):
             inside.set()
             leave.wait()
 

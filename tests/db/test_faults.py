@@ -143,7 +143,7 @@ def test_who_has_the_store_is_told(db: DuckDb, path: Path, monkeypatch: pytest.M
 import sys
 from agno_nb.db.duckdb import DuckDb
 db = DuckDb(sys.argv[1])
-with db._driver.lease(write=True):
+with db._driver.transaction(write=True):
     print("inside", flush=True)
     input()
 """

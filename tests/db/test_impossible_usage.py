@@ -87,7 +87,7 @@ def test_sums_leave_them_out(poisoned_db: Db) -> None:
     assert db.sessions_df()["cost"].isna().all()
     assert db.run_tree_df()["tree_input_tokens"].tolist()[0] == 3
     assert db.run_tree_df()["tree_input_tokens"].isna().tolist() == [False, True]
-    spending = db.get_spending(session_id="s1")
+    spending = db.get_usage(session_id="s1")
     # The run, the event and the summary of the other half.
     assert (spending.tokens, spending.usd, spending.num_unpriced) == (15, 1.5, 3)
 

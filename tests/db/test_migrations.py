@@ -72,7 +72,7 @@ def opened_duckdb(path: Path, migrations: Mapping[int, str]) -> Iterator[Connect
 @contextmanager
 def opened_sqlite(path: Path, migrations: Mapping[int, str]) -> Iterator[Connection]:
     driver = SqliteDriver(path, 1.0, migrations=migrations)
-    with driver.lease(write=False) as connection:
+    with driver.transaction(write=False) as connection:
         yield connection
     driver.close()
 

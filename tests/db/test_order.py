@@ -75,7 +75,7 @@ def counter(db: Db, **settings: Any) -> Agent:
 def waiting(other: Popen[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Let another process go on as soon as a run of this one says that it waits, and in any case at the end."""
     told: list[str] = []
-    monkeypatch.setattr(pipeline, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(pipeline, "_WARN_AFTER_S", 0.0)
 
     def release(message: Warning | str, *args: Any, **kwargs: Any) -> None:
         told.append(str(message))

@@ -54,13 +54,13 @@ def test_what_was_said_before_a_pause_is_not_what_a_run_ends_with(db: Db) -> Non
 def test_answers_are_kept_while_the_run_waits_for_the_others(db: Db) -> None:
     run = paused(db)
     run.requirements[0].confirm("it is old")
-    db.store_answers(run)
+    db.save_approvals(run)
     again = reread(db, run)
     assert (again.status, again.requirements[0].confirmed, again.requirements[0].note) == (
         *(RunStatus.PAUSED, True, "it is old"),
     )
     again.requirements[1].provide_user_input({"copies": 2})
-    db.store_answers(again)
+    db.save_approvals(again)
     assert reread(db, run).active_requirements == []
 
 
@@ -68,15 +68,15 @@ def test_answers_of_two_who_read_the_run_before_are_both_kept(db: Db) -> None:
     run = paused(db)
     first, second, third = reread(db, run), reread(db, run), reread(db, run)
     first.requirements[0].confirm("it is old")
-    db.store_answers(first)
+    db.save_approvals(first)
     second.requirements[1].provide_user_input({"copies": 2})
-    db.store_answers(second)
+    db.save_approvals(second)
     assert [second.active_requirements, reread(db, run).active_requirements] == [[], []]
     assert reread(db, run).requirements[0].note == "it is old"
     # Of two answers to one thing the later counts, and one who has none changes nothing.
-    db.store_answers(third)
+    db.save_approvals(third)
     third.requirements[0].reject("still needed")
-    db.store_answers(third)
+    db.save_approvals(third)
     again = reread(db, run)
     assert [(one.confirmed, one.note) for one in again.requirements] == [(False, "still needed"), (None, None)]
     assert again.requirements[1].user_input_fields[0].value == 2
@@ -86,7 +86,7 @@ def test_an_answer_that_is_not_one_is_not_stored(db: Db) -> None:
     run = paused(db)
     run.requirements[0].tool.result = "deleted by hand"
     with pytest.raises(InvalidInputError, match="needs confirmation, which result does not give"):
-        db.store_answers(run)
+        db.save_approvals(run)
 
 
 def test_runs_around_a_nested_one_have_its_requirements(db: Db) -> None:
@@ -102,7 +102,7 @@ def test_runs_around_a_nested_one_have_its_requirements(db: Db) -> None:
     stored = reread(db, outer)
     stored.requirements[0].confirm()
     # Only the outermost run is stored with the answer.
-    db.store_answers(stored)
+    db.save_approvals(stored)
     outer = reread(db, outer)
     (middle,) = outer.nested_runs
     (inner,) = middle.nested_runs
@@ -121,7 +121,7 @@ def test_a_run_goes_on_once_and_with_its_answers(db: Db) -> None:
     with pytest.raises(RunNotContinuableError, match="is RUNNING by now"):
         db.reopen_run(second)
     with pytest.raises(RunNotContinuableError, match="is not paused any more"):
-        db.store_answers(second)
+        db.save_approvals(second)
 
 
 def test_a_run_that_waits_for_something_else_by_now_is_read_again_first(db: Db) -> None:

@@ -367,7 +367,7 @@ def test_an_older_store_is_migrated_whole_or_not_at_all(db: PostgresDb, postgres
     def newest(migrations: Mapping[int, str]) -> int:
         driver = PostgresDriver(PostgresUrl.parse(postgres_url), "agno_nb", 1.0, migrations=migrations)
         try:
-            with driver.lease(write=False) as connection:
+            with driver.transaction(write=False) as connection:
                 ((version,),) = connection.execute("SELECT MAX(version) FROM raw_schema")
                 assert version == 1 or connection.execute("SELECT mood, grade FROM raw_moods") == [("COMPLETED", 1)]
                 return int(version)

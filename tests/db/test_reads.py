@@ -72,7 +72,7 @@ CALLS: dict[str, Callable[[SqlDb], object]] = {
     "get_messages": lambda db: db.get_messages("s1"),
     "get_messages, the latest": lambda db: db.get_messages("s1", last_n_runs=1),
     "get_session_metrics": lambda db: db.get_session_metrics("s1"),
-    "get_spending": lambda db: db.get_spending(session_id="s1"),
+    "get_usage": lambda db: db.get_usage(session_id="s1"),
     "get_summary": lambda db: db.get_summary("s1"),
     "get_cell_turns": lambda db: db.get_cell_turns("s1", "c"),
     "get_user_memories": lambda db: db.get_user_memories("ann"),
@@ -93,7 +93,7 @@ def add_others(db: SqlDb, count: int) -> None:
     if isinstance(db, SqliteDb):
         numbers = f"WITH RECURSIVE numbers AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {count} - 1)"
         source = "numbers"
-    with db._driver.lease(write=True) as connection:
+    with db._driver.transaction(write=True) as connection:
         for table, columns in OTHERS.items():
             values = ", ".join(columns.values()).replace("{id}", "printf('a%09d', n)")
             connection.execute(f"INSERT INTO {table} ({', '.join(columns)}) {numbers} SELECT {values} FROM {source}")
@@ -128,7 +128,7 @@ def test_duckdb_reads_no_block_of_others(in_memory: SqlDb, call: str, monkeypatc
         return [] if sql.startswith(("INSERT", "WITH done_0 AS")) else execute(self, sql, parameters)
 
     def framed(self: Engine, sql: str, parameters: Sequence[Any]) -> Any:
-        with self.transaction(write=False) as cursor:
+        with self.frame_cursor(write=False) as cursor:
             scans.extend(scanned(cursor, sql, parameters))
         return frame(self, sql, parameters)
 

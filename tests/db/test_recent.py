@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from agno_nb.db import shared_file
 from agno_nb.db.base import ContextQuery, OpenedRun
-from agno_nb.db.context import history, said_in, turns_before
+from agno_nb.db.context import load_messages, load_turns, select_history
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.engine import Engine
 from agno_nb.db.in_memory import InMemoryDb
@@ -50,8 +50,8 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def as_read(db: SqlDb, session_id: str, query: ContextQuery) -> OpenedRun:
     """Return what a turn that begins now should be told, from the tables."""
     with db._transaction(write=False) as connection:
-        _, turns, num_superseded = turns_before(connection, session_id, None, query)
-        said = history(said_in(connection, session_id, turns), turns, query)
+        _, turns, num_superseded = load_turns(connection, session_id, None, query)
+        said = select_history(load_messages(connection, session_id, turns), turns, query)
     session = db.get_session(session_id)
     assert session is not None
     return OpenedRun(session=session, history=said, turns=turns, num_superseded=num_superseded)
@@ -89,7 +89,7 @@ def test_a_turn_that_is_known_is_two_statements(db: DuckDb, executed: list[str])
     say(db, "second", query=THREE)
     assert executed == ["WITH", "WITH"]
     executed.clear()
-    db._recent = None
+    db._session_cache = None
     say(db, "third", query=THREE)
     assert executed == ["BEGIN", "SELECT", "SELECT", "SELECT", "WITH", "COMMIT", "WITH"]
     assert [message.content for message in db.get_messages("s1")] == [

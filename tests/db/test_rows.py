@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agno_nb.db.encoding import storable
+from agno_nb.db.encoding import to_sql
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.types import MAX_TOKENS, Message, Metrics, RunOutput, RunStatus, Session, ToolCall, new_id
 
 # All characters: those beyond the first plane, NUL and lone surrogates are the ones that stores stumble over.
 anything = st.text(st.characters(), max_size=40)
-storable_text = anything.map(storable)
+storable_text = anything.map(to_sql)
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -70,10 +70,10 @@ def test_a_run_comes_back_as_it_was_said(
 
 @given(anything)
 def test_any_text_can_be_stored_and_what_has_no_fault_is_not_changed(text: str) -> None:
-    stored = storable(text)
+    stored = to_sql(text)
     stored.encode()
     assert "\0" not in stored
-    assert storable(stored) == stored
+    assert to_sql(stored) == stored
     faultless = [letter for letter in text if letter != "\0" and not "\ud800" <= letter <= "\udfff"]
     if len(faultless) == len(text):
         assert stored == text
@@ -91,7 +91,7 @@ def test_any_text_can_be_stored_and_what_has_no_fault_is_not_changed(text: str) 
     ],
 )
 def test_what_a_store_cannot_hold_is_replaced(said: Any, stored: Any) -> None:
-    assert storable(said) == stored
+    assert to_sql(said) == stored
 
 
 def test_such_text_is_found_again_by_itself(db: InMemoryDb) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agno_nb.db import worker
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.worker import is_dead, this_worker
+from agno_nb.db.worker import current_process_id, is_dead
 from agno_nb.testing.contract.views import rows
 from agno_nb.testing.conversation import START, begin, end
 from agno_nb.types import Message
@@ -18,7 +18,7 @@ def test_a_run_of_a_process_that_died_is_interrupted(monkeypatch: pytest.MonkeyP
     db = InMemoryDb()
     begin(db, "alive", created_at=START)
     for name, said in (("dead", f"{socket.gethostname()}:{2**22 + 1}:1"), ("elsewhere", "another-host:1:1")):
-        monkeypatch.setattr("agno_nb.db.turns.this_worker", lambda said=said: said)
+        monkeypatch.setattr("agno_nb.db.turns.current_process_id", lambda said=said: said)
         begin(db, name, created_at=START + 1)
     sql = "SELECT input, status, interrupted, interrupted_at IS NULL FROM runs ORDER BY created_at, input"
     expected = [
@@ -41,8 +41,8 @@ def test_a_run_that_was_taken_for_dead_and_ends_is_not_interrupted(monkeypatch: 
 
 
 def test_a_process_is_known_by_host_pid_and_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    host, pid, start = this_worker().rsplit(":", 2)
-    assert not is_dead(this_worker())
+    host, pid, start = current_process_id().rsplit(":", 2)
+    assert not is_dead(current_process_id())
     assert not is_dead(f"not-{host}:{pid}:{start}")
     assert not is_dead(f"{host}:{pid}:")
     # A later process with the same pid is another one, wherever the system tells when a process started.

@@ -92,7 +92,7 @@ def test_what_remembering_took_is_an_event_of_the_run(db: Db) -> None:
         "output_tokens": 10,
         "cost": 0.02,
     }
-    assert db.get_spending(session_id="s").tokens == 110 + (run.metrics.total_tokens or 0)
+    assert db.get_usage(session_id="s").tokens == 110 + (run.metrics.total_tokens or 0)
 
 
 def test_what_a_member_is_told_of_the_user_is_remembered_when_the_turn_is_over(db: Db) -> None:

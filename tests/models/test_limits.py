@@ -15,7 +15,7 @@ from agno_nb.errors import InvalidInputError, ModelServerError, ModelStreamError
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.resolve import resolve_model
-from agno_nb.models.retry import is_the_providers, may_pass
+from agno_nb.models.retry import is_provider_error, is_transient
 from tests.fakes.http import SSE, Answer, FakeServer
 from tests.models.asking import ask
 
@@ -91,7 +91,7 @@ def test_a_response_without_end(name: str, kind: type[OpenAIModel], server: Fake
     assert server.host in str(failure)
     # One piece of a bomb alone is 16 MB.
     assert peak < 15 * MB
-    assert (may_pass(failure), is_the_providers(failure)) == (False, True)
+    assert (is_transient(failure), is_provider_error(failure)) == (False, True)
 
 
 @KINDS
@@ -138,7 +138,7 @@ def test_the_total_timeout(chunks: Iterable[bytes], kind: type[OpenAIModel], ser
 
     assert type(failure) is ResponseLimitError
     assert "did not end its answer within 0.5 seconds. Raise `total_timeout` of the model" in str(failure)
-    assert not may_pass(failure)
+    assert not is_transient(failure)
 
 
 @KINDS

@@ -308,8 +308,8 @@ def test_a_recursive_model_is_an_object_at_the_top_and_strict() -> None:
 )
 def test_arguments_come_back_as_the_annotated_type(hint: Any, said: str, value: Any) -> None:
     tool = Tool(function_of({"x": (hint, inspect.Parameter.empty)}), name="f")
-    assert tool.arguments.parse(f'{{"x": {said}}}') == {"x": value}
-    assert type(tool.arguments.parse(f'{{"x": {said}}}')["x"]) is type(value)
+    assert tool.parameters.parse(f'{{"x": {said}}}') == {"x": value}
+    assert type(tool.parameters.parse(f'{{"x": {said}}}')["x"]) is type(value)
 
 
 @pytest.mark.parametrize("hint", [Address, Person, list[Person], dict[str, Address], Address | None], ids=repr)
@@ -318,7 +318,7 @@ def test_a_typed_dict_of_typing_works_on_every_python(hint: Any) -> None:
     definitions = tool.spec.parameters["$defs"]
     assert definitions["Address"]["required"] == ["street"]
     assert definitions.get("Person", {"required": ["name"]})["required"] == ["name"]
-    assert tool.problem(ToolCall(tool_call_id="c", tool_name="f", arguments='{"x": 3}')) is not None
+    assert tool.argument_error(ToolCall(tool_call_id="c", tool_name="f", arguments='{"x": 3}')) is not None
 
 
 def test_a_default_that_json_cannot_hold_is_not_told() -> None:
@@ -339,7 +339,7 @@ def test_null_does_not_stand_for_a_default_where_it_is_a_value() -> None:
     strict = strict_parameters(Tool(f).spec.parameters)
     assert strict is not None
     assert strict["properties"]["n"]["description"] == "The default is 5."
-    assert Tool(f).arguments.parse('{"n": null}') == {"n": None}
+    assert Tool(f).parameters.parse('{"n": null}') == {"n": None}
 
 
 @pytest.mark.parametrize("kind", [OpenAIChat, OpenAIResponses])

@@ -11,8 +11,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from agno_nb.notebook.binding import current_execution, current_origin
-from agno_nb.types import Origin
+from agno_nb.notebook.binding import current_execution, read_cell_info
+from agno_nb.types import CellInfo
 
 
 def shell(
@@ -32,7 +32,7 @@ HASH = hashlib.sha256(b"%%agent\nHello").hexdigest()[:16]
 
 def test_jupyterlab_tells_notebook_and_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/talk.ipynb")
-    assert current_origin(shell(cell_id="c1", inputs=("1", "2", "%%agent\nHello"))) == Origin(
+    assert read_cell_info(shell(cell_id="c1", inputs=("1", "2", "%%agent\nHello"))) == CellInfo(
         notebook="/home/ada/talk.ipynb", cell_id="c1", execution_count=3, cell_hash=HASH
     )
 
@@ -40,14 +40,14 @@ def test_jupyterlab_tells_notebook_and_cell(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_kernel_s_own_note_of_the_session_is_read_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/other.ipynb")
     known = shell(cell_id="c1", namespace={"__session__": "/home/ada/talk.ipynb"})
-    assert current_origin(known).notebook == "/home/ada/talk.ipynb"
+    assert read_cell_info(known).notebook == "/home/ada/talk.ipynb"
 
 
 def test_vs_code_tells_the_notebook_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     cell = "vscode-notebook-cell:/home/ada/talk.ipynb#W0sZmlsZQ=="
     known = shell(cell_id=cell, namespace={"__vsc_ipynb_file__": "/home/ada/talk.ipynb"})
-    assert current_origin(known) == Origin(
+    assert read_cell_info(known) == CellInfo(
         notebook="/home/ada/talk.ipynb", cell_id=cell, execution_count=1, cell_hash=HASH
     )
 
@@ -55,26 +55,26 @@ def test_vs_code_tells_the_notebook_in_a_variable(monkeypatch: pytest.MonkeyPatc
 def test_a_notebook_of_another_system_keeps_its_name_and_one_without_a_file_has_none() -> None:
     cell = "vscode-notebook-cell:Untitled-1.ipynb#W0sdW50aXRsZWQ%3D"
     remote = shell(cell_id=cell, namespace={"__vsc_ipynb_file__": "C:\\talks\\talk.ipynb"})
-    assert current_origin(remote).notebook == "C:\\talks\\talk.ipynb"
-    assert current_origin(shell(cell_id=cell, namespace={"__vsc_ipynb_file__": "Untitled-1.ipynb"})).notebook is None
+    assert read_cell_info(remote).notebook == "C:\\talks\\talk.ipynb"
+    assert read_cell_info(shell(cell_id=cell, namespace={"__vsc_ipynb_file__": "Untitled-1.ipynb"})).notebook is None
 
 
 def test_colab_tells_the_cell_in_a_place_of_its_own() -> None:
     known = shell()
     known.kernel.get_parent = lambda: {"metadata": {"colab": {"cell_id": "rS4d7tBmgZSR"}}}
-    assert current_origin(known) == Origin(cell_id="rS4d7tBmgZSR", execution_count=1, cell_hash=HASH)
+    assert read_cell_info(known) == CellInfo(cell_id="rS4d7tBmgZSR", execution_count=1, cell_hash=HASH)
     known.kernel.get_parent = lambda: {"metadata": {"colab": "odd"}}
-    assert current_origin(known).cell_id is None
+    assert read_cell_info(known).cell_id is None
 
 
 def test_a_notebook_run_from_a_notebook_does_not_take_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/outer.ipynb")
-    assert current_origin(shell()) == Origin(execution_count=1, cell_hash=HASH)
+    assert read_cell_info(shell()) == CellInfo(execution_count=1, cell_hash=HASH)
 
 
 def test_a_console_is_not_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/console-1-6f1c")
-    assert current_origin(shell(cell_id="c1")).notebook is None
+    assert read_cell_info(shell(cell_id="c1")).notebook is None
 
 
 @pytest.mark.parametrize(
@@ -92,28 +92,28 @@ def test_a_console_is_not_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_is_not_told_is_none(odd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/talk.ipynb")
-    assert current_origin(odd) == Origin()
+    assert read_cell_info(odd) == CellInfo()
 
 
 @pytest.mark.kernel
 def test_under_nbclient_the_cell_is_known_by_its_count_and_source_only(tmp_path: Any) -> None:
     source = (
-        "from agno_nb.notebook.binding import current_execution, current_origin\nprint(current_origin(get_ipython()))"
+        "from agno_nb.notebook.binding import current_execution, read_cell_info\nprint(read_cell_info(get_ipython()))"
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1"), nbformat.v4.new_code_cell(source)])
     NotebookClient(
         notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
-    expected = Origin(execution_count=2, cell_hash=hashlib.sha256(source.encode()).hexdigest()[:16])
+    expected = CellInfo(execution_count=2, cell_hash=hashlib.sha256(source.encode()).hexdigest()[:16])
     assert notebook.cells[1].outputs[-1].text == f"{expected}\n"
 
 
 def test_the_servers_id_of_the_kernel_is_in_the_name_of_its_connection_file() -> None:
     known = shell(cell_id="c1")
     known.kernel.parent = SimpleNamespace(connection_file="/run/kernel-5f1c-77.json")
-    assert current_origin(known).kernel_id == "5f1c-77"
+    assert read_cell_info(known).kernel_id == "5f1c-77"
     known.kernel.parent = SimpleNamespace(connection_file="/tmp/tmpab12.json")
-    assert current_origin(known).kernel_id is None
+    assert read_cell_info(known).kernel_id is None
 
 
 def write_notebook(path: Path, *cell_ids: str) -> Path:
@@ -126,17 +126,17 @@ def test_a_notebook_that_was_renamed_is_found_by_its_cells(tmp_path: Path) -> No
     (tmp_path / "broken.ipynb").write_text("{")
     write_notebook(tmp_path / "other.ipynb", "c2")
     new = write_notebook(tmp_path / "new.ipynb", "c1")
-    assert current_origin(known).notebook == str(new)
+    assert read_cell_info(known).notebook == str(new)
     # A cell that is not saved yet is in the same notebook.
     unsaved = shell(cell_id="c9", namespace={"__session__": str(tmp_path / "old.ipynb")})
-    assert current_origin(unsaved).notebook == str(new)
+    assert read_cell_info(unsaved).notebook == str(new)
 
 
 def test_of_two_that_have_the_cell_none_is_taken(tmp_path: Path) -> None:
     old = str(tmp_path / "old.ipynb")
     for name in ("one.ipynb", "two.ipynb"):
         write_notebook(tmp_path / name, "c1")
-    assert current_origin(shell(cell_id="c1", namespace={"__session__": old})).notebook == old
+    assert read_cell_info(shell(cell_id="c1", namespace={"__session__": old})).notebook == old
 
 
 def test_all_that_one_execution_does_is_told_from_the_next() -> None:

@@ -13,7 +13,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.binding import source_hash
 from agno_nb.notebook.cells import cells_df
 from agno_nb.testing.conversation import START, say
-from agno_nb.types import Origin
+from agno_nb.types import CellInfo
 
 FRAMES_MD = Path(__file__).resolve().parents[2] / "docs" / "frames.md"
 
@@ -25,7 +25,7 @@ def write(path: Path, cells: dict[str, str]) -> Path:
 
 
 def ask(db: InMemoryDb, path: Path, cell_id: str, source: str, *, number: int, run_index: int | None = None) -> None:
-    origin = Origin(notebook=str(path), cell_id=cell_id, cell_hash=source_hash(source), execution_count=number)
+    origin = CellInfo(notebook=str(path), cell_id=cell_id, cell_hash=source_hash(source), execution_count=number)
     say(db, source, origin=origin, created_at=START + number, run_index=run_index)
 
 

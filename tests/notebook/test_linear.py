@@ -17,13 +17,13 @@ from agno_nb import printing
 from agno_nb.errors import ModelError
 from agno_nb.models.base import ModelResponse
 from agno_nb.notebook import markdown
-from agno_nb.notebook.highlight import _LANGUAGES, SIZE_LIMIT, coloured
-from agno_nb.notebook.markdown import cleaned, markdown_parser
+from agno_nb.notebook.highlight import _LANGUAGES, SIZE_LIMIT, highlight
+from agno_nb.notebook.markdown import markdown_parser, sanitize_html
 from agno_nb.notebook.render import AnswerView, Text, render_answer
 from agno_nb.notebook.variables import inject
 from agno_nb.redact import redact
 from agno_nb.run.structured import _unfenced
-from agno_nb.session.summary import _parsed
+from agno_nb.session.summary import _parse_summary
 from tests.notebook.test_live import event
 from tests.notebook.test_render import Elements
 
@@ -115,7 +115,7 @@ def test_four_times_the_text_takes_four_times_the_work(text: Callable[[int], str
     calls, more = calls_of(lambda: render(short)), calls_of(lambda: render(long))
     # Some limits are reached only by the longer text, so a little more than four times.
     assert more < 5.2 * max(calls, 10_000)
-    html, longer = len(cleaned(render(short))), len(cleaned(render(long)))
+    html, longer = len(sanitize_html(render(short))), len(sanitize_html(render(long)))
     assert longer < 5.2 * max(html, 20_000)
 
 
@@ -149,10 +149,10 @@ def test_colouring_takes_linear_work_and_keeps_the_code(language: str) -> None:
         "+\n",
     ):
         short, long = repeated(fragment, 1_000), repeated(fragment, 4_000)
-        calls, more = (calls_of(lambda code=code: coloured(code, language=language)) for code in (short, long))  # type: ignore[misc]
+        calls, more = (calls_of(lambda code=code: highlight(code, language=language)) for code in (short, long))  # type: ignore[misc]
         assert more < 4.5 * max(calls, 500)
-        assert Elements(f"<pre>{coloured(long, language=language)}</pre>").text == long
-    assert coloured("<" * (SIZE_LIMIT + 1), language=language) == "&lt;" * (SIZE_LIMIT + 1)
+        assert Elements(f"<pre>{highlight(long, language=language)}</pre>").text == long
+    assert highlight("<" * (SIZE_LIMIT + 1), language=language) == "&lt;" * (SIZE_LIMIT + 1)
 
 
 # The pattern of each of these once took quadratic or cubic time, on which this test would not end.
@@ -174,7 +174,7 @@ def test_json_of_a_model_is_found_in_linear_time() -> None:
         text = f"```json{fragment * 200_000}"
         assert _unfenced(text) == text.strip()
         with pytest.raises(ModelError, match="no summary"):
-            _parsed(ModelResponse(content=text))
+            _parse_summary(ModelResponse(content=text))
     assert _unfenced(" ```json \n{}\n ``` ") == _unfenced("{}\n") == "{}"
 
 
@@ -224,7 +224,7 @@ def words_and_text(seed: int) -> tuple[list[str], str]:
 def test_no_word_of_an_answer_vanishes(start: int) -> None:
     for seed in range(start, start + 500):
         words, text = words_and_text(seed)
-        card = Elements(cleaned(markdown_parser(True).render(text)))
+        card = Elements(sanitize_html(markdown_parser(True).render(text)))
         shown = card.text + " ".join(str(value) for _, attributes in card.elements for value in attributes.values())
         assert [word for word in words if word not in shown] == [], text
 
@@ -233,16 +233,16 @@ def test_no_word_of_an_answer_vanishes(start: int) -> None:
 def test_blocks_of_any_depth_are_shown(mark: str) -> None:
     lines = [f"{'   ' * depth if mark != '>' else '> ' * depth}{mark} word{depth}." for depth in range(60)]
     text = "\n".join(lines) + "\n\nthe end"
-    for shown in (Elements(cleaned(markdown_parser(True).render(text))).text, re.sub(r"[▌\n ]+", "", draw(text))):
+    for shown in (Elements(sanitize_html(markdown_parser(True).render(text))).text, re.sub(r"[▌\n ]+", "", draw(text))):
         assert [depth for depth in range(60) if f"word{depth}." not in shown] == []
-    card = Elements(cleaned(markdown_parser(True).render(f"{text}\n\n- {'- ' * 60}deep\n- next")))
+    card = Elements(sanitize_html(markdown_parser(True).render(f"{text}\n\n- {'- ' * 60}deep\n- next")))
     assert len(card.of("ul" if mark in "-*" else "blockquote" if mark == ">" else "ol")) >= 19
     assert "next" in card.text
 
 
 def test_what_markdown_would_drop_is_shown() -> None:
     def shown(text: str) -> str:
-        return Elements(cleaned(markdown_parser(True).render(text))).text.strip()
+        return Elements(sanitize_html(markdown_parser(True).render(text))).text.strip()
 
     assert shown("See [1].\n\n[1]: https://a.example 'One'\n[2]: https://b.example") == "See 1.\n[2]: https://b.example"
     assert shown("|a|b|\n|-|-|\n|1|2|3|4|").split() == ["a", "b", "1", "2", "|", "3", "|", "4"]

@@ -9,7 +9,7 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.notebook.live import LiveAnswer
-from agno_nb.notebook.render import MOST_NESTED, TEXT_LIMIT
+from agno_nb.notebook.render import MAX_NESTED, TEXT_LIMIT
 from agno_nb.run.runnable import Runnable
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, ScriptedModel, call
@@ -107,11 +107,11 @@ def test_much_that_is_nested_is_cut(kernel: Kernel) -> None:
     def long(step_input: StepInput) -> str:
         return "x" * (TEXT_LIMIT + 5)
 
-    html = shown(kernel, Workflow([Loop([long], max_iterations=MOST_NESTED + 2)]))
-    assert len(folds(html)) == MOST_NESTED
+    html = shown(kernel, Workflow([Loop([long], max_iterations=MAX_NESTED + 2)]))
+    assert len(folds(html)) == MAX_NESTED
     assert "2 earlier ones, see runs_df() and steps_df()" in html
     assert "5 more characters, see runs_df()" in html
-    assert len(html) < (MOST_NESTED + 2) * (TEXT_LIMIT + 1_000)
+    assert len(html) < (MAX_NESTED + 2) * (TEXT_LIMIT + 1_000)
 
 
 def test_what_a_terminal_prints_names_members_and_steps(capsys: pytest.CaptureFixture[str]) -> None:

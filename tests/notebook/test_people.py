@@ -14,7 +14,7 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.notebook import people
-from agno_nb.notebook.commands import carry_out
+from agno_nb.notebook.commands import run_command
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.notebook.state import Notebook
 from agno_nb.run.runnable import Runnable
@@ -80,7 +80,7 @@ def waiting(*calls: tuple[str, dict[str, Any]]) -> tuple[Notebook, Agent, RunOut
 
 def by_command(name: str, text: str) -> None:
     notebook, _, run = waiting((name, {}))
-    carry_out(notebook, "answer", [run.requirements[0].short_id, f"value={text}"])
+    run_command(notebook, "answer", [run.requirements[0].short_id, f"value={text}"])
 
 
 def by_chat(name: str, text: str) -> None:
@@ -102,7 +102,7 @@ def by_keyboard(name: str, text: str) -> None:
             return one
         raise EOFError("asked again")
 
-    people.ask(notebook, agent, run, {}, read)
+    people.ask_at_prompt(notebook, agent, run, {}, read)
 
 
 def by_method(name: str, text: str) -> None:
@@ -161,7 +161,7 @@ def test_a_panel_shows_values_and_choices_as_they_are_typed() -> None:
     run = agent.run("go", session_id="s")
     fill, allow = run.requirements
     fill.provide_user_input({"text": '"12"', "any_value": '"12"', "flag": "true", "numbers": [1]})
-    agent.store.store_answers(run)
+    agent.store.save_approvals(run)
     page = Browser(chat(agent, session_id="s"))
     (need, _) = page.turns[0]["needs"]
     shown = {field["name"]: field["value"] for field in need["fields"]}
@@ -198,15 +198,15 @@ def test_two_people_who_answer_at_once_lose_no_answer_and_the_later_one_continue
     early = agent.store.get_run(run.run_id)
     assert early is not None
     if door == "command":
-        carry_out(notebook, "approve", [allow.short_id])
+        run_command(notebook, "approve", [allow.short_id])
         early.requirements[1].provide_user_input({"value": 2})
-        people._go_on(notebook, agent.store, early)
+        people._continue_or_save(notebook, agent.store, early)
     else:
         page = Browser(chat(agent, session_id="s"))
         decide = {"run_id": run.run_id, "requirement_id": allow.requirement_id, "decision": "approve"}
         page.ask("decide", note="", values={}, **decide)
         early.requirements[1].provide_user_input({"value": 2})
-        agent.store.store_answers(early)
+        agent.store.save_approvals(early)
         assert early.active_requirements == []
         agent.continue_run(early)
     assert sorted(map(str, received)) == ["2", "a"]
@@ -222,11 +222,11 @@ def test_answers_that_were_typed_before_an_interrupt_are_kept() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        people.ask(notebook, agent, run, {}, read)
+        people.ask_at_prompt(notebook, agent, run, {}, read)
     stored = agent.store.get_run(run.run_id)
     assert stored is not None
     assert [one.kind for one in stored.active_requirements] == ["confirmation"]
-    carry_out(notebook, "approve", [])
+    run_command(notebook, "approve", [])
     assert received == [12, "a"]
 
 
@@ -234,14 +234,14 @@ def test_a_command_that_is_run_again_does_not_answer_the_next_thing_that_waits()
     notebook, agent, run = waiting(("delete", {"path": "a"}))
     other = agent.run("go", session_id="t")
     named = run.requirements[0].short_id
-    carry_out(notebook, "approve", [named])
+    run_command(notebook, "approve", [named])
     for words in (["approve", named], ["reject", named], ["answer", named, "done"]):
         with pytest.raises(InvalidInputError, match=rf"nothing waits for you as '{named}'; what waits is"):
-            carry_out(notebook, words[0], words[1:])
+            run_command(notebook, words[0], words[1:])
     stored = agent.store.get_run(other.run_id)
     assert stored is not None
     assert (stored.status, received) == (RunStatus.PAUSED, ["a"])
-    carry_out(notebook, "approve", ["it", "is", "old"])
+    run_command(notebook, "approve", ["it", "is", "old"])
     assert received == ["a", "a"]
 
 
@@ -272,10 +272,12 @@ def test_a_call_that_waits_in_a_session_and_in_its_fork_is_named_in_each(kind: s
     # As after a restart of the kernel: all that is known is in the store.
     runnable = runnable_of(kind, DuckDb("store.duckdb"))
     notebook = Notebook({"runnable": runnable}, Path.cwd(), AgnoNb())
-    pending = {waits.session_id: one for _, waits in people._waiting(notebook) for one in waits.active_requirements}
+    pending = {
+        waits.session_id: one for _, waits in people._pending_runs(notebook) for one in waits.active_requirements
+    }
     order = ["s", fork.session_id] if first == "original" else [fork.session_id, "s"]
     for number, session_id in enumerate(order, 1):
-        carry_out(notebook, "approve", [pending[session_id].short_id])
+        run_command(notebook, "approve", [pending[session_id].short_id])
         assert received == ["a"] * number
         statuses = [runnable.store.get_runs(each)[0].status for each in order]
         assert statuses == [RunStatus.COMPLETED] * number + [RunStatus.PAUSED] * (2 - number)

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from agno_nb.notebook.markdown import cleaned, markdown_parser
+from agno_nb.notebook.markdown import markdown_parser, sanitize_html
 from agno_nb.notebook.render import (
     TEXT_LIMIT,
     AnswerView,
@@ -24,7 +24,7 @@ from tests.notebook.hostile import PAYLOADS
 
 
 def markdown_html(markdown: str) -> str:
-    return cleaned(markdown_parser(highlight=True).render(markdown))
+    return sanitize_html(markdown_parser(highlight=True).render(markdown))
 
 
 class Elements(HTMLParser):
@@ -291,7 +291,7 @@ def test_what_is_asked_is_shown_whole_and_exactly_with_what_to_type() -> None:
     arguments = json.dumps({"command": "`rm -rf /` \\(x\\) $5 " + "x" * 10_000})
     call = ToolCall(tool_call_id="1", tool_name="shell", arguments=arguments)
     requirement = Requirement(kind="confirmation", tool=call, run_id="r", component_name="clerk")
-    view = AnswerView(status=RunStatus.PAUSED, asked=[requirement])
+    view = AnswerView(status=RunStatus.PAUSED, requirements=[requirement])
     question = f"clerk asks to call shell({arguments})"
     ways = f"%agent approve {requirement.short_id}   or   %agent reject {requirement.short_id} [why]"
     assert render_text(view) == f"{question}\n{ways}\n\n(waiting for you)"

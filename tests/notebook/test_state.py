@@ -20,7 +20,7 @@ def test_an_agent_is_found_by_any_variable_of_the_user_and_not_by_what_ipython_k
     kept = {"_": replaced, "__": replaced, "___": flow, "_3": replaced, "_ih": ["", "replaced"]}
     notebook = Notebook({**kept, "poet": poet, "_spare": spare, "_3_flows": flow, "n": 3}, Path.cwd(), AgnoNb())
 
-    assert notebook.held() == {"poet": poet, "_spare": spare, "_3_flows": flow}
+    assert notebook.user_agents() == {"poet": poet, "_spare": spare, "_3_flows": flow}
     assert notebook.runnables() == [notebook.agent, notebook.agent, poet, spare, flow]
     assert notebook.runnable_of(SessionType.AGENT, "poet") is poet
     assert notebook.runnable_of(SessionType.AGENT, "notebook") is notebook.agent

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.variables import TEXT_LIMIT, Injected, inject
+from agno_nb.notebook.variables import TEXT_LIMIT, InjectedPrompt, inject
 from agno_nb.types import Variable
 
 
@@ -104,7 +104,7 @@ def test_what_the_notebook_defines_is_filled_in_once(prompt: str, text: str) -> 
     ],
 )
 def test_every_other_brace_stays_as_it_was_typed(prompt: str) -> None:
-    assert inject(prompt, NAMESPACE) == Injected(text=prompt)
+    assert inject(prompt, NAMESPACE) == InjectedPrompt(text=prompt)
 
 
 def test_a_plain_name_that_is_not_defined_is_told_once_by_name() -> None:
@@ -135,7 +135,9 @@ def test_a_plain_name_that_is_not_defined_is_told_once_by_name() -> None:
 def test_a_path_that_leads_nowhere_stays_and_is_told(expression: str, reason: str) -> None:
     namespace = {**NAMESPACE, "math": math, "f": lambda: 1, "Place": Place}
     prompt = f"about {{{expression}}}"
-    assert inject(prompt, namespace) == Injected(text=prompt, warnings=[f"{{{expression}}} is sent as it is: {reason}"])
+    assert inject(prompt, namespace) == InjectedPrompt(
+        text=prompt, warnings=[f"{{{expression}}} is sent as it is: {reason}"]
+    )
 
 
 @pytest.mark.parametrize(

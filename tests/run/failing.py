@@ -26,7 +26,7 @@ class FailingDb(InMemoryDb):
         self.fails_at, self.for_good = (self.num_writes,), True
 
     @contextmanager
-    def _transaction(self, *, write: bool, alone: bool = False) -> Iterator[Transaction]:
+    def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
         number = self.num_writes
         self.num_writes += write
         fails = write and (number in self.fails_at or (self.for_good and number >= min(self.fails_at, default=1 << 30)))
@@ -34,7 +34,7 @@ class FailingDb(InMemoryDb):
             self.num_failures += 1
         if fails and not self.after_commit:
             raise StoreError(f"write {number} failed")
-        with super()._transaction(write=write, alone=alone) as connection:
+        with super()._transaction(write=write, alone=exclusive) as connection:
             yield connection
         if fails:
             raise StoreError(f"write {number} failed after it was committed")

@@ -13,7 +13,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, ModelError, ModelStreamError, RunNotFoundError, SessionOwnershipError
 from agno_nb.media import File
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.run.again import GO_ON
+from agno_nb.run.again import CONTINUE_PROMPT
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.types import Metrics, RunOutput, RunStatus, Session
 
@@ -87,7 +87,7 @@ def test_a_failed_run_goes_on_with_what_its_tools_had_found() -> None:
     with pytest.raises(ModelError) as failed:
         agent.run("find x")
     assert failed.value.run_output is not None
-    run = agent.regenerate(failed.value.run_output.run_id, go_on=True)
+    run = agent.regenerate(failed.value.run_output.run_id, from_partial=True)
     assert (run.content, run.attempt, searched) == ("It is 42.", 1, ["x"])
     assert [(m.role, m.content) for m in run.messages] == [
         ("user", "find x"),
@@ -125,11 +125,11 @@ def test_what_was_said_before_the_interrupt_is_said_once_and_counted_once() -> N
         agent.run("count")
     (cut_off,) = db.get_runs("s")
     assert (cut_off.status, cut_off.content) == (RunStatus.ERROR, "one two ")
-    run = agent.regenerate(go_on=True)
+    run = agent.regenerate(from_partial=True)
     assert run.content == "one two four"
     assert [(m.role, m.content) for m in run.messages[1:]] == [
         ("assistant", cut_off.content),
-        ("user", GO_ON),
+        ("user", CONTINUE_PROMPT),
         ("assistant", "four"),
     ]
     assert run.metrics.output_tokens == 1
@@ -141,13 +141,13 @@ def test_there_must_be_something_to_go_on_with() -> None:
         agent.regenerate()
     run = agent.run("first", user_id="ada")
     with pytest.raises(InvalidInputError, match="was not cut off"):
-        agent.regenerate(run.run_id, go_on=True, user_id="ada")
+        agent.regenerate(run.run_id, from_partial=True, user_id="ada")
     with pytest.raises(SessionOwnershipError):
         agent.regenerate(run.run_id, user_id="bob")
     opened = RunOutput(session_id="s", user_id="ada", input="second")
     agent.store.open_run(opened, [], session=Session(session_id="s", user_id="ada"))
     with pytest.raises(InvalidInputError, match="is still running, as far as can be told"):
-        agent.regenerate(go_on=True, user_id="ada")
+        agent.regenerate(from_partial=True, user_id="ada")
     with pytest.raises(RunNotFoundError, match="there is no run 'x'"):
         agent.regenerate("x")
 

@@ -158,7 +158,7 @@ def test_answers_by_attributes_are_stored_while_others_are_missing(
     answer(run)
     # One of them is withdrawn, so that the run waits for it.
     run.requirements[0].confirmed = None
-    db.store_answers(run)
+    db.save_approvals(run)
     db.close()
     fresh = make(["All done."], db=DuckDb("store.duckdb"))
     stored = fresh.get_run_output(run.run_id)
@@ -319,10 +319,10 @@ FIELDS: list[tuple[dict[str, Any], str, Any]] = [
 @pytest.mark.parametrize(("schema", "text", "value"), FIELDS)
 def test_text_is_json_if_that_fits_the_field_and_else_text(schema: dict[str, Any], text: str, value: Any) -> None:
     given = UserInputField(name="x", schema=schema)
-    given.give(text)
+    given.set_value(text)
     assert (given.value, type(given.value), given.is_given) == (value, type(value), True)
     again = UserInputField(name="x", schema=schema)
-    again.give(given.to_text(given.value))
+    again.set_value(given.to_text(given.value))
     assert (again.value, type(again.value)) == (value, type(value))
 
 

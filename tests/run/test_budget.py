@@ -16,7 +16,7 @@ from agno_nb.errors import BudgetExceeded, InvalidInputError
 from agno_nb.models.base import ModelResponse
 from agno_nb.models.openai import OpenAIChat
 from agno_nb.testing import FunctionModel, call
-from agno_nb.types import Metrics, Origin, RunOutput, RunStatus, SessionSummary, Spending, ToolCall
+from agno_nb.types import CellInfo, Metrics, RunOutput, RunStatus, SessionSummary, ToolCall, UsageTotals
 from tests.fakes.http import Answer, FakeServer, sse
 from tests.run.test_doors import door
 
@@ -48,7 +48,7 @@ def test_the_request_after_the_last_cent_is_not_made(door: Callable[..., RunOutp
     assert str(error) == (
         "the budget of $0.50 for this session is spent: $0.50 so far. Begin a new session, or raise the budget."
     )
-    assert error.spending == Spending(tokens=200, usd=0.5)
+    assert error.usage == UsageTotals(tokens=200, usd=0.5)
     assert error.run_output is not None
     assert error.run_output.status is RunStatus.ERROR
     assert isinstance(agent.model, FunctionModel)
@@ -75,20 +75,20 @@ def test_a_day_is_all_sessions_and_users_and_yesterday_is_not_counted(db: Db) ->
     agent.run("x", session_id="b", user_id="bob")
     with pytest.raises(BudgetExceeded, match="for this day is spent: 200 tokens so far"):
         agent.run("x", session_id="c")
-    assert db.get_spending(since=0) == Spending(tokens=200, usd=0.5)
-    assert db.get_spending(since=2e9) == Spending()
+    assert db.get_usage(since=0) == UsageTotals(tokens=200, usd=0.5)
+    assert db.get_usage(since=2e9) == UsageTotals()
 
 
 def test_a_notebook_is_known_by_its_path_and_else_by_its_process(db: Db) -> None:
     agent = agent_of(db, Budget(tokens=150, per="notebook"))
-    here, there = Origin(notebook="/a.ipynb"), Origin(notebook="/b.ipynb")
+    here, there = CellInfo(notebook="/a.ipynb"), CellInfo(notebook="/b.ipynb")
     for _ in range(2):
         agent.run("x", session_id="a", origin=here)
     agent.run("x", session_id="a", origin=there)
     with pytest.raises(BudgetExceeded, match="for this notebook is spent: 200 tokens so far"):
         agent.run("x", session_id="b", origin=here)
     with pytest.raises(BudgetExceeded, match="for this notebook is spent: 300 tokens so far"):
-        agent.run("x", session_id="c", origin=Origin())
+        agent.run("x", session_id="c", origin=CellInfo())
 
 
 def test_several_budgets_and_both_kinds_of_limit(db: Db) -> None:
@@ -145,12 +145,12 @@ def test_summaries_and_memories_count(db: Db) -> None:
     from agno_nb.types import RunEvent
 
     db.add_event(run, RunEvent.memory_update_completed, "x", metrics=Metrics(input_tokens=7, output_tokens=0, cost=0.1))
-    spent = db.get_spending(session_id="s")
+    spent = db.get_usage(session_id="s")
     assert (spent.tokens, round(spent.usd, 6), spent.num_unpriced) == (140, 0.45, 0)
     fork = db.fork_session("s")
     assert fork is not None
-    assert db.get_spending(session_id=fork.session_id) == Spending()
-    assert db.get_spending().tokens == 140
+    assert db.get_usage(session_id=fork.session_id) == UsageTotals()
+    assert db.get_usage().tokens == 140
 
 
 def test_an_unknown_price_is_said_before_anything_is_spent() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_nb.run.context import INTERRUPTED_RESULT, joined, merged_state, paired, system_parts
+from agno_nb.run.context import INTERRUPTED_RESULT, build_system_prompt, join_parts, merge_state, repair_tool_pairs
 from agno_nb.types import Message, ToolCall
 
 
 def system_text(**said: Any) -> str | None:
-    return joined(system_parts(**said))
+    return join_parts(build_system_prompt(**said))
 
 
 def asks(*ids: str) -> Message:
@@ -30,12 +30,12 @@ def shape(messages: list[Message]) -> list[tuple[str, str | None, str | None]]:
 def test_what_is_paired_is_left_alone() -> None:
     user = Message(role="user", content="hello")
     messages = [user, asks("a", "b"), answers("b"), answers("a"), Message(role="assistant", content="done")]
-    assert paired(messages) == messages
+    assert repair_tool_pairs(messages) == messages
 
 
 def test_a_missing_answer_is_written_and_a_stray_one_left_out() -> None:
     messages = [answers("stray"), asks("a", "b"), answers("a"), answers("a"), Message(role="user", content="next")]
-    assert shape(paired(messages)) == [
+    assert shape(repair_tool_pairs(messages)) == [
         ("assistant", None, None),
         ("tool", "a", "result a"),
         ("tool", "b", INTERRUPTED_RESULT),
@@ -54,7 +54,7 @@ message = st.one_of(
 
 @given(st.lists(message, max_size=12))
 def test_whatever_was_said_every_call_has_its_one_answer_right_after_it(messages: list[Message]) -> None:
-    result = paired(messages)
+    result = repair_tool_pairs(messages)
     waiting: set[str] = set()
     for one in result:
         if one.role == "tool":
@@ -79,7 +79,7 @@ def test_the_system_message_holds_what_there_is_to_say() -> None:
 
 def test_states_are_merged_key_by_key_without_sharing_anything() -> None:
     below = {"a": {"x": 1, "y": [1]}, "b": 1}
-    merged = merged_state(below, {"a": {"y": [2]}}, None, {"b": {"deep": True}})
+    merged = merge_state(below, {"a": {"y": [2]}}, None, {"b": {"deep": True}})
     assert merged == {"a": {"x": 1, "y": [2]}, "b": {"deep": True}}
     merged["a"]["x"] = 9
     assert below == {"a": {"x": 1, "y": [1]}, "b": 1}

@@ -133,7 +133,7 @@ def carried_on(runnable: Runnable, error: StoreError) -> RunOutput:
     if run.status is RunStatus.COMPLETED:
         return run
     try:
-        again = runnable.regenerate(run.run_id, session_id="s", go_on=True)
+        again = runnable.regenerate(run.run_id, session_id="s", from_partial=True)
     except (InvalidInputError, RunNotFoundError):  # Nothing had been said.
         again = runnable.run("go", session_id="s")
     return to_the_end(runnable, again)

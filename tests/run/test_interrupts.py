@@ -244,7 +244,7 @@ def test_after_an_interrupt_the_session_is_valid_and_goes_on(
     server.forget()
     server.will_say(says("Fine."), says("other half."))
     assert agent.run("and now?").status is RunStatus.COMPLETED
-    again = agent.regenerate(stopped.run_id, go_on=True)
+    again = agent.regenerate(stopped.run_id, from_partial=True)
     assert (again.status, server.refused) == (RunStatus.COMPLETED, [])
     assert again.content.endswith("other half. ")
     if place is in_the_stream:

@@ -194,7 +194,7 @@ def test_an_attempt_that_goes_on_after_the_limit_has_requests_of_its_own() -> No
     agent = Agent(model, db=InMemoryDb(), tools=[look], session_id="s", request_limit=2)
     with pytest.raises(RunLimitError):
         agent.run("go")
-    assert agent.regenerate(go_on=True).content == "done"
+    assert agent.regenerate(from_partial=True).content == "done"
 
 
 def agents_that_call_each_other(made: list[int]) -> tuple[Agent, Agent]:

@@ -15,7 +15,7 @@ from agno_nb import Agent, InMemoryDb, Team, Workflow, chat, trace
 from agno_nb.db import schema
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.notebook.commands import COMMANDS, carry_out
+from agno_nb.notebook.commands import COMMANDS, run_command
 from agno_nb.notebook.session_commands import SESSION_COMMANDS
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.notebook.state import Notebook
@@ -276,7 +276,7 @@ def test_every_command_refuses_a_session_of_another_user(db: Db, name: str, caps
     notebook.session_id = ALICE  # As if it had been claimed since.
     for words in WORDS.get(name, [[]]):
         with pytest.raises(SessionOwnershipError):
-            carry_out(notebook, name, [run_id if word == "RUN" else word for word in words])
+            run_command(notebook, name, [run_id if word == "RUN" else word for word in words])
     assert (notebook.user_id, rows(db)) == ("bob", before)
     assert SECRET not in capsys.readouterr().out
 
@@ -293,22 +293,22 @@ def test_lists_and_pending_approvals_show_only_what_is_open_to_the_user(
     db: Db, capsys: pytest.CaptureFixture[str]
 ) -> None:
     notebook = notebook_of(db, "bob")
-    carry_out(notebook, "sessions", [])
-    carry_out(notebook, "pending", [])
+    run_command(notebook, "sessions", [])
+    run_command(notebook, "pending", [])
     with pytest.raises(InvalidInputError, match="nothing waits for you"):
-        carry_out(notebook, "approve", [])
+        run_command(notebook, "approve", [])
     shown = capsys.readouterr().out
     assert (SECRET in shown, ALICE in shown, "launch" in shown) == (False, False, False)
-    carry_out(notebook_of(db, None), "sessions", [])
+    run_command(notebook_of(db, None), "sessions", [])
     assert SECRET in capsys.readouterr().out
 
 
 def test_a_notebook_without_a_user_takes_the_user_of_the_session_that_it_resumes(db: Db) -> None:
     notebook = notebook_of(db, None)
-    carry_out(notebook, "resume", [ALICE])
+    run_command(notebook, "resume", [ALICE])
     assert (notebook.user_id, notebook.session_id) == ("alice", ALICE)
     Agent(FunctionModel(echo), db=db).run("nobody's", session_id="anonymous")
-    carry_out(notebook, "resume", ["anonymous"])
+    run_command(notebook, "resume", ["anonymous"])
     assert (notebook.user_id, notebook.session_id) == ("alice", "anonymous")
 
 
@@ -360,7 +360,7 @@ def test_every_intent_of_a_chat_refuses_a_session_that_was_claimed_meanwhile(ver
 
 
 def test_a_timeline_of_a_run_of_another_user_is_refused(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agno_nb.widgets.trace.this_notebook", lambda: notebook_of(db, "bob"))
+    monkeypatch.setattr("agno_nb.widgets.trace.current_notebook", lambda: notebook_of(db, "bob"))
     run_id = db.runs_df(session_id=ALICE)["run_id"].tolist()[0]
     with pytest.raises(SessionOwnershipError):
         trace(run_id)

@@ -16,7 +16,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import StoreError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.run import recorder
-from agno_nb.run.again import GO_ON
+from agno_nb.run.again import CONTINUE_PROMPT
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.types import Message, RunOutput, RunStatus, ToolCall
 from tests.db.processes import kill, line_of, start
@@ -189,9 +189,9 @@ def test_a_process_that_is_killed_leaves_what_had_arrived_and_another_goes_on_wi
     ]  # fmt: skip
     assert db.runs_df()[["interrupted", "content"]].values.tolist() == [[True, "one two "]]
     model = ScriptedModel(["three"])
-    again = Agent(model, db=db, session_id="s", instructions="Count.").regenerate(go_on=True)
+    again = Agent(model, db=db, session_id="s", instructions="Count.").regenerate(from_partial=True)
     assert again.content == "one two three"
-    assert [m.content for m in model.requests[0].messages] == ["Count.", "count", "one two ", GO_ON]
+    assert [m.content for m in model.requests[0].messages] == ["Count.", "count", "one two ", CONTINUE_PROMPT]
 
 
 def test_what_several_interrupts_left_is_the_beginning_of_the_answer() -> None:
@@ -212,5 +212,5 @@ def test_what_several_interrupts_left_is_the_beginning_of_the_answer() -> None:
     agent = Agent(CutOff(), db=db, session_id="s")
     for go_on in (False, True):
         with pytest.raises(Exception, match="cut off"):
-            agent.regenerate(go_on=True) if go_on else agent.run("count")
-    assert agent.regenerate(go_on=True).content == "one two three"
+            agent.regenerate(from_partial=True) if go_on else agent.run("count")
+    assert agent.regenerate(from_partial=True).content == "one two three"

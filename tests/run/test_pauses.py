@@ -299,7 +299,7 @@ Agent(ScriptedModel([call("die")]), tools=[die], db=DuckDb("store.duckdb"), sess
     (run,) = db.get_runs("s")
     assert (run.status, run.interrupted) == (RunStatus.RUNNING, True)
     agent = Agent(ScriptedModel(["Better."]), db=db, session_id="s")
-    again = agent.regenerate(go_on=True)
+    again = agent.regenerate(from_partial=True)
     # How far the tool came is not known, so it is not called again.
     assert (again.content, again.interrupted, again.tools[0].result) == ("Better.", False, INTERRUPTED_RESULT)
     assert again.messages[-2].content == INTERRUPTED_RESULT

@@ -155,7 +155,7 @@ def test_a_receipt_says_what_was_sent_and_what_was_left_out(db: Db) -> None:
         ("variable", "food", None, None),
     ]
     assert (receipt.parts[-1].source, receipt.parts[-1].name) == ("tools", "price")
-    assert [(each.what, each.why) for each in receipt.left_out] == [
+    assert [(each.what, each.why) for each in receipt.omitted] == [
         ("turn 0", "history is the last 1 completed turns"),
         ("1 earlier attempt", "superseded by later ones at their turns"),
     ]

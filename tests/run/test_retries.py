@@ -19,9 +19,9 @@ from agno_nb.errors import (
     ModelRequestError,
     ModelServerError,
 )
-from agno_nb.models.base import ModelRequest, whole_answer
+from agno_nb.models.base import ModelRequest, complete
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
-from agno_nb.models.retry import LONGEST_WAIT_S, Retries
+from agno_nb.models.retry import MAX_WAIT_S, RetryPolicy
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.types import Message, RunEvent, RunOutput, RunOutputEvent, RunStatus
 from tests.fakes.http import Answer, FakeServer, json_answer, sse
@@ -203,10 +203,13 @@ def test_the_users_own_mistake_is_no_reason_to_ask_another_model(status: int, se
 
 def test_waits_grow_and_are_bounded() -> None:
     error = ModelServerError("x")
-    steady, growing = Retries(most=9, delay_s=1.0, exponential=False), Retries(most=9, delay_s=1.0)
+    steady, growing = (
+        RetryPolicy(max_retries=9, delay_s=1.0, exponential=False),
+        RetryPolicy(max_retries=9, delay_s=1.0),
+    )
     assert all(1 <= (steady.wait_s(error, failures) or 0) <= 1.25 for failures in range(9))
     assert all(2**failures <= (growing.wait_s(error, failures) or 0) <= 1.25 * 2**failures for failures in range(5))
-    assert growing.wait_s(error, 8) == LONGEST_WAIT_S
+    assert growing.wait_s(error, 8) == MAX_WAIT_S
     assert growing.wait_s(error, 9) is None
 
 
@@ -221,7 +224,7 @@ def test_a_request_that_nobody_watches_is_tried_again_too(server: FakeServer) ->
 
     server.will_say(refusal(429, **{"retry-after-ms": "1"}), text("ok"))
     request = ModelRequest(messages=[Message(role="user", content="Hi")])
-    assert run_blocking(whole_answer(OpenAIChat("m", base_url=server.base_url), request)).content == "ok"
+    assert run_blocking(complete(OpenAIChat("m", base_url=server.base_url), request)).content == "ok"
 
 
 def test_the_responses_api_is_tried_again_in_the_same_way(server: FakeServer) -> None:

@@ -128,7 +128,7 @@ def test_what_was_cut_off_and_goes_on_keeps_what_its_tools_did() -> None:
     is_down.clear()
     runnable.run("1")
     cut_off = db.get_runs("s")[0]
-    went_on = runnable.regenerate(cut_off.run_id, go_on=True)
+    went_on = runnable.regenerate(cut_off.run_id, from_partial=True)
     # The tool was not called again, and what the later turn did is taken back.
     assert runnable.get_session_state() == went_on.session_state == {"n": 7, "seen": [7]}
     assert went_on.state_changes == cut_off.state_changes

@@ -247,7 +247,7 @@ def test_runs_one_after_the_other_leave_the_loop_to_others_in_between() -> None:
 def test_a_store_that_somebody_uses_holds_up_nothing_but_its_run(stored_on: SimpleQueue[tuple[str, bool]]) -> None:
     db = InMemoryDb()
     run = threading.Thread(target=Agent(FunctionModel(echo), db=db, session_id="s").run, args=["x"])
-    with db._driver.lease(write=False):
+    with db._driver.transaction(write=False):
         run.start()
         assert stored_on.get(timeout=30) == ("open_run s", False)
         assert Agent(FunctionModel(echo)).run("y").content == "you said y"

@@ -14,7 +14,7 @@ from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunError, StoreError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.run.background import FollowUp, Line, begin, settled
+from agno_nb.run.background import BackgroundTask, QueueKey, schedule, wait_for
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.tools import tool
@@ -367,11 +367,11 @@ def test_work_after_a_run_cannot_stop_the_loop() -> None:
     async def fails() -> None:
         raise KeyboardInterrupt
 
-    line = Line("summary", "s", "nowhere")
+    line = QueueKey("summary", "s", "nowhere")
 
     async def follow() -> None:
-        begin([FollowUp(line=line, work=fails, on_failure="it failed")])
-        await settled(line)
+        schedule([BackgroundTask(queue_key=line, work=fails, on_failure="it failed")])
+        await wait_for(line)
 
     with pytest.warns(UserWarning, match="it failed: KeyboardInterrupt"):
         run_blocking(follow())

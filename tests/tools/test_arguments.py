@@ -195,7 +195,7 @@ def test_arguments_round_trip(leaves: list[Leaf], number: int | None, when: date
         return leaves, number, when
 
     written = json.dumps({"leaves": [leaf.model_dump() for leaf in leaves], "number": number, "when": when.isoformat()})
-    assert Tool(keep).arguments.parse(written) == {"leaves": leaves, "number": number, "when": when}
+    assert Tool(keep).parameters.parse(written) == {"leaves": leaves, "number": number, "when": when}
 
 
 def test_the_strict_form_says_null_where_the_function_has_a_default() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from agno_nb.errors import InvalidInputError
-from agno_nb.tools import Tool, tool, toolbox
+from agno_nb.tools import Tool, resolve_tools, tool
 from tests.tools.samples import Box, Point, Size, called
 
 
@@ -171,11 +171,11 @@ def test_what_a_model_cannot_fill_is_refused_when_the_tool_is_made() -> None:
 
 def test_two_tools_of_one_name_are_refused_and_made_tools_are_kept() -> None:
     made: list[Tool] = []
-    first = toolbox([measure], made=made)["measure"]
-    assert toolbox([measure], made=made)["measure"] is first
+    first = resolve_tools([measure], tool_cache=made)["measure"]
+    assert resolve_tools([measure], tool_cache=made)["measure"] is first
     box = Box(1, Point(x=0))
     for _ in range(2):
-        toolbox([box.__repr__], made=made)
+        resolve_tools([box.__repr__], tool_cache=made)
     assert [tool.name for tool in made] == ["measure", "repr"]
     with pytest.raises(InvalidInputError, match="two tools are called 'measure'"):
-        toolbox([measure, tool(measure)], made=made)
+        resolve_tools([measure, tool(measure)], tool_cache=made)

@@ -260,7 +260,7 @@ def test_a_method_is_made_a_tool_once() -> None:
     agent.run("x")
     agent.tools = [shop.price]
     agent.run("x")
-    assert len(agent._tools_made) == 1
+    assert len(agent._tool_cache) == 1
 
 
 def test_events_of_a_shown_result_come_in_order() -> None:

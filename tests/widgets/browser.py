@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from agno_nb.widgets.panel import Panel
+from agno_nb.widgets.panel import BaseWidget
 
 WAIT_S = 30
 
@@ -41,7 +41,7 @@ def live_in(html: str) -> set[str]:
 class Browser:
     """One page that shows a panel."""
 
-    panel: Panel
+    panel: BaseWidget
     answers: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
 
     def __post_init__(self) -> None:

@@ -128,7 +128,7 @@ def test_a_session_is_opened_in_a_chat_that_goes_on_with_it(db: InMemoryDb) -> N
     assert chat.address == address
     Browser(chat).say("Further")
     assert db.runs_df(session_id="trains")["user_id"].tolist() == ["ada"] * 3
-    assert "Further" in panel.twin().text
+    assert "Further" in panel.static_view().text
 
 
 def test_hostile_names_are_text_in_rows_and_twin() -> None:
@@ -139,7 +139,7 @@ def test_hostile_names_are_text_in_rows_and_twin() -> None:
         db.rename_session(f"s{number}", session_name=payload)
     page = Browser(browse(db=db))
     assert page.content["total"] == len(PAYLOADS)
-    assert live_in(page.panel.twin().bundle()["text/html"]) == set()
+    assert live_in(page.panel.static_view().bundle()["text/html"]) == set()
     for number in range(len(PAYLOADS)):
         for turn in page.ask("preview", session_id=f"s{number}")["turns"]:
             assert live_in(turn["html"]) == set()

@@ -42,7 +42,7 @@ def test_what_is_said_is_a_run_of_the_session_and_shown_from_the_store() -> None
     assert agent.db.runs_df()["run_id"].tolist() == [turn["run_id"] for turn in page.turns]
     assert panel.messages_df()["role"].tolist() == ["user", "assistant"] * 2
     assert page.content["title"] == "Hello"
-    assert page.content["so_far"].endswith("tokens")
+    assert page.content["usage_line"].endswith("tokens")
     assert panel._arriving == {}
 
 
@@ -268,7 +268,7 @@ def test_nothing_live_is_in_what_a_panel_is_sent_or_leaves(payload: str) -> None
     agent = Agent(ScriptedModel([call(payload, text=payload), payload], id=payload), name=payload, db=InMemoryDb())
     page = Browser(chat(agent, session_id=payload))
     page.say(payload)
-    twin = page.panel.twin().bundle()
+    twin = page.panel.static_view().bundle()
     for html in (page.turns[0]["html"], twin["text/html"], page.panel._saved["html"]):
         assert live_in(html) == set()
     assert set(twin) == {"text/html", "text/plain"}
@@ -278,7 +278,7 @@ def test_a_long_conversation_leaves_its_end_within_the_budget() -> None:
     agent = Agent(FunctionModel(lambda messages, tools: "word " * 5_000), db=InMemoryDb())
     for number in range(12):
         agent.run(f"question {number}", session_id="s")
-    twin = chat(agent, session_id="s").twin()
+    twin = chat(agent, session_id="s").static_view()
     assert len(twin.bundle()["text/html"]) < 150_000
     assert "question 11" in twin.text
     assert "earlier turns are in the store" in twin.text
@@ -289,7 +289,7 @@ def test_a_key_does_not_reach_the_page() -> None:
     page = Browser(chat(Agent(FunctionModel(echo), db=InMemoryDb()), session_id="s"))
     page.say(f"my key is {key}")
     assert key not in str(page.content)
-    assert key not in str(page.panel.twin().bundle())
+    assert key not in str(page.panel.static_view().bundle())
 
 
 def test_outside_of_a_notebook_an_agent_is_needed_and_the_store_is_that_of_the_process() -> None:

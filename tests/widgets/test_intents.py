@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from agno_nb import Agent, InMemoryDb, ScriptedModel, browse, chat, trace
-from agno_nb.widgets.panel import Panel
+from agno_nb.widgets.panel import BaseWidget
 from tests.widgets.browser import Browser
 
 
-def talk() -> Panel:
+def talk() -> BaseWidget:
     return chat(Agent(ScriptedModel(["one", "two"]), db=InMemoryDb()), session_id="s")
 
 

@@ -104,7 +104,7 @@ def test_a_model_call_shows_by_source_what_was_sent_and_what_was_left_out() -> N
 
 def test_a_run_without_a_receipt_shows_the_messages_that_were_sent() -> None:
     run = Agent(ScriptedModel([call("weigh", species="Gentoo"), "5076 g"]), tools=[weigh]).run("How heavy?")
-    run.receipt = None
+    run.context_report = None
     page = Browser(trace(run))
     sent = page.ask("look", timeline=0, step=len(page.content["timelines"][0]["steps"]) - 1)[0]
     assert (sent["title"], sent["parts"]) == ("Was sent", [])
@@ -161,5 +161,5 @@ def test_hostile_runs_are_text_in_the_timeline() -> None:
         model = ScriptedModel([call(payload, text=payload), payload], id=payload)
         run = Agent(model, name=payload).run(payload)
         panel = trace(run)
-        assert live_in(panel.twin().bundle()["text/html"]) == set()
+        assert live_in(panel.static_view().bundle()["text/html"]) == set()
         assert live_in(run_html(run)) == set()

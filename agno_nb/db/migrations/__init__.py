@@ -18,9 +18,9 @@ from agno_nb.db.statements import Connection
 
 def migrate(connection: Connection, migrations: Mapping[int, str]) -> None:
     """Bring a store to the newest version, in the one transaction that `connection` is."""
-    ((found,),) = connection.execute("SELECT MAX(version) FROM raw_schema")
+    ((current_version,),) = connection.execute("SELECT MAX(version) FROM raw_schema")
     for version in sorted(migrations):
-        if version > found:
+        if version > current_version:
             for statement in schema.split(migrations[version]):
                 connection.execute(statement)
             connection.execute("INSERT INTO raw_schema VALUES (?, ?)", [version, micros(time.time())])

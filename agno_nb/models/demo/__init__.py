@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.openai import OpenAIChat
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False, eq=False)
 class DemoModel(OpenAIChat):
     """A model that needs no key and no network, and says that it is rules.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.openai.chat import OpenAIChat
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False, eq=False)
 class Gemini(OpenAIChat):
     """A Gemini model.

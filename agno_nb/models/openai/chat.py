@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ContentFilterError, InvalidInputError, ModelServerError, ModelStreamError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
@@ -33,7 +33,7 @@ from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, ToolCall
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False, eq=False)
 class OpenAIChat(OpenAIModel):
     """A model behind a server that speaks Chat Completions: OpenAI, Ollama, vLLM, LM Studio, llama.cpp, OpenRouter, ...

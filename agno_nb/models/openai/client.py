@@ -144,8 +144,8 @@ class OpenAIModel(Model):
         return other
 
     def to_dict(self) -> dict[str, Any]:
-        said = ("temperature", "top_p", "reasoning_effort")
-        settings = {name: value for name in said if (value := getattr(self, name)) is not None}
+        setting_names = ("temperature", "top_p", "reasoning_effort")
+        settings = {name: value for name in setting_names if (value := getattr(self, name)) is not None}
         if self.extra_body:
             # It may hold anything, a key too; this tells two of them apart.
             body = json.dumps(self.extra_body, sort_keys=True, default=str)

@@ -26,7 +26,7 @@ from agno_nb.errors import (
 )
 from agno_nb.models.openai.stream import ErrorStatus
 from agno_nb.models.openai.wire import as_text, parse_json
-from agno_nb.models.retry import LONGEST_WAIT_S
+from agno_nb.models.retry import MAX_WAIT_S
 from agno_nb.redact import redact
 from agno_nb.types import JsonDict, to_amount
 
@@ -123,9 +123,9 @@ def unreadable_error(text: str, endpoint: Endpoint, error: ValueError) -> ModelS
 
 def message_in(text: str) -> str:
     """Return the message of an error in JSON that cannot be parsed; if there is none, the text itself."""
-    found = _MESSAGE.search(text)
+    match = _MESSAGE.search(text)
     with suppress(ValueError):
-        return as_text(json.loads(found[1])) if found else as_text(text)
+        return as_text(json.loads(match[1])) if match else as_text(text)
     return as_text(text)
 
 
@@ -166,7 +166,7 @@ def provider_error(
     message = redact(fields["message"])[:_LONGEST_MESSAGE]
     kind, sentence = _classify(status_code, codes, message, endpoint, model)
     wait_s = retry_after_s(headers or {})
-    if wait_s is not None and wait_s > LONGEST_WAIT_S:
+    if wait_s is not None and wait_s > MAX_WAIT_S:
         sentence += f" It asks to wait {wait_s:,.0f} seconds."
     error = kind(
         sentence + _quote(message),

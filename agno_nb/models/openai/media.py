@@ -85,8 +85,8 @@ def responses_part(media: Media) -> JsonDict:
 
 
 def _no_part(media: Media, api: str, instead: str = "") -> InvalidInputError:
-    taken = "images, sounds and files" if api == "Chat Completions" else "images and files"
-    return InvalidInputError(f"{api} takes {taken}, and no {media.kind}: {media!r} cannot be sent.{instead}")
+    accepted = "images, sounds and files" if api == "Chat Completions" else "images and files"
+    return InvalidInputError(f"{api} takes {accepted}, and no {media.kind}: {media!r} cannot be sent.{instead}")
 
 
 def _url(media: Media) -> str:

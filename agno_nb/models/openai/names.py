@@ -30,11 +30,11 @@ class ToolNames:
     def __init__(self, request: ModelRequest) -> None:
         self._request = request
         self._repaired: dict[str, str] = {}
-        taken = {tool.name for tool in request.tools if _VALID_NAME.fullmatch(tool.name)}
+        names_in_use = {tool.name for tool in request.tools if _VALID_NAME.fullmatch(tool.name)}
         for tool in request.tools:
-            if tool.name not in taken:
-                self._repaired[tool.name] = _unused(_repaired(tool.name), taken)
-                taken.add(self._repaired[tool.name])
+            if tool.name not in names_in_use:
+                self._repaired[tool.name] = _unused(_repaired(tool.name), names_in_use)
+                names_in_use.add(self._repaired[tool.name])
         self._originals = {repaired: name for name, repaired in self._repaired.items()}
 
     def repaired_request(self) -> ModelRequest:
@@ -68,9 +68,9 @@ def _repaired(name: str) -> str:
     return valid if _VALID_NAME.fullmatch(valid) else f"tool_{valid}"[:LONGEST_TOOL_NAME].rstrip("_")
 
 
-def _unused(name: str, taken: set[str]) -> str:
+def _unused(name: str, names_in_use: set[str]) -> str:
     candidate, number = name, 1
-    while candidate in taken:
+    while candidate in names_in_use:
         number += 1
         candidate = f"{name[: LONGEST_TOOL_NAME - 1 - len(str(number))]}_{number}"
     return candidate

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from agno_nb._keywords import forgiving
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ContentFilterError, ModelStreamError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
@@ -41,7 +41,7 @@ _MODELS_WITHOUT_REASONING = ("gpt-3", "gpt-4", "chatgpt")
 _FINISH_REASONS = {"max_output_tokens": "length"}
 
 
-@forgiving({})
+@suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False, eq=False)
 class OpenAIResponses(OpenAIModel):
     """A model behind a server that speaks the Responses API: OpenAI, and some others without its memory.

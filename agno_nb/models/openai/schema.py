@@ -118,14 +118,14 @@ def _or_null(schema: JsonDict) -> JsonDict:
     inner = {key: value for key, value in schema.items() if key not in ("default", "description")}
     branches = inner["anyOf"] if len(inner) == 1 and isinstance(inner.get("anyOf"), list) else [inner]
     null = {"type": "null"}
-    said = [schema["description"]] if isinstance(schema.get("description"), str) else []
+    sentences = [schema["description"]] if isinstance(schema.get("description"), str) else []
     if schema.get("default") is not None:
         default = json.dumps(schema["default"], ensure_ascii=False)
         # Where null is a value of its own, it cannot stand for another.
-        said.append(f"The default is {default}." if null in branches else f"null stands for {default}.")
+        sentences.append(f"The default is {default}." if null in branches else f"null stands for {default}.")
     return {
         "anyOf": branches if null in branches else [*branches, null],
-        **({"description": " ".join(said)} if said else {}),
+        **({"description": " ".join(sentences)} if sentences else {}),
     }
 
 
@@ -207,8 +207,8 @@ class _Strict:
         if len(values) > _LONG_ENUM and characters > _MOST_CHARACTERS_OF_A_LONG_ENUM:
             raise _NotStrict
         self._count(enum_values=len(values), characters=characters)
-        found = list(dict.fromkeys(_JSON_TYPES[type(value)] for value in values))
-        types = schema.get("type", found[0] if len(found) == 1 else found)
+        json_types = list(dict.fromkeys(_JSON_TYPES[type(value)] for value in values))
+        types = schema.get("type", json_types[0] if len(json_types) == 1 else json_types)
         return {"type": types} | ({"enum": values} if "enum" in schema else {"const": schema["const"]})
 
     def _constraints(self, schema: JsonDict, types: Iterable[str]) -> JsonDict:
@@ -257,10 +257,14 @@ def _check_branches(schema: Any, root: JsonDict) -> None:
         if not isinstance(properties, dict) or not properties:
             continue
         name, first = next(iter(properties.items()))
-        told = json.dumps(first["const"]) if "const" in first else None
-        if (name, told) in seen or (name, None) in seen or (told is None and any(key == name for key, _ in seen)):
+        constant = json.dumps(first["const"]) if "const" in first else None
+        if (
+            (name, constant) in seen
+            or (name, None) in seen
+            or (constant is None and any(key == name for key, _ in seen))
+        ):
             raise _NotStrict
-        seen.add((name, told))
+        seen.add((name, constant))
     for value in schema.values():
         _check_branches(value, root)
 

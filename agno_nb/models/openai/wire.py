@@ -134,11 +134,11 @@ def call_ids(messages: Iterable[Message]) -> set[str]:
     return {call.tool_call_id for message in messages for call in message.tool_calls}
 
 
-def with_unique_ids(calls: list[ToolCall], taken: set[str]) -> list[ToolCall]:
+def with_unique_ids(calls: list[ToolCall], ids_in_use: set[str]) -> list[ToolCall]:
     """Give a new id to every call that has none, or one that another call of the conversation has already."""
     for call in calls:
-        if not call.tool_call_id or call.tool_call_id in taken:
+        if not call.tool_call_id or call.tool_call_id in ids_in_use:
             # Without the dashes it is within the 40 characters that Chat Completions accepts.
             call.tool_call_id = f"call_{new_id().replace('-', '')}"
-        taken.add(call.tool_call_id)
+        ids_in_use.add(call.tool_call_id)
     return calls

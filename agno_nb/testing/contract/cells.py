@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from agno_nb.db.base import CellTurn, Db
-from agno_nb.receipt import ContextPart, ContextReceipt, LeftOut
+from agno_nb.receipt import ContextPart, ContextReport, OmittedPart
 from agno_nb.testing.conversation import begin, end, say
-from agno_nb.types import Message, Origin, RunStatus, Session, Variable
+from agno_nb.types import CellInfo, Message, RunStatus, Session, Variable
 
 NAMED = Variable(name="name", type="str", hash="0" * 16, chars=3)
 FRAME = Variable(name="df", type="pandas.DataFrame", shape=(2, 1), dtypes={"a": "int64"}, hash="1" * 16, chars=9)
 
 
-def in_cell(cell_id: str) -> Origin:
-    return Origin(notebook="/talk.ipynb", cell_id=cell_id, kernel_id="k1")
+def in_cell(cell_id: str) -> CellInfo:
+    return CellInfo(notebook="/talk.ipynb", cell_id=cell_id, kernel_id="k1")
 
 
 class CellsContract:
@@ -33,7 +33,7 @@ class CellsContract:
 
     def test_a_receipt_is_kept_without_its_texts_and_finds_those_of_its_run(self, db: Db) -> None:
         run, _ = begin(db, "Who is Ada?")
-        run.receipt = ContextReceipt(
+        run.context_report = ContextReport(
             parts=[
                 ContextPart(source="instructions", role="system", chars=9, text="Be brief."),
                 ContextPart(source="summary", role="system", name="of turns 0 to 3", chars=4, text="Tea."),
@@ -41,16 +41,16 @@ class CellsContract:
                 ContextPart(source="prompt", role="user", chars=8, text="Who is Ada?"),
                 ContextPart(source="variable", role="user", name="name", chars=3),
             ],
-            left_out=[LeftOut(what="turns 0 to 3", why="history is the last 1 completed turns")],
+            omitted=[OmittedPart(what="turns 0 to 3", why="history is the last 1 completed turns")],
         )
         system = Message(role="system", content="Be brief.\n\nTea.")
         run.messages.insert(0, system)
         end(db, run, system, Message(role="assistant", content="A person."))
         stored = db.get_run(run.run_id)
         assert stored is not None
-        assert stored.context() == run.receipt
-        assert stored.receipt is not None
-        assert [part.text for part in stored.receipt.parts] == ["Be brief.", "Tea.", None, "Who is Ada?", None]
+        assert stored.context() == run.context_report
+        assert stored.context_report is not None
+        assert [part.text for part in stored.context_report.parts] == ["Be brief.", "Tea.", None, "Who is Ada?", None]
 
     def test_a_cell_knows_the_turns_that_it_began(self, db: Db) -> None:
         say(db, "first", origin=in_cell("a"))
@@ -84,7 +84,7 @@ class CellsContract:
         asked("a replay", replay_of_run_id=latest)
         asked("a failure", status=RunStatus.ERROR)
         asked("another", context_hash="other")
-        found = db.find_answer("h")
+        found = db.find_cached_run("h")
         assert found is not None
         assert (found.run_id, found.messages[-1].content) == (latest, "yes")
-        assert db.find_answer("unknown") is None
+        assert db.find_cached_run("unknown") is None

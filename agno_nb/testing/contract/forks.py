@@ -119,7 +119,7 @@ class ForksContract:
         assert fork is not None
         (copy,) = fork.runs
         assert (copy.parent_run_id, copy.parent_tool_call_id, copy.root_run_id) == (None, None, copy.run_id)
-        assert [begun.run_id for begun in db.get_runs_begun_by(outer.run_id)] == [run.run_id]
+        assert [begun.run_id for begun in db.get_child_runs(outer.run_id)] == [run.run_id]
 
     def test_a_long_session_is_forked_whole(self, db: Db) -> None:
         run, _ = begin(db)

@@ -10,10 +10,10 @@ from agno_nb.db.base import ContextQuery, Db
 from agno_nb.db.schema import column_descriptions
 from agno_nb.testing.conversation import begin, end
 from agno_nb.types import (
+    CellInfo,
     Media,
     Message,
     Metrics,
-    Origin,
     RunStatus,
     Session,
     SessionSummary,
@@ -32,7 +32,7 @@ def tell_all(db: Db, key: str) -> None:
     session = Session(session_id="s1", session_name=key, session_state={"a": key}, metadata={key: [key]})
     run, _ = begin(
         db, f"my key is {key}", session=session, user_id="ann", component_name=key, metadata={"k": (key,)},
-        origin=Origin(notebook=f"/{key}.ipynb"), model=key,
+        origin=CellInfo(notebook=f"/{key}.ipynb"), model=key,
     )  # fmt: skip
     call = ToolCall(
         tool_call_id="c1", tool_name=key, arguments=f'{{"header": "Authorization: \\"Bearer {key}\\""}}',

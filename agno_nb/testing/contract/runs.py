@@ -13,9 +13,9 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.testing.conversation import START, answering, begin, calling, contents, end, say
 from agno_nb.types import (
     AgentSession,
+    CellInfo,
     Message,
     Metrics,
-    Origin,
     RunOutput,
     RunStatus,
     Session,
@@ -50,12 +50,12 @@ class RunsContract:
             for place, (text, session_id) in enumerate((("a", "s1"), ("b", "s2"), ("c", "s1")))
         ]
         say(db, "d", parent_run_id=begun[0].run_id)
-        found = db.get_runs_begun_by("outer")
+        found = db.get_child_runs("outer")
         assert [(run.run_id, run.session_id, run.input) for run in found] == [
             (run.run_id, run.session_id, run.input) for run in begun
         ]
         assert [[nested.input for nested in run.nested_runs] for run in found] == [[], [], []]
-        assert db.get_runs_begun_by("nobody") == []
+        assert db.get_child_runs("nobody") == []
 
     def test_a_store_begins_empty(self, db: Db) -> None:
         assert db.get_session("s1") is None
@@ -76,7 +76,7 @@ class RunsContract:
             component_id="counter-1",
             component_name="Counter",
             metadata={"topic": "numbers"},
-            origin=Origin(notebook="/home/a/x.ipynb", cell_id="c", execution_count=3, cell_hash="0123456789abcdef"),
+            origin=CellInfo(notebook="/home/a/x.ipynb", cell_id="c", execution_count=3, cell_hash="0123456789abcdef"),
             model="m1",
             model_provider="demo",
             created_at=START,

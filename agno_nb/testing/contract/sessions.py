@@ -128,8 +128,8 @@ class SessionsContract:
         first, opened = begin(db, "first")
         second, _ = begin(db, "second")
         found = opened.session.session_state
-        db.end_run(first, session_state={"kept": 1, "mine": 1, "deep": {"a": 1, "b": 2}}, began_with=found)
-        db.end_run(second, session_state={**found, "deep": {"a": 9}, "yours": [2]}, began_with=found)
+        db.end_run(first, session_state={"kept": 1, "mine": 1, "deep": {"a": 1, "b": 2}}, base_state=found)
+        db.end_run(second, session_state={**found, "deep": {"a": 9}, "yours": [2]}, base_state=found)
         session = db.get_session("s1")
         assert session is not None
         assert session.session_state == {"kept": 1, "mine": 1, "yours": [2], "deep": {"a": 9, "b": 2}}

@@ -31,7 +31,7 @@ def leave(
     left = {key: value for key, value in {**found, **to}.items() if value is not None}
     run.status, run.ended_at = status, run.created_at + 2.0
     run.state_changes = [*run.state_changes, *changes(found, left)]
-    db.end_run(run, session_state=left, began_with=found)
+    db.end_run(run, session_state=left, base_state=found)
     return run
 
 
@@ -130,7 +130,7 @@ class StateContract:
                 StepOutput(step_name="a", path=str(place)),
                 place,
                 session_state=left,
-                began_with=stored,
+                base_state=stored,
                 state_changes=changes(found, left),
             )
             stored = left

@@ -77,7 +77,7 @@ class StepsContract:
         run, opened = begin(db, session=WORKFLOW, kind=SessionType.WORKFLOW)
         db.update_session_state("s1", {"others": 1})
         began_with = opened.session.session_state
-        db.add_step(run, StepOutput(step_name="a", path="a"), 0, session_state={"mine": 1}, began_with=began_with)
+        db.add_step(run, StepOutput(step_name="a", path="a"), 0, session_state={"mine": 1}, base_state=began_with)
         session = db.get_session("s1")
         assert session is not None
         assert session.session_state == {"others": 1, "mine": 1}

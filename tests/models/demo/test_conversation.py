@@ -10,7 +10,7 @@ import pytest
 from agno_nb.models.demo.context import LABEL
 from agno_nb.models.demo.engine import reply
 from agno_nb.models.demo.requests import read_chat
-from agno_nb.run.again import GO_ON
+from agno_nb.run.again import CONTINUE_PROMPT
 from tests.models.demo.talking import JsonDict, Talk, function
 
 MASS = {"Adelie": 3700.7, "Chinstrap": 3733.1, "Gentoo": 5076.0}
@@ -285,6 +285,6 @@ def test_an_answer_that_was_cut_off_is_gone_on_with() -> None:
     question = {"role": "user", "content": "What can you do?"}
     whole = reply(read_chat({"messages": [question]})).text
     cut_off = {"role": "assistant", "content": whole[:20]}
-    go_on = {"role": "user", "content": GO_ON}
+    go_on = {"role": "user", "content": CONTINUE_PROMPT}
     rest = reply(read_chat({"messages": [question, cut_off, go_on]})).text
     assert whole[:20] + rest == whole
