@@ -46,7 +46,7 @@ class Approvals(StreamingWidget):
     def _look(self, run: RunOutput) -> None:
         self._run = run
         with self.hold_sync():
-            self.show({"run_id": run.run_id, "html": answer_html(run, asks=False), "needs": pending_items(self._run)})
+            self.show({"run_id": run.run_id, "html": answer_html(run, asks=False), "pending": pending_items(self._run)})
             self._arriving = {}
 
     async def _stored(self) -> RunOutput | None:

@@ -177,7 +177,7 @@ class Browser(BaseWidget):
                 "total": len(self._ids),
                 "rows": self._rows_of(self._ids[:50]),
                 "selected": self.selected,
-                "wanted": {name: getattr(search, name) for name in _FILTERS},
+                "criteria": {name: getattr(search, name) for name in _FILTERS},
                 "choices": self._choices(),
                 "sql": redact(search.sql),
             }
@@ -263,7 +263,7 @@ class Browser(BaseWidget):
         return {
             "usage_line": usage_line(session.metrics),
             "earlier": earlier,
-            "turns": [{"asked": displayable(t.run.input), "html": t.content()["html"]} for t in turns],
+            "turns": [{"question": displayable(t.run.input), "html": t.content()["html"]} for t in turns],
         }
 
     @intent(session_id=id_value, name=text(NAME_LIMIT))

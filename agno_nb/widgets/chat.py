@@ -187,8 +187,8 @@ class Chat(StreamingWidget):
 
     # What is asked.
 
-    @intent(max_files=FILES_LIMIT, asked=text(), again=optional(id_value), names=named(text(NAME_LIMIT)))
-    async def _ask(self, *, asked: str, again: str | None, names: dict[str, str], files: list[bytes]) -> None:
+    @intent(max_files=FILES_LIMIT, question=text(), again=optional(id_value), names=named(text(NAME_LIMIT)))
+    async def _ask(self, *, question: str, again: str | None, names: dict[str, str], files: list[bytes]) -> None:
         """Say something; or with `again`, say it instead of what that run was asked."""
         size = sum(map(len, files))
         if size > FILES_SIZE_LIMIT:
@@ -200,7 +200,7 @@ class Chat(StreamingWidget):
         if again is not None:
             turn = self._turn(again)
             index, images = turn.run.run_index, images or turn.attachments
-        await self._run(asked, images, index)
+        await self._run(question, images, index)
 
     @intent(run_id=id_value)
     async def _retry(self, *, run_id: str) -> None:
@@ -246,7 +246,7 @@ class Chat(StreamingWidget):
         run = await asyncio.to_thread(self._stored_run, run_id)
         if run is None:
             raise InvalidInputError(f"run {run_id!r} is not in the store any more")
-        return {"asked": displayable(run.input), "html": await asyncio.to_thread(answer_html, run)}
+        return {"question": displayable(run.input), "html": await asyncio.to_thread(answer_html, run)}
 
     @intent(run_id=id_value)
     async def _copy(self, *, run_id: str) -> str:
@@ -305,7 +305,7 @@ class Chat(StreamingWidget):
             raise InvalidInputError("the session has no name yet because nothing was said in it")
         await self._refreshed()
 
-    async def _run(self, asked: str, images: Sequence[Media], run_index: int | None) -> None:
+    async def _run(self, question: str, images: Sequence[Media], run_index: int | None) -> None:
         if not sees_images(self._runnable) and any(media.kind == "image" for media in images):
             raise InvalidInputError(
                 f"{_model(self._runnable)} does not see images, so nothing was sent: ask without them"
@@ -321,14 +321,16 @@ class Chat(StreamingWidget):
         if self._answering is not None:
             raise InvalidInputError("an answer is arriving here: stop it, or wait for its end")
         await self._answer(
-            asked, images, run_index, self._runnable.arun(asked, stream=True, stream_events=True, **options)
+            question, images, run_index, self._runnable.arun(question, stream=True, stream_events=True, **options)
         )
 
-    async def _answer(self, asked: str, files: Sequence[Media], run_index: int | None, events: AsyncRunStream) -> None:
+    async def _answer(
+        self, question: str, files: Sequence[Media], run_index: int | None, events: AsyncRunStream
+    ) -> None:
         place = next((turn.run.run_id for turn in self._turns if turn.run.run_index == run_index), None)
         await self._stream_run(
             events,
-            asked=displayable(asked),
+            question=displayable(question),
             files=[shown_name(media) for media in files],
             in_place_of=place if run_index is not None else None,
         )

@@ -44,12 +44,12 @@ class Turn:
         return {
             "run_id": run.run_id,
             "attempts": self.attempts,
-            "asked": displayable(run.input),
+            "question": displayable(run.input),
             "files": [shown_name(media) for media in self.attachments],
             "html": answer_html(run, self.nested, asks=False),
             "status": run.status.value,
             "cell": run.origin.execution_count,
-            "needs": pending_items(run),
+            "pending": pending_items(run),
         }
 
 

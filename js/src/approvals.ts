@@ -1,23 +1,23 @@
 // The panel that ends a paused cell.
 import { button, el, ownKeys, setHtml } from "./dom";
 import { Link, type View } from "./link";
-import { type Need, needCard } from "./needs";
+import { type PendingItem, pendingCard } from "./pending";
 
 interface Content {
   run_id: string;
   html: string;
-  needs: Need[];
+  pending: PendingItem[];
 }
 
 export function renderApprovals({ model, el: root, signal }: View): void {
   const link = new Link(model, signal);
   const answer = el("div", { class: "anb-answer" });
-  const needs = el("div", {});
-  const trouble = el("div", { class: "anb-trouble", role: "alert" });
-  const stop = button("Stop", () => void link.ask("stop").catch(complain), { hidden: true });
-  const box = el("section", { class: "anb anb-approvals", "aria-label": "Decisions" }, answer, needs, stop, trouble);
-  const complain = (error: Error) => (trouble.textContent = error.message);
-  link.onTrouble = (text) => (trouble.textContent = text);
+  const pending = el("div", {});
+  const errorBox = el("div", { class: "anb-alert", role: "alert" });
+  const stop = button("Stop", () => void link.ask("stop").catch(showError), { hidden: true });
+  const box = el("section", { class: "anb anb-approvals", "aria-label": "Decisions" }, answer, pending, stop, errorBox);
+  const showError = (error: Error) => (errorBox.textContent = error.message);
+  link.onError = (text) => (errorBox.textContent = text);
   ownKeys(box);
   root.append(box);
   let shown = "";
@@ -30,7 +30,7 @@ export function renderApprovals({ model, el: root, signal }: View): void {
       setHtml(answer, content.html);
       const decide = (decision: object) =>
         link.ask("decide", { run_id: content.run_id, ...decision }, { patient: true });
-      needs.replaceChildren(...content.needs.map((need) => needCard(need, decide)));
+      pending.replaceChildren(...content.pending.map((item) => pendingCard(item, decide)));
     },
     signal,
   );
@@ -38,7 +38,7 @@ export function renderApprovals({ model, el: root, signal }: View): void {
     "_arriving",
     ({ html }) => {
       stop.hidden = html === undefined;
-      needs.hidden = html !== undefined;
+      pending.hidden = html !== undefined;
       answer.setAttribute("aria-live", "polite");
       if (html) setHtml(answer, html);
     },

@@ -1,7 +1,7 @@
 // The session browser. The kernel keeps the list; only the rows in sight, and some around them, are here.
 import { renderChat } from "./chat";
 import { button, el, icon, iconButton, nameField, ownKeys, setHtml } from "./dom";
-import { filterControls, type Wanted } from "./filters";
+import { filterControls, type Criteria } from "./filters";
 import { Link, type Model, type View } from "./link";
 import { type Row, rowContent } from "./rows";
 
@@ -9,14 +9,14 @@ interface Content {
   total: number;
   rows: Row[];
   selected: string[];
-  wanted: Wanted;
+  criteria: Criteria;
   choices: Record<string, string[]>;
   sql: string;
 }
 interface Preview {
-  so_far: string;
+  usage_line: string;
   earlier: number;
-  turns: { asked: string; html: string }[];
+  turns: { question: string; html: string }[];
 }
 
 const ROW_PX = 54;
@@ -43,16 +43,16 @@ class BrowserView {
   );
   readonly #pane = el("div", { class: "anb-pane" });
   readonly #status = el("div", { class: "anb-foot", role: "status" });
-  readonly #trouble = el("div", { class: "anb-trouble", role: "alert" });
+  readonly #errorBox = el("div", { class: "anb-alert", role: "alert" });
   readonly #chat = el("div", { class: "anb-opened" });
   readonly #rows = new Map<number, Row>();
   #isFetching = false;
-  #content: Content = { total: 0, rows: [], selected: [], wanted: {} as Wanted, choices: {}, sql: "" };
+  #content: Content = { total: 0, rows: [], selected: [], criteria: {} as Criteria, choices: {}, sql: "" };
   #selected = new Set<string>();
   #active = -1;
   #shown: string | null = null;
   #typing: ReturnType<typeof setTimeout> | undefined;
-  #chatEnds: AbortController | undefined;
+  #chatAbort: AbortController | undefined;
 
   constructor(
     root: HTMLElement,
@@ -60,7 +60,7 @@ class BrowserView {
     readonly signal: AbortSignal,
   ) {
     this.#link = new Link(model, signal);
-    this.#link.onTrouble = (text) => this.#complain(text);
+    this.#link.onError = (text) => this.#showError(text);
     const head = el(
       "div",
       { class: "anb-head" },
@@ -73,7 +73,7 @@ class BrowserView {
       head,
       this.#filters,
       el("div", { class: "anb-panes" }, this.#scroller, this.#pane),
-      this.#trouble,
+      this.#errorBox,
       this.#status,
     );
     root.append(box, this.#chat);
@@ -93,7 +93,7 @@ class BrowserView {
     this.#scroller.addEventListener("keydown", (event) => this.#key(event));
     const watch = new ResizeObserver(() => this.#draw());
     watch.observe(this.#scroller);
-    signal.addEventListener("abort", () => (watch.disconnect(), this.#chatEnds?.abort()));
+    signal.addEventListener("abort", () => (watch.disconnect(), this.#chatAbort?.abort()));
     this.#link.follow<Content>("_content", (content) => this.#show(content), signal);
     this.#showPane();
   }
@@ -104,7 +104,7 @@ class BrowserView {
     this.#selected = new Set(content.selected);
     this.#rows.clear();
     content.rows.forEach((row, place) => this.#rows.set(place, row));
-    if (document.activeElement !== this.#search) this.#search.value = content.wanted.search;
+    if (document.activeElement !== this.#search) this.#search.value = content.criteria.search;
     this.#showFilters();
     this.#space.style.height = `${Math.max(content.total, 1) * ROW_PX}px`;
     if (isOtherList) {
@@ -120,13 +120,13 @@ class BrowserView {
     const hadFocus = this.#filters.contains(document.activeElement)
       ? document.activeElement?.getAttribute("aria-label")
       : null;
-    const { wanted, choices } = this.#content;
-    this.#filters.replaceChildren(...filterControls(wanted, choices, (change) => this.#find(change)));
+    const { criteria, choices } = this.#content;
+    this.#filters.replaceChildren(...filterControls(criteria, choices, (change) => this.#find(change)));
     if (hadFocus) this.#filters.querySelector<HTMLElement>(`[aria-label="${hadFocus}"]`)?.focus();
   }
 
-  #find(change: Partial<Wanted>): void {
-    void this.#do("find", { ...this.#content.wanted, ...change });
+  #find(change: Partial<Criteria>): void {
+    void this.#do("find", { ...this.#content.criteria, ...change });
   }
 
   /** Draw the rows in sight, and ask the kernel for those that are not here yet. */
@@ -158,7 +158,7 @@ class BrowserView {
       if (rows.length > 0) this.#draw();
     } catch (error) {
       this.#isFetching = false;
-      this.#complain((error as Error).message);
+      this.#showError((error as Error).message);
     }
   }
 
@@ -244,16 +244,16 @@ class BrowserView {
         button("Open in chat", () => void this.#open(id), { class: "anb-button anb-accept" }),
         button(
           "Resume here",
-          () => void this.#do<string>("resume", { session_id: id }).then((said) => said && this.#say(said)),
+          () => void this.#do<string>("resume", { session_id: id }).then((message) => message && this.#setStatus(message)),
           { title: "The %%agent cells of this notebook go on with it" },
         ),
         iconButton("edit", "Rename", () => this.#askName(row)),
         iconButton("delete", "Delete", () => this.#askDelete([id])),
       );
-      const talk = preview.turns.flatMap(({ asked, html }) => {
+      const talk = preview.turns.flatMap(({ question, html }) => {
         const answer = el("div", { class: "anb-answer" });
         setHtml(answer, html);
-        return [el("div", { class: "anb-asked", text: asked }), answer];
+        return [el("div", { class: "anb-question", text: question }), answer];
       });
       const earlier =
         preview.earlier > 0 && el("div", { class: "anb-muted", text: `${preview.earlier} earlier turns` });
@@ -262,13 +262,13 @@ class BrowserView {
           "div",
           { class: "anb-pane-head" },
           el("div", { class: "anb-title", text: row.title }),
-          el("div", { class: "anb-muted", text: preview.so_far }),
+          el("div", { class: "anb-muted", text: preview.usage_line }),
           actions,
         ),
         el("div", { class: "anb-talk", tabindex: "0" }, earlier, ...talk),
       );
     } catch (error) {
-      this.#complain((error as Error).message);
+      this.#showError((error as Error).message);
     }
   }
 
@@ -337,33 +337,33 @@ class BrowserView {
     const id = await this.#do<string>("open", { session_id });
     const manager = this.model.widget_manager as { get_model?(id: string): Promise<Model> } | undefined;
     if (id === undefined || !manager?.get_model) return;
-    this.#chatEnds?.abort();
-    this.#chatEnds = new AbortController();
+    this.#chatAbort?.abort();
+    this.#chatAbort = new AbortController();
     this.#chat.replaceChildren();
-    renderChat({ model: await manager.get_model(id), el: this.#chat, signal: this.#chatEnds.signal });
+    renderChat({ model: await manager.get_model(id), el: this.#chat, signal: this.#chatAbort.signal });
     this.#chat.querySelector<HTMLElement>("textarea.anb-draft")?.focus();
   }
 
   #showStatus(): void {
     const { total } = this.#content;
     const marked = this.#selected.size > 0 ? ` · ${this.#selected.size} marked` : "";
-    this.#say(`${total.toLocaleString()} ${total === 1 ? "session" : "sessions"}${marked}`);
+    this.#setStatus(`${total.toLocaleString()} ${total === 1 ? "session" : "sessions"}${marked}`);
   }
 
-  #say(text: string): void {
+  #setStatus(text: string): void {
     this.#status.textContent = text;
   }
 
-  #complain(text: string): void {
-    this.#trouble.textContent = text;
+  #showError(text: string): void {
+    this.#errorBox.textContent = text;
   }
 
   async #do<T>(verb: string, fields: Record<string, unknown> = {}): Promise<T | undefined> {
-    this.#complain("");
+    this.#showError("");
     try {
       return await this.#link.ask<T>(verb, fields);
     } catch (error) {
-      this.#complain((error as Error).message);
+      this.#showError((error as Error).message);
       return undefined;
     }
   }

@@ -1,7 +1,7 @@
 // The chat panel.
 import { Composer, type Limits } from "./composer";
 import { button, copyText, el, iconButton, nameField, ownKeys, setChildren } from "./dom";
-import { Link, Refused, type View } from "./link";
+import { Link, RequestError, type View } from "./link";
 import { Picker } from "./picker";
 import { type Actions, type Arriving, ArrivingView, type Turn, TurnView } from "./turns";
 
@@ -10,7 +10,7 @@ interface Content extends Limits {
   title: string;
   is_stored: boolean;
   agent: string;
-  so_far: string;
+  usage_line: string;
   earlier: number;
   turns: Turn[];
 }
@@ -26,16 +26,16 @@ export function renderChat({ model, el: root, signal }: View): void {
 class ChatView {
   readonly #link: Link;
   readonly #log = el("div", { class: "anb-log", role: "log", "aria-label": "Conversation", tabindex: "0" });
-  readonly #said = el("div", { class: "anb-hidden", "aria-live": "polite" });
+  readonly #announcement = el("div", { class: "anb-hidden", "aria-live": "polite" });
   readonly #foot = el("div", { class: "anb-foot" });
-  readonly #trouble = el("div", { class: "anb-trouble", role: "alert" });
+  readonly #errorBox = el("div", { class: "anb-alert", role: "alert" });
   readonly #composer = new Composer(
     () => this.#sendOrStop(),
-    (text) => this.#complain(text),
+    (text) => this.#showError(text),
   );
   readonly #picker: Picker;
   readonly #renameButton = iconButton("edit", "Rename the session", () => this.#rename());
-  readonly #earlier = button("", () => void this.#quick("show_earlier"), { class: "anb-button anb-earlier" });
+  readonly #earlier = button("", () => void this.#request("show_earlier"), { class: "anb-button anb-earlier" });
   readonly #turns = new Map<string, TurnView>();
   readonly #arrivingTurn: ArrivingView = new ArrivingView();
   #content: Content = {
@@ -46,7 +46,7 @@ class ChatView {
     model: "",
     sees_images: true,
     files_size_limit: 0,
-    so_far: "",
+    usage_line: "",
     earlier: 0,
     turns: [],
   };
@@ -56,13 +56,13 @@ class ChatView {
 
   constructor(root: HTMLElement, link: Link, signal: AbortSignal) {
     this.#link = link;
-    link.onTrouble = (text) => this.#complain(text);
+    link.onError = (text) => this.#showError(text);
     const box = el("section", { class: "anb anb-chat", "aria-label": "Chat" });
     ownKeys(box);
     this.#picker = new Picker(
       link,
-      (session_id) => void this.#quick("open", { session_id }).then(() => this.#composer.input.focus()),
-      (text) => this.#complain(text),
+      (session_id) => void this.#request("open", { session_id }).then(() => this.#composer.input.focus()),
+      (text) => this.#showError(text),
     );
     const head = el(
       "div",
@@ -70,18 +70,18 @@ class ChatView {
       this.#picker.button,
       this.#renameButton,
       el("span", { class: "anb-space" }),
-      iconButton("new", "New session", () => void this.#quick("new").then(() => this.#composer.input.focus())),
-      iconButton("close", "Close: the conversation stays as text", () => void this.#quick("leave")),
+      iconButton("new", "New session", () => void this.#request("new").then(() => this.#composer.input.focus())),
+      iconButton("close", "Close: the conversation stays as text", () => void this.#request("leave")),
     );
-    box.append(head, this.#picker.list, this.#log, this.#trouble, this.#composer.element, this.#foot, this.#said);
+    box.append(head, this.#picker.list, this.#log, this.#errorBox, this.#composer.element, this.#foot, this.#announcement);
     root.append(box);
     box.addEventListener("dragover", (event) => event.preventDefault());
     box.addEventListener("drop", (event) => this.#composer.addFiles([...(event.dataTransfer?.files ?? [])], event));
     box.addEventListener("keydown", (event) => this.#key(event));
-    document.addEventListener("visibilitychange", () => document.hidden || void this.#quick("refresh"), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || void this.#request("refresh"), { signal });
     link.follow<Content>("_content", (content) => this.#show(content), signal);
     link.follow<Arriving>("_arriving", (arriving) => this.#showArriving(arriving), signal);
-    void this.#quick("refresh");
+    void this.#request("refresh");
   }
 
   get #isAnswering(): boolean {
@@ -94,7 +94,7 @@ class ChatView {
     this.#picker.show(content.session_id, content.title);
     this.#renameButton.hidden = !content.is_stored;
     this.#composer.setLimits(content);
-    this.#showWho();
+    this.#showFooter();
     if (before.session_id !== content.session_id) {
       this.#turns.clear();
       this.#stopEditing();
@@ -102,17 +102,17 @@ class ChatView {
     this.#layOut(before.session_id !== content.session_id);
     const last = content.turns.at(-1);
     if (last && before.turns.length > 0 && before.turns.at(-1)?.run_id !== last.run_id && last.status !== "RUNNING") {
-      this.#said.textContent = this.#turns.get(last.run_id)?.answer.textContent ?? "";
+      this.#announcement.textContent = this.#turns.get(last.run_id)?.answer.textContent ?? "";
     }
   }
 
   #showArriving(arriving: Arriving): void {
-    const began = arriving.html !== undefined && !this.#isAnswering;
+    const hasStarted = arriving.html !== undefined && !this.#isAnswering;
     this.#arriving = arriving;
     this.#composer.showAnswering(this.#isAnswering);
     this.#log.setAttribute("aria-busy", String(this.#isAnswering));
-    if (began) this.#said.textContent = "The answer is arriving.";
-    this.#layOut(began);
+    if (hasStarted) this.#announcement.textContent = "The answer is arriving.";
+    this.#layOut(hasStarted);
   }
 
   /** Put the turns, and the answer that arrives, in their places. Whoever reads along at the end stays there. */
@@ -155,60 +155,60 @@ class ChatView {
   }
 
   readonly #actions: Actions = {
-    retry: (turn) => this.#patient("retry", { run_id: turn.run_id }),
+    retry: (turn) => this.#requestLong("retry", { run_id: turn.run_id }),
     edit: (turn) => this.#edit(turn),
     copy: async (turn) => copyText(await this.#link.ask<string>("copy", { run_id: turn.run_id })),
     attempt: (run_id) => this.#link.ask("attempt", { run_id }),
     decide: (turn, decision) => this.#link.ask("decide", { run_id: turn.run_id, ...decision }, { patient: true }),
-    complain: (text) => this.#complain(text),
+    showError: (text) => this.#showError(text),
   };
 
   #sendOrStop(): void {
-    if (this.#isAnswering) void this.#quick("stop");
+    if (this.#isAnswering) void this.#request("stop");
     else void this.#sendDraft();
   }
 
   async #sendDraft(): Promise<void> {
-    const { text: asked, files } = this.#composer;
-    if (!asked.trim() || this.#isAnswering || this.#isSending) return;
+    const { text: question, files } = this.#composer;
+    if (!question.trim() || this.#isAnswering || this.#isSending) return;
     const again = this.#again;
     this.#isSending = true;
-    this.#complain("");
+    this.#showError("");
     this.#composer.setDraft("");
     this.#stopEditing();
     try {
       const contents = await Promise.all(files.map((file) => file.arrayBuffer()));
       const names = Object.fromEntries(files.map((file, place) => [String(place), file.name.slice(0, 200)]));
-      const sent = this.#link.ask("ask", { asked, again, names }, { files: contents, patient: true });
+      const sent = this.#link.ask("ask", { question, again, names }, { files: contents, patient: true });
       this.#isSending = false;
       await sent;
     } catch (error) {
       this.#isSending = false;
-      this.#complain((error as Error).message);
+      this.#showError((error as Error).message);
       // What was not stored is not lost either.
-      if (!(error instanceof Refused && error.stored) && !this.#composer.text) this.#composer.setDraft(asked, files);
+      if (!(error instanceof RequestError && error.stored) && !this.#composer.text) this.#composer.setDraft(question, files);
     }
   }
 
   #edit(turn: Turn): void {
     this.#again = turn.run_id;
-    this.#composer.setDraft(turn.asked);
+    this.#composer.setDraft(turn.question);
     this.#turns.forEach((view, run) => view.element.classList.toggle("anb-edited", run === turn.run_id));
     this.#composer.input.focus();
-    this.#composer.input.setSelectionRange(turn.asked.length, turn.asked.length);
+    this.#composer.input.setSelectionRange(turn.question.length, turn.question.length);
     this.#foot.textContent = "Editing: Enter asks again from there, Esc leaves it as it was";
   }
 
   #stopEditing(): void {
     this.#again = null;
     this.#turns.forEach((view) => view.element.classList.remove("anb-edited"));
-    this.#showWho();
+    this.#showFooter();
   }
 
   /** Say who answers, and what the session has cost. */
-  #showWho(): void {
-    const { agent, model, so_far } = this.#content;
-    this.#foot.textContent = [agent, model, so_far].filter(Boolean).join(" · ");
+  #showFooter(): void {
+    const { agent, model, usage_line } = this.#content;
+    this.#foot.textContent = [agent, model, usage_line].filter(Boolean).join(" · ");
   }
 
   #key(event: KeyboardEvent): void {
@@ -216,7 +216,7 @@ class ChatView {
     if (event.key === "Escape") {
       event.preventDefault();
       if (this.#picker.isOpen) this.#picker.close();
-      else if (this.#isAnswering) void this.#quick("stop");
+      else if (this.#isAnswering) void this.#request("stop");
       else if (this.#again) {
         this.#composer.setDraft("");
         this.#stopEditing();
@@ -238,7 +238,7 @@ class ChatView {
       this.#content.title,
       (name) => {
         field.replaceWith(this.#picker.button);
-        if (name !== null && name !== this.#content.title) void this.#quick("rename", { name });
+        if (name !== null && name !== this.#content.title) void this.#request("rename", { name });
         this.#picker.button.focus();
       },
       { class: "anb-input anb-rename-field" },
@@ -249,24 +249,24 @@ class ChatView {
     field.select();
   }
 
-  async #quick(verb: string, fields: Record<string, unknown> = {}): Promise<void> {
+  async #request(verb: string, fields: Record<string, unknown> = {}): Promise<void> {
     try {
       await this.#link.ask(verb, fields);
     } catch (error) {
-      this.#complain((error as Error).message);
+      this.#showError((error as Error).message);
     }
   }
 
-  async #patient(verb: string, fields: Record<string, unknown>): Promise<void> {
-    this.#complain("");
+  async #requestLong(verb: string, fields: Record<string, unknown>): Promise<void> {
+    this.#showError("");
     try {
       await this.#link.ask(verb, fields, { patient: true });
     } catch (error) {
-      this.#complain((error as Error).message);
+      this.#showError((error as Error).message);
     }
   }
 
-  #complain(text: string): void {
-    this.#trouble.textContent = text;
+  #showError(text: string): void {
+    this.#errorBox.textContent = text;
   }
 }

@@ -10,7 +10,7 @@ export interface Limits {
 
 /** Images that models know. The kernel looks at the bytes again. */
 const IMAGES = "image/png,image/jpeg,image/gif,image/webp";
-const MOST_FILES = 4;
+const MAX_FILES = 4;
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 
@@ -25,12 +25,12 @@ export class Composer {
   readonly #attach = iconButton("attach", "Attach images", () => this.#chooseFiles());
   readonly #send: HTMLButtonElement;
   readonly element: HTMLElement;
-  readonly #complain: (text: string) => void;
+  readonly #showError: (text: string) => void;
   #files: readonly File[] = [];
   #limits: Limits = { model: "", sees_images: true, files_size_limit: 0 };
 
-  constructor(sendOrStop: () => void, complain: (text: string) => void) {
-    this.#complain = complain;
+  constructor(sendOrStop: () => void, showError: (text: string) => void) {
+    this.#showError = showError;
     this.#send = iconButton("send", "Send (Enter)", sendOrStop, { class: "anb-button anb-send" });
     this.element = el(
       "div",
@@ -75,7 +75,7 @@ export class Composer {
     event?.preventDefault();
     const all = [...this.#files, ...files.filter((file) => IMAGES.split(",").includes(file.type))];
     const refusal = this.#refusal(files, all);
-    this.#complain(refusal);
+    this.#showError(refusal);
     if (!refusal) this.setDraft(this.text, all);
   }
 
@@ -86,7 +86,7 @@ export class Composer {
     if (!sees_images) return `${model} does not see images, so nothing was attached.`;
     if (all.length < this.#files.length + files.length)
       return "Only images can be attached: PNG, JPEG, GIF or WebP.";
-    if (all.length > MOST_FILES) return `At most ${MOST_FILES} images go with one message.`;
+    if (all.length > MAX_FILES) return `At most ${MAX_FILES} images go with one message.`;
     if (size > files_size_limit)
       return `The images have ${megabytes(size)} together, and ${megabytes(files_size_limit)} go with one message.`;
     return "";

@@ -1,7 +1,7 @@
 // What sessions can be chosen and sorted by.
 import { button, el } from "./dom";
 
-export interface Wanted {
+export interface Criteria {
   search: string;
   user_id: string | null;
   session_type: string | null;
@@ -21,7 +21,7 @@ const SORTS: [string, string][] = [
   ["total_tokens", "Tokens"],
   ["cost", "Cost"],
 ];
-const FILTERS: [keyof Wanted & string, string][] = [
+const FILTERS: [keyof Criteria & string, string][] = [
   ["user_id", "Any user"],
   ["session_type", "Any kind"],
   ["agent", "Any agent"],
@@ -38,9 +38,9 @@ const TIMES: [string, string][] = [
 
 /** The fields above the list: of the filters only those that leave a choice. */
 export function filterControls(
-  wanted: Wanted,
+  criteria: Criteria,
   choices: Record<string, string[]>,
-  find: (change: Partial<Wanted>) => void,
+  find: (change: Partial<Criteria>) => void,
 ): HTMLElement[] {
   const select = (label: string, options: [string, string][], value: string, changed: (value: string) => void) => {
     const control = el(
@@ -53,21 +53,21 @@ export function filterControls(
     return control;
   };
   return [
-    ...FILTERS.filter(([name]) => (choices[name]?.length ?? 0) > 1 || wanted[name] !== null).map(([name, any]) => {
-      const values = [...new Set([...(choices[name] ?? []), ...(wanted[name] === null ? [] : [String(wanted[name])])])];
+    ...FILTERS.filter(([name]) => (choices[name]?.length ?? 0) > 1 || criteria[name] !== null).map(([name, any]) => {
+      const values = [...new Set([...(choices[name] ?? []), ...(criteria[name] === null ? [] : [String(criteria[name])])])];
       const options = values.map((value): [string, string] => [
         value,
         name === "notebook" ? (value.split("/").at(-1) ?? value) : value.length < 40 ? value : `${value.slice(0, 39)}…`,
       ]);
-      return select(any, [["", any], ...options], String(wanted[name] ?? ""), (value) =>
+      return select(any, [["", any], ...options], String(criteria[name] ?? ""), (value) =>
         find({ [name]: value || null }),
       );
     }),
-    select("Time", TIMES, String(wanted.days ?? ""), (value) => find({ days: value ? Number(value) : null })),
+    select("Time", TIMES, String(criteria.days ?? ""), (value) => find({ days: value ? Number(value) : null })),
     el("span", { class: "anb-space" }),
-    select("Sort by", SORTS, wanted.sort, (value) => find({ sort: value })),
-    button(wanted.is_ascending ? "↑" : "↓", () => find({ is_ascending: !wanted.is_ascending }), {
-      title: wanted.is_ascending ? "Ascending" : "Descending",
+    select("Sort by", SORTS, criteria.sort, (value) => find({ sort: value })),
+    button(criteria.is_ascending ? "↑" : "↓", () => find({ is_ascending: !criteria.is_ascending }), {
+      title: criteria.is_ascending ? "Ascending" : "Descending",
       "aria-label": "Turn the order round",
     }),
   ];

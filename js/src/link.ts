@@ -17,7 +17,7 @@ export interface View {
 }
 
 /** The kernel has refused, or failed at, what was asked. */
-export class Refused extends Error {
+export class RequestError extends Error {
   constructor(
     message: string,
     /** Whether a run came of it, which then shows the error itself. */
@@ -35,15 +35,15 @@ interface Reply {
 }
 
 /** How long a quick question may take before the panel says that the kernel is silent. */
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 let count = 0;
 
 export class Link {
   readonly #model: Model;
-  readonly #waiting = new Map<string, { done(value: unknown): void; failed(error: Refused): void }>();
+  readonly #pending = new Map<string, { resolve(value: unknown): void; reject(error: RequestError): void }>();
   readonly #name = `${Date.now().toString(36)}-${(count += 1)}`;
   /** Told of what went wrong where nobody waits for an answer. */
-  onTrouble: (text: string) => void = () => {};
+  onError: (text: string) => void = () => {};
 
   constructor(model: Model, signal: AbortSignal) {
     this.#model = model;
@@ -71,35 +71,35 @@ export class Link {
     options: { files?: ArrayBuffer[]; patient?: boolean } = {},
   ) {
     const id = `${this.#name}-${(count += 1)}`;
-    return new Promise<T>((done, failed) => {
+    return new Promise<T>((resolve, reject) => {
       const timer = options.patient
         ? undefined
         : setTimeout(() => {
-            this.#waiting.delete(id);
-            failed(
-              new Refused(
+            this.#pending.delete(id);
+            reject(
+              new RequestError(
                 "The kernel does not answer: it may be busy with a cell, or was restarted; then run the cell again.",
                 false,
               ),
             );
-          }, PATIENCE_MS);
-      this.#waiting.set(id, {
-        done: (value) => (clearTimeout(timer), done(value as T)),
-        failed: (error) => (clearTimeout(timer), failed(error)),
+          }, TIMEOUT_MS);
+      this.#pending.set(id, {
+        resolve: (value) => (clearTimeout(timer), resolve(value as T)),
+        reject: (error) => (clearTimeout(timer), reject(error)),
       });
       this.#model.send({ id, verb, fields }, undefined, options.files ?? []);
     });
   }
 
   #receive(reply: Reply): void {
-    const waiting = typeof reply.re === "string" ? this.#waiting.get(reply.re) : undefined;
-    const refused = typeof reply.error === "string" ? new Refused(reply.error, reply.stored === true) : undefined;
-    if (waiting) {
-      this.#waiting.delete(reply.re as string);
-      if (refused) waiting.failed(refused);
-      else waiting.done(reply.value);
-    } else if (refused && reply.re === null) {
-      this.onTrouble(refused.message);
+    const request = typeof reply.re === "string" ? this.#pending.get(reply.re) : undefined;
+    const error = typeof reply.error === "string" ? new RequestError(reply.error, reply.stored === true) : undefined;
+    if (request) {
+      this.#pending.delete(reply.re as string);
+      if (error) request.reject(error);
+      else request.resolve(reply.value);
+    } else if (error && reply.re === null) {
+      this.onError(error.message);
     }
   }
 

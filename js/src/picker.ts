@@ -28,13 +28,13 @@ export class Picker {
   readonly list = el("div", { class: "anb-list", hidden: true });
   readonly #link: Link;
   readonly #choose: (session_id: string) => void;
-  readonly #complain: (text: string) => void;
+  readonly #showError: (text: string) => void;
   #current = "";
 
-  constructor(link: Link, choose: (session_id: string) => void, complain: (text: string) => void) {
+  constructor(link: Link, choose: (session_id: string) => void, showError: (text: string) => void) {
     this.#link = link;
     this.#choose = choose;
-    this.#complain = complain;
+    this.#showError = showError;
   }
 
   get isOpen(): boolean {
@@ -60,10 +60,10 @@ export class Picker {
       placeholder: "Search sessions",
       "aria-label": "Search sessions",
     });
-    const found = el("div", { class: "anb-found", role: "listbox", "aria-label": "Sessions" });
-    const look = () => void this.#look(search, found).catch((error: Error) => this.#complain(error.message));
+    const results = el("div", { class: "anb-results", role: "listbox", "aria-label": "Sessions" });
+    const look = () => void this.#look(search, results).catch((error: Error) => this.#showError(error.message));
     search.addEventListener("input", look);
-    this.list.replaceChildren(search, found);
+    this.list.replaceChildren(search, results);
     this.list.hidden = false;
     this.button.setAttribute("aria-expanded", "true");
     this.list.onkeydown = (event) => moveFocus(event, this.list);
@@ -72,12 +72,12 @@ export class Picker {
   }
 
   /** List what is searched for, unless something else is by now. */
-  async #look(search: HTMLTextAreaElement, found: HTMLElement): Promise<void> {
-    const wanted = search.value;
-    const sessions = await this.#link.ask<Listed[]>("sessions", { search: wanted.slice(0, 200) });
-    if (search.value !== wanted) return;
-    found.replaceChildren(...sessions.map((session) => this.#option(session)));
-    if (sessions.length === 0) found.append(el("div", { class: "anb-muted anb-none", text: "No session found" }));
+  async #look(search: HTMLTextAreaElement, results: HTMLElement): Promise<void> {
+    const query = search.value;
+    const sessions = await this.#link.ask<Listed[]>("sessions", { search: query.slice(0, 200) });
+    if (search.value !== query) return;
+    results.replaceChildren(...sessions.map((session) => this.#option(session)));
+    if (sessions.length === 0) results.append(el("div", { class: "anb-muted anb-none", text: "No session found" }));
   }
 
   #option({ session_id, title, num_runs, updated_at }: Listed): HTMLElement {

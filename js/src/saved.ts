@@ -5,7 +5,7 @@
 // JupyterLab and Notebook 7 write to the file is the panel's HTML and text as they are now, marked with the id of the
 // panel. When the page is loaded again while the kernel still has the panel, the mark says where its view belongs.
 
-export interface Twin {
+export interface StaticView {
   id?: string;
   html?: string;
   text?: string;
@@ -25,7 +25,7 @@ interface Cell {
 interface Notebook {
   cells?: Cell[];
 }
-type Write = (() => Notebook) & { agnoNbTwins?: Set<() => Twin> };
+type Write = (() => Notebook) & { agnoNbStaticViews?: Set<() => StaticView> };
 interface NotebookModel {
   toJSON: Write;
   dirty: boolean;
@@ -52,29 +52,29 @@ function notebookOf(manager: unknown): NotebookModel | undefined {
 }
 
 /** Have the notebook's file keep the panel's twin in place of its view, in every save from now on. */
-export function saveTwin(manager: unknown, twin: () => Twin): void {
+export function saveStaticView(manager: unknown, staticView: () => StaticView): void {
   const notebook = notebookOf(manager);
   if (!notebook) return;
   // Each panel has this module for itself, so what they share is a property of the function that they share.
-  let twins = notebook.toJSON.agnoNbTwins;
-  if (!twins) {
-    twins = new Set();
-    const [write, known] = [notebook.toJSON.bind(notebook), twins];
-    notebook.toJSON = Object.assign(() => withTwins(write(), known), { agnoNbTwins: twins });
+  let staticViews = notebook.toJSON.agnoNbStaticViews;
+  if (!staticViews) {
+    staticViews = new Set();
+    const [write, known] = [notebook.toJSON.bind(notebook), staticViews];
+    notebook.toJSON = Object.assign(() => withStaticViews(write(), known), { agnoNbStaticViews: staticViews });
   }
-  twins.add(twin);
+  staticViews.add(staticView);
 }
 
-function withTwins(notebook: Notebook, twins: Set<() => Twin>): Notebook {
-  const byId = new Map([...twins].map((each) => each()).map((twin) => [twin.id, twin]));
+function withStaticViews(notebook: Notebook, staticViews: Set<() => StaticView>): Notebook {
+  const byId = new Map([...staticViews].map((each) => each()).map((staticView) => [staticView.id, staticView]));
   const saved = (output: Output): Output => {
     const view = output.data?.[VIEW] as { model_id?: string } | undefined;
-    const twin = view?.model_id ? byId.get(view.model_id) : undefined;
-    if (!twin) return output;
-    const agno_nb = { ...output.metadata?.agno_nb, panel: twin.id };
+    const staticView = view?.model_id ? byId.get(view.model_id) : undefined;
+    if (!staticView) return output;
+    const agno_nb = { ...output.metadata?.agno_nb, panel: staticView.id };
     return {
       ...output,
-      data: { "text/html": twin.html, "text/plain": twin.text },
+      data: { "text/html": staticView.html, "text/plain": staticView.text },
       metadata: { ...output.metadata, agno_nb },
     };
   };
@@ -85,7 +85,7 @@ function withTwins(notebook: Notebook, twins: Set<() => Twin>): Notebook {
 }
 
 /** Put the live view back where a file that was saved meanwhile has the twin of a panel that the kernel still has. */
-export async function bringBack(manager: unknown, id: string): Promise<void> {
+export async function restoreView(manager: unknown, id: string): Promise<void> {
   await contextOf(manager)?.ready;
   const notebook = notebookOf(manager);
   if (!notebook) return;
@@ -110,7 +110,7 @@ export async function bringBack(manager: unknown, id: string): Promise<void> {
 const GONE = ["restarting", "autorestarting", "terminating", "dead"];
 
 /** Say once when the panel's kernel has gone, where the host tells. */
-export function noticeEnd(manager: unknown, gone: () => void, signal: AbortSignal): void {
+export function onKernelEnd(manager: unknown, gone: () => void, signal: AbortSignal): void {
   const changed = contextOf(manager)?.sessionContext?.statusChanged;
   const look = (_: unknown, status: unknown) => {
     if (GONE.includes(status as string)) gone();

@@ -91,7 +91,7 @@ function side(link: Link, timeline: Timeline, place: number): HTMLElement {
         button("Close", () => detail.replaceChildren()),
       );
     } catch (error) {
-      detail.replaceChildren(el("div", { class: "anb-trouble", text: (error as Error).message }));
+      detail.replaceChildren(el("div", { class: "anb-alert", text: (error as Error).message }));
     }
   };
   timeline.steps.forEach((step, at) => {

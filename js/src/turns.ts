@@ -1,19 +1,19 @@
 // The turns of a conversation, and the answer that arrives.
 import { el, icon, iconButton, setHtml } from "./dom";
-import { type Decision, type Need, needCard } from "./needs";
+import { type Decision, type PendingItem, pendingCard } from "./pending";
 
 export interface Turn {
   run_id: string;
   attempts: string[];
-  asked: string;
+  question: string;
   files: string[];
   html: string;
   status: string;
   cell: number | null;
-  needs: Need[];
+  pending: PendingItem[];
 }
 export interface Arriving {
-  asked?: string;
+  question?: string;
   files?: string[];
   html?: string;
   in_place_of?: string | null;
@@ -23,17 +23,17 @@ export interface Actions {
   retry(turn: Turn): Promise<void>;
   edit(turn: Turn): void;
   copy(turn: Turn): Promise<void>;
-  attempt(run_id: string): Promise<{ asked: string; html: string }>;
+  attempt(run_id: string): Promise<{ question: string; html: string }>;
   decide(turn: Turn, decision: Decision): Promise<unknown>;
-  complain(text: string): void;
+  showError(text: string): void;
 }
 
 export class TurnView {
-  readonly asked = el("div", { class: "anb-asked" });
+  readonly question = el("div", { class: "anb-question" });
   readonly answer = el("div", { class: "anb-answer" });
   readonly #bar = el("div", { class: "anb-bar", role: "toolbar", "aria-label": "This turn" });
-  readonly #needs = el("div", {});
-  readonly element = el("article", { class: "anb-turn" }, this.asked, this.answer, this.#needs, this.#bar);
+  readonly #pending = el("div", {});
+  readonly element = el("article", { class: "anb-turn" }, this.question, this.answer, this.#pending, this.#bar);
   #shown = "";
   #place = 0;
 
@@ -44,10 +44,10 @@ export class TurnView {
     if (now === this.#shown) return;
     this.#shown = now;
     this.#place = turn.attempts.length - 1;
-    showAsked(this.asked, turn.asked, turn.files);
+    showQuestion(this.question, turn.question, turn.files);
     setHtml(this.answer, turn.html);
-    this.#needs.replaceChildren(
-      ...turn.needs.map((need) => needCard(need, (decision) => this.actions.decide(turn, decision))),
+    this.#pending.replaceChildren(
+      ...turn.pending.map((item) => pendingCard(item, (decision) => this.actions.decide(turn, decision))),
     );
     this.#fillBar(turn);
   }
@@ -56,7 +56,7 @@ export class TurnView {
     const copy = iconButton("copy", "Copy the answer", () => {
       this.actions.copy(turn).then(
         () => copy.replaceChildren(icon("done")),
-        (error: Error) => this.actions.complain(error.message),
+        (error: Error) => this.actions.showError(error.message),
       );
     });
     const where = turn.cell === null ? "" : `cell [${turn.cell}]`;
@@ -75,13 +75,13 @@ export class TurnView {
       const run = turn.attempts[place];
       if (run === undefined) return;
       this.actions.attempt(run).then(
-        ({ asked, html }) => {
+        ({ question, html }) => {
           this.#place = place;
-          showAsked(this.asked, asked, turn.files);
+          showQuestion(this.question, question, turn.files);
           setHtml(this.answer, html);
           this.#fillBar(turn);
         },
-        (error: Error) => this.actions.complain(error.message),
+        (error: Error) => this.actions.showError(error.message),
       );
     };
     return [
@@ -93,13 +93,13 @@ export class TurnView {
 }
 
 export class ArrivingView {
-  readonly #asked = el("div", { class: "anb-asked" });
+  readonly #question = el("div", { class: "anb-question" });
   readonly #answer = el("div", { class: "anb-answer" });
   readonly #wait = el("div", { class: "anb-wait", "aria-hidden": "true" }, el("i"), el("i"), el("i"));
-  readonly element = el("article", { class: "anb-turn anb-arriving" }, this.#asked, this.#answer, this.#wait);
+  readonly element = el("article", { class: "anb-turn anb-arriving" }, this.#question, this.#answer, this.#wait);
 
   show(arriving: Arriving): HTMLElement {
-    showAsked(this.#asked, arriving.asked ?? "", arriving.files ?? []);
+    showQuestion(this.#question, arriving.question ?? "", arriving.files ?? []);
     setHtml(this.#answer, arriving.html ?? "");
     this.#wait.hidden = Boolean(arriving.html);
     return this.element;
@@ -110,8 +110,8 @@ export class ArrivingView {
   }
 }
 
-function showAsked(element: HTMLElement, asked: string, files: string[]): void {
-  element.replaceChildren(asked, ...files.map((name) => el("span", { class: "anb-chip", text: name })));
+function showQuestion(element: HTMLElement, question: string, files: string[]): void {
+  element.replaceChildren(question, ...files.map((name) => el("span", { class: "anb-chip", text: name })));
 }
 
 export function when(seconds: number): string {

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { renderBrowse } from "../src/browse";
-import { FakeModel, press, settled } from "./fake";
+import { FakeModel, press, flush } from "./fake";
 
 const row = (place: number) => ({
   session_id: `s${place}`,
@@ -14,7 +14,7 @@ const row = (place: number) => ({
   updated_at: 0,
   status: "COMPLETED",
 });
-const wanted = {
+const criteria = {
   search: "",
   user_id: null,
   session_type: null,
@@ -37,7 +37,7 @@ beforeAll(() => {
 function open(total: number) {
   const rows = Array.from({ length: Math.min(total, 50) }, (_, place) => row(place));
   const model = new FakeModel({
-    _content: { total, rows, selected: [], wanted, choices: { agent: ["guide", "other"] }, sql: "SELECT" },
+    _content: { total, rows, selected: [], criteria, choices: { agent: ["guide", "other"] }, sql: "SELECT" },
   });
   const box = document.createElement("div");
   document.body.replaceChildren(box);
@@ -82,14 +82,14 @@ describe("the session browser", () => {
     expect(model.sent.some((message) => message.verb === "delete")).toBe(false);
     [...box.querySelectorAll("button")].find((each) => each.textContent === "Delete")!.click();
     expect(model.last("delete").fields).toEqual({ session_ids: ["s1"] });
-    await settled();
+    await flush();
   });
 
   it("reads a session, with names as text", async () => {
     const { model, box } = open(2);
     box.querySelectorAll<HTMLElement>(".anb-session")[1]!.click();
     await model.answer("preview", {
-      value: { so_far: "9 tokens", earlier: 4, turns: [{ asked: "<i>hi</i>", html: "<p>hello</p>" }] },
+      value: { usage_line: "9 tokens", earlier: 4, turns: [{ question: "<i>hi</i>", html: "<p>hello</p>" }] },
     });
     expect(box.querySelector(".anb-talk")?.textContent).toBe("4 earlier turns<i>hi</i>hello");
   });
@@ -99,7 +99,7 @@ describe("the session browser", () => {
     const agent = box.querySelector<HTMLSelectElement>("select[aria-label='Any agent']")!;
     agent.value = "other";
     agent.dispatchEvent(new Event("change"));
-    expect(model.last("find").fields).toEqual({ ...wanted, agent: "other" });
+    expect(model.last("find").fields).toEqual({ ...criteria, agent: "other" });
     expect(box.querySelector("select[aria-label='Any user']")).toBeNull();
   });
 });

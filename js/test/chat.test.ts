@@ -1,16 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { renderChat } from "../src/chat";
-import { FakeModel, press, settled, type } from "./fake";
+import { FakeModel, press, flush, type } from "./fake";
 
 const turn = (run_id: string, more: object = {}) => ({
   run_id,
   attempts: [run_id],
-  asked: `asked ${run_id}`,
+  question: `asked ${run_id}`,
   files: [],
   html: `<p>said ${run_id}</p>`,
   status: "COMPLETED",
   cell: null,
-  needs: [],
+  pending: [],
   ...more,
 });
 const content = (turns: object[], more: object = {}) => ({
@@ -21,7 +21,7 @@ const content = (turns: object[], more: object = {}) => ({
   model: "demo model",
   sees_images: true,
   files_size_limit: 8_000_000,
-  so_far: "3 → 4 tokens",
+  usage_line: "3 → 4 tokens",
   earlier: 0,
   turns,
   ...more,
@@ -53,7 +53,7 @@ describe("the chat panel", () => {
 
   it("shows the turns, the session, and who answers at which cost", () => {
     open([turn("1"), turn("2")]);
-    expect([...box.querySelectorAll(".anb-turn .anb-asked")].map((each) => each.textContent)).toEqual([
+    expect([...box.querySelectorAll(".anb-turn .anb-question")].map((each) => each.textContent)).toEqual([
       "asked 1",
       "asked 2",
     ]);
@@ -72,18 +72,18 @@ describe("the chat panel", () => {
     press(draft(), "Enter", { isComposing: true });
     expect(model.sent.map((message) => message.verb)).toEqual(["refresh"]);
     press(draft(), "Enter");
-    await settled();
-    expect(model.last("ask").fields).toEqual({ asked: "Hello", again: null, names: {} });
+    await flush();
+    expect(model.last("ask").fields).toEqual({ question: "Hello", again: null, names: {} });
     expect(draft().value).toBe("");
     await model.answer("ask", { error: "the store is locked", stored: false });
-    expect(box.querySelector(".anb-trouble")?.textContent).toBe("the store is locked");
+    expect(box.querySelector(".anb-alert")?.textContent).toBe("the store is locked");
     expect(draft().value).toBe("Hello");
   });
 
   it("shows the answer that arrives, stops it with Esc, and keeps the turn's element when it is done", async () => {
     open([turn("1")]);
     const first = box.querySelector(".anb-turn");
-    model.set("_arriving", { asked: "And?", files: [], html: "<p>It gr</p>", in_place_of: null });
+    model.set("_arriving", { question: "And?", files: [], html: "<p>It gr</p>", in_place_of: null });
     expect([...box.querySelectorAll(".anb-turn")].map((each) => each.textContent)).toEqual([
       "asked 1said 1",
       "And?It gr",
@@ -100,7 +100,7 @@ describe("the chat panel", () => {
 
   it("shows another try in the place of the one before", () => {
     open([turn("1"), turn("2")]);
-    model.set("_arriving", { asked: "asked 1", files: [], html: "<p>again</p>", in_place_of: "1" });
+    model.set("_arriving", { question: "asked 1", files: [], html: "<p>again</p>", in_place_of: "1" });
     expect([...box.querySelectorAll(".anb-turn .anb-answer")].map((each) => each.textContent)).toEqual([
       "again",
       "said 2",
@@ -116,21 +116,21 @@ describe("the chat panel", () => {
     press(draft(), "ArrowUp");
     type(draft(), "asked better");
     press(draft(), "Enter");
-    await settled();
-    expect(model.last("ask").fields).toEqual({ asked: "asked better", again: "2", names: {} });
+    await flush();
+    expect(model.last("ask").fields).toEqual({ question: "asked better", again: "2", names: {} });
   });
 
   it("looks at earlier attempts without asking again", async () => {
     open([turn("2", { attempts: ["1", "2"] })]);
     labelled("Earlier attempt").click();
     expect(model.last("attempt").fields).toEqual({ run_id: "1" });
-    await model.answer("attempt", { value: { asked: "asked first", html: "<p>said first</p>" } });
+    await model.answer("attempt", { value: { question: "asked first", html: "<p>said first</p>" } });
     expect(box.querySelector(".anb-turn")?.textContent).toContain("said first1 / 2");
     expect(labelled("Earlier attempt").hasAttribute("disabled")).toBe(true);
   });
 
   it("shows a waiting call's arguments as text and sends the decision", async () => {
-    const need = {
+    const item = {
       id: "q",
       kind: "confirmation",
       who: "guide",
@@ -140,10 +140,10 @@ describe("the chat panel", () => {
       is_resolved: false,
       is_refused: false,
     };
-    open([turn("1", { status: "PAUSED", needs: [need] })]);
-    expect(box.querySelector(".anb-arguments")?.textContent).toBe(need.arguments);
-    expect(box.querySelector(".anb-need img")).toBeNull();
-    box.querySelector<HTMLTextAreaElement>(".anb-need textarea")!.value = "not that one";
+    open([turn("1", { status: "PAUSED", pending: [item] })]);
+    expect(box.querySelector(".anb-arguments")?.textContent).toBe(item.arguments);
+    expect(box.querySelector(".anb-pending img")).toBeNull();
+    box.querySelector<HTMLTextAreaElement>(".anb-pending textarea")!.value = "not that one";
     labelled("Reject").click();
     expect(model.last("decide").fields).toEqual({
       run_id: "1",
@@ -153,13 +153,13 @@ describe("the chat panel", () => {
       values: {},
     });
     await model.answer("decide", { error: "it goes on already" });
-    expect(box.querySelector(".anb-need [role=alert]")?.textContent).toBe("it goes on already");
+    expect(box.querySelector(".anb-pending [role=alert]")?.textContent).toBe("it goes on already");
     expect(labelled("Approve").hasAttribute("disabled")).toBe(false);
   });
 
   it("begins with the values that were given already, also among choices", () => {
     const field = { name: "size", description: "", choices: ["small", "large"], type: "string", value: "large" };
-    const need = {
+    const item = {
       id: "q",
       kind: "user_input",
       who: "guide",
@@ -169,7 +169,7 @@ describe("the chat panel", () => {
       is_resolved: false,
       is_refused: false,
     };
-    open([turn("1", { status: "PAUSED", needs: [need] })]);
+    open([turn("1", { status: "PAUSED", pending: [item] })]);
     labelled("Send").click();
     expect(model.last("decide").fields).toMatchObject({ values: { size: "large", note: "12", color: "small" } });
   });
@@ -201,21 +201,21 @@ describe("the chat panel", () => {
       box.querySelector(".anb-chat")!.dispatchEvent(Object.assign(event, { dataTransfer: { files } }));
     };
     const chips = () => [...box.querySelectorAll(".anb-chip")].map((each) => each.textContent);
-    const said = () => box.querySelector(".anb-trouble")!.textContent;
+    const errorText = () => box.querySelector(".anb-alert")!.textContent;
     open([], { sees_images: true, files_size_limit: 2_000_000 });
     expect(labelled("Attach images").hidden).toBe(false);
     drop(png("a.png"));
-    expect([chips(), said()]).toEqual([["a.png"], ""]);
+    expect([chips(), errorText()]).toEqual([["a.png"], ""]);
     drop(new File(["x"], "x.pdf", { type: "application/pdf" }));
-    expect([chips(), said()]).toEqual([["a.png"], "Only images can be attached: PNG, JPEG, GIF or WebP."]);
+    expect([chips(), errorText()]).toEqual([["a.png"], "Only images can be attached: PNG, JPEG, GIF or WebP."]);
     drop(png("large.png", 2_100_000));
-    expect([chips(), said()]).toEqual([["a.png"], "The images have 2.1 MB together, and 2.0 MB go with one message."]);
+    expect([chips(), errorText()]).toEqual([["a.png"], "The images have 2.1 MB together, and 2.0 MB go with one message."]);
     drop(png("b.png"), png("c.png"), png("d.png"), png("e.png"));
-    expect([chips(), said()]).toEqual([["a.png"], "At most 4 images go with one message."]);
+    expect([chips(), errorText()]).toEqual([["a.png"], "At most 4 images go with one message."]);
 
     model.set("_content", content([], { sees_images: false, model: "deaf" }));
     expect(labelled("Attach images").hidden).toBe(true);
     drop(png("b.png"));
-    expect([chips(), said()]).toEqual([["a.png"], "deaf does not see images, so nothing was attached."]);
+    expect([chips(), errorText()]).toEqual([["a.png"], "deaf does not see images, so nothing was attached."]);
   });
 });

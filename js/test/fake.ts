@@ -36,13 +36,13 @@ export class FakeModel implements Model {
     reply: { value?: unknown; error?: string; stored?: boolean } = { value: null },
   ): Promise<void> {
     this.#emit("msg:custom", { re: this.last(verb).id, ...reply });
-    await settled();
+    await flush();
   }
   last(verb: string): (typeof this.sent)[number] {
-    const found = this.sent.filter((message) => message.verb === verb).at(-1);
-    if (!found)
+    const match = this.sent.filter((message) => message.verb === verb).at(-1);
+    if (!match)
       throw new Error(`${verb} was not asked for, but ${this.sent.map((message) => message.verb).join(", ")}`);
-    return found;
+    return match;
   }
   listeners(): number {
     return [...this.#handlers.values()].reduce((sum, handlers) => sum + handlers.size, 0);
@@ -52,7 +52,7 @@ export class FakeModel implements Model {
   }
 }
 
-export const settled = () => new Promise((done) => setTimeout(done));
+export const flush = () => new Promise((done) => setTimeout(done));
 
 export function press(element: Element, key: string, more: KeyboardEventInit = {}): void {
   element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...more }));

@@ -25,9 +25,9 @@ describe("a request", () => {
 
   it("fails with the kernel's sentence", async () => {
     const { model, link } = made();
-    const asked = expect(link.ask("one")).rejects.toThrow("it may not");
+    const question = expect(link.ask("one")).rejects.toThrow("it may not");
     await model.answer("one", { error: "it may not" });
-    await asked;
+    await question;
   });
 
   it("fails when the kernel is silent, but not while a model answers", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bringBack, saveTwin } from "../src/saved";
+import { restoreView, saveStaticView } from "../src/saved";
 
 const VIEW = "application/vnd.jupyter.widget-view+json";
 
@@ -28,21 +28,21 @@ function notebook(...outputs: ReturnType<typeof live>[]) {
   return { model, list, manager: { context: { model, ready: Promise.resolve() } } };
 }
 const saved = (model: { toJSON(): unknown }) => (model.toJSON() as { cells: { outputs: object[] }[] }).cells[1]!.outputs;
-const twin = (id: string, said: string) => ({ id, html: `<p>${said}</p>`, text: said });
-const kept = (id: string, said: string) => ({
+const staticView = (id: string, content: string) => ({ id, html: `<p>${content}</p>`, text: content });
+const kept = (id: string, content: string) => ({
   output_type: "display_data",
-  data: { "text/html": `<p>${said}</p>`, "text/plain": said },
+  data: { "text/html": `<p>${content}</p>`, "text/plain": content },
   metadata: { agno_nb: { run_id: "r", panel: id } },
 });
 
 describe("a notebook that is saved while panels are open", () => {
   it("keeps the HTML and the text of each as they are then, and nothing of what is on the page changes", () => {
     const { model, list, manager } = notebook(live("one"), live("two"), live("somebody else's"));
-    let said = "first";
-    saveTwin(manager, () => twin("one", said));
-    saveTwin(manager, () => twin("two", "other"));
+    let content = "first";
+    saveStaticView(manager, () => staticView("one", content));
+    saveStaticView(manager, () => staticView("two", "other"));
     expect(saved(model)).toEqual([kept("one", "first"), kept("two", "other"), live("somebody else's")]);
-    said = "then";
+    content = "then";
     expect(saved(model)[0]).toEqual(kept("one", "then"));
     expect(list).toEqual([live("one"), live("two"), live("somebody else's")]);
     expect(model.toJSON()).toMatchObject({ nbformat: 4, cells: [{ source: "# A" }, { source: "chat()" }] });
@@ -50,15 +50,15 @@ describe("a notebook that is saved while panels are open", () => {
 
   it("has the live view again when the page is loaded again, where the kernel still has the panel", async () => {
     const { model, list, manager } = notebook(kept("one", "first") as never, kept("gone", "old") as never);
-    await bringBack(manager, "one");
+    await restoreView(manager, "one");
     expect(list).toEqual([{ ...live("one"), data: { ...live("one").data, ...kept("one", "first").data } }, kept("gone", "old")]);
     expect(model.dirty).toBe(false);
-    saveTwin(manager, () => twin("one", "second"));
+    saveStaticView(manager, () => staticView("one", "second"));
     expect(saved(model)).toEqual([kept("one", "second"), kept("gone", "old")]);
   });
 
   it.each([undefined, {}, { context: {} }])("is not touched by hosts that have no such notebook: %o", async (manager) => {
-    expect(() => saveTwin(manager, () => twin("one", "first"))).not.toThrow();
-    await expect(bringBack(manager, "one")).resolves.toBeUndefined();
+    expect(() => saveStaticView(manager, () => staticView("one", "first"))).not.toThrow();
+    await expect(restoreView(manager, "one")).resolves.toBeUndefined();
   });
 });

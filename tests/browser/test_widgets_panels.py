@@ -84,7 +84,7 @@ def test_a_paused_cell_goes_on_in_its_output_while_another_cell_runs(lab: Lab, w
     rejections.first.click()
     expect(rejections).to_have_count(1)
     rejections.click()
-    expect(chat.locator(".anb-need")).to_have_count(0)
+    expect(chat.locator(".anb-pending")).to_have_count(0)
     expect(chat.locator(".anb-turn").last).to_contain_text("failed")
     assert watched.fetched == []
 
@@ -208,9 +208,9 @@ def test_nothing_of_a_hostile_session_comes_alive_in_any_panel_or_in_what_it_lea
     chats = page.locator(".anb-chat")
     chats.first.locator(".anb-earlier").click()
     expect(chats.first.locator(".anb-turn")).to_have_count(len(PAYLOADS))
-    expect(chats.nth(1).locator(".anb-need")).to_have_count(len(PAYLOADS))
+    expect(chats.nth(1).locator(".anb-pending")).to_have_count(len(PAYLOADS))
     expect(chats.nth(1).locator(".anb-arguments").nth(1)).to_contain_text("onerror")
-    expect(page.locator(".anb-approvals .anb-need")).to_have_count(len(PAYLOADS))
+    expect(page.locator(".anb-approvals .anb-pending")).to_have_count(len(PAYLOADS))
     chats.first.locator(".anb-picker").click()
     for row in range(6):
         page.locator(".anb-session").nth(row).click()

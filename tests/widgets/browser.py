@@ -67,9 +67,9 @@ class Browser:
         self.send({"id": "1", "verb": verb, "fields": fields}, files)
         return str(self.answer()["error"])
 
-    def say(self, asked: str, **fields: Any) -> Any:
+    def say(self, question: str, **fields: Any) -> Any:
         """Say something in a chat panel, and wait until it is answered."""
-        return self.ask("ask", **{"asked": asked, "again": None, "names": {}, **fields})
+        return self.ask("ask", **{"question": question, "again": None, "names": {}, **fields})
 
     @property
     def content(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def found(page: Browser) -> list[str]:
 
 
 def sought(page: Browser, **change: object) -> list[str]:
-    page.ask("find", **{**page.content["wanted"], **change})
+    page.ask("find", **{**page.content["criteria"], **change})
     return found(page)
 
 
@@ -86,7 +86,7 @@ def test_what_is_marked_is_there_in_python(db: InMemoryDb) -> None:
     page.ask("select", session_ids=["ships", "trains", "of another store"])
     assert panel.selected == ["ships", "trains"]
     assert panel.selected_df()["session_id"].tolist() == ["trains", "ships"]
-    page.ask("find", **{**page.content["wanted"], "user_id": "ada"})
+    page.ask("find", **{**page.content["criteria"], "user_id": "ada"})
     assert panel.selected == ["trains"]
 
 
@@ -100,7 +100,7 @@ def test_rows_come_in_pages(db: InMemoryDb) -> None:
 def test_a_session_is_previewed_renamed_and_deleted(db: InMemoryDb) -> None:
     page = Browser(browse(db=db))
     preview = page.ask("preview", session_id="trains")
-    assert [turn["asked"] for turn in preview["turns"]] == ["Trains at night", "And by day?"]
+    assert [turn["question"] for turn in preview["turns"]] == ["Trains at night", "And by day?"]
     page.ask("rename", session_id="trains", name="  Night trains ")
     assert {row["session_id"]: row["title"] for row in page.content["rows"]}["trains"] == "Night trains"
     page.ask("delete", session_ids=["trains", "ships"])

@@ -37,7 +37,7 @@ def test_what_is_said_is_a_run_of_the_session_and_shown_from_the_store() -> None
     page.say("And now?")
     panel = page.panel
     assert isinstance(panel.last_run and panel.last_run.content, str)
-    assert [turn["asked"] for turn in page.turns] == ["Hello", "And now?"]
+    assert [turn["question"] for turn in page.turns] == ["Hello", "And now?"]
     assert "<strong>And now?</strong> after 1" in page.turns[1]["html"]
     assert agent.db.runs_df()["run_id"].tolist() == [turn["run_id"] for turn in page.turns]
     assert panel.messages_df()["role"].tolist() == ["user", "assistant"] * 2
@@ -58,7 +58,7 @@ def test_a_run_of_a_cell_is_seen_in_the_panel_and_the_other_way_round() -> None:
     page.say("in the panel")
     agent.run("in a cell", session_id="s")
     page.ask("refresh")
-    assert [turn["asked"] for turn in page.turns] == ["in the panel", "in a cell"]
+    assert [turn["question"] for turn in page.turns] == ["in the panel", "in a cell"]
     assert agent.run("and again", session_id="s").content == "**and again** after 2"
 
 
@@ -74,7 +74,7 @@ def test_another_try_keeps_the_first_and_both_can_be_read() -> None:
     assert "first" in page.ask("attempt", run_id=turn["attempts"][0])["html"]
     page.say("Say a word", again=turn["run_id"])
     (turn,) = page.turns
-    assert (turn["asked"], len(turn["attempts"])) == ("Say a word", 3)
+    assert (turn["question"], len(turn["attempts"])) == ("Say a word", 3)
     assert agent.db.runs_df()["run_index"].tolist() == [0, 0, 0]
 
 
@@ -98,7 +98,7 @@ class Waiting(Model):
 def test_an_answer_is_stopped_and_what_was_said_is_kept() -> None:
     model = Waiting()
     page = Browser(chat(Agent(model, db=InMemoryDb()), session_id="s"))
-    page.send({"id": "say", "verb": "ask", "fields": {"asked": "Begin", "again": None, "names": {}}})
+    page.send({"id": "say", "verb": "ask", "fields": {"question": "Begin", "again": None, "names": {}}})
     assert model.has_begun.wait(WAIT_S)
     assert "an answer is arriving here" in page.refusal("new")
     page.send({"id": "stop", "verb": "stop", "fields": {}})
@@ -147,7 +147,7 @@ def test_only_the_latest_turns_are_shown_until_one_asks_for_earlier_ones() -> No
     for number in range(25):
         agent.run(f"question {number}", session_id="s")
     page = Browser(chat(agent, session_id="s"))
-    assert (page.content["earlier"], page.turns[0]["asked"]) == (5, "question 5")
+    assert (page.content["earlier"], page.turns[0]["question"]) == (5, "question 5")
     page.ask("show_earlier")
     assert (page.content["earlier"], len(page.turns)) == (0, 25)
 
@@ -172,7 +172,7 @@ def test_a_model_that_does_not_see_images_is_not_sent_any() -> None:
     agent = Agent(model, name="guide", db=InMemoryDb())
     page = Browser(chat(agent, session_id="s"))
     assert page.content["sees_images"] is False
-    said = page.refusal("ask", asked="What is this?", again=None, names={"0": "dot.png"}, files=[PIXEL])
+    said = page.refusal("ask", question="What is this?", again=None, names={"0": "dot.png"}, files=[PIXEL])
     assert "does not see images, so nothing was sent" in said
     assert agent.db.runs_df().empty
     page.say("Without one, then")
@@ -182,7 +182,7 @@ def test_a_model_that_does_not_see_images_is_not_sent_any() -> None:
 def test_images_that_are_too_large_for_the_line_are_refused() -> None:
     _, page = talking()
     large = PIXEL + bytes(page.content["files_size_limit"] // 2)
-    said = page.refusal("ask", asked="Two", again=None, names={"0": "a.png", "1": "b.png"}, files=[large, large])
+    said = page.refusal("ask", question="Two", again=None, names={"0": "a.png", "1": "b.png"}, files=[large, large])
     assert said == "the images have 8.0 MB together, and 8.0 MB go with one message"
     assert page.panel.last_run is None
     page.say("One", files=[large], names={"0": "a.png"})
@@ -201,14 +201,14 @@ def test_what_one_panel_has_decided_another_one_knows() -> None:
     run = page.panel.last_run
     assert run is not None
     other = Browser(Approvals(agent, run))
-    first, second = (need["id"] for need in page.turns[0]["needs"])
+    first, second = (need["id"] for need in page.turns[0]["pending"])
     how = {"run_id": run.run_id, "decision": "approve", "note": "", "values": {}}
     other.ask("decide", requirement_id=first, **how)
     page.ask("refresh")
-    assert [need["is_resolved"] for need in page.turns[0]["needs"]] == [True, False]
+    assert [need["is_resolved"] for need in page.turns[0]["pending"]] == [True, False]
     page.ask("decide", requirement_id=second, **how)
     # It went on, and paused again: the cards are those of the new pause.
-    (third,) = page.turns[0]["needs"]
+    (third,) = page.turns[0]["pending"]
     assert third["arguments"] == '{\n  "path": "c"\n}'
     page.ask("decide", requirement_id=third["id"], **how)
     assert "All gone." in page.turns[0]["html"]
@@ -233,12 +233,12 @@ def test_a_paused_run_is_decided_call_by_call_and_then_goes_on() -> None:
     page = Browser(chat(agent, session_id="s"))
     page.say("Do it")
     (turn,) = page.turns
-    first, second = turn["needs"]
+    first, second = turn["pending"]
     assert (turn["status"], first["arguments"]) == ("PAUSED", '{\n  "path": "<b>a.txt</b>"\n}')
     answers = {"run_id": turn["run_id"], "note": "", "decision": "approve"}
     page.ask("decide", requirement_id=first["id"], values={}, **answers)
     assert done == []
-    assert [need["is_resolved"] for need in page.turns[0]["needs"]] == [True, False]
+    assert [need["is_resolved"] for need in page.turns[0]["pending"]] == [True, False]
     wrong = page.refusal("decide", requirement_id=second["id"], values={"copies": "two"}, **answers)
     assert "copies is 'two', and that is not what is asked for: 'two' is not of type 'integer'" in wrong
     assert "does not wait for 'x'" in page.refusal("decide", requirement_id="x", values={}, **answers)
@@ -256,7 +256,7 @@ def test_a_rejection_tells_the_model_why() -> None:
     model = ScriptedModel([call("delete", path="a.txt"), "As you wish."])
     page = Browser(chat(Agent(model, db=InMemoryDb(), tools=[delete]), session_id="s"))
     page.say("Delete it")
-    (need,) = page.turns[0]["needs"]
+    (need,) = page.turns[0]["pending"]
     run_id = page.turns[0]["run_id"]
     page.ask("decide", run_id=run_id, requirement_id=need["id"], decision="reject", note="keep it", values={})
     assert "keep it" in (model.requests[-1].messages[-1].content or "")

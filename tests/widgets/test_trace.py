@@ -74,8 +74,8 @@ def test_a_model_call_shows_by_source_what_was_sent_and_what_was_left_out() -> N
     replies = ["Good.", "Fine.", call("weigh", species="Gentoo"), "5076 g"]
     fields = {"instructions": "Be brief.", "add_history_to_context": True, "num_history_runs": 1}
     agent = Agent(ScriptedModel(replies), db=db, tools=[weigh], **fields)
-    for asked in ("How are you?", "And now?"):
-        agent.run(asked, session_id="s")
+    for question in ("How are you?", "And now?"):
+        agent.run(question, session_id="s")
     run = agent.run("How heavy?", session_id="s")
     for shown in (run, db.get_run(run.run_id)):
         assert shown is not None

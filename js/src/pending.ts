@@ -1,7 +1,7 @@
 // What a paused run needs of a person: a card for each call that waits. Arguments are shown as text, never as HTML.
 import { button, el } from "./dom";
 
-export interface Need {
+export interface PendingItem {
   id: string;
   kind: "confirmation" | "user_input" | "external_execution";
   who: string;
@@ -22,17 +22,17 @@ export interface Decision {
 const ASKS = { confirmation: "wants to call", user_input: "needs values for", external_execution: "asks you to run" };
 const YES = { confirmation: "Approve", user_input: "Send", external_execution: "Send result" };
 
-export function needCard(need: Need, decide: (decision: Decision) => Promise<unknown>): HTMLElement {
+export function pendingCard(item: PendingItem, decide: (decision: Decision) => Promise<unknown>): HTMLElement {
   const heading = el(
     "div",
-    { class: "anb-need-heading" },
-    el("span", {}, `${need.who || "The agent"} ${ASKS[need.kind]} `),
-    el("code", { text: need.tool }),
+    { class: "anb-pending-heading" },
+    el("span", {}, `${item.who || "The agent"} ${ASKS[item.kind]} `),
+    el("code", { text: item.tool }),
   );
-  const card = el("div", { class: "anb-need", role: "group", "aria-label": `${need.tool} waits for you` }, heading);
-  if (need.arguments !== "{}") card.append(el("pre", { class: "anb-arguments", text: need.arguments, tabindex: "0" }));
-  if (need.is_resolved) {
-    card.append(el("div", { class: "anb-muted", text: need.is_refused ? "Rejected" : "Approved; others wait" }));
+  const card = el("div", { class: "anb-pending", role: "group", "aria-label": `${item.tool} waits for you` }, heading);
+  if (item.arguments !== "{}") card.append(el("pre", { class: "anb-arguments", text: item.arguments, tabindex: "0" }));
+  if (item.is_resolved) {
+    card.append(el("div", { class: "anb-muted", text: item.is_refused ? "Rejected" : "Approved; others wait" }));
     return card;
   }
   const inputs = new Map<string, () => string>();
@@ -40,7 +40,7 @@ export function needCard(need: Need, decide: (decision: Decision) => Promise<unk
     inputs.set(name, () => control.value);
     card.append(el("label", { class: "anb-field" }, el("span", { text: label }), control));
   };
-  for (const each of need.fields) {
+  for (const each of item.fields) {
     const label = each.description ? `${each.name}: ${each.description}` : each.name;
     if (each.choices.length > 0) {
       const options = each.choices.map((choice) => el("option", { value: choice, text: choice }));
@@ -51,7 +51,7 @@ export function needCard(need: Need, decide: (decision: Decision) => Promise<unk
       field(each.name, label, el("textarea", { class: "anb-input", rows: "1", value: each.value }));
     }
   }
-  if (need.kind === "external_execution") {
+  if (item.kind === "external_execution") {
     field("result", "What came of it", el("textarea", { class: "anb-input", rows: "3" }));
   }
   const note = el("textarea", {
@@ -60,27 +60,27 @@ export function needCard(need: Need, decide: (decision: Decision) => Promise<unk
     placeholder: "Why not, or what instead (optional)",
     "aria-label": "Reason for a rejection",
   });
-  const trouble = el("div", { class: "anb-trouble", role: "alert" });
+  const errorBox = el("div", { class: "anb-alert", role: "alert" });
   const act = async (decision: Decision["decision"]) => {
     card.querySelectorAll("button").forEach((each) => (each.disabled = true));
-    trouble.textContent = "";
+    errorBox.textContent = "";
     const values = decision === "approve" ? Object.fromEntries([...inputs].map(([name, read]) => [name, read()])) : {};
     try {
-      await decide({ requirement_id: need.id, decision, note: decision === "reject" ? note.value : "", values });
+      await decide({ requirement_id: item.id, decision, note: decision === "reject" ? note.value : "", values });
     } catch (error) {
-      trouble.textContent = (error as Error).message;
+      errorBox.textContent = (error as Error).message;
       card.querySelectorAll("button").forEach((each) => (each.disabled = false));
     }
   };
   card.append(
     el(
       "div",
-      { class: "anb-need-actions" },
-      button(YES[need.kind], () => void act("approve"), { class: "anb-button anb-accept" }),
+      { class: "anb-pending-actions" },
+      button(YES[item.kind], () => void act("approve"), { class: "anb-button anb-accept" }),
       button("Reject", () => void act("reject"), { class: "anb-button anb-reject" }),
       note,
     ),
-    trouble,
+    errorBox,
   );
   return card;
 }
