@@ -1,0 +1,173 @@
+"""What the model is sent: ``[system] [history] [user]``, valid for the strictest provider."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from agno_nb.types import JsonDict, Message, RunOutput, SessionSummary, UserMemory, to_plain_text
+
+INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
+
+_MEMORIES_PREFACE = "What is known of the user from other conversations. What they say in this one counts more."
+_SUMMARY_PREFACE = "A summary of what was said before in this conversation. The messages that you see count more."
+
+
+def build_system_prompt(
+    *,
+    description: str | None = None,
+    role: str | None = None,
+    instructions: str | Sequence[str] | None = None,
+    members: str | None = None,
+    values: Mapping[str, Any] = MappingProxyType({}),
+    markdown: bool = False,
+    memories: Sequence[UserMemory] = (),
+    summary: SessionSummary | None = None,
+    session_state: JsonDict | None = None,
+) -> list[tuple[str, str]]:
+    """Write what the system message is made of, each part with its source. :func:`join_parts` makes it one text.
+
+    Parameters
+    ----------
+    description, role, instructions
+        What the agent's author wrote. ``{name}`` in them becomes the value of that name in `values`.
+    members
+        What the leader of a team is told of its members. It is shown as it is.
+    memories, summary
+        What is known from elsewhere. It is shown as it is.
+    session_state : dict, optional
+        Shown as it is. None where the model is not to see it.
+    """
+    paragraphs = [fill_template(description or "", values), fill_template(f"Your role: {role}" if role else "", values)]
+    if isinstance(instructions, str):
+        paragraphs.append(fill_template(instructions, values))
+    elif instructions:
+        lines = [fill_template(line, values) for line in instructions]
+        paragraphs.append("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0])
+    if members:
+        paragraphs.append(members)
+    if markdown:
+        paragraphs.append("Write your answer in Markdown.")
+    parts = [("instructions", _paragraphs(paragraphs))]
+    if memories:
+        memory_lines = "\n".join(f"- {' '.join(memory.memory.split())}" for memory in memories)
+        parts.append(("memories", f"{_MEMORIES_PREFACE}\n<user_memories>\n{memory_lines}\n</user_memories>"))
+    if summary is not None:
+        parts.append(("summary", f"{_SUMMARY_PREFACE}\n<session_summary>\n{summary.summary}\n</session_summary>"))
+    if session_state is not None:
+        state = json.dumps(session_state, ensure_ascii=False, default=to_plain_text)
+        parts.append(("session state", f"<session_state>\n{state}\n</session_state>"))
+    return [(source, text) for source, text in parts if text]
+
+
+def join_parts(parts: Iterable[tuple[str, str]]) -> str | None:
+    """Return the system message; None when there is nothing to say."""
+    return _paragraphs(text for _, text in parts) or None
+
+
+def _paragraphs(texts: Iterable[str]) -> str:
+    return "\n\n".join(text.strip() for text in texts if text.strip())
+
+
+def fill_template(text: str, values: Mapping[str, Any]) -> str:
+    """Replace ``{name}`` where `values` has the name. Every other brace stays; what is put in is not searched again.
+
+    Examples
+    --------
+    >>> fill_template('Greet {user}. Answer as {"a": 1}, and never {this}.', {"user": "{this}", "this": 1})
+    'Greet {this}. Answer as {"a": 1}, and never 1.'
+    """
+    return _NAME.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], text)
+
+
+_NAME = re.compile(r"\{([A-Za-z_]\w*)\}")
+
+
+def trim_tool_calls(messages: Sequence[Message], limit: int) -> list[Message]:
+    """Leave out all but the latest `limit` tool calls, and what answers them, from messages of earlier runs."""
+    ids = [(message.run_id, call.tool_call_id) for message in messages for call in message.tool_calls]
+    kept = set(ids[len(ids) - min(max(limit, 0), len(ids)) :])
+    result = []
+    for message in messages:
+        calls = [call for call in message.tool_calls if (message.run_id, call.tool_call_id) in kept]
+        if message.role == "tool" and (message.run_id, message.tool_call_id) not in kept:
+            continue
+        if message.tool_calls and not calls and not message.content:
+            continue
+        result.append(replace(message, tool_calls=calls))
+    return result
+
+
+def repair_tool_pairs(messages: Iterable[Message]) -> list[Message]:
+    """Return `messages` so that every tool call is followed by its one answer, and every answer has its call.
+
+    Strict providers refuse anything else, and one refused message would end the session for good. An answer that is
+    missing is replaced by one that says so; an answer without a call is left out.
+    """
+    result: list[Message] = []
+    pending: dict[str, Message] = {}
+
+    def close_pending() -> None:
+        result.extend(pending.values())
+        pending.clear()
+
+    for message in messages:
+        if message.role == "tool":
+            if message.tool_call_id is not None and pending.pop(message.tool_call_id, None) is not None:
+                result.append(message)
+            continue
+        close_pending()
+        result.append(message)
+        pending = {
+            call.tool_call_id: Message(
+                role="tool",
+                content=INTERRUPTED_RESULT,
+                tool_call_id=call.tool_call_id,
+                tool_name=call.tool_name,
+                tool_call_error=True,
+                run_id=message.run_id,
+                from_history=message.from_history,
+                created_at=message.created_at,
+            )
+            for call in message.tool_calls
+        }
+    close_pending()
+    return result
+
+
+def mark_as_history(messages: Iterable[Message]) -> list[Message]:
+    """Return copies that are marked as said in an earlier run."""
+    return [replace(message, from_history=True) for message in messages]
+
+
+def merge_state(*layers: JsonDict | None) -> JsonDict:
+    """Merge dicts, later ones over earlier ones: dicts key by key, anything else replaced whole. Copies throughout."""
+    merged: JsonDict = {}
+    for layer in layers:
+        for key, value in (layer or {}).items():
+            below = merged.get(key)
+            both = isinstance(below, dict) and isinstance(value, dict)
+            merged[key] = merge_state(below, value) if both else deepcopy(value)
+    return merged
+
+
+def last_assistant_message(run: RunOutput) -> Message:
+    """Return what the model said last: with the calls of the latest batch, where there are any."""
+    return next(message for message in reversed(run.messages) if message.role == "assistant")
+
+
+def latest_text(run: RunOutput) -> str:
+    """Return the latest text of the model in a run; empty if it has only called tools."""
+    answers = (m for m in reversed(run.messages) if m.role == "assistant" and not m.from_history)
+    return next((message.content for message in answers if message.content), "")
+
+
+def requests_of(run: RunOutput) -> tuple[int, int]:
+    """Return how many model requests a run made so far, and how many the runs nested in it."""
+    own = sum(m.role == "assistant" and m.metrics is not None and not m.from_history for m in run.messages)
+    return own, sum(sum(requests_of(nested)) for nested in run.nested_runs)
