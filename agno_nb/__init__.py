@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from agno_nb.agent import Agent as Agent
     from agno_nb.agent import RunOutput as RunOutput
     from agno_nb.agent import RunResponse as RunResponse
-    from agno_nb.budget import Budget as Budget
     from agno_nb.collection import collect as collect
     from agno_nb.db.base import SessionType as SessionType
     from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from agno_nb.tools import SqlTools as SqlTools
     from agno_nb.tools import Toolkit as Toolkit
     from agno_nb.tools import tool as tool
+    from agno_nb.types import Budget as Budget
     from agno_nb.widgets.browse import browse as browse
     from agno_nb.widgets.chat import chat as chat
     from agno_nb.widgets.trace import trace as trace
@@ -79,7 +79,7 @@ _HOMES = {
     "AsyncDuckDb": "agno_nb.db.duckdb",
     "AsyncPostgresDb": "agno_nb.db.postgres",
     "AsyncSqliteDb": "agno_nb.db.sqlite",
-    "Budget": "agno_nb.budget",
+    "Budget": "agno_nb.types.budget",
     "Condition": "agno_nb.workflow",
     "DemoModel": "agno_nb.models.demo",
     "DuckDb": "agno_nb.db.duckdb",

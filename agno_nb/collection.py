@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import sandbox, schema
 from agno_nb.db.file_names import expand
-from agno_nb.db.readable import TIMEOUT_S, FrameReader
-from agno_nb.db.visit import read_foreign_tables
+from agno_nb.db.foreign_store import read_foreign_tables
+from agno_nb.db.frame_reader import TIMEOUT_S, FrameReader
 from agno_nb.errors import InvalidInputError, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from agno_nb.db.parts import Pushdown
+    from agno_nb.db.pushdown import Pushdown
 
 
 class Collection(FrameReader):

@@ -48,8 +48,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb.redact import displayable
 
 if TYPE_CHECKING:
-    from agno_nb.budget import Budget
-    from agno_nb.types import RunOutput, UsageTotals
+    from agno_nb.types import Budget, RunOutput, UsageTotals
 
 
 class _Displayable(BaseException):

@@ -29,7 +29,7 @@ from agno_nb.db.columns import (
     VARIABLES,
     Frame,
 )
-from agno_nb.db.filters import (
+from agno_nb.db.frame_filters import (
     EventFilters,
     MemoryFilters,
     MessageFilters,
@@ -42,7 +42,7 @@ from agno_nb.db.filters import (
     VariableFilters,
     select_rows,
 )
-from agno_nb.db.readable import MAX_ROWS, TIMEOUT_S
+from agno_nb.db.frame_reader import MAX_ROWS, TIMEOUT_S
 from agno_nb.db.schema import names, views
 from agno_nb.db.tables import is_frame, sort_if_needed, to_pandas, unknown_table
 from agno_nb.errors import InvalidInputError, QueryError
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from agno_nb.db.readable import FrameReader
+    from agno_nb.db.frame_reader import FrameReader
 
 
 @typed_kwargs(SessionFilters)

@@ -14,7 +14,7 @@ from agno_nb.redact import displayable
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus
 
 if TYPE_CHECKING:
-    from agno_nb.run.doors import AsyncRunStream, RunStream
+    from agno_nb.run.entrypoints import AsyncRunStream, RunStream
 
 
 LIVE_TEXT = 8_000

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from agno.db.base import BaseDb
 
-    from agno_nb.db.sql import SqlDb
+    from agno_nb.db.sql_store import SqlDb
 
 PROMPT = "How many penguins of each species are there on every island?"
 ANSWER = "There are Adelie penguins on all three islands, Chinstrap on Dream and Gentoo on Biscoe. " * 4

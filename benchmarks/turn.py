@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agno_nb.db.driver import Driver
-from agno_nb.db.sql import SqlDb
+from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.statements import Connection
 from benchmarks.contenders import AgnoNb
 

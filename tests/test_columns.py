@@ -9,10 +9,11 @@ import pytest
 
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.receipt import ContextPart, ContextReport
 from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
     CellInfo,
+    ContextPart,
+    ContextReport,
     Media,
     Message,
     Metrics,

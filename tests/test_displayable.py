@@ -16,9 +16,9 @@ from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError, ModelError, NestedRunPaused, RunInterrupted
 from agno_nb.models.base import ModelResponse
-from agno_nb.notebook.cards import facts_bundle, table_bundle
 from agno_nb.notebook.completion import _complete_from
 from agno_nb.notebook.displays import register_displays, unregister_displays
+from agno_nb.notebook.tables import facts_bundle, table_bundle
 from agno_nb.redact import displayable, without_controls
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import Toolkit, tool
@@ -164,7 +164,7 @@ def test_warnings_show_nothing_of_it() -> None:
                 raise ValueError(HOSTILE)
             return value
 
-    from agno_nb.run.structured import OutputSchema, restore_typed_outputs
+    from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 
     run = RunOutput(run_id=HOSTILE, session_id="s", content={"text": "x"}, content_type="Reply")
     with warnings.catch_warnings(record=True) as told:

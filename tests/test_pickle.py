@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from agno_nb.agent import Agent
-from agno_nb.budget import Budget
 from agno_nb.db.duckdb import AsyncDuckDb, DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.postgres import AsyncPostgresDb, PostgresDb, PostgresUrl
@@ -26,7 +25,7 @@ from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.team import Team
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import Tool, Toolkit, tool
-from agno_nb.types import RunOutput, ToolCall, UsageTotals
+from agno_nb.types import Budget, RunOutput, ToolCall, UsageTotals
 from agno_nb.workflow import Parallel, Step, StepInput, StepOutput, Workflow
 from tests.fakes.http import FakeServer
 from tests.fakes.strict import says

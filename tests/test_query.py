@@ -12,7 +12,7 @@ from agno_nb.db import sandbox
 from agno_nb.db.columns import FRAMES, MESSAGES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.parts import ColumnFilter
+from agno_nb.db.pushdown import ColumnFilter
 from agno_nb.db.sandbox import interruptible
 from agno_nb.db.schema import ColumnsRead
 from agno_nb.errors import InvalidInputError, QueryError, QueryInterrupted

@@ -8,16 +8,9 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb._loop import run_blocking
-from agno_nb.asking import ModelCaller
-from agno_nb.budget import Budget
-from agno_nb.db.base import ContextQuery
-from agno_nb.errors import InvalidInputError, OutputSchemaError, RunNotContinuableError
-from agno_nb.models.base import Model, ModelRequest, complete
-from agno_nb.models.resolve import resolve_model
-from agno_nb.models.retry import RetryPolicy
-from agno_nb.recollection import SummariesAndMemories
-from agno_nb.run.context import (
+from agno_nb.agent.context_report import build_context_report
+from agno_nb.agent.model_calls import ModelCaller
+from agno_nb.agent.prompt import (
     build_system_prompt,
     join_parts,
     last_assistant_message,
@@ -27,17 +20,34 @@ from agno_nb.run.context import (
     requests_of,
     trim_tool_calls,
 )
+from agno_nb.agent.response_cache import cached_response
+from agno_nb.agent.summaries_and_memories import SummariesAndMemories
+from agno_nb.agent.tool_calls import ToolExecutor
+from agno_nb.db.base import ContextQuery
+from agno_nb.errors import InvalidInputError, OutputSchemaError, RunNotContinuableError
+from agno_nb.event_loop import run_blocking
+from agno_nb.models.base import Model, ModelRequest, complete
+from agno_nb.models.resolve import resolve_model
+from agno_nb.models.retry import RetryPolicy
+from agno_nb.run.context import RunContext, is_waiting
+from agno_nb.run.continue_run import pending_tool_calls, user_input_args
 from agno_nb.run.options import RunOptions, as_messages
-from agno_nb.run.replay import cached_response
-from agno_nb.run.requirements import pending_tool_calls, user_input_args
-from agno_nb.run.running import RunContext, is_waiting
-from agno_nb.run.sent import build_context_report
-from agno_nb.run.structured import OutputSchema, correction
-from agno_nb.settling import ToolExecutor
+from agno_nb.run.output_schema import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, resolve_tools
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
 from agno_nb.tools.state import update_session_state
-from agno_nb.types import JsonDict, Message, RunEvent, RunOutput, RunStatus, Session, SessionType, ToolCall, new_id
+from agno_nb.types import (
+    Budget,
+    JsonDict,
+    Message,
+    RunEvent,
+    RunOutput,
+    RunStatus,
+    Session,
+    SessionType,
+    ToolCall,
+    new_id,
+)
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -65,7 +75,7 @@ class Agent(SummariesAndMemories):
 
     Examples
     --------
-    >>> from agno_nb.agent import Agent
+    >>> from agno_nb.agent.agent import Agent
     >>> from agno_nb.testing import ScriptedModel
     >>> agent = Agent(ScriptedModel(["Hello, Ada."]), name="greeter")
     >>> agent.run("I am Ada").content

@@ -10,12 +10,11 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from agno_nb.receipt import ContextPart, ContextReport, OmittedPart
-from agno_nb.types import JsonDict, Message, ToolSpec
+from agno_nb.types import ContextPart, ContextReport, JsonDict, Message, OmittedPart, ToolSpec
 
 if TYPE_CHECKING:
     from agno_nb.db.base import ContextQuery
-    from agno_nb.run.running import RunContext
+    from agno_nb.run.context import RunContext
 
 
 def build_context_report(

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from agno_nb.budget import Budget
 from agno_nb.errors import BudgetExceeded, InvalidInputError, ModelError, ModelStreamError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy, is_provider_error
+from agno_nb.run.context import RunContext
 from agno_nb.run.recorder import PartialSaver
-from agno_nb.run.running import RunContext
-from agno_nb.types import Message, RunEvent, RunOutput, UsageTotals
+from agno_nb.types import Budget, Message, RunEvent, RunOutput, UsageTotals
 
 
 @dataclass(kw_only=True)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agno_nb.db.state import force_apply
-from agno_nb.run.sent import add_tools_to_report, context_hash
+from agno_nb.agent.context_report import add_tools_to_report, context_hash
+from agno_nb.db.session_state import force_apply
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id, now
 
 if TYPE_CHECKING:
     from agno_nb.models.base import ModelRequest
-    from agno_nb.run.running import RunContext
+    from agno_nb.run.context import RunContext
 
 
 async def cached_response(

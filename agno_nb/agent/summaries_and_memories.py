@@ -10,16 +10,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agno_nb._loop import run_awaiting, run_blocking
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.event_loop import run_awaiting, run_blocking
 from agno_nb.memory.manager import MemoryManager, MemoryWriter, load_memories
 from agno_nb.memory.v2 import Memory
 from agno_nb.models.base import Model
-from agno_nb.run.background import BackgroundTask, QueueKey, run_in_order, wait_for
+from agno_nb.run.background_tasks import BackgroundTask, QueueKey, run_in_order, wait_for
+from agno_nb.run.context import RunContext
 from agno_nb.run.runnable import Runnable
-from agno_nb.run.running import RunContext
 from agno_nb.session.summary import SessionSummaryManager
 from agno_nb.types import Metrics, RunOutput, SessionSummary, UserMemory, now
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb.db import sandbox, schema
-from agno_nb.db.parts import ColumnFilter
+from agno_nb.db.pushdown import ColumnFilter
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import from_rows
 
@@ -62,7 +62,7 @@ class Driver(ABC):
     def backup(self, path: Path) -> None:
         """Copy the store into a file that is not there yet: one of DuckDB, where the store is not a file itself."""
         # Imported here, because the engine is made for drivers, which are defined above.
-        from agno_nb.db.engine import write_store
+        from agno_nb.db.duckdb.engine import write_store
 
         write_store(path, self.tables(tuple(schema.tables())))
 

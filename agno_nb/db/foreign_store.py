@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agno_nb.db import schema
-from agno_nb.db.duckdb import FileDriver
+from agno_nb.db.duckdb.duckdb import FileDriver
+from agno_nb.db.duckdb.lock_file import LOCK
 from agno_nb.db.file_names import os_error, path_in_use
-from agno_nb.db.lock_file import LOCK
 from agno_nb.db.sqlite import LOG, SqliteDriver
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from agno_nb.db.context import SUMMARY_HOLDS, current_attempts
 from agno_nb.db.encoding import from_json
+from agno_nb.db.history import SUMMARY_HOLDS, current_attempts
 from agno_nb.db.rows import (
     EVENT_COLUMNS,
     MESSAGE_COLUMNS,
@@ -16,7 +16,7 @@ from agno_nb.db.rows import (
     SUMMARY_COLUMNS,
     TOOL_CALL_COLUMNS,
 )
-from agno_nb.db.state import state_after_run, state_before_later_turns
+from agno_nb.db.session_state import state_after_run, state_before_later_turns
 from agno_nb.db.statements import Transaction, marks
 from agno_nb.db.steps import STEP_COLUMNS
 from agno_nb.db.variables import VARIABLE_COLUMNS

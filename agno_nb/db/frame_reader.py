@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from agno_nb.db.parts import Pushdown
+    from agno_nb.db.pushdown import Pushdown
     from agno_nb.frames import QueryResult
 
 TIMEOUT_S = 60.0

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.db.engine import Engine, EngineDriver, translate_errors
-from agno_nb.db.sql import SqlDb
+from agno_nb.db.duckdb.engine import Engine, EngineDriver, translate_errors
+from agno_nb.db.sql_store import SqlDb
 from agno_nb.errors import StoreError
 
 
@@ -17,7 +17,7 @@ from agno_nb.errors import StoreError
 class InMemoryDb(SqlDb):
     """Sessions, runs, messages and tool calls in the memory of this process.
 
-    The same SQL as :class:`~agno_nb.db.duckdb.DuckDb` on the same engine. Each object is a store of its own, and
+    The same SQL as :class:`~agno_nb.db.duckdb.duckdb.DuckDb` on the same engine. Each object is a store of its own, and
     `close` keeps what is in it.
 
     Examples

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agno_nb.db.base import Db
-from agno_nb.db.context import latest_summary, select_memories
 from agno_nb.db.encoding import Row, micros
+from agno_nb.db.history import latest_summary, select_memories
 from agno_nb.db.rows import (
     SUMMARY_COLUMNS,
     memory_row,

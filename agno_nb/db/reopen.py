@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from agno_nb.db.base import ContextQuery, OpenedRun
-from agno_nb.db.context import check_turn_order, load_messages, load_nested_runs, load_turns, select_history
 from agno_nb.db.encoding import Row, from_json, micros
+from agno_nb.db.history import check_turn_order, load_messages, load_nested_runs, load_turns, select_history
+from agno_nb.db.process_id import current_process_id, is_over, runs_in_progress
 from agno_nb.db.requirements import requirement_from_row, requirement_rows
 from agno_nb.db.rows import session_from_row
-from agno_nb.db.state import reapply_run
+from agno_nb.db.session_state import reapply_run
 from agno_nb.db.statements import Transaction, select_sessions
-from agno_nb.db.worker import current_process_id, is_over, runs_in_progress
 from agno_nb.errors import RunNotContinuableError
 from agno_nb.types import RunOutput, RunStatus, SessionReader
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from datetime import date
 from pathlib import Path
 
-from agno_nb.db.readable import FrameReader
+from agno_nb.db.frame_reader import FrameReader
 from agno_nb.types import Session
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, is_readable, micros
 from agno_nb.db.requirements import requirement_from_row, requirement_rows
-from agno_nb.receipt import ContextReport
 from agno_nb.types import (
     SESSION_CLASSES,
     TOKEN_COUNTS,
     CellInfo,
+    ContextReport,
     JsonDict,
     Media,
     Message,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agno_nb.db.context import LAST_TURN
-from agno_nb.db.parts import MAX_VALUES
+from agno_nb.db.history import LAST_TURN
+from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.rows import RUN_COLUMNS, run_from_row
 from agno_nb.db.statements import Transaction, mark_interrupted, marks, select_messages
 from agno_nb.db.steps import select_steps

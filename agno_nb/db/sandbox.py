@@ -97,7 +97,7 @@ def run(
     max_rows: int | None = None,
     views: bool = True,
 ) -> pa.Table:
-    """Run a statement as :meth:`agno_nb.db.readable.FrameReader.arrow` does, on the tables that `read` gives.
+    """Run a statement as :meth:`agno_nb.db.frame_reader.FrameReader.arrow` does, on the tables that `read` gives.
 
     `views` are made of the tables, unless `read` gives them itself.
     """

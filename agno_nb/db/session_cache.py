@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agno_nb.db.context import Turn
 from agno_nb.db.encoding import Row, micros, to_sql
+from agno_nb.db.history import Turn
 from agno_nb.db.rows import MESSAGE_COLUMNS, TOOL_CALL_COLUMNS, messages_from_rows
 from agno_nb.db.statements import StoredMessages, Transaction
 from agno_nb.types import Message, RunOutput, RunStatus
@@ -103,7 +103,7 @@ class SessionCache:
         return self.turns[-1][0] + 1, [(run_index, run_id) for run_index, run_id, _ in latest]
 
     def messages(self, turns: Collection[Turn]) -> Mapping[str, list[Message]]:
-        """Return what was said in some of the turns, by run, as :func:`~agno_nb.db.context.load_messages` reads it."""
+        """Return what was said in some of the turns, by run, as :func:`~agno_nb.db.history.load_messages` reads it."""
         stored_messages = [
             stored_messages for run_index, run_id, stored_messages in self.turns if (run_index, run_id) in turns
         ]

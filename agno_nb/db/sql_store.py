@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db import sandbox, schema
 from agno_nb.db.cells import SqlCells
-from agno_nb.db.context import current_attempts
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import Row, check_json_object, micros, timestamp_micros, to_sql, validate_choice
 from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
+from agno_nb.db.frame_reader import TIMEOUT_S
+from agno_nb.db.history import current_attempts
+from agno_nb.db.maintenance import SqlMaintenance
 from agno_nb.db.memories import non_null
 from agno_nb.db.ownership import require_owner
-from agno_nb.db.parts import MAX_VALUES, ColumnFilter, Pushdown
-from agno_nb.db.readable import TIMEOUT_S
+from agno_nb.db.process_id import is_dead
+from agno_nb.db.pushdown import MAX_VALUES, ColumnFilter, Pushdown
 from agno_nb.db.rows import session_from_row, session_metrics
 from agno_nb.db.runs import select_runs
-from agno_nb.db.state import store_state
+from agno_nb.db.session_state import store_state
 from agno_nb.db.statements import (
     Transaction,
     marks,
@@ -36,8 +38,6 @@ from agno_nb.db.statements import (
 from agno_nb.db.steps import SqlSteps
 from agno_nb.db.tables import with_interrupted
 from agno_nb.db.turns import SqlTurns
-from agno_nb.db.upkeep import SqlMaintenance
-from agno_nb.db.worker import is_dead
 from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, now
 

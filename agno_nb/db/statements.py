@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from agno_nb.db.encoding import Redact, Row, encode_row, to_sql
+from agno_nb.db.process_id import is_over
 from agno_nb.db.rows import (
     MESSAGE_COLUMNS,
     MESSAGE_MEDIA_COLUMNS,
@@ -20,7 +21,6 @@ from agno_nb.db.rows import (
     messages_from_rows,
     tool_call_rows,
 )
-from agno_nb.db.worker import is_over
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
 from agno_nb.types import MAX_COST, MAX_TOKENS, Message, RunOutput, RunStatus

@@ -9,7 +9,7 @@ from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, is_readable, micros
 from agno_nb.db.memories import SqlMemories
-from agno_nb.db.state import store_state
+from agno_nb.db.session_state import store_state
 from agno_nb.db.statements import Transaction
 from agno_nb.errors import SessionNotFoundError
 from agno_nb.types import JsonDict, RunOutput, StepOutput, StepStatus, to_plain_text

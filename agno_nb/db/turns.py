@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
-from agno_nb.db.context import (
+from agno_nb.db.driver import Driver
+from agno_nb.db.encoding import Row, micros, to_sql
+from agno_nb.db.history import (
     check_turn_order,
     keep_time_order,
     latest_summary,
@@ -17,17 +19,15 @@ from agno_nb.db.context import (
     select_history,
     select_memories,
 )
-from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import Row, micros, to_sql
 from agno_nb.db.memories import SqlMemories
 from agno_nb.db.ownership import require_owner
-from agno_nb.db.recent import SessionCache
+from agno_nb.db.process_id import current_process_id, runs_in_progress
 from agno_nb.db.reopen import reopen_run, save_approvals
 from agno_nb.db.rows import SESSION_COLUMNS, ended_run_row, opened_run_row, session_from_row, session_row
-from agno_nb.db.state import revert_to_turn, store_state
+from agno_nb.db.session_cache import SessionCache
+from agno_nb.db.session_state import revert_to_turn, store_state
 from agno_nb.db.statements import Transaction, insert_messages, select_sessions
 from agno_nb.db.variables import variable_rows
-from agno_nb.db.worker import current_process_id, runs_in_progress
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, Session, now, with_article
 

@@ -10,12 +10,12 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb._loop import run_awaiting, run_blocking
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, StoreError
+from agno_nb.event_loop import run_awaiting, run_blocking
 from agno_nb.models.base import Model
 from agno_nb.models.resolve import resolve_model
-from agno_nb.run.background import QueueKey, run_in_order, wait_for
+from agno_nb.run.background_tasks import QueueKey, run_in_order, wait_for
 from agno_nb.types import CellInfo, RunEvent, RunOutput, UserMemory
 
 P = ParamSpec("P")
@@ -166,7 +166,7 @@ class MemoryWriter:
         return await self._write(task, _TASK_INSTRUCTIONS)
 
     async def _write(self, text: str, instructions: str) -> str:
-        from agno_nb.agent import Agent
+        from agno_nb.agent.agent import Agent
 
         manager = self.manager
         if isinstance(manager.model, str):

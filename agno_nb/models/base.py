@@ -84,7 +84,7 @@ class Model(ABC):
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
         """Send `request`; yield pieces as they arrive and the whole response last.
 
-        Runs on the loop of :mod:`agno_nb._loop`. Closing the iterator early closes the connection.
+        Runs on the loop of :mod:`agno_nb.event_loop`. Closing the iterator early closes the connection.
 
         Raises
         ------

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from agno_nb.notebook.state import Notebook
+    from agno_nb.notebook.notebook import Notebook
 
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Register the magics, and tell the pipeline which cell asks for a run. Loading twice changes nothing."""
     from agno_nb.models.openai import preload
-    from agno_nb.notebook.binding import read_cell_info
+    from agno_nb.notebook.cell_info import read_cell_info
     from agno_nb.notebook.completion import register_completions
     from agno_nb.notebook.displays import register_displays
     from agno_nb.notebook.magics import AgentMagics
-    from agno_nb.run import pipeline
+    from agno_nb.run import execute
 
     if "AgentMagics" not in ipython.magics_manager.registry:
         magics = AgentMagics(ipython)
@@ -27,14 +27,14 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
         register_displays(ipython)
         register_completions(ipython, magics.notebook)
         show_previous_session(magics.notebook)
-    pipeline.current_cell = lambda: read_cell_info(ipython)
+    execute.current_cell = lambda: read_cell_info(ipython)
     threading.Thread(target=preload, name="agno_nb-preload", daemon=True).start()
 
 
 def show_previous_session(notebook: Notebook) -> None:
     """Say how to go on with the notebook's last session, where there is one."""
     from agno_nb.errors import StoreError
-    from agno_nb.notebook.cards import show_note
+    from agno_nb.notebook.tables import show_note
 
     try:
         last = notebook.last_session_id()
@@ -48,7 +48,7 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     """Take the magics away. The store stays."""
     from agno_nb.notebook.completion import unregister_completions
     from agno_nb.notebook.displays import unregister_displays
-    from agno_nb.run import pipeline
+    from agno_nb.run import execute
     from agno_nb.types import CellInfo
 
     magics = ipython.magics_manager.registry.pop("AgentMagics", None)
@@ -61,4 +61,4 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     for kind in ("line", "cell"):
         for name in ("agent", "agent_sql"):
             ipython.magics_manager.magics[kind].pop(name, None)
-    pipeline.current_cell = CellInfo
+    execute.current_cell = CellInfo

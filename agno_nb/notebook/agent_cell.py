@@ -7,18 +7,18 @@ from argparse import Namespace
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from agno_nb.agent import Agent
+from agno_nb.agent.agent import Agent
 from agno_nb.db.async_db import as_sync
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunInterrupted
-from agno_nb.notebook import people
+from agno_nb.notebook import human_in_the_loop
 from agno_nb.notebook.answers import insert_code, with_format
-from agno_nb.notebook.attempts import Rerun, TurnSlot
-from agno_nb.notebook.binding import current_execution, read_cell_info
-from agno_nb.notebook.state import Notebook
+from agno_nb.notebook.cell_info import current_execution, read_cell_info
+from agno_nb.notebook.cell_runs import Rerun, TurnSlot
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.variables import InjectedPrompt, inject
 from agno_nb.printing import choose_display, drive
-from agno_nb.run.again import discard_unused_copy
 from agno_nb.run.options import RunOptions
+from agno_nb.run.regenerate import discard_unused_copy
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput, new_id
 
@@ -44,9 +44,9 @@ def run_cell(notebook: Notebook, shell: InteractiveShell, args: Namespace, text:
         display = choose_display(None, live=True, markdown=args.format != "text")
         run = drive(events, display)
         if args.ask:
-            run = people.ask_at_prompt(notebook, runnable, run, options)
+            run = human_in_the_loop.ask_at_prompt(notebook, runnable, run, options)
         else:
-            people.show_approval_widget(runnable, run, display)
+            human_in_the_loop.show_approval_widget(runnable, run, display)
     except (AgnoNbError, RunInterrupted) as error:
         run = error.run_output
         raise

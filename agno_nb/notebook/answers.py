@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from agno_nb.agent import Agent
+from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.cards import show_note
 from agno_nb.notebook.commonmark import lossless_parser
+from agno_nb.notebook.tables import show_note
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import JsonDict, RunOutput

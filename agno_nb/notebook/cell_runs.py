@@ -15,8 +15,8 @@ from IPython.display import DisplayHandle
 
 from agno_nb.db.base import CellTurn, Db
 from agno_nb.errors import SessionNotFoundError
-from agno_nb.notebook.binding import is_lasting, is_same_notebook
-from agno_nb.notebook.cards import note_bundle
+from agno_nb.notebook.cell_info import is_lasting, is_same_notebook
+from agno_nb.notebook.tables import note_bundle
 from agno_nb.types import CellInfo, RunOutput
 
 Rerun = Literal["replace", "append", "branch"]

@@ -11,7 +11,7 @@ from IPython.core.getipython import get_ipython
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import default_db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.binding import (
+from agno_nb.notebook.cell_info import (
     code_cells,
     is_lasting,
     is_same_notebook,

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from agno_nb._keywords import nearest
-from agno_nb.agent import Agent
+from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook import people
-from agno_nb.notebook.cards import show_facts
+from agno_nb.notebook import human_in_the_loop
+from agno_nb.notebook.notebook import Notebook, tool_name
 from agno_nb.notebook.render import AnswerView, footer_text
 from agno_nb.notebook.session_commands import SESSION_COMMANDS, Command, session_of_id
-from agno_nb.notebook.state import Notebook, tool_name
-from agno_nb.team import Team
+from agno_nb.notebook.tables import show_facts
+from agno_nb.team.team import Team
 from agno_nb.types import CellInfo, Metrics, RunStatus
 
 
@@ -147,7 +147,13 @@ def _help(notebook: Notebook, words: list[str]) -> None:
     show_facts(facts)
 
 
-COMMANDS: dict[str, Command] = {**SESSION_COMMANDS, **people.COMMANDS, "use": _use, "tools": _tools, "help": _help}
+COMMANDS: dict[str, Command] = {
+    **SESSION_COMMANDS,
+    **human_in_the_loop.COMMANDS,
+    "use": _use,
+    "tools": _tools,
+    "help": _help,
+}
 
 
 def run_command(notebook: Notebook, name: str, words: list[str]) -> None:

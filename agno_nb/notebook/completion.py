@@ -17,7 +17,7 @@ from agno_nb.db.schema import column_descriptions, views
 from agno_nb.db.tables import is_frame
 from agno_nb.errors import AgnoNbError
 from agno_nb.notebook.commands import COMMANDS
-from agno_nb.notebook.state import Notebook
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.redact import without_controls
 
 if TYPE_CHECKING:

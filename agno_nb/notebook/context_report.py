@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.cards import ColumnKind, one_line, table_bundle
-from agno_nb.receipt import ContextPart, ContextReport
-from agno_nb.types import RunOutput, Variable
+from agno_nb.notebook.tables import ColumnKind, one_line, table_bundle
+from agno_nb.types import ContextPart, ContextReport, RunOutput, Variable
 
 PREVIEW_CHARACTERS = 160
 

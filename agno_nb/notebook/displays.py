@@ -7,13 +7,12 @@ from typing import Any
 from IPython.core.formatters import BaseFormatter
 from IPython.core.interactiveshell import InteractiveShell
 
-from agno_nb.notebook.cards import facts_bundle, table_bundle
-from agno_nb.notebook.receipts import report_bundle
+from agno_nb.notebook.context_report import report_bundle
 from agno_nb.notebook.render import AnswerView, footer_text
-from agno_nb.receipt import ContextReport
+from agno_nb.notebook.tables import facts_bundle, table_bundle
 from agno_nb.redact import displayable
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunOutput, RunStatus, Session
+from agno_nb.types import ContextReport, RunOutput, RunStatus, Session
 
 NUM_TURNS = 20
 

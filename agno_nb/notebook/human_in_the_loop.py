@@ -12,12 +12,12 @@ from IPython.core.error import StdinNotImplementedError
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.cards import show_facts, show_questions
 from agno_nb.notebook.live import LiveAnswer
-from agno_nb.notebook.state import Notebook, bind_store
+from agno_nb.notebook.notebook import Notebook, bind_store
+from agno_nb.notebook.tables import show_facts, show_questions
 from agno_nb.printing import RunDisplay, choose_display, drive
 from agno_nb.redact import displayable
-from agno_nb.run.doors import RunStream
+from agno_nb.run.entrypoints import RunStream
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Requirement, RunOutput

@@ -23,13 +23,13 @@ from IPython.utils.process import arg_split  # type: ignore[attr-defined] # It i
 
 from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.agent_cell import run_cell
 from agno_nb.notebook.answers import FORMATS
-from agno_nb.notebook.binding import read_cell_info
+from agno_nb.notebook.cell_info import read_cell_info
 from agno_nb.notebook.commands import COMMANDS, run_command, show_settings, show_status
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import RERUNS, AgnoNb
 from agno_nb.notebook.sql import run_query
-from agno_nb.notebook.state import Notebook
-from agno_nb.notebook.turns import run_cell
 
 SHOW_SETTING = object()
 """The value of an option that was given none: it is asked for, and not set."""

@@ -9,22 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from agno_nb._keywords import nearest
-from agno_nb.agent import Agent
-from agno_nb.budget import Budget
+from agno_nb.agent.agent import Agent
 from agno_nb.db import set_default_db
 from agno_nb.db.base import Db
-from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.duckdb.duckdb import DuckDb
 from agno_nb.db.ownership import open_to
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.resolve import resolve_model
-from agno_nb.notebook.attempts import CellRuns
-from agno_nb.notebook.binding import notebook_file
+from agno_nb.notebook.cell_info import notebook_file
+from agno_nb.notebook.cell_runs import CellRuns
 from agno_nb.notebook.cells import known_paths
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools.toolkit import resolve_tools
-from agno_nb.types import SessionType
+from agno_nb.types import Budget, SessionType
 
 _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
 """Names of what cells have shown. An agent there is the user's by another name, or has been replaced since."""

@@ -8,11 +8,11 @@ from typing import Any
 from IPython.core.error import StdinNotImplementedError
 from IPython.display import display
 
+from agno_nb.agent.summaries_and_memories import SummariesAndMemories
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.notebook.cards import ColumnKind, one_line, show_facts, show_note, show_table
-from agno_nb.notebook.receipts import counted_tokens, report_bundle, report_with_texts
-from agno_nb.notebook.state import Notebook
-from agno_nb.recollection import SummariesAndMemories
+from agno_nb.notebook.context_report import counted_tokens, report_bundle, report_with_texts
+from agno_nb.notebook.notebook import Notebook
+from agno_nb.notebook.tables import ColumnKind, one_line, show_facts, show_note, show_table
 from agno_nb.redact import displayable
 from agno_nb.types import RunOutput, RunStatus, Session
 

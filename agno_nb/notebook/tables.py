@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from IPython.display import display
 
-from agno_nb.notebook.asking import questions_html, questions_text
+from agno_nb.notebook.approvals import questions_html, questions_text
 from agno_nb.notebook.markdown import CODE, escape_html, sanitize_html
 from agno_nb.redact import displayable, redact, without_controls
 from agno_nb.types import Requirement

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from agno_nb._loop import Job, before_thread_pools_end, finish_jobs, is_closing
 from agno_nb.db.base import Db
 from agno_nb.errors import AgnoNbError, describe
+from agno_nb.event_loop import Job, before_thread_pools_end, finish_jobs, is_closing
 from agno_nb.redact import displayable
 
 T = TypeVar("T")

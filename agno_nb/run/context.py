@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from agno_nb._loop import loop_is_idle, uncancellable
-from agno_nb.budget import Budget
 from agno_nb.db.base import Db
-from agno_nb.db.state import changes, copy_state
+from agno_nb.db.session_state import changes, copy_state
 from agno_nb.errors import RunLimitError, StoreError
-from agno_nb.run.background import BackgroundTask
+from agno_nb.event_loop import loop_is_idle, uncancellable
+from agno_nb.run.background_tasks import BackgroundTask
 from agno_nb.run.options import RunOptions
 from agno_nb.run.recorder import RunEnd, store_unstored
 from agno_nb.types import (
+    Budget,
     JsonDict,
     Message,
     Metrics,

@@ -1,6 +1,6 @@
 """Pauses: what a run waits for, and how it is taken up again.
 
-To continue a run is to :func:`~agno_nb.run.pipeline.execute` it with the messages that it has and the answers that were
+To continue a run is to :func:`~agno_nb.run.execute.execute` it with the messages that it has and the answers that were
 given. This module finds the run and checks the answers before anything is changed.
 """
 
@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from agno_nb.db.async_db import as_sync
-from agno_nb.db.worker import runs_in_progress
+from agno_nb.db.process_id import runs_in_progress
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError
+from agno_nb.run.context import Emit, current_run
+from agno_nb.run.execute import execute
 from agno_nb.run.options import ContinueOptions, RunOptions
-from agno_nb.run.pipeline import execute
 from agno_nb.run.recorder import store_unstored
-from agno_nb.run.running import Emit, current_run
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
 
 if TYPE_CHECKING:

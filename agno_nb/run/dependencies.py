@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from agno_nb._loop import in_thread
 from agno_nb.errors import RunError
+from agno_nb.event_loop import in_thread
 
 if TYPE_CHECKING:
+    from agno_nb.run.context import RunContext
     from agno_nb.run.runnable import Runnable
-    from agno_nb.run.running import RunContext
 
 
 async def resolve_dependencies(runnable: Runnable, context: RunContext) -> None:

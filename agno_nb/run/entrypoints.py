@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from agno_nb import _loop
-from agno_nb._loop import AsyncEventStream, EventStream
-from agno_nb.run import pipeline
+from agno_nb import event_loop
+from agno_nb.event_loop import AsyncEventStream, EventStream
+from agno_nb.run import execute
+from agno_nb.run.context import Emit, current_run, discard_event
 from agno_nb.run.options import RunOptions
-from agno_nb.run.running import Emit, current_run, discard_event
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
 
 RunStream = EventStream[RunOutputEvent, RunOutput]
@@ -20,20 +20,20 @@ StartRun = Callable[[Emit], Coroutine[Any, Any, RunOutput]]
 def start_run(start: StartRun, *, stream: bool | None, method: str) -> RunOutput | RunStream:
     """Begin a run for a caller who blocks. `method` is the method that was called."""
     if stream:
-        _loop.refuse_on_loop(f"{method}(stream=True)", f"a{method}(stream=True)")
+        event_loop.refuse_on_loop(f"{method}(stream=True)", f"a{method}(stream=True)")
         return EventStream(start)
-    return _loop.run_blocking(start(discard_event), method=f"{method}()", instead=f"a{method}()")
+    return event_loop.run_blocking(start(discard_event), method=f"{method}()", instead=f"a{method}()")
 
 
 def astart_run(start: StartRun, *, stream: bool | None) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
     """Begin a run for a caller who awaits."""
-    return AsyncEventStream(start) if stream else _loop.run_awaiting(start(discard_event))
+    return AsyncEventStream(start) if stream else event_loop.run_awaiting(start(discard_event))
 
 
 def record_cell(options: RunOptions) -> None:
     """Note the cell that asks: on the caller's thread, which is the one that knows."""
     if options.get("origin") is None and current_run.get() is None:
-        options["origin"] = pipeline.current_cell()
+        options["origin"] = execute.current_cell()
 
 
 def filter_events(emit: Emit, *, stream_events: bool) -> Emit:

@@ -15,10 +15,10 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from agno_nb._loop import is_closing, uncancellable
+from agno_nb.agent.prompt import merge_state
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
-from agno_nb.db.state import revert
+from agno_nb.db.session_state import revert
 from agno_nb.errors import (
     AgnoNbError,
     NestedRunPaused,
@@ -34,12 +34,9 @@ from agno_nb.errors import (
     leaves,
     message_of,
 )
-from agno_nb.run.background import QueueKey, schedule, wait_for
-from agno_nb.run.context import merge_state
-from agno_nb.run.dependencies import resolve_dependencies
-from agno_nb.run.options import RunOptions, check_ids, media_of
-from agno_nb.run.recorder import RunEnd, keep, store_unstored
-from agno_nb.run.running import (
+from agno_nb.event_loop import is_closing, uncancellable
+from agno_nb.run.background_tasks import QueueKey, schedule, wait_for
+from agno_nb.run.context import (
     MAX_DEPTH,
     Emit,
     RunContext,
@@ -49,7 +46,10 @@ from agno_nb.run.running import (
     find_enclosing_turn,
     make_event,
 )
-from agno_nb.run.structured import restore_typed_outputs
+from agno_nb.run.dependencies import resolve_dependencies
+from agno_nb.run.options import RunOptions, check_ids, media_of
+from agno_nb.run.output_schema import restore_typed_outputs
+from agno_nb.run.recorder import RunEnd, keep, store_unstored
 from agno_nb.types import (
     SESSION_CLASSES,
     CellInfo,

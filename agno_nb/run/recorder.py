@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agno_nb._loop import Job, before_thread_pools_end, uncancellable
 from agno_nb.db.base import Db
-from agno_nb.db.worker import runs_in_progress
+from agno_nb.db.process_id import runs_in_progress
 from agno_nb.errors import SessionNotFoundError, StoreError, StoreLocked, describe, message_of
+from agno_nb.event_loop import Job, before_thread_pools_end, uncancellable
 from agno_nb.types import JsonDict, Message, Metrics, RunOutput, RunStatus, StepOutput, new_id
 
 if TYPE_CHECKING:
-    from agno_nb.run.running import RunContext
+    from agno_nb.run.context import RunContext
 
 PARTIAL_SAVE_S = 2.0
 """Seconds of an arriving answer that a killed process may lose."""

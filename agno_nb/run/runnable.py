@@ -11,20 +11,28 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, Unpack, overload
 
 from agno_nb._keywords import typed_kwargs
-from agno_nb._loop import uncancellable
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError
-from agno_nb.run.again import Regeneration
-from agno_nb.run.background import BackgroundTask
-from agno_nb.run.doors import AsyncRunStream, RunStream, StartRun, astart_run, filter_events, record_cell, start_run
+from agno_nb.event_loop import uncancellable
+from agno_nb.run.background_tasks import BackgroundTask
+from agno_nb.run.context import Emit, RunContext
+from agno_nb.run.continue_run import continue_paused_run
+from agno_nb.run.entrypoints import (
+    AsyncRunStream,
+    RunStream,
+    StartRun,
+    astart_run,
+    filter_events,
+    record_cell,
+    start_run,
+)
+from agno_nb.run.execute import execute
 from agno_nb.run.options import ContinueOptions, Input, RunOptions, as_text
-from agno_nb.run.pipeline import execute
+from agno_nb.run.output_schema import OutputSchema
 from agno_nb.run.recorder import store_unstored
-from agno_nb.run.requirements import continue_paused_run
-from agno_nb.run.running import Emit, RunContext
-from agno_nb.run.structured import OutputSchema
+from agno_nb.run.regenerate import Regeneration
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, SessionType, new_id
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.run.structured import OutputSchema, restore_typed_outputs
+from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb._loop import run_awaiting, run_blocking
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, ModelError
+from agno_nb.event_loop import run_awaiting, run_blocking
 from agno_nb.models.base import Model, ModelRequest, ModelResponse, complete
 from agno_nb.models.resolve import resolve_model
 from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, Session, SessionSummary, now

@@ -14,11 +14,11 @@ from functools import cache
 from typing import Any, ClassVar, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
+from agno_nb.agent.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
+from agno_nb.agent.prompt import last_assistant_message
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, StoreError, failed_save
 from agno_nb.models.base import Model
-from agno_nb.run.context import last_assistant_message
-from agno_nb.run.running import RunContext
+from agno_nb.run.context import RunContext
 from agno_nb.tools import Tool
 from agno_nb.tools.history import previous_turns
 from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall
@@ -55,8 +55,8 @@ class Team(Agent):
 
     Examples
     --------
-    >>> from agno_nb.agent import Agent
-    >>> from agno_nb.team import Team
+    >>> from agno_nb.agent.agent import Agent
+    >>> from agno_nb.team.team import Team
     >>> from agno_nb.testing import ScriptedModel, call
     >>> poet = Agent(ScriptedModel(["Leaves fall."]), name="poet", role="Writes haiku")
     >>> leader = ScriptedModel([call("delegate_task_to_member", member_id="poet", task="Autumn"), "Here: Leaves fall."])

@@ -85,7 +85,7 @@ class ScriptedModel(FunctionModel):
 
     Examples
     --------
-    >>> from agno_nb.agent import Agent
+    >>> from agno_nb.agent.agent import Agent
     >>> model = ScriptedModel([call("add", a=1, b=2), "It is 3."])
     >>> def add(a: int, b: int) -> int:
     ...     return a + b

@@ -15,8 +15,8 @@ import docstring_parser
 
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg, translate
 from agno_nb.errors import InvalidInputError, describe, failed_save
-from agno_nb.tools.arguments import InvalidArguments, Parameters
-from agno_nb.tools.calling import Hook, call_sync_or_async, is_async, matching_kwargs, unwrap_partial, wrap_hook
+from agno_nb.tools.invoke import Hook, call_sync_or_async, is_async, matching_kwargs, unwrap_partial, wrap_hook
+from agno_nb.tools.parameters import InvalidArguments, Parameters
 from agno_nb.tools.result import to_text
 from agno_nb.types import ApprovalKind, ToolCall, ToolSpec, UserInputField, valid_tool_name
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from agno_nb._loop import in_thread
 from agno_nb.errors import describe
+from agno_nb.event_loop import in_thread
 
 Hook = Callable[..., Any]
 

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from agno_nb.redact import whole_characters
-from agno_nb.tools.extract import describe
+from agno_nb.tools.describe import describe
 from agno_nb.types import Media, to_plain_text
 
 MAX_ROWS = 20

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db.tables import is_frame
 from agno_nb.errors import InvalidInputError
-from agno_nb.tools.extract import describe
+from agno_nb.tools.describe import describe
 from agno_nb.tools.function import Tool
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ runs, sessions. The rest of the house imports values from here, whichever file t
 from __future__ import annotations
 
 from agno_nb.types.basics import JsonDict, SessionType, is_deeper, new_id, now, to_plain_text, with_article
+from agno_nb.types.budget import Budget
+from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
 from agno_nb.types.messages import LONGEST_TOOL_NAME, Media, Message, Role, ToolCall, ToolSpec, valid_tool_name
 from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Metrics, UsageTotals, to_amount
 from agno_nb.types.requirements import ApprovalKind, Requirement, UserInputField
@@ -34,11 +36,15 @@ __all__ = [
     "TOKEN_COUNTS",
     "AgentSession",
     "ApprovalKind",
+    "Budget",
     "CellInfo",
+    "ContextPart",
+    "ContextReport",
     "JsonDict",
     "Media",
     "Message",
     "Metrics",
+    "OmittedPart",
     "Requirement",
     "Role",
     "RunEvent",

@@ -11,7 +11,7 @@ from agno_nb.redact import displayable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from agno_nb.types import Message
+    from agno_nb.types.messages import Message
 
 CHARS_PER_TOKEN = 4
 """A rule of thumb for English. What the provider counted is in the run's metrics."""

@@ -15,7 +15,7 @@ from agno_nb.types.requirements import Requirement
 from agno_nb.types.steps import StepOutput
 
 if TYPE_CHECKING:
-    from agno_nb.receipt import ContextReport
+    from agno_nb.types.context_report import ContextReport
 
 
 class RunStatus(StrEnum):

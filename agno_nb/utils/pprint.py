@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb._loop import EventStream
+from agno_nb.event_loop import EventStream
 from agno_nb.printing import choose_display, drive
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
 

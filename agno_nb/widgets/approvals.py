@@ -8,9 +8,9 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.render import render_text
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput
-from agno_nb.widgets.answering import StreamingWidget, apply_decision, continue_or_save, decides
+from agno_nb.widgets.base import StaticView, has_front_end, refresh_all
 from agno_nb.widgets.conversation import answer_html, answer_view, pending_items
-from agno_nb.widgets.panel import StaticView, has_front_end, refresh_all
+from agno_nb.widgets.streaming import StreamingWidget, apply_decision, continue_or_save, decides
 
 
 def show_approval(runnable: Runnable, run: RunOutput, display_id: str) -> None:

@@ -21,9 +21,9 @@ import anywidget
 import traitlets
 from IPython.core.getipython import get_ipython
 
-from agno_nb._loop import Job
 from agno_nb.errors import AgnoNbError, InvalidInputError
-from agno_nb.notebook.binding import read_cell_info
+from agno_nb.event_loop import Job
+from agno_nb.notebook.cell_info import read_cell_info
 from agno_nb.notebook.markdown import sanitize_html
 from agno_nb.redact import displayable, redact
 from agno_nb.types import CellInfo

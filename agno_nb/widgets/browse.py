@@ -13,16 +13,16 @@ from agno_nb.db.base import Db
 from agno_nb.db.ownership import open_to
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.markdown import escape_html
-from agno_nb.notebook.state import Notebook, bind_store
+from agno_nb.notebook.notebook import Notebook, bind_store
 from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunStatus, Session, SessionType
+from agno_nb.widgets.base import BaseWidget, StaticView
 from agno_nb.widgets.chat import NAME_LIMIT, Chat
 from agno_nb.widgets.conversation import read_turns, usage_line
-from agno_nb.widgets.finding import ORDERS, Search, row_to_json
-from agno_nb.widgets.host import current_notebook, default_store
+from agno_nb.widgets.current_notebook import current_notebook, default_store
 from agno_nb.widgets.intents import count, id_value, intent, one_of, optional, several, text
-from agno_nb.widgets.panel import BaseWidget, StaticView
+from agno_nb.widgets.search import ORDERS, Search, row_to_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.agent import Agent
+from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
-from agno_nb.notebook.state import bind_store
-from agno_nb.notebook.turns import sees_images
+from agno_nb.notebook.agent_cell import sees_images
+from agno_nb.notebook.notebook import bind_store
 from agno_nb.redact import displayable, without_controls
-from agno_nb.run.doors import AsyncRunStream
+from agno_nb.run.entrypoints import AsyncRunStream
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import CellInfo, Media, RunOutput, Session, new_id
-from agno_nb.widgets.answering import StreamingWidget, apply_decision, continue_or_save, decides
+from agno_nb.widgets.base import StaticView, refresh_all
 from agno_nb.widgets.conversation import Turn, answer_html, conversation_view, read_turns, shown_name, usage_line
-from agno_nb.widgets.host import current_notebook, default_store
+from agno_nb.widgets.current_notebook import current_notebook, default_store
 from agno_nb.widgets.intents import id_value, intent, named, optional, text
-from agno_nb.widgets.panel import StaticView, refresh_all
+from agno_nb.widgets.streaming import StreamingWidget, apply_decision, continue_or_save, decides
 
 if TYPE_CHECKING:
     import pandas as pd

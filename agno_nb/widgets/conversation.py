@@ -14,7 +14,7 @@ from agno_nb.notebook.markdown import escape_html
 from agno_nb.notebook.render import AnswerView, Text, footer_text, render_answer, render_text
 from agno_nb.redact import displayable, redact, without_controls
 from agno_nb.types import Media, Metrics, Requirement, RunOutput, RunStatus
-from agno_nb.widgets.panel import STATIC_VIEW_LIMIT, StaticView
+from agno_nb.widgets.base import STATIC_VIEW_LIMIT, StaticView
 
 _ASKED = (
     "margin:1.1em 0 .4em;padding:.5em .9em;border-radius:10px;background-color:rgba(128,128,128,.12);max-width:48em;"

@@ -6,7 +6,7 @@ from IPython.core.getipython import get_ipython
 
 from agno_nb.db import default_db
 from agno_nb.db.base import Db
-from agno_nb.notebook.state import Notebook
+from agno_nb.notebook.notebook import Notebook
 
 
 def current_notebook() -> Notebook | None:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.notebook.live import LiveAnswer
-from agno_nb.run.doors import AsyncRunStream
+from agno_nb.run.entrypoints import AsyncRunStream
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Requirement, RunOutput
+from agno_nb.widgets.base import BaseWidget, refresh_all
 from agno_nb.widgets.intents import id_value, intent, named, one_of, text
-from agno_nb.widgets.panel import BaseWidget, refresh_all
 
 decides = intent(
     run_id=id_value,

@@ -16,11 +16,11 @@ from agno_nb.notebook.markdown import escape_html, sanitize_html
 from agno_nb.notebook.render import AnswerView, fold, footer_text
 from agno_nb.redact import displayable, redact
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus, ToolCall
+from agno_nb.widgets.base import BaseWidget, StaticView
 from agno_nb.widgets.conversation import answer_html, nested_runs
-from agno_nb.widgets.details import Detail, details_of_model_call, details_of_run, details_of_tool
-from agno_nb.widgets.host import current_notebook, default_store
+from agno_nb.widgets.current_notebook import current_notebook, default_store
 from agno_nb.widgets.intents import count, intent
-from agno_nb.widgets.panel import BaseWidget, StaticView
+from agno_nb.widgets.trace_details import Detail, details_of_model_call, details_of_run, details_of_tool
 
 _COLOURS = {"run": "#3f7fd0", "model": "#a05fc8", "tool": "#3f8a4d"}
 _FAILED = "#d0484f"

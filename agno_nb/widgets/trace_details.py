@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agno_nb.db.base import Db
-from agno_nb.notebook.receipts import report_with_texts
-from agno_nb.receipt import ContextPart, ContextReport
+from agno_nb.notebook.context_report import report_with_texts
 from agno_nb.redact import displayable
-from agno_nb.types import Message, RunOutput, ToolCall
+from agno_nb.types import ContextPart, ContextReport, Message, RunOutput, ToolCall
 from agno_nb.widgets.conversation import indented
 
 TEXT_LIMIT = 20_000

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agno_nb.types import StepOutput
-from agno_nb.workflow.containers import Condition, Loop, Parallel, Router, Steps
 from agno_nb.workflow.step import Step
-from agno_nb.workflow.values import StepInput
+from agno_nb.workflow.steps import Condition, Loop, Parallel, Router, Steps
+from agno_nb.workflow.types import StepInput
 from agno_nb.workflow.workflow import RunOutput, Workflow
 
 __all__ = [

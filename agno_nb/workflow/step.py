@@ -12,15 +12,15 @@ from functools import partial
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb._loop import in_thread, is_closing, uncancellable
 from agno_nb.errors import InvalidInputError, NestedRunPaused, StoreError, describe, failed_save, leaves
+from agno_nb.event_loop import in_thread, is_closing, uncancellable
+from agno_nb.run.context import RunContext, current_step
 from agno_nb.run.recorder import store_unstored
 from agno_nb.run.runnable import Runnable
-from agno_nb.run.running import RunContext, current_step
-from agno_nb.tools.calling import call_sync_or_async, not_exiting
+from agno_nb.tools.invoke import call_sync_or_async, not_exiting
 from agno_nb.tools.result import to_text
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
-from agno_nb.workflow.values import StepInput
+from agno_nb.workflow.types import StepInput
 
 
 @dataclass

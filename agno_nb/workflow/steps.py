@@ -16,7 +16,7 @@ from agno_nb.errors import InvalidInputError, NestedRunPaused, failed_save, leav
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunEvent, SessionType, StepKind, StepOutput
 from agno_nb.workflow.step import Node, Step, WorkflowExecution, call_step_function
-from agno_nb.workflow.values import StepInput, combine, flatten, merge_outputs
+from agno_nb.workflow.types import StepInput, combine, flatten, merge_outputs
 
 StepLike = Any
 """What may stand in a list of steps: a Node, an agent, a team, a workflow, a function, or a list of them."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.run.running import RunContext
+from agno_nb.run.context import RunContext
 from agno_nb.tools.history import previous_turns
 from agno_nb.tools.result import to_text
 from agno_nb.types import JsonDict, StepKind, StepOutput, StepStatus

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import NestedRunPaused, leaves
+from agno_nb.run.context import RunContext
 from agno_nb.run.runnable import Runnable
-from agno_nb.run.running import RunContext
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput
-from agno_nb.workflow.containers import StepLike, run_sequence, to_nodes
 from agno_nb.workflow.step import Node, WorkflowExecution
-from agno_nb.workflow.values import StepInput
+from agno_nb.workflow.steps import StepLike, run_sequence, to_nodes
+from agno_nb.workflow.types import StepInput
 
 __all__ = ["RunOutput", "Workflow"]
 
@@ -34,7 +34,7 @@ class Workflow(Runnable):
 
     Examples
     --------
-    >>> from agno_nb.agent import Agent
+    >>> from agno_nb.agent.agent import Agent
     >>> from agno_nb.testing import ScriptedModel
     >>> from agno_nb.workflow import Workflow
     >>> def count(step_input):

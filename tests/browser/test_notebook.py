@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 ORIGIN = """
 import dataclasses, json
-from agno_nb.notebook.binding import read_cell_info
+from agno_nb.notebook.cell_info import read_cell_info
 print(json.dumps(dataclasses.asdict(read_cell_info(get_ipython()))))
 """
 

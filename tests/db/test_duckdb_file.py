@@ -14,11 +14,11 @@ import duckdb
 import pytest
 from filelock import FileLock
 
-from agno_nb.db import default_db, schema, set_default_db, shared_file
+from agno_nb.db import default_db, schema, set_default_db
 from agno_nb.db.base import ContextQuery
-from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.duckdb import DuckDb, shared_file
+from agno_nb.db.duckdb.shared_file import SharedFile
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.shared_file import SharedFile
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
 from agno_nb.testing.conversation import begin, contents, say
 from agno_nb.types import RunStatus

@@ -18,9 +18,8 @@ import duckdb
 import pytest
 from filelock import FileLock
 
-from agno_nb.db import lock_file
 from agno_nb.db.base import ContextQuery
-from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.duckdb import DuckDb, lock_file
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 from agno_nb.testing.conversation import begin, contents, say
@@ -112,7 +111,7 @@ def with_interrupts(call: Callable[[], object], at_lines: set[int | None]) -> in
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal num_lines
-        if Path(frame.f_code.co_filename).parent.name != "db":
+        if "agno_nb/db/" not in Path(frame.f_code.co_filename).as_posix():
             return None
         if event == "line":
             num_lines += 1

@@ -15,7 +15,7 @@ from agno_nb.db import schema
 from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.db.sql import SqlDb
+from agno_nb.db.sql_store import SqlDb
 from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import MAX_COST, MAX_TOKENS, Message, Metrics, RunEvent, RunStatus, SessionSummary
 

@@ -15,7 +15,7 @@ from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.sql import SqlDb
+from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.testing.conversation import START, answering, begin, calling, end, say

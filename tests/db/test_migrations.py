@@ -15,7 +15,7 @@ from agno_nb import collect
 from agno_nb.db import schema
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.db.engine import Engine
+from agno_nb.db.duckdb.engine import Engine
 from agno_nb.db.sqlite import SqliteDb, SqliteDriver
 from agno_nb.db.statements import Connection
 from agno_nb.errors import StoreError, StoreVersionError

@@ -16,7 +16,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.postgres import PostgresDb
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.run import pipeline
+from agno_nb.run import execute
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.types import RunOutput
@@ -75,7 +75,7 @@ def counter(db: Db, **settings: Any) -> Agent:
 def waiting(other: Popen[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Let another process go on as soon as a run of this one says that it waits, and in any case at the end."""
     told: list[str] = []
-    monkeypatch.setattr(pipeline, "_WARN_AFTER_S", 0.0)
+    monkeypatch.setattr(execute, "_WARN_AFTER_S", 0.0)
 
     def release(message: Warning | str, *args: Any, **kwargs: Any) -> None:
         told.append(str(message))

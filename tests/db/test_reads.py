@@ -11,9 +11,9 @@ import pytest
 
 from agno_nb.db.base import ContextQuery
 from agno_nb.db.columns import FRAMES
-from agno_nb.db.engine import Engine
+from agno_nb.db.duckdb.engine import Engine
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.sql import SqlDb
+from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb, SqliteDriver, _Opened
 from agno_nb.testing.contract.frames import fill
 from agno_nb.testing.conversation import begin, end, say

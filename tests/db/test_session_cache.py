@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agno_nb.db import shared_file
 from agno_nb.db.base import ContextQuery, OpenedRun
-from agno_nb.db.context import load_messages, load_turns, select_history
-from agno_nb.db.duckdb import DuckDb
-from agno_nb.db.engine import Engine
+from agno_nb.db.duckdb import DuckDb, shared_file
+from agno_nb.db.duckdb.engine import Engine
+from agno_nb.db.duckdb.shared_file import SharedFile
+from agno_nb.db.history import load_messages, load_turns, select_history
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.shared_file import SharedFile
-from agno_nb.db.sql import SqlDb
+from agno_nb.db.sql_store import SqlDb
 from agno_nb.testing.conversation import answering, begin, calling, end, say
 from agno_nb.types import Media, Message, RunEvent, RunOutput, RunStatus, Session, SessionSummary, new_id
 from tests.db.processes import told_by

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from agno_nb.db.encoding import Row
-from agno_nb.db.sql import SqlDb
+from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.statements import Transaction
 from agno_nb.errors import AgnoNbError, SessionNotFoundError
 

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from agno_nb.db import worker
+from agno_nb.db import process_id
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.worker import current_process_id, is_dead
+from agno_nb.db.process_id import current_process_id, is_dead
 from agno_nb.testing.contract.views import rows
 from agno_nb.testing.conversation import START, begin, end
 from agno_nb.types import Message
@@ -34,7 +34,7 @@ def test_a_run_of_a_process_that_died_is_interrupted(monkeypatch: pytest.MonkeyP
 def test_a_run_that_was_taken_for_dead_and_ends_is_not_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     db = InMemoryDb()
     run, _ = begin(db)
-    monkeypatch.setattr("agno_nb.db.sql.is_dead", lambda worker: True)
+    monkeypatch.setattr("agno_nb.db.sql_store.is_dead", lambda worker: True)
     assert rows(db, "SELECT interrupted FROM runs") == [(True,)]
     end(db, run, Message(role="assistant", content="here I am"))
     assert rows(db, "SELECT status, interrupted FROM runs") == [("COMPLETED", False)]
@@ -47,5 +47,5 @@ def test_a_process_is_known_by_host_pid_and_start(monkeypatch: pytest.MonkeyPatc
     assert not is_dead(f"{host}:{pid}:")
     # A later process with the same pid is another one, wherever the system tells when a process started.
     assert is_dead(f"{host}:{pid}:{start}9") or not start
-    monkeypatch.setattr(worker.sys, "platform", "win32")
+    monkeypatch.setattr(process_id.sys, "platform", "win32")
     assert not is_dead(f"{host}:{2**22 + 1}:1")

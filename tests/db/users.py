@@ -16,7 +16,7 @@ from pathlib import Path
 from agno_nb import DuckDb, SqliteDb, collect
 from agno_nb.errors import AgnoNbError
 from agno_nb.testing.conversation import begin, end, say
-import agno_nb.db.upkeep, concurrent.futures.thread, pyarrow.parquet
+import agno_nb.db.maintenance, concurrent.futures.thread, pyarrow.parquet
 with tempfile.TemporaryDirectory() as folder:
     for kind in (DuckDb, SqliteDb):
         db = kind(Path(folder) / kind.__name__)

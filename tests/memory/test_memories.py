@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from agno_nb._loop import in_thread
 from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, ModelError, RunError, StoreError
+from agno_nb.event_loop import in_thread
 from agno_nb.memory import MemoryManager, UserMemory
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.demo import DemoModel

@@ -12,7 +12,7 @@ import threading
 import httpx2
 import pytest
 
-from agno_nb._loop import background_loop
+from agno_nb.event_loop import background_loop
 from agno_nb.models.base import Delta, ModelRequest
 from agno_nb.models.openai import OpenAIChat
 from agno_nb.types import Message

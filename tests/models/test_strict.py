@@ -24,7 +24,7 @@ from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.profiles import PROFILES
 from agno_nb.models.openai.schema import schema_fields, strict_parameters, strict_schema
-from agno_nb.run.structured import OutputSchema
+from agno_nb.run.output_schema import OutputSchema
 from agno_nb.tools import Tool
 from agno_nb.types import Message, ToolCall
 from tests.fakes.http import FakeServer

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from agno_nb.notebook.binding import current_execution, read_cell_info
+from agno_nb.notebook.cell_info import current_execution, read_cell_info
 from agno_nb.types import CellInfo
 
 
@@ -98,7 +98,7 @@ def test_what_is_not_told_is_none(odd: Any, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.kernel
 def test_under_nbclient_the_cell_is_known_by_its_count_and_source_only(tmp_path: Any) -> None:
     source = (
-        "from agno_nb.notebook.binding import current_execution, read_cell_info\nprint(read_cell_info(get_ipython()))"
+        "from agno_nb.notebook.cell_info import current_execution, read_cell_info\nprint(read_cell_info(get_ipython()))"
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1"), nbformat.v4.new_code_cell(source)])
     NotebookClient(

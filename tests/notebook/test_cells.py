@@ -10,7 +10,7 @@ import pytest
 
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.binding import source_hash
+from agno_nb.notebook.cell_info import source_hash
 from agno_nb.notebook.cells import cells_df
 from agno_nb.testing.conversation import START, say
 from agno_nb.types import CellInfo

@@ -22,7 +22,7 @@ from agno_nb.notebook.markdown import markdown_parser, sanitize_html
 from agno_nb.notebook.render import AnswerView, Text, render_answer
 from agno_nb.notebook.variables import inject
 from agno_nb.redact import redact
-from agno_nb.run.structured import _unfenced
+from agno_nb.run.output_schema import _unfenced
 from agno_nb.session.summary import _parse_summary
 from tests.notebook.test_live import event
 from tests.notebook.test_render import Elements

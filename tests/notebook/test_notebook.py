@@ -9,8 +9,8 @@ import pytest
 from agno_nb import Agent, Workflow
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
-from agno_nb.notebook.state import Notebook
 from agno_nb.types import SessionType
 
 

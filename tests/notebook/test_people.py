@@ -13,10 +13,10 @@ from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, RunNotContinuableError
-from agno_nb.notebook import people
+from agno_nb.notebook import human_in_the_loop
 from agno_nb.notebook.commands import run_command
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
-from agno_nb.notebook.state import Notebook
 from agno_nb.run.runnable import Runnable
 from agno_nb.testing import FunctionModel, Reply, call
 from agno_nb.tools import tool
@@ -102,7 +102,7 @@ def by_keyboard(name: str, text: str) -> None:
             return one
         raise EOFError("asked again")
 
-    people.ask_at_prompt(notebook, agent, run, {}, read)
+    human_in_the_loop.ask_at_prompt(notebook, agent, run, {}, read)
 
 
 def by_method(name: str, text: str) -> None:
@@ -200,7 +200,7 @@ def test_two_people_who_answer_at_once_lose_no_answer_and_the_later_one_continue
     if door == "command":
         run_command(notebook, "approve", [allow.short_id])
         early.requirements[1].provide_user_input({"value": 2})
-        people._continue_or_save(notebook, agent.store, early)
+        human_in_the_loop._continue_or_save(notebook, agent.store, early)
     else:
         page = Browser(chat(agent, session_id="s"))
         decide = {"run_id": run.run_id, "requirement_id": allow.requirement_id, "decision": "approve"}
@@ -222,7 +222,7 @@ def test_answers_that_were_typed_before_an_interrupt_are_kept() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        people.ask_at_prompt(notebook, agent, run, {}, read)
+        human_in_the_loop.ask_at_prompt(notebook, agent, run, {}, read)
     stored = agent.store.get_run(run.run_id)
     assert stored is not None
     assert [one.kind for one in stored.active_requirements] == ["confirmation"]
@@ -273,7 +273,9 @@ def test_a_call_that_waits_in_a_session_and_in_its_fork_is_named_in_each(kind: s
     runnable = runnable_of(kind, DuckDb("store.duckdb"))
     notebook = Notebook({"runnable": runnable}, Path.cwd(), AgnoNb())
     pending = {
-        waits.session_id: one for _, waits in people._pending_runs(notebook) for one in waits.active_requirements
+        waits.session_id: one
+        for _, waits in human_in_the_loop._pending_runs(notebook)
+        for one in waits.active_requirements
     }
     order = ["s", fork.session_id] if first == "original" else [fork.session_id, "s"]
     for number, session_id in enumerate(order, 1):

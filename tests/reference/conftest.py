@@ -13,7 +13,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.postgres import PostgresDb, PostgresUrl
 from agno_nb.models.demo import server as demo_server
 from agno_nb.models.demo.wire import Exchange, respond
-from agno_nb.run import background
+from agno_nb.run import background_tasks
 from agno_nb.types import JsonDict
 from tests.reference.pages import examples, folder
 from tests.required import missing
@@ -125,5 +125,5 @@ def postgres(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> Iterator[Db]
     db = PostgresDb(URL_OF_THE_PAGES)
     yield db
     # Summaries and memories of the last runs, before the database goes.
-    background._finish()
+    background_tasks._finish()
     db.close()

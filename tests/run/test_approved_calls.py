@@ -123,7 +123,7 @@ def rebuilt(kind: str, db: DuckDb, log: Path) -> Agent:
 
 def interrupted(db: InMemoryDb, run: RunOutput, monkeypatch: pytest.MonkeyPatch) -> RunOutput:
     """Make a run look as if its process had died after it started the approved calls."""
-    from agno_nb.db import worker
+    from agno_nb.db import process_id
 
     again = db.get_run(run.run_id)
     assert again is not None
@@ -131,7 +131,7 @@ def interrupted(db: InMemoryDb, run: RunOutput, monkeypatch: pytest.MonkeyPatch)
         requirement.confirm()
         requirement.started_at = 1.0
     db.reopen_run(again)
-    worker.runs_in_progress.discard(run.run_id)
+    process_id.runs_in_progress.discard(run.run_id)
     return again
 
 
@@ -199,14 +199,14 @@ def test_a_run_that_cannot_be_reopened_keeps_its_approval() -> None:
 
 
 def test_an_interrupted_run_without_an_approved_call_is_not_continued() -> None:
-    from agno_nb.db import worker
+    from agno_nb.db import process_id
 
     db = InMemoryDb()
     agent = Agent(ScriptedModel([call("look", path="a"), "Done."]), tools=TOOLS, db=db, session_id="s")
     run = agent.run("look")
     with db._transaction(write=True) as connection:
         connection.update("raw_runs", {"status": "RUNNING"}, {"run_id": run.run_id})
-    assert run.run_id not in worker.runs_in_progress
+    assert run.run_id not in process_id.runs_in_progress
     with pytest.raises(RunNotContinuableError, match="is RUNNING and not PAUSED"):
         agent.continue_run(run_id=run.run_id)
 

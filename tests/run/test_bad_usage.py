@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from agno_nb.agent import Agent
-from agno_nb.budget import Budget
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
@@ -19,7 +18,7 @@ from agno_nb.db.sqlite import SqliteDb
 from agno_nb.models.openai import OpenAIChat
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.render import AnswerView, footer_text
-from agno_nb.types import Metrics, RunStatus
+from agno_nb.types import Budget, Metrics, RunStatus
 from tests.fakes.http import Answer, FakeServer
 
 

@@ -18,7 +18,7 @@ from agno_nb.models.openai import OpenAIChat
 from agno_nb.testing import FunctionModel, call
 from agno_nb.types import CellInfo, Metrics, RunOutput, RunStatus, SessionSummary, ToolCall, UsageTotals
 from tests.fakes.http import Answer, FakeServer, sse
-from tests.run.test_doors import door
+from tests.run.test_entrypoints import door
 
 
 def paid(

@@ -12,12 +12,12 @@ from agno_nb import Agent, InMemoryDb, MemoryManager, Team, Workflow
 from agno_nb.errors import InvalidInputError, ModelConnectionError, OutputSchemaError, RunLimitError
 from agno_nb.models.base import ModelResponse
 from agno_nb.notebook.live import LiveAnswer
-from agno_nb.run.running import MAX_DEPTH, NESTED_REQUESTS
+from agno_nb.run.context import MAX_DEPTH, NESTED_REQUESTS
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, ToolCall
 from agno_nb.workflow import Loop, Step, StepInput
-from tests.run.test_doors import door
+from tests.run.test_entrypoints import door
 
 
 def look() -> str:

@@ -16,9 +16,9 @@ from agno_nb.db import schema
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
 from agno_nb.notebook.commands import COMMANDS, run_command
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.session_commands import SESSION_COMMANDS
 from agno_nb.notebook.settings import AgnoNb
-from agno_nb.notebook.state import Notebook
 from agno_nb.run.runnable import Runnable
 from agno_nb.session import SessionSummaryManager
 from agno_nb.testing import FunctionModel, ScriptedModel, call
@@ -27,8 +27,8 @@ from agno_nb.types import Message, Session
 from agno_nb.widgets import browse as browse_module
 from agno_nb.widgets.browse import Browser as BrowserPanel
 from agno_nb.widgets.chat import Chat
-from agno_nb.widgets.finding import Search
 from agno_nb.widgets.intents import table_of
+from agno_nb.widgets.search import Search
 from tests.widgets.browser import Browser
 
 ALICE = "alice's"

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from agno_nb._loop import EventStream
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import (
@@ -19,13 +18,14 @@ from agno_nb.errors import (
     ModelRequestError,
     ModelServerError,
 )
+from agno_nb.event_loop import EventStream
 from agno_nb.models.base import ModelRequest, complete
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.retry import MAX_WAIT_S, RetryPolicy
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.types import Message, RunEvent, RunOutput, RunOutputEvent, RunStatus
 from tests.fakes.http import Answer, FakeServer, json_answer, sse
-from tests.run.test_doors import door
+from tests.run.test_entrypoints import door
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_settings_that_mean_nothing_are_refused(name: str, value: float) -> None
 
 
 def test_a_request_that_nobody_watches_is_tried_again_too(server: FakeServer) -> None:
-    from agno_nb._loop import run_blocking
+    from agno_nb.event_loop import run_blocking
 
     server.will_say(refusal(429, **{"retry-after-ms": "1"}), text("ok"))
     request = ModelRequest(messages=[Message(role="user", content="Hi")])

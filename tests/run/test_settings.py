@@ -11,14 +11,14 @@ from pydantic import BaseModel
 
 from agno_nb import Agent, InMemoryDb, Team, Workflow
 from agno_nb.errors import InvalidInputError, RunError, UnknownArgumentError
+from agno_nb.run.context import RunContext
 from agno_nb.run.runnable import Runnable
-from agno_nb.run.running import RunContext
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.types import Message, RunOutput, RunStatus
 from agno_nb.workflow import StepInput
 from tests.run.kinds import Make, kind
-from tests.run.test_doors import door
+from tests.run.test_entrypoints import door
 
 
 def echo(messages: list[Message], tools: Any) -> str:

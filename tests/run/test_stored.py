@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from agno_nb._loop import Job, run_blocking
 from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, ModelError, RunError, SessionOwnershipError, StoreError
+from agno_nb.event_loop import Job, run_blocking
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus

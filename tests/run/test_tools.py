@@ -16,7 +16,7 @@ from agno_nb import Agent, InMemoryDb, OpenAIChat, SqlTools
 from agno_nb.tools import tool
 from agno_nb.types import RunOutput, RunStatus
 from tests.fakes.strict import StrictServer, calls, says
-from tests.run.test_doors import door
+from tests.run.test_entrypoints import door
 
 
 class Size(Enum):

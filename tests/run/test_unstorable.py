@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from agno_nb._loop import run_blocking
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunError, StoreError
+from agno_nb.event_loop import run_blocking
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.run.background import BackgroundTask, QueueKey, schedule, wait_for
+from agno_nb.run.background_tasks import BackgroundTask, QueueKey, schedule, wait_for
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.tools import tool

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agno_nb import _loop
+from agno_nb import event_loop
 from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.session import SessionSummaryManager
@@ -30,7 +30,7 @@ def agent(db: Db, held: HeldModel) -> Agent:
 
 async def whatever_the_loop_has_to_do() -> None:
     for _ in range(20):
-        await _loop.run_awaiting(asyncio.sleep(0))
+        await event_loop.run_awaiting(asyncio.sleep(0))
 
 
 def test_the_answer_is_there_before_the_summary(agent: Agent, db: Db, held: HeldModel) -> None:
@@ -113,7 +113,7 @@ async def test_five_who_wait_in_async_tools_do_not_keep_it_from_being_made(db: D
     async def everybody() -> list[str]:
         return [str(each) for each in await asyncio.gather(*(agent.aget_session_summary() for _ in range(100)))]
 
-    waiting = asyncio.create_task(_loop.run_awaiting(everybody()))
+    waiting = asyncio.create_task(event_loop.run_awaiting(everybody()))
     await whatever_the_loop_has_to_do()
     held.let_go.set()
     assert await waiting == ["summary 0"] * 100

@@ -131,13 +131,13 @@ class Never(Model):
         await asyncio.Event().wait()
         yield
 
-import agno_nb._loop
-wait = agno_nb._loop.Job.wait
+import agno_nb.event_loop
+wait = agno_nb.event_loop.Job.wait
 talk(Never())
 def tell_and_wait(self):
     print("waiting", flush=True)
     return wait(self)
-agno_nb._loop.Job.wait = tell_and_wait
+agno_nb.event_loop.Job.wait = tell_and_wait
 """
 
 

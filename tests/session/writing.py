@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import AsyncIterator
 
-from agno_nb._loop import in_thread
+from agno_nb.event_loop import in_thread
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel
 from agno_nb.types import Message

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agno_nb.agent import Agent
-from agno_nb.budget import Budget
 from agno_nb.db.base import Db
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sqlite import SqliteDb
@@ -15,10 +14,10 @@ from agno_nb.errors import BudgetExceeded
 from agno_nb.models.openai import OpenAIChat
 from agno_nb.team import Team
 from agno_nb.tools import tool
-from agno_nb.types import RunOutput, RunStatus
+from agno_nb.types import Budget, RunOutput, RunStatus
 from tests.fakes.http import Answer, json_answer
 from tests.fakes.strict import StrictServer, calls, says
-from tests.run.test_doors import door
+from tests.run.test_entrypoints import door
 
 
 @pytest.fixture

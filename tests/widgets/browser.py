@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from agno_nb.widgets.panel import BaseWidget
+from agno_nb.widgets.base import BaseWidget
 
 WAIT_S = 30
 

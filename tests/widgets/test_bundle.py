@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from agno_nb.widgets.panel import STATIC
+from agno_nb.widgets.base import STATIC
 
 
 def test_the_module_and_the_sheet_load_nothing_and_set_nothing_on_the_page() -> None:

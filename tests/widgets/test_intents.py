@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agno_nb import Agent, InMemoryDb, ScriptedModel, browse, chat, trace
-from agno_nb.widgets.panel import BaseWidget
+from agno_nb.widgets.base import BaseWidget
 from tests.widgets.browser import Browser
 
 

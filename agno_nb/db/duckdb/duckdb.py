@@ -12,11 +12,11 @@ from typing import Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.engine import Engine, EngineDriver, check_path, translate_errors
+from agno_nb.db.duckdb.engine import Engine, EngineDriver, check_path, translate_errors
+from agno_nb.db.duckdb.lock_file import LOCK
+from agno_nb.db.duckdb.shared_file import SharedFile
 from agno_nb.db.file_names import FileId, file_id, path_in_use, store_path
-from agno_nb.db.lock_file import LOCK
-from agno_nb.db.shared_file import SharedFile
-from agno_nb.db.sql import SqlDb
+from agno_nb.db.sql_store import SqlDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import without_userinfo
 

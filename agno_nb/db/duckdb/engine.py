@@ -17,11 +17,11 @@ import duckdb
 
 from agno_nb.db import schema
 from agno_nb.db.driver import Driver
+from agno_nb.db.duckdb.write_batch import WriteBatch
 from agno_nb.db.encoding import micros
 from agno_nb.db.file_names import os_error, store_failure
-from agno_nb.db.lease import WriteBatch
 from agno_nb.db.migrations import migrate
-from agno_nb.db.parts import ColumnFilter, with_filtered_tables
+from agno_nb.db.pushdown import ColumnFilter, with_filtered_tables
 from agno_nb.db.sandbox import interruptible, open_sandbox, short_error
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import with_all_columns

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from agno_nb.db.worker import current_process_id, describe_process, is_dead
+from agno_nb.db.process_id import current_process_id, describe_process, is_dead
 from agno_nb.errors import StoreLocked
 from agno_nb.redact import displayable
 

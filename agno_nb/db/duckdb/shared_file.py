@@ -5,8 +5,8 @@ transaction, detach, unlock. To detach is to checkpoint, which takes longer than
 write the process *lingers*: it detaches when the store was not used for `LINGER_S` (`LINGER_ALONE_S` where it has the
 store for itself), or at once when another process asks. What was committed is on the disk before that, in DuckDB's log.
 
-Whoever finds the store as it left it need not read again what it knows (:mod:`agno_nb.db.recent`). That is certain
-where nobody else has had the lock since, and the file was not changed since either.
+Whoever finds the store as it left it need not read again what it knows (:mod:`agno_nb.db.session_cache`). That is
+certain where nobody else has had the lock since, and the file was not changed since either.
 
 Four things make it safe, all of them measured on DuckDB 2.0.0:
 
@@ -34,10 +34,10 @@ from weakref import WeakValueDictionary
 
 import duckdb
 
-from agno_nb.db.engine import Engine
+from agno_nb.db.duckdb.deferred_interrupts import DeferredInterrupts
+from agno_nb.db.duckdb.engine import Engine
+from agno_nb.db.duckdb.lock_file import LOCK, POLL_S, LockFile
 from agno_nb.db.file_names import FileId, check_links, exists, file_id, path_in_use, register
-from agno_nb.db.interrupts import DeferredInterrupts
-from agno_nb.db.lock_file import LOCK, POLL_S, LockFile
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
 LINGER_S = 0.01

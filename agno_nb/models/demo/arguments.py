@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agno_nb.models.demo import schema as schemas
-from agno_nb.models.demo.words import (
+from agno_nb.models.demo.tokenizer import (
     NUMBER,
     Literal,
     content_words,

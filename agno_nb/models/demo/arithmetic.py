@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 
 from agno_nb.models.demo.context import Context, Reply
-from agno_nb.models.demo.results import parsed
-from agno_nb.models.demo.words import NUMBER, number
+from agno_nb.models.demo.tokenizer import NUMBER, number
+from agno_nb.models.demo.tool_results import parsed
 
 MOST_COUNTED = 1000
 

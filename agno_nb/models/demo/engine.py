@@ -14,10 +14,12 @@ from agno_nb.models.demo.arguments import MOST_CALLS
 from agno_nb.models.demo.arithmetic import calculate, count, go_on_calculating
 from agno_nb.models.demo.attachments import name_attachments
 from agno_nb.models.demo.context import ANY_OBJECT, LABEL, Context, Reply
-from agno_nb.models.demo.facts import acknowledge, recall_facts
+from agno_nb.models.demo.history_answers import recall
 from agno_nb.models.demo.memory import change_state, manage_memories, note_facts
-from agno_nb.models.demo.recall import recall
-from agno_nb.models.demo.results import (
+from agno_nb.models.demo.smalltalk import echo, entertain, greet, introduce, reflect, show_markdown
+from agno_nb.models.demo.summary import summary_for_program
+from agno_nb.models.demo.team import delegate, report_members
+from agno_nb.models.demo.tool_results import (
     compare_earlier_results,
     compare_those,
     describe_frames,
@@ -25,9 +27,6 @@ from agno_nb.models.demo.results import (
     report_results,
     show_as_table,
 )
-from agno_nb.models.demo.smalltalk import echo, entertain, greet, introduce, reflect, show_markdown
-from agno_nb.models.demo.summary import summary_for_program
-from agno_nb.models.demo.team import delegate, report_members
 from agno_nb.models.demo.toolbox import (
     answer_what_was_asked_for,
     ask_for_arguments,
@@ -35,6 +34,7 @@ from agno_nb.models.demo.toolbox import (
     follow_up,
     forced_call,
 )
+from agno_nb.models.demo.user_facts import acknowledge, recall_facts
 
 Rule = Callable[[Context], Reply | None]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from agno_nb.models.demo.arguments import fill
 from agno_nb.models.demo.context import LABEL, Call, Context, Reply, Turn, listed, quoted
-from agno_nb.models.demo.results import parsed
 from agno_nb.models.demo.schema import as_list
 from agno_nb.models.demo.summary import summarise
+from agno_nb.models.demo.tool_results import parsed
 
 _OPENS = re.compile(
     r"^(?:(?:and|so|ok|okay|now|hey|hi|please|well|but)[\s,]+)*"

@@ -7,11 +7,11 @@ import re
 
 from agno_nb.models.demo.arguments import fill, parameters
 from agno_nb.models.demo.context import Call, Context, Reply, Turn, listed
-from agno_nb.models.demo.facts import Fact, facts, of_the_user, session_state
-from agno_nb.models.demo.results import is_failure
 from agno_nb.models.demo.schema import as_dict
 from agno_nb.models.demo.summary import transcript
-from agno_nb.models.demo.words import content_words, stem, words
+from agno_nb.models.demo.tokenizer import content_words, stem, words
+from agno_nb.models.demo.tool_results import is_failure
+from agno_nb.models.demo.user_facts import Fact, facts, of_the_user, session_state
 from agno_nb.types import JsonDict, ToolSpec
 
 

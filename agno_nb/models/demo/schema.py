@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any
 
-from agno_nb.models.demo.words import Literal, content_words, literals, mentioned, stem, words
+from agno_nb.models.demo.tokenizer import Literal, content_words, literals, mentioned, stem, words
 from agno_nb.types import JsonDict
 
 DEEPEST = 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from agno_nb.models.demo.context import NO_KNOWLEDGE, Context, Reply, listed, quoted
-from agno_nb.models.demo.facts import known_facts, session_state
-from agno_nb.models.demo.words import content_words, stems, words
+from agno_nb.models.demo.tokenizer import content_words, stems, words
+from agno_nb.models.demo.user_facts import known_facts, session_state
 
 _KINDS = {
     "story": (

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from agno_nb.models.demo import schema as schemas
 from agno_nb.models.demo.context import ANY_OBJECT, LABEL, NO_ANSWERS, Context, Reply, Turn, listed, quoted
-from agno_nb.models.demo.facts import facts
-from agno_nb.models.demo.words import content_words, literals, stem
+from agno_nb.models.demo.tokenizer import content_words, literals, stem
+from agno_nb.models.demo.user_facts import facts
 
 MOST_QUESTIONS = 6
 MOST_TOPICS = 5

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from agno_nb.models.demo.words import number
+from agno_nb.models.demo.tokenizer import number
 from agno_nb.types import JsonDict
 
 MOST_ROWS = 10

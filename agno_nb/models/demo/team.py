@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from agno_nb.models.demo.context import LABEL, Call, Context, Reply
-from agno_nb.models.demo.words import stems, words
+from agno_nb.models.demo.tokenizer import stems, words
 
 ONE, ALL = "delegate_task_to_member", "delegate_task_to_members"
 

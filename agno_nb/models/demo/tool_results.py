@@ -9,7 +9,7 @@ from typing import Any
 
 from agno_nb.models.demo.context import Call, Context, Reply, Turn, listed
 from agno_nb.models.demo.tables import FRAME, after_head, markdown_table, read_csv, scalar_text, short_text
-from agno_nb.models.demo.words import stems, words
+from agno_nb.models.demo.tokenizer import stems, words
 from agno_nb.types import JsonDict
 
 MOST_COMPARED = 8

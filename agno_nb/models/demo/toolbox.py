@@ -7,7 +7,7 @@ import re
 from agno_nb.models.demo import schema as schemas
 from agno_nb.models.demo.arguments import MOST_CALLS, WHOLE_PROMPT, fill, parameters, without_defaults
 from agno_nb.models.demo.context import Call, Context, Reply, listed
-from agno_nb.models.demo.words import content_words, is_content, mentioned, stem, stems, words
+from agno_nb.models.demo.tokenizer import content_words, is_content, mentioned, stem, stems, words
 from agno_nb.types import JsonDict, ToolSpec
 
 IN_NAME, IN_VALUES, IN_PARAMETERS, IN_DESCRIPTION = 3.0, 2.5, 2.0, 1.0

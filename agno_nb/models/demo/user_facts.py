@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from agno_nb.models.demo.context import Context, Reply, listed
-from agno_nb.models.demo.words import content_words, stem, words
+from agno_nb.models.demo.tokenizer import content_words, stem, words
 from agno_nb.types import JsonDict
 
 

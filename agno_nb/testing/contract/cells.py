@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agno_nb.db.base import CellTurn, Db
-from agno_nb.receipt import ContextPart, ContextReport, OmittedPart
 from agno_nb.testing.conversation import begin, end, say
-from agno_nb.types import CellInfo, Message, RunStatus, Session, Variable
+from agno_nb.types import CellInfo, ContextPart, ContextReport, Message, OmittedPart, RunStatus, Session, Variable
 
 NAMED = Variable(name="name", type="str", hash="0" * 16, chars=3)
 FRAME = Variable(name="df", type="pandas.DataFrame", shape=(2, 1), dtypes={"a": "int64"}, hash="1" * 16, chars=9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agno_nb.db.base import Db
-from agno_nb.db.state import changes
+from agno_nb.db.session_state import changes
 from agno_nb.testing.conversation import begin
 from agno_nb.types import JsonDict, RunOutput, RunStatus, StepOutput
 

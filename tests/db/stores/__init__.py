@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from agno_nb.db import schema
 from agno_nb.db.base import Db
-from agno_nb.db.sql import SqlDb
+from agno_nb.db.sql_store import SqlDb
 
 _ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _THEN = 1_700_001_000_000_000

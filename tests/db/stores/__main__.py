@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agno_nb.db.in_memory import InMemoryDb
 from tests.db.stores import write
-from tests.db.test_upkeep import fill
+from tests.db.test_maintenance import fill
 
 if __name__ == "__main__":
     db = InMemoryDb()

@@ -10,7 +10,7 @@ import pytest
 from agno_nb.models.demo.context import LABEL
 from agno_nb.models.demo.engine import reply
 from agno_nb.models.demo.requests import read_chat
-from agno_nb.run.again import CONTINUE_PROMPT
+from agno_nb.run.regenerate import CONTINUE_PROMPT
 from tests.models.demo.talking import JsonDict, Talk, function
 
 MASS = {"Adelie": 3700.7, "Chinstrap": 3733.1, "Gentoo": 5076.0}
