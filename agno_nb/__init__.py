@@ -79,7 +79,7 @@ _HOMES = {
     "AsyncDuckDb": "agno_nb.db.duckdb",
     "AsyncPostgresDb": "agno_nb.db.postgres",
     "AsyncSqliteDb": "agno_nb.db.sqlite",
-    "Budget": "agno_nb.types.budget",
+    "Budget": "agno_nb.types",
     "Condition": "agno_nb.workflow",
     "DemoModel": "agno_nb.models.demo",
     "DuckDb": "agno_nb.db.duckdb",

@@ -10,16 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.agent.context_report import build_context_report
 from agno_nb.agent.model_calls import ModelCaller
-from agno_nb.agent.prompt import (
-    build_system_prompt,
-    join_parts,
-    last_assistant_message,
-    latest_text,
-    mark_as_history,
-    repair_tool_pairs,
-    requests_of,
-    trim_tool_calls,
-)
+from agno_nb.agent.prompt import build_system_prompt, join_parts, latest_text, requests_of
 from agno_nb.agent.response_cache import cached_response
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories
 from agno_nb.agent.tool_calls import ToolExecutor
@@ -31,6 +22,7 @@ from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy
 from agno_nb.run.context import RunContext, is_waiting
 from agno_nb.run.continue_run import pending_tool_calls, user_input_args
+from agno_nb.run.messages import last_assistant_message, mark_as_history, repair_tool_pairs, trim_tool_calls
 from agno_nb.run.options import RunOptions, as_messages
 from agno_nb.run.output_schema import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, resolve_tools

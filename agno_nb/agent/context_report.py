@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import json
-from collections.abc import Callable, Iterable, Sequence
-from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from agno_nb.types import ContextPart, ContextReport, JsonDict, Message, OmittedPart, ToolSpec
 
@@ -72,33 +68,6 @@ def add_tools_to_report(report: ContextReport, tools: Sequence[ToolSpec], output
     if output_schema is not None:
         schema = json.dumps(output_schema, ensure_ascii=False)
         report.parts.append(ContextPart(source="output schema", chars=len(schema), text=schema))
-
-
-def context_hash(
-    *,
-    model: JsonDict,
-    user_id: str | None,
-    messages: Iterable[Message],
-    tools: Sequence[ToolSpec],
-    functions: Iterable[Callable[..., Any]],
-    allow_tool_calls: bool,
-    output_schema: JsonDict | None,
-) -> str:
-    """Return the SHA-256 of everything that decides an answer, and of nothing that differs from run to run.
-
-    Ids and times are left out. What a tool reads elsewhere is not known here; its source is.
-    """
-    decides = {
-        "model": model,
-        "user_id": user_id,
-        "messages": [_message_key(message) for message in messages],
-        "tools": [describe_tool(tool) for tool in tools],
-        "functions": [_function_source(function) for function in functions],
-        "allow_tool_calls": allow_tool_calls,
-        "output_schema": output_schema,
-    }
-    text = json.dumps(decides, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _part_name(source: str, context: RunContext) -> str | None:
@@ -166,41 +135,5 @@ def _calls(messages: Iterable[Message]) -> list[str]:
     return [call.tool_call_id for message in messages for call in message.tool_calls]
 
 
-def _message_key(message: Message) -> JsonDict:
-    return {
-        "role": message.role,
-        "content": message.content,
-        "tool_calls": [(call.tool_name, call.arguments) for call in message.tool_calls],
-        "tool_name": message.tool_name,
-        "media": [
-            (each.kind, each.url, each.content and hashlib.sha256(each.content).hexdigest(), each.detail)
-            for each in message.media
-        ],
-    }
-
-
 def describe_tool(tool: ToolSpec) -> JsonDict:
     return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-
-
-_sources: WeakKeyDictionary[FunctionType, tuple[CodeType, str | None]] = WeakKeyDictionary()
-"""To find the source of a function takes as long as all else in a context's hash."""
-
-
-def _function_source(function: Callable[..., Any]) -> str | None:
-    """Return the source of a function, looked for again when the function got another code, as %autoreload gives it."""
-    bare = getattr(function, "__func__", function)
-    if not isinstance(bare, FunctionType) or not isinstance(inner := inspect.unwrap(bare), FunctionType):
-        return _read_source(function)
-    code, source = _sources.get(bare, (None, None))
-    if code is not inner.__code__:
-        source = _read_source(bare)
-        _sources[bare] = inner.__code__, source
-    return source
-
-
-def _read_source(function: Callable[..., Any]) -> str | None:
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        return None

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from agno_nb.types import JsonDict, Message, RunOutput, SessionSummary, UserMemory, to_plain_text
-
-INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
+from agno_nb.types import JsonDict, RunOutput, SessionSummary, UserMemory, to_plain_text
 
 _MEMORIES_PREFACE = "What is known of the user from other conversations. What they say in this one counts more."
 _SUMMARY_PREFACE = "A summary of what was said before in this conversation. The messages that you see count more."
@@ -86,79 +82,6 @@ def fill_template(text: str, values: Mapping[str, Any]) -> str:
 
 
 _NAME = re.compile(r"\{([A-Za-z_]\w*)\}")
-
-
-def trim_tool_calls(messages: Sequence[Message], limit: int) -> list[Message]:
-    """Leave out all but the latest `limit` tool calls, and what answers them, from messages of earlier runs."""
-    ids = [(message.run_id, call.tool_call_id) for message in messages for call in message.tool_calls]
-    kept = set(ids[len(ids) - min(max(limit, 0), len(ids)) :])
-    result = []
-    for message in messages:
-        calls = [call for call in message.tool_calls if (message.run_id, call.tool_call_id) in kept]
-        if message.role == "tool" and (message.run_id, message.tool_call_id) not in kept:
-            continue
-        if message.tool_calls and not calls and not message.content:
-            continue
-        result.append(replace(message, tool_calls=calls))
-    return result
-
-
-def repair_tool_pairs(messages: Iterable[Message]) -> list[Message]:
-    """Return `messages` so that every tool call is followed by its one answer, and every answer has its call.
-
-    Strict providers refuse anything else, and one refused message would end the session for good. An answer that is
-    missing is replaced by one that says so; an answer without a call is left out.
-    """
-    result: list[Message] = []
-    pending: dict[str, Message] = {}
-
-    def close_pending() -> None:
-        result.extend(pending.values())
-        pending.clear()
-
-    for message in messages:
-        if message.role == "tool":
-            if message.tool_call_id is not None and pending.pop(message.tool_call_id, None) is not None:
-                result.append(message)
-            continue
-        close_pending()
-        result.append(message)
-        pending = {
-            call.tool_call_id: Message(
-                role="tool",
-                content=INTERRUPTED_RESULT,
-                tool_call_id=call.tool_call_id,
-                tool_name=call.tool_name,
-                tool_call_error=True,
-                run_id=message.run_id,
-                from_history=message.from_history,
-                created_at=message.created_at,
-            )
-            for call in message.tool_calls
-        }
-    close_pending()
-    return result
-
-
-def mark_as_history(messages: Iterable[Message]) -> list[Message]:
-    """Return copies that are marked as said in an earlier run."""
-    return [replace(message, from_history=True) for message in messages]
-
-
-def merge_state(*layers: JsonDict | None) -> JsonDict:
-    """Merge dicts, later ones over earlier ones: dicts key by key, anything else replaced whole. Copies throughout."""
-    merged: JsonDict = {}
-    for layer in layers:
-        for key, value in (layer or {}).items():
-            below = merged.get(key)
-            both = isinstance(below, dict) and isinstance(value, dict)
-            merged[key] = merge_state(below, value) if both else deepcopy(value)
-    return merged
-
-
-def last_assistant_message(run: RunOutput) -> Message:
-    """Return what the model said last: with the calls of the latest batch, where there are any."""
-    return next(message for message in reversed(run.messages) if message.role == "assistant")
 
 
 def latest_text(run: RunOutput) -> str:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from agno_nb.agent.context_report import add_tools_to_report, context_hash
+from agno_nb.agent.context_report import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
-from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id, now
+from agno_nb.types import (
+    JsonDict,
+    Message,
+    Metrics,
+    RunEvent,
+    ToolCall,
+    ToolSpec,
+    new_id,
+    now,
+)
 
 if TYPE_CHECKING:
     from agno_nb.models.base import ModelRequest
@@ -77,3 +91,66 @@ def _copy_message(message: Message) -> Message:
     no_cost = Metrics(input_tokens=0, output_tokens=0, cost=0.0) if message.role == "assistant" else None
     calls: list[ToolCall] = [replace(call, created_at=now(), duration_s=None) for call in message.tool_calls]
     return replace(message, message_id=new_id(), metrics=no_cost, tool_calls=calls, created_at=now())
+
+
+def context_hash(
+    *,
+    model: JsonDict,
+    user_id: str | None,
+    messages: Iterable[Message],
+    tools: Sequence[ToolSpec],
+    functions: Iterable[Callable[..., Any]],
+    allow_tool_calls: bool,
+    output_schema: JsonDict | None,
+) -> str:
+    """Return the SHA-256 of everything that decides an answer, and of nothing that differs from run to run.
+
+    Ids and times are left out. What a tool reads elsewhere is not known here; its source is.
+    """
+    decides = {
+        "model": model,
+        "user_id": user_id,
+        "messages": [_message_key(message) for message in messages],
+        "tools": [describe_tool(tool) for tool in tools],
+        "functions": [_function_source(function) for function in functions],
+        "allow_tool_calls": allow_tool_calls,
+        "output_schema": output_schema,
+    }
+    text = json.dumps(decides, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _message_key(message: Message) -> JsonDict:
+    return {
+        "role": message.role,
+        "content": message.content,
+        "tool_calls": [(call.tool_name, call.arguments) for call in message.tool_calls],
+        "tool_name": message.tool_name,
+        "media": [
+            (each.kind, each.url, each.content and hashlib.sha256(each.content).hexdigest(), each.detail)
+            for each in message.media
+        ],
+    }
+
+
+_sources: WeakKeyDictionary[FunctionType, tuple[CodeType, str | None]] = WeakKeyDictionary()
+"""To find the source of a function takes as long as all else in a context's hash."""
+
+
+def _function_source(function: Callable[..., Any]) -> str | None:
+    """Return the source of a function, looked for again when the function got another code, as %autoreload gives it."""
+    bare = getattr(function, "__func__", function)
+    if not isinstance(bare, FunctionType) or not isinstance(inner := inspect.unwrap(bare), FunctionType):
+        return _read_source(function)
+    code, source = _sources.get(bare, (None, None))
+    if code is not inner.__code__:
+        source = _read_source(bare)
+        _sources[bare] = inner.__code__, source
+    return source
+
+
+def _read_source(function: Callable[..., Any]) -> str | None:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return None

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agno_nb.agent.prompt import INTERRUPTED_RESULT, last_assistant_message
 from agno_nb.errors import NestedRunPaused, StoreError, leaves
 from agno_nb.run.context import RunContext, current_tool_call_id, is_waiting
 from agno_nb.run.continue_run import rejection_message, user_input_args
+from agno_nb.run.messages import INTERRUPTED_RESULT, last_assistant_message
 from agno_nb.tools import Tool
 from agno_nb.types import JsonDict, Message, Metrics, Requirement, RunEvent, RunStatus, ToolCall, now
 

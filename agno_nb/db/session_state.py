@@ -249,3 +249,14 @@ def _replace(connection: Transaction, session: Session, state: JsonDict) -> None
     if state != session.session_state:
         connection.update("raw_sessions", {"session_state": state}, {"session_id": session.session_id})
         session.session_state = state
+
+
+def merge_state(*layers: JsonDict | None) -> JsonDict:
+    """Merge dicts, later ones over earlier ones: dicts key by key, anything else replaced whole. Copies throughout."""
+    merged: JsonDict = {}
+    for layer in layers:
+        for key, value in (layer or {}).items():
+            below = merged.get(key)
+            both = isinstance(below, dict) and isinstance(value, dict)
+            merged[key] = merge_state(below, value) if both else deepcopy(value)
+    return merged

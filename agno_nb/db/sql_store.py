@@ -24,7 +24,7 @@ from agno_nb.db.ownership import require_owner
 from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import MAX_VALUES, ColumnFilter, Pushdown
 from agno_nb.db.rows import session_from_row, session_metrics
-from agno_nb.db.runs import select_runs
+from agno_nb.db.runs import SqlTurns, select_runs
 from agno_nb.db.session_state import store_state
 from agno_nb.db.statements import (
     Transaction,
@@ -37,7 +37,6 @@ from agno_nb.db.statements import (
 )
 from agno_nb.db.steps import SqlSteps
 from agno_nb.db.tables import with_interrupted
-from agno_nb.db.turns import SqlTurns
 from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, now
 

@@ -8,11 +8,11 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 
-from agno_nb.agent.prompt import INTERRUPTED_RESULT
 from agno_nb.notebook.approvals import questions_html, questions_text
 from agno_nb.notebook.markdown import BOX, CODE, MONOSPACE, escape_html, markdown_parser, sanitize_html
 from agno_nb.notebook.tables import one_line
 from agno_nb.redact import without_controls
+from agno_nb.run.messages import INTERRUPTED_RESULT
 from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
 
 TEXT_LIMIT = 4_000

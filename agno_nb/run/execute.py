@@ -15,10 +15,9 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from agno_nb.agent.prompt import merge_state
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
-from agno_nb.db.session_state import revert
+from agno_nb.db.session_state import merge_state, revert
 from agno_nb.errors import (
     AgnoNbError,
     NestedRunPaused,

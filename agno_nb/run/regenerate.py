@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any, Literal, Unpack, cast, overload
 
 from agno_nb._keywords import typed_kwargs
-from agno_nb.agent.prompt import INTERRUPTED_RESULT, repair_tool_pairs
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.event_loop import uncancellable
 from agno_nb.run.context import Emit
 from agno_nb.run.entrypoints import AsyncRunStream, RunStream, StartRun, astart_run, start_run
+from agno_nb.run.messages import INTERRUPTED_RESULT, repair_tool_pairs
 from agno_nb.run.options import ContinueOptions, Input, RunOptions, TurnOptions, as_text
 from agno_nb.run.session_methods import SessionMethods
 from agno_nb.types import Message, RunOutput, RunStatus, new_id

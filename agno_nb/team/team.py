@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.agent.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
-from agno_nb.agent.prompt import last_assistant_message
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, StoreError, failed_save
 from agno_nb.models.base import Model
 from agno_nb.run.context import RunContext
+from agno_nb.run.messages import last_assistant_message
 from agno_nb.tools import Tool
 from agno_nb.tools.history import previous_turns
 from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall

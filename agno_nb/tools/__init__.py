@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agno_nb.tools.function import Tool, tool
+from agno_nb.tools.decorator import tool
+from agno_nb.tools.function import Tool
 from agno_nb.tools.parameters import INJECTED_PARAMETERS
 from agno_nb.tools.sql import SqlTools
 from agno_nb.tools.toolkit import Toolkit, resolve_tools

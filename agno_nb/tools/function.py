@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from typing import Any, SupportsIndex, overload
+from typing import Any, SupportsIndex
 
 import docstring_parser
 
-from agno_nb._keywords import nearest, suggest_on_unknown_kwarg, translate
+from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, describe, failed_save
 from agno_nb.tools.invoke import Hook, call_sync_or_async, is_async, matching_kwargs, unwrap_partial, wrap_hook
 from agno_nb.tools.parameters import InvalidArguments, Parameters
@@ -273,50 +273,6 @@ def _found(module: str | None, name: str) -> Any:
     return reduce(lambda holder, part: getattr(holder, part, None), name.split("."), sys.modules.get(module or ""))
 
 
-@overload
-def tool(function: Callable[..., Any], /) -> Tool: ...
-@overload
-def tool(
-    *,
-    name: str = "",
-    description: str = "",
-    requires_confirmation: bool = False,
-    requires_user_input: bool = False,
-    user_input_fields: Sequence[str] = (),
-    external_execution: bool = False,
-    stop_after_tool_call: bool = False,
-    show_result: bool | None = None,
-    pre_hook: Hook | None = None,
-    post_hook: Hook | None = None,
-    tool_hooks: Sequence[Hook] = (),
-    timeout_s: float | None = None,
-) -> Callable[[Callable[..., Any]], Tool]: ...
-def tool(function: Callable[..., Any] | None = None, /, **settings: Any) -> Tool | Callable[[Callable[..., Any]], Tool]:
-    """Make a function a tool. Plain functions may be given to an agent as they are; this is for saying more.
-
-    Parameters
-    ----------
-    function : callable, optional
-        Left out where the decorator has settings.
-    **settings
-        Those of :class:`Tool`.
-
-    Examples
-    --------
-    >>> @tool(name="add")
-    ... def plus(a: int, b: int = 1) -> int:
-    ...     "Add two numbers."
-    ...     return a + b
-    >>> plus.spec.parameters["required"]
-    ['a']
-    """
-    if function is not None:
-        return Tool(function, **settings)
-    known = [name for name in inspect.signature(Tool).parameters if name != "function"]
-    settings = translate(settings, known=known, aliases={}, deprecated=(), of="@tool()")
-    return lambda decorated: Tool(decorated, **settings)
-
-
 def _valid_name(name: str) -> str:
     plain = valid_tool_name(name)
     if not plain or name == "<lambda>":
@@ -327,4 +283,4 @@ def _valid_name(name: str) -> str:
     return plain
 
 
-__all__ = ["Hook", "Tool", "tool"]
+__all__ = ["Hook", "Tool"]

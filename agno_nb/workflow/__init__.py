@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from agno_nb.types import StepOutput
+from agno_nb.workflow.condition import Condition
+from agno_nb.workflow.loop import Loop
+from agno_nb.workflow.parallel import Parallel
+from agno_nb.workflow.router import Router
 from agno_nb.workflow.step import Step
-from agno_nb.workflow.steps import Condition, Loop, Parallel, Router, Steps
+from agno_nb.workflow.steps import Steps
 from agno_nb.workflow.types import StepInput
 from agno_nb.workflow.workflow import RunOutput, Workflow
 

@@ -7,77 +7,20 @@ import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.errors import InvalidInputError, NestedRunPaused, StoreError, describe, failed_save, leaves
-from agno_nb.event_loop import in_thread, is_closing, uncancellable
+from agno_nb.errors import InvalidInputError, NestedRunPaused, describe, failed_save, leaves
+from agno_nb.event_loop import in_thread, is_closing
 from agno_nb.run.context import RunContext, current_step
-from agno_nb.run.recorder import store_unstored
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools.invoke import call_sync_or_async, not_exiting
 from agno_nb.tools.result import to_text
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
+from agno_nb.workflow.execution import WorkflowExecution
 from agno_nb.workflow.types import StepInput
-
-
-@dataclass
-class WorkflowExecution:
-    """A workflow's run while it goes on: what it has done already, and where to write what comes of the next step."""
-
-    context: RunContext
-    add_history: bool
-    """Whether steps are shown the session's earlier runs, where they do not say themselves."""
-    num_history_runs: int
-    completed: dict[str, StepOutput] = field(init=False)
-    """By path: the steps that are not done again when a run is continued."""
-
-    def __post_init__(self) -> None:
-        results = self.context.run.step_results
-        self.completed = {output.path: output for output in results if output.status is not StepStatus.ERROR}
-
-    async def record(self, output: StepOutput) -> None:
-        """Store what came of a step, and the state as it left it."""
-        context = self.context
-        index = len(context.run.step_results)
-        context.run.step_results.append(output)
-        if context.db is not None:
-            try:
-                await store_unstored(context.db)
-                await uncancellable(self._store_output(output, index))
-            except StoreError as error:
-                # The step is done. The end of the run stores it.
-                error.run_output = context.run
-                context.unsaved_steps.append((output, index))
-                context.has_failed_save = True
-                raise
-            except BaseException:
-                context.run.step_results.remove(output)
-                raise
-
-    async def _store_output(self, output: StepOutput, index: int) -> None:
-        context = turn = self.context
-        assert context.db is not None
-        while turn.enclosing_turn is not None:
-            turn = turn.enclosing_turn
-        async with turn.state_lock:
-            state, earlier_changes = context.copy_state(), turn.run.state_changes
-            turn.record_state_changes(state)
-            add = partial(
-                context.db.add_step,
-                session_state=state,
-                base_state=turn.session.session_state,
-                state_changes=None if turn.run.state_changes == earlier_changes else turn.run.state_changes,
-            )
-            try:
-                await asyncio.to_thread(add, context.run, output, index)
-            except BaseException:
-                turn.run.state_changes = earlier_changes
-                raise
-            # What is stored of it by now is not a change any more.
-            turn.session.session_state = state
 
 
 class Node(ABC):

@@ -11,7 +11,8 @@ from agno_nb.errors import NestedRunPaused, leaves
 from agno_nb.run.context import RunContext
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput
-from agno_nb.workflow.step import Node, WorkflowExecution
+from agno_nb.workflow.execution import WorkflowExecution
+from agno_nb.workflow.step import Node
 from agno_nb.workflow.steps import StepLike, run_sequence, to_nodes
 from agno_nb.workflow.types import StepInput
 

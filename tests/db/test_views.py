@@ -18,7 +18,7 @@ def test_a_run_of_a_process_that_died_is_interrupted(monkeypatch: pytest.MonkeyP
     db = InMemoryDb()
     begin(db, "alive", created_at=START)
     for name, said in (("dead", f"{socket.gethostname()}:{2**22 + 1}:1"), ("elsewhere", "another-host:1:1")):
-        monkeypatch.setattr("agno_nb.db.turns.current_process_id", lambda said=said: said)
+        monkeypatch.setattr("agno_nb.db.runs.current_process_id", lambda said=said: said)
         begin(db, name, created_at=START + 1)
     sql = "SELECT input, status, interrupted, interrupted_at IS NULL FROM runs ORDER BY created_at, input"
     expected = [

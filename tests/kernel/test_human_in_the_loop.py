@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agno_nb.agent.prompt import INTERRUPTED_RESULT
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.run.messages import INTERRUPTED_RESULT
 from tests.fakes.strict import StrictServer, calls, says
 from tests.kernel.conftest import WAIT_S, Kernel
 

@@ -7,7 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_nb.agent.prompt import INTERRUPTED_RESULT, build_system_prompt, join_parts, merge_state, repair_tool_pairs
+from agno_nb.agent.prompt import build_system_prompt, join_parts
+from agno_nb.db.session_state import merge_state
+from agno_nb.run.messages import INTERRUPTED_RESULT, repair_tool_pairs
 from agno_nb.types import Message, ToolCall
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agno_nb.agent import Agent
-from agno_nb.agent.prompt import INTERRUPTED_RESULT
 from agno_nb.errors import InvalidInputError, RunNotFoundError, StoreError
+from agno_nb.run.messages import INTERRUPTED_RESULT
 from agno_nb.run.runnable import Runnable
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call

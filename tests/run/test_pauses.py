@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from agno_nb.agent import Agent
-from agno_nb.agent.prompt import INTERRUPTED_RESULT
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.models.base import ModelResponse
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
+from agno_nb.run.messages import INTERRUPTED_RESULT
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.types import Metrics, RunOutput, RunStatus

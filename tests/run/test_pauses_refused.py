@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from agno_nb.agent import Agent
-from agno_nb.agent.prompt import INTERRUPTED_RESULT
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import (
@@ -19,6 +18,7 @@ from agno_nb.errors import (
     RunNotFoundError,
     SessionOwnershipError,
 )
+from agno_nb.run.messages import INTERRUPTED_RESULT
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import Tool, tool
 from agno_nb.types import RunStatus

@@ -1,0 +1,61 @@
+"""Steps that run if a condition holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.run.runnable import Runnable
+from agno_nb.types import StepKind, StepOutput
+from agno_nb.workflow.execution import WorkflowExecution
+from agno_nb.workflow.step import call_step_function
+from agno_nb.workflow.steps import StepGroup, StepLike, run_sequence, to_nodes
+from agno_nb.workflow.types import StepInput
+
+
+@suggest_on_unknown_kwarg({})
+class Condition(StepGroup):
+    """Steps that are taken where a condition holds, and others where it does not.
+
+    Parameters
+    ----------
+    evaluator : bool or callable
+        A function, sync or async, of the :class:`StepInput` (and `session_state`, `run_context`, if it has parameters
+        of these names).
+    steps : list
+        What is done if it holds.
+    else_steps : list, optional
+        What is done if it does not; nothing where not given.
+    name : str, optional
+    """
+
+    kind: ClassVar[StepKind] = "condition"
+
+    def __init__(
+        self,
+        evaluator: Callable[..., Any] | bool,
+        steps: StepLike,
+        else_steps: StepLike = None,
+        *,
+        name: str = "",
+        description: str | None = None,
+    ) -> None:
+        super().__init__(steps, name, description)
+        self.evaluator = evaluator
+        self._else_nodes = to_nodes(else_steps, f"else_steps of condition {self.name!r}") if else_steps else []
+
+    @property
+    def runnables(self) -> list[Runnable]:
+        return [*super().runnables, *(runnable for node in self._else_nodes for runnable in node.runnables)]
+
+    async def _run_children(
+        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> list[StepOutput]:
+        async def evaluate() -> bool:
+            if not callable(self.evaluator):
+                return bool(self.evaluator)
+            return bool(await call_step_function(self.evaluator, step_input, execution.context))
+
+        is_true = await self._decide_once(evaluate, execution, path, iteration)
+        return await run_sequence(self._nodes if is_true else self._else_nodes, step_input, execution, path, iteration)

@@ -1,0 +1,74 @@
+"""Steps that repeat until a condition holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.errors import InvalidInputError
+from agno_nb.types import RunEvent, StepKind, StepOutput
+from agno_nb.workflow.execution import WorkflowExecution
+from agno_nb.workflow.step import call_step_function
+from agno_nb.workflow.steps import StepGroup, StepLike, run_sequence
+from agno_nb.workflow.types import StepInput, flatten
+
+
+@suggest_on_unknown_kwarg({})
+class Loop(StepGroup):
+    """Steps that are taken again and again, each time with what the time before gave.
+
+    Parameters
+    ----------
+    steps : list
+    max_iterations : int, optional
+    end_condition : callable, optional
+        A function, sync or async, of the list of outputs of one time round (and `session_state`, `run_context`). The
+        loop ends when it returns true.
+    name : str, optional
+    """
+
+    kind: ClassVar[StepKind] = "loop"
+
+    def __init__(
+        self,
+        steps: StepLike,
+        *,
+        max_iterations: int = 3,
+        end_condition: Callable[..., Any] | None = None,
+        name: str = "",
+        description: str | None = None,
+    ) -> None:
+        super().__init__(steps, name, description)
+        if not isinstance(max_iterations, int) or max_iterations < 1:
+            raise InvalidInputError(f"max_iterations of loop {self.name!r} is {max_iterations!r}; give 1 or more")
+        self.max_iterations, self.end_condition = max_iterations, end_condition
+
+    async def _run_children(
+        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
+    ) -> list[StepOutput]:
+        outputs: list[StepOutput] = []
+        for iteration_index in range(self.max_iterations):
+            place = f"{path}[{iteration_index}]"
+            execution.context.emit(RunEvent.loop_iteration_started, step=place)
+            latest = await run_sequence(self._nodes, step_input, execution, place, iteration_index)
+            outputs += latest
+            for output in latest:
+                step_input = step_input.append(output)
+
+            async def should_continue(latest: list[StepOutput] = latest) -> bool:
+                if self.end_condition is None:
+                    return True
+                outputs = [each for output in latest for each in flatten(output)]
+                return not await call_step_function(self.end_condition, outputs, execution.context)
+
+            stops = any(output.stop for output in latest)
+            is_last = (
+                stops
+                or iteration_index + 1 == self.max_iterations
+                or not await self._decide_once(should_continue, execution, place, iteration_index)
+            )
+            execution.context.emit(RunEvent.loop_iteration_completed, step=place)
+            if is_last:
+                break
+        return outputs
