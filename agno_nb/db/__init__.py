@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agno_nb.db.base import Db
+from agno_nb.db.base import BaseDb, Db, SessionType
 
-__all__ = ["default_db", "set_default_db"]
+__all__ = ["BaseDb", "SessionType", "default_db", "set_default_db"]
 
 _default: Db | None = None
 

@@ -650,3 +650,16 @@ class Db(Maintenance):
 
     def close(self) -> None:
         """Let go of what the store holds open. Using it again opens it again."""
+
+
+BaseDb = Db
+"""agno's name."""
+
+
+def __getattr__(name: str) -> Any:
+    # agno's name of AsyncDb, which is defined over this module.
+    if name == "AsyncBaseDb":
+        from agno_nb.db.async_db import AsyncDb
+
+        return AsyncDb
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -283,4 +283,7 @@ def _valid_name(name: str) -> str:
     return plain
 
 
-__all__ = ["Hook", "Tool"]
+Function = Tool
+"""agno's name."""
+
+__all__ = ["Function", "Hook", "Tool"]

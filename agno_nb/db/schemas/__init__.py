@@ -1,0 +1,1 @@
+"""agno's paths of values that a store keeps."""

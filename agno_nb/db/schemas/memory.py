@@ -1,0 +1,5 @@
+"""agno's path of :class:`UserMemory`."""
+
+from agno_nb.types import UserMemory
+
+__all__ = ["UserMemory"]

@@ -1,0 +1,5 @@
+"""agno's path of :class:`Message`."""
+
+from agno_nb.types import Message
+
+__all__ = ["Message"]

@@ -1,0 +1,5 @@
+"""agno's path of :class:`AgentSession`."""
+
+from agno_nb.types import AgentSession
+
+__all__ = ["AgentSession"]
