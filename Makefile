@@ -50,10 +50,11 @@ js/node_modules/.installed: js/package.json js/package-lock.json
 pictures: .venv/.installed-browser ## make the pictures of the documents again, in JupyterLab and Chromium
 	@$(BIN)/python -m tests.browser.pictures
 
-lint: .venv/.installed-dev ## ruff and mypy
+lint: .venv/.installed-dev ## ruff, mypy and import-linter
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache
 
 format: .venv/.installed-dev ## let ruff fix what it can
 	@$(BIN)/ruff check --quiet --fix
