@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.redact import displayable
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ SYSTEM_SOURCES = ("instructions", "memories", "summary", "session state")
 """Sources that make up the system message, which is all of them with an empty line in between."""
 
 
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class ContextPart:
     """A part of what a model was sent."""
@@ -46,6 +48,7 @@ class ContextPart:
         return None if self.source == "media" else -(-self.chars // CHARS_PER_TOKEN)
 
 
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class OmittedPart:
     """Something of the session that the model was not sent."""
@@ -54,6 +57,7 @@ class OmittedPart:
     why: str
 
 
+@suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class ContextReport:
     """What a run sent in its first request, in the order of the request.

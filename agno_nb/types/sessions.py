@@ -140,7 +140,7 @@ class Session:
 
     def __getstate__(self) -> dict[str, Any]:
         # It belongs to an object of this process.
-        return {**self.__dict__, "give_back": None}
+        return {**self.__dict__, "restore_outputs": None}
 
     def __repr__(self) -> str:
         name = f", session_name={self.session_name!r}" if self.session_name else ""

@@ -163,7 +163,7 @@ def test_a_panel_shows_values_and_choices_as_they_are_typed() -> None:
     fill.provide_user_input({"text": '"12"', "any_value": '"12"', "flag": "true", "numbers": [1]})
     agent.store.save_approvals(run)
     page = Browser(chat(agent, session_id="s"))
-    (need, _) = page.turns[0]["needs"]
+    (need, _) = page.turns[0]["pending"]
     shown = {field["name"]: field["value"] for field in need["fields"]}
     assert shown == {"text": "12", "any_value": '"12"', "flag": "true", "numbers": "[1]"}
     decide = {"run_id": run.run_id, "note": "", "decision": "approve"}

@@ -71,7 +71,7 @@ def test_nothing_hostile_is_alive_anywhere_in_the_card(payload: str, place: str)
         Text(payload if place == "answer" else "Answer."),
         error=payload if place == "error" else None,
         model=payload if place == "model" else None,
-        asked=[Requirement(kind="confirmation", tool=replace(call, arguments=payload), run_id="r", note=payload)]
+        requirements=[Requirement(kind="confirmation", tool=replace(call, arguments=payload), run_id="r", note=payload)]
         if place == "asked"
         else [],
     )

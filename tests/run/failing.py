@@ -34,7 +34,7 @@ class FailingDb(InMemoryDb):
             self.num_failures += 1
         if fails and not self.after_commit:
             raise StoreError(f"write {number} failed")
-        with super()._transaction(write=write, alone=exclusive) as connection:
+        with super()._transaction(write=write, exclusive=exclusive) as connection:
             yield connection
         if fails:
             raise StoreError(f"write {number} failed after it was committed")

@@ -313,7 +313,7 @@ def test_a_notebook_without_a_user_takes_the_user_of_the_session_that_it_resumes
 
 
 FIELDS: dict[str, Any] = {
-    "session_id": ALICE, "session_ids": [ALICE], "name": "taken", "asked": "What did she say?", "again": None,
+    "session_id": ALICE, "session_ids": [ALICE], "name": "taken", "question": "What did she say?", "again": None,
     "names": {}, "run_id": "RUN", "requirement_id": "q", "decision": "approve", "note": "", "values": {},
     "search": "", "offset": 0, "limit": 50,
 }  # fmt: skip
@@ -338,9 +338,9 @@ def test_a_browser_lists_what_is_open_to_the_user_whatever_is_sought(db: Db) -> 
     Agent(FunctionModel(echo), db=db).run("nobody's", session_id="anonymous")
     page = Browser(BrowserPanel(db, notebook_of(db, "bob"), Search()))
     for user_id in (None, "alice"):
-        page.ask("find", **{**page.content["wanted"], "user_id": user_id})
+        page.ask("find", **{**page.content["criteria"], "user_id": user_id})
         assert ALICE not in [row["session_id"] for row in page.content["rows"]]
-    page.ask("find", **{**page.content["wanted"], "user_id": None})
+    page.ask("find", **{**page.content["criteria"], "user_id": None})
     assert [row["session_id"] for row in page.content["rows"]] == ["anonymous"]
 
 

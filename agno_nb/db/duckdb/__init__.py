@@ -17,6 +17,6 @@ __all__ = ["AsyncDuckDb", "DuckDb"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from agno_nb.db.duckdb.duckdb import duckdb
+    from agno_nb.db.duckdb import duckdb as classes
 
-    return getattr(duckdb, name)
+    return getattr(classes, name)
