@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, validate
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, observe, validate
 from traitlets.config import Configurable
 
 from agno_nb.errors import InvalidInputError
@@ -36,7 +36,8 @@ class AgnoNb(Configurable):
         "replace",
         help="What running a cell again does: replace its turn, append a new one, or branch off before it.",
     ).tag(config=True)
-    replay = Bool(False, help="Give the stored answer where the same was asked in the same context.").tag(config=True)
+    cache = Bool(False, help="Return the stored answer if the same was asked in the same context.").tag(config=True)
+    replay = Bool(False, help="Another name of cache.").tag(config=True)
     instructions = Unicode(None, allow_none=True, help="What the notebook's agent is told to do in every run.").tag(
         config=True
     )
@@ -47,6 +48,8 @@ class AgnoNb(Configurable):
     def __init__(self, parent: Any = None) -> None:
         configured = {} if parent is None else parent.config.get("AgnoNb", {})
         super().__init__(parent=parent)
+        if "cache" in configured or "replay" in configured:
+            configured = {**configured, "cache": self.cache, "replay": self.cache}
         for name, trait in self.class_own_traits(config=True).items():
             # AGNO_NB_MODEL is read where a model is chosen, for agents outside of notebooks too.
             text = "" if name == "model" or name in configured else os.environ.get(environment_variable(name), "")
@@ -60,6 +63,10 @@ class AgnoNb(Configurable):
         if proposal.value < 0:
             raise TraitError(f"it is a number of runs, 0 or more, not {proposal.value}")
         return int(proposal.value)
+
+    @observe("cache", "replay")
+    def _update_other_name(self, change: Any) -> None:
+        self.cache = self.replay = change.new
 
     def _read(self, name: str, trait: Any, text: str) -> None:
         try:

@@ -160,8 +160,8 @@ class RunOutput:
         return self.nested_runs
 
     @property
-    def is_replayed(self) -> bool:
-        """Whether stored answers were given and no model was asked: of a workflow, in none of the runs of its steps."""
+    def is_cached(self) -> bool:
+        """Whether the answer came from the response cache. For a workflow: those of all its agents and teams."""
         model_runs = self._model_runs()
         return bool(model_runs) and all(run.replay_of_run_id is not None for run in model_runs)
 

@@ -1,4 +1,4 @@
-"""Cells that are run again in JupyterLab: attempts, stale turns, a restart, a rename, a replay."""
+"""Cells that are run again in JupyterLab: attempts, stale turns, a restart, a rename, a cached answer."""
 
 from __future__ import annotations
 
@@ -167,16 +167,16 @@ def test_the_session_is_resumed_after_a_restart_and_follows_a_rename(lab: Lab, w
     notebook.close_kernel()
 
 
-def test_a_replay_is_marked_on_the_page_and_in_the_file(lab: Lab, watched: Watched) -> None:
-    sources = [f"{written('replay')[LOAD]} --replay on", *CELLS[1:3], "%agent new"]
-    path = lab.write_notebook("replay.ipynb", sources)
+def test_a_cached_answer_is_marked_on_the_page_and_in_the_file(lab: Lab, watched: Watched) -> None:
+    sources = [f"{written('cache')[LOAD]} --cache on", *CELLS[1:3], "%agent new"]
+    path = lab.write_notebook("cache.ipynb", sources)
     notebook = NotebookPage.open(watched.page(), lab, path)
     for _ in range(2):
         for cell in (LOAD, FIRST, SECOND, 3):
             notebook.run(cell)
-    assert "replayed: no model was asked" in notebook.output_area(SECOND).inner_text()
+    assert "cached: no model was called" in notebook.output_area(SECOND).inner_text()
     saved = notebook.save()
-    assert saved.cells[SECOND].outputs[0].data["text/plain"].endswith("(replayed: no model was asked)")
+    assert saved.cells[SECOND].outputs[0].data["text/plain"].endswith("(cached: no model was called)")
     assert "Ada" in saved.cells[SECOND].outputs[0].data["text/plain"]
     notebook.close_kernel()
 

@@ -143,7 +143,7 @@ def guide_memories(db: Db) -> list[UserMemory]:
     return Agent(ScriptedModel([]), db=db).get_user_memories("ada")
 
 
-def test_a_replayed_run_is_not_remembered_or_summarised_again(db: Db) -> None:
+def test_a_cached_run_is_not_remembered_or_summarised_again(db: Db) -> None:
     keeper = ScriptedModel(add("The user likes tea."))
     agent = Agent(
         FunctionModel(echo), db=db, update_memory_on_run=True, memory_manager=MemoryManager(keeper),
@@ -151,7 +151,7 @@ def test_a_replayed_run_is_not_remembered_or_summarised_again(db: Db) -> None:
         session_summary_manager=SessionSummaryManager(ScriptedModel(['{"summary": "Tea.", "topics": []}'])),
     )  # fmt: skip
     agent.run("I like tea.", user_id="ada", session_id="one")
-    again = agent.run("I like tea.", user_id="ada", session_id="two", replay=True)
+    again = agent.run("I like tea.", user_id="ada", session_id="two", cache=True)
     assert again.replay_of_run_id is not None
     assert texts(agent.get_user_memories("ada")) == ["The user likes tea."]
     # The one that followed then was paid for then.

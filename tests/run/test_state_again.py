@@ -182,16 +182,16 @@ def test_continue_from_goes_on_with_the_state_of_that_run() -> None:
 
 
 @pytest.mark.parametrize("make", [agent, team, workflow], ids=lambda make: make.__name__)
-def test_a_replayed_answer_leaves_the_state_as_its_run_did(make: Any) -> None:
+def test_a_cached_answer_leaves_the_state_as_its_run_did(make: Any) -> None:
     db = InMemoryDb()
     runnable = make(db)
     first = states(runnable, "1", "10")
     # The same session again, and another one.
     for place, text in enumerate(("1", "10")):
-        assert states(runnable, text, run_index=place, replay=True) == [first[place]]
+        assert states(runnable, text, run_index=place, cache=True) == [first[place]]
         assert runnable.get_last_run_output().state_changes
     for place, text in enumerate(("1", "10")):
-        run = runnable.run(text, session_id="t", replay=True)
+        run = runnable.run(text, session_id="t", cache=True)
         asked = run.nested_runs[0] if run.kind == "workflow" else run
         assert asked.replay_of_run_id is not None
         assert runnable.get_session_state("t") == first[place]
