@@ -1,31 +1,146 @@
-"""What ``%agent`` can be told: one function for each command. Its docstring is its help."""
+"""The commands and options of ``%agent``: one table for its parser, for ``%agent help`` and for ``%agent?``."""
 
 from __future__ import annotations
 
+import math
+from argparse import SUPPRESS, Action, ArgumentTypeError, Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import MagicArgumentParser
 
 from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook import human_in_the_loop
+from agno_nb.notebook import human_in_the_loop, session_commands
 from agno_nb.notebook.notebook import Notebook, tool_name
-from agno_nb.notebook.render import AnswerView, footer_text
-from agno_nb.notebook.session_commands import SESSION_COMMANDS, Command, session_of_id
+from agno_nb.notebook.render import usage_line
+from agno_nb.notebook.settings import RERUNS
 from agno_nb.notebook.tables import show_facts
 from agno_nb.team.team import Team
-from agno_nb.types import CellInfo, Metrics, RunStatus
+from agno_nb.types import CellInfo
+
+SHOW_SETTING = object()
+"""The value of an option without a value: the setting is shown instead of set."""
+
+_SWITCHES = {"on": True, "off": False}
+_SWITCHED = ("summaries", "cache")
+
+
+class LineParser(MagicArgumentParser):
+    """A parser that suggests the nearest command for an unknown one."""
+
+    def __init__(self, prog: str | None = None, *, color: bool = False, **options: Any) -> None:
+        # Python 3.14 passes `color` to the parsers of commands, which IPython's class does not know.
+        super().__init__(prog, **options)  # type: ignore[no-untyped-call]
+
+    def _check_value(self, action: Action, value: Any) -> None:
+        if action.dest == "command" and value not in (action.choices or ()):
+            raise InvalidInputError(f"%agent has no command {value!r}: {nearest(value, list(COMMANDS))}")
+        super()._check_value(action, value)
+
+
+def parse_words(parser: Any, words: Sequence[str], magic: str) -> Namespace:
+    """Parse the words of a magic's line.
+
+    Raises
+    ------
+    InvalidInputError
+        A value is invalid, or an option or word is unknown.
+    """
+    try:
+        parsed, unknown = parser.parse_known_args(list(words))
+    except UsageError as error:
+        raise InvalidInputError(f"{magic}: {error}; `{magic}?` lists the options") from None
+    args: Namespace = parsed
+    if not unknown:
+        return args
+    if command := getattr(args, "command", None):
+        if not unknown[0].startswith("-"):
+            raise InvalidInputError(f"`{magic} {command}` takes nothing more, got {' '.join(unknown)!r}")
+        parser = parsers_of_commands()[command]
+    raise InvalidInputError(f"{magic} has no option {unknown[0]!r}: {nearest(unknown[0], option_names(parser))}")
+
+
+def option_names(parser: Any) -> dict[str, Action]:
+    """Return the options of a parser by name."""
+    return {name: action for action in parser._actions for name in action.option_strings}
+
+
+@cache
+def line_parser() -> LineParser:
+    """Return the parser of ``%agent``."""
+    settings = LineParser(argument_default=SUPPRESS)
+    for name, options in _SETTINGS.items():
+        settings.add_argument(*name.split(), nargs="?", **{"const": SHOW_SETTING, **options})
+    settings.add_argument("--new", action="store_true", help="start a new session")
+    parser = LineParser(
+        "agent",
+        parents=[settings],
+        argument_default=SUPPRESS,
+        description="Run a command, or change the settings of the notebook's agent. "
+        "An option without a value shows the setting.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=LineParser)
+    for name, command in COMMANDS.items():
+        words = commands.add_parser(
+            name, help=command.help.replace("%", "%%"), parents=[settings], argument_default=SUPPRESS
+        )
+        for argument in command.arguments:
+            words.add_argument(*argument.names, **argument.options)
+    return parser
+
+
+@cache
+def parsers_of_commands() -> dict[str, Any]:
+    """Return the parser of each command."""
+    return next(dict(action.choices) for action in line_parser()._actions if action.dest == "command")  # type: ignore[arg-type]
+
+
+def run_command(notebook: Notebook, name: str, words: Sequence[str]) -> None:
+    """Run a command with its words.
+
+    Raises
+    ------
+    InvalidInputError
+        The command is unknown, or does not accept these words.
+    """
+    run_parsed(notebook, parse_words(line_parser(), [name, *words], "%agent"))
+
+
+def run_parsed(notebook: Notebook, args: Namespace) -> None:
+    """Run the command of a parsed line."""
+    command = COMMANDS[args.command]
+    values = {name: getattr(args, name) for name in (argument.dest for argument in command.arguments)}
+    command.function(notebook, **values)
+
+
+def change_settings(notebook: Notebook, args: Namespace) -> None:
+    """Set the options of a parsed line that have a value, and show those without one."""
+    given = {name: value for name, value in vars(args).items() if f"--{name}" in option_names(line_parser())}
+    is_new = given.pop("new", False)
+    for name, value in given.items():
+        if value is not SHOW_SETTING:
+            notebook.set(name, _SWITCHES[value] if name in _SWITCHED else None if value == math.inf else value)
+    if is_new:
+        notebook.start_new_session()
+    if shown := [name for name, value in given.items() if value is SHOW_SETTING]:
+        show_settings(notebook, shown)
 
 
 def show_status(notebook: Notebook, origin: CellInfo) -> None:
-    """Show the model, the session, the user, the store, what the front end tells, and what it has cost so far."""
+    """Show the agent, the session, the user, the store, the front end, and the usage of the session."""
     runnable = notebook.runnable
     session_id = notebook.current_session_id()
-    session = session_of_id(notebook, session_id)
+    session = session_commands.session_of_id(notebook, session_id)
     facts = {"agent": runnable.name or runnable.component_id}
     if isinstance(runnable, Agent):
         facts["model"] = _model(notebook)
-        facts["tools"] = _tool_names(runnable) or "none; `%agent tools NAME` adds a function"
+        facts["tools"] = ", ".join(map(tool_name, runnable.tools or [])) or "none; `%agent tools NAME` adds a function"
         if isinstance(runnable, Team):
             facts["members"] = ", ".join(member.component_id for member in runnable.members)
         facts["history"] = _history(notebook)
@@ -36,27 +151,25 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
     facts["user"] = _user(notebook)
     facts["store"] = _store(notebook)
     facts["notebook"] = _front_end(origin)
-    metrics = Metrics() if session is None else session.metrics
-    facts["so far"] = footer_text(AnswerView(status=RunStatus.COMPLETED, metrics=metrics)) or "nothing was said yet"
+    facts["usage"] = ("" if session is None else usage_line(session.metrics)) or "no messages yet"
     facts["more"] = "`%agent help`"
     show_facts(facts)
 
 
 def show_settings(notebook: Notebook, names: list[str]) -> None:
-    """Show the settings that are asked for."""
-    shown: dict[str, Any] = {
+    """Show the values of settings."""
+    shown: dict[str, Callable[[Notebook], str]] = {
         "model": _model,
         "db": _store,
         "user": _user,
         "session": Notebook.current_session_id,
         "history": _history,
     }
-    show_facts({name: _value(shown[name](notebook) if name in shown else getattr(notebook.settings, name))
-                for name in names})  # fmt: skip
-
-
-def _value(value: Any) -> str:
-    return {True: "on", False: "off", None: "none"}[value] if isinstance(value, bool | None) else str(value)
+    facts = {}
+    for name in names:
+        value = shown[name](notebook) if name in shown else getattr(notebook.settings, name)
+        facts[name] = {True: "on", False: "off", None: "none"}[value] if isinstance(value, bool | None) else str(value)
+    show_facts(facts)
 
 
 def _model(notebook: Notebook) -> str:
@@ -64,7 +177,7 @@ def _model(notebook: Notebook) -> str:
         return f"{notebook.runnable!r} has no model of its own"
     model = notebook.runnable.resolved_model
     if model.provider == "demo":
-        return "demo: rules, no language model; `%agent --model openai:gpt-5-mini` switches"
+        return "demo: rule-based, not a language model; `%agent --model openai:gpt-5-mini` switches"
     return f"{model.provider}:{model.id}"
 
 
@@ -79,7 +192,7 @@ def _user(notebook: Notebook) -> str:
 
 
 def _store(notebook: Notebook) -> str:
-    """Name a file in the working directory, which is the notebook's, without the way to it."""
+    """Return the path of the store, relative to the working directory if it is below that."""
     store = notebook.db.identity
     path = Path(store)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else store
@@ -87,30 +200,32 @@ def _store(notebook: Notebook) -> str:
 
 def _front_end(origin: CellInfo) -> str:
     if origin.cell_id is None:
-        return "this front end tells of no cell: each run of a cell is a new turn"
+        return "this front end does not report cell ids, so rerunning a cell adds a new turn"
     if origin.notebook is None:
-        return "bound by cell; this front end does not tell the notebook's name"
-    return f"{Path(origin.notebook).name}, bound by cell"
+        return "rerunning a cell replaces its turn; this front end does not report the notebook's name"
+    return f"{Path(origin.notebook).name}; rerunning a cell replaces its turn"
 
 
-def _use(notebook: Notebook, words: list[str]) -> None:
-    """``use [NAME]``: answer by your agent, team or workflow, by its variable or name; ``use notebook`` goes back."""
+def use_agent(notebook: Notebook, words: list[str]) -> None:
+    """Answer with another agent, team or workflow, or list them."""
     if len(words) > 1:
-        raise InvalidInputError("`%agent use` takes one name: the variable that holds your agent, or the agent's name")
+        raise InvalidInputError(f"`%agent use` takes one variable or agent name, got {' '.join(words)!r}")
     if words:
         notebook.use_runnable(words[0])
         return
-    current = notebook.runnable
+    agents = {"notebook": notebook.agent, **notebook.user_agents()}
     show_facts(
         {
-            f"{'• ' if agent is current else ''}{name}": f"{type(agent).__name__} {agent.name or agent.component_id}"
-            for name, agent in {"notebook": notebook.agent, **notebook.user_agents()}.items()
+            f"{'• ' if agent is notebook.runnable else ''}{name}": (
+                f"{type(agent).__name__} {agent.name or agent.component_id}"
+            )
+            for name, agent in agents.items()
         }
     )
 
 
-def _tools(notebook: Notebook, words: list[str]) -> None:
-    """``tools [NAME …]``: let the agent call these functions of the notebook; without a name, show those it has."""
+def use_tools(notebook: Notebook, words: list[str]) -> None:
+    """Add functions to the tools of the agent, or list its tools."""
     if words:
         notebook.use_tools(words)
         return
@@ -120,55 +235,152 @@ def _tools(notebook: Notebook, words: list[str]) -> None:
     )
 
 
-def _tool_names(agent: Agent) -> str:
-    return ", ".join(map(tool_name, agent.tools or []))
-
-
 def _first_line(tool: Any) -> str:
     text = getattr(tool, "description", None) or getattr(tool, "__doc__", None) or "no docstring"
     return str(text).strip().partition("\n")[0]
 
 
-def _help(notebook: Notebook, words: list[str]) -> None:
-    """``help``: show this list."""
+def show_help(notebook: Notebook) -> None:
+    """Show all commands."""
     facts = {
         "`%%agent`": "send the cell to the agent and stream its answer; `%%agent?` lists the options",
-        "`%%agent_sql`": "one query over the store and your DataFrames, read-only; `-o VAR` keeps the result",
-        "`%agent`": "show the model, the session, the user, the store, and what it has cost so far",
+        "`%%agent_sql`": "run one read-only query over the store and your DataFrames; `-o VAR` assigns the result",
+        "`%agent`": "show the model, the session, the user, the store, and the usage so far",
     }
     for name, command in COMMANDS.items():
-        text = " ".join((command.__doc__ or "").split()).rstrip(".").replace("``", "`")
-        usage, _, meaning = text.partition(": ")
-        facts[f"`%agent {usage.strip('`') or name}`"] = meaning
+        facts[f"`%agent {' '.join(filter(None, [name, command.usage]))}`"] = command.help
+    settings = ", ".join(f"`{name.split()[0]}`" for name in _SETTINGS)
     facts["`%agent --OPTION [VALUE]`"] = (
-        "set what is named, or show it: `--model`, `--db`, `--user`, `--session`, `--history`, `--summaries`, "
-        "`--budget`, `--rerun`, `--cache`; `%agent?` says what each takes, `%config AgnoNb` sets them too"
+        f"set an option, or show it: {settings}; `%agent?` describes them, `%config AgnoNb` sets them too"
     )
     show_facts(facts)
 
 
-COMMANDS: dict[str, Command] = {
-    **SESSION_COMMANDS,
-    **human_in_the_loop.COMMANDS,
-    "use": _use,
-    "tools": _tools,
-    "help": _help,
+def _dollars(text: str) -> float:
+    # Infinity means "off"; None would mean that the option is missing.
+    try:
+        return math.inf if text == "off" else float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"invalid amount {text!r}; pass US dollars such as 0.50, or off") from None
+
+
+def _number_of_runs(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"invalid number of runs {text!r}; pass a number such as 5, or 0 for none") from None
+
+
+def _index(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"invalid number {text!r}; pass a whole number, 0 or more")
+    return int(text)
+
+
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "--model": {"help": 'model, for example "openai:gpt-5-mini", "ollama:llama3.2" or "demo"'},
+    "--db": {"help": "DuckDB file of the store"},
+    "--user": {"help": "current user"},
+    "--session": {"help": "session to resume, or to start with this id"},
+    "--history": {"type": _number_of_runs, "help": "number of earlier runs to send; 0 for none"},
+    "--summaries": {
+        "choices": [*_SWITCHES],
+        "const": "on",
+        "help": "maintain a summary of the session and send it with each run",
+    },
+    "--budget": {"type": _dollars, "help": "cost limit of a session in US dollars; off for no limit"},
+    "--rerun": {
+        "choices": RERUNS,
+        "help": "effect of rerunning a cell: replace its turn, append a new one, or branch off before it",
+    },
+    "--cache --replay": {
+        "choices": [*_SWITCHES],
+        "help": "return the stored answer if the same prompt was sent in the same context before",
+    },
 }
+"""Options that set or show a setting, with their arguments for argparse."""
 
 
-def run_command(notebook: Notebook, name: str, words: list[str]) -> None:
-    """Do what a command says.
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a command, as for ``add_argument``."""
 
-    Raises
-    ------
-    InvalidInputError
-        There is none of that name, or it takes no `words`.
-    """
-    if name not in COMMANDS:
-        raise InvalidInputError(f"%agent has no command {name!r}: {nearest(name, list(COMMANDS))}")
-    command = COMMANDS[name]
-    if words and f"``{name}``" in (command.__doc__ or ""):
-        raise InvalidInputError(
-            f"`%agent {name}` takes nothing more, and got {' '.join(words)!r}; `%agent help` says what others take"
-        )
-    command(notebook, words)
+    names: tuple[str, ...]
+    options: dict[str, Any]
+
+    @property
+    def dest(self) -> str:
+        return self.names[0].lstrip("-")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of ``%agent``. Its function receives the notebook and the parsed arguments by name."""
+
+    function: Callable[..., None]
+    help: str
+    usage: str = ""
+    arguments: tuple[Argument, ...] = ()
+
+
+_WORDS = Argument(("words",), {"nargs": "*", "default": [], "metavar": "WORD"})
+_COUNT = Argument(("count",), {"nargs": "?", "default": None, "metavar": "N", "type": _index})
+_TURN = Argument(("turn",), {"nargs": "?", "default": None, "metavar": "TURN", "type": _index})
+_TURN_OR_RUN = Argument(("turn_or_id",), {"nargs": "?", "default": None, "metavar": "TURN"})
+_YES = Argument(("--yes",), {"action": "store_true", "default": False, "help": "do not ask for confirmation"})
+
+
+COMMANDS: dict[str, Command] = {
+    "sessions": Command(session_commands.list_sessions, "list the latest sessions of the store"),
+    "new": Command(session_commands.start_session, "start a session with the next run"),
+    "resume": Command(
+        session_commands.resume,
+        "resume a session by name or id; defaults to the notebook's last one",
+        "[SESSION]",
+        (_WORDS,),
+    ),
+    "rename": Command(session_commands.rename, "set or show the session's name", "[NAME]", (_WORDS,)),
+    "delete": Command(
+        session_commands.delete,
+        "delete a session with all its rows; defaults to the current one",
+        "[SESSION] [--yes]",
+        (_WORDS, _YES),
+    ),
+    "history": Command(
+        session_commands.show_history, "show the messages of the latest turns, 10 by default", "[N]", (_COUNT,)
+    ),
+    "summary": Command(session_commands.show_summary, "show the session's summary; `%agent --summaries` enables it"),
+    "context": Command(
+        session_commands.show_context,
+        "show the request of a turn, part by part, and the parts that were left out",
+        "[TURN or RUN]",
+        (_TURN_OR_RUN,),
+    ),
+    "fork": Command(
+        session_commands.fork, "copy the session up to a turn and continue in the copy", "[TURN]", (_TURN,)
+    ),
+    "runs": Command(session_commands.list_runs, "list every attempt at every turn of the session"),
+    "pending": Command(human_in_the_loop.show_pending, "list everything that waits for an answer"),
+    "approve": Command(
+        human_in_the_loop.approve, "approve a tool call and continue the run in this cell", "[ID] [NOTE]", (_WORDS,)
+    ),
+    "reject": Command(
+        human_in_the_loop.reject, "reject a tool call; the reason is sent to the model", "[ID] [REASON]", (_WORDS,)
+    ),
+    "answer": Command(
+        human_in_the_loop.answer,
+        "fill in fields, or pass the result of an external tool call",
+        "[ID] NAME=VALUE … or RESULT",
+        (_WORDS,),
+    ),
+    "retry": Command(human_in_the_loop.retry, "run the last turn again as a new attempt"),
+    "continue": Command(human_in_the_loop.continue_last, "continue an interrupted answer"),
+    "use": Command(
+        use_agent,
+        "answer with one of your agents, by variable or name; `use notebook` switches back",
+        "[NAME]",
+        (_WORDS,),
+    ),
+    "tools": Command(use_tools, "let the agent call your functions, or list its tools", "[NAME …]", (_WORDS,)),
+    "help": Command(show_help, "show this list"),
+}

@@ -1,4 +1,4 @@
-"""Which sessions a person looks for, as one query over the store's views. Values go beside the SQL, never into it."""
+"""The filters of the session browser as one query over the store's views, with parameters for the values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORDERS = {
     "total_tokens": "total_tokens",
     "cost": "cost",
 }
-"""What sessions can be sorted by."""
+"""Sort keys of sessions."""
 
 _RUN = "session_id IN (SELECT session_id FROM runs WHERE {})"
 _CONDITIONS = {
@@ -38,24 +38,24 @@ _TEXT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is looked for, and in which order it is shown. None does not choose."""
+    """Filters and order of the list. None does not filter."""
 
     search: str = ""
-    """Part of a name, of an id, or of what was said, in any case."""
+    """Part of a name, an id or a message, ignoring case."""
     user_id: str | None = None
     session_type: str | None = None
     agent: str | None = None
     """Name or id."""
     notebook: str | None = None
-    """Path of a notebook in which something was asked."""
+    """Path of a notebook that started a run of the session."""
     status: str | None = None
-    """Of any run of the session."""
+    """Status of any run of the session."""
     days: int | None = None
-    """Only sessions that changed in so many days."""
+    """Only sessions that were updated within this number of days."""
     sort: str = "updated_at"
     is_ascending: bool = False
     open_to: str | None = None
-    """Only sessions that this user may use: their own and those without an owner."""
+    """Only sessions that this user can open: their own and unowned ones."""
 
     def __post_init__(self) -> None:
         choices: dict[str, list[str]] = {"session_type": [*SessionType], "status": [*RunStatus], "sort": list(ORDERS)}
@@ -80,7 +80,7 @@ class Search:
 
     @property
     def sql(self) -> str:
-        """The query as a person can run it, with the values written into it."""
+        """The query with its values as literals, to be run by a person."""
         sql, values = self.query()
         pieces = sql.split("?")
         return "".join(
@@ -93,5 +93,5 @@ def _literal(value: str | int) -> str:
 
 
 def row_to_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of a session as JSON has it."""
+    """Return the row of a session with times as unix seconds."""
     return {name: value.timestamp() if hasattr(value, "timestamp") else value for name, value in row.items()}

@@ -90,7 +90,7 @@ def rows(notebook: NotebookPage, name: str) -> list[list[str]]:
 def test_variables_are_filled_in_and_other_braces_stay(notebook: NotebookPage, lab: Lab) -> None:
     from playwright.sync_api import expect
 
-    expect(shown(notebook, "prompt").first).to_have_text("{nobody} is sent as it is: there is no variable 'nobody'\n")
+    expect(shown(notebook, "prompt").first).to_have_text("{nobody} is sent unchanged: there is no variable 'nobody'\n")
     store = DuckDb(lab.folder / "answers.duckdb")
     prompt = store.runs_df(session_id="trip")["input"].iloc[-1]
     assert prompt.startswith("About DataFrame, 2 rows x 2 columns")

@@ -164,7 +164,7 @@ def test_a_notebook_that_fails_in_the_middle_stops_there(tmp_path: Any) -> None:
     client = NotebookClient(
         notebook, timeout=WAIT_S, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
-    with pytest.raises(Exception, match="no agent is called 'nobody'"):
+    with pytest.raises(Exception, match="no agent is named 'nobody'"):
         client.execute()
     assert [bool(cell.outputs) for cell in notebook.cells] == [False, True, True, False]
     assert DuckDb(tmp_path / "agno_nb.duckdb").runs_df()["input"].tolist() == ["hello"]

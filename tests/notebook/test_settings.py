@@ -49,7 +49,7 @@ def test_a_change_that_fails_leaves_the_setting_as_it_was() -> None:
     made.change("model", "demo")
     with pytest.raises(InvalidInputError, match="no such model"):
         made.change("model", "nonsense")
-    with pytest.raises(InvalidInputError, match="--history: it is a number of runs, 0 or more, not -1"):
+    with pytest.raises(InvalidInputError, match="--history: invalid number of runs -1; it must be 0 or more"):
         made.change("history", -1)
     assert (made.model, made.history, done) == ("demo", 10, ["demo"])
     made.change("model", "demo")
