@@ -169,7 +169,7 @@ def _remarks(view: RunView, prefix: str = "") -> Iterator[str]:
 
 
 def _markdown(text: str, width: int) -> Any:
-    """Return Markdown for rich, without those of its features that drop text or take quadratic time."""
+    """Return Markdown for rich, without features that drop text or take quadratic time."""
     from rich.markdown import CodeBlock, Markdown
     from rich.padding import Padding
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from argparse import SUPPRESS, Action, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,23 +52,33 @@ def parse_words(parser: Any, words: Sequence[str], magic: str) -> Namespace:
     InvalidInputError
         A value is invalid, or an option or word is unknown.
     """
+    options = option_names(parser)
+    for word in words:
+        # Before parsing, which would take the value of an unknown option for a command.
+        if word.startswith("--") and not any(option.startswith(word.partition("=")[0]) for option in options):
+            raise InvalidInputError(f"{magic} has no option {word!r}: {nearest(word, options)}")
     try:
         parsed, unknown = parser.parse_known_args(list(words))
     except UsageError as error:
         raise InvalidInputError(f"{magic}: {error}; `{magic}?` lists the options") from None
     args: Namespace = parsed
-    if not unknown:
-        return args
-    if command := getattr(args, "command", None):
-        if not unknown[0].startswith("-"):
-            raise InvalidInputError(f"`{magic} {command}` takes nothing more, got {' '.join(unknown)!r}")
-        parser = parsers_of_commands()[command]
-    raise InvalidInputError(f"{magic} has no option {unknown[0]!r}: {nearest(unknown[0], option_names(parser))}")
+    if unknown and unknown[0].startswith("-"):
+        raise InvalidInputError(f"{magic} has no option {unknown[0]!r}: {nearest(unknown[0], options)}")
+    if unknown:
+        command = " ".join(filter(None, [magic, getattr(args, "command", None)]))
+        raise InvalidInputError(f"`{command}` takes nothing more, got {' '.join(unknown)!r}")
+    return args
 
 
 def option_names(parser: Any) -> dict[str, Action]:
-    """Return the options of a parser by name."""
-    return {name: action for action in parser._actions for name in action.option_strings}
+    """Return the options of a parser and of its commands by name."""
+    options = {}
+    for action in parser._actions:
+        options.update(dict.fromkeys(action.option_strings, action))
+        if action.dest == "command":
+            for command in action.choices.values():
+                options.update(option_names(command))
+    return options
 
 
 @cache
@@ -90,15 +100,9 @@ def line_parser() -> LineParser:
         words = commands.add_parser(
             name, help=command.help.replace("%", "%%"), parents=[settings], argument_default=SUPPRESS
         )
-        for argument in command.arguments:
-            words.add_argument(*argument.names, **argument.options)
+        for argument, options in command.arguments.items():
+            words.add_argument(argument, **options)
     return parser
-
-
-@cache
-def parsers_of_commands() -> dict[str, Any]:
-    """Return the parser of each command."""
-    return next(dict(action.choices) for action in line_parser()._actions if action.dest == "command")  # type: ignore[arg-type]
 
 
 def run_command(notebook: Notebook, name: str, words: Sequence[str]) -> None:
@@ -113,22 +117,21 @@ def run_command(notebook: Notebook, name: str, words: Sequence[str]) -> None:
 
 
 def run_parsed(notebook: Notebook, args: Namespace) -> None:
-    """Run the command of a parsed line."""
-    command = COMMANDS[args.command]
-    values = {name: getattr(args, name) for name in (argument.dest for argument in command.arguments)}
-    command.function(notebook, **values)
+    """Run the command of a parsed line, if there is one."""
+    if args.command is not None:
+        command = COMMANDS[args.command]
+        command.function(notebook, **{name: getattr(args, name) for name in command.destinations})
 
 
 def change_settings(notebook: Notebook, args: Namespace) -> None:
     """Set the options of a parsed line that have a value, and show those without one."""
-    given = {name: value for name, value in vars(args).items() if f"--{name}" in option_names(line_parser())}
-    is_new = given.pop("new", False)
-    for name, value in given.items():
+    values = {name: vars(args)[name] for name in (name.split()[0][2:] for name in _SETTINGS) if name in args}
+    for name, value in values.items():
         if value is not SHOW_SETTING:
             notebook.set(name, _SWITCHES[value] if name in _SWITCHED else None if value == math.inf else value)
-    if is_new:
+    if "new" in args:
         notebook.start_new_session()
-    if shown := [name for name, value in given.items() if value is SHOW_SETTING]:
+    if shown := [name for name, value in values.items() if value is SHOW_SETTING]:
         show_settings(notebook, shown)
 
 
@@ -302,32 +305,25 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Argument:
-    """An argument of a command, as for ``add_argument``."""
-
-    names: tuple[str, ...]
-    options: dict[str, Any]
-
-    @property
-    def dest(self) -> str:
-        return self.names[0].lstrip("-")
-
-
-@dataclass(frozen=True)
 class Command:
     """A command of ``%agent``. Its function receives the notebook and the parsed arguments by name."""
 
     function: Callable[..., None]
     help: str
     usage: str = ""
-    arguments: tuple[Argument, ...] = ()
+    arguments: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """The arguments with their options for argparse."""
+
+    @property
+    def destinations(self) -> list[str]:
+        return [name.lstrip("-") for name in self.arguments]
 
 
-_WORDS = Argument(("words",), {"nargs": "*", "default": [], "metavar": "WORD"})
-_COUNT = Argument(("count",), {"nargs": "?", "default": None, "metavar": "N", "type": _index})
-_TURN = Argument(("turn",), {"nargs": "?", "default": None, "metavar": "TURN", "type": _index})
-_TURN_OR_RUN = Argument(("turn_or_id",), {"nargs": "?", "default": None, "metavar": "TURN"})
-_YES = Argument(("--yes",), {"action": "store_true", "default": False, "help": "do not ask for confirmation"})
+_WORDS = {"words": {"nargs": "*", "default": [], "metavar": "WORD"}}
+_COUNT = {"count": {"nargs": "?", "default": None, "metavar": "N", "type": _index}}
+_TURN = {"turn": {"nargs": "?", "default": None, "metavar": "TURN", "type": _index}}
+_TURN_OR_RUN = {"turn_or_id": {"nargs": "?", "default": None, "metavar": "TURN"}}
+_YES = {"--yes": {"action": "store_true", "default": False, "help": "do not ask for confirmation"}}
 
 
 COMMANDS: dict[str, Command] = {
@@ -337,41 +333,39 @@ COMMANDS: dict[str, Command] = {
         session_commands.resume,
         "resume a session by name or id; defaults to the notebook's last one",
         "[SESSION]",
-        (_WORDS,),
+        _WORDS,
     ),
-    "rename": Command(session_commands.rename, "set or show the session's name", "[NAME]", (_WORDS,)),
+    "rename": Command(session_commands.rename, "set or show the session's name", "[NAME]", _WORDS),
     "delete": Command(
         session_commands.delete,
         "delete a session with all its rows; defaults to the current one",
         "[SESSION] [--yes]",
-        (_WORDS, _YES),
+        _WORDS | _YES,
     ),
     "history": Command(
-        session_commands.show_history, "show the messages of the latest turns, 10 by default", "[N]", (_COUNT,)
+        session_commands.show_history, "show the messages of the latest turns, 10 by default", "[N]", _COUNT
     ),
     "summary": Command(session_commands.show_summary, "show the session's summary; `%agent --summaries` enables it"),
     "context": Command(
         session_commands.show_context,
         "show the request of a turn, part by part, and the parts that were left out",
         "[TURN or RUN]",
-        (_TURN_OR_RUN,),
+        _TURN_OR_RUN,
     ),
-    "fork": Command(
-        session_commands.fork, "copy the session up to a turn and continue in the copy", "[TURN]", (_TURN,)
-    ),
+    "fork": Command(session_commands.fork, "copy the session up to a turn and continue in the copy", "[TURN]", _TURN),
     "runs": Command(session_commands.list_runs, "list every attempt at every turn of the session"),
     "pending": Command(human_in_the_loop.show_pending, "list everything that waits for an answer"),
     "approve": Command(
-        human_in_the_loop.approve, "approve a tool call and continue the run in this cell", "[ID] [NOTE]", (_WORDS,)
+        human_in_the_loop.approve, "approve a tool call and continue the run in this cell", "[ID] [NOTE]", _WORDS
     ),
     "reject": Command(
-        human_in_the_loop.reject, "reject a tool call; the reason is sent to the model", "[ID] [REASON]", (_WORDS,)
+        human_in_the_loop.reject, "reject a tool call; the reason is sent to the model", "[ID] [REASON]", _WORDS
     ),
     "answer": Command(
         human_in_the_loop.answer,
         "fill in fields, or pass the result of an external tool call",
         "[ID] NAME=VALUE … or RESULT",
-        (_WORDS,),
+        _WORDS,
     ),
     "retry": Command(human_in_the_loop.retry, "run the last turn again as a new attempt"),
     "continue": Command(human_in_the_loop.continue_last, "continue an interrupted answer"),
@@ -379,8 +373,8 @@ COMMANDS: dict[str, Command] = {
         use_agent,
         "answer with one of your agents, by variable or name; `use notebook` switches back",
         "[NAME]",
-        (_WORDS,),
+        _WORDS,
     ),
-    "tools": Command(use_tools, "let the agent call your functions, or list its tools", "[NAME …]", (_WORDS,)),
+    "tools": Command(use_tools, "let the agent call your functions, or list its tools", "[NAME …]", _WORDS),
     "help": Command(show_help, "show this list"),
 }

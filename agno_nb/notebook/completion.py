@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from agno_nb.db.schema import column_descriptions, views
 from agno_nb.db.tables import is_frame
 from agno_nb.errors import AgnoNbError
-from agno_nb.notebook.commands import COMMANDS, line_parser, option_names, parsers_of_commands
+from agno_nb.notebook.commands import COMMANDS, line_parser, option_names
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.redact import without_controls
 
@@ -82,10 +82,8 @@ class _Completions:
         word = _WORD.search(before)[0]  # type: ignore[index] # It also matches the empty word.
         words = before[: len(before) - len(word)].split()[1:]
         commands = [each for each in words if not each.startswith("-")]
-        if magic == "%%agent":
-            options = option_names(self._shell.magics_manager.magics["cell"]["agent"].parser)
-        else:
-            options = option_names(parsers_of_commands().get(commands[0] if commands else "", line_parser()))
+        cell_magic = self._shell.magics_manager.magics["cell"]["agent"]
+        options = option_names(cell_magic.parser if magic == "%%agent" else line_parser())
         last = words[-1] if words else ""
         if last in options and options[last].nargs != 0 and not word.startswith("-"):
             return _complete_from(word, **{options[last].dest: self._values(options[last])})

@@ -126,7 +126,7 @@ def _prompt_for(requirement: Requirement, read: Callable[[str], str]) -> None:
 
 
 def _pending_runs(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
-    """Return the paused runs of the user in the notebook's store and in those of the user's own agents."""
+    """Return the paused runs of the user in the stores of the notebook and of the user's agents."""
     user_id = notebook.current_user_id
     stores = [notebook.db, *(as_sync(runnable.db) for runnable in notebook.runnables())]
     pending = []

@@ -43,10 +43,9 @@ class AgentMagics(Magics):
     @line_magic("agent")  # type: ignore[arg-type] # IPython types its decorators for functions of a module.
     def agent_line(self, line: str) -> None:
         args = _parse(line_parser(), line, "%agent")
-        if "command" in args:
-            run_parsed(self.notebook, args)
+        run_parsed(self.notebook, args)
         change_settings(self.notebook, args)
-        if not vars(args):
+        if vars(args) == {"command": None}:
             show_status(self.notebook, read_cell_info(self.shell))
 
     agent_line.__doc__ = line_parser().format_help()  # type: ignore[assignment]

@@ -56,7 +56,7 @@ _COLORS = {
     "Generic.Inserted": "color:#3f8a4d",
     "Generic.Deleted": "color:#d0484f",
 }
-"""Styles by Pygments token type; a type without a style has that of the type above it."""
+"""Styles by Pygments token type; a type without a style inherits one from its parent type."""
 
 _LANGUAGES = {
     name: lexer

@@ -225,7 +225,7 @@ class Notebook:
         return session_ids[0] if session_ids else None
 
     def options(self, *, session_id: str | None, user_id: str | None) -> RunOptions:
-        """Return the options of a run. Those of the cell take precedence over those of the notebook."""
+        """Return the options of a run. Arguments take precedence over the notebook's session and user."""
         user = user_id or self.user_id
         session = session_id or (self.session_id if user == self.user_id else None)
         return RunOptions(session_id=session, user_id=user)

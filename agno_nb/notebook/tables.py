@@ -90,7 +90,7 @@ def questions_text(requirements: Sequence[Requirement]) -> str:
 
 
 def questions_html(requirements: Sequence[Requirement]) -> str:
-    """Return :func:`questions_text` as HTML. Arguments are never shortened: nobody can approve what they cannot see."""
+    """Return :func:`questions_text` as HTML. Arguments are never shortened, because they are to be approved."""
     return "".join(
         element("pre", html.escape(without_controls(each.question)), style="question")
         + element("div", element("code", html.escape(_commands(each))), style="commands")

@@ -32,7 +32,7 @@ class Turn:
         return next((message.media for message in self.run.messages if message.role == "user"), [])
 
     def content(self) -> dict[str, Any]:
-        """Return what the browser shows."""
+        """Return the turn for the browser."""
         run = self.run
         return {
             "run_id": run.run_id,
@@ -59,7 +59,7 @@ def answer_html(run: RunOutput, nested: Iterable[RunOutput] = (), *, with_questi
 
 
 def pending_items(run: RunOutput) -> list[dict[str, Any]]:
-    """Return what the browser shows of the pending calls of a paused run."""
+    """Return the pending calls of a paused run for the browser."""
     pending = [each for each in run.requirements if not each.tool.is_finished] if run.is_paused else []
     return [_pending_item(requirement) for requirement in pending]
 

@@ -131,7 +131,7 @@ def _load_run(run: RunOutput | str, db: Db, user_id: str | None) -> RunOutput:
 
 
 def timeline_of(run: RunOutput, db: Db | None) -> Timeline:
-    """Return the timeline of a run and of those of its nested runs that are in the store."""
+    """Return the timeline of a run, with the nested runs that are in the store."""
     nested = [] if db is None else nested_runs(db, run.session_id, {run.run_id})
     return Timeline(run, list(_steps(view_of_run(run, nested), db, depth=0)))
 
@@ -216,7 +216,7 @@ def _run_details(run: RunOutput) -> list[JsonDict]:
 
 
 def _model_details(run: RunOutput, place: int, db: Db | None) -> list[JsonDict]:
-    """Return the request and the response of a model call; `place` is that of the response in the run's messages."""
+    """Return the request and the response of a model call; `place` is its index in the run's messages."""
     message = run.messages[place]
     if run.context_report is None:
         report = ContextReport(parts=[_part(each) for each in run.messages[:place]])

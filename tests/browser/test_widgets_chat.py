@@ -84,7 +84,7 @@ def test_a_conversation_streams_is_stopped_asked_again_and_seen_by_cells(noteboo
     expect(talk.turns).to_have_count(2)
     expect(talk.turns.last).to_contain_text("interrupted")
 
-    talk.in_bar("Ask again; this answer is kept").click()
+    talk.in_bar("Regenerate; this answer is kept").click()
     expect(talk.turns.last).to_contain_text("2 / 2")
     talk.in_bar("Earlier attempt").click()
     expect(talk.turns.last).to_contain_text("interrupted")
@@ -171,7 +171,7 @@ def test_closed_it_leaves_the_conversation_in_the_same_output(notebook: Notebook
     talk.say("Hi, my name is Ada")
     expect(talk.turns).to_have_count(1)
     notebook.save()
-    talk.box.get_by_label("Close: the conversation stays as text").click()
+    talk.box.get_by_label("Close and keep the conversation as text").click()
     expect(talk.box).to_have_count(0)
     expect(notebook.output_area(CHAT)).to_contain_text("Ask me about it later")
     saved = notebook.save()
