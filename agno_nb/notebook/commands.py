@@ -16,7 +16,8 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook import human_in_the_loop, session_commands
+from agno_nb.notebook import human_in_the_loop as people
+from agno_nb.notebook import session_commands as sessions
 from agno_nb.notebook.notebook import Notebook, tool_name
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
@@ -139,7 +140,7 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
     """Show the agent, the session, the user, the store, the front end, and the usage of the session."""
     runnable = notebook.runnable
     session_id = notebook.current_session_id()
-    session = session_commands.session_of_id(notebook, session_id)
+    session = sessions.session_of_id(notebook, session_id)
     facts = {"agent": runnable.name or runnable.component_id}
     if isinstance(runnable, Agent):
         facts["model"] = _model(notebook)
@@ -280,28 +281,20 @@ def _index(text: str) -> int:
     return int(text)
 
 
+# fmt: off
 _SETTINGS: dict[str, dict[str, Any]] = {
     "--model": {"help": 'model, for example "openai:gpt-5-mini", "ollama:llama3.2" or "demo"'},
     "--db": {"help": "DuckDB file of the store"},
     "--user": {"help": "current user"},
     "--session": {"help": "session to resume, or to start with this id"},
     "--history": {"type": _number_of_runs, "help": "number of earlier runs to send; 0 for none"},
-    "--summaries": {
-        "choices": [*_SWITCHES],
-        "const": "on",
-        "help": "maintain a summary of the session and send it with each run",
-    },
+    "--summaries": {"choices": [*_SWITCHES], "const": "on", "help": "maintain a summary of the session and send it"},
     "--budget": {"type": _dollars, "help": "cost limit of a session in US dollars; off for no limit"},
-    "--rerun": {
-        "choices": RERUNS,
-        "help": "effect of rerunning a cell: replace its turn, append a new one, or branch off before it",
-    },
-    "--cache --replay": {
-        "choices": [*_SWITCHES],
-        "help": "return the stored answer if the same prompt was sent in the same context before",
-    },
+    "--rerun": {"choices": RERUNS, "help": "effect of rerunning a cell: replace its turn, append one, or branch off"},
+    "--cache --replay": {"choices": [*_SWITCHES], "help": "return the stored answer to a prompt that was sent before"},
 }
 """Options that set or show a setting, with their arguments for argparse."""
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -322,59 +315,31 @@ class Command:
 _WORDS = {"words": {"nargs": "*", "default": [], "metavar": "WORD"}}
 _COUNT = {"count": {"nargs": "?", "default": None, "metavar": "N", "type": _index}}
 _TURN = {"turn": {"nargs": "?", "default": None, "metavar": "TURN", "type": _index}}
-_TURN_OR_RUN = {"turn_or_id": {"nargs": "?", "default": None, "metavar": "TURN"}}
+_RUN = {"turn_or_id": {"nargs": "?", "default": None, "metavar": "TURN"}}
 _YES = {"--yes": {"action": "store_true", "default": False, "help": "do not ask for confirmation"}}
 
 
+# fmt: off
 COMMANDS: dict[str, Command] = {
-    "sessions": Command(session_commands.list_sessions, "list the latest sessions of the store"),
-    "new": Command(session_commands.start_session, "start a session with the next run"),
-    "resume": Command(
-        session_commands.resume,
-        "resume a session by name or id; defaults to the notebook's last one",
-        "[SESSION]",
-        _WORDS,
-    ),
-    "rename": Command(session_commands.rename, "set or show the session's name", "[NAME]", _WORDS),
-    "delete": Command(
-        session_commands.delete,
-        "delete a session with all its rows; defaults to the current one",
-        "[SESSION] [--yes]",
-        _WORDS | _YES,
-    ),
-    "history": Command(
-        session_commands.show_history, "show the messages of the latest turns, 10 by default", "[N]", _COUNT
-    ),
-    "summary": Command(session_commands.show_summary, "show the session's summary; `%agent --summaries` enables it"),
-    "context": Command(
-        session_commands.show_context,
-        "show the request of a turn, part by part, and the parts that were left out",
-        "[TURN or RUN]",
-        _TURN_OR_RUN,
-    ),
-    "fork": Command(session_commands.fork, "copy the session up to a turn and continue in the copy", "[TURN]", _TURN),
-    "runs": Command(session_commands.list_runs, "list every attempt at every turn of the session"),
-    "pending": Command(human_in_the_loop.show_pending, "list everything that waits for an answer"),
-    "approve": Command(
-        human_in_the_loop.approve, "approve a tool call and continue the run in this cell", "[ID] [NOTE]", _WORDS
-    ),
-    "reject": Command(
-        human_in_the_loop.reject, "reject a tool call; the reason is sent to the model", "[ID] [REASON]", _WORDS
-    ),
-    "answer": Command(
-        human_in_the_loop.answer,
-        "fill in fields, or pass the result of an external tool call",
-        "[ID] NAME=VALUE … or RESULT",
-        _WORDS,
-    ),
-    "retry": Command(human_in_the_loop.retry, "run the last turn again as a new attempt"),
-    "continue": Command(human_in_the_loop.continue_last, "continue an interrupted answer"),
-    "use": Command(
-        use_agent,
-        "answer with one of your agents, by variable or name; `use notebook` switches back",
-        "[NAME]",
-        _WORDS,
-    ),
+    "sessions": Command(sessions.list_sessions, "list the latest sessions of the store"),
+    "new": Command(sessions.start_session, "start a session with the next run"),
+    "resume": Command(sessions.resume, "resume a session by name or id; defaults to the last one", "[SESSION]", _WORDS),
+    "rename": Command(sessions.rename, "set or show the session's name", "[NAME]", _WORDS),
+    "delete": Command(sessions.delete, "delete a session with all its rows", "[SESSION] [--yes]", _WORDS | _YES),
+    "history": Command(sessions.show_history, "show the messages of the latest turns, 10 by default", "[N]", _COUNT),
+    "summary": Command(sessions.show_summary, "show the session's summary; `%agent --summaries` enables it"),
+    "context": Command(sessions.show_context, "show the request of a turn, part by part", "[TURN or RUN]", _RUN),
+    "fork": Command(sessions.fork, "copy the session up to a turn and continue in the copy", "[TURN]", _TURN),
+    "runs": Command(sessions.list_runs, "list every attempt at every turn of the session"),
+    "pending": Command(people.show_pending, "list everything that waits for an answer"),
+    "approve": Command(people.approve, "approve a tool call and continue the run in this cell", "[ID] [NOTE]", _WORDS),
+    "reject": Command(people.reject, "reject a tool call; the model receives the reason", "[ID] [REASON]", _WORDS),
+    "answer": Command(people.answer, "fill in fields, or pass the result of an external tool call",
+                      "[ID] NAME=VALUE … or RESULT", _WORDS),
+    "retry": Command(people.retry, "run the last turn again as a new attempt"),
+    "continue": Command(people.continue_last, "continue an interrupted answer"),
+    "use": Command(use_agent, "answer with one of your agents; `use notebook` switches back", "[NAME]", _WORDS),
     "tools": Command(use_tools, "let the agent call your functions, or list its tools", "[NAME …]", _WORDS),
     "help": Command(show_help, "show this list"),
 }
+# fmt: on

@@ -70,14 +70,16 @@ class Notebook:
         set_default_db(self.db)
         settings.bind(
             {
-                "model": self.use_model,
                 "db": self.use_store,
                 "user": self.use_user,
-                "history": self.use_history,
-                "summaries": self.use_summaries,
-                "budget": self.use_budget,
-                "instructions": lambda _: self.use_instructions(),
-                "instructions_file": lambda _: self.use_instructions(),
+                "model": lambda name: self._configure("--model", model=resolve_model(name)),
+                "history": lambda runs: self._configure(
+                    "--history", add_history_to_context=runs > 0, num_history_runs=runs
+                ),
+                "summaries": lambda enabled: self._configure("--summaries", enable_session_summaries=enabled),
+                "budget": lambda usd: self._configure("--budget", budget=None if usd is None else Budget(usd)),
+                "instructions": lambda _: self._read_instructions(),
+                "instructions_file": lambda _: self._read_instructions(),
             }
         )
 
@@ -103,27 +105,6 @@ class Notebook:
                 runnable.db = db
         self.db = db
         set_default_db(db)
-
-    def use_model(self, name: str | None) -> None:
-        """Use another model."""
-        self._own_agent("--model").model = resolve_model(name)
-
-    def use_instructions(self) -> None:
-        """Read the instructions again from the settings or the notebook's metadata."""
-        self.agent.instructions = self._instructions()
-
-    def use_history(self, runs: int) -> None:
-        """Set the number of earlier runs to send."""
-        agent = self._own_agent("--history")
-        agent.add_history_to_context, agent.num_history_runs = runs > 0, runs
-
-    def use_budget(self, usd: float | None) -> None:
-        """Set the cost limit of a session in US dollars."""
-        self._own_agent("--budget").budget = None if usd is None else Budget(usd)
-
-    def use_summaries(self, enabled: bool) -> None:
-        """Enable or disable session summaries."""
-        self._own_agent("--summaries").enable_session_summaries = enabled
 
     def use_user(self, user_id: str | None) -> None:
         """Switch to another user and to a session of that user."""
@@ -268,6 +249,14 @@ class Notebook:
             return None
         self.instructions_from = "the notebook's metadata"
         return instructions
+
+    def _read_instructions(self) -> None:
+        self.agent.instructions = self._instructions()
+
+    def _configure(self, setting: str, **attributes: Any) -> None:
+        agent = self._own_agent(setting)
+        for name, value in attributes.items():
+            setattr(agent, name, value)
 
     def _own_agent(self, setting: str) -> Agent:
         if not isinstance(self.runnable, Agent):

@@ -38,7 +38,7 @@ TEXT_LIMIT = 20_000
 
 _COLORS = {"run": "#3f7fd0", "model": "#a05fc8", "tool": "#3f8a4d"}
 _FAILED_COLOR = "#d0484f"
-_SOURCES = {"assistant": "said", "tool": "tool result", "user": "prompt"}
+_SOURCES = {"tool": "tool result", "user": "prompt"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from tests.kernel.conftest import WAIT_S, Kernel, Reply
 
 pytestmark = pytest.mark.kernel
 
-STALE = "answered to an earlier attempt at turn 0, and"
+STALE = "followed an earlier attempt at turn 0 and"
 
 
 def turns(kernel: Kernel, *columns: str) -> list[list[Any]]:
@@ -140,12 +140,12 @@ def test_after_a_restart_the_last_session_of_the_notebook_can_be_resumed(
     first.kill()
     second = start_kernel()
     loaded = second.run("%load_ext agno_nb", cell_id="load").shown
-    assert loaded == "a new session; `%agent resume` goes on with this notebook's last one"
+    assert loaded == "new session; `%agent resume` resumes this notebook's last one"
     assert second.run("%load_ext agno_nb", cell_id="load").shown == ""
     assert "1 turn so far" in second.run("%agent resume").shown
     assert "Ada" in ask(second, "What is my name?", "b").shown
     notebook.rename(tmp_path / "renamed.ipynb")
-    assert "renamed.ipynb, bound by cell" in second.run("%agent", cell_id="a").shown
+    assert "renamed.ipynb; rerunning a cell replaces its turn" in second.run("%agent", cell_id="a").shown
     ask(second, "My name is Bob.", "a")
     assert turns(second, "cell_id")[1] == [0, 1, "My name is Bob.", "a"]
     states = "print(__import__('agno_nb').cells_df('renamed.ipynb')[['cell_id', 'cell_state']].values.tolist())"
@@ -154,7 +154,7 @@ def test_after_a_restart_the_last_session_of_the_notebook_can_be_resumed(
     monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "renamed.ipynb"))
     fourth = start_kernel()
     for kernel in (third, fourth):
-        assert "goes on with this notebook's last one" in kernel.run("%load_ext agno_nb", cell_id="a").shown
+        assert "resumes this notebook's last one" in kernel.run("%load_ext agno_nb", cell_id="a").shown
 
 
 @pytest.mark.versions

@@ -99,7 +99,7 @@ def test_a_model_call_shows_by_source_what_was_sent_and_what_was_left_out() -> N
         assert first["parts"][2]["size"] == "~3 tokens"
         # What the run has said and done since is in its next request.
         added = [(part["source"], part["detail"], part["text"]) for part in second["parts"][4:]]
-        assert added == [("said", "", 'weigh({"species": "Gentoo"})'), ("tool result", "weigh", "5076.0")]
+        assert added == [("assistant", "", 'weigh({"species": "Gentoo"})'), ("tool result", "weigh", "5076.0")]
 
 
 def test_a_run_without_a_receipt_shows_the_messages_that_were_sent() -> None:
@@ -110,7 +110,7 @@ def test_a_run_without_a_receipt_shows_the_messages_that_were_sent() -> None:
     assert sent["title"] == "Request"
     assert [(part["source"], part["detail"], part["text"]) for part in sent["parts"]] == [
         ("prompt", "", "How heavy?"),
-        ("said", "", 'weigh({"species": "Gentoo"})'),
+        ("assistant", "", 'weigh({"species": "Gentoo"})'),
         ("tool result", "weigh", "5076.0"),
     ]
 
