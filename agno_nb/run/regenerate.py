@@ -12,7 +12,7 @@ from agno_nb._keywords import typed_kwargs
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.event_loop import uncancellable
-from agno_nb.run.context import Emit
+from agno_nb.run.context import Emit, is_waiting
 from agno_nb.run.entrypoints import AsyncRunStream, RunStream, StartRun, astart_run, start_run
 from agno_nb.run.messages import INTERRUPTED_RESULT, repair_tool_pairs
 from agno_nb.run.options import ContinueOptions, Input, RunOptions, TurnOptions, as_text
@@ -299,6 +299,11 @@ def _partial_messages(run: RunOutput) -> list[Message]:
     """Return copies of what followed the user's message in a run that was cut off, and what makes the model go on."""
     if run.status is RunStatus.PAUSED:
         raise InvalidInputError(f"run {run.run_id!r} is paused; resolve its requirements and use continue_run()")
+    if is_waiting(run):
+        raise InvalidInputError(
+            f"run {run.run_id!r} was interrupted after a person had answered for its calls; use continue_run(), which "
+            "asks again about calls that may have run"
+        )
     if run.status is RunStatus.RUNNING and not run.interrupted:
         raise InvalidInputError(f"run {run.run_id!r} is still running, as far as can be told; stop it first")
     own_messages = [message for message in run.messages if message.role != "system" and not message.from_history][1:]

@@ -278,7 +278,13 @@ class Requirement:
 
     def copy_answer_from(self, other: Requirement) -> None:
         """Take over the answer that was given to another copy of this requirement. Without one, nothing changes."""
-        if other.tool is self.tool or self.tool.is_finished or not other.has_answer:
+        if other.tool is self.tool or self.tool.is_finished:
+            return
+        if self.may_have_run and not other.may_have_run:
+            return  # That answer was given before the question was asked a second time.
+        if self.started_at is not None and other.started_at is None and other.may_have_run:
+            self.ask_again()
+        if not other.has_answer:
             return
         if other.confirmed is False:
             self._withdraw()
@@ -321,6 +327,11 @@ class Requirement:
         self.confirmed, self.started_at, self.may_have_run = None, None, True
         for each in self.user_input_fields:
             each.clear()
+
+    @property
+    def was_started(self) -> bool:
+        """Whether the approved call was started and has no result."""
+        return self.started_at is not None and not self.tool.is_finished
 
     def _answers(self, kind: ApprovalKind, method: str) -> None:
         self._check_kind(kind, method)
