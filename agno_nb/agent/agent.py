@@ -228,7 +228,8 @@ class Agent(SummariesAndMemories):
             self._build_messages(context)
         elif run.is_reloaded:
             self._restore_messages(context)
-        partial_content = "".join(m.content or "" for m in context.partial_messages if m.finish_reason == "interrupted")
+        own_messages = [message for message in run.messages if not message.from_history]
+        partial_content = "".join(m.content or "" for m in own_messages if m.finish_reason == "interrupted")
         is_retry = is_at_limit = False
         # Of a run that goes on: what was shown before the answer whose calls wait.
         earlier_calls = (

@@ -135,6 +135,7 @@ async def execute(
             continuation = earlier
     context = _make_context(runnable, text, options, emit_to, continuation)
     context.partial_messages = list(partial_messages)
+    context.interrupted_call_ids |= _open_call_ids(partial_messages)
     async with _session_lock(context):
         opened = await _open_run(runnable, context)
         tokens = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
@@ -209,6 +210,10 @@ def _interrupted_call_ids(continuation: RunOutput | None) -> frozenset[str]:
     if continuation is None or continuation.status is not RunStatus.RUNNING:
         return frozenset()
     return frozenset(call.tool_call_id for call in continuation.tools if not call.is_finished)
+
+
+def _open_call_ids(messages: Sequence[Message]) -> frozenset[str]:
+    return frozenset(call.tool_call_id for message in messages for call in message.tool_calls if not call.is_finished)
 
 
 def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:

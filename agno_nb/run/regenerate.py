@@ -313,9 +313,16 @@ def _partial_messages(run: RunOutput) -> list[Message]:
             f"run {run.run_id!r} {state}, so there is nothing to go on with; regenerate(), or `%agent retry`, tries "
             "its turn again"
         )
-    # A call that had not ended is not made again: nobody knows how far it came.
-    for call in [call for message in own_messages for call in message.tool_calls if call.result is None]:
+    place = max(place for place, message in enumerate(own_messages) if message.role != "tool")
+    last = own_messages[place]
+    # The new run decides on the latest calls: it asks for those that need a person. Others are not made again, because
+    # nobody knows how far they came.
+    is_open = last.finish_reason != "interrupted" and not all(call.is_finished for call in last.tool_calls)
+    closed, latest = (own_messages[:place], own_messages[place:]) if is_open else (own_messages, [])
+    for call in [call for message in closed for call in message.tool_calls if call.result is None]:
         call.result, call.tool_call_error = INTERRUPTED_RESULT, True
     # The tokens were paid for in the run in which they were said.
-    messages = [replace(message, message_id=new_id(), metrics=None) for message in repair_tool_pairs(own_messages)]
-    return [*messages, Message(role="user", content=CONTINUE_PROMPT)] if messages[-1].role == "assistant" else messages
+    messages = [replace(each, message_id=new_id(), metrics=None) for each in [*repair_tool_pairs(closed), *latest]]
+    if messages[-1].role == "assistant" and not latest:
+        messages.append(Message(role="user", content=CONTINUE_PROMPT))
+    return messages
