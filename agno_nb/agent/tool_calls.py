@@ -159,11 +159,11 @@ class ToolExecutor:
             call.result, call.tool_call_error = rejection_message(requirement), True
         elif requirement is not None and requirement.kind == "external_execution":
             call.result = requirement.result
+        elif requirement is None and self._may_have_run(call):
+            call.result, call.tool_call_error = INTERRUPTED_RESULT, True
         elif tool is None:
             call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(self.tools) or 'none'}."
             call.tool_call_error = True
-        elif requirement is None and self._may_have_run(call):
-            call.result, call.tool_call_error = INTERRUPTED_RESULT, True
         else:
             await self._call(tool, call, user_input_args(requirement))
             if call.result is None:
