@@ -143,6 +143,7 @@ class SharedFile:
                 self._attach(use)
                 with interrupts.allowed():
                     yield self._engine
+                self._engine.share_log()
                 if self._attached is None or not self._lingers():
                     self._let_go()
             except BaseException:
