@@ -12,6 +12,7 @@ from IPython.core.error import StdinNotImplementedError
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.approvals import answer_command
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.notebook import Notebook, bind_store
 from agno_nb.notebook.tables import show_facts, show_questions
@@ -43,6 +44,11 @@ def show_pending(notebook: Notebook, words: list[str]) -> None:
 def approve_pending(notebook: Notebook, words: list[str]) -> None:
     """``approve [ID] [NOTE]``: allow what a paused run asks for, and go on with it."""
     db, run, requirement, rest = _select_requirement(notebook, words)
+    if requirement.kind != "confirmation":
+        needed = "values" if requirement.kind == "user_input" else "the result of the call"
+        raise InvalidInputError(
+            f"{requirement.tool.tool_name} needs {needed}, not an approval; use `{answer_command(requirement)}`"
+        )
     requirement.confirm(" ".join(rest) or None)
     _continue_or_save(notebook, db, run)
 
@@ -188,7 +194,10 @@ def _select_requirement(
         raise InvalidInputError(f"nothing waits for you as {words[0]!r}; what waits is {ids}")
     if len(pending) == 1:
         return (*pending[0], words)
-    raise InvalidInputError(f"several things wait for you, so say which: {ids}. `%agent pending` shows what they are")
+    unknown = f"no pending call has the ID {words[0]!r}; " if words and not matches else ""
+    raise InvalidInputError(
+        f"{unknown}several things wait for you, so say which: {ids}. `%agent pending` shows what they are"
+    )
 
 
 def _matches_id(requirement: Requirement, word: str) -> bool:

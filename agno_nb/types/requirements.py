@@ -47,6 +47,11 @@ class UserInputField:
         schema_type = self.schema.get("type")
         return schema_type if isinstance(schema_type, str) else "any"
 
+    @property
+    def has_default(self) -> bool:
+        """Whether the tool's parameter has a default, which is used if no value is given."""
+        return "default" in self.schema
+
     def set_value(self, value: Any) -> None:
         """Set the value. Text is parsed by :meth:`parse`.
 
@@ -102,6 +107,10 @@ class UserInputField:
     def clear(self) -> None:
         """Remove the value."""
         self._set(None, is_given=False)
+
+    @property
+    def _default(self) -> str:
+        return f", default {json.dumps(self.schema['default'], ensure_ascii=False)}" if self.has_default else ""
 
     def _set(self, value: Any, *, is_given: bool) -> None:
         object.__setattr__(self, "value", value)
@@ -239,7 +248,7 @@ class Requirement:
         self.confirmed, self.note = False, note
 
     def provide_user_input(self, values: Mapping[str, Any]) -> None:
-        """Give values that are asked for: all of them, or some now and some later.
+        """Give values that are asked for: all of them, or some now and some later. Fields with a default may be left out.
 
         Text is parsed as :meth:`UserInputField.parse` says.
 
@@ -365,7 +374,9 @@ class Requirement:
         if self.kind == "confirmation":
             return self.confirmed is True
         if self.kind == "user_input":
-            return all(each.is_given for each in self.user_input_fields)
+            # With one answer there, the fields that have a default need none.
+            fields = self.user_input_fields
+            return any(each.is_given for each in fields) and all(each.is_given or each.has_default for each in fields)
         return self.result is not None
 
     @property
@@ -442,7 +453,7 @@ class Requirement:
         if self.kind == "external_execution":
             return f"{asker} asks you to carry out {called} and to tell what came of it"
         lines = [
-            f"  {each.name} ({each.field_type})" + (f": {each.description}" if each.description else "")
+            f"  {each.name} ({each.field_type}{each._default})" + (f": {each.description}" if each.description else "")
             for each in self.user_input_fields
             if not each.is_given
         ]

@@ -98,7 +98,7 @@ class OpenAIModel(Model):
             home=self.home, base_url=self.base_url, provider=self.provider, profile=self.profile
         )
         self.provider = self.endpoint.provider
-        for name in ("total_timeout", "max_event_bytes", "max_response_bytes"):
+        for name in ("timeout", "total_timeout", "max_event_bytes", "max_response_bytes"):
             limit = getattr(self, name)
             if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
                 raise InvalidInputError(f"{name} is {limit!r}; it must be a number greater than 0")
