@@ -248,9 +248,9 @@ class Requirement:
         self.confirmed, self.note = False, note
 
     def provide_user_input(self, values: Mapping[str, Any]) -> None:
-        """Give values that are asked for: all of them, or some now and some later. Fields with a default may be left out.
+        """Give values that are asked for: all of them, or some now and some later.
 
-        Text is parsed as :meth:`UserInputField.parse` says.
+        Fields with a default may be left out. Text is parsed as :meth:`UserInputField.parse` says.
 
         Raises
         ------
