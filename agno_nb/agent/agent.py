@@ -40,7 +40,6 @@ from agno_nb.types import (
     ToolCall,
     new_id,
 )
-from agno_nb.types.basics import brief
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -268,8 +267,9 @@ class Agent(SummariesAndMemories):
                 return
             except ValueError as error:
                 if is_retry:
+                    beginning = run.content if len(run.content) <= 200 else f"{run.content[:199]}…"
                     raise OutputSchemaError(
-                        f"the answer is not a valid {schema.name}: {error}. It begins with {brief(run.content, 200)}; "
+                        f"the answer is not a valid {schema.name}: {error}. It begins with {beginning!r}; "
                         "`error.run_output.content` is the whole answer"
                     ) from None
                 context.add_message(Message(role="user", content=correction(str(error))))

@@ -74,9 +74,9 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
 
 
-def brief(text: str | None, limit: int = 60) -> str:
-    """Return `text` as the reprs of values show it: quoted, and cut to `limit` characters."""
-    return repr(text if text is None or len(text) <= limit else text[: limit - 1] + "…")
+def brief(text: str | None) -> str:
+    """Return `text` as the reprs of values show it: quoted, and cut where it is long."""
+    return repr(text if text is None or len(text) <= 60 else text[:59] + "…")
 
 
 def to_plain_text(value: Any) -> str:
