@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from argparse import SUPPRESS, Action, ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,10 @@ from agno_nb.types import CellInfo
 SHOW_SETTING = object()
 """The value of an option without a value: the setting is shown instead of set."""
 
+NO_VALUE = object()
+"""The value of an option that is set to None."""
+
+_OFF = ("off", "none")
 _SWITCHES = {"on": True, "off": False}
 _SWITCHED = ("summaries", "cache")
 
@@ -129,7 +132,7 @@ def change_settings(notebook: Notebook, args: Namespace) -> None:
     values = {name: vars(args)[name] for name in (name.split()[0][2:] for name in _SETTINGS) if name in args}
     for name, value in values.items():
         if value is not SHOW_SETTING:
-            notebook.set(name, _SWITCHES[value] if name in _SWITCHED else None if value == math.inf else value)
+            notebook.set(name, _SWITCHES[value] if name in _SWITCHED else None if value is NO_VALUE else value)
     if "new" in args:
         notebook.start_new_session()
     if shown := [name for name, value in values.items() if value is SHOW_SETTING]:
@@ -260,10 +263,13 @@ def show_help(notebook: Notebook) -> None:
     show_facts(facts)
 
 
-def _dollars(text: str) -> float:
-    # Infinity means "off"; None would mean that the option is missing.
+def _user_or_none(text: str) -> object:
+    return NO_VALUE if text.lower() in _OFF else text
+
+
+def _dollars(text: str) -> object:
     try:
-        return math.inf if text == "off" else float(text)
+        return NO_VALUE if text.lower() in _OFF else float(text)
     except ValueError:
         raise ArgumentTypeError(f"invalid amount {text!r}; pass US dollars such as 0.50, or off") from None
 
@@ -285,7 +291,7 @@ def _index(text: str) -> int:
 _SETTINGS: dict[str, dict[str, Any]] = {
     "--model": {"help": 'model, for example "openai:gpt-5-mini", "ollama:llama3.2" or "demo"'},
     "--db": {"help": "DuckDB file of the store"},
-    "--user": {"help": "current user"},
+    "--user": {"type": _user_or_none, "help": "current user; off for none"},
     "--session": {"help": "session to resume, or to start with this id"},
     "--history": {"type": _number_of_runs, "help": "number of earlier runs to send; 0 for none"},
     "--summaries": {"choices": [*_SWITCHES], "const": "on", "help": "maintain a summary of the session and send it"},

@@ -14,9 +14,10 @@ from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.notebook import Notebook, bind_store
-from agno_nb.notebook.tables import show_facts, show_questions
+from agno_nb.notebook.tables import answer_command, show_facts, show_questions
 from agno_nb.printing import RunDisplay, choose_display, drive
 from agno_nb.redact import displayable
+from agno_nb.run.context import is_waiting
 from agno_nb.run.entrypoints import RunStream
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.runnable import Runnable
@@ -41,6 +42,11 @@ def show_pending(notebook: Notebook) -> None:
 
 def approve(notebook: Notebook, words: list[str]) -> None:
     db, run, requirement, rest = _select_requirement(notebook, words)
+    if requirement.kind != "confirmation":
+        needed = "values" if requirement.kind == "user_input" else "the result of the call"
+        raise InvalidInputError(
+            f"{requirement.tool.tool_name} needs {needed}, not an approval; use `{answer_command(requirement)}`"
+        )
     requirement.confirm(" ".join(rest) or None)
     _continue_or_save(notebook, db, run)
 
@@ -68,6 +74,14 @@ def retry(notebook: Notebook) -> None:
 
 
 def continue_last(notebook: Notebook) -> None:
+    session_id = notebook.current_session_id()
+    for db, run in _pending_runs(notebook):
+        if run.interrupted and run.session_id == session_id:
+            if run.active_requirements:
+                show_questions(run.active_requirements)
+            else:
+                _continue_or_save(notebook, db, run)
+            return
     _regenerate(notebook, from_partial=True)
 
 
@@ -126,18 +140,29 @@ def _prompt_for(requirement: Requirement, read: Callable[[str], str]) -> None:
 
 
 def _pending_runs(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
-    """Return the paused runs of the user in the stores of the notebook and of the user's agents."""
+    """Return the paused and interrupted runs of the user in the stores of the notebook and of the user's agents."""
     user_id = notebook.current_user_id
     stores = [notebook.db, *(as_sync(runnable.db) for runnable in notebook.runnables())]
     pending = []
     for store in {store.identity: store for store in stores if store is not None}.values():
-        frame = store.runs_df(status="PAUSED")
+        frame = store.runs_df(status=["PAUSED", "RUNNING"])
         # A nested run waits as part of its parent, and a superseded attempt no longer waits.
         of_user = frame["user_id"].isna() if user_id is None else frame["user_id"] == user_id
-        frame = frame[of_user & frame["parent_run_id"].isna() & frame["superseded_by"].isna()]
+        is_pending = (frame["status"] == "PAUSED") | frame["interrupted"]
+        frame = frame[of_user & is_pending & frame["parent_run_id"].isna() & frame["superseded_by"].isna()]
         runs = [store.get_run(*ids) for ids in frame[["run_id", "session_id"]].itertuples(index=False, name=None)]
-        pending += [(store, run) for run in runs if run is not None and run.is_paused]
+        pending += [(store, run) for run in runs if run is not None and is_waiting(run)]
+    for _, run in pending:
+        if run.interrupted:
+            _withdraw_approvals(run)
     return pending
+
+
+def _withdraw_approvals(run: RunOutput) -> None:
+    """Ask again about calls that a process started before it died, because they may run a second time."""
+    for requirement in run.requirements:
+        if requirement.was_started:
+            requirement.ask_again()
 
 
 def _select_requirement(
@@ -159,7 +184,8 @@ def _select_requirement(
         raise InvalidInputError(f"no pending approval {words[0]!r}; pending: {ids}")
     if len(pending) == 1:
         return (*pending[0], words)
-    raise InvalidInputError(f"several approvals are pending; pass one of the ids {ids} (see `%agent pending`)")
+    unknown = f"no pending call has the ID {words[0]!r}; " if words and not matches else ""
+    raise InvalidInputError(f"{unknown}several approvals are pending; pass one of the ids {ids} (see `%agent pending`)")
 
 
 def _matches_id(requirement: Requirement, word: str) -> bool:

@@ -103,7 +103,12 @@ def _commands(requirement: Requirement) -> str:
     reject = f"%agent reject {short_id} [why]"
     if requirement.kind == "confirmation":
         return f"%agent approve {short_id}   or   {reject}"
+    return f"{answer_command(requirement)}   or   {reject}"
+
+
+def answer_command(requirement: Requirement) -> str:
+    """Return the command that resolves a requirement with values or a result, with placeholders."""
     if requirement.kind == "external_execution":
-        return f"%agent answer {short_id} RESULT   or   {reject}"
+        return f"%agent answer {requirement.short_id} RESULT"
     values = " ".join(f"{each.name}=…" for each in requirement.user_input_fields if not each.is_given)
-    return f"%agent answer {short_id} {values}   or   {reject}"
+    return f"%agent answer {requirement.short_id} {values}"

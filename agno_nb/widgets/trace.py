@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import default_db
+from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.displays import report_notes, report_with_texts
@@ -85,13 +86,15 @@ class Timeline:
 
 
 @suggest_on_unknown_kwarg({})
-def trace(*runs: RunOutput | str) -> Trace:
+def trace(*runs: RunOutput | str, db: Db | AsyncDb | None = None) -> Trace:
     """Show a run as a timeline of its nested runs, model calls and tools.
 
     Parameters
     ----------
     *runs : RunOutput or str
-        One run, or two to compare side by side. Pass the returned run or its `run_id` in the notebook's store.
+        One run, or two to compare side by side. Pass the returned run or its `run_id` in the store.
+    db : Db or AsyncDb, optional
+        The store. Defaults to the notebook's.
 
     Returns
     -------
@@ -114,8 +117,11 @@ def trace(*runs: RunOutput | str) -> Trace:
     if len(runs) not in (1, 2):
         raise InvalidInputError(f"trace() shows one run, or two side by side, got {len(runs)}")
     notebook = current_notebook()
-    db, user_id = default_store(notebook), None if notebook is None else notebook.current_user_id
-    return Trace([timeline_of(_load_run(run, db, user_id), db) for run in runs])
+    if not isinstance(db, Db | AsyncDb | None):
+        raise InvalidInputError(f"db is {db!r}; pass a store, such as DuckDb('talks.duckdb')")
+    store = as_sync(db) or default_store(notebook)
+    user_id = None if notebook is None else notebook.current_user_id
+    return Trace([timeline_of(_load_run(run, store, user_id), store) for run in runs])
 
 
 def _load_run(run: RunOutput | str, db: Db, user_id: str | None) -> RunOutput:
