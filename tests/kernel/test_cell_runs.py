@@ -108,7 +108,7 @@ def test_a_branch_leaves_the_session_as_it_is_and_the_next_cells_follow_it(kerne
     ask(kernel, "My name is Ada.", "a")
     ask(kernel, "My favourite city is Rome.", "b")
     branched = ask(kernel, "My favourite city is Oslo.", "b", "--rerun branch")
-    assert "in a branch of the session" in branched.shown
+    assert "now in a branch" in branched.shown
     assert "Oslo" in ask(kernel, "What is my favourite city?", "c").shown
     assert "Ada" in ask(kernel, "What is my name?", "d").shown
     db = DuckDb(kernel.folder / "agno_nb.duckdb")
@@ -120,7 +120,7 @@ def test_a_branch_leaves_the_session_as_it_is_and_the_next_cells_follow_it(kerne
 
 
 def test_a_front_end_that_tells_of_no_cell_gets_a_new_turn_each_time(kernel: Kernel) -> None:
-    assert "each run of a cell is a new turn" in kernel.run("%agent").shown
+    assert "rerunning a cell adds a new turn" in kernel.run("%agent").shown
     for _ in range(2):
         ask(kernel, "hello", None)
     assert [(turn, attempt) for turn, attempt, _ in turns(kernel)] == [(0, 0), (1, 0)]
