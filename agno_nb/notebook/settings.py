@@ -1,7 +1,7 @@
-"""The settings of a notebook: ``%config AgnoNb``, ``ipython_config.py`` and environment variables.
+"""Settings of a notebook: ``%config AgnoNb``, ``ipython_config.py`` and environment variables.
 
-A value set in the notebook takes precedence over the configuration file, that over an environment variable, and that
-over the default. ``%agent --OPTION VALUE`` sets the same settings.
+Values set in the notebook, also with ``%agent --OPTION VALUE``, take precedence over the configuration file, and the
+file over environment variables.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ class AgnoNb(Configurable):
     model = Unicode(
         None,
         allow_none=True,
-        help='Model, for example "openai:gpt-5-mini". None: the first that is configured, else demo.',
+        help='The model, for example "openai:gpt-5-mini". By default the first configured one, otherwise "demo".',
     ).tag(config=True)
-    db = Unicode("agno_nb.duckdb", help="DuckDB file of the store, relative to the notebook.").tag(config=True)
-    user = Unicode(None, allow_none=True, help="Current user.").tag(config=True)
-    history = Int(10, help="Number of earlier runs sent with each new one.").tag(config=True)
-    budget = Float(None, allow_none=True, help="Cost limit of a session in US dollars. None: no limit.").tag(
-        config=True
-    )
-    summaries = Bool(False, help="Maintain a summary of the session and send it with each run.").tag(config=True)
+    db = Unicode("agno_nb.duckdb", help="The DuckDB file of the store, next to the notebook.").tag(config=True)
+    user = Unicode(None, allow_none=True, help="The current user.").tag(config=True)
+    history = Int(10, help="Number of recent runs to send with each prompt.").tag(config=True)
+    budget = Float(
+        None, allow_none=True, help="Cost limit of a session in US dollars. By default there is no limit."
+    ).tag(config=True)
+    summaries = Bool(False, help="Summarize the session, and send the summary with each prompt.").tag(config=True)
     rerun = Enum(
         RERUNS,
         "replace",
-        help="Effect of rerunning a cell: replace its turn, append a new one, or branch off before it.",
+        help="Effect of rerunning a cell: replace its turn, append a new one, or branch before it.",
     ).tag(config=True)
-    cache = Bool(False, help="Return the stored answer if the same prompt was sent in the same context before.").tag(
+    cache = Bool(False, help="Return the stored answer if the same question was asked in the same context.").tag(
         config=True
     )
-    replay = Bool(False, help="Another name of cache.").tag(config=True)
+    replay = Bool(False, help="Another name for `cache`.").tag(config=True)
     instructions = Unicode(None, allow_none=True, help="System prompt of the notebook's agent.").tag(config=True)
     instructions_file = Unicode(
-        None, allow_none=True, help="Text file with the instructions, relative to the notebook."
+        None, allow_none=True, help="A text file next to the notebook with the instructions."
     ).tag(config=True)
 
     def __init__(self, parent: Any = None) -> None:
@@ -53,7 +53,7 @@ class AgnoNb(Configurable):
         if "cache" in configured or "replay" in configured:
             configured = {**configured, "cache": self.cache, "replay": self.cache}
         for name, trait in self.class_own_traits(config=True).items():
-            # AGNO_NB_MODEL is read by models.resolve, also for agents outside of notebooks.
+            # AGNO_NB_MODEL is read by resolve_model(), which also serves agents outside of notebooks.
             text = "" if name == "model" or name in configured else os.environ.get(environment_variable(name), "")
             if text:
                 self._read(name, trait, text)
@@ -63,7 +63,7 @@ class AgnoNb(Configurable):
     @validate("history")
     def _check_history(self, proposal: Any) -> int:
         if proposal.value < 0:
-            raise TraitError(f"invalid number of runs {proposal.value}; it must be 0 or more")
+            raise TraitError(f"pass a number of runs, 0 or more, not {proposal.value}")
         return int(proposal.value)
 
     @observe("cache", "replay")
@@ -74,19 +74,19 @@ class AgnoNb(Configurable):
         try:
             setattr(self, name, trait.from_string(text))
         except (TraitError, ValueError) as error:
-            raise InvalidInputError(f"{environment_variable(name)} is {text!r}: {error}") from None
+            raise InvalidInputError(f"invalid {environment_variable(name)}={text!r}: {error}") from None
 
     def bind(self, apply: dict[str, Callable[[Any], None]]) -> None:
         """Set the function that applies a change of each setting. If it raises, the setting keeps its value."""
         self._apply = apply
 
     def change(self, name: str, value: Any) -> None:
-        """Change a setting as ``%config`` does, and apply it even if the value is the same.
+        """Change a setting like ``%config``, and apply it even if it already has the value.
 
         Raises
         ------
         InvalidInputError
-            The value is invalid.
+            The value is not valid.
         """
         try:
             if getattr(self, name) == value:
@@ -94,7 +94,7 @@ class AgnoNb(Configurable):
             else:
                 setattr(self, name, value)
         except TraitError as error:
-            raise InvalidInputError(f"--{name}: {error}") from None
+            raise InvalidInputError(f"invalid --{name}: {error}") from None
 
     def _changed(self, change: Any) -> None:
         try:

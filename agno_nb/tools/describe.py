@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Any
 
 from agno_nb.db.tables import is_a
-from agno_nb.types import shorten
 
 FIRST_VALUES = 20
 """Values of a Series that are shown."""
@@ -95,7 +94,7 @@ def _csv(rows: Iterable[Sequence[Any]]) -> str:
     writer = csv.writer(file, lineterminator="\n")
     for row in rows:
         texts = [_text(value) for value in row]
-        writer.writerow([shorten(text, VALUE_LIMIT) for text in texts])
+        writer.writerow([text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}…" for text in texts])
     return file.getvalue().rstrip("\n")
 
 
