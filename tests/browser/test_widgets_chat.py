@@ -190,7 +190,7 @@ def test_a_restarted_kernel_goes_on_with_the_stored_session(notebook: NotebookPa
     talk.say("Hi, my name is Ada")
     expect(talk.turns).to_have_count(1)
     notebook.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    expect(talk.box).to_contain_text("The kernel has gone: run the cell again")
+    expect(talk.box).to_contain_text("The kernel is gone; run the cell again")
     notebook.await_kernel()
     notebook.run(SETUP_CELL)
     notebook.run(CHAT)
