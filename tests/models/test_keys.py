@@ -267,9 +267,20 @@ def test_nor_is_it_in_the_traceback_of_what_is_no_failure_of_a_model(kind: type[
         ("the package sk-learn-contrib-extensions", "the package sk-learn-contrib-extensions"),
         ("a bearer of good news", "a bearer of good news"),
         ("Bearer sk-only-letters-in-it", "Bearer [redacted]"),
+        ("xoxb-123456789012-abcdefGHIJ", "[redacted]"),
+        ("xapp-1-A123456789-abc", "[redacted]"),
+        ("AKIAIOSFODNN7EXAMPLE", "[redacted]"),
+        ("the AKIABARA tree", "the AKIABARA tree"),
+        ("at postgresql://ada:p$ss[1]@localhost:5432/db?x=1", "at postgresql://ada:[redacted]@localhost:5432/db?x=1"),
+        ("redis://:p%40ss@h, amqp://a:b@h", "redis://:[redacted]@h, amqp://a:[redacted]@h"),
+        ("postgresql://user:password@host/db", "postgresql://user:password@host/db"),
+        ("http://{user}:{secret}@host http://u:$PW@h", "http://{user}:{secret}@host http://u:$PW@h"),
+        ("http://localhost:8000/@ada http://ada@localhost", "http://localhost:8000/@ada http://ada@localhost"),
         # In quadratic time, this would take minutes.
         pytest.param("sk-" * 500_000, "sk-" * 500_000, id="long"),
         pytest.param("sk-" * 500_000 + "1", "[redacted]", id="long, with a digit"),
+        pytest.param("@" + "://a:" * 300_000, "@" + "://a:" * 300_000, id="many URLs"),
+        pytest.param("@ ://" + "a:{$" * 300_000, "@ ://" + "a:{$" * 300_000, id="a long URL"),
     ],
 )
 def test_redaction_by_shape(text: str, expected: str) -> None:
@@ -282,6 +293,54 @@ def test_redaction_of_what_the_environment_holds(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ACME_TOKEN", "short")
 
     assert redact("correct horse battery, correct horse, short") == "[redacted], [redacted], short"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PGPASSWORD", "DB_PASS", "DB_PASSWD", "MYSQL_PWD", "my_api_key", "API_KEY", "PASSWORD", "TOKEN", "SECRET"),
+        *("AZURE_OPENAI_KEY", "OPENAI_KEY", "OPENAI_APIKEY", "OPENAI_API_KEY_2", "GITHUB_PAT", "AZURE_STORAGE_KEY"),
+        *("REDISCLI_AUTH", "AWS_SESSION_TOKEN", "AWS_SECRET_ACCESS_KEY", "Acme-Key"),
+    ],
+)
+def test_a_variable_holds_a_key_by_the_last_word_of_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "/horse+4242=")
+    assert redact("it is /horse+4242=") == "it is [redacted]"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTGRES_PASSWORD", "postgres"),
+        ("OPENAI_API_KEY", "Placeholder"),
+        ("DB_PASS", "short1!"),
+        ("SORT_KEY", "customer_name"),
+        ("SSH_KEY", "/home/ada/.ssh/id_ed25519"),
+        ("OLDPWD", "/home/ada2/work"),
+        ("PWD", "/home/ada2/work"),
+        ("MONKEY", "chimpanzee-1"),
+        ("TOKENIZERS_PARALLELISM", "not-at-all"),
+        ("DATABASE_URL", "postgresql://postgres:postgres@db.internal/main"),
+    ],
+)
+def test_words_paths_and_other_variables_stay(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    text = f"see {value.partition('@')[2] or value} in postgres"
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://ada:horse%2F4242@db.internal/main"),
+        ("db_uri", "mysql+pymysql://ada:horse/4242@db.internal/main"),
+        ("SENTRY_DSN", "host=h user=ada password=horse/4242 dbname=x"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "AccountName=a;AccountKey=horse/4242;EndpointSuffix=e"),
+    ],
+)
+def test_the_password_in_a_connection_string_is_a_key(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    assert redact("ada has horse/4242 at db.internal") == "ada has [redacted] at db.internal"
 
 
 def shown(error: BaseException) -> str:
