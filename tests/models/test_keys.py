@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 import traceback
 import warnings
 from collections.abc import Callable
@@ -387,9 +388,40 @@ def test_nor_where_the_server_is_asked_for_its_models(
     assert not [secret for secret in ("ada:pass", OTHER_KEY) if secret in caplog.text + shown(unlisted.value)]
 
 
+@pytest.mark.parametrize("kind", [OpenAIChat, OpenAIResponses])
+def test_the_query_of_a_base_url_comes_after_the_path(kind: type[OpenAIModel], server: FakeServer) -> None:
+    model = kind("m", base_url=f"{server.base_url}/?api-version=2024-10-21&x=", api_key=OTHER_KEY)
+    server.will_say(json_answer({}, status=400), json_answer({}, status=400))
+
+    ask(model)
+    ask(pickle.loads(pickle.dumps(model)))
+
+    path = "/v1/chat/completions" if kind is OpenAIChat else "/v1/responses"
+    assert [request.path for request in server.requests] == [f"{path}?api-version=2024-10-21&x="] * 2
+
+
+def test_so_does_it_where_the_server_is_asked_for_its_models(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{server.base_url}?api-version=2024-10-21")
+    server.will_say(json_answer({"data": [{"id": "one"}]}, status=200))
+
+    assert resolve_model().id == "one"
+    assert [request.path for request in server.requests] == ["/v1/models?api-version=2024-10-21"]
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "subscription-key", "sig", "code", "access_token", "x"])
+def test_a_key_in_the_query_of_a_base_url_is_refused_and_not_repeated(name: str) -> None:
+    value = KEY if name == "x" else "value-4242"
+    with pytest.raises(InvalidInputError, match=f"has '{name}', which looks like a key") as raised:
+        OpenAIChat("m", base_url=f"https://example.invalid/v1?api-version=1&{name}={value}")
+    assert value not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("OPENAI_BASE_URL", "ftp://localhost/v1?key=a-pass"),
         ("OPENAI_BASE_URL", "http://ada:pass/word@localhost:8000/v1"),
         ("OPENAI_BASE_URL", "ada:pass@localhost:8000/v1"),
         ("OPENAI_BASE_URL", "ftp://ada:pass@localhost/v1"),
