@@ -40,6 +40,7 @@ from agno_nb.types import (
     ToolCall,
     new_id,
 )
+from agno_nb.types.basics import whole_number
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -152,10 +153,8 @@ class Agent(SummariesAndMemories):
                 f"instructions is {self.instructions!r}; give a text or a list of texts. What changes from run to run "
                 "is written as {name}, and filled in from session_state and dependencies"
             )
-        for name, least in (("tool_call_limit", 0), ("request_limit", 1)):
-            limit = getattr(self, name)
-            if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < least):
-                raise InvalidInputError(f"{name} is {limit!r}; pass a whole number from {least}, or None for no limit")
+        for name, least in (("tool_call_limit", 0), ("request_limit", 1), ("max_tool_calls_from_history", 0)):
+            whole_number(name, getattr(self, name), least=least)
         as_messages(self.additional_input)
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
             raise InvalidInputError(f"tools is {self.tools!r}; give a list of functions and toolkits, as tools=[...]")
