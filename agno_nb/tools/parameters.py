@@ -187,6 +187,7 @@ class Parameters:
 
     def _build_adapter(self, keys: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+        from pydantic_core import SchemaError
 
         # A TypedDict, because any parameter name may be one of its keys; a pydantic model refuses some.
         make: Any = TypedDict  # Type checkers know only literal ones.
@@ -195,11 +196,20 @@ class Parameters:
         try:
             adapter = TypeAdapter[dict[str, Any]](typed)
             adapter.json_schema()
-        except PydanticUserError as error:
+        except (PydanticUserError, SchemaError) as error:
+            if len(keys) > 1:
+                for name, key in keys.items():
+                    self._build_adapter({name: key})  # Raises the error of the parameter that is at fault.
+            if isinstance(error, PydanticUserError):
+                raise InvalidInputError(
+                    f"parameter {', '.join(keys)!r} of tool {self._name!r} is of a type that a model cannot fill "
+                    f"({error}); use str, numbers, bool, list, dict, Literal, an enum, a dataclass or a pydantic model"
+                ) from error
+            reason = str(error).splitlines()[-1].strip().removeprefix("error: ")
             raise InvalidInputError(
-                f"tool {self._name!r} has a parameter of a type that a model cannot fill ({error}); "
-                f"use str, numbers, bool, list, dict, Literal, an enum, a dataclass or a pydantic model"
-            ) from error
+                f"parameter {', '.join(keys)!r} of tool {self._name!r} has a constraint that pydantic does not accept "
+                f"({reason}); change its Field(...), or check the value in the function"
+            ) from None
         return adapter
 
     def _typed_key(self, parameter: inspect.Parameter) -> Any:
@@ -255,11 +265,12 @@ class Parameters:
 def _default(annotation: Any, value: Any) -> JsonDict | None:
     """Return the part of a schema that tells a default; None where JSON cannot hold it."""
     from pydantic import PydanticUserError, TypeAdapter
+    from pydantic_core import SchemaError
 
     try:
         default = TypeAdapter(annotation).dump_python(value, mode="json", warnings=False)
         json.dumps(default, allow_nan=False)
-    except (PydanticUserError, ValueError, TypeError):
+    except (PydanticUserError, SchemaError, ValueError, TypeError):
         return None
     return {"default": default}
 
