@@ -241,7 +241,8 @@ class OpenAIModel(Model):
             is_web_page = event.is_document and event.data.startswith("<")
             yield web_page_error(self.endpoint) if is_web_page else unreadable_error(event.data, self.endpoint, error)
             return
-        for frame in map(as_dict, body if isinstance(body, list) else [body]):
+        for part in body if isinstance(body, list) else [body]:
+            frame = {"message": part} if isinstance(part, str) else as_dict(part)
             is_error = frame.get("error") or event.name == "error"
             if is_error or (event.is_document and self.answer_field not in frame):
                 yield provider_error(frame or body, self.endpoint, self.id)
