@@ -158,6 +158,12 @@ class Agent(SummariesAndMemories):
         as_messages(self.additional_input)
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
             raise InvalidInputError(f"tools is {self.tools!r}; give a list of functions and toolkits, as tools=[...]")
+        for each in self.tools or ():
+            # Whether others are tools is found out when they are described, which takes longer.
+            if each is None or isinstance(each, str | bytes | int | float | Mapping):
+                raise InvalidInputError(
+                    f"tools has {each!r} of type {type(each).__name__}; give functions and toolkits, as tools=[...]"
+                )
 
     def is_continuable(self, run: RunOutput) -> bool:
         """Whether `run` waits for a person, or was interrupted while it carried out what a person had approved."""
@@ -260,7 +266,7 @@ class Agent(SummariesAndMemories):
                 return
             except ValueError as error:
                 if is_retry:
-                    raise OutputSchemaError(f"the answer is not a valid {schema.name}: {error}") from None
+                    raise self._output_schema_error(schema, error, may_call=may_call) from None
                 context.add_message(Message(role="user", content=correction(str(error))))
                 is_retry = True
 
@@ -284,6 +290,14 @@ class Agent(SummariesAndMemories):
             run.content = "\n\n".join(shown_results) or answer.content or ""
             return True
         return self._is_final(context)
+
+    def _output_schema_error(self, schema: OutputSchema, error: ValueError, *, may_call: bool) -> OutputSchemaError:
+        message = f"the answer is not a valid {schema.name}: {error}"
+        if not may_call:
+            message += (
+                f"\nIt was given after tool_call_limit={self.tool_call_limit}; raise the limit if it needs more calls"
+            )
+        return OutputSchemaError(message)
 
     async def _add_limit_message(self, caller: ModelCaller) -> None:
         """Report that a model goes on to call tools after the limit, and that the run therefore ends."""
