@@ -191,7 +191,7 @@ class _Answer:
     usage: JsonDict = field(default_factory=dict)
     served_model: str | None = None
     last_message: JsonDict = field(default_factory=dict)
-    """The last frame that is no piece of the answer and has a message."""
+    """The last frame with a message instead of a piece of the answer."""
 
     def add(self, frame: JsonDict) -> Delta | None:
         """Take a frame in; give the text that is new in it, if there is any."""

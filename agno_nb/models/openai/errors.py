@@ -123,7 +123,7 @@ def unreadable_error(text: str, endpoint: Endpoint, error: ValueError) -> ModelS
 
 
 def has_message(frame: JsonDict) -> bool:
-    """Whether a frame that is no piece of an answer may say what went wrong. Some servers send no ``error``."""
+    """Whether a frame without a piece of an answer may describe a failure. Some servers send no ``error`` field."""
     return not frame.keys().isdisjoint(_MESSAGE_FIELDS)
 
 

@@ -187,7 +187,7 @@ class _Answer:
     response: JsonDict = field(default_factory=dict)
     """The response object of the terminal event."""
     last_message: JsonDict = field(default_factory=dict)
-    """The last frame that is no event and has a message."""
+    """The last frame with a message instead of an event."""
 
     @property
     def is_ended(self) -> bool:
