@@ -39,8 +39,8 @@ from agno_nb.types import (
     SessionType,
     ToolCall,
     new_id,
+    whole_number,
 )
-from agno_nb.types.basics import whole_number
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -39,8 +39,7 @@ from agno_nb.db.statements import (
 from agno_nb.db.steps import SqlSteps
 from agno_nb.db.tables import with_interrupted
 from agno_nb.errors import InvalidInputError, StoreError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, now
-from agno_nb.types.basics import whole_number
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, now, whole_number
 
 if TYPE_CHECKING:
     import pyarrow as pa

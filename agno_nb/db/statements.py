@@ -23,8 +23,7 @@ from agno_nb.db.rows import (
 )
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
-from agno_nb.types import MAX_COST, MAX_TOKENS, Message, RunOutput, RunStatus
-from agno_nb.types.basics import whole_number
+from agno_nb.types import MAX_COST, MAX_TOKENS, Message, RunOutput, RunStatus, whole_number
 
 _MAX_PARAMETERS = 30_000
 """Of one statement: SQLite takes 32,766, Postgres 65,535."""

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
-from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session
-from agno_nb.types.basics import whole_number
+from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session, whole_number
 
 if TYPE_CHECKING:
     from agno_nb.db.base import Db

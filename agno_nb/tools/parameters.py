@@ -187,7 +187,6 @@ class Parameters:
 
     def _build_adapter(self, keys: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter
-        from pydantic_core import SchemaError
 
         # A TypedDict, because any parameter name may be one of its keys; a pydantic model refuses some.
         make: Any = TypedDict  # Type checkers know only literal ones.
@@ -196,7 +195,10 @@ class Parameters:
         try:
             adapter = TypeAdapter[dict[str, Any]](typed)
             adapter.json_schema()
-        except (PydanticUserError, SchemaError) as error:
+        except Exception as error:
+            # pydantic does not export its SchemaError.
+            if not isinstance(error, PydanticUserError) and type(error).__name__ != "SchemaError":
+                raise
             if len(keys) > 1:
                 for name, key in keys.items():
                     self._build_adapter({name: key})  # Raises the error of the parameter that is at fault.
@@ -264,13 +266,12 @@ class Parameters:
 
 def _default(annotation: Any, value: Any) -> JsonDict | None:
     """Return the part of a schema that tells a default; None where JSON cannot hold it."""
-    from pydantic import PydanticUserError, TypeAdapter
-    from pydantic_core import SchemaError
+    from pydantic import TypeAdapter
 
     try:
         default = TypeAdapter(annotation).dump_python(value, mode="json", warnings=False)
         json.dumps(default, allow_nan=False)
-    except (PydanticUserError, SchemaError, ValueError, TypeError):
+    except Exception:  # Also pydantic's SchemaError, which is raised again where the tool is described.
         return None
     return {"default": default}
 
