@@ -46,7 +46,7 @@ from agno_nb.run.context import (
     make_event,
 )
 from agno_nb.run.dependencies import resolve_dependencies
-from agno_nb.run.options import RunOptions, check_counts, check_ids, media_of
+from agno_nb.run.options import RunOptions, check_ids, media_of
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import RunEnd, keep, store_unstored
 from agno_nb.types import (
@@ -61,6 +61,7 @@ from agno_nb.types import (
     StepStatus,
     new_id,
     now,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
     if session_id is None:
         session_id = runnable.automatic_session_id(user_id)
     check_ids(user_id=user_id, session_id=session_id, run_id=options.get("run_id"))
-    check_counts(num_history_runs=options.get("num_history_runs"))
+    whole_number("num_history_runs", options.get("num_history_runs"), least=0)
     return RunOutput(
         run_id=options.get("run_id") or new_id(),
         session_id=session_id,
