@@ -38,6 +38,7 @@ from agno_nb.db.file_names import (
     register,
     store_failure,
     store_path,
+    unstorable_value,
 )
 from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
@@ -340,6 +341,8 @@ class SqliteDriver(Driver):
             reason = str(error)
             if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
                 reason = _in_the_way(self._path) or reason
+            if isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
+                raise unstorable_value(self._path, reason) from error
             raise store_failure(self._path, reason) from error
 
 

@@ -30,6 +30,7 @@ from agno_nb.errors import (
     StoreLocked,
     describe,
     failed_save,
+    is_store_failure,
     leaves,
     message_of,
 )
@@ -496,32 +497,32 @@ async def _store_end(context: RunContext) -> None:
     end = context.pop_end(None if context.is_nested else state)
     try:
         await context.in_store(end.store)
-    except StoreError as error:
-        keep(end, error)
-        if not isinstance(error, StoreLocked):
-            # It may be a value of this run that the store does not take, and not the store that fails.
-            await store_unstored(context.db)
-        raise
     except SessionNotFoundError:
         raise
-    except Exception as unstorable:
+    except Exception as error:
+        if is_store_failure(error):
+            keep(end, error)
+            if not isinstance(error, StoreLocked):
+                await store_unstored(context.db)
+            raise
         # A value cannot be stored, most likely one of the state. The run must not stay open because of it, and the
         # user must hear of it.
         run.status, run.state_changes = RunStatus.RUNNING, earlier_changes
-        failure = _as_run_error(unstorable, run)
+        failure = _as_run_error(error, run)
         end.run.status, end.run.error_type, end.run.error = run.status, run.error_type, run.error
         end.run.state_changes, end.session_state = earlier_changes, None
-        try:
-            await context.in_store(end.store)
-        except StoreError as error:
-            keep(end, error)
-        except Exception as error:
-            await _store_parts(context, end, error)
+        await _store_failed_end(context, end)
         raise failure from failure.__cause__
 
 
-async def _store_parts(context: RunContext, end: RunEnd, error: Exception) -> None:
+async def _store_failed_end(context: RunContext, end: RunEnd) -> None:
+    """Store the end of a run that failed, or else as much of it as the store takes."""
     try:
-        await context.in_store(end.store_parts, error)
-    except StoreError as failed:
-        keep(end, failed)
+        try:
+            await context.in_store(end.store)
+        except Exception as error:
+            if is_store_failure(error):
+                raise
+            await context.in_store(end.store_parts, error)
+    except StoreError as error:
+        keep(end, error)
