@@ -14,6 +14,7 @@ import sqlite3
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +57,13 @@ LOG, SHARED = "-wal", "-shm"
 _KEPT_CONNECTIONS = 16
 POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
+FORK_WAIT_S = 10.0
+"""How long a fork waits for other threads that use a store."""
+
+_leases: weakref.WeakSet[_Lease] = weakref.WeakSet()
+_drivers: weakref.WeakSet[SqliteDriver] = weakref.WeakSet()
+_fork_lock = threading.Lock()
+"""Held while the process forks, and to change the two above."""
 
 
 @suggest_on_unknown_kwarg({})
@@ -156,6 +164,8 @@ class SqliteDriver(Driver):
         self._reader: ConnectionPool[_Opened] = ConnectionPool(1)
         self._reading = threading.Lock()
         self._table_cache = _TableCache()
+        with _fork_lock:
+            _drivers.add(self)
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[Connection]:
@@ -231,6 +241,17 @@ class SqliteDriver(Driver):
     @contextmanager
     def _connection(self, idle: ConnectionPool[_Opened], *, write: bool) -> Iterator[_Opened | None]:
         """Give a connection to one user at a time; None if there is no file to read."""
+        lease = _Lease()
+        with _fork_lock:
+            _leases.add(lease)
+        try:
+            with self._leased(idle, write=write) as opened:
+                yield opened
+        finally:
+            _leases.discard(lease)
+
+    @contextmanager
+    def _leased(self, idle: ConnectionPool[_Opened], *, write: bool) -> Iterator[_Opened | None]:
         if self._path.is_dir():
             raise StoreError(f"{self._path} is a folder; give the path of a file in it")
         path = path_in_use(self._path, LOG)
@@ -344,6 +365,10 @@ class SqliteDriver(Driver):
             if isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
                 raise unstorable_value(self._path, reason) from error
             raise store_failure(self._path, reason) from error
+
+
+class _Lease:
+    """A use of a connection. It is referenced by its user only, and gone when that is interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,3 +519,25 @@ def empty_store() -> Iterator[Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _create_schema(connection)
         yield _SqliteTransaction(connection)
+
+
+def _before_fork() -> None:
+    """Close all connections: a process that inherits one shares its locks, and each overwrites what the other writes.
+
+    If a use does not end, as when it forks itself, the child inherits that connection.
+    """
+    _fork_lock.acquire()
+    deadline = time.monotonic() + FORK_WAIT_S
+    while _leases and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    for driver in list(_drivers):
+        driver.close()
+
+
+def _after_fork_in_child() -> None:
+    _leases.clear()
+    _fork_lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_fork_lock.release, after_in_child=_after_fork_in_child)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pytest
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
 from agno_nb.testing.conversation import begin, end
-from agno_nb.types import Media, Message, RunOutput, Session
+from agno_nb.types import Media, Message, RunOutput, RunStatus, Session
+from tests.db.processes import told_by
 
 WRITER = """
 import sys
@@ -178,6 +180,78 @@ def test_a_forked_process_uses_the_store_on_its_own(tmp_path: Path, python: str)
     done = subprocess.run([python, "-c", FORKER, path], cwd=root, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("0\n", "")
     assert sorted(run.input for run in SqliteDb(path).get_runs("s1")) == ["child", "parent", "parent again"]
+
+
+CLOSING = """
+import os, sys
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.testing.conversation import say
+db = SqliteDb(sys.argv[1])
+say(db, "before")
+from_child, to_parent = os.pipe()
+from_parent, to_child = os.pipe()
+if os.fork() == 0:
+    say(db, "child")
+    os.write(to_parent, b"x")
+    os.read(from_parent, 1)
+    say(db, "child again")
+    os._exit(0)
+os.read(from_child, 1)
+say(db, "parent")
+db.close()
+os.write(to_child, b"x")
+os.wait()
+print([run.input for run in SqliteDb(sys.argv[1]).get_runs("s1")])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_store_that_the_parent_closes_keeps_what_a_forked_process_writes(tmp_path: Path) -> None:
+    assert told_by(CLOSING, tmp_path / "store.db") == "['before', 'child', 'parent', 'child again']\n"
+
+
+FORKING = """
+import os, sys, threading, warnings
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.testing.conversation import say
+# Python warns of a fork while there are threads. That is what is tried here.
+warnings.simplefilter("ignore", DeprecationWarning)
+db = SqliteDb(sys.argv[1])
+stop = threading.Event()
+def write():
+    n = 0
+    while not stop.is_set():
+        say(db, f"thread {n}")
+        n += 1
+thread = threading.Thread(target=write)
+thread.start()
+children = []
+for n in range(6):
+    pid = os.fork()
+    if pid == 0:
+        own = db if n % 2 else SqliteDb(sys.argv[1])
+        for k in range(20):
+            say(own, f"child {n}.{k}")
+        os._exit(0)
+    say(db, f"parent {n}")
+    children.append(pid)
+print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
+stop.set()
+thread.join()
+print(len(db.get_runs("s1")))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_process_forks_while_its_threads_write(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    codes, count = told_by(FORKING, path).splitlines()
+    assert codes == str([0] * 6)
+    runs = SqliteDb(path).get_runs("s1")
+    assert {run.status for run in runs} == {RunStatus.COMPLETED}
+    by_whom = Counter(run.input.split()[0] for run in runs)
+    assert (by_whom["child"], by_whom["parent"]) == (120, 6)
+    assert sum(by_whom.values()) == int(count)
 
 
 def test_the_content_of_media_is_there_for_a_query_that_names_it(tmp_path: Path) -> None:
