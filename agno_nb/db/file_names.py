@@ -154,7 +154,10 @@ def os_error(store: Path | None, error: OSError) -> StoreError:
 
 def unstorable_value(store: Path | None, reason: str) -> UnstorableValueError:
     """Return the error that a store does not take a value."""
-    return UnstorableValueError(f"the store {store or 'in memory'} does not take a value ({reason}); leave it out")
+    return UnstorableValueError(
+        f"the store {store or 'in memory'} does not take a value: {reason.rstrip('.')}; what was being written is not "
+        "stored. To go on, leave that value out"
+    )
 
 
 def store_failure(store: Path | None, reason: str) -> StoreError:

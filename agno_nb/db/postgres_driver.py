@@ -260,7 +260,8 @@ class PostgresDriver(Driver):
             ) from error
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise UnstorableValueError(
-                f"{self._store} does not take a value ({_server_message(error)}); leave it out"
+                f"{self._store} does not take a value, and what was being written is not stored; leave that value out "
+                f"({_server_message(error)})"
             ) from error
         except (psycopg.Error, dbapi.Error) as error:
             raise StoreError(
