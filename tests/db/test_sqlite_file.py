@@ -14,9 +14,9 @@ import pytest
 
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
-from agno_nb.testing.conversation import begin, end
+from agno_nb.testing.conversation import begin, end, say
 from agno_nb.types import Media, Message, RunOutput, RunStatus, Session
-from tests.db.processes import told_by
+from tests.db.processes import start, told_by
 
 WRITER = """
 import sys
@@ -252,6 +252,108 @@ def test_a_process_forks_while_its_threads_write(tmp_path: Path) -> None:
     by_whom = Counter(run.input.split()[0] for run in runs)
     assert (by_whom["child"], by_whom["parent"]) == (120, 6)
     assert sum(by_whom.values()) == int(count)
+
+
+def inputs(path: Path) -> list[str]:
+    return [run.input for run in SqliteDb(path).get_runs("s1")]
+
+
+def test_a_renamed_store_has_what_was_in_its_log(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    db = SqliteDb(old)
+    say(db, "1")
+    say(db, "2")
+    assert len(db.runs_df()) == 2
+    old.rename(new)
+    assert inputs(new) == ["1", "2"]
+    say(db, "3")
+    say(SqliteDb(new), "4")
+    say(db, "5")
+    assert (inputs(old), inputs(new)) == (["3", "5"], ["1", "2", "4"])
+    assert told_by(INPUTS, old, new) == f"{['3', '5']}\n{['1', '2', '4']}\n"
+
+
+INPUTS = """
+import sys
+from agno_nb.db.sqlite import SqliteDb
+for path in sys.argv[1:]:
+    print([run.input for run in SqliteDb(path).get_runs("s1")])
+"""
+
+RENAMING = """
+import os, signal, sys
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.testing.conversation import say
+db = SqliteDb(sys.argv[1])
+say(db, "x")
+if sys.argv[3] == "killed":
+    # A moment after the write nothing is in the log any more.
+    db._driver._merging.join()
+os.rename(*sys.argv[1:3])
+if sys.argv[3] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "ended"])
+def test_a_process_that_ends_after_its_store_was_renamed_loses_nothing(tmp_path: Path, how: str) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    start(RENAMING, old, new, how).communicate(timeout=60)
+    assert inputs(new) == ["x"]
+    assert inputs(old) == []
+
+
+def test_a_store_that_is_replaced_is_the_new_one(tmp_path: Path) -> None:
+    path, copy = tmp_path / "store.db", tmp_path / "copy.db"
+    db = SqliteDb(path)
+    say(db, "1")
+    db.backup(copy)
+    say(db, "2")
+    assert len(db.runs_df()) == 2
+    copy.replace(path)
+    say(db, "3")
+    assert len(db.runs_df()) == 2
+    assert told_by(INPUTS, path) == f"{['1', '3']}\n"
+
+
+def test_a_file_is_not_opened_beside_the_log_of_another(tmp_path: Path) -> None:
+    path, copy = tmp_path / "store.db", tmp_path / "copy.db"
+    db = SqliteDb(path)
+    say(db, "1")
+    db.backup(copy)
+    say(db, "2")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM raw_runs").fetchone()
+    say(db, "3")  # The reader keeps SQLite from emptying the log.
+    copy.replace(path)
+    for use in (lambda: say(db, "4"), lambda: say(SqliteDb(path), "4")):
+        with pytest.raises(StoreError, match=r"store\.db-wal still holds changes"):
+            use()
+    say(SqliteDb(tmp_path / "other.db"), "other")
+    reader.close()
+    say(db, "4")
+    assert inputs(path) == ["1", "4"]
+
+
+def test_a_log_that_is_left_without_its_file_is_not_deleted(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    code = """
+import os, signal, sys
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.testing.conversation import say
+say(SqliteDb(sys.argv[1]), "x")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    start(code, old).communicate(timeout=60)
+    old.rename(new)
+    for use in (lambda db: say(db, "y"), lambda db: db.get_sessions(), lambda db: db.runs_df()):
+        with pytest.raises(StoreError, match=r"old\.db-wal still holds changes"):
+            use(SqliteDb(old))
+    (tmp_path / "old.db-wal").rename(tmp_path / "new.db-wal")
+    assert inputs(new) == ["x"]
+    say(SqliteDb(old), "y")
+    assert inputs(old) == ["y"]
 
 
 def test_the_content_of_media_is_there_for_a_query_that_names_it(tmp_path: Path) -> None:
