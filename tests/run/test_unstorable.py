@@ -59,6 +59,23 @@ class Hostile(dict[str, Any]):
         raise RuntimeError("not copied")
 
 
+class Fatal(dict[str, Any]):
+    """Raises what no `except Exception` catches."""
+
+    def items(self) -> Any:
+        raise Signal("gone")
+
+    keys = __iter__ = __repr__ = items  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise KeyboardInterrupt
+
+
+class NotCopied:
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise Signal("not copied")
+
+
 def generator() -> Iterator[int]:
     yield 1
 
@@ -70,6 +87,8 @@ UNSTORABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "a dict that is not quite as deep": (lambda: nested(400), "session_state is nested more than 200 levels deep"),
     "an array": (Unequal, r"session_state\['x'\] is of type Unequal"),
     "a dict that raises": (lambda: Hostile(a=1), "session_state"),
+    "a dict that raises no Exception": (lambda: Fatal(a=1), r"session_state\['x'\]|session_state cannot be written"),
+    "what raises no Exception when copied": (NotCopied, r"session_state\['x'\] is of type NotCopied"),
 }
 
 
