@@ -291,7 +291,7 @@ def _record_unopened(context: RunContext, error: StoreError) -> None:
 def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun) -> None:
     """Give the context what the store knows of the session, and the state that the run begins with."""
     run, options, continuation = context.run, context.options, context.continuation
-    runnable._last_session_id = run.session_id
+    runnable._last_session_ids |= {run.user_id: run.session_id, None: run.session_id}
     context.session, context.history = opened.session, opened.history
     context.turns, context.num_superseded = opened.turns, opened.num_superseded
     context.summary, context.memories = opened.summary, opened.memories

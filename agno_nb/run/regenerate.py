@@ -279,7 +279,7 @@ class Regeneration(SessionMethods):
             store.check_owner(self._user(user_id), session_id=session_id, run_id=run_id)
         if run_id is None:
             run = self.get_last_run_output(session_id, user_id=user_id)
-            missing = f"no turn yet in session {self._resolve_session_id(session_id)!r}"
+            missing = f"no turn yet in session {self._resolve_session_id(session_id, user_id)!r}"
         else:
             run, missing = store.get_run(run_id, session_id), f"no run {run_id!r}"
         if run is None:

@@ -36,14 +36,15 @@ def async_variant(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenat
 class SessionMethods(ABC):
     """Methods of a runnable that read and change its sessions.
 
-    Without a `session_id` they use the session of the last run. The user is `user_id`, else the runnable's. If there is
-    one, every method raises a :class:`~agno_nb.errors.SessionOwnershipError` for a session of another user, before it
-    reads or writes anything. Without a user they work on every session, as the methods of a store do.
+    Without a `session_id` they use the session of the user's last run; without a user, that of the last run. The user
+    is `user_id`, else the runnable's. If there is one, every method raises a
+    :class:`~agno_nb.errors.SessionOwnershipError` for a session of another user, before it reads or writes anything.
+    Without a user they work on every session, as the methods of a store do.
     """
 
     session_id: str | None
     user_id: str | None
-    _last_session_id: str | None
+    _last_session_ids: dict[str | None, str]
 
     @property
     @abstractmethod
@@ -185,7 +186,7 @@ class SessionMethods(ABC):
         known = self._checked_id(session_id, user_id)
         session = self._with_schemas(self.store.rename_session(known, session_name=session_name), user_id)
         if session is None:
-            raise self._not_found(session_id)
+            raise self._not_found(session_id, user_id)
         return session
 
     def set_session_name(
@@ -271,7 +272,7 @@ class SessionMethods(ABC):
             self._checked_id(session_id, user_id), user_id=user_id, to_run_index=to_run_index, at_run=at_run
         )
         if fork is None:
-            raise self._not_found(session_id)
+            raise self._not_found(session_id, user_id)
         self._with_schemas(fork, user_id)
         return fork
 
@@ -318,10 +319,12 @@ class SessionMethods(ABC):
     aget_run_output = async_variant(get_run_output)
     aget_last_run_output = async_variant(get_last_run_output)
 
-    def _resolve_session_id(self, session_id: str | None) -> str:
-        known = session_id or self.session_id or self._last_session_id
+    def _resolve_session_id(self, session_id: str | None, user_id: str | None) -> str:
+        user = self._user(user_id)
+        known = session_id or self.session_id or self._last_session_ids.get(user)
         if known is None:
-            raise InvalidInputError(f"{self!r} has not talked in any session yet: give a session_id")
+            with_user = "" if user is None else f" with user {user!r}"
+            raise InvalidInputError(f"{self!r} has not talked{with_user} in any session yet: give a session_id")
         return known
 
     def _user(self, user_id: str | None) -> str | None:
@@ -330,18 +333,19 @@ class SessionMethods(ABC):
 
     def _checked_id(self, session_id: str | None, user_id: str | None) -> str:
         """Return the id of the session that a call means, if it is open to the call's user."""
-        known = self._resolve_session_id(session_id)
+        known = self._resolve_session_id(session_id, user_id)
         self.store.check_owner(self._user(user_id), session_id=known)
         return known
 
     def _require_session(self, session_id: str | None, user_id: str | None = None) -> Session:
         session = self._with_schemas(self.store.get_session(self._checked_id(session_id, user_id)), user_id)
         if session is None:
-            raise self._not_found(session_id)
+            raise self._not_found(session_id, user_id)
         return session
 
-    def _not_found(self, session_id: str | None) -> SessionNotFoundError:
-        return SessionNotFoundError(f"there is no session {self._resolve_session_id(session_id)!r} in {self.store!r}")
+    def _not_found(self, session_id: str | None, user_id: str | None) -> SessionNotFoundError:
+        known = self._resolve_session_id(session_id, user_id)
+        return SessionNotFoundError(f"there is no session {known!r} in {self.store!r}")
 
 
 def _num_without_system(messages: Sequence[Message]) -> int:

@@ -183,6 +183,31 @@ def test_the_user_of_the_call_counts_and_not_the_agents(db: Db) -> None:
     assert owner.rename_session("plans", user_id="alice").session_name == "plans"
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_without_an_id_each_user_has_the_session_of_their_own_last_run(
+    make: Callable[[Db, str | None], Runnable],
+) -> None:
+    db = InMemoryDb()
+    runnable = make(db, None)
+    ids = {user: runnable.run(f"I am {user}", user_id=user).session_id for user in ("ada", "bob", None)}
+    for user in ("ada", "bob"):
+        assert [m.content for m in runnable.get_chat_history(user_id=user)][:1] == [f"I am {user}"]
+        assert runnable.update_session_state({"who": user}, user_id=user) == {"who": user}
+        assert runnable.rename_session(f"{user}'s", user_id=user).session_id == ids[user]
+        last = runnable.get_last_run_output(user_id=user)
+        assert last is not None
+        assert last.input == f"I am {user}"
+        assert runnable.regenerate(user_id=user).session_id == ids[user]
+    anonymous = db.get_session(ids[None] or "")
+    assert anonymous is not None
+    assert (anonymous.session_state, anonymous.session_name, anonymous.user_id) == ({}, None, None)
+    # Without a user: the session of the last run, whose it may be.
+    assert runnable.get_session_name() == "bob's"
+    for use in (runnable.get_session, runnable.get_chat_history, runnable.fork_session):
+        with pytest.raises(InvalidInputError, match=r"has not talked with user 'eve' in any session yet"):
+            use(user_id="eve")
+
+
 def test_a_session_without_an_owner_is_open_until_it_is_claimed() -> None:
     db = InMemoryDb()
     Agent(FunctionModel(echo), db=db, session_id="s").run("nobody's")
