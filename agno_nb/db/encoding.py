@@ -120,6 +120,23 @@ def check_json_object(value: Any, name: str) -> None:
     to_json(value, name)
 
 
+def check_ids(**ids: Any) -> None:
+    """Check that ids are text: a number from a DataFrame would not be found again as what the store has of it.
+
+    Raises
+    ------
+    InvalidInputError
+        One is not, or is empty.
+    """
+    for name, value in ids.items():
+        if value is not None and not isinstance(value, str):
+            own = getattr(value, name, None)  # Of a run, a session or a row.
+            remedy = f"its {name}, {own!r}" if isinstance(own, str) else f"{name}=str(...), or None"
+            raise InvalidInputError(f"{name} is {value!r}, and ids are text: give {remedy}")
+        if value == "":
+            raise InvalidInputError(f"{name} is empty; pass a non-empty string, or None")
+
+
 def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
     """Return `value` as JSON text.
 

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
+from agno_nb.db.encoding import check_ids
 from agno_nb.db.session_state import merge_state, revert
 from agno_nb.errors import (
     AgnoNbError,
@@ -47,7 +48,7 @@ from agno_nb.run.context import (
     make_event,
 )
 from agno_nb.run.dependencies import resolve_dependencies
-from agno_nb.run.options import RunOptions, check_ids, media_of
+from agno_nb.run.options import RunOptions, media_of
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import RunEnd, keep, store_unstored
 from agno_nb.types import (
@@ -217,7 +218,9 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
     users = (options.get("user_id"), runnable.user_id, parent.user_id if parent else None)
     # "" is not the same as None: it matches no user, and a run with it is refused.
     user_id = next((user for user in users if user is not None), None)
-    session_id = options.get("session_id") or runnable.session_id
+    session_id = options.get("session_id")
+    if session_id is None:
+        session_id = runnable.session_id
     if session_id is None and parent is not None and db is parent.db:
         session_id = parent.session_id
     if session_id is None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session
@@ -235,6 +236,8 @@ class SessionMethods(ABC):
         SessionOwnershipError
             The session belongs to another user. Nothing was deleted.
         """
+        if not session_id:
+            raise InvalidInputError(f"session_id is {session_id!r}; pass the id of the session to delete")
         return self.store.delete_session(self._checked_id(session_id, user_id), user_id=user_id)
 
     def fork_session(
@@ -321,7 +324,10 @@ class SessionMethods(ABC):
 
     def _resolve_session_id(self, session_id: str | None, user_id: str | None) -> str:
         user = self._user(user_id)
-        known = session_id or self.session_id or self._last_session_ids.get(user)
+        ids = (session_id, self.session_id, self._last_session_ids.get(user))
+        # "" is refused, not taken for the agent's session.
+        known = next((each for each in ids if each is not None), None)
+        check_ids(session_id=known)
         if known is None:
             with_user = "" if user is None else f" with user {user!r}"
             raise InvalidInputError(f"{self!r} has not talked{with_user} in any session yet: give a session_id")

@@ -169,6 +169,35 @@ def test_every_method_that_takes_a_session_takes_a_user(make: Callable[[Db, str 
     assert "user_id" in parameters_of(name, type(make(InMemoryDb(), None)))
 
 
+@pytest.mark.parametrize("given", ["", 5])
+@pytest.mark.parametrize(("make", "name"), CASES)
+def test_what_is_no_id_is_refused_and_not_taken_for_the_agents_session(
+    db: Db, make: Callable[[Db, str | None], Runnable], name: str, given: Any
+) -> None:
+    runnable = make(db, "alice")
+    runnable.session_id = ALICE
+    ids = tuple(db.runs_df(session_id=ALICE).sort_values("run_index")["run_id"])
+    arguments = arguments_for(name, type(runnable), (ids[0], ids[1]))
+    before = rows(db)
+    for key in ("session_id", "run_id", "at_run"):
+        if key in arguments and "print_response" not in name:
+            with pytest.raises(InvalidInputError, match=f"{key} is (empty|''|5)"):
+                called(runnable, name, **arguments | {key: given})
+            assert rows(db) == before
+
+
+def test_a_run_that_is_given_for_its_id_is_refused_with_its_id(db: Db) -> None:
+    runnable = agent(db, "alice")
+    run = runnable.run("hello", session_id=ALICE)
+    with pytest.raises(InvalidInputError, match=rf"run_id is .*, and ids are text: give its run_id, '{run.run_id}'"):
+        runnable.continue_from(run, "and now?")  # type: ignore[arg-type]
+    session = runnable.get_session()
+    with pytest.raises(InvalidInputError, match=rf"session_id is .*: give its session_id, \"{ALICE}\""):
+        runnable.get_chat_history(session)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="session_id is None; pass the id of the session to delete"):
+        runnable.delete_session(None)  # type: ignore[arg-type]
+
+
 def test_an_agent_without_a_user_works_on_every_session_as_a_store_does(db: Db) -> None:
     reader = Agent(FunctionModel(echo), db=db, session_id=ALICE)
     assert [message.content for message in reader.get_chat_history()][:2] == [SECRET, SECRET]
