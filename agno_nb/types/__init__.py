@@ -18,6 +18,7 @@ from agno_nb.types.basics import (
     one_line,
     shorten,
     to_plain_text,
+    whole_number,
     with_article,
 )
 from agno_nb.types.budget import Budget
@@ -84,5 +85,6 @@ __all__ = [
     "to_amount",
     "to_plain_text",
     "valid_tool_name",
+    "whole_number",
     "with_article",
 ]
