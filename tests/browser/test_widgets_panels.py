@@ -56,7 +56,7 @@ def test_a_paused_cell_goes_on_in_its_output_while_another_cell_runs(lab: Lab, w
     copies = panel.get_by_label("copies")
     copies.fill("two")
     panel.get_by_role("button", name="Send").click()
-    message = "copies is 'two', and that is not what is asked for: 'two' is not of type 'integer'"
+    message = "invalid value 'two' for copies: 'two' is not of type 'integer'"
     expect(panel.get_by_role("alert").filter(has_text=message)).to_be_visible()
     copies.fill("2")
     panel.get_by_role("button", name="Send").click()

@@ -144,7 +144,7 @@ def test_an_answer_means_the_same_in_whichever_way_it_is_given(
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
 def test_text_that_is_no_number_is_refused_in_whichever_way_it_is_given(door: Callable[[str, str], None]) -> None:
-    refused = "asked again" if door is by_keyboard else "value is 'abc', and that is not what is asked for"
+    refused = "asked again" if door is by_keyboard else "invalid value 'abc' for value"
     with pytest.raises((InvalidInputError, EOFError), match=refused):
         door("whole_number", "abc")
     assert received == []

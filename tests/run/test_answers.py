@@ -215,10 +215,10 @@ def test_the_last_answer_counts() -> None:
     [
         (
             lambda run: setattr(run.tools[0], "result", "gone"),
-            "needs confirmation, which result does not give",
+            "result cannot resolve .*: it requires confirmation",
         ),
-        (lambda run: setattr(run.tools[1], "result", "sent"), "needs user input, which result does not give"),
-        (lambda run: setattr(run.tools[2], "result", {"files": 1}), r"it must be text, not {'files': 1}"),
+        (lambda run: setattr(run.tools[1], "result", "sent"), "result cannot resolve .*: it requires user input"),
+        (lambda run: setattr(run.tools[2], "result", {"files": 1}), r"is {'files': 1}; pass a string"),
         (lambda run: setattr(run.tools[2], "confirmed", True), "still needs external execution"),
         (lambda run: setattr(run.tools[1], "confirmed", True), "still needs user input"),
     ],
@@ -230,7 +230,7 @@ def test_an_answer_of_the_wrong_kind_is_refused_and_nothing_is_done(
     run = clerk.run("do it", session_id="s")
     delete, send, shell = run.requirements
     delete.confirm()
-    if "needs confirmation" in sentence:
+    if "requires confirmation" in sentence:
         delete.confirmed = None
     if "user input" not in sentence:
         send.provide_user_input({"to": "Bob", "copies": 1})
@@ -244,7 +244,7 @@ def test_an_answer_of_the_wrong_kind_is_refused_and_nothing_is_done(
 
 def test_a_value_is_checked_when_it_is_assigned() -> None:
     copies = paused().requirements[1].user_input_fields[1]
-    with pytest.raises(InvalidInputError, match="copies is 'many', and that is not what is asked for"):
+    with pytest.raises(InvalidInputError, match="invalid value 'many' for copies"):
         copies.value = "many"
     assert (copies.value, copies.is_given) == (None, False)
     copies.value = "2"
@@ -280,10 +280,10 @@ def test_a_call_that_was_done_is_not_approved_in_another_way_later() -> None:
     assert early is not None
     first.requirements[0].confirm()
     second = clerk.continue_run(first)
-    with pytest.raises(InvalidInputError, match="was answered already, and the run went on"):
+    with pytest.raises(InvalidInputError, match="has already been answered, and the run has continued"):
         second.requirements[0].reject()
     early.requirements[0].reject()
-    with pytest.raises(InvalidInputError, match="was answered already, and the run went on"):
+    with pytest.raises(InvalidInputError, match="has already been answered, and the run has continued"):
         clerk.continue_run(second, requirements=early.requirements)
 
 

@@ -240,7 +240,7 @@ def test_a_paused_run_is_decided_call_by_call_and_then_goes_on() -> None:
     assert done == []
     assert [need["is_resolved"] for need in page.turns[0]["pending"]] == [True, False]
     wrong = page.refusal("decide", requirement_id=second["id"], values={"copies": "two"}, **answers)
-    assert "copies is 'two', and that is not what is asked for: 'two' is not of type 'integer'" in wrong
+    assert "invalid value 'two' for copies: 'two' is not of type 'integer'" in wrong
     assert "does not wait for 'x'" in page.refusal("decide", requirement_id="x", values={}, **answers)
     page.ask("decide", requirement_id=second["id"], values={"copies": "2"}, **answers)
     assert (done, page.turns[0]["status"]) == (["<b>a.txt</b>", "2 to Ada"], "COMPLETED")
