@@ -169,7 +169,7 @@ def test_what_is_sent_of_a_tool_as_strict_passes(parameters: dict[str, tuple[Any
 def test_what_is_sent_of_an_output_schema_as_strict_passes(hints: dict[str, Any], azure: bool) -> None:
     from pydantic import create_model
 
-    from agno_nb.tools.typed_dict import with_known_typed_dicts
+    from agno_nb.tools.parameters import with_known_typed_dicts
 
     fields: Any = {name: (with_known_typed_dicts(hint), ...) for name, hint in hints.items()}
     sent = schema_fields("x", OutputSchema(create_model("Answer", **fields)).json_schema, enforced=True, limited=azure)

@@ -228,7 +228,7 @@ async def leaves_midway_awaited(step_input: StepInput) -> AsyncIterator[str]:
     "step", [leaves, leaves_awaited, leaves_midway, leaves_midway_awaited, Condition(leaves, [upper])]
 )
 def test_a_function_that_exits_does_not_end_the_loop_of_all_runs(step: Any) -> None:
-    with pytest.raises(RunError, match="it tried to end the program by SystemExit: 3"):
+    with pytest.raises(RunError, match="it tried to exit the program: SystemExit: 3"):
         Workflow([step]).run("x")
     assert Workflow([upper]).run("x").content == "X"
 
