@@ -190,7 +190,7 @@ def test_gemini_elsewhere_by_the_environment(server: FakeServer, monkeypatch: py
 
 
 def test_a_key_over_plain_http_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.warns(UserWarning, match=r"llm\.example:8000 travels unencrypted"):
+    with pytest.warns(UserWarning, match=r"llm\.example:8000 is sent unencrypted"):
         OpenAIChat("m", base_url="http://llm.example:8000/v1", api_key=OTHER_KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://llm.example/v1")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -385,4 +385,4 @@ def test_a_secret_header_that_a_server_repeats_is_taken_out(server: FakeServer) 
 
     error = ask(OpenAIChat("m", base_url=server.base_url, extra_headers={"api-key": OTHER_KEY})).failure
 
-    assert str(error).endswith("It said: the api-key [redacted] is wrong")
+    assert str(error).endswith("Message: the api-key [redacted] is wrong")

@@ -177,7 +177,7 @@ def test_200_for_a_failure(name: str, kind: type[OpenAIModel], server: FakeServe
     failure = ask(kind("m", base_url=server.base_url)).failure
 
     assert type(failure) is error
-    assert str(failure).endswith("It said: Boom")
+    assert str(failure).endswith("Message: Boom")
 
 
 @KINDS
@@ -187,7 +187,7 @@ def test_the_message_of_an_error_status(name: str, kind: type[OpenAIModel], serv
 
     failure = ask(kind("m", base_url=server.base_url)).failure
 
-    assert str(failure).endswith("It said: Boom")
+    assert str(failure).endswith("Message: Boom")
     assert failure.status_code == 500
 
 
@@ -197,7 +197,7 @@ def test_an_error_event(kind: type[OpenAIModel], server: FakeServer) -> None:
 
     failure = ask(kind("m", base_url=server.base_url)).failure
 
-    assert (type(failure), str(failure).endswith("It said: Boom")) == (ModelRateLimitError, True)
+    assert (type(failure), str(failure).endswith("Message: Boom")) == (ModelRateLimitError, True)
 
 
 @KINDS
@@ -207,7 +207,7 @@ def test_200_for_a_failure_in_plain_text(content_type: str, kind: type[OpenAIMod
 
     failure = ask(kind("m", base_url=server.base_url)).failure
 
-    assert (type(failure), str(failure).endswith("It said: Boom: out of memory")) == (ModelStreamError, True)
+    assert (type(failure), str(failure).endswith("Message: Boom: out of memory")) == (ModelStreamError, True)
 
 
 @KINDS
@@ -253,7 +253,7 @@ def test_json_that_no_parser_likes(name: str, status: int, kind: type[OpenAIMode
     for _ in range(2):
         failure = ask(kind("m", base_url=server.base_url)).failure
         assert isinstance(failure, ModelError)
-        assert str(failure).endswith('It said: Bo"om')
+        assert str(failure).endswith('Message: Bo"om')
         assert len(str(failure)) < 1_000
 
 
