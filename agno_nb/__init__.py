@@ -1,9 +1,9 @@
-"""Agent sessions for the notebook.
+"""Agent sessions in Jupyter, stored in DuckDB and read as pandas DataFrames.
 
-``%load_ext agno_nb`` and talk to an agent in ``%%agent`` cells: the session, every run, message and tool call land in a
-DuckDB file, and :func:`runs_df` or :func:`messages_df` gives them back as a DataFrame.
+Load the extension with ``%load_ext agno_nb`` and chat with an agent in ``%%agent`` cells. Sessions, runs, messages and
+tool calls are stored in a DuckDB file; :func:`runs_df` and :func:`messages_df` return them as DataFrames.
 
-The names below are loaded when first touched, so that ``import agno_nb`` costs next to nothing.
+Public names are imported when first used, so that ``import agno_nb`` is fast.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name lives. The imports above say the same to type checkers; a test holds the two together.
+# The module of each public name. The imports above are for type checkers; a test compares the two.
 _HOMES = {
     "Agent": "agno_nb.agent",
     "AgentSession": "agno_nb.session",
@@ -147,14 +147,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
-    """Bind the notebook and add its magics: ``%load_ext agno_nb``."""
+    """Add the magics to the notebook: ``%load_ext agno_nb``."""
     from agno_nb.notebook import load_ipython_extension as load
 
     load(ipython)
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
-    """Take the magics away again: ``%unload_ext agno_nb``."""
+    """Remove the magics: ``%unload_ext agno_nb``."""
     from agno_nb.notebook import unload_ipython_extension as unload
 
     unload(ipython)

@@ -342,4 +342,4 @@ def test_a_value_that_cannot_be_shown_hides_no_other() -> None:
             raise OSError("no text")
 
     shown = inject("{df}", {"df": pd.DataFrame({"a": [1], "b": [Silent()]})}).text
-    assert shown.endswith("a,b\n1,<Silent>")
+    assert shown.endswith("a,b\n1,(Silent that cannot be shown: OSError)")

@@ -115,7 +115,7 @@ class Tool:
 
     @property
     def approval_kind(self) -> ApprovalKind | None:
-        """What each call needs from a person."""
+        """The kind of approval that each call needs."""
         if self.requires_confirmation:
             return "confirmation"
         if self.requires_user_input:
@@ -216,7 +216,7 @@ class Tool:
         user_input : mapping, optional
             Arguments provided by a person.
         hooks : sequence of callable, optional
-            Further tool hooks, called around those of the tool.
+            Further tool hooks, called around the tool's own.
         """
         try:
             arguments = self._parse_arguments(call, user_input)

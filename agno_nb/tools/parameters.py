@@ -281,7 +281,7 @@ def _without_titles(schema: Any) -> None:
 
 
 def with_known_typed_dicts(hint: Any) -> Any:
-    """Replace each ``typing.TypedDict`` in `hint`: on Python 3.11 pydantic requires that of ``typing_extensions``.
+    """Replace each ``typing.TypedDict`` in `hint`: on Python 3.11 pydantic requires the ``typing_extensions`` version.
 
     https://docs.pydantic.dev/dev/errors/usage_errors/#typed-dict-version
 

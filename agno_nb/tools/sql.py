@@ -167,7 +167,7 @@ class SqlTools:
         return {**self._found(in_store=False), **self._more_frames}
 
     def _found(self, *, in_store: bool) -> dict[str, Any]:
-        """Return the DataFrames of the mapping whose names are, or are not, those of store tables."""
+        """Return the DataFrames of the mapping whose names are, or are not, names of store tables."""
         from agno_nb.db.schema import names
 
         # A copy, because another thread may define a variable.

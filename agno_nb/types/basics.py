@@ -51,7 +51,7 @@ _time_lock = threading.Lock()
 
 
 def now() -> float:
-    """Return the Unix time in seconds, at least a microsecond after that of the previous call.
+    """Return the Unix time in seconds, at least a microsecond after the previous result.
 
     Times therefore increase even if the clock has a coarse resolution or is set back by less than a second. If it is
     set back further, its new time is used.

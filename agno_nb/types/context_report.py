@@ -1,4 +1,4 @@
-"""Context reports: the parts of a request with their sources and sizes, and what was omitted and why."""
+"""Context reports: the parts of a request with sources and sizes, and omitted parts with reasons."""
 
 from __future__ import annotations
 

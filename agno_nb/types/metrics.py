@@ -52,7 +52,7 @@ class Metrics:
     def total(cls, parts: Iterable[Metrics]) -> Metrics:
         """Add up the tokens and cost of `parts`.
 
-        Token counts are sums of the known values. The cost is known only if that of every part is. Times are not added,
+        Token counts are sums of the known values. The cost is known only if every part's is. Times are not added,
         because parts may overlap.
         """
         parts = list(parts)

@@ -14,7 +14,7 @@ from agno_nb.types.basics import Alias, JsonDict, brief, new_id
 from agno_nb.types.messages import ToolCall
 
 ApprovalKind = Literal["confirmation", "user_input", "external_execution"]
-"""What a tool call may need from a person: approval, values of some arguments, or its execution."""
+"""A tool call may need approval, values of some arguments, or its execution by a person."""
 
 
 @suggest_on_unknown_kwarg({})
@@ -87,6 +87,10 @@ class UserInputField:
         if isinstance(value, str) and self.parse(value) == value:
             return value
         return json.dumps(value, ensure_ascii=False)
+
+    def clear(self) -> None:
+        """Remove the value."""
+        self._set(None, is_given=False)
 
     def _set(self, value: Any, *, is_given: bool) -> None:
         object.__setattr__(self, "value", value)
@@ -298,7 +302,7 @@ class Requirement:
 
     def _clear_fields(self) -> None:
         for each in self.user_input_fields:
-            each._set(None, is_given=False)
+            each.clear()
 
     def ask_again(self) -> None:
         """Revoke the approval of a call that was started and whose result is unknown."""

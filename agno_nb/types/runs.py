@@ -108,8 +108,7 @@ class RunOutput:
     requirements: list[Requirement] = field(default_factory=list)
     """Requirements of all pauses, resolved and open."""
     nested_runs: list[RunOutput] = field(default_factory=list, compare=False)
-    """Runs started by this one's tools, members or steps, in order. If the run was read from a store, only those of the
-    same session."""
+    """Runs started by tools, members or steps, in order. If read from a store, only runs of the same session."""
     step_results: list[StepOutput] = field(default_factory=list)
     """For workflows: results of the steps, in the order in which they ended."""
     session_state: JsonDict = field(default_factory=dict)
@@ -146,7 +145,7 @@ class RunOutput:
 
     @property
     def is_cached(self) -> bool:
-        """Whether the answer came from the response cache. For a workflow: those of all its agents and teams."""
+        """Whether the answer came from the response cache; for workflows, whether all agents' answers did."""
         model_runs = self._model_runs()
         return bool(model_runs) and all(run.replay_of_run_id is not None for run in model_runs)
 
@@ -176,7 +175,7 @@ class RunOutput:
         return self.status is RunStatus.CANCELLED
 
     def context(self) -> ContextReport | None:
-        """Return the context report: the parts of the first request with sources and sizes, and what was omitted.
+        """Return the context report: the parts of the first request with sources and sizes, and omitted parts.
 
         None for runs without a request of their own: workflows, and runs that failed before it.
         """
@@ -294,7 +293,7 @@ class RunOutputEvent:
     tool: ToolCall | None = None
     """For tool call events."""
     step: str | None = None
-    """Path of the step, for its events and those of its runs."""
+    """Path of the step, for events of the step and its runs."""
     details: JsonDict | None = None
     """For retries, fallbacks and tool call limits: the values in `content`. For the end of a step: its `duration_s`."""
     run_output: RunOutput | None = None

@@ -126,7 +126,7 @@ def test_a_tool_that_takes_too_long_is_given_up() -> None:
     assert [(each.result, each.tool_call_error) for each in run.tools] == [
         (
             "sleep did not finish within 0.05 seconds, so there is no result. It cannot be stopped and may still be "
-            "work; go on without it.",
+            "running; continue without it.",
             True,
         ),
         ("hang did not finish within 0.05 seconds, so there is no result.", True),
