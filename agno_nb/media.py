@@ -6,11 +6,12 @@ Each has a URL, a path or bytes. Files are read immediately: their content at th
 from __future__ import annotations
 
 import mimetypes
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 from urllib.parse import urlsplit
 
-from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb._keywords import typed_kwargs
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import Media
 
@@ -33,16 +34,18 @@ _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"
 _BOXES = {b"M4A ": "audio/mp4", b"qt  ": "video/quicktime", b"heic": "image/heic", b"avif": "image/avif"}
 
 
-@suggest_on_unknown_kwarg({})
-def Image(
-    *,
-    url: str | None = None,
-    filepath: str | Path | None = None,
-    content: bytes | None = None,
-    format: str | None = None,
-    mime_type: str | None = None,
-    detail: Literal["low", "high", "auto"] | None = None,
-) -> Media:
+class MediaSource(TypedDict, total=False):
+    """Where media come from, and their type."""
+
+    url: str | None
+    filepath: str | Path | None
+    content: bytes | None
+    format: str | None
+    mime_type: str | None
+
+
+@typed_kwargs(MediaSource)
+def Image(*, detail: Literal["low", "high", "auto"] | None = None, **source: Unpack[MediaSource]) -> Media:
     """Return an image to send with a prompt.
 
     Parameters
@@ -72,61 +75,38 @@ def Image(
     >>> Image(url="https://example.com/cat.jpg")
     Media(image, 'https://example.com/cat.jpg', image/jpeg)
     """
-    media = _media("image", url, filepath, content, format, mime_type)
-    media.detail = detail
-    return media
+    return replace(_media("image", **source), detail=detail)
 
 
-@suggest_on_unknown_kwarg({})
-def Audio(
-    *,
-    url: str | None = None,
-    filepath: str | Path | None = None,
-    content: bytes | None = None,
-    format: str | None = None,
-    mime_type: str | None = None,
-) -> Media:
+@typed_kwargs(MediaSource)
+def Audio(**source: Unpack[MediaSource]) -> Media:
     """Return audio to send with a prompt. See :func:`Image` for parameters and errors."""
-    return _media("audio", url, filepath, content, format, mime_type)
+    return _media("audio", **source)
 
 
-@suggest_on_unknown_kwarg({})
-def Video(
-    *,
-    url: str | None = None,
-    filepath: str | Path | None = None,
-    content: bytes | None = None,
-    format: str | None = None,
-    mime_type: str | None = None,
-) -> Media:
+@typed_kwargs(MediaSource)
+def Video(**source: Unpack[MediaSource]) -> Media:
     """Return a video to send with a prompt. See :func:`Image` for parameters and errors."""
-    return _media("video", url, filepath, content, format, mime_type)
+    return _media("video", **source)
 
 
-@suggest_on_unknown_kwarg({})
-def File(
-    *,
-    url: str | None = None,
-    filepath: str | Path | None = None,
-    content: bytes | None = None,
-    format: str | None = None,
-    mime_type: str | None = None,
-    filename: str | None = None,
-) -> Media:
+@typed_kwargs(MediaSource)
+def File(*, filename: str | None = None, **source: Unpack[MediaSource]) -> Media:
     """Return a file to send with a prompt. See :func:`Image` for parameters and errors.
 
     `filename` is the name that is sent to the model; by default the name of `filepath`.
     """
-    return _media("file", url, filepath, content, format, mime_type, filename)
+    return _media("file", filename=filename, **source)
 
 
 def _media(
     kind: Literal["image", "audio", "video", "file"],
-    url: str | None,
-    filepath: str | Path | None,
-    content: bytes | None,
-    format: str | None,
-    mime_type: str | None,
+    *,
+    url: str | None = None,
+    filepath: str | Path | None = None,
+    content: bytes | None = None,
+    format: str | None = None,
+    mime_type: str | None = None,
     filename: str | None = None,
 ) -> Media:
     sources = {"url": url, "filepath": filepath, "content": content}

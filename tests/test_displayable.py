@@ -8,8 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.agent import Agent

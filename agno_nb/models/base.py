@@ -138,13 +138,7 @@ def _join_response(response: ModelResponse) -> None:
 
 
 async def complete(model: Model, request: ModelRequest) -> ModelResponse:
-    """Send a request without streaming, with retries of transient failures.
-
-    Raises
-    ------
-    ModelError
-        There is no complete response.
-    """
+    """Send a request without streaming, with retries of transient failures."""
     policy = RetryPolicy()
     for failures in itertools.count():
         started = time.perf_counter()

@@ -206,17 +206,9 @@ class Tool:
     ) -> None:
         """Execute `call` and set its result.
 
-        If the arguments are not valid or the function raises, the result is the error message for the model.
-
-        Parameters
-        ----------
-        call : ToolCall
-        injected : mapping
-            Values of injected parameters.
-        user_input : mapping, optional
-            Arguments provided by a person.
-        hooks : sequence of callable, optional
-            Further tool hooks, called around the tool's own.
+        If the arguments are not valid or the function raises, the result is the error message for the model. `injected`
+        has the values of injected parameters, `user_input` the arguments provided by a person, and `hooks` further tool
+        hooks, which are called around the tool's own.
         """
         try:
             arguments = self._parse_arguments(call, user_input)

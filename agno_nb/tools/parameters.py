@@ -35,27 +35,10 @@ class InvalidArguments(ValueError):
 
 
 class Parameters:
-    """The parameters of a function that a model fills in.
+    """The parameters of a function that a model fills in, except those in `without`.
 
-    Parameters
-    ----------
-    function : callable
-    name : str
-        Name of the tool in errors.
-    descriptions : mapping
-        Descriptions of parameters from the docstring; ``Annotated[int, "..."]`` takes precedence.
-    without : collection of str, optional
-        Parameters to exclude.
-
-    Attributes
-    ----------
-    names : list of str
-        Names of the parameters.
-
-    Raises
-    ------
-    InvalidInputError
-        A parameter has a type without a JSON schema.
+    `descriptions` come from the docstring; ``Annotated[int, "..."]`` takes precedence. If a parameter has a type
+    without a JSON schema, InvalidInputError is raised.
     """
 
     def __init__(
@@ -113,13 +96,7 @@ class Parameters:
         return schema
 
     def parse(self, text: str) -> dict[str, Any]:
-        """Parse the arguments that a model wrote into the types of the function's parameters.
-
-        Raises
-        ------
-        InvalidArguments
-            They are not a JSON object or do not match the parameters.
-        """
+        """Parse the arguments that a model wrote into the types of the parameters, or raise InvalidArguments."""
         from pydantic import ValidationError
 
         try:
@@ -284,11 +261,6 @@ def with_known_typed_dicts(hint: Any) -> Any:
     """Replace each ``typing.TypedDict`` in `hint`: on Python 3.11 pydantic requires the ``typing_extensions`` version.
 
     https://docs.pydantic.dev/dev/errors/usage_errors/#typed-dict-version
-
-    Raises
-    ------
-    NameError
-        The type of a key is not defined.
     """
     return hint if sys.version_info >= (3, 12) else _convert_hint(hint, {})
 

@@ -40,19 +40,9 @@ class Toolkit:
 
 @suggest_on_unknown_kwarg({})
 def resolve_tools(tools: Iterable[Any], *, tool_cache: list[Tool]) -> dict[str, Tool]:
-    """Return the tools by name.
+    """Return tools, callables, toolkits (objects with `tools` or `functions`), and lists of these as tools by name.
 
-    Parameters
-    ----------
-    tools : iterable
-        Tools, callables, toolkits (objects with `tools` or `functions`), and lists of these.
-    tool_cache : list of Tool
-        Tools created from plain functions by earlier calls; new ones are added.
-
-    Raises
-    ------
-    InvalidInputError
-        Two tools have the same name.
+    `tool_cache` has the tools created from plain functions by earlier calls; new ones are added.
     """
     by_name: dict[str, Tool] = {}
     for tool in _flatten(tools, tool_cache):

@@ -280,13 +280,7 @@ class Requirement:
                 each._set(answered_fields[each.name].value, is_given=True)
 
     def check_answer(self) -> None:
-        """Check an answer that may have been set through attributes.
-
-        Raises
-        ------
-        InvalidInputError
-            The answer does not fit the kind of the requirement.
-        """
+        """Check an answer that may have been set through attributes; raise InvalidInputError if it is not valid."""
         result = self.tool.result
         if self.tool.is_finished:
             return

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import AnyUrl, BaseModel, Field, Json, SecretStr
 
 from agno_nb.models.base import ModelRequest

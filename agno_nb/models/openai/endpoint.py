@@ -80,10 +80,6 @@ class Endpoint:
 
         On redirects to another origin, clients drop at most the Authorization header. Azure's `api-key`, and the prompt
         on 307 and 308, would be sent there.
-
-        Raises
-        ------
-        OtherOrigin
         """
         from httpx2 import URL
 
@@ -102,21 +98,8 @@ class Endpoint:
     ) -> Endpoint:
         """Resolve the target of requests.
 
-        Parameters
-        ----------
-        home : str
-            Name in `PROFILES` whose URL is the default.
-        base_url : str, optional
-            Defaults to the URL in the environment variable of `home`, or its own.
-        provider : str, optional
-            Defaults to the provider of the URL.
-        profile : Profile, optional
-            Defaults to the profile of the provider.
-
-        Raises
-        ------
-        InvalidInputError
-            The URL is not a valid HTTP URL.
+        The URL defaults to that in the environment variable of `home`, a name in `PROFILES`, or to its own. The
+        provider is derived from the URL, and the profile from the provider.
         """
         at_home = PROFILES[home]
         base_url, basic_auth = _without_credentials(
@@ -147,13 +130,7 @@ class OtherOrigin(Exception):
 
 
 def connected(make: Callable[[], C]) -> C:
-    """Create an HTTP client.
-
-    Raises
-    ------
-    InvalidInputError
-        The proxy in the environment is not valid. The message doesn't quote it, because it may have a password.
-    """
+    """Create an HTTP client. The error about an invalid proxy doesn't quote it, because it may have a password."""
     from httpx2 import InvalidURL
 
     try:

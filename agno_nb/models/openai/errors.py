@@ -148,19 +148,8 @@ def provider_error(
 ) -> ModelError:
     """Return the error for a failure reported by the provider.
 
-    Parameters
-    ----------
-    body : object
-        Parsed JSON: an error object, an object with the key `error`, or a message. The form depends on the server.
-    endpoint : Endpoint
-    model : str
-        The requested model.
-    status_code : int, optional
-        HTTP status. For failures in a stream, `code` is used.
-    request_id : str, optional
-        The provider's id of the request.
-    headers : Mapping, optional
-        HTTP headers of the response.
+    `body` is parsed JSON: depending on the server, an error object, an object with the key `error`, or a message.
+    Without a status, as for failures in a stream, the code in the body is used.
     """
     fields = _error_fields(body)
     codes = {str(fields[key])[:_LONGEST_CODE] for key in ("code", "type") if isinstance(fields.get(key), str | int)}

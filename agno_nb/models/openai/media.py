@@ -17,21 +17,10 @@ _AUDIO_FORMATS = {
 
 
 def parts(message: Message, *, text_type: str, part: Callable[[Media], JsonDict]) -> list[JsonDict]:
-    """Return the text and media of `message` as a list of parts.
+    """Return the text and media of `message` as a list of parts, with `part` for each of the media.
 
-    Parameters
-    ----------
-    message : Message
-    text_type : str
-        The API's type of text parts.
-    part : callable
-        Converts one of the media.
-
-    Raises
-    ------
-    InvalidInputError
-        The API doesn't support one of the media. In messages of earlier runs, such media are replaced by their names,
-        so that a session can continue with another model.
+    If the API doesn't support one of the media, this is an error. In messages of earlier runs, such media are replaced
+    by their names, so that a session can continue with another model.
     """
     written = [{"type": text_type, "text": message.content}] if message.content else []
     for media in message.media:
@@ -45,13 +34,7 @@ def parts(message: Message, *, text_type: str, part: Callable[[Media], JsonDict]
 
 
 def chat_part(media: Media) -> JsonDict:
-    """Return a part of a Chat Completions message.
-
-    Raises
-    ------
-    InvalidInputError
-        The API doesn't support it.
-    """
+    """Return a part of a Chat Completions message; raise InvalidInputError if the API doesn't support it."""
     if media.kind == "image":
         detail = {"detail": media.detail} if media.detail else {}
         return {"type": "image_url", "image_url": {"url": _url(media), **detail}}
@@ -68,13 +51,7 @@ def chat_part(media: Media) -> JsonDict:
 
 
 def responses_part(media: Media) -> JsonDict:
-    """Return a part of a Responses API message.
-
-    Raises
-    ------
-    InvalidInputError
-        The API doesn't support it.
-    """
+    """Return a part of a Responses API message; raise InvalidInputError if the API doesn't support it."""
     if media.kind == "image":
         return {"type": "input_image", "image_url": _url(media), "detail": media.detail or "auto"}
     if media.kind == "file" and media.content is None and not _is_data(media.url):

@@ -54,12 +54,7 @@ class Limits:
         self._deadline = asyncio.get_running_loop().time() + self.total_timeout
 
     async def wait_for(self, awaitable: Awaitable[T]) -> T:
-        """Wait until the deadline of `total_timeout`.
-
-        Raises
-        ------
-        ResponseLimitError
-        """
+        """Wait for `awaitable`; raise ResponseLimitError at the deadline of `total_timeout`."""
         try:
             async with asyncio.timeout_at(self._deadline) as scope:
                 return await awaitable
@@ -82,15 +77,7 @@ class Limits:
 
 
 async def read_events(response: httpx2.Response, limits: Limits) -> AsyncGenerator[Event]:
-    """Yield the events of a response. A JSON document or web page is one event.
-
-    Raises
-    ------
-    ResponseLimitError
-        The response exceeds a size limit, after decompression, or takes too long.
-    httpx2.HTTPError
-        The connection failed.
-    """
+    """Yield the events of a response; a JSON document or web page is one event. Limits apply after decompression."""
     decoder, num_bytes = EventDecoder(limits), 0
     async with aclosing(response.aiter_bytes()) as chunks:
         while (chunk := await limits.wait_for(anext(chunks, None))) is not None:

@@ -49,13 +49,7 @@ class Answer(ABC):
 
     @abstractmethod
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
-        """Return the complete answer.
-
-        Raises
-        ------
-        ModelError
-            The stream ended before the answer, or the server reported that it ended the answer.
-        """
+        """Return the complete answer; raise ModelError if it is incomplete or ended by the server."""
 
     def _delta(self, content: str, reasoning: str = "") -> Delta | None:
         if not content and not reasoning:
@@ -90,12 +84,9 @@ def as_piece(value: object) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON from a server. NaN, infinities and integers of thousands of digits become None.
+    """Parse JSON from a server; raise ValueError if it is invalid or nested more than `MAX_DEPTH` levels deep.
 
-    Raises
-    ------
-    ValueError
-        The text is not JSON or is nested more than `MAX_DEPTH` levels deep.
+    NaN, infinities and integers of thousands of digits become None.
     """
     try:
         value = _decoder().decode(text)
