@@ -1,4 +1,4 @@
-"""Text of models, tools and servers is shown without what changes how a terminal or a person reads it."""
+"""Text of models, tools and servers is displayed without control characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images, sounds, videos and files as users make them."""
+"""Images, audio, videos and files created by users."""
 
 from __future__ import annotations
 

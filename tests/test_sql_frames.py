@@ -1,4 +1,4 @@
-"""DataFrames of users in SQL: of any dtype, under any name, and only those that a query names."""
+"""Users' DataFrames in SQL: any dtype and name, and only those in the query."""
 
 from __future__ import annotations
 

@@ -118,13 +118,13 @@ class ToolExecutor:
             and tool.approval_kind is not None
             and tool.argument_error(call) is None
         ):
+            call.user_input_schema = tool.input_fields()
             context.run.requirements.append(
                 Requirement(
                     kind=tool.approval_kind,
                     tool=call,
                     run_id=context.run_id,
                     component_name=self.component_name,
-                    user_input_fields=tool.input_fields(),
                 )
             )
             return

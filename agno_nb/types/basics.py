@@ -16,11 +16,12 @@ T = TypeVar("T")
 
 
 class Alias(Generic[T]):
-    """An attribute under agno's name: reads and sets the attribute at `path`."""
+    """An attribute that reads and sets another one, by default under agno's name. `path` may have dots."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self.__doc__ = f"agno's name for `{path}`."
+    def __init__(self, path: str, doc: str = "") -> None:
+        self._get = attrgetter(path)
+        self._owner, _, self._name = path.rpartition(".")
+        self.__doc__ = doc or f"agno's name for `{path}`."
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> Self: ...
@@ -29,10 +30,10 @@ class Alias(Generic[T]):
     def __get__(self, instance: object, owner: type[Any]) -> T: ...
 
     def __get__(self, instance: object | None, owner: type[Any]) -> Self | T:
-        return self if instance is None else attrgetter(self._path)(instance)
+        return self if instance is None else self._get(instance)
 
     def __set__(self, instance: object, value: T) -> None:
-        setattr(instance, self._path, value)
+        setattr(attrgetter(self._owner)(instance) if self._owner else instance, self._name, value)
 
 
 def new_id() -> str:

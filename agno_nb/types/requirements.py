@@ -112,49 +112,6 @@ def _is_json(value: Any) -> bool:
         return False
 
 
-class _Answer:
-    """A field of a requirement that is stored in its tool call, so that it can be set on either."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, requirement: Requirement | None, owner: type[Requirement]) -> Any:
-        return None if requirement is None else getattr(requirement.tool, self._name)
-
-    def __set__(self, requirement: Requirement, value: Any) -> None:
-        setattr(requirement.tool, self._name, value)
-
-
-class _Fields(_Answer):
-    """The fields to fill in. They are not replaced by the default of the constructor."""
-
-    def __set__(self, requirement: Requirement, value: Any) -> None:
-        if value is not None:
-            super().__set__(requirement, value)
-
-
-class _Result(_Answer):
-    """The result of an external execution. The results of other calls were not set by a person."""
-
-    def __get__(self, requirement: Requirement | None, owner: type[Requirement]) -> Any:
-        if requirement is None or requirement.kind != "external_execution" or requirement.confirmed is False:
-            return None
-        return requirement.tool.result
-
-    def __set__(self, requirement: Requirement, value: Any) -> None:
-        if value is not None:
-            requirement._check_kind("external_execution", "result")
-        if requirement.kind == "external_execution" and not requirement.tool.is_finished:
-            super().__set__(requirement, value)
-
-
-# As the default of a dataclass field, a descriptor would not be a value of the field's type.
-_FIELDS: Any = _Fields("user_input_schema")
-_CONFIRMED: Any = _Answer("confirmed")
-_NOTE: Any = _Answer("confirmation_note")
-_RESULT: Any = _Result("result")
-
-
 @suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False)
 class Requirement:
@@ -173,19 +130,16 @@ class Requirement:
     requirement_id: str = field(default_factory=new_id)
     component_name: str | None = None
     """Name of the agent that requested the call."""
-    user_input_fields: list[UserInputField] = _FIELDS
-    """For "user_input": the fields to fill in."""
-    confirmed: bool | None = _CONFIRMED
-    """False if the call was rejected; True if a "confirmation" was given."""
-    note: str | None = _NOTE
-    """Reason for the decision. The model receives the reason for a rejection."""
-    result: str | None = _RESULT
-    """For "external_execution": the result that is sent to the model."""
     started_at: float | None = None
     """Unix time at which the approved call started, stored before it runs. If the call has no result, the process ended
     in between, and the call may or may not have run."""
     may_have_run: bool = False
     """Whether the call was started before, its result is unknown, and it needs a second approval."""
+
+    # Answers are stored in the tool call, so that they can be set on either.
+    user_input_fields = Alias[list[UserInputField]]("tool.user_input_schema", "For user input: the fields to fill in.")
+    confirmed = Alias[bool | None]("tool.confirmed", "False if the call was rejected; True if it was approved.")
+    note = Alias[str | None]("tool.confirmation_note", "Reason for the decision. Reasons for a rejection are sent.")
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A misspelt name must not create a new attribute.
@@ -349,6 +303,19 @@ class Requirement:
     @property
     def needs_external_execution(self) -> bool:
         return self.kind == "external_execution" and not self.is_resolved
+
+    @property
+    def result(self) -> str | None:
+        """For external execution: the result that is sent to the model. Results of other calls are not answers."""
+        is_answer = self.kind == "external_execution" and self.confirmed is not False
+        return self.tool.result if is_answer else None
+
+    @result.setter
+    def result(self, value: str | None) -> None:
+        if value is not None:
+            self._check_kind("external_execution", "result")
+        if self.kind == "external_execution" and not self.tool.is_finished:
+            self.tool.result = value
 
     id = Alias[str]("requirement_id")
     tool_execution = Alias[ToolCall]("tool")

@@ -37,12 +37,12 @@ def store(kernel: Kernel) -> DuckDb:
 
 
 def value(kernel: Kernel, expression: str) -> Any:
-    """Return what an expression is worth in the kernel."""
+    """Return the value of an expression in the kernel."""
     return json.loads(kernel.run(f"import json; print(json.dumps({expression}))").printed)
 
 
 def completions(kernel: Kernel, code: str) -> list[str]:
-    """Return what the kernel offers at the ``|`` of `code`, each as the whole line that it would make."""
+    """Return the completions at the ``|`` of `code`, each as the resulting line."""
     before, _, after = code.partition("|")
     kernel.client.complete(before + after, len(before))
     while True:
@@ -242,7 +242,7 @@ def test_completion(kernel: Kernel, code: str, offered: list[str]) -> None:
     found = completions(kernel, code)
     if code.startswith(("%agent", "%%agent")):
         assert found == offered
-    else:  # What is not within our magics is completed by others as ever.
+    else:  # Completion outside of the magics is unchanged.
         assert set(offered) <= set(found)
 
 

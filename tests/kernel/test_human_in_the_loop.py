@@ -1,4 +1,4 @@
-"""People in the loop in a real kernel: a cell that waits, its answers, a turn again, an interrupt gone on from."""
+"""Human-in-the-loop in a real kernel: paused cells, answers, retries, and continuing after an interrupt."""
 
 from __future__ import annotations
 

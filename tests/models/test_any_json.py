@@ -1,4 +1,4 @@
-"""Frames that no server has sent yet: whatever JSON comes, there is an answer or an error of ours."""
+"""Arbitrary JSON from servers results in an answer or an error of agno_nb."""
 
 from __future__ import annotations
 

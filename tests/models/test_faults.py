@@ -1,4 +1,4 @@
-"""Every fault that a server or a network has: our error, one readable sentence, and all that had arrived before it."""
+"""Server and network faults: the error class, its message, and the text received before."""
 
 from __future__ import annotations
 

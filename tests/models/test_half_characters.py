@@ -1,4 +1,4 @@
-r"""Characters that a server cuts in two: halves of a surrogate pair (``"\ud83d"``), or bytes of UTF-8."""
+r"""Characters split by a server: halves of a surrogate pair (``"\ud83d"``), or bytes of UTF-8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key goes to its own provider and to nobody else, and nowhere into text."""
+"""A key is sent only to its provider, and appears in no text."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ def test_redaction_of_what_the_environment_holds(monkeypatch: pytest.MonkeyPatch
 
 
 def shown(error: BaseException) -> str:
-    """Everything that a traceback with local variables tells of an error, but for the variables of this file."""
+    """A traceback with local variables, except those of this file."""
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     told.stack = traceback.StackSummary([frame for frame in told.stack if frame.filename != __file__])
     return "".join(told.format())

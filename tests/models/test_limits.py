@@ -1,4 +1,4 @@
-"""Responses without end, and those that are small on the wire and large in memory."""
+"""Endless responses, and compressed ones that are large in memory."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_response_without_end(name: str, kind: type[OpenAIModel], server: Fake
     answer, setting = LIMITS[name]
     server.will_say(answer())
     model = kind("m", base_url=server.base_url, max_event_bytes=512 * KB, max_response_bytes=2 * MB)
-    # What the SDK imports is not what an answer takes.
+    # Import the SDK first, so that its memory isn't counted.
     ask(kind("m", base_url="http://127.0.0.1:9/v1"))
 
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Images, sounds and files on the wire: bodies that went over HTTP and that the SDK's own types accept."""
+"""Images, audio and files in HTTP requests, validated with the SDK's types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redirects: followed within the origin of the base URL, and refused to any other, which learns nothing."""
+"""Redirects are followed within the origin of the base URL; nothing is sent to other origins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model is meant."""
+"""Model choice."""
 
 from __future__ import annotations
 

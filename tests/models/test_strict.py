@@ -1,4 +1,4 @@
-"""Whatever is sent with `strict: true` keeps OpenAI's rules, and comes back as the types that the function has."""
+"""Schemas sent with `strict: true` follow OpenAI's rules, and arguments are parsed into the function's types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and ids of tool calls that providers refuse: repaired in the request, translated back, kept in the store."""
+"""Names and ids of tool calls that providers reject are repaired in requests, and stored unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that do not stream although asked to, or report a failure with status 200, and JSON that no parser likes."""
+"""Servers that don't stream, failures with status 200, and malformed JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of a notebook: where they come from, and what becomes of a bad one."""
+"""The settings of a notebook: their sources, and invalid values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variables in prompts: what is filled in, and all the braces that are not."""
+"""Variables in prompts, and braces that are left unchanged."""
 
 from __future__ import annotations
 

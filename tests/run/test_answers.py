@@ -1,4 +1,4 @@
-"""A person's answer, in whichever way it is given, is the one that the run continues with."""
+"""A run continues with a person's answer, however it was set."""
 
 from __future__ import annotations
 
@@ -383,7 +383,7 @@ def test_a_run_that_was_read_from_the_store_is_continued_with_the_history_of_its
     run = fresh.continue_run(run)
     sent = ["Be brief.", "an example", "hello", "Hello.", "delete a", None, "a is gone"]
     assert [message.content for message in model.requests[0].messages] == sent
-    # It paused once more, and is continued as the object that it is by now.
+    # It paused again, and is continued with its current object.
     run.requirements[1].confirm()
     run = fresh.continue_run(run)
     assert [message.content for message in model.requests[1].messages] == [*sent, None, "b is gone"]

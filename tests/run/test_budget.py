@@ -1,4 +1,4 @@
-"""What may be spent, looked up before each request."""
+"""Budgets, which are checked before each request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model is sent is valid for the strictest provider, whatever happened before."""
+"""Requests are valid for the strictest provider, whatever happened before."""
 
 from __future__ import annotations
 

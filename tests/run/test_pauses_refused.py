@@ -1,4 +1,4 @@
-"""Which runs cannot be continued, by whom, and what is said then."""
+"""Runs that cannot be continued, and the errors."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_tool_that_is_gone_or_takes_other_arguments_is_told_before_anything_is
     stored = db.get_run(run.run_id)
     assert stored is not None
     assert stored.status is RunStatus.PAUSED
-    # What was refused needs no tool.
+    # Rejected calls need no tool.
     run.requirements[0].reject()
     assert Agent(ScriptedModel(["Fine."]), name="clerk", db=db).continue_run(run).content == "Fine."
 

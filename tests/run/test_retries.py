@@ -1,4 +1,4 @@
-"""Requests that fail: tried again where that may help, or by another model that the user named; never in silence."""
+"""Failed requests: retries of transient failures, and fallback models, with events."""
 
 from __future__ import annotations
 

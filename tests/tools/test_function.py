@@ -1,4 +1,4 @@
-"""Functions as tools: what the model is told, what reaches the function, what comes back."""
+"""Functions as tools: descriptions, arguments and results."""
 
 from __future__ import annotations
 

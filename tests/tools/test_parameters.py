@@ -1,4 +1,4 @@
-"""What a function asks for, as its schema says it; and what models write, as the function gets it."""
+"""Schemas of parameters, and parsing of arguments written by models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tool returned, as the model is told."""
+"""Results of tools as text for the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQL of models: over DataFrames, over the user's own history, and over nothing else."""
+"""SQL of models, restricted to DataFrames and the user's own history."""
 
 from __future__ import annotations
 

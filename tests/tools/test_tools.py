@@ -1,4 +1,4 @@
-"""What may be a tool, what its schema says, and what happens around a call."""
+"""Accepted tools, their schemas, and calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one that the protocol allows."""
+"""For any request, the answer is valid in the protocol."""
 
 from __future__ import annotations
 
