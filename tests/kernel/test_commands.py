@@ -173,7 +173,8 @@ def test_a_cached_answer_calls_no_model_says_so_and_costs_nothing(kernel: Kernel
         "calls = []\ndef price(item: str) -> float:\n    'Price of an item.'\n    calls.append(item)\n    return 2.5\n"
         "shop = Agent(DemoModel(), name='shop', tools=[price], add_history_to_context=True)"
     )
-    kernel.run("%agent --cache on")
+    kernel.run("%agent --replay on")
+    assert kernel.run("%agent --replay").shown == "cache  on"
     first = [kernel.run(f"%%agent shop -s one\n{text}") for text in ('price(item="tea")', "What did I ask?")]
     again = [kernel.run(f"%%agent shop -s two\n{text}") for text in ('price(item="tea")', "What did I ask?")]
     assert [reply.shown for reply in again] == [f"{reply.shown}\n\n(cached: no model was called)" for reply in first]

@@ -86,7 +86,7 @@ def test_values_are_given_by_name(kernel: Kernel) -> None:
     asked = kernel.run('%%agent\nSend a letter with the subject "Hello".')
     assert "recipient (string)" in asked.shown
     wrong = kernel.run("%agent answer copies=many", expect="error")
-    assert "copies is 'many'" in wrong.content["evalue"]
+    assert "invalid value 'many' for copies" in wrong.content["evalue"]
     partly = kernel.run('%agent answer recipient="Bob Smith"')
     assert "copies (integer)" in partly.shown
     assert "2 x Hello to Bob Smith" in kernel.run("%agent answer copies=2").shown
