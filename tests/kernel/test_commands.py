@@ -267,7 +267,7 @@ def test_settings_come_from_the_environment_and_from_a_file(
     assert completions(kernel, "%agent --mo|") == []
     monkeypatch.setenv("AGNO_NB_HISTORY", "some")
     kernel.run("import os; os.environ['AGNO_NB_HISTORY'] = 'some'")
-    assert "AGNO_NB_HISTORY is 'some'" in kernel.run("%load_ext agno_nb", expect="error").content["evalue"]
+    assert "invalid AGNO_NB_HISTORY='some'" in kernel.run("%load_ext agno_nb", expect="error").content["evalue"]
 
 
 @pytest.mark.versions

@@ -32,7 +32,7 @@ def test_an_environment_that_makes_no_sense_is_told_by_name(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
     monkeypatch.setenv(f"AGNO_NB_{name}", text)
-    with pytest.raises(InvalidInputError, match=f"AGNO_NB_{name} is '"):
+    with pytest.raises(InvalidInputError, match=f"invalid AGNO_NB_{name}='"):
         settings()
 
 
@@ -49,7 +49,7 @@ def test_a_change_that_fails_leaves_the_setting_as_it_was() -> None:
     made.change("model", "demo")
     with pytest.raises(InvalidInputError, match="no such model"):
         made.change("model", "nonsense")
-    with pytest.raises(InvalidInputError, match="--history: it is a number of runs, 0 or more, not -1"):
+    with pytest.raises(InvalidInputError, match="invalid --history: pass a number of runs, 0 or more, not -1"):
         made.change("history", -1)
     assert (made.model, made.history, done) == ("demo", 10, ["demo"])
     made.change("model", "demo")

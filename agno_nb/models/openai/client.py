@@ -167,10 +167,8 @@ class OpenAIModel(Model):
             self._connection = None
             await client.close()
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
-        async with aclosing(join_characters(self._stream(request))) as pieces:
-            async for piece in pieces:
-                yield piece
+    def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
+        return join_characters(self._stream(request))
 
     async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         """Stream the answer. Deltas may start and end in the middle of a character."""
