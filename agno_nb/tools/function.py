@@ -86,7 +86,7 @@ class Tool:
             raise InvalidInputError(f"a tool must be a function, not {shown} of type {type(self.function).__name__}")
         if inspect.isclass(self.function):
             raise InvalidInputError(f"a tool must be a function, and {self.function!r} is a class; pass an instance")
-        if self.timeout_s is not None and self.timeout_s <= 0:
+        if self.timeout_s is not None and (not isinstance(self.timeout_s, int | float) or not self.timeout_s > 0):
             raise InvalidInputError(f"timeout_s is {self.timeout_s!r}; pass a number of seconds greater than 0")
         target = unwrap_partial(self.function)
         documents = [inspect.getdoc(target)]

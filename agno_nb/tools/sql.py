@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db.tables import is_frame
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.tools.function import Tool
 from agno_nb.tools.result import describe
 
@@ -34,7 +34,7 @@ class SqlTools:
     frames : mapping, optional
         pandas or polars DataFrames, or Arrow tables, by name. Other values are ignored, as are DataFrames with the name
         of a store table. The mapping is read again for each call: ``SqlTools(globals())`` offers the DataFrames of a
-        notebook.
+        notebook, except those whose names start with ``_``.
     history : bool, optional
         Include the views `HISTORY` of the agent's store, with the rows of the current user only. For anonymous users,
         these are the rows without an owner.
@@ -64,6 +64,10 @@ class SqlTools:
         timeout_s: float = 30.0,
         **more_frames: Any,
     ) -> None:
+        if frames is not None and not isinstance(frames, Mapping):
+            raise InvalidInputError(
+                f"frames is of type {type(frames).__name__}; pass a dict of DataFrames by name, or SqlTools(name=frame)"
+            )
         self.history = history
         self.timeout_s = timeout_s
         self._frames = frames if frames is not None else {}
@@ -149,7 +153,7 @@ class SqlTools:
         """
         from agno_nb.db import sandbox
         from agno_nb.db.sql_frames import named_in
-        from agno_nb.db.tables import to_pandas
+        from agno_nb.db.tables import to_pandas, unknown_table
 
         if not self.history:
             for name in named_in(query, self._found(in_store=True)):
@@ -161,7 +165,14 @@ class SqlTools:
                 return {}
             return dict(db.read_user_rows(names, run_context.user_id))
 
-        return to_pandas(sandbox.run(read, query, (), self._data_frames(), timeout_s=self.timeout_s, max_rows=MAX_ROWS))
+        frames = self._data_frames()
+        try:
+            return to_pandas(sandbox.run(read, query, (), frames, timeout_s=self.timeout_s, max_rows=MAX_ROWS))
+        except QueryError as error:
+            if (unknown := unknown_table(error)) is None:
+                raise
+        # DuckDB suggests tables of its own and of the store.
+        raise QueryError(f"there is no table {unknown!r}. The tables: {', '.join(self.tables) or 'none'}.")
 
     def _data_frames(self) -> dict[str, Any]:
         return {**self._found(in_store=False), **self._more_frames}
@@ -172,7 +183,9 @@ class SqlTools:
 
         # A copy, because another thread may define a variable.
         values = [(name, value) for name, value in list(self._frames.items()) if isinstance(name, str)]
-        seen = ((name, value) for name, value in values if not name.startswith("_") and is_frame(value))
+        # In a namespace such as globals(), IPython keeps earlier outputs under such names.
+        is_namespace = "__name__" in self._frames
+        seen = ((name, value) for name, value in values if not (is_namespace and name[:1] == "_") and is_frame(value))
         return {name: value for name, value in seen if (name.lower() in names()) is in_store}
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 import time
@@ -10,6 +11,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Generic, Self, TypeVar, overload
+
+from agno_nb.errors import InvalidInputError
 
 JsonDict = dict[str, Any]
 T = TypeVar("T")
@@ -34,6 +37,22 @@ class Alias(Generic[T]):
 
     def __set__(self, instance: object, value: T) -> None:
         setattr(attrgetter(self._owner)(instance) if self._owner else instance, self._name, value)
+
+
+def whole_number(name: str, value: Any, *, least: int | None = None) -> int | None:
+    """Return a setting that is an integer (also of NumPy) or None.
+
+    Raises
+    ------
+    InvalidInputError
+        It is something else, or less than `least`.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__") or (least is not None and value < least):
+        from_least = "" if least is None else f" from {least}"
+        raise InvalidInputError(f"{name} is {value!r}; pass a whole number{from_least}, or None for no limit")
+    return operator.index(value)
 
 
 def new_id() -> str:

@@ -10,7 +10,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, ModelServerError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
-from agno_nb.models.openai.errors import content_filter_error, incomplete_error, provider_error
+from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.media import chat_part, parts
 from agno_nb.models.openai.schema import schema_in_words
 from agno_nb.models.openai.wire import (
@@ -169,6 +169,8 @@ class _ChatAnswer(Answer):
         self.usage = as_dict(frame.get("usage")) or self.usage
         choices = as_list(frame.get("choices"))
         choice = as_dict(choices[0]) if choices else {}
+        if not choices and has_message(frame):
+            self.last_message = frame
         if error := choice.get("error"):
             raise provider_error(error, self.endpoint, self.model)
         self.finish_reason = as_text(choice.get("finish_reason")) or self.finish_reason
@@ -208,7 +210,8 @@ class _ChatAnswer(Answer):
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
         if self.finish_reason is None:
-            raise incomplete_error(self.endpoint, "check that the URL is one of the Chat Completions API")
+            advice = "check that the URL is one of the Chat Completions API"
+            raise incomplete_error(self.endpoint, self.model, self.last_message, advice)
         if self.finish_reason == "error":
             raise ModelServerError(f"{self.endpoint} ended the answer with an unspecified error; try again")
         if self.finish_reason == "content_filter":

@@ -41,6 +41,7 @@ _LONGEST_MESSAGE = 4_000
 _LONGEST_CODE = 100
 _MAX_WAIT_S = 10**9
 
+_MESSAGE_FIELDS = ("message", "detail", "msg", "errors")
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 # vLLM and several proxies send only a message.
 _CONTEXT_WORDS = re.compile(r"(maximum context length|context (length|size|window) .*exceed|exceed.* context)", re.I)
@@ -95,7 +96,10 @@ def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: flo
     return _connection_error(error, endpoint)
 
 
-def incomplete_error(endpoint: Endpoint, advice: str) -> ModelStreamError:
+def incomplete_error(endpoint: Endpoint, model: str, last_message: JsonDict, advice: str) -> ModelError:
+    """Return the error for a stream that ended too early. `last_message` is the last frame with a message, or empty."""
+    if last_message:
+        return provider_error(last_message, endpoint, model)
     return ModelStreamError(
         f"the answer of {endpoint} is incomplete: the stream ended without a finish reason. Try again; if it happens "
         f"every time, {advice}."
@@ -124,6 +128,11 @@ def unreadable_error(text: str, endpoint: Endpoint, error: ValueError) -> ModelS
         f"{endpoint} sent a piece of the answer that {reason}, so the rest cannot be read. Try again; if it happens "
         f"every time, check the server and proxies.{_quote(message_in(text))}"
     )
+
+
+def has_message(frame: JsonDict) -> bool:
+    """Whether a frame without a piece of an answer may describe a failure. Some servers send no ``error`` field."""
+    return not frame.keys().isdisjoint(_MESSAGE_FIELDS)
 
 
 def message_in(text: str) -> str:
@@ -177,7 +186,7 @@ def _error_fields(body: object) -> JsonDict:
     if not isinstance(body, dict):
         return {"message": as_text(body)}
     within = _error_fields(body.get("error"))
-    messages = (_error_fields(body.get(name))["message"] for name in ("message", "detail", "msg", "errors"))
+    messages = (_error_fields(body.get(name))["message"] for name in _MESSAGE_FIELDS)
     message = within["message"] or next(filter(None, messages), "")
     return {**{key: body[key] for key in ("code", "type") if body.get(key) is not None}, **within, "message": message}
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
-from agno_nb.models.openai.errors import content_filter_error, incomplete_error, provider_error
+from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.media import parts, responses_part
 from agno_nb.models.openai.wire import (
     Answer,
@@ -181,6 +181,8 @@ class _ResponsesAnswer(Answer):
             case None if event.get("status") in ("completed", "incomplete", "failed", None) and "output" in event:
                 # The whole response of a server that does not stream.
                 self._end(f"response.{event.get('status') or 'completed'}", event)
+            case None if has_message(event):
+                self.last_message = event
             case "error":
                 raise provider_error(event.get("error") or _without_type(event), self.endpoint, self.model)
         return None
@@ -229,7 +231,8 @@ class _ResponsesAnswer(Answer):
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
         if self.finish_reason is None:
-            raise incomplete_error(self.endpoint, "the server may not have the Responses API, so use OpenAIChat")
+            advice = "the server may not have the Responses API, so use OpenAIChat"
+            raise incomplete_error(self.endpoint, self.model, self.last_message, advice)
         calls = with_unique_ids([_tool_call(item) for item in self.items if _is_call(item)], taken_ids)
         for item, call in zip(filter(_is_call, self.items), calls, strict=True):
             item.raw = {**item.raw, "call_id": call.tool_call_id, "arguments": call.arguments}

@@ -33,6 +33,8 @@ class Answer(ABC):
     reasoning: list[str] = field(default_factory=list)
     refused: bool = False
     finish_reason: str | None = None
+    last_message: JsonDict = field(default_factory=dict)
+    """The last frame with a message instead of a piece of the answer."""
 
     @property
     def is_ended(self) -> bool:
