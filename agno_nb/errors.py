@@ -25,6 +25,7 @@
     ├── RunNotContinuableError        the run is not paused
     ├── StoreError                    the store could not be read or written
     │   ├── StoreLocked               another process holds the lock too long
+    │   ├── UnstorableValueError      the store works, but cannot store a value
     │   ├── NotAStoreError            the file is not a store
     │   └── StoreVersionError         the file is from a newer agno_nb
     ├── QueryError                    a user's SQL was rejected or failed
@@ -43,7 +44,7 @@ traceback.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from agno_nb.redact import displayable
 
@@ -250,6 +251,10 @@ class StoreLocked(StoreError):
     """Another process holds the lock of the store for too long."""
 
 
+class UnstorableValueError(StoreError):
+    """The store works, but cannot store a value. A retry would not help."""
+
+
 class NotAStoreError(StoreError):
     """The file exists and is not a store of agno_nb. It was not changed."""
 
@@ -304,3 +309,8 @@ def failed_save(error: BaseException) -> StoreError | None:
     A tool or step must not handle such an error of a run that it started.
     """
     return next((leaf for leaf in leaves(error) if isinstance(leaf, StoreError) and leaf.run_output is not None), None)
+
+
+def is_store_failure(error: BaseException) -> TypeGuard[StoreError]:
+    """Whether `error` means that the store failed, and the same save may succeed later."""
+    return isinstance(error, StoreError) and not isinstance(error, UnstorableValueError)
