@@ -158,7 +158,7 @@ class _TerminalAnswer:
             parts.append(Text("PAUSED: resolve run.requirements, then continue_run(run)", style="yellow"))
         elif run is not None and run.status is not RunStatus.COMPLETED:
             parts.append(_text(f"{run.status}: {run.error or 'the answer is incomplete'}", "red"))
-        how = "replayed: no model was asked" if run is not None and run.is_replayed else None
+        how = "cached: no model was called" if run is not None and run.is_cached else None
         title = "Response" if run is None else f"Response ({how or f'{run.metrics.duration_s or 0:.1f} s'})"
         return _panel(Group(*parts), title)
 

@@ -1,4 +1,4 @@
-"""Soak test of a store: writers that are killed and stopped, and a log outside the store of what was acknowledged.
+"""Soak test of a store: writers that are killed and stopped, and a log of acknowledged writes outside the store.
 
     python -m tests.soak --minutes 10 [--store sqlite]
 
@@ -56,7 +56,7 @@ def write(kind: str, path: Path, log: Path, name: str) -> None:
 
 @dataclass
 class Soak:
-    """The writers, and what is done to them."""
+    """The writers, with kills and stops."""
 
     kind: str
     folder: Path

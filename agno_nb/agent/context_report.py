@@ -1,4 +1,4 @@
-"""What the first request of a run sends, written down: the receipt, and the hash that a replay is found by."""
+"""The context report of a run: the parts of its first request, and what was omitted."""
 
 from __future__ import annotations
 

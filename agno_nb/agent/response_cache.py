@@ -1,4 +1,4 @@
-"""Answers that are there already: a run of the same context gives the stored answer, and asks no model."""
+"""The response cache: if the first request of a run matches a stored run, its answer is returned."""
 
 from __future__ import annotations
 
@@ -14,16 +14,7 @@ from weakref import WeakKeyDictionary
 
 from agno_nb.agent.context_report import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
-from agno_nb.types import (
-    JsonDict,
-    Message,
-    Metrics,
-    RunEvent,
-    ToolCall,
-    ToolSpec,
-    new_id,
-    now,
-)
+from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, ToolSpec, new_id, now
 
 if TYPE_CHECKING:
     from agno_nb.models.base import ModelRequest
@@ -33,22 +24,22 @@ if TYPE_CHECKING:
 async def cached_response(
     context: RunContext, request: ModelRequest, *, model: JsonDict, functions: Sequence[Callable[..., Any]]
 ) -> Message | None:
-    """Write down what a run's first request sends; where it asks for a replay, return the answer that is there.
+    """Record the hash of a run's first request and, if the run uses the cache, return the stored answer.
 
-    What was said in the earlier run is said again in this one. Tools are not called again: the messages of the model
-    and of the tools are copied, and cost nothing. What the earlier run changed in the session's state is changed again.
+    The messages of the stored run are copied at no cost, without calling tools. Its changes to the session state are
+    applied again.
 
     Parameters
     ----------
     model : dict
-        What is known of the model without secrets.
+        The model's settings, without secrets.
     functions : sequence of callables
-        Those of the tools.
+        The functions of the tools, whose source code is part of the hash.
 
     Returns
     -------
     Message or None
-        None where the run does not ask for a replay, or there is nothing to replay.
+        The final answer. None if the run doesn't use the cache or the cache has no such run.
     """
     run, db = context.run, context.db
     if run.context_report is not None:
@@ -62,17 +53,16 @@ async def cached_response(
         allow_tool_calls=request.allow_tool_calls,
         output_schema=request.output_schema,
     )
-    # What goes on from an earlier attempt has said a part of its answer already.
-    if not context.options.get("replay") or context.partial_messages or db is None:
+    # A run that continues a partial answer differs from the stored run.
+    if not context.options.get("cache") or context.partial_messages or db is None:
         return None
     cached = await asyncio.to_thread(db.find_cached_run, run.context_hash)
     if cached is None:
         return None
-    cached_messages = [message for message in cached.messages if message.role != "system" and not message.from_history][
-        1:
-    ]
+    new_messages = [message for message in cached.messages if message.role != "system" and not message.from_history]
+    cached_messages = new_messages[1:]  # All but the prompt.
     if not cached_messages or cached_messages[-1].role != "assistant" or cached_messages[-1].tool_calls:
-        return None  # Not all of it was stored.
+        return None  # The stored run is incomplete.
     run.replay_of_run_id = cached.run_id
     force_apply(context.session_state, cached.state_changes)
     for message in cached_messages:
@@ -103,11 +93,11 @@ def context_hash(
     allow_tool_calls: bool,
     output_schema: JsonDict | None,
 ) -> str:
-    """Return the SHA-256 of everything that decides an answer, and of nothing that differs from run to run.
+    """Return the SHA-256 of everything that determines an answer.
 
-    Ids and times are left out. What a tool reads elsewhere is not known here; its source is.
+    Ids and times are excluded. The source code of tools is included, but not the data that they read.
     """
-    decides = {
+    parts = {
         "model": model,
         "user_id": user_id,
         "messages": [_message_key(message) for message in messages],
@@ -116,7 +106,7 @@ def context_hash(
         "allow_tool_calls": allow_tool_calls,
         "output_schema": output_schema,
     }
-    text = json.dumps(decides, sort_keys=True, default=str)
+    text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -134,11 +124,11 @@ def _message_key(message: Message) -> JsonDict:
 
 
 _sources: WeakKeyDictionary[FunctionType, tuple[CodeType, str | None]] = WeakKeyDictionary()
-"""To find the source of a function takes as long as all else in a context's hash."""
+"""Finding the source of a function takes as long as the rest of the hash."""
 
 
 def _function_source(function: Callable[..., Any]) -> str | None:
-    """Return the source of a function, looked for again when the function got another code, as %autoreload gives it."""
+    """Return the source of a function, read again if its code was replaced, for example by %autoreload."""
     bare = getattr(function, "__func__", function)
     if not isinstance(bare, FunctionType) or not isinstance(inner := inspect.unwrap(bare), FunctionType):
         return _read_source(function)

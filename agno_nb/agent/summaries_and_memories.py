@@ -102,7 +102,7 @@ class SummariesAndMemories(Runnable, ABC):
     def background_tasks(self, context: RunContext) -> Iterable[BackgroundTask]:
         """Summarise the session, and remember what the user said of themselves.
 
-        What followed a run that is replayed now was paid for then. Its summary is taken over, so that the next run has
+        What followed the run of a cached answer was paid for then. Its summary is taken over, so that the next run has
         the same context as then, too.
         """
         db, run = context.db, context.run
@@ -113,7 +113,7 @@ class SummariesAndMemories(Runnable, ABC):
                 yield BackgroundTask(
                     queue_key=QueueKey.summary(db, run.session_id),
                     work=lambda: asyncio.to_thread(_copy_summary, db, run),
-                    on_failure="the summary that followed the replayed run could not be taken over",
+                    on_failure="the summary of the cached run could not be copied",
                 )
             return
         if self._summaries_enabled and not context.is_nested:

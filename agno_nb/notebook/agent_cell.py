@@ -86,7 +86,7 @@ def _assign_slot(
 
 
 def _prompt_options(prompt: InjectedPrompt, args: Namespace, notebook: Notebook) -> RunOptions:
-    options = RunOptions(variables=prompt.variables, replay=notebook.settings.replay and not args.fresh)
+    options = RunOptions(variables=prompt.variables, cache=notebook.settings.cache and not args.fresh)
     if prompt.images:
         options["images"] = prompt.images
     if args.no_history:

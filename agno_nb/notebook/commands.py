@@ -142,7 +142,7 @@ def _help(notebook: Notebook, words: list[str]) -> None:
         facts[f"`%agent {usage.strip('`') or name}`"] = meaning
     facts["`%agent --OPTION [VALUE]`"] = (
         "set what is named, or show it: `--model`, `--db`, `--user`, `--session`, `--history`, `--summaries`, "
-        "`--budget`, `--rerun`, `--replay`; `%agent?` says what each takes, `%config AgnoNb` sets them too"
+        "`--budget`, `--rerun`, `--cache`; `%agent?` says what each takes, `%config AgnoNb` sets them too"
     )
     show_facts(facts)
 

@@ -206,7 +206,7 @@ def finish_view(view: AnswerView, run: RunOutput) -> None:
             view.parts[places[call.tool_call_id]] = call
         else:
             places[call.tool_call_id] = _insert_tool(view, call)
-    view.attempt, view.replayed = run.attempt, run.is_replayed
+    view.attempt, view.is_cached = run.attempt, run.is_cached
     text = run.get_content_as_string()
     if not isinstance(run.content, str | None):
         with suppress(ValueError, RecursionError):  # An object that JSON cannot hold is shown as its str().

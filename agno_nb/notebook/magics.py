@@ -96,8 +96,8 @@ class AgentMagics(Magics):
         help="running a cell again replaces its turn, appends a new one, or branches off before it",
     )  # fmt: skip
     @argument(
-        "--replay", choices=_SWITCHES, nargs="?", const=SHOW_SETTING,
-        help="give the stored answer where the same was asked in the same context before",
+        "--cache", "--replay", choices=_SWITCHES, nargs="?", const=SHOW_SETTING,
+        help="return the stored answer if the same question was asked in the same context before",
     )  # fmt: skip
     @argument("--new", action="store_true", help="begin a new session")
     @argument("--yes", action="store_true", help="do not ask before something is deleted")
@@ -111,7 +111,7 @@ class AgentMagics(Magics):
             run_command(self.notebook, words[0], [*words[1:], *(["--yes"] if is_confirmed else [])])
         for name, value in settings.items():
             if value is not SHOW_SETTING:
-                value = _SWITCHES[value] if name in ("summaries", "replay") else value
+                value = _SWITCHES[value] if name in ("summaries", "cache") else value
                 self.notebook.set(name, None if value is NO_VALUE else value)
         if is_new:
             self.notebook.start_new_session()
@@ -133,7 +133,7 @@ class AgentMagics(Magics):
     )  # fmt: skip
     @argument("--rerun", choices=RERUNS, help="what running this cell again does")
     @argument("--ask", action="store_true", help="where the run waits for you, ask here and now, and go on")
-    @argument("--fresh", action="store_true", help="ask the model even if there is an answer to replay")
+    @argument("--fresh", action="store_true", help="call the model even if there is a cached answer")
     @argument("--no-history", action="store_true", help="do not send the earlier runs")
     @cell_magic("agent")  # type: ignore[arg-type]
     def agent_cell(self, line: str, cell: str) -> None:

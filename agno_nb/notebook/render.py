@@ -103,8 +103,8 @@ class AnswerView:
     """The how-manieth try at its turn, from 0."""
     plain: bool = False
     """Whether its text is shown as it is, and not as Markdown."""
-    replayed: bool = False
-    """Whether it is a stored answer, given again."""
+    is_cached: bool = False
+    """Whether the answer comes from the response cache."""
     requirements: list[Requirement] = field(default_factory=list)
     """What the run waits for."""
     run_id: str | None = None
@@ -134,7 +134,7 @@ def render_text(view: AnswerView) -> str:
     text = without_controls(view.markdown)
     if not text.strip() and view.status is RunStatus.COMPLETED:
         text = "\n".join(_part_line(part) for part in view.parts if isinstance(part, Note | ToolCall))
-    remark = _STATUS_WORDS.get(view.status) or (_REPLAYED if view.replayed else "")
+    remark = _STATUS_WORDS.get(view.status) or (_CACHED if view.is_cached else "")
     questions = questions_text(view.requirements)
     return "\n\n".join(piece for piece in (text, questions, remark and f"({remark})") if piece)
 
@@ -145,8 +145,8 @@ def _part_line(part: Note | ToolCall) -> str:
 
 def footer_text(view: AnswerView) -> str:
     """Say what is known of the run in one line: model, state, time, tokens, cost. What is not known is left out."""
-    # A replay says nothing that differs from one execution of a notebook to the next.
-    metrics = Metrics() if view.replayed else view.metrics
+    # The footer of a cached answer is the same each time the notebook is executed.
+    metrics = Metrics() if view.is_cached else view.metrics
     tokens = None
     if metrics.input_tokens is not None or metrics.output_tokens is not None:
         counts = ("?" if count is None else f"{count:,}" for count in (metrics.input_tokens, metrics.output_tokens))
@@ -154,7 +154,7 @@ def footer_text(view: AnswerView) -> str:
     facts = (
         view.model,
         _STATUS_WORDS.get(view.status),
-        _REPLAYED if view.replayed else None,
+        _CACHED if view.is_cached else None,
         f"attempt {view.attempt + 1}" if view.attempt else None,
         _duration(metrics.duration_s),
         tokens,
@@ -171,7 +171,7 @@ def call_line(call: ToolCall) -> str:
     return without_controls(f"{call.tool_name}({shown})")
 
 
-_REPLAYED = "replayed: no model was asked"
+_CACHED = "cached: no model was called"
 _STATUS_WORDS = {
     RunStatus.RUNNING: "running …",
     RunStatus.PAUSED: "waiting for you",
@@ -210,7 +210,7 @@ def _body(view: AnswerView) -> str:
             case AnswerView():
                 heading = f"<strong>{escape_html(part.name or 'nested run')}</strong>"
                 # A step that is a function is done again; how long that took differs each time.
-                footer = footer_text(replace(part, metrics=Metrics()) if view.replayed else part)
+                footer = footer_text(replace(part, metrics=Metrics()) if view.is_cached else part)
                 facts = f' <span style="{_LABEL}">{escape_html(footer)}</span>'
                 is_open = running and part.status is RunStatus.RUNNING
                 rendered.append(

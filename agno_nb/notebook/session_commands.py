@@ -230,7 +230,7 @@ def _state(run: dict[Any, Any]) -> str:
     if run["superseded_by"] is not None:
         return "superseded"
     status = "" if run["status"] == RunStatus.COMPLETED else str(run["status"]).lower()
-    marks = (status, "stale" if run["stale"] else "", "replayed" if run["replay_of_run_id"] else "")
+    marks = (status, "stale" if run["stale"] else "", "cached" if run["replay_of_run_id"] else "")
     return ", ".join(filter(None, marks))
 
 

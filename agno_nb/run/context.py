@@ -350,8 +350,8 @@ class RunContext:
         options = RunOptions(user_id=self.user_id, dependencies=self.dependencies, files=self.message.media)
         if child.db is None:
             options["session_id"] = self.session_id
-        if self.options.get("replay"):
-            options["replay"] = True
+        if self.options.get("cache"):
+            options["cache"] = True
         return options
 
     def collect_child_requirements(self, tool_call_id: str | None) -> None:

@@ -151,10 +151,14 @@ class TurnOptions(ContinueOptions, total=False):
     files: Sequence[Media] | None
     variables: Sequence[Variable] | None
     """What of the notebook was put into the input. Stored with the run."""
-    replay: bool | None
-    """Give the stored answer, and ask no model, where a run of the same context was completed before."""
+    cache: bool | None
+    """Return the stored answer, without calling a model, if a run with the same context has completed."""
     origin: CellInfo | None
     """The notebook cell that asks, where it is not the one that is running."""
+
+
+OPTION_ALIASES = {"replay": "cache"}
+"""Other names that the options of a new run are accepted under."""
 
 
 class RunOptions(TurnOptions, total=False):

@@ -16,7 +16,7 @@ from agno_nb.event_loop import uncancellable
 from agno_nb.run.context import Emit, is_waiting
 from agno_nb.run.entrypoints import AsyncRunStream, RunStream, StartRun, astart_run, start_run
 from agno_nb.run.messages import INTERRUPTED_RESULT, repair_tool_pairs
-from agno_nb.run.options import ContinueOptions, Input, RunOptions, TurnOptions, as_text
+from agno_nb.run.options import OPTION_ALIASES, ContinueOptions, Input, RunOptions, TurnOptions, as_text
 from agno_nb.run.session_methods import SessionMethods
 from agno_nb.types import Message, RunOutput, RunStatus, new_id
 
@@ -160,7 +160,7 @@ class Regeneration(SessionMethods):
         stream_events: bool = False,
         **options: Unpack[TurnOptions],
     ) -> RunStream: ...
-    @typed_kwargs(TurnOptions)
+    @typed_kwargs(TurnOptions, OPTION_ALIASES)
     def continue_from(
         self,
         run_id: str,
@@ -214,7 +214,7 @@ class Regeneration(SessionMethods):
         stream_events: bool = False,
         **options: Unpack[TurnOptions],
     ) -> AsyncRunStream: ...
-    @typed_kwargs(TurnOptions)
+    @typed_kwargs(TurnOptions, OPTION_ALIASES)
     def acontinue_from(
         self,
         run_id: str,

@@ -29,7 +29,7 @@ from agno_nb.run.entrypoints import (
     start_run,
 )
 from agno_nb.run.execute import execute
-from agno_nb.run.options import ContinueOptions, Input, RunOptions, as_text
+from agno_nb.run.options import OPTION_ALIASES, ContinueOptions, Input, RunOptions, as_text
 from agno_nb.run.output_schema import OutputSchema
 from agno_nb.run.recorder import store_unstored
 from agno_nb.run.regenerate import Regeneration
@@ -205,7 +205,7 @@ class Runnable(Regeneration):
     def run(
         self, input: Input, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> RunStream: ...
-    @typed_kwargs(RunOptions)
+    @typed_kwargs(RunOptions, OPTION_ALIASES)
     def run(
         self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> RunOutput | RunStream:
@@ -250,7 +250,7 @@ class Runnable(Regeneration):
     def arun(
         self, input: Input, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> AsyncRunStream: ...
-    @typed_kwargs(RunOptions)
+    @typed_kwargs(RunOptions, OPTION_ALIASES)
     def arun(
         self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
     ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
@@ -385,7 +385,7 @@ class Runnable(Regeneration):
         )
         return astart_run(start, stream=stream)
 
-    @typed_kwargs(RunOptions)
+    @typed_kwargs(RunOptions, OPTION_ALIASES)
     def print_response(
         self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
     ) -> None:
@@ -407,7 +407,7 @@ class Runnable(Regeneration):
         events = self.run(input, stream=True, stream_events=True, **options)
         print_stream(events, message=as_text(input) if show_message else None, live=stream)
 
-    @typed_kwargs(RunOptions)
+    @typed_kwargs(RunOptions, OPTION_ALIASES)
     async def aprint_response(
         self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
     ) -> None:

@@ -1,4 +1,4 @@
-"""``%agent`` and ``%%agent`` in JupyterLab: what a reader sees while a run goes on, after it, and in the saved file."""
+"""``%agent`` and ``%%agent`` in JupyterLab: the page during a run, after it, and in the saved file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-# What the demo model finds in the data and in the session, whatever its words.
+# Values that the demo model finds in the data and the session, whatever its wording.
 CONVERSATION = ["5076", "3700.7", "195.8", "How heavy are Gentoo penguins?"]
 
 SETUP = """
@@ -38,8 +38,8 @@ CELLS = [
     "%%agent away\nhello",
 ]
 
-# Every payload is what the user asks, what the model says, what it calls a tool with and what it calls a tool, what the
-# tool returns, and the name of the agent, of its model, of the user and of the session.
+# Each payload is used as prompt, answer, tool name, arguments and result, and as the name of agent, model, user and
+# session.
 HOSTILE = """
 %load_ext agno_nb
 from agno_nb import Agent, ScriptedModel, sessions_df

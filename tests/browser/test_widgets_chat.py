@@ -1,4 +1,4 @@
-"""The chat panel in JupyterLab: typed into, stopped, asked again, reloaded, saved and reopened."""
+"""The chat widget in JupyterLab: input, stopping, retrying, reloading, saving and reopening."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def test_nothing_is_cut_off_and_text_can_be_read_in_every_theme_and_width(notebo
 CUT_OFF = """box => [...box.querySelectorAll('*')]
     .filter(each => each.getBoundingClientRect().right > box.getBoundingClientRect().right + 1)
     .filter(each => !each.closest('.anb-hidden')).map(each => each.outerHTML)"""
-# Of the text of an answer to what is behind it, as WCAG 2.2 reckons it.
+# Contrast of the answer's text as defined by WCAG 2.2.
 CONTRAST = """box => {
     const light = colour => {
         const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)

@@ -1,4 +1,4 @@
-"""The panels in Notebook 7: typed into, streamed, stopped, decided in, saved, reloaded."""
+"""The widgets in Notebook 7: input, streaming, stopping, approval, saving, reloading."""
 
 from __future__ import annotations
 

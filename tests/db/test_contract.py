@@ -1,4 +1,4 @@
-"""What every store does, of ours."""
+"""The store contract, for each built-in store."""
 
 from __future__ import annotations
 

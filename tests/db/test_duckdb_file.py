@@ -132,7 +132,7 @@ os._exit(1)
 
 
 def test_a_store_is_let_go_of_soon_after_a_write_without_being_asked(path: Path) -> None:
-    """Another program waits for it as long as it takes, and no store is used meanwhile."""
+    """Another program waits for the file while no store is used."""
     say(DuckDb(path), "x")
     with FileLock(f"{path}.lock"), duckdb.connect(path, read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM raw_runs").fetchall() == [(1,)]
@@ -171,7 +171,7 @@ def test_a_store_is_at_hand_where_no_other_process_goes_on_using_it(
     assert other.stdout.readline() == "said\n"
     monkeypatch.setattr(shared_file, "LINGER_S", 3600.0)
     say(db, "y")
-    # It is attached still. Whoever lets go of it looks at it for a moment, again and again.
+    # It is still attached; the thread that detaches it checks repeatedly.
     assert any(db.is_uncontended for _ in range(10_000))
     with db._driver.transaction(write=False):
         assert not db.is_uncontended

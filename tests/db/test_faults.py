@@ -1,4 +1,4 @@
-"""What goes wrong around a DuckDb's file: what was acknowledged is there, what is told helps, and nothing hangs."""
+"""Faults of a DuckDb's file: acknowledged data is kept, errors are helpful, and nothing hangs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores in which an older version stored token counts and costs that no server can have meant."""
+"""Stores with impossible token counts and costs, written by an older version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retention: what is deleted is gone; what is copied, exported and imported is the same; what is damaged is told."""
+"""Retention: deletion, backup, export and import, and reports of damage."""
 
 from __future__ import annotations
 

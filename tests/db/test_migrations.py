@@ -1,4 +1,4 @@
-"""Stores of older versions: they are migrated, once, with a copy of them kept; or they are left as they are."""
+"""Stores of older versions are migrated once, with a backup, or left unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key that somebody says does not reach the files of a store."""
+"""Keys in prompts and answers don't reach the files of a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a SQLite store does with files, processes and threads."""
+"""SQLite stores with files, processes and threads."""
 
 from __future__ import annotations
 

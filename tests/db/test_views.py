@@ -1,4 +1,4 @@
-"""Runs whose process has died, as the views say it."""
+"""Runs whose process has died, in the views."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells that are run again, in a real kernel that is told the cells' ids as JupyterLab tells them."""
+"""Rerun cells in a real kernel that receives cell ids in the form of JupyterLab."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STALE = "answered to an earlier attempt at turn 0, and"
 
 
 def turns(kernel: Kernel, *columns: str) -> list[list[Any]]:
-    """Return what is in the store of each run: turn, attempt and input, and more columns."""
+    """Return turn, attempt, input and further columns of each stored run."""
     frame = DuckDb(kernel.folder / "agno_nb.duckdb").runs_df()
     return frame[["run_index", "attempt", "input", *columns]].sort_values(["run_index", "attempt"]).values.tolist()
 
@@ -212,7 +212,7 @@ counter = Agent("demo", name="counter", db=DuckDb("agno_nb.duckdb"), session_id=
     assert first.run("print(counter.get_session_state('counted'))").printed.strip() == "{'n': 4}"
 
 
-def test_run_all_replays_a_session_with_summaries(start_kernel: Callable[[], Kernel]) -> None:
+def test_run_all_returns_cached_answers_in_a_session_with_summaries(start_kernel: Callable[[], Kernel]) -> None:
     cells = {
         "a": "My name is Ada.",
         "b": "My favourite city is Rome.",
@@ -222,11 +222,11 @@ def test_run_all_replays_a_session_with_summaries(start_kernel: Callable[[], Ker
     first, second = start_kernel(), start_kernel()
     for kernel in (first, second):
         kernel.run("%load_ext agno_nb", cell_id="load")
-        kernel.run("%agent --summaries on --history 1 --replay on", cell_id="set")
+        kernel.run("%agent --summaries on --history 1 --cache on", cell_id="set")
     # Twice in one session, and once in another of the same store.
-    for kernel, is_replayed in ((first, False), (first, True), (second, True)):
+    for kernel, is_cached in ((first, False), (first, True), (second, True)):
         shown = [ask(kernel, text, cell_id).shown for cell_id, text in cells.items()]
-        assert ["replayed" in text for text in shown] == [is_replayed] * 4
+        assert ["cached" in text for text in shown] == [is_cached] * 4
         kernel.run("%agent summary")
     db = DuckDb(first.folder / "agno_nb.duckdb")
     runs, summaries = db.runs_df(), db.summaries_df()

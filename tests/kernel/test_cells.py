@@ -1,4 +1,4 @@
-"""%agent and %%agent in a real kernel: what is shown, what is stored, how a cell fails and stops."""
+"""%agent and %%agent in a real kernel: displays, stored rows, failures and interrupts."""
 
 from __future__ import annotations
 

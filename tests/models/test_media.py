@@ -1,4 +1,4 @@
-"""Images, sounds and files on the wire: bodies that went over HTTP and that the SDK's own types accept."""
+"""Images, audio and files in HTTP requests, validated with the SDK's types."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ def test_what_the_responses_api_is_sent(server: FakeServer) -> None:
 @pytest.mark.parametrize(
     ("kind", "media", "said"),
     [
-        (OpenAIChat, VIDEO, "no video: Media(video, 4 bytes, video/mp4)"),
-        (OpenAIChat, LINKED, "by their content only"),
-        (OpenAIChat, Media(kind="audio", url="https://example.com/a.wav"), "by their content only"),
+        (OpenAIChat, VIDEO, "does not accept video: Media(video, 4 bytes, video/mp4)"),
+        (OpenAIChat, LINKED, "does not accept URLs"),
+        (OpenAIChat, Media(kind="audio", url="https://example.com/a.wav"), "does not accept URLs"),
         (OpenAIChat, Media(kind="audio", content=b"fLaC", mime_type="audio/flac"), "'audio/flac'"),
-        (OpenAIChat, Media(kind="image", content=b"?"), "give its mime_type"),
-        (OpenAIResponses, VIDEO, "no video: Media(video, 4 bytes, video/mp4)"),
-        (OpenAIResponses, SOUND, "OpenAIChat takes sounds."),
+        (OpenAIChat, Media(kind="image", content=b"?"), "pass its mime_type"),
+        (OpenAIResponses, VIDEO, "does not accept video: Media(video, 4 bytes, video/mp4)"),
+        (OpenAIResponses, SOUND, "use OpenAIChat"),
     ],
 )
 def test_what_an_api_has_no_form_for_is_refused_before_anything_is_sent(

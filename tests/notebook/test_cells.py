@@ -1,4 +1,4 @@
-"""Runs beside the notebook as it is on disk."""
+"""Runs compared with the notebook file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the examples of the reference need: the pages, a server that speaks OpenAI's protocol, and who types them."""
+"""Fixtures of the reference examples: the pages, a server with OpenAI's API, and an interpreter."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Asked:
 
 @dataclass
 class Server:
-    """What the server was asked, in order, told apart by who asks."""
+    """Requests to the server in order, by agent."""
 
     requests: list[Asked] = field(default_factory=list)
 
@@ -102,7 +102,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @dataclass
 class Reader:
-    """Somebody who types the examples of a page into one interpreter."""
+    """Runs the examples of a page in one interpreter."""
 
     page: str
     names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})

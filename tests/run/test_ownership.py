@@ -1,4 +1,4 @@
-"""A session of another user is closed: no public method, command or widget reads or changes it for a named user."""
+"""No public method, command or widget reads or changes a session of another user."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def arguments_for(name: str, cls: type, run_ids: tuple[str, str]) -> dict[str, A
 
 
 def called(runnable: Runnable, name: str, **arguments: Any) -> Any:
-    """Call a method and wait for what it gives, whichever kind it is."""
+    """Call a sync or async method and return its result."""
     value = getattr(runnable, name)(**arguments)
     if inspect.isawaitable(value):
 

@@ -1,4 +1,4 @@
-"""The end of the interpreter waits for what follows a run, so that nothing of it is lost."""
+"""The interpreter waits for background tasks at exit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session browser from the side of the kernel."""
+"""The session browser in the kernel."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class CellsContract:
         assert db.get_cell_turns("s1", "c") == []
         assert db.get_cell_turns("nowhere", "a") == []
 
-    def test_an_answer_is_found_by_its_context_unless_it_was_itself_a_replay(self, db: Db) -> None:
+    def test_an_answer_is_found_by_its_context_unless_it_was_itself_cached(self, db: Db) -> None:
         def asked(text: str, **fields: Any) -> str:
             run, _ = begin(db, text)
             for name, value in {"context_hash": "h", **fields}.items():
@@ -80,7 +80,7 @@ class CellsContract:
 
         asked("an older one")
         latest = asked("the latest one")
-        asked("a replay", replay_of_run_id=latest)
+        asked("a cached answer", replay_of_run_id=latest)
         asked("a failure", status=RunStatus.ERROR)
         asked("another", context_hash="other")
         found = db.find_cached_run("h")

@@ -1,4 +1,4 @@
-"""What a newcomer types in the first ten minutes."""
+"""Prompts of a new user in the first ten minutes."""
 
 from __future__ import annotations
 

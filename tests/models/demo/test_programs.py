@@ -1,4 +1,4 @@
-"""What programs ask a model for: structured output, summaries, titles, memories, state."""
+"""Requests of programs: structured output, summaries, titles, memories, state."""
 
 from __future__ import annotations
 

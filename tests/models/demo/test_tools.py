@@ -1,4 +1,4 @@
-"""Arguments come from the prompt. What is not there is left out or asked for."""
+"""Arguments come from the prompt. Missing ones are omitted or requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real SDK, told to accept nothing that is not in the specification, talks to the demo engine."""
+"""The demo engine with the real SDK, which validates responses strictly."""
 
 from __future__ import annotations
 
