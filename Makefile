@@ -69,7 +69,7 @@ bench: .venv-bench/.installed-bench ## measure against agno; `make bench ARGS=--
 clean: ## remove the environments, caches and everything that was made
 	@rm -rf .venv .venv-bench .venv-kernels js/node_modules out build dist benchmarks/results.json
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	@find agno_nb tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find agno_nb contract tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The newest pair is tested by `make test`. IPython 7 has no place for our completion.
 define in_kernels

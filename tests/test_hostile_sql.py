@@ -14,7 +14,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
 from agno_nb.errors import QueryError
 from agno_nb.frames import query
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 from tests.db.conftest import BACKENDS
 from tests.test_frames import READERS, fill
 

@@ -13,8 +13,8 @@ import pytest
 
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
-from agno_nb.testing.conversation import begin, end
 from agno_nb.types import Media, Message, RunOutput, Session
+from agno_nb_store_contract.conversation import begin, end
 
 WRITER = """
 import sys
@@ -117,7 +117,7 @@ def test_a_killed_process_leaves_what_was_committed(tmp_path: Path, python: str)
 import os, signal
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.types import Media, Message, RunOutput, Session
-from agno_nb.testing.conversation import begin
+from agno_nb_store_contract.conversation import begin
 begin(SqliteDb({str(path)!r}), "before the end")
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -161,7 +161,7 @@ FORKER = """
 import os, sys
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.types import Media, Message, RunOutput, Session
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = SqliteDb(sys.argv[1])
 say(db, "parent")
 child = os.fork()
