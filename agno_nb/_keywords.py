@@ -91,6 +91,26 @@ def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[
     return decorate
 
 
+def explain_wrong_arguments(remedy: str) -> Callable[[F], F]:
+    """Make a method raise an UnknownArgumentError with a remedy, and without an internal class, if a call is wrong."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except TypeError as error:
+                # Raised by the call itself: the function has not begun.
+                if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                    raise
+                problem = str(error).replace(f"{function.__qualname__}()", f"{function.__name__}()")
+                raise UnknownArgumentError(f"{problem}; {remedy}") from None
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
 def typed_kwargs(options: type[Any], aliases: Mapping[str, str] | None = None) -> Callable[[F], F]:
     """Give a function that ends in ``**options: Unpack[options]`` a signature that lists them, and check names."""
 

@@ -23,7 +23,7 @@ from agno_nb.models.retry import RetryPolicy
 from agno_nb.run.context import RunContext, is_waiting
 from agno_nb.run.continue_run import pending_tool_calls, user_input_args
 from agno_nb.run.messages import last_assistant_message, mark_as_history, repair_tool_pairs, trim_tool_calls
-from agno_nb.run.options import RunOptions, as_messages
+from agno_nb.run.options import RunOptions, as_messages, check_counts
 from agno_nb.run.output_schema import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, resolve_tools
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
@@ -156,6 +156,11 @@ class Agent(SummariesAndMemories):
             limit = getattr(self, name)
             if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < least):
                 raise InvalidInputError(f"{name} is {limit!r}; pass a whole number from {least}, or None for no limit")
+        check_counts(
+            num_history_runs=self.num_history_runs,
+            num_history_messages=self.num_history_messages,
+            max_tool_calls_from_history=self.max_tool_calls_from_history,
+        )
         as_messages(self.additional_input)
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
             raise InvalidInputError(f"tools is {self.tools!r}; give a list of functions and toolkits, as tools=[...]")
@@ -228,7 +233,8 @@ class Agent(SummariesAndMemories):
             self._build_messages(context)
         elif run.is_reloaded:
             self._restore_messages(context)
-        partial_content = "".join(m.content or "" for m in context.partial_messages if m.finish_reason == "interrupted")
+        own_messages = [message for message in run.messages if not message.from_history]
+        partial_content = "".join(m.content or "" for m in own_messages if m.finish_reason == "interrupted")
         is_retry = is_at_limit = False
         # Of a run that goes on: what was shown before the answer whose calls wait.
         earlier_calls = (
@@ -261,7 +267,11 @@ class Agent(SummariesAndMemories):
                 return
             except ValueError as error:
                 if is_retry:
-                    raise OutputSchemaError(f"the answer is not a valid {schema.name}: {error}") from None
+                    beginning = run.content if len(run.content) <= 200 else f"{run.content[:199]}…"
+                    raise OutputSchemaError(
+                        f"the answer is not a valid {schema.name}: {error}. It begins with {beginning!r}; "
+                        "`error.run_output.content` is the whole answer"
+                    ) from None
                 context.add_message(Message(role="user", content=correction(str(error))))
                 is_retry = True
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.file_names import check_lock_timeout
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import remember_secret
@@ -66,6 +67,7 @@ class PostgresDb(SqlDb):
         except ImportError as error:
             raise ImportError(f"PostgresDb needs more packages: pip install 'agno_nb[postgres]' ({error})") from error
         self.db_schema = db_schema
+        check_lock_timeout(lock_timeout_s)
         self.lock_timeout_s = lock_timeout_s
         self._url = url = PostgresUrl.parse(db_url)
         super().__init__(PostgresDriver(url, db_schema, lock_timeout_s))

@@ -99,6 +99,18 @@ def check_ids(**ids: Any) -> None:
             raise InvalidInputError(f"{name} is empty; pass a non-empty string, or None")
 
 
+def check_counts(least: int = 0, **counts: Any) -> None:
+    """Check that numbers of runs, messages or calls are whole numbers from `least`, or None.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    for name, count in counts.items():
+        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < least):
+            raise InvalidInputError(f"{name} is {count!r}; pass a whole number from {least}, or None")
+
+
 def media_of(options: Mapping[str, Any]) -> list[Media]:
     """Return the images, sounds, videos and files of a call.
 

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from agno_nb._keywords import explain_wrong_arguments
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session
@@ -224,6 +225,7 @@ class SessionMethods(ABC):
         """Return tokens and cost of all runs of a session, and the sum of their durations."""
         return self._require_session(session_id, user_id).metrics
 
+    @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """Delete a session with all its rows; return whether there was one.
 

@@ -64,6 +64,10 @@ class SqlTools:
         timeout_s: float = 30.0,
         **more_frames: Any,
     ) -> None:
+        if frames is not None and not isinstance(frames, Mapping):
+            raise InvalidInputError(
+                f"frames is of type {type(frames).__name__}; pass a dict of DataFrames by name, or SqlTools(name=frame)"
+            )
         self.history = history
         self.timeout_s = timeout_s
         self._frames = frames if frames is not None else {}

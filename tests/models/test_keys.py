@@ -299,7 +299,8 @@ def test_user_and_password_of_a_base_url_are_sent_and_shown_nowhere(
     caplog.set_level(logging.DEBUG)
     base_url = server.base_url.replace("://", "://ada:p%40ss@")
     monkeypatch.setenv("OPENAI_BASE_URL", base_url)
-    model = kind("m", base_url=base_url if by == "argument" else None, api_key=OTHER_KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", OTHER_KEY)
+    model = kind("m", base_url=base_url if by == "argument" else None)
     server.will_say(
         json_answer({"error": {"message": "Basic YWRhOnBAc3M= is refused"}}, status=401), Answer(chunks=[], end="cut")
     )
@@ -386,3 +387,14 @@ def test_a_secret_header_that_a_server_repeats_is_taken_out(server: FakeServer) 
     error = ask(OpenAIChat("m", base_url=server.base_url, extra_headers={"api-key": OTHER_KEY})).failure
 
     assert str(error).endswith("It said: the api-key [redacted] is wrong")
+
+
+@pytest.mark.parametrize("api_key", ["sk-of-the-argument", lambda: "sk-of-a-function"], ids=["text", "function"])
+@pytest.mark.parametrize("kind", [OpenAIChat, OpenAIResponses])
+def test_a_key_next_to_the_password_of_a_url_is_refused(kind: type[OpenAIModel], api_key: Any) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        kind("m", base_url="http://ada:hunter2@localhost:8000/v1", api_key=api_key)
+    text = "".join(traceback.format_exception(caught.value))
+    assert "contains a user and a password, and api_key is set too" in text
+    assert "localhost:8000" in str(caught.value)
+    assert not {secret for secret in ("hunter2", "sk-of") if secret in str(caught.value)}

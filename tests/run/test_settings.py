@@ -272,3 +272,21 @@ def test_session_messages_have_one_system_message_and_no_result_without_its_call
         "user",
         "tool",
     ]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda z: "Anna", lambda session_state, *, z: "Anna", functools.partial(pow, 2)],
+    ids=["one", "two", "partial"],
+)
+def test_a_function_that_cannot_be_called_is_not_sent_to_the_model(function: Callable[..., Any]) -> None:
+    model = ScriptedModel(["unused"])
+    agent = Agent(model, instructions="Greet {r}.", dependencies={"r": function})
+    parameter = "'exp'" if isinstance(function, functools.partial) else "'z'"
+    with pytest.raises(InvalidInputError) as caught:
+        agent.run("go")
+    assert str(caught.value) == (
+        f"{{r}} in the instructions is a function with the parameter {parameter}, so it has no value for the model; a "
+        "function in dependencies can only have the parameters agent, team, workflow, run_context, session_state"
+    )
+    assert model.requests == []

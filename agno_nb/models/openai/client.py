@@ -98,7 +98,7 @@ class OpenAIModel(Model):
             home=self.home, base_url=self.base_url, provider=self.provider, profile=self.profile
         )
         self.provider = self.endpoint.provider
-        for name in ("total_timeout", "max_event_bytes", "max_response_bytes"):
+        for name in ("timeout", "total_timeout", "max_event_bytes", "max_response_bytes"):
             limit = getattr(self, name)
             if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
                 raise InvalidInputError(f"{name} is {limit!r}; it must be a number greater than 0")
@@ -111,6 +111,11 @@ class OpenAIModel(Model):
             remember_secret(self.api_key.strip())
             # Held so that no repr, vars() or debugger shows it.
             self.api_key = SecretStr(self.api_key.strip()) if self.api_key.strip() else None
+        if self.endpoint.basic_auth and self.api_key is not None:
+            raise InvalidInputError(
+                f"the base URL of {self.endpoint} contains a user and a password, and api_key is set too, but a "
+                "request can only send one of them; remove one"
+            )
         for name, value in (self.extra_headers or {}).items():
             if is_secret_name(name):
                 # A server may repeat it.

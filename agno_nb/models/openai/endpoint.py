@@ -54,7 +54,8 @@ class Endpoint:
     needs_key: bool
     """Whether it is known to answer nobody without a key."""
     basic_auth: Unseen = field(default=Unseen(), repr=False)
-    """User and password of the URL, as the value of the Authorization header. They take precedence over a key."""
+    """User and password of the URL, as the value of the Authorization header. They take precedence over a key
+    of the environment."""
 
     @property
     def is_openai_account(self) -> bool:
