@@ -52,7 +52,8 @@ class Parameter:
     @property
     def takes_text(self) -> bool:
         """Whether any text is a value."""
-        return self.type == "string" and not self.schema.choices and "format" not in self.schema.keys
+        is_special = self.schema.choices or "format" in self.schema.keys or self.words & {"column", "field"}
+        return self.type == "string" and not is_special
 
     @property
     def takes_sentence(self) -> bool:

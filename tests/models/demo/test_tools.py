@@ -58,6 +58,14 @@ def test_the_first_lesson() -> None:
     assert talk.called("Again, please") == [("describe_penguins", {"species": "Chinstrap", "column": "bill_depth_mm"})]
 
 
+def test_a_follow_up_changes_what_it_names() -> None:
+    talk = Talk(tools=[tool("mean_of", "Mean of a column.", "column species", column=TEXT, species=TEXT)])
+    talk.ask("What is the mean of body_mass_g for Gentoo?")
+    assert talk.called("And Adelie? And Chinstrap?") == [
+        ("mean_of", {"column": "body_mass_g", "species": species}) for species in ("Adelie", "Chinstrap")
+    ]
+
+
 @pytest.mark.parametrize(
     ("prompt", "species"),
     [
