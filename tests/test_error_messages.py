@@ -93,7 +93,7 @@ def test_sql_tools_take_a_mapping(frames: Any) -> None:
 @pytest.mark.parametrize("name", ["num_history_runs", "num_history_messages", "max_tool_calls_from_history"])
 @pytest.mark.parametrize("value", ["5", -1, 1.5, True])
 def test_counts_are_whole_numbers(name: str, value: Any) -> None:
-    expected = f"{name} is {value!r}; pass a whole number from 0, or None"
+    expected = f"{name} is {value!r}; pass a whole number from 0, or None for no limit"
     assert message_of(InvalidInputError, lambda: Agent("demo", **{name: value})) == expected
     if name == "num_history_runs":
         model = ScriptedModel([])

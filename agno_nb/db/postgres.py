@@ -5,6 +5,7 @@ Needs ``pip install 'agno_nb[postgres]'``.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from functools import partial
@@ -126,6 +127,8 @@ class PostgresUrl:
             )
         hosts, database, query = (match[name] or "" for name in ("hosts", "database", "query"))
         user, _, password = (match["user"] or "").partition(":")
+        # What libpq reads if the URL has no password. The variable may be gone when a server repeats it.
+        remember_secret(os.environ.get("PGPASSWORD", ""))
         for name, value in [("password", password), *parse_qsl(query)]:
             if name in _PASSWORDS:
                 # A server repeats it as it is, and people paste it as it is in the URL.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, get_args
 
 from agno_nb.errors import InvalidInputError
@@ -61,6 +62,7 @@ def _as_message(value: Any) -> Message:
     if isinstance(value, Message):
         return value
     if not isinstance(value, Mapping) or "role" not in value:
+        _refuse_misspelt_role(value)
         return Message(role="user", content=as_text(value))
     role, content = value["role"], value.get("content")
     if role not in get_args(Role) or not isinstance(content, str | None) or (content is None and role != "assistant"):
@@ -69,6 +71,20 @@ def _as_message(value: Any) -> Message:
             "as content"
         )
     return Message(**{**value, "tool_calls": [_as_call(each) for each in value.get("tool_calls") or ()]})
+
+
+def _refuse_misspelt_role(value: Any) -> None:
+    """Refuse a dict that is a message but for its "role"; other dicts are data, sent as JSON."""
+    if not isinstance(value, Mapping) or not value:
+        return
+    for key, part in value.items():
+        is_role = isinstance(part, str) and part in get_args(Role)
+        if is_role and get_close_matches(str(key).lower(), ["role"]):
+            raise InvalidInputError(f'additional_input has {dict(value)!r}, with the key {key!r}; did you mean "role"?')
+    if value.keys() <= {"content", "tool_calls", "tool_call_id"}:
+        raise InvalidInputError(
+            f"additional_input has {dict(value)!r} without a role; pass one of {', '.join(get_args(Role))}"
+        )
 
 
 def _as_call(value: Any) -> ToolCall:
@@ -83,32 +99,6 @@ def _as_call(value: Any) -> ToolCall:
             f"additional_input has the tool call {value!r}; pass "
             "{'id': ..., 'type': 'function', 'function': {'name': ..., 'arguments': '{...}'}}"
         ) from None
-
-
-def check_ids(**ids: Any) -> None:
-    """Check that ids are text: a number out of a DataFrame would not be found again as what the store has of it.
-
-    Raises
-    ------
-    InvalidInputError
-    """
-    for name, value in ids.items():
-        if value is not None and not isinstance(value, str):
-            raise InvalidInputError(f"{name} is {value!r}, and ids are text: give {name}=str(...), or None")
-        if value == "":
-            raise InvalidInputError(f"{name} is empty; pass a non-empty string, or None")
-
-
-def check_counts(least: int = 0, **counts: Any) -> None:
-    """Check that numbers of runs, messages or calls are whole numbers from `least`, or None.
-
-    Raises
-    ------
-    InvalidInputError
-    """
-    for name, count in counts.items():
-        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < least):
-            raise InvalidInputError(f"{name} is {count!r}; pass a whole number from {least}, or None")
 
 
 def media_of(options: Mapping[str, Any]) -> list[Media]:

@@ -80,15 +80,19 @@ class UserInputField:
     def parse(self, text: str) -> Any:
         """Return the value of typed text: its JSON if the text is JSON and fits the schema, else the text.
 
+        ``True``, ``False`` and ``None`` are read like ``true``, ``false`` and ``null``.
+
         Examples
         --------
         >>> [UserInputField(name="x").parse(text) for text in ("12", '"12"', "[1]", "twelve")]
         [12, '12', [1], 'twelve']
         >>> UserInputField(name="x", schema={"type": "string"}).parse("12")
         '12'
+        >>> UserInputField(name="x", schema={"type": "boolean"}).parse("False")
+        False
         """
         try:
-            value = json.loads(text)
+            value = json.loads(_PYTHON_WORDS.get(text, text))
         except (ValueError, RecursionError):
             return text
         # Python also reads NaN, and 1e999 as infinity.
@@ -122,6 +126,9 @@ class UserInputField:
         validator = jsonschema.validators.validator_for(self.schema)(self.schema)
         problem = next(validator.iter_errors(value), None)
         return None if problem is None else str(problem.message)
+
+
+_PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 
 
 def _is_json(value: Any) -> bool:
