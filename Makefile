@@ -70,7 +70,7 @@ bench: .venv-bench/.installed-bench ## compare with agno; `make bench ARGS=--qui
 clean: ## remove environments, caches and outputs
 	@rm -rf .venv .venv-bench .venv-kernels js/node_modules out build dist benchmarks/results.json
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	@find agno_nb tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find agno_nb contract tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # `make test` uses the newest versions. Completion is not supported in IPython 7.
 define in_kernels

@@ -34,6 +34,10 @@ def clean_environment(environ: os._Environ[str] | dict[str, str]) -> None:
 
 # On import, not in a fixture: modules read the environment while they are collected, and child processes inherit it.
 clean_environment(os.environ)
+# Child processes find the store contract as the tests do, by `pythonpath` in pyproject.toml.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).resolve().parent.parent / "contract"), os.environ.get("PYTHONPATH")])
+)
 # How long an example takes depends on how busy the machine is.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")

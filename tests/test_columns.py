@@ -9,7 +9,6 @@ import pytest
 
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
     CellInfo,
     ContextPart,
@@ -28,6 +27,7 @@ from agno_nb.types import (
     UserMemory,
     Variable,
 )
+from agno_nb_store_contract.conversation import START, begin, end, say
 from tests.test_frames import READERS
 
 METRICS = {

@@ -17,7 +17,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.read_only import read_only_statement
 from agno_nb.errors import QueryError
 from agno_nb.frames import query
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 from tests.db.conftest import BACKENDS
 from tests.test_frames import READERS, fill
 

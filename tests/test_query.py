@@ -17,7 +17,7 @@ from agno_nb.db.sandbox import interruptible
 from agno_nb.db.schema import ColumnsRead
 from agno_nb.errors import InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.frames import query, runs_df
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 from tests.db.conftest import BACKENDS
 from tests.test_frames import dtypes, fill
 

@@ -30,10 +30,10 @@ from agno_nb import Agent, DemoModel, OpenAIChat
 slow = Agent(DemoModel(word_delay_s=0.05), name="slow", add_history_to_context=True)
 away = Agent(OpenAIChat("m", base_url="http://127.0.0.1:9/v1"), name="away", retries=0)
 """
-STORY, AFTER, FAILING = 1, 2, 3
+COUNT, AFTER, FAILING = 1, 2, 3
 CELLS = [
     SETUP,
-    "%%agent slow\nTell me a story about a robot",
+    "%%agent slow\nCount to 100",
     "%%agent slow\nMy name is Ada.",
     "%%agent away\nhello",
 ]
@@ -118,24 +118,24 @@ def _expect_conversation(page: Page) -> None:
 def test_an_answer_grows_until_it_is_interrupted_and_the_next_cell_works(agents: NotebookPage) -> None:
     from playwright.sync_api import expect
 
-    agents.start(STORY)
-    answer = agents.output_area(STORY)
-    expect(answer).to_contain_text("Every night, a robot")
+    agents.start(COUNT)
+    answer = agents.output_area(COUNT)
+    expect(answer).to_contain_text("1, 2, 3")
     early = answer.inner_text()
     expect(answer).not_to_have_text(early, use_inner_text=True)
-    assert agents.is_running(STORY)
+    assert agents.is_running(COUNT)
     told = answer.inner_text().removesuffix("running …").strip()
     assert told.startswith(early.removesuffix("running …").strip())
 
     agents.command("notebook:interrupt-kernel")
-    agents.await_end(STORY)
-    assert agents.error(STORY) == (
+    agents.await_end(COUNT)
+    assert agents.error(COUNT) == (
         "RunInterrupted",
         "RunInterrupted: the run was stopped; what was said so far is stored",
     )
     expect(answer).to_contain_text(told)
     expect(answer).to_contain_text("demo model · interrupted · ")
-    assert "found: it had been glowing in the window behind" not in answer.inner_text()
+    assert "99, 100" not in answer.inner_text()
 
     agents.run(AFTER)
     assert agents.error(AFTER) is None

@@ -6,8 +6,8 @@ import pytest
 
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError, RunNotContinuableError
-from agno_nb.testing.conversation import START, begin, end
 from agno_nb.types import Message, Requirement, RunOutput, RunStatus, ToolCall, UserInputField
+from agno_nb_store_contract.conversation import START, begin, end
 
 
 def paused(db: Db, text: str = "delete it") -> RunOutput:

@@ -31,8 +31,8 @@ from agno_nb.errors import (
 )
 from agno_nb.redact import redact
 from agno_nb.testing import FunctionModel
-from agno_nb.testing.conversation import begin, end, say
 from agno_nb.types import Message
+from agno_nb_store_contract.conversation import begin, end, say
 from tests.db.test_migrations import BROKEN, SECOND
 from tests.postgres_server import PASSWORD, USER, Postgres
 
@@ -294,7 +294,7 @@ def test_few_connections_are_kept(db: PostgresDb, sql: psycopg.Connection[Any]) 
 FORKER = """
 import os, sys
 from agno_nb.db.postgres import PostgresDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = PostgresDb(sys.argv[1])
 say(db, "parent")
 child = os.fork()
@@ -319,7 +319,7 @@ def test_a_killed_process_leaves_what_was_committed(db: PostgresDb, postgres_url
     code = """
 import os, signal, sys
 from agno_nb.db.postgres import PostgresDb
-from agno_nb.testing.conversation import begin
+from agno_nb_store_contract.conversation import begin
 begin(PostgresDb(sys.argv[1]), "before the end")
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -15,9 +15,9 @@ from agno_nb.db.duckdb.engine import Engine
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb, SqliteDriver, _Opened
-from agno_nb.testing.contract.frames import fill
-from agno_nb.testing.conversation import begin, end, say
 from agno_nb.types import RunOutput, UserMemory
+from agno_nb_store_contract.conversation import begin, end, say
+from agno_nb_store_contract.frames import fill
 
 ROW_GROUP = 122_880
 """Rows of a block of DuckDB's, of which it reads all or nothing."""

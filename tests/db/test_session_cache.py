@@ -17,8 +17,8 @@ from agno_nb.db.duckdb.shared_file import SharedFile
 from agno_nb.db.history import load_messages, load_turns, select_history
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
-from agno_nb.testing.conversation import answering, begin, calling, end, say
 from agno_nb.types import Media, Message, RunEvent, RunOutput, RunStatus, Session, SessionSummary, new_id
+from agno_nb_store_contract.conversation import answering, begin, calling, end, say
 from tests.db.processes import told_by
 from tests.db.test_rows import messages
 
@@ -164,7 +164,7 @@ def by_another_object(db: SqlDb) -> None:
 def by_another_process(db: SqlDb) -> None:
     if isinstance(db, DuckDb):
         told_by(
-            "import sys; from agno_nb.db.duckdb import DuckDb; from agno_nb.testing.conversation import say; "
+            "import sys; from agno_nb.db.duckdb import DuckDb; from agno_nb_store_contract.conversation import say; "
             "say(DuckDb(sys.argv[1]), 'by another process')",
             db.db_file,
         )

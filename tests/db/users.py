@@ -15,7 +15,7 @@ import os, sys, tempfile
 from pathlib import Path
 from agno_nb import DuckDb, SqliteDb, collect
 from agno_nb.errors import AgnoNbError
-from agno_nb.testing.conversation import begin, end, say
+from agno_nb_store_contract.conversation import begin, end, say
 import agno_nb.db.maintenance, concurrent.futures.thread, pyarrow.parquet
 with tempfile.TemporaryDirectory() as folder:
     for kind in (DuckDb, SqliteDb):

@@ -16,8 +16,8 @@ from agno_nb.models.base import ModelRequest
 from agno_nb.models.demo import DemoModel
 from agno_nb.session import SessionSummaryManager
 from agno_nb.testing import FunctionModel, ScriptedModel, call
-from agno_nb.testing.conversation import say
 from agno_nb.types import Media, Message, RunOutput, Session, SessionSummary
+from agno_nb_store_contract.conversation import say
 from tests.session.writing import conversation, echo, numbered, summary
 
 

@@ -1,12 +1,12 @@
-"""What follows from rows, as the views say it."""
+"""Values that the views derive from rows."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from agno_nb.db.base import Db
-from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import Message, Metrics, RunStatus, ToolCall
+from agno_nb_store_contract.conversation import START, begin, end, say
 
 
 def rows(db: Db, sql: str) -> list[tuple[Any, ...]]:
@@ -14,7 +14,7 @@ def rows(db: Db, sql: str) -> list[tuple[Any, ...]]:
 
 
 class ViewsContract:
-    """What follows from rows, as the views say it."""
+    """Values that the views derive from rows."""
 
     def test_an_attempt_is_superseded_by_the_next_one_and_makes_later_turns_stale(self, db: Db) -> None:
         first = [say(db, text, run_id=text, created_at=START + n) for n, text in enumerate(("a", "b", "c"))]

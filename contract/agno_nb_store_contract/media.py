@@ -1,4 +1,4 @@
-"""Images, sounds and files in the store."""
+"""Images, audio and files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from agno_nb.db.base import ContextQuery, Db
-from agno_nb.testing.conversation import begin, end
 from agno_nb.types import Media, Message, RunOutput, Session
+from agno_nb_store_contract.conversation import begin, end
 
 PICTURE = Media(kind="image", content=b"\0\xffpicture", mime_type="image/png", filename="a.png", detail="low")
 
@@ -31,7 +31,7 @@ def rows(db: Db, sql: str) -> list[dict[str, Any]]:
 
 
 class MediaContract:
-    """Images, sounds and files in the store."""
+    """Images, audio and files."""
 
     def test_media_come_back_with_their_message(self, db: Db) -> None:
         send(db, PICTURE, LINK, SOUND)

@@ -1,4 +1,4 @@
-"""A pipeline for tests of stores: what the real one does to a store, without a model."""
+"""Write runs to a store in the same order of calls as the real pipeline, without a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def begin(
     goes_on_from: str | None = None,
     **fields: Any,
 ) -> tuple[RunOutput, OpenedRun]:
-    """Open a run and its session, after the turn that another process does in it."""
+    """Open a run in its session. Waits for a turn of another process."""
     run = RunOutput(**{"session_id": "s1", "input": text, **fields})
     user = Message(role="user", content=text, run_id=run.run_id, created_at=run.created_at)
     session = session or Session(session_id=run.session_id)
@@ -44,7 +44,7 @@ def end(
     status: RunStatus = RunStatus.COMPLETED,
     state: dict[str, Any] | None = None,
 ) -> RunOutput:
-    """End a run with `answers`, the last of which is its content."""
+    """End a run with `answers`; the last one is the content of the run."""
     for answer in answers:
         answer.run_id = run.run_id
     run.messages += answers
@@ -58,7 +58,7 @@ def end(
 
 
 def say(db: Db, text: str, answer: str | Sequence[Message] | None = None, **fields: Any) -> RunOutput:
-    """Make a whole run."""
+    """Write a complete run."""
     status = fields.pop("status", RunStatus.COMPLETED)
     run, _ = begin(db, text, **fields)
     if answer is None or isinstance(answer, str):

@@ -1,23 +1,23 @@
-"""Runs within runs, and the steps of workflows."""
+"""Nested runs and workflow steps."""
 
 from __future__ import annotations
 
 from agno_nb.db.base import ContextQuery, Db
-from agno_nb.testing.conversation import begin, contents, end, say
 from agno_nb.types import JsonDict, Message, RunOutput, Session, SessionType, StepOutput, StepStatus
+from agno_nb_store_contract.conversation import begin, contents, end, say
 
 WORKFLOW = Session(session_id="s1", session_type=SessionType.WORKFLOW)
 
 
 def nested_in(db: Db, turn: RunOutput, text: str, component_id: str = "poet") -> RunOutput:
-    """Make a run that a turn began."""
+    """Write a run nested in `turn`."""
     of_turn: JsonDict = {"parent_run_id": turn.run_id, "root_run_id": turn.run_id, "created_at": turn.created_at}
     run, _ = begin(db, text, nested=True, component_id=component_id, **of_turn)
     return end(db, run, Message(role="assistant", content=f"answer to {text}"))
 
 
 class StepsContract:
-    """Runs within runs, and the steps of workflows."""
+    """Nested runs and workflow steps."""
 
     def test_a_run_comes_back_with_what_is_nested_in_it(self, db: Db) -> None:
         turn, _ = begin(db, "turn")
@@ -51,7 +51,7 @@ class StepsContract:
             ("user", "2"),
             ("assistant", "answer to 2"),
         ]
-        # A turn that is tried again does not know of what came after it.
+        # A new attempt does not see later turns.
         third, _ = begin(db, "first, once more", run_index=0)
         of_third = {**of_second, "parent_run_id": third.run_id}
         assert begin(db, "4", root_run_id=third.run_id, **of_third)[1].history == []

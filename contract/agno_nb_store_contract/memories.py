@@ -9,8 +9,8 @@ import pytest
 
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.testing.conversation import START, begin, say
 from agno_nb.types import Metrics, SessionSummary, UserMemory
+from agno_nb_store_contract.conversation import START, begin, say
 
 
 def summarise(db: Db, to_run_index: int, session_id: str = "s1", **fields: Any) -> SessionSummary:
@@ -19,7 +19,7 @@ def summarise(db: Db, to_run_index: int, session_id: str = "s1", **fields: Any) 
 
 
 def shown(db: Db, num_history_runs: int = 0, **fields: Any) -> str | None:
-    """Return the summary that a run is given."""
+    """Return the summary that is loaded for a run."""
     query = ContextQuery(num_history_runs=num_history_runs, summary=True)
     summary = begin(db, "now", query=query, **fields)[1].summary
     return summary.summary if summary else None
@@ -59,7 +59,7 @@ class MemoriesContract:
         assert shown(db, 3) == "up to 1"
         assert shown(db, 99) is None
         assert shown(db, run_index=4) == "up to 3"
-        # From now on turn 4 has a newer attempt than the summary of it.
+        # Turn 4 now has a newer attempt than the one that was summarized.
         assert shown(db) == "up to 3"
         assert begin(db, "now")[1].summary is None
 

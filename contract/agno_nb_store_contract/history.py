@@ -1,16 +1,16 @@
-"""What a run is told of the turns before it."""
+"""The history that is loaded for a run."""
 
 from __future__ import annotations
 
 import pytest
 
 from agno_nb.db.base import ContextQuery, Db
-from agno_nb.testing.conversation import answering, begin, calling, contents, end, say
 from agno_nb.types import Message, RunStatus
+from agno_nb_store_contract.conversation import answering, begin, calling, contents, end, say
 
 
 class HistoryContract:
-    """What a run is told of the turns before it."""
+    """The history that is loaded for a run."""
 
     def test_history_is_the_last_completed_turns(self, db: Db) -> None:
         for text in ("a", "b", "c"):

@@ -1,12 +1,12 @@
-"""What a notebook adds to a store: variables in prompts, the turns of a cell, answers that can be given again."""
+"""Data from notebooks: prompt variables, the turns of a cell, context reports, cached answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from agno_nb.db.base import CellTurn, Db
-from agno_nb.testing.conversation import begin, end, say
 from agno_nb.types import CellInfo, ContextPart, ContextReport, Message, OmittedPart, RunStatus, Session, Variable
+from agno_nb_store_contract.conversation import begin, end, say
 
 NAMED = Variable(name="name", type="str", hash="0" * 16, chars=3)
 FRAME = Variable(name="df", type="pandas.DataFrame", shape=(2, 1), dtypes={"a": "int64"}, hash="1" * 16, chars=9)
@@ -17,7 +17,7 @@ def in_cell(cell_id: str) -> CellInfo:
 
 
 class CellsContract:
-    """What a notebook adds."""
+    """Data from notebooks."""
 
     def test_variables_come_back_with_their_run_and_go_with_their_session(self, db: Db) -> None:
         run = say(db, "hello", variables=[NAMED, FRAME])

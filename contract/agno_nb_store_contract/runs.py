@@ -1,4 +1,4 @@
-"""Runs, and what a session is made of."""
+"""Runs, their messages and their tool calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.testing.conversation import START, answering, begin, calling, contents, end, say
 from agno_nb.types import (
     AgentSession,
     CellInfo,
@@ -21,10 +20,11 @@ from agno_nb.types import (
     Session,
     ToolCall,
 )
+from agno_nb_store_contract.conversation import START, answering, begin, calling, contents, end, say
 
 
 def nested(depth: int) -> Any:
-    """A list in a list in a list."""
+    """Lists nested `depth` deep."""
     value: Any = []
     for _ in range(depth):
         value = [value]
@@ -32,12 +32,10 @@ def nested(depth: int) -> Any:
 
 
 class Unstorable:
-    """What JSON cannot hold."""
+    """An object that JSON cannot represent."""
 
 
 LOOP: list[Any] = []
-
-
 LOOP.append(LOOP)
 
 

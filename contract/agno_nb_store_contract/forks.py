@@ -1,4 +1,4 @@
-"""A session goes on in another way from some turn."""
+"""Forks of a session at a turn."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import RunNotFoundError
-from agno_nb.testing.conversation import START, begin, contents, end, say
 from agno_nb.types import Media, Message, Requirement, RunStatus, Session, SessionSummary, ToolCall
+from agno_nb_store_contract.conversation import START, begin, contents, end, say
 
 
 def make(db: Db) -> None:
-    """Three turns, the first tried twice and the last with a nested run, and a run that still goes on."""
+    """Write three turns (two attempts of the first, a nested run in the last) and a run in progress."""
     state = Session(session_id="s1", session_name="Tea", component_id="x", session_state={"n": 1}, metadata={"m": 1})
     say(db, "0", session=state, user_id="ann")
     say(db, "1", user_id="ann")
@@ -29,7 +29,7 @@ def make(db: Db) -> None:
 
 
 class ForksContract:
-    """A session goes on in another way from some turn."""
+    """Forks of a session at a turn."""
 
     def test_a_fork_is_the_session_as_it_now_is_under_new_ids(self, db: Db) -> None:
         make(db)
@@ -102,7 +102,7 @@ class ForksContract:
             copies = {run.input: run for run in session.runs}
             of_nested, of_outer = copies["nested"], copies["outer"]
             ids = [one.requirement_id for one in of_outer.requirements]
-            # The outer run waits for what the nested one does, and they still say it by one id.
+            # Both runs are paused for the same requirement, so they must still have the same ID for it.
             assert [one.requirement_id for one in of_nested.requirements] == ids[:1]
             assert [one.run_id for one in of_outer.requirements] == [of_nested.run_id, of_outer.run_id]
             assert len({*seen, *ids}) == len(seen) + 2

@@ -1,4 +1,4 @@
-"""The store as frames and in SQL."""
+"""DataFrames and SQL queries."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
 from agno_nb.errors import QueryError
-from agno_nb.testing.conversation import answering, begin, calling, end, say
 from agno_nb.types import Message, SessionSummary, StepOutput, UserMemory, Variable
+from agno_nb_store_contract.conversation import answering, begin, calling, end, say
 
 NAMED = Variable(name="n", type="int", hash="0" * 16, chars=1)
 
 
 def fill(db: Db, session_ids: Sequence[str]) -> None:
-    """Leave a row in every frame for each session."""
+    """Write at least one row of every frame for each session."""
     for session_id in session_ids:
         answer = Message(role="assistant", content="It is 42.")
         said = [calling("f"), answering(), answer]
@@ -33,7 +33,7 @@ def dtypes(db: Db, view: str) -> list[tuple[str, str]]:
 
 
 class FramesContract:
-    """The store as frames and in SQL."""
+    """DataFrames and SQL queries."""
 
     @pytest.mark.parametrize("view", FRAMES)
     def test_a_frame_has_its_columns_and_dtypes_with_rows_and_without(self, db: Db, view: str) -> None:

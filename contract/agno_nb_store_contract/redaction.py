@@ -1,4 +1,4 @@
-"""A key that somebody says, or that a server repeats, does not reach the store."""
+"""API keys in messages, errors and tool results are not stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.db.schema import column_descriptions
-from agno_nb.testing.conversation import begin, end
 from agno_nb.types import (
     CellInfo,
     Media,
@@ -20,6 +19,7 @@ from agno_nb.types import (
     ToolCall,
     UserMemory,
 )
+from agno_nb_store_contract.conversation import begin, end
 
 KEY = "sk-proj-4f9a8b7c6d5e4f3a2b1c"
 
@@ -28,7 +28,7 @@ SECRET = 'hush "quoted" \\ and\nbroken'
 
 
 def tell_all(db: Db, key: str) -> None:
-    """Say the key in every text that a run has."""
+    """Write a run with the key in all of its texts."""
     session = Session(session_id="s1", session_name=key, session_state={"a": key}, metadata={key: [key]})
     run, _ = begin(
         db, f"my key is {key}", session=session, user_id="ann", component_name=key, metadata={"k": (key,)},
@@ -58,7 +58,7 @@ def everything_in(db: Db) -> list[Any]:
 
 
 class RedactionContract:
-    """A key that somebody says, or that a server repeats, does not reach the store."""
+    """API keys in messages, errors and tool results are not stored."""
 
     def test_a_key_is_in_no_column_of_any_table(self, db: Db) -> None:
         tell_all(db, KEY)

@@ -1,4 +1,4 @@
-"""Sessions: whose they are, what they hold, how they are found and deleted."""
+"""Sessions: ownership, state, metrics, search, deletion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.testing.conversation import answering, begin, calling, end, say
 from agno_nb.types import (
     AgentSession,
     Message,
@@ -21,6 +20,7 @@ from agno_nb.types import (
     SessionType,
     TeamSession,
 )
+from agno_nb_store_contract.conversation import answering, begin, calling, end, say
 
 
 def ids(sessions: list[Session]) -> list[str]:
@@ -28,7 +28,7 @@ def ids(sessions: list[Session]) -> list[str]:
 
 
 class SessionsContract:
-    """Sessions: whose they are, what they hold, how they are found and deleted."""
+    """Sessions: ownership, state, metrics, search, deletion."""
 
     @pytest.mark.parametrize(("owner", "other"), [("alice", "bob"), ("alice", None)])
     def test_a_session_is_closed_to_anybody_but_its_owner(self, db: Db, owner: str, other: str | None) -> None:

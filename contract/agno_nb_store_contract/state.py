@@ -1,4 +1,4 @@
-"""A session's state when a turn is tried again, and in a fork: as the turn found it."""
+"""The session state that new attempts and forks start from: the state before their turn."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from agno_nb.db.base import Db
 from agno_nb.db.session_state import changes
-from agno_nb.testing.conversation import begin
 from agno_nb.types import JsonDict, RunOutput, RunStatus, StepOutput
+from agno_nb_store_contract.conversation import begin
 
 
 def state(db: Db, session_id: str = "s1") -> JsonDict:
@@ -19,7 +19,7 @@ def state(db: Db, session_id: str = "s1") -> JsonDict:
 def turn(
     db: Db, *, status: RunStatus = RunStatus.COMPLETED, goes_on_from: str | None = None, to: JsonDict, **fields: Any
 ) -> RunOutput:
-    """Make a run that sets keys of the state, as the pipeline does; None takes one away."""
+    """Write a run that sets keys of the state; None deletes a key."""
     run, opened = begin(db, goes_on_from=goes_on_from, **fields)
     return leave(db, run, opened.session.session_state, status=status, to=to)
 
@@ -27,7 +27,7 @@ def turn(
 def leave(
     db: Db, run: RunOutput, found: JsonDict, *, status: RunStatus = RunStatus.COMPLETED, to: JsonDict
 ) -> RunOutput:
-    """End a run that found the state as `found`, with keys of it set."""
+    """End a run that started with the state `found` and sets some keys."""
     left = {key: value for key, value in {**found, **to}.items() if value is not None}
     run.status, run.ended_at = status, run.created_at + 2.0
     run.state_changes = [*run.state_changes, *changes(found, left)]
@@ -36,7 +36,7 @@ def leave(
 
 
 class StateContract:
-    """A session's state when a turn is tried again, and in a fork: as the turn found it."""
+    """The session state that new attempts and forks start from: the state before their turn."""
 
     def test_what_a_run_changed_in_the_state_is_stored_with_it(self, db: Db) -> None:
         run = turn(db, to={"n": 1, "é": {"x": 1}}, created_at=0.0)
@@ -103,7 +103,7 @@ class StateContract:
         made = [fork for fork in forks if fork is not None]
         assert [fork.session_state for fork in made] == [{"n": 1}, {"n": 5}, {"n": 5}, {"n": 1}, {"n": 2}]
         assert state(db) == now == {"n": 5}
-        # And a turn can be tried again in it.
+        # A turn of the fork can be run again.
         begin(db, run_index=1, session_id=made[-1].session_id, created_at=40.0)
         assert state(db, made[-1].session_id) == {"n": 1}
 
@@ -114,7 +114,7 @@ class StateContract:
         assert state(db) == {"n": 5}
         opened = db.reopen_run(paused)
         assert opened.session.session_state == state(db) == {"n": 5, "m": 1}
-        # It ended after the other, so that what it changed is there to be taken back.
+        # It ended after the other run, so its changes are the ones to revert.
         paused.status, paused.ended_at = RunStatus.COMPLETED, 30.0
         db.end_run(paused)
         begin(db, run_index=0, created_at=40.0)
