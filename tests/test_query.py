@@ -88,7 +88,10 @@ def test_a_query_is_told_which_tables_there_are(db: InMemoryDb) -> None:
 
 @pytest.mark.parametrize(
     ("given", "told"),
-    [([1, 2], "'x' is of type list; pass a pandas DataFrame"), (pd.Series([1]), "is of type Series; .*its .reset_index()")],
+    [
+        ([1, 2], "'x' is of type list; pass a pandas DataFrame"),
+        (pd.Series([1]), "is of type Series; .*its .reset_index()"),
+    ],
 )
 def test_what_is_no_table_is_refused(db: InMemoryDb, given: object, told: str) -> None:
     with pytest.raises(InvalidInputError, match=told):

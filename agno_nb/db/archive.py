@@ -64,7 +64,7 @@ def read_jsonl(path: Path) -> Rows:
         _check_version(about["schema"], path)
         for line in lines[:-1]:
             record = json.loads(line)
-            row = {name: record["row"].get(name) for name in schema.column_types()[record["table"]]}
+            row = {name: record["row"].get(name) for name in schema.tables()[record["table"]].columns}
             _check_columns(record["row"], record["table"], path)
             if row.get("content") is not None and record["table"] == "raw_media":
                 row["content"] = base64.b64decode(row["content"], validate=True)
@@ -112,7 +112,7 @@ def read_parquet(folder: Path) -> Rows:
             ) from error
         for row in rows[:1]:
             _check_columns(row, name, folder)
-        columns = schema.column_types()[name]
+        columns = schema.tables()[name].columns
         return [{column: row.get(column) for column in columns} for row in rows]
 
     version = max((row["version"] for row in read("raw_schema")), default=0)
@@ -150,6 +150,6 @@ def _check_version(version: int, source: Path) -> None:
 
 
 def _check_columns(names: Iterable[str], table: str, source: Path) -> None:
-    unknown = set(names) - set(schema.column_types()[table])
+    unknown = set(names) - set(schema.tables()[table].columns)
     if unknown:
         raise InvalidInputError(f"{source} has columns of {table} that are not in the schema: {', '.join(unknown)}")

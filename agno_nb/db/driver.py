@@ -44,7 +44,7 @@ class Driver(ABC):
         tables = {}
         with self.transaction(write=False) as connection:
             for table in names:
-                columns = ", ".join(schema.column_types()[table])
+                columns = ", ".join(schema.tables()[table].columns)
                 tables[table] = from_rows(table, connection.execute(f"SELECT {columns} FROM {table}"))
         return tables
 

@@ -185,16 +185,16 @@ def select_rows(frame: Frame, filters: Mapping[str, Any]) -> Selection:
         final = list(dict.fromkeys(["_moment", "_began", "run_id", "_place", *order]))
         final.remove(frame.time)
     if limit is None:
-        sql = _placed(frame, frame.columns, source_sql)
+        sql = _placed(frame, frame.column_names, source_sql)
     else:
         latest = f"ORDER BY {', '.join(f'{name} DESC' for name in final)} LIMIT ?"
         if frame.key is None:
-            sql = f"FROM ({_placed(frame, frame.columns, source_sql)}) {latest}"
+            sql = f"FROM ({_placed(frame, frame.column_names, source_sql)}) {latest}"
         else:
             # The text of all rows is not carried along while the latest of them are looked for.
             keys = dict.fromkeys([frame.key, "run_id", frame.time, *order])
             key = f"SELECT {frame.key} FROM ({_placed(frame, keys, source_sql)}) {latest}"
-            sql = _placed(frame, frame.columns, f"FROM {frame.view} WHERE {frame.key} IN ({key})")
+            sql = _placed(frame, frame.column_names, f"FROM {frame.view} WHERE {frame.key} IN ({key})")
     pushdown = None
     pushdown_fields: dict[str, Any] = {"columns": frame.pushdown_columns, "with_tree": frame.spans_sessions}
     if "run_id" in conditions:
@@ -242,7 +242,7 @@ def _placed(frame: Frame, columns: Iterable[str], found: str) -> str:
         "LEFT JOIN (SELECT run_id AS _run_id, make_timestamptz(created_at) AS _began FROM raw_runs) AS begins "
         "ON _run_id = run_id"
     )
-    if "message_index" in frame.place and "message_index" not in frame.columns:
+    if "message_index" in frame.place and "message_index" not in frame.column_names:
         sql += (
             " LEFT JOIN (SELECT message_id AS _message_id, message_index FROM raw_messages) AS places "
             "ON _message_id = message_id"

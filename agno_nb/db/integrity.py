@@ -75,7 +75,7 @@ def _orphans() -> dict[str, str]:
     checks = {}
     for parent, key in (("raw_sessions", "session_id"), ("raw_runs", "run_id"), ("raw_messages", "message_id")):
         for table in schema.tables_with(key):
-            if table == parent or "session_id" not in schema.column_types()[table]:
+            if table == parent or "session_id" not in schema.tables()[table].columns:
                 continue
             checks[f"rows of {table} whose {key} is not in {parent}"] = (
                 f"SELECT DISTINCT {key} FROM {table} WHERE {key} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {parent} AS "
@@ -88,7 +88,7 @@ def _usage_checks() -> dict[str, str]:
     """Return the checks for usage that no server can have meant. Views, sums and accessors read it as null."""
     checks = {}
     for table in schema.tables_with("cost"):
-        columns = schema.column_types()[table]
+        columns = schema.tables()[table].columns
         key = {"raw_summaries": "session_id, version", "raw_events": "run_id, event_index"}.get(table)
         usage = [name for name in (*TOKEN_COUNTS, "cost") if name in columns]
         wrong = " OR ".join(f"({name} IS NOT NULL AND {valid_usage(name)} IS NULL)" for name in usage)

@@ -130,7 +130,7 @@ class SqlMaintenance(SqlMemories):
 
 
 def _rows(connection: Transaction, table: str, where: str, parameters: Sequence[Any]) -> pa.Table:
-    columns = ", ".join(schema.column_types()[table])
+    columns = ", ".join(schema.tables()[table].columns)
     return from_rows(table, connection.execute(f"SELECT {columns} FROM {table} WHERE {where}", parameters))
 
 

@@ -84,7 +84,7 @@ class PostgresDriver(Driver):
         return self.transaction(write=True, exclusive=True)
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        return self.rows({name: frozenset(schema.column_types()[name]) for name in names})
+        return self.rows({name: frozenset(schema.tables()[name].columns) for name in names})
 
     def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
         with self._translate_errors():

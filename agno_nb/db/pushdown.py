@@ -72,7 +72,7 @@ def filter_condition(table: str, column_filter: ColumnFilter | None) -> tuple[st
     """Return, in portable SQL, which rows of a table are in a part, and the parameters of that."""
     words = ["TRUE"]
     parameters: list[str] = []
-    for name in [name for name in schema.column_types()[table] if name in (column_filter or {})]:
+    for name in [name for name in schema.tables()[table].columns if name in (column_filter or {})]:
         values = column_filter[name] if column_filter else ()
         # IN () is not SQL.
         word = f"{name} IN ({marks(values) or 'NULL'})"
@@ -85,7 +85,7 @@ def filter_condition(table: str, column_filter: ColumnFilter | None) -> tuple[st
 def with_filtered_tables(sql: str, column_filter: ColumnFilter) -> tuple[str, list[str]]:
     """Return a statement over views with the tables cut down to a part, for DuckDB, and the parameters in front."""
     views_used = set(re.findall(r"\w+", sql)) & schema.views().keys()
-    words = set(re.findall(r"\w+", " ".join([sql, *(schema.views()[view] for view in views_used)])))
+    words = set(re.findall(r"\w+", " ".join([sql, *(schema.views()[view].sql for view in views_used)])))
     parameters: list[str] = []
     texts = []
     for table in schema.tables():
@@ -94,7 +94,7 @@ def with_filtered_tables(sql: str, column_filter: ColumnFilter) -> tuple[str, li
             texts.append(f"{table} AS NOT MATERIALIZED (SELECT * FROM store.main.{table} WHERE {where})")
             parameters += values
     texts += [
-        schema.views()[view].replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in views_used
+        schema.views()[view].sql.replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in views_used
     ]
     return f"WITH {', '.join(texts)} {sql}" if texts else sql, parameters
 

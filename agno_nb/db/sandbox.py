@@ -124,8 +124,8 @@ def run(
             for name, frame in named.frames.items():
                 frame.register(cursor, name)
             if views:
-                for text in schema.views().values():
-                    cursor.execute(text.replace("CREATE VIEW", "CREATE TEMP VIEW"))
+                for view in schema.views().values():
+                    cursor.execute(view.sql.replace("CREATE VIEW", "CREATE TEMP VIEW"))
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             return _rows(cursor.sql(statement, params=list(parameters)), max_rows)
 
@@ -258,10 +258,8 @@ def _engines() -> _Engines:
                 _inherited.append(_kept)
             # Without a folder for what does not fit in memory nothing is ever written.
             running, planning = open_sandbox(temp_directory=""), open_sandbox(temp_directory="")
-            for table, columns in schema.column_types().items():
-                planning.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {columns[name]}' for name in columns)})")
-            for text in schema.views().values():
-                planning.execute(text)
+            for relation in (*schema.tables().values(), *schema.views().values()):
+                planning.execute(relation.sql)
             rules = planning.execute("SELECT name FROM duckdb_optimizers()").fetchall()
             planning.execute(
                 "SET GLOBAL disabled_optimizers = ?",

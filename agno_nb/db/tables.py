@@ -9,7 +9,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from agno_nb.db.schema import column_types
+from agno_nb.db import schema
 from agno_nb.errors import QueryError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def arrow_schema(table: str) -> pa.Schema:
         "DOUBLE": pa.float64(),
         "BLOB": pa.binary(),
     }
-    return pa.schema([(name, types[kind]) for name, kind in column_types()[table].items()])
+    return pa.schema([(name, types[kind]) for name, kind in schema.tables()[table].types.items()])
 
 
 @cache

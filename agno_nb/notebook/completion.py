@@ -15,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.db import queries
 from agno_nb.db.base import Db
-from agno_nb.db.schema import column_descriptions, views
+from agno_nb.db.schema import views
 from agno_nb.db.tables import is_frame
 from agno_nb.errors import AgnoNbError
 from agno_nb.notebook.commands import COMMANDS
@@ -145,14 +145,13 @@ class _Completions:
         return _complete_from(word, table=tables, column=columns, keyword=_KEYWORDS)
 
     def _tables(self) -> dict[str, list[str]]:
-        described = column_descriptions()
         # The columns of an Arrow table are the data; its names are called otherwise.
         yours = {
             name: list(map(str, getattr(value, "column_names", None) or value.columns))
             for name, value in self._namespace().items()
             if is_frame(value)
         }
-        return {**yours, **{view: list(described[view]) for view in views()}}
+        return {**yours, **{name: list(view.columns) for name, view in views().items()}}
 
     def _namespace(self) -> Mapping[str, Any]:
         """The user's own variables, which are not those that IPython begins with."""

@@ -257,7 +257,7 @@ class Engine:
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         """Read whole tables of the attached store."""
-        columns = {table: ", ".join(schema.column_types()[table]) for table in names}
+        columns = {table: ", ".join(schema.tables()[table].columns) for table in names}
         with self._scan_settings():
             return {table: self._frame(f"SELECT {columns[table]} FROM {table}", ()) for table in names}
 
