@@ -41,7 +41,7 @@ class Frame:
 @cache
 def _dtypes(view: str) -> Mapping[str, str]:
     from agno_nb.db import sandbox
-    from agno_nb.db.tables import to_pandas
+    from agno_nb.db.arrow_tables import to_pandas
 
     dtypes = to_pandas(sandbox.run(lambda _: {}, f"FROM {view}", (), {})).dtypes
     # pandas 2 has another name for the dtype of strings.

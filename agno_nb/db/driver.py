@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb.db import sandbox, schema
+from agno_nb.db.arrow_tables import from_rows
 from agno_nb.db.pushdown import ColumnFilter
 from agno_nb.db.statements import Connection
-from agno_nb.db.tables import from_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from agno_nb.db.arrow_tables import filter_by_owner
 from agno_nb.db.encoding import micros
 from agno_nb.db.memories import SqlMemories
 from agno_nb.db.process_id import current_process_id
 from agno_nb.db.statements import marks, valid_usage
-from agno_nb.db.tables import filter_by_owner
 from agno_nb.errors import SessionNotFoundError
 from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, UsageTotals, now
 

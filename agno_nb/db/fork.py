@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from agno_nb.db.encoding import from_json
 from agno_nb.db.history import SUMMARY_HOLDS, current_attempts
-from agno_nb.db.rows import (
+from agno_nb.db.session_state import state_after_run, state_before_later_turns
+from agno_nb.db.statements import Transaction, marks
+from agno_nb.db.steps import STEP_COLUMNS
+from agno_nb.db.tables import (
     EVENT_COLUMNS,
     MESSAGE_COLUMNS,
     MESSAGE_MEDIA_COLUMNS,
@@ -16,9 +19,6 @@ from agno_nb.db.rows import (
     SUMMARY_COLUMNS,
     TOOL_CALL_COLUMNS,
 )
-from agno_nb.db.session_state import state_after_run, state_before_later_turns
-from agno_nb.db.statements import Transaction, marks
-from agno_nb.db.steps import STEP_COLUMNS
 from agno_nb.db.variables import VARIABLE_COLUMNS
 from agno_nb.errors import RunNotFoundError
 from agno_nb.types import RunStatus, new_id

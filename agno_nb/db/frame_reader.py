@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import typed_kwargs
 from agno_nb.db import columns, schema
+from agno_nb.db.arrow_tables import is_frame, sort_if_needed, to_pandas, unknown_table
 from agno_nb.db.columns import Frame
 from agno_nb.db.frame_filters import (
     EventFilters,
@@ -26,7 +27,6 @@ from agno_nb.db.frame_filters import (
     select_rows,
 )
 from agno_nb.db.pushdown import Pushdown
-from agno_nb.db.tables import is_frame, sort_if_needed, to_pandas, unknown_table
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.redact import displayable
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from agno_nb.db.base import ContextQuery
 from agno_nb.db.encoding import micros
 from agno_nb.db.process_id import is_alive_elsewhere
-from agno_nb.db.rows import MEMORY_COLUMNS, SUMMARY_COLUMNS, memory_from_row, summary_from_row
 from agno_nb.db.statements import Transaction, marks, select_messages
+from agno_nb.db.tables import MEMORY_COLUMNS, SUMMARY_COLUMNS, memory_from_row, summary_from_row
 from agno_nb.errors import InvalidInputError, SessionBusyError
 from agno_nb.types import Message, RunOutput, RunStatus, SessionSummary, UserMemory
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db import archive, schema
+from agno_nb.db.arrow_tables import from_rows
 from agno_nb.db.driver import Driver
 from agno_nb.db.duckdb.lock_file import LOCK
 from agno_nb.db.encoding import parse_time_us
@@ -15,7 +16,6 @@ from agno_nb.db.file_names import expand, path_in_use
 from agno_nb.db.integrity import find_problems
 from agno_nb.db.memories import SqlMemories, non_null
 from agno_nb.db.statements import Transaction, marks, where_equal
-from agno_nb.db.tables import from_rows
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.types import Session
 

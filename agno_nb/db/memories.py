@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from agno_nb.db.base import Db
 from agno_nb.db.encoding import Row, micros
 from agno_nb.db.history import latest_summary, select_memories
-from agno_nb.db.rows import (
+from agno_nb.db.statements import Transaction, page_of, where_equal
+from agno_nb.db.tables import (
     SUMMARY_COLUMNS,
     memory_row,
     summary_from_row,
     summary_row,
 )
-from agno_nb.db.statements import Transaction, page_of, where_equal
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.types import RunOutput, SessionSummary, UserMemory, now
 

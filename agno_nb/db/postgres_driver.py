@@ -17,6 +17,7 @@ from psycopg import errors, sql
 from psycopg.pq import TransactionStatus
 
 from agno_nb.db import schema
+from agno_nb.db.arrow_tables import with_all_columns
 from agno_nb.db.connection_pool import ConnectionPool
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
@@ -24,7 +25,6 @@ from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
 from agno_nb.db.sqlite import empty_store
 from agno_nb.db.statements import Connection
-from agno_nb.db.tables import with_all_columns
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 from agno_nb.redact import redact
 

@@ -26,15 +26,6 @@ from agno_nb.db.ownership import require_owner
 from agno_nb.db.process_id import current_process_id, is_over, runs_in_progress
 from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.requirements import requirement_from_row, requirement_rows
-from agno_nb.db.rows import (
-    RUN_COLUMNS,
-    SESSION_COLUMNS,
-    ended_run_row,
-    opened_run_row,
-    run_from_row,
-    session_from_row,
-    session_row,
-)
 from agno_nb.db.session_cache import SessionCache
 from agno_nb.db.session_state import reapply_run, revert_to_turn, store_state
 from agno_nb.db.statements import (
@@ -46,6 +37,15 @@ from agno_nb.db.statements import (
     select_sessions,
 )
 from agno_nb.db.steps import select_steps
+from agno_nb.db.tables import (
+    RUN_COLUMNS,
+    SESSION_COLUMNS,
+    ended_run_row,
+    opened_run_row,
+    run_from_row,
+    session_from_row,
+    session_row,
+)
 from agno_nb.db.variables import select_variables, variable_rows
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, SessionNotFoundError
 from agno_nb.types import (

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from agno_nb.db import schema
+from agno_nb.db.arrow_tables import empty
 from agno_nb.db.read_only import read_only_statement
 from agno_nb.db.sql_frames import DYNAMIC, SqlFrame, frames_for
-from agno_nb.db.tables import empty
 from agno_nb.errors import AgnoNbError, QueryError, QueryInterrupted
 from agno_nb.redact import whole_characters
 

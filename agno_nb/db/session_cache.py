@@ -8,8 +8,8 @@ from typing import Any
 
 from agno_nb.db.encoding import Row, micros, to_sql
 from agno_nb.db.history import Turn
-from agno_nb.db.rows import MESSAGE_COLUMNS, TOOL_CALL_COLUMNS, messages_from_rows
 from agno_nb.db.statements import StoredMessages, Transaction
+from agno_nb.db.tables import MESSAGE_COLUMNS, TOOL_CALL_COLUMNS, messages_from_rows
 from agno_nb.types import Message, RunOutput, RunStatus
 
 

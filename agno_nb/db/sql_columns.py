@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from agno_nb.db.tables import is_a
+from agno_nb.db.arrow_tables import is_a
 
 if TYPE_CHECKING:
     import pandas as pd

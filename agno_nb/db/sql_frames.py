@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from agno_nb.db.arrow_tables import is_a, unknown_table
 from agno_nb.db.read_only import STRINGS
 from agno_nb.db.sql_columns import NoText, scannable
-from agno_nb.db.tables import is_a, unknown_table
 from agno_nb.errors import QueryError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db import sandbox, schema
+from agno_nb.db.arrow_tables import with_interrupted
 from agno_nb.db.cells import SqlCells
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import Row, check_json_object, micros, timestamp_micros, to_sql, validate_choice
@@ -23,7 +24,6 @@ from agno_nb.db.memories import non_null
 from agno_nb.db.ownership import require_owner
 from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import MAX_VALUES, ColumnFilter, Pushdown
-from agno_nb.db.rows import session_from_row, session_metrics
 from agno_nb.db.runs import SqlTurns, select_runs
 from agno_nb.db.session_state import store_state
 from agno_nb.db.statements import (
@@ -36,7 +36,7 @@ from agno_nb.db.statements import (
     where_equal,
 )
 from agno_nb.db.steps import SqlSteps
-from agno_nb.db.tables import with_interrupted
+from agno_nb.db.tables import session_from_row, session_metrics
 from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, now
 

@@ -24,6 +24,7 @@ from urllib.parse import unquote
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import schema
+from agno_nb.db.arrow_tables import from_rows
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.connection_pool import ConnectionPool
 from agno_nb.db.driver import Driver
@@ -43,7 +44,6 @@ from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.statements import Connection
-from agno_nb.db.tables import from_rows
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 from agno_nb.redact import without_userinfo
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from agno_nb.db.encoding import Redact, Row, encode_row, to_sql
 from agno_nb.db.process_id import is_over
-from agno_nb.db.rows import (
+from agno_nb.db.tables import (
     MESSAGE_COLUMNS,
     MESSAGE_MEDIA_COLUMNS,
     SESSION_COLUMNS,

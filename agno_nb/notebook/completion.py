@@ -14,9 +14,9 @@ from IPython.core import completer
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.db import queries
+from agno_nb.db.arrow_tables import is_frame
 from agno_nb.db.base import Db
 from agno_nb.db.schema import views
-from agno_nb.db.tables import is_frame
 from agno_nb.errors import AgnoNbError
 from agno_nb.notebook.commands import COMMANDS
 from agno_nb.notebook.notebook import Notebook

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from agno_nb.db.tables import is_a
+from agno_nb.db.arrow_tables import is_a
 
 FIRST_VALUES = 20
 """Values of a Series that are shown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from agno_nb.db.tables import is_frame
+from agno_nb.db.arrow_tables import is_frame
 from agno_nb.errors import InvalidInputError
 from agno_nb.tools.describe import describe
 from agno_nb.tools.function import Tool
@@ -152,8 +152,8 @@ class SqlTools:
             It does not only read, failed, took too long or found too much.
         """
         from agno_nb.db import sandbox
+        from agno_nb.db.arrow_tables import to_pandas
         from agno_nb.db.sql_frames import named_in
-        from agno_nb.db.tables import to_pandas
 
         if not self.history:
             for name in named_in(query, self._found(in_store=True)):

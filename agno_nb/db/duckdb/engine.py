@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from agno_nb.db import schema
+from agno_nb.db.arrow_tables import with_all_columns
 from agno_nb.db.driver import Driver
 from agno_nb.db.duckdb.write_batch import WriteBatch
 from agno_nb.db.encoding import micros
@@ -24,7 +25,6 @@ from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, with_filtered_tables
 from agno_nb.db.sandbox import interruptible, open_sandbox, short_error
 from agno_nb.db.statements import Connection
-from agno_nb.db.tables import with_all_columns
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
