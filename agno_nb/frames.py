@@ -70,7 +70,7 @@ def runs_df(*, db: FrameReader | None = None, **filters: Unpack[RunFilters]) -> 
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As for :func:`sessions_df`; user and agent are those of the run.
+        As for :func:`sessions_df`; user and agent refer to the run.
     run_id, status : str or list of str, optional
         Only rows that have the value, or one of the values.
 
@@ -91,7 +91,7 @@ def run_tree_df(*, db: FrameReader | None = None, **filters: Unpack[RunTreeFilte
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As for :func:`sessions_df`; user and agent are those of the run.
+        As for :func:`sessions_df`; user and agent refer to the run.
     run_id, root_run_id, status : str or list of str, optional
         Only rows that have the value, or one of the values. `root_run_id`, the top-level run of a turn, selects the
         whole tree.
@@ -113,7 +113,7 @@ def messages_df(*, db: FrameReader | None = None, **filters: Unpack[MessageFilte
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As for :func:`sessions_df`; user and agent are those of the run.
+        As for :func:`sessions_df`; user and agent refer to the run.
     run_id, role : str or list of str, optional
         Only rows that have the value, or one of the values.
     """
@@ -127,7 +127,7 @@ def tool_calls_df(*, db: FrameReader | None = None, **filters: Unpack[ToolCallFi
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As for :func:`sessions_df`; user and agent are those of the run.
+        As for :func:`sessions_df`; user and agent refer to the run.
     run_id, tool_name : str or list of str, optional
         Only rows that have the value, or one of the values.
     """
@@ -141,7 +141,7 @@ def steps_df(*, db: FrameReader | None = None, **filters: Unpack[StepFilters]) -
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As for :func:`sessions_df`; user and agent are those of the workflow's run.
+        As for :func:`sessions_df`; user and agent refer to the workflow's run.
     run_id, step_name, kind : str or list of str, optional
         Only rows that have the value, or one of the values.
     """
@@ -155,7 +155,7 @@ def events_df(*, db: FrameReader | None = None, **filters: Unpack[EventFilters])
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As for :func:`sessions_df`; user and agent are those of the run.
+        As for :func:`sessions_df`; user and agent refer to the run.
     run_id, event, tool_name : str or list of str, optional
         Only rows that have the value, or one of the values.
 
@@ -176,7 +176,7 @@ def variables_df(*, db: FrameReader | None = None, **filters: Unpack[VariableFil
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As for :func:`sessions_df`; user, agent and time are those of the run.
+        As for :func:`sessions_df`; user, agent and time refer to the run.
     run_id, name : str or list of str, optional
         Only rows that have the value, or one of the values.
     """
@@ -190,7 +190,7 @@ def summaries_df(*, db: FrameReader | None = None, **filters: Unpack[SummaryFilt
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As for :func:`sessions_df`; user and agent are those of the session, and the time is `updated_at`.
+        As for :func:`sessions_df`; user and agent refer to the session, and the time is `updated_at`.
     """
     return (db or default_db()).summaries_df(**filters)
 
@@ -223,7 +223,7 @@ def query(
     ----------
     sql : str
         One read-only statement in DuckDB SQL. Its tables are `sessions`, `runs`, `messages`, `tool_calls`, `steps`,
-        `message_media`, `variables`, `summaries`, `memories`, `events` and `run_tree`, and those of `frames`. It cannot
+        `message_media`, `variables`, `summaries`, `memories`, `events` and `run_tree`, and your `frames`. It cannot
         write and has no access to files. It runs on a copy of the data it needs, so it doesn't block other users of the
         store, however long it takes.
     db : Db or Collection, optional

@@ -1,4 +1,4 @@
-"""Arrow tables: what queries, exports and frames work on."""
+"""Arrow tables, on which queries, exports and frames work."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _FRAMES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"
 
 
 def is_a(library: str, name: str, value: Any) -> bool:
-    """Whether `value` is of a class of a library that is loaded. Without pandas, there are no DataFrames."""
+    """Whether `value` is an instance of a library's class. If the library is not loaded, it is not."""
     return isinstance(value, getattr(sys.modules.get(library), name, ()))
 
 
 def is_frame(value: Any) -> bool:
-    """Tell whether a value can be a table of a query: a DataFrame of pandas or polars, or an Arrow table."""
+    """Whether a value can be a table of a query: a pandas or polars DataFrame, or an Arrow table."""
     return any(is_a(*kind, value) for kind in _FRAMES)
 
 
 def unknown_table(error: QueryError) -> str | None:
-    """Return the name of the table that a query named and that is not there, or None if it failed otherwise."""
+    """Return the name of the unknown table in a query, or None if the error is another one."""
     unknown = re.search(r"Table with name (.+?) does not exist|there is no table '([^']+)'", str(error))
     return (unknown[1] or unknown[2]) if unknown else None
 
 
 @cache
 def arrow_schema(table: str) -> pa.Schema:
-    """Return names and types of a table's columns."""
+    """Return the Arrow schema of a table."""
     import pyarrow as pa
 
     types = {
@@ -59,18 +59,18 @@ def empty(table: str) -> pa.Table:
 
 
 def from_rows(table: str, rows: Iterable[Sequence[Any]], columns: Sequence[str] | None = None) -> pa.Table:
-    """Return rows as an Arrow table. They hold `columns`, or all of the table's, in that order."""
+    """Return rows as an Arrow table. They have the values of `columns`; by default, of all columns of the table."""
     import pyarrow as pa
 
     names = columns or arrow_schema(table).names
     kinds = [arrow_schema(table).field(name).type for name in names]
     chunks: list[list[pa.Array]] = [[] for _ in names]
-    # Some at a time, so that they are still in the processor's cache when they are turned into columns.
+    # In batches, which stay in the processor's cache while they are converted to columns.
     left = iter(rows)
     while some := list(islice(left, _ROWS_AT_ONCE)):
         for values, kind, chunk in zip(zip(*some, strict=True), kinds, chunks, strict=True):
             if pa.types.is_boolean(kind):
-                # SQLite has no truth values, but 0 and 1.
+                # SQLite has no booleans, but 0 and 1.
                 values = tuple(None if value is None else bool(value) for value in values)
             chunk.append(pa.array(values, kind))
     return with_all_columns(
@@ -79,7 +79,7 @@ def from_rows(table: str, rows: Iterable[Sequence[Any]], columns: Sequence[str] 
 
 
 def with_all_columns(table: str, data: pa.Table) -> pa.Table:
-    """Return an Arrow table with all columns of a table, in order and type; those that `data` has not are null."""
+    """Return `data` with all columns of a table, in their order and type. Missing columns are null."""
     import pyarrow as pa
 
     schema, there = arrow_schema(table), set(data.column_names)
@@ -91,14 +91,16 @@ def with_all_columns(table: str, data: pa.Table) -> pa.Table:
 
 
 def filter_by_owner(user_id: str | None, table: str, tables: Mapping[str, pa.Table]) -> pa.Table:
-    """Return the rows of a table that belong to a user, directly or by their session; with None, those of nobody.
+    """Return the rows of a table that belong to a user, directly or through their session.
+
+    With None, return the rows without an owner.
 
     Parameters
     ----------
     user_id : str or None
     table : str
     tables : mapping
-        The table, and ``raw_sessions``.
+        The table and ``raw_sessions``.
     """
     import pyarrow.compute as pc
 
@@ -116,7 +118,7 @@ def filter_by_owner(user_id: str | None, table: str, tables: Mapping[str, pa.Tab
 
 
 def with_interrupted(tables: dict[str, pa.Table], run_ids: Collection[str], *, now: int) -> dict[str, pa.Table]:
-    """Return tables in which runs have the time at which their process was found dead, in microseconds."""
+    """Return `tables` with `now` (microseconds) as the time at which the processes of some runs were found dead."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -130,19 +132,19 @@ def with_interrupted(tables: dict[str, pa.Table], run_ids: Collection[str], *, n
 
 
 def sort_if_needed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Sort a table by columns, unless it is in order: rows mostly are, and to sort them takes longer than to read them.
+    """Sort a table by columns if it is not in order. Rows usually are, and sorting takes longer than reading them.
 
     Parameters
     ----------
     columns : sequence of str
-        The first of them decides, the next where rows have the same value in those before it.
+        Sort keys, most significant first.
     """
     import pyarrow.compute as pc
 
     rows = table.select(columns)
     before, after = rows.slice(0, max(0, rows.num_rows - 1)), rows.slice(1)
     for name in columns:
-        # Nothing compares with a null, so that a null is never in order.
+        # A null is never in order, because comparisons with it are null.
         if pc.all(pc.fill_null(pc.less_equal(before[name], after[name]), False)).as_py() is False:
             return table.sort_by([(each, "ascending") for each in columns])
         tied = pc.equal(before[name], after[name])
@@ -168,7 +170,7 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     }
     for place, field in enumerate(table.schema):
         if pa.types.is_decimal(field.type):
-            # DuckDB's sum of whole numbers is a decimal without a fraction, which would become Python objects.
+            # DuckDB's sum of integers is a decimal, which would become Python objects.
             table = table.set_column(place, field.name, _from_decimal(table.column(place)))
     frame: pd.DataFrame
     try:
@@ -179,7 +181,7 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _with_texts(table: pa.Table) -> pa.Table:
-    """Return a table with text in place of the columns that pandas has no type for, such as unions."""
+    """Return a table with the columns that pandas has no type for, such as unions, converted to strings."""
     import pyarrow as pa
 
     for place, field in enumerate(table.schema):
@@ -190,7 +192,7 @@ def _with_texts(table: pa.Table) -> pa.Table:
                 values = table.column(place).to_pylist()
             except (pa.ArrowException, ValueError, OverflowError) as error:
                 raise QueryError(
-                    f"the column {field.name!r} holds values that Python has none for ({error}); "
+                    f"the column {field.name!r} has values that Python cannot represent ({error}); "
                     f"select it as text: {field.name}::VARCHAR"
                 ) from None
             text = pa.array([None if value is None else str(value) for value in values], pa.string())

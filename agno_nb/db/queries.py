@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.db.frame_reader import FrameReader
-from agno_nb.db.ownership import OPEN_TO, open_to
+from agno_nb.db.sessions import OPEN_TO, open_to
 from agno_nb.db.statements import marks
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunStatus, SessionType
@@ -146,7 +146,7 @@ def user_ids(db: FrameReader) -> list[str]:
 
 
 def model_names(db: FrameReader) -> list[str]:
-    """Return the models of stored runs as ``provider:model``, without the demo model."""
+    """Return the models of stored runs, in the form ``provider:model``, without the demo model."""
     sql = "SELECT DISTINCT model_provider || ':' || model FROM runs WHERE model_provider <> 'demo'"
     return [name for name in _column(db, sql) if name]
 

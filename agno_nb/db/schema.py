@@ -75,7 +75,7 @@ def tables() -> Mapping[str, Relation]:
 def views() -> Mapping[str, Relation]:
     """Return the views, in the order of views.sql. A view may read those before it.
 
-    A column without a comment has the description of its table's column; a view without one, that of its table.
+    A view or column without a comment has the description of its table or of the table's column.
     """
     parsed = {}
     for name, description, lines in _create_statements("views.sql"):

@@ -181,7 +181,7 @@ def test_a_snapshot_is_not_put_in_the_place_of_the_store_itself(tmp_path: Path, 
     other = hard_link(db.db_file, tmp_path / "other.db")
     with pytest.raises(InvalidInputError, match="is not a snapshot"):
         db.snapshot(other)
-    with pytest.raises(InvalidInputError, match="is there already"):
+    with pytest.raises(InvalidInputError, match="already exists"):
         db.backup(other)
 
 
