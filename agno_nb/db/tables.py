@@ -1,17 +1,22 @@
-"""Between the domain's objects and rows of the tables of schema.sql. No SQL, no I/O.
+"""Domain objects as rows of the tables of schema.sql, and back. No SQL, no I/O.
 
-A row that goes in holds values, which :mod:`agno_nb.db.encoding` makes storable; one that comes out is what the backend
-gives. Times are unix seconds in objects and microseconds in rows.
+A column has the value of the attribute of its name, and `ObjectTable` lists the exceptions. Times are unix seconds in
+objects and microseconds in rows, and JSON columns are values in objects. A row to be written has values, which
+:mod:`agno_nb.db.encoding` converts; a row that was read has what the backend returned.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, is_readable, micros
-from agno_nb.db.requirements import requirement_from_row, requirement_rows
+from agno_nb.db import schema
+from agno_nb.db.encoding import JSON_COLUMNS, Row, from_json, is_readable, micros
 from agno_nb.types import (
     SESSION_CLASSES,
     TOKEN_COUNTS,
@@ -21,126 +26,142 @@ from agno_nb.types import (
     Media,
     Message,
     Metrics,
+    Requirement,
     RunOutput,
     RunStatus,
     Session,
     SessionReader,
     SessionSummary,
     SessionType,
+    StepOutput,
+    StepStatus,
     ToolCall,
+    UserInputField,
     UserMemory,
     Variable,
     to_plain_text,
 )
 
 METRICS = (*TOKEN_COUNTS, "cost", "time_to_first_token_s", "duration_s")
+_CELL_INFO = ("notebook", "cell_id", "execution_count", "cell_hash", "kernel_id")
+_NO_METRICS = Metrics()
+_metrics_of = itemgetter(*METRICS)
+_NULLS = (None,) * len(METRICS)
 
-SESSION_COLUMNS = (
-    "session_id", "session_type", "user_id", "component_id", "component_name", "session_name", "session_state",
-    "metadata", "forked_from_session_id", "forked_from_run_id", "created_at", "updated_at",
-)  # fmt: skip
-RUN_COLUMNS = (
-    "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "root_run_id", "step",
-    "kind", "component_id", "component_name", "user_id", "status", "input", "content", "content_type",
-    "reasoning_content", "model", "model_provider", *METRICS, "error_type", "error", "notebook", "cell_id",
-    "execution_count", "cell_hash", "kernel_id", "context", "context_hash", "replay_of_run_id", "metadata",
-    "requirements", "state_changes", "created_at", "ended_at",
-)  # fmt: skip
-MESSAGE_COLUMNS = (
-    "message_id", "run_id", "session_id", "message_index", "role", "content", "reasoning_content", "tool_call_id",
-    "tool_name", "tool_call_error", "finish_reason", "model", *METRICS, "provider_data", "num_tool_calls", "num_media",
-    "from_history", "created_at",
-)  # fmt: skip
-TOOL_CALL_COLUMNS = (
-    "run_id", "tool_call_id", "session_id", "message_id", "call_index", "tool_name", "arguments", "extra",
-    "created_at",
-)  # fmt: skip
-MESSAGE_MEDIA_COLUMNS = (
-    "message_id", "media_index", "run_id", "session_id", "kind", "media_id", "url", "filename", "mime_type", "detail",
-    "size",
-)  # fmt: skip
-SUMMARY_COLUMNS = (
-    "session_id", "version", "summary", "topics", "from_run_index", "to_run_index", "model", "model_provider",
-    *METRICS, "updated_at",
-)  # fmt: skip
-EVENT_COLUMNS = (
-    "run_id", "event_index", "session_id", "event", "content", "details", "model", "input_tokens", "output_tokens",
-    "cost", "duration_s", "created_at",
-)  # fmt: skip
-MEMORY_COLUMNS = (
-    "memory_id", "user_id", "memory", "topics", "input", "component_id", "created_at", "updated_at",
-)  # fmt: skip
+
+class ObjectTable:
+    """How objects of a class are stored in a table.
+
+    Parameters
+    ----------
+    table : str
+    cls : type
+        A dataclass. Columns without a field of their name are not passed to it.
+    renamed : dict, optional
+        Attribute of a column, if it has another name.
+    unread : collection of str, optional
+        Columns that objects don't need.
+    """
+
+    def __init__(
+        self, table: str, cls: type[Any], *, renamed: Mapping[str, str] | None = None, unread: Iterable[str] = ()
+    ) -> None:
+        types = schema.tables()[table].types
+        self.name = table
+        self.columns = tuple(name for name in types if name not in set(unread))
+        self.sql_columns = ", ".join(self.columns)
+        self._json = [name for name in self.columns if name in JSON_COLUMNS]
+        self._times = [name for name in self.columns if name.endswith("_at")]
+        self._booleans = [name for name in self.columns if types[name] == "BOOLEAN"]
+        attributes = {field.name: field.name for field in fields(cls)}
+        self._fields = [name for name in self.columns if name in attributes]
+        self._pick = itemgetter(*self._fields)
+        attributes |= renamed or {}
+        self._own = [name for name in self.columns if name in attributes]
+        self._get = attrgetter(*(attributes[name] for name in self._own))
+
+    def row(self, value: Any) -> Row:
+        """Return the columns that are attributes of an object."""
+        row = dict(zip(self._own, self._get(value), strict=True))
+        for name in self._times:
+            if row.get(name) is not None:
+                row[name] = round(row[name] * 1_000_000)
+        return row
+
+    def rows(self, values: Iterable[Sequence[Any]]) -> list[Row]:
+        """Return rows of :attr:`columns` by name."""
+        return [dict(zip(self.columns, each, strict=True)) for each in values]
+
+    def attributes(self, row: Row) -> Row:
+        """Convert the values of a stored row in place, and return those that are fields of the class."""
+        for name in self._json:
+            if row[name] is not None:
+                row[name] = json.loads(row[name])
+        for name in self._times:
+            if row[name] is not None:
+                row[name] /= 1_000_000
+        for name in self._booleans:
+            # SQLite has no booleans, but 0 and 1.
+            row[name] = bool(row[name])
+        return dict(zip(self._fields, self._pick(row), strict=True))
+
+
+SESSIONS = ObjectTable("raw_sessions", Session)
+RUNS = ObjectTable(
+    "raw_runs",
+    RunOutput,
+    renamed={"context": "context_report", **{name: f"origin.{name}" for name in _CELL_INFO}},
+    unread=("forked_from_run_id", "worker", "interrupted_at"),
+)
+MESSAGES = ObjectTable("raw_messages", Message)
+TOOL_CALLS = ObjectTable("raw_tool_calls", ToolCall)
+MESSAGE_MEDIA = ObjectTable("raw_message_media", Media)
+VARIABLES = ObjectTable("raw_variables", Variable)
+STEPS = ObjectTable("raw_steps", StepOutput, renamed={"child_run_id": "run_id"})
+SUMMARIES = ObjectTable("raw_summaries", SessionSummary)
+MEMORIES = ObjectTable("raw_memories", UserMemory)
 
 
 def _metrics_row(metrics: Metrics | None) -> Row:
-    known = (metrics or Metrics()).drop_impossible()
-    return {name: getattr(known, name) for name in METRICS}
+    if metrics is None or metrics == _NO_METRICS:
+        return dict.fromkeys(METRICS)
+    possible = metrics.drop_impossible()
+    return {name: getattr(possible, name) for name in METRICS}
 
 
-def _metrics(row: Row) -> Metrics:
-    # An older version stored whatever the server had reported.
-    return Metrics(**{name: row[name] for name in METRICS}).drop_impossible()
+def _metrics(row: Row) -> Metrics | None:
+    """Return the metrics of a row that was read; None if it has none."""
+    values = _metrics_of(row)
+    if values == _NULLS:
+        return None
+    # An older version stored any value that the server had reported.
+    metrics = Metrics(**dict(zip(METRICS, values, strict=True))).drop_impossible()
+    return None if metrics == _NO_METRICS else metrics
 
 
 def session_row(session: Session, *, component_name: str | None, now: int) -> Row:
-    return {
-        "session_id": session.session_id,
-        "session_type": session.session_type,
-        "user_id": session.user_id,
-        "component_id": session.component_id,
-        "component_name": component_name,
-        "session_name": session.session_name,
-        "session_state": session.session_state,
-        "metadata": session.metadata,
-        "forked_from_session_id": session.forked_from_session_id,
-        "forked_from_run_id": session.forked_from_run_id,
-        "created_at": now,
-        "updated_at": now,
-    }
+    return SESSIONS.row(session) | {"component_name": component_name, "created_at": now, "updated_at": now}
 
 
 def session_from_row(row: Row, store: SessionReader) -> Session:
+    attributes = SESSIONS.attributes(row.copy())
     session_type = SessionType(row["session_type"])
-    as_they_are = (
-        "session_id", "user_id", "session_name", "component_id", "forked_from_session_id", "forked_from_run_id",
-    )  # fmt: skip
-    return SESSION_CLASSES[session_type](
-        **{name: row[name] for name in as_they_are},
-        session_type=session_type,
-        session_state=from_json(row["session_state"]),
-        metadata=from_json(row["metadata"]),
-        created_at=row["created_at"] // 1_000_000,
-        updated_at=row["updated_at"] // 1_000_000,
-        store=store,
-    )
+    times = {name: row[name] // 1_000_000 for name in ("created_at", "updated_at")}
+    return SESSION_CLASSES[session_type](**attributes | times | {"session_type": session_type, "store": store})
 
 
-def opened_run_row(run: RunOutput, *, worker: str) -> Row:
-    """Return the row of a run that begins."""
-    return {
-        "run_id": run.run_id,
-        "session_id": run.session_id,
-        "run_index": run.run_index,
-        "attempt": run.attempt,
-        "parent_run_id": run.parent_run_id,
-        "parent_tool_call_id": run.parent_tool_call_id,
-        "root_run_id": run.root_run_id,
-        "step": run.step,
-        "kind": run.kind,
-        "component_id": run.component_id,
-        "component_name": run.component_name,
-        "user_id": run.user_id,
-        "input": run.input,
-        "notebook": run.origin.notebook,
-        "cell_id": run.origin.cell_id,
-        "execution_count": run.origin.execution_count,
-        "cell_hash": run.origin.cell_hash,
-        "kernel_id": run.origin.kernel_id,
-        "metadata": run.metadata,
-        "worker": worker,
-        "created_at": micros(run.created_at),
-        **ended_run_row(run),
+def session_metrics(values: Sequence[Any]) -> Metrics:
+    """Return the metrics of a session from its totals: token counts, cost, number of unpriced answers, duration."""
+    *counts, cost, num_unpriced, duration_s = values
+    known: JsonDict = {
+        name: None if count is None else int(count) for name, count in zip(TOKEN_COUNTS, counts, strict=True)
     }
+    return Metrics(**known, cost=None if num_unpriced else cost, duration_s=duration_s)
+
+
+def opened_run_row(run: RunOutput, ended: Row, *, worker: str) -> Row:
+    """Return the row of a run that starts. `ended` are the columns that its end will change."""
+    return RUNS.row(run) | ended | {"worker": worker}
 
 
 def ended_run_row(run: RunOutput) -> Row:
@@ -151,7 +172,7 @@ def ended_run_row(run: RunOutput) -> Row:
     return {
         "status": run.status,
         "content": content if is_text or is_json else to_plain_text(run.content),
-        # A run that should have given an object but was cut off has text; the column must tell how to read it.
+        # An interrupted run that should have returned an object has text. This column determines how it is read.
         "content_type": run.content_type if is_json else "str",
         "reasoning_content": run.reasoning_content,
         "model": run.model,
@@ -162,114 +183,73 @@ def ended_run_row(run: RunOutput) -> Row:
         "context": None if run.context_report is None else run.context_report.to_dict(),
         "context_hash": run.context_hash,
         "replay_of_run_id": run.replay_of_run_id,
-        "requirements": requirement_rows(run),
+        "requirements": requirement_rows(run) if run.requirements else None,
         "state_changes": run.state_changes or None,
         "ended_at": None if run.ended_at is None else micros(run.ended_at),
     }
 
 
 def run_from_row(
-    values: Sequence[Any], messages_of: Mapping[str, list[Message]], variables_of: Mapping[str, list[Variable]]
+    row: Row, messages_of: Mapping[str, list[Message]], variables_of: Mapping[str, list[Variable]]
 ) -> RunOutput:
-    row = dict(zip(RUN_COLUMNS, values, strict=True))
+    attributes = RUNS.attributes(row)
     messages = messages_of.get(row["run_id"], [])
     calls = [call for message in messages for call in message.tool_calls]
-    as_they_are = (
-        "run_id", "session_id", "run_index", "attempt", "parent_run_id", "parent_tool_call_id", "root_run_id", "step",
-        "component_id", "component_name", "user_id", "input", "content_type", "reasoning_content", "model",
-        "model_provider", "error_type", "error", "context_hash", "replay_of_run_id",
-    )  # fmt: skip
     return RunOutput(
-        **{name: row[name] for name in as_they_are},
-        kind=SessionType(row["kind"]),
-        status=RunStatus(row["status"]),
-        content=row["content"] if row["content_type"] == "str" else from_json(row["content"]),
-        messages=messages,
-        tools=calls,
-        metrics=_metrics(row),
-        requirements=[requirement_from_row(one, row["run_id"], calls) for one in from_json(row["requirements"]) or []],
-        state_changes=from_json(row["state_changes"]) or [],
-        metadata=from_json(row["metadata"]),
-        origin=CellInfo(
-            notebook=row["notebook"],
-            cell_id=row["cell_id"],
-            execution_count=row["execution_count"],
-            cell_hash=row["cell_hash"],
-            kernel_id=row["kernel_id"],
-        ),
-        variables=variables_of.get(row["run_id"], []),
-        context_report=None if row["context"] is None else ContextReport.from_dict(from_json(row["context"]), messages),
-        created_at=row["created_at"] / 1_000_000,
-        ended_at=None if row["ended_at"] is None else row["ended_at"] / 1_000_000,
-        is_reloaded=True,
+        **attributes
+        | {
+            "kind": SessionType(row["kind"]),
+            "status": RunStatus(row["status"]),
+            "content": row["content"] if row["content_type"] == "str" else from_json(row["content"]),
+            "messages": messages,
+            "tools": calls,
+            "metrics": _metrics(row) or Metrics(),
+            "requirements": [requirement_from_row(each, row["run_id"], calls) for each in row["requirements"] or []],
+            "state_changes": row["state_changes"] or [],
+            "origin": CellInfo(**{name: row[name] for name in _CELL_INFO}),
+            "variables": variables_of.get(row["run_id"], []),
+            "context_report": row["context"] and ContextReport.from_dict(row["context"], messages),
+            "is_reloaded": True,
+        }
     )
 
 
-def message_row(message: Message, *, run: RunOutput, message_index: int) -> Row:
-    return {
-        "message_id": message.message_id,
-        "run_id": run.run_id,
-        "session_id": run.session_id,
-        "message_index": message_index,
-        "role": message.role,
-        "content": message.content,
-        "reasoning_content": message.reasoning_content,
-        "tool_call_id": message.tool_call_id,
-        "tool_name": message.tool_name,
-        "tool_call_error": message.tool_call_error,
-        "finish_reason": message.finish_reason,
-        "model": message.model,
-        **_metrics_row(message.metrics),
-        "provider_data": message.provider_data,
-        "num_tool_calls": len(message.tool_calls),
-        "num_media": len(message.media),
-        "from_history": message.from_history,
-        "created_at": micros(message.created_at),
-    }
-
-
-def tool_call_rows(message: Message, *, run: RunOutput) -> list[Row]:
-    return [
-        {
+def message_row(message: Message, run: RunOutput, message_index: int) -> Row:
+    return (
+        MESSAGES.row(message)
+        | _metrics_row(message.metrics)
+        | {
             "run_id": run.run_id,
-            "tool_call_id": call.tool_call_id,
             "session_id": run.session_id,
-            "message_id": message.message_id,
-            "call_index": call_index,
-            "tool_name": call.tool_name,
-            "arguments": call.arguments,
-            "extra": call.extra,
-            "created_at": micros(call.created_at),
+            "message_index": message_index,
+            "num_tool_calls": len(message.tool_calls),
+            "num_media": len(message.media),
         }
-        for call_index, call in enumerate(message.tool_calls)
-    ]
+    )
 
 
-def message_media_rows(message: Message, *, run: RunOutput) -> list[Row]:
+def tool_call_rows(message: Message, run: RunOutput) -> list[Row]:
+    of_message = {"run_id": run.run_id, "session_id": run.session_id, "message_id": message.message_id}
+    return [TOOL_CALLS.row(call) | of_message | {"call_index": index} for index, call in enumerate(message.tool_calls)]
+
+
+def message_media_rows(message: Message, run: RunOutput) -> list[Row]:
+    of_message = {"run_id": run.run_id, "session_id": run.session_id, "message_id": message.message_id}
     return [
-        {
-            "message_id": message.message_id,
-            "media_index": media_index,
-            "run_id": run.run_id,
-            "session_id": run.session_id,
-            "kind": media.kind,
+        MESSAGE_MEDIA.row(media)
+        | of_message
+        | {
+            "media_index": index,
             "media_id": None if media.content is None else _media_id(media.content),
-            "url": media.url,
-            "filename": media.filename,
-            "mime_type": media.mime_type,
-            "detail": media.detail,
             "size": None if media.content is None else len(media.content),
         }
-        for media_index, media in enumerate(message.media)
+        for index, media in enumerate(message.media)
     ]
 
 
 def media_rows(message: Message) -> list[Row]:
-    return [
-        {"media_id": _media_id(media.content), "content": media.content}
-        for media in message.media
-        if media.content is not None
-    ]
+    contents = [media.content for media in message.media if media.content is not None]
+    return [{"media_id": _media_id(content), "content": content} for content in contents]
 
 
 def _media_id(content: bytes) -> str:
@@ -277,69 +257,43 @@ def _media_id(content: bytes) -> str:
 
 
 def messages_from_rows(
-    messages: Iterable[Sequence[Any]], tool_calls: Iterable[Sequence[Any]], media: Iterable[Sequence[Any]]
+    messages: Iterable[Row], tool_calls: Iterable[Row] = (), media: Iterable[tuple[Row, bytes | None]] = ()
 ) -> dict[str, list[Message]]:
-    """Put messages, the calls that they ask for and their media together again.
+    """Assemble messages, their tool calls and their media.
 
     Parameters
     ----------
     messages, tool_calls : iterable of rows
-        Each ordered by its place in its run.
-    media : iterable of rows
-        Ordered by the place in the message, each with its content behind the columns of its table.
+        Each in the order of its run. Their values are converted in place.
+    media : iterable of (row, content)
+        In the order of the message.
 
     Returns
     -------
     dict
-        The messages of each run. A call knows its result where the run has an answer to it.
+        Messages by run. A tool call has its result if the run has a message with it.
     """
     runs: dict[str, list[Message]] = {}
     by_id: dict[str, Message] = {}
     answers: dict[tuple[str, str], Message] = {}
-    for values in messages:
-        row = dict(zip(MESSAGE_COLUMNS, values, strict=True))
-        message = _message_from_row(row)
+    for row in messages:
+        message = Message(**MESSAGES.attributes(row), metrics=_metrics(row))
         runs.setdefault(row["run_id"], []).append(message)
         by_id[message.message_id] = message
         if message.role == "tool" and message.tool_call_id is not None:
             answers[row["run_id"], message.tool_call_id] = message
-    for values in tool_calls:
-        row = dict(zip(TOOL_CALL_COLUMNS, values, strict=True))
+    for row in tool_calls:
         if row["message_id"] in by_id:
             answer = answers.get((row["run_id"], row["tool_call_id"]))
             by_id[row["message_id"]].tool_calls.append(_tool_call_from_row(row, answer))
-    for *values, content in media:
-        row = dict(zip(MESSAGE_MEDIA_COLUMNS, values, strict=True))
+    for row, content in media:
         if row["message_id"] in by_id:
-            as_they_are = {name: row[name] for name in ("kind", "url", "filename", "mime_type", "detail")}
-            by_id[row["message_id"]].media.append(Media(**as_they_are, content=content))
+            by_id[row["message_id"]].media.append(Media(**MESSAGE_MEDIA.attributes(row), content=content))
     return runs
 
 
-def _message_from_row(row: Row) -> Message:
-    as_they_are = (
-        "message_id", "run_id", "role", "content", "reasoning_content", "tool_call_id", "tool_name", "finish_reason",
-        "model",
-    )  # fmt: skip
-    metrics = _metrics(row)
-    return Message(
-        **{name: row[name] for name in as_they_are},
-        tool_call_error=bool(row["tool_call_error"]),
-        metrics=None if metrics == Metrics() else metrics,
-        provider_data=from_json(row["provider_data"]),
-        from_history=bool(row["from_history"]),
-        created_at=row["created_at"] / 1_000_000,
-    )
-
-
 def _tool_call_from_row(row: Row, answer: Message | None) -> ToolCall:
-    call = ToolCall(
-        tool_call_id=row["tool_call_id"],
-        tool_name=row["tool_name"],
-        arguments=row["arguments"],
-        extra=from_json(row["extra"]),
-        created_at=row["created_at"] / 1_000_000,
-    )
+    call = ToolCall(**TOOL_CALLS.attributes(row))
     if answer is not None:
         call.result = answer.content
         call.tool_call_error = answer.tool_call_error
@@ -348,59 +302,111 @@ def _tool_call_from_row(row: Row, answer: Message | None) -> ToolCall:
     return call
 
 
-def session_metrics(values: Sequence[Any]) -> Metrics:
-    """Make the metrics of a session from its totals: the token counts, cost, unpriced answers, duration."""
-    *counts, cost, num_unpriced, duration_s = values
-    known: JsonDict = {
-        name: None if count is None else int(count) for name, count in zip(TOKEN_COUNTS, counts, strict=True)
+def variable_rows(run: RunOutput) -> list[Row]:
+    of_run = {"run_id": run.run_id, "session_id": run.session_id, "created_at": micros(run.created_at)}
+    return [VARIABLES.row(variable) | of_run | {"variable_index": i} for i, variable in enumerate(run.variables)]
+
+
+def variables_from_rows(rows: Iterable[Row]) -> dict[str, list[Variable]]:
+    """Return the variables of each run. The rows are in the order of their prompts."""
+    runs: dict[str, list[Variable]] = {}
+    for row in rows:
+        attributes = VARIABLES.attributes(row)
+        shape = row["shape"]
+        variable = Variable(**attributes | {"shape": None if shape is None else tuple(shape)})
+        runs.setdefault(row["run_id"], []).append(variable)
+    return runs
+
+
+def step_row(step: StepOutput, run: RunOutput, step_index: int) -> Row:
+    content, content_type = _as_text(step.content)
+    return STEPS.row(step) | {
+        "run_id": run.run_id,
+        "session_id": run.session_id,
+        "step_index": step_index,
+        "content": content,
+        "content_type": content_type,
     }
-    return Metrics(**known, cost=None if num_unpriced else cost, duration_s=duration_s)
 
 
-def summary_row(summary: SessionSummary, *, version: int) -> Row:
-    return {
-        "session_id": summary.session_id,
-        "version": version,
-        "summary": summary.summary,
-        "topics": summary.topics,
-        "from_run_index": summary.from_run_index,
-        "to_run_index": summary.to_run_index,
-        "model": summary.model,
-        "model_provider": summary.model_provider,
-        **_metrics_row(summary.metrics),
-        "updated_at": micros(summary.updated_at),
-    }
+def _as_text(content: Any) -> tuple[str | None, str]:
+    """Return the output of a step as text, and the name of its type.
+
+    A value that JSON would not restore is stored as plain text: one that JSON cannot represent, or a dict with keys
+    that are not strings.
+    """
+    if content is None or isinstance(content, str):
+        return content, "str"
+    text = None
+    with suppress(Exception):  # A user's class may raise anything.
+        if hasattr(content, "model_dump_json"):
+            text = str(content.model_dump_json())
+        else:
+            text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    if text is not None and is_readable(text, of=content):
+        return text, type(content).__name__
+    return to_plain_text(content), "str"
 
 
-def summary_from_row(values: Sequence[Any]) -> SessionSummary:
-    row = dict(zip(SUMMARY_COLUMNS, values, strict=True))
-    as_they_are = ("session_id", "version", "summary", "from_run_index", "to_run_index", "model", "model_provider")
-    return SessionSummary(
-        **{name: row[name] for name in as_they_are},
-        topics=from_json(row["topics"]),
-        metrics=_metrics(row),
-        updated_at=row["updated_at"] / 1_000_000,
+def step_from_row(row: Row) -> StepOutput:
+    attributes = STEPS.attributes(row)
+    status = StepStatus(row["status"])
+    return StepOutput(
+        **attributes
+        | {
+            "content": row["content"] if row["content_type"] == "str" else from_json(row["content"]),
+            "status": status,
+            "success": status is StepStatus.COMPLETED,
+            "run_id": row["child_run_id"],
+        }
     )
 
 
+def summary_row(summary: SessionSummary, version: int) -> Row:
+    return SUMMARIES.row(summary) | _metrics_row(summary.metrics) | {"version": version}
+
+
+def summary_from_row(row: Row) -> SessionSummary:
+    return SessionSummary(**SUMMARIES.attributes(row), metrics=_metrics(row) or Metrics())
+
+
 def memory_row(memory: UserMemory, *, now: int) -> Row:
-    return {
-        "memory_id": memory.memory_id,
-        "user_id": memory.user_id,
-        "memory": memory.memory,
-        "topics": memory.topics,
-        "input": memory.input,
-        "component_id": memory.component_id,
-        "created_at": micros(memory.created_at),
-        "updated_at": now,
-    }
+    return MEMORIES.row(memory) | {"updated_at": now}
 
 
-def memory_from_row(values: Sequence[Any]) -> UserMemory:
-    row = dict(zip(MEMORY_COLUMNS, values, strict=True))
-    return UserMemory(
-        **{name: row[name] for name in ("memory_id", "user_id", "memory", "input", "component_id")},
-        topics=from_json(row["topics"]),
-        created_at=row["created_at"] / 1_000_000,
-        updated_at=row["updated_at"] / 1_000_000,
+def memory_from_row(row: Row) -> UserMemory:
+    return UserMemory(**MEMORIES.attributes(row))
+
+
+_REQUIREMENT_FIELDS = ("requirement_id", "kind", "run_id", "component_name", "confirmed", "note", "result")
+_START_FIELDS = ("started_at", "may_have_run")
+"""Fields that earlier versions did not store."""
+_INPUT_FIELDS = ("name", "description", "schema", "value", "is_given")
+
+
+def requirement_rows(run: RunOutput) -> list[JsonDict]:
+    """Return a run's requirements as JSON, with the arguments of their calls so that the column can be read alone."""
+    return [
+        {
+            **{name: getattr(requirement, name) for name in (*_REQUIREMENT_FIELDS, *_START_FIELDS)},
+            "tool_call_id": requirement.tool.tool_call_id,
+            "tool_name": requirement.tool.tool_name,
+            "arguments": requirement.tool.arguments,
+            "user_input_fields": [
+                {name: getattr(field, name) for name in _INPUT_FIELDS} for field in requirement.user_input_fields
+            ],
+        }
+        for requirement in run.requirements
+    ]
+
+
+def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) -> Requirement:
+    """Return a requirement of run `run_id`, for one of its `calls` or for a call of a nested run."""
+    own = {call.tool_call_id: call for call in calls} if row["run_id"] == run_id else {}
+    written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
+    return Requirement(
+        **{name: row[name] for name in _REQUIREMENT_FIELDS},
+        **{name: row[name] for name in _START_FIELDS if name in row},
+        tool=own.get(row["tool_call_id"], written),
+        user_input_fields=[UserInputField(**field) for field in row["user_input_fields"]],
     )

@@ -142,7 +142,7 @@ class SessionsContract:
         assert db.delete_session("a", user_id="alice") is True
         db.delete_sessions(["b", "c", "missing"], user_id="alice")
         db.delete_sessions([])
-        with pytest.raises(InvalidInputError, match="session_ids is 'd'; give a list"):
+        with pytest.raises(InvalidInputError, match="session_ids is 'd'; pass a list"):
             db.delete_sessions("d")
         for table in ("sessions", "runs", "messages", "tool_calls"):
             found = (
@@ -181,7 +181,7 @@ class SessionsContract:
         assert ids(db.get_sessions(session_name="s_t")) == ["b"]
         assert ids(db.get_sessions(sort_by="session_name")) == ["a", "b", "c"]
         assert ids(db.get_sessions(start_timestamp=made, end_timestamp=made))
-        with pytest.raises(InvalidInputError, match="end_timestamp is '2026-01-31'; give unix seconds"):
+        with pytest.raises(InvalidInputError, match="end_timestamp is '2026-01-31'; pass unix seconds"):
             db.get_sessions(end_timestamp="2026-01-31")  # type: ignore[arg-type]
         assert ids(db.get_sessions(start_timestamp=made + 100)) == ids(db.get_sessions(end_timestamp=made - 100)) == []
         assert ids(db.get_sessions(limit=2)) == ["c", "b"]
