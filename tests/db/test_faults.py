@@ -325,7 +325,7 @@ os._exit(0)
     log = Path(f"{path}.wal")
     before = path.read_bytes(), log.read_bytes()
     for use in (lambda: say(db, "x"), lambda: db.get_sessions()):
-        with pytest.raises(NotAStoreError, match="but not a store|did not create"):
+        with pytest.raises(NotAStoreError, match="but not a store"):
             use()
     assert (path.read_bytes(), log.read_bytes()) == before
     with duckdb.connect(path) as connection:
