@@ -39,6 +39,7 @@ from agno_nb.types import (
     SessionType,
     ToolCall,
     new_id,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -152,13 +153,23 @@ class Agent(SummariesAndMemories):
                 f"instructions is {self.instructions!r}; give a text or a list of texts. What changes from run to run "
                 "is written as {name}, and filled in from session_state and dependencies"
             )
-        for name, least in (("tool_call_limit", 0), ("request_limit", 1)):
-            limit = getattr(self, name)
-            if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < least):
-                raise InvalidInputError(f"{name} is {limit!r}; pass a whole number from {least}, or None for no limit")
+        for name, least in (
+            ("tool_call_limit", 0),
+            ("request_limit", 1),
+            ("max_tool_calls_from_history", 0),
+            ("num_history_runs", 0),
+            ("num_history_messages", 0),
+        ):
+            whole_number(name, getattr(self, name), least=least)
         as_messages(self.additional_input)
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
             raise InvalidInputError(f"tools is {self.tools!r}; give a list of functions and toolkits, as tools=[...]")
+        for each in self.tools or ():
+            # Whether others are tools is found out when they are described, which takes longer.
+            if each is None or isinstance(each, str | bytes | int | float | Mapping):
+                raise InvalidInputError(
+                    f"tools has {each!r} of type {type(each).__name__}; give functions and toolkits, as tools=[...]"
+                )
 
     def is_continuable(self, run: RunOutput) -> bool:
         """Whether `run` waits for a person, or was interrupted while it carried out what a person had approved."""
@@ -228,7 +239,8 @@ class Agent(SummariesAndMemories):
             self._build_messages(context)
         elif run.is_reloaded:
             self._restore_messages(context)
-        partial_content = "".join(m.content or "" for m in context.partial_messages if m.finish_reason == "interrupted")
+        own_messages = [message for message in run.messages if not message.from_history]
+        partial_content = "".join(m.content or "" for m in own_messages if m.finish_reason == "interrupted")
         is_retry = is_at_limit = False
         # Of a run that goes on: what was shown before the answer whose calls wait.
         earlier_calls = (
@@ -261,7 +273,7 @@ class Agent(SummariesAndMemories):
                 return
             except ValueError as error:
                 if is_retry:
-                    raise OutputSchemaError(f"the answer is not a valid {schema.name}: {error}") from None
+                    raise self._output_schema_error(schema, error, run.content, may_call=may_call) from None
                 context.add_message(Message(role="user", content=correction(str(error))))
                 is_retry = True
 
@@ -285,6 +297,20 @@ class Agent(SummariesAndMemories):
             run.content = "\n\n".join(shown_results) or answer.content or ""
             return True
         return self._is_final(context)
+
+    def _output_schema_error(
+        self, schema: OutputSchema, error: ValueError, answer: str, *, may_call: bool
+    ) -> OutputSchemaError:
+        beginning = answer if len(answer) <= 200 else f"{answer[:199]}…"
+        message = (
+            f"the answer is not a valid {schema.name}: {error}. It begins with {beginning!r}; "
+            "`error.run_output.content` is the whole answer"
+        )
+        if not may_call:
+            message += (
+                f"\nIt was given after tool_call_limit={self.tool_call_limit}; raise the limit if it needs more calls"
+            )
+        return OutputSchemaError(message)
 
     async def _add_limit_message(self, caller: ModelCaller) -> None:
         """Report that a model goes on to call tools after the limit, and that the run therefore ends."""

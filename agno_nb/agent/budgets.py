@@ -35,7 +35,8 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
             if budget.usd is not None and not model.is_priced:
                 raise InvalidInputError(
                     f"the price of {model.id!r} at {model.provider} is not known, so a budget in money cannot be kept "
-                    f"with it: limit the tokens, Budget(tokens=..., per={budget.per!r})"
+                    f"with it; limit the tokens with Agent(budget=Budget(tokens=..., per={budget.per!r})), or remove "
+                    "the budget, in a notebook with `%agent --budget off`"
                 )
             usage = await usage_so_far(budget, owner)
             if _is_exhausted(budget, usage):

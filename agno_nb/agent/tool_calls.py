@@ -73,6 +73,8 @@ class ToolExecutor:
                 # Only now, so that the results of the other calls are not lost.
                 raise next((error for error in failures if not isinstance(error, StoreError)), failures[0])
         except BaseException as error:
+            if not has_started:
+                self._ask_for_all(pending)
             self._end_calls(pending, keep_open=self._waiting_ids() if isinstance(error, StoreError) else set())
             if not has_started:
                 for requirement in run.requirements:
@@ -81,6 +83,28 @@ class ToolExecutor:
             raise
         self._leave_out(pending)
 
+    def _ask_for_all(self, pending: Sequence[tuple[ToolCall, Message]]) -> None:
+        """Ask for the calls that need a person, in a run that ends before any of its calls is started."""
+        for call, _ in pending:
+            self._ask_if_needed(call, self.tools.get(call.tool_name))
+
+    def _ask_if_needed(self, call: ToolCall, tool: Tool | None) -> None:
+        """Add a requirement for a call that needs a person and has none yet."""
+        run = self.context.run
+        if tool is None or tool.approval_kind is None or any(each.tool is call for each in run.requirements):
+            return
+        if tool.argument_error(call) is not None:
+            return  # It is executed, so that the model receives the error.
+        run.requirements.append(
+            Requirement(
+                kind=tool.approval_kind,
+                tool=call,
+                run_id=run.run_id,
+                component_name=self.component_name,
+                user_input_fields=tool.input_fields(),
+            )
+        )
+
     def _waiting_ids(self) -> set[str | None]:
         """Return the ids of the calls that wait for a person, or are approved and were not started."""
         run = self.context.run
@@ -88,18 +112,30 @@ class ToolExecutor:
         return own | {each.parent_tool_call_id for each in run.nested_runs if each.status is RunStatus.PAUSED}
 
     def _end_calls(self, waiting: Sequence[tuple[ToolCall, Message]], *, keep_open: set[str | None]) -> None:
-        """Give calls without a result an "interrupted" result. The run is paused for the calls in `keep_open`."""
+        """Give calls without a result an "interrupted" result. The run is paused for the calls in `keep_open`.
+
+        If it is not paused, no person was asked for the calls that need one. They stay without a result, so that a run
+        which continues from this one asks for them.
+        """
         run = self.context.run
+        unasked = [
+            each
+            for each in run.requirements
+            if each.run_id == run.run_id and each.tool.tool_call_id not in keep_open
+            if not (each.tool.is_finished or each.has_answer or each.may_have_run)
+        ]
+        run.requirements = [each for each in run.requirements if each not in unasked]
+        unasked_calls = {id(each.tool) for each in unasked}
         for call, answer in waiting:
-            if not call.is_finished and call.tool_call_id not in keep_open:
+            if not call.is_finished and call.tool_call_id not in keep_open and id(call) not in unasked_calls:
                 if call.result is None:
                     call.result, call.tool_call_error = INTERRUPTED_RESULT, True
                 self.context.mark_unsaved(_fill_result(answer, call))
-        still_open = [call for call, _ in waiting if not call.is_finished]
+        still_open = [call for call, _ in waiting if not call.is_finished and id(call) not in unasked_calls]
         for call in still_open:
             self.context.collect_child_requirements(call.tool_call_id)
+        self._leave_out(waiting)
         if still_open:
-            self._leave_out(waiting)
             run.status, run.content = RunStatus.PAUSED, last_assistant_message(run).content
 
     def _leave_out(self, waiting: Sequence[tuple[ToolCall, Message]]) -> None:
@@ -111,23 +147,8 @@ class ToolExecutor:
         started = time.perf_counter()
         context = self.context
         tool = self.tools.get(call.tool_name) if is_allowed else None
+        self._ask_if_needed(call, tool)
         requirement = next((one for one in context.run.requirements if one.tool is call), None)
-        if (
-            requirement is None
-            and tool is not None
-            and tool.approval_kind is not None
-            and tool.argument_error(call) is None
-        ):
-            context.run.requirements.append(
-                Requirement(
-                    kind=tool.approval_kind,
-                    tool=call,
-                    run_id=context.run_id,
-                    component_name=self.component_name,
-                    user_input_fields=tool.input_fields(),
-                )
-            )
-            return
         if requirement is not None and not requirement.is_resolved:
             return
         context.emit(RunEvent.tool_call_started, tool=call)
@@ -138,11 +159,11 @@ class ToolExecutor:
             call.result, call.tool_call_error = rejection_message(requirement), True
         elif requirement is not None and requirement.kind == "external_execution":
             call.result = requirement.result
+        elif requirement is None and self._may_have_run(call):
+            call.result, call.tool_call_error = INTERRUPTED_RESULT, True
         elif tool is None:
             call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(self.tools) or 'none'}."
             call.tool_call_error = True
-        elif requirement is None and self._may_have_run(call):
-            call.result, call.tool_call_error = INTERRUPTED_RESULT, True
         else:
             await self._call(tool, call, user_input_args(requirement))
             if call.result is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
-from agno_nb._keywords import typed_kwargs
+from agno_nb._keywords import explain_wrong_arguments, typed_kwargs
 from agno_nb.db import columns, schema
 from agno_nb.db.arrow_tables import is_frame, sort_if_needed, to_pandas, unknown_table
 from agno_nb.db.columns import Frame
@@ -107,6 +107,7 @@ class FrameReader(ABC):
         """
         return self.arrow(sql, parameters, timeout_s=None)
 
+    @explain_wrong_arguments("pass DataFrames by name, as in query(sql, df=df), and write values into the SQL")
     def query(
         self, sql: str, /, *, timeout_s: float | None = TIMEOUT_S, max_rows: int | None = MAX_ROWS, **frames: Any
     ) -> QueryResult:

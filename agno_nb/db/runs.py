@@ -312,13 +312,18 @@ def _dead_worker_condition(connection: Transaction, run: RunOutput) -> Row:
 
 
 def save_approvals(connection: Transaction, run: RunOutput) -> None:
-    """Store the answers to a run that stays paused, and add stored answers to the run."""
+    """Store the answers to a run that stays paused, and add stored answers to the run.
+
+    A run that was interrupted during an approved call stays interrupted, because calls that may have run are not
+    repeated.
+    """
     for requirement in run.requirements:
         requirement.check_answer()
-    key = {"run_id": run.run_id, "session_id": run.session_id, "status": RunStatus.PAUSED}
+    status = RunStatus.RUNNING if run.interrupted else RunStatus.PAUSED
+    key = {"run_id": run.run_id, "session_id": run.session_id, "status": status}
     gone = RunNotContinuableError(f"run {run.run_id!r} is no longer paused; another process has continued it")
     # Written before it is read: overlapping writers, who store other answers, wait here.
-    connection.update("raw_runs", {"status": RunStatus.PAUSED}, key, gone=gone)
+    connection.update("raw_runs", {"status": status}, {**key, **_dead_worker_condition(connection, run)}, gone=gone)
     ((stored,),) = connection.execute(
         "SELECT requirements FROM raw_runs WHERE run_id = ? AND session_id = ?", [run.run_id, run.session_id]
     )

@@ -25,7 +25,7 @@ import duckdb
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import empty
 from agno_nb.db.sql_frames import DYNAMIC, STRINGS, SqlFrame, frames_for
-from agno_nb.errors import AgnoNbError, QueryError, QueryInterrupted
+from agno_nb.errors import AgnoNbError, InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.redact import whole_characters
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ MAX_CONDITIONS = 5_000
 MAX_NAME_PARTS = 20
 _CONDITION = re.compile(r"\b(?:or|and)\b", re.IGNORECASE)
 _LONG_NAME = re.compile(rf"(?:\.\s{{0,9}}\w+\s{{0,9}}){{{MAX_NAME_PARTS}}}")
+_TOKEN = re.compile(r'"[^"]*"?|[(\[{]|[)\]}]|,|\w+')
+_AFTER_FROM = frozenset(
+    "select where group having window qualify order limit offset union except intersect using sample".split()
+)
+"""Words that end the list of tables after FROM."""
 _SPACE = re.compile(r"\s*")
 _WORD = re.compile(r"\w*")
 
@@ -118,6 +123,8 @@ def run(
     """
     if whole_characters(sql) != sql:
         raise QueryError("the query contains an unpaired surrogate, which is half of a character; remove it")
+    if timeout_s is not None and (not isinstance(timeout_s, int | float) or not timeout_s >= 0):
+        raise InvalidInputError(f"timeout_s is {timeout_s!r}; pass a number of seconds, or None for no limit")
     started = time.monotonic()
 
     def left() -> float | None:
@@ -407,6 +414,30 @@ def _check_size(sql: str) -> None:
         )
     if _LONG_NAME.search(code):
         raise QueryError(f"the query has a dotted name of more than {MAX_NAME_PARTS} parts; use shorter names")
+    if _num_joins(code) > MAX_JOINS:
+        raise _too_many_joins()
+
+
+def _num_joins(code: str) -> int:
+    """Count the joins of SQL without strings and comments: JOIN, and the commas between tables after FROM."""
+    count, before = 0, ""
+    is_from = [False]
+    """Whether the text is in a list of tables, for each open bracket."""
+    for found in _TOKEN.finditer(code):
+        token = found[0].lower()
+        if token in "([{":
+            is_from.append(False)
+        elif token in ")]}":
+            is_from = is_from[:-1] or [False]
+        elif token == "join" or (token == "," and is_from[-1]):
+            count += 1
+        elif token == "from":
+            # Not IS DISTINCT FROM.
+            is_from[-1] = before != "distinct" or is_from[-1]
+        elif token in _AFTER_FROM:
+            is_from[-1] = False
+        before = token
+    return count
 
 
 def _type_of(statement: duckdb.Statement) -> duckdb.StatementType | None:

@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
 from agno_nb.db import events, fork, integrity, maintenance, memories, runs, sandbox, schema, sessions
 from agno_nb.db.arrow_tables import filter_by_owner, with_interrupted
 from agno_nb.db.base import NO_CONTEXT, CellTurn, ContextQuery, Db, OpenedRun
@@ -37,12 +38,23 @@ from agno_nb.types import (
     UsageTotals,
     UserMemory,
     now,
+    whole_number,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_USER_METHODS = (
+    *("get_session", "get_sessions", "rename_session", "update_session_state", "fork_session", "delete_session"),
+    *("delete_sessions", "get_runs", "get_run", "get_child_runs", "get_messages", "get_session_metrics", "get_usage"),
+    *("get_summary", "get_user_memories", "upsert_user_memory", "update_user_memory", "delete_user_memory"),
+    *("clear_memories", "purge_sessions", "backup", "snapshot", "export_session", "import_session", "export_parquet"),
+    "import_parquet",
+)
+"""Methods that users call, unlike those that store a run."""
 
+
+@suggest_in_methods(*_USER_METHODS)
 class SqlDb(Db):
     """A store behind a SQL driver."""
 
@@ -190,6 +202,7 @@ class SqlDb(Db):
         to_run_index: int | None = None,
         limit: int | None = None,
     ) -> list[RunOutput]:
+        limit = whole_number("limit", limit)
         page_of(limit, None)
         with self._transaction(write=False) as connection:
             return runs.get_runs(connection, session_id, from_run_index, to_run_index, limit)
@@ -211,6 +224,7 @@ class SqlDb(Db):
             return runs.get_cell_turns(connection, session_id, cell_id)
 
     def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+        last_n_runs = whole_number("last_n_runs", last_n_runs)
         with self._transaction(write=False) as connection:
             return runs.get_messages(connection, session_id, last_n_runs)
 
@@ -242,6 +256,7 @@ class SqlDb(Db):
         sort_order: Literal["asc", "desc"] | None = None,
     ) -> list[Session]:
         kind = sessions.check_type(session_type)
+        limit = whole_number("limit", limit)
         with self._transaction(write=False) as connection:
             return sessions.get_sessions(
                 connection,
@@ -301,6 +316,7 @@ class SqlDb(Db):
         with self._transaction(write=False) as connection:
             return sessions.get_session_metrics(connection, session_id)
 
+    @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         return bool(self._delete("session_id = ?", [session_id], user_id))
 
@@ -311,6 +327,7 @@ class SqlDb(Db):
         if ids := list(session_ids):
             self._delete(f"session_id IN ({marks(ids)})", ids, user_id)
 
+    @explain_wrong_arguments("pass a date, as in purge_sessions('2026-01-31')")
     def purge_sessions(self, before: str | date, user_id: str | None = None) -> int:
         return self._delete("updated_at < ?", [parse_time_us(before, "before")], user_id)
 

@@ -261,7 +261,8 @@ class RunContext:
             if limit is not None and context is self and context.num_requests >= limit:
                 raise RunLimitError(
                     f"run {context.run_id!r} of {context.component} made {context.num_requests:,} model requests, as "
-                    f"many as request_limit={limit} allows; pass a higher request_limit, or None for no limit"
+                    f"many as request_limit={limit} allows; regenerate(from_partial=True), or `%agent continue`, goes "
+                    f"on with {limit} more, and Agent(request_limit=...) sets another limit, or None for no limit"
                 )
             made = context.num_requests + context.num_nested_requests
             if limit is not None and made >= limit * NESTED_REQUESTS:

@@ -64,11 +64,18 @@ async def continue_paused_run(
         requirement.check_answer()
     for requirement in run.active_requirements:
         raise InvalidInputError(
-            f"run {run.run_id!r} cannot go on: {requirement} still needs {requirement.kind.replace('_', ' ')}. "
+            f"run {run.run_id!r} cannot go on: {requirement} still needs {requirement.kind.replace('_', ' ')}"
+            f"{_missing_fields(requirement)}. "
             f"Its call is {requirement.tool.tool_name}({requirement.tool.arguments})"
         )
     _check_answers(runnable, run)
     return await execute(runnable, run.input, cast("RunOptions", options), emit_to, run)
+
+
+def _missing_fields(requirement: Requirement) -> str:
+    fields = requirement.user_input_fields or ()
+    missing = [repr(each.name) for each in fields if not (each.is_given or each.has_default)]
+    return f" for {', '.join(missing)}" if missing else ""
 
 
 def _stored_run(runnable: Runnable, run_id: str, session_id: str | None) -> RunOutput:
@@ -183,7 +190,7 @@ def user_input_args(requirement: Requirement | None) -> JsonDict | None:
     """Return the arguments that a person gave, where any were asked for."""
     if requirement is None or requirement.kind != "user_input":
         return None
-    return {each.name: each.value for each in requirement.user_input_fields}
+    return {each.name: each.value for each in requirement.user_input_fields if each.is_given}
 
 
 def rejection_message(requirement: Requirement) -> str:

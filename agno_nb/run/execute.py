@@ -61,6 +61,7 @@ from agno_nb.types import (
     StepStatus,
     new_id,
     now,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ async def execute(
             continuation = earlier
     context = _make_context(runnable, text, options, emit_to, continuation)
     context.partial_messages = list(partial_messages)
+    context.interrupted_call_ids |= _open_call_ids(partial_messages)
     async with _session_lock(context):
         opened = await _open_run(runnable, context)
         tokens = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
@@ -211,6 +213,10 @@ def _interrupted_call_ids(continuation: RunOutput | None) -> frozenset[str]:
     return frozenset(call.tool_call_id for call in continuation.tools if not call.is_finished)
 
 
+def _open_call_ids(messages: Sequence[Message]) -> frozenset[str]:
+    return frozenset(call.tool_call_id for message in messages for call in message.tool_calls if not call.is_finished)
+
+
 def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
     """Make a run in the session that the call, the runnable or the run around it names, else in an automatic one."""
     users = (options.get("user_id"), runnable.user_id, parent.user_id if parent else None)
@@ -222,6 +228,7 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
     if session_id is None:
         session_id = runnable.automatic_session_id(user_id)
     check_ids(user_id=user_id, session_id=session_id, run_id=options.get("run_id"))
+    whole_number("num_history_runs", options.get("num_history_runs"), least=0)
     return RunOutput(
         run_id=options.get("run_id") or new_id(),
         session_id=session_id,

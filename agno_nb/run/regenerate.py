@@ -12,7 +12,7 @@ from agno_nb._keywords import typed_kwargs
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.event_loop import uncancellable
-from agno_nb.run.context import Emit
+from agno_nb.run.context import Emit, is_waiting
 from agno_nb.run.entrypoints import AsyncRunStream, RunStream, StartRun, astart_run, start_run
 from agno_nb.run.messages import INTERRUPTED_RESULT, repair_tool_pairs
 from agno_nb.run.options import ContinueOptions, Input, RunOptions, TurnOptions, as_text
@@ -299,6 +299,11 @@ def _partial_messages(run: RunOutput) -> list[Message]:
     """Return copies of what followed the user's message in a run that was cut off, and what makes the model go on."""
     if run.status is RunStatus.PAUSED:
         raise InvalidInputError(f"run {run.run_id!r} is paused; resolve its requirements and use continue_run()")
+    if is_waiting(run):
+        raise InvalidInputError(
+            f"run {run.run_id!r} was interrupted after a person had answered for its calls; use continue_run(), which "
+            "asks again about calls that may have run"
+        )
     if run.status is RunStatus.RUNNING and not run.interrupted:
         raise InvalidInputError(f"run {run.run_id!r} is still running, as far as can be told; stop it first")
     own_messages = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
@@ -308,9 +313,16 @@ def _partial_messages(run: RunOutput) -> list[Message]:
             f"run {run.run_id!r} {state}, so there is nothing to go on with; regenerate(), or `%agent retry`, tries "
             "its turn again"
         )
-    # A call that had not ended is not made again: nobody knows how far it came.
-    for call in [call for message in own_messages for call in message.tool_calls if call.result is None]:
+    place = max(place for place, message in enumerate(own_messages) if message.role != "tool")
+    last = own_messages[place]
+    # The new run decides on the latest calls: it asks for those that need a person. Others are not made again, because
+    # nobody knows how far they came.
+    is_open = last.finish_reason != "interrupted" and not all(call.is_finished for call in last.tool_calls)
+    closed, latest = (own_messages[:place], own_messages[place:]) if is_open else (own_messages, [])
+    for call in [call for message in closed for call in message.tool_calls if call.result is None]:
         call.result, call.tool_call_error = INTERRUPTED_RESULT, True
     # The tokens were paid for in the run in which they were said.
-    messages = [replace(message, message_id=new_id(), metrics=None) for message in repair_tool_pairs(own_messages)]
-    return [*messages, Message(role="user", content=CONTINUE_PROMPT)] if messages[-1].role == "assistant" else messages
+    messages = [replace(each, message_id=new_id(), metrics=None) for each in [*repair_tool_pairs(closed), *latest]]
+    if messages[-1].role == "assistant" and not latest:
+        messages.append(Message(role="user", content=CONTINUE_PROMPT))
+    return messages
