@@ -160,24 +160,10 @@ def select_rows(frame: Frame, filters: Mapping[str, Any]) -> Selection:
     InvalidInputError
         A value is not valid for its filter.
     """
-    conditions: dict[str, str] = {}
-    parameters: dict[str, list[str | int]] = {}
-    for name, value in filters.items():
-        if value is None or name == "limit":
-            continue
-        if name in ("since", "until"):
-            conditions[name] = f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)"
-            parameters[name] = [parse_time_us(value, name)]
-            continue
-        values = _filter_values(value, name)
-        template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
-        # An empty list matches nothing, and IN () is not SQL.
-        conditions[name] = template.replace("{}", ", ".join("?" * len(values)) or "NULL")
-        parameters[name] = [*values] * template.count("{}")
+    conditions, parameters = _conditions(frame, filters)
     limit = filters.get("limit")
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise InvalidInputError(f"limit is {limit!r}; pass a whole number of rows, 0 or more")
-    values_in_order = [each for several in parameters.values() for each in several]
     where = " AND ".join(["true", *conditions.values()])
     source_sql, order = f"FROM {frame.view} WHERE {where}", frame.order.split()
     final = order
@@ -195,35 +181,64 @@ def select_rows(frame: Frame, filters: Mapping[str, Any]) -> Selection:
             keys = dict.fromkeys([frame.key, "run_id", frame.time, *order])
             key = f"SELECT {frame.key} FROM ({_placed(frame, keys, source_sql)}) {latest}"
             sql = _placed(frame, frame.column_names, f"FROM {frame.view} WHERE {frame.key} IN ({key})")
-    pushdown = None
-    pushdown_fields: dict[str, Any] = {"columns": frame.pushdown_columns, "with_tree": frame.spans_sessions}
-    if "run_id" in conditions:
-        pushdown = Pushdown(
-            sources=["raw_runs"], where=conditions["run_id"], parameters=parameters["run_id"], **pushdown_fields
-        )
-    elif limit is not None:
-        # Times are integers in the tables.
-        table_where = where.replace("make_timestamptz(?)", "?")
-        pushdown = Pushdown(
-            sources=_sources(frame),
-            where=table_where,
-            parameters=values_in_order,
-            order=tuple(order),
-            limit=limit,
-            **pushdown_fields,
-        )
-    elif "session_id" in conditions:
-        source = "raw_runs"
-        if not frame.spans_sessions:
-            source, pushdown_fields["columns"] = "raw_sessions", ("session_id",)
-        pushdown = Pushdown(
-            sources=[source], where=conditions["session_id"], parameters=parameters["session_id"], **pushdown_fields
-        )
+    values = [each for several in parameters.values() for each in several]
     return Selection(
         sql=sql,
-        parameters=values_in_order if limit is None else [*values_in_order, limit],
+        parameters=values if limit is None else [*values, limit],
         order=final,
-        pushdown=pushdown,
+        pushdown=_pushdown(frame, conditions, parameters, limit),
+    )
+
+
+def _conditions(frame: Frame, filters: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[str | int]]]:
+    """Return the condition and the parameters of each filter."""
+    conditions: dict[str, str] = {}
+    parameters: dict[str, list[str | int]] = {}
+    for name, value in filters.items():
+        if value is None or name == "limit":
+            continue
+        if name in ("since", "until"):
+            conditions[name] = f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)"
+            parameters[name] = [parse_time_us(value, name)]
+            continue
+        values = _filter_values(value, name)
+        template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
+        # An empty list matches nothing, and IN () is not SQL.
+        conditions[name] = template.replace("{}", ", ".join("?" * len(values)) or "NULL")
+        parameters[name] = [*values] * template.count("{}")
+    return conditions, parameters
+
+
+def _pushdown(
+    frame: Frame, conditions: Mapping[str, str], parameters: Mapping[str, list[str | int]], limit: int | None
+) -> Pushdown | None:
+    """Return what finds the part of the store that the rows depend on, or None if it may be the whole store."""
+    columns = frame.pushdown_columns
+    if "run_id" in conditions:
+        sources, name = ["raw_runs"], "run_id"
+    elif limit is not None:
+        return Pushdown(
+            sources=_sources(frame),
+            # Times are integers in the tables.
+            where=" AND ".join(["true", *conditions.values()]).replace("make_timestamptz(?)", "?"),
+            parameters=[each for several in parameters.values() for each in several],
+            order=tuple(frame.order.split()),
+            limit=limit,
+            columns=columns,
+            with_tree=frame.spans_sessions,
+        )
+    elif "session_id" in conditions:
+        sources, name = ["raw_runs"], "session_id"
+        if not frame.spans_sessions:
+            sources, columns = ["raw_sessions"], ("session_id",)
+    else:
+        return None
+    return Pushdown(
+        sources=sources,
+        where=conditions[name],
+        parameters=parameters[name],
+        columns=columns,
+        with_tree=frame.spans_sessions,
     )
 
 
