@@ -296,7 +296,7 @@ def test_memories_are_chosen_by_user_and_agent(db: InMemoryDb, filters: dict[str
     [
         ({"status": "done"}, "status is 'done'; it must be one of RUNNING, COMPLETED"),
         ({"session_type": ["agent", "crew"]}, "session_type is 'crew'"),
-        ({"session_id": [3]}, "session_id holds 3"),
+        ({"session_id": [3]}, "session_id contains 3"),
         ({"since": 1_700_000_000}, "since is 1700000000; pass a datetime"),
         ({"until": "yesterday-ish"}, "until is 'yesterday-ish'"),
         ({"since": pd.NaT}, "since is NaT"),

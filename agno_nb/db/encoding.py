@@ -218,7 +218,7 @@ def _redact_values(value: Any, redact: Redact) -> Any:
 def _find_unserializable(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
     """Describe the part of `value` that JSON cannot represent. `above` has the ids of the values that contain it."""
     if id(value) in above:
-        return f"{name} is a {type(value).__name__} that contains itself"
+        return f"{name} is of type {type(value).__name__} and contains itself"
     parts: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         for key in value:

@@ -373,12 +373,12 @@ def test_another_program_with_the_file_open_is_told(path: Path) -> None:
     db = DuckDb(path)
     say(db, "x")
     db.close()
-    with duckdb.connect(path), pytest.raises(StoreLocked, match="close it and try again"):
+    with duckdb.connect(path), pytest.raises(StoreLocked, match="close it there"):
         db.get_sessions()
     holder = start("import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()", path)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "open\n"
-    with pytest.raises(StoreLocked, match="close it and try again"):
+    with pytest.raises(StoreLocked, match="close it there"):
         say(db, "y")
     holder.communicate("\n")
     say(db, "z")

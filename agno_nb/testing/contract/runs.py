@@ -246,7 +246,7 @@ class RunsContract:
             ({"a": nested(3_000)}, r"session_state.* is nested (too deeply|more than 200 levels deep)"),
             ({"a": nested(300)}, r"session_state.* is nested more than 200 levels deep"),
             ({"a": math.nan}, r"session_state\['a'\] is nan"),
-            ({"a": LOOP}, r"session_state\['a'\]\[0\] is a list that contains itself"),
+            ({"a": LOOP}, r"session_state\['a'\]\[0\] is of type list and contains itself"),
         ],
     )
     def test_a_state_that_json_cannot_hold_is_refused_by_name(self, db: Db, state: dict[str, Any], told: str) -> None:
