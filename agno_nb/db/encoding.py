@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from enum import StrEnum
@@ -128,6 +129,23 @@ def check_json_object(value: Any, name: str) -> None:
     to_json(value, name)
 
 
+def check_ids(**ids: Any) -> None:
+    """Check that IDs are strings: a number from a DataFrame would not match the stored text.
+
+    Raises
+    ------
+    InvalidInputError
+        An ID is not a string, or is empty.
+    """
+    for name, value in ids.items():
+        if value is not None and not isinstance(value, str):
+            own = getattr(value, name, None)  # Of a run, a session or a row.
+            remedy = f"its {name}, {own!r}" if isinstance(own, str) else f"{name}=str(...), or None"
+            raise InvalidInputError(f"{name} is {value!r}, and ids are text: give {remedy}")
+        if value == "":
+            raise InvalidInputError(f"{name} is empty; pass a non-empty string, or None")
+
+
 def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
     """Return `value` as JSON text. `name` is its name in errors.
 
@@ -147,7 +165,9 @@ def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
             problem = _find_key_problem(value, name)
     except RecursionError:
         problem = _depth_problem(name)
-    except Exception as error:  # A subclass of dict or list may raise anything.
+    except BaseException as error:  # A subclass of dict or list may raise anything.
+        if is_interrupt(error):
+            raise
         problem = _find_culprit(value, name, error)
     if problem is not None:
         raise InvalidInputError(f"{problem}; use only strings, numbers, lists and dicts there") from None
@@ -161,8 +181,15 @@ def is_readable(text: str, *, of: Any) -> bool:
     """
     try:
         return not is_deeper(json.loads(text), _MAX_DEPTH) and _find_key_problem(of, "") is None
-    except Exception:  # The value may raise anything.
+    except BaseException as error:  # The value may raise anything.
+        if is_interrupt(error):
+            raise
         return False
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether `error` is Ctrl-C, which only the main thread gets, and not raised by a user's value."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def _depth_problem(name: str) -> str:
@@ -186,10 +213,12 @@ def _key_problem(key: Any, name: str) -> str:
     return f"{name} has the key {key!r} of type {type(key).__name__}, but JSON keys are strings, such as {str(key)!r}"
 
 
-def _find_culprit(value: Any, name: str, error: Exception) -> str:
+def _find_culprit(value: Any, name: str, error: BaseException) -> str:
     try:
         return _find_unserializable(value, name)
-    except Exception:  # Its repr may raise, for example.
+    except BaseException as failure:  # Its repr may raise, for example.
+        if is_interrupt(failure):
+            raise
         return f"{name} cannot be written as JSON ({type(error).__name__})"
 
 

@@ -27,7 +27,7 @@ from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
 from agno_nb.db.sqlite import empty_store
 from agno_nb.db.statements import Connection
-from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
+from agno_nb.errors import NotAStoreError, StoreError, StoreLocked, UnstorableValueError
 from agno_nb.redact import redact
 
 if TYPE_CHECKING:
@@ -259,6 +259,11 @@ class PostgresDriver(Driver):
             raise NotAStoreError(
                 f"the schema {self._schema!r} of {self._url} has tables that agno_nb did not create "
                 f"({_server_message(error)}); pass another db_schema. It was not changed."
+            ) from error
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            raise UnstorableValueError(
+                f"{self._store} does not take a value, and the current write is not stored ({_server_message(error)}); "
+                "leave that value out"
             ) from error
         except (psycopg.Error, dbapi.Error) as error:
             raise StoreError(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, micros, to_json
+from agno_nb.db.encoding import Row, from_json, is_interrupt, micros, to_json
 from agno_nb.db.statements import Transaction
 from agno_nb.types import JsonDict, RunOutput, Session, now
 
@@ -34,7 +34,9 @@ def changes(before: JsonDict, after: JsonDict) -> list[JsonDict]:
     try:
         # A copy as it will be read: tuples become lists, and numbers that are keys become strings.
         return list(_changes(before, json.loads(json.dumps(after)), ()))
-    except Exception:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         return []
 
 
@@ -60,7 +62,9 @@ def copy_state(state: JsonDict) -> JsonDict:
             break
         except RuntimeError:  # Another thread has just added a key.
             continue
-        except Exception:  # A lock or a generator; and a `__deepcopy__` may raise anything.
+        except BaseException as error:  # A lock or a generator; and a `__deepcopy__` may raise anything.
+            if is_interrupt(error):
+                raise
             break
     return state
 

@@ -18,7 +18,7 @@ from agno_nb.db import events, fork, integrity, maintenance, memories, runs, san
 from agno_nb.db.arrow_tables import filter_by_owner, with_interrupted
 from agno_nb.db.base import NO_CONTEXT, CellTurn, ContextQuery, Db, OpenedRun
 from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import Row, check_json_object, micros, parse_time_us, to_sql
+from agno_nb.db.encoding import Row, check_ids, check_json_object, micros, parse_time_us, to_sql
 from agno_nb.db.frame_reader import TIMEOUT_S
 from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import ColumnFilter, Pushdown
@@ -202,16 +202,19 @@ class SqlDb(Db):
         to_run_index: int | None = None,
         limit: int | None = None,
     ) -> list[RunOutput]:
+        check_ids(session_id=session_id)
         limit = whole_number("limit", limit)
         page_of(limit, None)
         with self._transaction(write=False) as connection:
             return runs.get_runs(connection, session_id, from_run_index, to_run_index, limit)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
+        check_ids(run_id=run_id, session_id=session_id)
         with self._transaction(write=False) as connection:
             return runs.get_run(connection, run_id, session_id)
 
     def get_child_runs(self, run_id: str) -> list[RunOutput]:
+        check_ids(run_id=run_id)
         with self._transaction(write=False) as connection:
             return runs.get_child_runs(connection, run_id)
 
@@ -224,6 +227,7 @@ class SqlDb(Db):
             return runs.get_cell_turns(connection, session_id, cell_id)
 
     def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+        check_ids(session_id=session_id)
         last_n_runs = whole_number("last_n_runs", last_n_runs)
         with self._transaction(write=False) as connection:
             return runs.get_messages(connection, session_id, last_n_runs)
@@ -231,6 +235,7 @@ class SqlDb(Db):
     # Sessions.
 
     def check_owner(self, user_id: str | None, *, session_id: str | None = None, run_id: str | None = None) -> None:
+        check_ids(session_id=session_id, run_id=run_id, user_id=user_id or None)
         if user_id is not None and (session_id is not None or run_id is not None):
             with self._transaction(write=False) as connection:
                 sessions.check_owner(connection, user_id, session_id=session_id, run_id=run_id)
@@ -238,6 +243,7 @@ class SqlDb(Db):
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
     ) -> Session | None:
+        check_ids(session_id=session_id, user_id=user_id or None)
         key = sessions.session_key(session_id, session_type, user_id)
         with self._transaction(write=False) as connection:
             return sessions.get_session(connection, key, self)
@@ -278,6 +284,7 @@ class SqlDb(Db):
         session_name: str | None = None,
         user_id: str | None = None,
     ) -> Session | None:
+        check_ids(session_id=session_id, user_id=user_id or None)
         key = sessions.session_key(session_id, session_type, user_id)
         with self._transaction(write=True) as connection:
             return sessions.change_session(connection, self, key, {"session_name": session_name})
@@ -290,6 +297,7 @@ class SqlDb(Db):
         *,
         base_state: JsonDict | None = None,
     ) -> Session | None:
+        check_ids(session_id=session_id, user_id=user_id or None)
         check_json_object(session_state, "session_state")
         key = non_null(session_id=session_id, user_id=user_id)
         with self._transaction(write=True) as connection:
@@ -303,6 +311,7 @@ class SqlDb(Db):
         to_run_index: int | None = None,
         at_run: str | None = None,
     ) -> Session | None:
+        check_ids(session_id=session_id, at_run=at_run, user_id=user_id or None)
         if to_run_index is not None and at_run is not None:
             raise InvalidInputError("fork_session() got both to_run_index and at_run; pass one of them")
         key = non_null(session_id=session_id, user_id=user_id)
@@ -313,11 +322,13 @@ class SqlDb(Db):
             return sessions.get_session(connection, {"session_id": fork_id}, self)
 
     def get_session_metrics(self, session_id: str) -> Metrics:
+        check_ids(session_id=session_id)
         with self._transaction(write=False) as connection:
             return sessions.get_session_metrics(connection, session_id)
 
     @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
+        check_ids(session_id=session_id, user_id=user_id or None)
         return bool(self._delete("session_id = ?", [session_id], user_id))
 
     def delete_sessions(self, session_ids: Iterable[str], user_id: str | None = None) -> None:
@@ -325,6 +336,8 @@ class SqlDb(Db):
             raise InvalidInputError(f"session_ids is {session_ids!r}; pass a list of IDs, or use delete_session()")
         # A pandas Series is a list of IDs, too.
         if ids := list(session_ids):
+            for session_id in ids:
+                check_ids(session_id=session_id)
             self._delete(f"session_id IN ({marks(ids)})", ids, user_id)
 
     @explain_wrong_arguments("pass a date, as in purge_sessions('2026-01-31')")
@@ -342,6 +355,7 @@ class SqlDb(Db):
             return memories.add_summary(connection, summary)
 
     def get_summary(self, session_id: str, *, before_run_index: int | None = None) -> SessionSummary | None:
+        check_ids(session_id=session_id)
         with self._transaction(write=False) as connection:
             return memories.latest_summary(connection, session_id, before_run_index)
 
@@ -403,6 +417,7 @@ class SqlDb(Db):
         maintenance.snapshot(self._driver, path, identity=self.identity)
 
     def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
+        check_ids(session_id=session_id, user_id=user_id or None)
         with self._transaction(write=False) as connection:
             tables = maintenance.session_tables(connection, session_id, user_id)
         maintenance.write_session(path, tables)

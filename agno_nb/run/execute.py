@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
+from agno_nb.db.encoding import check_ids
 from agno_nb.db.session_state import merge_state, revert
 from agno_nb.errors import (
     AgnoNbError,
@@ -30,6 +31,7 @@ from agno_nb.errors import (
     StoreLocked,
     describe,
     failed_save,
+    is_store_failure,
     leaves,
     message_of,
 )
@@ -46,7 +48,7 @@ from agno_nb.run.context import (
     make_event,
 )
 from agno_nb.run.dependencies import resolve_dependencies
-from agno_nb.run.options import RunOptions, check_ids, media_of
+from agno_nb.run.options import RunOptions, media_of
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import RunEnd, keep, store_unstored
 from agno_nb.types import (
@@ -222,7 +224,9 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
     users = (options.get("user_id"), runnable.user_id, parent.user_id if parent else None)
     # "" is not the same as None: it matches no user, and a run with it is refused.
     user_id = next((user for user in users if user is not None), None)
-    session_id = options.get("session_id") or runnable.session_id
+    session_id = options.get("session_id")
+    if session_id is None:
+        session_id = runnable.session_id
     if session_id is None and parent is not None and db is parent.db:
         session_id = parent.session_id
     if session_id is None:
@@ -297,7 +301,7 @@ def _record_unopened(context: RunContext, error: StoreError) -> None:
 def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun) -> None:
     """Give the context what the store knows of the session, and the state that the run begins with."""
     run, options, continuation = context.run, context.options, context.continuation
-    runnable._last_session_id = run.session_id
+    runnable._last_session_ids |= {run.user_id: run.session_id, None: run.session_id}
     context.session, context.history = opened.session, opened.history
     context.turns, context.num_superseded = opened.turns, opened.num_superseded
     context.summary, context.memories = opened.summary, opened.memories
@@ -503,32 +507,32 @@ async def _store_end(context: RunContext) -> None:
     end = context.pop_end(None if context.is_nested else state)
     try:
         await context.in_store(end.store)
-    except StoreError as error:
-        keep(end, error)
-        if not isinstance(error, StoreLocked):
-            # It may be a value of this run that the store does not take, and not the store that fails.
-            await store_unstored(context.db)
-        raise
     except SessionNotFoundError:
         raise
-    except Exception as unstorable:
+    except Exception as error:
+        if is_store_failure(error):
+            keep(end, error)
+            if not isinstance(error, StoreLocked):
+                await store_unstored(context.db)
+            raise
         # A value cannot be stored, most likely one of the state. The run must not stay open because of it, and the
         # user must hear of it.
         run.status, run.state_changes = RunStatus.RUNNING, earlier_changes
-        failure = _as_run_error(unstorable, run)
+        failure = _as_run_error(error, run)
         end.run.status, end.run.error_type, end.run.error = run.status, run.error_type, run.error
         end.run.state_changes, end.session_state = earlier_changes, None
-        try:
-            await context.in_store(end.store)
-        except StoreError as error:
-            keep(end, error)
-        except Exception as error:
-            await _store_parts(context, end, error)
+        await _store_failed_end(context, end)
         raise failure from failure.__cause__
 
 
-async def _store_parts(context: RunContext, end: RunEnd, error: Exception) -> None:
+async def _store_failed_end(context: RunContext, end: RunEnd) -> None:
+    """Store the end of a run that failed, or else as much of it as the store takes."""
     try:
-        await context.in_store(end.store_parts, error)
-    except StoreError as failed:
-        keep(end, failed)
+        try:
+            await context.in_store(end.store)
+        except Exception as error:
+            if is_store_failure(error):
+                raise
+            await context.in_store(end.store_parts, error)
+    except StoreError as error:
+        keep(end, error)

@@ -101,20 +101,6 @@ def _as_call(value: Any) -> ToolCall:
         ) from None
 
 
-def check_ids(**ids: Any) -> None:
-    """Check that ids are text: a number out of a DataFrame would not be found again as what the store has of it.
-
-    Raises
-    ------
-    InvalidInputError
-    """
-    for name, value in ids.items():
-        if value is not None and not isinstance(value, str):
-            raise InvalidInputError(f"{name} is {value!r}, and ids are text: give {name}=str(...), or None")
-        if value == "":
-            raise InvalidInputError(f"{name} is empty; pass a non-empty string, or None")
-
-
 def media_of(options: Mapping[str, Any]) -> list[Media]:
     """Return the images, sounds, videos and files of a call.
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Unpack, cast, overload
 
 from agno_nb._keywords import typed_kwargs
 from agno_nb.db.base import Db
+from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.event_loop import uncancellable
 from agno_nb.run.context import Emit, is_waiting
@@ -274,12 +275,13 @@ class Regeneration(SessionMethods):
 
     def _find_attempt(self, run_id: str | None, session_id: str | None, user_id: str | None) -> RunOutput:
         """Return an attempt at a turn."""
+        check_ids(run_id=run_id, session_id=session_id)
         store = self.store
         if run_id is not None:
             store.check_owner(self._user(user_id), session_id=session_id, run_id=run_id)
         if run_id is None:
             run = self.get_last_run_output(session_id, user_id=user_id)
-            missing = f"no turn yet in session {self._resolve_session_id(session_id)!r}"
+            missing = f"no turn yet in session {self._resolve_session_id(session_id, user_id)!r}"
         else:
             run, missing = store.get_run(run_id, session_id), f"no run {run_id!r}"
         if run is None:

@@ -65,7 +65,8 @@ class Runnable(Regeneration):
     which may be async and take `agent`, `run_context` or `session_state`, are called once per run."""
 
     _automatic_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
-    _last_session_id: str | None = field(init=False, default=None)
+    _last_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
+    """The session of each user's last run, and under None that of the last run of anybody."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

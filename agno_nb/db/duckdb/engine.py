@@ -20,7 +20,7 @@ from agno_nb.db.arrow_tables import with_all_columns
 from agno_nb.db.driver import Driver
 from agno_nb.db.duckdb.write_batch import WriteBatch
 from agno_nb.db.encoding import micros
-from agno_nb.db.file_names import os_error, store_failure
+from agno_nb.db.file_names import os_error, store_failure, unstorable_value
 from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, with_filtered_tables
 from agno_nb.db.sandbox import interruptible, open_sandbox, short_error
@@ -410,4 +410,6 @@ def translate_errors(path: Path | None) -> Iterator[None]:
             raise StoreLocked(
                 f"{path} is open in another program, or by duckdb.connect() in this one; close it there ({text})"
             ) from error
+        if isinstance(error, duckdb.DataError | duckdb.IntegrityError):
+            raise unstorable_value(path, text) from error
         raise store_failure(path, text) from error
