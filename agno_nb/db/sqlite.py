@@ -304,7 +304,7 @@ class SqliteDriver(Driver):
         return opened
 
     def leave_moved_file(self) -> list[_Opened]:
-        """Close the connections to a file that is not at its path any more; return those that must stay open."""
+        """Close the connections to a file that is no longer at its path; return those that must stay open."""
         unmerged = []
         for pool in (self._idle, self._reader):
             connections = []
@@ -321,21 +321,18 @@ class SqliteDriver(Driver):
         return unmerged
 
     def _merge_soon(self) -> None:
-        """Have the log put into the file when it was not written for a while.
-
-        A file that is renamed, or replaced by another, leaves its log behind.
-        """
+        """Merge the log into the file once there are no more writes, because a renamed file leaves its log behind."""
         self._merge_at = time.monotonic() + MERGE_AFTER_S
         with self._merge_lock:
             if self._merging is None or not self._merging.is_alive():
                 self._merging = threading.Thread(target=self._merge_when_idle, name="agno_nb-sqlite", daemon=False)
                 try:
                     self._merging.start()
-                except RuntimeError:  # The interpreter is ending, and starts no threads.
+                except RuntimeError:  # The interpreter is shutting down and starts no threads.
                     self._merging = None
 
     def _merge_when_idle(self) -> None:
-        """Put the log into the file when it is time to. Runs in a thread, which the interpreter's end awaits."""
+        """Merge the log into the file when it is due. Runs in a thread that the end of the interpreter waits for."""
         wait_s, num_retries = MERGE_AFTER_S, 0
         while threading.main_thread().is_alive():
             if time.monotonic() < self._merge_at:
@@ -442,12 +439,12 @@ class SqliteDriver(Driver):
 
 
 def _leave_moved_files(path: Path) -> None:
-    """Have this process close the files that were renamed or replaced, before it opens the file at `path`.
+    """Close the files that were renamed or replaced, before the file at `path` is opened.
 
     Raises
     ------
     StoreError
-        The log of such a file could not be put into it, and the file at `path` is that file or is in its place.
+        The log of such a file could not be merged into it, and `path` is its old or new path.
     """
     unmerged = [opened for driver in _drivers() for opened in driver.leave_moved_file()]
     for opened in unmerged:
@@ -456,14 +453,14 @@ def _leave_moved_files(path: Path) -> None:
 
 
 def _drivers() -> list[SqliteDriver]:
-    # A list of references, which unlike an iterator does not mind another thread that makes a driver.
+    # A list, because another thread may create a driver during the iteration.
     return [driver for reference in _all_drivers.valuerefs() if (driver := reference()) is not None]
 
 
 def _check_no_log(path: Path) -> None:
-    """Refuse to create a file beside the log of another: SQLite would delete that."""
+    """Refuse to create a file next to the log of another one, which SQLite would delete."""
     log = Path(f"{path}{LOG}")
-    # Looked for in this order: another process that creates the store makes the log last.
+    # In this order, because a process that creates the store creates the log last.
     if exists(log) and log.stat().st_size > 0 and not exists(path):
         raise _left_log(path)
 
@@ -478,7 +475,7 @@ def _left_log(path: Path) -> StoreError:
 
 @contextmanager
 def _lease() -> Iterator[None]:
-    """Use connections in this block. A fork waits for its end."""
+    """A block that uses connections. A fork waits for its end."""
     lease = _Lease()
     with _fork_lock:
         _leases.add(lease)
@@ -489,7 +486,7 @@ def _lease() -> Iterator[None]:
 
 
 class _Lease:
-    """A use of a connection. It is referenced by its user only, and gone when that is interrupted."""
+    """A use of a connection. Only the user references it, so that an interrupt removes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -509,10 +506,10 @@ class _Opened:
         return file_id(self.path) == self.file
 
     def merge_log(self) -> bool:
-        """Put what this process has in the log into the file; return False if somebody else uses it."""
+        """Merge the log of this process into the file; return False if another process uses it."""
         if self.file not in _unmerged:
             return True
-        # Removed first: another thread may write meanwhile.
+        # Removed first, because another thread may write at the same time.
         _unmerged.discard(self.file)
         is_busy = 1
         with suppress(sqlite3.Error):
@@ -532,7 +529,7 @@ class _Opened:
 
     def close(self) -> None:
         if not self.is_read_only and not self.is_in_place:
-            # SQLite puts the log only into a file that is at its path.
+            # When it closes a file, SQLite only merges the log if the file is at its path.
             self.merge_log()
         self.connection.close()
         if self.folder is not None:
@@ -669,7 +666,7 @@ def empty_store() -> Iterator[Connection]:
 
 
 def _before_fork() -> None:
-    """Close all connections: a process that inherits one shares its locks, and each overwrites what the other writes.
+    """Close all connections. A process that inherits one shares its locks, and they would overwrite each other.
 
     If a use does not end, as when it forks itself, the child inherits that connection.
     """

@@ -188,10 +188,10 @@ class Engine:
         return write
 
     def share_log(self) -> None:
-        """Let everyone who may write to the attached store write to its log, whatever the umask.
+        """Allow all users who may write to the attached store to write to its log, whatever the umask.
 
         DuckDB creates the log with the first write and after a checkpoint. A killed process leaves it behind, and
-        another user could not attach the store. DuckDB uses a log that is there, so it is created here.
+        another user could not attach the store. DuckDB uses an existing log, so it is created here.
         """
         if self._log_mode is None:
             return

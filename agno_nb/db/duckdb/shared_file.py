@@ -182,7 +182,7 @@ class SharedFile:
             self._next.release()
 
     def _attach_or_clean_up(self, use: _Use) -> None:
-        """Have the store attached; if that fails, leave no new lock file next to a file that may not be a store."""
+        """Attach the store; if that fails, remove a new lock file, because the file may not be a store."""
         is_locked = self._lock_file.is_held
         try:
             self._attach(use)
