@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agno_nb.db.columns import FRAMES, RUNS
-from agno_nb.db.schema import column_descriptions, view_descriptions
+from agno_nb.db.schema import views
 from agno_nb.notebook.cells import RUN_COLUMNS
 
 TARGET = Path(__file__).with_name("frames.md")
@@ -45,19 +45,19 @@ def document() -> str:
 
 
 def sections() -> Iterator[str]:
-    described, about = column_descriptions(), view_descriptions()
-    for view, frame in FRAMES.items():
-        yield f"## {view}_df\n"
-        yield f"{about[view]}\n"
+    for name, frame in FRAMES.items():
+        view = views()[name]
+        yield f"## {name}_df\n"
+        yield f"{view.description}\n"
         yield "| column | dtype | description |\n|---|---|---|"
         for column, dtype in frame.columns.items():
-            yield f"| `{column}` | {dtype} | {described[view][column]} |"
+            yield f"| `{column}` | {dtype} | {view.descriptions[column]} |"
         by = ", ".join(f"`{name}`" for name in frame.order.split())
         yield f"\nSorted by {by}; its time column is `{frame.time}`.\n"
     yield "## cells_df\n"
     yield OF_CELLS
     for column in RUN_COLUMNS:
-        yield f"| `{column}` | {RUNS.columns[column]} | {described['runs'][column]} |"
+        yield f"| `{column}` | {RUNS.columns[column]} | {views()['runs'].descriptions[column]} |"
     yield "\nSorted by `created_at`.\n"
 
 

@@ -14,7 +14,7 @@ import pytest
 from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.read_only import read_only_statement
+from agno_nb.db.sandbox import read_only_statement
 from agno_nb.errors import QueryError
 from agno_nb.frames import query
 from agno_nb_store_contract.conversation import say

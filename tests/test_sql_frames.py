@@ -17,7 +17,7 @@ import pytest
 from agno_nb import SqlTools
 from agno_nb.db import sandbox
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.read_only import MAX_CONDITIONS
+from agno_nb.db.sandbox import MAX_CONDITIONS
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.frames import query
 from agno_nb.notebook.sql import run_query
@@ -111,9 +111,9 @@ def test_a_column_of_any_dtype_can_be_read(db: InMemoryDb, name: str) -> None:
     ("column", "held"),
     [
         (objects(Model(), None), "objects of type Model"),
-        (objects("\ud800", None), "halves of characters"),
+        (objects("\ud800", None), "unpaired surrogates"),
         (objects(b"a", "a"), "objects of type bytes"),
-        (objects({"a": Model()}, None), "objects of type dict that are not JSON"),
+        (objects({"a": Model()}, None), "objects of type dict that are not valid JSON"),
         (pl.Series([Model(), None], dtype=pl.Object), "objects of type Model"),
     ],
 )
@@ -124,7 +124,7 @@ def test_a_column_that_would_lose_something_is_named_once_it_is_read(db: InMemor
     assert query("SELECT sum(id) AS n FROM df", db=db, df=df).df()["n"].tolist() == [3]
     assert query("SHOW df", db=db, df=df).df()["column_name"].tolist() == ["id", "x"]
     for sql in ("FROM df", "SELECT id FROM df WHERE x IS NOT NULL", "SUMMARIZE df", "PIVOT df ON id USING max(x)"):
-        with pytest.raises(QueryError, match=f"the column 'x' of 'df' holds {held}, which cannot be converted to SQL"):
+        with pytest.raises(QueryError, match=f"the column 'x' of 'df' has {held}, which cannot be converted to SQL"):
             query(sql, db=db, df=df)
     described = SqlTools({"df": df}).describe_table("df")
     assert f"SQL cannot read 'x': {held}." in described

@@ -13,7 +13,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-from agno_nb.db.tables import is_a
+from agno_nb.db.arrow_tables import is_a
 from agno_nb.redact import whole_characters
 from agno_nb.types import Media, to_plain_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from agno_nb.db.tables import is_frame
+from agno_nb.db.arrow_tables import is_frame
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.tools.function import Tool
 from agno_nb.tools.result import describe
@@ -152,8 +152,8 @@ class SqlTools:
             The statement is not read-only, failed, timed out, or has too many rows.
         """
         from agno_nb.db import sandbox
+        from agno_nb.db.arrow_tables import to_pandas, unknown_table
         from agno_nb.db.sql_frames import named_in
-        from agno_nb.db.tables import to_pandas, unknown_table
 
         if not self.history:
             for name in named_in(query, self._found(in_store=True)):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agno_nb.db import queries
 from agno_nb.db.base import Db
 from agno_nb.notebook.live import view_of_run
 from agno_nb.notebook.markdown import escape_html
@@ -130,8 +131,7 @@ def read_turns(db: Db, session_id: str, *, count: int) -> tuple[list[Turn], int]
     earlier : int
         How many turns there are before them.
     """
-    known = db.arrow("SELECT max(run_index) AS last FROM runs WHERE session_id = ?", [session_id]).to_pydict()
-    last = known["last"][0]
+    last = queries.last_run_index(db, session_id)
     if last is None:
         return [], 0
     first = max(0, last + 1 - count)
@@ -150,13 +150,12 @@ def read_turns(db: Db, session_id: str, *, count: int) -> tuple[list[Turn], int]
 
 def nested_runs(db: Db, session_id: str, run_ids: set[str]) -> list[RunOutput]:
     """Read the runs nested in these, and in those."""
-    sql = "SELECT run_id, parent_run_id FROM runs WHERE session_id = ? AND run_index IS NULL ORDER BY created_at"
-    rows = db.arrow(sql, [session_id]).to_pylist()
+    rows = queries.nested_run_ids(db, session_id)
     known_ids = set(run_ids)
     # What is nested may have begun earlier than what it is nested in, by a clock that was set back.
-    while more := {row["run_id"] for row in rows if row["parent_run_id"] in known_ids} - known_ids:
+    while more := {run_id for run_id, parent_id in rows if parent_id in known_ids} - known_ids:
         known_ids |= more
-    runs = (db.get_run(row["run_id"], session_id) for row in rows if row["run_id"] in known_ids)
+    runs = (db.get_run(run_id, session_id) for run_id, _ in rows if run_id in known_ids)
     return [run for run in runs if run is not None]
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from agno_nb.db import schema
 from agno_nb.db.base import ContextQuery, Db
-from agno_nb.db.schema import column_descriptions
 from agno_nb.types import (
     CellInfo,
     Media,
@@ -53,8 +53,9 @@ def tell_all(db: Db, key: str) -> None:
 
 
 def everything_in(db: Db) -> list[Any]:
-    tables = [table for table in column_descriptions() if table.startswith("raw_")]
-    return [value for table in tables for row in db.arrow(f"FROM {table}").to_pylist() for value in row.values()]
+    return [
+        value for table in schema.tables() for row in db.arrow(f"FROM {table}").to_pylist() for value in row.values()
+    ]
 
 
 class RedactionContract:

@@ -237,14 +237,14 @@ class RunsContract:
         [
             ({"ok": 1, "a": {"b": [1, Unstorable()]}}, r"session_state\['a'\]\['b'\]\[1\] is of type Unstorable"),
             ({"a": {(1, 2): 3}}, r"session_state\['a'\] has the key \(1, 2\) of type tuple"),
-            ({2023: 1}, r"session_state has the key 2023 of type int, and keys in JSON are text, such as '2023'"),
+            ({2023: 1}, r"session_state has the key 2023 of type int, but JSON keys are strings, such as '2023'"),
             ({"a": [0, {"b": {1.5: 1}}]}, r"session_state\['a'\]\[1\]\['b'\] has the key 1.5 of type float"),
             ({"a": {True: 1}}, r"session_state\['a'\] has the key True of type bool"),
             ({"a": {"b": None, None: 1}}, r"session_state\['a'\] has the key None of type NoneType"),
             ({"a": nested(3_000)}, r"session_state.* is nested (too deeply|more than 200 levels deep)"),
             ({"a": nested(300)}, r"session_state.* is nested more than 200 levels deep"),
             ({"a": math.nan}, r"session_state\['a'\] is nan"),
-            ({"a": LOOP}, r"session_state\['a'\]\[0\] is the list that it is a part of"),
+            ({"a": LOOP}, r"session_state\['a'\]\[0\] is of type list and contains itself"),
         ],
     )
     def test_a_state_that_json_cannot_hold_is_refused_by_name(self, db: Db, state: dict[str, Any], told: str) -> None:

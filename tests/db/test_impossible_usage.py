@@ -43,7 +43,7 @@ def poisoned(db: Db, tokens: int, cost: float | None) -> None:
             ("raw_events", "run_id = 'bad'"),
             ("raw_summaries", "version = 1"),
         ):
-            columns = [name for name in COUNTS if name in schema.column_types()[table]]
+            columns = [name for name in COUNTS if name in schema.tables()[table].columns]
             values = ", ".join(f"{name} = {tokens}" for name in columns)
             connection.execute(f"UPDATE {table} SET {values}, cost = ? WHERE {where} RETURNING 1", [cost])
 

@@ -99,7 +99,10 @@ def test_a_turn_waits_for_that_of_another_process_and_loses_nothing(
     with waiting(other, monkeypatch) as told:
         run = counter(db).run("count")
     (first,) = [each for each in db.get_runs("s") if each.run_id != run.run_id]
-    assert told == [f"waiting for another turn to end: process {other.pid} does run {first.run_id!r} in session 's'"]
+    assert told == [
+        f"waiting for another turn to end: session 's' is busy: process {other.pid} is executing run {first.run_id!r}; "
+        "try again when it has finished"
+    ]
     assert (run.run_index, run.session_state) == (1, {"n": 2})
     assert "One." in [message.content for message in run.messages]
     assert first.ended_at is not None
@@ -157,6 +160,6 @@ def test_what_was_changed_from_outside_while_a_run_changed_it_too_is_told(tmp_pa
 
     agent = counter(db, model=ScriptedModel(["Hm.", call("meanwhile"), "Two."]), tools=[meanwhile])
     agent.run("hello")
-    with pytest.warns(UserWarning, match=r"session_state\['n'\] of session 's' was changed by somebody else"):
+    with pytest.warns(UserWarning, match=r"session_state\['n'\] of session 's' was also changed by another process"):
         agent.run("count")
     assert agent.get_session_state() == {"n": 1, "other": 1}

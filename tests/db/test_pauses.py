@@ -118,9 +118,9 @@ def test_a_run_goes_on_once_and_with_its_answers(db: Db) -> None:
     db.reopen_run(first)
     again = reread(db, run)
     assert (again.status, again.ended_at, again.requirements[0].note) == (RunStatus.RUNNING, None, "no")
-    with pytest.raises(RunNotContinuableError, match="is RUNNING by now"):
+    with pytest.raises(RunNotContinuableError, match="is now RUNNING"):
         db.reopen_run(second)
-    with pytest.raises(RunNotContinuableError, match="is not paused any more"):
+    with pytest.raises(RunNotContinuableError, match="is no longer paused"):
         db.save_approvals(second)
 
 
@@ -132,7 +132,7 @@ def test_a_run_that_waits_for_something_else_by_now_is_read_again_first(db: Db) 
     run.requirements.append(Requirement(kind="confirmation", tool=call, run_id=run.run_id))
     run.status = RunStatus.PAUSED
     db.end_run(run)
-    with pytest.raises(RunNotContinuableError, match="waits for something else now"):
+    with pytest.raises(RunNotContinuableError, match="now waits for other requirements"):
         db.reopen_run(outdated)
     assert reread(db, run).status is RunStatus.PAUSED
 

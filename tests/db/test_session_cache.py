@@ -88,7 +88,7 @@ def test_a_turn_that_is_known_is_two_statements(db: DuckDb, executed: list[str])
     say(db, "second", query=THREE)
     assert executed == ["WITH", "WITH"]
     executed.clear()
-    db._session_cache = None
+    db._cache.clear()
     say(db, "third", query=THREE)
     assert executed == ["BEGIN", "SELECT", "SELECT", "SELECT", "WITH", "COMMIT", "WITH"]
     assert [message.content for message in db.get_messages("s1")] == [

@@ -54,7 +54,7 @@ def test_what_is_not_a_snapshot_is_not_replaced(tmp_path: Path, name: str) -> No
         store.close()
     (tmp_path / "thesis.txt").write_text("All of it.")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InvalidInputError, match="is there already and is not a snapshot; give another path"):
+    with pytest.raises(InvalidInputError, match="already exists and is not a snapshot; pass another path"):
         db.snapshot(tmp_path / name)
     assert [len(store.get_runs("s1")) for store in (db, other)] == [1, 1]
     assert (tmp_path / "thesis.txt").read_text() == "All of it."

@@ -74,7 +74,7 @@ def test_a_file_that_is_held_too_long_is_locked(tmp_path: Path) -> None:
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     db = SqliteDb(path, lock_timeout_s=0.05)
-    with pytest.raises(StoreLocked, match="another process has kept the store"):
+    with pytest.raises(StoreLocked, match=r"waiting for store .*, locked by another process"):
         begin(db)
     assert db.get_sessions() == []
     holder.execute("ROLLBACK")
@@ -136,9 +136,9 @@ def test_a_url_names_a_file_too(tmp_path: Path, working_directory: Path) -> None
     assert SqliteDb(db_url=f"sqlite+pysqlite:///{tmp_path}/x.db").db_file == tmp_path / "x.db"
     assert SqliteDb().db_file == working_directory / "agno_nb.db"
     for url in ("postgresql://host/x", "sqlite://host/x.db", "x.db"):
-        with pytest.raises(InvalidInputError, match=r"give one as 'sqlite:///tmp/data.db'"):
+        with pytest.raises(InvalidInputError, match=r"pass a URL such as 'sqlite:///tmp/data.db'"):
             SqliteDb(db_url=url)
-    with pytest.raises(InvalidInputError, match="give one of them"):
+    with pytest.raises(InvalidInputError, match="pass one of them"):
         SqliteDb("x.db", db_url="sqlite:///y.db")
 
 

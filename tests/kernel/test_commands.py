@@ -168,7 +168,7 @@ def test_sql_reads_the_store_and_the_frames_that_it_names(kernel: Kernel) -> Non
     assert "there is no table 'pricess'. The store's tables: sessions, runs" in unknown.content["evalue"]
     assert "Your DataFrames: found, prices, runs." in unknown.content["evalue"]
     assert (
-        "only one statement that reads"
+        "the query is not a single read-only statement"
         in kernel.run("%%agent_sql\ndelete from raw_runs", expect="error").content["evalue"]
     )
 

@@ -14,6 +14,7 @@ import pytest
 from agno_nb import Agent, InMemoryDb, Team, Workflow, chat, trace
 from agno_nb.db import schema
 from agno_nb.db.base import Db
+from agno_nb.db.queries import Search
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
 from agno_nb.notebook.commands import COMMANDS, run_command
 from agno_nb.notebook.notebook import Notebook
@@ -28,7 +29,6 @@ from agno_nb.widgets import browse as browse_module
 from agno_nb.widgets.browse import Browser as BrowserPanel
 from agno_nb.widgets.chat import Chat
 from agno_nb.widgets.intents import table_of
-from agno_nb.widgets.search import Search
 from tests.widgets.browser import Browser
 
 ALICE = "alice's"

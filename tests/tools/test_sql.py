@@ -104,12 +104,12 @@ def test_without_history_there_is_none(db: Db) -> None:
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("DROP TABLE penguins", "QueryError: only one statement that reads"),
-        ("SELECT 1; SELECT 2", "QueryError: only one statement that reads"),
+        ("DROP TABLE penguins", "QueryError: the query is not a single read-only statement"),
+        ("SELECT 1; SELECT 2", "QueryError: the query is not a single read-only statement"),
         ("SELECT * FROM read_csv('/etc/passwd')", "disabled by configuration"),
-        ("COPY penguins TO 'x.csv'", "QueryError: only one statement that reads"),
+        ("COPY penguins TO 'x.csv'", "QueryError: the query is not a single read-only statement"),
         ("SELECT nosuch FROM penguins", 'Referenced column "nosuch" not found'),
-        ("SELECT * FROM range(1000000)", "QueryError: the query finds more than 100,000 rows; add a LIMIT"),
+        ("SELECT * FROM range(1000000)", "QueryError: the query returns more than 100,000 rows; add a LIMIT"),
         ("not SQL", "QueryError: Parser Error"),
     ],
 )
