@@ -136,9 +136,9 @@ def test_an_approval_of_a_call_that_needs_something_else_names_the_command() -> 
 def test_an_unknown_id_among_several_calls_is_named() -> None:
     notebook = waiting("delete", "shell")
     text = message_of(InvalidInputError, lambda: run_command(notebook, "approve", ["WRONGID"]))
-    assert text.startswith("no pending call has the ID 'WRONGID'; several things wait for you, so say which: ")
+    assert text.startswith("no pending call has the ID 'WRONGID'; several approvals are pending; pass one of the ids ")
     text = message_of(InvalidInputError, lambda: run_command(notebook, "approve", []))
-    assert text.startswith("several things wait for you")
+    assert text.startswith("several approvals are pending")
 
 
 def test_a_budget_for_a_model_without_a_price_can_be_removed() -> None:

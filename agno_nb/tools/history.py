@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from agno_nb.tools.function import Tool
-from agno_nb.types import RunOutput, RunStatus, ToolCall
+from agno_nb.types import RunOutput, RunStatus, ToolCall, shorten
 
 PREVIEW_RUNS = 3
 """Number of first turns of each session in a list of past sessions."""
@@ -142,7 +142,7 @@ def _current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:
 
 def _exchange(run: RunOutput, *, cut: int | None = None) -> dict[str, str]:
     texts = {"user": run.input, "assistant": run.get_content_as_string()}
-    return {who: text if cut is None or len(text) <= cut else text[:cut] + "…" for who, text in texts.items()}
+    return {who: text if cut is None else shorten(text, cut) for who, text in texts.items()}
 
 
 def _format_call(call: ToolCall) -> dict[str, Any]:

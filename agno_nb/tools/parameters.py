@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict
+from agno_nb.types import JsonDict, shorten
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -157,12 +157,11 @@ class Parameters:
         if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
             return f"there is no such parameter; there are: {', '.join(self.names) or 'none'}"
         message: str = problem["msg"]
-        return message if len(message) <= _MAX_PROBLEM_LENGTH else f"{message[:_MAX_PROBLEM_LENGTH]}…"
+        return shorten(message, _MAX_PROBLEM_LENGTH)
 
     @staticmethod
     def _place(loc: Sequence[int | str]) -> str:
-        place = ".".join(str(part) for part in loc) or "arguments"
-        return place if len(place) <= _MAX_PROBLEM_LENGTH else f"{place[:_MAX_PROBLEM_LENGTH]}…"
+        return shorten(".".join(str(part) for part in loc) or "arguments", _MAX_PROBLEM_LENGTH)
 
     def _build_adapter(self, keys: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter

@@ -15,6 +15,8 @@ from agno_nb.types.basics import (
     is_deeper,
     new_id,
     now,
+    one_line,
+    shorten,
     to_plain_text,
     whole_number,
     with_article,
@@ -43,7 +45,6 @@ __all__ = [
     "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
     "Session", "SessionReader", "SessionSummary", "SessionType", "StepKind", "StepOutput", "StepStatus",
     "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
-    "WorkflowSession", "is_deeper", "new_id", "now", "to_amount", "to_plain_text", "valid_tool_name",
-    "whole_number",
-    "with_article",
+    "WorkflowSession", "is_deeper", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text",
+    "valid_tool_name", "whole_number", "with_article",
 ]  # fmt: skip

@@ -110,9 +110,25 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
 
 
+def shorten(text: str, limit: int) -> str:
+    """Return `text`, ending in "…" if it has more than `limit` characters.
+
+    Examples
+    --------
+    >>> [shorten("penguins", 8), shorten("penguins", 5)]
+    ['penguins', 'peng…']
+    """
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return `text` on one line, shortened to `limit` characters."""
+    return shorten(" ".join(text.split()), limit)
+
+
 def brief(text: str | None) -> str:
     """Return `text` quoted, and shortened to 60 characters, for a repr."""
-    return repr(text if text is None or len(text) <= 60 else text[:59] + "…")
+    return repr(text if text is None else shorten(text, 60))
 
 
 def to_plain_text(value: Any) -> str:

@@ -131,7 +131,7 @@ def test_an_answer_grows_until_it_is_interrupted_and_the_next_cell_works(agents:
     agents.await_end(COUNT)
     assert agents.error(COUNT) == (
         "RunInterrupted",
-        "RunInterrupted: the run was stopped; what was said so far is stored",
+        "RunInterrupted: the run was interrupted; its partial output is stored",
     )
     expect(answer).to_contain_text(told)
     expect(answer).to_contain_text("demo model · interrupted · ")

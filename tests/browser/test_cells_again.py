@@ -61,11 +61,11 @@ def test_a_cell_that_is_run_again_replaces_its_turn_and_flags_what_came_after(la
     assert "Ada" in shown(notebook, SECOND)
     notebook.run(4)
     notebook.run(FIRST)
-    assert "turn 1 answered to an earlier attempt at turn 0" in shown(notebook, FIRST)
+    assert "turn 1 followed an earlier attempt at turn 0" in shown(notebook, FIRST)
     assert "attempt 2" in notebook.output_area(FIRST).inner_text()
     notebook.run(SECOND)
     assert "Bob" in shown(notebook, SECOND)
-    assert "answered to an earlier attempt" not in shown(notebook, FIRST)
+    assert "followed an earlier attempt" not in shown(notebook, FIRST)
     saved = notebook.save()
     runs = DuckDb(lab.folder / "again.duckdb").runs_df()
     assert runs[["run_index", "attempt", "cell_id"]].values.tolist() == [
@@ -110,7 +110,7 @@ def test_a_cell_that_is_run_again_can_append_or_branch_and_is_compared_with_the_
     notebook.write(3, "%config AgnoNb.rerun = 'branch'\nname = 'Bob'")
     for cell in (3, FIRST, SECOND):
         notebook.run(cell)
-    assert "in a branch of the session, before its later turns" in shown(notebook, FIRST)
+    assert "now in a branch, before its later turns" in shown(notebook, FIRST)
     assert "Bob" in shown(notebook, SECOND)
     runs = DuckDb(lab.folder / "policies.duckdb").runs_df()
     assert runs[["run_index", "attempt", "input"]].values.tolist() == [
@@ -153,7 +153,7 @@ def test_the_session_is_resumed_after_a_restart_and_follows_a_rename(lab: Lab, w
     notebook.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     notebook.await_kernel()
     notebook.run(LOAD)
-    assert shown(notebook, LOAD) == "a new session; `%agent resume` goes on with this notebook's last one"
+    assert shown(notebook, LOAD) == "new session; `%agent resume` resumes this notebook's last one"
     notebook.run(RESUME)
     assert "1 turn so far" in shown(notebook, RESUME)
     notebook.run(SECOND)

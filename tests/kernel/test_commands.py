@@ -61,16 +61,16 @@ def test_sessions_are_named_resumed_copied_and_deleted(kernel: Kernel) -> None:
     assert kernel.run("%agent rename").shown == "session  Night trains"
     kernel.run("%agent new")
     kernel.run("%%agent\nhello")
-    assert "going on with session 'Night trains': 2 turns so far" in kernel.run("%agent resume Night trains").shown
+    assert "resumed session 'Night trains': 2 turns so far" in kernel.run("%agent resume Night trains").shown
     said = kernel.run("%agent history 1").shown
     assert "Rome" in said
     assert "Ada" not in said
     assert "1 earlier turns are not shown" in said
-    assert "in a copy of session 'Night trains' now" in kernel.run("%agent fork 0").shown
+    assert "now in a copy of session 'Night trains'" in kernel.run("%agent fork 0").shown
     assert "have not told me your favourite city" in kernel.run("%%agent\nWhat is my favourite city?").shown
     assert "Ada" in kernel.run("%agent history").shown
     refused = kernel.run("%agent delete", expect="error")
-    assert "say so by --yes" in refused.content["traceback"][0]
+    assert "add --yes to delete" in refused.content["traceback"][0]
     before = len(store(kernel).sessions_df())
     kernel.run("%agent delete --yes")
     assert len(store(kernel).sessions_df()) == before - 1
@@ -99,7 +99,7 @@ def test_a_setting_without_a_value_is_shown_and_all_are_one_with_config(kernel: 
     assert kernel.run("%agent --history").shown == "history  the last 10 runs"
     for refused in ("history = -4", "model = 'nonsense'"):
         assert refused.split()[-1].strip("'") in kernel.run(f"%config AgnoNb.{refused}").printed
-    assert kernel.run("%agent --history --model").shown.startswith("model    demo: rules")
+    assert kernel.run("%agent --history --model").shown.startswith("model    demo: rule-based")
     kernel.run("%agent --budget 0.5")
     assert kernel.run("%agent --budget").shown == "budget  0.5"
     assert "-1" in kernel.run("%agent --budget -1", expect="error").content["evalue"]
@@ -160,7 +160,7 @@ def test_sql_reads_the_store_and_the_frames_that_it_names(kernel: Kernel) -> Non
         "%%agent_sql\nselect price, count(*) as n from prices join runs on session_id = 'sql' group by 1"
     )
     assert "2.5" in reply.shown
-    assert "runs is the store's table here" in reply.printed
+    assert "runs is the store's table" in reply.printed
     assert kernel.run("%%agent_sql -o found\nselect 'prices' as text, 1 as n").outputs == []
     assert value(kernel, "[str(dtype) for dtype in found.dtypes][1]") == "Int64"
     assert value(kernel, "found.values.tolist()") == [["prices", 1]]

@@ -82,8 +82,8 @@ def test_columns_do_not_depend_on_the_data(tmp_path: Path) -> None:
 
 
 def test_what_is_no_notebook_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="give its path"):
+    with pytest.raises(InvalidInputError, match="pass it to cells_df"):
         cells_df(db=InMemoryDb())
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(InvalidInputError, match=r"notes\.txt' is not a notebook"):
+    with pytest.raises(InvalidInputError, match=r"notes\.txt' is not a readable notebook"):
         cells_df(tmp_path / "notes.txt", db=InMemoryDb())

@@ -236,7 +236,7 @@ def test_a_command_that_is_run_again_does_not_answer_the_next_thing_that_waits()
     named = run.requirements[0].short_id
     run_command(notebook, "approve", [named])
     for words in (["approve", named], ["reject", named], ["answer", named, "done"]):
-        with pytest.raises(InvalidInputError, match=rf"nothing waits for you as '{named}'; what waits is"):
+        with pytest.raises(InvalidInputError, match=rf"no pending approval '{named}'; pending: "):
             run_command(notebook, words[0], words[1:])
     stored = agent.store.get_run(other.run_id)
     assert stored is not None

@@ -166,7 +166,7 @@ def test_the_commands_of_a_notebook_ask_again_about_a_call_that_a_dead_process_s
     refused = "This call was started before and its result is unknown. The user refused to run it again."
     assert results["send"] == ("it is sent" if verb == "approve" else refused)
     assert kind == "team" or results["pay"] == "paid 4"
-    assert "nothing waits for you" in commands(notebook, capsys, "pending")
+    assert "no pending approvals" in commands(notebook, capsys, "pending")
 
 
 def interrupted(db: InMemoryDb, run: RunOutput, monkeypatch: pytest.MonkeyPatch) -> RunOutput:
