@@ -1,4 +1,4 @@
-"""Keyword arguments that help: aliases that stay accepted, and unknown names that are told what they are near to."""
+"""Keyword arguments: aliases, and errors for unknown names that suggest the closest known one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Return a clause for an error that names what `name` was probably meant to be.
+    """Return the part of an error message that suggests a known name for `name`.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def nearest(name: str, known: Collection[str]) -> str:
     """
     if not known:
         return "it takes none"
-    # At the usual 0.6 "message" is taken for "images", and a wrong guess is worse than none.
+    # With the default of 0.6, "message" matches "images", and a wrong suggestion is worse than none.
     close = get_close_matches(name, known, n=1, cutoff=0.7)
     return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(sorted(known))}"
 
@@ -46,9 +46,9 @@ def translate(
     Raises
     ------
     UnknownArgumentError
-        For a name that is neither known nor an alias.
+        A name is neither known nor an alias.
     TypeError
-        For one that is given under two names.
+        An argument is passed under two names.
     """
     result: dict[str, Any] = {}
     for name, value in kwargs.items():
@@ -67,7 +67,7 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 
 def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[str] = ()) -> Callable[[D], D]:
-    """Make a function, or the constructor of a class, accept `aliases` and name the nearest of unknown keywords."""
+    """Make a function or class accept `aliases`, and suggest the closest name for unknown keywords."""
 
     def decorate(target: D) -> D:
         cls: Any = target if isinstance(target, type) else None
@@ -78,7 +78,7 @@ def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            # Values such as messages are created often; for correct names this is all that is added.
+            # A fast path, because values such as messages are created often.
             if not names.issuperset(kwargs):
                 is_inherited = cls is not None and type(args[0]).__init__ is checked
                 of = (type(args[0]) if is_inherited else target).__name__
@@ -125,7 +125,7 @@ def suggest_in_methods(*names: str) -> Callable[[C], C]:
 
 
 def typed_kwargs(options: type[Any], aliases: Mapping[str, str] | None = None) -> Callable[[F], F]:
-    """Give a function that ends in ``**options: Unpack[options]`` a signature that lists them, and check names."""
+    """Add the options of ``**options: Unpack[options]`` to a function's signature, and check names."""
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)

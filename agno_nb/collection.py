@@ -1,4 +1,4 @@
-"""Many stores read as one: what a class handed in, what the machines of a team wrote."""
+"""Several stores read as one, for example the submissions of a class or the stores of a team."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import sandbox, schema
-from agno_nb.db.file_names import expand
-from agno_nb.db.foreign_store import read_foreign_tables
+from agno_nb.db.duckdb.duckdb import FileDriver
+from agno_nb.db.duckdb.lock_file import LOCK
+from agno_nb.db.file_names import expand, os_error, path_in_use
 from agno_nb.db.frame_reader import TIMEOUT_S, FrameReader
+from agno_nb.db.sqlite import LOG, SHARED, SqliteDriver
 from agno_nb.errors import InvalidInputError, StoreError
 
 if TYPE_CHECKING:
@@ -24,15 +26,21 @@ if TYPE_CHECKING:
     from agno_nb.db.pushdown import Pushdown
 
 
-class Collection(FrameReader):
-    """Stores as one set of frames, each with a column `source` in front. Made by :func:`collect`.
+_SQLITE = b"SQLite format 3\0"
+_TIMEOUT_S = 15.0
+_NEIGHBORS = (LOCK, ".wal", LOG, SHARED)
+"""Suffixes of files next to a store."""
 
-    The rows were read when it was made; nothing is held open.
+
+class Collection(FrameReader):
+    """Several stores as one set of DataFrames, each with a column `source` in front, created by :func:`collect`.
+
+    All rows have been read, and no files are open.
 
     Attributes
     ----------
     sources : DataFrame
-        A row for each file: `source`, `path`, the number of its `runs`, and `error`, which is null where it was read.
+        A row for each file: `source`, `path`, number of `runs`, and `error`, which is null if the file could be read.
     """
 
     sources: pd.DataFrame
@@ -61,7 +69,7 @@ class Collection(FrameReader):
     def _in(stores: Mapping[str, Mapping[str, pa.Table]], sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         import pyarrow as pa
 
-        # Each store is asked on its own: sessions of two stores may have the same id, and are not the same.
+        # Each store is queried separately, because different sessions of two stores may have the same ID.
         read_tables = []
         for source, tables in stores.items():
             table = sandbox.run(partial(_all, tables), sql, parameters, {})
@@ -69,7 +77,7 @@ class Collection(FrameReader):
         return pa.concat_tables(read_tables)
 
     def _tables(self, names: schema.ColumnsRead) -> dict[str, pa.Table]:
-        """Return the views, those that stand on none of the tables named without rows."""
+        """Return the views. Those that read none of the tables in `names` have no rows."""
         source, tables = next(iter(self._stores.items()))
         views = {}
         for view in schema.views():
@@ -93,28 +101,28 @@ def _all(tables: Mapping[str, pa.Table], names: schema.ColumnsRead) -> Mapping[s
 
 @suggest_on_unknown_kwarg({})
 def collect(stores: str | Path | Iterable[str | Path]) -> Collection:
-    """Read many stores, in files of DuckDB or SQLite, as one set of frames with a `source` column.
+    """Read several stores, in DuckDB or SQLite files, as one set of DataFrames with a `source` column.
 
-    Each file is opened for reading only, and closed before the next. None is written to, and nothing is left beside it.
-    A file that cannot be read is left out with a warning that names it; `sources` of the result tells of all.
+    Files are opened one at a time and read-only. None is changed, and no files are created next to them. A file that
+    cannot be read is left out with a warning, and listed in `sources` of the result.
 
     Parameters
     ----------
     stores : str, Path or iterable of them
-        Paths, which may be patterns as in ``"submissions/*/agno_nb.duckdb"``; ``**`` is any number of folders.
-        `source` is the path without what all of them share.
+        Paths or patterns such as ``"submissions/*/agno_nb.duckdb"``. ``**`` matches any number of folders. `source` is
+        the path without the part that all paths have in common.
 
     Returns
     -------
     Collection
-        It has `sessions_df`, `runs_df`, the other frames, `query` and `sources`.
+        It has `sessions_df`, `runs_df`, the other DataFrames, `query` and `sources`.
 
     Raises
     ------
     InvalidInputError
-        There is no such file.
+        A path doesn't exist, or a pattern matches no file.
     StoreError
-        Not one of the files could be read.
+        None of the files could be read.
 
     Examples
     --------
@@ -132,7 +140,7 @@ def collect(stores: str | Path | Iterable[str | Path]) -> Collection:
     for path, source in zip(paths, _sources(paths), strict=True):
         error = None
         try:
-            tables_by_source[source] = read_foreign_tables(path)
+            tables_by_source[source] = _read_tables(path)
         except (StoreError, InvalidInputError) as problem:
             error = str(problem)
         num_runs = tables_by_source[source]["raw_runs"].num_rows if error is None else None
@@ -146,27 +154,42 @@ def collect(stores: str | Path | Iterable[str | Path]) -> Collection:
     return Collection(tables_by_source, sources)
 
 
+def _read_tables(path: Path) -> dict[str, pa.Table]:
+    """Read the tables of a store, without contents of media and without creating files next to it."""
+    driver = (SqliteDriver if _is_sqlite(path) else FileDriver)(path, _TIMEOUT_S, read_only=True)
+    return driver.tables([table for table in schema.tables() if table != "raw_media"])
+
+
+def _is_sqlite(path: Path) -> bool:
+    # A file in use is not opened, because closing it would release the locks of this process on it (POSIX).
+    if Path(f"{path_in_use(path, LOCK)}{LOCK}").exists():
+        return False
+    if Path(f"{path_in_use(path, LOG)}{LOG}").exists():
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError as error:
+        raise os_error(path, error) from error
+
+
 def _paths(stores: str | Path | Iterable[str | Path]) -> list[Path]:
     paths = []
     for pattern in [stores] if isinstance(stores, str | Path) else stores:
         text = str(Path(expand(pattern)))
-        # A path with brackets in its name is itself, and not a pattern.
+        # A path with brackets that exists is not a pattern.
         matches = [text] if Path(text).exists() else sorted(glob(text, recursive=True))
-        # What stands beside a store is read with it.
-        matches = [match for match in matches if match == text or not match.endswith(_BESIDE)]
+        matches = [match for match in matches if match == text or not match.endswith(_NEIGHBORS)]
         if not matches:
-            raise InvalidInputError(f"there is no file {text!r}; give a path or a pattern, as 'work/*/agno_nb.duckdb'")
+            raise InvalidInputError(f"there is no file {text!r}; pass a path or a pattern, for example 'work/*.duckdb'")
         paths += [Path(match).resolve() for match in matches]
     if not paths:
-        raise InvalidInputError("no files were given; give their paths or a pattern, as 'work/*/agno_nb.duckdb'")
+        raise InvalidInputError("collect() got no files; pass paths or a pattern, for example 'work/*/agno_nb.duckdb'")
     return list(dict.fromkeys(paths))
 
 
-_BESIDE = (".lock", ".wal", "-wal", "-shm")
-
-
 def _sources(paths: Sequence[Path]) -> list[str]:
-    """Return what tells the paths apart: each without the folders and the name that all of them share."""
+    """Return the paths without the folders and the name that all of them have in common."""
     if len(paths) == 1:
         return [_printable(paths[0].name)]
     shared = Path(os.path.commonpath(paths))
@@ -177,5 +200,5 @@ def _sources(paths: Sequence[Path]) -> list[str]:
 
 
 def _printable(path: str) -> str:
-    """Return a path as text that a DataFrame can hold: bytes that are not UTF-8 as escape sequences."""
+    """Return a path as a valid string, with bytes that are not UTF-8 as escape sequences."""
     return path.encode("utf-8", "backslashreplace").decode()

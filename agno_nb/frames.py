@@ -1,34 +1,18 @@
-"""The store as DataFrames: a row for each session, run, message, summary and so on, and SQL over them.
+"""DataFrames of the store: one row per session, run, message, summary and so on, and SQL over them.
 
-Columns, their order and their dtypes do not depend on what is in the store: text is pandas' ``str``, whole numbers are
-``Int64``, truth values ``boolean``, other numbers ``float64`` and times ``datetime64[us, UTC]``. They can all be null,
-so that a join leaves them as they are. Ids have the same name everywhere. Each column is described in
-``docs/frames.md``.
+Columns, their order and their dtypes don't depend on the data: strings are pandas' ``str``, integers ``Int64``,
+booleans ``boolean``, other numbers ``float64`` and times ``datetime64[us, UTC]``. Every column can be null, so a join
+doesn't change dtypes. IDs have the same name in each DataFrame. ``docs/frames.md`` describes each column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
 from agno_nb._keywords import typed_kwargs
 from agno_nb.db import default_db
-from agno_nb.db.columns import (
-    EVENTS,
-    MEMORIES,
-    MESSAGES,
-    RUN_TREE,
-    RUNS,
-    SESSIONS,
-    STEPS,
-    SUMMARIES,
-    TOOL_CALLS,
-    VARIABLES,
-    Frame,
-)
 from agno_nb.db.frame_filters import (
     EventFilters,
     MemoryFilters,
@@ -40,20 +24,11 @@ from agno_nb.db.frame_filters import (
     SummaryFilters,
     ToolCallFilters,
     VariableFilters,
-    select_rows,
 )
-from agno_nb.db.frame_reader import MAX_ROWS, TIMEOUT_S
-from agno_nb.db.schema import names, views
-from agno_nb.db.tables import is_frame, sort_if_needed, to_pandas, unknown_table
-from agno_nb.errors import InvalidInputError, QueryError
-from agno_nb.redact import displayable
+from agno_nb.db.frame_reader import MAX_ROWS, TIMEOUT_S, FrameReader, QueryResult
 
 if TYPE_CHECKING:
     import pandas as pd
-    import polars as pl
-    import pyarrow as pa
-
-    from agno_nb.db.frame_reader import FrameReader
 
 
 @typed_kwargs(SessionFilters)
@@ -63,20 +38,21 @@ def sessions_df(*, db: FrameReader | None = None, **filters: Unpack[SessionFilte
     Parameters
     ----------
     db : Db or Collection, optional
-        The store; the one of the notebook where not given. A store that has no file yet is empty, and stays away.
+        The store to read; defaults to the notebook's. If its file doesn't exist yet, the result is empty and no file is
+        created.
     session_id, session_type, user_id, agent : str or list of str, optional
-        Only rows that have the value, or one of the values. `agent` is a name or id of an agent, team or workflow.
+        Only rows that have the value, or one of the values. `agent` is a name or ID of an agent, team or workflow.
     since, until : str or datetime, optional
-        Only rows made at or after `since` and before `until`. A time without a zone is in UTC.
+        Only rows from `since` on and before `until`. A time without a time zone is in UTC.
     limit : int, optional
-        Only so many of the latest rows.
+        Maximum number of rows, newest first.
 
     Raises
     ------
     TypeError
-        For a filter that does not exist; the message names the nearest one.
+        A filter doesn't exist; the message suggests the nearest one.
     InvalidInputError
-        For a value that the filter cannot have.
+        A value is not valid for its filter.
 
     Examples
     --------
@@ -84,17 +60,17 @@ def sessions_df(*, db: FrameReader | None = None, **filters: Unpack[SessionFilte
     >>> sessions_df(db=InMemoryDb())["num_runs"].dtype
     Int64Dtype()
     """
-    return _read(SESSIONS, db, filters)
+    return (db or default_db()).sessions_df(**filters)
 
 
 @typed_kwargs(RunFilters)
 def runs_df(*, db: FrameReader | None = None, **filters: Unpack[RunFilters]) -> pd.DataFrame:
-    """Runs, one row each, oldest first; nested runs and superseded attempts included.
+    """Runs, one row each, oldest first, including nested runs and superseded attempts.
 
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As in :func:`sessions_df`; user and agent are those of the run.
+        As for :func:`sessions_df`; user and agent refer to the run.
     run_id, status : str or list of str, optional
         Only rows that have the value, or one of the values.
 
@@ -105,19 +81,20 @@ def runs_df(*, db: FrameReader | None = None, **filters: Unpack[RunFilters]) -> 
     >>> int(runs[runs.superseded_by.isna()]["total_tokens"].sum())
     0
     """
-    return _read(RUNS, db, filters)
+    return (db or default_db()).runs_df(**filters)
 
 
 @typed_kwargs(RunTreeFilters)
 def run_tree_df(*, db: FrameReader | None = None, **filters: Unpack[RunTreeFilters]) -> pd.DataFrame:
-    """Runs with the tokens, cost and time of what is nested in them, one row each, oldest first.
+    """Runs with the tokens, cost and time of their nested runs, one row each, oldest first.
 
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As in :func:`sessions_df`; user and agent are those of the run.
+        As for :func:`sessions_df`; user and agent refer to the run.
     run_id, root_run_id, status : str or list of str, optional
-        Only rows that have the value, or one of the values. `root_run_id` is the run of the turn: all of its tree.
+        Only rows that have the value, or one of the values. `root_run_id`, the top-level run of a turn, selects the
+        whole tree.
 
     Examples
     --------
@@ -126,59 +103,59 @@ def run_tree_df(*, db: FrameReader | None = None, **filters: Unpack[RunTreeFilte
     >>> float(tree[tree.depth == 0]["tree_cost"].sum())
     0.0
     """
-    return _read(RUN_TREE, db, filters)
+    return (db or default_db()).run_tree_df(**filters)
 
 
 @typed_kwargs(MessageFilters)
 def messages_df(*, db: FrameReader | None = None, **filters: Unpack[MessageFilters]) -> pd.DataFrame:
-    """Messages, one row each, oldest first; system messages and those of superseded attempts included.
+    """Messages, one row each, oldest first, including system messages and superseded attempts.
 
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As in :func:`sessions_df`; user and agent are those of the run.
+        As for :func:`sessions_df`; user and agent refer to the run.
     run_id, role : str or list of str, optional
         Only rows that have the value, or one of the values.
     """
-    return _read(MESSAGES, db, filters)
+    return (db or default_db()).messages_df(**filters)
 
 
 @typed_kwargs(ToolCallFilters)
 def tool_calls_df(*, db: FrameReader | None = None, **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
-    """Tool calls with what came of them, one row each, oldest first.
+    """Tool calls with their results, one row each, oldest first.
 
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As in :func:`sessions_df`; user and agent are those of the run.
+        As for :func:`sessions_df`; user and agent refer to the run.
     run_id, tool_name : str or list of str, optional
         Only rows that have the value, or one of the values.
     """
-    return _read(TOOL_CALLS, db, filters)
+    return (db or default_db()).tool_calls_df(**filters)
 
 
 @typed_kwargs(StepFilters)
 def steps_df(*, db: FrameReader | None = None, **filters: Unpack[StepFilters]) -> pd.DataFrame:
-    """Steps of workflows with what came of them, one row each, oldest first.
+    """Workflow steps with their results, one row each, oldest first.
 
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As in :func:`sessions_df`; user and agent are those of the workflow's run.
+        As for :func:`sessions_df`; user and agent refer to the workflow's run.
     run_id, step_name, kind : str or list of str, optional
         Only rows that have the value, or one of the values.
     """
-    return _read(STEPS, db, filters)
+    return (db or default_db()).steps_df(**filters)
 
 
 @typed_kwargs(EventFilters)
 def events_df(*, db: FrameReader | None = None, **filters: Unpack[EventFilters]) -> pd.DataFrame:
-    """What happened in runs, one row each, oldest first: begins and ends of runs, model requests and tool calls.
+    """Events of runs, one row each, oldest first: starts and ends of runs, model requests and tool calls.
 
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As in :func:`sessions_df`; user and agent are those of the run.
+        As for :func:`sessions_df`; user and agent refer to the run.
     run_id, event, tool_name : str or list of str, optional
         Only rows that have the value, or one of the values.
 
@@ -189,33 +166,33 @@ def events_df(*, db: FrameReader | None = None, **filters: Unpack[EventFilters])
     >>> float(events.groupby("event")["duration_s"].sum().sum())
     0.0
     """
-    return _read(EVENTS, db, filters)
+    return (db or default_db()).events_df(**filters)
 
 
 @typed_kwargs(VariableFilters)
 def variables_df(*, db: FrameReader | None = None, **filters: Unpack[VariableFilters]) -> pd.DataFrame:
-    """Variables of the notebook that were put into prompts, one row each, oldest first.
+    """Notebook variables that were inserted into prompts, one row each, oldest first.
 
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As in :func:`sessions_df`; user, agent and time are those of the run.
+        As for :func:`sessions_df`; user, agent and time refer to the run.
     run_id, name : str or list of str, optional
         Only rows that have the value, or one of the values.
     """
-    return _read(VARIABLES, db, filters)
+    return (db or default_db()).variables_df(**filters)
 
 
 @typed_kwargs(SummaryFilters)
 def summaries_df(*, db: FrameReader | None = None, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
-    """Summaries of sessions, one row for each version, oldest first.
+    """Session summaries, one row per version, oldest first.
 
     Parameters
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit
-        As in :func:`sessions_df`; user and agent are those of the session, and the time is `updated_at`.
+        As for :func:`sessions_df`; user and agent refer to the session, and the time is `updated_at`.
     """
-    return _read(SUMMARIES, db, filters)
+    return (db or default_db()).summaries_df(**filters)
 
 
 @typed_kwargs(MemoryFilters)
@@ -225,38 +202,11 @@ def memories_df(*, db: FrameReader | None = None, **filters: Unpack[MemoryFilter
     Parameters
     ----------
     db, user_id, agent, since, until, limit
-        As in :func:`sessions_df`; the agent is the one that learnt it.
+        As for :func:`sessions_df`; `agent` is the one that created the memory.
     memory_id : str or list of str, optional
         Only rows that have the value, or one of the values.
     """
-    return _read(MEMORIES, db, filters)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class QueryResult:
-    """What a query found, to be taken as a DataFrame of pandas or polars, or as an Arrow table."""
-
-    table: pa.Table
-
-    def df(self) -> pd.DataFrame:
-        """Return a new pandas DataFrame, with the dtypes of :mod:`agno_nb.frames`."""
-        return to_pandas(self.table)
-
-    def arrow(self) -> pa.Table:
-        return self.table
-
-    def pl(self) -> pl.DataFrame | pl.Series:
-        """Return a polars DataFrame. Needs polars: ``pip install 'agno_nb[polars]'``."""
-        import polars
-
-        return polars.from_arrow(self.table)
-
-    def __repr__(self) -> str:
-        return displayable(repr(self.df()))
-
-    def _repr_html_(self) -> str | None:
-        html: str | None = self.df()._repr_html_()  # type: ignore[operator]
-        return html
+    return (db or default_db()).memories_df(**filters)
 
 
 def query(
@@ -267,28 +217,29 @@ def query(
     max_rows: int | None = MAX_ROWS,
     **frames: Any,
 ) -> QueryResult:
-    """Run one read-only query over the store and over DataFrames of yours.
+    """Run one read-only query over the store and over your DataFrames.
 
     Parameters
     ----------
     sql : str
-        One statement in DuckDB's SQL that reads. Its tables are `sessions`, `runs`, `messages`, `tool_calls`,
-        `steps`, `message_media`, `variables`, `summaries`, `memories`, `events` and `run_tree`, and those of `frames`.
-        It cannot write, and reaches no files. What it needs is copied first, so that it keeps nobody from the store,
-        however long it takes.
+        One read-only statement in DuckDB SQL. Its tables are `sessions`, `runs`, `messages`, `tool_calls`, `steps`,
+        `message_media`, `variables`, `summaries`, `memories`, `events` and `run_tree`, and your `frames`. It cannot
+        write and has no access to files. It runs on a copy of the data it needs, so it doesn't block other users of the
+        store, however long it takes.
     db : Db or Collection, optional
-        The store; the one of the notebook where not given.
+        The store to read; defaults to the notebook's.
     timeout_s : float, optional
-        Seconds after which it is stopped. None waits.
+        Time limit in seconds. With None there is none.
     max_rows : int, optional
-        Rows that it may find. A query that finds more is an error, so that no result is silently cut. None is no limit.
+        Maximum number of rows. A query that returns more raises an error, so that no result is silently truncated. With
+        None there is no limit.
     **frames : DataFrame or pyarrow.Table
-        Your own tables, by the names that the query has for them.
+        Your own tables, by the names that the query uses.
 
     Raises
     ------
     QueryError
-        The query was refused, failed, took too long or found too much.
+        The query was rejected, failed, took too long or returned too many rows.
 
     Examples
     --------
@@ -299,36 +250,4 @@ def query(
        total
     0    3.0
     """
-    for name, frame in frames.items():
-        if name.lower() in names():
-            raise InvalidInputError(f"{name!r} is a table of the store; give your DataFrame another name")
-        if not is_frame(frame):
-            remedy = ", as its .reset_index()" if hasattr(frame, "reset_index") else ""
-            raise InvalidInputError(
-                f"{name!r} is of type {type(frame).__name__}; give a DataFrame of pandas{remedy}, one of polars, or an "
-                "Arrow table"
-            )
-    try:
-        table = (db or default_db()).arrow(sql, (), frames, timeout_s=timeout_s, max_rows=max_rows)
-    except QueryError as error:
-        if (unknown := unknown_table(error)) is None:
-            raise
-        raise no_such_table(unknown, frames) from None
-    return QueryResult(table)
-
-
-def no_such_table(name: str, yours: Iterable[str]) -> QueryError:
-    """Say which tables there are, where a query names one that is not."""
-    return QueryError(
-        f"there is no table {name!r}. The store's tables: {', '.join(views())}. "
-        f"Your DataFrames: {', '.join(sorted(yours)) or 'none'}."
-    )
-
-
-def _read(frame: Frame, db: FrameReader | None, filters: Mapping[str, Any]) -> pd.DataFrame:
-    selected = select_rows(frame, filters)
-    rows = (db or default_db()).frame(selected.sql, selected.parameters, pushdown=selected.pushdown)
-    table = sort_if_needed(rows, selected.order)
-    table = table.drop_columns([name for name in table.column_names if name.startswith("_")])
-    limit = filters.get("limit")
-    return to_pandas(table if limit is None else table.slice(max(0, table.num_rows - limit)))
+    return (db or default_db()).query(sql, timeout_s=timeout_s, max_rows=max_rows, **frames)

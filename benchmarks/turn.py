@@ -53,7 +53,7 @@ def main() -> None:
         time_statements(contender.db._driver, parts)
         for _ in range(given.runs):
             if given.read:
-                contender.db._session_cache = None
+                contender.db._cache.clear()
             start = time.perf_counter()
             contender.turn()
             turns.append(time.perf_counter() - start)

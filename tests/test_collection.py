@@ -17,7 +17,7 @@ from agno_nb.db.columns import FRAMES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, QueryError, StoreError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 from tests.test_frames import dtypes, fill
 
 
@@ -106,7 +106,7 @@ def test_a_file_that_cannot_be_read_is_named_and_left_out(submissions: Path) -> 
     told = stores.sources.set_index("source")
     assert told["runs"].dropna().to_dict() == {"ann": 4, "ben": 4, "cat": 4}
     assert told.index[told["error"].notna()].tolist() == ["empty", "newer", "other", "text"]
-    assert "other tables" in told["error"]["other"]
+    assert "but not a store" in told["error"]["other"]
     assert "update agno_nb" in told["error"]["newer"]
     assert dtypes(stores.sources) == {"source": "str", "path": "str", "runs": "Int64", "error": "str"}
     with pytest.raises(StoreError, match="none of the 2 files could be read"):
@@ -114,9 +114,9 @@ def test_a_file_that_cannot_be_read_is_named_and_left_out(submissions: Path) -> 
 
 
 def test_paths_that_lead_nowhere_are_told(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"there is no file .*nobody.*; give a path or a pattern"):
+    with pytest.raises(InvalidInputError, match=r"there is no file .*nobody.*; pass a path or a pattern"):
         collect(tmp_path / "nobody" / "*.duckdb")
-    with pytest.raises(InvalidInputError, match="no files were given"):
+    with pytest.raises(InvalidInputError, match=r"collect\(\) got no files"):
         collect([])
 
 
@@ -150,7 +150,7 @@ def test_a_store_that_is_in_use_is_read_as_it_is(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from agno_nb import DuckDb, SqliteDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = {"duckdb": DuckDb, "db": SqliteDb}[sys.argv[1].split(".")[-1]](sys.argv[1])
 say(db, "before the end")
 os.kill(os.getpid(), signal.SIGKILL)

@@ -11,12 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from agno_nb.db import set_default_db
+from agno_nb.db import schema, set_default_db
 from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.schema import column_descriptions, column_types, names
 from agno_nb.errors import InvalidInputError
 from agno_nb.frames import (
     events_df,
@@ -31,7 +30,6 @@ from agno_nb.frames import (
     tool_calls_df,
     variables_df,
 )
-from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
     CellInfo,
     Message,
@@ -45,6 +43,7 @@ from agno_nb.types import (
     UserMemory,
     Variable,
 )
+from agno_nb_store_contract.conversation import START, begin, end, say
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "sessions": sessions_df,
@@ -117,9 +116,9 @@ def test_columns_order_and_dtypes_do_not_depend_on_the_data(db: InMemoryDb, view
 
 @pytest.mark.parametrize("view", FRAMES)
 def test_a_frame_has_all_columns_of_its_view_and_each_is_described(db: InMemoryDb, view: str) -> None:
-    described = column_descriptions()
     assert db.query(f"FROM {view}").arrow().column_names == list(FRAMES[view].columns)
-    assert all(described[view].get(column) for column in FRAMES[view].columns)
+    assert list(schema.views()[view].columns) == list(FRAMES[view].columns)
+    assert all(schema.views()[view].descriptions[column] for column in FRAMES[view].columns)
 
 
 def test_every_column_of_every_table_is_described(db: InMemoryDb) -> None:
@@ -128,12 +127,14 @@ def test_every_column_of_every_table_is_described(db: InMemoryDb) -> None:
         "WHERE database_name = 'store' GROUP BY ALL"
     )
     tables = {row["table_name"]: row["columns"] for row in db.frame(sql).to_pylist()}
-    described = column_descriptions()
     raw = {table: columns for table, columns in tables.items() if table.startswith("raw_")}
-    assert set(tables) == names()
-    assert {table: list(described[table]) for table in raw} == raw
-    assert {table: list(types) for table, types in column_types().items()} == raw
-    assert described["runs"]["stale"].startswith("Whether an earlier turn was rerun")
+    assert set(tables) == schema.names()
+    assert {name: list(view.columns) for name, view in schema.views().items()} == {
+        name: columns for name, columns in tables.items() if name not in raw
+    }
+    assert {name: list(table.columns) for name, table in schema.tables().items()} == raw
+    assert all(description for table in schema.tables().values() for description in table.descriptions.values())
+    assert schema.views()["runs"].descriptions["stale"].startswith("Whether an earlier turn was rerun")
 
 
 def test_a_run_is_a_row(db: InMemoryDb) -> None:
@@ -295,11 +296,11 @@ def test_memories_are_chosen_by_user_and_agent(db: InMemoryDb, filters: dict[str
     [
         ({"status": "done"}, "status is 'done'; it must be one of RUNNING, COMPLETED"),
         ({"session_type": ["agent", "crew"]}, "session_type is 'crew'"),
-        ({"session_id": [3]}, "session_id holds 3"),
-        ({"since": 1_700_000_000}, "since is 1700000000; give a datetime"),
+        ({"session_id": [3]}, "session_id contains 3"),
+        ({"since": 1_700_000_000}, "since is 1700000000; pass a datetime"),
         ({"until": "yesterday-ish"}, "until is 'yesterday-ish'"),
         ({"since": pd.NaT}, "since is NaT"),
-        ({"since": "1h"}, "since is '1h'; give a datetime"),
+        ({"since": "1h"}, "since is '1h'; pass a datetime"),
         ({"limit": -1}, "limit is -1"),
         ({"limit": "ten"}, "limit is 'ten'"),
     ],

@@ -1,4 +1,4 @@
-"""SQL over the store: it reads, and nothing else."""
+"""Read-only SQL over the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agno_nb.db.sandbox import interruptible
 from agno_nb.db.schema import ColumnsRead
 from agno_nb.errors import InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.frames import query, runs_df
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 from tests.db.conftest import BACKENDS
 from tests.test_frames import dtypes, fill
 
@@ -88,7 +88,10 @@ def test_a_query_is_told_which_tables_there_are(db: InMemoryDb) -> None:
 
 @pytest.mark.parametrize(
     ("given", "told"),
-    [([1, 2], "'x' is of type list; give a DataFrame"), (pd.Series([1]), "is of type Series; .*its .reset_index()")],
+    [
+        ([1, 2], "'x' is of type list; pass a pandas DataFrame"),
+        (pd.Series([1]), "is of type Series; .*its .reset_index()"),
+    ],
 )
 def test_what_is_no_table_is_refused(db: InMemoryDb, given: object, told: str) -> None:
     with pytest.raises(InvalidInputError, match=told):
@@ -105,7 +108,7 @@ def test_a_frame_cannot_stand_in_for_a_table_of_the_store(db: InMemoryDb, name: 
 def test_a_query_that_takes_too_long_is_stopped_and_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
     db = BACKENDS[name](tmp_path)
     fill(db)
-    with pytest.raises(QueryError, match=r"the query was stopped after 0.05 s; ask for less, or allow it more time"):
+    with pytest.raises(QueryError, match=r"the query was stopped after 0.05 s; read less data, or pass a higher"):
         db.query("SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000) c, runs", timeout_s=0.05)
     assert len(runs_df(db=db)) == 3
     db.close()
@@ -129,7 +132,7 @@ def test_the_store_is_free_while_a_query_runs(tmp_path: Path, monkeypatch: pytes
 def test_a_query_that_finds_too_much_is_not_cut_but_refused(db: InMemoryDb) -> None:
     fill(db)
     assert len(db.query("FROM runs ORDER BY run_id", max_rows=3).arrow()) == 3
-    with pytest.raises(QueryError, match=r"more than 2 rows; add a LIMIT, or allow more of them \(max_rows=...\)"):
+    with pytest.raises(QueryError, match=r"more than 2 rows; add a LIMIT, or pass a higher max_rows="):
         db.query("FROM runs", max_rows=2)
     with pytest.raises(QueryError, match="more than 1,000,000 rows"):
         db.query("FROM range(10000000)")
@@ -195,7 +198,7 @@ def test_a_query_copies_the_columns_that_its_result_depends_on(
     monkeypatch.setattr(db._driver, "rows", noting)
     found = query(sql, db=db, people=people).arrow()
     assert asked == [{} if read is None else {"raw_messages": read}]
-    # With all columns of what it names, the result is the same.
+    # Reading all columns of its tables doesn't change the result.
     monkeypatch.setattr(sandbox, "_columns_in_plan", lambda *given: None)
     assert query(sql, db=db, people=people).arrow() == found
     assert len(asked) == 2

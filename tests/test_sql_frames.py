@@ -1,4 +1,4 @@
-"""DataFrames of users in SQL: of any dtype, under any name, and only those that a query names."""
+"""Users' DataFrames in SQL: any dtype and name, and only those in the query."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from agno_nb import SqlTools
 from agno_nb.db import sandbox
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.db.read_only import MAX_CONDITIONS
+from agno_nb.db.sandbox import MAX_CONDITIONS
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.frames import query
 from agno_nb.notebook.sql import run_query
@@ -111,9 +111,9 @@ def test_a_column_of_any_dtype_can_be_read(db: InMemoryDb, name: str) -> None:
     ("column", "held"),
     [
         (objects(Model(), None), "objects of type Model"),
-        (objects("\ud800", None), "halves of characters"),
+        (objects("\ud800", None), "unpaired surrogates"),
         (objects(b"a", "a"), "objects of type bytes"),
-        (objects({"a": Model()}, None), "objects of type dict that are not JSON"),
+        (objects({"a": Model()}, None), "objects of type dict that are not valid JSON"),
         (pl.Series([Model(), None], dtype=pl.Object), "objects of type Model"),
     ],
 )
@@ -124,7 +124,7 @@ def test_a_column_that_would_lose_something_is_named_once_it_is_read(db: InMemor
     assert query("SELECT sum(id) AS n FROM df", db=db, df=df).df()["n"].tolist() == [3]
     assert query("SHOW df", db=db, df=df).df()["column_name"].tolist() == ["id", "x"]
     for sql in ("FROM df", "SELECT id FROM df WHERE x IS NOT NULL", "SUMMARIZE df", "PIVOT df ON id USING max(x)"):
-        with pytest.raises(QueryError, match=f"the column 'x' of 'df' holds {held}, which cannot be converted to SQL"):
+        with pytest.raises(QueryError, match=f"the column 'x' of 'df' has {held}, which cannot be converted to SQL"):
             query(sql, db=db, df=df)
     described = SqlTools({"df": df}).describe_table("df")
     assert f"SQL cannot read 'x': {held}." in described
@@ -315,7 +315,7 @@ def test_dataframes_that_cannot_be_meant_are_named(db: InMemoryDb) -> None:
     with pytest.raises(QueryError, match="does not distinguish the names of the DataFrames 'DF' and 'df'"):
         query("FROM Df", db=db, df=df, DF=df)
     assert query("SELECT count(*) AS n FROM DF", db=db, df=df, DF=df.head(1)).df()["n"].tolist() == [1]
-    with pytest.raises(InvalidInputError, match="a DataFrame is called 'runs', as a table of the store is; rename it"):
+    with pytest.raises(InvalidInputError, match="DataFrame 'runs' has the name of a store table; rename it"):
         SqlTools(NAMESPACE).run_sql("FROM runs")
     assert SqlTools(NAMESPACE).run_sql("SELECT 1 AS empty")["empty"].tolist() == [1]
     assert SqlTools(NAMESPACE).run_sql("WITH empty AS (SELECT 2 AS a) FROM empty")["a"].tolist() == [2]
@@ -331,9 +331,9 @@ def test_every_table_of_a_notebook_can_be_described() -> None:
     for name in tools.tables:
         assert tools.describe_table(name).startswith("DataFrame, ")
     assert SqlTools(NAMESPACE).describe_table("empty") == (
-        "DataFrame, 0 rows x 0 columns\nColumns: none\n\nThere is nothing that SQL can read."
+        "DataFrame, 0 rows x 0 columns\nColumns: none\n\nSQL can read none of its columns."
     )
-    assert "There is nothing that SQL can read." in tools.describe_table("weird")
+    assert "SQL can read none of its columns." in tools.describe_table("weird")
 
 
 def test_a_value_that_cannot_be_shown_hides_no_other() -> None:
@@ -342,4 +342,4 @@ def test_a_value_that_cannot_be_shown_hides_no_other() -> None:
             raise OSError("no text")
 
     shown = inject("{df}", {"df": pd.DataFrame({"a": [1], "b": [Silent()]})}).text
-    assert shown.endswith("a,b\n1,<Silent>")
+    assert shown.endswith("a,b\n1,(Silent that cannot be shown: OSError)")

@@ -1,4 +1,4 @@
-"""The response cache: a run whose first request equals that of a stored run returns the stored answer."""
+"""The response cache: if the first request of a run matches a stored run, its answer is returned."""
 
 from __future__ import annotations
 

@@ -95,14 +95,9 @@ class ToolExecutor:
             return
         if tool.argument_error(call) is not None:
             return  # It is executed, so that the model receives the error.
+        call.user_input_schema = tool.input_fields()
         run.requirements.append(
-            Requirement(
-                kind=tool.approval_kind,
-                tool=call,
-                run_id=run.run_id,
-                component_name=self.component_name,
-                user_input_fields=tool.input_fields(),
-            )
+            Requirement(kind=tool.approval_kind, tool=call, run_id=run.run_id, component_name=self.component_name)
         )
 
     def _waiting_ids(self) -> set[str | None]:

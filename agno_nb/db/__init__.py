@@ -1,4 +1,4 @@
-"""Stores of sessions, and the one that is used where none is given."""
+"""Stores of sessions, and the default store."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _default: Db | None = None
 
 
 def default_db() -> Db:
-    """Return the store of this process: the one that was set, or ``agno_nb.duckdb`` in the working directory.
+    """Return the default store of this process: the one that was set, or ``agno_nb.duckdb`` in the working directory.
 
-    The working directory is looked at once, when the store is first asked for.
+    The first call determines the working directory.
     """
     global _default
     if _default is None:
-        # Imported here, so that naming a store does not load DuckDB.
+        # Imported here, so that other stores don't load DuckDB.
         from agno_nb.db.duckdb.duckdb import DuckDb
 
         _default = DuckDb("agno_nb.duckdb")
@@ -24,6 +24,6 @@ def default_db() -> Db:
 
 
 def set_default_db(db: Db | None) -> None:
-    """Make `db` the store of this process. None goes back to the file in the working directory."""
+    """Set the default store of this process. None resets it to the file in the working directory."""
     global _default
     _default = db

@@ -1,8 +1,7 @@
-"""Stores outside of stores: a session as JSONL, and everything as Parquet. No SQL.
+"""Files of exported rows: a session as JSONL, or a whole store as Parquet. No SQL.
 
-What is written is the rows of schema.sql, all columns of them, so that what is read back is the same to the byte. A
-newer version of the schema is refused. An older one lacks columns, which then are null: a version may only add columns
-that can be.
+Files have all columns of the tables of schema.sql, so that imported rows are identical. Files of a newer version of the
+schema are rejected. Columns that an older version lacks are null, so a new version may only add such columns.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Rows = dict[str, list[Row]]
 
 
 def write_jsonl(path: Path, tables: Mapping[str, pa.Table]) -> None:
-    """Write a line that says what this is, and a line for each row. A file that is there is replaced at once."""
+    """Write a header line and a line for each row. An existing file is replaced in one step."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as file:
@@ -38,7 +37,7 @@ def write_jsonl(path: Path, tables: Mapping[str, pa.Table]) -> None:
                     file.write(json.dumps({"table": name, "row": kept}, ensure_ascii=False) + "\n")
         partial.replace(path)
     except OSError as error:
-        raise StoreError(f"the session cannot be written to {path}: {error.strerror}") from error
+        raise StoreError(f"cannot write the session to {path}: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -48,12 +47,12 @@ def _to_json(value: Any) -> Any:
 
 
 def read_jsonl(path: Path) -> Rows:
-    """Read what :func:`write_jsonl` wrote.
+    """Read a file written by :func:`write_jsonl`.
 
     Raises
     ------
     InvalidInputError
-        It is something else, is cut off, or is from a newer agno_nb.
+        The file is of another kind, incomplete, or from a newer agno_nb.
     """
     rows: Rows = {}
     try:
@@ -64,41 +63,41 @@ def read_jsonl(path: Path) -> Rows:
         _check_version(about["schema"], path)
         for line in lines[:-1]:
             record = json.loads(line)
-            row = {name: record["row"].get(name) for name in schema.column_types()[record["table"]]}
+            row = {name: record["row"].get(name) for name in schema.tables()[record["table"]].columns}
             _check_columns(record["row"], record["table"], path)
             if row.get("content") is not None and record["table"] == "raw_media":
                 row["content"] = base64.b64decode(row["content"], validate=True)
             rows.setdefault(record["table"], []).append(row)
     except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
+        raise InvalidInputError(f"cannot read {path}: {error.strerror}") from error
     except InvalidInputError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InvalidInputError(f"{path} is not a whole session as export_session writes it; export it again") from None
+        raise InvalidInputError(f"{path} is not a complete exported session; run export_session() again") from None
     return rows
 
 
 def write_parquet(folder: Path, tables: Mapping[str, pa.Table]) -> None:
-    """Write a file for each table into a folder of their own."""
+    """Write a file for each table into an empty folder."""
     import pyarrow.parquet as pq
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise InvalidInputError(f"{folder} is not empty; give a folder that is, or one that is not there")
+            raise InvalidInputError(f"{folder} is not empty; pass an empty folder or a new one")
         for name, table in tables.items():
             pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
     except OSError as error:
-        raise StoreError(f"the store cannot be written to {folder}: {error.strerror or error}") from error
+        raise StoreError(f"cannot write the store to {folder}: {error.strerror or error}") from error
 
 
 def read_parquet(folder: Path) -> Rows:
-    """Read what :func:`write_parquet` wrote.
+    """Read a folder written by :func:`write_parquet`.
 
     Raises
     ------
     InvalidInputError
-        It is something else, lacks a file, or is from a newer agno_nb.
+        The folder is of another kind, lacks a file, or is from a newer agno_nb.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -108,33 +107,39 @@ def read_parquet(folder: Path) -> Rows:
             rows: list[Row] = pq.read_table(folder / f"{name}.parquet", partitioning=None).to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise InvalidInputError(
-                f"{folder} is not a store as export_parquet writes it: {name}.parquet cannot be read ({error})"
+                f"{folder} is not a folder of export_parquet(): cannot read {name}.parquet ({error})"
             ) from error
         for row in rows[:1]:
             _check_columns(row, name, folder)
-        columns = schema.column_types()[name]
+        columns = schema.tables()[name].columns
         return [{column: row.get(column) for column in columns} for row in rows]
 
     version = max((row["version"] for row in read("raw_schema")), default=0)
     _check_version(version, folder)
     there = {file.stem for file in folder.glob("*.parquet")}
-    # Tables that an older version did not have are not missed.
+    # A store of an older version may lack tables.
     table_names = [name for name in schema.tables() if name in there or version == schema.VERSION]
     return {name: read(name) for name in table_names if name != "raw_schema"}
 
 
 def validate_rows(rows: Rows, source: Path) -> Rows:
-    """Return the rows as a transaction takes them: JSON as values. Contents that are not what they are called raise."""
+    """Return the rows with JSON as values, as a transaction expects them.
+
+    Raises
+    ------
+    InvalidInputError
+        The content of media doesn't match its hash, or JSON is invalid.
+    """
     for row in rows.get("raw_media", []):
         if row["content"] is None or hashlib.sha256(row["content"]).hexdigest() != row["media_id"]:
-            raise InvalidInputError(f"{source} is damaged: the content of media {row['media_id']!r} is another one")
+            raise InvalidInputError(f"{source} is damaged: the content of media {row['media_id']!r} has changed")
     try:
         return {
             table: [{name: _parse_json(name, value) for name, value in row.items()} for row in of_table]
             for table, of_table in rows.items()
         }
     except ValueError:
-        raise InvalidInputError(f"{source} is damaged: JSON in it cannot be read") from None
+        raise InvalidInputError(f"{source} is damaged: it contains invalid JSON") from None
 
 
 def _parse_json(name: str, value: Any) -> Any:
@@ -150,6 +155,6 @@ def _check_version(version: int, source: Path) -> None:
 
 
 def _check_columns(names: Iterable[str], table: str, source: Path) -> None:
-    unknown = set(names) - set(schema.column_types()[table])
+    unknown = set(names) - set(schema.tables()[table].columns)
     if unknown:
         raise InvalidInputError(f"{source} has columns of {table} that are not in the schema: {', '.join(unknown)}")

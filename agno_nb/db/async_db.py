@@ -1,4 +1,4 @@
-"""Stores whose methods are awaited: the same names, done in worker threads of the caller's loop."""
+"""Async versions of stores, whose methods run in worker threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _awaited(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[A
         return await asyncio.to_thread(getattr(self.sync, name), *args, **kwargs)
 
     call.__name__ = name
-    call.__doc__ = f"Do what :meth:`agno_nb.db.base.Db.{name}` does, awaited."
+    call.__doc__ = f"Async version of :meth:`agno_nb.db.base.Db.{name}`."
     return call
 
 
@@ -31,7 +31,7 @@ class AsyncDb:
     Attributes
     ----------
     sync : Db
-        The store itself. Agents take either; both may be used side by side.
+        The store itself. Agents accept either, and both can be used at the same time.
     """
 
     def __init__(self, sync: Db) -> None:
@@ -87,5 +87,5 @@ class AsyncDb:
 
 
 def as_sync(db: Db | AsyncDb | None) -> Db | None:
-    """Return the store that blocks, which is what the pipeline works with."""
+    """Return the blocking store, which runs use."""
     return db.sync if isinstance(db, AsyncDb) else db

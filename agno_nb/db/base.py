@@ -1,12 +1,11 @@
-"""The contract of a store: what every backend does, and what the pipeline may rely on.
+"""The store contract, which every backend implements.
 
-All methods block. The pipeline calls them in worker threads, and what it writes on the thread of its loop too where the
-store `is_uncontended`, so a store must be safe to use from several threads.
-A method returns when its effect is durable, or raises; nothing is only logged.
+All methods block. Runs call them in worker threads, and write on the thread of the event loop if the store
+`is_uncontended`, so a store must be thread-safe. A method returns once its effect is durable, or raises.
 
-``user_id=None`` means "whoever it belongs to" in every method, and ``""`` matches nobody.
+In every method, ``user_id=None`` matches all owners, and ``""`` matches none.
 
-It is a long file because a contract is read as a whole.
+This file is long because a contract is read as a whole.
 """
 
 from __future__ import annotations
@@ -43,16 +42,16 @@ __all__ = ["CellTurn", "ContextQuery", "Db", "OpenedRun", "SessionType"]
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class ContextQuery:
-    """What a run needs to know of its session. Only what is asked for here is read."""
+    """The parts of a session that a run needs. Nothing else is read."""
 
     num_history_runs: int = 0
-    """Messages of so many of the latest turns (completed, current attempt, not nested)."""
+    """Number of recent turns whose messages are read (completed, current attempt, not nested)."""
     num_history_messages: int | None = None
-    """Instead of whole runs: so many of the latest messages."""
+    """Number of recent messages to read, instead of whole turns."""
     summary: bool = False
-    """The latest summary that covers nothing of the history asked for."""
+    """Whether to read the latest summary of the turns before those messages."""
     memories: bool = False
-    """What is remembered of the run's user."""
+    """Whether to read the memories of the run's user."""
 
 
 NO_CONTEXT = ContextQuery()
@@ -61,15 +60,15 @@ NO_CONTEXT = ContextQuery()
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class OpenedRun:
-    """What :meth:`Db.open_run` found."""
+    """Context of a run that was opened, returned by :meth:`Db.open_run`."""
 
     session: Session
     history: list[Message] = field(default_factory=list)
     """Oldest first, without system messages, each with `from_history` set."""
     turns: list[tuple[int, str]] = field(default_factory=list)
-    """`run_index` and `run_id` of the turns that `history` is of, oldest first."""
+    """`run_index` and `run_id` of the turns in `history`, oldest first."""
     num_superseded: int = 0
-    """How many other attempts there were at those turns. They are not in `history`."""
+    """Number of superseded attempts at those turns, which are not in `history`."""
     summary: SessionSummary | None = None
     memories: list[UserMemory] = field(default_factory=list)
     """Oldest first."""
@@ -78,100 +77,100 @@ class OpenedRun:
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class CellTurn:
-    """A turn that a cell of a notebook began."""
+    """A turn that was started by a notebook cell."""
 
     run_index: int
     notebook: str | None
-    """Path that the cell's notebook had then."""
+    """Path of the notebook at that time."""
     kernel_id: str | None
-    """The kernel in which it began."""
+    """ID of the kernel that ran the cell."""
     num_later_turns: int
-    """How many turns of the session come after it."""
+    """Number of later turns in the session."""
 
 
 class Maintenance(FrameReader):
-    """What every store can do with all that it holds."""
+    """Maintenance of a whole store: deletion, copies, checks, export and import."""
 
     @abstractmethod
     def purge_sessions(self, before: str | date, user_id: str | None = None) -> int:
-        """Delete the sessions in which nothing happened since `before`; return how many.
+        """Delete the sessions that have not changed since `before`; return their number.
 
         Parameters
         ----------
         before : str or datetime
-            The latest change of a session is compared with it. A time without a zone is in UTC.
+            A time without a time zone is in UTC.
         """
 
     @abstractmethod
     def vacuum(self) -> None:
-        """Give the space of what was deleted back, and leave nothing of it in the store's files."""
+        """Remove deleted data from the store's files and return their space to the system."""
 
     @abstractmethod
     def backup(self, path: str | Path) -> None:
-        """Copy the store as it is at this moment into a file that is not there yet.
+        """Copy the current state of the store into a new file.
 
-        The copy is a store: of the same kind where this one is a file, else a DuckDB file.
+        The copy is a store itself. It is of the same kind if this store is a file, otherwise a DuckDB file.
 
         Raises
         ------
         InvalidInputError
-            There is something at `path`.
+            `path` already exists.
         """
 
     @abstractmethod
     def snapshot(self, path: str | Path) -> None:
-        """Copy the store as it is at this moment into a file for other programs to open.
+        """Copy the current state of the store into a file for other programs to open.
 
-        As :meth:`backup`, but a snapshot that is there already is replaced, in one step.
+        Like :meth:`backup`, but an existing snapshot is replaced, in one step.
 
         Raises
         ------
         InvalidInputError
-            What is at `path` is not a snapshot: another file, or a store that was worked with under that name.
+            The file at `path` is not a snapshot: it is another file, or a store that has been used at that path.
         """
 
     @abstractmethod
     def verify(self) -> list[str]:
-        """Check that the rows fit together; return a sentence for each kind of problem, none for a sound store."""
+        """Check the store for inconsistent rows; return one description for each kind of problem."""
 
     @abstractmethod
     def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
-        """Write a session with all its rows and media into a file, one JSON object to a line.
+        """Write a session with all its rows and media into a file, one JSON object per line.
 
         Raises
         ------
         SessionNotFoundError
-            There is none of that id and owner.
+            There is no session with this ID and owner.
         """
 
     @abstractmethod
     def import_session(self, path: str | Path) -> Session:
-        """Store the session that :meth:`export_session` wrote, with the ids that it had; return it.
+        """Store a session written by :meth:`export_session`, with its original IDs; return it.
 
         Raises
         ------
         InvalidInputError
-            The file is not a session, or the store has one of that id already. Nothing was written.
+            The file is not an exported session, or the store already has a session with that ID. Nothing was written.
         """
 
     @abstractmethod
     def export_parquet(self, folder: str | Path) -> None:
-        """Write everything into a folder, one Parquet file for each table of schema.sql.
+        """Write the whole store into a folder, one Parquet file for each table of schema.sql.
 
         Raises
         ------
         InvalidInputError
-            There is something in the folder.
+            The folder is not empty.
         """
 
     @abstractmethod
     def import_parquet(self, folder: str | Path) -> int:
-        """Store everything that :meth:`export_parquet` wrote, with the ids that it had; return how many sessions.
+        """Store the tables written by :meth:`export_parquet`, with their original IDs; return the number of sessions.
 
         Raises
         ------
         InvalidInputError
-            The folder holds something else, or the store has some of it already. Nothing was written.
+            The folder is not an exported store, or this store already has some of its rows. Nothing was written.
         """
 
 
@@ -181,10 +180,10 @@ class Db(Maintenance):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """A name that is the same for all objects on the same store, and holds no secret."""
+        """Name of the store, the same for all objects of one store, without secrets."""
 
     def __copy__(self) -> Self:
-        # An object for a store is a way to it. Copies of agents share the store of the original.
+        # Copies of agents share the store of the original.
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -192,14 +191,14 @@ class Db(Maintenance):
 
     @property
     def is_uncontended(self) -> bool:
-        """Whether something short would be stored at once, as far as one can tell: without waiting for anybody."""
+        """Whether a short write would probably not have to wait for another user of the store."""
         return False
 
     @abstractmethod
     def create(self) -> None:
-        """Make the store where there is none yet; raise where it cannot be read and written."""
+        """Create the store if it doesn't exist; raise an error if it cannot be read and written."""
 
-    # What the pipeline needs.
+    # Runs in progress.
 
     @abstractmethod
     def open_run(
@@ -212,73 +211,73 @@ class Db(Maintenance):
         partial_of: str | None = None,
         query: ContextQuery = NO_CONTEXT,
     ) -> OpenedRun:
-        """Begin a run: check who owns the session, store the run and its first messages, read its context.
+        """Start a run: check the session's owner, store the run and its first messages, and read its context.
 
-        One transaction: either all of it happens or nothing. A session that does not exist is made from `session`; one
-        that has no owner yet is claimed by ``run.user_id``. Sets ``run.run_index`` and ``run.attempt``: the next free
-        turn, or, where ``run.run_index`` is set already, the next attempt at that turn (and the history is then what
-        came before that turn). A `nested` run takes no turn.
+        All of this is one transaction. If the session does not exist, it is created from `session`; if it has no owner,
+        ``run.user_id`` becomes its owner. ``run.run_index`` and ``run.attempt`` are set to the next free turn. If
+        ``run.run_index`` is already set, the run is the next attempt at that turn, and its history ends before that
+        turn. A `nested` run is not a turn.
 
-        A new attempt finds the session's state as its turn found it: what the runs of that turn and of later ones
-        changed is taken back, value by value, where it still is as they left it. With `partial_of`, the id of the
-        attempt whose messages the run begins with, what that one changed stays, and is among ``run.state_changes``.
+        For a new attempt, the changes that runs of that turn and of later ones made to the session state are reverted,
+        apart from values that have been changed since. `partial_of` is the ID of the attempt whose messages the run
+        continues: its changes are kept, and added to ``run.state_changes``.
 
         Raises
         ------
         SessionOwnershipError
-            The session belongs to somebody else. Nothing was written or read.
+            The session belongs to another user. Nothing was written or read.
         SessionBusyError
-            Another process does a turn of the session. Nothing was written.
+            Another process is executing a turn of the session. Nothing was written.
         """
 
     @abstractmethod
     def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
-        """Go on with a paused run: set it RUNNING, store how its requirements were answered, read its context.
+        """Continue a paused run: set it RUNNING, store the answers to its requirements, and read its context.
 
-        One transaction, and of several that want to go on with a run only one does. The history is what it was when
-        the run began: turns that were completed since, and newer attempts, are not in it.
+        All of this is one transaction, and only one of several callers succeeds. The history is as it was at the start
+        of the run, without turns that were completed later and without newer attempts.
 
         Raises
         ------
         RunNotContinuableError
-            The run is not paused any more, is paused for something else by now, or has a newer attempt.
+            The run is no longer paused, has been paused again for other requirements, or has a newer attempt.
         SessionBusyError
             As in :meth:`open_run`.
         """
 
     @abstractmethod
     def save_approvals(self, run: RunOutput) -> None:
-        """Store what the requirements of a paused run were answered so far, while it waits for the other answers.
+        """Store the answers to requirements of a run that stays paused until all of them are answered.
 
-        Answers that are in the store and not in `run` are kept, and added to `run`.
+        Stored answers that `run` doesn't have are kept, and added to `run`.
 
         Raises
         ------
         RunNotContinuableError
-            The run is not paused any more.
+            The run is no longer paused.
         InvalidInputError
-            An attribute was set to something that is not an answer to its requirement.
+            An attribute of a requirement is not a valid answer.
         """
 
     @abstractmethod
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
-        """Store messages of a run that goes on, with the tool calls that they ask for.
+        """Store messages of a run in progress, with their tool calls.
 
-        A message's place in its run is its place among the messages of ``run.messages`` that are not from history. The
-        result of a tool call has the place of its call, even if results before it are missing.
-        Place 0 is the system message's, whether there is one or not: :meth:`open_run` is called before that is known.
+        The index of a message is its position in ``run.messages``, without those from history. The result of a tool
+        call has the index that belongs to the call, even if earlier results are missing. Index 0 is reserved for the
+        system message, because :meth:`open_run` is called before it is known whether there is one.
         """
 
     def save_partial(self, run: RunOutput, partial: Message, messages: Sequence[Message] = ()) -> None:
-        """Store the beginning of an answer that is still arriving, so that it outlives the process.
+        """Store the first part of an answer that is still streaming, so that it survives the process.
 
-        The next write of the run replaces it: a longer `partial` of the same `message_id`, :meth:`add_messages` or
-        :meth:`end_run`. The default does nothing, and a killed process then loses the answer that was arriving.
+        The next write of the run replaces it: a longer `partial` with the same `message_id`, :meth:`add_messages` or
+        :meth:`end_run`. The default implementation does nothing, so a killed process loses an incomplete answer.
 
         Parameters
         ----------
         partial : Message
-            The answer so far. Its place is after the messages of ``run.messages``.
+            The answer so far. It follows the messages of ``run.messages``.
         messages : sequence of Message, optional
             New messages before it, stored as by :meth:`add_messages`.
         """
@@ -292,17 +291,15 @@ class Db(Maintenance):
         session_state: JsonDict | None = None,
         base_state: JsonDict | None = None,
     ) -> None:
-        """Store status, content, metrics and the last `messages` of a run, and the state of its session.
-
-        Also the way to store a pause.
+        """Store the end of a run, or a pause: status, content, metrics, the last `messages`, and the session state.
 
         Parameters
         ----------
         session_state : dict, optional
-            The state as the run leaves it. None leaves the stored state as it is.
+            The state at the end of the run. With None, the stored state is kept.
         base_state : dict, optional
-            The state as the run found it. Only what differs from it is changed then, so that what runs of other
-            processes have changed in the meantime stays.
+            The state at the start of the run. Only differences from it are stored, so that changes by runs of other
+            processes are kept.
         """
 
     @abstractmethod
@@ -316,15 +313,15 @@ class Db(Maintenance):
         base_state: JsonDict | None = None,
         state_changes: Sequence[JsonDict] | None = None,
     ) -> None:
-        """Store what came of a step of a workflow's run, and the state of its session as the step left it.
+        """Store the result of a workflow step, and the session state after it.
 
-        One transaction, so that a run that is continued goes on from a state that belongs to the steps it has done. The
-        state is stored as :meth:`end_run` does it.
+        This is one transaction, so that the state of a continued run matches its completed steps. The state is
+        stored as by :meth:`end_run`.
 
         Parameters
         ----------
         state_changes : sequence of dict, optional
-            What the turn has changed of the state so far, where this step changed any of it.
+            All changes that the turn has made to the state so far, if this step made any.
         """
 
     @abstractmethod
@@ -338,18 +335,18 @@ class Db(Maintenance):
         model: str | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        """Store what happened in a run, also one that has ended, beside what was said.
+        """Store an event of a run, which may have ended.
 
         Parameters
         ----------
         content : str
-            What happened, as a sentence.
+            Description of the event as a sentence.
         details : dict, optional
             The same as values.
         model : str, optional
-            Which model it is about.
+            Name of the model that failed, or that did the work.
         metrics : Metrics, optional
-            What it took. It is not among what the run took.
+            Usage of the work. It is not included in the usage of the run.
 
         Raises
         ------
@@ -367,43 +364,43 @@ class Db(Maintenance):
         since: float | None = None,
         exclude_run_ids: Sequence[str] = (),
     ) -> UsageTotals:
-        """Return what the runs that match every argument given have cost, with their summaries and memories.
+        """Return the usage of the runs that match all arguments, with their summaries and memories.
 
-        A run that goes on counts when it ends. Copies in a fork do not count again.
+        A run in progress is counted once it ends. Copies in a fork are not counted again.
 
         Parameters
         ----------
         notebook : str, optional
-            Runs that were asked for in this notebook.
+            Only runs that were started in this notebook.
         this_process : bool, optional
-            Runs that this process did.
+            Only runs of this process.
         since : float, optional
-            Runs that began at this time or later, in unix seconds.
+            Only runs that started at this time or later, in unix seconds.
         exclude_run_ids : sequence of str, optional
-            Runs that are counted elsewhere.
+            Runs to leave out.
         """
 
     @abstractmethod
     def read_user_rows(self, names: Collection[str], user_id: str | None) -> Mapping[str, pa.Table]:
-        """Read tables of schema.sql, only the rows that belong to a user; with None, those that belong to nobody.
+        """Read the rows of a user from tables of schema.sql; with None, the rows without an owner.
 
-        What is in media is not read: ``raw_media`` is empty.
+        Contents of media are not read: ``raw_media`` is empty.
         """
 
     # Sessions, runs and messages as objects.
 
     @abstractmethod
     def check_owner(self, user_id: str | None, *, session_id: str | None = None, run_id: str | None = None) -> None:
-        """Raise an error if a session belongs to another user than `user_id`.
+        """Raise an error if a session does not belong to `user_id`.
 
-        Everything that acts for a named user calls it before it reads or writes. None passes for every session, and
-        ``""`` for none. A session without an owner passes for every named user. One that does not exist passes too:
-        the method that needs it reports that.
+        Code that acts for a named user calls this before it reads or writes. None may use every session, and ``""``
+        none. Every named user may use a session without an owner. If the session does not exist, there is no error
+        here; the method that needs it raises one.
 
         Parameters
         ----------
         session_id, run_id : str, optional
-            The session; or, without a `session_id`, the session of this run.
+            The session; or, without a `session_id`, a run of the session.
 
         Raises
         ------
@@ -414,7 +411,7 @@ class Db(Maintenance):
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
     ) -> Session | None:
-        """Return the session, or None when there is none of that id, type and owner."""
+        """Return a session, or None if there is none with this ID, type and owner."""
 
     @abstractmethod
     def get_sessions(
@@ -430,24 +427,25 @@ class Db(Maintenance):
         sort_by: str | None = None,
         sort_order: Literal["asc", "desc"] | None = None,
     ) -> list[Session]:
-        """Return the sessions that match every argument given.
+        """Return the sessions that match all arguments.
 
         Parameters
         ----------
         session_name : str, optional
-            Part of the name, in any case.
+            Part of the name. Case is ignored.
         start_timestamp, end_timestamp : int, optional
-            Bounds of `created_at` in unix seconds, both inclusive.
+            Inclusive bounds of `created_at` in unix seconds.
         limit, page : int, optional
-            Page number `page` (from 1) of pages of `limit` sessions.
+            Number of sessions per page, and page number, starting at 1.
         sort_by : {"updated_at", "created_at", "session_name", "session_id", "user_id"}, optional
-            "updated_at" where not given.
+            Default "updated_at".
         sort_order : {"desc", "asc"}, optional
+            Default "desc".
 
         Raises
         ------
         InvalidInputError
-            For a column or order that does not exist, or a page without a limit.
+            The column or order does not exist, or a page was passed without a limit.
         """
 
     @abstractmethod
@@ -458,15 +456,15 @@ class Db(Maintenance):
         session_name: str | None = None,
         user_id: str | None = None,
     ) -> Session | None:
-        """Give the session a name (None takes it away); return it, or None when there is none to rename."""
+        """Set or, with None, remove the name of a session; return the session, or None if it does not exist."""
 
     @abstractmethod
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
-        """Delete the session and all its rows; return whether there was one."""
+        """Delete a session and all its rows; return whether it existed."""
 
     @abstractmethod
     def delete_sessions(self, session_ids: Iterable[str], user_id: str | None = None) -> None:
-        """Delete the sessions, those of another user excepted."""
+        """Delete sessions. Sessions of other users are skipped."""
 
     @abstractmethod
     def update_session_state(
@@ -475,23 +473,23 @@ class Db(Maintenance):
         session_state: JsonDict,
         user_id: str | None = None,
         *,
-        began_with: JsonDict | None = None,
+        base_state: JsonDict | None = None,
     ) -> Session | None:
-        """Replace the state of a session; return the session, or None when there is none to change.
+        """Replace the state of a session; return the session, or None if it does not exist.
 
         Parameters
         ----------
         session_id : str
         session_state : dict
         user_id : str, optional
-        began_with : dict, optional
-            The state that `session_state` was made from. Only the differences are stored then, so that what a run has
-            changed in the meantime stays.
+        base_state : dict, optional
+            The state that `session_state` was derived from. Only the differences are stored, so that changes by a run
+            are kept.
 
         Raises
         ------
         InvalidInputError
-            The state is not a dict, or holds a value or a key that JSON cannot hold. Nothing was changed.
+            The state is not a dict, or has a value or key that JSON cannot represent. Nothing was changed.
         """
 
     @abstractmethod
@@ -503,16 +501,22 @@ class Db(Maintenance):
         to_run_index: int | None = None,
         at_run: str | None = None,
     ) -> Session | None:
-        """Copy the current attempts of a session into a new one, up to and with turn `to_run_index` or run `at_run`.
+        """Copy the current attempts of a session into a new session; return that, or None if there is none to copy.
 
-        Runs, messages and requirements get new ids, the name and the summaries that still hold go along, and the new
-        session names the old one and the last run that was copied. Its state is without what later turns changed.
-        Return it, or None when there is none to fork.
+        Runs, messages and requirements get new IDs. The name and the valid summaries are copied, and the new session
+        refers to the old one and to the last copied run. Changes of later turns to the session state are left out.
+
+        Parameters
+        ----------
+        to_run_index : int, optional
+            Last turn to copy. Default: the latest.
+        at_run : str, optional
+            Instead, an attempt at the last turn to copy.
 
         Raises
         ------
         RunNotFoundError
-            The session has no turn `to_run_index`, or none of which `at_run` is an attempt.
+            The session has no such turn or attempt.
         """
 
     @abstractmethod
@@ -529,9 +533,9 @@ class Db(Maintenance):
         Parameters
         ----------
         from_run_index, to_run_index : int, optional
-            Only turns from this one on, and up to and with that one; nested runs are left out then.
+            First and last turn. With either of them, nested runs are left out.
         limit : int, optional
-            Only so many of the latest runs.
+            Maximum number of runs, newest first.
         """
 
     @abstractmethod
@@ -540,18 +544,18 @@ class Db(Maintenance):
 
     @abstractmethod
     def get_child_runs(self, run_id: str) -> list[RunOutput]:
-        """Return the runs that the tools, members or steps of a run began, in whichever session, oldest first.
+        """Return the runs started by tools, members or steps of a run, in any session, oldest first.
 
         The run itself may be in another store.
         """
 
     @abstractmethod
     def find_cached_run(self, context_hash: str) -> RunOutput | None:
-        """Return the latest completed run of that context in which a model was asked, or None."""
+        """Return the latest completed run with this context hash that called a model, or None."""
 
     @abstractmethod
     def get_cell_turns(self, session_id: str, cell_id: str) -> list[CellTurn]:
-        """Return the turns of a session that were begun in a cell, oldest first."""
+        """Return the turns of a session that were started in a cell, oldest first."""
 
     @abstractmethod
     def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
@@ -560,7 +564,7 @@ class Db(Maintenance):
         Parameters
         ----------
         last_n_runs : int, optional
-            Only of so many of the latest turns.
+            Number of recent turns. Default: all.
         """
 
     @abstractmethod
@@ -575,9 +579,9 @@ class Db(Maintenance):
 
     @abstractmethod
     def get_summary(self, session_id: str, *, before_run_index: int | None = None) -> SessionSummary | None:
-        """Return the latest version of a session's summary that still holds, or None.
+        """Return the latest valid version of a session's summary, or None.
 
-        A version holds while none of the turns that it covers got a newer attempt after it was made.
+        A version is valid unless one of its turns was rerun after it was written.
 
         Parameters
         ----------
@@ -587,16 +591,16 @@ class Db(Maintenance):
 
     @abstractmethod
     def get_summary_after(self, run: RunOutput) -> SessionSummary | None:
-        """Return the summary that was made when a turn was completed, though it may hold no more, or None."""
+        """Return the summary that was written after a turn was completed, even if it is no longer valid, or None."""
 
     @abstractmethod
     def upsert_user_memory(self, memory: UserMemory) -> UserMemory:
-        """Store a memory, in place of the one of that id where there is one.
+        """Store a memory, or replace the one with its ID.
 
         Raises
         ------
         InvalidInputError
-            The memory is nobody's, or there is one of that id that is somebody else's.
+            The memory has no user, or its ID belongs to a memory of another user.
         """
 
     @abstractmethod
@@ -609,47 +613,47 @@ class Db(Maintenance):
         limit: int | None = None,
         page: int | None = None,
     ) -> list[UserMemory]:
-        """Return the memories that match every argument given, oldest first.
+        """Return the memories that match all arguments, oldest first.
 
         Parameters
         ----------
         topics : sequence of str, optional
-            Memories that have all of these.
+            Only memories with all of these topics.
         search_content : str, optional
-            Part of the text, in any case.
+            Part of the text. Case is ignored.
         """
 
     @abstractmethod
     def update_user_memory(self, memory: UserMemory, *, expected_updated_at: float) -> UserMemory | None:
-        """Store a changed memory if it has not been deleted or changed since it was read, and return it; else None.
+        """Store a changed memory and return it, or None if it has been deleted or changed since it was read.
 
         Parameters
         ----------
         memory : UserMemory
         expected_updated_at : float
-            The `updated_at` that the memory had when it was read.
+            `updated_at` of the memory as it was read.
         """
 
     @abstractmethod
     def delete_user_memory(
         self, memory_id: str, user_id: str | None = None, *, expected_updated_at: float | None = None
     ) -> bool:
-        """Delete a memory; return whether there was one.
+        """Delete a memory; return whether it existed.
 
         Parameters
         ----------
         memory_id : str
         user_id : str, optional
         expected_updated_at : float, optional
-            Delete it only if it still has this `updated_at`.
+            Delete the memory only if it still has this `updated_at`.
         """
 
     @abstractmethod
     def clear_memories(self, user_id: str | None = None) -> None:
-        """Delete all memories of a user, or with None, of everybody."""
+        """Delete all memories of a user, or with None, of all users."""
 
     def close(self) -> None:
-        """Let go of what the store holds open. Using it again opens it again."""
+        """Close connections and files. Using the store again reopens them."""
 
 
 BaseDb = Db
@@ -657,7 +661,7 @@ BaseDb = Db
 
 
 def __getattr__(name: str) -> Any:
-    # agno's name of AsyncDb, which is defined over this module.
+    # agno's name of AsyncDb, whose module imports this one.
     if name == "AsyncBaseDb":
         from agno_nb.db.async_db import AsyncDb
 

@@ -1,4 +1,4 @@
-"""Open connections that wait for their next user."""
+"""A pool of open connections."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ C = TypeVar("C", bound=Closable)
 
 
 class ConnectionPool(Generic[C]):
-    """A pool of connections, each used by one thread at a time. They are closed with the pool, and at exit.
+    """A pool of connections, each used by one thread at a time. At exit, and with the pool, they are closed.
 
     Parameters
     ----------
     max_size : int
-        How many are kept. Any number may be in use.
+        Maximum number of idle connections. Any number may be in use.
     """
 
     def __init__(self, max_size: int) -> None:
@@ -31,7 +31,7 @@ class ConnectionPool(Generic[C]):
         weakref.finalize(self, _close, self._idle)
 
     def acquire(self) -> C | None:
-        """Return the connection that was put back last, if there is one of this process."""
+        """Return the most recently released connection of this process, or None."""
         while True:
             try:
                 pid, connection = self._idle.pop()
@@ -52,7 +52,7 @@ class ConnectionPool(Generic[C]):
 
 
 _inherited: list[Closable] = []
-"""What a forked process got from its parent and must not close: the parent's locks or session would end with it."""
+"""Connections of the parent of a forked process. Closing them would release the locks of the parent."""
 
 
 def _close(waiting: list[tuple[int, C]]) -> None:

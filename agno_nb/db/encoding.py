@@ -1,6 +1,6 @@
-"""From values to the parameters of a statement: JSON as text, no keys in it, and only what every backend can hold.
+"""Convert values to SQL parameters: JSON as text, without API keys, and limited to what every backend can store.
 
-Surrogates that do not make a pair, and NUL, which Postgres refuses, become U+FFFD.
+Unpaired surrogates, and NUL, which Postgres rejects, become U+FFFD.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ JSON_COLUMNS = frozenset(
 )
 _PROVIDER_COLUMNS = {"extra", "provider_data"}
 _OF_USERS = {"details", "dtypes", "metadata", "session_state", "topics"}
-"""JSON columns of values that are not ours. Their keys are checked."""
+"""JSON columns with values of users. Their keys are checked."""
 _MAX_DEPTH = 200
 """Levels of nesting. Python copies and compares values recursively, up to about 1,000 calls deep."""
 _SEALED = re.compile(r"[\w+/=-]{256,}")
-"""What a provider gives us encrypted or signed. It may look like a key by chance, and has to come back whole."""
+"""Encrypted or signed text of a provider. It may look like an API key by chance, and must be sent back unchanged."""
 
 _FIRST_YEAR = 1900
 
 
 def to_sql(value: Any) -> Any:
-    """Return a parameter as every backend can hold it. Surrogates that make a pair become their character."""
+    """Return a parameter as every backend can store it. Surrogate pairs become their character."""
     if not isinstance(value, str) or (type(value) is str and value.isascii() and "\0" not in value):
         return value
     return str(whole_characters(value).replace("\0", "\ufffd"))
@@ -49,25 +49,25 @@ def micros(seconds: float) -> int:
 
 
 def timestamp_micros(seconds: float, name: str) -> int:
-    """Return unix seconds that a user gave, as they are stored. `name` is what an error calls them.
+    """Return unix seconds passed by a user as microseconds. `name` is the argument's name in errors.
 
     Raises
     ------
     InvalidInputError
-        They are no number.
+        The value is not a number.
     """
     if not isinstance(seconds, int | float):
-        raise InvalidInputError(f"{name} is {seconds!r}; give unix seconds, as a datetime's .timestamp() returns them")
+        raise InvalidInputError(f"{name} is {seconds!r}; pass unix seconds, such as a datetime's .timestamp()")
     return micros(seconds)
 
 
 def validate_choice(kind: type[Choice], value: str, name: str) -> Choice:
-    """Return the member of `kind` whose value is `value`.
+    """Return the member of `kind` whose value is `value`. `name` is the argument's name in errors.
 
     Raises
     ------
     InvalidInputError
-        There is none. `name` is what the message calls the argument.
+        There is no such member.
     """
     try:
         return kind(value)
@@ -78,43 +78,51 @@ def validate_choice(kind: type[Choice], value: str, name: str) -> Choice:
 def encode_row(row: Row, redact: Redact) -> Row:
     """Return a row as it is stored.
 
-    Ids are names, by which rows are found, and stay as they are. From all other text `redact` takes the keys; from
-    JSON value by value, because a key that is cut out of JSON text may take a quote along.
+    IDs are keys of rows and stay as they are. `redact` removes API keys from all other text, and from each value of
+    JSON separately: cutting a key out of JSON text could remove a quote with it.
 
     Raises
     ------
     InvalidInputError
         A value cannot be written as JSON.
     """
-    # Most values of a row are null.
-    return {name: None if value is None else to_sql(_encode_value(name, value, redact)) for name, value in row.items()}
+    stored = {}
+    for name, value in row.items():
+        if value is None:
+            pass
+        elif name in JSON_COLUMNS:
+            value = _to_redacted_json(value, name, redact)
+        elif isinstance(value, str):
+            if type(value) is not str:
+                # A member of one of our enums.
+                value = str(value)
+            elif name != "role" and not name.endswith("_id"):
+                value = _redact_text(value, redact)
+            if not value.isascii() or "\0" in value:
+                value = to_sql(value)
+        stored[name] = value
+    return stored
 
 
-def _encode_value(name: str, value: Any, redact: Redact) -> Any:
-    if name in JSON_COLUMNS:
-        return _to_json(value, name, redact)
-    # The members of our enums are not text of anybody.
-    if type(value) is not str or name == "role" or name.endswith("_id"):
-        return value
+def _redact_text(value: str, redact: Redact) -> str:
     cleaned = redact(value)
-    # JSON has many ways to write a key that is no plain word, and each of them has a backslash.
+    # JSON has many ways to write a key with special characters, and each of them has a backslash.
     if cleaned == value and "\\" not in value:
         return value
     try:
         parsed = json.loads(value)
-        redacted = _redact_keys(parsed, redact)
+        redacted = _redact_values(parsed, redact)
     except (ValueError, RecursionError):
         return cleaned
     return cleaned if redacted == parsed and cleaned == value else json.dumps(redacted, ensure_ascii=False)
 
 
 def check_json_object(value: Any, name: str) -> None:
-    """Check that a value is a dict that can be stored as JSON.
+    """Check that a value is a dict that can be stored as JSON. `name` is the argument's name in errors.
 
     Raises
     ------
     InvalidInputError
-        It is not. `name` is what the message calls it.
     """
     if not isinstance(value, dict):
         raise InvalidInputError(f"{name} is {value!r}; pass a dict")
@@ -122,12 +130,12 @@ def check_json_object(value: Any, name: str) -> None:
 
 
 def check_ids(**ids: Any) -> None:
-    """Check that ids are text: a number from a DataFrame would not be found again as what the store has of it.
+    """Check that IDs are strings: a number from a DataFrame would not match the stored text.
 
     Raises
     ------
     InvalidInputError
-        One is not, or is empty.
+        An ID is not a string, or is empty.
     """
     for name, value in ids.items():
         if value is not None and not isinstance(value, str):
@@ -139,48 +147,48 @@ def check_ids(**ids: Any) -> None:
 
 
 def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
-    """Return `value` as JSON text.
+    """Return `value` as JSON text. `name` is its name in errors.
 
     Raises
     ------
     InvalidInputError
-        JSON cannot hold it, or it is nested too deeply. The message names the part by `name`. In a value of a user,
-        keys that are not text are refused too.
+        The value cannot be represented as JSON, is nested too deeply, or is a user's and has keys that are not strings.
+        The message names the part.
     """
     problem: str | None = None
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        # Brackets are counted first, because that is fast. Those in texts count too: it is only an upper bound.
+        # Counting brackets is fast, and gives an upper bound of the depth because it includes those in strings.
         if text.count("[") + text.count("{") > _MAX_DEPTH and is_deeper(value, _MAX_DEPTH):
             problem = _depth_problem(name)
         elif is_of_user:
             problem = _find_key_problem(value, name)
     except RecursionError:
         problem = _depth_problem(name)
-    except BaseException as error:  # Also whatever a class that derives from dict or list raises.
+    except BaseException as error:  # A subclass of dict or list may raise anything.
         if is_interrupt(error):
             raise
         problem = _find_culprit(value, name, error)
     if problem is not None:
-        raise InvalidInputError(f"{problem}. Keep only text, numbers, lists and dicts there.") from None
+        raise InvalidInputError(f"{problem}; use only strings, numbers, lists and dicts there") from None
     return text
 
 
 def is_readable(text: str, *, of: Any) -> bool:
-    """Whether `text`, which was written of a value, is JSON that is read again as that value.
+    """Whether `text`, the JSON of a value, would be read as the same value.
 
-    It is not if the value is nested too deeply, or has keys that are not text, which would come back as text.
+    It would not if the value is nested too deeply, or has keys that are not strings, which JSON turns into strings.
     """
     try:
         return not is_deeper(json.loads(text), _MAX_DEPTH) and _find_key_problem(of, "") is None
-    except BaseException as error:  # Also whatever the value raises.
+    except BaseException as error:  # The value may raise anything.
         if is_interrupt(error):
             raise
         return False
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether `error` is Ctrl-C, which only the main thread gets, and was not raised by a user's value."""
+    """Whether `error` is Ctrl-C, which only the main thread gets, and not raised by a user's value."""
     return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
@@ -189,7 +197,7 @@ def _depth_problem(name: str) -> str:
 
 
 def _find_key_problem(value: Any, name: str) -> str | None:
-    """Describe a key that is not text in a value that JSON can hold; None if there is none."""
+    """Describe the first key that is not a string in a value that JSON can represent; return None if there is none."""
     is_dict = isinstance(value, dict)
     for key, part in value.items() if is_dict else enumerate(value) if isinstance(value, list | tuple) else ():
         if is_dict and not isinstance(key, str):
@@ -202,44 +210,44 @@ def _find_key_problem(value: Any, name: str) -> str | None:
 
 
 def _key_problem(key: Any, name: str) -> str:
-    return f"{name} has the key {key!r} of type {type(key).__name__}, and keys in JSON are text, such as {str(key)!r}"
+    return f"{name} has the key {key!r} of type {type(key).__name__}, but JSON keys are strings, such as {str(key)!r}"
 
 
 def _find_culprit(value: Any, name: str, error: BaseException) -> str:
     try:
         return _find_unserializable(value, name)
-    except BaseException as failure:  # Its repr raises, say.
+    except BaseException as failure:  # Its repr may raise, for example.
         if is_interrupt(failure):
             raise
         return f"{name} cannot be written as JSON ({type(error).__name__})"
 
 
-def _to_json(value: Any, name: str, redact: Redact) -> str:
+def _to_redacted_json(value: Any, name: str, redact: Redact) -> Any:
     text = to_json(value, name, is_of_user=name in _OF_USERS)
 
-    # Nearly no value holds a key. In JSON text without a backslash every text of the value stands as it is.
-    if "\\" not in text and redact(text) == text:
-        return text
-
-    def but_sealed(text: str) -> str:
+    def redact_unsealed(text: str) -> str:
         return text if _SEALED.fullmatch(text) else redact(text)
 
-    cleaned = _redact_keys(value, but_sealed if name in _PROVIDER_COLUMNS else redact)
-    return text if cleaned == value else json.dumps(cleaned, ensure_ascii=False)
+    # Hardly any value holds a key. Without a backslash, JSON text contains every string of the value literally.
+    if "\\" in text or redact(text) != text:
+        cleaned = _redact_values(value, redact_unsealed if name in _PROVIDER_COLUMNS else redact)
+        if cleaned != value:
+            text = json.dumps(cleaned, ensure_ascii=False)
+    return text if text.isascii() and "\0" not in text else to_sql(text)
 
 
-def _redact_keys(value: Any, redact: Redact) -> Any:
+def _redact_values(value: Any, redact: Redact) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {_redact_keys(key, redact): _redact_keys(part, redact) for key, part in value.items()}
-    return [_redact_keys(part, redact) for part in value] if isinstance(value, list | tuple) else value
+        return {_redact_values(key, redact): _redact_values(part, redact) for key, part in value.items()}
+    return [_redact_values(part, redact) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _find_unserializable(value: Any, name: str, above: tuple[int, ...] = ()) -> str:
-    """Say which part of `value` JSON cannot hold. `above` are the ids of what it is a part of."""
+    """Describe the part of `value` that JSON cannot represent. `above` has the ids of the values that contain it."""
     if id(value) in above:
-        return f"{name} is the {type(value).__name__} that it is a part of"
+        return f"{name} is of type {type(value).__name__} and contains itself"
     parts: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         for key in value:
@@ -254,12 +262,12 @@ def _find_unserializable(value: Any, name: str, above: tuple[int, ...] = ()) -> 
         except (TypeError, ValueError):
             return _find_unserializable(part, f"{name}[{key!r}]", (*above, id(value)))
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{name} is {value!r}, which JSON cannot hold"
+        return f"{name} is {value!r}, which JSON cannot represent"
     return f"{name} is of type {type(value).__name__} and cannot be written as JSON{_conversion(value)}"
 
 
 def _conversion(value: Any) -> str:
-    """Return how to convert a scalar or an array of numpy or pandas, as a clause."""
+    """Return how to convert a scalar or array of numpy or pandas, as a clause."""
     if isinstance(value, Integral):
         return "; use int(...)"
     if isinstance(value, Real):
@@ -272,19 +280,21 @@ def from_json(text: str | None) -> Any:
 
 
 def parse_time_us(moment: Any, name: str) -> int:
-    """Return a time that a user gave, as it is stored. `name` is what an error calls it.
+    """Return a time passed by a user as microseconds. `name` is the argument's name in errors.
+
+    A time without a time zone is in UTC.
 
     Raises
     ------
     InvalidInputError
-        It is neither a datetime (of Python, pandas or numpy), a date nor text of one. One without a zone is in UTC.
+        The value is not a datetime (of Python, pandas or numpy), a date or a string with one of them.
     """
     import pandas as pd
 
-    # A number would be taken for nanoseconds, which nobody means.
+    # pandas would read a number as nanoseconds.
     is_time = isinstance(moment, str | date) or getattr(getattr(moment, "dtype", None), "kind", "") == "M"
     time = pd.to_datetime(moment, utc=True, errors="coerce") if is_time else None
-    # A text as "1h" is read as an hour of the year 1.
+    # pandas reads "1h" as an hour of the year 1.
     if not isinstance(time, pd.Timestamp) or time.year < _FIRST_YEAR:
-        raise InvalidInputError(f"{name} is {moment!r}; give a datetime, or a text as '2026-01-31 12:00'")
+        raise InvalidInputError(f"{name} is {moment!r}; pass a datetime or a string such as '2026-01-31 12:00'")
     return int((time - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(microseconds=1))

@@ -1,34 +1,63 @@
-"""A copy of a session, to go on from some turn in another way."""
+"""Fork a session: copy it up to a turn, to continue in the copy."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
+from agno_nb.db import schema
 from agno_nb.db.encoding import from_json
-from agno_nb.db.history import SUMMARY_HOLDS, current_attempts
-from agno_nb.db.rows import (
-    EVENT_COLUMNS,
-    MESSAGE_COLUMNS,
-    MESSAGE_MEDIA_COLUMNS,
-    RUN_COLUMNS,
-    SESSION_COLUMNS,
-    SUMMARY_COLUMNS,
-    TOOL_CALL_COLUMNS,
-)
+from agno_nb.db.history import current_attempts
+from agno_nb.db.memories import SUMMARY_HOLDS
 from agno_nb.db.session_state import state_after_run, state_before_later_turns
 from agno_nb.db.statements import Transaction, marks
-from agno_nb.db.steps import STEP_COLUMNS
-from agno_nb.db.variables import VARIABLE_COLUMNS
 from agno_nb.errors import RunNotFoundError
-from agno_nb.types import RunStatus, new_id
+from agno_nb.types import JsonDict, RunStatus, new_id
 
 _ROWS_AT_ONCE = 500
 
 
 def fork(connection: Transaction, session_id: str, *, to_run_index: int | None, at_run: str | None, now: int) -> str:
-    """Copy a session that exists up to turn `to_run_index`, or run `at_run`; return the id of the copy."""
+    """Copy an existing session up to turn `to_run_index`, or run `at_run`; return the ID of the copy."""
     fork_id = new_id()
+    current, state, to_summarized = _attempts_to_copy(connection, session_id, to_run_index, at_run)
+    fresh: dict[str, object] = {
+        "session_id": fork_id,
+        # A state that was read from the store has no API keys.
+        "session_state": json.dumps(state, ensure_ascii=False),
+        "forked_from_session_id": session_id,
+        "forked_from_run_id": current[max(current)] if current else None,
+        "created_at": now,
+        "updated_at": now,
+    }
+    _copy(connection, "raw_sessions", fresh, "session_id = ?", [session_id])
+    where = f"session_id = ? AND to_run_index <= ? AND {SUMMARY_HOLDS}"
+    _copy(connection, "raw_summaries", {"session_id": fork_id}, where, [session_id, to_summarized])
+    runs = _new_ids_of_runs(connection, session_id, set(current.values()))
+    session_ids = session_id, fork_id
+    run_columns = ("run_id", "parent_run_id", "parent_tool_call_id", "root_run_id")
+    new_ids = [(run_id, *ids) for run_id, ids in runs.items()]
+    _copy_with_new_ids(connection, "raw_runs", session_ids, run_columns, new_ids)
+    new_run_ids = {run_id: ids[0] for run_id, ids in runs.items()}
+    for table in ("raw_events", "raw_variables"):
+        _copy_with_new_ids(connection, table, session_ids, ("run_id",), list(new_run_ids.items()))
+    sql = "SELECT message_id, run_id FROM raw_messages WHERE session_id = ?"
+    messages = [
+        (message_id, new_id(), new_run_ids[run_id])
+        for message_id, run_id in connection.execute(sql, [session_id])
+        if run_id in new_run_ids
+    ]
+    for table in ("raw_messages", "raw_tool_calls", "raw_message_media"):
+        _copy_with_new_ids(connection, table, session_ids, ("message_id", "run_id"), messages)
+    _copy_steps(connection, session_ids, new_run_ids)
+    _rename_in_requirements(connection, fork_id, new_run_ids)
+    return fork_id
+
+
+def _attempts_to_copy(
+    connection: Transaction, session_id: str, to_run_index: int | None, at_run: str | None
+) -> tuple[dict[int, str], JsonDict, int]:
+    """Return the attempt at each turn, the state after the last of them, and the last turn of copied summaries."""
     current = {index: run_id for index, (run_id, _) in current_attempts(connection, session_id).items()}
     ((text,),) = connection.execute("SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id])
     state = from_json(text)
@@ -40,63 +69,16 @@ def fork(connection: Transaction, session_id: str, *, to_run_index: int | None, 
             f"session {session_id!r} has no turn {to_run_index} to fork at; "
             + (f"its turns are 0 to {last}" if current else "it has none")
         )
-    summarised = to_run_index
+    to_summarized = to_run_index
     if at_run is not None:
         to_run_index = _turn_of(connection, session_id, at_run)
         # A summary that covers the turn is about its current attempt.
-        summarised = to_run_index if current[to_run_index] == at_run else to_run_index - 1
+        to_summarized = to_run_index if current[to_run_index] == at_run else to_run_index - 1
         current[to_run_index] = at_run
         state = state_after_run(connection, session_id, to_run_index, at_run, state)
     else:
         state = state_before_later_turns(connection, session_id, to_run_index, state)
-    current = {index: run_id for index, run_id in current.items() if index <= to_run_index}
-    born: dict[str, object] = {
-        "session_id": fork_id,
-        # What was read from the store holds no keys.
-        "session_state": json.dumps(state, ensure_ascii=False),
-        "forked_from_session_id": session_id,
-        "forked_from_run_id": current[max(current)] if current else None,
-        "created_at": now,
-        "updated_at": now,
-    }
-    _copy(connection, "raw_sessions", SESSION_COLUMNS, born, "session_id = ?", [session_id])
-    _copy(
-        connection,
-        "raw_summaries",
-        SUMMARY_COLUMNS,
-        {"session_id": fork_id},
-        f"session_id = ? AND to_run_index <= ? AND {SUMMARY_HOLDS}",
-        [session_id, summarised],
-    )
-    runs = _new_ids_of_runs(connection, session_id, set(current.values()))
-    _copy_with_new_ids(
-        connection,
-        "raw_runs",
-        (*RUN_COLUMNS, "worker", "interrupted_at", "forked_from_run_id"),
-        (session_id, fork_id),
-        ("run_id", "parent_run_id", "parent_tool_call_id", "root_run_id"),
-        [(run_id, *new_ids) for run_id, new_ids in runs.items()],
-    )
-    sql = "SELECT message_id, run_id FROM raw_messages WHERE session_id = ?"
-    messages = [
-        (message_id, new_id(), runs[run_id][0])
-        for message_id, run_id in connection.execute(sql, [session_id])
-        if run_id in runs
-    ]
-    of_runs: dict[str, Sequence[str]] = {"raw_events": EVENT_COLUMNS, "raw_variables": VARIABLE_COLUMNS}
-    for of_run, names in of_runs.items():
-        renamed = [(run_id, new_ids[0]) for run_id, new_ids in runs.items()]
-        _copy_with_new_ids(connection, of_run, names, (session_id, fork_id), ("run_id",), renamed)
-    for table, columns in (
-        ("raw_messages", MESSAGE_COLUMNS),
-        ("raw_tool_calls", TOOL_CALL_COLUMNS),
-        ("raw_message_media", MESSAGE_MEDIA_COLUMNS),
-    ):
-        _copy_with_new_ids(connection, table, columns, (session_id, fork_id), ("message_id", "run_id"), messages)
-    new_run_ids = {run_id: new_ids[0] for run_id, new_ids in runs.items()}
-    _copy_steps(connection, (session_id, fork_id), new_run_ids)
-    _rename_in_requirements(connection, fork_id, new_run_ids)
-    return fork_id
+    return {index: run_id for index, run_id in current.items() if index <= to_run_index}, state, to_summarized
 
 
 def _turn_of(connection: Transaction, session_id: str, run_id: str) -> int:
@@ -109,9 +91,9 @@ def _turn_of(connection: Transaction, session_id: str, run_id: str) -> int:
 
 
 def _rename_in_requirements(connection: Transaction, fork_id: str, run_ids: dict[str, str]) -> None:
-    """Give the requirements of copied runs ids of their own, so that each copy is found and continued by itself.
+    """Give the requirements of copied runs new IDs, so that each copy can be found and continued separately.
 
-    A requirement of a nested run is also one of the runs around it, under the same id in the copies too.
+    A requirement of a nested run also belongs to the runs above it, under the same ID in the copies.
     """
     sql = "SELECT run_id, requirements FROM raw_runs WHERE session_id = ? AND requirements IS NOT NULL"
     ids: dict[str, str] = {}
@@ -128,30 +110,28 @@ def _rename_in_requirements(connection: Transaction, fork_id: str, run_ids: dict
 
 
 def _copy_steps(connection: Transaction, session_ids: tuple[str, str], runs: dict[str, str]) -> None:
-    """Copy the steps of the runs that are copied. A step whose run is one of them names its copy."""
+    """Copy the steps of copied runs. If the run of a step was copied too, the step refers to the copy."""
     sql = "SELECT child_run_id, run_id FROM raw_steps WHERE session_id = ? AND child_run_id IS NOT NULL"
-    done_by = [
+    with_run = [
         (child, runs[child], runs[run_id])
         for child, run_id in connection.execute(sql, [session_ids[0]])
         if child in runs and run_id in runs
     ]
-    _copy_with_new_ids(connection, "raw_steps", STEP_COLUMNS, session_ids, ("child_run_id", "run_id"), done_by)
-    by_others = (
+    _copy_with_new_ids(connection, "raw_steps", session_ids, ("child_run_id", "run_id"), with_run)
+    others = (
         "NOT EXISTS (SELECT 1 FROM raw_runs AS child "
         "WHERE child.session_id = old.session_id AND child.run_id = old.child_run_id)"
     )
-    _copy_with_new_ids(
-        connection, "raw_steps", STEP_COLUMNS, session_ids, ("run_id",), list(runs.items()), only=by_others
-    )
+    _copy_with_new_ids(connection, "raw_steps", session_ids, ("run_id",), list(runs.items()), only=others)
 
 
 def _new_ids_of_runs(
     connection: Transaction, session_id: str, current: set[str]
 ) -> dict[str, tuple[str, str | None, str | None, str]]:
-    """Return new ids of each run that is copied, of its parent, of the parent's tool call, and of the run of its turn.
+    """Return the new ID of each copied run, of its parent, of the parent's tool call, and of its top-level run.
 
-    They are the current attempts and what was nested in them. A run that still goes on stays in the session in which
-    it does. The copy of a run that a run of another session began has no parent: that one waits for the original.
+    The current attempts and their nested runs are copied. A run that is still running stays in its session. If the
+    parent of a run is in another session, the copy has no parent, because that one waits for the original.
     """
     sql = (
         "SELECT run_id, run_index, parent_run_id, parent_tool_call_id FROM raw_runs WHERE session_id = ? "
@@ -159,7 +139,7 @@ def _new_ids_of_runs(
     )
     rows = connection.execute(sql, [session_id, RunStatus.RUNNING])
     ids: dict[str, tuple[str, str | None, str | None, str]] = {}
-    # From the turns down to what is nested in them, whenever each began.
+    # From the turns down to their nested runs, whatever their times.
     level = [(run_id, parent_id, call_id) for run_id, _, parent_id, call_id in rows if run_id in current]
     while level:
         for run_id, parent_id, call_id in level:
@@ -178,13 +158,9 @@ def _new_ids_of_runs(
 
 
 def _copy(
-    connection: Transaction,
-    table: str,
-    columns: Sequence[str],
-    changes: dict[str, object],
-    where: str,
-    parameters: Sequence[object],
+    connection: Transaction, table: str, changes: dict[str, object], where: str, parameters: Sequence[object]
 ) -> None:
+    columns = schema.tables()[table].columns
     values = ", ".join("?" if name in changes else name for name in columns)
     sql = f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {table} WHERE {where}"
     connection.execute(sql, [*(changes[name] for name in columns if name in changes), *parameters])
@@ -193,17 +169,17 @@ def _copy(
 def _copy_with_new_ids(
     connection: Transaction,
     table: str,
-    columns: Sequence[str],
     session_ids: tuple[str, str],
     id_columns: Sequence[str],
     ids: Sequence[tuple[str | None, ...]],
     *,
     only: str = "TRUE",
 ) -> None:
-    """Copy rows of a session into its fork, those that `only` leaves.
+    """Copy the rows of a session that match `only` into its fork.
 
-    `ids` begin with what the first of `id_columns` is, and go on with what each of `id_columns` will be.
+    Each of `ids` has the current value of the first of `id_columns`, and the new values of all `id_columns`.
     """
+    columns = schema.tables()[table].columns
     expressions = {name: f"ids.{name}" for name in id_columns} | {"session_id": "?", "forked_from_run_id": "old.run_id"}
     values = ", ".join(expressions.get(name, f"old.{name}") for name in columns)
     for start in range(0, len(ids), _ROWS_AT_ONCE):

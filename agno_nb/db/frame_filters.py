@@ -1,4 +1,4 @@
-"""What rows of a frame may be chosen by, and the SQL of each choice."""
+"""Filters of DataFrames, and their SQL."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ TimeFilter = str | date | None
 
 
 class SessionFilters(TypedDict, total=False):
-    """What sessions may be chosen by. A list means any of its values; None does not choose."""
+    """Filters of sessions. A list matches any of its values, and None matches every row."""
 
     session_id: Values
     session_type: Values
     """agent, team or workflow."""
     user_id: Values
     agent: Values
-    """Name or id of the agent, team or workflow."""
+    """Name or ID of the agent, team or workflow."""
     since: TimeFilter
-    """Rows made at this time or later. A time without a zone is in UTC, as those in the frames are."""
+    """Only rows from this time on. A time without a time zone is in UTC, like those in DataFrames."""
     until: TimeFilter
-    """Rows made before this time."""
+    """Only rows before this time."""
     limit: int | None
-    """So many of the latest rows."""
+    """Maximum number of rows, newest first."""
 
 
 class RunFilters(SessionFilters, total=False):
-    """What runs may be chosen by."""
+    """Filters of runs."""
 
     run_id: Values
     status: Values
 
 
 class RunTreeFilters(RunFilters, total=False):
-    """What runs of trees may be chosen by."""
+    """Filters of run trees."""
 
     root_run_id: Values
-    """Id of the run of the turn, for all of its tree."""
+    """ID of a top-level run, for its whole tree."""
 
 
 class MessageFilters(SessionFilters, total=False):
-    """What messages may be chosen by. User and agent are those of the run."""
+    """Filters of messages. User and agent refer to the run."""
 
     run_id: Values
     role: Values
 
 
 class ToolCallFilters(SessionFilters, total=False):
-    """What tool calls may be chosen by. User and agent are those of the run."""
+    """Filters of tool calls. User and agent refer to the run."""
 
     run_id: Values
     tool_name: Values
 
 
 class StepFilters(SessionFilters, total=False):
-    """What steps may be chosen by. User and agent are those of the workflow's run."""
+    """Filters of steps. User and agent refer to the workflow's run."""
 
     run_id: Values
     step_name: Values
@@ -72,7 +72,7 @@ class StepFilters(SessionFilters, total=False):
 
 
 class EventFilters(SessionFilters, total=False):
-    """What events may be chosen by. User and agent are those of the run."""
+    """Filters of events. User and agent refer to the run."""
 
     run_id: Values
     event: Values
@@ -80,7 +80,7 @@ class EventFilters(SessionFilters, total=False):
 
 
 class VariableFilters(SessionFilters, total=False):
-    """What variables may be chosen by. User, agent and time are those of the run."""
+    """Filters of variables. User, agent and time refer to the run."""
 
     run_id: Values
     name: Values
@@ -88,16 +88,16 @@ class VariableFilters(SessionFilters, total=False):
 
 
 class SummaryFilters(SessionFilters, total=False):
-    """What summaries may be chosen by. User and agent are those of the session."""
+    """Filters of summaries. User and agent refer to the session."""
 
 
 class MemoryFilters(TypedDict, total=False):
-    """What memories may be chosen by."""
+    """Filters of memories."""
 
     memory_id: Values
     user_id: Values
     agent: Values
-    """Name or id of the agent, team or workflow that learnt it."""
+    """Name or ID of the agent, team or workflow that created the memory."""
     since: TimeFilter
     until: TimeFilter
     limit: int | None
@@ -109,7 +109,7 @@ _ENUM_VALUES: dict[str, Iterable[str]] = {
     "role": ("system", "user", "assistant", "tool"),
     "event": RunEvent,
 }
-# {} is the list of values.
+# {} stands for the list of values.
 _AGENT = "(component_name IN ({}) OR component_id IN ({}))"
 _SESSION_TYPE = "session_id IN (SELECT session_id FROM raw_sessions WHERE session_type IN ({}))"
 _OF_RUN = {
@@ -141,25 +141,57 @@ _CONDITIONS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Rows of a frame, as SQL."""
+    """The filtered rows of a frame, as SQL."""
 
     sql: str
     """A SELECT with ``?`` for parameters."""
     parameters: list[str | int]
     order: list[str]
-    """The columns that the rows are to be sorted by. Those that begin with an underscore are not of the frame."""
+    """Columns to sort the rows by. Those with a leading underscore are not columns of the frame."""
     pushdown: Pushdown | None
-    """What it is made of; None where that may be all of the store."""
+    """Finds the part of the store that the rows depend on. None if it may be the whole store."""
 
 
 def select_rows(frame: Frame, filters: Mapping[str, Any]) -> Selection:
-    """Say in SQL which rows of a frame were chosen.
+    """Return the SQL of a filtered frame.
 
     Raises
     ------
     InvalidInputError
-        For a value that the filter cannot have.
+        A value is not valid for its filter.
     """
+    conditions, parameters = _conditions(frame, filters)
+    limit = filters.get("limit")
+    if limit is not None and (not isinstance(limit, int) or limit < 0):
+        raise InvalidInputError(f"limit is {limit!r}; pass a whole number of rows, 0 or more")
+    where = " AND ".join(["true", *conditions.values()])
+    source_sql, order = f"FROM {frame.view} WHERE {where}", frame.order.split()
+    final = order
+    if frame.place is not None:
+        final = list(dict.fromkeys(["_moment", "_began", "run_id", "_place", *order]))
+        final.remove(frame.time)
+    if limit is None:
+        sql = _placed(frame, frame.column_names, source_sql)
+    else:
+        latest = f"ORDER BY {', '.join(f'{name} DESC' for name in final)} LIMIT ?"
+        if frame.key is None:
+            sql = f"FROM ({_placed(frame, frame.column_names, source_sql)}) {latest}"
+        else:
+            # The sort only reads the key, not the text of all rows.
+            keys = dict.fromkeys([frame.key, "run_id", frame.time, *order])
+            key = f"SELECT {frame.key} FROM ({_placed(frame, keys, source_sql)}) {latest}"
+            sql = _placed(frame, frame.column_names, f"FROM {frame.view} WHERE {frame.key} IN ({key})")
+    values = [each for several in parameters.values() for each in several]
+    return Selection(
+        sql=sql,
+        parameters=values if limit is None else [*values, limit],
+        order=final,
+        pushdown=_pushdown(frame, conditions, parameters, limit),
+    )
+
+
+def _conditions(frame: Frame, filters: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[str | int]]]:
+    """Return the condition and the parameters of each filter."""
     conditions: dict[str, str] = {}
     parameters: dict[str, list[str | int]] = {}
     for name, value in filters.items():
@@ -174,64 +206,47 @@ def select_rows(frame: Frame, filters: Mapping[str, Any]) -> Selection:
         # An empty list matches nothing, and IN () is not SQL.
         conditions[name] = template.replace("{}", ", ".join("?" * len(values)) or "NULL")
         parameters[name] = [*values] * template.count("{}")
-    limit = filters.get("limit")
-    if limit is not None and (not isinstance(limit, int) or limit < 0):
-        raise InvalidInputError(f"limit is {limit!r}; it must be a whole number of rows")
-    values_in_order = [each for several in parameters.values() for each in several]
-    where = " AND ".join(["true", *conditions.values()])
-    source_sql, order = f"FROM {frame.view} WHERE {where}", frame.order.split()
-    final = order
-    if frame.place is not None:
-        final = list(dict.fromkeys(["_moment", "_began", "run_id", "_place", *order]))
-        final.remove(frame.time)
-    if limit is None:
-        sql = _placed(frame, frame.columns, source_sql)
-    else:
-        latest = f"ORDER BY {', '.join(f'{name} DESC' for name in final)} LIMIT ?"
-        if frame.key is None:
-            sql = f"FROM ({_placed(frame, frame.columns, source_sql)}) {latest}"
-        else:
-            # The text of all rows is not carried along while the latest of them are looked for.
-            keys = dict.fromkeys([frame.key, "run_id", frame.time, *order])
-            key = f"SELECT {frame.key} FROM ({_placed(frame, keys, source_sql)}) {latest}"
-            sql = _placed(frame, frame.columns, f"FROM {frame.view} WHERE {frame.key} IN ({key})")
-    pushdown = None
-    pushdown_fields: dict[str, Any] = {"columns": frame.pushdown_columns, "with_tree": frame.spans_sessions}
+    return conditions, parameters
+
+
+def _pushdown(
+    frame: Frame, conditions: Mapping[str, str], parameters: Mapping[str, list[str | int]], limit: int | None
+) -> Pushdown | None:
+    """Return what finds the part of the store that the rows depend on, or None if it may be the whole store."""
+    columns = frame.pushdown_columns
     if "run_id" in conditions:
-        pushdown = Pushdown(
-            sources=["raw_runs"], where=conditions["run_id"], parameters=parameters["run_id"], **pushdown_fields
-        )
+        sources, name = ["raw_runs"], "run_id"
     elif limit is not None:
-        # Times are whole numbers in the tables.
-        table_where = where.replace("make_timestamptz(?)", "?")
-        pushdown = Pushdown(
+        return Pushdown(
             sources=_sources(frame),
-            where=table_where,
-            parameters=values_in_order,
-            order=tuple(order),
+            # Times are integers in the tables.
+            where=" AND ".join(["true", *conditions.values()]).replace("make_timestamptz(?)", "?"),
+            parameters=[each for several in parameters.values() for each in several],
+            order=tuple(frame.order.split()),
             limit=limit,
-            **pushdown_fields,
+            columns=columns,
+            with_tree=frame.spans_sessions,
         )
     elif "session_id" in conditions:
-        source = "raw_runs"
+        sources, name = ["raw_runs"], "session_id"
         if not frame.spans_sessions:
-            source, pushdown_fields["columns"] = "raw_sessions", ("session_id",)
-        pushdown = Pushdown(
-            sources=[source], where=conditions["session_id"], parameters=parameters["session_id"], **pushdown_fields
-        )
-    return Selection(
-        sql=sql,
-        parameters=values_in_order if limit is None else [*values_in_order, limit],
-        order=final,
-        pushdown=pushdown,
+            sources, columns = ["raw_sessions"], ("session_id",)
+    else:
+        return None
+    return Pushdown(
+        sources=sources,
+        where=conditions[name],
+        parameters=parameters[name],
+        columns=columns,
+        with_tree=frame.spans_sessions,
     )
 
 
 def _placed(frame: Frame, columns: Iterable[str], found: str) -> str:
-    """Return the SELECT of rows, and with parts of runs, where in the order of runs and in their run they are.
+    """Return the SELECT of rows, for parts of runs with columns that determine their order.
 
-    No part of a run is older than its run, and the runs of a session have times in the order of its turns. So a clock
-    that stood still or was set back does not mix up the parts of runs.
+    No part of a run is older than its run, and the times of runs in a session are in the order of its turns. A clock
+    that stood still or was set back therefore doesn't mix up the parts of runs.
     """
     rows = f"SELECT {', '.join(columns)} {found}"
     if frame.place is None:
@@ -242,7 +257,7 @@ def _placed(frame: Frame, columns: Iterable[str], found: str) -> str:
         "LEFT JOIN (SELECT run_id AS _run_id, make_timestamptz(created_at) AS _began FROM raw_runs) AS begins "
         "ON _run_id = run_id"
     )
-    if "message_index" in frame.place and "message_index" not in frame.columns:
+    if "message_index" in frame.place and "message_index" not in frame.column_names:
         sql += (
             " LEFT JOIN (SELECT message_id AS _message_id, message_index FROM raw_messages) AS places "
             "ON _message_id = message_id"
@@ -251,7 +266,7 @@ def _placed(frame: Frame, columns: Iterable[str], found: str) -> str:
 
 
 def _sources(frame: Frame) -> list[str]:
-    """Return what has the columns by which rows of a frame are chosen, in SQL of any backend."""
+    """Return portable SQL for the relations that have the filter columns of a frame."""
     if frame.view == "events":
         return [f"({branch}) AS happened" for branch in schema.union_branches("events")]
     return [{"run_tree": "raw_runs"}.get(frame.view, f"raw_{frame.view}")]
@@ -261,7 +276,7 @@ def _filter_values(value: str | Iterable[str], name: str) -> list[str]:
     values = [value] if isinstance(value, str) else list(value)
     for each in values:
         if not isinstance(each, str):
-            raise InvalidInputError(f"{name} holds {each!r}; it must be a text or a list of texts")
+            raise InvalidInputError(f"{name} contains {each!r}; pass a string or a list of strings")
         if name in _ENUM_VALUES and each not in list(_ENUM_VALUES[name]):
             raise InvalidInputError(f"{name} is {each!r}; it must be one of {', '.join(_ENUM_VALUES[name])}")
     return values

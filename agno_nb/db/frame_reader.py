@@ -1,29 +1,79 @@
-"""What has frames: a store, and what was collected of many."""
+"""DataFrames and SQL over a store, or over the stores of a collection."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agno_nb._keywords import explain_wrong_arguments
+from typing_extensions import Unpack
+
+from agno_nb._keywords import explain_wrong_arguments, typed_kwargs
+from agno_nb.db import columns, schema
+from agno_nb.db.arrow_tables import is_frame, sort_if_needed, to_pandas, unknown_table
+from agno_nb.db.columns import Frame
+from agno_nb.db.frame_filters import (
+    EventFilters,
+    MemoryFilters,
+    MessageFilters,
+    RunFilters,
+    RunTreeFilters,
+    SessionFilters,
+    StepFilters,
+    SummaryFilters,
+    ToolCallFilters,
+    VariableFilters,
+    select_rows,
+)
+from agno_nb.db.pushdown import Pushdown
+from agno_nb.errors import InvalidInputError, QueryError
+from agno_nb.redact import displayable
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
-    from agno_nb.db.pushdown import Pushdown
-    from agno_nb.frames import QueryResult
-
 TIMEOUT_S = 60.0
-"""How long a query of a user may take."""
+"""Default time limit of a user's query, in seconds."""
 
 MAX_ROWS = 1_000_000
-"""How many rows a query of a user may find."""
+"""Default limit of the rows that a user's query may return."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class QueryResult:
+    """Result of a query, available as a pandas or polars DataFrame or as an Arrow table."""
+
+    table: pa.Table
+
+    def df(self) -> pd.DataFrame:
+        """Return a new pandas DataFrame, with the dtypes of :mod:`agno_nb.frames`."""
+        return to_pandas(self.table)
+
+    def arrow(self) -> pa.Table:
+        return self.table
+
+    def pl(self) -> pl.DataFrame | pl.Series:
+        """Return a polars DataFrame. Requires polars: ``pip install 'agno_nb[polars]'``."""
+        import polars
+
+        return polars.from_arrow(self.table)
+
+    def __repr__(self) -> str:
+        return displayable(repr(self.df()))
+
+    def _repr_html_(self) -> str | None:
+        html: str | None = self.df()._repr_html_()  # type: ignore[operator]
+        return html
 
 
 class FrameReader(ABC):
-    """Rows that can be read as DataFrames and by SQL."""
+    """Rows that can be read as DataFrames and queried with SQL.
+
+    Each ``*_df`` method is documented by the function of the same name in :mod:`agno_nb.frames`.
+    """
 
     @abstractmethod
     def arrow(
@@ -35,25 +85,25 @@ class FrameReader(ABC):
         timeout_s: float | None = TIMEOUT_S,
         max_rows: int | None = None,
     ) -> pa.Table:
-        """Run one statement that reads (DuckDB's SQL) over the views of views.sql, and over `frames` by their names.
+        """Run one read-only statement (DuckDB SQL) over the views of views.sql and over `frames` by name.
 
-        The statement may be anybody's. It is run on a copy of the columns that it needs, in an engine that has no
-        files, so it can do no harm and keeps nobody from the store.
+        The statement may be untrusted. It runs on a copy of the columns it needs, in an engine without access to
+        files, so it can neither change anything nor block other users of the store.
 
         Raises
         ------
         QueryError
-            The statement does not only read, is not one, failed, took longer than `timeout_s` seconds or found more
-            than `max_rows` rows. None is no limit.
+            The text is not a single read-only statement, failed, took longer than `timeout_s` seconds or returned more
+            than `max_rows` rows. With None there is no limit.
         """
 
     def frame(self, sql: str, parameters: Sequence[Any] = (), *, pushdown: Pushdown | None = None) -> pa.Table:
-        """Run a statement of ours over the views. It may be given to the store itself, so it is not for users' SQL.
+        """Run one of our own statements over the views. It may run in the store itself, so never pass a user's SQL.
 
         Parameters
         ----------
-        pushdown : Chosen, optional
-            A promise that what the statement finds is made of this part of the store, so that no more need be read.
+        pushdown : Pushdown, optional
+            A guarantee that the result depends only on this part of the store, so that nothing else needs to be read.
         """
         return self.arrow(sql, parameters, timeout_s=None)
 
@@ -61,7 +111,7 @@ class FrameReader(ABC):
     def query(
         self, sql: str, /, *, timeout_s: float | None = TIMEOUT_S, max_rows: int | None = MAX_ROWS, **frames: Any
     ) -> QueryResult:
-        """Run one read-only query over the store and over the DataFrames given by name.
+        """Run one read-only query over the store and over DataFrames passed by name.
 
         Examples
         --------
@@ -69,66 +119,89 @@ class FrameReader(ABC):
         >>> InMemoryDb().query("select count(*) as n from runs").df()["n"].tolist()
         [0]
         """
-        from agno_nb.frames import query
+        for name, frame in frames.items():
+            _check_frame(name, frame)
+        try:
+            return QueryResult(self.arrow(sql, (), frames, timeout_s=timeout_s, max_rows=max_rows))
+        except QueryError as error:
+            if (unknown := unknown_table(error)) is None:
+                raise
+            raise no_such_table(unknown, frames) from None
 
-        return query(sql, db=self, timeout_s=timeout_s, max_rows=max_rows, **frames)
+    @typed_kwargs(SessionFilters)
+    def sessions_df(self, /, **filters: Unpack[SessionFilters]) -> pd.DataFrame:
+        """Sessions, one row each."""
+        return self._read(columns.SESSIONS, filters)
 
-    def sessions_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Sessions, one row each: see :func:`agno_nb.frames.sessions_df`."""
-        from agno_nb.frames import sessions_df
+    @typed_kwargs(RunFilters)
+    def runs_df(self, /, **filters: Unpack[RunFilters]) -> pd.DataFrame:
+        """Runs, one row each."""
+        return self._read(columns.RUNS, filters)
 
-        return sessions_df(db=self, **filters)
+    @typed_kwargs(RunTreeFilters)
+    def run_tree_df(self, /, **filters: Unpack[RunTreeFilters]) -> pd.DataFrame:
+        """Runs with the totals of their nested runs, one row each."""
+        return self._read(columns.RUN_TREE, filters)
 
-    def runs_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Runs, one row each: see :func:`agno_nb.frames.runs_df`."""
-        from agno_nb.frames import runs_df
+    @typed_kwargs(MessageFilters)
+    def messages_df(self, /, **filters: Unpack[MessageFilters]) -> pd.DataFrame:
+        """Messages, one row each."""
+        return self._read(columns.MESSAGES, filters)
 
-        return runs_df(db=self, **filters)
+    @typed_kwargs(ToolCallFilters)
+    def tool_calls_df(self, /, **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
+        """Tool calls with their results, one row each."""
+        return self._read(columns.TOOL_CALLS, filters)
 
-    def run_tree_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Runs with what is nested in them, one row each: see :func:`agno_nb.frames.run_tree_df`."""
-        from agno_nb.frames import run_tree_df
+    @typed_kwargs(VariableFilters)
+    def variables_df(self, /, **filters: Unpack[VariableFilters]) -> pd.DataFrame:
+        """Variables in prompts, one row each."""
+        return self._read(columns.VARIABLES, filters)
 
-        return run_tree_df(db=self, **filters)
+    @typed_kwargs(StepFilters)
+    def steps_df(self, /, **filters: Unpack[StepFilters]) -> pd.DataFrame:
+        """Workflow steps, one row each."""
+        return self._read(columns.STEPS, filters)
 
-    def messages_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Messages, one row each: see :func:`agno_nb.frames.messages_df`."""
-        from agno_nb.frames import messages_df
+    @typed_kwargs(SummaryFilters)
+    def summaries_df(self, /, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
+        """Session summaries, one row per version."""
+        return self._read(columns.SUMMARIES, filters)
 
-        return messages_df(db=self, **filters)
+    @typed_kwargs(MemoryFilters)
+    def memories_df(self, /, **filters: Unpack[MemoryFilters]) -> pd.DataFrame:
+        """Memories, one row each."""
+        return self._read(columns.MEMORIES, filters)
 
-    def tool_calls_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Tool calls, one row each: see :func:`agno_nb.frames.tool_calls_df`."""
-        from agno_nb.frames import tool_calls_df
+    @typed_kwargs(EventFilters)
+    def events_df(self, /, **filters: Unpack[EventFilters]) -> pd.DataFrame:
+        """Events of runs, one row each."""
+        return self._read(columns.EVENTS, filters)
 
-        return tool_calls_df(db=self, **filters)
+    def _read(self, frame: Frame, filters: Mapping[str, Any]) -> pd.DataFrame:
+        selected = select_rows(frame, filters)
+        table = sort_if_needed(
+            self.frame(selected.sql, selected.parameters, pushdown=selected.pushdown), selected.order
+        )
+        table = table.drop_columns([name for name in table.column_names if name.startswith("_")])
+        limit = filters.get("limit")
+        return to_pandas(table if limit is None else table.slice(max(0, table.num_rows - limit)))
 
-    def variables_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Variables in prompts, one row each: see :func:`agno_nb.frames.variables_df`."""
-        from agno_nb.frames import variables_df
 
-        return variables_df(db=self, **filters)
+def _check_frame(name: str, frame: Any) -> None:
+    if name.lower() in schema.names():
+        raise InvalidInputError(f"{name!r} is a table of the store; pass your DataFrame by another name")
+    if not is_frame(frame):
+        remedy = ", for example its .reset_index()" if hasattr(frame, "reset_index") else ""
+        raise InvalidInputError(
+            f"{name!r} is of type {type(frame).__name__}; pass a pandas DataFrame{remedy}, a polars DataFrame, or an "
+            "Arrow table"
+        )
 
-    def steps_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Steps of workflows, one row each: see :func:`agno_nb.frames.steps_df`."""
-        from agno_nb.frames import steps_df
 
-        return steps_df(db=self, **filters)
-
-    def summaries_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Summaries, one row for each version: see :func:`agno_nb.frames.summaries_df`."""
-        from agno_nb.frames import summaries_df
-
-        return summaries_df(db=self, **filters)
-
-    def memories_df(self, /, **filters: Any) -> pd.DataFrame:
-        """Memories, one row each: see :func:`agno_nb.frames.memories_df`."""
-        from agno_nb.frames import memories_df
-
-        return memories_df(db=self, **filters)
-
-    def events_df(self, /, **filters: Any) -> pd.DataFrame:
-        """What happened in runs, one row each: see :func:`agno_nb.frames.events_df`."""
-        from agno_nb.frames import events_df
-
-        return events_df(db=self, **filters)
+def no_such_table(name: str, frames: Iterable[str]) -> QueryError:
+    """Return an error that lists the tables that a query could have named."""
+    return QueryError(
+        f"there is no table {name!r}. The store's tables: {', '.join(schema.views())}. "
+        f"Your DataFrames: {', '.join(sorted(frames)) or 'none'}."
+    )

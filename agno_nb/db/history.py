@@ -1,38 +1,33 @@
-"""What a run needs to know of its session, read in a bounded number of rows however long the session is."""
+"""Messages and earlier turns of a session, read in a bounded number of rows however long the session is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import filterfalse
+from operator import attrgetter, itemgetter
+from typing import Any
 
+from agno_nb.db import tables
 from agno_nb.db.base import ContextQuery
-from agno_nb.db.encoding import micros
+from agno_nb.db.encoding import Row, micros
 from agno_nb.db.process_id import is_alive_elsewhere
-from agno_nb.db.rows import MEMORY_COLUMNS, SUMMARY_COLUMNS, memory_from_row, summary_from_row
-from agno_nb.db.statements import Transaction, marks, select_messages
+from agno_nb.db.session_cache import StoredMessages, Turn
+from agno_nb.db.statements import Transaction, marks
 from agno_nb.errors import InvalidInputError, SessionBusyError
-from agno_nb.types import Message, RunOutput, RunStatus, SessionSummary, UserMemory
-
-Turn = tuple[int, str]
-"""run_index and run_id of the current attempt."""
+from agno_nb.types import Message, RunOutput, RunStatus
 
 LAST_TURN = 2**31 - 1
-"""No turn comes after this one."""
+"""Larger than the index of any turn."""
 
 NO_TIME_LIMIT = 2**63 - 1
-"""Microseconds: no time comes after this one."""
-
-SUMMARY_HOLDS = (
-    "NOT EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_summaries.session_id AND attempt > 0 "
-    "AND run_index <= to_run_index AND created_at > updated_at)"
-)
-"""That no turn which the summary condenses was tried again after it was written."""
+"""Microseconds, later than any time."""
 
 
 def next_attempt(connection: Transaction, session_id: str, run_index: int) -> int:
     sql = "SELECT MAX(attempt) + 1 FROM raw_runs WHERE session_id = ? AND run_index = ?"
     attempt: int | None = connection.execute(sql, [session_id, run_index])[0][0]
     if attempt is None:
-        raise InvalidInputError(f"session {session_id!r} has no turn {run_index}; leave run_index None for a new one")
+        raise InvalidInputError(f"session {session_id!r} has no turn {run_index}; leave run_index None for a new turn")
     return attempt
 
 
@@ -43,7 +38,7 @@ def current_attempts(
     where = "session_id = ? AND run_index IS NOT NULL"
     parameters: list[str | int] = [session_id]
     if last is not None:
-        # Turns are counted without gaps.
+        # Turns are numbered without gaps.
         where += " AND run_index > (SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - ?"
         parameters += [session_id, max(last, 0)]
     sql = f"SELECT run_index, run_id, status FROM raw_runs WHERE {where} ORDER BY run_index, attempt"
@@ -51,18 +46,20 @@ def current_attempts(
 
 
 def check_turn_order(connection: Transaction, session_id: str) -> None:
-    """Let turns of a session follow each other, in whichever processes they are done.
+    """Check that no other process is executing a turn of a session, so that turns don't overlap.
 
     Raises
     ------
     SessionBusyError
-        Another process does one.
     """
     sql = "SELECT run_id, worker FROM raw_runs WHERE session_id = ? AND status = ? AND run_index IS NOT NULL"
     for run_id, worker in connection.execute(sql, [session_id, RunStatus.RUNNING]):
         if is_alive_elsewhere(worker):
             pid = worker.rsplit(":", 2)[1]
-            raise SessionBusyError(f"process {pid} does run {run_id!r} in session {session_id!r}")
+            raise SessionBusyError(
+                f"session {session_id!r} is busy: process {pid} is executing run {run_id!r}; try again when it has "
+                "finished"
+            )
 
 
 def load_turns(
@@ -73,15 +70,15 @@ def load_turns(
     *,
     as_of: int = NO_TIME_LIMIT,
 ) -> tuple[int, list[Turn], int]:
-    """Return a turn, the completed ones before it that `query` asks for, and how many attempts at those are superseded.
+    """Return the index of a turn, the completed turns before it that `query` needs, and their superseded attempts.
 
-    The turns are in order, oldest first. The turn is the next free one where `run_index` is None. What began or ended
-    after `as_of` (microseconds) does not count.
+    Turns are in order, oldest first; of superseded attempts only the number is returned. If `run_index` is None, the
+    turn is a new one. Runs that started or ended after `as_of` (microseconds) are left out.
 
     Raises
     ------
     SessionBusyError
-        A new turn is asked for, and another process does the one before it.
+        The turn is a new one, and another process is executing the one before it.
     """
     num_turns = num_turns_needed(query)
     sql = (
@@ -90,12 +87,12 @@ def load_turns(
     )
     turns: dict[int, tuple[str, bool]] = {}
     completed: list[Turn] = []
-    # Looked for among the latest, and further back only when too many of those were not completed.
+    # Reads the latest rows, and earlier ones only if too many of these turns were not completed.
     before, size = LAST_TURN if run_index is None else run_index, num_turns + 4
     while True:
         rows = connection.execute(sql, [session_id, before, as_of, size])
         for index, run_id, status, ended_at in rows:
-            # The first row of a turn is its latest attempt.
+            # The first row of each turn is its latest attempt.
             is_over = status == RunStatus.COMPLETED and (ended_at or 0) <= as_of
             turns.setdefault(index, (run_id, is_over))
         completed = [(index, run_id) for index, (run_id, is_over) in turns.items() if is_over]
@@ -112,9 +109,9 @@ def load_turns(
 
 
 def keep_time_order(connection: Transaction, run: RunOutput, messages: Sequence[Message], latest: int | None) -> None:
-    """Let a run begin later than all that its session has, even if the clock was set back since.
+    """Make a run start later than everything in its session, even if the clock was set back.
 
-    Whether a turn is stale, and what a summary condenses, follows from what came before what.
+    Which turns are stale, and which turns a summary covers, is determined by the order of times.
     """
     if latest is None or micros(run.created_at) > latest:
         return
@@ -130,10 +127,10 @@ def keep_time_order(connection: Transaction, run: RunOutput, messages: Sequence[
 def load_nested_runs(
     connection: Transaction, run: RunOutput, query: ContextQuery, *, as_of: int = NO_TIME_LIMIT
 ) -> list[Turn]:
-    """Return the completed runs of the same agent, team or workflow that `query` asks for, oldest first.
+    """Return the completed runs of the same agent, team or workflow that `query` needs, oldest first.
 
-    They were nested in the turn that goes on, or in the current attempts at the turns before it, and ended not later
-    than `as_of` (microseconds).
+    They are nested in the current turn, or in the current attempts of the turns before it, and ended no later than
+    `as_of` (microseconds).
     """
     num_turns = num_turns_needed(query)
     if not num_turns:
@@ -141,7 +138,7 @@ def load_nested_runs(
     sql = (
         "SELECT root.run_index, nested.run_id FROM raw_runs AS nested "
         "JOIN raw_runs AS root ON root.run_id = nested.root_run_id "
-        # Each table is told its session: from a join DuckDB would not conclude that others need not be read.
+        # The session is a condition on each table, because DuckDB does not derive it from the join.
         "WHERE nested.session_id = ? AND root.session_id = ? AND nested.component_id = ? "
         "AND nested.run_index IS NULL AND nested.status = ? AND nested.ended_at <= ? "
         "AND (root.run_id = ? OR (root.status = ? "
@@ -159,32 +156,29 @@ def load_nested_runs(
 
 
 def num_turns_needed(query: ContextQuery) -> int:
-    """Return how many of the latest turns are needed at the most."""
-    # A completed run has at least one message, so that many runs are enough.
+    """Return the maximum number of earlier turns that a query needs."""
+    # A completed run has at least one message.
     return query.num_history_runs if query.num_history_messages is None else query.num_history_messages
 
 
 def load_messages(connection: Transaction, session_id: str, turns: Sequence[Turn]) -> dict[str, list[Message]]:
-    """Return what was said in each of the runs of `turns`, but for system messages and copies."""
+    """Return the messages of some turns by run, without system messages and copies of earlier messages."""
     if not turns:
         return {}
     run_ids = [run_id for _, run_id in turns]
-    return select_messages(
-        connection,
-        f"session_id = ? AND run_id IN ({marks(run_ids)})",
-        [session_id, *run_ids],
-        only="role <> 'system' AND NOT from_history",
-    )
+    where = f"session_id = ? AND run_id IN ({marks(run_ids)})"
+    only = "role <> 'system' AND NOT from_history"
+    return select_messages(connection, where, [session_id, *run_ids], only=only)
 
 
 def select_history(
     messages_by_run: Mapping[str, list[Message]], turns: Sequence[Turn], query: ContextQuery
 ) -> list[Message]:
-    """Return of what was said in `turns` as much as `query` asks for, oldest first."""
+    """Return the messages of `turns` that `query` needs, oldest first, each with `from_history` set."""
     messages = [message for _, run_id in turns for message in messages_by_run.get(run_id, [])]
     if query.num_history_messages is not None:
         messages = messages[-query.num_history_messages :]
-        # An answer to a call that is not shown means nothing to a model, and most providers refuse it.
+        # Most providers reject a tool result without its call.
         while messages and messages[0].role == "tool":
             del messages[0]
     for message in messages:
@@ -192,19 +186,78 @@ def select_history(
     return messages
 
 
-def latest_summary(connection: Transaction, session_id: str, before_run_index: int | None) -> SessionSummary | None:
-    """Return the latest summary that holds and, where a turn is given, covers only turns before it."""
-    where = f"session_id = ? AND {SUMMARY_HOLDS}"
-    parameters: list[str | int] = [session_id]
-    if before_run_index is not None:
-        where += " AND to_run_index < ?"
-        parameters.append(before_run_index)
-    sql = f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM raw_summaries WHERE {where} ORDER BY version DESC LIMIT 1"
-    rows = connection.execute(sql, parameters)
-    return summary_from_row(rows[0]) if rows else None
+def insert_messages(
+    connection: Transaction, run: RunOutput, messages: Sequence[Message], indexes: Sequence[int]
+) -> StoredMessages | None:
+    """Store messages, each with its index in the run, and their tool calls and media.
+
+    Return the rows as stored, or None if there are media, which are more than rows of messages and calls.
+    """
+    calls: list[Row] = []
+    media: list[Row] = []
+    contents: dict[str, Row] = {}
+    for message in messages:
+        if message.tool_calls:
+            calls += tables.tool_call_rows(message, run)
+        if message.media:
+            media += tables.message_media_rows(message, run)
+            contents |= {row["media_id"]: row for row in tables.media_rows(message)}
+    rows = [tables.message_row(message, run, index) for message, index in zip(messages, indexes, strict=True)]
+    stored = connection.insert("raw_messages", rows), connection.insert("raw_tool_calls", calls) if calls else []
+    if not media:
+        return stored
+    connection.insert("raw_message_media", media)
+    # Sorted, because two overlapping writers of the same contents could otherwise deadlock.
+    in_order = [contents[media_id] for media_id in sorted(contents)]
+    connection.insert("raw_media", in_order, "ON CONFLICT (media_id) DO NOTHING")
+    return None
 
 
-def select_memories(connection: Transaction, where: str, parameters: Sequence[str]) -> list[UserMemory]:
-    """Return the memories that `where` selects, oldest first."""
-    sql = f"SELECT {', '.join(MEMORY_COLUMNS)} FROM raw_memories WHERE {where} ORDER BY created_at, memory_id"
-    return [memory_from_row(row) for row in connection.execute(sql, parameters)]
+def select_messages(
+    connection: Transaction, where: str, parameters: Sequence[Any], *, only: str = "TRUE"
+) -> dict[str, list[Message]]:
+    """Return the messages that match `where` and `only` by run, with the tool calls and media that match `where`."""
+    sql = f"SELECT {tables.MESSAGES.sql_columns} FROM raw_messages WHERE {where} AND {only}"
+    messages = tables.MESSAGES.rows(connection.execute(sql, parameters))
+    # With an ORDER BY, the query takes DuckDB half as long again.
+    messages.sort(key=itemgetter("message_index"))
+    calls: list[Row] = []
+    media: list[tuple[Row, bytes | None]] = []
+    if any(map(itemgetter("num_tool_calls"), messages)):
+        sql = f"SELECT {tables.TOOL_CALLS.sql_columns} FROM raw_tool_calls WHERE {where} ORDER BY call_index"
+        calls = tables.TOOL_CALLS.rows(connection.execute(sql, parameters))
+    if any(map(itemgetter("num_media"), messages)):
+        sql = (
+            f"SELECT content, {tables.MESSAGE_MEDIA.sql_columns} FROM raw_message_media "
+            f"LEFT JOIN raw_media USING (media_id) WHERE {where} ORDER BY media_index"
+        )
+        found = connection.execute(sql, parameters)
+        rows = tables.MESSAGE_MEDIA.rows(values[1:] for values in found)
+        media = [(row, values[0]) for row, values in zip(rows, found, strict=True)]
+    return tables.messages_from_rows(messages, calls, media)
+
+
+def message_indexes(run_messages: Sequence[Message], messages: Sequence[Message]) -> list[int]:
+    """Return the index of each message in its run.
+
+    0 is reserved for the system message. Copies of earlier messages have negative indexes. The result of a tool call
+    has the index that belongs to its call, even if earlier results are missing.
+    """
+    indexes: dict[str, int] = {}
+    copies = sum(map(attrgetter("from_history"), messages))
+    for index, message in enumerate(filter(attrgetter("from_history"), messages), -copies):
+        indexes[message.message_id] = index
+    free: int | None = None
+    of_calls: dict[str | None, int] = {}
+    for message in filterfalse(attrgetter("from_history"), run_messages):
+        if free is None:
+            free = 0 if message.role == "system" else 1
+        if message.role == "tool" and message.tool_call_id in of_calls:
+            indexes[message.message_id] = of_calls.pop(message.tool_call_id)
+            continue
+        indexes[message.message_id] = free
+        of_calls.clear()
+        for index, call in enumerate(message.tool_calls, free + 1):
+            of_calls[call.tool_call_id] = index
+        free += 1 + len(message.tool_calls)
+    return [indexes[message.message_id] for message in messages]

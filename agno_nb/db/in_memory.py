@@ -1,4 +1,4 @@
-"""A store without a file, gone with its object: for tests, lessons and trying out."""
+"""A store in memory, for tests, lessons and experiments."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from agno_nb.errors import StoreError
 class InMemoryDb(SqlDb):
     """Sessions, runs, messages and tool calls in the memory of this process.
 
-    The same SQL as :class:`~agno_nb.db.duckdb.duckdb.DuckDb` on the same engine. Each object is a store of its own, and
-    `close` keeps what is in it.
+    It uses the same SQL and engine as :class:`~agno_nb.db.duckdb.duckdb.DuckDb`. Each object is a separate store, and
+    `close` doesn't delete it.
 
     Examples
     --------

@@ -1,5 +1,5 @@
--- For stores that keep rows, not columns (SQLite, Postgres): what a turn looks for is found without reading the table,
--- and so are the latest rows of a session and of the store.
+-- Indexes for row stores (SQLite, Postgres), with which a turn, and the latest rows of a session or of the store, are
+-- found without reading whole tables.
 
 CREATE INDEX raw_sessions_by_time ON raw_sessions (created_at);
 CREATE INDEX raw_sessions_by_change ON raw_sessions (updated_at);

@@ -1,4 +1,4 @@
-"""Whether the rows of a store fit together: which row belongs to which, and in what order."""
+"""Consistency checks of a store: references between rows, their order, and possible values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from agno_nb.db.statements import Transaction, valid_usage
 from agno_nb.types import TOKEN_COUNTS
 
 _SHOWN = 3
-"""So many of the rows with a problem are named."""
+"""Number of rows with a problem that are named."""
 
-# Each finds the ids of what is wrong. Attempts and turns may have gaps in a fork, which copies what is current.
+# Each selects the IDs of inconsistent rows. In a fork, which copies current attempts, attempts and turns may have gaps.
 _CHECKS = {
     "turns with two runs of one attempt": (
         "SELECT session_id, run_index, attempt FROM raw_runs WHERE run_index IS NOT NULL "
@@ -35,12 +35,12 @@ _CHECKS = {
         "SELECT message_id FROM raw_messages LEFT JOIN (SELECT message_id AS id, COUNT(*) AS n FROM raw_message_media "
         "GROUP BY message_id) AS media ON id = message_id WHERE NOT from_history AND num_media <> COALESCE(n, 0)"
     ),
-    "results of tool calls that nobody asked for": (
+    "results without a tool call": (
         "SELECT message_id FROM raw_messages WHERE role = 'tool' AND NOT from_history AND NOT EXISTS (SELECT 1 FROM "
         "raw_tool_calls AS calls WHERE calls.session_id = raw_messages.session_id AND calls.run_id = "
         "raw_messages.run_id AND calls.tool_call_id = raw_messages.tool_call_id)"
     ),
-    "summaries of turns that are not there": (
+    "summaries of turns that do not exist": (
         "SELECT session_id, version FROM raw_summaries WHERE from_run_index > to_run_index OR to_run_index > "
         "(SELECT MAX(run_index) FROM raw_runs WHERE raw_runs.session_id = raw_summaries.session_id)"
     ),
@@ -48,7 +48,7 @@ _CHECKS = {
         "SELECT message_id, media_index FROM raw_message_media WHERE media_id IS NOT NULL "
         "AND media_id NOT IN (SELECT media_id FROM raw_media)"
     ),
-    "contents of media that no message has": (
+    "contents of media without a message": (
         "SELECT media_id FROM raw_media WHERE media_id NOT IN "
         "(SELECT media_id FROM raw_message_media WHERE media_id IS NOT NULL)"
     ),
@@ -56,13 +56,13 @@ _CHECKS = {
 
 
 def find_problems(connection: Transaction) -> Iterator[str]:
-    """Say what is wrong, a sentence for each kind of problem."""
+    """Yield a description of each kind of problem."""
     for what, sql in {**_orphans(), **_CHECKS, **_usage_checks()}.items():
         if rows := connection.execute(sql):
             yield _describe_problem(what, [" ".join(map(str, row)) for row in rows])
     damaged = []
     for (media_id,) in connection.execute("SELECT media_id FROM raw_media"):
-        # One at a time: together they may be more than memory holds.
+        # One at a time, because together they may not fit in memory.
         ((content,),) = connection.execute("SELECT content FROM raw_media WHERE media_id = ?", [media_id])
         if hashlib.sha256(content).hexdigest() != media_id:
             damaged.append(media_id)
@@ -71,11 +71,11 @@ def find_problems(connection: Transaction) -> Iterator[str]:
 
 
 def _orphans() -> dict[str, str]:
-    """Return the checks that what each table names is there, and in the same session."""
+    """Return checks that referenced rows exist, in the same session."""
     checks = {}
     for parent, key in (("raw_sessions", "session_id"), ("raw_runs", "run_id"), ("raw_messages", "message_id")):
         for table in schema.tables_with(key):
-            if table == parent or "session_id" not in schema.column_types()[table]:
+            if table == parent or "session_id" not in schema.tables()[table].columns:
                 continue
             checks[f"rows of {table} whose {key} is not in {parent}"] = (
                 f"SELECT DISTINCT {key} FROM {table} WHERE {key} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {parent} AS "
@@ -85,10 +85,10 @@ def _orphans() -> dict[str, str]:
 
 
 def _usage_checks() -> dict[str, str]:
-    """Return the checks for usage that no server can have meant. Views, sums and accessors read it as null."""
+    """Return checks for impossible usage, which views, sums and objects treat as null."""
     checks = {}
     for table in schema.tables_with("cost"):
-        columns = schema.column_types()[table]
+        columns = schema.tables()[table].columns
         key = {"raw_summaries": "session_id, version", "raw_events": "run_id, event_index"}.get(table)
         usage = [name for name in (*TOKEN_COUNTS, "cost") if name in columns]
         wrong = " OR ".join(f"({name} IS NOT NULL AND {valid_usage(name)} IS NULL)" for name in usage)

@@ -1,6 +1,6 @@
-"""A store in a Postgres database: many people, many machines, one store.
+"""A store in a Postgres database, for many users and machines.
 
-Needs ``pip install 'agno_nb[postgres]'``.
+Requires ``pip install 'agno_nb[postgres]'``.
 """
 
 from __future__ import annotations
@@ -20,39 +20,38 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.redact import remember_secret
 
 _LONGEST_NAME = 63
-"""Bytes of a name in Postgres, which cuts off what is longer."""
+"""Maximum length of a name in Postgres, in bytes. Longer names are truncated."""
 
 
 @suggest_on_unknown_kwarg({})
 class PostgresDb(SqlDb):
     """Sessions, runs, messages, summaries and memories in a Postgres database.
 
-    Any number of processes on any number of machines may use one store at the same time. Nothing is connected before
-    the first use.
+    Any number of processes on any number of machines may use one store at the same time. The first use connects.
 
     Parameters
     ----------
     db_url : str
-        The database, as in ``postgresql://user:password@host:5432/name``. SQLAlchemy's names for drivers
-        (``postgresql+psycopg://``) and the query of a libpq URL (``?sslmode=require``) are understood.
+        The database, for example ``postgresql://user:password@host:5432/name``. SQLAlchemy's driver names
+        (``postgresql+psycopg://``) and the parameters of a libpq URL (``?sslmode=require``) are accepted.
     db_schema : str
-        The schema for the tables. It is made, if need be, when something is first written; until then the store reads
-        as empty. Each schema is a store of its own.
+        The schema of the tables. If it doesn't exist, the first write creates it. Until then the store is empty. Each
+        schema is a separate store.
     lock_timeout_s : float
-        How long to wait, in seconds, for another user of the same session.
+        Maximum time to wait for another user of the same session, in seconds.
 
     Raises
     ------
     InvalidInputError
         `db_url` is not the URL of a Postgres database.
     NotAStoreError
-        On first use: the schema has other tables of these names. They are not touched.
+        On first use: the schema has other tables with the same names. They are not changed.
     StoreVersionError
-        On first use: the store was written by a newer agno_nb. It is not touched.
+        On first use: the store was written by a newer agno_nb. It is not changed.
     StoreLocked
-        On any use: somebody held the session for longer than `lock_timeout_s`.
+        On any use: another client locked the session for longer than `lock_timeout_s`.
     StoreError
-        On any use: the server cannot be reached, or does not allow it.
+        On any use: the server cannot be reached, or denies access.
 
     Examples
     --------
@@ -62,11 +61,11 @@ class PostgresDb(SqlDb):
 
     def __init__(self, db_url: str, *, db_schema: str = "agno_nb", lock_timeout_s: float = 15.0) -> None:
         if not 0 < len(db_schema.encode()) <= _LONGEST_NAME or "\0" in db_schema:
-            raise InvalidInputError(f"db_schema is {db_schema!r}; give a name of 1 to {_LONGEST_NAME} bytes")
+            raise InvalidInputError(f"db_schema is {db_schema!r}; pass a name of 1 to {_LONGEST_NAME} bytes")
         try:
             from agno_nb.db.postgres_driver import PostgresDriver
         except ImportError as error:
-            raise ImportError(f"PostgresDb needs more packages: pip install 'agno_nb[postgres]' ({error})") from error
+            raise ImportError(f"PostgresDb requires pip install 'agno_nb[postgres]' ({error})") from error
         self.db_schema = db_schema
         check_lock_timeout(lock_timeout_s)
         self.lock_timeout_s = lock_timeout_s
@@ -74,7 +73,7 @@ class PostgresDb(SqlDb):
         super().__init__(PostgresDriver(url, db_schema, lock_timeout_s))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The unpickling process reads the password from PGPASSWORD or a pgpass file, or needs none.
+        # The unpickling process takes the password from PGPASSWORD or a pgpass file.
         make = partial(type(self), db_schema=self.db_schema, lock_timeout_s=self.lock_timeout_s)
         return make, (self._url.without_password(),)
 
@@ -88,7 +87,7 @@ class PostgresDb(SqlDb):
 
 @suggest_on_unknown_kwarg({})
 class AsyncPostgresDb(AsyncDb):
-    """:class:`PostgresDb` for async code: the same arguments, the same methods, awaited."""
+    """Async version of :class:`PostgresDb`, with the same arguments and methods."""
 
     def __init__(self, db_url: str, *, db_schema: str = "agno_nb", lock_timeout_s: float = 15.0) -> None:
         super().__init__(PostgresDb(db_url, db_schema=db_schema, lock_timeout_s=lock_timeout_s))
@@ -96,7 +95,7 @@ class AsyncPostgresDb(AsyncDb):
 
 _SCHEME = r"(?:postgresql|postgres)(?:\+\w+)?://"
 _REST = r"(?P<hosts>[^/?#@]*)(?:/(?P<database>[^/?#@]*))?(?:\?(?P<query>[^#]*=[^#]*)?)?"
-# The second form takes a password in which @, /, ? or # were not written as %40 and so on, as most people expect.
+# The second form accepts passwords with @, /, ? or # that are not written as %40 and so on.
 _FORMS = [re.compile(f"{_SCHEME}(?:(?P<user>{user})@)?{_REST}") for user in ("[^/?#@]*", ".*")]
 
 
@@ -105,7 +104,7 @@ _PASSWORDS = ("password", "sslpassword", "oauth_client_secret")
 
 @dataclass(frozen=True, slots=True)
 class PostgresUrl:
-    """Where a database is. Its text and repr hold neither user nor password."""
+    """Address of a database. Its str() and repr() have neither user nor password."""
 
     hosts: str
     database: str
@@ -113,17 +112,17 @@ class PostgresUrl:
 
     @classmethod
     def parse(cls, url: str) -> PostgresUrl:
-        """Read a URL, and have its password redacted from now on.
+        """Parse a URL, and redact its password from now on.
 
         Raises
         ------
         InvalidInputError
-            It is not the URL of a Postgres database. The message does not repeat it, because of the password.
+            The value is not the URL of a Postgres database. The message doesn't repeat it, because of the password.
         """
         match = next(filter(None, (form.fullmatch(url.strip()) for form in _FORMS)), None)
         if match is None:
             raise InvalidInputError(
-                "db_url is not the URL of a Postgres database; give one as 'postgresql://user:password@host:5432/name'"
+                "db_url is not the URL of a Postgres database; pass a URL like 'postgresql://user:password@host:5432/name'"
             )
         hosts, database, query = (match[name] or "" for name in ("hosts", "database", "query"))
         user, _, password = (match["user"] or "").partition(":")
@@ -131,7 +130,7 @@ class PostgresUrl:
         remember_secret(os.environ.get("PGPASSWORD", ""))
         for name, value in [("password", password), *parse_qsl(query)]:
             if name in _PASSWORDS:
-                # A server repeats it as it is, and people paste it as it is in the URL.
+                # Servers repeat the decoded password, and users paste the encoded one.
                 remember_secret(value)
                 remember_secret(unquote(value))
         escaped = ":".join(quote(unquote(part), safe="") for part in (user, password) if part)
@@ -139,7 +138,7 @@ class PostgresUrl:
         return cls(hosts, unquote(database), conninfo)
 
     def with_password(self) -> str:
-        """Return the URL as libpq wants it. A method, because tracebacks show the values of attributes."""
+        """Return the URL for libpq. This is a method because tracebacks show the values of attributes."""
         return self._conninfo
 
     def without_password(self) -> str:

@@ -1,4 +1,4 @@
-"""What Postgres does its own way: connections, transactions that overlap, and tables as Arrow."""
+"""The Postgres driver: connections, overlapping transactions, and tables as Arrow."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -17,14 +18,15 @@ from psycopg import errors, sql
 from psycopg.pq import TransactionStatus
 
 from agno_nb.db import schema
+from agno_nb.db.arrow_tables import with_all_columns
 from agno_nb.db.connection_pool import ConnectionPool
 from agno_nb.db.driver import Driver
+from agno_nb.db.duckdb.engine import write_store
 from agno_nb.db.encoding import micros
 from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
 from agno_nb.db.sqlite import empty_store
 from agno_nb.db.statements import Connection
-from agno_nb.db.tables import with_all_columns
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked, UnstorableValueError
 from agno_nb.redact import redact
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from agno_nb.db.postgres import PostgresUrl
 
 _KEPT_CONNECTIONS = 4
-"""A server has few (100 by default) for everybody."""
+"""A server has few connections, 100 by default, for all clients."""
 _POLL_S = 0.05
 _QUOTED_OR_MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?""")
 
@@ -43,11 +45,10 @@ PostgresConnection = psycopg.Connection[tuple[Any, ...]]
 
 
 class PostgresDriver(Driver):
-    """Leases on a Postgres database.
+    """Transactions on a Postgres database, whose writers may overlap.
 
-    Writers overlap here. Those of one session are ordered by its row in raw_sessions, which they lock first. Who
-    deletes, which concerns rows of several tables and media that sessions share, writes while nobody else does: a
-    writer has a lock of the store together with other writers, and that one alone.
+    Writers of one session first lock its row in raw_sessions. A deletion affects several tables, and media shared by
+    sessions, so it must be the only writer: it takes an exclusive lock on the store, and other writers a shared lock.
     """
 
     row_lock = "FOR UPDATE"
@@ -84,7 +85,7 @@ class PostgresDriver(Driver):
         return self.transaction(write=True, exclusive=True)
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        return self.rows({name: frozenset(schema.column_types()[name]) for name in names})
+        return self.rows({name: frozenset(schema.tables()[name].columns) for name in names})
 
     def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
         with self._translate_errors():
@@ -93,7 +94,7 @@ class PostgresDriver(Driver):
                 return super().tables(columns_read)
             self._roll_back(connection)
             with closing(self._connected(dbapi.connect)) as tables, closing(tables.cursor()) as cursor:
-                # All tables as they are at one moment.
+                # All tables at the same moment.
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 cursor.execute(f"SET LOCAL lock_timeout = {self._timeout_ms}")
                 return {
@@ -123,17 +124,20 @@ class PostgresDriver(Driver):
                 raise
             self._idle.release(connection)
 
+    def backup(self, path: Path) -> None:
+        write_store(path, self.tables(tuple(schema.tables())))
+
     def close(self) -> None:
         self._idle.close()
 
     def _begin(self, *, write: bool, exclusive: bool = False) -> PostgresConnection | None:
-        """Open a transaction on the store; return None where there is none to read."""
+        """Open a transaction on the store; return None if there is no store to read."""
         begin = self._opening_statements(write=write, exclusive=exclusive)
         while (connection := self._idle.acquire()) is not None:
             try:
                 return self._at_version(connection, begin, write=write)
             except psycopg.OperationalError:
-                # The server was started anew, or has hung up. Nothing was done yet, so a new connection can do it.
+                # The server was restarted or closed the connection. Nothing has been done, so another one can be used.
                 if not connection.closed:
                     raise
         return self._at_version(self._connect(), begin, write=write)
@@ -172,11 +176,11 @@ class PostgresDriver(Driver):
             return connect(self._url.with_password(), **options)
         except (psycopg.Error, dbapi.Error) as error:
             message = f"{self._store} cannot be reached: {_server_message(error)}"
-        # Not with the error as its cause: the frames below know the password, and some tracebacks show their variables.
-        raise StoreError(f"{message}; make sure that the server runs, and that db_url is right")
+        # Without the error as its cause: some tracebacks show the variables of its frames, such as the password.
+        raise StoreError(f"{message}; make sure that the server is running and that db_url is correct")
 
     def _roll_back(self, connection: PostgresConnection) -> None:
-        """Undo what the transaction did, and keep the connection where that is possible."""
+        """Roll back the transaction, and keep the connection if possible."""
         status = connection.info.transaction_status
         if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             try:
@@ -189,14 +193,14 @@ class PostgresDriver(Driver):
             self._idle.release(connection)
 
     def _opening_statements(self, *, write: bool, exclusive: bool) -> str:
-        """Return what begins a transaction and asks for the version, in one exchange with the server."""
+        """Return statements that open a transaction and select the version, in one round trip."""
         lock = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
         return "; ".join(
             [
                 "BEGIN" if write else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                 f"SET LOCAL search_path TO {self._quoted}",
                 f"SET LOCAL lock_timeout = {self._timeout_ms}",
-                # A process that was suspended in the middle of a transaction must not keep a session from others.
+                # A process that is suspended during a transaction must not keep a session locked.
                 f"SET LOCAL idle_in_transaction_session_timeout = {self._timeout_ms}",
                 *([f"SELECT {lock}({self._lock})"] if write else []),
                 f"SELECT max(version) FROM {self._quoted}.raw_schema",
@@ -212,12 +216,12 @@ class PostgresDriver(Driver):
         return zlib.crc32(b"agno_nb " + self._schema.encode())
 
     def _create(self, connection: PostgresConnection) -> None:
-        """Make schema and tables, whoever else is about to do the same."""
+        """Create schema and tables, unless another client does so at the same time."""
         with connection.transaction():
             connection.execute(f"SELECT pg_advisory_xact_lock({self._lock})")
             if connection.execute("SELECT to_regclass($1)", [f"{self._quoted}.raw_schema"]).fetchone() != (None,):
                 return
-            # It may be there, made by somebody who may do so for somebody who may not.
+            # An administrator may have created the schema for a user who is not allowed to.
             existing = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = $1", [self._schema]).fetchone()
             if existing is None:
                 connection.execute(f"CREATE SCHEMA {self._quoted}")
@@ -227,7 +231,7 @@ class PostgresDriver(Driver):
             connection.execute("INSERT INTO raw_schema VALUES ($1, $2)", [schema.VERSION, micros(time.time())])
 
     def _migrate(self, connection: PostgresConnection) -> None:
-        """Bring the store to the newest version, all of it or nothing. Copies are the server's to make."""
+        """Migrate the store to the newest version, in one transaction. Backups are up to the server."""
         with connection.transaction():
             connection.execute(f"SELECT pg_advisory_xact_lock({self._lock})")
             connection.execute(f"SET LOCAL search_path TO {self._quoted}")
@@ -238,35 +242,33 @@ class PostgresDriver(Driver):
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Raise what Postgres says of the store as an error of ours, with what to do."""
+        """Convert errors of Postgres to ours, with a remedy."""
         try:
             yield
         except errors.LockNotAvailable as error:
             raise StoreLocked(
-                f"somebody has kept the session in {self._store} for {self._timeout_s:g} s; let it finish, "
-                "and try again"
+                f"timed out after {self._timeout_s:g} s waiting for a session in {self._store}, locked by another "
+                "client; try again, or raise lock_timeout_s"
             ) from error
         except errors.InsufficientPrivilege as error:
             raise StoreError(
-                f"{self._store} is not open to this user: {_server_message(error)}; let its owner grant what is "
-                "missing "
-                f"(CREATE on the database, or USAGE and CREATE on the schema), or give another db_schema"
+                f"{self._store} denies access to this user: {_server_message(error)}; ask its owner to grant CREATE on "
+                "the database, or USAGE and CREATE on the schema, or pass another db_schema"
             ) from error
         except (errors.DuplicateTable, errors.DuplicateObject) as error:
             raise NotAStoreError(
-                f"the schema {self._schema!r} of {self._url} has tables that are not of agno_nb "
-                f"({_server_message(error)}); "
-                "give another db_schema. It was not touched."
+                f"the schema {self._schema!r} of {self._url} has tables that agno_nb did not create "
+                f"({_server_message(error)}); pass another db_schema. It was not changed."
             ) from error
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise UnstorableValueError(
-                f"{self._store} does not take a value, and what was being written is not stored; leave that value out "
-                f"({_server_message(error)})"
+                f"{self._store} does not take a value, and the current write is not stored ({_server_message(error)}); "
+                "leave that value out"
             ) from error
         except (psycopg.Error, dbapi.Error) as error:
             raise StoreError(
-                f"{self._store} failed, and what was being written is not stored; make sure that the server runs, and "
-                f"try again ({_server_message(error)})"
+                f"{self._store} failed, and the current write is not stored ({_server_message(error)}); make sure that "
+                "the server is running, and try again"
             ) from error
 
 
@@ -311,14 +313,14 @@ def _last_value(connection: PostgresConnection, statements: str) -> Any:
 
 
 def _server_message(error: Exception) -> str:
-    """Return what the server says in one line, without the rows that it would quote and without keys."""
+    """Return the server's message in one line, without quoted rows and without API keys."""
     diagnosis = getattr(error, "diag", None)
     text = (diagnosis.message_primary if diagnosis else None) or str(error)
     return redact(" ".join(text.split()))
 
 
 def _fetch_interruptibly(cursor: dbapi.Cursor, statement: str) -> pa.Table:
-    """Run a statement on another thread: on the main one an interrupt of the kernel would be seen when all is read."""
+    """Run a statement on another thread, because on the main thread a kernel's interrupt would have to wait for it."""
 
     def work() -> pa.Table:
         cursor.execute(statement)

@@ -1,4 +1,4 @@
-"""The process that does a run: how it is named in the store, and whether it still lives."""
+"""The process that executes a run: its ID in the store, and whether it is still alive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def current_process_id() -> str:
-    """Name this process as ``host:pid:start``, where start tells it from a later process with the same pid."""
+    """Return the ID of this process, ``host:pid:start``. The start distinguishes it from later processes of the pid."""
     return _process_id(os.getpid())
 
 
@@ -20,7 +20,7 @@ def _process_id(pid: int) -> str:
 
 
 runs_in_progress: set[str] = set()
-"""Ids of the runs that stores of this process have opened and not been asked to end."""
+"""IDs of the runs that this process has opened and not ended."""
 
 
 def is_over(worker: str, run_id: str) -> bool:
@@ -32,7 +32,7 @@ def is_over(worker: str, run_id: str) -> bool:
 
 
 def describe_process() -> str:
-    """Name this process for people: its pid, and the notebook or script that it runs."""
+    """Return a readable name of this process: its pid, and its notebook or script."""
     name = os.environ.get("JPY_SESSION_NAME", "")
     if not name.endswith(".ipynb"):
         name = sys.argv[0] if sys.argv else ""
@@ -40,10 +40,9 @@ def describe_process() -> str:
 
 
 def is_dead(worker: str) -> bool:
-    """Tell whether the process named by :func:`current_process_id` has surely ended.
+    """Whether the process with an ID of :func:`current_process_id` has certainly ended.
 
-    A process of another host is not known to be dead, and neither is any on Windows, where asking for a process with
-    `os.kill` would kill it.
+    This is unknown for processes of other hosts, and on Windows, where checking a process with `os.kill` would kill it.
     """
     host, pid, start = worker.rsplit(":", 2)
     if host != socket.gethostname() or sys.platform == "win32":
@@ -58,10 +57,10 @@ def is_dead(worker: str) -> bool:
 
 
 def is_alive_elsewhere(worker: str) -> bool:
-    """Tell whether the process named by :func:`current_process_id` surely goes on, and may be waited for.
+    """Whether the process with an ID of :func:`current_process_id` is certainly alive, and can be waited for.
 
-    This process is not waited for, nor the one that started it, which may be waiting for this one. Where the system
-    does not tell when a process started, no other is known to go on: it may be a later one with the same pid.
+    This process and its parent, which may be waiting for it, are not waited for. If the system doesn't report start
+    times, this is unknown, because a later process may have the same pid.
     """
     host, pid, start = worker.rsplit(":", 2)
     if host != socket.gethostname() or not start or int(pid) in (os.getpid(), os.getppid()):
@@ -70,12 +69,12 @@ def is_alive_elsewhere(worker: str) -> bool:
 
 
 def _start_of(pid: int) -> str | None:
-    """Return when the process started, in ticks since boot; None where it has ended or the system does not tell."""
+    """Return the start of a process in ticks since boot, or None if it has ended or the system doesn't report it."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The second field is the program's name in parentheses and may hold spaces and parentheses itself.
+    # The second field is the program's name in parentheses, which may contain spaces and parentheses.
     state, *fields = stat.rpartition(")")[2].split()
-    # A zombie has ended; only its parent has not looked yet.
+    # A zombie has ended, but its parent has not waited for it.
     return None if state in "ZX" else fields[18]

@@ -1,7 +1,7 @@
-"""The part of a store that some rows of a frame are made of, so that no more than it is read for them.
+"""Pushdown: find the sessions and runs that the filtered rows of a frame depend on, so that only these are read.
 
-Views sum up, join and look back, and a filter on what they find comes after all of that. So the tables are cut down
-first: to the sessions and runs that the wanted rows are made of, which a short statement over one table finds.
+Views aggregate and join, and a filter on their result is only applied after that. A short statement over one table
+therefore finds the sessions and runs first, and the tables under the views are filtered by them.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from agno_nb.db import schema
 from agno_nb.db.statements import Transaction, marks
 
 ColumnFilter = Mapping[str, Sequence[str]]
-"""Values of columns. Of a table that has such columns, the rows with these values are in the part; of others all."""
+"""Values by column. A table with these columns is filtered by them; other tables are read completely."""
 
 MAX_VALUES = 500
-"""More of them are not looked for one by one."""
+"""Maximum number of values in a filter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushdown:
-    """What finds the part that the wanted rows are made of. That part may hold more than they need, but no less."""
+    """A query for the sessions and runs that rows of a frame depend on. It may find more of them, but not fewer."""
 
     columns: tuple[str, ...]
-    """What is found."""
+    """Columns of the filter."""
     sources: Sequence[str]
-    """Where, in SQL of any backend over the tables of schema.sql."""
+    """Tables or subqueries to select from, in portable SQL."""
     where: str
-    """Which rows there."""
+    """Condition on their rows."""
     parameters: Sequence[str | int]
     order: tuple[str, ...] = ()
-    """Columns that the rows are sorted by, the latest first; the first of them is a time."""
+    """Sort columns, newest first. The first of them is a time."""
     limit: int | None = None
-    """How many of the latest are wanted."""
+    """Maximum number of rows of the frame."""
     with_tree: bool = False
-    """Whether the runs that those found are nested in, and those nested in them, belong to it."""
+    """Whether to include the runs above and below those found."""
 
     def resolve(self, connection: Transaction) -> ColumnFilter | None:
-        """Find the part; None where it is too much to be told from the whole."""
+        """Return the filter, or None if it would have too many values."""
         rows = self._select_rows(connection)
         column_filter: dict[str, Sequence[str]] = {
             name: list(dict.fromkeys(row[place] for row in rows)) for place, name in enumerate(self.columns)
@@ -49,7 +49,7 @@ class Pushdown:
             if len(column_filter["run_id"]) > MAX_VALUES:
                 return None
             column_filter = dict(_run_tree(connection, column_filter["run_id"]))
-        # Very many runs of a few sessions are told by their sessions alone.
+        # Many runs of a few sessions are filtered by their sessions only.
         return {name: values for name, values in column_filter.items() if len(values) <= MAX_VALUES} or None
 
     def _select_rows(self, connection: Transaction) -> list[tuple[Any, ...]]:
@@ -59,7 +59,7 @@ class Pushdown:
             sql, parameters = f"SELECT {columns} FROM {source} WHERE {self.where}", [*self.parameters]
             if self.limit is not None:
                 if 0 < self.limit <= len(rows):
-                    # What is older than as many of other sources need not be looked at.
+                    # Rows that are older than enough rows of earlier sources are not needed.
                     sql += f" AND {self.order[0]} >= ?"
                     parameters.append(sorted((row[-1] for row in rows), reverse=True)[self.limit - 1])
                 sql += f" ORDER BY {', '.join(f'{name} DESC' for name in self.order)} LIMIT ?"
@@ -69,23 +69,23 @@ class Pushdown:
 
 
 def filter_condition(table: str, column_filter: ColumnFilter | None) -> tuple[str, list[str]]:
-    """Return, in portable SQL, which rows of a table are in a part, and the parameters of that."""
+    """Return portable SQL for the filter of a table, and its parameters."""
     words = ["TRUE"]
     parameters: list[str] = []
-    for name in [name for name in schema.column_types()[table] if name in (column_filter or {})]:
+    for name in [name for name in schema.tables()[table].columns if name in (column_filter or {})]:
         values = column_filter[name] if column_filter else ()
         # IN () is not SQL.
         word = f"{name} IN ({marks(values) or 'NULL'})"
-        # Whether a run is superseded or stale follows from the later attempts at turns of its session.
+        # Whether a run is superseded or stale depends on the later attempts in its session.
         words.append(f"({word} OR attempt > 0)" if (table, name) == ("raw_runs", "run_id") else word)
         parameters += values
     return " AND ".join(words), parameters
 
 
 def with_filtered_tables(sql: str, column_filter: ColumnFilter) -> tuple[str, list[str]]:
-    """Return a statement over views with the tables cut down to a part, for DuckDB, and the parameters in front."""
+    """Return a statement over views with filtered tables under them, for DuckDB, and the parameters before its own."""
     views_used = set(re.findall(r"\w+", sql)) & schema.views().keys()
-    words = set(re.findall(r"\w+", " ".join([sql, *(schema.views()[view] for view in views_used)])))
+    words = set(re.findall(r"\w+", " ".join([sql, *(schema.views()[view].sql for view in views_used)])))
     parameters: list[str] = []
     texts = []
     for table in schema.tables():
@@ -94,13 +94,13 @@ def with_filtered_tables(sql: str, column_filter: ColumnFilter) -> tuple[str, li
             texts.append(f"{table} AS NOT MATERIALIZED (SELECT * FROM store.main.{table} WHERE {where})")
             parameters += values
     texts += [
-        schema.views()[view].replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in views_used
+        schema.views()[view].sql.replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in views_used
     ]
     return f"WITH {', '.join(texts)} {sql}" if texts else sql, parameters
 
 
 def _run_tree(connection: Transaction, run_ids: Collection[str]) -> ColumnFilter:
-    """Return the runs that these are nested in and those nested in them, at whatever depth."""
+    """Return the runs above and below these, at any depth."""
     session_by_run: dict[str, str] = {}
     above, below = list(run_ids), list(run_ids)
     while above:

@@ -1,7 +1,9 @@
-"""The SQL of users: one statement that reads, over copies of tables, in an engine that has nothing else.
+"""Run users' SQL: one read-only statement over copies of tables, in an engine without access to anything else.
 
-What is not there cannot be harmed: the engine has no file, reaches none, and keeps no lock of a store. The copies are
-Arrow tables, scanned where they are.
+The engine has no files and holds no lock of a store. The copies are Arrow tables, which DuckDB scans in place.
+
+A statement has to be of a type that reads. That is not enough, because DuckDB calls a ``WITH`` that deletes a SELECT.
+The transaction is therefore read-only, too, and the engine has nothing to write to.
 """
 
 from __future__ import annotations
@@ -21,9 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from agno_nb.db import schema
-from agno_nb.db.read_only import MAX_JOINS, read_only_statement, too_many_joins
-from agno_nb.db.sql_frames import DYNAMIC, SqlFrame, frames_for
-from agno_nb.db.tables import empty
+from agno_nb.db.arrow_tables import empty
+from agno_nb.db.sql_frames import DYNAMIC, STRINGS, SqlFrame, frames_for
 from agno_nb.errors import AgnoNbError, InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.redact import whole_characters
 
@@ -33,32 +34,55 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ROWS_AT_ONCE = 100_000
-"""Rows of a result that are fetched together."""
+"""Rows of a result per batch."""
 
 GRACE_S = 5.0
-"""How long a query that has to stop may take for it, before it is left behind."""
+"""How long to wait for a query to stop before it is abandoned, in seconds."""
+
+MAX_JOINS = 100
+"""Maximum number of joins of a query. DuckDB takes cubic time to order them, 2 s for 100, without looking for
+interrupts."""
 
 ERROR_LIMIT = 1_000
-"""Characters of an error of DuckDB that are shown: it may quote all of a statement."""
+"""Maximum length of a DuckDB error, which may quote a whole statement, in characters."""
 
 POLL_S = 0.01
-"""How often a query that has to stop is asked to."""
+"""Interval between requests to stop a query, in seconds."""
 
 Read = Callable[[schema.ColumnsRead], Mapping[str, Any]]
-"""Gives tables, or views, by their names; of columns that are not needed, nothing but nulls where that is simpler."""
+"""Reads tables, or views, by name. Columns that are not needed may be all null."""
 
 _PLANNING_RULES = {"unused_columns", "cte_inlining"}
-"""Rules by which DuckDB leaves out of a plan the columns that its result does not depend on."""
+"""Optimizer rules that remove from a plan the columns that its result does not depend on."""
+
+
+_SELECT, _EXPLAIN, _MULTI = (
+    duckdb.StatementType.SELECT,
+    duckdb.StatementType.EXPLAIN,
+    duckdb.StatementType.MULTI,
+)
+
+MAX_CONDITIONS = 5_000
+MAX_NAME_PARTS = 20
+_CONDITION = re.compile(r"\b(?:or|and)\b", re.IGNORECASE)
+_LONG_NAME = re.compile(rf"(?:\.\s{{0,9}}\w+\s{{0,9}}){{{MAX_NAME_PARTS}}}")
+_TOKEN = re.compile(r'"[^"]*"?|[(\[{]|[)\]}]|,|\w+')
+_AFTER_FROM = frozenset(
+    "select where group having window qualify order limit offset union except intersect using sample".split()
+)
+"""Words that end the list of tables after FROM."""
+_SPACE = re.compile(r"\s*")
+_WORD = re.compile(r"\w*")
 
 
 @dataclass(frozen=True, slots=True)
 class _Engines:
-    """Those of a process."""
+    """The sandbox engines of a process."""
 
     pid: int
     running: duckdb.DuckDBPyConnection
     planning: duckdb.DuckDBPyConnection
-    """Has the tables and views of a store without rows, and plans by :data:`_PLANNING_RULES` only."""
+    """Has the tables and views of a store without rows, and only applies :data:`_PLANNING_RULES`."""
 
 
 _kept: _Engines | None = None
@@ -67,7 +91,7 @@ _inherited: list[_Engines] = []
 
 
 def open_sandbox(files: Sequence[str] = (), **config: str) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory DuckDB that reaches no file but `files`, whatever SQL it is given, and no Python variable."""
+    """Return an in-memory DuckDB that can only access `files`, whatever SQL it runs, and no Python variables."""
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -93,12 +117,12 @@ def run(
     max_rows: int | None = None,
     views: bool = True,
 ) -> pa.Table:
-    """Run a statement as :meth:`agno_nb.db.frame_reader.FrameReader.arrow` does, on the tables that `read` gives.
+    """Run a statement as :meth:`agno_nb.db.frame_reader.FrameReader.arrow` does, on the tables that `read` returns.
 
-    `views` are made of the tables, unless `read` gives them itself.
+    With `views`, the views are created over the tables; otherwise `read` returns them.
     """
     if whole_characters(sql) != sql:
-        raise QueryError("the query holds half of a character (a surrogate without its other half); remove it")
+        raise QueryError("the query contains an unpaired surrogate, which is half of a character; remove it")
     if timeout_s is not None and (not isinstance(timeout_s, int | float) or not timeout_s >= 0):
         raise InvalidInputError(f"timeout_s is {timeout_s!r}; pass a number of seconds, or None for no limit")
     started = time.monotonic()
@@ -122,8 +146,8 @@ def run(
             for name, frame in named.frames.items():
                 frame.register(cursor, name)
             if views:
-                for text in schema.views().values():
-                    cursor.execute(text.replace("CREATE VIEW", "CREATE TEMP VIEW"))
+                for view in schema.views().values():
+                    cursor.execute(view.sql.replace("CREATE VIEW", "CREATE TEMP VIEW"))
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             return _rows(cursor.sql(statement, params=list(parameters)), max_rows)
 
@@ -146,7 +170,7 @@ def _rows(relation: duckdb.DuckDBPyRelation, max_rows: int | None) -> pa.Table:
 
     if max_rows is None:
         return relation.to_arrow_table()
-    # Not by a LIMIT around it: neither a comment at its end nor PIVOT can stand within parentheses.
+    # Not with a LIMIT around it, because a trailing comment and PIVOT are not valid in parentheses.
     reader = relation.to_arrow_reader(ROWS_AT_ONCE)
     batches = []
     left = max_rows
@@ -154,16 +178,14 @@ def _rows(relation: duckdb.DuckDBPyRelation, max_rows: int | None) -> pa.Table:
         left -= batch.num_rows
         if left < 0:
             reader.close()
-            raise QueryError(
-                f"the query finds more than {max_rows:,} rows; add a LIMIT, or allow more of them (max_rows=...)"
-            )
+            raise QueryError(f"the query returns more than {max_rows:,} rows; add a LIMIT, or pass a higher max_rows=")
         batches.append(batch)
     return pa.Table.from_batches(batches, reader.schema)
 
 
 @contextmanager
 def _typed_errors() -> Iterator[None]:
-    """Raise a QueryError for an error of DuckDB, or of a conversion to or from it."""
+    """Convert errors of DuckDB, and of conversions to and from it, to QueryError."""
     import pyarrow as pa
 
     try:
@@ -184,14 +206,14 @@ def interruptible(
     limit_s: float | None = None,
     can_abandon: bool = False,
 ) -> T:
-    """Do `work` on another thread: on the main one DuckDB does not see the interrupt of a kernel.
+    """Run `work` on another thread, because DuckDB does not see a kernel's interrupt on the main thread.
 
     Parameters
     ----------
     limit_s : float, optional
-        The limit that an error names, if `timeout_s` is only the rest of it.
+        The limit for the error message, if `timeout_s` is only the rest of it.
     can_abandon : bool
-        Leave a query behind that cannot be stopped: DuckDB does not look for interrupts while it binds names.
+        Whether to abandon a query that does not stop: DuckDB cannot be interrupted while it binds names.
     """
     return _watched(cursor, work, timeout_s, timeout_s if limit_s is None else limit_s, can_abandon)
 
@@ -216,33 +238,33 @@ def _watched(
         return task.result(timeout_s)
     except BaseException as error:
         give_up_at = time.monotonic() + GRACE_S
-        # Asked again until it stops: an interrupt that comes before the query has begun is not remembered.
+        # Repeated, because an interrupt before the start of the query has no effect.
         while not task.done() and not (can_abandon and time.monotonic() > give_up_at):
             cursor.interrupt()
             wait([task], timeout=POLL_S)
         if isinstance(error, TimeoutError):
             raise QueryError(
-                f"the query was stopped after {limit_s:g} s; ask for less, or allow it more time (timeout_s=...)"
+                f"the query was stopped after {limit_s:g} s; read less data, or pass a higher timeout_s="
             ) from None
         if isinstance(error, KeyboardInterrupt):
-            raise QueryInterrupted("it was stopped while the store was read; nothing was changed") from None
+            raise QueryInterrupted("the query was interrupted while it read the store; nothing was changed") from None
         raise
 
 
 def short_error(error: BaseException) -> str:
-    """Return a message without the drawing of where in the SQL it happened, and not longer than can be read."""
+    """Return a truncated error message, without the part that shows the position in the SQL."""
     text = " ".join(str(error).split("\n\nLINE ")[0].split()) or type(error).__name__
     return text if len(text) <= ERROR_LIMIT else f"{text[:ERROR_LIMIT]}…"
 
 
 @contextmanager
 def _cursor(engine: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a connection of its own: what is registered and made in it goes with it."""
+    """Return a separate connection: tables registered and views created in it are dropped with it."""
     cursor = engine.cursor()
     try:
         yield cursor
     finally:
-        # One that was left behind is in use, and goes when its thread ends.
+        # That of an abandoned query is in use, and is closed when its thread ends.
         with suppress(duckdb.Error):
             cursor.close()
 
@@ -252,14 +274,12 @@ def _engines() -> _Engines:
     with _kept_lock:
         if _kept is None or _kept.pid != os.getpid():
             if _kept is not None:
-                # They do not survive a fork, and closing them in the child crashes, so the child only keeps them.
+                # They do not survive a fork, and closing them in the child would crash it.
                 _inherited.append(_kept)
-            # Without a folder for what does not fit in memory nothing is ever written.
+            # Without a temporary directory, nothing is written to disk.
             running, planning = open_sandbox(temp_directory=""), open_sandbox(temp_directory="")
-            for table, columns in schema.column_types().items():
-                planning.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {columns[name]}' for name in columns)})")
-            for text in schema.views().values():
-                planning.execute(text)
+            for relation in (*schema.tables().values(), *schema.views().values()):
+                planning.execute(relation.sql)
             rules = planning.execute("SELECT name FROM duckdb_optimizers()").fetchall()
             planning.execute(
                 "SET GLOBAL disabled_optimizers = ?",
@@ -272,7 +292,7 @@ def _engines() -> _Engines:
 
 
 def _after_fork_in_child() -> None:
-    # Another thread of the parent may have held it.
+    # Another thread of the parent may hold the lock.
     global _kept_lock
     _kept_lock = threading.Lock()
 
@@ -284,7 +304,7 @@ if hasattr(os, "register_at_fork"):
 def _prepared(
     cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any], frames: Mapping[str, SqlFrame]
 ) -> tuple[duckdb.Statement, schema.ColumnsRead | None]:
-    """Return the statement of `sql`, and the columns that its result depends on; None where DuckDB does not tell."""
+    """Return the statement of `sql`, and the columns that its result depends on, or None if they are unknown."""
     statement, query = read_only_statement(cursor, sql)
     plan = None if query is None else _plan(cursor, query, parameters, frames)
     if plan is None:
@@ -296,11 +316,7 @@ def _prepared(
 def _plan(
     cursor: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any], frames: Mapping[str, SqlFrame]
 ) -> list[dict[str, Any]] | None:
-    """Return DuckDB's plan of a query over tables without rows; None if it does not plan it.
-
-    The plan of columns comes from the text alone. What DuckDB says of how it would run the statement itself (EXPLAIN)
-    tells less.
-    """
+    """Return DuckDB's plan of a query over tables without rows, or None if it cannot be planned."""
     for name, frame in frames.items():
         frame.head().register(cursor, name)
     cursor.execute("BEGIN TRANSACTION READ ONLY")
@@ -310,13 +326,13 @@ def _plan(
     except duckdb.InterruptException:
         raise
     except RecursionError:
-        raise too_many_joins() from None
+        raise _too_many_joins() from None
     except (duckdb.Error, ValueError):
-        # What is wrong with it is for the engine to say that is to run it.
+        # The engine that runs it reports the error.
         return None
     joins = sum("JOIN" in each["name"] or "CROSS_PRODUCT" in each["name"] for each in _operators(found))
     if joins > MAX_JOINS:
-        raise too_many_joins()
+        raise _too_many_joins()
     return found
 
 
@@ -326,6 +342,13 @@ def _operators(below: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         operator = left.pop()
         left += operator["children"]
         yield operator
+
+
+def _too_many_joins() -> QueryError:
+    return QueryError(
+        f"the query joins more than {MAX_JOINS} tables, or is nested as deeply; first store a part of its result as a "
+        "DataFrame"
+    )
 
 
 def _columns_in_plan(plan: list[dict[str, Any]]) -> schema.ColumnsRead | None:
@@ -345,13 +368,127 @@ def _columns_in_plan(plan: list[dict[str, Any]]) -> schema.ColumnsRead | None:
 
 
 def _columns_named(sql: str) -> schema.ColumnsRead:
-    """Return what a statement may read: of the tables whose names, or views' names, are words of it.
+    """Return the columns that a statement may read: all columns of the tables and views whose names occur in it.
 
-    All others are there too, but without rows. The content of media, which may be much more than all the rest, is read
-    only where it is named.
+    Other tables are empty. Contents of media, which may be larger than everything else, are only read by name.
     """
     words = set(re.findall(r"\w+", sql.lower()))
     names = words & schema.names()
     if words & DYNAMIC:
         names |= schema.names() - {"raw_media"}
     return schema.merge(schema.columns_read(name) for name in names)
+
+
+def read_only_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> tuple[duckdb.Statement, str | None]:
+    """Return the single read-only statement of `sql`, and the query in it if it can be planned.
+
+    Raises
+    ------
+    QueryError
+        There is no statement or more than one, it is not read-only, or it would take DuckDB's planner too long.
+    """
+    _check_size(sql)
+    statements = cursor.extract_statements(sql)
+    if len(statements) == 1:
+        kind, text = _type_of(statements[0]), statements[0].query
+        if kind == _SELECT:
+            return statements[0], text
+        explained = _explained(cursor, text) if kind in (_EXPLAIN, _MULTI) else None
+        if explained is not None:
+            return statements[0], explained if kind == _EXPLAIN else None
+        # PIVOT: DuckDB finds the new columns with a separate statement, and then selects.
+        if kind == _MULTI and _is_query(cursor, text):
+            return statements[0], None
+    raise QueryError(
+        "the query is not a single read-only statement; use one SELECT, WITH, FROM, VALUES, PIVOT, UNPIVOT, DESCRIBE, "
+        "SUMMARIZE, SHOW or EXPLAIN"
+    )
+
+
+def _check_size(sql: str) -> None:
+    """Reject queries that would keep DuckDB's planner busy for minutes, in which it cannot be interrupted."""
+    code = STRINGS.sub(" ", sql)
+    if sum(1 for _ in _CONDITION.finditer(code)) > MAX_CONDITIONS:
+        raise QueryError(
+            f"the query has more than {MAX_CONDITIONS:,} conditions; use IN, or join a DataFrame of values"
+        )
+    if _LONG_NAME.search(code):
+        raise QueryError(f"the query has a dotted name of more than {MAX_NAME_PARTS} parts; use shorter names")
+    if _num_joins(code) > MAX_JOINS:
+        raise _too_many_joins()
+
+
+def _num_joins(code: str) -> int:
+    """Count the joins of SQL without strings and comments: JOIN, and the commas between tables after FROM."""
+    count, before = 0, ""
+    is_from = [False]
+    """Whether the text is in a list of tables, for each open bracket."""
+    for found in _TOKEN.finditer(code):
+        token = found[0].lower()
+        if token in "([{":
+            is_from.append(False)
+        elif token in ")]}":
+            is_from = is_from[:-1] or [False]
+        elif token == "join" or (token == "," and is_from[-1]):
+            count += 1
+        elif token == "from":
+            # Not IS DISTINCT FROM.
+            is_from[-1] = before != "distinct" or is_from[-1]
+        elif token in _AFTER_FROM:
+            is_from[-1] = False
+        before = token
+    return count
+
+
+def _type_of(statement: duckdb.Statement) -> duckdb.StatementType | None:
+    try:
+        return statement.type
+    except ValueError:
+        # The client does not know some types of statements, such as CONNECT.
+        return None
+
+
+def _is_query(cursor: duckdb.DuckDBPyConnection, sql: str) -> bool:
+    """Whether a statement is a query: SUMMARIZE accepts it, which accepts no statement that writes."""
+    try:
+        kinds = [[_type_of(each) for each in cursor.extract_statements(text)] for text in (sql, f"SUMMARIZE {sql}")]
+    except (duckdb.Error, ValueError):
+        return False
+    return all(kind in ([_SELECT], [_MULTI]) for kind in kinds)
+
+
+def _explained(cursor: duckdb.DuckDBPyConnection, sql: str) -> str | None:
+    """Return the query of an EXPLAIN, or None for another kind of statement, which ANALYZE would run."""
+    place = _after_space(sql, 0)
+    if _word_at(sql, place) != "explain":
+        return None
+    while (word := _word_at(sql, place)) in ("explain", "analyze", "verbose"):
+        place = _after_space(sql, place + len(word))
+    if _is_query(cursor, sql[place:]):
+        return sql[place:]
+    # Options: EXPLAIN (FORMAT json) SELECT ...
+    after = sql[sql.find(")", place) + 1 :]
+    return after if sql.startswith("(", place) and _is_query(cursor, after) else None
+
+
+def _word_at(sql: str, place: int) -> str:
+    word = _WORD.match(sql, place)
+    return word[0].lower() if word else ""
+
+
+def _after_space(sql: str, place: int) -> int:
+    """Return the position after white space and comments."""
+    while True:
+        if space := _SPACE.match(sql, place):
+            place = space.end()
+        if sql.startswith("--", place):
+            place = _end_of(sql, "\n", place)
+        elif sql.startswith("/*", place):
+            place = _end_of(sql, "*/", place)
+        else:
+            return place
+
+
+def _end_of(sql: str, mark: str, place: int) -> int:
+    found = sql.find(mark, place)
+    return len(sql) if found == -1 else found + len(mark)

@@ -1,9 +1,13 @@
-"""The schema as the package's two SQL files give it: its text, its version and its documentation."""
+"""The schema of a store, parsed from the package's SQL files: statements, columns, types and descriptions.
+
+schema.sql has the tables, views.sql the views and indexes.sql the indexes of row stores.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,18 +17,23 @@ from agno_nb.errors import StoreVersionError
 ColumnsRead = Mapping[str, frozenset[str]]
 """Columns by table."""
 
-_NAME = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
-_TYPE = re.compile(r"^ +(\w+) (TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE|BLOB)\b", re.MULTILINE)
-_CREATE = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)(.*?);$", re.MULTILINE | re.DOTALL)
-_ABOUT = re.compile(r"((?:^-- .*\n)+)CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
-_SELECTED_FROM = re.compile(r"\bFROM (raw_\w+)")
 _COMMENT = re.compile("^ *--.*$", re.MULTILINE)
-_COLUMN = re.compile(
-    r"((?:^ +-- .*\n)+)"
-    r"(?: +(\w+) (?:TEXT|INTEGER|BIGINT|BOOLEAN|DOUBLE|BLOB)\b"  # a table's column begins with its name
-    r"|(?:(?! +-- ).*\n)*?.* AS (\w+),?$)",  # a view's ends with it
-    re.MULTILINE,
-)
+_CHEAPEST_FIRST = ("BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "TEXT", "BLOB")
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or view."""
+
+    name: str
+    sql: str
+    """Its CREATE statement, without comments."""
+    description: str
+    columns: tuple[str, ...]
+    descriptions: Mapping[str, str]
+    """Description of each column."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """For a table, the first word of each column's SQL type."""
 
 
 @cache
@@ -34,52 +43,98 @@ def text(name: str) -> str:
 
 
 def statements(name: str) -> list[str]:
-    """Return the statements of one of the files, for drivers that take one at a time."""
+    """Return the statements of one of the files, for drivers that execute one at a time."""
     return split(text(name))
 
 
 def split(sql: str) -> list[str]:
-    """Return the statements of a text that has no semicolon but at their ends and in comments."""
-    return [part for part in _COMMENT.sub("", sql).split(";") if part.strip()]
+    """Return the statements of `sql`, in which comments are whole lines and semicolons only end statements."""
+    return [part for part in _without_comments(sql).split(";") if part.strip()]
+
+
+def _without_comments(sql: str) -> str:
+    return _COMMENT.sub("", sql)
 
 
 @cache
-def migrations() -> dict[int, str]:
-    """Return the text of each file of :mod:`agno_nb.db.migrations`, by the version that it leads to."""
-    folder = files(__package__).joinpath("migrations").iterdir()
-    return {int(file.name[:4]): file.read_text(encoding="utf-8") for file in folder if file.name.endswith(".sql")}
+def tables() -> Mapping[str, Relation]:
+    """Return the tables, in the order of schema.sql."""
+    parsed = {}
+    for name, description, lines in _create_statements("schema.sql"):
+        described = {}
+        types = {}
+        for line, comment in _with_comments(lines[1:-1]):
+            column, kind = line.split()[:2]
+            if column != "PRIMARY":
+                types[column], described[column] = kind.rstrip(","), comment
+        parsed[name] = Relation(name, _sql(lines), description, tuple(types), described, types)
+    return parsed
 
 
-VERSION = max(migrations(), default=1)
-"""Of schema.sql and views.sql. A store of a higher version was written by a newer agno_nb."""
+@cache
+def views() -> Mapping[str, Relation]:
+    """Return the views, in the order of views.sql. A view may read those before it.
 
-
-def is_older(version: int, store: Path | str, *, newest: int = VERSION) -> bool:
-    """Tell whether a store has to be migrated.
-
-    Raises
-    ------
-    StoreVersionError
-        A newer agno_nb wrote it.
+    A view or column without a comment has the description of its table or of the table's column.
     """
-    if version > newest:
-        raise StoreVersionError(
-            f"{store} has version {version} of the store's schema, and this agno_nb knows versions up to {newest}; "
-            "update agno_nb. It was not touched."
-        )
-    return version < newest
+    parsed = {}
+    for name, description, lines in _create_statements("views.sql"):
+        sql = _sql(lines)
+        table = tables().get(f"raw_{name}") or tables()[re.findall(r"\bFROM (raw_\w+)", sql)[-1]]
+        # The last SELECT that is not indented is that of the view; those before it are in its WITH clause.
+        start = max(number for number, line in enumerate(lines) if line.startswith("SELECT"))
+        selected = {}
+        if lines[start] == "SELECT":
+            end = next(number for number in range(start, len(lines)) if lines[number].startswith("FROM"))
+            for line, comment in _with_comments(lines[start + 1 : end]):
+                # The last word of "expression AS name", and of "table.name".
+                column = re.findall(r"\w+", line)[-1]
+                selected[column] = comment or table.descriptions.get(column, "")
+        else:  # SELECT *
+            selected = dict(table.descriptions)
+        parsed[name] = Relation(name, sql, description or table.description, tuple(selected), selected)
+    return parsed
 
 
-def too_old_error(path: Path | None) -> StoreVersionError:
-    return StoreVersionError(
-        f"{path} has an older version of the store's schema than {VERSION}, and is not to be changed here; open a copy "
-        "of it once as a store, which brings it to that version"
-    )
+def _create_statements(file: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield name, description and lines of each table or view in a file."""
+    comments: list[str] = []
+    lines: list[str] = []
+    for line in text(file).splitlines():
+        if lines or line.startswith("CREATE"):
+            lines.append(line)
+            if line.endswith(";"):
+                yield lines[0].split()[2], _joined(comments), lines
+                lines, comments = [], []
+        elif line.startswith("--"):
+            comments.append(line)
+        else:  # What is above a blank line is not about the statement below it.
+            comments = []
 
 
-def backup_path(path: str | Path, version: int) -> Path:
-    """Return where the copy of a store goes that is made before its first migration from `version`."""
-    return Path(f"{path}.v{version}")
+def _with_comments(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each column's definition and the comment above it. Lines that are indented further continue it."""
+    comments: list[str] = []
+    definition = ""
+    described = ""
+    for line in lines:
+        if line.startswith("    --"):
+            comments.append(line.strip())
+        elif line.startswith("     "):
+            definition += line
+        else:
+            if definition:
+                yield definition, described
+            definition, described, comments = line, _joined(comments), []
+    yield definition, described
+
+
+def _joined(comments: Iterable[str]) -> str:
+    return " ".join(line.removeprefix("-- ") for line in comments)
+
+
+def _sql(lines: Iterable[str]) -> str:
+    return _without_comments("\n".join(lines)).rstrip(";")
 
 
 @cache
@@ -88,57 +143,39 @@ def names() -> frozenset[str]:
     return frozenset(tables()) | frozenset(views())
 
 
-def _definitions() -> list[tuple[str, str]]:
-    return _CREATE.findall(text("schema.sql") + text("views.sql"))
-
-
 @cache
-def tables() -> dict[str, str]:
-    """Return the statement that makes each table, in the order of schema.sql."""
-    return _statements_of("schema.sql")
-
-
-@cache
-def views() -> dict[str, str]:
-    """Return the statement that makes each view. A view may stand on those before it."""
-    return _statements_of("views.sql")
-
-
-def _statements_of(name: str) -> dict[str, str]:
-    by_name = {}
-    for statement in statements(name):
-        if match := _NAME.search(statement):
-            by_name[match.group(1)] = statement
-    return by_name
+def tables_with(column: str) -> tuple[str, ...]:
+    """Return the names of the tables that have a column of this name, in the order of schema.sql."""
+    return tuple(name for name, table in tables().items() if column in table.types)
 
 
 @cache
 def union_branches(view: str) -> list[str]:
-    """Return the statements whose rows a view tells one after the other, in SQL of any backend."""
-    (union,) = re.findall(r"WITH \w+ AS \(\n(.*?)\n\)\n", views()[view], re.DOTALL)
+    """Return the SELECT statements that a view concatenates in its WITH clause, in portable SQL."""
+    union = views()[view].sql.partition("AS (\n")[2].partition("\n)\n")[0]
     return [part.strip() for part in union.split("UNION ALL")]
 
 
 @cache
 def columns_read(name: str) -> ColumnsRead:
-    """Return what a table or view reads: the columns of each table, or more."""
+    """Return the columns that a table or view reads, by table. There may be some that it doesn't need."""
     if name in tables():
-        return {name: frozenset(column_types()[name])}
-    text = views()[name]
-    words = frozenset(re.findall(r"\w+", text))
+        return {name: frozenset(tables()[name].columns)}
+    sql = views()[name].sql
+    words = frozenset(re.findall(r"\w+", sql))
     columns_by_table: dict[str, frozenset[str]] = {}
-    for table, columns in column_types().items():
-        if table in words:
-            columns_by_table[table] = frozenset(columns) if "SELECT *" in text else words & columns.keys()
+    for table in tables().values():
+        if table.name in words:
+            columns_by_table[table.name] = frozenset(table.columns) if "SELECT *" in sql else words & table.types.keys()
     earlier = list(views())[: list(views()).index(name)]
     return merge([columns_by_table, *(columns_read(each) for each in earlier if each in words)])
 
 
 @cache
 def cheapest_column(table: str) -> str:
-    """Return the column of a table that is read fastest, for those who want to know only how many rows there are."""
-    types = column_types()[table]
-    return min(types, key=lambda name: ("BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "TEXT", "BLOB").index(types[name]))
+    """Return the column of a table that is read fastest, for queries that only need the number of rows."""
+    types = tables()[table].types
+    return min(types, key=lambda name: _CHEAPEST_FIRST.index(types[name]))
 
 
 def merge(column_sets: Iterable[ColumnsRead]) -> ColumnsRead:
@@ -149,43 +186,40 @@ def merge(column_sets: Iterable[ColumnsRead]) -> ColumnsRead:
     return merged
 
 
-def view_descriptions() -> dict[str, str]:
-    """Return what the comment above each view says of it; where there is none, that above its table."""
-    described = {
-        name: " ".join(line.removeprefix("-- ") for line in comment.splitlines())
-        for comment, name in _ABOUT.findall(text("schema.sql") + text("views.sql"))
-    }
-    return {view: described.get(view) or described[f"raw_{view}"] for view in views()}
-
-
-def column_types() -> dict[str, dict[str, str]]:
-    """Return the first word of each column's type, for each table: ``{table: {column: type}}``."""
-    return {table: dict(_TYPE.findall(statement)) for table, statement in tables().items()}
-
-
 @cache
-def tables_with(column: str) -> tuple[str, ...]:
-    """Return the names of the tables that have a column of this name, in the order of schema.sql."""
-    return tuple(table for table, columns in column_types().items() if column in columns)
+def migrations() -> dict[int, str]:
+    """Return the text of each file of :mod:`agno_nb.db.migrations`, by the version that it leads to."""
+    folder = files(__package__).joinpath("migrations").iterdir()
+    return {int(file.name[:4]): file.read_text(encoding="utf-8") for file in folder if file.name.endswith(".sql")}
 
 
-def column_descriptions() -> dict[str, dict[str, str]]:
-    """Return what the comments of the SQL files say of each column.
+VERSION = max(migrations(), default=1)
+"""Version of schema.sql and views.sql."""
 
-    Returns
-    -------
-    dict
-        ``{table or view: {column: description}}``. A view has the descriptions of its raw table, or of that which it
-        was selected from at last, and its own in front of them.
+
+def is_older(version: int, store: Path | str, *, newest: int = VERSION) -> bool:
+    """Whether a store has to be migrated.
+
+    Raises
+    ------
+    StoreVersionError
+        A newer agno_nb wrote it.
     """
-    described = {
-        table: {
-            column or alias: " ".join(line.strip().removeprefix("-- ") for line in comment.splitlines())
-            for comment, column, alias in _COLUMN.findall(body)
-        }
-        for table, body in _definitions()
-    }
-    for view, statement in views().items():
-        table = "raw_" + view if "raw_" + view in tables() else _SELECTED_FROM.findall(statement)[-1]
-        described[view] = described.get(table, {}) | described[view]
-    return described
+    if version > newest:
+        raise StoreVersionError(
+            f"{store} has version {version} of the store's schema, and this agno_nb knows versions up to {newest}; "
+            "update agno_nb. The store was not changed."
+        )
+    return version < newest
+
+
+def too_old_error(path: Path | None) -> StoreVersionError:
+    return StoreVersionError(
+        f"{path} has an older version of the store's schema than {VERSION} and is opened read-only; to migrate it, "
+        "make a copy and open that as a store"
+    )
+
+
+def backup_path(path: str | Path, version: int) -> Path:
+    """Return the path of the copy that is made of a store before it is migrated from `version`."""
+    return Path(f"{path}.v{version}")

@@ -1,7 +1,7 @@
-"""A session's state: how runs change it, and how it is turned back when a turn is tried again.
+"""Session state: how runs change it, and how a new attempt at a turn reverts changes.
 
-With each run is stored what it changed, value by value: a list of ``{"path": ["a", "b"], "before": 1, "after": 2}``. A
-path goes through dicts; "before" is left out where there was nothing, "after" where nothing is left.
+Each run stores its changes value by value, as a list of ``{"path": ["a", "b"], "before": 1, "after": 2}``. A path goes
+through dicts. "before" is missing if the value was added, "after" if it was removed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from agno_nb.types import JsonDict, RunOutput, Session, now
 
 _MAX_COPY_ATTEMPTS = 1000
 _MISSING = object()
-"""Equal to no value of a state."""
+"""Not equal to any value of a state."""
 
 
 def changes(before: JsonDict, after: JsonDict) -> list[JsonDict]:
-    """Return what makes `before`, which was read from JSON, into `after`.
+    """Return the changes that turn `before`, which was read from JSON, into `after`.
 
-    Where `after` cannot be written as JSON there is nothing to return: the store refuses it, and says why.
+    If `after` cannot be written as JSON, there are none: the store then rejects it with an error.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def changes(before: JsonDict, after: JsonDict) -> list[JsonDict]:
     [{'path': ['n'], 'before': 1, 'after': 2}, {'path': ['deep', 'x'], 'before': 5}]
     """
     try:
-        # As it will be read: a tuple as a list, a number that is a key as text. And none of it changes any more.
+        # A copy as it will be read: tuples become lists, and numbers that are keys become strings.
         return list(_changes(before, json.loads(json.dumps(after)), ()))
     except BaseException as error:
         if is_interrupt(error):
@@ -51,18 +51,18 @@ def _changes(before: JsonDict, after: JsonDict, above: Sequence[str]) -> Iterabl
 
 
 def copy_state(state: JsonDict) -> JsonDict:
-    """Return a copy of a state that functions, in other threads, may be changing; itself if it cannot be copied.
+    """Return a copy of a state that other threads may be changing.
 
-    The store then says what it is that cannot be stored.
+    If it cannot be copied, return it unchanged; the store then reports the value that cannot be stored.
     """
     for _ in range(_MAX_COPY_ATTEMPTS):
         try:
             return deepcopy(state)
         except RecursionError:
             break
-        except RuntimeError:  # One of them has put something into it at this moment.
+        except RuntimeError:  # Another thread has just added a key.
             continue
-        except BaseException as error:  # A lock, a generator, or whatever a `__deepcopy__` raises.
+        except BaseException as error:  # A lock or a generator; and a `__deepcopy__` may raise anything.
             if is_interrupt(error):
                 raise
             break
@@ -70,7 +70,7 @@ def copy_state(state: JsonDict) -> JsonDict:
 
 
 def revert(state: JsonDict, state_changes: Sequence[JsonDict]) -> JsonDict:
-    """Return `state` without changes that were made to it. What was changed otherwise since then stays.
+    """Return `state` with changes undone. Values that have been changed since then stay.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def revert(state: JsonDict, state_changes: Sequence[JsonDict]) -> JsonDict:
 
 
 def reapply(state: JsonDict, state_changes: Sequence[JsonDict]) -> JsonDict:
-    """Return `state` with changes made once more, where it is still as they found it."""
+    """Return `state` with changes made again, apart from values that have been changed since then."""
     return _apply(state, state_changes, was="before", becomes="after")
 
 
@@ -104,7 +104,7 @@ def _value_at(state: JsonDict, path: Iterable[str]) -> Any:
 
 
 def force_apply(state: JsonDict, state_changes: Iterable[JsonDict]) -> None:
-    """Change `state` in place so that it is as changes left it, whatever it was."""
+    """Make changes to `state` in place, whatever its values are."""
     for change in state_changes:
         *above, key = change["path"]
         place = state
@@ -123,7 +123,7 @@ def _put(place: JsonDict, key: str, value: Any) -> None:
 
 
 def merge_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
-    """Return `now` with what makes `before` into `after`, key by key in dicts, anything else replaced whole.
+    """Return `now` with the changes from `before` to `after`. Dicts are merged by key, other values replaced.
 
     Examples
     --------
@@ -150,15 +150,15 @@ def store_state(
     *,
     gone: Exception | None,
 ) -> Row:
-    """Store a session's state, with what others changed in it since it was `base_state`.
+    """Store a session's state, and keep the changes that others have made to it since it was `base_state`.
 
-    Return what is different in its row now. Where there is no such session `gone` is raised.
+    Return the changed columns of the session. If there is no such session, raise `gone`.
     """
     key = {"session_id": session_id}
-    # No RETURNING: it takes DuckDB longer than a statement of its own.
+    # In DuckDB, a RETURNING takes longer than a second statement.
     changed = connection.update("raw_sessions", {"updated_at": micros(now())}, key, gone=gone)
     if session_state is not None and (base_state is None or _differs(session_state, base_state)):
-        # As it will be read. Arrays, and whatever else cannot be compared, are refused here by name.
+        # As it will be read. This rejects arrays and other values that cannot be compared.
         session_state = state = from_json(to_json(session_state, "session_state"))
         if base_state is not None:
             ((stored,),) = connection.execute(
@@ -172,31 +172,31 @@ def store_state(
     return changed
 
 
-def _differs(state: JsonDict, began_with: JsonDict) -> bool:
+def _differs(state: JsonDict, base_state: JsonDict) -> bool:
     try:
-        return bool(state != began_with)
-    except Exception:  # Of an array, say, or of values that are nested very deep.
+        return bool(state != base_state)
+    except Exception:  # An array, for example, or deeply nested values.
         return True
 
 
 def _warn_of_lost_updates(session_id: str, now: JsonDict, state_changes: Iterable[JsonDict]) -> None:
-    """Warn of what somebody else has changed meanwhile and is replaced now."""
+    """Warn of values that another process has changed and that are now replaced."""
     for change in state_changes:
         there = _value_at(now, change["path"])
         if there != change.get("before", _MISSING) and there != change.get("after", _MISSING):
             name = "".join(f"[{key!r}]" for key in change["path"])
             warnings.warn(
-                f"session_state{name} of session {session_id!r} was changed by somebody else while a run changed it "
-                "too; it is now as the run leaves it",
+                f"session_state{name} of session {session_id!r} was also changed by another process; the value of this "
+                "run was kept",
                 stacklevel=2,
             )
 
 
 def revert_to_turn(connection: Transaction, session: Session, run: RunOutput, partial_of: str | None) -> None:
-    """Make the state of a session what a new attempt at a turn finds.
+    """Revert the state of a session for a new attempt at a turn.
 
-    It is without what was done in that turn and in those after it, but with what the run did that it goes on from. That
-    is then among what it changed itself.
+    The changes of that turn and of later ones are undone. The attempt `partial_of`, whose messages the run
+    continues, is an exception: its changes are kept and become changes of the run itself.
     """
     assert run.run_index is not None
     before = after = state_before_later_turns(connection, session.session_id, run.run_index - 1, session.session_state)
@@ -207,17 +207,17 @@ def revert_to_turn(connection: Transaction, session: Session, run: RunOutput, pa
 
 
 def reapply_run(connection: Transaction, session: Session, run: RunOutput) -> None:
-    """Let a run that goes on find what it had changed, also where a new attempt at an earlier turn took it back."""
+    """Make the changes of a continued run again if a new attempt at an earlier turn has reverted them."""
     assert run.run_index is not None
     if _is_stale(connection, run.session_id, run.run_index, since=micros(run.ended_at or run.created_at)):
         _replace(connection, session, reapply(session.session_state, run.state_changes))
 
 
 def state_before_later_turns(connection: Transaction, session_id: str, run_index: int, state: JsonDict) -> JsonDict:
-    """Return the state of a session without what was done in the turns after one."""
+    """Return the state of a session without the changes of the turns after one."""
     rows = connection.execute(
         "SELECT state_changes FROM raw_runs AS done WHERE session_id = ? AND run_index > ? "
-        # What a new attempt at that turn, or at one before it, took back is not there any more.
+        # Changes that a new attempt at that turn, or at an earlier one, has already reverted are left out.
         "AND state_changes IS NOT NULL AND NOT EXISTS (SELECT 1 FROM raw_runs AS again "
         "WHERE again.session_id = done.session_id AND again.run_id <> done.run_id AND again.attempt > 0 "
         "AND again.run_index <= done.run_index AND again.created_at >= COALESCE(done.ended_at, done.created_at)) "
@@ -230,21 +230,21 @@ def state_before_later_turns(connection: Transaction, session_id: str, run_index
 
 
 def state_after_run(connection: Transaction, session_id: str, run_index: int, run_id: str, state: JsonDict) -> JsonDict:
-    """Return the state of a session as an attempt at a turn left it. One that is stale does not count."""
+    """Return the state of a session after an attempt at a turn. A stale attempt has no effect on it."""
     before = state_before_later_turns(connection, session_id, run_index - 1, state)
     made, ended_at = _changes_of(connection, session_id, run_id)
     return before if _is_stale(connection, session_id, run_index, since=ended_at) else reapply(before, made)
 
 
 def _changes_of(connection: Transaction, session_id: str, run_id: str) -> tuple[list[JsonDict], int]:
-    """Return what a run changed, and when it ended."""
+    """Return the changes of a run, and its end in microseconds."""
     sql = "SELECT state_changes, COALESCE(ended_at, created_at) FROM raw_runs WHERE session_id = ? AND run_id = ?"
     ((text, ended_at),) = connection.execute(sql, [session_id, run_id])
     return from_json(text) or [], ended_at
 
 
 def _is_stale(connection: Transaction, session_id: str, run_index: int, *, since: int) -> bool:
-    """Whether a turn before one was tried again `since` (microseconds) or later."""
+    """Whether an earlier turn was rerun at `since` (microseconds) or later."""
     sql = "SELECT 1 FROM raw_runs WHERE session_id = ? AND attempt > 0 AND run_index < ? AND created_at >= ? LIMIT 1"
     return bool(connection.execute(sql, [session_id, run_index, since]))
 
@@ -256,7 +256,7 @@ def _replace(connection: Transaction, session: Session, state: JsonDict) -> None
 
 
 def merge_state(*layers: JsonDict | None) -> JsonDict:
-    """Merge dicts, later ones over earlier ones: dicts key by key, anything else replaced whole. Copies throughout."""
+    """Return a deep merge of dicts. Values of later dicts replace earlier values, unless both are dicts."""
     merged: JsonDict = {}
     for layer in layers:
         for key, value in (layer or {}).items():

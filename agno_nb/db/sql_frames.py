@@ -1,20 +1,31 @@
-"""DataFrames of users as tables of a query: which of them it needs, and columns that DuckDB can scan.
+"""Users' DataFrames as tables of a query.
 
-Only the DataFrames that a statement names are handed to DuckDB, each column as :mod:`~agno_nb.db.sql_columns` makes it.
+Only the DataFrames that a statement names are registered with DuckDB. DuckDB scans most columns in place. Others are
+converted to text if that is lossless: periods, intervals, complex numbers, and objects of several types. The remaining
+columns are unreadable, and a query that reads one fails with an error that names it.
 """
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import fractions
+import ipaddress
+import json
+import numbers
+import pathlib
 import re
+import sys
+import uuid
 from collections.abc import Hashable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from agno_nb.db.read_only import STRINGS
-from agno_nb.db.sql_columns import NoText, scannable
-from agno_nb.db.tables import is_a, unknown_table
+from agno_nb.db.arrow_tables import is_a, unknown_table
 from agno_nb.errors import QueryError
 
 if TYPE_CHECKING:
@@ -22,12 +33,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DYNAMIC = {"query", "query_table", "json_execute_serialized_sql"}
-"""Functions to which the name of a table can be given in pieces."""
+"""Functions that accept the name of a table as an expression."""
+
+STRINGS = re.compile(r"'[^']*'?|--[^\n]*|/\*.*?(?:\*/|\Z)|\$\$.*?(?:\$\$|\Z)", re.DOTALL)
+"""Strings and comments of SQL."""
 
 _CATALOG = {"show", "describe", "desc", "tables", "columns", "information_schema", "pg_catalog", "sqlite_master"} | {
     "duckdb_tables", "duckdb_views", "duckdb_columns",
 }  # fmt: skip
 """Words of statements that list tables without naming them."""
+
+
+_NETWORKS = (ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network)
+_NUMBERS = (bool, int, float, complex, decimal.Decimal, fractions.Fraction)
+_TIMES = (datetime.date, datetime.time, datetime.timedelta)
+_SCALARS = (str, uuid.UUID, pathlib.PurePath, *_NUMBERS, *_TIMES, *_NETWORKS)
+"""Types whose values have distinct text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +60,16 @@ class SqlFrame:
     columns: tuple[str, ...]
     """Names in SQL, in order."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
-    """Those of the columns that are not in `data`, and what they hold."""
+    """Columns that are not in `data`, with a description of their values."""
 
     def head(self) -> SqlFrame:
         """Return the same columns without rows."""
-        # Both kinds of tables have it, but for the pandas of the type checker.
+        # Both kinds of tables can be sliced, but the type stubs of pandas disagree.
         data: Any = self.data
         return SqlFrame(None if data is None else data[:0], self.columns, self.unreadable)
 
     def register(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Make it a table of `cursor`. A query that reads an unreadable column fails with an error that names it."""
+        """Register this as a table of `cursor`. A query that reads an unreadable column fails."""
         if not self.unreadable:
             if self.data is not None:
                 cursor.register(name, self.data)
@@ -70,11 +91,11 @@ class NamedFrames:
 
     frames: Mapping[str, SqlFrame]
     refused: Mapping[str, str]
-    """Messages by casefolded name, for those that cannot be tables. The name may be that of a column or a CTE, so it is
-    an error only if the statement finds no table of that name."""
+    """Error messages by casefolded name, for DataFrames that cannot be tables. The name may also belong to a column or
+    CTE, so it is only an error if the statement finds no table of that name."""
 
     def explain(self, error: QueryError) -> QueryError:
-        """Return the error to raise for one that DuckDB raised."""
+        """Return the error to raise for an error of DuckDB."""
         unknown = unknown_table(error)
         reason = None if unknown is None else self.refused.get(unknown.casefold())
         return error if reason is None else QueryError(reason)
@@ -93,8 +114,8 @@ def frames_for(sql: str, frames: Mapping[str, Any]) -> NamedFrames:
     for folded, group in groups.items():
         exact = group if len(group) == 1 else [name for name in group if name in sql]
         if len(exact) != 1:
-            told = " and ".join(map(repr, sorted(group)))
-            refused[folded] = f"SQL does not distinguish the names of the DataFrames {told}; rename one of them"
+            names = " and ".join(map(repr, sorted(group)))
+            refused[folded] = f"SQL does not distinguish the names of the DataFrames {names}; rename one of them"
             continue
         frame = sql_frame(frames[exact[0]])
         if frame.columns:
@@ -122,7 +143,7 @@ def _is_named(name: str, text: str, words: set[str]) -> bool:
 
 
 def with_sql_names(frame: Any) -> Any:
-    """Return a DataFrame of pandas with the columns, and their names, that it has in SQL; other tables as they are."""
+    """Return a pandas DataFrame with the columns and names that it has in SQL. Other tables are returned unchanged."""
     if not is_a("pandas", "DataFrame", frame):
         return frame
     import pandas as pd
@@ -133,7 +154,7 @@ def with_sql_names(frame: Any) -> Any:
 
 
 def sql_frame(frame: Any) -> SqlFrame:
-    """Return a DataFrame of pandas or polars, or an Arrow table, in a form that DuckDB can scan."""
+    """Convert a pandas or polars DataFrame, or an Arrow table, to a form that DuckDB can scan."""
     if is_a("pandas", "DataFrame", frame):
         labels, values = _pandas_columns(frame)
     elif is_a("polars", "DataFrame", frame):
@@ -152,7 +173,7 @@ def sql_frame(frame: Any) -> SqlFrame:
 
 
 def column_names(labels: Iterable[Hashable]) -> list[str]:
-    """Return names in SQL for the columns of a DataFrame: text that is not empty, and unique regardless of case."""
+    """Return SQL names for the columns of a DataFrame: not empty, and unique regardless of case."""
     names: list[str] = []
     taken: set[str] = set()
     for label in labels:
@@ -177,8 +198,8 @@ def _literal(text: str) -> str:
 
 def _refusal(name: str, column: str, held: str) -> str:
     return (
-        f"the column {column!r} of {name!r} holds {held}, which cannot be converted to SQL without a loss; convert it "
-        "to text or numbers first, or leave it out of the query"
+        f"the column {column!r} of {name!r} has {held}, which cannot be converted to SQL without loss; convert it to "
+        "text or numbers first, or leave it out of the query"
     )
 
 
@@ -189,13 +210,13 @@ def _one_row() -> pa.Table:
 
 
 def _pandas_columns(frame: pd.DataFrame) -> tuple[list[Hashable], list[Any]]:
-    """Return labels and values of the columns, and in front of them the levels of an index that says something."""
+    """Return labels and values of the columns, preceded by the levels of a meaningful index."""
     import pandas as pd
 
     labels: list[Hashable] = []
     values: list[Any] = []
     index = frame.index
-    # Whole numbers without a name are what sorting and filtering leave behind.
+    # Sorting and filtering leave an unnamed index of integers.
     if any(name is not None for name in index.names) or index.nlevels > 1 or not pd.api.types.is_integer_dtype(index):
         for level, name in enumerate(index.names):
             unnamed = f"level_{level}" if index.nlevels > 1 else "index"
@@ -217,3 +238,184 @@ def _table(columns: Mapping[str, Any], frame: Any) -> pd.DataFrame | pa.Table:
     import pyarrow as pa
 
     return pa.table(columns)
+
+
+class NoText(Exception):
+    """Values that cannot be converted without loss. The message describes them."""
+
+
+def scannable(values: Any) -> Any:
+    """Return a column that DuckDB can scan."""
+    if is_a("pandas", "Series", values):
+        return _pandas_column(values)
+    if is_a("polars", "Series", values):
+        return _polars_column(values)
+    return _arrow_column(values)
+
+
+def _pandas_column(values: pd.Series[Any]) -> Any:
+    import pandas as pd
+
+    dtype = values.dtype
+    if isinstance(dtype, pd.SparseDtype):
+        return _pandas_column(pd.Series(values.array.to_dense()))
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _categories(values)
+    if isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype) or dtype.kind == "c":
+        return _texts(list(values.array))
+    if isinstance(dtype, pd.ArrowDtype):
+        import pyarrow as pa
+
+        return _with_arrow(_arrow_column(pa.chunked_array([values.array.__arrow_array__()])))
+    if dtype.kind in "biufmM" or isinstance(dtype, pd.StringDtype):
+        return values
+    return _with_arrow(_object_column(values))
+
+
+def _categories(values: pd.Series[Any]) -> Any:
+    import pandas as pd
+
+    categories = values.cat.categories
+    if categories.dtype.kind in "biufmM":
+        return values
+    # As strings they keep their order, which becomes that of DuckDB's ENUM.
+    texts = [text if isinstance(text, str) else _text(text) for text in categories]
+    if len(set(texts)) < len(texts):
+        raise NoText(f"categories with the same text, such as {texts[0]!r}")
+    return values if not texts else pd.Series(values.cat.rename_categories(texts))
+
+
+def _polars_column(values: Any) -> Any:
+    # Arrow has no type for integers of 128 bits.
+    if str(values.dtype).startswith(("Object", "Int128", "UInt128")):
+        return _objects(values.to_list())
+    return _arrow_column(values.to_arrow())
+
+
+def _arrow_column(values: Any) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_null(values.type):
+        return pa.nulls(len(values), pa.string())
+    if pa.types.is_float16(values.type):
+        return values.cast(pa.float32())
+    if _is_scanned(values.type):
+        return values
+    try:
+        return values.cast(pa.string())
+    except pa.ArrowException:
+        return _objects(values.to_pylist())
+
+
+@cache
+def _is_scanned(kind: pa.DataType) -> bool:
+    """Whether DuckDB has a type for an Arrow type."""
+    import pyarrow as pa
+
+    if pa.types.is_primitive(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return True
+    try:
+        with duckdb.connect(config={"python_enable_replacements": False}) as connection:
+            connection.register("x", pa.schema([("x", kind)]).empty_table())
+            connection.sql("DESCRIBE x").fetchall()
+    except (duckdb.Error, pa.ArrowException):
+        return False
+    return True
+
+
+def _object_column(values: pd.Series[Any]) -> Any:
+    import pandas as pd
+    import pyarrow as pa
+
+    if pd.api.types.infer_dtype(values, skipna=True) in ("string", "boolean", "floating", "bytes"):
+        with suppress(pa.ArrowException, UnicodeError):
+            return pa.array(values, from_pandas=True)
+    return _objects(list(values))
+
+
+def _objects(values: list[Any]) -> Any:
+    """Return Python objects as an Arrow array of their type if they have one in common, otherwise of strings."""
+    import pyarrow as pa
+
+    kept = [None if _is_missing(value) else value for value in values]
+    there = [value for value in kept if value is not None]
+    if not there:
+        return pa.nulls(len(kept), pa.string())
+    kinds = {_kind(value) for value in there}
+    if kinds == {int} and any(abs(value) >= 2**63 for value in there):
+        # DECIMAL(38, 0) is the widest.
+        if all(abs(value) < 10**38 for value in there):
+            return pa.array([None if value is None else decimal.Decimal(value) for value in kept], pa.decimal128(38, 0))
+    elif len(kinds) == 1 or (kinds <= {int, float, decimal.Decimal} and not _would_round(there, kinds)):
+        with suppress(pa.ArrowException, OverflowError, ValueError, TypeError, RecursionError):
+            if not _has_zones(there):
+                return _arrow_column(pa.array(kept, from_pandas=True))
+    return _texts(kept)
+
+
+def _kind(value: Any) -> type:
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return bool
+    if isinstance(value, numbers.Integral):
+        return int
+    if isinstance(value, float) or (isinstance(value, numbers.Real) and hasattr(value, "dtype")):
+        return float
+    containers = (list, tuple, dict, set, frozenset)
+    return list if isinstance(value, containers) or hasattr(value, "tolist") else type(value)
+
+
+def _would_round(values: list[Any], kinds: set[type]) -> bool:
+    return float in kinds and any(isinstance(value, decimal.Decimal) or abs(value) > 2**53 for value in values)
+
+
+def _has_zones(values: list[Any]) -> bool:
+    """Whether there are times with zones, which Arrow would drop, or datetimes both with and without zones."""
+    zones = {value.tzinfo is not None for value in values if isinstance(value, datetime.datetime)}
+    return len(zones) == 2 or any(isinstance(value, datetime.time) and value.tzinfo for value in values)
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or value is _pandas("NA") or value is _pandas("NaT"):
+        return True
+    return isinstance(value, float) and value != value
+
+
+def _texts(values: list[Any]) -> Any:
+    import pyarrow as pa
+
+    texts = [None if _is_missing(value) else _text(value) for value in values]
+    try:
+        return pa.array(texts, pa.large_string())
+    except (UnicodeEncodeError, pa.ArrowException):
+        raise NoText("unpaired surrogates") from None
+
+
+def _text(value: Any) -> str:
+    """Return text that differs from the text of any other value."""
+    if type(value).__module__.partition(".")[0] in ("numpy", "pandas") and not isinstance(value, _SCALARS):
+        kinds = ("Period", "Interval", "Timestamp", "Timedelta")
+        if isinstance(value, tuple(_pandas(kind) for kind in kinds if _pandas(kind))) or hasattr(value, "dtype"):
+            return str(value.tolist() if getattr(value, "ndim", 0) else value)
+    if isinstance(value, _SCALARS):
+        return str(value)
+    if isinstance(value, list | tuple | dict | set | frozenset):
+        try:
+            return json.dumps(
+                sorted(value, key=str) if isinstance(value, set | frozenset) else value, ensure_ascii=False
+            )
+        except (TypeError, ValueError, RecursionError):
+            raise NoText(f"objects of type {type(value).__name__} that are not valid JSON") from None
+    raise NoText(f"objects of type {type(value).__name__}")
+
+
+def _with_arrow(values: Any) -> Any:
+    """Return an Arrow array as a pandas Series."""
+    import pandas as pd
+
+    if is_a("pyarrow", "Array", values) or is_a("pyarrow", "ChunkedArray", values):
+        return pd.Series(pd.arrays.ArrowExtensionArray(values))
+    return values
+
+
+def _pandas(name: str) -> Any:
+    return getattr(sys.modules.get("pandas"), name, None)

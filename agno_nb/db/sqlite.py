@@ -1,10 +1,10 @@
-"""A store in a SQLite file: the lightest one, on the driver of Python's standard library.
+"""A store in a SQLite file, with the driver of Python's standard library.
 
-Every statement sees the file as it is, so processes and threads need nothing but SQLite's own locks. Frames and queries
-are DuckDB's, over what they need of the tables, which is kept until the store changes.
+SQLite's own locks are sufficient for several processes and threads. DuckDB runs frames and queries, over the columns of
+the tables that they need. These are kept in memory until the store changes.
 
-SQLite writes changes to a log beside the file, which a file that is renamed or replaced leaves behind. So the log is
-put into the file soon after a write, and at the latest when the file is found to be another one.
+SQLite writes changes to a log next to the file, which a renamed or replaced file would leave behind. The log is merged
+into the file soon after a write, and at the latest when another file is found at the path.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from urllib.parse import unquote
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import schema
+from agno_nb.db.arrow_tables import from_rows
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.connection_pool import ConnectionPool
 from agno_nb.db.driver import Driver
@@ -49,7 +50,6 @@ from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.statements import Connection
-from agno_nb.db.tables import from_rows
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 from agno_nb.redact import without_userinfo
 
@@ -57,14 +57,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LOG, SHARED = "-wal", "-shm"
-"""Endings of the files that SQLite keeps next to one that is open: its log, and the memory that its users share."""
+"""Suffixes of the files that SQLite keeps next to an open one: its log, and the memory that processes share."""
 _KEPT_CONNECTIONS = 16
 POLL_S = 0.01
-"""How often what SQLite does not wait for is tried again."""
+"""Interval between attempts if SQLite itself doesn't wait for a lock, in seconds."""
 FORK_WAIT_S = 10.0
-"""How long a fork waits for other threads that use a store."""
+"""Maximum time that a fork waits for other threads that use a store, in seconds."""
 MERGE_AFTER_S = 0.25
-"""How long after its last write a process puts the log into the file."""
+"""Time after its last write after which a process merges the log into the file, in seconds."""
 _LAST_RETRY_S, _MAX_RETRIES = 5.0, 20
 
 _unmerged: set[FileId | None] = set()
@@ -84,21 +84,21 @@ class SqliteDb(SqlDb):
     Parameters
     ----------
     db_file : str or Path, optional
-        The file, ``agno_nb.db`` where not given. It is made, with its folder, when something is first written; until
-        then the store reads as empty. A relative path is taken from the working directory of this moment.
+        The file; default ``agno_nb.db``. It is created, with its folder, by the first write. Until then the store is
+        empty. A relative path is resolved now, against the working directory.
     db_url : str, optional
-        The same as a URL, as in ``sqlite:///tmp/data.db``.
+        The same as a URL, for example ``sqlite:///tmp/data.db``.
     lock_timeout_s : float
-        How long to wait, in seconds, for another process or thread that writes to the file.
+        Maximum time to wait for another process or thread that writes to the file, in seconds.
 
     Raises
     ------
     NotAStoreError
-        On first use: the file is something else. It is not touched.
+        On first use: the file is not a store. It is not changed.
     StoreVersionError
-        On first use: the file was written by a newer agno_nb. It is not touched.
+        On first use: the file was written by a newer agno_nb. It is not changed.
     StoreLocked
-        On any use: somebody wrote to the file for longer than `lock_timeout_s`.
+        On any use: another process or thread wrote to the file for longer than `lock_timeout_s`.
     StoreError
         On any use: the file cannot be read or written.
 
@@ -114,7 +114,7 @@ class SqliteDb(SqlDb):
     ) -> None:
         if db_file is not None and db_url is not None:
             raise InvalidInputError(
-                f"db_file is {str(db_file)!r} and db_url {without_userinfo(db_url)!r}; give one of them"
+                f"db_file is {str(db_file)!r} and db_url {without_userinfo(db_url)!r}; pass one of them"
             )
         path = _path_of_url(db_url) if db_url is not None else "agno_nb.db" if db_file is None else db_file
         self.db_file = store_path(path)
@@ -135,7 +135,7 @@ class SqliteDb(SqlDb):
 
 @suggest_on_unknown_kwarg({})
 class AsyncSqliteDb(AsyncDb):
-    """:class:`SqliteDb` for async code: the same arguments, the same methods, awaited."""
+    """Async version of :class:`SqliteDb`, with the same arguments and methods."""
 
     def __init__(
         self, db_file: str | Path | None = None, *, db_url: str | None = None, lock_timeout_s: float = 15.0
@@ -144,11 +144,11 @@ class AsyncSqliteDb(AsyncDb):
 
 
 def _path_of_url(url: str) -> str:
-    """Return the path in a URL as SQLAlchemy writes it: three slashes before a relative one, four before another."""
+    """Return the path in a URL of SQLAlchemy: three slashes before a relative path, four before an absolute one."""
     found = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]*)", url, re.DOTALL)
     if found is None:
         raise InvalidInputError(
-            f"db_url is {without_userinfo(url)!r}; give one as 'sqlite:///tmp/data.db', without options"
+            f"db_url is {without_userinfo(url)!r}; pass a URL such as 'sqlite:///tmp/data.db', without options"
         )
     return unquote(found[1])
 
@@ -166,10 +166,10 @@ class SqliteDriver(Driver):
     ) -> None:
         self._path = path
         self._read_only = read_only
-        """Whether nothing is written to the file or next to it, even if this process may write there."""
+        """Whether to write nothing to the file or next to it, even if this process is allowed to."""
         self._migrations = schema.migrations() if migrations is None else migrations
         self._timeout_s = timeout_s
-        # The last one to close a file also puts its log away, so that the store is one file again.
+        # The last connection to a file also removes its log, so that the store is a single file again.
         self._idle: ConnectionPool[_Opened] = ConnectionPool(_KEPT_CONNECTIONS)
         self._reader: ConnectionPool[_Opened] = ConnectionPool(1)
         self._reading = threading.Lock()
@@ -189,7 +189,7 @@ class SqliteDriver(Driver):
             connection = opened.connection
             if write and not _tables(connection):
                 self._keep_log(connection)
-            # A transaction that will write locks at its beginning: one that first reads could not write later.
+            # A transaction that writes takes the lock at its start; after a read it might not get it.
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
                 if self._has_schema(connection):
@@ -210,7 +210,7 @@ class SqliteDriver(Driver):
                     connection.execute("ROLLBACK")
 
     def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
-        # A connection that never writes: what SQLite tells one of changes are those of all others.
+        # This connection never writes: SQLite's data_version only reports changes by other connections.
         with self._reading, self._translate_errors(), self._connection(self._reader, write=False) as opened:
             if opened is None or not self._has_schema(opened.connection):
                 return {}
@@ -252,7 +252,7 @@ class SqliteDriver(Driver):
 
     @contextmanager
     def _connection(self, idle: ConnectionPool[_Opened], *, write: bool) -> Iterator[_Opened | None]:
-        """Give a connection to one user at a time; None if there is no file to read."""
+        """Open a connection for one user at a time, or None if there is no file to read."""
         with _lease(), self._leased(idle, write=write) as opened:
             yield opened
 
@@ -295,7 +295,7 @@ class SqliteDriver(Driver):
             self._merge_soon()
 
     def _take(self, idle: ConnectionPool[_Opened], path: Path) -> _Opened | None:
-        """Return a connection to the file that is there now."""
+        """Return an idle connection to the current file, if there is one."""
         while (opened := idle.acquire()) is not None and (opened.path, opened.file) != (path, file_id(path)):
             if not opened.is_in_place and not opened.merge_log():
                 idle.release(opened)
@@ -304,7 +304,7 @@ class SqliteDriver(Driver):
         return opened
 
     def leave_moved_file(self) -> list[_Opened]:
-        """Close the connections to a file that is not at its path any more; return those that must stay open."""
+        """Close the connections to a file that is no longer at its path; return those that must stay open."""
         unmerged = []
         for pool in (self._idle, self._reader):
             connections = []
@@ -321,21 +321,18 @@ class SqliteDriver(Driver):
         return unmerged
 
     def _merge_soon(self) -> None:
-        """Have the log put into the file when it was not written for a while.
-
-        A file that is renamed, or replaced by another, leaves its log behind.
-        """
+        """Merge the log into the file once there are no more writes, because a renamed file leaves its log behind."""
         self._merge_at = time.monotonic() + MERGE_AFTER_S
         with self._merge_lock:
             if self._merging is None or not self._merging.is_alive():
                 self._merging = threading.Thread(target=self._merge_when_idle, name="agno_nb-sqlite", daemon=False)
                 try:
                     self._merging.start()
-                except RuntimeError:  # The interpreter is ending, and starts no threads.
+                except RuntimeError:  # The interpreter is shutting down and starts no threads.
                     self._merging = None
 
     def _merge_when_idle(self) -> None:
-        """Put the log into the file when it is time to. Runs in a thread, which the interpreter's end awaits."""
+        """Merge the log into the file when it is due. Runs in a thread that the end of the interpreter waits for."""
         wait_s, num_retries = MERGE_AFTER_S, 0
         while threading.main_thread().is_alive():
             if time.monotonic() < self._merge_at:
@@ -364,28 +361,28 @@ class SqliteDriver(Driver):
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = _connect(path, timeout_s=self._timeout_s)
         try:
-            # Nothing that was committed is lost when the power goes.
+            # Commits survive a power failure.
             connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
-            connection.close()  # The file is something else.
+            connection.close()  # The file is not a database.
             raise
         return _Opened(connection, path, file_id(path))
 
     def _keep_log(self, connection: sqlite3.Connection) -> None:
-        """Have changes written to a log first: readers then do not wait for a writer, and a commit is one write."""
+        """Turn on the write-ahead log: readers then don't wait for a writer, and a commit is one write."""
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError as error:
-                # Of two that change it at the same moment SQLite refuses one at once, whatever its timeout.
+                # If two connections do this at the same time, SQLite rejects one immediately, whatever its timeout.
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(POLL_S)
 
     def _has_schema(self, connection: sqlite3.Connection) -> bool:
-        """Tell a store from an empty database."""
+        """Whether the database is a store, and not empty."""
         tables = _tables(connection)
         if not tables:
             if self._read_only:
@@ -393,13 +390,12 @@ class SqliteDriver(Driver):
             return False
         if "raw_schema" not in tables:
             raise NotAStoreError(
-                f"{self._path} is a SQLite file with other tables than a store of agno_nb has; "
-                "choose another db_file. It was not touched."
+                f"{self._path} is a SQLite file, but not a store; choose another db_file. It was not changed."
             )
         return True
 
     def _is_older(self, opened: _Opened) -> bool:
-        """Tell whether the store has to be migrated, which it cannot be if it is only read."""
+        """Whether the store has to be migrated; an error if it is opened read-only."""
         ((version,),) = opened.connection.execute("SELECT max(version) FROM raw_schema").fetchall()
         is_older = schema.is_older(version, self._path, newest=max(self._migrations, default=1))
         if is_older and opened.is_read_only:
@@ -407,18 +403,18 @@ class SqliteDriver(Driver):
         return is_older
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        """Bring the store to the newest version, after a copy of its file was made."""
+        """Copy the file, and migrate the store to the newest version."""
         ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
         with closing(sqlite3.connect(schema.backup_path(self._path, version))) as copy:
             connection.backup(copy)
-        # Another process may have done it meanwhile: what is still to be done is found out in the transaction.
+        # Another process may have migrated it, which migrate() finds out in the transaction.
         connection.execute("BEGIN IMMEDIATE")
         migrate(_SqliteTransaction(connection), self._migrations)
         connection.execute("COMMIT")
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Raise what SQLite and the system say of the store as an error of ours, with what to do."""
+        """Convert errors of SQLite and the system to ours, with a remedy."""
         try:
             yield
         except OSError as error:
@@ -427,12 +423,12 @@ class SqliteDriver(Driver):
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code == sqlite3.SQLITE_NOTADB:
                 raise NotAStoreError(
-                    f"{self._path} is not a SQLite file; choose another db_file. It was not touched."
+                    f"{self._path} is not a SQLite file; choose another db_file. It was not changed."
                 ) from error
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StoreLocked(
-                    f"another process has kept the store {self._path} for {self._timeout_s:g} s; let it finish, or "
-                    "give this notebook another db_file"
+                    f"timed out after {self._timeout_s:g} s waiting for store {self._path}, locked by another process; "
+                    "wait for it to finish, raise lock_timeout_s, or use another db_file"
                 ) from error
             reason = str(error)
             if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
@@ -443,12 +439,12 @@ class SqliteDriver(Driver):
 
 
 def _leave_moved_files(path: Path) -> None:
-    """Have this process close the files that were renamed or replaced, before it opens the file at `path`.
+    """Close the files that were renamed or replaced, before the file at `path` is opened.
 
     Raises
     ------
     StoreError
-        The log of such a file could not be put into it, and the file at `path` is that file or is in its place.
+        The log of such a file could not be merged into it, and `path` is its old or new path.
     """
     unmerged = [opened for driver in _drivers() for opened in driver.leave_moved_file()]
     for opened in unmerged:
@@ -457,14 +453,14 @@ def _leave_moved_files(path: Path) -> None:
 
 
 def _drivers() -> list[SqliteDriver]:
-    # A list of references, which unlike an iterator does not mind another thread that makes a driver.
+    # A list, because another thread may create a driver during the iteration.
     return [driver for reference in _all_drivers.valuerefs() if (driver := reference()) is not None]
 
 
 def _check_no_log(path: Path) -> None:
-    """Refuse to create a file beside the log of another: SQLite would delete that."""
+    """Refuse to create a file next to the log of another one, which SQLite would delete."""
     log = Path(f"{path}{LOG}")
-    # Looked for in this order: another process that creates the store makes the log last.
+    # In this order, because a process that creates the store creates the log last.
     if exists(log) and log.stat().st_size > 0 and not exists(path):
         raise _left_log(path)
 
@@ -479,7 +475,7 @@ def _left_log(path: Path) -> StoreError:
 
 @contextmanager
 def _lease() -> Iterator[None]:
-    """Use connections in this block. A fork waits for its end."""
+    """A block that uses connections. A fork waits for its end."""
     lease = _Lease()
     with _fork_lock:
         _leases.add(lease)
@@ -490,7 +486,7 @@ def _lease() -> Iterator[None]:
 
 
 class _Lease:
-    """A use of a connection. It is referenced by its user only, and gone when that is interrupted."""
+    """A use of a connection. Only the user references it, so that an interrupt removes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,9 +496,9 @@ class _Opened:
     file: FileId | None
     is_read_only: bool = False
     mark: object = None
-    """Size and time of a file that is read without a lock, which must not change while it is read."""
+    """Size and time of a file that is read without a lock. They must not change."""
     folder: tempfile.TemporaryDirectory[str] | None = None
-    """Where a copy is read."""
+    """Folder of the copy that is read instead."""
 
     @property
     def is_in_place(self) -> bool:
@@ -510,10 +506,10 @@ class _Opened:
         return file_id(self.path) == self.file
 
     def merge_log(self) -> bool:
-        """Put what this process has in the log into the file; return False if somebody else uses it."""
+        """Merge the log of this process into the file; return False if another process uses it."""
         if self.file not in _unmerged:
             return True
-        # Removed first: another thread may write meanwhile.
+        # Removed first, because another thread may write at the same time.
         _unmerged.discard(self.file)
         is_busy = 1
         with suppress(sqlite3.Error):
@@ -529,11 +525,11 @@ class _Opened:
 
     def check_unchanged(self) -> None:
         if self.mark is not None and self.mark != _mark_of(self.path):
-            raise StoreLocked(f"{self.path} was written to while it was read without a lock; try again")
+            raise StoreLocked(f"{self.path} was changed while it was read without a lock; try again")
 
     def close(self) -> None:
         if not self.is_read_only and not self.is_in_place:
-            # SQLite puts the log only into a file that is at its path.
+            # When it closes a file, SQLite only merges the log if the file is at its path.
             self.merge_log()
         self.connection.close()
         if self.folder is not None:
@@ -542,19 +538,19 @@ class _Opened:
 
 @dataclass(frozen=True, slots=True)
 class _TableCache:
-    """The tables that queries needed, kept until something changes."""
+    """The tables that queries have read, valid until the store changes."""
 
     version: object = None
     tables: dict[str, pa.Table] = field(default_factory=dict)
     columns: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Those of each table that were read; the others are null."""
+    """Columns of each table that have been read. Others are null."""
 
     def as_of(self, opened: _Opened) -> _TableCache:
-        """Return what is held of the store as the open transaction sees it."""
-        # A transaction sees the store as of its first statement.
+        """Return the cache for the data version of the open transaction."""
+        # A transaction sees the store as of its first read.
         opened.connection.execute("SELECT 1 FROM raw_schema").fetchall()
         ((data_version,),) = opened.connection.execute("PRAGMA data_version").fetchall()
-        # Each connection counts for itself, so that a number means something together with it only.
+        # Each connection has its own count of versions.
         version = opened, data_version
         return self if version == self.version else _TableCache(version)
 
@@ -587,10 +583,10 @@ class _SqliteTransaction(Connection):
 
 
 def open_read_only(path: Path) -> _Opened:
-    """Open a file so that SQLite creates nothing next to it.
+    """Open a file so that SQLite creates no files next to it.
 
-    SQLite keeps changes in a log at first, and would create the log and the memory that its users share even to read.
-    They would belong to the reader, and keep the owner of the store from writing.
+    SQLite would create the log and the shared memory even for reading. They would belong to the reader, and keep the
+    owner of the store from writing.
     """
     log, shared = Path(f"{path}{LOG}"), Path(f"{path}{SHARED}")
     for file in (path, log, shared):
@@ -603,7 +599,7 @@ def open_read_only(path: Path) -> _Opened:
         mark = _mark_of(path)
         connection = _connect(path, "?mode=ro&immutable=1")
         return _Opened(connection, path, file_id(path), is_read_only=True, mark=mark)
-    # Its process was killed, or the file was handed in together with its log.
+    # Its process was killed, or the file was copied together with its log.
     folder = tempfile.TemporaryDirectory(prefix="agno_nb-")
     mark = _mark_of(path)
     for file in (path, log):
@@ -616,13 +612,13 @@ def _connect(path: Path, how: str = "", *, timeout_s: float = 5.0) -> sqlite3.Co
     connection = sqlite3.connect(
         f"{path.as_uri()}{how}", uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
     )
-    # SQLite itself knows the cases of ASCII only.
+    # SQLite's own function only converts ASCII letters.
     connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
     return connection
 
 
 def _mark_of(path: Path) -> object:
-    """Return what differs after the file or its log was written to."""
+    """Return a value that changes with each write to the file or its log."""
     found = []
     for file in (path, Path(f"{path}{LOG}")):
         try:
@@ -638,7 +634,7 @@ def _may_write(path: Path) -> bool:
 
 
 def _in_the_way(path: Path) -> str | None:
-    """Return which file SQLite cannot use and why, if that can be seen."""
+    """Return which file SQLite cannot use and why, if that can be determined."""
     for file in (path, Path(f"{path}{LOG}"), Path(f"{path}{SHARED}"), path.parent):
         try:
             file.stat()
@@ -663,14 +659,14 @@ def _create_schema(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def empty_store() -> Iterator[Connection]:
-    """Give a transaction on a store in which nothing is, for those that do not exist yet."""
+    """Open a transaction on an empty store, in place of one that doesn't exist."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _create_schema(connection)
         yield _SqliteTransaction(connection)
 
 
 def _before_fork() -> None:
-    """Close all connections: a process that inherits one shares its locks, and each overwrites what the other writes.
+    """Close all connections. A process that inherits one shares its locks, and they would overwrite each other.
 
     If a use does not end, as when it forks itself, the child inherits that connection.
     """

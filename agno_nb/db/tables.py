@@ -1,209 +1,417 @@
-"""Arrow tables: what queries, exports and frames work on."""
+"""Domain objects as rows of the tables of schema.sql, and back. No SQL, no I/O.
+
+A column has the value of the attribute of its name, and `ObjectTable` lists the exceptions. Times are unix seconds in
+objects and microseconds in rows, and JSON columns are values in objects. A row to be written has values, which
+:mod:`agno_nb.db.encoding` converts; a row that was read has what the backend returned.
+"""
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from operator import attrgetter, itemgetter
+from typing import Any
 
-from agno_nb.db.schema import column_types
-from agno_nb.errors import QueryError
+from agno_nb.db import schema
+from agno_nb.db.encoding import JSON_COLUMNS, Row, from_json, is_readable, micros
+from agno_nb.types import (
+    SESSION_CLASSES,
+    TOKEN_COUNTS,
+    CellInfo,
+    ContextReport,
+    JsonDict,
+    Media,
+    Message,
+    Metrics,
+    Requirement,
+    RunOutput,
+    RunStatus,
+    Session,
+    SessionReader,
+    SessionSummary,
+    SessionType,
+    StepOutput,
+    StepStatus,
+    ToolCall,
+    UserInputField,
+    UserMemory,
+    Variable,
+    to_plain_text,
+)
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
-_ROWS_AT_ONCE = 10_000
-
-_FRAMES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
+METRICS = (*TOKEN_COUNTS, "cost", "time_to_first_token_s", "duration_s")
+_CELL_INFO = ("notebook", "cell_id", "execution_count", "cell_hash", "kernel_id")
+_NO_METRICS = Metrics()
+_metrics_of = itemgetter(*METRICS)
+_NULLS = (None,) * len(METRICS)
 
 
-def is_a(library: str, name: str, value: Any) -> bool:
-    """Whether `value` is of a class of a library that is loaded. Without pandas, there are no DataFrames."""
-    return isinstance(value, getattr(sys.modules.get(library), name, ()))
+class ObjectTable:
+    """How objects of a class are stored in a table.
+
+    Parameters
+    ----------
+    table : str
+    cls : type
+        A dataclass. Columns without a field of their name are not passed to it.
+    renamed : dict, optional
+        Attribute of a column, if it has another name.
+    unread : collection of str, optional
+        Columns that objects don't need.
+    """
+
+    def __init__(
+        self, table: str, cls: type[Any], *, renamed: Mapping[str, str] | None = None, unread: Iterable[str] = ()
+    ) -> None:
+        types = schema.tables()[table].types
+        self.name = table
+        self.columns = tuple(name for name in types if name not in set(unread))
+        self.sql_columns = ", ".join(self.columns)
+        self._json = [name for name in self.columns if name in JSON_COLUMNS]
+        self._times = [name for name in self.columns if name.endswith("_at")]
+        self._booleans = [name for name in self.columns if types[name] == "BOOLEAN"]
+        attributes = {field.name: field.name for field in fields(cls)}
+        self._fields = [name for name in self.columns if name in attributes]
+        self._pick = itemgetter(*self._fields)
+        attributes |= renamed or {}
+        self._own = [name for name in self.columns if name in attributes]
+        self._get = attrgetter(*(attributes[name] for name in self._own))
+
+    def row(self, value: Any) -> Row:
+        """Return the columns that are attributes of an object."""
+        row = dict(zip(self._own, self._get(value), strict=True))
+        for name in self._times:
+            if row.get(name) is not None:
+                row[name] = round(row[name] * 1_000_000)
+        return row
+
+    def rows(self, values: Iterable[Sequence[Any]]) -> list[Row]:
+        """Return rows of :attr:`columns` by name."""
+        return [dict(zip(self.columns, each, strict=True)) for each in values]
+
+    def attributes(self, row: Row) -> Row:
+        """Convert the values of a stored row in place, and return those that are fields of the class."""
+        for name in self._json:
+            if row[name] is not None:
+                row[name] = json.loads(row[name])
+        for name in self._times:
+            if row[name] is not None:
+                row[name] /= 1_000_000
+        for name in self._booleans:
+            # SQLite has no booleans, but 0 and 1.
+            row[name] = bool(row[name])
+        return dict(zip(self._fields, self._pick(row), strict=True))
 
 
-def is_frame(value: Any) -> bool:
-    """Tell whether a value can be a table of a query: a DataFrame of pandas or polars, or an Arrow table."""
-    return any(is_a(*kind, value) for kind in _FRAMES)
+SESSIONS = ObjectTable("raw_sessions", Session)
+RUNS = ObjectTable(
+    "raw_runs",
+    RunOutput,
+    renamed={"context": "context_report", **{name: f"origin.{name}" for name in _CELL_INFO}},
+    unread=("forked_from_run_id", "worker", "interrupted_at"),
+)
+MESSAGES = ObjectTable("raw_messages", Message)
+TOOL_CALLS = ObjectTable("raw_tool_calls", ToolCall)
+MESSAGE_MEDIA = ObjectTable("raw_message_media", Media)
+VARIABLES = ObjectTable("raw_variables", Variable)
+STEPS = ObjectTable("raw_steps", StepOutput, renamed={"child_run_id": "run_id"})
+SUMMARIES = ObjectTable("raw_summaries", SessionSummary)
+MEMORIES = ObjectTable("raw_memories", UserMemory)
 
 
-def unknown_table(error: QueryError) -> str | None:
-    """Return the name of the table that a query named and that is not there, or None if it failed otherwise."""
-    unknown = re.search(r"Table with name (.+?) does not exist|there is no table '([^']+)'", str(error))
-    return (unknown[1] or unknown[2]) if unknown else None
+def _metrics_row(metrics: Metrics | None) -> Row:
+    if metrics is None or metrics == _NO_METRICS:
+        return dict.fromkeys(METRICS)
+    possible = metrics.drop_impossible()
+    return {name: getattr(possible, name) for name in METRICS}
 
 
-@cache
-def arrow_schema(table: str) -> pa.Schema:
-    """Return names and types of a table's columns."""
-    import pyarrow as pa
+def _metrics(row: Row) -> Metrics | None:
+    """Return the metrics of a row that was read; None if it has none."""
+    values = _metrics_of(row)
+    if values == _NULLS:
+        return None
+    # An older version stored any value that the server had reported.
+    metrics = Metrics(**dict(zip(METRICS, values, strict=True))).drop_impossible()
+    return None if metrics == _NO_METRICS else metrics
 
-    types = {
-        "TEXT": pa.string(),
-        "INTEGER": pa.int32(),
-        "BIGINT": pa.int64(),
-        "BOOLEAN": pa.bool_(),
-        "DOUBLE": pa.float64(),
-        "BLOB": pa.binary(),
+
+def session_row(session: Session, *, component_name: str | None, now: int) -> Row:
+    return SESSIONS.row(session) | {"component_name": component_name, "created_at": now, "updated_at": now}
+
+
+def session_from_row(row: Row, store: SessionReader) -> Session:
+    attributes = SESSIONS.attributes(row.copy())
+    session_type = SessionType(row["session_type"])
+    times = {name: row[name] // 1_000_000 for name in ("created_at", "updated_at")}
+    return SESSION_CLASSES[session_type](**attributes | times | {"session_type": session_type, "store": store})
+
+
+def session_metrics(values: Sequence[Any]) -> Metrics:
+    """Return the metrics of a session from its totals: token counts, cost, number of unpriced answers, duration."""
+    *counts, cost, num_unpriced, duration_s = values
+    known: JsonDict = {
+        name: None if count is None else int(count) for name, count in zip(TOKEN_COUNTS, counts, strict=True)
     }
-    return pa.schema([(name, types[kind]) for name, kind in column_types()[table].items()])
+    return Metrics(**known, cost=None if num_unpriced else cost, duration_s=duration_s)
 
 
-@cache
-def empty(table: str) -> pa.Table:
-    return arrow_schema(table).empty_table()
+def opened_run_row(run: RunOutput, ended: Row, *, worker: str) -> Row:
+    """Return the row of a run that starts. `ended` are the columns that its end will change."""
+    return RUNS.row(run) | ended | {"worker": worker}
 
 
-def from_rows(table: str, rows: Iterable[Sequence[Any]], columns: Sequence[str] | None = None) -> pa.Table:
-    """Return rows as an Arrow table. They hold `columns`, or all of the table's, in that order."""
-    import pyarrow as pa
+def ended_run_row(run: RunOutput) -> Row:
+    """Return the columns of a run that its end, or a pause, changes."""
+    is_text = run.content is None or isinstance(run.content, str)
+    content = run.content if is_text else run.get_content_as_string()
+    is_json = not is_text and is_readable(content, of=run.content)
+    return {
+        "status": run.status,
+        "content": content if is_text or is_json else to_plain_text(run.content),
+        # An interrupted run that should have returned an object has text. This column determines how it is read.
+        "content_type": run.content_type if is_json else "str",
+        "reasoning_content": run.reasoning_content,
+        "model": run.model,
+        "model_provider": run.model_provider,
+        **_metrics_row(run.metrics),
+        "error_type": run.error_type,
+        "error": run.error,
+        "context": None if run.context_report is None else run.context_report.to_dict(),
+        "context_hash": run.context_hash,
+        "replay_of_run_id": run.replay_of_run_id,
+        "requirements": requirement_rows(run) if run.requirements else None,
+        "state_changes": run.state_changes or None,
+        "ended_at": None if run.ended_at is None else micros(run.ended_at),
+    }
 
-    names = columns or arrow_schema(table).names
-    kinds = [arrow_schema(table).field(name).type for name in names]
-    chunks: list[list[pa.Array]] = [[] for _ in names]
-    # Some at a time, so that they are still in the processor's cache when they are turned into columns.
-    left = iter(rows)
-    while some := list(islice(left, _ROWS_AT_ONCE)):
-        for values, kind, chunk in zip(zip(*some, strict=True), kinds, chunks, strict=True):
-            if pa.types.is_boolean(kind):
-                # SQLite has no truth values, but 0 and 1.
-                values = tuple(None if value is None else bool(value) for value in values)
-            chunk.append(pa.array(values, kind))
-    return with_all_columns(
-        table, pa.table([pa.chunked_array(chunk, kind) for chunk, kind in zip(chunks, kinds, strict=True)], names=names)
+
+def run_from_row(
+    row: Row, messages_of: Mapping[str, list[Message]], variables_of: Mapping[str, list[Variable]]
+) -> RunOutput:
+    attributes = RUNS.attributes(row)
+    messages = messages_of.get(row["run_id"], [])
+    calls = [call for message in messages for call in message.tool_calls]
+    return RunOutput(
+        **attributes
+        | {
+            "kind": SessionType(row["kind"]),
+            "status": RunStatus(row["status"]),
+            "content": row["content"] if row["content_type"] == "str" else from_json(row["content"]),
+            "messages": messages,
+            "tools": calls,
+            "metrics": _metrics(row) or Metrics(),
+            "requirements": [requirement_from_row(each, row["run_id"], calls) for each in row["requirements"] or []],
+            "state_changes": row["state_changes"] or [],
+            "origin": CellInfo(**{name: row[name] for name in _CELL_INFO}),
+            "variables": variables_of.get(row["run_id"], []),
+            "context_report": row["context"] and ContextReport.from_dict(row["context"], messages),
+            "is_reloaded": True,
+        }
     )
 
 
-def with_all_columns(table: str, data: pa.Table) -> pa.Table:
-    """Return an Arrow table with all columns of a table, in order and type; those that `data` has not are null."""
-    import pyarrow as pa
+def message_row(message: Message, run: RunOutput, message_index: int) -> Row:
+    return (
+        MESSAGES.row(message)
+        | _metrics_row(message.metrics)
+        | {
+            "run_id": run.run_id,
+            "session_id": run.session_id,
+            "message_index": message_index,
+            "num_tool_calls": len(message.tool_calls),
+            "num_media": len(message.media),
+        }
+    )
 
-    schema, there = arrow_schema(table), set(data.column_names)
-    columns = [
-        data[field.name].cast(field.type) if field.name in there else pa.nulls(data.num_rows, field.type)
-        for field in schema
+
+def tool_call_rows(message: Message, run: RunOutput) -> list[Row]:
+    of_message = {"run_id": run.run_id, "session_id": run.session_id, "message_id": message.message_id}
+    return [TOOL_CALLS.row(call) | of_message | {"call_index": index} for index, call in enumerate(message.tool_calls)]
+
+
+def message_media_rows(message: Message, run: RunOutput) -> list[Row]:
+    of_message = {"run_id": run.run_id, "session_id": run.session_id, "message_id": message.message_id}
+    return [
+        MESSAGE_MEDIA.row(media)
+        | of_message
+        | {
+            "media_index": index,
+            "media_id": None if media.content is None else _media_id(media.content),
+            "size": None if media.content is None else len(media.content),
+        }
+        for index, media in enumerate(message.media)
     ]
-    return pa.table(columns, schema=schema)
 
 
-def filter_by_owner(user_id: str | None, table: str, tables: Mapping[str, pa.Table]) -> pa.Table:
-    """Return the rows of a table that belong to a user, directly or by their session; with None, those of nobody.
-
-    Parameters
-    ----------
-    user_id : str or None
-    table : str
-    tables : mapping
-        The table, and ``raw_sessions``.
-    """
-    import pyarrow.compute as pc
-
-    def owned(rows: pa.Table) -> pa.Table:
-        owner = rows["user_id"]
-        return rows.filter(pc.is_null(owner) if user_id is None else pc.equal(owner, user_id))
-
-    rows = tables[table]
-    if table in ("raw_sessions", "raw_memories"):
-        return owned(rows)
-    if "session_id" in rows.column_names:
-        sessions = owned(tables["raw_sessions"])["session_id"]
-        return rows.filter(pc.is_in(rows["session_id"], value_set=sessions.combine_chunks()))
-    return rows if table == "raw_schema" else rows.slice(0, 0)
+def media_rows(message: Message) -> list[Row]:
+    contents = [media.content for media in message.media if media.content is not None]
+    return [{"media_id": _media_id(content), "content": content} for content in contents]
 
 
-def with_interrupted(tables: dict[str, pa.Table], run_ids: Collection[str], *, now: int) -> dict[str, pa.Table]:
-    """Return tables in which runs have the time at which their process was found dead, in microseconds."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not run_ids or "raw_runs" not in tables:
-        return tables
-    runs = tables["raw_runs"]
-    found = pc.is_in(runs["run_id"], value_set=pa.array(run_ids, pa.string()))
-    place = runs.column_names.index("interrupted_at")
-    stamps = pc.if_else(found, pa.scalar(now, pa.int64()), runs["interrupted_at"])
-    return {**tables, "raw_runs": runs.set_column(place, runs.schema.field(place), stamps)}
+def _media_id(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def sort_if_needed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Sort a table by columns, unless it is in order: rows mostly are, and to sort them takes longer than to read them.
+def messages_from_rows(
+    messages: Iterable[Row], tool_calls: Iterable[Row] = (), media: Iterable[tuple[Row, bytes | None]] = ()
+) -> dict[str, list[Message]]:
+    """Assemble messages, their tool calls and their media.
 
     Parameters
     ----------
-    columns : sequence of str
-        The first of them decides, the next where rows have the same value in those before it.
+    messages, tool_calls : iterable of rows
+        Each in the order of its run. Their values are converted in place.
+    media : iterable of (row, content)
+        In the order of the message.
+
+    Returns
+    -------
+    dict
+        Messages by run. A tool call has its result if the run has a message with it.
     """
-    import pyarrow.compute as pc
+    runs: dict[str, list[Message]] = {}
+    by_id: dict[str, Message] = {}
+    answers: dict[tuple[str, str], Message] = {}
+    for row in messages:
+        message = Message(**MESSAGES.attributes(row), metrics=_metrics(row))
+        runs.setdefault(row["run_id"], []).append(message)
+        by_id[message.message_id] = message
+        if message.role == "tool" and message.tool_call_id is not None:
+            answers[row["run_id"], message.tool_call_id] = message
+    for row in tool_calls:
+        if row["message_id"] in by_id:
+            answer = answers.get((row["run_id"], row["tool_call_id"]))
+            by_id[row["message_id"]].tool_calls.append(_tool_call_from_row(row, answer))
+    for row, content in media:
+        if row["message_id"] in by_id:
+            by_id[row["message_id"]].media.append(Media(**MESSAGE_MEDIA.attributes(row), content=content))
+    return runs
 
-    rows = table.select(columns)
-    before, after = rows.slice(0, max(0, rows.num_rows - 1)), rows.slice(1)
-    for name in columns:
-        # Nothing compares with a null, so that a null is never in order.
-        if pc.all(pc.fill_null(pc.less_equal(before[name], after[name]), False)).as_py() is False:
-            return table.sort_by([(each, "ascending") for each in columns])
-        tied = pc.equal(before[name], after[name])
-        before, after = before.filter(tied), after.filter(tied)
-        if before.num_rows == 0:
-            break
-    return table
+
+def _tool_call_from_row(row: Row, answer: Message | None) -> ToolCall:
+    call = ToolCall(**TOOL_CALLS.attributes(row))
+    if answer is not None:
+        call.result = answer.content
+        call.tool_call_error = answer.tool_call_error
+        call.duration_s = answer.metrics.duration_s if answer.metrics else None
+        call.is_finished = True
+    return call
 
 
-def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """Return a new DataFrame with the dtypes of :mod:`agno_nb.frames`."""
-    import pandas as pd
-    import pyarrow as pa
+def variable_rows(run: RunOutput) -> list[Row]:
+    of_run = {"run_id": run.run_id, "session_id": run.session_id, "created_at": micros(run.created_at)}
+    return [VARIABLES.row(variable) | of_run | {"variable_index": i} for i, variable in enumerate(run.variables)]
 
-    # pandas 2 has no "str" of its own; its string dtype is the nearest.
-    text = pd.api.types.pandas_dtype("str")
-    dtypes = {
-        pa.string(): text if isinstance(text, pd.StringDtype) else pd.StringDtype(),
-        pa.bool_(): pd.BooleanDtype(),
-        pa.uint64(): pd.UInt64Dtype(),
-        **dict.fromkeys((pa.int8(), pa.int16(), pa.int32(), pa.int64()), pd.Int64Dtype()),
-        **dict.fromkeys((pa.uint8(), pa.uint16(), pa.uint32()), pd.Int64Dtype()),
+
+def variables_from_rows(rows: Iterable[Row]) -> dict[str, list[Variable]]:
+    """Return the variables of each run. The rows are in the order of their prompts."""
+    runs: dict[str, list[Variable]] = {}
+    for row in rows:
+        attributes = VARIABLES.attributes(row)
+        shape = row["shape"]
+        variable = Variable(**attributes | {"shape": None if shape is None else tuple(shape)})
+        runs.setdefault(row["run_id"], []).append(variable)
+    return runs
+
+
+def step_row(step: StepOutput, run: RunOutput, step_index: int) -> Row:
+    content, content_type = _as_text(step.content)
+    return STEPS.row(step) | {
+        "run_id": run.run_id,
+        "session_id": run.session_id,
+        "step_index": step_index,
+        "content": content,
+        "content_type": content_type,
     }
-    for place, field in enumerate(table.schema):
-        if pa.types.is_decimal(field.type):
-            # DuckDB's sum of whole numbers is a decimal without a fraction, which would become Python objects.
-            table = table.set_column(place, field.name, _from_decimal(table.column(place)))
-    frame: pd.DataFrame
-    try:
-        frame = table.to_pandas(types_mapper=dtypes.get)
-    except (pa.ArrowException, ValueError, OverflowError):
-        frame = _with_texts(table).to_pandas(types_mapper=dtypes.get)
-    return frame
 
 
-def _with_texts(table: pa.Table) -> pa.Table:
-    """Return a table with text in place of the columns that pandas has no type for, such as unions."""
-    import pyarrow as pa
+def _as_text(content: Any) -> tuple[str | None, str]:
+    """Return the output of a step as text, and the name of its type.
 
-    for place, field in enumerate(table.schema):
-        try:
-            table.select([place]).to_pandas()
-        except (pa.ArrowException, ValueError, OverflowError):
-            try:
-                values = table.column(place).to_pylist()
-            except (pa.ArrowException, ValueError, OverflowError) as error:
-                raise QueryError(
-                    f"the column {field.name!r} holds values that Python has none for ({error}); "
-                    f"select it as text: {field.name}::VARCHAR"
-                ) from None
-            text = pa.array([None if value is None else str(value) for value in values], pa.string())
-            table = table.set_column(place, field.name, text)
-    return table
+    A value that JSON would not restore is stored as plain text: one that JSON cannot represent, or a dict with keys
+    that are not strings.
+    """
+    if content is None or isinstance(content, str):
+        return content, "str"
+    text = None
+    with suppress(Exception):  # A user's class may raise anything.
+        if hasattr(content, "model_dump_json"):
+            text = str(content.model_dump_json())
+        else:
+            text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    if text is not None and is_readable(text, of=content):
+        return text, type(content).__name__
+    return to_plain_text(content), "str"
 
 
-def _from_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    import pyarrow as pa
+def step_from_row(row: Row) -> StepOutput:
+    attributes = STEPS.attributes(row)
+    status = StepStatus(row["status"])
+    return StepOutput(
+        **attributes
+        | {
+            "content": row["content"] if row["content_type"] == "str" else from_json(row["content"]),
+            "status": status,
+            "success": status is StepStatus.COMPLETED,
+            "run_id": row["child_run_id"],
+        }
+    )
 
-    if column.type.scale == 0:
-        try:
-            return column.cast(pa.int64())
-        except pa.ArrowInvalid:
-            pass
-    return column.cast(pa.float64())
+
+def summary_row(summary: SessionSummary, version: int) -> Row:
+    return SUMMARIES.row(summary) | _metrics_row(summary.metrics) | {"version": version}
+
+
+def summary_from_row(row: Row) -> SessionSummary:
+    return SessionSummary(**SUMMARIES.attributes(row), metrics=_metrics(row) or Metrics())
+
+
+def memory_row(memory: UserMemory, *, now: int) -> Row:
+    return MEMORIES.row(memory) | {"updated_at": now}
+
+
+def memory_from_row(row: Row) -> UserMemory:
+    return UserMemory(**MEMORIES.attributes(row))
+
+
+_REQUIREMENT_FIELDS = ("requirement_id", "kind", "run_id", "component_name")
+_ANSWER_FIELDS = ("confirmed", "note", "result")
+_START_FIELDS = ("started_at", "may_have_run")
+"""Fields that earlier versions did not store."""
+_INPUT_FIELDS = ("name", "description", "schema", "value", "is_given")
+
+
+def requirement_rows(run: RunOutput) -> list[JsonDict]:
+    """Return a run's requirements as JSON, with the arguments of their calls so that the column can be read alone."""
+    return [
+        {
+            **{name: getattr(requirement, name) for name in (*_REQUIREMENT_FIELDS, *_ANSWER_FIELDS, *_START_FIELDS)},
+            "tool_call_id": requirement.tool.tool_call_id,
+            "tool_name": requirement.tool.tool_name,
+            "arguments": requirement.tool.arguments,
+            "user_input_fields": [
+                {name: getattr(field, name) for name in _INPUT_FIELDS} for field in requirement.user_input_fields
+            ],
+        }
+        for requirement in run.requirements
+    ]
+
+
+def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) -> Requirement:
+    """Return a requirement of run `run_id`, for one of its `calls` or for a call of a nested run."""
+    own = {call.tool_call_id: call for call in calls} if row["run_id"] == run_id else {}
+    written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
+    call = own.get(row["tool_call_id"], written)
+    call.user_input_schema = [UserInputField(**field) for field in row["user_input_fields"]]
+    requirement = Requirement(
+        **{name: row[name] for name in _REQUIREMENT_FIELDS},
+        **{name: row[name] for name in _START_FIELDS if name in row},
+        tool=call,
+    )
+    for name in _ANSWER_FIELDS:
+        setattr(requirement, name, row[name])
+    return requirement

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.getipython import get_ipython
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.db import default_db
+from agno_nb.db import default_db, queries
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.cell_info import (
     code_cells,
@@ -138,7 +138,5 @@ def known_paths(db: Db, path: str | Path) -> list[str]:
     The path of a notebook that still exists belongs to a copy and is not included.
     """
     cell_ids = [cell_id for cell_id, _ in code_cells(notebook_file(path)) if cell_id is not None]
-    marks = ", ".join("?" * len(cell_ids)) or "NULL"
-    sql = f"SELECT DISTINCT notebook FROM runs WHERE notebook IS NOT NULL AND cell_id IN ({marks})"
-    notebooks = db.frame(sql, cell_ids).column(0).to_pylist()
+    notebooks = queries.notebooks_of_cells(db, cell_ids)
     return list(dict.fromkeys([str(path), *(name for name in notebooks if is_same_notebook(name, str(path)))]))

@@ -15,8 +15,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook import human_in_the_loop as people
-from agno_nb.notebook import session_commands as sessions
+from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
 from agno_nb.notebook.notebook import Notebook, tool_name
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from argparse import Action
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import completer
 from IPython.core.interactiveshell import InteractiveShell
 
-from agno_nb.db.schema import column_descriptions, views
-from agno_nb.db.tables import is_frame
+from agno_nb.db import queries
+from agno_nb.db.arrow_tables import is_frame
+from agno_nb.db.base import Db
+from agno_nb.db.schema import views
 from agno_nb.errors import AgnoNbError
 from agno_nb.notebook.commands import COMMANDS, line_parser, option_names
 from agno_nb.notebook.notebook import Notebook
@@ -99,7 +101,7 @@ class _Completions:
         known: dict[str, Callable[[], Iterable[str]]] = {
             "model": self._models,
             "session": self._sessions,
-            "user": lambda: self._column("SELECT DISTINCT user_id FROM sessions WHERE user_id IS NOT NULL"),
+            "user": lambda: self._stored(queries.user_ids),
             "db": lambda: (path.name for path in sorted(self._notebook.folder.glob("*.duckdb"))),
         }
         return known.get(option.dest, tuple)()
@@ -117,18 +119,17 @@ class _Completions:
         return [*self._notebook.user_agents(), "notebook"]
 
     def _models(self) -> Iterable[str]:
-        used = self._column("SELECT DISTINCT model_provider || ':' || model FROM runs WHERE model_provider <> 'demo'")
-        return dict.fromkeys([*_MODELS, *(name for name in used if name)])
+        return dict.fromkeys([*_MODELS, *self._stored(queries.model_names)])
 
     def _sessions(self) -> Iterable[str]:
-        is_open, users = self._notebook.open_sessions()
-        sql = f"SELECT session_id FROM sessions WHERE {is_open} ORDER BY updated_at DESC LIMIT {NUM_SESSIONS}"
-        names = self._column(f"SELECT session_name FROM sessions WHERE session_name IS NOT NULL AND {is_open}", users)
-        return [*(name for name in names if " " not in name), *self._column(sql, users)]
+        user_id = self._notebook.current_user_id
+        names = self._stored(lambda db: queries.session_names(db, user_id))
+        ids = self._stored(lambda db: queries.latest_session_ids(db, user_id, limit=NUM_SESSIONS))
+        return [*(name for name in names if " " not in name), *ids]
 
-    def _column(self, sql: str, values: Sequence[str] = ()) -> list[str]:
+    def _stored(self, read: Callable[[Db], list[str]]) -> list[str]:
         try:
-            return list(self._notebook.db.frame(sql, values).column(0).to_pylist())
+            return read(self._notebook.db)
         except AgnoNbError:
             return []  # The next run will report what is wrong with the store.
 
@@ -143,14 +144,13 @@ class _Completions:
         return _complete_from(word, table=tables, column=columns, keyword=_KEYWORDS)
 
     def _tables(self) -> dict[str, list[str]]:
-        described = column_descriptions()
         # `columns` of an Arrow table are its data, not its names.
         frames = {
             name: list(map(str, getattr(value, "column_names", None) or value.columns))
             for name, value in self._namespace().items()
             if is_frame(value)
         }
-        return {**frames, **{view: list(described[view]) for view in views()}}
+        return {**frames, **{name: list(view.columns) for name, view in views().items()}}
 
     def _namespace(self) -> Mapping[str, Any]:
         """Return the user's variables, without those that IPython defines."""

@@ -10,10 +10,9 @@ from typing import Any
 
 from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
-from agno_nb.db import set_default_db
+from agno_nb.db import queries, set_default_db
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb.duckdb import DuckDb
-from agno_nb.db.ownership import open_to
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.resolve import resolve_model
 from agno_nb.notebook.cell_info import notebook_file
@@ -187,23 +186,12 @@ class Notebook:
         """The user of cells, commands and widgets; None for no restriction."""
         return self.user_id or self.runnable.user_id
 
-    def open_sessions(self) -> tuple[str, list[str]]:
-        """Return a condition on `sessions`, and its values, for those that the current user can open."""
-        return open_to(self.current_user_id)
-
     def last_session_id(self) -> str | None:
         """Return the last session of this notebook before the current one, or None."""
         if self.path is None:
             return None
         names = known_paths(self.db, self.path)
-        is_open, users = self.open_sessions()
-        sql = (
-            f"SELECT session_id FROM runs WHERE notebook IN ({', '.join('?' * len(names))}) AND session_id <> ? "
-            f"AND run_index IS NOT NULL AND session_id IN (SELECT session_id FROM sessions WHERE {is_open}) "
-            "ORDER BY created_at DESC, run_index DESC, attempt DESC LIMIT 1"
-        )
-        session_ids = self.db.frame(sql, [*names, self.current_session_id(), *users]).column(0).to_pylist()
-        return session_ids[0] if session_ids else None
+        return queries.last_session_id(self.db, names, self.current_user_id, other_than=self.current_session_id())
 
     def options(self, *, session_id: str | None, user_id: str | None) -> RunOptions:
         """Return the options of a run. Arguments take precedence over the notebook's session and user."""

@@ -8,6 +8,7 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.display import display
 
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories
+from agno_nb.db import queries
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.notebook.displays import report_bundle, report_with_texts
 from agno_nb.notebook.notebook import Notebook
@@ -272,15 +273,10 @@ def find_session(notebook: Notebook, name_or_id: str) -> Session:
     exact = session_of_id(notebook, name_or_id)
     if exact is not None:
         return exact
-    is_open, users = notebook.open_sessions()
-    sql = (
-        f"SELECT session_id, {is_open} FROM sessions "
-        "WHERE session_name = ? OR starts_with(session_id, ?) OR ends_with(session_id, ?)"
-    )
-    rows = notebook.db.frame(sql, [*users, name_or_id, name_or_id, name_or_id]).to_pydict() if name_or_id else {}
-    ids, opens = rows.values() if rows else ([], [])
+    found = queries.sessions_called(notebook.db, name_or_id, notebook.current_user_id) if name_or_id else []
     # Sessions of other users count only if the current user can open none.
-    matching_ids = [session_id for session_id, is_ours in zip(ids, opens, strict=True) if is_ours] or ids[:1]
+    matching_ids = [session_id for session_id, is_open in found if is_open]
+    matching_ids = matching_ids or [session_id for session_id, _ in found[:1]]
     if len(matching_ids) > 1:
         raise InvalidInputError(
             f"{len(matching_ids)} sessions match {name_or_id!r}; pass one of the ids {', '.join(matching_ids[:5])}"

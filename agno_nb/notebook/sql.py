@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from agno_nb.db.arrow_tables import is_frame, unknown_table
 from agno_nb.db.base import Db
-from agno_nb.db.frame_reader import MAX_ROWS
+from agno_nb.db.frame_reader import MAX_ROWS, QueryResult, no_such_table
 from agno_nb.db.schema import names
-from agno_nb.db.tables import is_frame, unknown_table
 from agno_nb.errors import QueryError
-from agno_nb.frames import QueryResult, no_such_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from agno_nb.db.tables import is_a
+from agno_nb.db.arrow_tables import is_a
 from agno_nb.errors import InvalidInputError
-from agno_nb.tools.describe import COLUMN_LIMIT, describe
+from agno_nb.tools.result import COLUMN_LIMIT, describe
 from agno_nb.types import Media, Variable, with_article
 
 TEXT_LIMIT = 50_000

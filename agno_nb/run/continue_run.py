@@ -160,9 +160,7 @@ def apply_answers(run: RunOutput, requirements: Iterable[Requirement]) -> None:
             and requirement.has_answer
             and requirement.confirmed != own_requirement.confirmed
         ):
-            raise InvalidInputError(
-                f"{own_requirement} was answered already, and the run went on; it cannot be answered again"
-            )
+            raise InvalidInputError(f"{own_requirement} has already been answered, and the run has continued")
         requirement.check_answer()
         own_requirement.copy_answer_from(requirement)
 

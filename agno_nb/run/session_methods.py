@@ -179,7 +179,7 @@ class SessionMethods(ABC):
         changed = self.store.update_session_state(
             session.session_id,
             {**session.session_state, **session_state_updates},
-            began_with=session.session_state,
+            base_state=session.session_state,
         )
         if changed is None:
             raise SessionNotFoundError(f"session {session.session_id!r} was deleted meanwhile")

@@ -1,4 +1,4 @@
-"""What work took and cost: metrics of a model call, a run or a session, and what models were paid for."""
+"""Tokens, cost and time of model calls, runs and sessions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.types.basics import Alias
 
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
@@ -21,21 +22,20 @@ _MAX_SECONDS = 10**9
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Metrics:
-    """Tokens, money and time of one model call, of a run, or of a session.
+    """Tokens, cost and time of a model call, a run or a session.
 
-    Counts are None when the server did not report them, and `cost` is None when the price of any part is unknown:
-    unknown is never written as 0.
+    Counts that the server did not report are None, and so is `cost` if the price of any part is unknown.
     """
 
     input_tokens: int | None = None
-    """Everything that was sent, the cached part included."""
+    """All input tokens, including cached ones."""
     output_tokens: int | None = None
-    """Everything that came back, reasoning included."""
+    """All output tokens, including reasoning."""
     cache_read_tokens: int | None = None
-    """The part of `input_tokens` that the provider had cached."""
+    """The cached part of `input_tokens`."""
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
-    """The part of `output_tokens` that was reasoning."""
+    """The reasoning part of `output_tokens`."""
     cost: float | None = None
     """US dollars."""
     time_to_first_token_s: float | None = None
@@ -45,22 +45,15 @@ class Metrics:
     def total_tokens(self) -> int | None:
         return _sum_known([self.input_tokens, self.output_tokens])
 
-    @property
-    def time_to_first_token(self) -> float | None:
-        """agno's name for `time_to_first_token_s`."""
-        return self.time_to_first_token_s
-
-    @property
-    def duration(self) -> float | None:
-        """agno's name for `duration_s`."""
-        return self.duration_s
+    time_to_first_token = Alias[float | None]("time_to_first_token_s")
+    duration = Alias[float | None]("duration_s")
 
     @classmethod
     def total(cls, parts: Iterable[Metrics]) -> Metrics:
-        """Add up the tokens and money of `parts`.
+        """Add up the tokens and cost of `parts`.
 
-        Tokens are the sum of what was reported. The cost is known only if every part's is. Times do not add up
-        (parts may overlap), so they are left to the caller.
+        Token counts are sums of the known values. The cost is known only if every part's is. Times are not added,
+        because parts may overlap.
         """
         parts = list(parts)
         counts = {name: _sum_known(getattr(part, name) for part in parts) for name in TOKEN_COUNTS}
@@ -69,10 +62,10 @@ class Metrics:
         return cls(**counts, cost=sum(cost for cost in costs if cost is not None) if known else None)
 
     def drop_impossible(self) -> Metrics:
-        """Return a copy in which values that cannot be true are None.
+        """Return a copy with None in place of impossible values.
 
-        A server may report anything: counts of 2**63, NaN, negative or infinite prices, text. One such value would
-        break every sum that it is part of. The limits are `MAX_TOKENS` and `MAX_COST`.
+        Servers may report counts of 2**63, NaN, negative prices or text, which would break every sum they are part of.
+        The limits are `MAX_TOKENS` and `MAX_COST`.
         """
         return Metrics(
             **{name: to_count(getattr(self, name)) for name in TOKEN_COUNTS},
@@ -96,7 +89,7 @@ def to_amount(value: object, maximum: float) -> float | None:
     """Return `value` as a float, or None if it is not a number from 0 to `maximum`."""
     if value is None or isinstance(value, bool) or not isinstance(value, Real):
         return None
-    # Compared before it is converted: a float holds no integer of 400 digits.
+    # Compare before converting: an integer of 400 digits does not fit into a float.
     number: Any = value
     return abs(float(number)) if 0 <= number <= maximum else None
 
@@ -109,13 +102,13 @@ def _sum_known(values: Iterable[int | None]) -> int | None:
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class UsageTotals:
-    """What models were paid for."""
+    """Tokens and cost counted towards a budget."""
 
     tokens: int = 0
-    """Sent and come back."""
+    """Input and output tokens."""
     usd: float = 0.0
     num_unpriced: int = 0
-    """How many runs, summaries and other work have a price that is not known. It is not in `usd`."""
+    """Number of runs, summaries and memory updates with an unknown price, which are not in `usd`."""
 
     def __add__(self, other: UsageTotals) -> UsageTotals:
         return UsageTotals(

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.db import queries
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
-from agno_nb.db.ownership import open_to
+from agno_nb.db.queries import ORDERS, Search
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.html import element, escape_html
 from agno_nb.notebook.notebook import Notebook, bind_store
@@ -22,7 +23,6 @@ from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, defau
 from agno_nb.widgets.chat import NAME_LIMIT, Chat
 from agno_nb.widgets.conversation import read_turns
 from agno_nb.widgets.intents import count, id_value, intent, one_of, optional, several, text
-from agno_nb.widgets.search import ORDERS, Search, row_to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +33,6 @@ STATIC_ROWS = 20
 TITLE_LIMIT = 200
 NUM_PREVIEW_TURNS = 10
 _FILTER_LABEL = text(1_000)
-_ROW = (
-    "session_id, session_name, first_input, session_type, user_id, coalesce(component_name, component_id) AS agent, "
-    "num_runs, total_tokens, cost, updated_at"
-)
 
 
 @suggest_on_unknown_kwarg({})
@@ -164,7 +160,7 @@ class Browser(BaseWidget):
 
     def _marks(self) -> object:
         """Return values that change when a session is created, used, renamed or deleted."""
-        return self._db.arrow("SELECT count(*), max(updated_at) FROM sessions").to_pylist()
+        return queries.sessions_version(self._db)
 
     async def _refreshed(self) -> None:
         async with self._refresh_lock:
@@ -173,8 +169,7 @@ class Browser(BaseWidget):
     def _look(self) -> None:
         self._seen = self._marks()
         self._search = replace(self._search, open_to=self._user_id)
-        sql, values = self._search.query("session_id")
-        self._ids = self._db.arrow(sql, values).column("session_id").to_pylist()
+        self._ids = self._search.session_ids(self._db)
         listed_ids = set(self._ids)
         self.selected = [session_id for session_id in self.selected if session_id in listed_ids]
         search = self._search
@@ -185,39 +180,14 @@ class Browser(BaseWidget):
                 "rows": self._rows_of(self._ids[:50]),
                 "selected": self.selected,
                 "criteria": {name: getattr(search, name) for name in _FILTERS},
-                "choices": self._choices(),
+                "choices": queries.filter_choices(self._db, self._user_id),
                 "sql": redact(search.sql),
             }
         )
 
-    def _choices(self) -> dict[str, list[str]]:
-        is_open, users = open_to(self._user_id)
-
-        def distinct_values(column: str, view: str) -> list[str]:
-            where = f"{column} IS NOT NULL AND {is_open}"
-            sql = f"SELECT DISTINCT {column} AS value FROM {view} WHERE {where} ORDER BY 1 LIMIT 200"
-            return [str(value) for value in self._db.arrow(sql, users).column("value").to_pylist()]
-
-        return {
-            "user_id": distinct_values("user_id", "sessions"),
-            "session_type": distinct_values("session_type", "sessions"),
-            "agent": distinct_values("coalesce(component_name, component_id)", "sessions"),
-            "notebook": distinct_values("notebook", "runs"),
-            "status": distinct_values("status", "runs"),
-        }
-
     def _rows_of(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        if not ids:
-            return []
-        marks = ", ".join("?" * len(ids))
-        sql = (
-            f"SELECT {_ROW}, status FROM sessions LEFT JOIN "
-            "(SELECT session_id, arg_max(status, (run_index, attempt)) AS status "
-            f"FROM runs WHERE run_index IS NOT NULL AND session_id IN ({marks}) GROUP BY session_id) "
-            f"USING (session_id) WHERE session_id IN ({marks})"
-        )
-        by_id = {row["session_id"]: row for row in self._db.arrow(sql, [*ids, *ids]).to_pylist()}
-        return [_shown(row_to_json(by_id[session_id])) for session_id in ids if session_id in by_id]
+        by_id = queries.session_rows(self._db, ids)
+        return [_shown(by_id[session_id]) for session_id in ids if session_id in by_id]
 
     def _session(self, session_id: str) -> Session:
         self._check_owners([session_id])
@@ -342,5 +312,6 @@ _FILTERS = ("search", "user_id", "session_type", "agent", "notebook", "status", 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     first_input = row.pop("first_input")
     title = row.pop("session_name") or first_input or row["session_id"]
+    row = {name: value.timestamp() if hasattr(value, "timestamp") else value for name, value in row.items()}
     texts = {name: displayable(value) for name, value in row.items() if isinstance(value, str)}
     return {**row, **texts, "session_id": row["session_id"], "title": one_line(displayable(title), TITLE_LIMIT)}

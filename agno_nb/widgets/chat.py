@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.agent.agent import Agent
+from agno_nb.db import queries
 from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
 from agno_nb.notebook.agent_cell import sees_images
@@ -167,11 +168,7 @@ class Chat(StreamingWidget):
 
     def _marks(self) -> object:
         """Return values that change when a run of the session is stored or the session is renamed."""
-        sql = (
-            "SELECT count(*), count(ended_at), max(ended_at), any_value(session_name) FROM runs JOIN sessions "
-            "USING (session_id) WHERE session_id = ?"
-        )
-        return self._db.arrow(sql, [self.session_id]).to_pylist()
+        return queries.session_version(self._db, self.session_id)
 
     async def _refreshed(self) -> None:
         async with self._refresh_lock:
@@ -251,13 +248,8 @@ class Chat(StreamingWidget):
         return await asyncio.to_thread(self._listed, search)
 
     def _listed(self, search: str) -> list[dict[str, Any]]:
-        sql = (
-            "SELECT session_id, session_name, first_input, num_runs, updated_at FROM sessions "
-            "WHERE session_type = ? AND user_id IS NOT DISTINCT FROM ? "
-            "AND contains(lower(concat_ws(' ', session_name, first_input, session_id)), lower(?)) "
-            "ORDER BY updated_at DESC LIMIT ?"
-        )
-        parameters = [self._runnable.kind.value, self._user_id, search, MAX_SESSIONS_LISTED]
+        kind = self._runnable.kind.value
+        rows = queries.chat_sessions(self._db, kind, self._user_id, search, limit=MAX_SESSIONS_LISTED)
         return [
             {
                 "session_id": row["session_id"],
@@ -265,7 +257,7 @@ class Chat(StreamingWidget):
                 "num_runs": row["num_runs"],
                 "updated_at": row["updated_at"].timestamp(),
             }
-            for row in self._db.arrow(sql, parameters).to_pylist()
+            for row in rows
         ]
 
     @intent(session_id=id_value)

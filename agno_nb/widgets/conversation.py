@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from agno_nb.db import queries
 from agno_nb.db.base import Db
 from agno_nb.notebook.html import element, escape_html
 from agno_nb.notebook.render import render_answer, render_text
@@ -97,8 +98,7 @@ def indent_json(arguments: str) -> str:
 
 def read_turns(db: Db, session_id: str, *, count: int) -> tuple[list[Turn], int]:
     """Read the latest turns of a session, oldest first, and return them with the number of earlier turns."""
-    known = db.arrow("SELECT max(run_index) AS last FROM runs WHERE session_id = ?", [session_id]).to_pydict()
-    last = known["last"][0]
+    last = queries.last_run_index(db, session_id)
     if last is None:
         return [], 0
     first = max(0, last + 1 - count)
@@ -116,13 +116,12 @@ def read_turns(db: Db, session_id: str, *, count: int) -> tuple[list[Turn], int]
 
 def nested_runs(db: Db, session_id: str, run_ids: set[str]) -> list[RunOutput]:
     """Read the nested runs of these runs, at any depth."""
-    sql = "SELECT run_id, parent_run_id FROM runs WHERE session_id = ? AND run_index IS NULL ORDER BY created_at"
-    rows = db.arrow(sql, [session_id]).to_pylist()
+    rows = queries.nested_run_ids(db, session_id)
     known_ids = set(run_ids)
     # If the clock was set back, a nested run may have an earlier time than its parent.
-    while more := {row["run_id"] for row in rows if row["parent_run_id"] in known_ids} - known_ids:
+    while more := {run_id for run_id, parent_id in rows if parent_id in known_ids} - known_ids:
         known_ids |= more
-    runs = (db.get_run(row["run_id"], session_id) for row in rows if row["run_id"] in known_ids)
+    runs = (db.get_run(run_id, session_id) for run_id, _ in rows if run_id in known_ids)
     return [run for run in runs if run is not None]
 
 

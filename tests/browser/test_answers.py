@@ -1,4 +1,4 @@
-"""Variables, what the model was sent, the forms of an answer, SQL and our objects, as JupyterLab shows them."""
+"""Variables, context reports, answer formats, SQL and objects as displayed by JupyterLab."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def notebook(lab: Lab, browser: Browser) -> Iterator[NotebookPage]:
 
 
 def shown(notebook: NotebookPage, name: str) -> Locator:
-    """What the page shows below a cell."""
+    """The output below a cell."""
     return notebook.page.locator(".jp-Notebook .jp-Cell").nth(AT[name]).locator(".jp-OutputArea-output")
 
 
@@ -188,7 +188,7 @@ def test_all_that_is_shown_can_be_read(notebook: NotebookPage, theme: str) -> No
     assert notebook.page.evaluate(HARD_TO_READ) == []
 
 
-# Words in our outputs that do not stand out from what is behind them (WCAG 2.2: 4.5 to 1).
+# Words in outputs with too little contrast (WCAG 2.2: 4.5 to 1).
 # A saved output has one colour for each kind of code, in light and in dark: none has much more than 4 to 1 to both.
 HARD_TO_READ = """() => {
     const parsed = colour => {

@@ -1,4 +1,4 @@
-"""Cells that are run again in JupyterLab: attempts, stale turns, a restart, a rename, a cached answer."""
+"""Rerun cells in JupyterLab: attempts, stale turns, a restart, a rename, a cached answer."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_run_all_leaves_nothing_stale_in_the_file(lab: Lab, watched: Watched) ->
         notebook.run_all()
     assert "stale" not in "\n".join(shown(notebook, cell) for cell in (FIRST, SECOND))
     runs = DuckDb(lab.folder / "run_all.duckdb").runs_df()
-    # The extension is loaded once, so the session goes on.
+    # The extension is loaded once, so the session continues.
     assert runs["session_id"].nunique() == 1
     assert runs[runs["superseded_by"].isna()][["run_index", "attempt", "stale"]].values.tolist() == [
         [0, 1, False],
@@ -106,7 +106,7 @@ def test_a_cell_that_is_run_again_can_append_or_branch_and_is_compared_with_the_
     assert "Ada" in shown(notebook, SECOND)
     assert "attempt" not in notebook.output_area(SECOND).inner_text()
 
-    # The branch begins before the cell's turn, and what comes after it stays in the session.
+    # The branch starts before the cell's turn; later turns stay in the session.
     notebook.write(3, "%config AgnoNb.rerun = 'branch'\nname = 'Bob'")
     for cell in (3, FIRST, SECOND):
         notebook.run(cell)

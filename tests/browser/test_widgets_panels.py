@@ -1,4 +1,4 @@
-"""Approvals, the session browser and the timeline in JupyterLab, and all panels with hostile sessions."""
+"""Approvals, the session browser and the timeline in JupyterLab, and all widgets with hostile sessions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_paused_cell_goes_on_in_its_output_while_another_cell_runs(lab: Lab, w
     copies = panel.get_by_label("copies")
     copies.fill("two")
     panel.get_by_role("button", name="Send").click()
-    message = "copies is 'two', and that is not what is asked for: 'two' is not of type 'integer'"
+    message = "invalid value 'two' for copies: 'two' is not of type 'integer'"
     expect(panel.get_by_role("alert").filter(has_text=message)).to_be_visible()
     copies.fill("2")
     panel.get_by_role("button", name="Send").click()
@@ -70,7 +70,7 @@ def test_a_paused_cell_goes_on_in_its_output_while_another_cell_runs(lab: Lab, w
     assert output.data["text/plain"] == "Gone, and **sent**."
     assert set(output.metadata.agno_nb) == {"run_id", "session_id"}
 
-    # The pause is in the store: the cards are in a chat too, and a new kernel goes on with it.
+    # The pause is in the store: a chat shows the cards too, and a new kernel continues the run.
     notebook.run(AGAIN)
     expect(panel).to_have_count(1)
     notebook.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")

@@ -20,8 +20,8 @@ from agno_nb.db.duckdb import DuckDb, shared_file
 from agno_nb.db.duckdb.shared_file import SharedFile
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
-from agno_nb.testing.conversation import begin, contents, say
 from agno_nb.types import RunStatus
+from agno_nb_store_contract.conversation import begin, contents, say
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 TALKER = """
 import sys
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 print("ready", flush=True)
 input()
@@ -78,7 +78,7 @@ VICTIM = """
 import sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.types import Message
-from agno_nb.testing.conversation import begin, say
+from agno_nb_store_contract.conversation import begin, say
 db = DuckDb(sys.argv[1])
 say(db, "before")
 run, _ = begin(db, "what was asked")
@@ -132,7 +132,7 @@ os._exit(1)
 
 
 def test_a_store_is_let_go_of_soon_after_a_write_without_being_asked(path: Path) -> None:
-    """Another program waits for it as long as it takes, and no store is used meanwhile."""
+    """Another program waits for the file while no store is used."""
     say(DuckDb(path), "x")
     with FileLock(f"{path}.lock"), duckdb.connect(path, read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM raw_runs").fetchall() == [(1,)]
@@ -141,7 +141,7 @@ def test_a_store_is_let_go_of_soon_after_a_write_without_being_asked(path: Path)
 RESTLESS = """
 import sys
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 print("ready", flush=True)
 while not db.get_session("done"):
@@ -152,7 +152,7 @@ while not db.get_session("done"):
 STAYING = """
 import sys
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 say(db, "x")
 db.close()
@@ -171,7 +171,7 @@ def test_a_store_is_at_hand_where_no_other_process_goes_on_using_it(
     assert other.stdout.readline() == "said\n"
     monkeypatch.setattr(shared_file, "LINGER_S", 3600.0)
     say(db, "y")
-    # It is attached still. Whoever lets go of it looks at it for a moment, again and again.
+    # It is still attached; the thread that detaches it checks repeatedly.
     assert any(db.is_uncontended for _ in range(10_000))
     with db._driver.transaction(write=False):
         assert not db.is_uncontended
@@ -273,7 +273,7 @@ def newer_store(path: Path) -> None:
     ("make", "error", "told"),
     [
         (foreign_text, NotAStoreError, "is not a DuckDB file"),
-        (foreign_duckdb, NotAStoreError, "other tables"),
+        (foreign_duckdb, NotAStoreError, "but not a store"),
         (newer_store, StoreVersionError, f"has version {schema.VERSION + 1} .* update agno_nb"),
     ],
 )
@@ -313,7 +313,7 @@ def test_a_disk_without_space_is_told_and_damages_nothing(path: Path) -> None:
 import resource, sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import StoreError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 size = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -342,7 +342,9 @@ def test_waiting_for_another_process_ends_in_an_error_that_helps(path: Path) -> 
     # Soon after a write the lock is free, also for a thread that has just written.
     with FileLock(f"{path}.lock"):
         for use in (lambda: say(hasty, "y"), lambda: hasty.get_sessions()):
-            with pytest.raises(StoreLocked, match=r"has kept the store .* for 0.05 s; let it finish, or give"):
+            with pytest.raises(
+                StoreLocked, match=r"timed out after 0.05 s waiting for store .*, locked by .*; wait for"
+            ):
                 use()
     say(db, "z")
     assert [run.input for run in db.get_runs("s1")] == ["x", "z"]
@@ -360,7 +362,7 @@ def test_waiting_for_another_thread_ends_in_an_error_that_helps(path: Path) -> N
     thread = threading.Thread(target=hold)
     thread.start()
     inside.wait()
-    with pytest.raises(StoreLocked, match="another thread has kept the store"):
+    with pytest.raises(StoreLocked, match=r"waiting for store .*, used by another thread"):
         hasty.get_sessions()
     leave.set()
     thread.join()
@@ -371,12 +373,12 @@ def test_another_program_with_the_file_open_is_told(path: Path) -> None:
     db = DuckDb(path)
     say(db, "x")
     db.close()
-    with duckdb.connect(path), pytest.raises(StoreLocked, match="close it and try again"):
+    with duckdb.connect(path), pytest.raises(StoreLocked, match="close it there"):
         db.get_sessions()
     holder = start("import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()", path)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "open\n"
-    with pytest.raises(StoreLocked, match="close it and try again"):
+    with pytest.raises(StoreLocked, match="close it there"):
         say(db, "y")
     holder.communicate("\n")
     say(db, "z")
@@ -396,7 +398,7 @@ import os, sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import StoreError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db, memory = DuckDb(sys.argv[1]), InMemoryDb()
 say(db, "parent")
 say(memory, "parent")

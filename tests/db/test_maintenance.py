@@ -1,4 +1,4 @@
-"""Retention: what is deleted is gone; what is copied, exported and imported is the same; what is damaged is told."""
+"""Retention: deletion, backup, export and import, and reports of damage."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.testing.conversation import START, answering, begin, calling, end, say
 from agno_nb.types import Media, Message, Metrics, RunEvent, RunStatus, SessionSummary, UserMemory
+from agno_nb_store_contract.conversation import START, answering, begin, calling, end, say
 
 PICTURE = bytes(range(256)) * 20
 
@@ -115,7 +115,7 @@ def test_purging_deletes_the_sessions_that_nothing_happened_in(db: Db) -> None:
         "raw_sessions", "raw_runs", "raw_messages", "raw_memories",
     }  # fmt: skip
     assert (db.get_session(fork), db.verify()) == (None, [])
-    with pytest.raises(InvalidInputError, match="before is 5; give a datetime"):
+    with pytest.raises(InvalidInputError, match="before is 5; pass a datetime"):
         db.purge_sessions(before=5)  # type: ignore[arg-type]
 
 
@@ -131,7 +131,7 @@ def test_a_backup_is_a_store_with_the_same_rows(db: Db, tmp_path: Path) -> None:
     }
     assert [file.name for file in path.parent.glob(".*")] == []
     say(copy, "goes on", session_id="later")
-    with pytest.raises(InvalidInputError, match="is there already; give a path where nothing is"):
+    with pytest.raises(InvalidInputError, match="already exists; pass a path that"):
         db.backup(path)
 
 
@@ -181,16 +181,16 @@ def test_what_is_there_is_not_imported_over(tmp_path: Path) -> None:
     db.export_session("s1", tmp_path / "s1.jsonl")
     db.export_parquet(tmp_path / "all")
     before = everything(db)
-    with pytest.raises(InvalidInputError, match="session_id 's1' is in this store already, so nothing was imported"):
+    with pytest.raises(InvalidInputError, match="session_id 's1' is already in this store; delete it"):
         db.import_session(tmp_path / "s1.jsonl")
     db.delete_sessions(["s1", "s2"])
-    with pytest.raises(InvalidInputError, match="is in this store already"):
+    with pytest.raises(InvalidInputError, match="is already in this store"):
         db.import_parquet(tmp_path / "all")
     assert db.import_session(tmp_path / "s1.jsonl").user_id == "alice"
     assert of_session(db, "s1") == {
         table: [row for row in before[table] if row["session_id"] == "s1"] for table in rows_of_sessions()
     }
-    with pytest.raises(InvalidInputError, match="is not empty; give a folder that is"):
+    with pytest.raises(InvalidInputError, match="is not empty; pass an empty folder"):
         db.export_parquet(tmp_path / "all")
     for missing in ({"session_id": "s9"}, {"session_id": "s1", "user_id": "bob"}):
         with pytest.raises(SessionNotFoundError, match="there is no session"):
@@ -210,14 +210,14 @@ def damage(line: int, **changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda lines: ["penguins,3"], "is not a whole session"),
-        (lambda lines: [*lines[:-1], lines[-1][:-9]], "is not a whole session"),
-        (lambda lines: lines[1:], "is not a whole session"),
-        (lambda lines: lines[:1], "holds 0 sessions"),
+        (lambda lines: ["penguins,3"], "is not a complete exported session"),
+        (lambda lines: [*lines[:-1], lines[-1][:-9]], "is not a complete exported session"),
+        (lambda lines: lines[1:], "is not a complete exported session"),
+        (lambda lines: lines[:1], "has 0 sessions"),
         (damage(0), "has version 99 of the store's schema"),
         (damage(1, penguins=3), "has columns of raw_sessions that are not in the schema: penguins"),
-        (damage(-1, content="AAAA"), "the content of media .* is another one"),
-        (damage(1, session_state="{"), "JSON in it cannot be read"),
+        (damage(-1, content="AAAA"), "the content of media .* has changed"),
+        (damage(1, session_state="{"), "it contains invalid JSON"),
     ],
     ids=["another file", "cut off", "no head", "no rows", "newer", "another column", "another content", "bad JSON"],
 )
@@ -234,9 +234,9 @@ def test_a_file_that_is_not_a_session_is_refused(tmp_path: Path, change: Any, to
 
 
 def test_a_file_or_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="cannot be read"):
+    with pytest.raises(InvalidInputError, match="cannot read"):
         InMemoryDb().import_session(tmp_path / "no.jsonl")
-    with pytest.raises(InvalidInputError, match=r"raw_schema.parquet cannot be read"):
+    with pytest.raises(InvalidInputError, match=r"cannot read raw_schema.parquet"):
         InMemoryDb().import_parquet(tmp_path)
 
 
@@ -262,12 +262,12 @@ def test_a_key_in_an_imported_session_does_not_reach_the_store(tmp_path: Path) -
         ("UPDATE raw_runs SET run_index = 7 WHERE run_id = 'r4'", "sessions in which a turn is missing: s2"),
         ("UPDATE raw_messages SET message_index = 1 WHERE run_id = 'r1'", "runs with two messages at one place: r1"),
         ("DELETE FROM raw_tool_calls WHERE run_id = 'r1'", "messages that lack tool calls, or have too many"),
-        ("DELETE FROM raw_tool_calls WHERE run_id = 'r1'", "results of tool calls that nobody asked for"),
+        ("DELETE FROM raw_tool_calls WHERE run_id = 'r1'", "results without a tool call"),
         ("DELETE FROM raw_message_media WHERE run_id = 'r1'", "messages that lack media, or have too many"),
-        ("DELETE FROM raw_message_media", "contents of media that no message has"),
+        ("DELETE FROM raw_message_media", "contents of media without a message"),
         ("DELETE FROM raw_media", "media without their content"),
         ("UPDATE raw_media SET content = 'x'", "contents of media that changed after they were stored"),
-        ("UPDATE raw_summaries SET to_run_index = 9 WHERE session_id = 's1'", "summaries of turns that are not there"),
+        ("UPDATE raw_summaries SET to_run_index = 9 WHERE session_id = 's1'", "summaries of turns that do not exist"),
         ("UPDATE raw_runs SET ended_at = NULL WHERE run_id = 'r4'", "runs that ended without a time: r4"),
     ],
 )  # fmt: skip

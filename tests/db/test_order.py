@@ -1,4 +1,4 @@
-"""Turns of one session in two processes: one after the other, so that none loses what the other did to the state."""
+"""Turns of one session in two processes run one after the other, so that no state change is lost."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def counter(db: Db, **settings: Any) -> Agent:
 
 @contextmanager
 def waiting(other: Popen[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Let another process go on as soon as a run of this one says that it waits, and in any case at the end."""
+    """Let another process continue when a run of this process warns that it waits, at the latest at the end."""
     told: list[str] = []
     monkeypatch.setattr(execute, "_WARN_AFTER_S", 0.0)
 
@@ -99,7 +99,10 @@ def test_a_turn_waits_for_that_of_another_process_and_loses_nothing(
     with waiting(other, monkeypatch) as told:
         run = counter(db).run("count")
     (first,) = [each for each in db.get_runs("s") if each.run_id != run.run_id]
-    assert told == [f"waiting for another turn to end: process {other.pid} does run {first.run_id!r} in session 's'"]
+    assert told == [
+        f"waiting for another turn to end: session 's' is busy: process {other.pid} is executing run {first.run_id!r}; "
+        "try again when it has finished"
+    ]
     assert (run.run_index, run.session_state) == (1, {"n": 2})
     assert "One." in [message.content for message in run.messages]
     assert first.ended_at is not None
@@ -151,12 +154,12 @@ def test_what_was_changed_from_outside_while_a_run_changed_it_too_is_told(tmp_pa
     db = DuckDb(tmp_path / "store.db")
 
     def meanwhile(session_state: dict[str, Any]) -> str:
-        """Count while somebody else sets the counter."""
+        """Count while another process sets the counter."""
         agent.update_session_state({"n": 50, "other": 1})
         return count(session_state)
 
     agent = counter(db, model=ScriptedModel(["Hm.", call("meanwhile"), "Two."]), tools=[meanwhile])
     agent.run("hello")
-    with pytest.warns(UserWarning, match=r"session_state\['n'\] of session 's' was changed by somebody else"):
+    with pytest.warns(UserWarning, match=r"session_state\['n'\] of session 's' was also changed by another process"):
         agent.run("count")
     assert agent.get_session_state() == {"n": 1, "other": 1}

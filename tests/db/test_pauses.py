@@ -1,4 +1,4 @@
-"""What every store does with a run that waits for people."""
+"""Paused runs in every store."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError, RunNotContinuableError
-from agno_nb.testing.conversation import START, begin, end
 from agno_nb.types import Message, Requirement, RunOutput, RunStatus, ToolCall, UserInputField
+from agno_nb_store_contract.conversation import START, begin, end
 
 
 def paused(db: Db, text: str = "delete it") -> RunOutput:
@@ -16,13 +16,13 @@ def paused(db: Db, text: str = "delete it") -> RunOutput:
     calls = [
         ToolCall(tool_call_id=f"c{n}", tool_name="delete", arguments='{"path": "a"}', created_at=START) for n in (1, 2)
     ]
+    calls[1].user_input_schema = [UserInputField(name="copies", description="How many.", schema={"type": "integer"})]
     run.requirements = [
         Requirement(kind="confirmation", tool=calls[0], run_id=run.run_id, component_name="clerk"),
         Requirement(
             kind="user_input",
             tool=calls[1],
             run_id=run.run_id,
-            user_input_fields=[UserInputField(name="copies", description="How many.", schema={"type": "integer"})],
         ),
     ]
     return end(db, run, Message(role="assistant", tool_calls=calls), status=RunStatus.PAUSED)
@@ -85,7 +85,7 @@ def test_answers_of_two_who_read_the_run_before_are_both_kept(db: Db) -> None:
 def test_an_answer_that_is_not_one_is_not_stored(db: Db) -> None:
     run = paused(db)
     run.requirements[0].tool.result = "deleted by hand"
-    with pytest.raises(InvalidInputError, match="needs confirmation, which result does not give"):
+    with pytest.raises(InvalidInputError, match=r"result cannot resolve .*: it requires confirmation"):
         db.save_approvals(run)
 
 
@@ -118,9 +118,9 @@ def test_a_run_goes_on_once_and_with_its_answers(db: Db) -> None:
     db.reopen_run(first)
     again = reread(db, run)
     assert (again.status, again.ended_at, again.requirements[0].note) == (RunStatus.RUNNING, None, "no")
-    with pytest.raises(RunNotContinuableError, match="is RUNNING by now"):
+    with pytest.raises(RunNotContinuableError, match="is now RUNNING"):
         db.reopen_run(second)
-    with pytest.raises(RunNotContinuableError, match="is not paused any more"):
+    with pytest.raises(RunNotContinuableError, match="is no longer paused"):
         db.save_approvals(second)
 
 
@@ -132,7 +132,7 @@ def test_a_run_that_waits_for_something_else_by_now_is_read_again_first(db: Db) 
     run.requirements.append(Requirement(kind="confirmation", tool=call, run_id=run.run_id))
     run.status = RunStatus.PAUSED
     db.end_run(run)
-    with pytest.raises(RunNotContinuableError, match="waits for something else now"):
+    with pytest.raises(RunNotContinuableError, match="now waits for other requirements"):
         db.reopen_run(outdated)
     assert reread(db, run).status is RunStatus.PAUSED
 

@@ -10,7 +10,7 @@ import pytest
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 
 
 def test_a_snapshot_is_the_store_as_it_was(db: Db, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_what_is_not_a_snapshot_is_not_replaced(tmp_path: Path, name: str) -> No
         store.close()
     (tmp_path / "thesis.txt").write_text("All of it.")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InvalidInputError, match="is there already and is not a snapshot; give another path"):
+    with pytest.raises(InvalidInputError, match="already exists and is not a snapshot; pass another path"):
         db.snapshot(tmp_path / name)
     assert [len(store.get_runs("s1")) for store in (db, other)] == [1, 1]
     assert (tmp_path / "thesis.txt").read_text() == "All of it."

@@ -1,4 +1,4 @@
-"""What a SQLite store does with files, processes and threads."""
+"""SQLite stores with files, processes and threads."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
-from agno_nb.testing.conversation import begin, end, say
 from agno_nb.types import Media, Message, RunOutput, RunStatus, Session
+from agno_nb_store_contract.conversation import begin, end, say
 from tests.db.processes import start, told_by
 
 WRITER = """
@@ -74,7 +74,7 @@ def test_a_file_that_is_held_too_long_is_locked(tmp_path: Path) -> None:
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     db = SqliteDb(path, lock_timeout_s=0.05)
-    with pytest.raises(StoreLocked, match="another process has kept the store"):
+    with pytest.raises(StoreLocked, match=r"waiting for store .*, locked by another process"):
         begin(db)
     assert db.get_sessions() == []
     holder.execute("ROLLBACK")
@@ -119,7 +119,7 @@ def test_a_killed_process_leaves_what_was_committed(tmp_path: Path, python: str)
 import os, signal
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.types import Media, Message, RunOutput, Session
-from agno_nb.testing.conversation import begin
+from agno_nb_store_contract.conversation import begin
 begin(SqliteDb({str(path)!r}), "before the end")
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -136,9 +136,9 @@ def test_a_url_names_a_file_too(tmp_path: Path, working_directory: Path) -> None
     assert SqliteDb(db_url=f"sqlite+pysqlite:///{tmp_path}/x.db").db_file == tmp_path / "x.db"
     assert SqliteDb().db_file == working_directory / "agno_nb.db"
     for url in ("postgresql://host/x", "sqlite://host/x.db", "x.db"):
-        with pytest.raises(InvalidInputError, match=r"give one as 'sqlite:///tmp/data.db'"):
+        with pytest.raises(InvalidInputError, match=r"pass a URL such as 'sqlite:///tmp/data.db'"):
             SqliteDb(db_url=url)
-    with pytest.raises(InvalidInputError, match="give one of them"):
+    with pytest.raises(InvalidInputError, match="pass one of them"):
         SqliteDb("x.db", db_url="sqlite:///y.db")
 
 
@@ -163,7 +163,7 @@ FORKER = """
 import os, sys
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.types import Media, Message, RunOutput, Session
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = SqliteDb(sys.argv[1])
 say(db, "parent")
 child = os.fork()
@@ -185,7 +185,7 @@ def test_a_forked_process_uses_the_store_on_its_own(tmp_path: Path, python: str)
 CLOSING = """
 import os, sys
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = SqliteDb(sys.argv[1])
 say(db, "before")
 from_child, to_parent = os.pipe()
@@ -213,7 +213,7 @@ def test_a_store_that_the_parent_closes_keeps_what_a_forked_process_writes(tmp_p
 FORKING = """
 import os, sys, threading, warnings
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 # Python warns of a fork while there are threads. That is what is tried here.
 warnings.simplefilter("ignore", DeprecationWarning)
 db = SqliteDb(sys.argv[1])
@@ -283,7 +283,7 @@ for path in sys.argv[1:]:
 RENAMING = """
 import os, signal, sys
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = SqliteDb(sys.argv[1])
 say(db, "x")
 if sys.argv[3] == "killed":
@@ -341,7 +341,7 @@ def test_a_log_that_is_left_without_its_file_is_not_deleted(tmp_path: Path) -> N
     code = """
 import os, signal, sys
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 say(SqliteDb(sys.argv[1]), "x")
 os.kill(os.getpid(), signal.SIGKILL)
 """

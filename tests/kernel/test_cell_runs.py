@@ -1,4 +1,4 @@
-"""Cells that are run again, in a real kernel that is told the cells' ids as JupyterLab tells them."""
+"""Rerun cells in a real kernel that receives cell ids in the form of JupyterLab."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STALE = "followed an earlier attempt at turn 0 and"
 
 
 def turns(kernel: Kernel, *columns: str) -> list[list[Any]]:
-    """Return what is in the store of each run: turn, attempt and input, and more columns."""
+    """Return turn, attempt, input and further columns of each stored run."""
     frame = DuckDb(kernel.folder / "agno_nb.duckdb").runs_df()
     return frame[["run_index", "attempt", "input", *columns]].sort_values(["run_index", "attempt"]).values.tolist()
 

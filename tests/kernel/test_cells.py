@@ -1,4 +1,4 @@
-"""%agent and %%agent in a real kernel: what is shown, what is stored, how a cell fails and stops."""
+"""%agent and %%agent in a real kernel: displays, stored rows, failures and interrupts."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_an_interrupt_in_a_stream_keeps_the_partial_text_and_the_session_goes_on
             sent.append(output)
             kernel.interrupt()
 
-    reply = kernel.run("%%agent slow\nTell me a story about a robot", on_output=interrupt, expect="error")
+    reply = kernel.run("%%agent slow\nCount to 100", on_output=interrupt, expect="error")
     assert reply.content["ename"] == "RunInterrupted"
     assert len(reply.content["traceback"]) == 1
     assert "interrupted" in reply.shown
@@ -195,7 +195,7 @@ def test_a_killed_kernel_leaves_the_question_and_the_next_one_goes_on(start_kern
             raise KernelKilled
 
     with pytest.raises(KernelKilled):
-        first.run("%%agent slow -s plans\nTell me a story about a robot", on_output=kill)
+        first.run("%%agent slow -s plans\nCount to 100", on_output=kill)
     first.kill()
     second = start_kernel()
     second.run("%load_ext agno_nb")
@@ -204,11 +204,11 @@ def test_a_killed_kernel_leaves_the_question_and_the_next_one_goes_on(start_kern
     db = DuckDb(second.folder / "agno_nb.duckdb")
     frame = db.runs_df(session_id="plans")
     assert frame[["run_index", "status", "interrupted", "input"]].values.tolist() == [
-        [0, "RUNNING", True, "Tell me a story about a robot"],
+        [0, "RUNNING", True, "Count to 100"],
         [1, "COMPLETED", False, "hello"],
     ]
     told = db.messages_df(session_id="plans")
-    assert told[told["role"] == "user"]["content"].tolist() == ["Tell me a story about a robot", "hello"]
+    assert told[told["role"] == "user"]["content"].tolist() == ["Count to 100", "hello"]
 
 
 class KernelKilled(Exception):

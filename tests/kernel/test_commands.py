@@ -37,12 +37,12 @@ def store(kernel: Kernel) -> DuckDb:
 
 
 def value(kernel: Kernel, expression: str) -> Any:
-    """Return what an expression is worth in the kernel."""
+    """Return the value of an expression in the kernel."""
     return json.loads(kernel.run(f"import json; print(json.dumps({expression}))").printed)
 
 
 def completions(kernel: Kernel, code: str) -> list[str]:
-    """Return what the kernel offers at the ``|`` of `code`, each as the whole line that it would make."""
+    """Return the completions at the ``|`` of `code`, each as the resulting line."""
     before, _, after = code.partition("|")
     kernel.client.complete(before + after, len(before))
     while True:
@@ -168,7 +168,7 @@ def test_sql_reads_the_store_and_the_frames_that_it_names(kernel: Kernel) -> Non
     assert "there is no table 'pricess'. The store's tables: sessions, runs" in unknown.content["evalue"]
     assert "Your DataFrames: found, prices, runs." in unknown.content["evalue"]
     assert (
-        "only one statement that reads"
+        "the query is not a single read-only statement"
         in kernel.run("%%agent_sql\ndelete from raw_runs", expect="error").content["evalue"]
     )
 
@@ -178,7 +178,8 @@ def test_a_cached_answer_calls_no_model_says_so_and_costs_nothing(kernel: Kernel
         "calls = []\ndef price(item: str) -> float:\n    'Price of an item.'\n    calls.append(item)\n    return 2.5\n"
         "shop = Agent(DemoModel(), name='shop', tools=[price], add_history_to_context=True)"
     )
-    kernel.run("%agent --cache on")
+    kernel.run("%agent --replay on")
+    assert kernel.run("%agent --replay").shown == "cache  on"
     first = [kernel.run(f"%%agent shop -s one\n{text}") for text in ('price(item="tea")', "What did I ask?")]
     again = [kernel.run(f"%%agent shop -s two\n{text}") for text in ('price(item="tea")', "What did I ask?")]
     assert [reply.shown for reply in again] == [f"{reply.shown}\n\n(cached: no model was called)" for reply in first]
@@ -247,7 +248,7 @@ def test_completion(kernel: Kernel, code: str, offered: list[str]) -> None:
     found = completions(kernel, code)
     if code.startswith(("%agent", "%%agent")):
         assert found == offered
-    else:  # What is not within our magics is completed by others as ever.
+    else:  # Completion outside of the magics is unchanged.
         assert set(offered) <= set(found)
 
 

@@ -1,4 +1,4 @@
-"""Requests as each front end sends them to a kernel, and a terminal that sends none."""
+"""Execution requests of each front end, and a terminal that sends none."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_colab_tells_the_cell(kernel: Kernel, tmp_path: Path) -> None:
         [0, 1, "My name is Bob."],
         [1, 0, "hello"],
     ]
-    # What is downloaded from there has the ids of the cells in their metadata.
+    # Downloaded notebooks have the cell ids in the metadata.
     cell = {"cell_type": "code", "metadata": {"id": "rS4d7tBmgZSR"}, "source": ["%%agent\n", "My name is Bob."]}
     cell |= {"execution_count": None, "outputs": []}
     saved = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 0, "metadata": {}, "cells": [cell]})

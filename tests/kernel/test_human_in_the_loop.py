@@ -1,4 +1,4 @@
-"""People in the loop in a real kernel: a cell that waits, its answers, a turn again, an interrupt gone on from."""
+"""Human-in-the-loop in a real kernel: paused cells, answers, retries, and continuing after an interrupt."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_values_are_given_by_name(kernel: Kernel) -> None:
     asked = kernel.run('%%agent\nSend a letter with the subject "Hello".')
     assert "recipient (string)" in asked.shown
     wrong = kernel.run("%agent answer copies=many", expect="error")
-    assert "copies is 'many'" in wrong.content["evalue"]
+    assert "invalid value 'many' for copies" in wrong.content["evalue"]
     partly = kernel.run('%agent answer recipient="Bob Smith"')
     assert "copies (integer)" in partly.shown
     assert "2 x Hello to Bob Smith" in kernel.run("%agent answer copies=2").shown

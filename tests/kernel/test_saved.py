@@ -1,4 +1,4 @@
-"""What is left in the ``.ipynb``: how large it gets, what differs from run to run, and that all of it is output."""
+"""Outputs in the ``.ipynb`` file: their size, and differences between runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memories of users: made after a run or by a tool, per user, across sessions, and shown to the model."""
+"""Memories of users: extracted after a run or with a tool, per user, across sessions, and sent to the model."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def texts(memories: list[UserMemory]) -> list[str]:
 
 
 def add(memory: str) -> list[Reply]:
-    """What a model says that remembers one thing."""
+    """The reply of a model that adds a memory."""
     return [call("add_memory", memory=memory, topics=["test"]), "Done."]
 
 
 class HeldModel(ScriptedModel):
-    """Says what its script says when it is let go."""
+    """Replies from its script when released."""
 
     def __init__(self, replies: list[Reply]) -> None:
         super().__init__(replies)
@@ -277,7 +277,7 @@ def test_the_model_can_change_memories_itself_when_it_may(db: Db) -> None:
     assert keeper.requests[0].messages[-1].content == "Remember that the user likes owls."
     (memory,) = agent.get_user_memories()
     assert (memory.memory, memory.component_id) == ("The user likes owls.", "agent")
-    # The keeper's own exchange is no run of the session, and agentic memory is instead of what follows the run.
+    # The memory model's exchange is not a run of the session, and agentic memory replaces the background task.
     assert [stored.input for stored in db.get_runs("s")] == ["I like owls."]
     agent.run("Do I like owls?")
     assert "- The user likes owls." in system(model.requests[-1])

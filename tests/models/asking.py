@@ -1,4 +1,4 @@
-"""Ask a model once and keep everything that came."""
+"""Send one request to a model and keep all it yields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WEATHER = ToolSpec(
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What a model yielded, and how it ended."""
+    """The pieces that a model yielded, and the response or error."""
 
     deltas: list[Delta] = field(default_factory=list)
     response: ModelResponse | None = None

@@ -1,4 +1,4 @@
-"""Frames that no server has sent yet: whatever JSON comes, there is an answer or an error of ours."""
+"""Arbitrary JSON from servers results in an answer or an error of agno_nb."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from agno_nb.errors import ModelError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse

@@ -1,4 +1,4 @@
-"""Whatever is sent with `strict: true` keeps OpenAI's rules, and comes back as the types that the function has."""
+"""Schemas sent with `strict: true` follow OpenAI's rules, and arguments are parsed into the function's types."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import AnyUrl, BaseModel, Field, Json, SecretStr
 
 from agno_nb.models.base import ModelRequest
@@ -169,7 +168,7 @@ def test_what_is_sent_of_a_tool_as_strict_passes(parameters: dict[str, tuple[Any
 def test_what_is_sent_of_an_output_schema_as_strict_passes(hints: dict[str, Any], azure: bool) -> None:
     from pydantic import create_model
 
-    from agno_nb.tools.typed_dict import with_known_typed_dicts
+    from agno_nb.tools.parameters import with_known_typed_dicts
 
     fields: Any = {name: (with_known_typed_dicts(hint), ...) for name, hint in hints.items()}
     sent = schema_fields("x", OutputSchema(create_model("Answer", **fields)).json_schema, enforced=True, limited=azure)

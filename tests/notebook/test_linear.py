@@ -1,4 +1,4 @@
-"""Work that grows no faster than the text, and text that is all there: whatever a model or a tool writes."""
+"""Rendering takes linear time and drops no text."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def calls_of(work: Callable[[], object]) -> int:
 
 
 def draw(text: str) -> str:
-    """Return what a terminal shows of Markdown."""
+    """Return Markdown as rendered in a terminal."""
     console = Console(file=io.StringIO(), width=80)
     console.print(printing._markdown(text, 80))
     return console.file.getvalue()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The growing answer: what is sent to the front end, when, and what stays."""
+"""Display of a streaming answer: updates, their timing, and the final output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agno_nb.types import Metrics, RunEvent, RunOutput, RunOutputEvent, RunStatu
 
 @dataclass
 class Clock:
-    """Time that goes on when the test says so. It is the clock and the timers of a display."""
+    """A clock with timers that the test advances."""
 
     now: float = 1000.0
     waiting: list[Wake] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a notebook knows of the agents in it."""
+"""Agents defined in a notebook."""
 
 from __future__ import annotations
 

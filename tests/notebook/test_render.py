@@ -1,4 +1,4 @@
-"""Answers as HTML and text: what is shown, and what never becomes live."""
+"""Answers as HTML and text, without active content."""
 
 from __future__ import annotations
 
@@ -70,7 +70,11 @@ def test_nothing_hostile_is_alive_anywhere_in_the_card(payload: str, place: str)
         Text(payload if place == "answer" else "Answer."),
         error=payload if place == "error" else None,
         model=payload if place == "model" else None,
-        requirements=[Requirement(kind="confirmation", tool=replace(call, arguments=payload), run_id="r", note=payload)]
+        requirements=[
+            Requirement(
+                kind="confirmation", tool=replace(call, arguments=payload, confirmation_note=payload), run_id="r"
+            )
+        ]
         if place == "asked"
         else [],
     )

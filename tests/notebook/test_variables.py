@@ -1,4 +1,4 @@
-"""Variables in prompts: what is filled in, and all the braces that are not."""
+"""Variables in prompts, and braces that are left unchanged."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.variables import TEXT_LIMIT, InjectedPrompt, inject

@@ -1,4 +1,4 @@
-"""An approved call whose process dies while it runs is not run a second time unless a person allows it again."""
+"""An approved call whose process died needs a second approval before it runs again."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_to_confirm_all_blindly_is_not_a_new_approval(monkeypatch: pytest.Monkey
     interrupted(db, run, monkeypatch)
     stored = db.get_run(run.run_id)
     assert stored is not None
-    # Nobody has been told yet that it was started before.
+    # No question has mentioned yet that it was started before.
     stored.requirements[0].confirm()
     paused = agent.continue_run(run_id=run.run_id, requirements=stored.requirements)
     assert (paused.is_paused, done) == (True, [])

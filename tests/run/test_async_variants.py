@@ -1,4 +1,4 @@
-"""The awaited twins of doors do what the doors do, and agno's names say what ours say."""
+"""Async versions of methods and agno's attribute names are equivalent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs at a server that reports impossible usage or cuts characters in two: they end, are stored, and can be read."""
+"""Runs end and are stored if a server reports impossible usage or splits characters."""
 
 from __future__ import annotations
 

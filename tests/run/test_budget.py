@@ -1,4 +1,4 @@
-"""What may be spent, looked up before each request."""
+"""Budgets, which are checked before each request."""
 
 from __future__ import annotations
 
@@ -197,10 +197,10 @@ def test_a_budget_that_needs_a_store_says_so() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "limits nothing"),
-        ({"usd": -1}, "usd of a budget is -1; it must be a number, 0 or more"),
-        ({"tokens": "many"}, "tokens of a budget is 'many'"),
-        ({"usd": 1, "per": "week"}, "a budget is per 'week'; it must be one of run, session, notebook, day"),
+        ({}, "a budget needs a limit"),
+        ({"usd": -1}, "invalid budget usd=-1; pass a number, 0 or more"),
+        ({"tokens": "many"}, "invalid budget tokens='many'"),
+        ({"usd": 1, "per": "week"}, "invalid budget per='week'; pass one of run, session, notebook, day"),
     ],
     ids=["nothing", "negative", "text", "week"],
 )

@@ -1,4 +1,4 @@
-"""The four doors to one pipeline: the same run, whichever is used."""
+"""The four entry points result in the same run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that are objects, read from the store by who knows what they are."""
+"""Typed answers are restored from the store by agents with the schema."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_tool_that_is_called_again_after_a_pause_has_the_object_that_its_agent
     answers = ScriptedModel(["Sure."]), ScriptedModel(["Done."])
     again = make()
     again.model = answers[1]
-    # The inner agent goes on behind its pause.
+    # The inner agent continues after its pause.
     careful = again.tools[0].__closure__[0].cell_contents  # type: ignore[index, union-attr]
     careful.model = answers[0]
     done = again.continue_run(run_id=paused.run_id, session_id="s", requirements=stored.requirements)

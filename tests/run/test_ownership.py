@@ -1,4 +1,4 @@
-"""A session of another user is closed: no public method, command or widget reads or changes it for a named user."""
+"""No public method, command or widget reads or changes a session of another user."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from agno_nb import Agent, InMemoryDb, Team, Workflow, chat, trace
 from agno_nb.db import schema
 from agno_nb.db.base import Db
+from agno_nb.db.queries import Search
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
 from agno_nb.notebook.commands import COMMANDS, run_command
 from agno_nb.notebook.notebook import Notebook
@@ -27,7 +28,6 @@ from agno_nb.widgets import browse as browse_module
 from agno_nb.widgets.browse import Browser as BrowserPanel
 from agno_nb.widgets.chat import Chat
 from agno_nb.widgets.intents import intents_of
-from agno_nb.widgets.search import Search
 from tests.widgets.browser import Browser
 
 ALICE = "alice's"
@@ -125,7 +125,7 @@ def arguments_for(name: str, cls: type, run_ids: tuple[str, str]) -> dict[str, A
 
 
 def called(runnable: Runnable, name: str, **arguments: Any) -> Any:
-    """Call a method and wait for what it gives, whichever kind it is."""
+    """Call a sync or async method and return its result."""
     value = getattr(runnable, name)(**arguments)
     if inspect.isawaitable(value):
 

@@ -1,4 +1,4 @@
-"""Which runs cannot be continued, by whom, and what is said then."""
+"""Runs that cannot be continued, and the errors."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_tool_that_is_gone_or_takes_other_arguments_is_told_before_anything_is
     stored = db.get_run(run.run_id)
     assert stored is not None
     assert stored.status is RunStatus.PAUSED
-    # What was refused needs no tool.
+    # Rejected calls need no tool.
     run.requirements[0].reject()
     assert Agent(ScriptedModel(["Fine."]), name="clerk", db=db).continue_run(run).content == "Fine."
 
@@ -148,12 +148,12 @@ def test_what_is_asked_is_checked_when_it_is_given() -> None:
         ("to", "Who gets it.", "string"),
         ("copies", "", "integer"),
     ]
-    with pytest.raises(InvalidInputError, match="does not ask for 'subject'; it asks for to, copies"):
+    with pytest.raises(InvalidInputError, match="has no input field 'subject'; it has to, copies"):
         fill.provide_user_input({"subject": "other"})
-    with pytest.raises(InvalidInputError, match="copies is 'many', and that is not what is asked for"):
+    with pytest.raises(InvalidInputError, match="invalid value 'many' for copies"):
         fill.provide_user_input({"to": "Bob", "copies": "many"})
     assert [f.is_given for f in fill.user_input_fields] == [False, False]
-    with pytest.raises(InvalidInputError, match=r"needs user input, which confirm\(\) does not give"):
+    with pytest.raises(InvalidInputError, match=r"confirm\(\) cannot resolve .*: it requires user input"):
         fill.confirm()
     with pytest.raises(ValueError, match=r"use confirm\(\) or reject\(\)"):
         ask.set_external_execution_result("x")

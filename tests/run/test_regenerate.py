@@ -1,4 +1,4 @@
-"""A turn again, one that was cut off brought to its end, a branch: old rows are kept, and new ones linked to them."""
+"""Regenerating, continuing and branching keep old rows and link the new ones to them."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ def test_the_receipts_of_a_team_say_what_leader_and_member_were_sent(db: Db) -> 
 
 
 def summarised(db: Db, **settings: Any) -> Agent:
-    """An agent whose history is one turn, so that the summary says what was before."""
+    """An agent with a history of one turn, so that earlier turns are in the summary."""
     return Agent(
         **{
             "model": FunctionModel(lambda messages, tools: f"Heard: {messages[-1].content}", id="m"),
@@ -281,7 +281,7 @@ def summarised(db: Db, **settings: Any) -> Agent:
 
 
 def summing() -> FunctionModel:
-    """A model whose summaries differ each time, as those of a language model do."""
+    """A model whose summaries differ each time, like a language model's."""
     numbers = itertools.count(1)
 
     def answer(messages: list[Message], tools: Any) -> Reply:
@@ -319,7 +319,7 @@ def test_run_all_of_a_summarised_session_asks_nothing(db: Db, session_id: str) -
         now = silent.get_session_summary(session_id)
         assert now is not None
         assert (now.summary, now.to_run_index, now.metrics.cost) == (before.summary, 4, 0.0)
-    # What is asked then goes on from there.
+    # The next run continues from there.
     went_on = agent.run("And now?", session_id=session_id, cache=True)
     assert went_on.replay_of_run_id is None
     assert before.summary not in str(went_on.messages[0].content)

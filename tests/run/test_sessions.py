@@ -1,4 +1,4 @@
-"""Sessions through an agent: history tools, state, what is stored, accessors and their awaited twins."""
+"""Sessions of an agent: history tools, state, stored rows, and session methods in both versions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def said(messages: list[Message]) -> list[tuple[str, str | None]]:
 
 
 def result_of(agent: Agent, tool_name: str, **arguments: Any) -> Any:
-    """What a tool of the agent tells the model."""
+    """The result that a tool of the agent sends to the model."""
     agent.model = ScriptedModel([call(tool_name, **arguments), "done"])
     run = agent.run("use the tool")
     assert not run.tools[0].tool_call_error, run.tools

@@ -1,4 +1,4 @@
-"""Settings in the forms that agno's users write: functions as dependencies, merged metadata, dicts as messages."""
+"""Settings in the forms that agno accepts: functions as dependencies, merged metadata, dicts as messages."""
 
 from __future__ import annotations
 

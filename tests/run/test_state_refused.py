@@ -1,4 +1,4 @@
-"""Session state and metadata that JSON cannot hold are refused before a model is called, and nothing is stored."""
+"""Session state and metadata that JSON cannot hold are rejected before a model is called, and not stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_JSON: list[tuple[Any, str]] = [
     ({"lock": threading.Lock()}, r"\['lock'\] is of type lock"),
     ({"a": {"b": {1, 2}}}, r"\['a'\]\['b'\] is of type set"),
     ({2023: 1}, r" has the key 2023 of type int"),
-    ({"counts": [{2023: 1}]}, r"\['counts'\]\[0\] has the key 2023 of type int, and keys in JSON are text"),
+    ({"counts": [{2023: 1}]}, r"\['counts'\]\[0\] has the key 2023 of type int, but JSON keys are strings"),
     ({"a": float("nan")}, r"\['a'\] is nan"),
     (["a"], r" is \['a'\]; pass a dict"),
 ]

@@ -1,4 +1,4 @@
-"""Tools of every kind against a server that refuses what the strictest providers refuse, through every door."""
+"""All kinds of tools with a strict server and every entry point."""
 
 from __future__ import annotations
 

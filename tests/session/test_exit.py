@@ -1,4 +1,4 @@
-"""The end of the interpreter waits for what follows a run, so that nothing of it is lost."""
+"""The interpreter waits for background tasks at exit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.models.demo.server import serve
+from tests.fakes.demo import DemoServer
 
 SCRIPT = """
 import asyncio, sys
@@ -78,9 +78,9 @@ talk(DemoModel())
 
 
 def test_a_summary_over_http_is_kept_at_exit(python: str) -> None:
-    with serve() as base_url:
+    with DemoServer() as server:
         # By name, because an address is looked up in a thread.
-        url = base_url.replace("127.0.0.1", "localhost")
+        url = server.base_url.replace("127.0.0.1", "localhost")
         done = run(python, f"talk(OpenAIChat('demo', base_url={url!r}, api_key='none'))")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert summary_in("store.duckdb") == "The user likes owls."

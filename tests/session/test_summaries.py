@@ -1,4 +1,4 @@
-"""Summaries: when they are made, of what, and what the model is shown of them."""
+"""Summaries: when and from which messages they are generated, and how they are sent."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from agno_nb.models.base import ModelRequest
 from agno_nb.models.demo import DemoModel
 from agno_nb.session import SessionSummaryManager
 from agno_nb.testing import FunctionModel, ScriptedModel, call
-from agno_nb.testing.conversation import say
 from agno_nb.types import Media, Message, RunOutput, Session, SessionSummary
+from agno_nb_store_contract.conversation import say
 from tests.session.writing import conversation, echo, numbered, summary
 
 
@@ -45,7 +45,7 @@ def test_every_completed_run_makes_a_version_of_the_last_one_and_itself(db: Db) 
     assert (made.topics, made.model, made.model_provider) == (["topic 2"], "writer", "test")
     assert (made.metrics.output_tokens, made.metrics.cost) == (6, None)
     assert made.metrics.duration_s is not None
-    # Their tokens are not among those of the runs.
+    # Their tokens are not part of the runs' tokens.
     assert agent.get_session_metrics().output_tokens == 4 * 3
     stored = db.get_session("s")
     assert stored is not None
@@ -151,7 +151,7 @@ def test_a_failure_keeps_the_last_version_and_is_told_to_who_waits(
     assert run.content == "you said q1"
     with pytest.warns(UserWarning, match=f"summary could not be brought up to date, and the last one stays: .*{told}"):
         assert span(agent.get_session_summary()) == (0, "first", 0, 0)
-    # Nobody is told twice, and the next version makes up for it.
+    # There is one warning, and the next version includes the messages.
     assert span(agent.get_session_summary()) == (0, "first", 0, 0)
     agent.run("q2")
     assert span(agent.get_session_summary()) == (1, "third", 0, 2)

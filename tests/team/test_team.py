@@ -1,4 +1,4 @@
-"""Teams: a leader whose tools are its members, on the pipeline that agents have."""
+"""Teams: a leader whose tools are its members, with the pipeline of agents."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ def test_a_pause_of_a_member_pauses_the_team_and_both_go_on(db: InMemoryDb, is_f
         return f"sent to {to}"
 
     def crew() -> Team:
-        """The same team, as another process makes it: each model goes on with what it is sent."""
+        """The same team, as defined by another process."""
 
         def write(messages: list[Message], tools: Any) -> Reply:
             return messages[-1].content or "" if messages[-1].role == "tool" else call("send", to=messages[-1].content)

@@ -1,4 +1,4 @@
-"""The session browser from the side of the kernel."""
+"""The session browser in the kernel."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from agno_nb import Agent, InMemoryDb, ScriptedModel, browse, query
+from agno_nb.db.queries import Search
 from agno_nb.errors import InvalidInputError, ModelError
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.widgets.browse import Browser as Panel
-from agno_nb.widgets.search import Search
 from tests.notebook.hostile import PAYLOADS
 from tests.widgets.browser import Browser, live_in
 

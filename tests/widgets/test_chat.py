@@ -1,4 +1,4 @@
-"""The chat panel from the side of the kernel: every view of a session comes from the store."""
+"""The chat widget in the kernel: every view of a session comes from the store."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_what_one_panel_has_decided_another_one_knows() -> None:
     page.ask("refresh")
     assert [need["is_resolved"] for need in page.turns[0]["pending"]] == [True, False]
     page.ask("decide", requirement_id=second, **how)
-    # It went on, and paused again: the cards are those of the new pause.
+    # It continued and paused again: the cards belong to the new pause.
     (third,) = page.turns[0]["pending"]
     assert third["arguments"] == '{\n  "path": "c"\n}'
     page.ask("decide", requirement_id=third["id"], **how)
@@ -240,7 +240,7 @@ def test_a_paused_run_is_decided_call_by_call_and_then_goes_on() -> None:
     assert done == []
     assert [need["is_resolved"] for need in page.turns[0]["pending"]] == [True, False]
     wrong = page.refusal("decide", requirement_id=second["id"], values={"copies": "two"}, **answers)
-    assert "copies is 'two', and that is not what is asked for: 'two' is not of type 'integer'" in wrong
+    assert "invalid value 'two' for copies: 'two' is not of type 'integer'" in wrong
     assert "has no requirement 'x'" in page.refusal("decide", requirement_id="x", values={}, **answers)
     page.ask("decide", requirement_id=second["id"], values={"copies": "2"}, **answers)
     assert (done, page.turns[0]["status"]) == (["<b>a.txt</b>", "2 to Ada"], "COMPLETED")

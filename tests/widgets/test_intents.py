@@ -1,4 +1,4 @@
-"""What a browser may ask: a verb of the table, with its fields. Everything else is refused in a sentence."""
+"""Intents of the browser: a verb of the table with its fields. Everything else is rejected with an error."""
 
 from __future__ import annotations
 

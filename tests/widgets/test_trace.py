@@ -1,4 +1,4 @@
-"""The timeline: what happened in a run, from the run itself and from the store."""
+"""The timeline of a run, from the RunOutput and from the store."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_model_call_shows_by_source_what_was_sent_and_what_was_left_out() -> N
             "How heavy?",
         ]
         assert first["parts"][2]["size"] == "~3 tokens"
-        # What the run has said and done since is in its next request.
+        # Its next request includes the messages since then.
         added = [(part["source"], part["detail"], part["text"]) for part in second["parts"][4:]]
         assert added == [("assistant", "", 'weigh({"species": "Gentoo"})'), ("tool result", "weigh", "5076.0")]
 

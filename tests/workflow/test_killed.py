@@ -1,4 +1,4 @@
-"""A workflow whose process is killed goes on in another one."""
+"""A workflow whose process was killed continues in another process."""
 
 from __future__ import annotations
 

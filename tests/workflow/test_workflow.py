@@ -1,4 +1,4 @@
-"""Workflows: steps over agents, teams, functions and workflows, on the pipeline that agents have."""
+"""Workflows: steps with agents, teams, functions and workflows, with the pipeline of agents."""
 
 from __future__ import annotations
 

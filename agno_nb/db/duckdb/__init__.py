@@ -1,6 +1,6 @@
-"""The default store: a DuckDB file that several notebooks use at the same time, without a server.
+"""The default store: a DuckDB file that several notebooks can use at the same time, without a server.
 
-The classes are loaded when first used: other stores use the lock file of this package, and do not need DuckDB for it.
+The classes are loaded on first use, because other stores use the lock file of this package, which doesn't need DuckDB.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agno_nb.db.duckdb.duckdb import AsyncDuckDb as AsyncDuckDb
-    from agno_nb.db.duckdb.duckdb import DuckDb as DuckDb
+    from agno_nb.db.duckdb.duckdb import AsyncDuckDb as AsyncDuckDb, DuckDb as DuckDb
 
 __all__ = ["AsyncDuckDb", "DuckDb"]
 

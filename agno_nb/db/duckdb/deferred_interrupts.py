@@ -1,4 +1,4 @@
-"""An interrupt of the main thread, kept back while a store is between two states."""
+"""Defer interrupts of the main thread while a store is between two states."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from types import FrameType, TracebackType
 
 
 class DeferredInterrupts:
-    """A block in which Ctrl-C and a kernel's interrupt come when they are allowed to, or at its end.
+    """A block in which Ctrl-C and a kernel's interrupt are deferred until they are allowed, or until its end.
 
-    Python raises them between any two steps of the main thread, also between taking a lock and noting that it is
-    taken. Other threads are not interrupted, and for them this does nothing.
+    Python raises them between any two steps of the main thread, even between taking a lock and recording that. Other
+    threads are not interrupted, so this has no effect in them.
     """
 
     def __init__(self) -> None:
         self._pending: list[tuple[int, FrameType | None]] = []
         self._handler = signal.getsignal(signal.SIGINT)
-        # None is a handler that was not made in Python.
+        # None is a handler that was not set from Python.
         self._is_needed = threading.current_thread() is threading.main_thread() and callable(self._handler)
 
     def __enter__(self) -> DeferredInterrupts:
@@ -37,7 +37,7 @@ class DeferredInterrupts:
 
     @contextmanager
     def allowed(self) -> Iterator[None]:
-        """Let interrupts through in this block."""
+        """Allow interrupts in this block."""
         self._restore()
         try:
             yield
@@ -45,7 +45,7 @@ class DeferredInterrupts:
             self.defer()
 
     def deliver(self) -> None:
-        """Raise the interrupt that came meanwhile, if one did."""
+        """Raise a deferred interrupt, if there is one."""
         if self._pending and callable(self._handler):
             last = self._pending[-1]
             self._pending.clear()

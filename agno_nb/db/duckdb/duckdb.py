@@ -1,4 +1,4 @@
-"""The default store: a DuckDB file that several notebooks use at the same time, without a server."""
+"""The default store: a DuckDB file that several notebooks can use at the same time, without a server."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from agno_nb.db.sql_store import SqlDb
 class DuckDb(SqlDb):
     """Sessions, runs, messages and tool calls in a DuckDB file.
 
-    Several processes and threads may use one file at the same time. While they do, do not open it with another program:
-    give that one a :meth:`snapshot`. After a write the file stays attached for a quarter of a second, or until `close`.
+    Several processes and threads may use one file at the same time. Don't open it with another program while they do;
+    use a :meth:`snapshot` for that. After a write, the file stays attached for a quarter of a second, or until `close`.
 
     Parameters
     ----------
     db_file : str or Path
-        The file. It is made, with its folder, when something is first written; until then the store reads as empty.
-        A relative path is taken from the working directory of this moment.
+        The file. It is created, with its folder, by the first write. Until then the store is empty. A relative path is
+        resolved now, against the working directory.
     lock_timeout_s : float
-        How long to wait, in seconds, for another process or thread that uses the file.
+        Maximum time to wait for another process or thread that uses the file, in seconds.
 
     Raises
     ------
     NotAStoreError
-        On first use: the file is something else. It is not touched.
+        On first use: the file is not a store. It is not changed.
     StoreVersionError
-        On first use: the file was written by a newer agno_nb. It is not touched.
+        On first use: the file was written by a newer agno_nb. It is not changed.
     StoreLocked
         On any use: the file was in use for longer than `lock_timeout_s`.
     StoreError
@@ -76,7 +76,7 @@ class FileDriver(EngineDriver):
     path : Path
     timeout_s : float
     read_only : bool
-        Whether a store of an older version, and a file without a store, are refused and left as they are.
+        Whether to reject a store of an older version, and a file without a store, instead of changing them.
     """
 
     def __init__(self, path: Path, timeout_s: float, *, read_only: bool = False) -> None:
@@ -119,7 +119,7 @@ class FileDriver(EngineDriver):
 
 @suggest_on_unknown_kwarg({})
 class AsyncDuckDb(AsyncDb):
-    """:class:`DuckDb` for async code: the same arguments, the same methods, awaited."""
+    """Async version of :class:`DuckDb`, with the same arguments and methods."""
 
     def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
         super().__init__(DuckDb(db_file, lock_timeout_s=lock_timeout_s))

@@ -1,4 +1,4 @@
-"""The in-memory DuckDB of this process, to which stores are attached."""
+"""The in-memory DuckDB engine of this process, to which stores are attached."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from agno_nb.db import schema
+from agno_nb.db.arrow_tables import with_all_columns
 from agno_nb.db.driver import Driver
 from agno_nb.db.duckdb.write_batch import WriteBatch
 from agno_nb.db.encoding import micros
@@ -24,7 +25,6 @@ from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, with_filtered_tables
 from agno_nb.db.sandbox import interruptible, open_sandbox, short_error
 from agno_nb.db.statements import Connection
-from agno_nb.db.tables import with_all_columns
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 _MAX_STATEMENTS = 256
 _data_versions = itertools.count()
 
-# A turn's statements read and write a few rows each, and most of their time is spent on plans and on waking threads. So
-# they run on the thread that asks, and DuckDB plans them by the rules that find rows without looking at all of them.
+# The statements of a turn read and write a few rows each, and would spend most of their time on planning and on waking
+# threads. They therefore run on the calling thread, with only those optimizer rules that avoid full scans.
 _RULES = {
     "expression_rewriter", "filter_pushdown", "in_clause", "row_group_pruner", "top_n", "unused_columns",
 }  # fmt: skip
 
 
 class Engine:
-    """An in-memory DuckDB of this process, to which one store is attached as ``store``.
+    """An in-memory DuckDB of this process, with one attached store, named ``store``.
 
-    It reaches no file but that store, whatever SQL it is given, and sees no Python variables.
+    It can only access the file of that store, whatever SQL it runs, and no Python variables.
     """
 
     def __init__(self, path: Path | None = None, *, migrations: Mapping[int, str] | None = None) -> None:
@@ -52,10 +52,10 @@ class Engine:
         self.pid = os.getpid()
         self.lock = threading.Lock()
         self.data_version = next(_data_versions)
-        """A number that what is attached has as long as nobody may have changed it, and nothing else ever has."""
+        """Version of the attached store. It changes whenever the store may have been changed, and is never reused."""
         self._started: duckdb.DuckDBPyConnection | None = None
         self._cursor: duckdb.DuckDBPyConnection | None = None
-        """The one of :meth:`transaction`, while a store is attached."""
+        """The cursor of :meth:`transaction`, while a store is attached."""
         self._statements: dict[str, duckdb.Statement] = {}
         self._log_mode: int | None = None
         """Permissions of the attached store's log, if others than the owner may write to the store."""
@@ -67,12 +67,12 @@ class Engine:
         return self._started
 
     def _start(self) -> duckdb.DuckDBPyConnection:
-        # These are all the names that DuckDB gives to the files of a database (duckdb pull request 21379).
+        # The names of all files of a DuckDB database (duckdb pull request 21379).
         logs = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
         files = [f"{self.path}{name}{log}" for name in ("", ".vacuum") for log in logs] if self.path else []
         connection = open_sandbox(files)
-        # A detach writes the latest rows of a table anew, some thousands of them. To find out how they compress best
-        # takes ten times as long as to write them: 100 ms after a thousand turns.
+        # A detach rewrites the latest thousands of rows of a table. Choosing a compression takes ten times as long as
+        # writing them: 100 ms after a thousand turns.
         connection.execute("SET GLOBAL force_compression = 'uncompressed'")
         known = connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
         self._spared = ",".join(name for (name,) in known if name not in _RULES)
@@ -85,7 +85,7 @@ class Engine:
 
     @contextmanager
     def _scan_settings(self) -> Iterator[None]:
-        """Let DuckDB use all its threads and rules."""
+        """Use all threads and optimizer rules in this block."""
         self._connection.execute("RESET GLOBAL threads")
         self._connection.execute("RESET GLOBAL disabled_optimizers")
         try:
@@ -94,7 +94,7 @@ class Engine:
             self._point_query_settings(self._connection)
 
     def stop(self) -> None:
-        """Let go of the store in any case. The next use starts the engine again."""
+        """Close the engine, and with it the store. The next use starts it again."""
         self._close_cursor()
         self._statements.clear()
         connection, self._started = self._started, None
@@ -103,7 +103,7 @@ class Engine:
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[Connection]:
-        """Open a transaction on the attached store for its own statements."""
+        """Open a transaction on the attached store for short statements."""
         if self._cursor is None:
             self._cursor = self._connection.cursor()
             self._cursor.execute("USE store")
@@ -126,18 +126,18 @@ class Engine:
             raise
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one of the store's own statements in the open :meth:`transaction`; return all its rows.
+        """Run one statement in the open :meth:`transaction`; return all its rows.
 
-        Nothing of DuckDB is given out, whose objects must not outlive a lease.
+        DuckDB's objects are not returned, because they must not outlive the transaction.
         """
         assert self._cursor is not None
         return self._cursor.execute(self._parsed(sql), list(parameters)).fetchall()
 
     def _parsed(self, sql: str) -> duckdb.Statement:
-        """Parse a statement, once: they come again and again, and to parse one takes a third of its time."""
+        """Parse a statement, or return it from the cache: parsing takes a third of the time of a statement."""
         statement = self._statements.get(sql)
         if statement is None:
-            # Only lists differ, in length.
+            # Statements only differ in the length of lists.
             if len(self._statements) >= _MAX_STATEMENTS:
                 self._statements.clear()
             (statement,) = self._connection.extract_statements(sql)
@@ -151,7 +151,7 @@ class Engine:
 
     @contextmanager
     def frame_cursor(self, *, write: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a transaction on the attached store, on a cursor of its own: frames registered there go with it."""
+        """Open a transaction on a separate cursor, with which tables registered in it are dropped."""
         if write:
             self.data_version = next(_data_versions)
         with self._connection.cursor() as cursor:
@@ -160,17 +160,17 @@ class Engine:
                 yield cursor
 
     def attach_file(self, *, write: bool, migrates: bool = True) -> bool:
-        """Attach the store's file; return whether there is a store in it, as there always is after writing began.
+        """Attach the file; return whether there is a store in it, which there always is if it is opened for writing.
 
-        A store of an older version is brought to the newest, or refused where `migrates` says that it must not be.
+        A store of an older version is migrated, or rejected if `migrates` is False.
         """
         if not write:
             options = "READ_ONLY"
         elif self.path is not None and self.path.exists():
             options = "READ_WRITE"
         else:
-            # An empty store takes 28 kB with such blocks, and ten times as much with DuckDB's default. The storage
-            # version stays DuckDB's newest: with an older one, each detach rewrites what a primary key indexes.
+            # An empty store takes 28 kB with this block size, and ten times as much with the default. The storage
+            # version is the newest, because with an older one each detach rewrites the indexes of primary keys.
             options = "BLOCK_SIZE 16384"
         self._attach(str(self.path), options)
         if write:
@@ -188,10 +188,10 @@ class Engine:
         return write
 
     def share_log(self) -> None:
-        """Let everyone who may write to the attached store write to its log, whatever the umask.
+        """Allow all users who may write to the attached store to write to its log, whatever the umask.
 
         DuckDB creates the log with the first write and after a checkpoint. A killed process leaves it behind, and
-        another user could not attach the store. DuckDB uses a log that is there, so it is created here.
+        another user could not attach the store. DuckDB uses an existing log, so it is created here.
         """
         if self._log_mode is None:
             return
@@ -208,7 +208,7 @@ class Engine:
         self._create_schema()
 
     def compact(self) -> None:
-        """Put a new file with the same rows in place of the attached one, which keeps what was deleted."""
+        """Replace the attached file, which still has deleted data, by a new file with the same rows."""
         assert self.path is not None
         fresh = Path(f"{self.path}.vacuum")
         fresh.unlink(missing_ok=True)
@@ -219,7 +219,10 @@ class Engine:
             self._connection.execute("DETACH DATABASE fresh")
             self.detach()
             if Path(f"{self.path}.wal").exists():
-                raise StoreError(f"{self.path} was not rewritten: what is in its log could not be put into it first")
+                raise StoreError(
+                    f"cannot rewrite {self.path}, because its log could not be merged into it; make sure that the disk "
+                    "has space, and try again"
+                )
             shutil.copymode(self.path, fresh)
             fresh.replace(self.path)
         finally:
@@ -238,7 +241,7 @@ class Engine:
                     os.unlink(log)
 
     def _attach(self, source: str, options: str, *, name: str = "store") -> None:
-        # What an interrupt in the middle of a lease may have left attached would be in the way.
+        # An interrupt may have left another store attached.
         self._close_cursor()
         self.data_version = next(_data_versions)
         self._connection.execute(f"DETACH DATABASE IF EXISTS {name}")
@@ -252,24 +255,23 @@ class Engine:
             cursor.execute("INSERT INTO raw_schema VALUES (?, ?)", [schema.VERSION, micros(time.time())])
 
     def _version(self) -> int | None:
-        """Return the version of the store that is attached; None of an empty database."""
+        """Return the version of the attached store, or None for an empty database."""
         try:
             rows = self._connection.execute("SELECT version FROM store.raw_schema").fetchall()
         except duckdb.CatalogException:
             sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'store' LIMIT 1"
             if self._connection.execute(sql).fetchall():
                 raise NotAStoreError(
-                    f"{self.path} is a DuckDB file with other tables than a store of agno_nb has; "
-                    "choose another db_file. It was not touched."
+                    f"{self.path} is a DuckDB file, but not a store; choose another db_file. It was not changed."
                 ) from None
             return None
         version: int = max(rows)[0]
         return version
 
     def _migrate(self, version: int) -> None:
-        """Bring the attached store of a `version` to the newest one, after a copy of its file was made."""
+        """Copy the file of the attached store, and migrate the store from `version` to the newest one."""
         path = str(self.path)
-        # What may still be in its log is put into the file first. It can be copied while nothing has it open.
+        # Attaching merges the log into the file, which can only be copied while it is not open.
         self._attach(path, "READ_WRITE")
         self.detach()
         shutil.copyfile(path, schema.backup_path(path, version))
@@ -284,12 +286,12 @@ class Engine:
 
     def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
         """Read whole tables of the attached store."""
-        columns = {table: ", ".join(schema.column_types()[table]) for table in names}
+        columns = {table: ", ".join(schema.tables()[table].columns) for table in names}
         with self._scan_settings():
             return {table: self._frame(f"SELECT {columns[table]} FROM {table}", ()) for table in names}
 
     def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
-        """Run a statement of ours on the attached store."""
+        """Run one of our own statements on the attached store."""
         with self._scan_settings():
             return self._frame(sql, parameters)
 
@@ -299,11 +301,11 @@ class Engine:
 
 
 class EngineDriver(Driver):
-    """What the stores in a file and in memory share."""
+    """Base of the drivers of stores in a file and in memory."""
 
     @abstractmethod
     def attached(self, *, write: bool) -> AbstractContextManager[Engine]:
-        """Give the engine with the store attached to it, to one user at a time."""
+        """Return the engine with the store attached to it, for one user at a time."""
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[Connection]:
@@ -322,10 +324,13 @@ class EngineDriver(Driver):
             }
 
     def frame(self, sql: str, parameters: Sequence[Any], column_filter: ColumnFilter | None = None) -> pa.Table:
-        # The views in a file may be from an older version.
+        # The views in a file may be those of an older version.
         sql, values = with_filtered_tables(sql, column_filter or {})
         with self.attached(write=False) as engine:
             return engine.frame(sql, [*values, *parameters])
+
+    def backup(self, path: Path) -> None:
+        write_store(path, self.tables(tuple(schema.tables())))
 
 
 def _shared_mode(store: Path) -> int | None:
@@ -340,7 +345,7 @@ def _in_transaction(do: Callable[[str], object], *, write: bool) -> Iterator[Non
     try:
         yield
     except BaseException:
-        # DuckDB has done so itself after some errors. What the caller must hear of is the first error.
+        # After some errors DuckDB has already rolled back. The first error is the one to raise.
         with suppress(duckdb.Error):
             do("ROLLBACK")
         raise
@@ -348,11 +353,11 @@ def _in_transaction(do: Callable[[str], object], *, write: bool) -> Iterator[Non
 
 
 def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
-    """Make a store in a new file, with the rows of `tables`."""
+    """Create a store in a new file, with the rows of `tables`."""
     check_path(path)
     with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Made under another name, so that a store at `path` is a whole one.
+        # Under another name, so that a file at `path` is always complete.
         partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         engine = Engine(partial)
         try:
@@ -371,7 +376,7 @@ def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
 
 
 def check_path(path: Path) -> None:
-    """Refuse a path that DuckDB would take for another.
+    """Reject a path that DuckDB would read as another one.
 
     Raises
     ------
@@ -379,20 +384,20 @@ def check_path(path: Path) -> None:
     """
     text, reason = str(path), ""
     if "?" in text:
-        reason = "DuckDB reads what follows a question mark as options"
+        reason = "DuckDB reads the part after a question mark as options"
     elif "\\" in text and os.sep != "\\":
         reason = "DuckDB reads a backslash as the separator of folders"
     elif not text.isprintable() and text != text.encode(errors="replace").decode():
-        reason = "DuckDB takes only paths that are valid UTF-8"
+        reason = "DuckDB only accepts paths that are valid UTF-8"
     if reason:
         raise InvalidInputError(
-            f"a DuckDb cannot use the path {text!r}: {reason}. Choose another db_file, or use a SqliteDb"
+            f"a DuckDb cannot use the path {text!r}, because {reason}; choose another db_file, or use a SqliteDb"
         )
 
 
 @contextmanager
 def translate_errors(path: Path | None) -> Iterator[None]:
-    """Raise what DuckDB and the system say of a store as an error of ours, with what to do."""
+    """Convert errors of DuckDB and the system to ours, with a remedy."""
     try:
         yield
     except OSError as error:
@@ -400,10 +405,10 @@ def translate_errors(path: Path | None) -> Iterator[None]:
     except duckdb.Error as error:
         text = short_error(error)
         if "not a valid DuckDB database file" in text:
-            raise NotAStoreError(f"{path} is not a DuckDB file; choose another db_file. It was not touched.") from error
+            raise NotAStoreError(f"{path} is not a DuckDB file; choose another db_file. It was not changed.") from error
         if "Could not set lock on file" in text or "Unique file handle conflict" in text:
             raise StoreLocked(
-                f"another program, or a duckdb.connect of this one, has {path} open; close it and try again ({text})"
+                f"{path} is open in another program, or by duckdb.connect() in this one; close it there ({text})"
             ) from error
         if isinstance(error, duckdb.DataError | duckdb.IntegrityError):
             raise unstorable_value(path, text) from error

@@ -1,7 +1,7 @@
-"""The lock of a store's file: a small file beside it, which says who has the store and whether somebody waits.
+"""The lock of a store: a small file next to it, with the name of the process that has it and whether others wait.
 
-The system's lock on the file is what counts, and it ends with the process that has it, however that ends. What stands
-in the file is only for people and good manners: a file that is stale, empty or new changes nothing.
+Only the system's lock on the file protects the store, and it is released when its process ends. The content of the file
+is informative: a stale, empty or new file does no harm.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from agno_nb.redact import displayable
 LOCK = ".lock"
 """Suffix of the lock file's name, after the name of the store."""
 POLL_S = 0.001
-"""How often a lock that somebody else has is tried again."""
+"""Interval between attempts to take a lock, in seconds."""
 PATIENCE_S = 2.0
-"""How long a process waits before it says for whom."""
+"""Waiting time after which a warning names the process that has the lock, in seconds."""
 
-# The first byte is left alone, because Windows lets nobody else read a byte that is locked. Whoever waits writes into
-# the second; the next one to have the lock writes anew from the first on.
+# The first byte is not used, because on Windows other processes cannot read a locked byte. A waiting process writes the
+# second, and the next process that takes the lock overwrites the whole file.
 _WANTED_AT, _SIZE = 1, 512
 _NOBODY_WAITS, _WANTED = b"-", b"?"
 
 _TOKEN = uuid.uuid4().hex
-"""Tells this process, and those forked from it, from others of its name."""
+"""Distinguishes this process, and those forked from it, from others with the same ID."""
 
 
 class LockFile:
-    """The lock of the store `store`, for one process. Its threads must see to it that one of them uses it at a time.
+    """The lock of a store, for one process. Only one of its threads may use it at a time.
 
-    It is a lock on a descriptor, and not a `filelock.FileLock`, which would remember the thread that has it and refuse
-    that thread a lock of its own on the same file, although another thread is about to let go.
+    It is a lock on a descriptor. A `filelock.FileLock` would remember the thread that has it, and refuse this thread
+    another lock on the same file although another thread is about to release it.
     """
 
     def __init__(self, store: Path) -> None:
@@ -48,45 +48,45 @@ class LockFile:
         self._path = Path(f"{store}{LOCK}")
         self._descriptor: int | None = None
         self.is_back = False
-        """Whether nobody else has had the lock since this process had it last. What is not sure is taken for False."""
+        """Whether certainly no other process has had the lock since this one had it last."""
         self.is_shared = False
-        """Whether another process that may go on has had it last."""
+        """Whether the last process that had the lock is another one that may still be alive."""
         self.is_new = False
-        """Whether this process created the file when it opened it last."""
+        """Whether this process created the file when it last opened it."""
 
-    def acquire(self, timeout_s: float, *, since: float, write: bool, meanwhile: Callable[[], None]) -> None:
-        """Wait until nobody else has the store. Nothing happens where this process has it already.
+    def acquire(self, timeout_s: float, *, since: float, write: bool, check: Callable[[], None]) -> None:
+        """Take the lock, unless this process already has it.
 
-        The time of waiting counts from `since`, on the monotonic clock. `meanwhile` is called between the attempts, and
-        ends the waiting by raising.
+        The waiting time counts from `since`, on the monotonic clock. `check` is called between attempts, and may raise
+        an exception to stop waiting.
 
         Raises
         ------
         StoreLocked
             It took longer than `timeout_s`.
         OSError
-            The file cannot be created or opened. Reading needs no such file.
+            The file cannot be created or opened. Readers don't need it.
         """
-        is_told = False
+        has_warned = False
         while not self._try(write=write):
             waited_s = time.monotonic() - since
             if waited_s >= timeout_s:
                 raise StoreLocked(
-                    f"{self._holder()} has kept the store {self._store} for {timeout_s:g} s; let it finish, or give "
-                    "this notebook another db_file"
+                    f"timed out after {timeout_s:g} s waiting for store {self._store}, locked by {self._holder()}; "
+                    "wait for it to finish, raise lock_timeout_s, or use another db_file"
                 )
-            if waited_s >= PATIENCE_S and not is_told:
-                is_told = True
+            if waited_s >= PATIENCE_S and not has_warned:
+                has_warned = True
                 warnings.warn(
                     displayable(f"waiting for {self._holder()}, which has the store {self._store}"), stacklevel=2
                 )
-            meanwhile()
+            check()
             time.sleep(min(POLL_S, timeout_s - waited_s))
 
     def release(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            # Unlocked first: a process forked meanwhile may still have the descriptor, and with it the lock.
+            # Unlocked first, because a forked process may still have the descriptor, and with it the lock.
             unlock_descriptor(descriptor)
             os.close(descriptor)
 
@@ -100,7 +100,7 @@ class LockFile:
                 self._path.unlink()
 
     def leave_to_parent(self) -> None:
-        """Forget, in a forked process, what the parent has locked; the parent still has it then."""
+        """In a forked process, close the descriptor without releasing the parent's lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -111,11 +111,11 @@ class LockFile:
         return self._descriptor is not None
 
     def is_wanted(self) -> bool:
-        """Tell whether another process waits for the lock, which this one has."""
+        """Whether another process waits for the lock of this one."""
         return self._descriptor is not None and _read(self._descriptor, _WANTED_AT, 1) == _WANTED
 
     def is_lost(self) -> bool:
-        """Tell whether the locked file is not the one that others would lock: somebody deleted it."""
+        """Whether the locked file was deleted, so that others would lock another one."""
         return self._descriptor is not None and not self._is_in_place(self._descriptor)
 
     def _try(self, *, write: bool) -> bool:
@@ -144,9 +144,9 @@ class LockFile:
                 os.close(descriptor)
 
     def _open(self, *, write: bool) -> int | None:
-        """Open the file, and create it to write to the store. Return None if a reader has no file that it can lock.
+        """Open the file, which writers create. Return None if a reader finds no file that it can lock.
 
-        A reader creates none: it would belong to the reader, and keep the owner of the store from writing.
+        A file created by a reader would belong to it, and keep the owner of the store from writing.
         """
         binary = getattr(os, "O_BINARY", 0)
         self.is_new = False
@@ -158,7 +158,7 @@ class LockFile:
             if write:
                 raise
         try:
-            # Enough for the lock. Its holder does not see that this process waits, and keeps it a little longer.
+            # This is enough for the lock, although its holder cannot see that this process waits.
             return os.open(self._path, os.O_RDONLY | binary)
         except OSError:
             return None
@@ -166,7 +166,7 @@ class LockFile:
     def _create(self, binary: int) -> int:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | binary, 0o666)
         self.is_new = True
-        # Everyone who may write to the store may take its lock, whatever the umask.
+        # All users who may write to the store may take its lock, whatever the umask.
         with suppress(OSError, AttributeError):
             os.fchmod(descriptor, 0o600 | (self._store.stat().st_mode & 0o666))
         return descriptor
@@ -188,16 +188,16 @@ class LockFile:
 
 
 def _is_alive(who: bytes) -> bool:
-    """Whether the process that has written so into the file may go on. In an empty one there was none."""
+    """Whether the process that has written `who` into the file may be alive. An empty file had none."""
     worker = who.decode(errors="replace").rpartition("\n")[2].partition(" ")[0]
     try:
         return who != b"" and not is_dead(worker)
-    except ValueError:  # Something else stands there.
+    except ValueError:  # The content is of another program.
         return True
 
 
 def _write(descriptor: int, place: int, text: bytes) -> None:
-    # The lock does without what is written, as it must on a full disk.
+    # The lock works without the content, for example on a full disk.
     with suppress(OSError):
         os.lseek(descriptor, place, os.SEEK_SET)
         os.write(descriptor, text)

@@ -1,21 +1,21 @@
-"""A DuckDB file that several processes use, one at a time and each for a moment.
+"""A DuckDB file that several processes share, each for a short time.
 
-DuckDB lets one process have a file open for writing, so nobody keeps it open. Each use is a *lease*: lock, attach, one
-transaction, detach, unlock. To detach is to checkpoint, which takes longer than all that a turn writes; so after a
-write the process *lingers*: it detaches when the store was not used for `LINGER_S` (`LINGER_ALONE_S` where it has the
-store for itself), or at once when another process asks. What was committed is on the disk before that, in DuckDB's log.
+DuckDB allows one process to open a file for writing, so none keeps it open. Each use locks the store, attaches it,
+executes one transaction, detaches and unlocks. A detach is a checkpoint, which takes longer than the writes of a turn.
+After a write the process therefore *lingers*: it only detaches once the store has not been used for `LINGER_S`
+(`LINGER_ALONE_S` if no other process uses it), or as soon as another process waits. Commits are on disk before that, in
+DuckDB's log.
 
-Whoever finds the store as it left it need not read again what it knows (:mod:`agno_nb.db.session_cache`). That is
-certain where nobody else has had the lock since, and the file was not changed since either.
+If no other process has had the lock since, and the file has not changed, the store still has the data version that this
+process left, and cached rows (:mod:`agno_nb.db.session_cache`) are valid.
 
-Four things make it safe, all of them measured on DuckDB 2.0.0:
+Four rules make this safe, all of them measured on DuckDB 2.0.0:
 
-- The lock is a file of its own, taken before the store is attached and released after it is detached. DuckDB reads a
-  file's header before it takes its own lock, and would overwrite what another process committed in between.
-- The store itself is never opened or locked by us while it is attached: closing any handle of it drops DuckDB's lock
-  (POSIX).
-- Nothing leaves a lease unread: an open result would keep the file open after the detach.
-- Nothing is attached when the process forks: what a child inherits of an engine it must neither use nor close.
+- The lock is a separate file, taken before the store is attached and released after it is detached. DuckDB reads the
+  header of a file before it takes its own lock, and would overwrite commits of another process in between.
+- We never open the store's file while it is attached: closing any handle of it drops DuckDB's lock (POSIX).
+- All results are read within the transaction, because an open result would keep the file open after the detach.
+- Nothing is attached when the process forks, because a child must neither use nor close an inherited engine.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ from agno_nb.db.file_names import FileId, check_links, exists, file_id, path_in_
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
 LINGER_S = 0.01
-"""How long a store stays attached after it was used last, where other processes use it too."""
+"""Time that a store stays attached after its last use if other processes use it, in seconds."""
 LINGER_ALONE_S = 0.25
-"""The same where none does."""
+"""The same if no other process uses it."""
 ALONE_AFTER_S = 10.0
-"""For how long nobody else must have used it."""
+"""Time after which another process no longer counts as a user of the store, in seconds."""
 QUIET_S = 0.005
-"""How long after its last use it is left alone. Until then the next use looks whether another process asks for it."""
+"""Time after a use in which only the next use checks whether another process waits, in seconds."""
 LONGEST_HOLD_S = 1.0
-"""How long it stays attached when it is used again and again, so that DuckDB's log stays short."""
+"""Maximum time that a store in continuous use stays attached, so that DuckDB's log stays short, in seconds."""
 INTERRUPT_POLL_S = 0.05
-"""How often a thread that waits for another looks whether it was interrupted."""
+"""Interval at which a waiting thread checks for interrupts, in seconds."""
 UNLOCKED_S = 1.0
-"""How long a process that has the lock waits for another that uses the file without it."""
+"""Time that a process with the lock waits for one that uses the file without it, in seconds."""
 LET_GO_WAIT_S = 10.0
-"""How long a fork, and the interpreter's end, wait for a use of a store by another thread to end."""
+"""Time that a fork, and the end of the interpreter, wait for other threads that use a store, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """What one user of a store asks for."""
+    """Arguments of one use of a store."""
 
     interrupts: DeferredInterrupts
     write: bool
@@ -70,30 +70,27 @@ class _Use:
 
 
 class SharedFile:
-    """The store at `path` as this process uses it. There is one for each path: see :meth:`at`."""
+    """The file of a store in this process. There is one object per file: see :meth:`at`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.pid = os.getpid()
+        """The process of this object."""
         self._engine = Engine(path)
         self._lock_file = LockFile(path)
         self._next = threading.Lock()
         self._attached: FileId | None = None
-        """The file that is attached for writing, told from another that may come to be at its path."""
+        """ID of the file that is attached for writing. Its path may later belong to another file."""
         self._left: tuple[object, int] | None = None
-        """Its :meth:`_mark` and the engine's data version, as this process left it."""
+        """:meth:`_mark` and data version of the store when this process detached it."""
         self._attached_at = self._used_at = self._not_before = 0.0
         self._others_at = -math.inf
-        """When another process that may go on was last seen to use the store."""
+        """Last time at which another living process was seen to use the store."""
         self._lingering: threading.Thread | None = None
 
     @property
-    def pid(self) -> int:
-        """The process that it belongs to."""
-        return self._engine.pid
-
-    @property
     def is_uncontended(self) -> bool:
-        """Whether nobody uses it, in this process at this moment, and in others lately."""
+        """Whether no other thread uses the store, and no other process has used it recently."""
         return (self._attached is not None or self._is_alone) and not self._engine.lock.locked()
 
     @property
@@ -102,7 +99,7 @@ class SharedFile:
 
     @staticmethod
     def at(path: Path) -> SharedFile:
-        """Return the one of this process, for as long as somebody has it. All paths of one file have the same."""
+        """Return the object of a file in this process, which is the same for all paths of the file."""
         used = path_in_use(path, LOCK)
         with _files_lock:
             file = _files.get(used) or SharedFile(used)
@@ -111,34 +108,37 @@ class SharedFile:
         found = file_id(used)
         for other in others:
             if found is not None and other._attached == found:
-                # It was attached by a path that has been deleted or renamed since.
+                # It was attached by a path that has since been deleted or renamed.
                 other.let_go()
         return file
 
     @contextmanager
     def use(self, *, write: bool, timeout_s: float, read_only: bool = False) -> Iterator[Engine]:
-        """Give the engine with the store attached to it, to one user at a time.
+        """Return the engine with the store attached to it, for one user at a time.
 
         Parameters
         ----------
         write : bool
         timeout_s : float
         read_only : bool
-            Whether a store of an older version, and a file without a store, are refused.
+            Whether to reject a store of an older version, and a file without a store.
 
         Raises
         ------
         StoreLocked
-            Others had it for longer than `timeout_s`.
+            Others used it for longer than `timeout_s`.
         """
         with DeferredInterrupts() as interrupts:
             use = _Use(interrupts, write, read_only, timeout_s, time.monotonic())
             if not self._enter(timeout_s, interrupts.deliver):
-                raise StoreLocked(f"another thread has kept the store {self.path} for {timeout_s:g} s; let it finish")
+                raise StoreLocked(
+                    f"timed out after {timeout_s:g} s waiting for store {self.path}, used by another thread; wait for "
+                    "it to finish, or raise lock_timeout_s"
+                )
             if _has_ended and threading.current_thread().daemon:
-                # It would be cut off in the middle of DuckDB, which ends the process by a signal.
+                # The thread would be stopped inside DuckDB, which would crash the process.
                 self._engine.lock.release()
-                raise StoreError(f"the interpreter is ending, and its daemon threads cannot use {self.path} any more")
+                raise StoreError(f"cannot use {self.path} in a daemon thread while the interpreter is shutting down")
             try:
                 self._attach_or_clean_up(use)
                 with interrupts.allowed():
@@ -154,22 +154,22 @@ class SharedFile:
                 self._engine.lock.release()
 
     def let_go(self) -> None:
-        """Detach the store now, without lingering, once whoever uses it has done so."""
+        """Detach the store as soon as its current use has ended, without lingering."""
         with DeferredInterrupts() as interrupts:
             if self._enter(LET_GO_WAIT_S, interrupts.deliver):
                 self._let_go()
                 self._engine.lock.release()
 
-    def _enter(self, timeout_s: float, meanwhile: Callable[[], None]) -> bool:
-        """Keep other threads out until ``engine.lock`` is released; return whether it could be had in time.
+    def _enter(self, timeout_s: float, check: Callable[[], None]) -> bool:
+        """Acquire ``engine.lock``; return whether that succeeded in time.
 
-        One thread at a time is the next, so that none that uses the store again and again is always faster.
+        Threads queue for it, so that a thread that uses the store continuously cannot starve the others.
         """
         deadline = time.monotonic() + timeout_s
 
         def acquired(lock: threading.Lock) -> bool:
             while not lock.acquire(timeout=min(INTERRUPT_POLL_S, timeout_s)):
-                meanwhile()
+                check()
                 if time.monotonic() >= deadline:
                     return False
             return True
@@ -182,7 +182,7 @@ class SharedFile:
             self._next.release()
 
     def _attach_or_clean_up(self, use: _Use) -> None:
-        """Have the store attached; if that fails, leave no new lock file next to a file that may not be a store."""
+        """Attach the store; if that fails, remove a new lock file, because the file may not be a store."""
         is_locked = self._lock_file.is_held
         try:
             self._attach(use)
@@ -194,7 +194,7 @@ class SharedFile:
             raise
 
     def _attach(self, use: _Use) -> None:
-        """Have the store attached, for reading at least."""
+        """Attach the store, at least for reading."""
         if self._attached is not None:
             if self._attached == file_id(self.path) and not self._lock_file.is_lost():
                 return
@@ -206,28 +206,29 @@ class SharedFile:
         if use.write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if is_there and not os.access(self.path, os.W_OK):
-                # Found out before the lock is created, which would belong to a user who may only read.
+                # Checked before a lock file is created, which would belong to a user who may only read.
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
             check_links(self.path)
         elif not is_there:
-            # There is nothing to keep others from, and no lock file should be left where there is no store.
+            # There is nothing to lock, and no lock file is left without a store.
             self._engine.attach_empty()
             return
         time.sleep(max(0.0, self._not_before - time.monotonic()))
-        self._lock_file.acquire(use.timeout_s, since=use.since, write=use.write, meanwhile=use.interrupts.deliver)
+        self._lock_file.acquire(use.timeout_s, since=use.since, write=use.write, check=use.interrupts.deliver)
         if self._lock_file.is_shared:
             self._others_at = time.monotonic()
         left, self._left = self._left, None
         mark = self._mark()
-        # To attach a file for writing is to put the log beside it into it, if there is one, whosesoever it is.
+        # Attaching for writing merges any log next to the file into it, even that of another file. Attaching for
+        # reading finds out whether it belongs to the file.
         if use.write and self._log.exists():
             self._attach_file(use, write=False)
-        # Reading a file that has nothing in it does not make it a store.
+        # Reading an empty file doesn't turn it into a store.
         if not self._attach_file(use, write=use.write):
             if use.read_only:
                 raise NotAStoreError(f"{self.path} has no tables in it")
             self._engine.attach_empty()
-        # Nobody who keeps to the lock has had it, and nobody else has changed the file.
+        # No other process has had the lock, and no other program has changed the file.
         elif left is not None and self._lock_file.is_back and left[0] == mark:
             self._engine.data_version = left[1]
         if use.write:
@@ -238,7 +239,8 @@ class SharedFile:
     def _attach_file(self, use: _Use, *, write: bool) -> bool:
         """Attach the file; return whether there is a store in it.
 
-        A reader that cannot take the lock, and a writer that has it, wait here until the other has detached the file.
+        This waits for a process that has attached the file, if this one is a reader without the lock, or a writer while
+        the other uses the file without the lock.
         """
         if self._lock_file.is_held:
             deadline = time.monotonic() + min(UNLOCKED_S, use.timeout_s)
@@ -258,7 +260,7 @@ class SharedFile:
         return Path(f"{self.path}.wal")
 
     def _mark(self) -> object:
-        """Return what is another when the file was changed, as far as the clock of its folder tells."""
+        """Return a value that changes with the file, as far as the resolution of its times allows."""
         try:
             stat = self.path.stat()
         except FileNotFoundError:
@@ -266,10 +268,10 @@ class SharedFile:
         return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, self._log.exists()
 
     def _lingers(self) -> bool:
-        """Begin to linger, or go on with it; return False where it is time to let go."""
+        """Start or continue to linger; return False if the store has to be detached now."""
         self._used_at = time.monotonic()
         if self._lock_file.is_wanted():
-            # Whoever waits tries every POLL_S. This process must not be back before.
+            # The waiting process tries every POLL_S. This one must not come back earlier.
             self._not_before = self._used_at + 2 * POLL_S
             self._others_at = self._used_at
             return False
@@ -279,13 +281,13 @@ class SharedFile:
             self._lingering = threading.Thread(target=self._linger, name="agno_nb-store", daemon=False)
             try:
                 self._lingering.start()
-            except RuntimeError:  # The interpreter is ending, and starts no threads.
+            except RuntimeError:  # The interpreter is shutting down and starts no threads.
                 self._lingering = None
                 return False
         return True
 
     def _linger(self) -> None:
-        """Let go of the store when it is time to. Runs in a thread of its own, which the interpreter's end awaits."""
+        """Detach the store when its time is over. Runs in a thread that the end of the interpreter waits for."""
         while True:
             time.sleep(max(POLL_S, self._used_at + QUIET_S - time.monotonic()))
             is_ending = not threading.main_thread().is_alive()
@@ -303,12 +305,12 @@ class SharedFile:
                 self._engine.lock.release()
 
     def _let_go(self) -> None:
-        """Detach and unlock, whatever of that is still to be done. The caller is the one user."""
+        """Detach and unlock, if that has not been done yet. The caller has ``engine.lock``."""
         try:
             self._engine.detach()
         except duckdb.Error:
-            # There is no space for a checkpoint, say. What was committed is in DuckDB's log, and is put into the file
-            # by the next one to attach it.
+            # For example, there is no space for a checkpoint. Commits are in DuckDB's log, which the next process that
+            # attaches the file merges into it.
             self._engine.stop()
         else:
             if self._lock_file.is_held:
@@ -320,21 +322,21 @@ class SharedFile:
 _files: WeakValueDictionary[Path, SharedFile] = WeakValueDictionary()
 _files_lock = threading.Lock()
 _stopped: list[SharedFile] = []
-"""The files that nobody uses while the process forks."""
+"""The files that are locked while the process forks."""
 _inherited: list[SharedFile] = []
-"""In a forked process, the files of its parent: never used, and never closed."""
+"""In a forked process, the files of its parent, which must be neither used nor closed."""
 _has_ended = False
 
 
 def _nothing() -> None:
-    """Do nothing meanwhile: only the main thread is interrupted."""
+    """Do nothing between attempts."""
 
 
 def _before_fork() -> None:
-    """Have nothing attached and no thread of DuckDB at work while the process is copied."""
+    """Detach all stores, so that no thread of DuckDB is active while the process is copied."""
     _files_lock.acquire()
     for file in list(_files.values()):
-        # Where a use does not end, as when it forks itself, the child does without that store.
+        # If a use doesn't end, for example because it forks itself, the child cannot use that store.
         if file._enter(LET_GO_WAIT_S, _nothing):
             file._let_go()
             _stopped.append(file)
@@ -362,12 +364,12 @@ if hasattr(os, "register_at_fork"):
 
 @atexit.register
 def _end() -> None:
-    """Have nothing attached and no thread of ours in DuckDB when the interpreter ends."""
+    """Detach all stores, so that no thread is inside DuckDB when the interpreter ends."""
     global _has_ended
     _has_ended = True
     for file in list(_files.values()):
         if file._enter(LET_GO_WAIT_S, _nothing):
             file._let_go()
-            # Not left to whoever has it last, which may be a daemon thread.
+            # Not left to the last reference, which may be that of a daemon thread.
             file._engine.stop()
             file._engine.lock.release()

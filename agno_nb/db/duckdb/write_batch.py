@@ -1,4 +1,4 @@
-"""What is written in one transaction of a DuckDB, as one statement."""
+"""Batch the writes of a DuckDB transaction into one statement."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from agno_nb.db.statements import Connection
 
 _MAX_STATEMENTS, _MANY_PARAMETERS = 8, 1_000
-"""How many statements are written as one. DuckDB plans each inside the one before, and long ones faster alone."""
+"""Limits of a batch. DuckDB plans each statement inside the one before it, and plans long ones faster separately."""
 
 
 class WriteBatch(Connection):
-    """A store in DuckDB for one transaction, which nobody else uses meanwhile.
+    """One transaction of a DuckDB store.
 
-    What is only written waits, and is one statement at the end: that takes DuckDB a fifth less time than one for each
-    table, and where there is nothing else it is the whole transaction.
+    Writes are batched into one statement, which takes DuckDB a fifth less time than one statement for each table. If
+    there are only writes, that statement is the whole transaction.
 
     Parameters
     ----------
     execute : callable
-        Runs a statement with its parameters, in the transaction that was begun or as one by itself; returns its rows.
+        Runs a statement with its parameters, in the open transaction or as its own; returns its rows.
     begin : callable
-        Begins a transaction, which is ended by who gives the lease.
+        Begins a transaction. The caller ends it.
     data_version, next_data_version : int
     """
 
@@ -53,14 +53,14 @@ class WriteBatch(Connection):
             self._flush_in_transaction()
 
     def _flush_in_transaction(self) -> None:
-        """Write what waits in a transaction that does not end with it."""
+        """Write the batch in a transaction that continues after it."""
         if self._begin is not None:
             self._begin()
             self._begin = None
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the batch."""
         if self._pending:
             sql, parameters = _combine(self._pending)
             self._pending = []
@@ -68,11 +68,14 @@ class WriteBatch(Connection):
 
 
 def _combine(statements: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, Sequence[Any]]:
-    """Return statements that write as one, which does them in their order, all or none.
+    """Combine statements that write into one, which executes them in their order.
 
     >>> _combine([("INSERT INTO a SELECT ?", [1]), ("UPDATE b SET n = ?", [2])])
     ('WITH done_0 AS (INSERT INTO a SELECT ?) UPDATE b SET n = ?', [1, 2])
     """
-    *first, (last, _) = statements
-    before = ", ".join(f"done_{number} AS ({sql})" for number, (sql, _) in enumerate(first))
-    return f"WITH {before} {last}" if first else last, [value for _, values in statements for value in values]
+    before, parameters = "", list[Any]()
+    *first, (last, last_parameters) = statements
+    for number, (sql, values) in enumerate(first):
+        before += f"{', ' if before else 'WITH '}done_{number} AS ({sql})"
+        parameters += values
+    return f"{before} {last}" if before else last, [*parameters, *last_parameters]

@@ -1,9 +1,9 @@
-"""From an older version of the schema to the newest.
+"""Migrations from older versions of the schema.
 
-A version after the first is a file in this folder, ``0002.sql`` and so on: statements in the portable SQL of schema.sql
-that make of a store of the version before what schema.sql makes of nothing. They may add tables, and columns that are
-null or have a default, so that rows exported by older versions can still be imported. Views are not migrated but made
-anew. schema.sql is changed in the same commit, and a test holds the two together.
+Each version after the first is a file in this folder, ``0002.sql`` and so on: portable SQL that turns a store of the
+previous version into one that schema.sql would create. It may add tables, and columns that are null or have a default,
+so that rows exported by older versions can still be imported. Views are recreated. schema.sql is changed in the same
+commit, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agno_nb.db.statements import Connection
 
 
 def migrate(connection: Connection, migrations: Mapping[int, str]) -> None:
-    """Bring a store to the newest version, in the one transaction that `connection` is."""
+    """Migrate a store to the newest version in the open transaction."""
     ((current_version,),) = connection.execute("SELECT MAX(version) FROM raw_schema")
     for version in sorted(migrations):
         if version > current_version:
