@@ -64,7 +64,7 @@ class OpenAIChat(OpenAIModel):
                 "names of one setting: give one of them"
             )
 
-    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         answer, names = _Answer(self.endpoint, self.id), ToolNames(request)
         body = self._body(names.repaired_request())
         async with aclosing(self._post("/chat/completions", body)) as frames:

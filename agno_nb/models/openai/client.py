@@ -9,8 +9,7 @@ import json
 import ssl
 import warnings
 import weakref
-from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError, ModelRequestError
 from agno_nb.models import prices
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
+from agno_nb.models.base import Model
 from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connected, environment
 from agno_nb.models.openai.errors import (
     CONNECT_TIMEOUT_S,
@@ -162,15 +161,6 @@ class OpenAIModel(Model):
             _, client = self._connection
             self._connection = None
             await client.close()
-
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
-        async with aclosing(join_characters(self._stream(request))) as pieces:
-            async for piece in pieces:
-                yield piece
-
-    @abstractmethod
-    def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
-        """Do what `stream` does; deltas may begin and end with half a character."""
 
     async def _post(self, path: str, body: JsonDict) -> AsyncGenerator[JsonDict]:
         """Send `body` and yield the frames of the answer, parsed and otherwise as they came.

@@ -59,7 +59,7 @@ class OpenAIResponses(OpenAIModel):
 
     answer_field: ClassVar[str] = "output"
 
-    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         answer, names = _Answer(self.endpoint, self.id), ToolNames(request)
         async with aclosing(self._post("/responses", self._body(names.repaired_request()))) as events:
             async for event in events:
