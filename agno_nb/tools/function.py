@@ -182,20 +182,22 @@ class Tool:
             if name in self._user_parameters
         ]
 
-    def argument_error(self, call: ToolCall, user_input: Mapping[str, Any] | None = None) -> str | None:
-        """Say what is wrong with the arguments that the model wrote and a person gave; None where nothing is."""
-        try:
-            self._validate(call, user_input)
-        except InvalidArguments as error:
-            return f"{self.name} does not take these arguments:\n{error}"
-        except RecursionError:
-            return f"{self.name} does not take these arguments: they are nested too deeply"
-        return None
+    def parse_arguments(self, call: ToolCall, user_input: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the arguments of a call, from the model and the user, as the types that the function expects.
 
-    def _validate(self, call: ToolCall, user_input: Mapping[str, Any] | None) -> dict[str, Any]:
-        if user_input is None:
-            return self._model_parameters.parse(call.arguments)
-        return self.parameters.parse(json.dumps({**call.tool_args, **user_input}))
+        Raises
+        ------
+        InvalidArguments
+            The function does not accept them. The message is for the model.
+        """
+        try:
+            if user_input is None:
+                return self._model_parameters.parse(call.arguments)
+            return self.parameters.parse(json.dumps({**call.tool_args, **user_input}))
+        except InvalidArguments as error:
+            raise InvalidArguments(f"{self.name} does not take these arguments:\n{error}") from None
+        except RecursionError:
+            raise InvalidArguments(f"{self.name} does not take these arguments: they are nested too deeply") from None
 
     async def call(
         self,
@@ -219,10 +221,11 @@ class Tool:
         hooks : sequence of callable, optional
             Tool hooks around those of the tool.
         """
-        if error_text := self.argument_error(call, user_input):
-            call.result, call.tool_call_error = error_text, True
+        try:
+            arguments = self.parse_arguments(call, user_input)
+        except InvalidArguments as error:
+            call.result, call.tool_call_error = str(error), True
             return
-        arguments = self._validate(call, user_input)
         deadline = asyncio.timeout(self.timeout_s)
         try:
             async with deadline:

@@ -101,7 +101,7 @@ class Metrics:
         return f"Metrics({', '.join(f'{name}={value:.6g}' for name, value in values.items() if value is not None)})"
 
 
-_LIMITS: dict[str, tuple[type, float]] = {
+_LIMITS: dict[str, tuple[Any, float]] = {
     **dict.fromkeys(TOKEN_COUNTS, (int, MAX_TOKENS)),
     "cost": (float, MAX_COST),
     "time_to_first_token_s": (float, _MAX_SECONDS),

@@ -245,18 +245,18 @@ def test_without_a_user_nothing_is_remembered_or_read_and_that_is_said_once(db: 
     db.upsert_user_memory(UserMemory(memory="The user likes owls.", user_id="ada"))
     model = FunctionModel(echo)
     agent = Agent(model, db=db, name="Helper", update_memory_on_run=True)
-    with pytest.warns(UserWarning, match=r"Agent\('Helper'\) remembers nothing, because memories need a user"):
+    with pytest.warns(UserWarning, match=r"Agent\('Helper'\) stores no memories because it has no user"):
         agent.run("I like frogs.")
     agent.run("I like toads.")
     assert [request.messages[0].role for request in model.requests] == ["user", "user"]
     assert texts(db.get_user_memories()) == ["The user likes owls."]
-    with pytest.raises(InvalidInputError, match="memories are of a user"):
+    with pytest.raises(InvalidInputError, match="memories belong to a user"):
         agent.get_user_memories()
 
 
 def test_without_a_store_nothing_is_remembered_and_that_is_said() -> None:
     agent = Agent(FunctionModel(echo), user_id="ada", enable_agentic_memory=True)
-    with pytest.warns(UserWarning, match="memories need a store"):
+    with pytest.warns(UserWarning, match="stores no memories because it has no store"):
         agent.run("I like frogs.")
 
 
@@ -298,7 +298,7 @@ def test_the_demo_model_remembers_by_the_tool_what_it_is_told(db: Db) -> None:
 
 def test_without_a_user_the_tool_is_not_offered(db: Db) -> None:
     model = FunctionModel(echo)
-    with pytest.warns(UserWarning, match="remembers nothing"):
+    with pytest.warns(UserWarning, match="stores no memories"):
         Agent(model, db=db, enable_agentic_memory=True).run("hello")
     assert model.requests[0].tools == []
 

@@ -201,10 +201,10 @@ def test_additional_input_takes_dicts_strings_and_objects() -> None:
         ([{"role": "developer", "content": "x"}], "pass a role"),
         ([{"role": "user"}], "a string as content"),
         ([{"role": "user", "content": ["x"]}], "a string as content"),
-        ([{"role": "assistant", "tool_calls": [{"id": "x"}]}], "has the tool call"),
+        ([{"role": "assistant", "tool_calls": [{"id": "x"}]}], "invalid tool call"),
         ("Hello", "pass a list of messages"),
         ({"role": "user", "content": "x"}, "pass a list of messages"),
-        ([3.5, None], "there is nothing to answer"),
+        ([3.5, None], "is empty; pass a message"),
     ],
 )
 def test_what_is_no_message_is_refused_where_it_is_written(given: Any, said: str) -> None:

@@ -78,7 +78,7 @@ def test_what_is_read_can_be_the_whole_conversation_or_less(
 @pytest.mark.parametrize("limit", ["last_n_runs", "conversation_limit"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_limit_below_one_is_refused(limit: str, value: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"{limit} is {value}; give 1 or more"):
+    with pytest.raises(InvalidInputError, match=f"{limit} is {value}; pass 1 or more"):
         SessionSummaryManager(**{limit: value})  # type: ignore[arg-type]
 
 
@@ -133,7 +133,7 @@ def test_an_answer_is_read_whatever_stands_around_it(db: Db, answer: str) -> Non
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
-        ("It was about birds.", "the model's answer is no summary: 'It was about birds.'"),
+        ("It was about birds.", "the model's answer 'It was about birds.'"),
         ('{"summary": ""}', "no summary"),
         ('{"summary": 3}', "no summary"),
         ('{"summary": "a', "no summary"),
@@ -149,7 +149,9 @@ def test_a_failure_keeps_the_last_version_and_is_told_to_who_waits(
     agent.run("q0")
     run = agent.run("q1")
     assert run.content == "you said q1"
-    with pytest.warns(UserWarning, match=f"summary could not be brought up to date, and the last one stays: .*{told}"):
+    with pytest.warns(
+        UserWarning, match=f"could not update the session's summary, so the previous one was kept: .*{told}"
+    ):
         assert span(agent.get_session_summary()) == (0, "first", 0, 0)
     # Nobody is told twice, and the next version makes up for it.
     assert span(agent.get_session_summary()) == (0, "first", 0, 0)

@@ -57,7 +57,7 @@ def test_a_message_that_is_not_in_the_table_is_refused_and_nothing_happens(kind:
         ({"names": ["a"]}, "names is ['a']; it must be at most 100 values by name"),
         ({"names": {"0": "x" * 201}}, "; it must be a text of at most 200 characters"),
         ({"again": "not a run of this session"}, "run 'not a run of this session' is not among the turns"),
-        ({"question": "  "}, "there is nothing to answer"),
+        ({"question": "  "}, "is empty; pass a message"),
     ],
 )
 def test_a_field_that_is_not_what_it_should_be_is_named(fields: dict[str, Any], sentence: str) -> None:
