@@ -192,10 +192,13 @@ def refuse_on_loop(method: str, instead: str) -> None:
         )
 
 
-def run_blocking(coroutine: Coroutine[Any, Any, T], *, method: str = "run()", instead: str = "arun()") -> T:
-    """Run a coroutine on the background loop and block until it has ended."""
+def run_blocking(coroutine: Coroutine[Any, Any, T], *, method: str = "run()", instead: str | None = None) -> T:
+    """Run a coroutine on the background loop and block until it has ended.
+
+    For errors, `method` is the called method, and `instead` its async version, which by default has the prefix ``a``.
+    """
     try:
-        refuse_on_loop(method, instead)
+        refuse_on_loop(method, instead or f"a{method}")
     except InvalidInputError:
         coroutine.close()
         raise

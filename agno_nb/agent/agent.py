@@ -353,7 +353,6 @@ class Agent(SummariesAndMemories):
         run.messages += [*examples, *history, context.message]
         run.context_report = build_context_report(
             context,
-            self.context_query(context.options),
             system=system,
             examples=examples,
             history=history,
@@ -435,9 +434,7 @@ class Agent(SummariesAndMemories):
                 Message(role="user", content="\n".join(line[:500] for line in lines[:6])),
             ]
         )
-        answer = run_blocking(
-            complete(self.resolved_model, request), method="set_session_name()", instead="aset_session_name()"
-        )
+        answer = run_blocking(complete(self.resolved_model, request), method="set_session_name()")
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
 

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 from agno_nb.types import ContextPart, ContextReport, JsonDict, Message, OmittedPart, ToolSpec
 
 if TYPE_CHECKING:
-    from agno_nb.db.base import ContextQuery
     from agno_nb.run.context import RunContext
 
 
 def build_context_report(
     context: RunContext,
-    query: ContextQuery,
     *,
     system: Sequence[tuple[str, str]],
     examples: Sequence[Message],
@@ -27,8 +25,6 @@ def build_context_report(
 
     Parameters
     ----------
-    query : ContextQuery
-        The history that was requested from the store.
     system : sequence of (source, text)
         The parts of the system message.
     history : sequence of Message
@@ -54,7 +50,7 @@ def build_context_report(
         name = " ".join(filter(None, (media.kind, media.filename or media.mime_type)))
         parts.append(ContextPart(source="media", role="user", name=name, chars=0))
     sent_turns = {index for run_id, index in turns.items() if run_id in runs}
-    return ContextReport(parts=parts, omitted=list(_omitted_parts(context, query, sent_turns, history, max_tool_calls)))
+    return ContextReport(parts=parts, omitted=list(_omitted_parts(context, sent_turns, history, max_tool_calls)))
 
 
 def add_tools_to_report(report: ContextReport, tools: Sequence[ToolSpec], output_schema: JsonDict | None) -> None:
@@ -90,12 +86,11 @@ def _message_part(
 
 def _omitted_parts(
     context: RunContext,
-    query: ContextQuery,
     sent_turns: set[int],
     history: Sequence[Message],
     max_tool_calls: int | None,
 ) -> Iterable[OmittedPart]:
-    turn = context.run.run_index or 0
+    query, turn = context.query, context.run.run_index or 0
     first = min(sent_turns, default=turn)
     by_messages = query.num_history_messages is not None
     if query.num_history_runs == 0 and not by_messages:

@@ -64,7 +64,7 @@ class SummariesAndMemories(Runnable, ABC):
             self.db = self.db or InMemoryDb()
         if self.session_summary_prompt is not None and self.session_summary_manager is not None:
             raise InvalidInputError(
-                "session_summary_prompt and session_summary_manager are both set; set the prompt of the manager instead"
+                "session_summary_prompt and session_summary_manager are both set; pass the prompt to the manager"
             )
         own, db = as_sync(self.db), self.memory_manager.db if self.memory_manager is not None else None
         if db is not None and (own is None or own.identity != db.identity):
@@ -120,7 +120,7 @@ class SummariesAndMemories(Runnable, ABC):
             yield BackgroundTask(
                 queue_key=QueueKey.summary(db, run.session_id),
                 work=lambda: self._update_summary(db, run),
-                on_failure="could not update the session's summary, so the previous one was kept",
+                on_failure="could not update the session's summary",
             )
         writer = self.memory_writer(context)
         if writer is not None and self.update_memory_on_run and not self.enable_agentic_memory:
@@ -172,11 +172,7 @@ class SummariesAndMemories(Runnable, ABC):
         SessionOwnershipError
             The session belongs to another user.
         """
-        return run_blocking(
-            self._wait_and_get_summary(session_id, user_id),
-            method="get_session_summary()",
-            instead="aget_session_summary()",
-        )
+        return run_blocking(self._wait_and_get_summary(session_id, user_id), method="get_session_summary()")
 
     def aget_session_summary(
         self, session_id: str | None = None, *, user_id: str | None = None
@@ -198,9 +194,7 @@ class SummariesAndMemories(Runnable, ABC):
         InvalidInputError
             Neither the call nor the agent has a `user_id`.
         """
-        return run_blocking(
-            self._wait_and_get_memories(user_id), method="get_user_memories()", instead="aget_user_memories()"
-        )
+        return run_blocking(self._wait_and_get_memories(user_id), method="get_user_memories()")
 
     def aget_user_memories(self, user_id: str | None = None) -> Coroutine[Any, Any, list[UserMemory]]:
         """Async version of :meth:`get_user_memories`."""
@@ -235,10 +229,10 @@ def _copy_summary(db: Db, run: RunOutput) -> None:
 
 
 async def update_user_memory(task: str, agent: SummariesAndMemories, run_context: RunContext) -> str:
-    """Remember, change or forget something of the user, for this and later conversations.
+    """Remember, change or forget a fact about the user, for this and later conversations.
 
     Args:
-        task: What is to be remembered, changed or forgotten, in a sentence.
+        task: The fact to remember, change or forget, in a sentence.
     """
     writer = agent.memory_writer(run_context)
     assert writer is not None  # Otherwise the model does not have the tool.

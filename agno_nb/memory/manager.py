@@ -85,9 +85,7 @@ class MemoryManager:
             The model failed. Changes that it had already made are kept.
         """
         return run_blocking(
-            self._change(user_id, lambda writer: writer.extract(message)),
-            method="create_user_memories()",
-            instead="acreate_user_memories()",
+            self._change(user_id, lambda writer: writer.extract(message)), method="create_user_memories()"
         )
 
     async def acreate_user_memories(self, message: str, *, user_id: str) -> str:
@@ -96,11 +94,7 @@ class MemoryManager:
 
     def update_memory_task(self, task: str, *, user_id: str) -> str:
         """Change the memories of a user as `task` describes. Returns and raises like :meth:`create_user_memories`."""
-        return run_blocking(
-            self._change(user_id, lambda writer: writer.apply(task)),
-            method="update_memory_task()",
-            instead="aupdate_memory_task()",
-        )
+        return run_blocking(self._change(user_id, lambda writer: writer.apply(task)), method="update_memory_task()")
 
     async def aupdate_memory_task(self, task: str, *, user_id: str) -> str:
         """Async version of :meth:`update_memory_task`."""
@@ -108,9 +102,7 @@ class MemoryManager:
 
     def get_user_memories(self, user_id: str) -> list[UserMemory]:
         """Return the memories of a user, oldest first, after pending updates."""
-        return run_blocking(
-            load_memories(self._own_db(), user_id), method="get_user_memories()", instead="aget_user_memories()"
-        )
+        return run_blocking(load_memories(self._own_db(), user_id), method="get_user_memories()")
 
     async def aget_user_memories(self, user_id: str) -> list[UserMemory]:
         """Async version of :meth:`get_user_memories`."""
@@ -231,32 +223,27 @@ class MemoryWriter:
             return f"Memory {memory_id} has been changed or deleted in the meantime. It stays as it is now."
 
         async def add_memory(memory: str, topics: list[str] | None = None) -> str:
-            """Remember something new of the user.
+            """Remember a new fact about the user.
 
             Args:
                 memory: One fact, as a sentence.
-                topics: What it is about, a word or two each.
+                topics: Topics of the fact, a word or two each.
             """
-            new = UserMemory(
-                memory=memory,
-                topics=topics or [],
-                user_id=self.user_id,
-                input=text,
-                component_id=self.component_id,
-            )
             # Calls of one batch run concurrently; numbers are assigned in their order.
             memory_id = str(next(numbers))
+            new = UserMemory(memory=memory, topics=topics or [], user_id=self.user_id, input=text)
+            new.component_id = self.component_id
             numbered[memory_id] = new
             numbered[memory_id] = await self._store(self.db.upsert_user_memory, new)
             return f"Remembered, with memory_id {memory_id}."
 
         async def update_memory(memory_id: str, memory: str, topics: list[str] | None = None) -> str:
-            """Change what is remembered.
+            """Change a memory.
 
             Args:
-                memory_id: Of the memory to change.
-                memory: The fact as it is now, as a sentence.
-                topics: What it is about. They stay as they are where not given.
+                memory_id: ID of the memory to change.
+                memory: The current fact, as a sentence.
+                topics: Topics of the fact; by default they are not changed.
             """
             old = find(memory_id)
             new = replace(old, memory=memory, topics=topics or old.topics, input=text)
@@ -267,10 +254,10 @@ class MemoryWriter:
             return "Changed."
 
         async def delete_memory(memory_id: str) -> str:
-            """Forget something of the user.
+            """Forget a fact about the user.
 
             Args:
-                memory_id: Of the memory to delete.
+                memory_id: ID of the memory to delete.
             """
             old = find(memory_id)
             del numbered[memory_id]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agno_nb.db.base import Db, OpenedRun
+from agno_nb.db.base import ContextQuery, Db, OpenedRun
 from agno_nb.db.session_state import copy_state
 from agno_nb.errors import RunError
 from agno_nb.event_loop import in_thread
@@ -66,6 +66,8 @@ class RunContext:
     options: RunOptions
     emit_to: Emit
     recorder: RunRecorder
+    query: ContextQuery
+    """The parts of the session that the run needs."""
     opened: OpenedRun
     """The session with the history, summary and memories that the run starts with."""
     db: Db | None = None
@@ -144,14 +146,13 @@ class RunContext:
         **values
             Fields of :class:`~agno_nb.types.RunOutputEvent`.
         """
-        if self.has_listener:
-            self.propagate(make_event(self.run, event, **values))
-
-    def propagate(self, event: RunOutputEvent) -> None:
-        """Send an event to the listeners of this run and of the runs around it."""
-        self.emit_to(event)
-        if self.parent is not None:
-            self.parent.propagate(event)
+        if not self.has_listener:
+            return
+        made = make_event(self.run, event, **values)
+        context: RunContext | None = self
+        while context is not None:
+            context.emit_to(made)
+            context = context.parent
 
     async def record_event(
         self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None = None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.process_id import runs_in_progress
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError
 from agno_nb.run.context import RunContext, current_run, current_step, current_tool_call_id
+from agno_nb.run.options import ContinueCall
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.unstored_runs import store_unstored
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
@@ -23,16 +24,9 @@ if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
 
 
-async def find_paused_run(
-    runnable: Runnable,
-    run_output: RunOutput | None,
-    *,
-    run_id: str | None = None,
-    session_id: str | None = None,
-    user_id: str | None = None,
-    requirements: Sequence[Requirement] | None = None,
-) -> RunOutput:
+async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, options: ContinueCall) -> RunOutput:
     """Return the run that ``runnable.continue_run()`` was called for, with its answers checked."""
+    run_id, session_id, user_id = options.get("run_id"), options.get("session_id"), options.get("user_id")
     if (run_output is None) == (run_id is None):
         raise InvalidInputError(
             "continue_run() takes one run; pass the RunOutput, or run_id=... (with session_id=... if you know it)"
@@ -59,7 +53,7 @@ async def find_paused_run(
     _check_kind(runnable, run)
     if run_output is not None and run.is_reloaded:
         await asyncio.to_thread(_add_nested_runs, runnable, run)
-    apply_answers(run, requirements or ())
+    apply_answers(run, options.get("requirements") or ())
     for requirement in run.requirements:
         requirement.check_answer()
     for requirement in run.active_requirements:

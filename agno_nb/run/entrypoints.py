@@ -9,57 +9,55 @@ from agno_nb import event_loop
 from agno_nb.event_loop import AsyncEventStream, EventStream
 from agno_nb.run import execute
 from agno_nb.run.context import Emit, current_run, discard_event
-from agno_nb.run.options import RunOptions
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
 
 RunStream = EventStream[RunOutputEvent, RunOutput]
 AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
 
 
-Work = Callable[[Emit], Coroutine[Any, Any, RunOutput]]
+Work = Callable[..., Coroutine[Any, Any, RunOutput]]
 
 
 @overload
 def start_run(
-    work: Work, *, method: str, stream: bool | None, stream_events: bool, is_async: Literal[False] = False
+    work: Work, *args: Any, method: str, stream: bool | None, is_async: Literal[False] = False
 ) -> RunOutput | RunStream: ...
 @overload
 def start_run(
-    work: Work, *, method: str, stream: bool | None, stream_events: bool, is_async: Literal[True]
+    work: Work, *args: Any, method: str, stream: bool | None, is_async: Literal[True]
 ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream: ...
-def start_run(work: Work, *, method: str, stream: bool | None, stream_events: bool, is_async: bool = False) -> Any:
-    """Start `work` on the background loop, and return the result, the coroutine or the stream.
+def start_run(work: Work, *args: Any, method: str, stream: bool | None, is_async: bool = False) -> Any:
+    """Start a run on the background loop, and return the result, the coroutine or the stream of a public method.
 
     Parameters
     ----------
     work : callable
-        Takes the function that receives events; returns the coroutine that executes the run.
+        Takes `args` and the function that receives events; returns the coroutine that executes the run.
+    *args
+        The last one is the dict of options. With `stream_events`, the stream has all events; otherwise only the content
+        and the final event of the run itself.
     method : str
         Name of the blocking method, for errors.
     stream : bool or None
         Return an iterator of events.
-    stream_events : bool
-        Yield all events. Otherwise only the content and the final event of the run itself.
     is_async : bool
         Return a coroutine, or an async iterator if `stream` is set.
     """
+    options = args[-1]
+    stream_events = options.pop("stream_events", None)
+    if options.get("origin") is None and current_run.get() is None:
+        # Only the caller's thread knows the cell that starts the run.
+        options["origin"] = execute.current_cell()
 
     def start(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
-        return work(emit if stream_events else _only_content(emit))
+        return work(*args, emit if stream_events else _only_content(emit))
 
     if is_async:
-        return AsyncEventStream(start) if stream else event_loop.run_awaiting(work(discard_event))
+        return AsyncEventStream(start) if stream else event_loop.run_awaiting(work(*args, discard_event))
     if stream:
         event_loop.refuse_on_loop(f"{method}(stream=True)", f"a{method}(stream=True)")
         return EventStream(start)
-    return event_loop.run_blocking(work(discard_event), method=f"{method}()", instead=f"a{method}()")
-
-
-def with_cell(options: RunOptions) -> RunOptions:
-    """Return `options` with the notebook cell that starts the run. Only the caller's thread knows the cell."""
-    if options.get("origin") is None and current_run.get() is None:
-        options["origin"] = execute.current_cell()
-    return options
+    return event_loop.run_blocking(work(*args, discard_event), method=f"{method}()")
 
 
 def _only_content(emit: Emit) -> Emit:

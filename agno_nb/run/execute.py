@@ -199,6 +199,7 @@ def _make_context(
         message=user_message or Message(role="user", content=text, media=media_of(options), run_id=run.run_id),
         options=options,
         recorder=RunRecorder(run=run, db=db, persisted_form=runnable.to_persisted, stores_messages=stores_messages),
+        query=runnable.context_query(options),
         opened=OpenedRun(session=session),
         emit_to=emit_to,
         db=db,
@@ -259,10 +260,9 @@ async def _open_run(runnable: Runnable, context: RunContext) -> OpenedRun:
         raise RunNotContinuableError(f"run {run.run_id!r} has been continued elsewhere and is now {run.status}")
     if context.db is None:
         return context.opened
-    query = runnable.context_query(context.options)
     if not context.is_continued and context.enclosing_turn is None:
         needed = [QueueKey.summary(context.db, run.session_id)]
-        if query.memories and run.user_id is not None:
+        if context.query.memories and run.user_id is not None:
             needed.append(QueueKey.memories(context.db, run.user_id))
         await wait_for(*needed)
     # With an uncontended store and a model that answers at once, consecutive runs would never yield to the loop.
@@ -270,7 +270,7 @@ async def _open_run(runnable: Runnable, context: RunContext) -> OpenedRun:
     await store_unstored(context.db, needed=run)
     try:
         # From here on the run is RUNNING in the store, so nothing more may fail outside of `_run_to_end`.
-        return await _open_when_free(context, query)
+        return await _open_when_free(context)
     except StoreError as error:
         _record_unopened(context, error)
         raise
@@ -309,7 +309,7 @@ def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun)
     run.session_state = context.session_state
 
 
-async def _open_when_free(context: RunContext, query: ContextQuery) -> OpenedRun:
+async def _open_when_free(context: RunContext) -> OpenedRun:
     """Open the run, waiting while another process executes a turn of the session."""
     run, warn_at = context.run, time.monotonic() + _WARN_AFTER_S
     while True:
@@ -318,7 +318,7 @@ async def _open_when_free(context: RunContext, query: ContextQuery) -> OpenedRun
             run.created_at = context.message.created_at = now()
         try:
             # A stored run must also be ended, so a cancellation takes effect only when the run is known to be open.
-            return await context.recorder.in_store(_store_open, context, query)
+            return await context.recorder.in_store(_store_open, context)
         except SessionBusyError as busy:
             if time.monotonic() >= warn_at:
                 warn_at = math.inf
@@ -326,11 +326,11 @@ async def _open_when_free(context: RunContext, query: ContextQuery) -> OpenedRun
             await asyncio.sleep(_POLL_S)
 
 
-def _store_open(context: RunContext, query: ContextQuery) -> OpenedRun:
+def _store_open(context: RunContext) -> OpenedRun:
     db, run = context.db, context.run
     assert db is not None
     if context.is_continued:
-        return _store_reopen(db, run, query)
+        return _store_reopen(db, run, context.query)
     return db.open_run(
         run,
         context.recorder.to_persisted([context.message]),
@@ -338,7 +338,7 @@ def _store_open(context: RunContext, query: ContextQuery) -> OpenedRun:
         nested=context.enclosing_turn is not None,
         # The partial messages still have the ID of the run that they come from.
         partial_of=context.partial_messages[0].run_id if context.partial_messages else None,
-        query=query,
+        query=context.query,
     )
 
 

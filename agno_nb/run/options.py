@@ -162,7 +162,7 @@ class RunOptions(TurnOptions, total=False):
 class RunCall(RunOptions, total=False):
     """Keyword arguments of ``run()`` besides `stream`."""
 
-    stream_events: bool
+    stream_events: bool | None
 
 
 class ContinueCall(ContinueOptions, total=False):
@@ -172,7 +172,7 @@ class ContinueCall(ContinueOptions, total=False):
     session_id: str | None
     requirements: Sequence[Requirement] | None
     user_id: str | None
-    stream_events: bool
+    stream_events: bool | None
 
 
 class RegenerateCall(ContinueOptions, total=False):
@@ -180,11 +180,11 @@ class RegenerateCall(ContinueOptions, total=False):
 
     session_id: str | None
     user_id: str | None
-    from_partial: bool
-    stream_events: bool
+    from_partial: bool | None
+    stream_events: bool | None
 
 
 class BranchCall(TurnOptions, total=False):
     """Keyword arguments of ``continue_from()`` besides `stream`."""
 
-    stream_events: bool
+    stream_events: bool | None

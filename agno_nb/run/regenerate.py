@@ -13,9 +13,9 @@ from agno_nb.event_loop import uncancellable
 from agno_nb.run.context import Emit
 from agno_nb.run.execute import execute
 from agno_nb.run.messages import INTERRUPTED_RESULT, repair_tool_pairs
-from agno_nb.run.options import ContinueOptions, RunOptions, TurnOptions
+from agno_nb.run.options import RegenerateCall, RunOptions
 from agno_nb.run.unstored_runs import store_unstored
-from agno_nb.types import CellInfo, Message, RunOutput, RunStatus, new_id
+from agno_nb.types import Message, RunOutput, RunStatus, new_id
 
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
@@ -23,36 +23,23 @@ if TYPE_CHECKING:
 CONTINUE_PROMPT = "You were interrupted. Go on exactly where you stopped, and do not repeat what you have said."
 
 
-async def regenerate_turn(
-    runnable: Runnable,
-    run_id: str | None,
-    options: ContinueOptions,
-    emit_to: Emit,
-    *,
-    session_id: str | None,
-    user_id: str | None,
-    from_partial: bool,
-    origin: CellInfo | None,
-) -> RunOutput:
+async def regenerate_turn(runnable: Runnable, run_id: str | None, options: RegenerateCall, emit_to: Emit) -> RunOutput:
     """Run a turn again; see ``Runnable.regenerate``. Runs on the background loop."""
     await store_unstored(as_sync(runnable.db))
-    run = await asyncio.to_thread(_find_attempt, runnable, run_id, session_id, user_id)
-    turn_options = {
-        **options,
-        "session_id": run.session_id,
-        "run_index": run.run_index,
-        "user_id": user_id,
-        "metadata": run.metadata,
-        "files": [media for message in run.messages if message.role == "user" for media in message.media],
-        "origin": origin,
-    }
-    partial_messages = _partial_messages(run) if from_partial else []
-    return await execute(
-        runnable, run.input, cast("RunOptions", turn_options), emit_to, partial_messages=partial_messages
+    user_id = options.get("user_id")
+    run = await asyncio.to_thread(_find_attempt, runnable, run_id, options.get("session_id"), user_id)
+    turn_options = cast("RunOptions", options) | RunOptions(
+        session_id=run.session_id,
+        run_index=run.run_index,
+        user_id=user_id,
+        metadata=run.metadata,
+        files=[media for message in run.messages if message.role == "user" for media in message.media],
     )
+    partial_messages = _partial_messages(run) if options.get("from_partial") else []
+    return await execute(runnable, run.input, turn_options, emit_to, partial_messages=partial_messages)
 
 
-async def branch(runnable: Runnable, run_id: str, text: str, options: TurnOptions, emit_to: Emit) -> RunOutput:
+async def branch(runnable: Runnable, run_id: str, text: str, options: RunOptions, emit_to: Emit) -> RunOutput:
     """Run `text` in a copy of a session; see ``Runnable.continue_from``. Runs on the background loop."""
 
     def fork() -> str:
@@ -63,8 +50,7 @@ async def branch(runnable: Runnable, run_id: str, text: str, options: TurnOption
     # The ID of the copy must be known before the run is cancelled.
     copy_id, new_run_id = await uncancellable(asyncio.to_thread(fork)), new_id()
     try:
-        run_options = {**options, "session_id": copy_id, "run_id": new_run_id}
-        return await execute(runnable, text, cast("RunOptions", run_options), emit_to)
+        return await execute(runnable, text, options | RunOptions(session_id=copy_id, run_id=new_run_id), emit_to)
     except BaseException:
         await uncancellable(asyncio.to_thread(discard_unused_copy, runnable.store, copy_id, new_run_id))
         raise

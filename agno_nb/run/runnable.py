@@ -7,8 +7,7 @@ from abc import abstractmethod
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
-from functools import partial
-from typing import Any, ClassVar, Literal, Self, Unpack, cast, overload
+from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, cast, overload
 
 from agno_nb._keywords import typed_kwargs
 from agno_nb.db.async_db import AsyncDb, as_sync
@@ -18,23 +17,24 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.run.background_tasks import BackgroundTask
 from agno_nb.run.context import Emit, RunContext
 from agno_nb.run.continue_run import find_paused_run
-from agno_nb.run.entrypoints import AsyncRunStream, RunStream, start_run, with_cell
+from agno_nb.run.entrypoints import AsyncRunStream, RunStream, start_run
 from agno_nb.run.execute import execute
 from agno_nb.run.options import (
     BranchCall,
     ContinueCall,
-    ContinueOptions,
     Input,
     RegenerateCall,
     RunCall,
     RunOptions,
-    TurnOptions,
     as_text,
 )
 from agno_nb.run.output_schema import OutputSchema
 from agno_nb.run.regenerate import branch, regenerate_turn
 from agno_nb.run.session_methods import SessionMethods, async_version_of
-from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, SessionType, new_id
+from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, SessionType, new_id
+
+NotStreamed: TypeAlias = Literal[False] | None
+AwaitableRun: TypeAlias = Coroutine[Any, Any, RunOutput]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -186,11 +186,9 @@ class Runnable(SessionMethods):
     @overload
     def run(self, input: Input, *, stream: Literal[True], **options: Unpack[RunCall]) -> RunStream: ...
     @overload
-    def run(self, input: Input, *, stream: Literal[False] | None = None, **options: Unpack[RunCall]) -> RunOutput: ...
-    @typed_kwargs(RunOptions)
-    def run(
-        self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Any
-    ) -> RunOutput | RunStream:
+    def run(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> RunOutput: ...
+    @typed_kwargs(RunCall)
+    def run(self, input: Input, *, stream: bool | None = None, **options: Any) -> RunOutput | RunStream:
         """Run the agent, team or workflow on `input` and store the run in its session.
 
         Parameters
@@ -218,22 +216,16 @@ class Runnable(SessionMethods):
         StoreError
             The run could not be stored.
         """
-        work = partial(execute, self, as_text(input), with_cell(cast("RunOptions", options)))
-        return start_run(work, method="run", stream=stream, stream_events=stream_events)
+        return start_run(execute, self, as_text(input), options, method="run", stream=stream)
 
     @overload
     def arun(self, input: Input, *, stream: Literal[True], **options: Unpack[RunCall]) -> AsyncRunStream: ...
     @overload
-    def arun(
-        self, input: Input, *, stream: Literal[False] | None = None, **options: Unpack[RunCall]
-    ) -> Coroutine[Any, Any, RunOutput]: ...
+    def arun(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> AwaitableRun: ...
     @async_version_of(run)
-    @typed_kwargs(RunOptions)
-    def arun(
-        self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Any
-    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
-        work = partial(execute, self, as_text(input), with_cell(cast("RunOptions", options)))
-        return start_run(work, method="run", is_async=True, stream=stream, stream_events=stream_events)
+    @typed_kwargs(RunCall)
+    def arun(self, input: Input, *, stream: bool | None = None, **options: Any) -> AwaitableRun | AsyncRunStream:
+        return start_run(execute, self, as_text(input), options, method="run", stream=stream, is_async=True)
 
     @overload
     def continue_run(
@@ -244,21 +236,12 @@ class Runnable(SessionMethods):
         self,
         run_output: RunOutput | None = None,
         *,
-        stream: Literal[False] | None = None,
+        stream: NotStreamed = None,
         **options: Unpack[ContinueCall],
     ) -> RunOutput: ...
-    @typed_kwargs(ContinueOptions, {"run_response": "run_output"})
+    @typed_kwargs(ContinueCall, {"run_response": "run_output"})
     def continue_run(
-        self,
-        run_output: RunOutput | None = None,
-        *,
-        run_id: str | None = None,
-        session_id: str | None = None,
-        requirements: Sequence[Requirement] | None = None,
-        user_id: str | None = None,
-        stream: bool | None = None,
-        stream_events: bool = False,
-        **options: Any,
+        self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
     ) -> RunOutput | RunStream:
         """Continue a paused run after its requirements are resolved.
 
@@ -297,9 +280,7 @@ class Runnable(SessionMethods):
         RunError
             As in :meth:`run`.
         """
-        found = {"run_id": run_id, "session_id": session_id, "user_id": user_id, "requirements": requirements}
-        work = partial(_continue, self, run_output, found, cast("RunOptions", options))
-        return start_run(work, method="continue_run", stream=stream, stream_events=stream_events)
+        return start_run(continue_paused_run, self, run_output, options, method="continue_run", stream=stream)
 
     @overload
     def acontinue_run(
@@ -310,26 +291,17 @@ class Runnable(SessionMethods):
         self,
         run_output: RunOutput | None = None,
         *,
-        stream: Literal[False] | None = None,
+        stream: NotStreamed = None,
         **options: Unpack[ContinueCall],
-    ) -> Coroutine[Any, Any, RunOutput]: ...
+    ) -> AwaitableRun: ...
     @async_version_of(continue_run)
-    @typed_kwargs(ContinueOptions, {"run_response": "run_output"})
+    @typed_kwargs(ContinueCall, {"run_response": "run_output"})
     def acontinue_run(
-        self,
-        run_output: RunOutput | None = None,
-        *,
-        run_id: str | None = None,
-        session_id: str | None = None,
-        requirements: Sequence[Requirement] | None = None,
-        user_id: str | None = None,
-        stream: bool | None = None,
-        stream_events: bool = False,
-        **options: Any,
-    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
-        found = {"run_id": run_id, "session_id": session_id, "user_id": user_id, "requirements": requirements}
-        work = partial(_continue, self, run_output, found, cast("RunOptions", options))
-        return start_run(work, method="continue_run", is_async=True, stream=stream, stream_events=stream_events)
+        self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
+    ) -> AwaitableRun | AsyncRunStream:
+        return start_run(
+            continue_paused_run, self, run_output, options, method="continue_run", stream=stream, is_async=True
+        )
 
     @overload
     def regenerate(
@@ -337,19 +309,11 @@ class Runnable(SessionMethods):
     ) -> RunStream: ...
     @overload
     def regenerate(
-        self, run_id: str | None = None, *, stream: Literal[False] | None = None, **options: Unpack[RegenerateCall]
+        self, run_id: str | None = None, *, stream: NotStreamed = None, **options: Unpack[RegenerateCall]
     ) -> RunOutput: ...
-    @typed_kwargs(ContinueOptions)
+    @typed_kwargs(RegenerateCall)
     def regenerate(
-        self,
-        run_id: str | None = None,
-        *,
-        session_id: str | None = None,
-        user_id: str | None = None,
-        from_partial: bool = False,
-        stream: bool | None = None,
-        stream_events: bool = False,
-        **options: Any,
+        self, run_id: str | None = None, *, stream: bool | None = None, **options: Any
     ) -> RunOutput | RunStream:
         """Run a turn again with the same input. The new attempt supersedes earlier ones, which stay in the store.
 
@@ -376,11 +340,7 @@ class Runnable(SessionMethods):
         RunError, SessionOwnershipError, StoreError
             As in :meth:`run`.
         """
-        work = partial(
-            regenerate_turn, self, run_id, cast("ContinueOptions", options), session_id=session_id, user_id=user_id,
-            from_partial=from_partial, origin=with_cell({}).get("origin"),
-        )  # fmt: skip
-        return start_run(work, method="regenerate", stream=stream, stream_events=stream_events)
+        return start_run(regenerate_turn, self, run_id, options, method="regenerate", stream=stream)
 
     @overload
     def aregenerate(
@@ -388,26 +348,14 @@ class Runnable(SessionMethods):
     ) -> AsyncRunStream: ...
     @overload
     def aregenerate(
-        self, run_id: str | None = None, *, stream: Literal[False] | None = None, **options: Unpack[RegenerateCall]
-    ) -> Coroutine[Any, Any, RunOutput]: ...
+        self, run_id: str | None = None, *, stream: NotStreamed = None, **options: Unpack[RegenerateCall]
+    ) -> AwaitableRun: ...
     @async_version_of(regenerate)
-    @typed_kwargs(ContinueOptions)
+    @typed_kwargs(RegenerateCall)
     def aregenerate(
-        self,
-        run_id: str | None = None,
-        *,
-        session_id: str | None = None,
-        user_id: str | None = None,
-        from_partial: bool = False,
-        stream: bool | None = None,
-        stream_events: bool = False,
-        **options: Any,
-    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
-        work = partial(
-            regenerate_turn, self, run_id, cast("ContinueOptions", options), session_id=session_id, user_id=user_id,
-            from_partial=from_partial, origin=with_cell({}).get("origin"),
-        )  # fmt: skip
-        return start_run(work, method="regenerate", is_async=True, stream=stream, stream_events=stream_events)
+        self, run_id: str | None = None, *, stream: bool | None = None, **options: Any
+    ) -> AwaitableRun | AsyncRunStream:
+        return start_run(regenerate_turn, self, run_id, options, method="regenerate", stream=stream, is_async=True)
 
     @overload
     def continue_from(
@@ -415,11 +363,11 @@ class Runnable(SessionMethods):
     ) -> RunStream: ...
     @overload
     def continue_from(
-        self, run_id: str, input: Input, *, stream: Literal[False] | None = None, **options: Unpack[BranchCall]
+        self, run_id: str, input: Input, *, stream: NotStreamed = None, **options: Unpack[BranchCall]
     ) -> RunOutput: ...
-    @typed_kwargs(TurnOptions)
+    @typed_kwargs(BranchCall)
     def continue_from(
-        self, run_id: str, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Any
+        self, run_id: str, input: Input, *, stream: bool | None = None, **options: Any
     ) -> RunOutput | RunStream:
         """Branch from a run: copy its session up to that run, and run `input` as the next turn of the copy.
 
@@ -442,8 +390,7 @@ class Runnable(SessionMethods):
         RunError, SessionOwnershipError, StoreError
             As in :meth:`run`.
         """
-        work = partial(branch, self, run_id, as_text(input), with_cell(cast("RunOptions", options)))
-        return start_run(work, method="continue_from", stream=stream, stream_events=stream_events)
+        return start_run(branch, self, run_id, as_text(input), options, method="continue_from", stream=stream)
 
     @overload
     def acontinue_from(
@@ -451,15 +398,16 @@ class Runnable(SessionMethods):
     ) -> AsyncRunStream: ...
     @overload
     def acontinue_from(
-        self, run_id: str, input: Input, *, stream: Literal[False] | None = None, **options: Unpack[BranchCall]
-    ) -> Coroutine[Any, Any, RunOutput]: ...
+        self, run_id: str, input: Input, *, stream: NotStreamed = None, **options: Unpack[BranchCall]
+    ) -> AwaitableRun: ...
     @async_version_of(continue_from)
-    @typed_kwargs(TurnOptions)
+    @typed_kwargs(BranchCall)
     def acontinue_from(
-        self, run_id: str, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Any
-    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
-        work = partial(branch, self, run_id, as_text(input), with_cell(cast("RunOptions", options)))
-        return start_run(work, method="continue_from", is_async=True, stream=stream, stream_events=stream_events)
+        self, run_id: str, input: Input, *, stream: bool | None = None, **options: Any
+    ) -> AwaitableRun | AsyncRunStream:
+        return start_run(
+            branch, self, run_id, as_text(input), options, method="continue_from", stream=stream, is_async=True
+        )
 
     @typed_kwargs(RunOptions)
     def print_response(
@@ -501,8 +449,9 @@ def _has_default(each: Field[Any]) -> bool:
     return each.default is not MISSING or each.default_factory is not MISSING
 
 
-async def _continue(
-    runnable: Runnable, run_output: RunOutput | None, selection: Mapping[str, Any], options: RunOptions, emit_to: Emit
+async def continue_paused_run(
+    runnable: Runnable, run_output: RunOutput | None, options: ContinueCall, emit_to: Emit
 ) -> RunOutput:
-    run = await find_paused_run(runnable, run_output, **selection)
-    return await execute(runnable, run.input, options, emit_to, run)
+    """Find a paused run, check its answers, and execute it; see :meth:`Runnable.continue_run`."""
+    run = await find_paused_run(runnable, run_output, options)
+    return await execute(runnable, run.input, cast("RunOptions", options), emit_to, run)

@@ -304,8 +304,15 @@ class SessionMethods(ABC):
     def get_last_run_output(self, session_id: str | None = None, *, user_id: str | None = None) -> RunOutput | None:
         """Return the current attempt of the latest turn of a session, or None if the session has no turn."""
         known = self._checked_id(session_id, user_id)
-        messages = self.store.get_messages(known, last_n_runs=1)
-        last = self.store.get_run(messages[-1].run_id or "", known) if messages else None
+        turn, index = None, 0
+        while found := self.store.get_runs(known, from_run_index=index, limit=1):
+            turn = found[0]
+            if not turn.attempt:
+                break
+            # The run that started last regenerated a turn, which may have later turns.
+            index = (turn.run_index or 0) + 1
+        # Read again with its nested runs.
+        last = self.store.get_run(turn.run_id, known) if turn is not None else None
         restore_typed_outputs(self.output_schemas, [last] if last is not None else [])
         return last
 

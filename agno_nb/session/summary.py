@@ -102,9 +102,7 @@ class SessionSummaryManager:
         ModelError
             The model failed, or its answer could not be parsed. The previous version is kept.
         """
-        return run_blocking(
-            self._of_session(session), method="create_session_summary()", instead="acreate_session_summary()"
-        )
+        return run_blocking(self._of_session(session), method="create_session_summary()")
 
     async def acreate_session_summary(self, session: Session) -> SessionSummary | None:
         """Async version of :meth:`create_session_summary`."""

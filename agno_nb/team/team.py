@@ -182,11 +182,11 @@ def _delegation_tool(*member_ids: str) -> Tool:
     """Create the tool that delegates a task to one of these members. Its schema lists them."""
 
     async def delegate_task_to_member(member_id: str, task: str, agent: Any, run_context: Any) -> str:
-        """Have a member of the team do a task, and get its answer.
+        """Delegate a task to a member of the team, and get its answer.
 
         Args:
-            member_id: Who is to do it.
-            task: What is to be done, with all that the member needs to know for it.
+            member_id: ID of the member.
+            task: The task, with everything that the member needs to know.
         """
         run = await agent.run_member(agent._by_id[member_id], task, run_context)
         return str(run.get_content_as_string())
@@ -196,10 +196,10 @@ def _delegation_tool(*member_ids: str) -> Tool:
 
 
 async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> str:
-    """Have all members of the team do a task, and get their answers.
+    """Delegate a task to all members of the team, and get their answers.
 
     Args:
-        task: What is to be done, with all that the members need to know for it.
+        task: The task, with everything that the members need to know.
     """
     failures: list[AgnoNbError] = []
     unsaved: list[StoreError] = []

@@ -61,10 +61,8 @@ class StepInput:
 
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
         """Return input and output of the session's completed runs, oldest first; at most `num_runs` of the latest."""
-        return [
-            (run.input, run.get_content_as_string())
-            for run in previous_turns(self.run_context, _not_negative(num_runs))
-        ]
+        count = None if num_runs is None else max(num_runs, 0)
+        return [(run.input, run.get_content_as_string()) for run in previous_turns(self.run_context, count)]
 
     def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
         """Return the earlier runs as text for a prompt, or None if there are none."""
@@ -106,7 +104,3 @@ def combine(outputs: list[StepOutput], *, step_name: str, path: str, kind: StepK
         stop=any(output.stop for output in outputs),
         success=all(output.success for output in outputs),
     )
-
-
-def _not_negative(count: int | None) -> int | None:
-    return None if count is None else max(count, 0)

@@ -324,7 +324,7 @@ def test_a_failure_is_told_to_who_waits_and_what_was_changed_is_kept(db: Db) -> 
         FunctionModel(echo), db=db, user_id="ada", update_memory_on_run=True, memory_manager=MemoryManager(keeper)
     )
     assert agent.run("I like owls and frogs.").status is RunStatus.COMPLETED
-    with pytest.warns(UserWarning, match="what the user's message tells of them could not be remembered: down"):
+    with pytest.warns(UserWarning, match="could not extract memories from the user's message: down"):
         memories = agent.get_user_memories()
     assert texts(memories) == ["The user likes owls."]
 
@@ -356,16 +356,16 @@ def test_memories_are_shown_where_they_are_made_unless_said_otherwise(given: dic
 
 
 def test_a_manager_of_another_store_is_refused(db: Db) -> None:
-    with pytest.raises(InvalidInputError, match="leave db= of the manager out"):
+    with pytest.raises(InvalidInputError, match="leave out db= of the manager"):
         Agent(db=db, memory_manager=MemoryManager(db=InMemoryDb()))
     assert Agent(db=db, memory_manager=MemoryManager(db=db)).db is db
 
 
 def test_a_manager_by_itself_needs_a_store() -> None:
     manager = MemoryManager(FunctionModel(echo))
-    with pytest.raises(InvalidInputError, match="give it one by db="):
+    with pytest.raises(InvalidInputError, match="has no store; set db="):
         manager.create_user_memories("hello", user_id="ada")
-    with pytest.raises(InvalidInputError, match="give it one by db="):
+    with pytest.raises(InvalidInputError, match="has no store; set db="):
         manager.get_user_memories("ada")
 
 

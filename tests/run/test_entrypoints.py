@@ -279,4 +279,4 @@ def test_a_sync_door_on_our_own_loop_says_what_to_await() -> None:
         return str(inner.run("hello").content)
 
     output = Agent(ScriptedModel([call("ask"), "done"]), tools=[ask]).run("go")
-    assert "Use `await arun()` here" in str(output.tools[0].result)
+    assert "use `await arun()`" in str(output.tools[0].result)

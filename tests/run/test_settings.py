@@ -237,7 +237,7 @@ def test_an_output_schema_may_be_that_of_an_openai_request(whole: dict[str, Any]
 
 
 def test_an_openai_schema_without_a_schema_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="has no JSON schema under 'schema'"):
+    with pytest.raises(InvalidInputError, match="has no JSON schema under the key 'schema'"):
         Agent(ScriptedModel([])).run("go", output_schema={"type": "json_schema", "json_schema": {"name": "x"}})
 
 
