@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from agno_nb.errors import UnknownArgumentError
 
+C = TypeVar("C", bound=type[Any])
 D = TypeVar("D", bound=Callable[..., Any])
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,7 +73,8 @@ def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[
     def decorate(target: D) -> D:
         cls: Any = target if isinstance(target, type) else None
         function: Callable[..., Any] = target if cls is None else cls.__init__
-        known = [each.name for each in inspect.signature(target).parameters.values() if each.kind in _NAMED]
+        parameters = inspect.signature(target).parameters.values()
+        known = [each.name for each in parameters if each.kind in _NAMED and each.name != "self"]
         names = frozenset(known)
 
         def renamed(owner: object, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,6 +139,37 @@ def _dataclass_init(cls: Any, explain: Callable[[object, Mapping[str, Any]], obj
     exec("\n ".join(["\n".join(lines), *body]), namespace)
     init: Callable[..., None] = namespace["__init__"]
     return init
+
+
+def explain_wrong_arguments(remedy: str) -> Callable[[F], F]:
+    """Make a method raise an UnknownArgumentError with a remedy, and without an internal class, for a wrong call."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except TypeError as error:
+                # Raised by the call itself if the function has not started.
+                if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                    raise
+                problem = str(error).replace(f"{function.__qualname__}()", f"{function.__name__}()")
+                raise UnknownArgumentError(f"{problem}; {remedy}") from None
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def suggest_in_methods(*names: str) -> Callable[[C], C]:
+    """Make methods of a class, inherited or its own, suggest names for unknown keywords."""
+
+    def decorate(cls: C) -> C:
+        for name in names:
+            setattr(cls, name, suggest_on_unknown_kwarg({})(getattr(cls, name)))
+        return cls
+
+    return decorate
 
 
 def typed_kwargs(options: type[Any], aliases: Mapping[str, str] | None = None) -> Callable[[F], F]:

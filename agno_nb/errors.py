@@ -234,6 +234,21 @@ class RunNotContinuableError(AgnoNbError):
 class StoreError(AgnoNbError):
     """The store could not be read or written."""
 
+    def __str__(self) -> str:
+        return f"{super().__str__()}{self._remedy()}"
+
+    def _remedy(self) -> str:
+        """Say how to continue the turn that failed with this error, if there is one."""
+        run = self.run_output
+        if run is None or not any(message.role == "assistant" and not message.from_history for message in run.messages):
+            return ""
+        kept = ". The run is kept, and the next write to the store in this process stores it"
+        if run.status == "PAUSED":
+            return f"{kept}; resolve the requirements of error.run_output and use continue_run(), or `%agent pending`"
+        if run.status == "COMPLETED":
+            return kept
+        return f"{kept}; regenerate(from_partial=True), or `%agent continue`, continues from its partial output"
+
 
 class StoreLocked(StoreError):
     """Another process holds the store for too long."""

@@ -11,27 +11,51 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 REDACTED = "[redacted]"
 
-# A shorter value is more likely to be a word of the text than a key.
+# A shorter value is more likely to be a word of the text than a key, and so is one word of letters: "postgres" is the
+# password of many local databases.
 _SHORTEST_SECRET = 8
-_SECRET_VARIABLES = ("_API_KEY", "_TOKEN", "_SECRET", "_SECRET_KEY", "_ACCESS_KEY", "_PASSWORD")
-"""What the names of variables end in that hold keys."""
+_WORD = re.compile(r"(?:[A-Za-z]?[a-z]{1,14}|[A-Z]{1,15})")
+# What the name of an environment variable ends in. "2" is for names such as OPENAI_API_KEY_2.
+_SECRET_VARIABLE = re.compile(
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|API[_-]?KEY|_PWD|(?:^|[_.-])(?:PASS|TOKEN|SECRET|SECRET_KEY|ACCESS_KEY))[_\d]*\Z",
+    re.I,
+)
+# These may also hold the name of a column or a file, so that the value has to look like a key.
+_KEY_VARIABLE = re.compile(r"(?:^|[_.-])(?:KEY|PAT|AUTH|CREDENTIALS?|CREDENTIALS_JSON)[_\d]*\Z", re.I)
+_CONNECTION_VARIABLE = re.compile(r"(?:URL|URI|DSN|PROXY|CONN_STR|CONNECTION_STRING|CONNSTR)[_\d]*\Z", re.I)
+_PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[\\/][\w.@ -]+)+[\\/]?")
+_PASSWORD_IN_CONNECTION = re.compile(
+    r"://[^\s/@:]*:(?P<url>.+)@ | (?:^|[;\s])(?:password|pwd|accountkey|sharedaccesskey)\s*=\s*(?P<field>[^;\s]+)",
+    re.I | re.VERBOSE,
+)
 _OTHER_SHAPES = r"""
       \b AIza [\w*-]{30,}                     # Google
     | \b (?:gh[pousr]|github_pat)_ \w{20,}    # GitHub
     | \b hf_ \w{20,}                          # Hugging Face
+    | \b A[KS]IA [A-Z0-9]{16} \b              # the id of an access key of AWS
 """
 _BEARER = r"""(?<=\bBearer\ ) [^\s"',;]{8,}"""
-_SHAPES_WITHOUT_SK = re.compile(_OTHER_SHAPES, re.VERBOSE)
-# OpenAI, OpenRouter, Anthropic; "*" as in the half-masked echo of a key.
-_SHAPES_OF_KEYS = re.compile(rf"{_BEARER} | \b (?P<sk> sk- [\w*-]{{12,}} ) | {_OTHER_SHAPES}", re.VERBOSE)
+_SHAPES_WITHOUT_HYPHENS = re.compile(_OTHER_SHAPES, re.VERBOSE)
+# OpenAI, OpenRouter, Anthropic; Slack; "*" as in the half-masked echo of a key.
+_WITH_HYPHENS = r"\b (?P<hyphens> (?: sk | xox[a-z] | xapp ) - [\w*-]{12,} )"
+_SHAPES_OF_KEYS = re.compile(rf"{_BEARER} | {_WITH_HYPHENS} | {_OTHER_SHAPES}", re.VERBOSE)
+# Each part stops at a slash, so that the time is linear. Placeholders, as in documentation and templates, stay.
+_URL_PASSWORD = re.compile(
+    r"""(://[^\s/@:"'<>]*+:)(?!(?:pass(?:word|wd)?|secret|\$?\{[^\s/@{}]*+\}|\$\w*+|\[redacted\])@)[^\s/@"'<>]++(?=@)""",
+    re.I,
+)
 _DIGIT = re.compile(r"[\d*]")
-_MARKS = ("sk-", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "Bearer ")
+_MARKS = (
+    *("sk-", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "Bearer "),
+    *("xox", "xapp-", "AKIA", "ASIA"),
+)
 """What every shape of a key begins with."""
 _remembered: frozenset[str] = frozenset()
 
@@ -39,7 +63,7 @@ _remembered: frozenset[str] = frozenset()
 def remember_secret(secret: str) -> None:
     """Have :func:`redact` take `secret` out of every text of this process from now on."""
     global _remembered
-    if len(secret) >= _SHORTEST_SECRET:
+    if _is_distinctive(secret):
         _remembered |= {secret}
 
 
@@ -47,7 +71,9 @@ def redact(text: str) -> str:
     """Replace every key in `text` by ``[redacted]``.
 
     A key is what a model of this process was given, the value of an environment variable that is named like one
-    (``…_API_KEY``, ``…_TOKEN``), and whatever has the shape of a well-known provider's key.
+    (``…_API_KEY``, ``TOKEN``, ``PGPASSWORD``), a password in a URL, and whatever has the shape of a well-known
+    provider's key. Values of fewer than eight characters, and single words of up to 15 letters, are not redacted
+    because of where they come from.
 
     Examples
     --------
@@ -59,9 +85,37 @@ def redact(text: str) -> str:
 
 def redactor() -> Callable[[str], str]:
     """Return :func:`redact` for many texts: the environment is looked through once, now."""
-    # To read a value takes longer than to tell from its name that it is no key, and each transaction does this.
-    values = (os.environ.get(name, "") for name in os.environ if name.endswith(_SECRET_VARIABLES))
-    return _redactor(_remembered.union(value for value in values if len(value) >= _SHORTEST_SECRET))
+    known = set(_remembered)
+    for name in os.environ:
+        # Reading a value takes longer than classifying its name, and each transaction does this.
+        if (find_secrets := _find_secrets_by(name)) is not None:
+            known.update(filter(_is_distinctive, find_secrets(os.environ.get(name, ""))))
+    return _redactor(frozenset(known))
+
+
+@lru_cache(maxsize=1_000)
+def _find_secrets_by(variable: str) -> Callable[[str], Iterable[str]] | None:
+    """Return what finds the secrets in the value of an environment variable of this name; None if it holds none."""
+    if _SECRET_VARIABLE.search(variable):
+        return lambda value: [value]
+    if _KEY_VARIABLE.search(variable):
+        return lambda value: [value] if _looks_like_key(value) else []
+    return _passwords_in if _CONNECTION_VARIABLE.search(variable) else None
+
+
+def _is_distinctive(value: str) -> bool:
+    return len(value) >= _SHORTEST_SECRET and _WORD.fullmatch(value) is None
+
+
+def _looks_like_key(value: str) -> bool:
+    return _DIGIT.search(value) is not None and not any(map(str.isspace, value)) and _PATH.fullmatch(value) is None
+
+
+def _passwords_in(connection: str) -> Iterator[str]:
+    """Find the passwords in a URL or a connection string."""
+    for match in _PASSWORD_IN_CONNECTION.finditer(connection):
+        password = match["url"] or match["field"]
+        yield from (password, unquote(password))
 
 
 @lru_cache(maxsize=1)
@@ -73,6 +127,8 @@ def _redactor(known: frozenset[str]) -> Callable[[str], str]:
     def without_keys(text: str) -> str:
         for secret in secrets:
             text = text.replace(secret, REDACTED)
+        if "@" in text and "://" in text:
+            text = _URL_PASSWORD.sub(rf"\1{REDACTED}", text)
         # The search for shapes takes 60 ns a character, and nearly no text holds the beginning of one.
         for mark in _MARKS:
             if mark in text:
@@ -84,9 +140,9 @@ def _redactor(known: frozenset[str]) -> Callable[[str], str]:
 
 def _redacted(match: re.Match[str]) -> str:
     # A key has a digit; words joined by hyphens have none. A lookahead for it takes quadratic time on "sk-sk-sk-".
-    if match["sk"] is None or _DIGIT.search(match["sk"]):
+    if match["hyphens"] is None or _DIGIT.search(match["hyphens"]):
         return REDACTED
-    return _SHAPES_WITHOUT_SK.sub(REDACTED, match["sk"])
+    return _SHAPES_WITHOUT_HYPHENS.sub(REDACTED, match["hyphens"])
 
 
 def _spellings(secret: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -12,6 +13,8 @@ import pytest
 
 from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
+from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.read_only import read_only_statement
 from agno_nb.errors import QueryError
 from agno_nb.frames import query
 from agno_nb.testing.conversation import say
@@ -185,3 +188,38 @@ def test_settings_cannot_be_changed_from_a_select(filled: tuple[Db, Path, dict[s
     )
     assert found.df().values.tolist() == [[False, True, "[]"]]
     assert {view: len(READERS[view](db=db)) > 0 for view in FRAMES} == dict.fromkeys(FRAMES, True)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select count(*) from t" + " join t using (a)" * 600,
+        "select count(*) from t" + ", t" * 600,
+        "select * from (select 1 as a, 2 as b from t, " + ", ".join(["t"] * 101) + " where a = 1)",
+        "from (values (1), (2)) as t(a), " + ", ".join(f"range({n}) as r{n}(a)" for n in range(101)),
+    ],
+    ids=["join", "comma", "nested", "from first"],
+)
+def test_too_many_joins_are_refused_before_duckdb_sees_them(sql: str) -> None:
+    engine: Any = None
+    with pytest.raises(QueryError, match=r"^the query joins more than 100 tables"):
+        read_only_statement(engine, sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select a is distinct from 1 as x, " + ", ".join(f"a as a{n}" for n in range(150)) + " from t",
+        "select " + ", ".join(f"extract(year from date '2026-01-01') as y{n}" for n in range(150)) + " from t",
+        "select " + ", ".join(["'a join b'"] * 150) + " from t -- join join",
+        "select a from t where a in (" + ", ".join(map(str, range(500))) + ") order by " + ", ".join(["a"] * 150),
+        "from (values " + ", ".join(f"({n}, 'from')" for n in range(500)) + ") v(a, b) select a, b",
+        "with "
+        + ", ".join(f"c{n} as (select {n} as a from t)" for n in range(110))
+        + " select count(*) as n from c1, c2",
+        "select [t.a, 1, 2] as x, {'join': t.a} as y from t, t as u where t.a = 1 group by all",
+    ],
+    ids=["distinct from", "extract", "strings", "in", "values", "with", "brackets"],
+)
+def test_commas_elsewhere_are_not_joins(sql: str) -> None:
+    assert len(query(sql, db=InMemoryDb(), t=pd.DataFrame({"a": [1]})).df().columns) > 0

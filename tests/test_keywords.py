@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from collections.abc import Iterator
@@ -10,12 +11,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 import agno_nb
 from agno_nb import SqliteDb, StepOutput, Toolkit, tool
-from agno_nb.errors import UnknownArgumentError
+from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.sql_store import _USER_METHODS
+from agno_nb.errors import InvalidInputError, UnknownArgumentError
 from agno_nb.models.base import Delta
+from agno_nb.run.session_methods import SessionMethods
 from agno_nb.types import ContextPart, Message, Metrics
 
 MODULES = {
@@ -84,6 +89,83 @@ def test_the_nearest_keyword_is_named(make: Any, said: str) -> None:
         make()
     assert str(caught.value) == said
     assert isinstance(caught.value, TypeError)
+
+
+def test_methods_of_a_store_explain_unknown_keywords() -> None:
+    db = agno_nb.InMemoryDb()
+    for name in _USER_METHODS:
+        with pytest.raises(UnknownArgumentError, match=rf"^{name}\(\) has no argument 'zzz': known: (?!.*\bself\b)"):
+            getattr(db, name)(zzz=1)
+        with pytest.raises(UnknownArgumentError, match=rf"^{name}\(\) has no argument 'zzz': known: "):
+            asyncio.run(getattr(AsyncDb(db), name)(zzz=1))
+    # What the pipeline calls for each turn is not wrapped.
+    not_wrapped = {*dir(AsyncDb)} - {*_USER_METHODS}
+    assert {name for name in not_wrapped if not name.startswith("_") and not name.endswith("_df")} == {
+        *("check_owner", "save_approvals", "save_partial", "get_summary_after", "query", "vacuum", "verify", "close"),
+    }  # fmt: skip
+
+
+def test_methods_on_sessions_explain_unknown_keywords() -> None:
+    agent = agno_nb.Agent("demo", db=agno_nb.InMemoryDb())
+    names = [
+        name for name in vars(SessionMethods) if name.startswith(("aget_", "aset_", "adelete_", "afork_", "aupdate_"))
+    ]
+    assert len(names) == 13
+    for name in [*names, "arename_session"]:
+        with pytest.raises(UnknownArgumentError, match="has no argument 'zzz': known: "):
+            getattr(agent, name[1:])(zzz=1)
+        with pytest.raises(UnknownArgumentError, match="has no argument 'zzz': known: "):
+            asyncio.run(getattr(agent, name)(zzz=1))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: agno_nb.Agent("demo", db=agno_nb.InMemoryDb()).rename_session(name="x"),  # type: ignore[call-arg]
+            "rename_session() has no argument 'name': known: session_id, session_name, user_id",
+        ),
+        (
+            lambda: agno_nb.InMemoryDb().get_sessions(user="x"),  # type: ignore[call-arg]
+            "get_sessions() has no argument 'user': did you mean \"user_id\"?",
+        ),
+    ],
+)
+def test_the_nearest_keyword_of_a_method_is_named(make: Any, said: str) -> None:
+    with pytest.raises(UnknownArgumentError) as caught:
+        make()
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda agent: agent.get_session_messages(limit="2"),
+            "limit is '2'; pass a whole number, or None for no limit",
+        ),
+        (lambda agent: agent.get_chat_history(last_n_runs=1.5), "last_n_runs is 1.5; pass a whole number"),
+        (lambda agent: agent.db.get_messages("s", last_n_runs="1"), "last_n_runs is '1'; pass a whole number"),
+        (lambda agent: agent.db.get_sessions(limit="3"), "limit is '3'; pass a whole number"),
+        (lambda agent: agent.db.get_sessions(limit=3, page="1"), "page is '1'; pass a whole number"),
+        (lambda agent: agent.db.get_runs("s", limit="4"), "limit is '4'; pass a whole number"),
+        (
+            lambda agent: agno_nb.Agent("demo", max_tool_calls_from_history="3"),  # type: ignore[arg-type]
+            "max_tool_calls_from_history is '3'; pass a whole number from 0, or None for no limit",
+        ),
+        (
+            lambda agent: agno_nb.Agent("demo", tool_call_limit=True),
+            "tool_call_limit is True; pass a whole number from 0",
+        ),
+    ],
+)
+def test_a_limit_that_is_no_number_is_refused(make: Any, said: str) -> None:
+    agent = agno_nb.Agent("demo", db=agno_nb.InMemoryDb(), session_id="s")
+    agent.run("hello")
+    with pytest.raises(InvalidInputError) as caught:
+        make(agent)
+    assert str(caught.value).startswith(said)
+    assert len(agent.get_session_messages(limit=numpy.int64(1))) == 1
 
 
 def test_a_subclass_is_named_only_if_it_has_no_constructor_of_its_own() -> None:

@@ -40,6 +40,7 @@ from agno_nb.types import (
     SessionType,
     ToolCall,
     new_id,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -153,13 +154,19 @@ class Agent(SummariesAndMemories):
                 f"instructions is {self.instructions!r}; pass a string or a list of strings. For values that change "
                 "from run to run, use {name}, which is replaced from session_state and dependencies"
             )
-        for name, least in (("tool_call_limit", 0), ("request_limit", 1)):
-            limit = getattr(self, name)
-            if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < least):
-                raise InvalidInputError(f"{name} is {limit!r}; pass a whole number from {least}, or None for no limit")
+        limits = ("tool_call_limit", "max_tool_calls_from_history", "num_history_runs", "num_history_messages")
+        for name in limits:
+            whole_number(name, getattr(self, name), least=0)
+        whole_number("request_limit", self.request_limit, least=1)
         as_messages(self.additional_input)
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
             raise InvalidInputError(f"tools is {self.tools!r}; pass a list of functions and toolkits")
+        for each in self.tools or ():
+            # Other objects are checked when they are described, which takes longer.
+            if each is None or isinstance(each, str | bytes | int | float | Mapping):
+                raise InvalidInputError(
+                    f"tools has {each!r} of type {type(each).__name__}; pass functions and toolkits, as tools=[...]"
+                )
 
     def is_continuable(self, run: RunOutput) -> bool:
         """Whether `run` is paused, or was interrupted while it executed an approved call."""
@@ -208,7 +215,8 @@ class Agent(SummariesAndMemories):
             shown_results = self._restore_run(context, executor.tools)
         else:
             self._build_messages(context)
-        partial_content = "".join(m.content or "" for m in context.partial_messages if m.finish_reason == "interrupted")
+        own_messages = [message for message in run.messages if not message.from_history]
+        partial_content = "".join(m.content or "" for m in own_messages if m.finish_reason == "interrupted")
         is_retry = is_at_limit = False
         while True:
             if (pending := pending_tool_calls(run.messages)) and await self._execute_tool_calls(
@@ -236,7 +244,7 @@ class Agent(SummariesAndMemories):
                 return
             except ValueError as error:
                 if is_retry:
-                    raise OutputSchemaError(f"the answer is not a valid {schema.name}: {error}") from None
+                    raise self._output_schema_error(schema, error, run.content, may_call=may_call) from None
                 context.recorder.add_message(Message(role="user", content=correction(str(error))))
                 is_retry = True
 
@@ -291,6 +299,20 @@ class Agent(SummariesAndMemories):
             run.content = "\n\n".join(shown_results) or answer.content or ""
             return True
         return self._is_final(context)
+
+    def _output_schema_error(
+        self, schema: OutputSchema, error: ValueError, answer: str, *, may_call: bool
+    ) -> OutputSchemaError:
+        beginning = answer if len(answer) <= 200 else f"{answer[:199]}…"
+        message = (
+            f"the answer is not a valid {schema.name}: {error}. It begins with {beginning!r}; "
+            "`error.run_output.content` is the whole answer"
+        )
+        if not may_call:
+            message += (
+                f"\nIt was given after tool_call_limit={self.tool_call_limit}; raise the limit if it needs more calls"
+            )
+        return OutputSchemaError(message)
 
     async def _add_limit_message(self, caller: ModelCaller) -> None:
         """Record that the model still calls tools after the limit, which ends the run."""

@@ -38,7 +38,8 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
             if budget.usd is not None and not model.is_priced:
                 raise InvalidInputError(
                     f"cannot enforce a budget in US dollars: the price of {model.id!r} at {model.provider} is unknown; "
-                    f"limit the tokens with Budget(tokens=..., per={budget.per!r})"
+                    f"limit the tokens with Agent(budget=Budget(tokens=..., per={budget.per!r})), or remove the "
+                    "budget, in a notebook with `%agent --budget off`"
                 )
             usage = await usage_so_far(budget, owner)
             if _is_exhausted(budget, usage):
@@ -70,7 +71,8 @@ def count_request(context: RunContext) -> None:
         if limit is not None and owner is context and limits.num_requests >= limit:
             raise RunLimitError(
                 f"run {run.run_id!r} of {component} made {limits.num_requests:,} model requests, as many as "
-                f"request_limit={limit} allows; pass a higher request_limit, or None for no limit"
+                f"request_limit={limit} allows; regenerate(from_partial=True), or `%agent continue`, continues with "
+                f"{limit} more, and Agent(request_limit=...) sets another limit, or None for no limit"
             )
         total = limits.num_requests + limits.num_nested_requests
         if limit is not None and total >= limit * NESTED_REQUESTS:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from agno_nb.run.context import uncalled_function_error
 from agno_nb.types import JsonDict, RunOutput, SessionSummary, UserMemory, to_plain_text
 
 _MEMORIES_PREFACE = "What is known of the user from other conversations. What they say in this one counts more."
@@ -80,7 +83,13 @@ def fill_template(text: str, values: Mapping[str, Any]) -> str:
     """
     if "{" not in text:
         return text
-    return _NAME.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], text)
+    return _NAME.sub(lambda match: _as_text(match[1], values[match[1]]) if match[1] in values else match[0], text)
+
+
+def _as_text(name: str, value: Any) -> str:
+    if inspect.isroutine(value) or isinstance(value, functools.partial):
+        raise uncalled_function_error(name, value)
+    return str(value)
 
 
 _NAME = re.compile(r"\{([A-Za-z_]\w*)\}")

@@ -74,6 +74,10 @@ class ToolExecutor:
                 # Not earlier, so that the results of the other calls are not lost.
                 raise next((error for error in failures if not isinstance(error, StoreError)), failures[0])
         except BaseException as error:
+            if not has_started:
+                # The run ends before any of its calls is started.
+                for call, _ in pending:
+                    self._request_approval(call, self.tools.get(call.tool_name))
             self._end_calls(pending, keep_open=self._waiting_ids() if isinstance(error, StoreError) else set())
             if not has_started:
                 for requirement in run.requirements:
@@ -82,6 +86,25 @@ class ToolExecutor:
             raise
         self._leave_out(pending)
 
+    def _request_approval(self, call: ToolCall, tool: Tool | None) -> str | None:
+        """Add a requirement for a call that needs one. If its arguments are invalid, return the error for the model."""
+        run = self.context.run
+        if tool is None or tool.approval_kind is None or any(each.tool is call for each in run.requirements):
+            return None
+        try:
+            tool.parse_arguments(call)
+        except InvalidArguments as error:
+            return str(error)
+        requirement = Requirement(
+            kind=tool.approval_kind,
+            tool=call,
+            run_id=run.run_id,
+            component_name=self.component_name,
+            user_input_fields=tool.input_fields(),
+        )
+        run.requirements.append(requirement)
+        return None
+
     def _waiting_ids(self) -> set[str | None]:
         """Return the IDs of the calls that wait for approval, or are approved but not started."""
         run = self.context.run
@@ -89,18 +112,30 @@ class ToolExecutor:
         return own | {each.parent_tool_call_id for each in run.nested_runs if each.status is RunStatus.PAUSED}
 
     def _end_calls(self, waiting: Sequence[tuple[ToolCall, Message]], *, keep_open: set[str | None]) -> None:
-        """Set the result of unfinished calls to "interrupted". The run pauses for the calls in `keep_open`."""
+        """Set the result of unfinished calls to "interrupted". The run pauses for the calls in `keep_open`.
+
+        If it does not pause, approval of its other calls was not requested. They stay without a result, so that a run
+        that continues from this one requests it.
+        """
         run = self.context.run
+        unasked = [
+            each
+            for each in run.requirements
+            if each.run_id == run.run_id and each.tool.tool_call_id not in keep_open
+            if not (each.tool.is_finished or each.has_answer or each.may_have_run)
+        ]
+        run.requirements = [each for each in run.requirements if each not in unasked]
+        unasked_calls = {id(each.tool) for each in unasked}
         for call, answer in waiting:
-            if not call.is_finished and call.tool_call_id not in keep_open:
+            if not call.is_finished and call.tool_call_id not in keep_open and id(call) not in unasked_calls:
                 if call.result is None:
                     call.result, call.tool_call_error = INTERRUPTED_RESULT, True
                 self.context.recorder.mark_unsaved(_fill_result(answer, call))
-        still_open = [call for call, _ in waiting if not call.is_finished]
+        still_open = [call for call, _ in waiting if not call.is_finished and id(call) not in unasked_calls]
         for call in still_open:
             self.context.collect_child_requirements(call.tool_call_id)
+        self._leave_out(waiting)
         if still_open:
-            self._leave_out(waiting)
             run.status, run.content = RunStatus.PAUSED, last_assistant_message(run).content
 
     def _leave_out(self, waiting: Sequence[tuple[ToolCall, Message]]) -> None:
@@ -112,29 +147,13 @@ class ToolExecutor:
         started = time.perf_counter()
         context = self.context
         tool = self.tools.get(call.tool_name) if is_allowed else None
+        argument_error = self._request_approval(call, tool)
         requirement = next((one for one in context.run.requirements if one.tool is call), None)
-        invalid: str | None = None
-        if requirement is None and tool is not None and tool.approval_kind is not None:
-            try:
-                tool.parse_arguments(call)
-            except InvalidArguments as error:
-                invalid = str(error)
-            else:
-                context.run.requirements.append(
-                    Requirement(
-                        kind=tool.approval_kind,
-                        tool=call,
-                        run_id=context.run_id,
-                        component_name=self.component_name,
-                        user_input_fields=tool.input_fields(),
-                    )
-                )
-                return
         if requirement is not None and not requirement.is_resolved:
             return
         context.emit(RunEvent.tool_call_started, tool=call)
-        if invalid is not None:
-            call.result, call.tool_call_error = invalid, True
+        if argument_error is not None:
+            call.result, call.tool_call_error = argument_error, True
         elif not is_allowed:
             call.result = f"Refused: a run may make {self.tool_call_limit} tool calls. Answer with what you have."
             call.tool_call_error = True
@@ -142,11 +161,11 @@ class ToolExecutor:
             call.result, call.tool_call_error = rejection_message(requirement), True
         elif requirement is not None and requirement.kind == "external_execution":
             call.result = requirement.result
+        elif requirement is None and self._may_have_run(call):
+            call.result, call.tool_call_error = INTERRUPTED_RESULT, True
         elif tool is None:
             call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(self.tools) or 'none'}."
             call.tool_call_error = True
-        elif requirement is None and self._may_have_run(call):
-            call.result, call.tool_call_error = INTERRUPTED_RESULT, True
         else:
             await self._call(tool, call, user_input_args(requirement))
             if call.result is None:

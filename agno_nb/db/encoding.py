@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from enum import StrEnum
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from agno_nb.errors import InvalidInputError
@@ -225,7 +226,16 @@ def _find_unserializable(value: Any, name: str, above: tuple[int, ...] = ()) -> 
             return _find_unserializable(part, f"{name}[{key!r}]", (*above, id(value)))
     if isinstance(value, float) and not math.isfinite(value):
         return f"{name} is {value!r}, which JSON cannot hold"
-    return f"{name} is of type {type(value).__name__} and cannot be written as JSON"
+    return f"{name} is of type {type(value).__name__} and cannot be written as JSON{_conversion(value)}"
+
+
+def _conversion(value: Any) -> str:
+    """Return how to convert a scalar or an array of numpy or pandas, as a clause."""
+    if isinstance(value, Integral):
+        return "; use int(...)"
+    if isinstance(value, Real):
+        return "; use float(...)"
+    return "; use .tolist()" if hasattr(value, "tolist") else ""
 
 
 def from_json(text: str | None) -> Any:

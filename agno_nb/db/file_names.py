@@ -8,13 +8,18 @@ overwrite what the other holds. Within a process every path of a file therefore 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from agno_nb.errors import InvalidInputError, StoreError
+from agno_nb.redact import without_userinfo
 
 FileId = tuple[int, int]
+
+# Joined to a folder, a URL has one slash left. A drive of Windows has one letter.
+_URL = re.compile(r"(?:^|/)[A-Za-z][\w+.-]+:/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,32 @@ def store_path(db_file: str | Path) -> Path:
     Raises
     ------
     InvalidInputError
-        The path is empty, contains a null character, or is a database's name for memory.
+        The path is not a path, is empty, a URL or a database's name for memory, or contains a null character.
     """
+    if not isinstance(db_file, str | os.PathLike):
+        raise InvalidInputError(f"db_file is {db_file!r}; pass the path of a file")
     text = str(db_file)
+    if _URL.search(text):
+        # As the name of a file it would be shown with its password.
+        store = "SqliteDb" if text.startswith("sqlite") else "PostgresDb"
+        raise InvalidInputError(
+            f"db_file is the URL {without_userinfo(text)!r}; pass the path of a file, or use {store}(db_url=...)"
+        )
     if text.strip() in ("", ".") or text.strip().startswith((":memory:", "file::memory:")):
         raise InvalidInputError(f"db_file is {text!r}; for a store without a file, use InMemoryDb()")
     return Path(expand(text)).resolve()
+
+
+def check_lock_timeout(lock_timeout_s: float) -> None:
+    """Refuse a timeout that is not a number of seconds.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    is_number = isinstance(lock_timeout_s, int | float) and not isinstance(lock_timeout_s, bool)
+    if not is_number or not lock_timeout_s >= 0:
+        raise InvalidInputError(f"lock_timeout_s is {lock_timeout_s!r}; pass a number of seconds, 0 or more")
 
 
 def expand(path: str | Path) -> str:

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import explain_wrong_arguments
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
@@ -55,6 +57,7 @@ class FrameReader(ABC):
         """
         return self.arrow(sql, parameters, timeout_s=None)
 
+    @explain_wrong_arguments("pass DataFrames by name, as in query(sql, df=df), and write values into the SQL")
     def query(
         self, sql: str, /, *, timeout_s: float | None = TIMEOUT_S, max_rows: int | None = MAX_ROWS, **frames: Any
     ) -> QueryResult:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agno_nb._keywords import explain_wrong_arguments
 from agno_nb.db import archive, schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.duckdb.lock_file import LOCK
@@ -30,6 +31,7 @@ class SqlMaintenance(SqlMemories):
 
     _driver: Driver
 
+    @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         return bool(self._delete("session_id = ?", [session_id], user_id))
 
@@ -40,6 +42,7 @@ class SqlMaintenance(SqlMemories):
         if ids := list(session_ids):
             self._delete(f"session_id IN ({marks(ids)})", ids, user_id)
 
+    @explain_wrong_arguments("pass a date, as in purge_sessions('2026-01-31')")
     def purge_sessions(self, before: Any, user_id: str | None = None) -> int:
         return self._delete("updated_at < ?", [parse_time_us(before, "before")], user_id)
 

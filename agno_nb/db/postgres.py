@@ -5,6 +5,7 @@ Needs ``pip install 'agno_nb[postgres]'``.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.file_names import check_lock_timeout
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import remember_secret
@@ -66,6 +68,7 @@ class PostgresDb(SqlDb):
         except ImportError as error:
             raise ImportError(f"PostgresDb needs more packages: pip install 'agno_nb[postgres]' ({error})") from error
         self.db_schema = db_schema
+        check_lock_timeout(lock_timeout_s)
         self.lock_timeout_s = lock_timeout_s
         self._url = url = PostgresUrl.parse(db_url)
         super().__init__(PostgresDriver(url, db_schema, lock_timeout_s))
@@ -124,6 +127,8 @@ class PostgresUrl:
             )
         hosts, database, query = (match[name] or "" for name in ("hosts", "database", "query"))
         user, _, password = (match["user"] or "").partition(":")
+        # What libpq reads if the URL has no password. The variable may be gone when a server repeats it.
+        remember_secret(os.environ.get("PGPASSWORD", ""))
         for name, value in [("password", password), *parse_qsl(query)]:
             if name in _PASSWORDS:
                 # A server repeats it as it is, and people paste it as it is in the URL.

@@ -20,10 +20,18 @@ _SELECT, _EXPLAIN, _MULTI = (
 STRINGS = re.compile(r"'[^']*'?|--[^\n]*|/\*.*?(?:\*/|\Z)|\$\$.*?(?:\$\$|\Z)", re.DOTALL)
 """Strings and comments."""
 
+MAX_JOINS = 100
+"""Joins of a query. DuckDB takes time that grows with the third power of their number to order them, 2 s for 100, and
+does not look for interrupts while it does so."""
 MAX_CONDITIONS = 5_000
 MAX_NAME_PARTS = 20
 _CONDITION = re.compile(r"\b(?:or|and)\b", re.IGNORECASE)
 _LONG_NAME = re.compile(rf"(?:\.\s{{0,9}}\w+\s{{0,9}}){{{MAX_NAME_PARTS}}}")
+_TOKEN = re.compile(r'"[^"]*"?|[(\[{]|[)\]}]|,|\w+')
+_AFTER_FROM = frozenset(
+    "select where group having window qualify order limit offset union except intersect using sample".split()
+)
+"""Words that end the list of tables after FROM."""
 _SPACE = re.compile(r"\s*")
 _WORD = re.compile(r"\w*")
 
@@ -63,6 +71,37 @@ def _check_size(sql: str) -> None:
         )
     if _LONG_NAME.search(code):
         raise QueryError(f"the query has a name of more than {MAX_NAME_PARTS} parts with dots between them")
+    if _num_joins(code) > MAX_JOINS:
+        raise too_many_joins()
+
+
+def too_many_joins() -> QueryError:
+    return QueryError(
+        f"the query joins more than {MAX_JOINS} tables, or nests as deep; "
+        "store a part of its result as a DataFrame first"
+    )
+
+
+def _num_joins(code: str) -> int:
+    """Count the joins of SQL without strings and comments: JOIN, and the commas between tables after FROM."""
+    count, before = 0, ""
+    is_from = [False]
+    """Whether the text is in a list of tables, for each open bracket."""
+    for found in _TOKEN.finditer(code):
+        token = found[0].lower()
+        if token in "([{":
+            is_from.append(False)
+        elif token in ")]}":
+            is_from = is_from[:-1] or [False]
+        elif token == "join" or (token == "," and is_from[-1]):
+            count += 1
+        elif token == "from":
+            # Not IS DISTINCT FROM.
+            is_from[-1] = before != "distinct" or is_from[-1]
+        elif token in _AFTER_FROM:
+            is_from[-1] = False
+        before = token
+    return count
 
 
 def _type_of(statement: duckdb.Statement) -> duckdb.StatementType | None:

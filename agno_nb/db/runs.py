@@ -175,13 +175,17 @@ def reopen_run(connection: Transaction, run: RunOutput, query: ContextQuery, sto
 
 
 def save_approvals(connection: Transaction, run: RunOutput) -> None:
-    """Store the answers to a run that stays paused, and add answers that were stored before to the run."""
+    """Store the answers to a run that stays paused, and add answers that were stored before to the run.
+
+    A run that was interrupted during an approved call stays interrupted: calls that may have run are not run again.
+    """
     for requirement in run.requirements:
         requirement.check_answer()
-    key = {"run_id": run.run_id, "session_id": run.session_id, "status": RunStatus.PAUSED}
+    status = RunStatus.RUNNING if run.interrupted else RunStatus.PAUSED
+    key = {"run_id": run.run_id, "session_id": run.session_id, "status": status}
     gone = RunNotContinuableError(f"run {run.run_id!r} is not paused any more; somebody else has continued it")
     # Written before it is read: where writers overlap, another process that stores answers waits here.
-    connection.update("raw_runs", {"status": RunStatus.PAUSED}, key, gone=gone)
+    connection.update("raw_runs", {"status": status}, {**key, **_dead_worker_condition(connection, run)}, gone=gone)
     ((stored,),) = connection.execute(
         "SELECT requirements FROM raw_runs WHERE run_id = ? AND session_id = ?", [run.run_id, run.session_id]
     )

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from agno_nb.db import schema
-from agno_nb.db.read_only import read_only_statement
+from agno_nb.db.read_only import MAX_JOINS, read_only_statement, too_many_joins
 from agno_nb.db.sql_frames import DYNAMIC, SqlFrame, frames_for
 from agno_nb.db.tables import empty
-from agno_nb.errors import AgnoNbError, QueryError, QueryInterrupted
+from agno_nb.errors import AgnoNbError, InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.redact import whole_characters
 
 if TYPE_CHECKING:
@@ -37,10 +37,6 @@ ROWS_AT_ONCE = 100_000
 
 GRACE_S = 5.0
 """How long a query that has to stop may take for it, before it is left behind."""
-
-MAX_JOINS = 100
-"""Joins of a query. DuckDB takes time that grows with the third power of their number to order them, 2 s for 100, and
-does not look for interrupts while it does so."""
 
 ERROR_LIMIT = 1_000
 """Characters of an error of DuckDB that are shown: it may quote all of a statement."""
@@ -103,6 +99,8 @@ def run(
     """
     if whole_characters(sql) != sql:
         raise QueryError("the query holds half of a character (a surrogate without its other half); remove it")
+    if timeout_s is not None and (not isinstance(timeout_s, int | float) or not timeout_s >= 0):
+        raise InvalidInputError(f"timeout_s is {timeout_s!r}; pass a number of seconds, or None for no limit")
     started = time.monotonic()
 
     def left() -> float | None:
@@ -312,13 +310,13 @@ def _plan(
     except duckdb.InterruptException:
         raise
     except RecursionError:
-        raise _too_many_joins() from None
+        raise too_many_joins() from None
     except (duckdb.Error, ValueError):
         # What is wrong with it is for the engine to say that is to run it.
         return None
     joins = sum("JOIN" in each["name"] or "CROSS_PRODUCT" in each["name"] for each in _operators(found))
     if joins > MAX_JOINS:
-        raise _too_many_joins()
+        raise too_many_joins()
     return found
 
 
@@ -328,13 +326,6 @@ def _operators(below: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         operator = left.pop()
         left += operator["children"]
         yield operator
-
-
-def _too_many_joins() -> QueryError:
-    return QueryError(
-        f"the query joins more than {MAX_JOINS} tables, or nests as deep; "
-        "store a part of its result as a DataFrame first"
-    )
 
 
 def _columns_in_plan(plan: list[dict[str, Any]]) -> schema.ColumnsRead | None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from agno_nb._keywords import suggest_in_methods
 from agno_nb.db import sandbox, schema
 from agno_nb.db.cells import SqlCells
 from agno_nb.db.driver import Driver
@@ -38,14 +39,23 @@ from agno_nb.db.statements import (
 from agno_nb.db.steps import SqlSteps
 from agno_nb.db.tables import with_interrupted
 from agno_nb.errors import InvalidInputError, StoreError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, now
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Message, Metrics, RunOutput, Session, SessionType, now, whole_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_USER_METHODS = (
+    *("get_session", "get_sessions", "rename_session", "update_session_state", "fork_session", "delete_session"),
+    *("delete_sessions", "get_runs", "get_run", "get_child_runs", "get_messages", "get_session_metrics", "get_usage"),
+    *("get_summary", "get_user_memories", "upsert_user_memory", "update_user_memory", "delete_user_memory"),
+    *("clear_memories", "purge_sessions", "backup", "snapshot", "export_session", "import_session", "export_parquet"),
+    "import_parquet",
+)
+"""Methods that people call, unlike those that store a run."""
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
 
 
+@suggest_in_methods(*_USER_METHODS)
 class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
     """A store behind a SQL driver."""
 
@@ -107,6 +117,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
         for name, value, choices in (("sort_by", column, _SORT_COLUMNS), ("sort_order", direction, ("asc", "desc"))):
             if value not in choices:
                 raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+        limit = whole_number("limit", limit)
         start, _ = page_of(limit, page)
         where, parameters = where_equal(
             non_null(session_type=_of_type(session_type), user_id=user_id, component_id=component_id)
@@ -194,6 +205,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
         to_run_index: int | None = None,
         limit: int | None = None,
     ) -> list[RunOutput]:
+        limit = whole_number("limit", limit)
         page_of(limit, None)
         where = "session_id = ?"
         parameters: list[str | int] = [session_id]
@@ -220,6 +232,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
         return [run for ids in rows if (run := self.get_run(*ids)) is not None]
 
     def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+        last_n_runs = whole_number("last_n_runs", last_n_runs)
         where, parameters = "session_id = ?", [session_id]
         with self._transaction(write=False) as connection:
             turns = current_attempts(connection, session_id, last=last_n_runs)

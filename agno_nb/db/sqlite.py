@@ -31,6 +31,7 @@ from agno_nb.db.encoding import micros
 from agno_nb.db.file_names import (
     FileId,
     check_links,
+    check_lock_timeout,
     exists,
     file_id,
     os_error,
@@ -100,6 +101,7 @@ class SqliteDb(SqlDb):
             )
         path = _path_of_url(db_url) if db_url is not None else "agno_nb.db" if db_file is None else db_file
         self.db_file = store_path(path)
+        check_lock_timeout(lock_timeout_s)
         self.lock_timeout_s = lock_timeout_s
         super().__init__(SqliteDriver(self.db_file, lock_timeout_s))
 

@@ -23,7 +23,7 @@ from agno_nb.db.rows import (
 )
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
-from agno_nb.types import MAX_COST, MAX_TOKENS, Message, RunOutput, RunStatus
+from agno_nb.types import MAX_COST, MAX_TOKENS, Message, RunOutput, RunStatus, whole_number
 
 _MAX_PARAMETERS = 30_000
 """Of one statement: SQLite takes 32,766, Postgres 65,535."""
@@ -137,6 +137,7 @@ def page_of(limit: int | None, page: int | None) -> tuple[int, int | None]:
     InvalidInputError
         There is no such page.
     """
+    limit, page = whole_number("limit", limit), whole_number("page", page)
     if (limit is not None and limit < 0) or (page is not None and (limit is None or page < 1)):
         raise InvalidInputError(f"limit is {limit!r} and page {page!r}; pages count from 1 and need a limit")
     if limit is None:

@@ -114,6 +114,7 @@ def _openai(name: str) -> Model:
 def _first_listed_model(endpoint: Endpoint) -> str:
     import httpx2
 
+    base_url, query = endpoint.base_url_and_query
     key = endpoint.key_in_environment()
     authorization = endpoint.basic_auth or (key and Unseen(f"Bearer {key}"))
     headers = {"Authorization": authorization} if authorization else {}
@@ -126,7 +127,7 @@ def _first_listed_model(endpoint: Endpoint) -> str:
             connected(
                 lambda: httpx2.Client(timeout=_LISTING_TIMEOUT_S, follow_redirects=True, event_hooks=hooks)
             ) as client,
-            client.stream("GET", f"{endpoint.base_url.rstrip('/')}/models", headers=headers) as answer,
+            client.stream("GET", f"{base_url.rstrip('/')}/models", params=query, headers=headers) as answer,
         ):
             answer.raise_for_status()
             models = as_list(as_dict(parse_json(_start_of(answer))).get("data"))

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from agno_nb.redact import without_controls
-from agno_nb.types import Requirement, UserInputField
+from agno_nb.types import Requirement
 
 _BOX = (
     "margin:.4em 0 .2em;padding:.5em .7em;border:1px solid rgba(128,128,128,.25);border-left:4px solid #b7860b;"
@@ -36,10 +36,12 @@ def _commands(requirement: Requirement) -> str:
     refusing = f"%agent reject {short_id} [why]"
     if requirement.kind == "confirmation":
         return f"%agent approve {short_id}   or   {refusing}"
+    return f"{answer_command(requirement)}   or   {refusing}"
+
+
+def answer_command(requirement: Requirement) -> str:
+    """Return the command that answers a requirement with values or a result, with placeholders."""
     if requirement.kind == "external_execution":
-        return f"%agent answer {short_id} RESULT   or   {refusing}"
-    return f"%agent answer {short_id} {_example(requirement.user_input_fields)}   or   {refusing}"
-
-
-def _example(fields: Sequence[UserInputField]) -> str:
-    return " ".join(f"{each.name}=…" for each in fields if not each.is_given)
+        return f"%agent answer {requirement.short_id} RESULT"
+    fields = " ".join(f"{each.name}=…" for each in requirement.user_input_fields if not each.is_given)
+    return f"%agent answer {requirement.short_id} {fields}"

@@ -12,11 +12,13 @@ from IPython.core.error import StdinNotImplementedError
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.approvals import answer_command
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.notebook import Notebook, bind_store
 from agno_nb.notebook.tables import show_facts, show_questions
 from agno_nb.printing import RunDisplay, choose_display, drive
 from agno_nb.redact import displayable
+from agno_nb.run.continue_run import is_waiting
 from agno_nb.run.entrypoints import RunStream
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.runnable import Runnable
@@ -32,16 +34,21 @@ NO_PROMPT_MESSAGE = (
 
 def show_pending(notebook: Notebook, words: list[str]) -> None:
     """``pending``: list what paused runs of this store and user wait for."""
-    waiting = _pending_runs(notebook)
+    waiting = [requirement for _, run in _pending_runs(notebook) for requirement in run.active_requirements]
     if not waiting:
         show_facts({"pending": "nothing waits for you"})
         return
-    show_questions([requirement for _, run in waiting for requirement in run.active_requirements])
+    show_questions(waiting)
 
 
 def approve_pending(notebook: Notebook, words: list[str]) -> None:
     """``approve [ID] [NOTE]``: allow what a paused run asks for, and go on with it."""
     db, run, requirement, rest = _select_requirement(notebook, words)
+    if requirement.kind != "confirmation":
+        needed = "values" if requirement.kind == "user_input" else "the result of the call"
+        raise InvalidInputError(
+            f"{requirement.tool.tool_name} needs {needed}, not an approval; use `{answer_command(requirement)}`"
+        )
     requirement.confirm(" ".join(rest) or None)
     _continue_or_save(notebook, db, run)
 
@@ -72,6 +79,14 @@ def retry_last(notebook: Notebook, words: list[str]) -> None:
 
 def continue_last(notebook: Notebook, words: list[str]) -> None:
     """``continue``: go on where the last run was interrupted, with what it had said and done."""
+    session_id = notebook.current_session_id()
+    for _, run in _pending_runs(notebook):
+        if run.interrupted and run.session_id == session_id:
+            if run.active_requirements:
+                show_questions(run.active_requirements)
+            else:
+                _continue_run(notebook, _find_runnable(notebook, run), run)
+            return
     _regenerate(notebook, from_partial=True)
 
 
@@ -140,13 +155,24 @@ def _pending_runs(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
     user_id = notebook.current_user_id
     pending = []
     for store in _stores(notebook):
-        frame = store.runs_df(status="PAUSED")
+        frame = store.runs_df(status=["PAUSED", "RUNNING"])
         # A nested run waits as a part of the run around it; one with a newer attempt waits for nothing any more.
         of_user = frame["user_id"].isna() if user_id is None else frame["user_id"] == user_id
-        frame = frame[of_user & frame["parent_run_id"].isna() & frame["superseded_by"].isna()]
+        is_waiting_status = (frame["status"] == "PAUSED") | frame["interrupted"]
+        frame = frame[of_user & is_waiting_status & frame["parent_run_id"].isna() & frame["superseded_by"].isna()]
         runs = [store.get_run(*ids) for ids in frame[["run_id", "session_id"]].itertuples(index=False, name=None)]
-        pending += [(store, run) for run in runs if run is not None and run.is_paused]
+        pending += [(store, run) for run in runs if run is not None and is_waiting(run)]
+    for _, run in pending:
+        _ask_again(run)
     return pending
+
+
+def _ask_again(run: RunOutput) -> None:
+    """Withdraw the approval of calls that a process started before it died: they may run a second time."""
+    if run.interrupted:
+        for requirement in run.requirements:
+            if requirement.was_started:
+                requirement.ask_again()
 
 
 def _select_requirement(
@@ -168,7 +194,10 @@ def _select_requirement(
         raise InvalidInputError(f"nothing waits for you as {words[0]!r}; what waits is {ids}")
     if len(pending) == 1:
         return (*pending[0], words)
-    raise InvalidInputError(f"several things wait for you, so say which: {ids}. `%agent pending` shows what they are")
+    unknown = f"no pending call has the ID {words[0]!r}; " if words and not matches else ""
+    raise InvalidInputError(
+        f"{unknown}several things wait for you, so say which: {ids}. `%agent pending` shows what they are"
+    )
 
 
 def _matches_id(requirement: Requirement, word: str) -> bool:

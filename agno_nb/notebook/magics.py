@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
@@ -34,16 +33,20 @@ from agno_nb.notebook.sql import run_query
 SHOW_SETTING = object()
 """The value of an option that was given none: it is asked for, and not set."""
 
+NO_VALUE = object()
+"""The value of an option that is set to none. None would say that the option was not given."""
+
 _SWITCHES = {"on": True, "off": False}
-_MEANINGS: dict[Any, Any] = {**_SWITCHES, math.inf: None}
-_MEANT = ("summaries", "replay", "budget")
-"""Options whose value is a word for what is set."""
+_OFF = ("off", "none")
 
 
-def _dollars(text: str) -> float:
-    # None would say that the option was not given.
+def _user(text: str) -> object:
+    return NO_VALUE if text.lower() in _OFF else text
+
+
+def _dollars(text: str) -> object:
     try:
-        return math.inf if text == "off" else float(text)
+        return NO_VALUE if text.lower() in _OFF else float(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is no amount: give US dollars, as 0.50, or off") from None
 
@@ -74,7 +77,7 @@ class AgentMagics(Magics):
         help='answer by another model, as in "openai:gpt-5-mini", "ollama:llama3.2" or "demo"',
     )  # fmt: skip
     @argument("--db", nargs="?", const=SHOW_SETTING, help="keep sessions in another DuckDB file")
-    @argument("--user", nargs="?", const=SHOW_SETTING, help="talk as this user")
+    @argument("--user", type=_user, nargs="?", const=SHOW_SETTING, help="talk as this user; off for none")
     @argument("--session", nargs="?", const=SHOW_SETTING, help="go on with this session, or begin it")
     @argument(
         "--history", type=_runs, nargs="?", const=SHOW_SETTING,
@@ -108,7 +111,8 @@ class AgentMagics(Magics):
             run_command(self.notebook, words[0], [*words[1:], *(["--yes"] if is_confirmed else [])])
         for name, value in settings.items():
             if value is not SHOW_SETTING:
-                self.notebook.set(name, _MEANINGS.get(value, value) if name in _MEANT else value)
+                value = _SWITCHES[value] if name in ("summaries", "replay") else value
+                self.notebook.set(name, None if value is NO_VALUE else value)
         if is_new:
             self.notebook.start_new_session()
         if shown_settings := [name for name, value in settings.items() if value is SHOW_SETTING]:

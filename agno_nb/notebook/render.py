@@ -127,11 +127,20 @@ def render_answer(view: AnswerView) -> str:
 
 
 def render_text(view: AnswerView) -> str:
-    """Return the answer's Markdown, with a remark where the run did not complete."""
+    """Return the answer's Markdown, with a remark where the run did not complete.
+
+    For a completed run without text, for example after `tool_call_limit`, its calls and notes are returned instead.
+    """
     text = without_controls(view.markdown)
+    if not text.strip() and view.status is RunStatus.COMPLETED:
+        text = "\n".join(_part_line(part) for part in view.parts if isinstance(part, Note | ToolCall))
     remark = _STATUS_WORDS.get(view.status) or (_REPLAYED if view.replayed else "")
     questions = questions_text(view.requirements)
     return "\n\n".join(piece for piece in (text, questions, remark and f"({remark})") if piece)
+
+
+def _part_line(part: Note | ToolCall) -> str:
+    return without_controls(one_line(part.text, NOTE_LIMIT)) if isinstance(part, Note) else call_line(part)
 
 
 def footer_text(view: AnswerView) -> str:

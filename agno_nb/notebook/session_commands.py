@@ -85,6 +85,11 @@ def _resume(notebook: Notebook, words: list[str]) -> None:
     if words:
         session = find_session(notebook, " ".join(words))
     else:
+        if notebook.path is None:
+            raise SessionNotFoundError(
+                "the front end does not report the name of this notebook, so its last session is not known; "
+                "`%agent sessions` lists all, and `%agent resume SESSION` continues one"
+            )
         last = notebook.last_session_id()
         if last is None:
             raise SessionNotFoundError("this notebook has no earlier session in the store; `%agent sessions` lists all")

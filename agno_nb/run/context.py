@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
 from agno_nb.db.session_state import copy_state
-from agno_nb.errors import RunError
+from agno_nb.errors import InvalidInputError, RunError
 from agno_nb.event_loop import in_thread
 from agno_nb.run.background_tasks import BackgroundTask
 from agno_nb.run.options import RunOptions
@@ -198,12 +198,17 @@ current_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_
 """Path of the workflow step that is executing the current code."""
 
 
+DEPENDENCY_PARAMETERS = ("agent", "team", "workflow", "run_context", "session_state")
+"""Parameters that a function among the dependencies may have."""
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
 async def resolve_dependencies(runnable: Runnable, context: RunContext) -> None:
     """Replace each function among the dependencies of a run by its result.
 
-    A function may have parameters named `agent`, `team`, `workflow`, `run_context` and `session_state`. Async functions
-    are awaited, others are called in a thread. A callable that needs other arguments is kept as a value for tools.
-    Functions that an outer run has already resolved are not called again.
+    A function may have the parameters `DEPENDENCY_PARAMETERS`. Async functions are awaited, others are called in a
+    thread. A callable that needs other arguments is kept as a value for tools. Functions that an outer run has already
+    resolved are not called again.
 
     Raises
     ------
@@ -213,13 +218,8 @@ async def resolve_dependencies(runnable: Runnable, context: RunContext) -> None:
     if not context.dependencies:
         return
     inherited = context.parent.dependencies if context.parent is not None else {}
-    injected = {
-        "agent": runnable,
-        "team": context.team,
-        "workflow": runnable,
-        "run_context": context,
-        "session_state": context.session_state,
-    }
+    values = (runnable, context.team, runnable, context, context.session_state)
+    injected = dict(zip(DEPENDENCY_PARAMETERS, values, strict=True))
     for name, value in context.dependencies.items():
         arguments = _dependency_arguments(value, injected)
         if arguments is None or (name in inherited and inherited[name] is value):
@@ -239,10 +239,30 @@ def _dependency_arguments(value: Any, injected: Mapping[str, Any]) -> dict[str, 
         parameters = inspect.signature(value).parameters.values()
     except (TypeError, ValueError):
         return None
-    fixed = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
-    if any(each.default is each.empty and each.name not in injected for each in fixed):
+    if any(map(_is_unknown, parameters)):
         return None
-    return {each.name: injected[each.name] for each in fixed if each.name in injected}
+    return {
+        each.name: injected[each.name] for each in parameters if each.kind not in _VARIADIC and each.name in injected
+    }
+
+
+def _is_unknown(parameter: inspect.Parameter) -> bool:
+    """Whether a function needs an argument that a run doesn't have."""
+    is_required = parameter.default is parameter.empty and parameter.kind not in _VARIADIC
+    return is_required and parameter.name not in DEPENDENCY_PARAMETERS
+
+
+def uncalled_function_error(name: str, function: Any) -> InvalidInputError:
+    """Return the error for a ``{name}`` that stands for a function that cannot be called to get the value."""
+    try:
+        unknown = [each.name for each in inspect.signature(function).parameters.values() if _is_unknown(each)]
+    except (TypeError, ValueError):
+        unknown = []
+    reason = f"with the parameter {unknown[0]!r}" if unknown else "that was not called"
+    return InvalidInputError(
+        f"{{{name}}} in the instructions is a function {reason}, so it has no value for the model; a function in "
+        f"dependencies can only have the parameters {', '.join(DEPENDENCY_PARAMETERS)}"
+    )
 
 
 _WORKFLOW_EVENTS = {

@@ -58,11 +58,17 @@ async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, opti
         requirement.check_answer()
     for requirement in run.active_requirements:
         raise InvalidInputError(
-            f"cannot continue run {run.run_id!r}: {requirement} still needs {requirement.kind.replace('_', ' ')} for "
-            f"the call {requirement.tool.tool_name}({requirement.tool.arguments})"
+            f"cannot continue run {run.run_id!r}: {requirement} still needs {requirement.kind.replace('_', ' ')}"
+            f"{_missing_fields(requirement)} in the call {requirement.tool.tool_name}({requirement.tool.arguments})"
         )
     _check_answers(runnable, run)
     return run
+
+
+def _missing_fields(requirement: Requirement) -> str:
+    fields = requirement.user_input_fields or ()
+    missing = [repr(each.name) for each in fields if not (each.is_given or each.has_default)]
+    return f" for {', '.join(missing)}" if missing else ""
 
 
 async def find_earlier_child(runnable: Runnable, text: str, parent: RunContext) -> RunOutput | None:
@@ -224,7 +230,7 @@ def user_input_args(requirement: Requirement | None) -> JsonDict | None:
     """Return the arguments that the user provided, or None if none were required."""
     if requirement is None or requirement.kind != "user_input":
         return None
-    return {each.name: each.value for each in requirement.user_input_fields}
+    return {each.name: each.value for each in requirement.user_input_fields if each.is_given}
 
 
 def rejection_message(requirement: Requirement) -> str:

@@ -61,6 +61,7 @@ from agno_nb.types import (
     StepStatus,
     new_id,
     now,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -121,6 +122,9 @@ async def execute(
                 return paused_run
     context = _make_context(runnable, text, options, emit_to, paused_run)
     context.partial_messages = list(partial_messages)
+    context.interrupted_call_ids |= {
+        call.tool_call_id for message in partial_messages for call in message.tool_calls if not call.is_finished
+    }
     async with _session_lock(context):
         opened = await _open_run(runnable, context)
         with _as_current_run(context):
@@ -225,6 +229,7 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
     if session_id is None:
         session_id = runnable.automatic_session_id(user_id)
     check_ids(user_id=user_id, session_id=session_id, run_id=options.get("run_id"))
+    whole_number("num_history_runs", options.get("num_history_runs"), least=0)
     metadata = options.get("metadata") or runnable.metadata
     if metadata and runnable.metadata:
         metadata = merge_state(runnable.metadata, metadata)

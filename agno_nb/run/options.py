@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, get_args
 
 from agno_nb.errors import InvalidInputError
@@ -61,6 +62,7 @@ def _as_message(value: Any) -> Message:
     if isinstance(value, Message):
         return value
     if not isinstance(value, Mapping) or "role" not in value:
+        _refuse_misspelt_role(value)
         return Message(role="user", content=as_text(value))
     role, content = value["role"], value.get("content")
     if role not in get_args(Role) or not isinstance(content, str | None) or (content is None and role != "assistant"):
@@ -69,6 +71,20 @@ def _as_message(value: Any) -> Message:
             "string as content"
         )
     return Message(**{**value, "tool_calls": [_as_call(each) for each in value.get("tool_calls") or ()]})
+
+
+def _refuse_misspelt_role(value: Any) -> None:
+    """Raise if a dict looks like a message without a valid "role" key. Other dicts are data, sent as JSON."""
+    if not isinstance(value, Mapping) or not value:
+        return
+    for key, part in value.items():
+        is_role = isinstance(part, str) and part in get_args(Role)
+        if is_role and get_close_matches(str(key).lower(), ["role"]):
+            raise InvalidInputError(f'additional_input has {dict(value)!r}, with the key {key!r}; did you mean "role"?')
+    if value.keys() <= {"content", "tool_calls", "tool_call_id"}:
+        raise InvalidInputError(
+            f"additional_input has {dict(value)!r} without a role; pass one of {', '.join(get_args(Role))}"
+        )
 
 
 def _as_call(value: Any) -> ToolCall:

@@ -9,10 +9,11 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
+from agno_nb.run.json_schema import check_json_schema
 from agno_nb.types import JsonDict, RunOutput
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ class OutputSchema:
     Parameters
     ----------
     schema : type of BaseModel or dict
+
+    Raises
+    ------
+    InvalidInputError
+        The schema is neither, or it cannot be expressed as a JSON schema.
     """
 
     def __init__(self, schema: type[BaseModel] | JsonDict) -> None:
@@ -35,9 +41,10 @@ class OutputSchema:
             raise InvalidInputError(f"output_schema must be a pydantic model or a JSON schema, not {schema!r}")
         self.json_schema: JsonDict
         if self._model is not None:
-            name, self.json_schema = self._model.__name__, self._model.model_json_schema()
+            name, self.json_schema = self._model.__name__, _describe_model(self._model)
         else:
             name, self.json_schema = _unwrap(schema)  # type: ignore[arg-type]
+            check_json_schema(self.json_schema, "output_schema")
         self.name = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
         if self._model is None and "jsonschema" not in sys.modules:
             # Importing it may take a second or two if JupyterLab is installed. It overlaps with the model request.
@@ -91,6 +98,33 @@ class OutputSchema:
         except ValidationError as error:
             lines = [f"- {_place(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False)]
             raise ValueError("\n".join(lines)) from None
+
+
+def _describe_model(model: type[BaseModel]) -> JsonDict:
+    from pydantic import PydanticUserError
+
+    try:
+        return model.model_json_schema()
+    except (PydanticUserError, AttributeError) as error:
+        place, reason = _find_undescribable(model), str(error).partition("\n")[0]
+        raise InvalidInputError(
+            f"output_schema is {model.__name__}, and {place} cannot be described to a model ({reason}); use text, "
+            "numbers, lists, dicts and pydantic models"
+        ) from None
+
+
+def _find_undescribable(model: type[BaseModel]) -> str:
+    """Name the field that has no JSON schema, in the model itself or in one of its fields."""
+    from pydantic import BaseModel, PydanticUserError, TypeAdapter
+
+    for name, field in model.model_fields.items():
+        try:
+            TypeAdapter[Any](field.annotation or Any).json_schema()
+        except PydanticUserError:
+            nested = [each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type)]
+            inner = next((each for each in nested if issubclass(each, BaseModel) and each is not model), None)
+            return _find_undescribable(inner) if inner is not None else f"the field {model.__name__}.{name}"
+    return "it"
 
 
 def _unwrap(schema_setting: JsonDict) -> tuple[str, JsonDict]:

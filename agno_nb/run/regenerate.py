@@ -11,6 +11,7 @@ from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.event_loop import uncancellable
 from agno_nb.run.context import Emit
+from agno_nb.run.continue_run import is_waiting
 from agno_nb.run.execute import execute
 from agno_nb.run.messages import INTERRUPTED_RESULT, repair_tool_pairs
 from agno_nb.run.options import RegenerateCall, RunOptions
@@ -82,6 +83,11 @@ def _partial_messages(run: RunOutput) -> list[Message]:
     """Return copies of the messages of an interrupted run after the user's, with a prompt to continue if needed."""
     if run.status is RunStatus.PAUSED:
         raise InvalidInputError(f"run {run.run_id!r} is paused; resolve its requirements and call continue_run()")
+    if is_waiting(run):
+        raise InvalidInputError(
+            f"run {run.run_id!r} was interrupted after a person had answered for its calls; use continue_run(), which "
+            "asks again about calls that may have run"
+        )
     if run.status is RunStatus.RUNNING and not run.interrupted:
         raise InvalidInputError(f"run {run.run_id!r} appears to be still running; stop it first")
     own_messages = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
@@ -90,9 +96,16 @@ def _partial_messages(run: RunOutput) -> list[Message]:
         raise InvalidInputError(
             f"cannot continue run {run.run_id!r}: {why}; use regenerate() or '%agent retry' to run the turn again"
         )
-    # An interrupted call is not repeated, because it is unknown how far it got.
-    for call in [call for message in own_messages for call in message.tool_calls if call.result is None]:
+    place = max(place for place, message in enumerate(own_messages) if message.role != "tool")
+    last = own_messages[place]
+    # The new run decides about the latest calls and requests approval for them if needed. Earlier calls are not
+    # repeated, because it is unknown how far they got.
+    is_open = last.finish_reason != "interrupted" and not all(call.is_finished for call in last.tool_calls)
+    closed, latest = (own_messages[:place], own_messages[place:]) if is_open else (own_messages, [])
+    for call in [call for message in closed for call in message.tool_calls if call.result is None]:
         call.result, call.tool_call_error = INTERRUPTED_RESULT, True
     # The tokens of these messages are counted in the interrupted run.
-    messages = [replace(message, message_id=new_id(), metrics=None) for message in repair_tool_pairs(own_messages)]
-    return [*messages, Message(role="user", content=CONTINUE_PROMPT)] if messages[-1].role == "assistant" else messages
+    messages = [replace(each, message_id=new_id(), metrics=None) for each in [*repair_tool_pairs(closed), *latest]]
+    if messages[-1].role == "assistant" and not latest:
+        messages.append(Message(role="user", content=CONTINUE_PROMPT))
+    return messages

@@ -11,9 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from agno_nb._keywords import explain_wrong_arguments, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
-from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session
+from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session, whole_number
 
 if TYPE_CHECKING:
     from agno_nb.db.base import Db
@@ -70,6 +71,7 @@ class SessionMethods(ABC):
         """Output schemas by name."""
         return {}
 
+    @suggest_on_unknown_kwarg({})
     def get_session(self, session_id: str | None = None, user_id: str | None = None) -> Session | None:
         """Return the session, or None if there is no session with that ID.
 
@@ -90,6 +92,7 @@ class SessionMethods(ABC):
             session.read_for = self._user(user_id)
         return session
 
+    @suggest_on_unknown_kwarg({})
     def get_session_messages(
         self,
         session_id: str | None = None,
@@ -118,10 +121,13 @@ class SessionMethods(ABC):
 
         Raises
         ------
+        InvalidInputError
+            `limit` or `last_n_runs` is not a number.
         SessionNotFoundError
         SessionOwnershipError
             The session belongs to another user.
         """
+        last_n_runs, limit = whole_number("last_n_runs", last_n_runs), whole_number("limit", limit)
         known = self._require_session(session_id, user_id).session_id
 
         def latest(last_n: int | None) -> list[Message]:
@@ -149,6 +155,7 @@ class SessionMethods(ABC):
 
     get_messages_for_session = get_session_messages
 
+    @suggest_on_unknown_kwarg({})
     def get_chat_history(
         self, session_id: str | None = None, *, last_n_runs: int | None = None, user_id: str | None = None
     ) -> list[Message]:
@@ -158,10 +165,12 @@ class SessionMethods(ABC):
         )
         return [message for message in messages if message.content]
 
+    @suggest_on_unknown_kwarg({})
     def get_session_state(self, session_id: str | None = None, *, user_id: str | None = None) -> JsonDict:
         """Return the stored state of a session."""
         return self._require_session(session_id, user_id).session_state
 
+    @suggest_on_unknown_kwarg({})
     def update_session_state(
         self, session_state_updates: JsonDict, session_id: str | None = None, *, user_id: str | None = None
     ) -> JsonDict:
@@ -183,10 +192,12 @@ class SessionMethods(ABC):
             raise SessionNotFoundError(f"session {session.session_id!r} has been deleted")
         return changed.session_state
 
+    @suggest_on_unknown_kwarg({})
     def get_session_name(self, session_id: str | None = None, *, user_id: str | None = None) -> str | None:
         """Return the name of a session, or None."""
         return self._require_session(session_id, user_id).session_name
 
+    @suggest_on_unknown_kwarg({})
     def rename_session(
         self, session_name: str, session_id: str | None = None, *, user_id: str | None = None
     ) -> Session:
@@ -197,6 +208,7 @@ class SessionMethods(ABC):
             raise self._not_found(session_id)
         return session
 
+    @suggest_on_unknown_kwarg({})
     def set_session_name(
         self,
         session_id: str | None = None,
@@ -231,10 +243,12 @@ class SessionMethods(ABC):
     def _generate_name(self, session: Session) -> str:
         raise InvalidInputError(f"cannot generate a session name: {self!r} has no model; pass session_name=...")
 
+    @suggest_on_unknown_kwarg({})
     def get_session_metrics(self, session_id: str | None = None, *, user_id: str | None = None) -> Metrics:
         """Return the tokens, cost and total duration of all runs of a session."""
         return self._require_session(session_id, user_id).metrics
 
+    @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """Delete a session with all its rows, and return whether it existed.
 
@@ -247,6 +261,7 @@ class SessionMethods(ABC):
         """
         return self.store.delete_session(self._checked_id(session_id, user_id), user_id=user_id)
 
+    @suggest_on_unknown_kwarg({})
     def fork_session(
         self,
         session_id: str | None = None,
@@ -286,6 +301,7 @@ class SessionMethods(ABC):
         self._with_schemas(fork, user_id)
         return fork
 
+    @suggest_on_unknown_kwarg({})
     def get_run_output(
         self, run_id: str, session_id: str | None = None, *, user_id: str | None = None
     ) -> RunOutput | None:
@@ -301,6 +317,7 @@ class SessionMethods(ABC):
         restore_typed_outputs(self.output_schemas, [run] if run is not None else [])
         return run
 
+    @suggest_on_unknown_kwarg({})
     def get_last_run_output(self, session_id: str | None = None, *, user_id: str | None = None) -> RunOutput | None:
         """Return the current attempt of the latest turn of a session, or None if the session has no turn."""
         known = self._checked_id(session_id, user_id)

@@ -89,7 +89,7 @@ class Tool:
             raise InvalidInputError(
                 f"a tool must be a function, and {self.function!r} is a class: give an object of it"
             )
-        if self.timeout_s is not None and self.timeout_s <= 0:
+        if self.timeout_s is not None and (not isinstance(self.timeout_s, int | float) or not self.timeout_s > 0):
             raise InvalidInputError(f"timeout_s is {self.timeout_s!r}; it must be more than 0 seconds")
         target = unwrap_partial(self.function)
         documents = [inspect.getdoc(target)]

@@ -195,11 +195,23 @@ class Parameters:
         try:
             adapter = TypeAdapter[dict[str, Any]](typed)
             adapter.json_schema()
-        except PydanticUserError as error:
+        except Exception as error:
+            # pydantic does not export its SchemaError.
+            if not isinstance(error, PydanticUserError) and type(error).__name__ != "SchemaError":
+                raise
+            if len(keys) > 1:
+                for name, key in keys.items():
+                    self._build_adapter({name: key})  # Raises the error of the parameter that is at fault.
+            if isinstance(error, PydanticUserError):
+                raise InvalidInputError(
+                    f"parameter {', '.join(keys)!r} of tool {self._name!r} is of a type that a model cannot fill "
+                    f"({error}); use str, numbers, bool, list, dict, Literal, an enum, a dataclass or a pydantic model"
+                ) from error
+            reason = str(error).splitlines()[-1].strip().removeprefix("error: ")
             raise InvalidInputError(
-                f"tool {self._name!r} has a parameter of a type that a model cannot fill ({error}); "
-                f"use str, numbers, bool, list, dict, Literal, an enum, a dataclass or a pydantic model"
-            ) from error
+                f"parameter {', '.join(keys)!r} of tool {self._name!r} has a constraint that pydantic does not accept "
+                f"({reason}); change its Field(...), or check the value in the function"
+            ) from None
         return adapter
 
     def _typed_key(self, parameter: inspect.Parameter) -> Any:
@@ -254,12 +266,12 @@ class Parameters:
 
 def _default(annotation: Any, value: Any) -> JsonDict | None:
     """Return the part of a schema that tells a default; None where JSON cannot hold it."""
-    from pydantic import PydanticUserError, TypeAdapter
+    from pydantic import TypeAdapter
 
     try:
         default = TypeAdapter(annotation).dump_python(value, mode="json", warnings=False)
         json.dumps(default, allow_nan=False)
-    except (PydanticUserError, ValueError, TypeError):
+    except Exception:  # Also pydantic's SchemaError, which is raised again where the tool is described.
         return None
     return {"default": default}
 

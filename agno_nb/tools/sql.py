@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db.tables import is_frame
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.tools.describe import describe
 from agno_nb.tools.function import Tool
 
@@ -34,7 +34,7 @@ class SqlTools:
     frames : mapping, optional
         DataFrames of pandas or polars, or tables of Arrow, by name. Other values are ignored, and so are DataFrames
         named like a table of the store. The mapping is read again for each call: ``SqlTools(globals())`` offers the
-        DataFrames of a notebook.
+        DataFrames of a notebook, but for those whose names begin with ``_``.
     history : bool, optional
         Offer the sessions, runs, messages, tool calls, summaries, memories and events in the agent's store too: those
         of the user who is talking, and for an anonymous one, those of nobody.
@@ -64,6 +64,10 @@ class SqlTools:
         timeout_s: float = 30.0,
         **more_frames: Any,
     ) -> None:
+        if frames is not None and not isinstance(frames, Mapping):
+            raise InvalidInputError(
+                f"frames is of type {type(frames).__name__}; pass a dict of DataFrames by name, or SqlTools(name=frame)"
+            )
         self.history = history
         self.timeout_s = timeout_s
         self._frames = frames if frames is not None else {}
@@ -153,7 +157,7 @@ class SqlTools:
         """
         from agno_nb.db import sandbox
         from agno_nb.db.sql_frames import named_in
-        from agno_nb.db.tables import to_pandas
+        from agno_nb.db.tables import to_pandas, unknown_table
 
         if not self.history:
             for name in named_in(query, self._found(in_store=True)):
@@ -165,7 +169,14 @@ class SqlTools:
                 return {}
             return dict(db.read_user_rows(names, run_context.user_id))
 
-        return to_pandas(sandbox.run(read, query, (), self._data_frames(), timeout_s=self.timeout_s, max_rows=MAX_ROWS))
+        frames = self._data_frames()
+        try:
+            return to_pandas(sandbox.run(read, query, (), frames, timeout_s=self.timeout_s, max_rows=MAX_ROWS))
+        except QueryError as error:
+            if (unknown := unknown_table(error)) is None:
+                raise
+        # DuckDB suggests tables of its own and of the store.
+        raise QueryError(f"there is no table {unknown!r}. The tables: {', '.join(self.tables) or 'none'}.")
 
     def _data_frames(self) -> dict[str, Any]:
         return {**self._found(in_store=False), **self._more_frames}
@@ -176,7 +187,9 @@ class SqlTools:
 
         # The notebook may define another variable meanwhile.
         values = [(name, value) for name, value in list(self._frames.items()) if isinstance(name, str)]
-        seen = ((name, value) for name, value in values if not name.startswith("_") and is_frame(value))
+        # In a namespace such as globals(), IPython keeps earlier outputs under such names.
+        is_namespace = "__name__" in self._frames
+        seen = ((name, value) for name, value in values if not (is_namespace and name[:1] == "_") and is_frame(value))
         return {name: value for name, value in seen if (name.lower() in names()) is in_store}
 
     def __repr__(self) -> str:

@@ -9,7 +9,16 @@ runs, sessions. The rest of the house imports values from here, whichever file t
 
 from __future__ import annotations
 
-from agno_nb.types.basics import JsonDict, SessionType, is_deeper, new_id, now, to_plain_text, with_article
+from agno_nb.types.basics import (
+    JsonDict,
+    SessionType,
+    is_deeper,
+    new_id,
+    now,
+    to_plain_text,
+    whole_number,
+    with_article,
+)
 from agno_nb.types.budget import Budget
 from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
 from agno_nb.types.messages import LONGEST_TOOL_NAME, Media, Message, Role, ToolCall, ToolSpec, valid_tool_name
@@ -72,5 +81,6 @@ __all__ = [
     "to_amount",
     "to_plain_text",
     "valid_tool_name",
+    "whole_number",
     "with_article",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 import time
@@ -10,7 +11,25 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
+from agno_nb.errors import InvalidInputError
+
 JsonDict = dict[str, Any]
+
+
+def whole_number(name: str, value: Any, *, least: int | None = None) -> int | None:
+    """Return a setting that is a whole number, one of NumPy too, or None.
+
+    Raises
+    ------
+    InvalidInputError
+        It is something else, or less than `least`.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__") or (least is not None and value < least):
+        from_least = "" if least is None else f" from {least}"
+        raise InvalidInputError(f"{name} is {value!r}; pass a whole number{from_least}, or None for no limit")
+    return operator.index(value)
 
 
 def new_id() -> str:

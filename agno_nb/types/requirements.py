@@ -47,6 +47,11 @@ class UserInputField:
         schema_type = self.schema.get("type")
         return schema_type if isinstance(schema_type, str) else "any"
 
+    @property
+    def has_default(self) -> bool:
+        """Whether the tool's parameter has a default, which is used if no value is given."""
+        return "default" in self.schema
+
     def set_value(self, value: Any) -> None:
         """Set the value. Text is parsed by :meth:`parse`.
 
@@ -75,15 +80,19 @@ class UserInputField:
     def parse(self, text: str) -> Any:
         """Return the value of typed text: its JSON if the text is JSON and fits the schema, else the text.
 
+        ``True``, ``False`` and ``None`` are read like ``true``, ``false`` and ``null``.
+
         Examples
         --------
         >>> [UserInputField(name="x").parse(text) for text in ("12", '"12"', "[1]", "twelve")]
         [12, '12', [1], 'twelve']
         >>> UserInputField(name="x", schema={"type": "string"}).parse("12")
         '12'
+        >>> UserInputField(name="x", schema={"type": "boolean"}).parse("False")
+        False
         """
         try:
-            value = json.loads(text)
+            value = json.loads(_PYTHON_WORDS.get(text, text))
         except (ValueError, RecursionError):
             return text
         # Python also reads NaN, and 1e999 as infinity.
@@ -103,6 +112,10 @@ class UserInputField:
         """Remove the value."""
         self._set(None, is_given=False)
 
+    @property
+    def _default(self) -> str:
+        return f", default {json.dumps(self.schema['default'], ensure_ascii=False)}" if self.has_default else ""
+
     def _set(self, value: Any, *, is_given: bool) -> None:
         object.__setattr__(self, "value", value)
         self.is_given = is_given
@@ -113,6 +126,9 @@ class UserInputField:
         validator = jsonschema.validators.validator_for(self.schema)(self.schema)
         problem = next(validator.iter_errors(value), None)
         return None if problem is None else str(problem.message)
+
+
+_PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 
 
 def _is_json(value: Any) -> bool:
@@ -241,7 +257,7 @@ class Requirement:
     def provide_user_input(self, values: Mapping[str, Any]) -> None:
         """Give values that are asked for: all of them, or some now and some later.
 
-        Text is parsed as :meth:`UserInputField.parse` says.
+        Fields with a default may be left out. Text is parsed as :meth:`UserInputField.parse` says.
 
         Raises
         ------
@@ -278,7 +294,13 @@ class Requirement:
 
     def copy_answer_from(self, other: Requirement) -> None:
         """Take over the answer that was given to another copy of this requirement. Without one, nothing changes."""
-        if other.tool is self.tool or self.tool.is_finished or not other.has_answer:
+        if other.tool is self.tool or self.tool.is_finished:
+            return
+        if self.may_have_run and not other.may_have_run:
+            return  # That answer was given before the question was asked a second time.
+        if self.started_at is not None and other.started_at is None and other.may_have_run:
+            self.ask_again()
+        if not other.has_answer:
             return
         if other.confirmed is False:
             self._withdraw()
@@ -322,6 +344,11 @@ class Requirement:
         for each in self.user_input_fields:
             each.clear()
 
+    @property
+    def was_started(self) -> bool:
+        """Whether the approved call was started and has no result."""
+        return self.started_at is not None and not self.tool.is_finished
+
     def _answers(self, kind: ApprovalKind, method: str) -> None:
         self._check_kind(kind, method)
         if self.tool.is_finished:
@@ -354,7 +381,9 @@ class Requirement:
         if self.kind == "confirmation":
             return self.confirmed is True
         if self.kind == "user_input":
-            return all(each.is_given for each in self.user_input_fields)
+            # With one answer there, the fields that have a default need none.
+            fields = self.user_input_fields
+            return any(each.is_given for each in fields) and all(each.is_given or each.has_default for each in fields)
         return self.result is not None
 
     @property
@@ -431,7 +460,7 @@ class Requirement:
         if self.kind == "external_execution":
             return f"{asker} asks you to carry out {called} and to tell what came of it"
         lines = [
-            f"  {each.name} ({each.field_type})" + (f": {each.description}" if each.description else "")
+            f"  {each.name} ({each.field_type}{each._default})" + (f": {each.description}" if each.description else "")
             for each in self.user_input_fields
             if not each.is_given
         ]

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.markdown import escape_html, sanitize_html
@@ -73,13 +74,15 @@ class Timeline:
 
 
 @suggest_on_unknown_kwarg({})
-def trace(*runs: RunOutput | str) -> Trace:
+def trace(*runs: RunOutput | str, db: Db | AsyncDb | None = None) -> Trace:
     """Show what happened in a run as a timeline: nested runs, model calls and tools.
 
     Parameters
     ----------
     *runs : RunOutput or str
-        One run, or two to be shown side by side; as it was returned, or its `run_id` in the notebook's store.
+        One run, or two to be shown side by side; as it was returned, or its `run_id` in the store.
+    db : Db or AsyncDb, optional
+        The store; defaults to the notebook's.
 
     Returns
     -------
@@ -102,8 +105,11 @@ def trace(*runs: RunOutput | str) -> Trace:
     if len(runs) not in (1, 2):
         raise InvalidInputError(f"trace() shows one run, or two side by side, and got {len(runs)}")
     notebook = current_notebook()
-    db, user_id = default_store(notebook), None if notebook is None else notebook.current_user_id
-    return Trace([timeline_of(_load_run(run, db, user_id), db) for run in runs])
+    if not isinstance(db, Db | AsyncDb | None):
+        raise InvalidInputError(f"db is {db!r}; give a store, such as DuckDb('talks.duckdb')")
+    store = as_sync(db) or default_store(notebook)
+    user_id = None if notebook is None else notebook.current_user_id
+    return Trace([timeline_of(_load_run(run, store, user_id), store) for run in runs])
 
 
 def _load_run(run: RunOutput | str, db: Db, user_id: str | None) -> RunOutput:

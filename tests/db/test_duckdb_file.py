@@ -288,6 +288,8 @@ def test_what_is_not_a_store_is_refused_and_not_touched(
             use()
         assert str(path) in str(caught.value)
     assert path.read_bytes() == before
+    # No lock file is left next to what is not a store. That of a store was there before.
+    assert Path(f"{path}.lock").exists() is (make is newer_store)
     # Nothing is left open: another program can have the file.
     if make is not foreign_text:
         duckdb.connect(path).close()

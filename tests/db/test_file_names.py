@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -259,3 +260,32 @@ def test_space_is_spoken_of_only_where_there_is_none(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="what was being written is not stored") as told:
             say(db, "y", run_id="r1")
         assert "disk has space" not in str(told.value)
+
+
+@POSIX
+def test_a_url_is_not_a_path(working_directory: Path, kind: Kind) -> None:
+    refused = r"^db_file is the URL 'sqlite:///x.db'; pass the path of a file, or use SqliteDb\(db_url=...\)$"
+    with pytest.raises(InvalidInputError, match=refused):
+        kind("sqlite:///x.db")
+    with pytest.raises(InvalidInputError, match=r"or use PostgresDb\(db_url=...\)$") as caught:
+        kind("postgresql://ann:word@host/x")
+    assert "word" not in str(caught.value)
+    assert list(working_directory.iterdir()) == []
+
+
+def test_only_a_sqlite_file_has_a_default_for_none(kind: Kind) -> None:
+    if kind is SqliteDb:
+        assert SqliteDb(None).db_file.name == "agno_nb.db"  # As in agno.
+    else:
+        with pytest.raises(InvalidInputError, match=r"^db_file is None; pass the path of a file$"):
+            kind(None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match=r"^db_file is 3; "):
+        kind(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timeout", [-3, "3", None, float("nan"), True])
+def test_a_timeout_is_a_number_of_seconds(kind: Kind, timeout: Any) -> None:
+    with pytest.raises(
+        InvalidInputError, match=rf"^lock_timeout_s is {timeout!r}; pass a number of seconds, 0 or more$"
+    ):
+        kind("a.db", lock_timeout_s=timeout)

@@ -110,6 +110,14 @@ def test_a_password_is_nowhere_to_be_seen(postgres_server: Postgres) -> None:
     assert db.identity == f"postgresql://127.0.0.1:{postgres_server.port}/postgres, schema 'agno_nb'"
 
 
+def test_the_password_of_the_environment_is_nowhere_to_be_seen_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "battery/staple-4242")
+    db = PostgresDb("postgresql://ada@h/d")
+    monkeypatch.delenv("PGPASSWORD")
+    assert redact("it is battery/staple-4242") == "it is [redacted]"
+    assert "staple" not in repr(db.__dict__)
+
+
 def test_what_cannot_be_reached_says_why(postgres_server: Postgres) -> None:
     with pytest.raises(StoreError, match=r'cannot be reached: .*database "nowhere" does not exist'):
         PostgresDb(postgres_server.url("nowhere")).get_sessions()

@@ -183,3 +183,44 @@ def test_whoever_may_write_to_the_store_may_lock_it(path: Path) -> None:
     told_by(OWNER, "say(kind(path), 'z')", "DuckDb", path)
     assert Path(f"{path}.lock").stat().st_mode & 0o777 == 0o664
     assert told_by(COLLEAGUE, SAY_AGAIN, "DuckDb", path) == "['x', 'y', 'z', 'z']"
+
+
+def share(path: Path) -> None:
+    """Make a store that the whole group may write to."""
+    told_by(OWNER, SAY, "DuckDb", path)
+    Path(f"{path}.lock").unlink()
+    path.chmod(0o664)
+    told_by(OWNER, "say(kind(path), 'z')", "DuckDb", path)
+
+
+@pytest.mark.parametrize(
+    "checkpoint", ["", "with db._driver.attached(write=True) as e: e._connection.execute('CHECKPOINT store')"]
+)
+def test_the_log_of_a_killed_colleague_is_not_in_the_way_of_the_owner(path: Path, checkpoint: str) -> None:
+    share(path)
+    stay = f"""
+import agno_nb.db.duckdb.shared_file as shared_file
+shared_file.LINGER_S = shared_file.LINGER_ALONE_S = shared_file.LONGEST_HOLD_S = 1e9
+db = kind(path)
+say(db, 'a')
+{checkpoint}
+say(db, 'b'); say(db, 'c')
+print('said', flush=True)
+sys.stdin.readline()
+"""
+    process = start_as(COLLEAGUE, stay, "DuckDb", path)
+    assert line_of(process) == "said"
+    kill(process)
+    log = Path(f"{path}.wal")
+    assert (log.stat().st_mode & 0o777, log.stat().st_size > 0) == (0o664, True)
+    assert told_by(OWNER, SAY_AGAIN, "DuckDb", path) == "['x', 'y', 'z', 'a', 'b', 'c', 'z']"
+    assert not log.exists()
+
+
+def test_a_store_that_is_shared_stays_so_and_leaves_no_empty_log(path: Path) -> None:
+    share(path)
+    look = "db = kind(path); db.rename_session('none', session_name='x'); db.vacuum(); db.close()"
+    told_by(COLLEAGUE, look, "DuckDb", path)
+    assert path.stat().st_mode & 0o777 == 0o664
+    assert sorted(file.name for file in path.parent.iterdir()) == ["store.db", "store.db.lock"]
+    assert told_by(OWNER, SAY_AGAIN, "DuckDb", path) == "['x', 'y', 'z', 'z']"

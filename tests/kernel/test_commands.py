@@ -105,6 +105,11 @@ def test_a_setting_without_a_value_is_shown_and_all_are_one_with_config(kernel: 
     assert "-1" in kernel.run("%agent --budget -1", expect="error").content["evalue"]
     kernel.run("%agent --budget off")
     assert kernel.run("%agent --budget").shown == "budget  none"
+    for word in ("off", "none", "None"):
+        kernel.run("%agent --user ada")
+        assert kernel.run("%agent --user").shown == "user  ada"
+        kernel.run(f"%agent --user {word}")
+        assert kernel.run("%agent --user").shown == "user  none; `%agent --user NAME` sets one"
     assert "choose from" in kernel.run("%agent --rerun sometimes", expect="error").content["evalue"]
 
 

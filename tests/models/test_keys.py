@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 import traceback
 import warnings
 from collections.abc import Callable
@@ -267,9 +268,20 @@ def test_nor_is_it_in_the_traceback_of_what_is_no_failure_of_a_model(kind: type[
         ("the package sk-learn-contrib-extensions", "the package sk-learn-contrib-extensions"),
         ("a bearer of good news", "a bearer of good news"),
         ("Bearer sk-only-letters-in-it", "Bearer [redacted]"),
+        ("xoxb-123456789012-abcdefGHIJ", "[redacted]"),
+        ("xapp-1-A123456789-abc", "[redacted]"),
+        ("AKIAIOSFODNN7EXAMPLE", "[redacted]"),
+        ("the AKIABARA tree", "the AKIABARA tree"),
+        ("at postgresql://ada:p$ss[1]@localhost:5432/db?x=1", "at postgresql://ada:[redacted]@localhost:5432/db?x=1"),
+        ("redis://:p%40ss@h, amqp://a:b@h", "redis://:[redacted]@h, amqp://a:[redacted]@h"),
+        ("postgresql://user:password@host/db", "postgresql://user:password@host/db"),
+        ("http://{user}:{secret}@host http://u:$PW@h", "http://{user}:{secret}@host http://u:$PW@h"),
+        ("http://localhost:8000/@ada http://ada@localhost", "http://localhost:8000/@ada http://ada@localhost"),
         # In quadratic time, this would take minutes.
         pytest.param("sk-" * 500_000, "sk-" * 500_000, id="long"),
         pytest.param("sk-" * 500_000 + "1", "[redacted]", id="long, with a digit"),
+        pytest.param("@" + "://a:" * 300_000, "@" + "://a:" * 300_000, id="many URLs"),
+        pytest.param("@ ://" + "a:{$" * 300_000, "@ ://" + "a:{$" * 300_000, id="a long URL"),
     ],
 )
 def test_redaction_by_shape(text: str, expected: str) -> None:
@@ -282,6 +294,54 @@ def test_redaction_of_what_the_environment_holds(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ACME_TOKEN", "short")
 
     assert redact("correct horse battery, correct horse, short") == "[redacted], [redacted], short"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PGPASSWORD", "DB_PASS", "DB_PASSWD", "MYSQL_PWD", "my_api_key", "API_KEY", "PASSWORD", "TOKEN", "SECRET"),
+        *("AZURE_OPENAI_KEY", "OPENAI_KEY", "OPENAI_APIKEY", "OPENAI_API_KEY_2", "GITHUB_PAT", "AZURE_STORAGE_KEY"),
+        *("REDISCLI_AUTH", "AWS_SESSION_TOKEN", "AWS_SECRET_ACCESS_KEY", "Acme-Key"),
+    ],
+)
+def test_a_variable_holds_a_key_by_the_last_word_of_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "/horse+4242=")
+    assert redact("it is /horse+4242=") == "it is [redacted]"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTGRES_PASSWORD", "postgres"),
+        ("OPENAI_API_KEY", "Placeholder"),
+        ("DB_PASS", "short1!"),
+        ("SORT_KEY", "customer_name"),
+        ("SSH_KEY", "/home/ada/.ssh/id_ed25519"),
+        ("OLDPWD", "/home/ada2/work"),
+        ("PWD", "/home/ada2/work"),
+        ("MONKEY", "chimpanzee-1"),
+        ("TOKENIZERS_PARALLELISM", "not-at-all"),
+        ("DATABASE_URL", "postgresql://postgres:postgres@db.internal/main"),
+    ],
+)
+def test_words_paths_and_other_variables_stay(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    text = f"see {value.partition('@')[2] or value} in postgres"
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://ada:horse%2F4242@db.internal/main"),
+        ("db_uri", "mysql+pymysql://ada:horse/4242@db.internal/main"),
+        ("SENTRY_DSN", "host=h user=ada password=horse/4242 dbname=x"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "AccountName=a;AccountKey=horse/4242;EndpointSuffix=e"),
+    ],
+)
+def test_the_password_in_a_connection_string_is_a_key(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    assert redact("ada has horse/4242 at db.internal") == "ada has [redacted] at db.internal"
 
 
 def shown(error: BaseException) -> str:
@@ -299,7 +359,8 @@ def test_user_and_password_of_a_base_url_are_sent_and_shown_nowhere(
     caplog.set_level(logging.DEBUG)
     base_url = server.base_url.replace("://", "://ada:p%40ss@")
     monkeypatch.setenv("OPENAI_BASE_URL", base_url)
-    model = kind("m", base_url=base_url if by == "argument" else None, api_key=OTHER_KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", OTHER_KEY)
+    model = kind("m", base_url=base_url if by == "argument" else None)
     server.will_say(
         json_answer({"error": {"message": "Basic YWRhOnBAc3M= is refused"}}, status=401), Answer(chunks=[], end="cut")
     )
@@ -328,9 +389,40 @@ def test_nor_where_the_server_is_asked_for_its_models(
     assert not [secret for secret in ("ada:pass", OTHER_KEY) if secret in caplog.text + shown(unlisted.value)]
 
 
+@pytest.mark.parametrize("kind", [OpenAIChat, OpenAIResponses])
+def test_the_query_of_a_base_url_comes_after_the_path(kind: type[OpenAIModel], server: FakeServer) -> None:
+    model = kind("m", base_url=f"{server.base_url}/?api-version=2024-10-21&x=", api_key=OTHER_KEY)
+    server.will_say(json_answer({}, status=400), json_answer({}, status=400))
+
+    ask(model)
+    ask(pickle.loads(pickle.dumps(model)))
+
+    path = "/v1/chat/completions" if kind is OpenAIChat else "/v1/responses"
+    assert [request.path for request in server.requests] == [f"{path}?api-version=2024-10-21&x="] * 2
+
+
+def test_so_does_it_where_the_server_is_asked_for_its_models(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{server.base_url}?api-version=2024-10-21")
+    server.will_say(json_answer({"data": [{"id": "one"}]}, status=200))
+
+    assert resolve_model().id == "one"
+    assert [request.path for request in server.requests] == ["/v1/models?api-version=2024-10-21"]
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "subscription-key", "sig", "code", "access_token", "x"])
+def test_a_key_in_the_query_of_a_base_url_is_refused_and_not_repeated(name: str) -> None:
+    value = KEY if name == "x" else "value-4242"
+    with pytest.raises(InvalidInputError, match=f"has '{name}', which looks like a key") as raised:
+        OpenAIChat("m", base_url=f"https://example.invalid/v1?api-version=1&{name}={value}")
+    assert value not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("OPENAI_BASE_URL", "ftp://localhost/v1?key=a-pass"),
         ("OPENAI_BASE_URL", "http://ada:pass/word@localhost:8000/v1"),
         ("OPENAI_BASE_URL", "ada:pass@localhost:8000/v1"),
         ("OPENAI_BASE_URL", "ftp://ada:pass@localhost/v1"),
@@ -386,3 +478,14 @@ def test_a_secret_header_that_a_server_repeats_is_taken_out(server: FakeServer) 
     error = ask(OpenAIChat("m", base_url=server.base_url, extra_headers={"api-key": OTHER_KEY})).failure
 
     assert str(error).endswith("It said: the api-key [redacted] is wrong")
+
+
+@pytest.mark.parametrize("api_key", ["sk-of-the-argument", lambda: "sk-of-a-function"], ids=["text", "function"])
+@pytest.mark.parametrize("kind", [OpenAIChat, OpenAIResponses])
+def test_a_key_next_to_the_password_of_a_url_is_refused(kind: type[OpenAIModel], api_key: Any) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        kind("m", base_url="http://ada:hunter2@localhost:8000/v1", api_key=api_key)
+    text = "".join(traceback.format_exception(caught.value))
+    assert "contains a user and a password, and api_key is set too" in text
+    assert "localhost:8000" in str(caught.value)
+    assert not {secret for secret in ("hunter2", "sk-of") if secret in str(caught.value)}

@@ -192,6 +192,38 @@ def test_the_message_of_an_error_status(name: str, kind: type[OpenAIModel], serv
 
 
 @KINDS
+@pytest.mark.parametrize("is_begun", [False, True], ids=["alone", "after a piece"])
+@pytest.mark.parametrize("name", ["message", "detail", "details", "errors", "a string"])
+def test_a_failure_in_a_stream_that_says_no_error(
+    name: str, is_begun: bool, kind: type[OpenAIModel], server: FakeServer
+) -> None:
+    body, error = FAILED[name]
+    begun = [{"choices": [{"delta": {"content": "He"}}]}] if kind is OpenAIChat else EVENTS[:1]
+    server.will_say(Answer(chunks=sse([*begun, body] if is_begun else [body])))
+
+    failure = ask(kind("m", base_url=server.base_url)).failure
+
+    assert (type(failure), str(failure).endswith("It said: Boom")) == (error, True)
+
+
+@KINDS
+def test_a_message_beside_an_answer_is_no_failure(kind: type[OpenAIModel], server: FakeServer) -> None:
+    frames: list[Any] = [TEXT] if kind is OpenAIChat else [*EVENTS]
+    server.will_say(Answer(chunks=sse([{"message": "warming up"}, *frames, "note"])))
+
+    assert ask(kind("m", base_url=server.base_url)).whole.content == "Hello"
+
+
+@KINDS
+def test_a_json_text_instead_of_an_answer(kind: type[OpenAIModel], server: FakeServer) -> None:
+    server.will_say(json_answer("Boom", status=200))
+
+    failure = ask(kind("m", base_url=server.base_url)).failure
+
+    assert (type(failure), str(failure).endswith("It said: Boom")) == (ModelServerError, True)
+
+
+@KINDS
 def test_an_error_event(kind: type[OpenAIModel], server: FakeServer) -> None:
     server.will_say(Answer(chunks=[b'event: error\ndata: {"message": "Boom", "code": 429}\n\n']))
 
@@ -201,13 +233,17 @@ def test_an_error_event(kind: type[OpenAIModel], server: FakeServer) -> None:
 
 
 @KINDS
+@pytest.mark.parametrize("end", ["", "\n", "\nretry later"], ids=["nothing", "line end", "line"])
 @pytest.mark.parametrize("content_type", ["text/plain", SSE])
-def test_200_for_a_failure_in_plain_text(content_type: str, kind: type[OpenAIModel], server: FakeServer) -> None:
-    server.will_say(Answer(chunks=[b"Boom: out of memory\n"], content_type=content_type))
+def test_200_for_a_failure_in_plain_text(
+    content_type: str, end: str, kind: type[OpenAIModel], server: FakeServer
+) -> None:
+    server.will_say(Answer(chunks=[b"Boom: out of ", f"memory{end}".encode()], content_type=content_type))
 
     failure = ask(kind("m", base_url=server.base_url)).failure
 
-    assert (type(failure), str(failure).endswith("It said: Boom: out of memory")) == (ModelStreamError, True)
+    text = f"Boom: out of memory{end}".split()
+    assert (type(failure), str(failure).endswith(f"It said: {' '.join(text)}")) == (ModelStreamError, True)
 
 
 @KINDS

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from IPython.core.displaypub import CapturingDisplayPublisher
 
+from agno_nb.agent import Agent
 from agno_nb.errors import ModelError
 from agno_nb.notebook.live import INTERVAL_PER_KB_S, RENDERING_SHARE, LiveAnswer, view_of_run
 from agno_nb.notebook.render import AnswerView, Reasoning, Text, render_answer
+from agno_nb.testing import FunctionModel, call
 from agno_nb.types import Metrics, RunEvent, RunOutput, RunOutputEvent, RunStatus, ToolCall
 
 
@@ -397,3 +399,19 @@ def test_pieces_of_an_answer_are_joined_when_it_is_read() -> None:
     assert (text, text.markdown, repr(text)) == (Text("abcd"), "abcd", "Text('abcd')")
     text.markdown = "e"
     assert text == Text("e") != Text("f")
+
+
+def test_the_text_of_a_run_without_an_answer_has_its_calls_and_notes(kernel: Kernel) -> None:
+    def look(place: str) -> str:
+        """Look."""
+        return "seen"
+
+    agent = Agent(FunctionModel(lambda messages, tools: call("look", place="Rome")), tools=[look], tool_call_limit=1)
+    answer = kernel.answer()
+    for each in agent.run("go", stream=True, stream_events=True):
+        answer.feed(each)
+    assert kernel.display_pub.texts[-1].splitlines() == [
+        'look(place="Rome")',
+        'look(place="Rome")',
+        "function still called tools after tool_call_limit=1, so the run ends with the text so far",
+    ]

@@ -10,7 +10,10 @@ import pytest
 from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import RunNotContinuableError, StoreError
+from agno_nb.errors import InvalidInputError, RunNotContinuableError, StoreError
+from agno_nb.notebook.commands import run_command
+from agno_nb.notebook.notebook import Notebook
+from agno_nb.notebook.settings import AgnoNb
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
 from agno_nb.tools import tool
@@ -119,6 +122,51 @@ def rebuilt(kind: str, db: DuckDb, log: Path) -> Agent:
         return Team([solo], model=ScriptedModel(["The clerk is done."]), db=db)
     solo.db = db
     return solo
+
+
+def commands(notebook: Notebook, capsys: pytest.CaptureFixture[str], line: str) -> str:
+    name, *words = line.split()
+    run_command(notebook, name, words)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["agent", "team"])
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_the_commands_of_a_notebook_ask_again_about_a_call_that_a_dead_process_started(
+    tmp_path: Path, kind: str, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "store.duckdb"
+    start(PROGRAM, path, kind, "dies").communicate(timeout=60)
+    log, db = path.with_suffix(".log"), DuckDb(path)
+    runnable = rebuilt(kind, db, log)
+    notebook = Notebook({"clerk": runnable}, tmp_path, AgnoNb())
+    notebook.db, notebook.runnable = db, runnable
+    run_command(notebook, "resume", ["s"])
+    capsys.readouterr()
+    asked = "asks to call send({}). This call was started before and its result is unknown"
+    for line in ("pending", "continue"):
+        assert asked in commands(notebook, capsys, line)
+    run = db.get_runs("s")[0]
+    assert (run.interrupted, log.read_text()) == (True, "sent ")
+    with pytest.raises(InvalidInputError, match=r"use continue_run\(\), which asks again"):
+        runnable.regenerate(session_id="s", from_partial=True)
+    ids = {each.tool.tool_name: each.short_id for each in run.requirements}
+    if kind == "agent":
+        # The values were given for a call that may have been made. An answer that is stored is not asked for again.
+        assert "pay" in commands(notebook, capsys, "pending")
+        commands(notebook, capsys, f"answer {ids['pay']} amount=4")
+        assert "pay" not in commands(notebook, capsys, "pending")
+        assert asked in commands(notebook, capsys, "pending")
+        assert log.read_text() == "sent "
+    commands(notebook, capsys, f"{verb} {ids['send']}")
+    ended = db.get_runs("s")[0]
+    assert ended.status is RunStatus.COMPLETED
+    assert log.read_text() == ("sent sent " if verb == "approve" else "sent ")
+    results = {call.tool_name: call.result for call in [*ended.tools, *(t for n in ended.nested_runs for t in n.tools)]}
+    refused = "This call was started before and its result is unknown. The user refused to run it again."
+    assert results["send"] == ("it is sent" if verb == "approve" else refused)
+    assert kind == "team" or results["pay"] == "paid 4"
+    assert "nothing waits for you" in commands(notebook, capsys, "pending")
 
 
 def interrupted(db: InMemoryDb, run: RunOutput, monkeypatch: pytest.MonkeyPatch) -> RunOutput:

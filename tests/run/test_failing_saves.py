@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from agno_nb.agent import Agent
-from agno_nb.errors import InvalidInputError, RunNotFoundError, StoreError
+from agno_nb.errors import InvalidInputError, RunError, RunNotFoundError, StoreError
 from agno_nb.run.messages import INTERRUPTED_RESULT
 from agno_nb.run.runnable import Runnable
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
 from agno_nb.tools import tool
-from agno_nb.types import Message, RunOutput, RunStatus
+from agno_nb.types import Message, Requirement, RunOutput, RunStatus
 from agno_nb.workflow import Parallel, StepInput, Workflow
+from tests.run import clerk
 from tests.run.failing import FailingDb
 
 done: list[str] = []
@@ -182,3 +183,87 @@ def test_a_store_that_fails_at_any_write_of_a_turn(make: Make, down: bool, after
             (step.path, step.status) for step in ended.step_results
         ]
         assert db.verify() == []
+
+
+TOOL_CALLS: dict[str, tuple[dict[str, Any], Callable[[Requirement], Any]]] = {
+    "delete": ({"path": "a"}, lambda requirement: requirement.confirm()),
+    "send": ({"subject": "hi"}, lambda requirement: requirement.provide_user_input({"to": "Ada", "copies": 2})),
+    "shell": ({"command": "ls"}, lambda requirement: requirement.set_external_execution_result("a b")),
+}
+RESULTS = {"delete": "a is gone", "send": "sent", "shell": "a b"}
+
+
+def asking(name: str, *calls: str) -> Agent:
+    def reply(messages: list[Message], specs: Any) -> Reply:
+        since = messages[max(n for n, message in enumerate(messages) if message.role == "user") :]
+        results = [str(message.content) for message in since if message.role == "tool"]
+        return "; ".join(results) if results else [call(each, **TOOL_CALLS[each][0]) for each in calls]
+
+    return Agent(FunctionModel(reply), name=name, tools=clerk.TOOLS)
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("kind", TOOL_CALLS)
+@pytest.mark.parametrize("is_team", [False, True])
+def test_an_answer_that_cannot_be_stored_is_still_asked_for(is_team: bool, kind: str, down: bool) -> None:
+    db = FailingDb()
+    solo = asking("solo", kind)
+    runnable: Runnable = _team(db, solo) if is_team else solo
+    runnable.db = db
+    runnable.run("go", session_id="other")
+    num_writes = db.num_writes
+    for number in range(1, num_writes):
+        clerk.done.clear()
+        db = runnable.db = FailingDb(number, for_good=down)
+        with pytest.raises(StoreError, match="failed") as caught:
+            runnable.run("go", session_id="s")
+        db.works_again()
+        run = caught.value.run_output
+        assert run is not None
+        if not run.is_paused:
+            # The leader's request or the opening of the member's run was not stored: nobody has called the tool yet.
+            assert is_team
+            continue
+        (requirement,) = run.active_requirements
+        assert clerk.done == []
+        TOOL_CALLS[kind][1](requirement)
+        ended = runnable.continue_run(run)
+        assert (ended.status, RESULTS[kind] in ended.content) == (RunStatus.COMPLETED, True)
+        assert INTERRUPTED_RESULT not in ended.content
+
+
+class Stopped(BaseException):
+    """Ends a run in the middle of its tools."""
+
+
+@pytest.mark.parametrize("kind", TOOL_CALLS)
+@pytest.mark.parametrize("make", [Agent, Team])
+def test_a_call_that_no_person_was_asked_for_pauses_the_attempt_that_continues(make: type[Agent], kind: str) -> None:
+    failures = [Stopped()]
+
+    def slow() -> str:
+        """Take long."""
+        if failures:
+            raise failures.pop()
+        return "slow"
+
+    model = ScriptedModel([[call("slow"), call(kind, **TOOL_CALLS[kind][0])], "Done."])
+    settings: dict[str, Any] = {"tools": [slow, *clerk.TOOLS], "db": FailingDb(), "session_id": "s"}
+    runnable = Team([talker("bob")], model=model, **settings) if make is Team else Agent(model, **settings)
+    with pytest.raises(RunError, match="Stopped") as caught:
+        runnable.run("go")
+    first = caught.value.run_output
+    assert first is not None
+    assert (first.status, first.requirements) == (RunStatus.ERROR, [])
+    paused = runnable.regenerate(from_partial=True)
+    assert (paused.status, paused.attempt) == (RunStatus.PAUSED, 1)
+    (requirement,) = paused.active_requirements
+    assert (requirement.tool.tool_name, requirement.may_have_run) == (kind, False)
+    TOOL_CALLS[kind][1](requirement)
+    ended = runnable.continue_run(run_id=paused.run_id, requirements=paused.requirements)
+    assert ended.content == "Done."
+    # The other call was started, and is not made again.
+    results = {each.tool_name: each.result for each in ended.tools}
+    assert results == {"slow": INTERRUPTED_RESULT, kind: RESULTS[kind]}
+    sent = [(m.role, m.content) for m in model.requests[-1].messages]
+    assert sent[-2:] == [("tool", INTERRUPTED_RESULT), ("tool", RESULTS[kind])]

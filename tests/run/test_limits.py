@@ -92,7 +92,7 @@ def test_with_an_output_schema_the_text_so_far_must_still_fit() -> None:
     run = Agent(fits, tools=[look], tool_call_limit=1, output_schema=Count).run("go")
     assert run.content == Count(n=1)
     db = InMemoryDb()
-    with pytest.raises(OutputSchemaError):
+    with pytest.raises(OutputSchemaError, match=r"It was given after tool_call_limit=1; raise the limit"):
         Agent(FunctionModel(always), db=db, tools=[look], tool_call_limit=1, output_schema=Count).run("go")
     assert len(db.events_df(event="ToolCallLimitReached")) == 1
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from agno_nb.agent import Agent
+from agno_nb.errors import InvalidInputError
+from agno_nb.run.json_schema import check_json_schema
+from agno_nb.testing import ScriptedModel
 
 # In a process of its own: here it may have been imported long before.
 ASKED = """
@@ -24,3 +36,77 @@ print(Agent(FunctionModel(answer)).run("Where?", output_schema={"type": "object"
 def test_what_checks_an_answer_is_loaded_while_the_model_is_asked(python: str) -> None:
     told = subprocess.run([python, "-c", ASKED], capture_output=True, text=True, check=False)
     assert told.stdout.splitlines() == ["True", "{'city': 'Rome'}"], told.stderr
+
+
+class Inner(BaseModel):
+    compute: Callable[[], int]
+
+
+class Outer(BaseModel):
+    number: int
+    parts: list[Inner]
+
+
+class Unfinished(BaseModel):
+    part: "Nowhere"  # type: ignore[name-defined]  # noqa: F821, UP037
+
+
+def within(schema: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": schema}, "$defs": {"Node": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"a": {"type": "int"}}, "has no keyword of JSON Schema; describe an object with these keys as"),
+        ({"foo": 1}, "has no keyword of JSON Schema"),
+        ({"type": "json_object"}, """output_schema['type'] is 'json_object', .*; did you mean "object"?"""),
+        (within({"type": "int"}), """output_schema['properties']['a']['type'] is 'int', .*; did you mean "integer"?"""),
+        (within({"type": ["string", "none"]}), "there is no JSON type 'none'; known: array, boolean, "),
+        (within({"type": {"type": "string"}}), "pass one of array, boolean, .*, or a list of them"),
+        (
+            within({"$ref": "#/$defs/Nod"}),
+            """is '#/$defs/Nod', but the schema has no 'Nod' there; did you mean "Node"?""",
+        ),
+        (within({"$ref": "http://example.invalid/a"}), "only references within the schema are followed"),
+        (within({"$ref": 3}), "pass a reference such as '#/$defs/Name'"),
+        ({"type": "object", "properties": ["a"]}, "output_schema['properties'] is ['a']; pass a dict of JSON schemas"),
+        (within({"items": 3}), "output_schema['properties']['a']['items'] is 3; pass a JSON schema"),
+        (within({"anyOf": {}}), "['anyOf'] is {}; pass a list of JSON schemas"),
+        (within({"anyOf": [{"type": "string"}, {"type": "str"}]}), """['anyOf'][1]['type'] is 'str', .*"string"?"""),
+        (within({"required": True}), "['required'] is True; pass the list of required properties"),
+        (within({"enum": "ab"}), "['enum'] is 'ab'; pass a list of values"),
+        (within({"minLength": "3"}), "['minLength'] is '3'; pass a number from 0"),
+        (within({"maximum": True}), "['maximum'] is True; pass a number"),
+        (within({"pattern": "("}), "['pattern'] is '('; pass a regular expression that Python's re module reads"),
+        ({"title": {"type": "string"}}, "output_schema['title'] is {'type': 'string'}; pass a text"),
+        ({"type": "json_schema", "json_schema": {"schema": {"type": "array", "items": "str"}}}, "pass a JSON schema"),
+        (reduce(lambda inner, _: {"items": inner}, range(5_000), {"type": "string"}), "nested too deeply"),
+        (dict, "must be a pydantic model or a JSON schema, not <class 'dict'>"),
+        (Outer, "output_schema is Outer, and the field Inner.compute cannot be described to a model"),
+        (Unfinished, "the field Unfinished.part cannot be described to a model"),
+        (BaseModel, "output_schema is BaseModel, and it cannot be described to a model"),
+    ],
+)
+def test_what_is_no_schema_is_refused_before_the_model_is_asked(schema: Any, message: str) -> None:
+    model = ScriptedModel(["{}"])
+    with pytest.raises(InvalidInputError, match=re.escape(message).replace(r"\.\*", ".*")):
+        Agent(model).run("Where?", output_schema=schema)
+    assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"description": "anything"},
+        {"$ref": "#/$defs/Node", "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#"}}}}},
+        {"definitions": {"a/b c": {"type": "object"}}, "anyOf": [{"$ref": "#/definitions/a~1b%20c"}, False]},
+        {"type": ["object", "null"], "additionalProperties": True, "x-note": {"type": "int"}},
+        {"allOf": [{"$ref": "#/properties/a"}, {"$ref": "#/allOf/0"}], "properties": {"a": {}}},
+        {"$defs": {"A": {"$anchor": "here", "type": "object"}}, "$ref": "#here"},
+        {"properties": {"type": {"type": "string"}, "items": {"items": [{"type": "null"}]}, "required": {"const": 1}}},
+        {"$id": "http://example.invalid/a", "properties": {"a": {"$ref": "http://example.invalid/a"}}},
+    ],
+)
+def test_unusual_schemas_are_schemas(schema: Any) -> None:
+    check_json_schema(schema, "output_schema")

@@ -27,7 +27,7 @@ from tests.run.clerk import TOOLS, done, look, paused_run
 
 def test_an_unresolved_requirement_is_named_with_its_call() -> None:
     agent, run = paused_run()
-    with pytest.raises(InvalidInputError, match=r'still needs confirmation for the call delete\(\{"path": "a"\}\)'):
+    with pytest.raises(InvalidInputError, match=r'still needs confirmation in the call delete\(\{"path": "a"\}\)'):
         agent.continue_run(run)
     assert (run.status, done) == (RunStatus.PAUSED, [])
     run.requirements[0].confirm()

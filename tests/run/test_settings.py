@@ -177,6 +177,7 @@ def test_additional_input_takes_dicts_strings_and_objects() -> None:
             {"role": "assistant", "content": "2"},
             "and then?",
             Example(n=3),
+            {"roles": ["admin"], "content": "x"},
             Message(role="assistant", content="last"),
         ],
     )
@@ -189,6 +190,7 @@ def test_additional_input_takes_dicts_strings_and_objects() -> None:
         ("assistant", "2"),
         ("user", "and then?"),
         ("user", '{"n":3}'),
+        ("user", '{"roles":["admin"],"content":"x"}'),
         ("assistant", "last"),
         ("user", "go"),
     ]
@@ -200,6 +202,9 @@ def test_additional_input_takes_dicts_strings_and_objects() -> None:
     [
         ([{"role": "developer", "content": "x"}], "pass a role"),
         ([{"role": "user"}], "a string as content"),
+        ([{"rol": "user"}], "with the key 'rol'; did you mean \"role\""),
+        ([{"Role": "assistant", "content": "x"}], "with the key 'Role'; did you mean \"role\""),
+        ([{"content": "x"}], "without a role; pass one of "),
         ([{"role": "user", "content": ["x"]}], "a string as content"),
         ([{"role": "assistant", "tool_calls": [{"id": "x"}]}], "invalid tool call"),
         ("Hello", "pass a list of messages"),
@@ -210,6 +215,12 @@ def test_additional_input_takes_dicts_strings_and_objects() -> None:
 def test_what_is_no_message_is_refused_where_it_is_written(given: Any, said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         Agent(ScriptedModel([]), additional_input=given)
+
+
+@pytest.mark.parametrize("given", ["add", None, 3, {"type": "function", "function": {"name": "add"}}])
+def test_what_can_be_no_tool_is_refused_where_the_agent_is_made(given: Any) -> None:
+    with pytest.raises(InvalidInputError, match=r"^tools has .* of type .*; pass functions and toolkits"):
+        Agent(ScriptedModel([]), tools=[print, given])
 
 
 def test_an_unknown_key_of_a_message_names_the_nearest() -> None:
@@ -272,3 +283,21 @@ def test_session_messages_have_one_system_message_and_no_result_without_its_call
         "user",
         "tool",
     ]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda z: "Anna", lambda session_state, *, z: "Anna", functools.partial(pow, 2)],
+    ids=["one", "two", "partial"],
+)
+def test_a_function_that_cannot_be_called_is_not_sent_to_the_model(function: Callable[..., Any]) -> None:
+    model = ScriptedModel(["unused"])
+    agent = Agent(model, instructions="Greet {r}.", dependencies={"r": function})
+    parameter = "'exp'" if isinstance(function, functools.partial) else "'z'"
+    with pytest.raises(InvalidInputError) as caught:
+        agent.run("go")
+    assert str(caught.value) == (
+        f"{{r}} in the instructions is a function with the parameter {parameter}, so it has no value for the model; a "
+        "function in dependencies can only have the parameters agent, team, workflow, run_context, session_state"
+    )
+    assert model.requests == []

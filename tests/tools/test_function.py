@@ -155,7 +155,7 @@ def test_what_a_model_cannot_fill_is_refused_when_the_tool_is_made() -> None:
 
     with pytest.raises(InvalidInputError, match=r"'star' has a parameter \*numbers"):
         Tool(star)
-    with pytest.raises(InvalidInputError, match="'frame' has a parameter of a type that a model cannot fill"):
+    with pytest.raises(InvalidInputError, match="parameter 'df' of tool 'frame' is of a type that a model cannot fill"):
         Tool(frame)
     with pytest.raises(InvalidInputError, match="'<lambda>' cannot be the name of a tool"):
         Tool(lambda: None)

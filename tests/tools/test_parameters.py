@@ -107,6 +107,30 @@ def test_types_that_only_checkers_know_matter_only_where_the_model_fills() -> No
         Tool(not_fine)
 
 
+@pytest.mark.parametrize(
+    ("hint", "reason"),
+    [
+        (
+            Annotated[str, Field(pattern=r"^(?=a)b")],
+            "look-around, including look-ahead and look-behind, is not supported",
+        ),
+        (list[Annotated[str, Field(pattern="(")]], "unclosed group"),
+        (Annotated[int, Field(ge="a")], "'ge' must be coercible to an integer"),
+    ],
+)
+def test_a_constraint_that_cannot_be_checked_is_named_with_tool_and_parameter(hint: Any, reason: str) -> None:
+    def label(number: int, code: Any = "x") -> str:
+        return f"{number}{code}"
+
+    label.__annotations__["code"] = hint
+    with pytest.raises(InvalidInputError) as raised:
+        Tool(label)
+    assert str(raised.value).startswith(
+        "parameter 'code' of tool 'label' has a constraint that pydantic does not accept ("
+    )
+    assert reason in str(raised.value)
+
+
 def test_partials_hide_what_they_give() -> None:
     def power(base: int, exponent: int, label: str = "") -> str:
         """Raise a number."""

@@ -16,6 +16,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.testing import FunctionModel, ScriptedModel, call
+from agno_nb.tools.sql import HISTORY
 from agno_nb.types import RunOutput, UserMemory
 
 PENGUINS = pd.DataFrame({"species": ["Adelie", "Gentoo", "Adelie"], "mass": [3700.0, 5000.0, None]})
@@ -60,7 +61,7 @@ def test_frames_of_every_library_under_any_name() -> None:
 
 
 def test_the_names_of_a_notebook_are_looked_up_when_they_are_asked_for() -> None:
-    namespace: dict[str, Any] = {"penguins": PENGUINS, "_1": PENGUINS, "n": 3}
+    namespace: dict[str, Any] = {"__name__": "__main__", "penguins": PENGUINS, "_1": PENGUINS, "n": 3}
     tools = SqlTools(namespace)
     model = ScriptedModel(["ok", "ok"])
     agent = Agent(model, tools=[tools])
@@ -116,6 +117,22 @@ def test_what_cannot_be_asked_is_told_to_the_model(query: str, told: str) -> Non
     (made,) = asked(query, SqlTools(penguins=PENGUINS)).tools
     assert made.tool_call_error
     assert told in (made.result or "")
+
+
+@pytest.mark.parametrize(
+    ("history", "tables"), [(False, "penguins, _x"), (True, f"penguins, _x, {', '.join(HISTORY)}")]
+)
+def test_a_table_that_is_not_there_is_told_with_those_that_are(history: bool, tables: str) -> None:
+    tools = SqlTools({"penguins": PENGUINS, "_x": PENGUINS}, history=history)
+    for query in ("SELECT * FROM pengins", "FROM penguins JOIN pengins USING (mass)"):
+        with pytest.raises(QueryError) as raised:
+            tools.run_sql(query)
+        assert str(raised.value) == f"there is no table 'pengins'. The tables: {tables}."
+    with pytest.raises(QueryError, match="there is no table 'pengins'"):
+        tools.describe_table("pengins")
+    with pytest.raises(QueryError, match=r"there is no table 'x'. The tables: none\.$"):
+        SqlTools().run_sql("FROM x")
+    assert len(tools.run_sql("FROM _x")) == 3
 
 
 def test_a_query_that_takes_too_long_is_stopped() -> None:

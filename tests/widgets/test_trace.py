@@ -163,3 +163,13 @@ def test_hostile_runs_are_text_in_the_timeline() -> None:
         panel = trace(run)
         assert live_in(panel.static_view().bundle()["text/html"]) == set()
         assert live_in(run_html(run)) == set()
+
+
+def test_a_run_id_is_looked_up_in_the_store_that_is_named() -> None:
+    db = InMemoryDb()
+    run = Agent(ScriptedModel(["Hello."]), db=db).run("Hi")
+    assert [each.run_id for each in trace(run.run_id, db=db).runs] == [run.run_id]
+    with pytest.raises(InvalidInputError, match="there is no run"):
+        trace(run.run_id, db=InMemoryDb())
+    with pytest.raises(InvalidInputError, match=r"^db is 'x.duckdb'; give a store"):
+        trace(run.run_id, db="x.duckdb")  # type: ignore[arg-type]

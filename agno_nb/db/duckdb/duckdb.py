@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,13 +14,8 @@ from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.duckdb.engine import Engine, EngineDriver, check_path, translate_errors
 from agno_nb.db.duckdb.lock_file import LOCK
 from agno_nb.db.duckdb.shared_file import SharedFile
-from agno_nb.db.file_names import FileId, file_id, path_in_use, store_path
+from agno_nb.db.file_names import FileId, check_lock_timeout, file_id, path_in_use, store_path
 from agno_nb.db.sql_store import SqlDb
-from agno_nb.errors import InvalidInputError
-from agno_nb.redact import without_userinfo
-
-# Joined to a folder, a URL has one slash left. A drive of Windows has one letter.
-_URL = re.compile(r"(?:^|/)[A-Za-z][\w+.-]+:/")
 
 
 @suggest_on_unknown_kwarg({})
@@ -58,13 +52,8 @@ class DuckDb(SqlDb):
     """
 
     def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
-        if _URL.search(str(db_file)):
-            # As the name of a file it would be shown with its password.
-            raise InvalidInputError(
-                f"db_file is the URL {without_userinfo(str(db_file))!r}; pass the path of a file, or use "
-                "PostgresDb(db_url=...)"
-            )
         self.db_file = store_path(db_file)
+        check_lock_timeout(lock_timeout_s)
         self.lock_timeout_s = lock_timeout_s
         super().__init__(FileDriver(self.db_file, lock_timeout_s))
 

@@ -57,6 +57,8 @@ class Engine:
         self._cursor: duckdb.DuckDBPyConnection | None = None
         """The one of :meth:`transaction`, while a store is attached."""
         self._statements: dict[str, duckdb.Statement] = {}
+        self._log_mode: int | None = None
+        """Permissions of the attached store's log, if others than the owner may write to the store."""
 
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -171,6 +173,9 @@ class Engine:
             # version stays DuckDB's newest: with an older one, each detach rewrites what a primary key indexes.
             options = "BLOCK_SIZE 16384"
         self._attach(str(self.path), options)
+        if write:
+            self._log_mode = _shared_mode(self.path) if self.path is not None else None
+            self.share_log()
         version = self._version()
         if version is not None:
             if schema.is_older(version, str(self.path), newest=max(self._migrations, default=1)):
@@ -181,6 +186,21 @@ class Engine:
         if write:
             self._create_schema()
         return write
+
+    def share_log(self) -> None:
+        """Let everyone who may write to the attached store write to its log, whatever the umask.
+
+        DuckDB creates the log with the first write and after a checkpoint. A killed process leaves it behind, and
+        another user could not attach the store. DuckDB uses a log that is there, so it is created here.
+        """
+        if self._log_mode is None:
+            return
+        log = f"{self.path}.wal"
+        with suppress(OSError):
+            if not os.path.exists(log):
+                os.close(os.open(log, os.O_WRONLY | os.O_CREAT, 0o600))
+            if os.stat(log).st_mode & 0o777 != self._log_mode:
+                os.chmod(log, self._log_mode)
 
     def attach_empty(self) -> None:
         """Attach an empty store in memory."""
@@ -200,6 +220,7 @@ class Engine:
             self.detach()
             if Path(f"{self.path}.wal").exists():
                 raise StoreError(f"{self.path} was not rewritten: what is in its log could not be put into it first")
+            shutil.copymode(self.path, fresh)
             fresh.replace(self.path)
         finally:
             self._connection.execute("DETACH DATABASE IF EXISTS fresh")
@@ -209,6 +230,12 @@ class Engine:
     def detach(self) -> None:
         self._close_cursor()
         self._connection.execute("DETACH DATABASE IF EXISTS store")
+        if self._log_mode is not None:
+            self._log_mode = None
+            with suppress(OSError):
+                # Nothing was written since the last checkpoint.
+                if os.stat(log := f"{self.path}.wal").st_size == 0:
+                    os.unlink(log)
 
     def _attach(self, source: str, options: str, *, name: str = "store") -> None:
         # What an interrupt in the middle of a lease may have left attached would be in the way.
@@ -299,6 +326,12 @@ class EngineDriver(Driver):
         sql, values = with_filtered_tables(sql, column_filter or {})
         with self.attached(write=False) as engine:
             return engine.frame(sql, [*values, *parameters])
+
+
+def _shared_mode(store: Path) -> int | None:
+    """Return the permissions for files next to a store that others than its owner may write to; else None."""
+    mode = store.stat().st_mode & 0o666
+    return 0o600 | mode if mode & 0o022 and os.name != "nt" else None
 
 
 @contextmanager

@@ -51,6 +51,8 @@ class LockFile:
         """Whether nobody else has had the lock since this process had it last. What is not sure is taken for False."""
         self.is_shared = False
         """Whether another process that may go on has had it last."""
+        self.is_new = False
+        """Whether this process created the file when it opened it last."""
 
     def acquire(self, timeout_s: float, *, since: float, write: bool, meanwhile: Callable[[], None]) -> None:
         """Wait until nobody else has the store. Nothing happens where this process has it already.
@@ -87,6 +89,15 @@ class LockFile:
             # Unlocked first: a process forked meanwhile may still have the descriptor, and with it the lock.
             unlock_descriptor(descriptor)
             os.close(descriptor)
+
+    def remove(self) -> None:
+        """Delete the file, which this process has locked and will release now.
+
+        A process that waits for the deleted file finds out that it is not in place, and locks a new one.
+        """
+        if self._descriptor is not None and self._is_in_place(self._descriptor):
+            with suppress(OSError):
+                self._path.unlink()
 
     def leave_to_parent(self) -> None:
         """Forget, in a forked process, what the parent has locked; the parent still has it then."""
@@ -138,6 +149,7 @@ class LockFile:
         A reader creates none: it would belong to the reader, and keep the owner of the store from writing.
         """
         binary = getattr(os, "O_BINARY", 0)
+        self.is_new = False
         try:
             return os.open(self._path, os.O_RDWR | binary)
         except FileNotFoundError:
@@ -153,6 +165,7 @@ class LockFile:
 
     def _create(self, binary: int) -> int:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | binary, 0o666)
+        self.is_new = True
         # Everyone who may write to the store may take its lock, whatever the umask.
         with suppress(OSError, AttributeError):
             os.fchmod(descriptor, 0o600 | (self._store.stat().st_mode & 0o666))

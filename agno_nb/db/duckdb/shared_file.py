@@ -27,7 +27,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -140,9 +140,10 @@ class SharedFile:
                 self._engine.lock.release()
                 raise StoreError(f"the interpreter is ending, and its daemon threads cannot use {self.path} any more")
             try:
-                self._attach(use)
+                self._attach_or_clean_up(use)
                 with interrupts.allowed():
                     yield self._engine
+                self._engine.share_log()
                 if self._attached is None or not self._lingers():
                     self._let_go()
             except BaseException:
@@ -179,6 +180,18 @@ class SharedFile:
             return acquired(self._engine.lock)
         finally:
             self._next.release()
+
+    def _attach_or_clean_up(self, use: _Use) -> None:
+        """Have the store attached; if that fails, leave no new lock file next to a file that may not be a store."""
+        is_locked = self._lock_file.is_held
+        try:
+            self._attach(use)
+        except (duckdb.Error, NotAStoreError):
+            if not is_locked and self._lock_file.is_new:
+                with suppress(duckdb.Error):
+                    self._engine.detach()
+                self._lock_file.remove()
+            raise
 
     def _attach(self, use: _Use) -> None:
         """Have the store attached, for reading at least."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.errors import ContentFilterError, InvalidInputError, ModelServerError, ModelStreamError
+from agno_nb.errors import ContentFilterError, InvalidInputError, ModelServerError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.endpoint import Endpoint
-from agno_nb.models.openai.errors import provider_error
+from agno_nb.models.openai.errors import broken_off_error, has_message, provider_error
 from agno_nb.models.openai.media import chat_part, parts
 from agno_nb.models.openai.names import ToolNames
 from agno_nb.models.openai.schema import schema_fields, schema_in_words
@@ -190,6 +190,8 @@ class _Answer:
     refused: bool = False
     usage: JsonDict = field(default_factory=dict)
     served_model: str | None = None
+    last_message: JsonDict = field(default_factory=dict)
+    """The last frame with a message instead of a piece of the answer."""
 
     def add(self, frame: JsonDict) -> Delta | None:
         """Take a frame in; give the text that is new in it, if there is any."""
@@ -198,6 +200,8 @@ class _Answer:
         self.usage = as_dict(frame.get("usage")) or self.usage
         choices = as_list(frame.get("choices"))
         choice = as_dict(choices[0]) if choices else {}
+        if not choices and has_message(frame):
+            self.last_message = frame
         if error := choice.get("error"):
             raise provider_error(error, self.endpoint, self.model)
         self.finish_reason = as_text(choice.get("finish_reason")) or self.finish_reason
@@ -246,16 +250,14 @@ class _Answer:
 
         Raises
         ------
-        ModelStreamError
+        ModelError
             When the stream ended before the answer did.
         ModelServerError, ContentFilterError
             When the server says that it ended it for such a reason.
         """
         if self.finish_reason is None:
-            raise ModelStreamError(
-                f"the answer of {self.endpoint} broke off: the stream ended without saying that it was finished. Try "
-                "again; if it happens every time, check that the URL is one of the Chat Completions API."
-            )
+            advice = "check that the URL is one of the Chat Completions API"
+            raise broken_off_error(self.endpoint, self.model, self.last_message, advice)
         if self.finish_reason == "error":
             raise ModelServerError(
                 f"{self.endpoint} ended the answer with an error that it does not describe: try again"

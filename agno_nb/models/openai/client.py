@@ -55,7 +55,8 @@ class OpenAIModel(Model):
     """The key, or a function (it may be async) that is asked for it before every request. When None, it is read from
     the provider's environment variable at every request, and only for the provider's own hosts."""
     base_url: str | None = None
-    """Where the server is, as in ``"http://localhost:8000/v1"``. When None: `OPENAI_BASE_URL`, else OpenAI."""
+    """Where the server is, as in ``"http://localhost:8000/v1"``; a query is sent with each request. When None:
+    `OPENAI_BASE_URL`, else OpenAI."""
     provider: str = ""
     """Who serves the model: prices and quirks go by this name. Told from the URL when not given."""
     sees_images: bool = True
@@ -97,7 +98,7 @@ class OpenAIModel(Model):
             home=self.home, base_url=self.base_url, provider=self.provider, profile=self.profile
         )
         self.provider = self.endpoint.provider
-        for name in ("total_timeout", "max_event_bytes", "max_response_bytes"):
+        for name in ("timeout", "total_timeout", "max_event_bytes", "max_response_bytes"):
             limit = getattr(self, name)
             if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
                 raise InvalidInputError(f"{name} is {limit!r}; it must be a number greater than 0")
@@ -110,6 +111,11 @@ class OpenAIModel(Model):
             remember_secret(self.api_key.strip())
             # Held so that no repr, vars() or debugger shows it.
             self.api_key = SecretStr(self.api_key.strip()) if self.api_key.strip() else None
+        if self.endpoint.basic_auth and self.api_key is not None:
+            raise InvalidInputError(
+                f"the base URL of {self.endpoint} contains a user and a password, and api_key is set too, but a "
+                "request can only send one of them; remove one"
+            )
         for name, value in (self.extra_headers or {}).items():
             if is_secret_name(name):
                 # A server may repeat it.
@@ -230,7 +236,8 @@ class OpenAIModel(Model):
             is_web_page = event.is_document and event.data.startswith("<")
             yield web_page_error(self.endpoint) if is_web_page else unreadable_error(event.data, self.endpoint, error)
             return
-        for frame in map(as_dict, body if isinstance(body, list) else [body]):
+        for part in body if isinstance(body, list) else [body]:
+            frame = {"message": part} if isinstance(part, str) else as_dict(part)
             is_error = frame.get("error") or event.name == "error"
             if is_error or (event.is_document and self.answer_field not in frame):
                 yield provider_error(frame or body, self.endpoint, self.id)
@@ -253,10 +260,12 @@ class OpenAIModel(Model):
 
         if self._connection is None or self._connection[0] is not loop:
             options: dict[str, Any] = {"transport": self.transport} if self.transport else {"verify": _ssl_context()}
+            base_url, query = endpoint.base_url_and_query
             client = AsyncOpenAI(
                 # The real key goes with each request, so that no client object holds it.
                 api_key=_NO_KEY,
-                base_url=self.endpoint.base_url,
+                base_url=base_url,
+                default_query=query,
                 timeout=Timeout(self.timeout, connect=min(self.timeout, CONNECT_TIMEOUT_S)),
                 # What is tried again is said: the agent does it.
                 max_retries=0,

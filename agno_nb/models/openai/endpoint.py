@@ -13,17 +13,18 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.openai.profiles import PROFILES, Profile
-from agno_nb.redact import redact, remember_secret, without_userinfo
+from agno_nb.redact import is_secret_name, redact, remember_secret, without_userinfo
 
 if TYPE_CHECKING:
     import httpx2
 
 C = TypeVar("C")
 
+_SECRET_PARAMETERS = ("code", "pass", "pat", "pwd", "sig")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -44,6 +45,7 @@ class Endpoint:
     """A server, as far as it is known without asking it."""
 
     base_url: str
+    """May have a query such as ``?api-version=...``, which each request repeats."""
     provider: str
     """A name of `PROFILES`; for any other server its host."""
     profile: Profile
@@ -54,7 +56,8 @@ class Endpoint:
     needs_key: bool
     """Whether it is known to answer nobody without a key."""
     basic_auth: Unseen = field(default=Unseen(), repr=False)
-    """User and password of the URL, as the value of the Authorization header. They take precedence over a key."""
+    """User and password of the URL, as the value of the Authorization header. They take precedence over a key
+    of the environment."""
 
     @property
     def is_openai_account(self) -> bool:
@@ -70,6 +73,12 @@ class Endpoint:
     def is_local(self) -> bool:
         """Whether it is on this machine."""
         return _is_loopback(urlsplit(self.base_url).hostname or "")
+
+    @property
+    def base_url_and_query(self) -> tuple[str, dict[str, str]]:
+        """`base_url` without its query, and the query: paths go between them."""
+        base_url, _, query = self.base_url.partition("?")
+        return base_url, dict(parse_qsl(query, keep_blank_values=True))
 
     def key_in_environment(self) -> str:
         """Read the key that may be sent there; "" when there is none."""
@@ -116,13 +125,14 @@ class Endpoint:
         Raises
         ------
         InvalidInputError
-            When the URL is not an HTTP one.
+            When the URL is not an HTTP one, or its query holds a key.
         """
         at_home = PROFILES[home]
         base_url, basic_auth = _without_credentials(
             base_url or environment(at_home.base_url_variable) or at_home.base_url
         )
         url = _split(base_url)
+        _refuse_key_in_query(url)
         host = _host(url)
         owner = next((name for name, known in PROFILES.items() if _is_among(host, known.hosts)), "")
         provider = provider or owner or host
@@ -198,11 +208,21 @@ def _split(base_url: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable:
+        shown = redact(without_userinfo(base_url).partition("?")[0])
         raise InvalidInputError(
-            f"the base URL {redact(without_userinfo(base_url))!r} is not one of a model server: write it like "
-            "'http://localhost:8000/v1'"
+            f"the base URL {shown!r} is not one of a model server: write it like 'http://localhost:8000/v1'"
         )
     return url
+
+
+def _refuse_key_in_query(url: SplitResult) -> None:
+    # The HTTP client logs the URL of each request, with its query.
+    for name, value in parse_qsl(url.query):
+        if is_secret_name(name) or name.lower() in _SECRET_PARAMETERS or redact(value) != value:
+            raise InvalidInputError(
+                f"the query of the base URL has {redact(name)!r}, which looks like a key, and URLs are logged; pass "
+                "it as `api_key`, or in a header with extra_headers={'api-key': ...}"
+            )
 
 
 def _host(url: SplitResult) -> str:

@@ -41,6 +41,7 @@ _LONGEST_MESSAGE = 4_000
 _LONGEST_CODE = 100
 _MAX_WAIT_S = 10**9
 
+_MESSAGE_FIELDS = ("message", "detail", "msg", "errors")
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 # vLLM and several proxies say it in words only.
 _CONTEXT_WORDS = re.compile(r"(maximum context length|context (length|size|window) .*exceed|exceed.* context)", re.I)
@@ -121,6 +122,21 @@ def unreadable_error(text: str, endpoint: Endpoint, error: ValueError) -> ModelS
     )
 
 
+def has_message(frame: JsonDict) -> bool:
+    """Whether a frame without a piece of an answer may describe a failure. Some servers send no ``error`` field."""
+    return not frame.keys().isdisjoint(_MESSAGE_FIELDS)
+
+
+def broken_off_error(endpoint: Endpoint, model: str, last_message: JsonDict, advice: str) -> ModelError:
+    """Make the error for a stream that ended too early. `last_message` is the last frame with a message, or empty."""
+    if last_message:
+        return provider_error(last_message, endpoint, model)
+    return ModelStreamError(
+        f"the answer of {endpoint} broke off: the stream ended without saying that it was finished. Try again; if it "
+        f"happens every time, {advice}."
+    )
+
+
 def message_in(text: str) -> str:
     """Return the message of an error in JSON that cannot be parsed; if there is none, the text itself."""
     match = _MESSAGE.search(text)
@@ -185,7 +201,7 @@ def _error_fields(body: object) -> JsonDict:
     if not isinstance(body, dict):
         return {"message": as_text(body)}
     within = _error_fields(body.get("error"))
-    messages = (_error_fields(body.get(name))["message"] for name in ("message", "detail", "msg", "errors"))
+    messages = (_error_fields(body.get(name))["message"] for name in _MESSAGE_FIELDS)
     message = within["message"] or next(filter(None, messages), "")
     return {**{key: body[key] for key in ("code", "type") if body.get(key) is not None}, **within, "message": message}
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.errors import ContentFilterError, ModelStreamError
+from agno_nb.errors import ContentFilterError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.endpoint import Endpoint
-from agno_nb.models.openai.errors import provider_error
+from agno_nb.models.openai.errors import broken_off_error, has_message, provider_error
 from agno_nb.models.openai.media import parts, responses_part
 from agno_nb.models.openai.names import ToolNames
 from agno_nb.models.openai.schema import schema_fields
@@ -186,6 +186,8 @@ class _Answer:
     finish_reason: str | None = None
     response: JsonDict = field(default_factory=dict)
     """The response object of the terminal event."""
+    last_message: JsonDict = field(default_factory=dict)
+    """The last frame with a message instead of an event."""
 
     @property
     def is_ended(self) -> bool:
@@ -217,6 +219,8 @@ class _Answer:
             case None if event.get("status") in ("completed", "incomplete", "failed", None) and "output" in event:
                 # Not an event but the whole response: the server does not stream.
                 self._end(f"response.{event.get('status') or 'completed'}", event)
+            case None if has_message(event):
+                self.last_message = event
             case "error":
                 raise provider_error(event.get("error") or _without_type(event), self.endpoint, self.model)
         return None
@@ -279,14 +283,12 @@ class _Answer:
 
         Raises
         ------
-        ModelStreamError
+        ModelError
             When the stream ended before the answer did.
         """
         if self.finish_reason is None:
-            raise ModelStreamError(
-                f"the answer of {self.endpoint} broke off: the stream ended without saying that it was finished. Try "
-                "again; if it happens every time, the server may not have the Responses API: use OpenAIChat."
-            )
+            advice = "the server may not have the Responses API: use OpenAIChat"
+            raise broken_off_error(self.endpoint, self.model, self.last_message, advice)
         calls = with_unique_ids([_tool_call(item) for item in self.items if _is_call(item)], taken_ids)
         for item, call in zip(filter(_is_call, self.items), calls, strict=True):
             item.raw = {**item.raw, "call_id": call.tool_call_id, "arguments": call.arguments}

@@ -151,7 +151,10 @@ class EventDecoder:
         """Yield the document, if it is one. An event without the blank line at its end is not complete."""
         if self._is_document:
             yield Event(_text(self._buffer), is_document=True)
-        elif not self._has_events and self._stray:
+            return
+        if self._buffer:
+            yield from self._line(bytes(self._buffer))  # Yields no event, because it is not the blank line of an end.
+        if not self._has_events and self._stray:
             yield Event(_text(self._stray), is_document=True)
 
     def _extend(self, part: bytes) -> None:
