@@ -25,6 +25,7 @@
     ├── RunNotContinuableError        the run is not paused, or not any more
     ├── StoreError                    the store could not be read or written
     │   ├── StoreLocked               another process holds it too long
+    │   ├── UnstorableValueError      the store works, and does not take a value
     │   ├── NotAStoreError            the file is something else
     │   └── StoreVersionError         the file is from a newer agno_nb
     ├── QueryError                    a user's SQL was refused or failed
@@ -43,7 +44,7 @@ as one line; ``%tb`` shows the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from agno_nb.redact import displayable
 
@@ -254,6 +255,10 @@ class StoreLocked(StoreError):
     """Another process holds the store for too long."""
 
 
+class UnstorableValueError(StoreError):
+    """The store works, but does not take a value. Trying again would not help."""
+
+
 class NotAStoreError(StoreError):
     """The file exists and is not a store of agno_nb. It was not touched."""
 
@@ -308,3 +313,8 @@ def failed_save(error: BaseException) -> StoreError | None:
     A tool or a step that receives such an error from a run that it started must not swallow it.
     """
     return next((leaf for leaf in leaves(error) if isinstance(leaf, StoreError) and leaf.run_output is not None), None)
+
+
+def is_store_failure(error: BaseException) -> TypeGuard[StoreError]:
+    """Whether `error` means that the store failed, and the same save may succeed later."""
+    return isinstance(error, StoreError) and not isinstance(error, UnstorableValueError)

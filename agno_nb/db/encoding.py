@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from enum import StrEnum
@@ -120,6 +121,23 @@ def check_json_object(value: Any, name: str) -> None:
     to_json(value, name)
 
 
+def check_ids(**ids: Any) -> None:
+    """Check that ids are text: a number from a DataFrame would not be found again as what the store has of it.
+
+    Raises
+    ------
+    InvalidInputError
+        One is not, or is empty.
+    """
+    for name, value in ids.items():
+        if value is not None and not isinstance(value, str):
+            own = getattr(value, name, None)  # Of a run, a session or a row.
+            remedy = f"its {name}, {own!r}" if isinstance(own, str) else f"{name}=str(...), or None"
+            raise InvalidInputError(f"{name} is {value!r}, and ids are text: give {remedy}")
+        if value == "":
+            raise InvalidInputError(f"{name} is empty; pass a non-empty string, or None")
+
+
 def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
     """Return `value` as JSON text.
 
@@ -139,7 +157,9 @@ def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
             problem = _find_key_problem(value, name)
     except RecursionError:
         problem = _depth_problem(name)
-    except Exception as error:  # Also whatever a class that derives from dict or list raises.
+    except BaseException as error:  # Also whatever a class that derives from dict or list raises.
+        if is_interrupt(error):
+            raise
         problem = _find_culprit(value, name, error)
     if problem is not None:
         raise InvalidInputError(f"{problem}. Keep only text, numbers, lists and dicts there.") from None
@@ -153,8 +173,15 @@ def is_readable(text: str, *, of: Any) -> bool:
     """
     try:
         return not is_deeper(json.loads(text), _MAX_DEPTH) and _find_key_problem(of, "") is None
-    except Exception:  # Also whatever the value raises.
+    except BaseException as error:  # Also whatever the value raises.
+        if is_interrupt(error):
+            raise
         return False
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether `error` is Ctrl-C, which only the main thread gets, and was not raised by a user's value."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def _depth_problem(name: str) -> str:
@@ -178,10 +205,12 @@ def _key_problem(key: Any, name: str) -> str:
     return f"{name} has the key {key!r} of type {type(key).__name__}, and keys in JSON are text, such as {str(key)!r}"
 
 
-def _find_culprit(value: Any, name: str, error: Exception) -> str:
+def _find_culprit(value: Any, name: str, error: BaseException) -> str:
     try:
         return _find_unserializable(value, name)
-    except Exception:  # Its repr raises, say.
+    except BaseException as failure:  # Its repr raises, say.
+        if is_interrupt(failure):
+            raise
         return f"{name} cannot be written as JSON ({type(error).__name__})"
 
 

@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from agno_nb.errors import InvalidInputError, StoreError
+from agno_nb.errors import InvalidInputError, StoreError, UnstorableValueError
 from agno_nb.redact import without_userinfo
 
 FileId = tuple[int, int]
@@ -175,6 +175,14 @@ def os_error(store: Path | None, error: OSError) -> StoreError:
     if error.filename is not None and str(error.filename) != str(store):
         reason = f"{error.filename}: {reason}"
     return store_failure(store, reason)
+
+
+def unstorable_value(store: Path | None, reason: str) -> UnstorableValueError:
+    """Return the error that a store does not take a value."""
+    return UnstorableValueError(
+        f"the store {store or 'in memory'} does not take a value: {reason.rstrip('.')}; what was being written is not "
+        "stored. To go on, leave that value out"
+    )
 
 
 def store_failure(store: Path | None, reason: str) -> StoreError:

@@ -11,7 +11,7 @@ from agno_nb._keywords import explain_wrong_arguments
 from agno_nb.db import archive, schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.duckdb.lock_file import LOCK
-from agno_nb.db.encoding import parse_time_us
+from agno_nb.db.encoding import check_ids, parse_time_us
 from agno_nb.db.file_names import expand, path_in_use
 from agno_nb.db.integrity import find_problems
 from agno_nb.db.memories import SqlMemories, non_null
@@ -33,6 +33,7 @@ class SqlMaintenance(SqlMemories):
 
     @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
+        check_ids(session_id=session_id, user_id=user_id or None)
         return bool(self._delete("session_id = ?", [session_id], user_id))
 
     def delete_sessions(self, session_ids: Iterable[str], user_id: str | None = None) -> None:
@@ -40,6 +41,8 @@ class SqlMaintenance(SqlMemories):
             raise InvalidInputError(f"session_ids is {session_ids!r}; give a list of ids, or delete_session() one")
         # A Series of pandas is a list of ids too.
         if ids := list(session_ids):
+            for session_id in ids:
+                check_ids(session_id=session_id)
             self._delete(f"session_id IN ({marks(ids)})", ids, user_id)
 
     @explain_wrong_arguments("pass a date, as in purge_sessions('2026-01-31')")
@@ -82,6 +85,7 @@ class SqlMaintenance(SqlMemories):
             fresh.unlink(missing_ok=True)
 
     def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
+        check_ids(session_id=session_id, user_id=user_id or None)
         where, parameters = where_equal(non_null(session_id=session_id, user_id=user_id))
         tables = {}
         with self._transaction(write=False) as connection:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agno_nb.db.base import Db
-from agno_nb.db.encoding import Row, micros
+from agno_nb.db.encoding import Row, check_ids, micros
 from agno_nb.db.history import latest_summary, select_memories
 from agno_nb.db.rows import (
     SUMMARY_COLUMNS,
@@ -53,6 +53,7 @@ class SqlMemories(Db):
         return replace(summary, version=version)
 
     def get_summary(self, session_id: str, *, before_run_index: int | None = None) -> SessionSummary | None:
+        check_ids(session_id=session_id)
         with self._transaction(write=False) as connection:
             return latest_summary(connection, session_id, before_run_index)
 

@@ -25,7 +25,7 @@ from agno_nb.db.pushdown import ColumnFilter, filter_condition
 from agno_nb.db.sqlite import empty_store
 from agno_nb.db.statements import Connection
 from agno_nb.db.tables import with_all_columns
-from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
+from agno_nb.errors import NotAStoreError, StoreError, StoreLocked, UnstorableValueError
 from agno_nb.redact import redact
 
 if TYPE_CHECKING:
@@ -257,6 +257,11 @@ class PostgresDriver(Driver):
                 f"the schema {self._schema!r} of {self._url} has tables that are not of agno_nb "
                 f"({_server_message(error)}); "
                 "give another db_schema. It was not touched."
+            ) from error
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            raise UnstorableValueError(
+                f"{self._store} does not take a value, and what was being written is not stored; leave that value out "
+                f"({_server_message(error)})"
             ) from error
         except (psycopg.Error, dbapi.Error) as error:
             raise StoreError(

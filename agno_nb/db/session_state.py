@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from agno_nb.db.encoding import Row, from_json, micros, to_json
+from agno_nb.db.encoding import Row, from_json, is_interrupt, micros, to_json
 from agno_nb.db.statements import Transaction
 from agno_nb.types import JsonDict, RunOutput, Session, now
 
@@ -34,7 +34,9 @@ def changes(before: JsonDict, after: JsonDict) -> list[JsonDict]:
     try:
         # As it will be read: a tuple as a list, a number that is a key as text. And none of it changes any more.
         return list(_changes(before, json.loads(json.dumps(after)), ()))
-    except Exception:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         return []
 
 
@@ -60,7 +62,9 @@ def copy_state(state: JsonDict) -> JsonDict:
             break
         except RuntimeError:  # One of them has put something into it at this moment.
             continue
-        except Exception:  # A lock, a generator, or whatever a `__deepcopy__` raises.
+        except BaseException as error:  # A lock, a generator, or whatever a `__deepcopy__` raises.
+            if is_interrupt(error):
+                raise
             break
     return state
 

@@ -14,7 +14,7 @@ from agno_nb._keywords import suggest_in_methods
 from agno_nb.db import sandbox, schema
 from agno_nb.db.cells import SqlCells
 from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import Row, check_json_object, micros, timestamp_micros, to_sql, validate_choice
+from agno_nb.db.encoding import Row, check_ids, check_json_object, micros, timestamp_micros, to_sql, validate_choice
 from agno_nb.db.events import SqlEvents
 from agno_nb.db.fork import fork
 from agno_nb.db.frame_reader import TIMEOUT_S
@@ -79,6 +79,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
             pass
 
     def check_owner(self, user_id: str | None, *, session_id: str | None = None, run_id: str | None = None) -> None:
+        check_ids(session_id=session_id, run_id=run_id, user_id=user_id or None)
         if user_id is None or (session_id is None and run_id is None):
             return
         where, key = "session_id = ?", session_id
@@ -92,6 +93,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
     def get_session(
         self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
     ) -> Session | None:
+        check_ids(session_id=session_id, user_id=user_id or None)
         with self._transaction(write=False) as connection:
             key = non_null(session_id=session_id, session_type=_of_type(session_type), user_id=user_id)
             return self._session(connection, key)
@@ -155,6 +157,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
         session_name: str | None = None,
         user_id: str | None = None,
     ) -> Session | None:
+        check_ids(session_id=session_id, user_id=user_id or None)
         key = non_null(session_id=session_id, session_type=_of_type(session_type), user_id=user_id)
         return self._change_session({"session_name": session_name}, key)
 
@@ -166,6 +169,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
         *,
         began_with: JsonDict | None = None,
     ) -> Session | None:
+        check_ids(session_id=session_id, user_id=user_id or None)
         check_json_object(session_state, "session_state")
         key = non_null(session_id=session_id, user_id=user_id)
         if began_with is None:
@@ -189,6 +193,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
         to_run_index: int | None = None,
         at_run: str | None = None,
     ) -> Session | None:
+        check_ids(session_id=session_id, at_run=at_run, user_id=user_id or None)
         if to_run_index is not None and at_run is not None:
             raise InvalidInputError("say where to fork by to_run_index or by at_run, not by both")
         with self._transaction(write=True, exclusive=True) as connection:
@@ -205,6 +210,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
         to_run_index: int | None = None,
         limit: int | None = None,
     ) -> list[RunOutput]:
+        check_ids(session_id=session_id)
         limit = whole_number("limit", limit)
         page_of(limit, None)
         where = "session_id = ?"
@@ -217,6 +223,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
             return select_runs(connection, where, parameters, limit=limit)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
+        check_ids(run_id=run_id, session_id=session_id)
         # With the runs of its turn, so that it has those nested in it.
         where, parameters = where_equal(non_null(run_id=run_id, session_id=session_id))
         with self._transaction(write=False) as connection:
@@ -225,6 +232,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
         return next((run for run in runs if run.run_id == run_id), None)
 
     def get_child_runs(self, run_id: str) -> list[RunOutput]:
+        check_ids(run_id=run_id)
         order = "created_at, run_index, attempt, run_id"
         sql = f"SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY {order}"
         with self._transaction(write=False) as connection:
@@ -232,6 +240,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
         return [run for ids in rows if (run := self.get_run(*ids)) is not None]
 
     def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+        check_ids(session_id=session_id)
         last_n_runs = whole_number("last_n_runs", last_n_runs)
         where, parameters = "session_id = ?", [session_id]
         with self._transaction(write=False) as connection:
@@ -244,6 +253,7 @@ class SqlDb(SqlTurns, SqlMaintenance, SqlSteps, SqlEvents, SqlCells):
         return [message for run_id in run_ids for message in messages.get(run_id, [])]
 
     def get_session_metrics(self, session_id: str) -> Metrics:
+        check_ids(session_id=session_id)
         sums = ", ".join(f"SUM({valid_usage(name)})" for name in TOKEN_COUNTS)
         # A run without any answer of a model (a refused key, say) has no cost that could be unknown.
         answered = "SELECT run_id FROM raw_messages WHERE session_id = ? AND role = 'assistant' AND NOT from_history"

@@ -2,6 +2,9 @@
 
 Every statement sees the file as it is, so processes and threads need nothing but SQLite's own locks. Frames and queries
 are DuckDB's, over what they need of the tables, which is kept until the store changes.
+
+SQLite writes changes to a log beside the file, which a file that is renamed or replaced leaves behind. So the log is
+put into the file soon after a write, and at the latest when the file is found to be another one.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ import sqlite3
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,6 +43,7 @@ from agno_nb.db.file_names import (
     register,
     store_failure,
     store_path,
+    unstorable_value,
 )
 from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
@@ -56,6 +61,18 @@ LOG, SHARED = "-wal", "-shm"
 _KEPT_CONNECTIONS = 16
 POLL_S = 0.01
 """How often what SQLite does not wait for is tried again."""
+FORK_WAIT_S = 10.0
+"""How long a fork waits for other threads that use a store."""
+MERGE_AFTER_S = 0.25
+"""How long after its last write a process puts the log into the file."""
+_LAST_RETRY_S, _MAX_RETRIES = 5.0, 20
+
+_unmerged: set[FileId | None] = set()
+"""Files with changes of this process in their logs."""
+_leases: weakref.WeakSet[_Lease] = weakref.WeakSet()
+_fork_lock = threading.Lock()
+"""Held while the process forks, and to begin a lease."""
+_all_drivers: weakref.WeakValueDictionary[int, SqliteDriver] = weakref.WeakValueDictionary()
 
 
 @suggest_on_unknown_kwarg({})
@@ -157,6 +174,10 @@ class SqliteDriver(Driver):
         self._reader: ConnectionPool[_Opened] = ConnectionPool(1)
         self._reading = threading.Lock()
         self._table_cache = _TableCache()
+        self._merge_at = 0.0
+        self._merge_lock = threading.Lock()
+        self._merging: threading.Thread | None = None
+        _all_drivers[id(self)] = self
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[Connection]:
@@ -232,16 +253,25 @@ class SqliteDriver(Driver):
     @contextmanager
     def _connection(self, idle: ConnectionPool[_Opened], *, write: bool) -> Iterator[_Opened | None]:
         """Give a connection to one user at a time; None if there is no file to read."""
+        with _lease(), self._leased(idle, write=write) as opened:
+            yield opened
+
+    @contextmanager
+    def _leased(self, idle: ConnectionPool[_Opened], *, write: bool) -> Iterator[_Opened | None]:
         if self._path.is_dir():
             raise StoreError(f"{self._path} is a folder; give the path of a file in it")
         path = path_in_use(self._path, LOG)
         is_there = exists(path)
+        if not is_there:
+            _leave_moved_files(path)
+            _check_no_log(path)
         if not write and not is_there:
             yield None
             return
         if is_there and (self._read_only or not _may_write(path)):
             if write:
                 raise store_failure(path, _in_the_way(path) or f"{path} is read-only")
+            _leave_moved_files(path)
             with closing(open_read_only(path)) as opened:
                 yield opened
                 opened.check_unchanged()
@@ -249,6 +279,8 @@ class SqliteDriver(Driver):
         if write:
             check_links(path)
         opened = self._take(idle, path) or self._open()
+        if write:
+            _unmerged.add(opened.file)
         try:
             yield opened
         except BaseException:
@@ -256,16 +288,79 @@ class SqliteDriver(Driver):
             raise
         if not is_there:
             register(path)
+        if write:
+            _unmerged.add(opened.file)  # Again: another thread may have put the log into the file meanwhile.
         idle.release(opened)
+        if write:
+            self._merge_soon()
 
     def _take(self, idle: ConnectionPool[_Opened], path: Path) -> _Opened | None:
         """Return a connection to the file that is there now."""
         while (opened := idle.acquire()) is not None and (opened.path, opened.file) != (path, file_id(path)):
+            if not opened.is_in_place and not opened.merge_log():
+                idle.release(opened)
+                raise _left_log(opened.path)
             opened.close()
         return opened
 
+    def leave_moved_file(self) -> list[_Opened]:
+        """Close the connections to a file that is not at its path any more; return those that must stay open."""
+        unmerged = []
+        for pool in (self._idle, self._reader):
+            connections = []
+            while (opened := pool.acquire()) is not None:
+                connections.append(opened)
+            for opened in connections:
+                if opened.is_in_place:
+                    pool.release(opened)
+                elif opened.merge_log():
+                    opened.close()
+                else:
+                    pool.release(opened)
+                    unmerged.append(opened)
+        return unmerged
+
+    def _merge_soon(self) -> None:
+        """Have the log put into the file when it was not written for a while.
+
+        A file that is renamed, or replaced by another, leaves its log behind.
+        """
+        self._merge_at = time.monotonic() + MERGE_AFTER_S
+        with self._merge_lock:
+            if self._merging is None or not self._merging.is_alive():
+                self._merging = threading.Thread(target=self._merge_when_idle, name="agno_nb-sqlite", daemon=False)
+                try:
+                    self._merging.start()
+                except RuntimeError:  # The interpreter is ending, and starts no threads.
+                    self._merging = None
+
+    def _merge_when_idle(self) -> None:
+        """Put the log into the file when it is time to. Runs in a thread, which the interpreter's end awaits."""
+        wait_s, num_retries = MERGE_AFTER_S, 0
+        while threading.main_thread().is_alive():
+            if time.monotonic() < self._merge_at:
+                time.sleep(POLL_S)
+                continue
+            with _lease():
+                is_merged = self._merge()
+                with self._merge_lock:
+                    if (is_merged or num_retries >= _MAX_RETRIES) and time.monotonic() >= self._merge_at:
+                        self._merging = None
+                        return
+            wait_s, num_retries = min(wait_s * 2, _LAST_RETRY_S), num_retries + 1
+            self._merge_at = max(self._merge_at, time.monotonic() + wait_s)
+
+    def _merge(self) -> bool:
+        for pool in (self._idle, self._reader):
+            if (opened := pool.acquire()) is not None:
+                is_merged = opened.merge_log()
+                pool.release(opened)
+                return is_merged
+        return False
+
     def _open(self) -> _Opened:
         path = path_in_use(self._path, LOG)
+        _leave_moved_files(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = _connect(path, timeout_s=self._timeout_s)
         try:
@@ -342,7 +437,60 @@ class SqliteDriver(Driver):
             reason = str(error)
             if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
                 reason = _in_the_way(self._path) or reason
+            if isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
+                raise unstorable_value(self._path, reason) from error
             raise store_failure(self._path, reason) from error
+
+
+def _leave_moved_files(path: Path) -> None:
+    """Have this process close the files that were renamed or replaced, before it opens the file at `path`.
+
+    Raises
+    ------
+    StoreError
+        The log of such a file could not be put into it, and the file at `path` is that file or is in its place.
+    """
+    unmerged = [opened for driver in _drivers() for opened in driver.leave_moved_file()]
+    for opened in unmerged:
+        if opened.path == path or opened.file == file_id(path):
+            raise _left_log(opened.path)
+
+
+def _drivers() -> list[SqliteDriver]:
+    # A list of references, which unlike an iterator does not mind another thread that makes a driver.
+    return [driver for reference in _all_drivers.valuerefs() if (driver := reference()) is not None]
+
+
+def _check_no_log(path: Path) -> None:
+    """Refuse to create a file beside the log of another: SQLite would delete that."""
+    log = Path(f"{path}{LOG}")
+    # Looked for in this order: another process that creates the store makes the log last.
+    if exists(log) and log.stat().st_size > 0 and not exists(path):
+        raise _left_log(path)
+
+
+def _left_log(path: Path) -> StoreError:
+    log = f"{path}{LOG}"
+    return StoreError(
+        f"the store at {path} was renamed, replaced or deleted, and {log} still holds changes to it; if you renamed "
+        f"the store, rename {log} too, so that its name is that of the store and {LOG!r}; otherwise delete it"
+    )
+
+
+@contextmanager
+def _lease() -> Iterator[None]:
+    """Use connections in this block. A fork waits for its end."""
+    lease = _Lease()
+    with _fork_lock:
+        _leases.add(lease)
+    try:
+        yield
+    finally:
+        _leases.discard(lease)
+
+
+class _Lease:
+    """A use of a connection. It is referenced by its user only, and gone when that is interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,11 +504,37 @@ class _Opened:
     folder: tempfile.TemporaryDirectory[str] | None = None
     """Where a copy is read."""
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file is still the one at its path."""
+        return file_id(self.path) == self.file
+
+    def merge_log(self) -> bool:
+        """Put what this process has in the log into the file; return False if somebody else uses it."""
+        if self.file not in _unmerged:
+            return True
+        # Removed first: another thread may write meanwhile.
+        _unmerged.discard(self.file)
+        is_busy = 1
+        with suppress(sqlite3.Error):
+            ((timeout_ms,),) = self.connection.execute("PRAGMA busy_timeout").fetchall()
+            self.connection.execute("PRAGMA busy_timeout = 0").fetchall()
+            try:
+                ((is_busy, *_),) = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                self.connection.execute(f"PRAGMA busy_timeout = {timeout_ms}").fetchall()
+        if is_busy:
+            _unmerged.add(self.file)
+        return not is_busy
+
     def check_unchanged(self) -> None:
         if self.mark is not None and self.mark != _mark_of(self.path):
             raise StoreLocked(f"{self.path} was written to while it was read without a lock; try again")
 
     def close(self) -> None:
+        if not self.is_read_only and not self.is_in_place:
+            # SQLite puts the log only into a file that is at its path.
+            self.merge_log()
         self.connection.close()
         if self.folder is not None:
             self.folder.cleanup()
@@ -493,3 +667,26 @@ def empty_store() -> Iterator[Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _create_schema(connection)
         yield _SqliteTransaction(connection)
+
+
+def _before_fork() -> None:
+    """Close all connections: a process that inherits one shares its locks, and each overwrites what the other writes.
+
+    If a use does not end, as when it forks itself, the child inherits that connection.
+    """
+    _fork_lock.acquire()
+    deadline = time.monotonic() + FORK_WAIT_S
+    while _leases and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    for driver in _drivers():
+        driver.close()
+
+
+def _after_fork_in_child() -> None:
+    _leases.clear()
+    _unmerged.clear()
+    _fork_lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_fork_lock.release, after_in_child=_after_fork_in_child)

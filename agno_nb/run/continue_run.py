@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from agno_nb.db.async_db import as_sync
+from agno_nb.db.encoding import check_ids
 from agno_nb.db.process_id import runs_in_progress
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError
 from agno_nb.run.context import RunContext, current_run, current_step, current_tool_call_id
@@ -33,6 +34,7 @@ async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, opti
         )
     if not isinstance(run_output, RunOutput | None):
         raise InvalidInputError(f"{run_output!r} is not a RunOutput; to continue a run by its ID, pass run_id=...")
+    check_ids(run_id=run_id, session_id=session_id)
     await store_unstored(as_sync(runnable.db), needed=run_output)
     user_id = runnable.user_id if user_id is None else user_id
     if run_output is not None:

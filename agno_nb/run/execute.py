@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
+from agno_nb.db.encoding import check_ids
 from agno_nb.db.session_state import merge_state, revert
 from agno_nb.errors import (
     AgnoNbError,
@@ -30,6 +31,7 @@ from agno_nb.errors import (
     StoreLocked,
     describe,
     failed_save,
+    is_store_failure,
     leaves,
     message_of,
 )
@@ -46,7 +48,7 @@ from agno_nb.run.context import (
     resolve_dependencies,
 )
 from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids
-from agno_nb.run.options import RunOptions, check_ids, media_of
+from agno_nb.run.options import RunOptions, media_of
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import RunRecorder
 from agno_nb.run.unstored_runs import RunEnd, keep, store_unstored
@@ -223,7 +225,9 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
         user_id = runnable.user_id
     if user_id is None and parent is not None:
         user_id = parent.user_id
-    session_id = options.get("session_id") or runnable.session_id
+    session_id = options.get("session_id")
+    if session_id is None:
+        session_id = runnable.session_id
     if session_id is None and parent is not None and db is parent.db:
         session_id = parent.session_id
     if session_id is None:
@@ -294,7 +298,7 @@ def _record_unopened(context: RunContext, error: StoreError) -> None:
 def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun) -> None:
     """Set the session, its history and the state that the run starts with."""
     run, options, recorder = context.run, context.options, context.recorder
-    runnable._last_session_id = run.session_id
+    runnable._last_session_ids |= {run.user_id: run.session_id, None: run.session_id}
     context.opened, recorder.base_state = opened, opened.session.session_state
     if context.is_continued:
         run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None
@@ -490,31 +494,31 @@ async def _store_end(context: RunContext) -> None:
     end = recorder.pop_end(state if context.enclosing_turn is None else None)
     try:
         await recorder.in_store(end.store)
-    except StoreError as error:
-        keep(end, error)
-        if not isinstance(error, StoreLocked):
-            # The store may reject a value of this run, rather than fail.
-            await store_unstored(context.db)
-        raise
     except SessionNotFoundError:
         raise
-    except Exception as unstorable:
+    except Exception as error:
+        if is_store_failure(error):
+            keep(end, error)
+            if not isinstance(error, StoreLocked):
+                await store_unstored(context.db)
+            raise
         # A value cannot be stored, most likely one in the state. The run must still be closed, and the error raised.
         run.status, run.state_changes = RunStatus.RUNNING, earlier_changes
-        failure = _as_run_error(unstorable, run)
+        failure = _as_run_error(error, run)
         end.run.status, end.run.error_type, end.run.error = run.status, run.error_type, run.error
         end.run.state_changes, end.session_state = earlier_changes, None
-        try:
-            await recorder.in_store(end.store)
-        except StoreError as error:
-            keep(end, error)
-        except Exception as error:
-            await _store_parts(recorder, end, error)
+        await _store_failed_end(recorder, end)
         raise failure from failure.__cause__
 
 
-async def _store_parts(recorder: RunRecorder, end: RunEnd, error: Exception) -> None:
+async def _store_failed_end(recorder: RunRecorder, end: RunEnd) -> None:
+    """Store the end of a run that failed, or as much of it as the store accepts."""
     try:
-        await recorder.in_store(end.store_parts, error)
-    except StoreError as failed:
-        keep(end, failed)
+        try:
+            await recorder.in_store(end.store)
+        except Exception as error:
+            if is_store_failure(error):
+                raise
+            await recorder.in_store(end.store_parts, error)
+    except StoreError as error:
+        keep(end, error)

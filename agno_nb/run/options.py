@@ -101,15 +101,6 @@ def _as_call(value: Any) -> ToolCall:
         ) from None
 
 
-def check_ids(**ids: Any) -> None:
-    """Raise an InvalidInputError if an ID is not a string, such as a number from a DataFrame, or is empty."""
-    for name, value in ids.items():
-        if value is not None and not isinstance(value, str):
-            raise InvalidInputError(f"{name} is {value!r}, not a string; pass {name}=str(...), or None")
-        if value == "":
-            raise InvalidInputError(f"{name} is empty; pass a non-empty string, or None")
-
-
 def media_of(options: Mapping[str, Any]) -> list[Media]:
     """Return the images, audio, videos and files passed to a call.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
+from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.event_loop import uncancellable
 from agno_nb.run.context import Emit
@@ -65,10 +66,11 @@ def discard_unused_copy(store: Db, session_id: str, run_id: str) -> None:
 
 def _find_attempt(runnable: Runnable, run_id: str | None, session_id: str | None, user_id: str | None) -> RunOutput:
     """Return an attempt at a turn."""
+    check_ids(run_id=run_id, session_id=session_id)
     store = runnable.store
     if run_id is None:
         run = runnable.get_last_run_output(session_id, user_id=user_id)
-        missing = f"no turn yet in session {runnable._resolve_session_id(session_id)!r}"
+        missing = f"no turn yet in session {runnable._resolve_session_id(session_id, user_id)!r}"
     else:
         store.check_owner(runnable._user(user_id), session_id=session_id, run_id=run_id)
         run, missing = store.get_run(run_id, session_id), f"no run {run_id!r}"

@@ -66,7 +66,8 @@ class Runnable(SessionMethods):
     called once per run; they may be async and take `agent`, `run_context` or `session_state`."""
 
     _automatic_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
-    _last_session_id: str | None = field(init=False, default=None)
+    _last_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
+    """Session of each user's last run; under None, of the last run of any user."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

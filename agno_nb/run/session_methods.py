@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb._keywords import explain_wrong_arguments, suggest_on_unknown_kwarg
+from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session, whole_number
@@ -52,14 +53,15 @@ def async_version_of(method: Callable[..., Any]) -> Callable[[F], F]:
 class SessionMethods(ABC):
     """Methods of a runnable that read and change its sessions.
 
-    `session_id` defaults to the session of the last run and `user_id` to the runnable's user. If there is a user, every
-    method raises a :class:`~agno_nb.errors.SessionOwnershipError` for a session of another user, before it reads or
-    writes anything. Without a user, the methods accept every session, as the methods of a store do.
+    `session_id` defaults to the session of the user's last run, or of the last run if there is no user. `user_id`
+    defaults to the runnable's user. If there is a user, every method raises a
+    :class:`~agno_nb.errors.SessionOwnershipError` for a session of another user, before it reads or writes anything.
+    Without a user, the methods accept every session, as the methods of a store do.
     """
 
     session_id: str | None
     user_id: str | None
-    _last_session_id: str | None
+    _last_session_ids: dict[str | None, str]
 
     @property
     @abstractmethod
@@ -205,7 +207,7 @@ class SessionMethods(ABC):
         known = self._checked_id(session_id, user_id)
         session = self._with_schemas(self.store.rename_session(known, session_name=session_name), user_id)
         if session is None:
-            raise self._not_found(session_id)
+            raise self._not_found(session_id, user_id)
         return session
 
     @suggest_on_unknown_kwarg({})
@@ -248,6 +250,7 @@ class SessionMethods(ABC):
         """Return the tokens, cost and total duration of all runs of a session."""
         return self._require_session(session_id, user_id).metrics
 
+    @suggest_on_unknown_kwarg({})
     @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """Delete a session with all its rows, and return whether it existed.
@@ -259,6 +262,8 @@ class SessionMethods(ABC):
         SessionOwnershipError
             The session belongs to another user. Nothing was deleted.
         """
+        if not session_id:
+            raise InvalidInputError(f"session_id is {session_id!r}; pass the ID of the session to delete")
         return self.store.delete_session(self._checked_id(session_id, user_id), user_id=user_id)
 
     @suggest_on_unknown_kwarg({})
@@ -297,7 +302,7 @@ class SessionMethods(ABC):
             self._checked_id(session_id, user_id), user_id=user_id, to_run_index=to_run_index, at_run=at_run
         )
         if fork is None:
-            raise self._not_found(session_id)
+            raise self._not_found(session_id, user_id)
         self._with_schemas(fork, user_id)
         return fork
 
@@ -348,10 +353,15 @@ class SessionMethods(ABC):
     aget_run_output = async_variant(get_run_output)
     aget_last_run_output = async_variant(get_last_run_output)
 
-    def _resolve_session_id(self, session_id: str | None) -> str:
-        known = session_id or self.session_id or self._last_session_id
+    def _resolve_session_id(self, session_id: str | None, user_id: str | None) -> str:
+        user = self._user(user_id)
+        ids = (session_id, self.session_id, self._last_session_ids.get(user))
+        # "" is rejected, and doesn't stand for the agent's session.
+        known = next((each for each in ids if each is not None), None)
+        check_ids(session_id=known)
         if known is None:
-            raise InvalidInputError(f"{self!r} has no session yet; pass session_id=...")
+            with_user = "" if user is None else f" with user {user!r}"
+            raise InvalidInputError(f"{self!r} has no session{with_user} yet; pass session_id=...")
         return known
 
     def _user(self, user_id: str | None) -> str | None:
@@ -360,18 +370,19 @@ class SessionMethods(ABC):
 
     def _checked_id(self, session_id: str | None, user_id: str | None) -> str:
         """Return the ID of the session of a call, after checking that the call's user has access to it."""
-        known = self._resolve_session_id(session_id)
+        known = self._resolve_session_id(session_id, user_id)
         self.store.check_owner(self._user(user_id), session_id=known)
         return known
 
     def _require_session(self, session_id: str | None, user_id: str | None = None) -> Session:
         session = self._with_schemas(self.store.get_session(self._checked_id(session_id, user_id)), user_id)
         if session is None:
-            raise self._not_found(session_id)
+            raise self._not_found(session_id, user_id)
         return session
 
-    def _not_found(self, session_id: str | None) -> SessionNotFoundError:
-        return SessionNotFoundError(f"there is no session {self._resolve_session_id(session_id)!r} in {self.store!r}")
+    def _not_found(self, session_id: str | None, user_id: str | None) -> SessionNotFoundError:
+        known = self._resolve_session_id(session_id, user_id)
+        return SessionNotFoundError(f"there is no session {known!r} in {self.store!r}")
 
 
 def _num_without_system(messages: Sequence[Message]) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from agno_nb.db.base import Db
 from agno_nb.db.process_id import runs_in_progress
-from agno_nb.errors import SessionNotFoundError, StoreError, StoreLocked, describe, message_of
+from agno_nb.errors import SessionNotFoundError, StoreError, StoreLocked, describe, is_store_failure, message_of
 from agno_nb.event_loop import Job, before_thread_pools_end, uncancellable
 from agno_nb.types import JsonDict, Message, Metrics, RunOutput, RunStatus, StepOutput
 
@@ -111,16 +111,12 @@ class RunEnd:
         self.is_uncertain = True
         try:
             self.store()
-        except (StoreLocked, SessionNotFoundError):
+        except SessionNotFoundError:
             raise
         except Exception as error:
-            # Either the store fails, or it rejects a value of this run. In the second case a bare end can be stored,
-            # and the full one fails again.
-            self._store_bare(error)
-            try:
-                self.store()
-            except Exception:
-                self.store_parts(error)
+            if is_store_failure(error):
+                raise
+            self.store_parts(error)
 
 
 def _key(step: StepOutput) -> tuple[object, ...]:
@@ -167,9 +163,13 @@ async def _store_all(identity: str) -> None:
         for end in list(_unstored.get(identity, ())):
             try:
                 await asyncio.to_thread(end.store_late)
-            except StoreError as error:
+            except StoreLocked as error:
                 end.error = error
                 return
+            except StoreError as error:
+                # There may be space for a smaller one.
+                end.error = error
+                continue
             except Exception as error:
                 # Retrying would not help.
                 if not isinstance(error, SessionNotFoundError):
@@ -177,7 +177,8 @@ async def _store_all(identity: str) -> None:
                         f"the end of run {end.run.run_id!r} could not be stored: {describe(error)}", stacklevel=1
                     )
             _unstored[identity].remove(end)
-        _unstored.pop(identity, None)
+        if not _unstored.get(identity):
+            _unstored.pop(identity, None)
 
 
 def _retry_later(identity: str, wait_s: float) -> None:

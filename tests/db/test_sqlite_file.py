@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
-from agno_nb.testing.conversation import begin, end
-from agno_nb.types import Media, Message, RunOutput, Session
+from agno_nb.testing.conversation import begin, end, say
+from agno_nb.types import Media, Message, RunOutput, RunStatus, Session
+from tests.db.processes import start, told_by
 
 WRITER = """
 import sys
@@ -178,6 +180,180 @@ def test_a_forked_process_uses_the_store_on_its_own(tmp_path: Path, python: str)
     done = subprocess.run([python, "-c", FORKER, path], cwd=root, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("0\n", "")
     assert sorted(run.input for run in SqliteDb(path).get_runs("s1")) == ["child", "parent", "parent again"]
+
+
+CLOSING = """
+import os, sys
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.testing.conversation import say
+db = SqliteDb(sys.argv[1])
+say(db, "before")
+from_child, to_parent = os.pipe()
+from_parent, to_child = os.pipe()
+if os.fork() == 0:
+    say(db, "child")
+    os.write(to_parent, b"x")
+    os.read(from_parent, 1)
+    say(db, "child again")
+    os._exit(0)
+os.read(from_child, 1)
+say(db, "parent")
+db.close()
+os.write(to_child, b"x")
+os.wait()
+print([run.input for run in SqliteDb(sys.argv[1]).get_runs("s1")])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_store_that_the_parent_closes_keeps_what_a_forked_process_writes(tmp_path: Path) -> None:
+    assert told_by(CLOSING, tmp_path / "store.db") == "['before', 'child', 'parent', 'child again']\n"
+
+
+FORKING = """
+import os, sys, threading, warnings
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.testing.conversation import say
+# Python warns of a fork while there are threads. That is what is tried here.
+warnings.simplefilter("ignore", DeprecationWarning)
+db = SqliteDb(sys.argv[1])
+stop = threading.Event()
+def write():
+    n = 0
+    while not stop.is_set():
+        say(db, f"thread {n}")
+        n += 1
+thread = threading.Thread(target=write)
+thread.start()
+children = []
+for n in range(6):
+    pid = os.fork()
+    if pid == 0:
+        own = db if n % 2 else SqliteDb(sys.argv[1])
+        for k in range(20):
+            say(own, f"child {n}.{k}")
+        os._exit(0)
+    say(db, f"parent {n}")
+    children.append(pid)
+print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
+stop.set()
+thread.join()
+print(len(db.get_runs("s1")))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_process_forks_while_its_threads_write(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    codes, count = told_by(FORKING, path).splitlines()
+    assert codes == str([0] * 6)
+    runs = SqliteDb(path).get_runs("s1")
+    assert {run.status for run in runs} == {RunStatus.COMPLETED}
+    by_whom = Counter(run.input.split()[0] for run in runs)
+    assert (by_whom["child"], by_whom["parent"]) == (120, 6)
+    assert sum(by_whom.values()) == int(count)
+
+
+def inputs(path: Path) -> list[str]:
+    return [run.input for run in SqliteDb(path).get_runs("s1")]
+
+
+def test_a_renamed_store_has_what_was_in_its_log(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    db = SqliteDb(old)
+    say(db, "1")
+    say(db, "2")
+    assert len(db.runs_df()) == 2
+    old.rename(new)
+    assert inputs(new) == ["1", "2"]
+    say(db, "3")
+    say(SqliteDb(new), "4")
+    say(db, "5")
+    assert (inputs(old), inputs(new)) == (["3", "5"], ["1", "2", "4"])
+    assert told_by(INPUTS, old, new) == f"{['3', '5']}\n{['1', '2', '4']}\n"
+
+
+INPUTS = """
+import sys
+from agno_nb.db.sqlite import SqliteDb
+for path in sys.argv[1:]:
+    print([run.input for run in SqliteDb(path).get_runs("s1")])
+"""
+
+RENAMING = """
+import os, signal, sys
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.testing.conversation import say
+db = SqliteDb(sys.argv[1])
+say(db, "x")
+if sys.argv[3] == "killed":
+    # A moment after the write nothing is in the log any more.
+    db._driver._merging.join()
+os.rename(*sys.argv[1:3])
+if sys.argv[3] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "ended"])
+def test_a_process_that_ends_after_its_store_was_renamed_loses_nothing(tmp_path: Path, how: str) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    start(RENAMING, old, new, how).communicate(timeout=60)
+    assert inputs(new) == ["x"]
+    assert inputs(old) == []
+
+
+def test_a_store_that_is_replaced_is_the_new_one(tmp_path: Path) -> None:
+    path, copy = tmp_path / "store.db", tmp_path / "copy.db"
+    db = SqliteDb(path)
+    say(db, "1")
+    db.backup(copy)
+    say(db, "2")
+    assert len(db.runs_df()) == 2
+    copy.replace(path)
+    say(db, "3")
+    assert len(db.runs_df()) == 2
+    assert told_by(INPUTS, path) == f"{['1', '3']}\n"
+
+
+def test_a_file_is_not_opened_beside_the_log_of_another(tmp_path: Path) -> None:
+    path, copy = tmp_path / "store.db", tmp_path / "copy.db"
+    db = SqliteDb(path)
+    say(db, "1")
+    db.backup(copy)
+    say(db, "2")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM raw_runs").fetchone()
+    say(db, "3")  # The reader keeps SQLite from emptying the log.
+    copy.replace(path)
+    for use in (lambda: say(db, "4"), lambda: say(SqliteDb(path), "4")):
+        with pytest.raises(StoreError, match=r"store\.db-wal still holds changes"):
+            use()
+    say(SqliteDb(tmp_path / "other.db"), "other")
+    reader.close()
+    say(db, "4")
+    assert inputs(path) == ["1", "4"]
+
+
+def test_a_log_that_is_left_without_its_file_is_not_deleted(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    code = """
+import os, signal, sys
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.testing.conversation import say
+say(SqliteDb(sys.argv[1]), "x")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    start(code, old).communicate(timeout=60)
+    old.rename(new)
+    for use in (lambda db: say(db, "y"), lambda db: db.get_sessions(), lambda db: db.runs_df()):
+        with pytest.raises(StoreError, match=r"old\.db-wal still holds changes"):
+            use(SqliteDb(old))
+    (tmp_path / "old.db-wal").rename(tmp_path / "new.db-wal")
+    assert inputs(new) == ["x"]
+    say(SqliteDb(old), "y")
+    assert inputs(old) == ["y"]
 
 
 def test_the_content_of_media_is_there_for_a_query_that_names_it(tmp_path: Path) -> None:

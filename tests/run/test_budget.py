@@ -115,7 +115,7 @@ def test_nested_runs_count_for_those_that_asked_for_them(db: Db) -> None:
     )
     with pytest.raises(BudgetExceeded, match="400 tokens so far"):
         outer.run("x")
-    (run,) = [run for run in db.get_runs(outer._last_session_id or "") if run.parent_run_id is None]
+    (run,) = [run for run in db.get_runs(outer._last_session_ids[None]) if run.parent_run_id is None]
     told = [each.result for each in run.tools]
     assert told == ["ok", "ok"]
 

@@ -162,7 +162,7 @@ def test_an_object_that_cannot_be_said_is_refused(make: Make, given: Any, said: 
 @pytest.mark.parametrize("given", [3, pd.Series([3]).iloc[0], float("nan")], ids=repr)
 def test_an_id_that_is_no_text_is_refused(make: Make, door: Callable[..., RunOutput], name: str, given: Any) -> None:
     db = InMemoryDb()
-    with pytest.raises(InvalidInputError, match=rf"{name} is .*, not a string; pass {name}=str"):
+    with pytest.raises(InvalidInputError, match=rf"{name} is .*, and ids are text: give {name}=str"):
         door(make(ScriptedModel([]), db=db), "hello", **{name: given})
     assert db.sessions_df().empty
 

@@ -169,6 +169,35 @@ def test_every_method_that_takes_a_session_takes_a_user(make: Callable[[Db, str 
     assert "user_id" in parameters_of(name, type(make(InMemoryDb(), None)))
 
 
+@pytest.mark.parametrize("given", ["", 5])
+@pytest.mark.parametrize(("make", "name"), CASES)
+def test_what_is_no_id_is_refused_and_not_taken_for_the_agents_session(
+    db: Db, make: Callable[[Db, str | None], Runnable], name: str, given: Any
+) -> None:
+    runnable = make(db, "alice")
+    runnable.session_id = ALICE
+    ids = tuple(db.runs_df(session_id=ALICE).sort_values("run_index")["run_id"])
+    arguments = arguments_for(name, type(runnable), (ids[0], ids[1]))
+    before = rows(db)
+    for key in ("session_id", "run_id", "at_run"):
+        if key in arguments and "print_response" not in name:
+            with pytest.raises(InvalidInputError, match=f"{key} is (empty|''|5)"):
+                called(runnable, name, **arguments | {key: given})
+            assert rows(db) == before
+
+
+def test_a_run_that_is_given_for_its_id_is_refused_with_its_id(db: Db) -> None:
+    runnable = agent(db, "alice")
+    run = runnable.run("hello", session_id=ALICE)
+    with pytest.raises(InvalidInputError, match=rf"run_id is .*, and ids are text: give its run_id, '{run.run_id}'"):
+        runnable.continue_from(run, "and now?")  # type: ignore[arg-type]
+    session = runnable.get_session()
+    with pytest.raises(InvalidInputError, match=rf"session_id is .*: give its session_id, \"{ALICE}\""):
+        runnable.get_chat_history(session)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="session_id is None; pass the ID of the session to delete"):
+        runnable.delete_session(None)  # type: ignore[arg-type]
+
+
 def test_an_agent_without_a_user_works_on_every_session_as_a_store_does(db: Db) -> None:
     reader = Agent(FunctionModel(echo), db=db, session_id=ALICE)
     assert [message.content for message in reader.get_chat_history()][:2] == [SECRET, SECRET]
@@ -181,6 +210,31 @@ def test_the_user_of_the_call_counts_and_not_the_agents(db: Db) -> None:
     owner = Agent(FunctionModel(echo), db=db, session_id=ALICE, user_id="bob")
     assert owner.get_chat_history(user_id="alice")[0].content == SECRET
     assert owner.rename_session("plans", user_id="alice").session_name == "plans"
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_without_an_id_each_user_has_the_session_of_their_own_last_run(
+    make: Callable[[Db, str | None], Runnable],
+) -> None:
+    db = InMemoryDb()
+    runnable = make(db, None)
+    ids = {user: runnable.run(f"I am {user}", user_id=user).session_id for user in ("ada", "bob", None)}
+    for user in ("ada", "bob"):
+        assert [m.content for m in runnable.get_chat_history(user_id=user)][:1] == [f"I am {user}"]
+        assert runnable.update_session_state({"who": user}, user_id=user) == {"who": user}
+        assert runnable.rename_session(f"{user}'s", user_id=user).session_id == ids[user]
+        last = runnable.get_last_run_output(user_id=user)
+        assert last is not None
+        assert last.input == f"I am {user}"
+        assert runnable.regenerate(user_id=user).session_id == ids[user]
+    anonymous = db.get_session(ids[None] or "")
+    assert anonymous is not None
+    assert (anonymous.session_state, anonymous.session_name, anonymous.user_id) == ({}, None, None)
+    # Without a user: the session of the last run, whose it may be.
+    assert runnable.get_session_name() == "bob's"
+    for use in (runnable.get_session, runnable.get_chat_history, runnable.fork_session):
+        with pytest.raises(InvalidInputError, match=r"has no session with user 'eve' yet"):
+            use(user_id="eve")
 
 
 def test_a_session_without_an_owner_is_open_until_it_is_claimed() -> None:

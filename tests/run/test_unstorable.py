@@ -11,7 +11,7 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import AgnoNbError, InvalidInputError, RunError, StoreError
+from agno_nb.errors import AgnoNbError, InvalidInputError, RunError, StoreError, UnstorableValueError
 from agno_nb.event_loop import run_blocking
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.run.background_tasks import BackgroundTask, QueueKey, schedule, wait_for
@@ -59,6 +59,23 @@ class Hostile(dict[str, Any]):
         raise RuntimeError("not copied")
 
 
+class Fatal(dict[str, Any]):
+    """Raises what no `except Exception` catches."""
+
+    def items(self) -> Any:
+        raise Signal("gone")
+
+    keys = __iter__ = __repr__ = items  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise KeyboardInterrupt
+
+
+class NotCopied:
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise Signal("not copied")
+
+
 def generator() -> Iterator[int]:
     yield 1
 
@@ -70,6 +87,8 @@ UNSTORABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "a dict that is not quite as deep": (lambda: nested(400), "session_state is nested more than 200 levels deep"),
     "an array": (Unequal, r"session_state\['x'\] is of type Unequal"),
     "a dict that raises": (lambda: Hostile(a=1), "session_state"),
+    "a dict that raises no Exception": (lambda: Fatal(a=1), r"session_state\['x'\]|session_state cannot be written"),
+    "what raises no Exception when copied": (NotCopied, r"session_state\['x'\] is of type NotCopied"),
 }
 
 
@@ -283,7 +302,9 @@ def test_a_structured_answer_that_is_nested_too_deeply_is_refused() -> None:
 
 
 class PickyDb(InMemoryDb):
-    """Does not take a certain answer, and says that it fails."""
+    """Does not take a certain answer."""
+
+    error: type[StoreError] = UnstorableValueError
 
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         self._check(messages)
@@ -295,7 +316,38 @@ class PickyDb(InMemoryDb):
 
     def _check(self, messages: Sequence[Message]) -> None:
         if any(message.content == "indigestible" for message in messages):
-            raise StoreError("the store failed")
+            raise self.error("the store failed")
+
+
+class FullDb(PickyDb):
+    """Has no space for a certain answer, and takes smaller ones."""
+
+    error = StoreError
+    is_full = True
+
+    def _check(self, messages: Sequence[Message]) -> None:
+        if self.is_full:
+            super()._check(messages)
+
+
+@kind
+def test_an_answer_for_which_there_was_no_space_is_stored_when_there_is(make: Make) -> None:
+    db = FullDb()
+    with pytest.raises(StoreError, match="the store failed") as caught:
+        make(ScriptedModel(["indigestible"]), db=db).run("go", session_id="s")
+    failed = caught.value.run_output
+    assert failed is not None
+    # Small answers are stored meanwhile.
+    small = Agent(ScriptedModel(["a", "b"]), db=db)
+    assert small.run("one", session_id="t").content == "a"
+    db.is_full = False
+    small.run("two", session_id="t")
+    turn = db.get_run(failed.run_id)
+    assert turn is not None
+    assert turn.status is failed.status
+    assert talk(turn).status is RunStatus.COMPLETED
+    assert [m.content for m in talk(turn).messages if m.role == "assistant"] == ["indigestible"]
+    assert db.verify() == []
 
 
 class Odd(Model):
@@ -319,7 +371,8 @@ def test_an_answer_that_the_store_does_not_take_is_left_out(make: Make, by: str)
     turn = db.get_run(failed.run_id)
     assert turn is not None
     assert {run.status for run in db.get_runs("s")} == {RunStatus.ERROR}
-    assert talk(turn).error_type == ("InvalidInputError" if by == "value" else "StoreError")
+    assert talk(turn).error_type == ("InvalidInputError" if by == "value" else "UnstorableValueError")
+    assert failed.status is RunStatus.ERROR
     assert [m.role for m in talk(turn).messages] == ["system", "user"]
     assert db.verify() == []
 

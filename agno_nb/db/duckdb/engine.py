@@ -19,7 +19,7 @@ from agno_nb.db import schema
 from agno_nb.db.driver import Driver
 from agno_nb.db.duckdb.write_batch import WriteBatch
 from agno_nb.db.encoding import micros
-from agno_nb.db.file_names import os_error, store_failure
+from agno_nb.db.file_names import os_error, store_failure, unstorable_value
 from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, with_filtered_tables
 from agno_nb.db.sandbox import interruptible, open_sandbox, short_error
@@ -405,4 +405,6 @@ def translate_errors(path: Path | None) -> Iterator[None]:
             raise StoreLocked(
                 f"another program, or a duckdb.connect of this one, has {path} open; close it and try again ({text})"
             ) from error
+        if isinstance(error, duckdb.DataError | duckdb.IntegrityError):
+            raise unstorable_value(path, text) from error
         raise store_failure(path, text) from error

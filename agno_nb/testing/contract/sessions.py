@@ -38,6 +38,28 @@ class SessionsContract:
             begin(db, "let me in", user_id=other, query=ContextQuery(num_history_runs=3))
         assert (db.get_session("s1"), db.get_runs("s1"), db.get_messages("s1")) == before
 
+    @pytest.mark.parametrize("given", ["", 5])
+    def test_what_is_no_id_is_refused(self, db: Db, tmp_path: Path, given: Any) -> None:
+        say(db, "mine")
+        for use in (
+            db.get_session,
+            lambda session_id: db.rename_session(session_id, session_name="x"),
+            lambda session_id: db.update_session_state(session_id, {}),
+            db.fork_session,
+            db.get_runs,
+            db.get_run,
+            db.get_messages,
+            db.get_session_metrics,
+            db.get_summary,
+            lambda session_id: db.export_session(session_id, tmp_path / "x.jsonl"),
+            lambda run_id: db.check_owner("alice", run_id=run_id),
+            lambda session_id: db.delete_sessions(["s1", session_id]),
+            db.delete_session,
+        ):
+            with pytest.raises(InvalidInputError, match=r"_id is (empty|5, and ids are text)"):
+                use(given)
+        assert len(db.get_sessions()) == 1
+
     def test_an_anonymous_session_is_claimed_once(self, db: Db) -> None:
         say(db, "nobody")
         say(db, "still nobody")
