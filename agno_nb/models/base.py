@@ -114,15 +114,13 @@ async def join_characters(pieces: AsyncIterator[Delta | ModelResponse]) -> Async
     async with aclosing(pieces):  # type: ignore[type-var]
         async for piece in pieces:
             if isinstance(piece, Delta):
-                piece = Delta(
-                    content=content.add(piece.content), reasoning_content=reasoning.add(piece.reasoning_content)
-                )
+                text, thought = content.add(piece.content), reasoning.add(piece.reasoning_content)
             else:
-                rest = Delta(content=content.flush(), reasoning_content=reasoning.flush())
-                if rest != Delta():
-                    yield rest
+                text, thought = content.flush(), reasoning.flush()
+            if text or thought:
+                yield Delta(content=text, reasoning_content=thought)
+            if not isinstance(piece, Delta):
                 _join_response(piece)
-            if piece != Delta():
                 yield piece
 
 

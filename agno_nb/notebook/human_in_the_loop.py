@@ -17,7 +17,7 @@ from agno_nb.notebook.notebook import Notebook, bind_store
 from agno_nb.notebook.tables import answer_command, show_facts, show_questions
 from agno_nb.printing import RunDisplay, choose_display, drive
 from agno_nb.redact import displayable
-from agno_nb.run.context import is_waiting
+from agno_nb.run.continue_run import is_waiting
 from agno_nb.run.entrypoints import RunStream
 from agno_nb.run.options import ContinueOptions, RunOptions
 from agno_nb.run.runnable import Runnable

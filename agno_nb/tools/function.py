@@ -178,15 +178,14 @@ class Tool:
             if name in self._user_parameters
         ]
 
-    def argument_error(self, call: ToolCall, user_input: Mapping[str, Any] | None = None) -> str | None:
-        """Return the error of a call's arguments and a person's input; None if they are valid."""
-        try:
-            self._parse_arguments(call, user_input)
-        except InvalidArguments as error:
-            return str(error)
-        return None
+    def parse_arguments(self, call: ToolCall, user_input: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the arguments of a call, from the model and the user, as the types that the function expects.
 
-    def _parse_arguments(self, call: ToolCall, user_input: Mapping[str, Any] | None) -> dict[str, Any]:
+        Raises
+        ------
+        InvalidArguments
+            The function does not accept them. The message is for the model.
+        """
         try:
             if user_input is None:
                 return self._model_parameters.parse(call.arguments)
@@ -211,7 +210,7 @@ class Tool:
         hooks, which are called around the tool's own.
         """
         try:
-            arguments = self._parse_arguments(call, user_input)
+            arguments = self.parse_arguments(call, user_input)
         except InvalidArguments as error:
             call.result, call.tool_call_error = str(error), True
             return

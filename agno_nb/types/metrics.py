@@ -1,4 +1,4 @@
-"""Tokens, cost and time of model calls, runs and sessions."""
+"""Tokens, cost and time of a model call, a run or a session."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ _MAX_SECONDS = 10**9
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Metrics:
-    """Tokens, cost and time of a model call, a run or a session.
+    """Tokens, cost and time of one model call, of a run, or of a session.
 
-    Counts that the server did not report are None, and so is `cost` if the price of any part is unknown.
+    Counts are None if the server did not report them, and `cost` is None if the price of any part is unknown. Unknown
+    values are never stored as 0.
     """
 
     input_tokens: int | None = None
-    """All input tokens, including cached ones."""
+    """All tokens sent, including cached ones."""
     output_tokens: int | None = None
-    """All output tokens, including reasoning."""
+    """All tokens received, including reasoning."""
     cache_read_tokens: int | None = None
-    """The cached part of `input_tokens`."""
+    """The part of `input_tokens` read from the provider's cache."""
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
     """The reasoning part of `output_tokens`."""
@@ -43,7 +44,9 @@ class Metrics:
 
     @property
     def total_tokens(self) -> int | None:
-        return _sum_known([self.input_tokens, self.output_tokens])
+        if self.input_tokens is None and self.output_tokens is None:
+            return None
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
 
     time_to_first_token = Alias[float | None]("time_to_first_token_s")
     duration = Alias[float | None]("duration_s")
@@ -52,23 +55,36 @@ class Metrics:
     def total(cls, parts: Iterable[Metrics]) -> Metrics:
         """Add up the tokens and cost of `parts`.
 
-        Token counts are sums of the known values. The cost is known only if every part's is. Times are not added,
-        because parts may overlap.
+        Tokens are the sum of the reported counts. The cost is known only if the cost of every part is. Times are left
+        to the caller, because parts may overlap.
         """
-        parts = list(parts)
-        counts = {name: _sum_known(getattr(part, name) for part in parts) for name in TOKEN_COUNTS}
-        costs = [part.cost for part in parts]
-        known = bool(costs) and None not in costs
-        return cls(**counts, cost=sum(cost for cost in costs if cost is not None) if known else None)
+        total, costs = cls(), list[float | None]()
+        for part in parts:
+            costs.append(part.cost)
+            for name in TOKEN_COUNTS:
+                if (count := getattr(part, name)) is not None:
+                    setattr(total, name, (getattr(total, name) or 0) + count)
+        known = [cost for cost in costs if cost is not None]
+        total.cost = sum(known) if known and len(known) == len(costs) else None
+        return total
 
     def drop_impossible(self) -> Metrics:
-        """Return a copy with None in place of impossible values.
+        """Return these metrics, or a copy in which impossible values are None if there are any.
 
-        Servers may report counts of 2**63, NaN, negative prices or text, which would break every sum they are part of.
-        The limits are `MAX_TOKENS` and `MAX_COST`.
+        A server may report anything: counts of 2**63, NaN, negative or infinite prices, text. One such value would
+        break every sum that includes it. The limits are `MAX_TOKENS` and `MAX_COST`.
         """
+        for name, (kind, maximum) in _LIMITS.items():
+            value: Any = getattr(self, name)
+            # A float of zero may be negative.
+            if value is not None and (
+                type(value) is not kind or not 0 <= value <= maximum or (value == 0 and kind is float)
+            ):
+                break
+        else:
+            return self
         return Metrics(
-            **{name: to_count(getattr(self, name)) for name in TOKEN_COUNTS},
+            **{name: _to_count(getattr(self, name)) for name in TOKEN_COUNTS},
             cost=to_amount(self.cost, MAX_COST),
             time_to_first_token_s=to_amount(self.time_to_first_token_s, _MAX_SECONDS),
             duration_s=to_amount(self.duration_s, _MAX_SECONDS),
@@ -79,8 +95,15 @@ class Metrics:
         return f"Metrics({', '.join(f'{name}={value:.6g}' for name, value in values.items() if value is not None)})"
 
 
-def to_count(value: object) -> int | None:
-    """Return a token count as an int, or None if `value` is not a whole number from 0 to `MAX_TOKENS`."""
+_LIMITS: dict[str, tuple[Any, float]] = {
+    **dict.fromkeys(TOKEN_COUNTS, (int, MAX_TOKENS)),
+    "cost": (float, MAX_COST),
+    "time_to_first_token_s": (float, _MAX_SECONDS),
+    "duration_s": (float, _MAX_SECONDS),
+}
+
+
+def _to_count(value: object) -> int | None:
     amount = to_amount(value, MAX_TOKENS)
     return int(amount) if amount is not None and amount.is_integer() else None
 
@@ -94,21 +117,16 @@ def to_amount(value: object, maximum: float) -> float | None:
     return abs(float(number)) if 0 <= number <= maximum else None
 
 
-def _sum_known(values: Iterable[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class UsageTotals:
-    """Tokens and cost counted towards a budget."""
+    """Tokens and cost of all model calls in a period."""
 
     tokens: int = 0
-    """Input and output tokens."""
+    """Sent and received."""
     usd: float = 0.0
     num_unpriced: int = 0
-    """Number of runs, summaries and memory updates with an unknown price, which are not in `usd`."""
+    """Number of runs, summaries and other calls whose price is unknown. They are not in `usd`."""
 
     def __add__(self, other: UsageTotals) -> UsageTotals:
         return UsageTotals(

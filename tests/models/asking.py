@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from agno_nb.errors import ModelError
-from agno_nb.models.base import Delta, ModelRequest, ModelResponse
+from agno_nb.models.base import Delta, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.types import Message, ToolSpec
 
@@ -54,7 +54,7 @@ async def ask_async(model: OpenAIModel, request: ModelRequest | str = "Hi") -> O
         request = ModelRequest(messages=[Message(role="user", content=request)], tools=[WEATHER])
     outcome = Outcome()
     try:
-        async for piece in model.stream(request):
+        async for piece in join_characters(model.stream(request)):
             if isinstance(piece, Delta):
                 outcome.deltas.append(piece)
             else:

@@ -25,6 +25,7 @@ from agno_nb.models.openai.profiles import PROFILES
 from agno_nb.models.openai.schema import schema_fields, strict_parameters, strict_schema
 from agno_nb.run.output_schema import OutputSchema
 from agno_nb.tools import Tool
+from agno_nb.tools.parameters import InvalidArguments
 from agno_nb.types import Message, ToolCall
 from tests.fakes.http import FakeServer
 from tests.fakes.strict import says
@@ -317,7 +318,8 @@ def test_a_typed_dict_of_typing_works_on_every_python(hint: Any) -> None:
     definitions = tool.spec.parameters["$defs"]
     assert definitions["Address"]["required"] == ["street"]
     assert definitions.get("Person", {"required": ["name"]})["required"] == ["name"]
-    assert tool.argument_error(ToolCall(tool_call_id="c", tool_name="f", arguments='{"x": 3}')) is not None
+    with pytest.raises(InvalidArguments):
+        tool.parse_arguments(ToolCall(tool_call_id="c", tool_name="f", arguments='{"x": 3}'))
 
 
 def test_a_default_that_json_cannot_hold_is_not_told() -> None:

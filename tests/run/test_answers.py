@@ -283,7 +283,7 @@ def test_a_call_that_was_done_is_not_approved_in_another_way_later() -> None:
     with pytest.raises(InvalidInputError, match="has already been answered, and the run has continued"):
         second.requirements[0].reject()
     early.requirements[0].reject()
-    with pytest.raises(InvalidInputError, match="has already been answered, and the run has continued"):
+    with pytest.raises(InvalidInputError, match="cannot change the answer to"):
         clerk.continue_run(second, requirements=early.requirements)
 
 
@@ -428,7 +428,7 @@ def test_a_reloaded_run_is_not_continued_without_its_store() -> None:
     assert run is not None
     run.requirements[0].confirm()
     bare = Agent(ScriptedModel(["never"]), name="clerk", tools=TOOLS)
-    with pytest.raises(InvalidInputError, match=r"was read from a store, and Agent\('clerk'\) has none"):
+    with pytest.raises(InvalidInputError, match=r"was read from a store, but Agent\('clerk'\) has no store"):
         bare.continue_run(run)
     assert (run.status, done) == (RunStatus.PAUSED, [])
 
@@ -477,6 +477,6 @@ def test_a_tool_that_a_member_or_step_no_longer_has_is_named_before_anything_is_
     stored = fresh.get_run_output(run.run_id)
     assert stored is not None
     stored.requirements[0].confirm()
-    with pytest.raises(RunNotContinuableError, match=r"waits for tool 'delete', and Agent\('clerk'\) has no such tool"):
+    with pytest.raises(RunNotContinuableError, match=r"waits for tool 'delete', but Agent\('clerk'\) has no such tool"):
         fresh.continue_run(stored)
     assert {one.status for one in db.get_runs("s")} == {RunStatus.PAUSED}

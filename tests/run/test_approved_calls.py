@@ -255,7 +255,7 @@ def test_an_interrupted_run_without_an_approved_call_is_not_continued() -> None:
     with db._transaction(write=True) as connection:
         connection.update("raw_runs", {"status": "RUNNING"}, {"run_id": run.run_id})
     assert run.run_id not in process_id.runs_in_progress
-    with pytest.raises(RunNotContinuableError, match="is RUNNING and not PAUSED"):
+    with pytest.raises(RunNotContinuableError, match="is RUNNING, not PAUSED"):
         agent.continue_run(run_id=run.run_id)
 
 

@@ -9,10 +9,11 @@ import pytest
 from pydantic import BaseModel
 
 from agno_nb import Agent, InMemoryDb, MemoryManager, Team, Workflow
+from agno_nb.agent.budgets import NESTED_REQUESTS
 from agno_nb.errors import InvalidInputError, ModelConnectionError, OutputSchemaError, RunLimitError
 from agno_nb.models.base import ModelResponse
 from agno_nb.notebook.live import LiveAnswer
-from agno_nb.run.context import MAX_DEPTH, NESTED_REQUESTS
+from agno_nb.run.context import MAX_DEPTH
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, ToolCall

@@ -70,13 +70,13 @@ def test_an_answer_that_no_longer_fits_stays_a_dict_and_says_why(db: Db) -> None
 
     Other.__name__ = "Penguin"
     reader = agent(db, output_schema=Other)
-    with pytest.warns(UserWarning, match=r"as a dict, of run '.*', which is no Penguin any more:\n- mass: Field req"):
+    with pytest.warns(UserWarning, match=r"a dict is returned instead, of run '.*' as Penguin:\n- mass: Field req"):
         last = reader.get_last_run_output()
     assert last is not None
     assert last.content == {"name": "Pia", "seen": "2026-01-31"}
     session = reader.get_session()
     assert session is not None
-    with pytest.warns(UserWarning, match="So it is with 1 more"):
+    with pytest.warns(UserWarning, match="1 more runs have the same problem"):
         assert len(session.runs) == 2
 
 

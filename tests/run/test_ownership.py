@@ -193,7 +193,7 @@ def test_a_run_that_is_given_for_its_id_is_refused_with_its_id(db: Db) -> None:
     session = runnable.get_session()
     with pytest.raises(InvalidInputError, match=rf"session_id is .*: give its session_id, \"{ALICE}\""):
         runnable.get_chat_history(session)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInputError, match="session_id is None; pass the id of the session to delete"):
+    with pytest.raises(InvalidInputError, match="session_id is None; pass the ID of the session to delete"):
         runnable.delete_session(None)  # type: ignore[arg-type]
 
 
@@ -232,7 +232,7 @@ def test_without_an_id_each_user_has_the_session_of_their_own_last_run(
     # Without a user: the session of the last run, whose it may be.
     assert runnable.get_session_name() == "bob's"
     for use in (runnable.get_session, runnable.get_chat_history, runnable.fork_session):
-        with pytest.raises(InvalidInputError, match=r"has not talked with user 'eve' in any session yet"):
+        with pytest.raises(InvalidInputError, match=r"has no session with user 'eve' yet"):
             use(user_id="eve")
 
 
@@ -276,7 +276,7 @@ def test_a_branch_that_is_refused_for_something_else_leaves_no_copy(db: Db) -> N
     before = rows(db)
     with pytest.raises(InvalidInputError, match="session of an agent"):
         workflow(db, "alice").continue_from(completed, "And then?")
-    with pytest.raises(InvalidInputError, match="images holds something"):
+    with pytest.raises(InvalidInputError, match="images contains an object"):
         agent(db, "alice").continue_from(completed, "And then?", images=["x.png"])  # type: ignore[list-item]
     assert rows(db) == before
 

@@ -103,7 +103,7 @@ def test_a_nested_run_is_continued_by_the_run_around_it() -> None:
     run = Agent(ScriptedModel([call("ask")]), tools=[ask]).run("go")
     (nested,) = run.nested_runs
     nested.requirements[0].confirm()
-    with pytest.raises(RunNotContinuableError, match=f"is part of run '{run.run_id}', which waits for it"):
+    with pytest.raises(RunNotContinuableError, match=f"is part of run '{run.run_id}'; continue that run instead"):
         inner.continue_run(nested)
 
 

@@ -27,7 +27,7 @@ from tests.run.clerk import TOOLS, done, look, paused_run
 
 def test_an_unresolved_requirement_is_named_with_its_call() -> None:
     agent, run = paused_run()
-    with pytest.raises(InvalidInputError, match=r'still needs confirmation.* Its call is delete\(\{"path": "a"\}\)'):
+    with pytest.raises(InvalidInputError, match=r'still needs confirmation in the call delete\(\{"path": "a"\}\)'):
         agent.continue_run(run)
     assert (run.status, done) == (RunStatus.PAUSED, [])
     run.requirements[0].confirm()
@@ -38,13 +38,13 @@ def test_a_run_that_is_not_paused_cannot_be_continued() -> None:
     agent, run = paused_run(InMemoryDb())
     run.requirements[0].confirm()
     agent.continue_run(run)
-    with pytest.raises(RunNotContinuableError, match="is COMPLETED and not PAUSED"):
+    with pytest.raises(RunNotContinuableError, match="is COMPLETED, not PAUSED"):
         agent.continue_run(run)
-    with pytest.raises(RunNotContinuableError, match="is COMPLETED and not PAUSED"):
+    with pytest.raises(RunNotContinuableError, match="is COMPLETED, not PAUSED"):
         agent.continue_run(run_id=run.run_id)
     with pytest.raises(RunNotFoundError, match="there is no run 'nonsense' in session 's'"):
         agent.continue_run(run_id="nonsense", session_id="s")
-    with pytest.raises(InvalidInputError, match="say which run to continue"):
+    with pytest.raises(InvalidInputError, match="takes one run; pass the RunOutput"):
         agent.continue_run()
 
 
@@ -52,9 +52,9 @@ def test_only_its_user_continues_a_run() -> None:
     db = InMemoryDb()
     agent, run = paused_run(db, user_id="ada")
     run.requirements[0].confirm()
-    with pytest.raises(SessionOwnershipError, match=r"belongs to user 'ada'.* by user 'bob'; give user_id='ada'"):
+    with pytest.raises(SessionOwnershipError, match=r"belongs to user 'ada'.* as user 'bob'; pass user_id='ada'"):
         agent.continue_run(run, user_id="bob")
-    with pytest.raises(SessionOwnershipError, match="by nobody in particular"):
+    with pytest.raises(SessionOwnershipError, match="without a user_id"):
         agent.continue_run(run_id=run.run_id, requirements=run.requirements)
     assert done == []
     assert agent.continue_run(run_id=run.run_id, requirements=run.requirements, user_id="ada").content == "Done."
@@ -65,7 +65,7 @@ def test_a_run_is_continued_by_the_agent_that_was_asked() -> None:
     _, run = paused_run(db)
     run.requirements[0].confirm()
     other = Agent(ScriptedModel([]), name="cook", tools=TOOLS, db=db)
-    with pytest.raises(RunNotContinuableError, match="is of agent 'clerk', and not of agent 'cook'"):
+    with pytest.raises(RunNotContinuableError, match="belongs to agent 'clerk', not to agent 'cook'"):
         other.continue_run(run)
 
 

@@ -274,7 +274,7 @@ def test_a_json_schema_is_an_output_schema() -> None:
 
 def test_accessors_look_at_the_session_last_talked_in(db: Db) -> None:
     agent = Agent(FunctionModel(echo), db=db, name="ada's")
-    with pytest.raises(InvalidInputError, match="has not talked in any session yet"):
+    with pytest.raises(InvalidInputError, match="has no session yet"):
         agent.get_session()
     first = agent.run("q1", session_id="s")
     agent.run("q2", session_id="s")
@@ -310,7 +310,7 @@ def test_a_name_can_be_found_by_the_model(db: Db) -> None:
     agent = Agent(model, db=db, session_id="s")
     agent.run("hi")
     assert agent.set_session_name(autogenerate=True).session_name == "Greetings and robots"
-    with pytest.raises(InvalidInputError, match="give a session a name"):
+    with pytest.raises(InvalidInputError, match="pass either session_name"):
         agent.set_session_name()
 
 

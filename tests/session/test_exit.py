@@ -89,7 +89,7 @@ def test_a_summary_over_http_is_kept_at_exit(python: str) -> None:
 def test_a_failure_that_nobody_waited_for_is_told_at_exit(python: str) -> None:
     done = run(python, "from agno_nb.testing import ScriptedModel\ntalk(ScriptedModel(['no JSON']))")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "UserWarning: the session's summary could not be brought up to date" in done.stderr
+    assert "UserWarning: could not update the session's summary" in done.stderr
     assert "Traceback" not in done.stderr
     assert summary_in("store.duckdb") == "None"
 
@@ -151,7 +151,7 @@ def test_an_interrupt_ends_the_waiting(python: str, working_directory: Path) -> 
     child.send_signal(signal.SIGINT)
     output, errors = child.communicate(timeout=60)
     assert (child.returncode, output) == (0, "")
-    assert "UserWarning: interrupted: what was to be summarised and remembered of the last runs is lost" in errors
+    assert "UserWarning: interrupted; summaries and memories of the last runs were not updated" in errors
     assert "Traceback" not in errors
     assert summary_in("store.duckdb") == "None"
 

@@ -78,7 +78,7 @@ def test_what_is_read_can_be_the_whole_conversation_or_less(
 @pytest.mark.parametrize("limit", ["last_n_runs", "conversation_limit"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_limit_below_one_is_refused(limit: str, value: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"{limit} is {value}; give 1 or more"):
+    with pytest.raises(InvalidInputError, match=f"{limit} is {value}; pass 1 or more"):
         SessionSummaryManager(**{limit: value})  # type: ignore[arg-type]
 
 
@@ -133,10 +133,10 @@ def test_an_answer_is_read_whatever_stands_around_it(db: Db, answer: str) -> Non
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
-        ("It was about birds.", "the model's answer is no summary: 'It was about birds.'"),
-        ('{"summary": ""}', "no summary"),
-        ('{"summary": 3}', "no summary"),
-        ('{"summary": "a', "no summary"),
+        ("It was about birds.", "the model's answer 'It was about birds.'"),
+        ('{"summary": ""}', "could not parse a summary"),
+        ('{"summary": 3}', "could not parse a summary"),
+        ('{"summary": "a', "could not parse a summary"),
         (lambda: ModelAuthenticationError("no key"), "no key"),
         (lambda: RuntimeError("a bug"), "RuntimeError: a bug"),
     ],
@@ -149,7 +149,7 @@ def test_a_failure_keeps_the_last_version_and_is_told_to_who_waits(
     agent.run("q0")
     run = agent.run("q1")
     assert run.content == "you said q1"
-    with pytest.warns(UserWarning, match=f"summary could not be brought up to date, and the last one stays: .*{told}"):
+    with pytest.warns(UserWarning, match=f"could not update the session's summary: .*{told}"):
         assert span(agent.get_session_summary()) == (0, "first", 0, 0)
     # There is one warning, and the next version includes the messages.
     assert span(agent.get_session_summary()) == (0, "first", 0, 0)
@@ -267,7 +267,7 @@ def test_a_summary_is_shown_where_one_is_made_unless_said_otherwise(given: dict[
 
 
 def test_a_prompt_and_a_manager_are_not_both_taken() -> None:
-    with pytest.raises(InvalidInputError, match="give the prompt to the manager"):
+    with pytest.raises(InvalidInputError, match="pass the prompt to the manager"):
         Agent(session_summary_prompt="Briefly.", session_summary_manager=SessionSummaryManager())
 
 
@@ -291,7 +291,7 @@ def test_a_summary_can_be_asked_for_by_hand(db: Db) -> None:
     assert span(manager.create_session_summary(session)) == (0, "summary 0", 0, 0)
     assert manager.create_session_summary(session) is None
     assert span(agent.get_session_summary()) == (0, "summary 0", 0, 0)
-    with pytest.raises(InvalidInputError, match="of no store"):
+    with pytest.raises(InvalidInputError, match="was not read from a store"):
         manager.create_session_summary(Session(session_id="s"))
 
 

@@ -81,10 +81,10 @@ def test_a_member_that_does_not_exist_or_fails_is_told_to_the_leader() -> None:
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ([], "give a list of agents and teams"),
-        (Agent(name="a"), "give a list of agents and teams"),
+        ([], "pass a list of agents and teams"),
+        (Agent(name="a"), "pass a list of agents and teams"),
         ([Agent(name="a"), len], "functions as tools"),
-        ([Agent(name="a"), Agent(name="A")], "have the id 'a'"),
+        ([Agent(name="a"), Agent(name="A")], "have the ID 'a'"),
     ],
 )
 def test_members_that_cannot_be_are_refused(members: Any, said: str) -> None:

@@ -56,8 +56,8 @@ def test_a_message_that_is_not_in_the_table_is_refused_and_nothing_happens(kind:
         ({"again": ""}, "again is ''; it must be an id of at most 500 characters"),
         ({"names": ["a"]}, "names is ['a']; it must be at most 100 values by name"),
         ({"names": {"0": "x" * 201}}, "; it must be a string of at most 200 characters"),
-        ({"again": "not a run of this session"}, "run 'not a run of this session' is not one of the turns"),
-        ({"question": "  "}, "there is nothing to answer"),
+        ({"again": "not a run of this session"}, "run 'not a run of this session' is not among the turns"),
+        ({"question": "  "}, "is empty; pass a message"),
     ],
 )
 def test_a_field_that_is_not_what_it_should_be_is_named(fields: dict[str, Any], sentence: str) -> None:

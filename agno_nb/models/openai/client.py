@@ -10,7 +10,7 @@ import ssl
 import warnings
 import weakref
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError, ModelRequestError
 from agno_nb.models import prices
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connected, environment
 from agno_nb.models.openai.errors import (
     CONNECT_TIMEOUT_S,
@@ -173,10 +173,7 @@ class OpenAIModel(Model):
             self._connection = None
             await client.close()
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
-        return join_characters(self._stream(request))
-
-    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         """Stream the answer. Deltas may start and end in the middle of a character."""
         answer, names = self._new_answer(), ToolNames(request)
         async with aclosing(self._post(self.path, self._body(names.repaired_request()))) as frames:
