@@ -69,12 +69,7 @@ def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.
     cells = code_cells(notebook_file(path))
     places = {cell_id: place for place, (cell_id, _) in enumerate(cells) if cell_id is not None}
     by_hash = {source_hash(source): place for place, (_, source) in reversed(list(enumerate(cells)))}
-    store = db or default_db()
-    runs = store.runs_df()
-    runs = runs[runs["cell_id"].notna() & runs["run_index"].notna() & runs["superseded_by"].isna()]
-    has_path = runs["notebook"].isin(known_paths(store, path))
-    runs = runs[has_path | (runs["notebook"].isna() & runs["cell_id"].isin(list(places)))]
-    runs = runs.sort_values(["session_id", "run_index"]).reset_index(drop=True)
+    runs = _runs_of(path, list(places), db or default_db())
     index = [
         places.get(cell_id) if is_lasting(cell_id) else by_hash.get(cell_hash)
         for cell_id, cell_hash in zip(runs["cell_id"], runs["cell_hash"], strict=True)
@@ -96,6 +91,15 @@ def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.
     )
     frame = pd.concat([own, runs[list(RUN_COLUMNS)]], axis=1)
     return frame.sort_values("created_at", kind="stable").reset_index(drop=True)
+
+
+def _runs_of(path: Path, cell_ids: list[str], db: Db) -> pd.DataFrame:
+    """Return the current attempts of the cells of a notebook, by session and turn."""
+    runs = db.runs_df()
+    runs = runs[runs["cell_id"].notna() & runs["run_index"].notna() & runs["superseded_by"].isna()]
+    has_path = runs["notebook"].isin(known_paths(db, path))
+    runs = runs[has_path | (runs["notebook"].isna() & runs["cell_id"].isin(cell_ids))]
+    return runs.sort_values(["session_id", "run_index"]).reset_index(drop=True)
 
 
 def _state(source: str | None, cell_hash: Any, has_moved: bool) -> str:

@@ -110,7 +110,7 @@ def test_a_cell_that_is_run_again_can_append_or_branch_and_is_compared_with_the_
     notebook.write(3, "%config AgnoNb.rerun = 'branch'\nname = 'Bob'")
     for cell in (3, FIRST, SECOND):
         notebook.run(cell)
-    assert "now in a branch, before its later turns" in shown(notebook, FIRST)
+    assert "now in a branch without the later turns" in shown(notebook, FIRST)
     assert "Bob" in shown(notebook, SECOND)
     runs = DuckDb(lab.folder / "policies.duckdb").runs_df()
     assert runs[["run_index", "attempt", "input"]].values.tolist() == [
