@@ -1,4 +1,4 @@
-"""Keyword arguments that help: aliases that stay accepted, and unknown names that are told what they are near to."""
+"""Aliases of keyword arguments, and suggestions for unknown ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Return a clause for an error that names what `name` was probably meant to be.
+    """Return a clause for an error that suggests the closest known name.
 
     Examples
     --------
@@ -28,7 +29,7 @@ def nearest(name: str, known: Collection[str]) -> str:
     """
     if not known:
         return "it takes none"
-    # At the usual 0.6 "message" is taken for "images", and a wrong guess is worse than none.
+    # At the default cutoff of 0.6, "message" matches "images". A wrong guess is worse than none.
     close = get_close_matches(name, known, n=1, cutoff=0.7)
     return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(sorted(known))}"
 
@@ -46,9 +47,9 @@ def translate(
     Raises
     ------
     UnknownArgumentError
-        For a name that is neither known nor an alias.
+        A name is neither known nor an alias.
     TypeError
-        For one that is given under two names.
+        An argument is passed under two names.
     """
     result: dict[str, Any] = {}
     for name, value in kwargs.items():
@@ -58,7 +59,7 @@ def translate(
         if name in deprecated:
             warnings.warn(f"{name}= is now called {target}=", DeprecationWarning, stacklevel=4)
         if target in result:
-            raise TypeError(f"{of} got {target!r} twice: {name!r} is another name of it")
+            raise TypeError(f"{of} got {target!r} twice; {name!r} is another name for it")
         result[target] = value
     return result
 
@@ -67,7 +68,7 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 
 def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[str] = ()) -> Callable[[D], D]:
-    """Make a function, or the constructor of a class, accept `aliases` and name the nearest of unknown keywords."""
+    """Make a function or the constructor of a class accept `aliases`, and suggest names for unknown keywords."""
 
     def decorate(target: D) -> D:
         cls: Any = target if isinstance(target, type) else None
@@ -76,15 +77,21 @@ def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[
         known = [each.name for each in parameters if each.kind in _NAMED and each.name != "self"]
         names = frozenset(known)
 
-        @functools.wraps(function)
-        def checked(*args: Any, **kwargs: Any) -> Any:
-            # Values such as messages are created often; for correct names this is all that is added.
+        def renamed(owner: object, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+            is_inherited = cls is not None and type(owner).__init__ is checked
+            of = (type(owner) if is_inherited else target).__name__
+            return translate(kwargs, known=known, aliases=aliases, deprecated=deprecated, of=f"{of}()")
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not names.issuperset(kwargs):
-                is_inherited = cls is not None and type(args[0]).__init__ is checked
-                of = (type(args[0]) if is_inherited else target).__name__
-                kwargs = translate(kwargs, known=known, aliases=aliases, deprecated=deprecated, of=f"{of}()")
+                kwargs = renamed(args[0] if cls is not None else None, kwargs)
             return function(*args, **kwargs)
 
+        is_generated = cls is not None and "__dataclass_fields__" in vars(cls) and vars(cls).get("__init__") is function
+        if is_generated and not aliases and function.__code__.co_filename == "<string>":
+            checked = functools.wraps(function)(_dataclass_init(cls, renamed))
+        else:
+            checked = functools.wraps(function)(wrapper)
         if cls is None:
             return checked  # type: ignore[return-value]
         cls.__init__ = checked
@@ -93,8 +100,49 @@ def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[
     return decorate
 
 
+def _dataclass_init(cls: Any, explain: Callable[[object, Mapping[str, Any]], object]) -> Callable[..., None]:
+    """Generate the ``__init__`` of a dataclass as `dataclass` does, but with ``**unknown``.
+
+    Values such as messages are created often. A wrapper around ``__init__`` would double the calls.
+    """
+    original = cls.__init__
+    namespace: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING}
+
+    def fail(self: object, given: Mapping[str, Any], unknown: Mapping[str, Any]) -> None:
+        explain(self, unknown)
+        original(self, **{name: value for name, value in given.items() if value is not MISSING})  # Raises a TypeError.
+
+    namespace["_fail"] = fail
+    positional, keyword_only, required, body = ["self"], list[str](), list[str](), list[str]()
+    for each in fields(cls):
+        name = value = each.name
+        namespace[f"_default_{name}"] = each.default
+        if each.default_factory is not MISSING:
+            namespace[f"_new_{name}"] = each.default_factory
+            value = f"_new_{name}() if {name} is _missing else {name}" if each.init else f"_new_{name}()"
+        elif each.init and each.default is MISSING:
+            required.append(name)
+        elif not each.init:
+            value = f"_default_{name}"
+        if each.init:
+            (keyword_only if each.kw_only else positional).append(f"{name}=_default_{name}")
+        elif value == f"_default_{name}" and each.default is MISSING:
+            continue
+        body.append(f"_set(self, {name!r}, {value})" if cls.__dataclass_params__.frozen else f"self.{name} = {value}")
+    if hasattr(cls, "__post_init__"):
+        body.append("self.__post_init__()")
+    init_names = [each.name for each in fields(cls) if each.init]
+    condition = " or ".join(["unknown", *(f"{name} is _missing" for name in required)])
+    given = ", ".join(f"{name!r}: {name}" for name in init_names)
+    parameters = [*positional, *(["*", *keyword_only] if keyword_only else []), "**unknown"]
+    lines = [f"def __init__({', '.join(parameters)}):", f" if {condition}: _fail(self, {{{given}}}, unknown)"]
+    exec("\n ".join(["\n".join(lines), *body]), namespace)
+    init: Callable[..., None] = namespace["__init__"]
+    return init
+
+
 def explain_wrong_arguments(remedy: str) -> Callable[[F], F]:
-    """Make a method raise an UnknownArgumentError with a remedy, and without an internal class, if a call is wrong."""
+    """Make a method raise an UnknownArgumentError with a remedy, and without an internal class, for a wrong call."""
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -102,7 +150,7 @@ def explain_wrong_arguments(remedy: str) -> Callable[[F], F]:
             try:
                 return function(*args, **kwargs)
             except TypeError as error:
-                # Raised by the call itself: the function has not begun.
+                # Raised by the call itself if the function has not started.
                 if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                     raise
                 problem = str(error).replace(f"{function.__qualname__}()", f"{function.__name__}()")
@@ -114,7 +162,7 @@ def explain_wrong_arguments(remedy: str) -> Callable[[F], F]:
 
 
 def suggest_in_methods(*names: str) -> Callable[[C], C]:
-    """Make methods of a class, inherited or its own, name the nearest of unknown keywords."""
+    """Make methods of a class, inherited or its own, suggest names for unknown keywords."""
 
     def decorate(cls: C) -> C:
         for name in names:
@@ -125,7 +173,7 @@ def suggest_in_methods(*names: str) -> Callable[[C], C]:
 
 
 def typed_kwargs(options: type[Any], aliases: Mapping[str, str] | None = None) -> Callable[[F], F]:
-    """Give a function that ends in ``**options: Unpack[options]`` a signature that lists them, and check names."""
+    """Give a function that ends in ``**options`` a signature that lists the keys of `options`, and check the names."""
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)

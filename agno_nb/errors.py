@@ -1,44 +1,44 @@
-"""What can go wrong, as one tree.
+"""The exceptions of agno_nb.
 
 ::
 
-    AgnoNbError                       .run_output: the run that failed, with what was said so far
+    AgnoNbError                       .run_output: the failed run with its messages
     ├── RunError                      a run failed
-    │   ├── ModelError                the provider failed; .retry_after_s where it asks to wait
-    │   │   ├── ModelAuthenticationError    no key, or one that is refused
+    │   ├── ModelError                the provider failed; .retry_after_s if it asks to wait
+    │   │   ├── ModelAuthenticationError    no key, or a rejected one
     │   │   ├── ModelRateLimitError         too many requests, or no quota left
-    │   │   ├── ModelRequestError           the provider does not accept the request
+    │   │   ├── ModelRequestError           the provider rejected the request
     │   │   │   ├── ModelNotFoundError      no such model at this endpoint
-    │   │   │   └── ContextLengthError      more than the model can read
+    │   │   │   └── ContextLengthError      the request exceeds the context length
     │   │   ├── ContentFilterError          the provider declined to answer
-    │   │   ├── ModelConnectionError        not reached, or cut off
-    │   │   │   └── ModelTimeoutError       nothing came for too long
+    │   │   ├── ModelConnectionError        not reached, or connection lost
+    │   │   │   └── ModelTimeoutError       no data for too long
     │   │   ├── ModelServerError            the provider's own failure (5xx)
-    │   │   └── ModelStreamError            an answer that is incomplete or is not what the protocol says
-    │   │       └── ResponseLimitError      an answer that is larger or takes longer than the model object allows
-    │   ├── BudgetExceeded            what may be spent is spent; .budget, .spending
-    │   └── OutputSchemaError         the answer is not what output_schema asks for
+    │   │   └── ModelStreamError            an incomplete or invalid answer
+    │   │       └── ResponseLimitError      an answer that exceeds the model object's limits
+    │   ├── BudgetExceeded            a budget is used up; .budget, .usage
+    │   └── OutputSchemaError         the answer does not match output_schema
     ├── SessionOwnershipError         the session belongs to another user
     ├── SessionNotFoundError
     ├── RunNotFoundError
-    ├── SessionBusyError              another process does a turn of the session; runs wait for it
-    ├── RunNotContinuableError        the run is not paused, or not any more
+    ├── SessionBusyError              another process executes a run in the session; runs wait for it
+    ├── RunNotContinuableError        the run is not paused
     ├── StoreError                    the store could not be read or written
-    │   ├── StoreLocked               another process holds it too long
-    │   ├── UnstorableValueError      the store works, and does not take a value
-    │   ├── NotAStoreError            the file is something else
+    │   ├── StoreLocked               another process holds the lock too long
+    │   ├── UnstorableValueError      the store works, but cannot store a value
+    │   ├── NotAStoreError            the file is not a store
     │   └── StoreVersionError         the file is from a newer agno_nb
-    ├── QueryError                    a user's SQL was refused or failed
+    ├── QueryError                    a user's SQL was rejected or failed
     ├── InvalidInputError             a bad argument, option or name (also a ValueError)
-    └── UnknownArgumentError          a keyword that a function does not take (also a TypeError)
+    └── UnknownArgumentError          an unknown keyword argument (also a TypeError)
     KeyboardInterrupt
     ├── RunInterrupted                the user stopped a run in a cell; .run_output
-    └── QueryInterrupted              the user stopped a query, or the reading of a frame
+    └── QueryInterrupted              the user stopped a query or reading a frame
     BaseException
-    └── NestedRunPaused               ends a tool whose run waits for a person; .run_output
+    └── NestedRunPaused               a run started by a tool waits for a person; .run_output
 
-Every message is a sentence for the user: what happened, the value, what to do. In IPython an error of this tree shows
-as one line; ``%tb`` shows the rest.
+Messages say what failed, the value, and the remedy. IPython shows these errors in one line; ``%tb`` shows the
+traceback.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ if TYPE_CHECKING:
 
 
 class _Displayable(BaseException):
-    """An error whose message may be shown: it may quote a server, a tool or a model."""
+    """An error whose message is made displayable, because it may quote a server, a tool or a model."""
 
     def __str__(self) -> str:
         return displayable(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Not by the constructor, which may want more than the message. A worker process sends its errors pickled.
+        # Without the constructor, which may have other required parameters. Worker processes pickle their errors.
         return _unpickled, (type(self), self.args, self.__dict__)
 
     def _render_traceback_(self) -> list[str]:
-        # IPython shows this instead of the traceback; the cell still fails.
+        # IPython shows this instead of the traceback.
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -75,30 +75,29 @@ def _unpickled(kind: type[_Displayable], args: tuple[Any, ...], attributes: dict
 
 
 class AgnoNbError(_Displayable, Exception):
-    """Base of all errors of this package."""
+    """Base class of the errors of this package."""
 
     run_output: RunOutput | None = None
-    """The run that failed, with what was said so far, where there was one."""
+    """The failed run with its messages, if there was one."""
 
 
 class RunInterrupted(_Displayable, KeyboardInterrupt):
-    """The user stopped a run in a cell. It is stored, with status CANCELLED and what was said so far."""
+    """The user stopped a run in a cell. It is stored with its messages and status CANCELLED."""
 
     run_output: RunOutput | None = None
 
 
 class QueryInterrupted(_Displayable, KeyboardInterrupt):
-    """The user stopped a query, or the reading of a frame. The store is as it was."""
+    """The user stopped a query or reading a frame. The store was not changed."""
 
-    # One line, because IPython takes longer to draw a traceback than the query to stop: most of a second for the first
-    # one of a kernel.
+    # Shown in one line, because IPython needs most of a second for the first traceback of a kernel.
 
 
 class NestedRunPaused(_Displayable):
-    """A run that a tool began waits for a person, so the tool ends here and the run that called it pauses too.
+    """A run started by a tool waits for a person, so the tool ends and the calling run pauses too.
 
-    When that is continued, the tool is called again, and the run that it begins is the one that waited. It is not an
-    Exception, so that a tool that goes on after any failure does not go on after this.
+    When that run is continued, the tool is called again, and the run that it starts is the paused one. This is not an
+    Exception, so that tools that handle all errors don't handle it.
     """
 
     def __init__(self, run_output: RunOutput) -> None:
@@ -109,7 +108,7 @@ class NestedRunPaused(_Displayable):
 
 
 class RunError(AgnoNbError):
-    """A run failed. It is stored, with status ERROR and what was said so far."""
+    """A run failed. It is stored with its messages and status ERROR."""
 
 
 class ModelError(RunError):
@@ -118,17 +117,17 @@ class ModelError(RunError):
     Parameters
     ----------
     message : str
-        Our sentence. Never holds a key.
+        Never contains a key.
     status_code : int, optional
-        Of the HTTP answer.
+        HTTP status.
     code : str, optional
         The provider's own error code.
     request_id : str, optional
-        What to tell the provider's support.
+        The provider's id of the request, for its support.
     """
 
     retry_after_s: float | None = None
-    """How long the provider asks to wait, if it says."""
+    """Seconds that the provider asks to wait."""
 
     def __init__(
         self, message: str, *, status_code: int | None = None, code: str | None = None, request_id: str | None = None
@@ -140,7 +139,7 @@ class ModelError(RunError):
 
 
 class ModelAuthenticationError(ModelError):
-    """There is no key, or the provider refuses it."""
+    """There is no key, or the provider rejected it."""
 
 
 class ModelRateLimitError(ModelError):
@@ -148,15 +147,15 @@ class ModelRateLimitError(ModelError):
 
 
 class ModelRequestError(ModelError):
-    """The provider does not accept the request."""
+    """The provider rejected the request."""
 
 
 class ModelNotFoundError(ModelRequestError):
-    """There is no such model at this endpoint."""
+    """The endpoint has no such model."""
 
 
 class ContextLengthError(ModelRequestError):
-    """The request is longer than the model can read."""
+    """The request exceeds the context length of the model."""
 
 
 class ContentFilterError(ModelError):
@@ -164,11 +163,11 @@ class ContentFilterError(ModelError):
 
 
 class ModelConnectionError(ModelError):
-    """The server was not reached, or the connection was cut."""
+    """The server was not reached, or the connection was lost."""
 
 
 class ModelTimeoutError(ModelConnectionError):
-    """Nothing came from the server for too long."""
+    """The server sent nothing for too long."""
 
 
 class ModelServerError(ModelError):
@@ -176,26 +175,23 @@ class ModelServerError(ModelError):
 
 
 class ModelStreamError(ModelError):
-    """The answer is incomplete, or is not what the protocol says."""
+    """The answer is incomplete or invalid."""
 
 
 class ResponseLimitError(ModelStreamError):
-    """The answer is larger than `max_event_bytes` or `max_response_bytes`, or takes longer than `total_timeout`.
-
-    These are settings of the model object. The message names the one in question.
-    """
+    """The answer exceeds `max_event_bytes`, `max_response_bytes` or `total_timeout` of the model object."""
 
 
 class BudgetExceeded(RunError):
-    """What may be spent is spent, so the model was not asked again.
+    """A budget is used up, so the model was not called again.
 
     Parameters
     ----------
     message : str
     budget : Budget
         The limit.
-    usage : Spending
-        What was spent of it.
+    usage : UsageTotals
+        The usage so far.
     """
 
     def __init__(self, message: str, *, budget: Budget, usage: UsageTotals) -> None:
@@ -205,11 +201,11 @@ class BudgetExceeded(RunError):
 
 
 class RunLimitError(RunError):
-    """A run made as many model requests, or is nested as deep, as it may. The message names the limit."""
+    """A run reached the limit of model requests or of nesting, which the message names."""
 
 
 class OutputSchemaError(RunError):
-    """The answer is not what `output_schema` asks for, also on a second try. ``run_output.content`` is its text."""
+    """The answer doesn't match `output_schema`, even after a retry. ``run_output.content`` is its text."""
 
 
 class SessionOwnershipError(AgnoNbError):
@@ -217,19 +213,19 @@ class SessionOwnershipError(AgnoNbError):
 
 
 class SessionNotFoundError(AgnoNbError):
-    """There is no such session."""
+    """The session does not exist."""
 
 
 class RunNotFoundError(AgnoNbError):
-    """There is no such run."""
+    """The run does not exist."""
 
 
 class SessionBusyError(AgnoNbError):
-    """Another process of this machine does a turn of the session. A run waits for it; only a store raises this."""
+    """Another process on this machine executes a run in the session. Only stores raise this; runs wait for it."""
 
 
 class RunNotContinuableError(AgnoNbError):
-    """The run cannot be continued: it is not paused, or somebody else has continued it. Nothing was changed."""
+    """The run is not paused, or has already been continued. Nothing was changed."""
 
 
 class StoreError(AgnoNbError):
@@ -239,7 +235,7 @@ class StoreError(AgnoNbError):
         return f"{super().__str__()}{self._remedy()}"
 
     def _remedy(self) -> str:
-        """Say how to continue the turn that failed with this error, if there is one."""
+        """Return the remedy for the failed turn, if there is one."""
         run = self.run_output
         if run is None or not any(message.role == "assistant" and not message.from_history for message in run.messages):
             return ""
@@ -252,35 +248,35 @@ class StoreError(AgnoNbError):
 
 
 class StoreLocked(StoreError):
-    """Another process holds the store for too long."""
+    """Another process holds the lock of the store for too long."""
 
 
 class UnstorableValueError(StoreError):
-    """The store works, but does not take a value. Trying again would not help."""
+    """The store works, but cannot store a value. A retry would not help."""
 
 
 class NotAStoreError(StoreError):
-    """The file exists and is not a store of agno_nb. It was not touched."""
+    """The file exists and is not a store of agno_nb. It was not changed."""
 
 
 class StoreVersionError(StoreError):
-    """The store was written by a newer agno_nb. It was not touched."""
+    """The store was written by a newer agno_nb. It was not changed."""
 
 
 class QueryError(AgnoNbError):
-    """A user's SQL was refused or failed."""
+    """A user's SQL was rejected or failed."""
 
 
 class InvalidInputError(AgnoNbError, ValueError):
-    """An argument, option or name that cannot be used."""
+    """An invalid argument, option or name."""
 
 
 class UnknownArgumentError(AgnoNbError, TypeError):
-    """A keyword that a function does not take. The message names the nearest one that it does."""
+    """An unknown keyword argument. The message suggests the closest known one."""
 
 
 def describe(error: BaseException) -> str:
-    """Return ``Type: message`` for any exception, even if its ``__str__`` raises; for a group, one entry per exception.
+    """Return ``Type: message`` for an exception, even if its ``__str__`` raises; for a group, one entry per exception.
 
     Examples
     --------
@@ -299,7 +295,7 @@ def message_of(error: BaseException) -> str:
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions in a group, however deeply nested; any other exception itself."""
+    """Yield the exceptions of a group at any depth, or the exception itself."""
     if not isinstance(error, BaseExceptionGroup):
         yield error
         return
@@ -310,7 +306,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 def failed_save(error: BaseException) -> StoreError | None:
     """Return the StoreError if `error` means that a run could not be stored.
 
-    A tool or a step that receives such an error from a run that it started must not swallow it.
+    A tool or step must not handle such an error of a run that it started.
     """
     return next((leaf for leaf in leaves(error) if isinstance(leaf, StoreError) and leaf.run_output is not None), None)
 

@@ -1,8 +1,8 @@
-"""One background event loop for the process, and the bridges to it.
+"""The background event loop of the process, with its sync and async bridges.
 
-All model I/O happens on one daemon thread's loop, because that is the only form that works everywhere: a kernel has a
-loop running already, a cell magic cannot be async, and an ``AsyncOpenAI`` must not move between loops. Sync callers
-block on it, async callers await it from whatever loop they are on, and events come out on the caller's thread.
+All model I/O happens on the event loop of one daemon thread, because nothing else works everywhere: a kernel already
+has a running loop, a cell magic cannot be async, and an ``AsyncOpenAI`` must not move between loops. Sync callers block
+on it, async callers await it from any loop, and events arrive on the caller's thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
-import concurrent.futures.thread  # Its exit handler is to be registered before ours: the last one is called first.
+import concurrent.futures.thread  # Registers its exit handler before ours, so that ours is called first.
 import contextvars
 import os
 import queue
@@ -28,16 +28,17 @@ E = TypeVar("E")
 P = ParamSpec("P")
 
 _POLL_S = 0.1
-"""How often a waiting caller wakes. Windows delivers Ctrl-C, and ipykernel an interrupt of an async cell, only then."""
+"""Seconds between wake-ups of a waiting caller. Windows delivers Ctrl-C, and ipykernel interrupts async cells, only at
+such a wake-up."""
 _CLEANUP_S = 5.0
-"""How long an interrupted caller waits for a run to store itself. A second interrupt ends the wait."""
+"""Seconds that an interrupted caller waits until the run is stored. A second interrupt ends the wait."""
 
 _start_lock = threading.Lock()
 _background: tuple[int, asyncio.AbstractEventLoop] | None = None
 
 
 def background_loop() -> asyncio.AbstractEventLoop:
-    """Return the loop, starting it when there is none in this process (a forked child starts its own)."""
+    """Return the loop, and start it if this process has none. A forked child starts its own."""
     global _background
     with _start_lock:
         if _background is None or _background[0] != os.getpid():
@@ -53,11 +54,11 @@ def background_loop() -> asyncio.AbstractEventLoop:
 
 
 def _started_pool(num_threads: int) -> ThreadPoolExecutor:
-    """Make a pool that has its threads at once.
+    """Return a thread pool whose threads are already started.
 
-    It works until the interpreter has ended, and Python 3.12.0 to 3.12.2 starts no threads while it ends
-    (https://github.com/python/cpython/issues/113964). Other Pythons do without: where many threads wait, each piece of
-    work goes to another one, whose memory is not in the CPU's caches.
+    Python 3.12.0 to 3.12.2 cannot start threads during interpreter shutdown, when the pool is still needed
+    (https://github.com/python/cpython/issues/113964). Other versions don't use it: with many waiting threads, each task
+    runs on another one, whose data is not in the CPU's caches.
     """
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="agno_nb")
     barrier = threading.Barrier(num_threads + 1)
@@ -68,25 +69,25 @@ def _started_pool(num_threads: int) -> ThreadPoolExecutor:
 
 
 def _stop(pid: int, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    """End the thread before the interpreter does: one that is cut off in a C++ library aborts the process."""
+    """Stop the thread before the interpreter exits: killing it inside a C++ library would abort the process."""
     if pid == os.getpid():
         loop.call_soon_threadsafe(loop.stop)
         thread.join(1.0)
 
 
 def before_thread_pools_end(work: Callable[[], None]) -> None:
-    """Do `work` at the end of the interpreter while thread pools still take work: a store needs one, and a request."""
-    # Handlers of atexit come after those of threading, when it is too late for most work. It is better than nothing.
+    """Call `work` at interpreter exit while thread pools still accept work, which stores and requests need."""
+    # The fallback, atexit, calls handlers after those of threading, when it is too late for most work.
     register = getattr(threading, "_register_atexit", atexit.register)
-    with suppress(RuntimeError):  # The interpreter is ending already.
+    with suppress(RuntimeError):  # The interpreter is already shutting down.
         register(work)
 
 
 def finish_jobs() -> None:
-    """Wait for what other threads wait for, at the end of the main one.
+    """Wait at the end of the main thread for the jobs that other threads wait for.
 
-    Python waits for these threads too, but ends the thread pools before, and a run could not be stored then. One that
-    is interrupted meanwhile is cancelled, and stored as that.
+    Python waits for these threads too, but shuts down the thread pools first, so that runs could not be stored. An
+    interrupt cancels the jobs, which store themselves as cancelled.
     """
     waited_for = [job for job in list(_under_way) if not job.owner.daemon and job.owner is not threading.main_thread()]
     try:
@@ -100,7 +101,7 @@ def finish_jobs() -> None:
 
 
 def is_on_loop() -> bool:
-    """Whether the calling code runs on the background loop itself."""
+    """Whether the calling code runs on the background loop."""
     try:
         running = asyncio.get_running_loop()
     except RuntimeError:
@@ -109,14 +110,14 @@ def is_on_loop() -> bool:
 
 
 class Job(Generic[T]):
-    """A coroutine at work on the background loop, with the caller's context variables.
+    """A coroutine running on the background loop with the caller's context variables.
 
     Parameters
     ----------
     coroutine : coroutine
-        Begun at once.
+        Started at once.
     on_done : callable, optional
-        Called on the loop when the coroutine has ended, however it ended.
+        Called on the loop when the coroutine has ended, even with an error.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], on_done: Callable[[], None] = lambda: None) -> None:
@@ -129,7 +130,7 @@ class Job(Generic[T]):
             _under_way.discard(self)
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             if isinstance(error, GeneratorExit):
-                # Awaited from a future of the user's, it has closed the coroutine without raising in it.
+                # Raised by a user's future, it has closed the coroutine without raising in it.
                 error = RunError("the run failed: GeneratorExit")
             if error is not None:
                 self.outcome.set_exception(error)
@@ -146,11 +147,11 @@ class Job(Generic[T]):
         self._loop.call_soon_threadsafe(start)
 
     def cancel(self) -> None:
-        """Ask the coroutine to stop. It may take its time to store what it has."""
+        """Cancel the coroutine, which may still store its results."""
         self._loop.call_soon_threadsafe(lambda: self._task.cancel() if self._task else None)
 
     def wait(self) -> T:
-        """Block until the coroutine has ended. An interrupt cancels it, lets it clean up, and goes on up."""
+        """Block until the coroutine has ended. An interrupt cancels it, waits for its cleanup, and is raised again."""
         try:
             while not self.outcome.done():
                 concurrent.futures.wait([self.outcome], timeout=_POLL_S)
@@ -160,12 +161,12 @@ class Job(Generic[T]):
         return self.outcome.result()
 
     def cancel_and_wait(self) -> None:
-        """Cancel, and block until the coroutine has cleaned up, at most `_CLEANUP_S`."""
+        """Cancel, and block until the coroutine has cleaned up, for at most `_CLEANUP_S`."""
         self.cancel()
         concurrent.futures.wait([self.outcome], timeout=_CLEANUP_S)
 
     async def wait_async(self) -> T:
-        """Await the end from any loop. Cancelling the awaiting task cancels the coroutine and lets it clean up."""
+        """Await the end from any loop. Cancelling the awaiting task cancels the coroutine and waits for its cleanup."""
         wrapped = asyncio.wrap_future(self.outcome)
         try:
             while not wrapped.done():
@@ -183,18 +184,21 @@ _under_way: set[Job[Any]] = set()
 
 
 def refuse_on_loop(method: str, instead: str) -> None:
-    """Raise when a blocking `method` is used on the background loop, where it would wait for itself for ever."""
+    """Raise if a blocking `method` is used on the background loop, where it would deadlock."""
     if is_on_loop():
         raise InvalidInputError(
-            f"{method} blocks, and this code runs on agno_nb's own event loop (an async tool, say). "
-            f"Use `await {instead}` here."
+            f"{method} would block agno_nb's event loop, which runs this code (for example an async tool); "
+            f"use `await {instead}`"
         )
 
 
-def run_blocking(coroutine: Coroutine[Any, Any, T], *, method: str = "run()", instead: str = "arun()") -> T:
-    """Run a coroutine on the background loop and block until it has ended."""
+def run_blocking(coroutine: Coroutine[Any, Any, T], *, method: str = "run()", instead: str | None = None) -> T:
+    """Run a coroutine on the background loop and block until it has ended.
+
+    For errors, `method` is the called method, and `instead` its async version, which by default has the prefix ``a``.
+    """
     try:
-        refuse_on_loop(method, instead)
+        refuse_on_loop(method, instead or f"a{method}")
     except InvalidInputError:
         coroutine.close()
         raise
@@ -209,10 +213,10 @@ async def run_awaiting(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function of the user's in a thread of its own, with the current context variables.
+    """Call a user's function in a new thread, with the current context variables.
 
-    Unlike :func:`asyncio.to_thread` the thread is a daemon and not one of a pool: a tool that never returns holds up
-    neither the interpreter's exit nor the next tool. Cancelling stops the waiting, not the thread.
+    Unlike with :func:`asyncio.to_thread`, the thread is a daemon outside any pool: a tool that never returns blocks
+    neither the interpreter's exit nor other tools. Cancelling stops the waiting, not the thread.
     """
     loop = asyncio.get_running_loop()
     # An error is passed as a value: a GeneratorExit from a future would close the coroutine that awaits it.
@@ -239,26 +243,26 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
         try:
             raise failure
         finally:
-            del failure  # Its traceback has this frame: a cycle.
+            del failure  # Its traceback refers to this frame, which would be a reference cycle.
     return cast("T", result)
 
 
 def is_closing(error: BaseException) -> bool:
-    """Whether a coroutine caught `error` because it is being closed, and so must not await anything more.
+    """Whether `error` was raised because the coroutine that caught it is being closed. It must not await anything.
 
-    A GeneratorExit that closes a coroutine is raised in its own frame; one raised by a function that it called or
-    awaited also has the frames of that function.
+    A GeneratorExit that closes a coroutine is raised in the coroutine's own frame. If a called or awaited function
+    raised it, the traceback has the frames of that function too.
     """
     return isinstance(error, GeneratorExit) and (error.__traceback__ is None or error.__traceback__.tb_next is None)
 
 
 def loop_is_idle() -> bool:
-    """Whether the running loop has nothing to do but the task that asks."""
+    """Whether the running loop has no task other than the current one."""
     return len(asyncio.all_tasks()) == 1
 
 
 async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await a coroutine to its end whatever happens. A cancellation meanwhile takes effect at the next ``await``."""
+    """Await a coroutine to its end even if the task is cancelled, which then takes effect at the next ``await``."""
     outer = asyncio.current_task()
     inner = asyncio.ensure_future(coroutine)
     cancelled = False
@@ -278,28 +282,28 @@ _END: Any = object()
 
 
 class EventStream(Generic[E, T]):
-    """What a coroutine emits, as an iterator on the caller's thread.
+    """The events of a coroutine, as an iterator on the caller's thread.
 
     Parameters
     ----------
     start : callable
-        Takes the function to emit with; returns the coroutine.
+        Takes the function that receives events; returns the coroutine.
 
     Attributes
     ----------
     result
-        What the coroutine returned; None until it has.
+        Return value of the coroutine; None until the last event has been read.
     """
 
     def __init__(self, start: Callable[[Callable[[E], None]], Coroutine[Any, Any, T]]) -> None:
-        # The job must not hold this object, or a stream that is dropped would never be collected and cancelled.
+        # The job must not refer to this object, or an unused stream would never be collected and cancelled.
         events: queue.SimpleQueue[E] = queue.SimpleQueue()
         self._events = events
         self._job = Job(start(events.put), on_done=lambda: events.put(_END))
         self.result: T | None = None
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("cannot pickle the stream of a run, because the run goes on in this process; pickle its result")
+        raise TypeError("cannot pickle the stream of a run, which executes in this process; pickle its result")
 
     def __iter__(self) -> Iterator[E]:
         return self
@@ -322,12 +326,12 @@ class EventStream(Generic[E, T]):
         return event
 
     def close(self) -> None:
-        """Stop: cancel what still runs and wait until it has stored itself."""
+        """Cancel the run and wait until it is stored."""
         if not self._job.outcome.done():
             self._job.cancel_and_wait()
 
     def drain(self) -> list[E]:
-        """Stop, and return the events that were not read: after an interrupt, how it ended."""
+        """Cancel the run, and return the unread events, for example to see how an interrupted run ended."""
         self.close()
         return _unread(self._events)
 
@@ -344,7 +348,7 @@ class EventStream(Generic[E, T]):
 
 
 class AsyncEventStream(Generic[E, T]):
-    """What a coroutine emits, as an async iterator on the caller's loop. See :class:`EventStream`."""
+    """The events of a coroutine, as an async iterator on the caller's loop. See :class:`EventStream`."""
 
     def __init__(self, start: Callable[[Callable[[E], None]], Coroutine[Any, Any, T]]) -> None:
         self._start = start
@@ -374,13 +378,13 @@ class AsyncEventStream(Generic[E, T]):
         return event
 
     async def aclose(self) -> None:
-        """Stop: cancel what still runs and wait until it has stored itself."""
+        """Cancel the run and wait until it is stored."""
         if self._job is not None and not self._job.outcome.done():
             self._job.cancel()
             await asyncio.wait({asyncio.wrap_future(self._job.outcome)}, timeout=_CLEANUP_S)
 
     async def drain(self) -> list[E]:
-        """Stop, and return the events that were not read: after a cancellation, how it ended."""
+        """Cancel the run, and return the unread events. See :meth:`EventStream.drain`."""
         await self.aclose()
         return _unread(self._events) if self._events is not None else []
 
@@ -413,6 +417,6 @@ async def _next(events: asyncio.Queue[E]) -> E:
 
 
 def _post(loop: asyncio.AbstractEventLoop, put: Callable[[E], None], event: E) -> None:
-    # The reader's loop may be gone (asyncio.run has ended): the run goes on without a reader.
+    # The reader's loop may be closed, because asyncio.run has ended. The run continues without a reader.
     if not loop.is_closed():
         loop.call_soon_threadsafe(put, event)

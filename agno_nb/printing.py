@@ -1,31 +1,30 @@
-"""How ``print_response`` shows a run: by rich in a terminal, as the cell's output in a notebook.
-
-This is the one module that both worlds meet in. ``Runnable.print_response`` imports it when it is called.
-"""
+"""Display of a run by ``print_response``: with rich in a terminal, as the output of the cell in a notebook."""
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agno_nb.errors import RunInterrupted
 from agno_nb.redact import displayable
-from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, RunStatus
+from agno_nb.run_view import Note, RunFold, RunView
+from agno_nb.types import RunOutput, RunOutputEvent, RunStatus, ToolCall, one_line
 
 if TYPE_CHECKING:
     from agno_nb.run.entrypoints import AsyncRunStream, RunStream
 
 
 LIVE_TEXT = 8_000
-"""Characters of an answer that a terminal shows while they arrive, the last ones. The end shows all."""
+"""Characters of a growing answer that a terminal shows, the last ones. The complete answer is shown at the end."""
 
 LIVE_REMARKS = 20
-"""Tool calls and nested runs that a terminal shows while more arrive, the last ones. The end shows all."""
+"""Tool calls and nested runs that a terminal shows during a run, the last ones. All are shown at the end."""
 
 
 class RunDisplay(Protocol):
-    """Something that shows a run while it goes on."""
+    """A display of a run in progress."""
 
     def feed(self, event: RunOutputEvent) -> None: ...
 
@@ -33,7 +32,7 @@ class RunDisplay(Protocol):
 
 
 def print_stream(events: RunStream, *, message: str | None, live: bool) -> None:
-    """Show a run from its events, to its end or to the interrupt."""
+    """Display a run from its events until it ends or is interrupted."""
     drive(events, choose_display(message, live=live))
 
 
@@ -43,7 +42,7 @@ def drive(events: RunStream, display: RunDisplay) -> RunOutput:
     Raises
     ------
     RunInterrupted
-        The user stopped it. The display has been told how it ended.
+        The user interrupted the run. The display shows how it ended.
     """
     with events:
         try:
@@ -52,36 +51,36 @@ def drive(events: RunStream, display: RunDisplay) -> RunOutput:
             run = events.result
             assert run is not None
         except BaseException as error:
-            raise _ended(error, events.drain(), display) from error.__cause__
+            raise _finish_early(error, events.drain(), display) from error.__cause__
     display.finish(run)
     return run
 
 
 async def aprint_stream(events: AsyncRunStream, *, message: str | None, live: bool) -> None:
-    """Show a run from its events, as they come to an async reader."""
-    shown = choose_display(message, live=live)
+    """Async version of :func:`print_stream`."""
+    display = choose_display(message, live=live)
     async with events:
         try:
             async for event in events:
-                shown.feed(event)
+                display.feed(event)
         except BaseException as error:
-            raise _ended(error, await events.drain(), shown) from error.__cause__
-    shown.finish(events.result)
+            raise _finish_early(error, await events.drain(), display) from error.__cause__
+    display.finish(events.result)
 
 
-def _ended(error: BaseException, unread: list[RunOutputEvent], display: RunDisplay) -> BaseException:
-    """Show how a run ended that was cut off or failed; return what to raise."""
+def _finish_early(error: BaseException, unread: list[RunOutputEvent], display: RunDisplay) -> BaseException:
+    """Show the end of a run that failed or was interrupted; return the exception to raise."""
     for event in unread:
         display.feed(event)
     if isinstance(error, KeyboardInterrupt):
-        error = RunInterrupted("the run was stopped; what was said so far is stored")
+        error = RunInterrupted("the run was interrupted; its partial output is stored")
         error.run_output = next((event.run_output for event in reversed(unread) if event.is_final), None)
     display.finish(error)
     return error
 
 
 def choose_display(message: str | None, *, live: bool, markdown: bool = True) -> RunDisplay:
-    """Choose the display: the cell's output in a kernel, rich in a terminal."""
+    """Return the output of the cell in a kernel, and a rich display in a terminal."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     if shell is not None and hasattr(shell, "kernel"):
@@ -92,52 +91,33 @@ def choose_display(message: str | None, *, live: bool, markdown: bool = True) ->
 
 
 class _TerminalAnswer:
-    """A rich live display: the message, the tool calls as they happen, the answer, the time that it took."""
+    """A live display of the message, the tool calls, the answer and its duration."""
 
     def __init__(self, message: str | None, *, live: bool, markdown: bool) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self._console = Console()
-        self._markdown = markdown
-        self._pieces: list[str] = []
-        self._finished = False
-        self._remarks: list[str] = []
-        self._run_id: str | None = None
-        self._run: RunOutput | None = None
-        self._done: set[str] = set()
+        self._fold = RunFold(plain=not markdown)
+        self._is_finished = False
+        # The live display is drawn on a thread of its own.
+        self._lock = threading.Lock()
         if message is not None:
             self._console.print(_panel(message, "Message"))
-        # Without a terminal every frame of a live display would be printed: show the last one only.
-        # It asks for what there is to show a few times a second: to draw a long answer for every word takes minutes.
+        # Without a terminal each frame would be printed, so only the last one is. With one, frames are drawn a few
+        # times a second: drawing a long answer for each word would take minutes.
         live = live and self._console.is_terminal
         self._live = Live(console=self._console, get_renderable=self._body, refresh_per_second=8) if live else None
         if self._live is not None:
             self._live.start()
 
     def feed(self, event: RunOutputEvent) -> None:
-        self._run_id = self._run_id or event.run_id
-        # What a member or a step does is told under its name.
-        whose = f"{event.step or event.component_name or 'nested run'}: " if event.run_id != self._run_id else ""
-        if event.event is RunEvent.tool_call_started and event.tool is not None:
-            self._remarks.append(f"{whose}{event.tool.tool_name}({event.tool.arguments})")
-        elif whose and event.run_output is not None:
-            self._remarks.append(f"{whose}{_line(event.run_output.get_content_as_string())}")
-        elif event.event in (RunEvent.step_completed, RunEvent.step_error):
-            if event.step not in self._done:
-                self._remarks.append(f"{event.step}: {_line(event.content or '')}")
-        elif event.details is not None and event.content:
-            self._remarks.append(event.content)
-        if whose and event.step and event.run_output is not None:
-            self._done.add(event.step)
-        if event.run_id == self._run_id:
-            if event.event is RunEvent.run_content:
-                self._pieces.append(event.content or "")
-            if event.run_output is not None:
-                self._run = event.run_output
+        with self._lock:
+            self._fold.feed(event)
 
     def finish(self, outcome: RunOutput | BaseException | None) -> None:
-        self._finished = True
+        with self._lock:
+            self._is_finished = True
         if self._live is not None:
             self._live.stop()
         else:
@@ -147,62 +127,71 @@ class _TerminalAnswer:
         from rich.console import Group
         from rich.text import Text
 
-        run = self._run
-        remarks = self._remarks if self._finished else self._remarks[-LIVE_REMARKS:]
-        parts: list[Any] = [_text(line, "dim") for line in remarks]
-        text = displayable(self._streamed() if run is None else run.get_content_as_string())
-        text = text or ("…" if run is None else "")
-        parts.append(_markdown(text, self._console.width) if self._markdown else Text(text))
+        with self._lock:
+            run, remarks, text = self._fold.view.run, list(_remarks(self._fold.view)), self._text()
+        if not self._is_finished:
+            remarks = remarks[-LIVE_REMARKS:]
+        parts: list[Any] = [_safe_text(line, "dim") for line in remarks]
+        parts.append(Text(text) if self._fold.view.plain else _markdown(text, self._console.width))
         if run is not None and run.is_paused:
-            parts += [_text(one.question) for one in run.active_requirements]
+            parts += [_safe_text(requirement.question) for requirement in run.active_requirements]
             parts.append(Text("PAUSED: resolve run.requirements, then continue_run(run)", style="yellow"))
         elif run is not None and run.status is not RunStatus.COMPLETED:
-            parts.append(_text(f"{run.status}: {run.error or 'the answer is incomplete'}", "red"))
-        how = "replayed: no model was asked" if run is not None and run.is_replayed else None
-        title = "Response" if run is None else f"Response ({how or f'{run.metrics.duration_s or 0:.1f} s'})"
-        return _panel(Group(*parts), title)
+            parts.append(_safe_text(f"{run.status}: {run.error or 'the answer is incomplete'}", "red"))
+        if run is None:
+            return _panel(Group(*parts), "Response")
+        how = "cached: no model was called" if run.is_cached else f"{run.metrics.duration_s or 0:.1f} s"
+        return _panel(Group(*parts), f"Response ({how})")
 
-    def _streamed(self) -> str:
-        """Return the text so far; of a long one only the end while it grows, so that a frame takes constant time."""
-        tail: list[str] = []
-        size = 0
-        for piece in reversed(self._pieces):
-            tail.append(piece)
-            size += len(piece)
-            if size > LIVE_TEXT and not self._finished:
-                return f"…{''.join(reversed(tail))[-LIVE_TEXT:]}"
-        return "".join(reversed(tail))
+    def _text(self) -> str:
+        """Return the answer, or the end of it while it grows, so that drawing a frame takes constant time."""
+        if self._fold.view.run is not None:
+            return displayable(self._fold.view.run.get_content_as_string())
+        text = self._fold.view.markdown
+        if len(text) > LIVE_TEXT and not self._is_finished:
+            text = f"…{text[-LIVE_TEXT:]}"
+        return displayable(text) or "…"
+
+
+def _remarks(view: RunView, prefix: str = "") -> Iterator[str]:
+    """Yield a line for each tool call, note and nested run or step that has ended."""
+    for part in view.parts:
+        if isinstance(part, ToolCall):
+            yield f"{prefix}{part.tool_name}({part.arguments})"
+        elif isinstance(part, Note):
+            yield part.text
+        elif isinstance(part, RunView):
+            name = f"{part.name or 'nested run'}: "
+            yield from _remarks(part, name)
+            if part.status is not RunStatus.RUNNING:
+                content = part.markdown if part.run is None else part.run.get_content_as_string()
+                yield f"{name}{one_line(displayable(content), 200)}"
 
 
 def _markdown(text: str, width: int) -> Any:
-    """Return Markdown for rich, without the parts of it that drop text or take quadratic time."""
+    """Return Markdown for rich, without features that drop text or take quadratic time."""
     from rich.markdown import CodeBlock, Markdown
     from rich.padding import Padding
 
     from agno_nb.notebook.commonmark import lossless_parser
 
     class PlainCodeBlock(CodeBlock):
-        # Not coloured: a model chooses the lexer, and several of Pygments' take quadratic time.
+        # Not coloured: a model chooses the lexer, and several of Pygments' lexers take quadratic time.
         def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
             yield Padding(self.text, 1)
 
     class LosslessMarkdown(Markdown):
         elements = {**Markdown.elements, "fence": PlainCodeBlock, "code_block": PlainCodeBlock}  # noqa: RUF012 # As in rich.
 
-    # The address of a link is shown: behind a text of the model it could lead anywhere.
+    # The address of a link is shown, because the text of a link could claim any address.
     markdown = LosslessMarkdown("", hyperlinks=False)
     # Each level of nesting takes up to four columns of the width.
     markdown.parsed = lossless_parser(max_nesting=max(4, (width - 24) // 4)).parse(text)
     return markdown
 
 
-def _line(text: str) -> str:
-    line = " ".join(displayable(text).split())
-    return line if len(line) <= 200 else f"{line[:199]}…"
-
-
-def _text(text: str, style: str = "") -> Any:
-    """Make text for the terminal, without what a terminal would obey."""
+def _safe_text(text: str, style: str = "") -> Any:
+    """Return text for the terminal without control sequences."""
     from rich.text import Text
 
     return Text(displayable(text), style=style)
@@ -211,4 +200,4 @@ def _text(text: str, style: str = "") -> Any:
 def _panel(content: Any, title: str) -> Any:
     from rich.panel import Panel
 
-    return Panel(_text(content) if isinstance(content, str) else content, title=title, title_align="left")
+    return Panel(_safe_text(content) if isinstance(content, str) else content, title=title, title_align="left")

@@ -1,9 +1,7 @@
-"""What is taken out of text before anybody sees it: keys, what a terminal would obey, and halves of characters.
+"""Removal of keys, control characters and halves of characters from text.
 
-This is the one place that knows what a key looks like.
-
-Errors, outputs and rows go through :func:`redact` before anybody sees them, because servers like to repeat the key
-that they refuse.
+This module defines what a key looks like. Errors, outputs and rows pass through :func:`redact`, because servers quote
+the key that they reject.
 """
 
 from __future__ import annotations
@@ -18,16 +16,16 @@ from urllib.parse import unquote
 
 REDACTED = "[redacted]"
 
-# A shorter value is more likely to be a word of the text than a key, and so is one word of letters: "postgres" is the
-# password of many local databases.
+# Shorter values are more likely to be words than keys, and so are single words of letters: "postgres" is the password
+# of many local databases.
 _SHORTEST_SECRET = 8
 _WORD = re.compile(r"(?:[A-Za-z]?[a-z]{1,14}|[A-Z]{1,15})")
-# What the name of an environment variable ends in. "2" is for names such as OPENAI_API_KEY_2.
+# Suffixes of environment variables with secrets. The digits are for names such as OPENAI_API_KEY_2.
 _SECRET_VARIABLE = re.compile(
     r"(?:PASSWORD|PASSWD|PASSPHRASE|API[_-]?KEY|_PWD|(?:^|[_.-])(?:PASS|TOKEN|SECRET|SECRET_KEY|ACCESS_KEY))[_\d]*\Z",
     re.I,
 )
-# These may also hold the name of a column or a file, so that the value has to look like a key.
+# These may also have the name of a column or a file, so that the value has to look like a key.
 _KEY_VARIABLE = re.compile(r"(?:^|[_.-])(?:KEY|PAT|AUTH|CREDENTIALS?|CREDENTIALS_JSON)[_\d]*\Z", re.I)
 _CONNECTION_VARIABLE = re.compile(r"(?:URL|URI|DSN|PROXY|CONN_STR|CONNECTION_STRING|CONNSTR)[_\d]*\Z", re.I)
 _PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[\\/][\w.@ -]+)+[\\/]?")
@@ -43,7 +41,7 @@ _OTHER_SHAPES = r"""
 """
 _BEARER = r"""(?<=\bBearer\ ) [^\s"',;]{8,}"""
 _SHAPES_WITHOUT_HYPHENS = re.compile(_OTHER_SHAPES, re.VERBOSE)
-# OpenAI, OpenRouter, Anthropic; Slack; "*" as in the half-masked echo of a key.
+# OpenAI, OpenRouter, Anthropic; Slack; "*" occurs in partly masked keys.
 _WITH_HYPHENS = r"\b (?P<hyphens> (?: sk | xox[a-z] | xapp ) - [\w*-]{12,} )"
 _SHAPES_OF_KEYS = re.compile(rf"{_BEARER} | {_WITH_HYPHENS} | {_OTHER_SHAPES}", re.VERBOSE)
 # Each part stops at a slash, so that the time is linear. Placeholders, as in documentation and templates, stay.
@@ -56,24 +54,23 @@ _MARKS = (
     *("sk-", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "Bearer "),
     *("xox", "xapp-", "AKIA", "ASIA"),
 )
-"""What every shape of a key begins with."""
+"""Prefixes of all key shapes."""
 _remembered: frozenset[str] = frozenset()
 
 
 def remember_secret(secret: str) -> None:
-    """Have :func:`redact` take `secret` out of every text of this process from now on."""
+    """Make :func:`redact` remove `secret` from now on."""
     global _remembered
     if _is_distinctive(secret):
         _remembered |= {secret}
 
 
 def redact(text: str) -> str:
-    """Replace every key in `text` by ``[redacted]``.
+    """Replace each key in `text` with ``[redacted]``.
 
-    A key is what a model of this process was given, the value of an environment variable that is named like one
-    (``…_API_KEY``, ``TOKEN``, ``PGPASSWORD``), a password in a URL, and whatever has the shape of a well-known
-    provider's key. Values of fewer than eight characters, and single words of up to 15 letters, are not redacted
-    because of where they come from.
+    Keys are the API keys of models in this process, values of environment variables with names such as ``…_API_KEY``,
+    ``TOKEN`` or ``PGPASSWORD``, passwords in URLs, and text with the shape of a well-known provider's key. Values of
+    fewer than eight characters and single words of up to 15 letters are not redacted because of their source.
 
     Examples
     --------
@@ -84,7 +81,7 @@ def redact(text: str) -> str:
 
 
 def redactor() -> Callable[[str], str]:
-    """Return :func:`redact` for many texts: the environment is looked through once, now."""
+    """Return :func:`redact` for many texts, which reads the environment once."""
     known = set(_remembered)
     for name in os.environ:
         # Reading a value takes longer than classifying its name, and each transaction does this.
@@ -95,7 +92,7 @@ def redactor() -> Callable[[str], str]:
 
 @lru_cache(maxsize=1_000)
 def _find_secrets_by(variable: str) -> Callable[[str], Iterable[str]] | None:
-    """Return what finds the secrets in the value of an environment variable of this name; None if it holds none."""
+    """Return a function that finds secrets in the value of an environment variable, or None for other variables."""
     if _SECRET_VARIABLE.search(variable):
         return lambda value: [value]
     if _KEY_VARIABLE.search(variable):
@@ -121,7 +118,7 @@ def _passwords_in(connection: str) -> Iterator[str]:
 @lru_cache(maxsize=1)
 def _redactor(known: frozenset[str]) -> Callable[[str], str]:
     spelt = {spelling for secret in known for spelling in _spellings(secret)}
-    # The longest first, so that a key that begins with another one does not leave its tail behind.
+    # The longest first, because one key may be the prefix of another.
     secrets = sorted(spelt, key=len, reverse=True)
 
     def without_keys(text: str) -> str:
@@ -129,7 +126,7 @@ def _redactor(known: frozenset[str]) -> Callable[[str], str]:
             text = text.replace(secret, REDACTED)
         if "@" in text and "://" in text:
             text = _URL_PASSWORD.sub(rf"\1{REDACTED}", text)
-        # The search for shapes takes 60 ns a character, and nearly no text holds the beginning of one.
+        # The search for shapes takes 60 ns per character, and few texts contain a prefix.
         for mark in _MARKS:
             if mark in text:
                 return _SHAPES_OF_KEYS.sub(_redacted, text)
@@ -139,14 +136,14 @@ def _redactor(known: frozenset[str]) -> Callable[[str], str]:
 
 
 def _redacted(match: re.Match[str]) -> str:
-    # A key has a digit; words joined by hyphens have none. A lookahead for it takes quadratic time on "sk-sk-sk-".
+    # Keys have digits, hyphenated words don't. A lookahead would take quadratic time on "sk-sk-sk-".
     if match["hyphens"] is None or _DIGIT.search(match["hyphens"]):
         return REDACTED
     return _SHAPES_WITHOUT_HYPHENS.sub(REDACTED, match["hyphens"])
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Give a secret as it is, and as JSON text has it that stands by itself or within other JSON text."""
+    """Yield a secret as it is, and as written in JSON and in JSON within JSON."""
     yield secret
     for ensure_ascii in (True, False):
         within = json.dumps(secret, ensure_ascii=ensure_ascii)[1:-1]
@@ -155,7 +152,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def without_userinfo(url: str) -> str:
-    """Replace the user and password of a URL that may be malformed: a password with a slash looks like a path.
+    """Replace user and password of a URL, which may be malformed: a password with a slash looks like a path.
 
     Examples
     --------
@@ -166,7 +163,7 @@ def without_userinfo(url: str) -> str:
 
 
 def without_secrets(value: Any) -> Any:
-    """Return a copy of a JSON value or of headers without the entries that are named like a secret or hold a key."""
+    """Return a copy of a JSON value or headers without entries that are keys or have the name of a secret."""
     if isinstance(value, Mapping):
         kept = {name: part for name, part in value.items() if not is_secret_name(str(name))}
         return {name: without_secrets(part) for name, part in kept.items() if not _holds_key(part)}
@@ -176,7 +173,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a header or a setting of this name holds a secret, as ``api-key`` and ``Authorization`` do."""
+    """Whether `name` denotes a secret, for example ``api-key`` or ``Authorization``."""
     return _SECRET_NAMES.search(name) is not None
 
 
@@ -185,19 +182,20 @@ def _holds_key(value: Any) -> bool:
 
 
 def displayable(text: str) -> str:
-    """Return `text` without keys and control characters: what may be shown of text from a model, a tool or a server.
+    """Return `text` without keys and control characters.
 
-    Every display goes through it: terminals, outputs of cells, errors, warnings and reprs. The store keeps the text.
+    Used for all text from models, tools and servers in terminals, cell outputs, errors, warnings and reprs. The store
+    keeps the original.
     """
-    # A control character within a key would hide it from the search for keys.
+    # First the control characters, because a key may contain one.
     return redact(without_controls(text))
 
 
 def without_controls(text: str) -> str:
-    r"""Remove the characters that change how other text is shown; half characters become U+FFFD.
+    r"""Remove characters that change how other text is displayed; halves of characters become U+FFFD.
 
-    These are the controls that a terminal obeys, all but newline and tab; overrides and isolates of the direction of
-    text; and invisible characters. Joiners stay between letters and within emoji that are made of several.
+    These are control characters except newline and tab, directional overrides and isolates, and invisible characters.
+    Joiners are kept between letters and within emoji sequences.
 
     Examples
     --------
@@ -208,11 +206,11 @@ def without_controls(text: str) -> str:
 
 
 def whole_characters(text: str) -> str:
-    r"""Put halves of characters together, and U+FFFD for each that is without its other half.
+    r"""Join halves of characters, and replace those without the other half with U+FFFD.
 
-    Halves are surrogates: those of a UTF-16 pair, and those that stand for the bytes of a character
-    (``surrogateescape``). They come from names of files, from text that was cut in the middle of a character, and from
-    servers. UTF-8 has none, so that such text can be neither stored nor sent nor shown.
+    Halves are surrogates: of UTF-16 pairs, or for the bytes of a character (``surrogateescape``). They come from file
+    names, from text split in the middle of a character, and from servers. They cannot be encoded in UTF-8, so such text
+    can be neither stored nor sent nor shown.
 
     Examples
     --------
@@ -228,7 +226,7 @@ def whole_characters(text: str) -> str:
 
 
 class CharacterJoiner:
-    r"""Joins the pieces of a text that may be cut in the middle of characters.
+    r"""Joins pieces of text that may be split in the middle of characters.
 
     Examples
     --------
@@ -241,28 +239,28 @@ class CharacterJoiner:
         self._half = ""
 
     def add(self, piece: str) -> str:
-        """Return what is whole of `piece`, with what an earlier piece ended in; an unfinished end is held back."""
+        """Return the complete characters so far; an incomplete end is kept for the next call."""
         if not self._half and (piece.isascii() or _SURROGATES.search(piece) is None):
             return piece
         text = self._half + piece
-        unfinished = _UNFINISHED.search(text)
-        self._half = unfinished[0] if unfinished else ""
+        incomplete = _INCOMPLETE_END.search(text)
+        self._half = incomplete[0] if incomplete else ""
         return whole_characters(text[: len(text) - len(self._half)])
 
     def flush(self) -> str:
-        """Return U+FFFD for an end that nothing finished."""
+        """Return U+FFFD for an incomplete end, or an empty string."""
         half, self._half = self._half, ""
         return whole_characters(half)
 
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _BYTES = re.compile("(?<![\ud800-\udbff])[\udc80-\udcff]+")
-_UNFINISHED = re.compile(
+_INCOMPLETE_END = re.compile(
     "[\ud800-\udbff]\\Z"
     "|(?<![\ud800-\udbff])"
     "(?:[\udcc2-\udcf4]|[\udce0-\udcf4][\udc80-\udcbf]|[\udcf0-\udcf4][\udc80-\udcbf]{2})\\Z"
 )
-"""An end of text that is the beginning of a character."""
+"""The start of a character at the end of a text."""
 _SECRET_NAMES = re.compile(
     r"auth(?!or)|secret|passw|cookie|credential|signature|api.?key|(?:^|[-_. ])(?:key|token)$", re.I
 )
@@ -271,7 +269,7 @@ _CONTROLS = re.compile(
     # C0 and C1, the soft hyphen, marks and embeddings of direction, invisible operators, deprecated formats, the
     # byte-order mark and annotations.
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
-    # Joiners outside of the scripts and emoji that need them.
+    # Joiners next to ASCII, where no script or emoji needs them.
     r"|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
     # Tag characters, unless they follow the black flag, as in the flag of Scotland.
     r"|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]+"

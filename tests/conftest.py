@@ -1,4 +1,4 @@
-"""What every test stands on: no network but loopback, no settings of whoever runs them, an own working directory."""
+"""Environment of all tests: no network except loopback, no user settings, and a temporary working directory."""
 
 from __future__ import annotations
 
@@ -34,16 +34,20 @@ def clean_environment(environ: os._Environ[str] | dict[str, str]) -> None:
 
 # On import, not in a fixture: modules read the environment while they are collected, and child processes inherit it.
 clean_environment(os.environ)
+# Child processes find the store contract as the tests do, by `pythonpath` in pyproject.toml.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).resolve().parent.parent / "contract"), os.environ.get("PYTHONPATH")])
+)
 # How long an example takes depends on how busy the machine is.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
-# A shell that runs the tests in the background has interrupts ignored, and what is ignored is inherited.
+# A shell ignores interrupts in background jobs, and child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def jupyter_without_a_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep kernels and servers away from the profile, start-up files and settings of whoever runs the tests."""
+    """Isolate kernels and servers from the user's profile, start-up files and settings."""
     home = tmp_path_factory.mktemp("jupyter")
     os.environ.update(
         IPYTHONDIR=str(home / "ipython"),
@@ -51,7 +55,7 @@ def jupyter_without_a_home(tmp_path_factory: pytest.TempPathFactory) -> None:
         JUPYTER_DATA_DIR=str(home / "data"),
         JUPYTER_RUNTIME_DIR=str(home / "runtime"),
         JUPYTER_PLATFORM_DIRS="1",
-        # The kernelspec "python3" is then the one of the environment that runs the tests.
+        # The kernelspec "python3" is then that of the test environment.
         JUPYTER_PREFER_ENV_PATH="1",
         # Else the debugger of every kernel complains on stderr of Python's frozen modules.
         PYDEVD_DISABLE_FILE_VALIDATION="1",

@@ -1,4 +1,4 @@
-"""A Postgres server of the tests' own, on loopback, gone with the tests.
+"""A temporary Postgres server on loopback.
 
 Its programs come from PyPI with the `test` extra, or else from the system.
 """

@@ -1,4 +1,4 @@
-"""What a test needs of the machine."""
+"""Requirements of tests on the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def missing(what: str) -> NoReturn:
-    """Say what is not there: the test is skipped, but where `CI` is set it fails, because there everything must run."""
+    """Report a missing requirement: the test is skipped, or fails if `CI` is set."""
     if os.environ.get("CI"):
         pytest.fail(f"{what}; CI runs everything", pytrace=False)
     pytest.skip(what)

@@ -1,6 +1,6 @@
-"""Soak test of a store: writers that are killed and stopped, and a log outside the store of what was acknowledged.
+"""Soak test of a store: writers that are killed and stopped, and a log of acknowledged writes outside the store.
 
-    python -m tests.soak --minutes 10 [--store sqlite]
+    PYTHONPATH=contract python -m tests.soak --minutes 10 [--store sqlite]
 
 Four processes write turns to one file. Some of them are killed (``kill -9``) at random and replaced, and the process
 that holds the lock is stopped for a moment and continued. At the end every acknowledged turn must be in the store, once
@@ -26,8 +26,8 @@ from pathlib import Path
 
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing.conversation import answering, begin, calling, end
 from agno_nb.types import Message, RunStatus
+from agno_nb_store_contract.conversation import answering, begin, calling, end
 
 KINDS = {"duckdb": DuckDb, "sqlite": SqliteDb}
 SESSIONS = 3
@@ -56,7 +56,7 @@ def write(kind: str, path: Path, log: Path, name: str) -> None:
 
 @dataclass
 class Soak:
-    """The writers, and what is done to them."""
+    """The writers, with kills and stops."""
 
     kind: str
     folder: Path

@@ -17,7 +17,7 @@ from agno_nb.db.columns import FRAMES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, QueryError, StoreError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 from tests.test_frames import dtypes, fill
 
 
@@ -150,7 +150,7 @@ def test_a_store_that_is_in_use_is_read_as_it_is(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from agno_nb import DuckDb, SqliteDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = {"duckdb": DuckDb, "db": SqliteDb}[sys.argv[1].split(".")[-1]](sys.argv[1])
 say(db, "before the end")
 os.kill(os.getpid(), signal.SIGKILL)

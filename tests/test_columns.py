@@ -1,4 +1,4 @@
-"""Every column of every frame is what docs/frames.md says of it: here is a row in which it has a value."""
+"""Every column of every frame has the documented value in some row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
     CellInfo,
     ContextPart,
@@ -28,6 +27,7 @@ from agno_nb.types import (
     UserMemory,
     Variable,
 )
+from agno_nb_store_contract.conversation import START, begin, end, say
 from tests.test_frames import READERS
 
 METRICS = {
@@ -130,7 +130,7 @@ def db() -> InMemoryDb:
 
 SUMS = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
 COMPONENT = {"component_id": "crew-1", "component_name": "Crew"}
-# Of each frame: what a row is found by, and all of its values that are not null.
+# For each frame: the key of a row, and its values that are not null.
 ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "sessions": [
         (

@@ -1,4 +1,4 @@
-"""Text of models, tools and servers is shown without what changes how a terminal or a person reads it."""
+"""Text of models, tools and servers is displayed without control characters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.agent import Agent

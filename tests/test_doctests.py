@@ -1,4 +1,4 @@
-"""The examples in the docstrings run, and say what they say they say."""
+"""The examples in docstrings run with the documented output."""
 
 from __future__ import annotations
 

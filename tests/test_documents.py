@@ -1,4 +1,4 @@
-"""The code of the documents runs, top to bottom, in an empty folder and with no key."""
+"""The code of the documents runs from top to bottom in an empty folder, without a key."""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ def test_a_store_that_fails_in_a_turn_names_what_continues_the_turn() -> None:
 def test_the_request_limit_names_what_works_in_a_notebook_too() -> None:
     agent = Agent(FunctionModel(lambda messages, tools: call("look")), tools=[look], request_limit=2, db=InMemoryDb())
     assert message_of(RunLimitError, lambda: agent.run("go", session_id="s")).endswith(
-        "as many as request_limit=2 allows; regenerate(from_partial=True), or `%agent continue`, goes on with 2 more, "
-        "and Agent(request_limit=...) sets another limit, or None for no limit"
+        "as many as request_limit=2 allows; regenerate(from_partial=True), or `%agent continue`, continues with 2 "
+        "more, and Agent(request_limit=...) sets another limit, or None for no limit"
     )
     text = message_of(RunLimitError, lambda: agent.regenerate(session_id="s", from_partial=True))
     assert "made 2 model requests" in text
@@ -79,7 +79,9 @@ def test_values_that_are_missing_are_named_and_defaults_are_used() -> None:
     (requirement,) = run.requirements
     assert requirement.question.endswith("\n  room (string)\n  nights (integer)\n  beds (integer, default 1)")
     requirement.provide_user_input({"room": "12"})
-    assert "still needs user input for 'nights'. " in message_of(InvalidInputError, lambda: agent.continue_run(run))
+    assert "still needs user input for 'nights' in the call" in message_of(
+        InvalidInputError, lambda: agent.continue_run(run)
+    )
     requirement.provide_user_input({"nights": 3})
     assert agent.continue_run(run).tools[0].result == "12 3 1"
 
@@ -136,9 +138,9 @@ def test_an_approval_of_a_call_that_needs_something_else_names_the_command() -> 
 def test_an_unknown_id_among_several_calls_is_named() -> None:
     notebook = waiting("delete", "shell")
     text = message_of(InvalidInputError, lambda: run_command(notebook, "approve", ["WRONGID"]))
-    assert text.startswith("no pending call has the ID 'WRONGID'; several things wait for you, so say which: ")
+    assert text.startswith("no pending call has the ID 'WRONGID'; several approvals are pending; pass one of the ids ")
     text = message_of(InvalidInputError, lambda: run_command(notebook, "approve", []))
-    assert text.startswith("several things wait for you")
+    assert text.startswith("several approvals are pending")
 
 
 def test_a_budget_for_a_model_without_a_price_can_be_removed() -> None:

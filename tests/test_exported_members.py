@@ -1,4 +1,4 @@
-"""The vocabulary of `agno_nb` is honest: every name is there, is documented, and is told to type checkers too."""
+"""Every public name of `agno_nb` exists, is documented, and is visible to type checkers."""
 
 from __future__ import annotations
 

@@ -30,7 +30,6 @@ from agno_nb.frames import (
     tool_calls_df,
     variables_df,
 )
-from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import (
     CellInfo,
     Message,
@@ -44,6 +43,7 @@ from agno_nb.types import (
     UserMemory,
     Variable,
 )
+from agno_nb_store_contract.conversation import START, begin, end, say
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
     "sessions": sessions_df,

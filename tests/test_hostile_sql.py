@@ -1,4 +1,4 @@
-"""Hostile SQL: each statement is refused, reads nothing that is not in the store, and changes no byte of anything."""
+"""Hostile SQL: statements are rejected, read nothing outside the store, and change nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sandbox import read_only_statement
 from agno_nb.errors import QueryError
 from agno_nb.frames import query
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 from tests.db.conftest import BACKENDS
 from tests.test_frames import READERS, fill
 
@@ -138,11 +138,11 @@ SELECT writefile('{folder}/out', 'x')
 def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Db, Path, dict[str, pa.Table]]]:
-    """A store of each kind, the folder that everything is in, and what the store says before any of it."""
+    """A store of each kind, its folder, and its content before the attacks."""
     folder = tmp_path_factory.mktemp("hostile")
     db = BACKENDS[request.param](folder)
     fill(db)
-    # What is still in a log is put into the file now, and not while a test looks.
+    # Write logs into the files now, not during a test.
     db.close()
     (folder / "files").mkdir()
     (folder / "files" / "data.csv").write_text("a\n1\n")
@@ -173,7 +173,7 @@ def test_a_query_reads_the_store_and_nothing_else(
         query(sql.format(folder=folder / "files", store=store), db=db)
     told = str(caught.value)
     assert "\n" not in told
-    # What was refused is told, not what is in the files.
+    # The error names the statement, not the content of files.
     assert "a\n1" not in told
     assert said_by(db) == said
     assert (bytes_in(folder), bytes_in(working_directory), dict(os.environ)) == (files, {}, environment)

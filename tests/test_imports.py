@@ -1,4 +1,4 @@
-"""Imports that import-linter cannot express: what is loaded when, and from where values are imported.
+"""Import rules that import-linter cannot express: modules loaded by an import, and the source of values.
 
 Its contracts, which say what each package may import, are in pyproject.toml.
 """
@@ -23,7 +23,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "agno_nb"
 # Libraries that are imported inside functions only: each costs a user who does not need it a noticeable time.
 LAZY = {"openai", "pandas", "pyarrow", "polars", "pydantic", "genai_prices", "matplotlib"}
 
-# Extras of users, whose libraries the package may import; the other extras are for whoever works on it.
+# Extras for users, whose libraries the package may import. The other extras are for development.
 EXTRAS = ("plot", "polars", "postgres")
 # What only the contract of a store imports, which its author's pytest runs.
 OF_TESTERS = {"pytest"}
@@ -51,7 +51,7 @@ class Import:
 
     @property
     def room(self) -> str | None:
-        """The room of ours that is imported; None where it is somebody else's module."""
+        """The imported package of agno_nb; None for other modules."""
         parts = self.module.split(".")
         return None if parts[0] != "agno_nb" else parts[1] if len(parts) > 1 else "__init__"
 

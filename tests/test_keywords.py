@@ -19,7 +19,9 @@ from agno_nb import SqliteDb, StepOutput, Toolkit, tool
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.sql_store import _USER_METHODS
 from agno_nb.errors import InvalidInputError, UnknownArgumentError
+from agno_nb.models.base import Delta
 from agno_nb.run.session_methods import SessionMethods
+from agno_nb.types import ContextPart, Message, Metrics
 
 MODULES = {
     "agno_nb": agno_nb.__all__,
@@ -194,3 +196,19 @@ def test_no_message_puts_a_fixed_article_before_a_value(repository: Path) -> Non
         if wrong.search(line)
     ]
     assert found == []
+
+
+def test_other_mistakes_in_a_call_are_explained_by_python() -> None:
+    with pytest.raises(TypeError, match=r"^Message\.__init__\(\) missing 1 required keyword-only argument: 'role'$"):
+        Message(content="Hello")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^StepOutput\.__init__\(\) takes from 1 to 2 positional arguments but 3 were"):
+        StepOutput("a", "b")  # type: ignore[misc]
+    with pytest.raises(UnknownArgumentError, match=r"^Message\(\) has no argument 'txt'"):
+        Message(txt="Hello")  # type: ignore[call-arg]
+
+
+def test_values_are_created_without_a_wrapper() -> None:
+    """Values are created for each row and each piece of an answer."""
+    for value in (Message, Metrics, ContextPart, Delta):
+        assert "unknown" in value.__init__.__code__.co_varnames
+        assert value.__init__.__qualname__ == f"{value.__name__}.__init__"

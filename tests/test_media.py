@@ -1,4 +1,4 @@
-"""Images, sounds, videos and files as users make them."""
+"""Images, audio, videos and files created by users."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def test_a_relative_path_is_looked_for_where_one_works(working_directory: Path) 
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ({}, "image needs exactly one of url, filepath and content; it got none of them"),
-        ({"url": "x", "content": b"x"}, "it got url and content"),
-        ({"filepath": "no/cat.png"}, "image 'no/cat.png' cannot be read: No such file or directory; looked for in /"),
-        ({"filepath": "."}, "image '.' cannot be read"),
-        ({"content": "text"}, "content of image is of type str; give bytes"),
+        ({}, "image needs exactly one of url, filepath and content; got none of them"),
+        ({"url": "x", "content": b"x"}, "got url and content"),
+        ({"filepath": "no/cat.png"}, "cannot read image 'no/cat.png': No such file or directory; the current"),
+        ({"filepath": "."}, "cannot read image '.'"),
+        ({"content": "text"}, "content of image has type str; pass bytes"),
     ],
 )
 def test_what_cannot_be_an_image_is_refused(source: dict[str, Any], told: str) -> None:

@@ -1,4 +1,4 @@
-"""Objects pickle and deep-copy as settings, without keys, connections and what belongs to one process."""
+"""Objects are pickled and deep-copied as settings, without keys, connections and process state."""
 
 from __future__ import annotations
 

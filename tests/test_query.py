@@ -1,4 +1,4 @@
-"""SQL over the store: it reads, and nothing else."""
+"""Read-only SQL over the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agno_nb.db.sandbox import interruptible
 from agno_nb.db.schema import ColumnsRead
 from agno_nb.errors import InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.frames import query, runs_df
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 from tests.db.conftest import BACKENDS
 from tests.test_frames import dtypes, fill
 
@@ -198,7 +198,7 @@ def test_a_query_copies_the_columns_that_its_result_depends_on(
     monkeypatch.setattr(db._driver, "rows", noting)
     found = query(sql, db=db, people=people).arrow()
     assert asked == [{} if read is None else {"raw_messages": read}]
-    # With all columns of what it names, the result is the same.
+    # Reading all columns of its tables doesn't change the result.
     monkeypatch.setattr(sandbox, "_columns_in_plan", lambda *given: None)
     assert query(sql, db=db, people=people).arrow() == found
     assert len(asked) == 2

@@ -1,4 +1,4 @@
-"""DataFrames of users in SQL: of any dtype, under any name, and only those that a query names."""
+"""Users' DataFrames in SQL: any dtype and name, and only those in the query."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ def test_dataframes_that_cannot_be_meant_are_named(db: InMemoryDb) -> None:
     with pytest.raises(QueryError, match="does not distinguish the names of the DataFrames 'DF' and 'df'"):
         query("FROM Df", db=db, df=df, DF=df)
     assert query("SELECT count(*) AS n FROM DF", db=db, df=df, DF=df.head(1)).df()["n"].tolist() == [1]
-    with pytest.raises(InvalidInputError, match="a DataFrame is called 'runs', as a table of the store is; rename it"):
+    with pytest.raises(InvalidInputError, match="DataFrame 'runs' has the name of a store table; rename it"):
         SqlTools(NAMESPACE).run_sql("FROM runs")
     assert SqlTools(NAMESPACE).run_sql("SELECT 1 AS empty")["empty"].tolist() == [1]
     assert SqlTools(NAMESPACE).run_sql("WITH empty AS (SELECT 2 AS a) FROM empty")["a"].tolist() == [2]
@@ -331,9 +331,9 @@ def test_every_table_of_a_notebook_can_be_described() -> None:
     for name in tools.tables:
         assert tools.describe_table(name).startswith("DataFrame, ")
     assert SqlTools(NAMESPACE).describe_table("empty") == (
-        "DataFrame, 0 rows x 0 columns\nColumns: none\n\nThere is nothing that SQL can read."
+        "DataFrame, 0 rows x 0 columns\nColumns: none\n\nSQL can read none of its columns."
     )
-    assert "There is nothing that SQL can read." in tools.describe_table("weird")
+    assert "SQL can read none of its columns." in tools.describe_table("weird")
 
 
 def test_a_value_that_cannot_be_shown_hides_no_other() -> None:
@@ -342,4 +342,4 @@ def test_a_value_that_cannot_be_shown_hides_no_other() -> None:
             raise OSError("no text")
 
     shown = inject("{df}", {"df": pd.DataFrame({"a": [1], "b": [Silent()]})}).text
-    assert shown.endswith("a,b\n1,<Silent>")
+    assert shown.endswith("a,b\n1,(Silent that cannot be shown: OSError)")

@@ -1,4 +1,4 @@
-"""Agents: a model, what it is told, and the tools that it may use."""
+"""The agent: a model with instructions and tools, and the loop between them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from agno_nb.event_loop import run_blocking
 from agno_nb.models.base import Model, ModelRequest, complete
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy
-from agno_nb.run.context import RunContext, is_waiting
-from agno_nb.run.continue_run import pending_tool_calls, user_input_args
+from agno_nb.run.context import RunContext, RunLimits
+from agno_nb.run.continue_run import is_waiting, pending_tool_calls, user_input_args
 from agno_nb.run.messages import last_assistant_message, mark_as_history, repair_tool_pairs, trim_tool_calls
 from agno_nb.run.options import RunOptions, as_messages
 from agno_nb.run.output_schema import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, resolve_tools
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
+from agno_nb.tools.parameters import InvalidArguments
 from agno_nb.tools.state import update_session_state
 from agno_nb.types import (
     Budget,
@@ -64,7 +65,7 @@ DEPRECATED = ["add_history_to_messages"]
 @suggest_on_unknown_kwarg(ALIASES, DEPRECATED)
 @dataclass(eq=False, repr=False)
 class Agent(SummariesAndMemories):
-    """A model with instructions and tools, that answers in sessions.
+    """A model with instructions and tools.
 
     Examples
     --------
@@ -78,117 +79,107 @@ class Agent(SummariesAndMemories):
     kind: ClassVar[SessionType] = SessionType.AGENT
 
     model: Model | str | None = None
-    """A model, a string such as ``"openai:gpt-5-mini"``, or None: chosen at the first run by what is configured."""
+    """A model or a string such as ``"openai:gpt-5-mini"``. By default, the first run uses what is configured."""
     _: KW_ONLY
     role: str | None = None
-    """What it is there for in a team, in a few words. The leader is told, and its own model too."""
+    """Role in a team, in a few words. It is part of the leader's prompt and of the agent's own."""
     tools: Sequence[Tool | Callable[..., Any] | Toolkit | Sequence[Any]] | None = None
-    """Functions that the model may call: tools, plain functions and methods, toolkits, and lists of them."""
+    """Functions that the model may call: tools, functions and methods, toolkits, and lists of them."""
     tool_hooks: Sequence[Callable[..., Any]] = ()
-    """Called around every tool, the first one outermost: see :class:`~agno_nb.tools.Tool`."""
+    """Functions called around every tool, the first one outermost; see :class:`~agno_nb.tools.Tool`."""
     instructions: str | Sequence[str] | None = None
-    """What the model is told to do, in every run."""
+    """Instructions for the model, part of the system prompt."""
     markdown: bool = False
     """Ask for an answer in Markdown."""
     add_history_to_context: bool = False
     """Send the messages of the session's latest runs with each new one."""
     num_history_runs: int = 3
-    """How many of the latest runs those are."""
+    """Number of latest runs to send."""
     num_history_messages: int | None = None
-    """Send so many of the latest messages instead of whole runs."""
+    """Number of latest messages to send, instead of whole runs."""
     max_tool_calls_from_history: int | None = None
-    """Send no more than so many tool calls of earlier runs, the latest ones."""
+    """Maximum number of tool calls of earlier runs to send, latest first."""
     read_chat_history: bool = False
-    """Let the model read earlier exchanges of the session, by the tool `get_chat_history`."""
+    """Let the model read earlier exchanges of the session with the tool `get_chat_history`."""
     read_tool_call_history: bool = False
-    """Let the model read earlier tool calls of the session, newest first, by the tool `get_tool_call_history`."""
+    """Let the model read earlier tool calls of the session with the tool `get_tool_call_history`, newest first."""
     search_past_sessions: bool = False
-    """Let the model read the user's other sessions, by `search_past_sessions` and `read_past_session`."""
+    """Let the model read the user's other sessions with `search_past_sessions` and `read_past_session`."""
     num_past_sessions_to_search: int = 20
-    """How many of the latest other sessions it may see."""
+    """Number of latest other sessions that the model can read."""
     add_session_state_to_context: bool = False
-    """Show the session's state to the model."""
+    """Add the session's state to the system prompt."""
     enable_agentic_state: bool = False
-    """Let the model change the session's state, by the tool `update_session_state`."""
+    """Let the model change the session's state with the tool `update_session_state`."""
     additional_input: Sequence[Message | Mapping[str, Any] | BaseModel | str] | None = None
-    """Messages that are sent before the history in every run, for example few-shot examples: messages, dicts such as
-    ``{"role": "user", "content": "Hi"}``, and strings and objects, which are user messages. They are not stored."""
+    """Messages to send before the history in every run, such as few-shot examples: messages, dicts such as
+    ``{"role": "user", "content": "Hi"}``, or strings and objects, which become user messages. They are not stored."""
     output_schema: type[BaseModel] | JsonDict | None = None
-    """What the answer must be: a pydantic model, a JSON schema, or the ``{"type": "json_schema", ...}`` of an OpenAI
-    request. `content` is then an object of it."""
+    """Schema of the answer: a pydantic model, a JSON schema, or the ``{"type": "json_schema", ...}`` of an OpenAI
+    request. `content` is then an object of that schema."""
     store_media: bool = True
-    """Store images, sounds and files with their messages."""
+    """Store images, audio and files with their messages."""
     store_tool_messages: bool = True
     """Store tool calls and their results."""
     store_history_messages: bool = False
-    """Store with each run also the earlier messages that it was sent."""
+    """Store the history messages that were sent with each run."""
     retries: int = 2
-    """How often a request is sent again that failed before its answer began, where the failure may pass: too many
-    requests, no connection, a server's fault. Each time is an event, and is shown."""
+    """Maximum number of retries of a request that failed before its answer started, if the failure may be temporary:
+    rate limits, connection errors and server errors. Each retry is an event and is displayed."""
     delay_between_retries: float = 1.0
-    """Seconds before the first time. Where the server says how long to wait, that counts, up to a minute."""
+    """Seconds before the first retry. A delay requested by the server takes precedence, up to a minute."""
     exponential_backoff: bool = True
-    """Whether each wait is twice as long as the one before."""
+    """Double the delay after each retry."""
     fallback_models: Sequence[Model | str] = ()
-    """Who answers instead when the provider fails for good, in this order. It is an event, and is shown."""
+    """Models to use, in this order, if the provider keeps failing. Each change is an event and is displayed."""
     budget: Budget | Sequence[Budget] | None = None
-    """What may be spent. Runs nested in the agent's are kept to it too."""
+    """Limits on cost and tokens. They include nested runs."""
     tool_call_limit: int | None = None
-    """Maximum number of tool calls of a run. Further ones are refused, and the model is asked once more, without tools.
-    If it still calls one, the run ends with the text so far and the event `ToolCallLimitReached`."""
+    """Maximum number of tool calls of a run. Further calls are refused, and one more request is sent without tools. If
+    the model still calls one, the run ends with the text so far and the event `ToolCallLimitReached`."""
     request_limit: int | None = 50
-    """Maximum number of model requests of a run, including retries, fallbacks and corrections; None for no limit. A
-    :class:`~agno_nb.errors.RunLimitError` ends the run when it is reached. Nested runs have limits of their own; all
-    together they may make 20 times as many."""
+    """Maximum number of model requests of a run, including retries, fallbacks and corrections; None for no limit.
+    Reaching it raises a :class:`~agno_nb.errors.RunLimitError`. Nested runs have their own limits; all runs together
+    may make 20 times as many requests."""
 
     _resolved: tuple[Any, Model] | None = field(init=False, default=None)
     _tool_cache: list[Tool] = field(init=False, default_factory=list)
 
     def validate_settings(self) -> None:
-        """Check what it was made of; an InvalidInputError says what is wrong."""
+        """Raise an InvalidInputError if a setting is invalid."""
         super().validate_settings()
         instructions = self.instructions if isinstance(self.instructions, list | tuple) else [self.instructions or ""]
         if not all(isinstance(each, str) for each in instructions):
             raise InvalidInputError(
-                f"instructions is {self.instructions!r}; give a text or a list of texts. What changes from run to run "
-                "is written as {name}, and filled in from session_state and dependencies"
+                f"instructions is {self.instructions!r}; pass a string or a list of strings. For values that change "
+                "from run to run, use {name}, which is replaced from session_state and dependencies"
             )
-        for name, least in (
-            ("tool_call_limit", 0),
-            ("request_limit", 1),
-            ("max_tool_calls_from_history", 0),
-            ("num_history_runs", 0),
-            ("num_history_messages", 0),
-        ):
-            whole_number(name, getattr(self, name), least=least)
+        limits = ("tool_call_limit", "max_tool_calls_from_history", "num_history_runs", "num_history_messages")
+        for name in limits:
+            whole_number(name, getattr(self, name), least=0)
+        whole_number("request_limit", self.request_limit, least=1)
         as_messages(self.additional_input)
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
-            raise InvalidInputError(f"tools is {self.tools!r}; give a list of functions and toolkits, as tools=[...]")
+            raise InvalidInputError(f"tools is {self.tools!r}; pass a list of functions and toolkits")
         for each in self.tools or ():
-            # Whether others are tools is found out when they are described, which takes longer.
+            # Other objects are checked when they are described, which takes longer.
             if each is None or isinstance(each, str | bytes | int | float | Mapping):
                 raise InvalidInputError(
-                    f"tools has {each!r} of type {type(each).__name__}; give functions and toolkits, as tools=[...]"
+                    f"tools has {each!r} of type {type(each).__name__}; pass functions and toolkits, as tools=[...]"
                 )
 
     def is_continuable(self, run: RunOutput) -> bool:
-        """Whether `run` waits for a person, or was interrupted while it carried out what a person had approved."""
+        """Whether `run` is paused, or was interrupted while it executed an approved call."""
         return is_waiting(run)
 
     @property
     def budgets(self) -> Sequence[Budget]:
-        """What runs are kept to."""
+        """The budgets as a list."""
         return [self.budget] if isinstance(self.budget, Budget) else self.budget or ()
 
     @property
-    def _retry_policy(self) -> RetryPolicy:
-        return RetryPolicy(
-            max_retries=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff
-        )
-
-    @property
     def resolved_model(self) -> Model:
-        """The model in use: chosen once, and again only when `model` is set to another."""
+        """The model in use. It is resolved once, and again if `model` is changed."""
         if self._resolved is None or self._resolved[0] is not self.model:
             self._resolved = self.model, resolve_model(self.model)
         return self._resolved[1]
@@ -197,12 +188,12 @@ class Agent(SummariesAndMemories):
     def output_schemas(self) -> Mapping[str, OutputSchema]:
         """Output schemas by name, including the schemas of its parts."""
         if self.output_schema is None or isinstance(self.output_schema, dict):
-            return super().output_schemas  # What follows a JSON schema is a dict in any case.
+            return super().output_schemas  # Answers to a JSON schema are dicts.
         schema = OutputSchema(self.output_schema)
         return {**super().output_schemas, schema.name: schema}
 
     def context_query(self, options: RunOptions) -> ContextQuery:
-        """Ask for the runs that history shows."""
+        """Return which history, summary and memories the run sends."""
         sends_history = options.get("add_history_to_context")
         is_history_sent = self.add_history_to_context if sends_history is None else sends_history
         count = options.get("num_history_runs")
@@ -214,46 +205,26 @@ class Agent(SummariesAndMemories):
         )
 
     async def run_steps(self, context: RunContext) -> None:
-        """Let the model and the tools talk until the model answers."""
-        run, is_chosen = context.run, self._resolved is not None and self._resolved[0] is self.model
-        # Choosing may ask a server for the names of its models.
-        model = self._model_for(context) if is_chosen else await asyncio.to_thread(self._model_for, context)
-        context.budgets, context.request_limit = self.budgets, self.request_limit
-        caller = ModelCaller(
-            model=model, fallback_models=self.fallback_models, retry_policy=self._retry_policy, context=context
-        )
-        tools = resolve_tools([*(self.tools or []), *self._builtin_tools(context)], tool_cache=self._tool_cache)
-        executor = ToolExecutor(
-            tools=tools,
-            hooks=self.tool_hooks,
-            tool_call_limit=self.tool_call_limit,
-            injected=self._injected_arguments(context),
-            component_name=self.name,
-            context=context,
-        )
+        """Alternate between model requests and tool calls until the model answers."""
+        run = context.run
+        caller, executor = await self._model_caller(context), self._tool_executor(context)
         schema_setting = context.options.get("output_schema") or self.output_schema
         schema = OutputSchema(schema_setting) if schema_setting is not None else None
-        if context.continuation is not None:
-            context.num_requests, context.num_nested_requests = requests_of(run)
-        if context.continuation is None:
+        shown_results: list[str] = []
+        if context.is_continued:
+            shown_results = self._restore_run(context, executor.tools)
+        else:
             self._build_messages(context)
-        elif run.is_reloaded:
-            self._restore_messages(context)
         own_messages = [message for message in run.messages if not message.from_history]
         partial_content = "".join(m.content or "" for m in own_messages if m.finish_reason == "interrupted")
         is_retry = is_at_limit = False
-        # Of a run that goes on: what was shown before the answer whose calls wait.
-        earlier_calls = (
-            run.tools[: -len(last_assistant_message(run).tool_calls)] if context.continuation is not None else []
-        )
-        shown_results = [call.result or "" for call in earlier_calls if _is_result_shown(call, tools)]
         while True:
             if (pending := pending_tool_calls(run.messages)) and await self._execute_tool_calls(
                 executor, pending, shown_results
             ):
                 return
             may_call = self.tool_call_limit is None or len(run.tools) < self.tool_call_limit
-            answer = await self._next_response(caller, tools, schema, may_call=may_call)
+            answer = await self._next_response(caller, executor.tools, schema, may_call=may_call)
             run.tools += answer.tool_calls
             if answer.tool_calls and may_call:
                 continue
@@ -274,13 +245,44 @@ class Agent(SummariesAndMemories):
             except ValueError as error:
                 if is_retry:
                     raise self._output_schema_error(schema, error, run.content, may_call=may_call) from None
-                context.add_message(Message(role="user", content=correction(str(error))))
+                context.recorder.add_message(Message(role="user", content=correction(str(error))))
                 is_retry = True
+
+    async def _model_caller(self, context: RunContext) -> ModelCaller:
+        context.limits = RunLimits(self.budgets, self.request_limit)
+        is_resolved = self._resolved is not None and self._resolved[0] is self.model
+        # Resolving a model may request the server's list of models.
+        model = self._model_for(context) if is_resolved else await asyncio.to_thread(self._model_for, context)
+        retry_policy = RetryPolicy(
+            max_retries=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff
+        )
+        return ModelCaller(
+            model=model, fallback_models=self.fallback_models, retry_policy=retry_policy, context=context
+        )
+
+    def _tool_executor(self, context: RunContext) -> ToolExecutor:
+        return ToolExecutor(
+            tools=resolve_tools([*(self.tools or []), *self._builtin_tools(context)], tool_cache=self._tool_cache),
+            hooks=self.tool_hooks,
+            tool_call_limit=self.tool_call_limit,
+            injected=self._injected_arguments(context),
+            component_name=self.name,
+            context=context,
+        )
+
+    def _restore_run(self, context: RunContext, tools: Mapping[str, Tool]) -> list[str]:
+        """Restore a continued run, and return the tool results shown before the calls that it waits for."""
+        run, limits = context.run, context.limits
+        limits.num_requests, limits.num_nested_requests = requests_of(run)
+        if run.is_reloaded:
+            self._restore_messages(context)
+        earlier_calls = run.tools[: -len(last_assistant_message(run).tool_calls)]
+        return [call.result or "" for call in earlier_calls if _is_result_shown(call, tools)]
 
     async def _execute_tool_calls(
         self, executor: ToolExecutor, pending: Sequence[tuple[ToolCall, Message]], shown_results: list[str]
     ) -> bool:
-        """Settle the calls of the last answer, and return whether the run ends with them: paused, or answered."""
+        """Execute the calls of the last answer, and return whether the run ends with them: paused, or answered."""
         context, tools, run = executor.context, executor.tools, executor.context.run
         await executor.execute(pending)
         answer = last_assistant_message(run)
@@ -313,7 +315,7 @@ class Agent(SummariesAndMemories):
         return OutputSchemaError(message)
 
     async def _add_limit_message(self, caller: ModelCaller) -> None:
-        """Report that a model goes on to call tools after the limit, and that the run therefore ends."""
+        """Record that the model still calls tools after the limit, which ends the run."""
         await caller.context.record_event(
             RunEvent.tool_call_limit_reached,
             f"{caller.model.id} still called tools after tool_call_limit={self.tool_call_limit}, so the run ends with "
@@ -323,9 +325,9 @@ class Agent(SummariesAndMemories):
         )
 
     async def _next_response(
-        self, caller: ModelCaller, tools: dict[str, Tool], schema: OutputSchema | None, *, may_call: bool
+        self, caller: ModelCaller, tools: Mapping[str, Tool], schema: OutputSchema | None, *, may_call: bool
     ) -> Message:
-        """Return the model's answer to what was said so far; that of an earlier run, where it was asked the same."""
+        """Return the model's answer to the messages so far, from the response cache if possible."""
         context, run = caller.context, caller.context.run
         request = ModelRequest(
             messages=repair_tool_pairs(run.messages),
@@ -341,12 +343,12 @@ class Agent(SummariesAndMemories):
         return answer or await caller.request(request)
 
     def _model_for(self, context: RunContext) -> Model:
-        """Return the model that answers: its own, or of a member without one, the team's."""
+        """Return the model of a run: the agent's own, or the team's for a member without one."""
         default_model = context.parent.default_model if context.parent is not None else None
         return self.resolved_model if self.model is not None or default_model is None else default_model
 
     def _is_final(self, context: RunContext) -> bool:
-        """Whether what the latest calls gave is the answer, and the model need not be asked for one."""
+        """Whether the results of the latest calls are the answer, so that no further request is needed."""
         return False
 
     def _build_messages(self, context: RunContext) -> None:
@@ -358,38 +360,40 @@ class Agent(SummariesAndMemories):
             members=self._members_prompt(),
             values={**(context.metadata or {}), **context.dependencies, **state, "user_id": context.user_id},
             markdown=self.markdown,
-            memories=context.memories,
-            summary=context.summary,
+            memories=context.opened.memories,
+            summary=context.opened.summary,
             session_state=state if self.add_session_state_to_context or self.enable_agentic_state else None,
         )
         if (text := join_parts(system)) is not None:
-            # It stands before the user's message, which was stored already.
-            context.add_message(Message(role="system", content=text, created_at=context.message.created_at))
-        history = context.history
-        if self.max_tool_calls_from_history is not None:
-            history = trim_tool_calls(history, self.max_tool_calls_from_history)
+            # Ordered before the user's message, which is already stored.
+            context.recorder.add_message(Message(role="system", content=text, created_at=context.message.created_at))
+        history = self._history(context)
         if self.store_history_messages:
-            context.unsaved += [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
+            copies = [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
+            context.recorder.unsaved += copies
         examples = mark_as_history(as_messages(self.additional_input))
         run.messages += [*examples, *history, context.message]
         run.context_report = build_context_report(
             context,
-            self.context_query(context.options),
             system=system,
             examples=examples,
             history=history,
             max_tool_calls=self.max_tool_calls_from_history,
         )
         for message in context.partial_messages:
-            context.add_message(message)
+            context.recorder.add_message(message)
             run.tools += message.tool_calls
 
+    def _history(self, context: RunContext) -> list[Message]:
+        history, limit = context.opened.history, self.max_tool_calls_from_history
+        return history if limit is None else trim_tool_calls(history, limit)
+
     def _members_prompt(self) -> str | None:
-        """Return what the leader of a team is told of its members."""
+        """Return the description of a team's members for the leader."""
         return None
 
     def _restore_messages(self, context: RunContext) -> None:
-        """Put what the run was sent around what was stored of it."""
+        """Add the history and examples that the run was sent to its stored messages."""
         own = [message for message in context.run.messages if not message.from_history]
         if not own:
             raise RunNotContinuableError(
@@ -397,14 +401,11 @@ class Agent(SummariesAndMemories):
                 "RunOutput that run() returned can be continued"
             )
         system = [message for message in own[:1] if message.role == "system"]
-        history = context.history
-        if self.max_tool_calls_from_history is not None:
-            history = trim_tool_calls(history, self.max_tool_calls_from_history)
-        before = [*system, *mark_as_history(as_messages(self.additional_input)), *history]
+        before = [*system, *mark_as_history(as_messages(self.additional_input)), *self._history(context)]
         context.run.messages = [*before, *own[len(system) :]]
 
     def validate_answers(self, run: RunOutput) -> None:
-        """Check that the tools that a paused run waits for are there, and take what they were given."""
+        """Check that the tools of a paused run exist and accept the answers."""
         tools = resolve_tools(self.tools or [], tool_cache=self._tool_cache)
         known_call_ids = {call.tool_call_id for message in run.messages for call in message.tool_calls}
         for requirement in run.requirements:
@@ -421,11 +422,13 @@ class Agent(SummariesAndMemories):
             tool = tools.get(call.tool_name)
             if tool is None:
                 raise RunNotContinuableError(
-                    f"run {run.run_id!r} waits for tool {call.tool_name!r}, and {self!r} has no such tool; give it "
-                    "that tool, or reject the requirement"
+                    f"run {run.run_id!r} waits for tool {call.tool_name!r}, but {self!r} has no such tool; add the "
+                    "tool, or reject the requirement"
                 )
-            if error := tool.argument_error(call, user_input_args(requirement)):
-                raise InvalidInputError(f"{requirement} cannot be carried out as it was answered. {error}")
+            try:
+                tool.parse_arguments(call, user_input_args(requirement))
+            except InvalidArguments as error:
+                raise InvalidInputError(f"cannot execute {requirement} with these answers: {error}") from None
 
     def _builtin_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
         tools: list[Tool | Callable[..., Any]] = [*self.memory_tools(context)]
@@ -440,7 +443,7 @@ class Agent(SummariesAndMemories):
         return tools
 
     def to_persisted(self, message: Message) -> Message | None:
-        """Return what is stored of a message, or None for nothing."""
+        """Return the stored form of a message, or None to store nothing."""
         if not self.store_tool_messages and (message.role == "tool" or message.tool_calls):
             return None
         return replace(message, media=[]) if message.media and not self.store_media else message
@@ -453,14 +456,12 @@ class Agent(SummariesAndMemories):
                 Message(role="user", content="\n".join(line[:500] for line in lines[:6])),
             ]
         )
-        answer = run_blocking(
-            complete(self.resolved_model, request), method="set_session_name()", instead="aset_session_name()"
-        )
+        answer = run_blocking(complete(self.resolved_model, request), method="set_session_name()")
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
 
     def _injected_arguments(self, context: RunContext) -> dict[str, Any]:
-        """Return what tools and hooks are given without the model."""
+        """Return the arguments that the runtime passes to tools and hooks."""
         return {
             "agent": self,
             "team": context.team,

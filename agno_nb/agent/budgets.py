@@ -1,4 +1,4 @@
-"""Budgets of a run: enforce them before each model request."""
+"""Budgets and request limits, enforced before each model request."""
 
 from __future__ import annotations
 
@@ -7,46 +7,85 @@ import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from agno_nb.errors import BudgetExceeded, InvalidInputError
+from agno_nb.errors import BudgetExceeded, InvalidInputError, RunLimitError
 from agno_nb.models.base import Model
 from agno_nb.run.context import RunContext
 from agno_nb.types import Budget, RunOutput, UsageTotals
 
+NESTED_REQUESTS = 20
+"""A run and its nested runs together may make this many times its `request_limit` of model requests."""
+
 _REMEDIES = {
-    "run": "Ask for less at once",
-    "session": "Begin a new session",
-    "notebook": "Go on in another notebook",
-    "day": "Go on tomorrow",
+    "run": "split the task",
+    "session": "start a new session",
+    "notebook": "continue in another notebook",
+    "day": "continue tomorrow",
 }
 
 
 async def enforce_budgets(context: RunContext, model: Model) -> None:
-    """Raise where a budget of the run, or of a run that it is nested in, is spent or cannot be kept.
+    """Check the budgets of the run and of the runs that it is nested in.
 
     Raises
     ------
     BudgetExceeded
     InvalidInputError
-        The price of the model is not known, or there is no store to look into.
+        A budget cannot be checked, because the price of the model is unknown or there is no store.
     """
     owner: RunContext | None = context
     while owner is not None:
-        for budget in owner.budgets:
+        for budget in owner.limits.budgets:
             if budget.usd is not None and not model.is_priced:
                 raise InvalidInputError(
-                    f"the price of {model.id!r} at {model.provider} is not known, so a budget in money cannot be kept "
-                    f"with it; limit the tokens with Agent(budget=Budget(tokens=..., per={budget.per!r})), or remove "
-                    "the budget, in a notebook with `%agent --budget off`"
+                    f"cannot enforce a budget in US dollars: the price of {model.id!r} at {model.provider} is unknown; "
+                    f"limit the tokens with Agent(budget=Budget(tokens=..., per={budget.per!r})), or remove the "
+                    "budget, in a notebook with `%agent --budget off`"
                 )
             usage = await usage_so_far(budget, owner)
             if _is_exhausted(budget, usage):
                 raise BudgetExceeded(_exhausted_message(budget, usage), budget=budget, usage=usage)
             if budget.usd is not None and usage.num_unpriced:
                 warnings.warn(
-                    f"the price of {usage.num_unpriced} earlier runs or summaries of this {budget.per} is not "
-                    f"known; they do not count towards the budget of {_format_limit(budget)}",
+                    f"{usage.num_unpriced} earlier runs or summaries of this {budget.per} have no known price and do "
+                    f"not count towards the budget of {_format_limit(budget)}",
                     stacklevel=1,
                 )
+        owner = owner.parent
+
+
+def count_request(context: RunContext) -> None:
+    """Count a model request that is about to be sent.
+
+    Without the bound on nested runs, agents that call each other would multiply their limits.
+
+    Raises
+    ------
+    RunLimitError
+        The run has reached its `request_limit`, or a run with its nested runs has reached `NESTED_REQUESTS` times its
+        limit.
+    """
+    owner: RunContext | None = context
+    while owner is not None:
+        limits, run = owner.limits, owner.run
+        limit, component = limits.request_limit, repr(run.component_name or run.component_id)
+        if limit is not None and owner is context and limits.num_requests >= limit:
+            raise RunLimitError(
+                f"run {run.run_id!r} of {component} made {limits.num_requests:,} model requests, as many as "
+                f"request_limit={limit} allows; regenerate(from_partial=True), or `%agent continue`, continues with "
+                f"{limit} more, and Agent(request_limit=...) sets another limit, or None for no limit"
+            )
+        total = limits.num_requests + limits.num_nested_requests
+        if limit is not None and total >= limit * NESTED_REQUESTS:
+            raise RunLimitError(
+                f"run {run.run_id!r} of {component} and its nested runs made {total:,} model requests, "
+                f"{NESTED_REQUESTS} times request_limit={limit}; check if agents call each other without end, or pass "
+                "a higher request_limit, or None for no limit"
+            )
+        owner = owner.parent
+    context.limits.num_requests += 1
+    owner = context.parent
+    while owner is not None:
+        owner.limits.num_nested_requests += 1
         owner = owner.parent
 
 
@@ -55,7 +94,7 @@ async def usage_so_far(budget: Budget, owner: RunContext) -> UsageTotals:
         return _usage_of_runs(_walk_runs(owner.run))
     if owner.db is None:
         raise InvalidInputError(
-            f"a budget per {budget.per} is read from the store, and there is none: give db=..., or "
+            f"cannot enforce a budget per {budget.per}: the agent has no store; set db=... or use "
             "Budget(..., per='run')"
         )
     run_tree = list(_walk_runs(owner.root.run))
@@ -108,8 +147,8 @@ def _format_usd(usd: float) -> str:
 def _exhausted_message(budget: Budget, usage: UsageTotals) -> str:
     spent = [_format_usd(usage.usd)] if budget.usd is not None else []
     spent += [f"{usage.tokens:,} tokens"] if budget.tokens is not None else []
-    unknown = f" (and what {usage.num_unpriced} more cost is not known)" if usage.num_unpriced else ""
+    unknown = f", and {usage.num_unpriced} more of unknown cost" if usage.num_unpriced else ""
     return (
-        f"the budget of {_format_limit(budget)} for this {budget.per} is spent: {' and '.join(spent)} so far{unknown}. "
-        f"{_REMEDIES[budget.per]}, or raise the budget."
+        f"the budget of {_format_limit(budget)} for this {budget.per} is spent: {' and '.join(spent)} so far{unknown}; "
+        f"{_REMEDIES[budget.per]} or raise the budget"
     )

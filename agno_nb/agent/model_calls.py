@@ -1,4 +1,4 @@
-"""One request to a model within a run: what it may cost, what is done when it fails, what is shown as it arrives."""
+"""Requests to the model within a run: budgets, retries, fallback models and streaming."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agno_nb.agent.budgets import enforce_budgets
+from agno_nb.agent.budgets import count_request, enforce_budgets
 from agno_nb.errors import ModelError, ModelStreamError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy, is_provider_error
 from agno_nb.run.context import RunContext
-from agno_nb.run.recorder import PartialSaver
+from agno_nb.run.recorder import PartialAnswer
 from agno_nb.types import Message, RunEvent
 
 
 @dataclass(kw_only=True)
 class ModelCaller:
-    """Who answers the requests of one run.
+    """Sends the model requests of one run.
 
     Parameters
     ----------
     model : Model
-        In use. A model that takes over stays in use until the run ends.
+        The model in use. A fallback model stays in use until the run ends.
     fallback_models : sequence of Model or str
-        Who takes over when the provider fails for good, in this order.
-    retry_policy : Retries
+        Models to use, in this order, if the provider keeps failing.
+    retry_policy : RetryPolicy
     context : RunContext
     """
 
@@ -45,17 +45,17 @@ class ModelCaller:
         self._use_model(self.model)
 
     async def request(self, request: ModelRequest) -> Message:
-        """Send a request, pass on the answer as it arrives, and put it at the end of the run.
+        """Send a request, stream the answer, and append it to the run.
 
-        A failure after the first word was shown is not tried again: the user has read it.
+        If a request fails after some text has been streamed, it is not retried, because the text has been shown.
 
         Raises
         ------
         ModelError
         BudgetExceeded
-            There is nothing left to spend. The request was not sent.
+            A budget is used up. The request was not sent.
         RunLimitError
-            The run has made as many requests as it may. The request was not sent.
+            The run has reached its `request_limit`. The request was not sent.
         """
         while True:
             try:
@@ -68,7 +68,7 @@ class ModelCaller:
                 )
                 if fallback is None:
                     raise
-                # Choosing may ask a server for the names of its models.
+                # Resolving a model may request the server's list of models.
                 model = await asyncio.to_thread(resolve_model, fallback)
                 await self.context.record_event(
                     RunEvent.model_fallback_used,
@@ -83,13 +83,13 @@ class ModelCaller:
         self.context.run.model, self.context.run.model_provider = model.id, model.provider
 
     def _has_streamed(self) -> bool:
-        partial = self.context.partial
-        return partial is not None and bool(partial.content or partial.reasoning_content)
+        partial = self.context.recorder.partial
+        return partial is not None and partial.has_text
 
     async def _with_retries(self, request: ModelRequest) -> Message:
         for failures in itertools.count():
             await enforce_budgets(self.context, self.model)
-            self.context.count_request()
+            count_request(self.context)
             try:
                 return await self._stream_once(request)
             except ModelError as error:
@@ -110,54 +110,52 @@ class ModelCaller:
                     duration_s=wait_s,
                 )
                 await asyncio.sleep(wait_s)
-        raise AssertionError("counting has no end")
+        raise AssertionError("unreachable")
 
     async def _stream_once(self, request: ModelRequest) -> Message:
         context, model = self.context, self.model
         started = time.perf_counter()
         time_to_first_token_s: float | None = None
         response: ModelResponse | None = None
-        partial = context.partial = Message(role="assistant", content="", model=model.id)
+        partial = context.recorder.partial = PartialAnswer(context.recorder, model.id)
         context.emit(RunEvent.model_request_started)
-        # Left last, so that a partial answer that is being stored is not stored after the whole one.
-        async with (
-            PartialSaver(context, partial) as saver,
-            aclosing(join_characters(model.stream(request))) as pieces,
-        ):
+        # Exited last, so that a partial answer that is being stored is not stored after the complete one.
+        async with partial, aclosing(join_characters(model.stream(request))) as pieces:
             async for piece in pieces:
                 if time_to_first_token_s is None:
                     time_to_first_token_s = time.perf_counter() - started
                 if isinstance(piece, Delta):
-                    partial.content = (partial.content or "") + piece.content
-                    partial.reasoning_content = (partial.reasoning_content or "") + piece.reasoning_content or None
+                    partial.add(piece.content, piece.reasoning_content)
                     _emit_content(context, piece.content, piece.reasoning_content)
-                    saver.text_arrived()
                 else:
                     response = piece
         if response is None:
-            raise ModelStreamError(f"{model!r} ended its stream without a whole response")
-        # What came only with the whole response is shown too.
-        _emit_content(
-            context,
-            "" if partial.content else response.content or "",
-            "" if partial.reasoning_content else response.reasoning_content or "",
-        )
-        metrics = response.metrics
-        metrics.time_to_first_token_s, metrics.duration_s = time_to_first_token_s, time.perf_counter() - started
+            raise ModelStreamError(f"{model!r} ended its stream without a complete response")
+        # Show text that arrived only with the complete response.
+        if response.content != partial.content or response.reasoning_content:
+            _emit_content(
+                context,
+                "" if partial.content else response.content or "",
+                "" if partial.reasoning_content else response.reasoning_content or "",
+            )
         answer = Message(
             role="assistant",
             content=response.content,
             reasoning_content=response.reasoning_content,
-            # Results and approvals are written into the calls, and a model may give the same objects again.
+            # Results and approvals are written into the calls, and a custom model may return the same objects again.
             tool_calls=[replace(call) for call in response.tool_calls],
             message_id=partial.message_id,
             finish_reason=response.finish_reason,
             model=response.model or model.id,
-            metrics=metrics,
+            metrics=replace(
+                response.metrics,
+                time_to_first_token_s=time_to_first_token_s,
+                duration_s=time.perf_counter() - started,
+            ),
             provider_data=response.provider_data,
         )
-        context.partial = None
-        context.add_message(answer)
+        context.recorder.partial = None
+        context.recorder.add_message(answer)
         context.emit(RunEvent.model_request_completed)
         return answer
 

@@ -1,4 +1,4 @@
-"""What the model is sent: ``[system] [history] [user]``, valid for the strictest provider."""
+"""Build the system prompt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from agno_nb.run.dependencies import uncalled_function_error
+from agno_nb.run.context import uncalled_function_error
 from agno_nb.types import JsonDict, RunOutput, SessionSummary, UserMemory, to_plain_text
 
 _MEMORIES_PREFACE = "What is known of the user from other conversations. What they say in this one counts more."
@@ -29,18 +29,18 @@ def build_system_prompt(
     summary: SessionSummary | None = None,
     session_state: JsonDict | None = None,
 ) -> list[tuple[str, str]]:
-    """Write what the system message is made of, each part with its source. :func:`join_parts` makes it one text.
+    """Return the parts of the system message, each with its source; :func:`join_parts` joins them.
 
     Parameters
     ----------
     description, role, instructions
-        What the agent's author wrote. ``{name}`` in them becomes the value of that name in `values`.
+        Texts of the agent's author. ``{name}`` in them is replaced with the value of that name in `values`.
     members
-        What the leader of a team is told of its members. It is shown as it is.
+        Description of a team's members, included without replacements.
     memories, summary
-        What is known from elsewhere. It is shown as it is.
+        Included without replacements.
     session_state : dict, optional
-        Shown as it is. None where the model is not to see it.
+        Included without replacements; None to leave the state out.
     """
     paragraphs = [fill_template(description or "", values), fill_template(f"Your role: {role}" if role else "", values)]
     if isinstance(instructions, str):
@@ -65,7 +65,7 @@ def build_system_prompt(
 
 
 def join_parts(parts: Iterable[tuple[str, str]]) -> str | None:
-    """Return the system message; None when there is nothing to say."""
+    """Return the system message, or None if it is empty."""
     return _paragraphs(text for _, text in parts) or None
 
 
@@ -74,13 +74,15 @@ def _paragraphs(texts: Iterable[str]) -> str:
 
 
 def fill_template(text: str, values: Mapping[str, Any]) -> str:
-    """Replace ``{name}`` where `values` has the name. Every other brace stays; what is put in is not searched again.
+    """Replace ``{name}`` if `values` has the name. Other braces are kept, and inserted values are not searched again.
 
     Examples
     --------
     >>> fill_template('Greet {user}. Answer as {"a": 1}, and never {this}.', {"user": "{this}", "this": 1})
     'Greet {this}. Answer as {"a": 1}, and never 1.'
     """
+    if "{" not in text:
+        return text
     return _NAME.sub(lambda match: _as_text(match[1], values[match[1]]) if match[1] in values else match[0], text)
 
 
@@ -94,12 +96,12 @@ _NAME = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 def latest_text(run: RunOutput) -> str:
-    """Return the latest text of the model in a run; empty if it has only called tools."""
+    """Return the model's latest text in a run, or "" if it has only called tools."""
     answers = (m for m in reversed(run.messages) if m.role == "assistant" and not m.from_history)
     return next((message.content for message in answers if message.content), "")
 
 
 def requests_of(run: RunOutput) -> tuple[int, int]:
-    """Return how many model requests a run made so far, and how many the runs nested in it."""
+    """Return the number of model requests of a run, and of the runs nested in it."""
     own = sum(m.role == "assistant" and m.metrics is not None and not m.from_history for m in run.messages)
     return own, sum(sum(requests_of(nested)) for nested in run.nested_runs)

@@ -1,4 +1,4 @@
-"""Answers that are there already: a run of the same context gives the stored answer, and asks no model."""
+"""The response cache: return a stored answer if the whole request is the same."""
 
 from __future__ import annotations
 
@@ -14,16 +14,7 @@ from weakref import WeakKeyDictionary
 
 from agno_nb.agent.context_report import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
-from agno_nb.types import (
-    JsonDict,
-    Message,
-    Metrics,
-    RunEvent,
-    ToolCall,
-    ToolSpec,
-    new_id,
-    now,
-)
+from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolSpec, new_id, now
 
 if TYPE_CHECKING:
     from agno_nb.models.base import ModelRequest
@@ -33,22 +24,22 @@ if TYPE_CHECKING:
 async def cached_response(
     context: RunContext, request: ModelRequest, *, model: JsonDict, functions: Sequence[Callable[..., Any]]
 ) -> Message | None:
-    """Write down what a run's first request sends; where it asks for a replay, return the answer that is there.
+    """Record the hash of a run's first request, and return a cached answer if the run uses the cache.
 
-    What was said in the earlier run is said again in this one. Tools are not called again: the messages of the model
-    and of the tools are copied, and cost nothing. What the earlier run changed in the session's state is changed again.
+    The messages of the cached run are copied at no cost; neither the model nor tools are called. The changes of the
+    cached run to the session's state are applied again.
 
     Parameters
     ----------
     model : dict
-        What is known of the model without secrets.
+        Description of the model without secrets.
     functions : sequence of callables
-        Those of the tools.
+        The functions of the tools.
 
     Returns
     -------
     Message or None
-        None where the run does not ask for a replay, or there is nothing to replay.
+        None if the run does not use the cache, or the cache has no answer.
     """
     run, db = context.run, context.db
     if run.context_report is not None:
@@ -62,22 +53,21 @@ async def cached_response(
         allow_tool_calls=request.allow_tool_calls,
         output_schema=request.output_schema,
     )
-    # What goes on from an earlier attempt has said a part of its answer already.
-    if not context.options.get("replay") or context.partial_messages or db is None:
+    # A run that starts from partial output already has a part of its answer.
+    if not context.options.get("cache") or context.partial_messages or db is None:
         return None
     cached = await asyncio.to_thread(db.find_cached_run, run.context_hash)
     if cached is None:
         return None
-    cached_messages = [message for message in cached.messages if message.role != "system" and not message.from_history][
-        1:
-    ]
+    own_messages = [each for each in cached.messages if each.role != "system" and not each.from_history]
+    cached_messages = own_messages[1:]
     if not cached_messages or cached_messages[-1].role != "assistant" or cached_messages[-1].tool_calls:
-        return None  # Not all of it was stored.
+        return None  # Its messages are not stored completely.
     run.replay_of_run_id = cached.run_id
     force_apply(context.session_state, cached.state_changes)
     for message in cached_messages:
         copy = _copy_message(message)
-        context.add_message(copy)
+        context.recorder.add_message(copy)
         for call in copy.tool_calls:
             run.tools.append(call)
             context.emit(RunEvent.tool_call_started, tool=call)
@@ -89,7 +79,7 @@ async def cached_response(
 
 def _copy_message(message: Message) -> Message:
     no_cost = Metrics(input_tokens=0, output_tokens=0, cost=0.0) if message.role == "assistant" else None
-    calls: list[ToolCall] = [replace(call, created_at=now(), duration_s=None) for call in message.tool_calls]
+    calls = [replace(call, created_at=now(), duration_s=None) for call in message.tool_calls]
     return replace(message, message_id=new_id(), metrics=no_cost, tool_calls=calls, created_at=now())
 
 
@@ -103,11 +93,11 @@ def context_hash(
     allow_tool_calls: bool,
     output_schema: JsonDict | None,
 ) -> str:
-    """Return the SHA-256 of everything that decides an answer, and of nothing that differs from run to run.
+    """Return the SHA-256 of everything that determines an answer and is the same from run to run.
 
-    Ids and times are left out. What a tool reads elsewhere is not known here; its source is.
+    It includes the source of tools, but not the data that they read. IDs and times are left out.
     """
-    decides = {
+    determining = {
         "model": model,
         "user_id": user_id,
         "messages": [_message_key(message) for message in messages],
@@ -116,29 +106,27 @@ def context_hash(
         "allow_tool_calls": allow_tool_calls,
         "output_schema": output_schema,
     }
-    text = json.dumps(decides, sort_keys=True, default=str)
+    text = json.dumps(determining, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _message_key(message: Message) -> JsonDict:
-    return {
-        "role": message.role,
-        "content": message.content,
-        "tool_calls": [(call.tool_name, call.arguments) for call in message.tool_calls],
-        "tool_name": message.tool_name,
-        "media": [
-            (each.kind, each.url, each.content and hashlib.sha256(each.content).hexdigest(), each.detail)
-            for each in message.media
-        ],
-    }
+    key: JsonDict = {"role": message.role, "content": message.content, "tool_name": message.tool_name}
+    key |= {"tool_calls": [], "media": []}
+    for call in message.tool_calls:
+        key["tool_calls"].append((call.tool_name, call.arguments))
+    for each in message.media:
+        content_hash = each.content and hashlib.sha256(each.content).hexdigest()
+        key["media"].append((each.kind, each.url, content_hash, each.detail))
+    return key
 
 
 _sources: WeakKeyDictionary[FunctionType, tuple[CodeType, str | None]] = WeakKeyDictionary()
-"""To find the source of a function takes as long as all else in a context's hash."""
+"""Finding the source of a function takes as long as everything else in a context hash."""
 
 
 def _function_source(function: Callable[..., Any]) -> str | None:
-    """Return the source of a function, looked for again when the function got another code, as %autoreload gives it."""
+    """Return the source of a function. It is read again if the function has new code, for example from %autoreload."""
     bare = getattr(function, "__func__", function)
     if not isinstance(bare, FunctionType) or not isinstance(inner := inspect.unwrap(bare), FunctionType):
         return _read_source(function)

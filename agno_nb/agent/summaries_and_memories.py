@@ -1,4 +1,4 @@
-"""What an agent keeps beyond its runs: summaries of sessions, memories of users."""
+"""Session summaries and user memories of an agent, updated after its runs."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from agno_nb.types import Metrics, RunOutput, SessionSummary, UserMemory, now
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class SummariesAndMemories(Runnable, ABC):
-    """A runnable with a model, that can summarise its sessions and remember its users.
+    """A runnable with a model that can summarise its sessions and remember facts about its users.
 
-    Both are done when a run is completed, after its answer was returned. Whoever needs them next waits for them.
+    Both happen in the background after a run is completed. Anything that needs the result waits until it is ready.
     """
 
     enable_session_summaries: bool = False
-    """Bring the session's summary up to date after every completed run. A manager or a prompt enables it too."""
+    """Update the session's summary after every completed run. Setting a manager or a prompt enables it too."""
     session_summary_manager: SessionSummaryManager | None = None
-    """How summaries are made: by which model, from what."""
+    """Settings for summaries, such as the model."""
     session_summary_prompt: str | None = None
-    """What the model is told to do to make one, where that is all that a manager would say."""
+    """Instructions for the summary; a shorthand for a manager with this prompt."""
     add_session_summary_to_context: bool | None = None
-    """Show the model the summary of what its history does not show. None: where summaries are enabled."""
+    """Add the summary of turns outside the history to the system prompt; defaults to whether summaries are enabled."""
     update_memory_on_run: bool = False
-    """After every completed run, remember what the user's message tells of them. Of a run nested in another of its
-    session, a member's or a step's: what its task tells of them, when the whole turn is over."""
+    """Extract memories from the user's message after every completed run. Members and steps extract them from their
+    task, when the whole turn is over."""
     enable_agentic_memory: bool = False
-    """Let the model change the memories by the tool `update_user_memory`, and not after the run."""
+    """Let the model change the memories with the tool `update_user_memory`, instead of after the run."""
     add_memories_to_context: bool | None = None
-    """Show the model what is remembered of the user. None: where memories are made, or there is a manager of them."""
+    """Add the user's memories to the system prompt; defaults to whether memories are enabled or a manager is set."""
     memory_manager: MemoryManager | None = None
-    """How users are remembered: by which model, what of them."""
+    """Settings for memories, such as the model."""
     memory: Memory | None = None
     """Deprecated: ``Memory()`` of `agno_nb.memory.v2` gives the agent an in-memory store if it has none."""
 
@@ -64,29 +64,29 @@ class SummariesAndMemories(Runnable, ABC):
             self.db = self.db or InMemoryDb()
         if self.session_summary_prompt is not None and self.session_summary_manager is not None:
             raise InvalidInputError(
-                "session_summary_prompt and session_summary_manager are both given; give the prompt to the manager"
+                "session_summary_prompt and session_summary_manager are both set; pass the prompt to the manager"
             )
         own, db = as_sync(self.db), self.memory_manager.db if self.memory_manager is not None else None
         if db is not None and (own is None or own.identity != db.identity):
             raise InvalidInputError(
-                f"memory_manager keeps memories in {db!r}, and the store of {self!r} is {self.db!r}; "
-                "an agent's memories are in its own store: leave db= of the manager out, or give both the same"
+                f"memory_manager stores memories in {db!r}, but the store of {self!r} is {self.db!r}; "
+                "leave out db= of the manager, or use the same store for both"
             )
 
     @property
     @abstractmethod
     def resolved_model(self) -> Model:
-        """The model in use, which also writes summaries and memories where nothing else is said."""
+        """The model in use. By default it also writes summaries and memories."""
 
     @property
     def sends_summary(self) -> bool:
-        """Whether the model is shown the session's summary."""
+        """Whether the session's summary is sent to the model."""
         shown = self.add_session_summary_to_context
         return self._summaries_enabled if shown is None else shown
 
     @property
     def sends_memories(self) -> bool:
-        """Whether the model is shown what is remembered of the user."""
+        """Whether the user's memories are sent to the model."""
         shown = self.add_memories_to_context
         return self._memories_enabled or self.memory_manager is not None if shown is None else shown
 
@@ -100,57 +100,57 @@ class SummariesAndMemories(Runnable, ABC):
         return self.update_memory_on_run or self.enable_agentic_memory
 
     def background_tasks(self, context: RunContext) -> Iterable[BackgroundTask]:
-        """Summarise the session, and remember what the user said of themselves.
+        """Return the tasks that update the summary and the memories.
 
-        What followed a run that is replayed now was paid for then. Its summary is taken over, so that the next run has
-        the same context as then, too.
+        If the answer came from the response cache, the summary after the cached run is copied, so that the next run has
+        the same context too.
         """
         db, run = context.db, context.run
         if db is None:
             return
         if run.replay_of_run_id is not None:
-            if self._summaries_enabled and not context.is_nested:
+            if self._summaries_enabled and context.enclosing_turn is None:
                 yield BackgroundTask(
                     queue_key=QueueKey.summary(db, run.session_id),
                     work=lambda: asyncio.to_thread(_copy_summary, db, run),
-                    on_failure="the summary that followed the replayed run could not be taken over",
+                    on_failure="could not copy the summary of the cached run",
                 )
             return
-        if self._summaries_enabled and not context.is_nested:
+        if self._summaries_enabled and context.enclosing_turn is None:
             yield BackgroundTask(
                 queue_key=QueueKey.summary(db, run.session_id),
                 work=lambda: self._update_summary(db, run),
-                on_failure="the session's summary could not be brought up to date, and the last one stays",
+                on_failure="could not update the session's summary",
             )
         writer = self.memory_writer(context)
         if writer is not None and self.update_memory_on_run and not self.enable_agentic_memory:
             yield BackgroundTask(
                 queue_key=writer.queue_key,
                 work=lambda: writer.extract(run.input),
-                on_failure="what the user's message tells of them could not be remembered",
+                on_failure="could not extract memories from the user's message",
             )
 
     async def _update_summary(self, db: Db, run: RunOutput) -> None:
         manager = self.session_summary_manager or SessionSummaryManager(
             session_summary_prompt=self.session_summary_prompt
         )
-        with suppress(SessionNotFoundError):  # It was deleted meanwhile.
+        with suppress(SessionNotFoundError):  # It has been deleted.
             await manager.update(db, run.session_id, model=self.resolved_model, to_run_index=run.run_index)
 
     def memory_tools(self, context: RunContext) -> list[Callable[..., Any]]:
-        """Return the tool by which the model changes what is remembered of the user, if it may and there is a user."""
+        """Return the tool that changes memories, if it is enabled and the run has a user and a store."""
         return [update_user_memory] if self.memory_writer(context) is not None and self.enable_agentic_memory else []
 
     def memory_writer(self, context: RunContext) -> MemoryWriter | None:
-        """Return who remembers the user of a run; None, with one warning, where there is no user or no store."""
+        """Return the writer of the user's memories. Without a user or a store, warn once and return None."""
         if not self._memories_enabled:
             return None
         db, user_id = context.db, context.user_id
         if db is None or user_id is None:
             if not self._warned_no_user:
                 self._warned_no_user = True
-                missing = "a user: give user_id=... to the run or the agent" if db else "a store: give the agent db=..."
-                warnings.warn(f"{self!r} remembers nothing, because memories need {missing}", stacklevel=1)
+                missing = "user; pass user_id=... to the run or the agent" if db else "store; pass db=... to the agent"
+                warnings.warn(f"{self!r} stores no memories because it has no {missing}", stacklevel=1)
             return None
         return MemoryWriter(
             self.memory_manager or MemoryManager(),
@@ -164,7 +164,7 @@ class SummariesAndMemories(Runnable, ABC):
     def get_session_summary(
         self, session_id: str | None = None, *, user_id: str | None = None
     ) -> SessionSummary | None:
-        """Return the latest summary of a session, waiting for one that is being made; None when there is none.
+        """Return the latest summary of a session, after a pending update; None if there is none.
 
         Raises
         ------
@@ -172,16 +172,12 @@ class SummariesAndMemories(Runnable, ABC):
         SessionOwnershipError
             The session belongs to another user.
         """
-        return run_blocking(
-            self._wait_and_get_summary(session_id, user_id),
-            method="get_session_summary()",
-            instead="aget_session_summary()",
-        )
+        return run_blocking(self._wait_and_get_summary(session_id, user_id), method="get_session_summary()")
 
     def aget_session_summary(
         self, session_id: str | None = None, *, user_id: str | None = None
     ) -> Coroutine[Any, Any, SessionSummary | None]:
-        """Return the latest summary of a session: the awaited twin of :meth:`get_session_summary`."""
+        """Async version of :meth:`get_session_summary`."""
         return run_awaiting(self._wait_and_get_summary(session_id, user_id))
 
     async def _wait_and_get_summary(self, session_id: str | None, user_id: str | None) -> SessionSummary | None:
@@ -191,25 +187,23 @@ class SummariesAndMemories(Runnable, ABC):
         return await asyncio.to_thread(store.get_summary, session_id)
 
     def get_user_memories(self, user_id: str | None = None) -> list[UserMemory]:
-        """Return what is remembered of a user, oldest first, waiting for what is being learnt.
+        """Return the memories of a user, oldest first, after pending updates.
 
         Raises
         ------
         InvalidInputError
-            Neither the call nor the agent says which user.
+            Neither the call nor the agent has a `user_id`.
         """
-        return run_blocking(
-            self._wait_and_get_memories(user_id), method="get_user_memories()", instead="aget_user_memories()"
-        )
+        return run_blocking(self._wait_and_get_memories(user_id), method="get_user_memories()")
 
     def aget_user_memories(self, user_id: str | None = None) -> Coroutine[Any, Any, list[UserMemory]]:
-        """Return what is remembered of a user: the awaited twin of :meth:`get_user_memories`."""
+        """Async version of :meth:`get_user_memories`."""
         return run_awaiting(self._wait_and_get_memories(user_id))
 
     async def _wait_and_get_memories(self, user_id: str | None) -> list[UserMemory]:
         owner = self._user(user_id)
         if owner is None:
-            raise InvalidInputError("memories are of a user: give a user_id")
+            raise InvalidInputError("memories belong to a user; pass user_id=...")
         return await load_memories(self.store, owner)
 
 
@@ -221,7 +215,7 @@ def _copy_summary(db: Db, run: RunOutput) -> None:
         return
     first = 0 if summary.from_run_index is None else summary.from_run_index
     free = Metrics(input_tokens=0, output_tokens=0, cost=0.0)
-    with suppress(SessionNotFoundError):  # It was deleted meanwhile.
+    with suppress(SessionNotFoundError):  # It has been deleted.
         db.add_summary(
             replace(
                 summary,
@@ -235,12 +229,12 @@ def _copy_summary(db: Db, run: RunOutput) -> None:
 
 
 async def update_user_memory(task: str, agent: SummariesAndMemories, run_context: RunContext) -> str:
-    """Remember, change or forget something of the user, for this and later conversations.
+    """Remember, change or forget a fact about the user, for this and later conversations.
 
     Args:
-        task: What is to be remembered, changed or forgotten, in a sentence.
+        task: The fact to remember, change or forget, in a sentence.
     """
     writer = agent.memory_writer(run_context)
-    assert writer is not None  # Else the tool is not offered.
-    # What a cancelled run had asked to remember is remembered.
+    assert writer is not None  # Otherwise the model does not have the tool.
+    # The change is completed even if the run is cancelled.
     return await asyncio.shield(run_in_order(writer.queue_key, lambda: writer.apply(task)))

@@ -1,4 +1,4 @@
-"""The calls of one answer of a model: carried out together, left to a person, or refused."""
+"""Execute the tool calls of one answer concurrently, pause for approval, or refuse them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.errors import NestedRunPaused, StoreError, leaves
-from agno_nb.run.context import RunContext, current_tool_call_id, is_waiting
-from agno_nb.run.continue_run import rejection_message, user_input_args
+from agno_nb.run.context import RunContext, current_tool_call_id
+from agno_nb.run.continue_run import is_waiting, rejection_message, user_input_args
 from agno_nb.run.messages import INTERRUPTED_RESULT, last_assistant_message
 from agno_nb.tools import Tool
+from agno_nb.tools.parameters import InvalidArguments
 from agno_nb.types import JsonDict, Message, Metrics, Requirement, RunEvent, RunStatus, ToolCall, now
 
 
 @dataclass(kw_only=True)
 class ToolExecutor:
-    """What settles the tool calls of one run.
+    """Executes the tool calls of one run.
 
     Parameters
     ----------
     tools : mapping of str to Tool
-        What the model may call, by name.
+        Tools by name.
     hooks : sequence of callable
         Called around every tool, the first one outermost.
     tool_call_limit : int or None
-        How many calls the run may make. Further ones are refused.
+        Maximum number of calls of the run. Further calls are refused.
     injected : mapping
-        What tools and hooks are given without the model.
+        Arguments that are passed to tools and hooks by the runtime.
     component_name : str or None
-        Who a person is told asks, where a call needs one.
+        Name of the agent that requests approval.
     context : RunContext
     """
 
@@ -43,18 +44,18 @@ class ToolExecutor:
     context: RunContext
 
     async def execute(self, pending: Sequence[tuple[ToolCall, Message]]) -> None:
-        """Settle calls of one answer together, each with the message for its result.
+        """Execute the calls of one answer concurrently, each with the message for its result.
 
-        A result is stored when it is there. Calls that need a person are left without one, and their messages out.
+        Each result is stored as soon as it is available. Calls that need approval stay without a result message.
         """
         context, run = self.context, self.context.run
         calls = last_assistant_message(run).tool_calls
-        # By their places: a server may give two calls the same id.
+        # Compared by identity, because a server may use one ID for two calls.
         num_left = len(calls) if self.tool_call_limit is None else self.tool_call_limit - len(run.tools) + len(calls)
         allowed = {id(call) for call in calls[: max(num_left, 0)]}
         failures: list[BaseException] = []
 
-        async def settle_one(call: ToolCall, answer: Message) -> None:
+        async def execute_one(call: ToolCall, answer: Message) -> None:
             try:
                 await self._execute_one(call, answer, is_allowed=id(call) in allowed)
             except asyncio.CancelledError:
@@ -64,17 +65,19 @@ class ToolExecutor:
 
         has_started = False
         try:
-            await context.save()  # The request is stored before anything is done that may fail.
+            await context.recorder.save()  # The calls are stored before anything that may fail.
             has_started = True
             async with asyncio.TaskGroup() as group:
                 for call, result_message in pending:
-                    group.create_task(settle_one(call, result_message))
+                    group.create_task(execute_one(call, result_message))
             if failures:
-                # Only now, so that the results of the other calls are not lost.
+                # Not earlier, so that the results of the other calls are not lost.
                 raise next((error for error in failures if not isinstance(error, StoreError)), failures[0])
         except BaseException as error:
             if not has_started:
-                self._ask_for_all(pending)
+                # The run ends before any of its calls is started.
+                for call, _ in pending:
+                    self._request_approval(call, self.tools.get(call.tool_name))
             self._end_calls(pending, keep_open=self._waiting_ids() if isinstance(error, StoreError) else set())
             if not has_started:
                 for requirement in run.requirements:
@@ -83,39 +86,36 @@ class ToolExecutor:
             raise
         self._leave_out(pending)
 
-    def _ask_for_all(self, pending: Sequence[tuple[ToolCall, Message]]) -> None:
-        """Ask for the calls that need a person, in a run that ends before any of its calls is started."""
-        for call, _ in pending:
-            self._ask_if_needed(call, self.tools.get(call.tool_name))
-
-    def _ask_if_needed(self, call: ToolCall, tool: Tool | None) -> None:
-        """Add a requirement for a call that needs a person and has none yet."""
+    def _request_approval(self, call: ToolCall, tool: Tool | None) -> str | None:
+        """Add a requirement for a call that needs one. If its arguments are invalid, return the error for the model."""
         run = self.context.run
         if tool is None or tool.approval_kind is None or any(each.tool is call for each in run.requirements):
-            return
-        if tool.argument_error(call) is not None:
-            return  # It is executed, so that the model receives the error.
-        run.requirements.append(
-            Requirement(
-                kind=tool.approval_kind,
-                tool=call,
-                run_id=run.run_id,
-                component_name=self.component_name,
-                user_input_fields=tool.input_fields(),
-            )
+            return None
+        try:
+            tool.parse_arguments(call)
+        except InvalidArguments as error:
+            return str(error)
+        call.user_input_schema = tool.input_fields()
+        requirement = Requirement(
+            kind=tool.approval_kind,
+            tool=call,
+            run_id=run.run_id,
+            component_name=self.component_name,
         )
+        run.requirements.append(requirement)
+        return None
 
     def _waiting_ids(self) -> set[str | None]:
-        """Return the ids of the calls that wait for a person, or are approved and were not started."""
+        """Return the IDs of the calls that wait for approval, or are approved but not started."""
         run = self.context.run
         own = {each.tool.tool_call_id for each in run.requirements if each.run_id == run.run_id}
         return own | {each.parent_tool_call_id for each in run.nested_runs if each.status is RunStatus.PAUSED}
 
     def _end_calls(self, waiting: Sequence[tuple[ToolCall, Message]], *, keep_open: set[str | None]) -> None:
-        """Give calls without a result an "interrupted" result. The run is paused for the calls in `keep_open`.
+        """Set the result of unfinished calls to "interrupted". The run pauses for the calls in `keep_open`.
 
-        If it is not paused, no person was asked for the calls that need one. They stay without a result, so that a run
-        which continues from this one asks for them.
+        If it does not pause, approval of its other calls was not requested. They stay without a result, so that a run
+        that continues from this one requests it.
         """
         run = self.context.run
         unasked = [
@@ -130,7 +130,7 @@ class ToolExecutor:
             if not call.is_finished and call.tool_call_id not in keep_open and id(call) not in unasked_calls:
                 if call.result is None:
                     call.result, call.tool_call_error = INTERRUPTED_RESULT, True
-                self.context.mark_unsaved(_fill_result(answer, call))
+                self.context.recorder.mark_unsaved(_fill_result(answer, call))
         still_open = [call for call, _ in waiting if not call.is_finished and id(call) not in unasked_calls]
         for call in still_open:
             self.context.collect_child_requirements(call.tool_call_id)
@@ -139,7 +139,7 @@ class ToolExecutor:
             run.status, run.content = RunStatus.PAUSED, last_assistant_message(run).content
 
     def _leave_out(self, waiting: Sequence[tuple[ToolCall, Message]]) -> None:
-        """Leave the messages for results that are not there out of the run."""
+        """Remove the messages of calls without a result from the run."""
         run, left = self.context.run, {call.tool_call_id for call, _ in waiting if not call.is_finished}
         run.messages = [message for message in run.messages if message.from_history or message.tool_call_id not in left]
 
@@ -147,12 +147,14 @@ class ToolExecutor:
         started = time.perf_counter()
         context = self.context
         tool = self.tools.get(call.tool_name) if is_allowed else None
-        self._ask_if_needed(call, tool)
+        argument_error = self._request_approval(call, tool)
         requirement = next((one for one in context.run.requirements if one.tool is call), None)
         if requirement is not None and not requirement.is_resolved:
             return
         context.emit(RunEvent.tool_call_started, tool=call)
-        if not is_allowed:
+        if argument_error is not None:
+            call.result, call.tool_call_error = argument_error, True
+        elif not is_allowed:
             call.result = f"Refused: a run may make {self.tool_call_limit} tool calls. Answer with what you have."
             call.tool_call_error = True
         elif requirement is not None and requirement.confirmed is False:
@@ -167,14 +169,14 @@ class ToolExecutor:
         else:
             await self._call(tool, call, user_input_args(requirement))
             if call.result is None:
-                # A run that it started is paused. The call is made again when that run goes on.
+                # A run that it started is paused. The call is repeated when that run is continued.
                 if requirement is not None:
                     requirement.started_at = None
                 return
         call.duration_s = time.perf_counter() - started
-        context.mark_unsaved(_fill_result(result_message, call))
+        context.recorder.mark_unsaved(_fill_result(result_message, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
-        await context.save()
+        await context.recorder.save()
 
     async def _call(self, tool: Tool, call: ToolCall, user_input: JsonDict | None) -> None:
         """Call a tool. The call has no result if a run that it started is paused."""
@@ -185,14 +187,14 @@ class ToolExecutor:
             parts = list(leaves(error))
             if not any(isinstance(part, NestedRunPaused) for part in parts):
                 raise
-            # What failed next to the paused run is tried again with it; only what no tool may catch ends the run.
+            # Failures next to the paused run are retried with it, but an error that tools cannot catch ends the run.
             for part in parts:
                 if not isinstance(part, Exception | NestedRunPaused):
                     raise part from error
             self.context.collect_child_requirements(call.tool_call_id)
 
     def _may_have_run(self, call: ToolCall) -> bool:
-        """Whether a process that has died may have carried out the call, and no run that it started still waits."""
+        """Whether a process that has died may have executed the call, and no run that the call started is waiting."""
         if call.tool_call_id not in self.context.interrupted_call_ids:
             return False
         started = [run for run in self.context.pending_children if run.parent_tool_call_id == call.tool_call_id]
@@ -200,7 +202,7 @@ class ToolExecutor:
 
 
 def _fill_result(message: Message, call: ToolCall) -> Message:
-    """Write into a tool message what came of its call."""
+    """Copy the result of a call to its message."""
     message.content, message.tool_call_error, call.is_finished = call.result, call.tool_call_error, True
     message.metrics, message.created_at = Metrics(duration_s=call.duration_s), now()
     return message

@@ -119,7 +119,7 @@ CREATE TABLE raw_runs (
     context TEXT,
     -- SHA-256 in hex of everything that determines the answer: model, messages, tools, output schema, user.
     context_hash TEXT,
-    -- For a replayed answer, the run that it was stored by; no model was called.
+    -- For a cached answer, the run that produced it; no model was called.
     replay_of_run_id TEXT,
     -- Metadata of the run, as JSON.
     metadata TEXT,

@@ -378,7 +378,8 @@ def memory_from_row(row: Row) -> UserMemory:
     return UserMemory(**MEMORIES.attributes(row))
 
 
-_REQUIREMENT_FIELDS = ("requirement_id", "kind", "run_id", "component_name", "confirmed", "note", "result")
+_REQUIREMENT_FIELDS = ("requirement_id", "kind", "run_id", "component_name")
+_ANSWER_FIELDS = ("confirmed", "note", "result")
 _START_FIELDS = ("started_at", "may_have_run")
 """Fields that earlier versions did not store."""
 _INPUT_FIELDS = ("name", "description", "schema", "value", "is_given")
@@ -388,7 +389,7 @@ def requirement_rows(run: RunOutput) -> list[JsonDict]:
     """Return a run's requirements as JSON, with the arguments of their calls so that the column can be read alone."""
     return [
         {
-            **{name: getattr(requirement, name) for name in (*_REQUIREMENT_FIELDS, *_START_FIELDS)},
+            **{name: getattr(requirement, name) for name in (*_REQUIREMENT_FIELDS, *_ANSWER_FIELDS, *_START_FIELDS)},
             "tool_call_id": requirement.tool.tool_call_id,
             "tool_name": requirement.tool.tool_name,
             "arguments": requirement.tool.arguments,
@@ -404,9 +405,13 @@ def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) 
     """Return a requirement of run `run_id`, for one of its `calls` or for a call of a nested run."""
     own = {call.tool_call_id: call for call in calls} if row["run_id"] == run_id else {}
     written = ToolCall(tool_call_id=row["tool_call_id"], tool_name=row["tool_name"], arguments=row["arguments"])
-    return Requirement(
+    call = own.get(row["tool_call_id"], written)
+    call.user_input_schema = [UserInputField(**field) for field in row["user_input_fields"]]
+    requirement = Requirement(
         **{name: row[name] for name in _REQUIREMENT_FIELDS},
         **{name: row[name] for name in _START_FIELDS if name in row},
-        tool=own.get(row["tool_call_id"], written),
-        user_input_fields=[UserInputField(**field) for field in row["user_input_fields"]],
+        tool=call,
     )
+    for name in _ANSWER_FIELDS:
+        setattr(requirement, name, row[name])
+    return requirement

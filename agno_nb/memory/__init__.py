@@ -1,4 +1,4 @@
-"""What is remembered of users, across their sessions."""
+"""User memories, shared by all sessions of a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memories of users: a small agent that adds, changes and deletes them by tools."""
+"""User memories: an agent with tools that add, change and delete them."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ Change a memory that is no longer right instead of adding one that contradicts i
 forgotten. When you are done, say in a few words what you changed."""
 
 _MAX_TOOL_CALLS = 30
-"""Tool calls of one round of changes."""
+"""Maximum number of tool calls per update."""
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(eq=False)
 class MemoryManager:
-    """How users are remembered.
+    """Extracts facts about users from their messages and stores them as memories.
 
-    Give it to an agent with ``update_memory_on_run=True`` or ``enable_agentic_memory=True``, or use it by itself.
+    Pass it to an agent with ``update_memory_on_run=True`` or ``enable_agentic_memory=True``, or use it on its own.
 
     Examples
     --------
@@ -60,109 +60,99 @@ class MemoryManager:
     """
 
     model: Model | str | None = None
-    """The model that decides what to remember. None: the agent's."""
+    """The model that decides what to remember; defaults to the agent's."""
     _: KW_ONLY
     db: Db | None = None
-    """Where memories are kept. None: in the agent's store."""
+    """Store for the memories; defaults to the agent's."""
     memory_capture_instructions: str | None = None
-    """What is worth remembering, instead of our own words."""
+    """Criteria for facts worth remembering; replaces the default."""
     additional_instructions: str | None = None
-    """Told to the model besides."""
+    """Appended to the instructions."""
 
     def create_user_memories(self, message: str, *, user_id: str) -> str:
-        """Remember what a message of a user tells about them.
+        """Extract memories from a user's message and store them.
 
         Returns
         -------
         str
-            What the model says that it changed.
+            The model's description of the changes.
 
         Raises
         ------
         InvalidInputError
             There is no user or no store.
         RunError
-            The model failed. What it had changed by then is kept.
+            The model failed. Changes that it had already made are kept.
         """
         return run_blocking(
-            self._change(user_id, lambda scribe: scribe.extract(message)),
-            method="create_user_memories()",
-            instead="acreate_user_memories()",
+            self._change(user_id, lambda writer: writer.extract(message)), method="create_user_memories()"
         )
 
     async def acreate_user_memories(self, message: str, *, user_id: str) -> str:
-        """Remember what a message of a user tells about them: the awaited twin of :meth:`create_user_memories`."""
-        return await run_awaiting(self._change(user_id, lambda scribe: scribe.extract(message)))
+        """Async version of :meth:`create_user_memories`."""
+        return await run_awaiting(self._change(user_id, lambda writer: writer.extract(message)))
 
     def update_memory_task(self, task: str, *, user_id: str) -> str:
-        """Change the memories of a user as `task` says, in words; return and raise as :meth:`create_user_memories`."""
-        return run_blocking(
-            self._change(user_id, lambda scribe: scribe.apply(task)),
-            method="update_memory_task()",
-            instead="aupdate_memory_task()",
-        )
+        """Change the memories of a user as `task` describes. Returns and raises like :meth:`create_user_memories`."""
+        return run_blocking(self._change(user_id, lambda writer: writer.apply(task)), method="update_memory_task()")
 
     async def aupdate_memory_task(self, task: str, *, user_id: str) -> str:
-        """Change the memories of a user as `task` says: the awaited twin of :meth:`update_memory_task`."""
-        return await run_awaiting(self._change(user_id, lambda scribe: scribe.apply(task)))
+        """Async version of :meth:`update_memory_task`."""
+        return await run_awaiting(self._change(user_id, lambda writer: writer.apply(task)))
 
     def get_user_memories(self, user_id: str) -> list[UserMemory]:
-        """Return what is remembered of a user, oldest first, once nothing more is being learnt of them."""
-        return run_blocking(
-            load_memories(self._own_db(), user_id), method="get_user_memories()", instead="aget_user_memories()"
-        )
+        """Return the memories of a user, oldest first, after pending updates."""
+        return run_blocking(load_memories(self._own_db(), user_id), method="get_user_memories()")
 
     async def aget_user_memories(self, user_id: str) -> list[UserMemory]:
-        """Return what is remembered of a user: the awaited twin of :meth:`get_user_memories`."""
+        """Async version of :meth:`get_user_memories`."""
         return await run_awaiting(load_memories(self._own_db(), user_id))
 
     async def _change(self, user_id: str, work: Callable[[MemoryWriter], Coroutine[Any, Any, str]]) -> str:
         if not user_id:
-            raise InvalidInputError(
-                f"memories need a user, and user_id is {user_id!r}: give the user whom they are about"
-            )
+            raise InvalidInputError(f"user_id is {user_id!r}; pass the ID of the user whom the memories are about")
         writer = MemoryWriter(self, self._own_db(), user_id)
         return await asyncio.shield(run_in_order(writer.queue_key, lambda: work(writer)))
 
     def _own_db(self) -> Db:
         if self.db is None:
-            raise InvalidInputError("this MemoryManager has no store of its own: give it one by db=...")
+            raise InvalidInputError("this MemoryManager has no store; set db=...")
         return self.db
 
 
 async def load_memories(db: Db, user_id: str) -> list[UserMemory]:
-    """Return what is remembered of a user when what is being learnt is known."""
+    """Return the memories of a user after pending updates."""
     await wait_for(QueueKey.memories(db, user_id))
     return await asyncio.to_thread(db.get_user_memories, user_id)
 
 
 @dataclass
 class MemoryWriter:
-    """A manager at work on the memories of one user."""
+    """Updates the memories of one user."""
 
     manager: MemoryManager
     db: Db
     user_id: str
     model: Model | None = None
-    """Asked where the manager has none of its own."""
+    """Used if the manager has no model."""
     component_id: str | None = None
-    """For whom it works."""
+    """ID of the agent that the memories are stored for."""
     run: RunOutput | None = None
-    """The run in which the user said what is to be remembered."""
+    """The run with the user's message."""
     _store_errors: list[StoreError] = field(init=False, default_factory=list)
     _order: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
-    """Calls of one answer run concurrently; their changes are stored in the order of the calls."""
+    """Calls of one answer run concurrently, and their changes are stored in the order of the calls."""
 
     @property
     def queue_key(self) -> QueueKey:
         return QueueKey.memories(self.db, self.user_id)
 
     async def extract(self, message: str) -> str:
-        """Remember what a message tells of the user."""
+        """Extract memories from the user's message."""
         return await self._write(message, _EXTRACT_INSTRUCTIONS)
 
     async def apply(self, task: str) -> str:
-        """Change the memories as the user's assistant says."""
+        """Change the memories as the assistant requests."""
         return await self._write(task, _TASK_INSTRUCTIONS)
 
     async def _write(self, text: str, instructions: str) -> str:
@@ -170,10 +160,10 @@ class MemoryWriter:
 
         manager = self.manager
         if isinstance(manager.model, str):
-            # In a thread, because a server may be asked what it has.
+            # In a thread, because it may request the server's list of models.
             manager.model = await asyncio.to_thread(resolve_model, manager.model)
         known = await asyncio.to_thread(self.db.get_user_memories, self.user_id)
-        # Models copy small numbers without a mistake, and ids of 36 characters not always.
+        # Models copy small numbers reliably, but not IDs of 36 characters.
         numbered = {str(number): memory for number, memory in enumerate(known, 1)}
         memory_lines = "\n".join(f"- [{number}] {memory.memory}" for number, memory in numbered.items())
         instruction_parts = [
@@ -197,21 +187,21 @@ class MemoryWriter:
         return run.get_content_as_string()
 
     async def _record_usage(self, memory_run: RunOutput) -> None:
-        """Store the tokens of the work with the run that it was done for, so that they are counted somewhere."""
+        """Store the usage of the update as an event of the run, so that it is counted."""
         if self.run is None:
             return
-        with suppress(SessionNotFoundError):  # It was deleted meanwhile.
+        with suppress(SessionNotFoundError):  # It has been deleted.
             await asyncio.to_thread(
                 self.db.add_event,
                 self.run,
                 RunEvent.memory_update_completed,
-                f"Memories of {self.user_id} were looked through: {memory_run.get_content_as_string()}",
+                f"Updated memories of {self.user_id}: {memory_run.get_content_as_string()}",
                 model=memory_run.model,
                 metrics=memory_run.metrics,
             )
 
     async def _store(self, change: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Change the store. A failure is told to the model as to any tool's, and raised at the end all the same."""
+        """Change the store. A failure is reported to the model as the tool's result, and raised at the end."""
         try:
             async with self._order:
                 return await asyncio.to_thread(change, *args, **kwargs)
@@ -228,37 +218,32 @@ class MemoryWriter:
             return numbered[memory_id]
 
         def outdated(memory_id: str) -> str:
-            """Keep what a person did while the model was thinking."""
+            """Keep a change that a person made in the meantime."""
             numbered.pop(memory_id, None)
             return f"Memory {memory_id} has been changed or deleted in the meantime. It stays as it is now."
 
         async def add_memory(memory: str, topics: list[str] | None = None) -> str:
-            """Remember something new of the user.
+            """Remember a new fact about the user.
 
             Args:
                 memory: One fact, as a sentence.
-                topics: What it is about, a word or two each.
+                topics: Topics of the fact, a word or two each.
             """
-            new = UserMemory(
-                memory=memory,
-                topics=topics or [],
-                user_id=self.user_id,
-                input=text,
-                component_id=self.component_id,
-            )
-            # Calls of one batch go on together; numbers are given in their order.
+            # Calls of one batch run concurrently; numbers are assigned in their order.
             memory_id = str(next(numbers))
+            new = UserMemory(memory=memory, topics=topics or [], user_id=self.user_id, input=text)
+            new.component_id = self.component_id
             numbered[memory_id] = new
             numbered[memory_id] = await self._store(self.db.upsert_user_memory, new)
             return f"Remembered, with memory_id {memory_id}."
 
         async def update_memory(memory_id: str, memory: str, topics: list[str] | None = None) -> str:
-            """Change what is remembered.
+            """Change a memory.
 
             Args:
-                memory_id: Of the memory to change.
-                memory: The fact as it is now, as a sentence.
-                topics: What it is about. They stay as they are where not given.
+                memory_id: ID of the memory to change.
+                memory: The current fact, as a sentence.
+                topics: Topics of the fact; by default they are not changed.
             """
             old = find(memory_id)
             new = replace(old, memory=memory, topics=topics or old.topics, input=text)
@@ -269,10 +254,10 @@ class MemoryWriter:
             return "Changed."
 
         async def delete_memory(memory_id: str) -> str:
-            """Forget something of the user.
+            """Forget a fact about the user.
 
             Args:
-                memory_id: Of the memory to delete.
+                memory_id: ID of the memory to delete.
             """
             old = find(memory_id)
             del numbered[memory_id]

@@ -1,4 +1,4 @@
-"""The first agno's way to ask for a memory, so that programs written for it go on working."""
+"""``Memory`` of agno 1, for programs written for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Memory"]
 
 @suggest_on_unknown_kwarg({})
 class Memory:
-    """Of ``Agent(memory=Memory())``, which is now ``Agent(db=InMemoryDb())``: keep sessions while the process lives."""
+    """Deprecated: use ``Agent(db=InMemoryDb())`` instead of ``Agent(memory=Memory())``."""
 
     def __init__(self) -> None:
         pass

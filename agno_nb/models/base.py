@@ -1,7 +1,7 @@
 """The provider boundary. Nothing of a provider's SDK passes it.
 
-A model is one method. What it yields are pieces of text as they arrive, and last the whole response; a stream that
-cannot end with a whole response raises a :class:`~agno_nb.errors.ModelError`.
+A model has one method, which yields pieces of text as they arrive and finally the complete response. If there is no
+complete response, it raises a :class:`~agno_nb.errors.ModelError`.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class ModelRequest:
-    """What the model is asked."""
+    """A request to a model."""
 
     messages: list[Message]
     tools: list[ToolSpec] = field(default_factory=list)
     allow_tool_calls: bool = True
-    """False tells the model to answer in text although tools are listed."""
+    """If False, the model should answer with text although there are tools."""
     output_schema: JsonDict | None = None
     """JSON schema that the answer must follow."""
     output_name: str = "answer"
-    """Name of that schema on the wire: letters, digits, _ and -."""
+    """Name of the schema in the request: letters, digits, _ and -."""
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class Delta:
-    """A piece of the answer, as it arrives."""
+    """A piece of the answer."""
 
     content: str = ""
     reasoning_content: str = ""
@@ -49,16 +49,16 @@ class Delta:
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class ModelResponse:
-    """The whole answer to one request."""
+    """The complete answer to a request."""
 
     content: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
-    """Tokens and cost as the server reports them. Times are measured by the pipeline."""
+    """Tokens and cost reported by the server. The pipeline measures times."""
     finish_reason: str | None = None
     model: str | None = None
-    """The model that the server says it used."""
+    """The model reported by the server."""
     provider_data: JsonDict | None = None
     """Raw items to send back with this message in later requests to the same provider and model."""
 
@@ -69,11 +69,11 @@ class Model(ABC):
     Attributes
     ----------
     id : str
-        The provider's name of the model, as in ``"gpt-5-mini"``.
+        The provider's name of the model, for example ``"gpt-5-mini"``.
     provider : str
-        Who serves it, as in ``"openai"``. Prices and raw items belong to this name.
+        Name of the provider, for example ``"openai"``, which determines prices.
     sees_images : bool
-        Whether it takes images. A notebook does not send a figure to a model that does not.
+        Whether it accepts images. If False, notebooks don't send it figures.
     """
 
     id: str
@@ -82,23 +82,23 @@ class Model(ABC):
 
     @abstractmethod
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
-        """Send `request`; yield pieces as they arrive and the whole response last.
+        """Send `request`; yield pieces as they arrive and finally the complete response.
 
         Runs on the loop of :mod:`agno_nb.event_loop`. Closing the iterator early closes the connection.
 
         Raises
         ------
         ModelError
-            When there is no whole response.
+            There is no complete response.
         """
 
     @property
     def is_priced(self) -> bool:
-        """Whether it is known what a request will cost. A budget in money needs it."""
+        """Whether the price is known. Budgets in US dollars require it."""
         return False
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe the model without secrets: what may be stored and shown."""
+        """Return a description without secrets, which may be stored and shown."""
         return {"id": self.id, "provider": self.provider}
 
     def __repr__(self) -> str:
@@ -106,23 +106,21 @@ class Model(ABC):
 
 
 async def join_characters(pieces: AsyncIterator[Delta | ModelResponse]) -> AsyncGenerator[Delta | ModelResponse]:
-    """Yield what the stream of a model yields, but in whole characters and with usage that can be true.
+    """Yield the pieces of a model's stream with whole characters and without impossible metrics.
 
-    A model may cut its text anywhere, even in the middle of an emoji. Half a character can be neither stored nor shown.
+    Models may split text anywhere, even in the middle of an emoji. Half a character can be neither stored nor shown.
     """
     content, reasoning = CharacterJoiner(), CharacterJoiner()
     async with aclosing(pieces):  # type: ignore[type-var]
         async for piece in pieces:
             if isinstance(piece, Delta):
-                piece = Delta(
-                    content=content.add(piece.content), reasoning_content=reasoning.add(piece.reasoning_content)
-                )
+                text, thought = content.add(piece.content), reasoning.add(piece.reasoning_content)
             else:
-                rest = Delta(content=content.flush(), reasoning_content=reasoning.flush())
-                if rest != Delta():
-                    yield rest
+                text, thought = content.flush(), reasoning.flush()
+            if text or thought:
+                yield Delta(content=text, reasoning_content=thought)
+            if not isinstance(piece, Delta):
                 _join_response(piece)
-            if piece != Delta():
                 yield piece
 
 
@@ -138,13 +136,7 @@ def _join_response(response: ModelResponse) -> None:
 
 
 async def complete(model: Model, request: ModelRequest) -> ModelResponse:
-    """Ask a model, of which nobody watches the answer arrive; again where its failure may pass.
-
-    Raises
-    ------
-    ModelError
-        There is no whole answer.
-    """
+    """Send a request without streaming, with retries of transient failures."""
     policy = RetryPolicy()
     for failures in itertools.count():
         started = time.perf_counter()
@@ -161,4 +153,4 @@ async def complete(model: Model, request: ModelRequest) -> ModelResponse:
             await asyncio.sleep(wait_s)
         else:
             break
-    raise ModelStreamError(f"{model!r} ended its stream without a whole response")
+    raise ModelStreamError(f"{model!r} ended its stream without a complete response")

@@ -1,29 +1,17 @@
-"""What tokens cost, from the list prices of genai-prices. Offline: the prices are those of the installed version."""
+"""Cost of tokens, from the list prices in the installed version of genai-prices. No network access."""
 
 from __future__ import annotations
 
 from agno_nb.types import MAX_COST, Metrics, to_amount
 
-# Others serve your own hardware, or are not known by name; a price that they share with a listed model is not theirs.
+# Other providers run on your hardware or are unknown; a listed price of a model with the same name doesn't apply.
 _PRICED_PROVIDERS = frozenset({"azure", "google", "openai", "openrouter"})
 
 
 def cost(provider: str, model: str, metrics: Metrics) -> float | None:
-    """Price the tokens of one model call.
+    """Return the cost of a model call in US dollars; None if the tokens or the price are unknown.
 
-    Parameters
-    ----------
-    provider : str
-        As in `Model.provider`.
-    model : str
-        The provider's name of the model, dated or not.
-    metrics : Metrics
-        What was sent and received.
-
-    Returns
-    -------
-    float or None
-        US dollars; None when the tokens or the price are not known.
+    `model` is the provider's name of the model, with or without a date.
     """
     if provider == "demo":
         return 0.0
@@ -40,5 +28,5 @@ def cost(provider: str, model: str, metrics: Metrics) -> float | None:
     try:
         return to_amount(float(calc_price(usage, model, provider_id=provider).total_price), MAX_COST)
     except (LookupError, ValueError):
-        # There is no price, or the counts contradict each other: more tokens were cached than sent.
+        # There is no price, or the counts are contradictory, for example more cached tokens than input tokens.
         return None

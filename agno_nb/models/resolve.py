@@ -1,4 +1,4 @@
-"""Which model: from a string, or from the environment when nobody named one."""
+"""Model choice: from a string, or from the environment by default."""
 
 from __future__ import annotations
 
@@ -27,42 +27,44 @@ EXAMPLES = {
     "openrouter": "openrouter:openai/gpt-5-mini",
     "demo": "demo",
 }
-"""A model of every provider that a string can name."""
+"""An example for each provider prefix."""
 
 _LISTING_TIMEOUT_S = 5.0
 _MAX_LISTING_BYTES = 4 * 2**20
 
 
 def resolve_model(model: Model | str | None = None) -> Model:
-    """Give the model that is meant by an object, a string or nothing.
+    """Return the model for an object, a string or None.
 
     Parameters
     ----------
     model : Model, str or None
-        A string is ``"<provider>:<model>"``, as in `EXAMPLES`, or ``"demo"``. None is the first of these that is set:
-        `AGNO_NB_MODEL` (such a string), `OPENAI_BASE_URL`, `OPENAI_API_KEY`, `GEMINI_API_KEY` or `GOOGLE_API_KEY`;
-        else ``"demo"``. With the OpenAI variables the model is the one that `OPENAI_MODEL` names; without it, OpenAI's
-        small one, or the first that the server at `OPENAI_BASE_URL` lists, which is asked once, here.
+        A string has the form ``"<provider>:<model>"``, as in `EXAMPLES`, or is ``"demo"``. None selects the first of
+        these that is set: `AGNO_NB_MODEL` (such a string), `OPENAI_BASE_URL`, `OPENAI_API_KEY`, `GEMINI_API_KEY` or
+        `GOOGLE_API_KEY`, otherwise ``"demo"``. With the OpenAI variables, `OPENAI_MODEL` is the model's name. It
+        defaults to OpenAI's small model, or to the first one listed by the server at `OPENAI_BASE_URL`.
 
     Returns
     -------
     Model
-        ``"openai:..."`` is the Responses API at OpenAI itself, and Chat Completions where else `OPENAI_BASE_URL` leads.
+        For ``"openai:..."``, a model with the Responses API at OpenAI, or Chat Completions at another
+        `OPENAI_BASE_URL`.
 
     Raises
     ------
     InvalidInputError
-        When the string names no model that we know of, or `OPENAI_BASE_URL` leads to a server that names none.
+        The string is not a known model, or the server at `OPENAI_BASE_URL` doesn't list its models.
     ModelConnectionError
-        When nobody answers there.
+        The server at `OPENAI_BASE_URL` cannot be reached.
     """
     if isinstance(model, Model):
         return model
     if model is None:
         return _from_environment()
     if not isinstance(model, str):
-        # A class instead of an object of it, say.
-        raise InvalidInputError(f"{model!r} is not a model: give a model object or a string like 'openai:gpt-5-mini'")
+        raise InvalidInputError(
+            f"{model!r} is not a model; pass a model object or a string, for example 'openai:gpt-5-mini'"
+        )
     return _from_string(model.strip())
 
 
@@ -82,7 +84,7 @@ def _from_string(text: str) -> Model:
     provider, _, name = text.partition(":")
     provider, name = provider.strip().lower(), name.strip()
     if provider not in EXAMPLES or (provider == "demo") == bool(name):
-        raise InvalidInputError(f"{text!r} is not a model: {_suggestion(text, provider)}")
+        raise InvalidInputError(f"{text!r} is not a model; {_suggestion(text, provider)}")
     if provider == "demo":
         from agno_nb.models.demo import DemoModel
 
@@ -101,13 +103,13 @@ def _from_string(text: str) -> Model:
 
 
 def _openai(name: str) -> Model:
-    """Make the model `name` at OpenAI or at `OPENAI_BASE_URL`; "" is the first choice of whoever is there."""
+    """Return the model `name` at OpenAI or `OPENAI_BASE_URL`; "" is the default model there."""
     from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 
     endpoint = Endpoint.find(home="openai")
     if endpoint.provider == "openai":
         return OpenAIResponses(name) if name else OpenAIResponses()
-    # Everybody has Chat Completions; Responses is whole only at OpenAI.
+    # All servers have Chat Completions; only OpenAI has the complete Responses API.
     return OpenAIChat(name or _first_listed_model(endpoint))
 
 
@@ -135,8 +137,8 @@ def _first_listed_model(endpoint: Endpoint) -> str:
         raise InvalidInputError(f"OPENAI_BASE_URL: {redirect}") from None
     except httpx2.ConnectError as error:
         raise ModelConnectionError(
-            f"OPENAI_BASE_URL leads to {endpoint.host}, which cannot be reached: is the server running? Unset the "
-            f"variable to do without it. Reason: {redact(str(error))}"
+            f"cannot reach {endpoint.host}, the server of OPENAI_BASE_URL; start it, or unset the variable. Reason: "
+            f"{redact(str(error))}"
         ) from None
     except InvalidInputError:
         raise
@@ -145,14 +147,14 @@ def _first_listed_model(endpoint: Endpoint) -> str:
     name = next((name for model in models if (name := as_text(as_dict(model).get("id")))), "")
     if not name:
         raise InvalidInputError(
-            f"OPENAI_BASE_URL leads to {endpoint.host}, which does not list its models: name one in the environment "
-            "variable OPENAI_MODEL, or as model='openai:<name>'"
+            f"{endpoint.host}, the server of OPENAI_BASE_URL, does not list its models; set the environment variable "
+            "OPENAI_MODEL, or pass model='openai:<name>'"
         )
     return name
 
 
 def _drop_redirect_body(answer: httpx2.Response) -> None:
-    """Keep the client from reading all of it before it follows the redirect: an event hook."""
+    """An event hook: the client would read the whole body before following the redirect."""
     import httpx2
 
     if answer.has_redirect_location and isinstance(answer.stream, httpx2.SyncByteStream):
@@ -161,7 +163,7 @@ def _drop_redirect_body(answer: httpx2.Response) -> None:
 
 
 def _start_of(answer: httpx2.Response) -> str:
-    """Read a body, but not one that is very long or does not end."""
+    """Return the start of a body, which may be endless."""
     body, ends_at = bytearray(), time.monotonic() + _LISTING_TIMEOUT_S
     for chunk in answer.iter_bytes():
         body += chunk
@@ -171,7 +173,7 @@ def _start_of(answer: httpx2.Response) -> str:
 
 
 def _ollama_url() -> str:
-    """Give the URL of Ollama from `OLLAMA_HOST`, which may be a host, a host and port, or a URL."""
+    """Return the URL of Ollama from `OLLAMA_HOST`, which may be a host, a host and port, or a URL."""
     from agno_nb.models.openai.profiles import PROFILES
 
     where = environment("OLLAMA_HOST")
@@ -183,20 +185,20 @@ def _ollama_url() -> str:
         name = url.hostname or "localhost"
     except ValueError:
         raise InvalidInputError(
-            f"OLLAMA_HOST is {without_userinfo(where)!r}: write it like 'localhost:11434'"
+            f"invalid OLLAMA_HOST {without_userinfo(where)!r}; set it to, for example, 'localhost:11434'"
         ) from None
-    # The variable also tells the server where to listen, and "everywhere" is not an address to call.
+    # The variable is also the server's listening address, and the wildcard is not an address to connect to.
     name = "localhost" if name in ("0.0.0.0", "::") else name
     return f"{url.scheme}://{f'[{name}]' if ':' in name else name}:{port}{url.path.rstrip('/')}/v1"
 
 
 def _suggestion(text: str, provider: str) -> str:
     if provider in EXAMPLES:
-        return f"write it like {EXAMPLES[provider]!r}"
+        return f"use the form {EXAMPLES[provider]!r}"
     near = difflib.get_close_matches(provider, EXAMPLES, n=1, cutoff=0.75)
     if near:
-        return f"did you mean {EXAMPLES[near[0]]!r}"
+        return f"did you mean {EXAMPLES[near[0]]!r}?"
     known = ", ".join(EXAMPLES)
     if ":" in text:
-        return f"there is no provider {provider!r}; providers are {known}"
-    return f"write it as '<provider>:<model>', like 'openai:{text}' or 'ollama:{text}'; providers are {known}"
+        return f"unknown provider {provider!r}; providers are {known}"
+    return f"use the form '<provider>:<model>', for example 'openai:{text}' or 'ollama:{text}'; providers are {known}"

@@ -1,4 +1,4 @@
-"""Which failures of a provider may pass, and how long to wait for that."""
+"""Retries of model requests: which failures are transient, and how long to wait."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from agno_nb.errors import (
 )
 
 MAX_WAIT_S = 60.0
-"""When a server asks to wait longer than this, the user is told instead."""
+"""If a server asks to wait longer than this, the request fails."""
 
 _JITTER = 0.25
-"""A wait of ours is longer by up to this part of it, so that many who failed together do not come back together."""
+"""Waits are extended randomly by up to this fraction, so that clients don't retry at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often a request is sent again, and when."""
+    """How often and when a request is retried."""
 
     max_retries: int = 2
     delay_s: float = 1.0
-    """Seconds before the first time. Where the server says how long to wait, that counts."""
+    """Seconds before the first retry, unless the server asks for another wait."""
     exponential: bool = True
-    """Whether each wait is twice as long as the one before."""
+    """Whether each wait is twice the previous one."""
 
     def __post_init__(self) -> None:
         for name, value in (("retries", self.max_retries), ("delay_between_retries", self.delay_s)):
             if not isinstance(value, int | float) or value < 0:
-                raise InvalidInputError(f"{name} is {value!r}; it must be a number, 0 or more")
+                raise InvalidInputError(f"{name} is {value!r}; pass a number, 0 or more")
 
     def wait_s(self, error: ModelError, failures: int) -> float | None:
-        """Return how many seconds to wait after `failures` earlier ones and `error`; None not to try again."""
+        """Return the seconds to wait after `error` and `failures` earlier ones; None if it should not be retried."""
         if failures >= self.max_retries or not is_transient(error):
             return None
         if error.retry_after_s is not None:
@@ -47,11 +47,11 @@ class RetryPolicy:
 
 
 def is_transient(error: ModelError) -> bool:
-    """Whether the same request may be answered a little later: too many of them, no connection, a server's fault."""
+    """Whether a retry may succeed: after rate limits, and failures of the connection or the server."""
     has_no_quota = error.code == "insufficient_quota" or error.status_code == 402
     return isinstance(error, ModelRateLimitError | ModelConnectionError | ModelServerError) and not has_no_quota
 
 
 def is_provider_error(error: ModelError) -> bool:
-    """Whether another provider may do better. A refused key or request is the user's to mend."""
+    """Whether another provider may succeed. A rejected key or request has to be fixed by the user."""
     return isinstance(error, ModelRateLimitError | ModelConnectionError | ModelServerError | ModelStreamError)

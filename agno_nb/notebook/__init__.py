@@ -1,4 +1,4 @@
-"""The notebook: magics, streaming output, variables in prompts."""
+"""The notebook: magics, streaming output, and variables in prompts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
-    """Register the magics, and tell the pipeline which cell asks for a run. Loading twice changes nothing."""
+    """Register the magics, and let runs record the cell that starts them. Loading twice changes nothing."""
     from agno_nb.models.openai import preload
     from agno_nb.notebook.cell_info import read_cell_info
     from agno_nb.notebook.completion import register_completions
@@ -32,20 +32,20 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
 
 
 def show_previous_session(notebook: Notebook) -> None:
-    """Say how to go on with the notebook's last session, where there is one."""
+    """Show how to resume the notebook's last session, if there is one."""
     from agno_nb.errors import StoreError
     from agno_nb.notebook.tables import show_note
 
     try:
         last = notebook.last_session_id()
     except StoreError:
-        return  # The first run will say what is wrong with the store.
+        return  # The first run will report what is wrong with the store.
     if last is not None:
-        show_note("a new session; `%agent resume` goes on with this notebook's last one")
+        show_note("new session; `%agent resume` resumes this notebook's last one")
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
-    """Take the magics away. The store stays."""
+    """Remove the magics. The store is kept."""
     from agno_nb.notebook.completion import unregister_completions
     from agno_nb.notebook.displays import unregister_displays
     from agno_nb.run import execute
@@ -54,8 +54,8 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     magics = ipython.magics_manager.registry.pop("AgentMagics", None)
     if magics is not None:
         magics.notebook.db.close()
-        for ours in (magics, magics.notebook.settings):
-            ipython.configurables.remove(ours)
+        for configurable in (magics, magics.notebook.settings):
+            ipython.configurables.remove(configurable)
         unregister_displays(ipython)
         unregister_completions(ipython)
     for kind in ("line", "cell"):

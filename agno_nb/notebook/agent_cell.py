@@ -1,7 +1,8 @@
-"""What a ``%%agent`` cell does: fill in the prompt, find the turn, ask, show, and keep the answer."""
+"""The ``%%agent`` cell: replace variables, find the turn, run the agent and show the answer."""
 
 from __future__ import annotations
 
+import copy
 import sys
 from argparse import Namespace
 
@@ -11,10 +12,11 @@ from agno_nb.agent.agent import Agent
 from agno_nb.db.async_db import as_sync
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunInterrupted
 from agno_nb.notebook import human_in_the_loop
-from agno_nb.notebook.answers import insert_code, with_format
 from agno_nb.notebook.cell_info import current_execution, read_cell_info
 from agno_nb.notebook.cell_runs import Rerun, TurnSlot
+from agno_nb.notebook.commonmark import lossless_parser
 from agno_nb.notebook.notebook import Notebook
+from agno_nb.notebook.tables import show_note
 from agno_nb.notebook.variables import InjectedPrompt, inject
 from agno_nb.printing import choose_display, drive
 from agno_nb.run.options import RunOptions
@@ -22,21 +24,24 @@ from agno_nb.run.regenerate import discard_unused_copy
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput, new_id
 
+FORMATS = ("md", "text", "json", "code")
+"""Values of ``%%agent -f``."""
+
+_PYTHON = ("", "python", "py", "python3", "ipython")
+
 
 def run_cell(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str) -> None:
-    """Do what the cell says; ``_agent`` and the variable of ``-o`` hold the run, a failed one too."""
+    """Run a cell. ``_agent`` and the variable of ``-o`` are assigned the run, even if it failed."""
     if not text:
-        raise InvalidInputError("there is nothing to answer: the cell has no prompt")
+        raise InvalidInputError("the cell has no prompt; write one below %%agent")
     runnable = notebook.runnable_named(args.name) if args.name else notebook.runnable
     if args.model:
         runnable = notebook.copy_with_model(runnable, args.model)
     prompt = inject(text, shell.user_ns, sees_images=lambda: sees_images(runnable))
     for warning in prompt.warnings:
         print(warning, file=sys.stderr)
-    options = notebook.options(session_id=args.session, user_id=args.user)
-    runnable, format_options = with_format(runnable, args.format)
-    options |= _prompt_options(prompt, args, notebook)
-    options |= format_options
+    runnable = _with_format(runnable, args.format)
+    options = notebook.options(session_id=args.session, user_id=args.user) | _prompt_options(prompt, args, notebook)
     slot = _assign_slot(notebook, shell, runnable, args, options)
     run: RunOutput | None = None
     try:
@@ -61,39 +66,63 @@ def run_cell(notebook: Notebook, shell: InteractiveShell, args: Namespace, text:
             if notebook.session_id == slot.session_id:
                 notebook.session_id = slot.branch_of
     if args.format == "code":
-        insert_code(run, shell)
+        _insert_code(run, shell)
 
 
 def _assign_slot(
     notebook: Notebook, shell: InteractiveShell, runnable: Runnable, args: Namespace, options: RunOptions
 ) -> TurnSlot:
-    """Find the turn that the cell's run belongs to, and write it into `options`."""
+    """Find the turn of the cell's run, and add it to `options`."""
     db, origin = as_sync(runnable.db), read_cell_info(shell)
     session_id = notebook.session_of(runnable, options)
     options["origin"] = origin
     if db is None:
         return TurnSlot(session_id=session_id)
     user_id = options.get("user_id") or runnable.user_id
-    rerun: Rerun = args.rerun or notebook.settings.rerun  # type: ignore[assignment] # The trait allows no other.
+    rerun: Rerun = args.rerun or notebook.settings.rerun  # type: ignore[assignment] # The trait allows no other value.
     slot = notebook.cell_runs.assign_slot(db, session_id, origin, current_execution(shell), rerun, user_id)
     options["session_id"], options["run_index"] = slot.session_id, slot.run_index
     if slot.branch_of is not None:
         options["run_id"] = new_id()
         if args.session is None:
-            # The next cells go on in the branch.
+            # The next cells continue in the branch.
             notebook.use_session(slot.session_id)
     return slot
 
 
 def _prompt_options(prompt: InjectedPrompt, args: Namespace, notebook: Notebook) -> RunOptions:
-    options = RunOptions(variables=prompt.variables, replay=notebook.settings.replay and not args.fresh)
+    options = RunOptions(variables=prompt.variables, cache=notebook.settings.cache and not args.fresh)
     if prompt.images:
         options["images"] = prompt.images
     if args.no_history:
         options["add_history_to_context"] = False
+    if args.format == "json":
+        # The prompt describes the object.
+        options["output_schema"] = {"type": "object"}
     return options
 
 
+def _with_format(runnable: Runnable, output_format: str) -> Runnable:
+    if output_format != "text":
+        return runnable
+    if not isinstance(runnable, Agent):
+        raise InvalidInputError(f"-f text requires an agent, got {runnable!r}")
+    plain = copy.copy(runnable)
+    plain.markdown = False
+    return plain
+
+
 def sees_images(runnable: Runnable) -> bool:
-    """Whether an image may go to it. Who reads it in a workflow is the workflow's affair."""
+    """Return whether the runnable accepts images. The steps of a workflow decide for themselves."""
     return not isinstance(runnable, Agent) or runnable.resolved_model.sees_images
+
+
+def _insert_code(run: RunOutput, shell: InteractiveShell) -> None:
+    """Insert the fenced Python code of an answer as the next cell."""
+    fences = (token for token in lossless_parser().parse(run.get_content_as_string()) if token.type == "fence")
+    blocks = [token.content.strip("\n") for token in fences if "".join(token.info.split()[:1]).lower() in _PYTHON]
+    code = "\n\n".join(block for block in blocks if block.strip())
+    if code:
+        shell.set_next_input(code, replace=False)
+    else:
+        show_note("there is no Python code in the answer, so no cell was inserted")

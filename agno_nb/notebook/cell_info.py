@@ -1,6 +1,6 @@
-"""Which notebook and which cell asks: what the front end has told the kernel, and no more.
+"""The notebook and the cell that start a run, as far as the front end reports them to the kernel.
 
-Nothing here asks a server. What a front end does not tell is None.
+No server is asked; unknown values are None.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from agno_nb.types import CellInfo
 
 
 def read_cell_info(shell: Any) -> CellInfo:
-    """Say where the code that is running was typed.
+    """Return the notebook and the cell of the code that is running.
 
-    Call it on the main thread when a magic begins: on another thread ipykernel tells of the newest cell instead.
+    Call it on the main thread when a magic starts: on another thread ipykernel reports the newest cell instead.
 
     Parameters
     ----------
     shell : InteractiveShell or None
-        As ``get_ipython()`` returns it.
+        The return value of ``get_ipython()``.
 
     Returns
     -------
-    Origin
-        JupyterLab does not tell a kernel that its notebook was renamed, so one that is no longer where it was is
-        looked for in its folder, by its cells. Colab tells of the cell only, and under nbclient and papermill neither
-        is known.
+    CellInfo
+        JupyterLab does not tell a kernel that its notebook was renamed, so a notebook that no longer exists is searched
+        for in its folder by its cells. Colab reports only the cell; nbclient and papermill report neither.
     """
     cell_id = _cell_id(shell)
     return CellInfo(
@@ -43,29 +42,29 @@ def read_cell_info(shell: Any) -> CellInfo:
 
 
 def current_execution(shell: Any) -> str:
-    """Return what tells this execution of a cell from every other: the same for all that one cell does."""
+    """Return an id of this execution of a cell, the same for all code in the cell."""
     msg_id = _parent(shell, "header").get("msg_id")
     return msg_id if isinstance(msg_id, str) else f"In [{_execution_count(shell)}]"
 
 
 def is_same_notebook(path: str | None, other: str | None) -> bool:
-    """Tell whether two paths are of one notebook, as far as they tell.
+    """Return whether two paths can be of the same notebook.
 
-    A copy of a notebook has cells of the same ids. The original is still there then; of a renamed one it is not.
+    A copy of a notebook has the same cell ids, but then both files exist; after a rename only one does.
     """
     return path is None or other is None or path == other or not Path(path).exists() or not Path(other).exists()
 
 
 def is_lasting(cell_id: str) -> bool:
-    """Tell whether a cell has this id again when its notebook is opened again.
+    """Return whether the id of a cell survives reopening the notebook.
 
-    VS Code numbers the cells each time that it opens a notebook, and these numbers are its ids.
+    The ids of VS Code are numbers that it assigns each time it opens a notebook.
     """
     return not cell_id.startswith("vscode-")
 
 
 def notebook_file(path: str | Path) -> dict[str, Any]:
-    """Return what is in the file of a notebook; an empty dict where that cannot be read."""
+    """Return the content of a notebook file, or an empty dict if it cannot be read."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -74,7 +73,7 @@ def notebook_file(path: str | Path) -> dict[str, Any]:
 
 
 def code_cells(notebook: dict[str, Any]) -> list[tuple[str | None, str]]:
-    """Return id and source of each code cell, in their order."""
+    """Return id and source of each code cell, in order."""
     return [
         (_id_in_file(cell), source if isinstance(source := cell.get("source", ""), str) else "".join(source))
         for cell in notebook.get("cells", [])
@@ -83,19 +82,19 @@ def code_cells(notebook: dict[str, Any]) -> list[tuple[str | None, str]]:
 
 
 def _id_in_file(cell: dict[str, Any]) -> str | None:
-    # Colab writes the format that has no ids, and keeps its own in the metadata.
+    # Colab writes an older format without ids, and keeps its own in the metadata.
     cell_id = cell.get("id") or cell.get("metadata", {}).get("id")
     return cell_id if isinstance(cell_id, str) else None
 
 
 def source_hash(source: str) -> str:
-    """Return the hash that a run has of its cell's source."""
-    # IPython keeps a cell's source without the newlines at its end.
+    """Return the hash of a cell's source that its runs store."""
+    # IPython strips trailing newlines from the source of a cell.
     return hashlib.sha256(source.rstrip("\n").encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 _renamed_paths: dict[str, str] = {}
-"""Where notebooks are now, by the path that the kernel was told."""
+"""Current paths of renamed notebooks, by the path reported by the front end."""
 
 
 def _find_renamed(path: str | None, cell_id: str | None) -> str | None:
@@ -104,20 +103,20 @@ def _find_renamed(path: str | None, cell_id: str | None) -> str | None:
     known = _renamed_paths.get(path)
     if known is not None and Path(known).exists():
         return known
-    holding = [
+    containing = [
         candidate
         for candidate in sorted(Path(path).parent.glob("*.ipynb"))
         if _contains_cell(candidate, cell_id) and cell_id in (id for id, _ in code_cells(notebook_file(candidate)))
     ]
-    # Of several copies none is known to be the notebook.
-    if len(holding) != 1:
+    # With several copies it is unknown which one is the notebook.
+    if len(containing) != 1:
         return path
-    _renamed_paths[path] = str(holding[0])
+    _renamed_paths[path] = str(containing[0])
     return _renamed_paths[path]
 
 
 def _contains_cell(path: Path, cell_id: str) -> bool:
-    """Look for the id as text first: to parse every notebook of a folder may take seconds."""
+    """Search for the id as text; parsing every notebook of a folder may take seconds."""
     try:
         return cell_id.encode() in path.read_bytes()
     except OSError:
@@ -140,7 +139,7 @@ def _cell_id(shell: Any) -> str | None:
 
 
 def _kernel_id(shell: Any) -> str | None:
-    # A server names the connection file after the kernel.
+    # Jupyter servers name the connection file after the kernel.
     file = getattr(getattr(getattr(shell, "kernel", None), "parent", None), "connection_file", None)
     match = re.fullmatch(r"kernel-(.+)\.json", PurePath(file).name) if isinstance(file, str) else None
     return match and match[1]
@@ -149,21 +148,21 @@ def _kernel_id(shell: Any) -> str | None:
 def _notebook(shell: Any, cell_id: str | None) -> str | None:
     namespace = getattr(shell, "user_ns", {})
     path = namespace.get("__vsc_ipynb_file__")
-    # A kernel started from a notebook, by papermill say, inherits the name of that one in its environment. Only a
-    # front end that names the cell has also given the notebook's name.
+    # A kernel started from a notebook, for example by papermill, inherits its name in the environment. Only a front end
+    # that reports the cell has also set the name of the notebook.
     if path is None and cell_id is not None:
         path = namespace.get("__session__") or os.environ.get("JPY_SESSION_NAME")
-    # Consoles and files that are run have a session name too, and what VS Code calls Untitled-1.ipynb is no file yet.
+    # Consoles and scripts have a session name too, and VS Code's Untitled-1.ipynb is not a file yet.
     return path if isinstance(path, str) and PurePath(path).suffix == ".ipynb" and _is_absolute(path) else None
 
 
 def _is_absolute(path: str) -> bool:
-    # The front end may be on another system than the kernel.
+    # The front end may run on another operating system than the kernel.
     return PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
 
 
 def _execution_count(shell: Any) -> int | None:
-    # IPython 9 has counted the running cell in `shell.execution_count` already, IPython 8 has not; `In` is the same.
+    # `shell.execution_count` includes the running cell in IPython 9 but not in IPython 8; `In` is the same in both.
     inputs = _inputs(shell, "input_hist_parsed")
     return len(inputs) - 1 if len(inputs) > 1 else None
 

@@ -1,8 +1,8 @@
-"""Cells that are run again: which turn their run belongs to, and which turns are stale after it.
+"""Rerunning cells: the turn that a run belongs to, and the turns that become stale.
 
-A cell is known by its id, which JupyterLab, Notebook 7, VS Code and Colab tell the kernel. The turns of a cell are
-looked up in the store, so this survives a restart of the kernel for a session that goes on; but in VS Code, where an id
-is of the notebook as it is open. Where a front end tells of no cell, each run is a new turn.
+A cell is identified by the id that JupyterLab, Notebook 7, VS Code and Colab send to the kernel. Its turns are read
+from the store, so a resumed session works after a restart of the kernel, except in VS Code, whose ids change when a
+notebook is reopened. Without cell ids each run is a new turn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from IPython.display import DisplayHandle
 from agno_nb.db.base import CellTurn, Db
 from agno_nb.errors import SessionNotFoundError
 from agno_nb.notebook.cell_info import is_lasting, is_same_notebook
-from agno_nb.notebook.tables import note_bundle
+from agno_nb.notebook.tables import note_bundle, show_note
 from agno_nb.types import CellInfo, RunOutput
 
 Rerun = Literal["replace", "append", "branch"]
@@ -24,20 +24,20 @@ Rerun = Literal["replace", "append", "branch"]
 
 @dataclass(slots=True, kw_only=True, frozen=True)
 class TurnSlot:
-    """Where in a session a run of a cell takes its place."""
+    """The place in a session for a run of a cell."""
 
     session_id: str
     run_index: int | None = None
-    """The turn to try again. None: a new turn at the end."""
+    """The turn to run again, or None for a new turn at the end."""
     num_later_turns: int = 0
-    """Turns after that one, which will have answered to something else."""
+    """Number of later turns, which become stale."""
     branch_of: str | None = None
-    """The session that was forked for it."""
+    """The session that was forked for this run."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _StaleNote:
-    """A line below an answer that says which turns are stale. It is taken back when they no longer are."""
+    """A line below an answer that lists stale turns. It disappears when they have been run again."""
 
     session_id: str
     run_index: int
@@ -46,7 +46,7 @@ class _StaleNote:
 
 
 class CellRuns:
-    """The runs of a notebook's cells, in the order in which a cell makes them."""
+    """The runs of a notebook's cells."""
 
     def __init__(self) -> None:
         self._execution: str | None = None
@@ -56,18 +56,10 @@ class CellRuns:
     def assign_slot(
         self, db: Db, session_id: str, origin: CellInfo, execution: str, rerun: Rerun, user_id: str | None
     ) -> TurnSlot:
-        """Say where the next run of a cell belongs.
+        """Return the place of the next run of a cell.
 
-        Parameters
-        ----------
-        execution : str
-            The same for all that one execution of the cell does. A cell may make several runs, in a loop say; the
-            first takes the place of the cell's first turn in the session, the second of its second, and so on.
-
-        Raises
-        ------
-        SessionOwnershipError
-            It is to branch off from a session of another user.
+        `execution` is an id of the execution of the cell. A cell may start several runs, for example in a loop; the
+        first one replaces the cell's first turn in the session, the second one its second turn, and so on.
         """
         if execution != self._execution:
             self._execution = execution
@@ -92,19 +84,18 @@ class CellRuns:
         db.check_owner(user_id, session_id=session_id)
         fork = db.fork_session(session_id, to_run_index=turn.run_index - 1)
         if fork is None:
-            raise SessionNotFoundError(f"there is no session {session_id!r} to branch off from")
-        # What else the cell runs goes on in the branch, at its end.
+            raise SessionNotFoundError(f"cannot branch off: there is no session {session_id!r} in the store")
+        # Further runs of the cell are appended to the branch.
         self._num_runs[fork.session_id] = self._num_runs[session_id]
         return TurnSlot(session_id=fork.session_id, branch_of=session_id)
 
     def show_stale_turns(self, slot: TurnSlot, run: RunOutput | None) -> None:
-        """Say, in one line below the answer, what the run has made stale; and take back what it has made fresh."""
+        """Show the turns that the run has made stale below its answer, and update the lines of earlier runs."""
         if run is None or run.run_index is None:
             return
         self._freshen(run.session_id, run.run_index)
         if slot.branch_of is not None:
-            text = f"in a branch of the session, before its later turns; `%agent resume {slot.branch_of}` goes back"
-            DisplayHandle().display(note_bundle(text), raw=True)
+            show_note(f"now in a branch without the later turns; `%agent resume {slot.branch_of}` switches back")
         if run.attempt and slot.num_later_turns:
             first, last = run.run_index + 1, run.run_index + slot.num_later_turns
             note = _StaleNote(
@@ -123,7 +114,7 @@ class CellRuns:
                 kept.append(note)
                 continue
             if note.run_index == run_index:
-                continue  # Its cell was run again, and the line is gone with the old output.
+                continue  # Its cell was run again, which has removed the old output.
             if run_index in note.stale:
                 note.stale.discard(run_index)
                 note.display.update(_stale_bundle(note), raw=True)
@@ -138,6 +129,6 @@ def _stale_bundle(note: _StaleNote) -> dict[str, str]:
     turns = ", ".join(map(str, sorted(note.stale)))
     several = len(note.stale) > 1
     return note_bundle(
-        f"turn{'s' if several else ''} {turns} answered to an earlier attempt at turn {note.run_index}, and "
+        f"turn{'s' if several else ''} {turns} followed an earlier attempt at turn {note.run_index} and "
         f"{'are' if several else 'is'} stale until run again"
     )

@@ -1,31 +1,152 @@
-"""What ``%agent`` can be told: one function for each command. Its docstring is its help."""
+"""The commands and options of ``%agent``: one table for its parser, for ``%agent help`` and for ``%agent?``."""
 
 from __future__ import annotations
 
+from argparse import SUPPRESS, Action, ArgumentTypeError, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import MagicArgumentParser
 
 from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook import human_in_the_loop
+from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
 from agno_nb.notebook.notebook import Notebook, tool_name
-from agno_nb.notebook.render import AnswerView, footer_text
-from agno_nb.notebook.session_commands import SESSION_COMMANDS, Command, session_of_id
+from agno_nb.notebook.render import usage_line
+from agno_nb.notebook.settings import RERUNS
 from agno_nb.notebook.tables import show_facts
 from agno_nb.team.team import Team
-from agno_nb.types import CellInfo, Metrics, RunStatus
+from agno_nb.types import CellInfo
+
+SHOW_SETTING = object()
+"""The value of an option without a value: the setting is shown instead of set."""
+
+NO_VALUE = object()
+"""The value of an option that is set to None."""
+
+_OFF = ("off", "none")
+_SWITCHES = {"on": True, "off": False}
+_SWITCHED = ("summaries", "cache")
+
+
+class LineParser(MagicArgumentParser):
+    """A parser that suggests the nearest command for an unknown one."""
+
+    def __init__(self, prog: str | None = None, *, color: bool = False, **options: Any) -> None:
+        # Python 3.14 passes `color` to the parsers of commands, which IPython's class does not know.
+        super().__init__(prog, **options)  # type: ignore[no-untyped-call]
+
+    def _check_value(self, action: Action, value: Any) -> None:
+        if action.dest == "command" and value not in (action.choices or ()):
+            raise InvalidInputError(f"%agent has no command {value!r}: {nearest(value, list(COMMANDS))}")
+        super()._check_value(action, value)
+
+
+def parse_words(parser: Any, words: Sequence[str], magic: str) -> Namespace:
+    """Parse the words of a magic's line.
+
+    Raises
+    ------
+    InvalidInputError
+        A value is invalid, or an option or word is unknown.
+    """
+    options = option_names(parser)
+    for word in words:
+        # Before parsing, which would take the value of an unknown option for a command.
+        if word.startswith("--") and not any(option.startswith(word.partition("=")[0]) for option in options):
+            raise InvalidInputError(f"{magic} has no option {word!r}: {nearest(word, options)}")
+    try:
+        parsed, unknown = parser.parse_known_args(list(words))
+    except UsageError as error:
+        raise InvalidInputError(f"{magic}: {error}; `{magic}?` lists the options") from None
+    args: Namespace = parsed
+    if unknown and unknown[0].startswith("-"):
+        raise InvalidInputError(f"{magic} has no option {unknown[0]!r}: {nearest(unknown[0], options)}")
+    if unknown:
+        command = " ".join(filter(None, [magic, getattr(args, "command", None)]))
+        raise InvalidInputError(f"`{command}` takes nothing more, got {' '.join(unknown)!r}")
+    return args
+
+
+def option_names(parser: Any) -> dict[str, Action]:
+    """Return the options of a parser and of its commands by name."""
+    options = {}
+    for action in parser._actions:
+        options.update(dict.fromkeys(action.option_strings, action))
+        if action.dest == "command":
+            for command in action.choices.values():
+                options.update(option_names(command))
+    return options
+
+
+@cache
+def line_parser() -> LineParser:
+    """Return the parser of ``%agent``."""
+    settings = LineParser(argument_default=SUPPRESS)
+    for name, options in _SETTINGS.items():
+        settings.add_argument(*name.split(), nargs="?", **{"const": SHOW_SETTING, **options})
+    settings.add_argument("--new", action="store_true", help="start a new session")
+    parser = LineParser(
+        "agent",
+        parents=[settings],
+        argument_default=SUPPRESS,
+        description="Run a command, or change the settings of the notebook's agent. "
+        "An option without a value shows the setting.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=LineParser)
+    for name, command in COMMANDS.items():
+        words = commands.add_parser(
+            name, help=command.help.replace("%", "%%"), parents=[settings], argument_default=SUPPRESS
+        )
+        for argument, options in command.arguments.items():
+            words.add_argument(argument, **options)
+    return parser
+
+
+def run_command(notebook: Notebook, name: str, words: Sequence[str]) -> None:
+    """Run a command with its words.
+
+    Raises
+    ------
+    InvalidInputError
+        The command is unknown, or does not accept these words.
+    """
+    run_parsed(notebook, parse_words(line_parser(), [name, *words], "%agent"))
+
+
+def run_parsed(notebook: Notebook, args: Namespace) -> None:
+    """Run the command of a parsed line, if there is one."""
+    if args.command is not None:
+        command = COMMANDS[args.command]
+        command.function(notebook, **{name: getattr(args, name) for name in command.destinations})
+
+
+def change_settings(notebook: Notebook, args: Namespace) -> None:
+    """Set the options of a parsed line that have a value, and show those without one."""
+    values = {name: vars(args)[name] for name in (name.split()[0][2:] for name in _SETTINGS) if name in args}
+    for name, value in values.items():
+        if value is not SHOW_SETTING:
+            notebook.set(name, _SWITCHES[value] if name in _SWITCHED else None if value is NO_VALUE else value)
+    if "new" in args:
+        notebook.start_new_session()
+    if shown := [name for name, value in values.items() if value is SHOW_SETTING]:
+        show_settings(notebook, shown)
 
 
 def show_status(notebook: Notebook, origin: CellInfo) -> None:
-    """Show the model, the session, the user, the store, what the front end tells, and what it has cost so far."""
+    """Show the agent, the session, the user, the store, the front end, and the usage of the session."""
     runnable = notebook.runnable
     session_id = notebook.current_session_id()
-    session = session_of_id(notebook, session_id)
+    session = sessions.session_of_id(notebook, session_id)
     facts = {"agent": runnable.name or runnable.component_id}
     if isinstance(runnable, Agent):
         facts["model"] = _model(notebook)
-        facts["tools"] = _tool_names(runnable) or "none; `%agent tools NAME` adds a function"
+        facts["tools"] = ", ".join(map(tool_name, runnable.tools or [])) or "none; `%agent tools NAME` adds a function"
         if isinstance(runnable, Team):
             facts["members"] = ", ".join(member.component_id for member in runnable.members)
         facts["history"] = _history(notebook)
@@ -36,27 +157,25 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
     facts["user"] = _user(notebook)
     facts["store"] = _store(notebook)
     facts["notebook"] = _front_end(origin)
-    metrics = Metrics() if session is None else session.metrics
-    facts["so far"] = footer_text(AnswerView(status=RunStatus.COMPLETED, metrics=metrics)) or "nothing was said yet"
+    facts["usage"] = ("" if session is None else usage_line(session.metrics)) or "no messages yet"
     facts["more"] = "`%agent help`"
     show_facts(facts)
 
 
 def show_settings(notebook: Notebook, names: list[str]) -> None:
-    """Show the settings that are asked for."""
-    shown: dict[str, Any] = {
+    """Show the values of settings."""
+    shown: dict[str, Callable[[Notebook], str]] = {
         "model": _model,
         "db": _store,
         "user": _user,
         "session": Notebook.current_session_id,
         "history": _history,
     }
-    show_facts({name: _value(shown[name](notebook) if name in shown else getattr(notebook.settings, name))
-                for name in names})  # fmt: skip
-
-
-def _value(value: Any) -> str:
-    return {True: "on", False: "off", None: "none"}[value] if isinstance(value, bool | None) else str(value)
+    facts = {}
+    for name in names:
+        value = shown[name](notebook) if name in shown else getattr(notebook.settings, name)
+        facts[name] = {True: "on", False: "off", None: "none"}[value] if isinstance(value, bool | None) else str(value)
+    show_facts(facts)
 
 
 def _model(notebook: Notebook) -> str:
@@ -64,7 +183,7 @@ def _model(notebook: Notebook) -> str:
         return f"{notebook.runnable!r} has no model of its own"
     model = notebook.runnable.resolved_model
     if model.provider == "demo":
-        return "demo: rules, no language model; `%agent --model openai:gpt-5-mini` switches"
+        return "demo: rule-based, not a language model; `%agent --model openai:gpt-5-mini` switches"
     return f"{model.provider}:{model.id}"
 
 
@@ -79,7 +198,7 @@ def _user(notebook: Notebook) -> str:
 
 
 def _store(notebook: Notebook) -> str:
-    """Name a file in the working directory, which is the notebook's, without the way to it."""
+    """Return the path of the store, relative to the working directory if it is below that."""
     store = notebook.db.identity
     path = Path(store)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else store
@@ -87,30 +206,32 @@ def _store(notebook: Notebook) -> str:
 
 def _front_end(origin: CellInfo) -> str:
     if origin.cell_id is None:
-        return "this front end tells of no cell: each run of a cell is a new turn"
+        return "this front end does not report cell ids, so rerunning a cell adds a new turn"
     if origin.notebook is None:
-        return "bound by cell; this front end does not tell the notebook's name"
-    return f"{Path(origin.notebook).name}, bound by cell"
+        return "rerunning a cell replaces its turn; this front end does not report the notebook's name"
+    return f"{Path(origin.notebook).name}; rerunning a cell replaces its turn"
 
 
-def _use(notebook: Notebook, words: list[str]) -> None:
-    """``use [NAME]``: answer by your agent, team or workflow, by its variable or name; ``use notebook`` goes back."""
+def use_agent(notebook: Notebook, words: list[str]) -> None:
+    """Answer with another agent, team or workflow, or list them."""
     if len(words) > 1:
-        raise InvalidInputError("`%agent use` takes one name: the variable that holds your agent, or the agent's name")
+        raise InvalidInputError(f"`%agent use` takes one variable or agent name, got {' '.join(words)!r}")
     if words:
         notebook.use_runnable(words[0])
         return
-    current = notebook.runnable
+    agents = {"notebook": notebook.agent, **notebook.user_agents()}
     show_facts(
         {
-            f"{'• ' if agent is current else ''}{name}": f"{type(agent).__name__} {agent.name or agent.component_id}"
-            for name, agent in {"notebook": notebook.agent, **notebook.user_agents()}.items()
+            f"{'• ' if agent is notebook.runnable else ''}{name}": (
+                f"{type(agent).__name__} {agent.name or agent.component_id}"
+            )
+            for name, agent in agents.items()
         }
     )
 
 
-def _tools(notebook: Notebook, words: list[str]) -> None:
-    """``tools [NAME …]``: let the agent call these functions of the notebook; without a name, show those it has."""
+def use_tools(notebook: Notebook, words: list[str]) -> None:
+    """Add functions to the tools of the agent, or list its tools."""
     if words:
         notebook.use_tools(words)
         return
@@ -120,55 +241,110 @@ def _tools(notebook: Notebook, words: list[str]) -> None:
     )
 
 
-def _tool_names(agent: Agent) -> str:
-    return ", ".join(map(tool_name, agent.tools or []))
-
-
 def _first_line(tool: Any) -> str:
     text = getattr(tool, "description", None) or getattr(tool, "__doc__", None) or "no docstring"
     return str(text).strip().partition("\n")[0]
 
 
-def _help(notebook: Notebook, words: list[str]) -> None:
-    """``help``: show this list."""
+def show_help(notebook: Notebook) -> None:
+    """Show all commands."""
     facts = {
         "`%%agent`": "send the cell to the agent and stream its answer; `%%agent?` lists the options",
-        "`%%agent_sql`": "one query over the store and your DataFrames, read-only; `-o VAR` keeps the result",
-        "`%agent`": "show the model, the session, the user, the store, and what it has cost so far",
+        "`%%agent_sql`": "run one read-only query over the store and your DataFrames; `-o VAR` assigns the result",
+        "`%agent`": "show the model, the session, the user, the store, and the usage so far",
     }
     for name, command in COMMANDS.items():
-        text = " ".join((command.__doc__ or "").split()).rstrip(".").replace("``", "`")
-        usage, _, meaning = text.partition(": ")
-        facts[f"`%agent {usage.strip('`') or name}`"] = meaning
+        facts[f"`%agent {' '.join(filter(None, [name, command.usage]))}`"] = command.help
+    settings = ", ".join(f"`{name.split()[0]}`" for name in _SETTINGS)
     facts["`%agent --OPTION [VALUE]`"] = (
-        "set what is named, or show it: `--model`, `--db`, `--user`, `--session`, `--history`, `--summaries`, "
-        "`--budget`, `--rerun`, `--replay`; `%agent?` says what each takes, `%config AgnoNb` sets them too"
+        f"set an option, or show it: {settings}; `%agent?` describes them, `%config AgnoNb` sets them too"
     )
     show_facts(facts)
 
 
-COMMANDS: dict[str, Command] = {
-    **SESSION_COMMANDS,
-    **human_in_the_loop.COMMANDS,
-    "use": _use,
-    "tools": _tools,
-    "help": _help,
+def _user_or_none(text: str) -> object:
+    return NO_VALUE if text.lower() in _OFF else text
+
+
+def _dollars(text: str) -> object:
+    try:
+        return NO_VALUE if text.lower() in _OFF else float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"invalid amount {text!r}; pass US dollars such as 0.50, or off") from None
+
+
+def _number_of_runs(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"invalid number of runs {text!r}; pass a number such as 5, or 0 for none") from None
+
+
+def _index(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"invalid number {text!r}; pass a whole number, 0 or more")
+    return int(text)
+
+
+# fmt: off
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "--model": {"help": 'model, for example "openai:gpt-5-mini", "ollama:llama3.2" or "demo"'},
+    "--db": {"help": "DuckDB file of the store"},
+    "--user": {"type": _user_or_none, "help": "current user; off for none"},
+    "--session": {"help": "session to resume, or to start with this id"},
+    "--history": {"type": _number_of_runs, "help": "number of earlier runs to send; 0 for none"},
+    "--summaries": {"choices": [*_SWITCHES], "const": "on", "help": "maintain a summary of the session and send it"},
+    "--budget": {"type": _dollars, "help": "cost limit of a session in US dollars; off for no limit"},
+    "--rerun": {"choices": RERUNS, "help": "effect of rerunning a cell: replace its turn, append one, or branch off"},
+    "--cache --replay": {"choices": [*_SWITCHES], "help": "return the stored answer to a prompt that was sent before"},
 }
+"""Options that set or show a setting, with their arguments for argparse."""
+# fmt: on
 
 
-def run_command(notebook: Notebook, name: str, words: list[str]) -> None:
-    """Do what a command says.
+@dataclass(frozen=True)
+class Command:
+    """A command of ``%agent``. Its function receives the notebook and the parsed arguments by name."""
 
-    Raises
-    ------
-    InvalidInputError
-        There is none of that name, or it takes no `words`.
-    """
-    if name not in COMMANDS:
-        raise InvalidInputError(f"%agent has no command {name!r}: {nearest(name, list(COMMANDS))}")
-    command = COMMANDS[name]
-    if words and f"``{name}``" in (command.__doc__ or ""):
-        raise InvalidInputError(
-            f"`%agent {name}` takes nothing more, and got {' '.join(words)!r}; `%agent help` says what others take"
-        )
-    command(notebook, words)
+    function: Callable[..., None]
+    help: str
+    usage: str = ""
+    arguments: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """The arguments with their options for argparse."""
+
+    @property
+    def destinations(self) -> list[str]:
+        return [name.lstrip("-") for name in self.arguments]
+
+
+_WORDS = {"words": {"nargs": "*", "default": [], "metavar": "WORD"}}
+_COUNT = {"count": {"nargs": "?", "default": None, "metavar": "N", "type": _index}}
+_TURN = {"turn": {"nargs": "?", "default": None, "metavar": "TURN", "type": _index}}
+_RUN = {"turn_or_id": {"nargs": "?", "default": None, "metavar": "TURN"}}
+_YES = {"--yes": {"action": "store_true", "default": False, "help": "do not ask for confirmation"}}
+
+
+# fmt: off
+COMMANDS: dict[str, Command] = {
+    "sessions": Command(sessions.list_sessions, "list the latest sessions of the store"),
+    "new": Command(sessions.start_session, "start a session with the next run"),
+    "resume": Command(sessions.resume, "resume a session by name or id; defaults to the last one", "[SESSION]", _WORDS),
+    "rename": Command(sessions.rename, "set or show the session's name", "[NAME]", _WORDS),
+    "delete": Command(sessions.delete, "delete a session with all its rows", "[SESSION] [--yes]", _WORDS | _YES),
+    "history": Command(sessions.show_history, "show the messages of the latest turns, 10 by default", "[N]", _COUNT),
+    "summary": Command(sessions.show_summary, "show the session's summary; `%agent --summaries` enables it"),
+    "context": Command(sessions.show_context, "show the request of a turn, part by part", "[TURN or RUN]", _RUN),
+    "fork": Command(sessions.fork, "copy the session up to a turn and continue in the copy", "[TURN]", _TURN),
+    "runs": Command(sessions.list_runs, "list every attempt at every turn of the session"),
+    "pending": Command(people.show_pending, "list everything that waits for an answer"),
+    "approve": Command(people.approve, "approve a tool call and continue the run in this cell", "[ID] [NOTE]", _WORDS),
+    "reject": Command(people.reject, "reject a tool call; the model receives the reason", "[ID] [REASON]", _WORDS),
+    "answer": Command(people.answer, "fill in fields, or pass the result of an external tool call",
+                      "[ID] NAME=VALUE … or RESULT", _WORDS),
+    "retry": Command(people.retry, "run the last turn again as a new attempt"),
+    "continue": Command(people.continue_last, "continue an interrupted answer"),
+    "use": Command(use_agent, "answer with one of your agents; `use notebook` switches back", "[NAME]", _WORDS),
+    "tools": Command(use_tools, "let the agent call your functions, or list its tools", "[NAME …]", _WORDS),
+    "help": Command(show_help, "show this list"),
+}
+# fmt: on

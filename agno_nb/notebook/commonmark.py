@@ -1,9 +1,8 @@
-"""A Markdown parser that loses no text: each visible word of the source is in the tokens, in linear time.
+"""A Markdown parser that keeps all text: each visible word of the source is in the tokens, in linear time.
 
-CommonMark and its parser drop text in places where an author would notice and correct it: blocks that are nested too
-deep, cells of a table row that has more of them than the header, link definitions that no link uses (a list of sources
-``[1]: https://...``), the words of a fence after its language, links without a text. A model does not look at its
-answer, so here such text is shown.
+CommonMark parsers drop text in places where an author would notice and correct it: deeply nested blocks, surplus
+cells of a table row, unused link definitions (a list of sources ``[1]: https://...``), the words after the language
+of a fence, links without a text. A model does not review its rendered answer, so this parser keeps such text.
 """
 
 from __future__ import annotations
@@ -22,27 +21,27 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType
 
 MAX_NESTING = 40
-"""Levels of nested blocks: a quote is one, a list two. Deeper ones are shown as text with their marks."""
+"""Levels of nested blocks: a quote is one, a list two. Deeper blocks are shown as text with their marks."""
 
 ADDRESS_LIMIT = 10_000
-"""Characters of addresses and titles of links in a text, besides ten times its own length. More are left out: a link
-definition that is used very often would make the output very much longer than the text."""
+"""Characters of link addresses and titles per text, in addition to ten times its length. Further addresses are dropped,
+because a link definition that is used often could make the output much longer than the text."""
 
 FREE_CELLS = 1_000
-"""Cells of tables in a text, besides one for each of its characters; further rows are shown as text. Rows may have
-fewer cells than the header, so that a short text could make a very large table."""
+"""Table cells per text, in addition to one per character; further rows are shown as text. Rows may have fewer cells
+than the header, so a short text could create a very large table."""
 
 SHOWN_ADDRESS = 200
 """Characters of an address that are shown as text."""
 
 STEPS_PER_CHARACTER, FREE_STEPS = 10, 1_000
-"""How many tokens the parser may look ahead over in a paragraph, all in all."""
+"""Total number of tokens per paragraph over which the parser may look ahead."""
 
 LINES_AHEAD_PER_LINE, FREE_LINES_AHEAD = 40, 1_000
-"""How many lines the parser may look ahead over in a text, all in all. After that, quotes are shown as text."""
+"""Total number of lines per text over which the parser may look ahead. After that, quotes are shown as text."""
 
 _LANGUAGE = re.compile(r"\s*[\w+#.-]+\s*")
-"""Of a fence. It is not shown; anything else that is written there is."""
+"""The language of a fence, which is not shown; anything else in its first line is."""
 
 BlockRule = Callable[[StateBlock, int, int, bool], bool]
 
@@ -62,18 +61,18 @@ def lossless_parser(*, max_nesting: int = MAX_NESTING) -> MarkdownIt:
 
 
 class _TooManySteps(Exception):
-    """The brackets of a paragraph are ambiguous beyond what they are worth."""
+    """The brackets of a paragraph take too long to parse."""
 
 
 class _BoundedInline(ParserInline):
-    """Parses the text of a paragraph; one that takes too long, or too much stack, stays as it was written.
+    """Parses the text of a paragraph; one that takes too long, or too much stack, stays as written.
 
-    For each bracket the parser looks for the one that closes it, as far as the end of the paragraph.
+    For each bracket the parser searches for the closing one up to the end of the paragraph.
     """
 
     def parse(self, src: str, md: MarkdownIt, env: EnvType, tokens: list[Token]) -> list[Token]:
         if "steps" in env:
-            # The label of an image, in the middle of a paragraph.
+            # The label of an image within a paragraph.
             return super().parse(src, md, env, tokens)
         env["steps"] = FREE_STEPS + STEPS_PER_CHARACTER * len(src)
         try:
@@ -92,10 +91,9 @@ class _BoundedInline(ParserInline):
 
 
 def _bounded(rule: BlockRule) -> BlockRule:
-    """Return the rule of a block that holds other blocks, for texts that are nested very deep or look ahead very far.
+    """Limit the nesting and the lookahead of a rule for blocks that contain other blocks.
 
-    A quote reads all lines that may continue its last paragraph, also those that turn out not to, and a text can have
-    such a quote in each other line.
+    A quote reads all lines that may continue its last paragraph, and a text can have such a quote in every other line.
     """
 
     def bounded(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
@@ -104,7 +102,7 @@ def _bounded(rule: BlockRule) -> BlockRule:
             state.env["lines_ahead"] -= 1
         if left < 0 and rule is blockquote:
             return False
-        # A line that is indented less than the deepest block belongs to one further out, and still ends a paragraph.
+        # A line that is indented less than the deepest block belongs to an outer block and still ends a paragraph.
         is_outside = silent and state.sCount[start_line] < state.blkIndent
         if state.level + 2 >= state.md.options.maxNesting and not is_outside:
             return False
@@ -114,7 +112,7 @@ def _bounded(rule: BlockRule) -> BlockRule:
 
 
 def _table_rule(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
-    """Parse a table whose rows keep the cells that the header has no column for, in the last one."""
+    """Parse a table, and keep surplus cells of a row in its last cell."""
     if silent:
         return table(state, start_line, end_line, silent)
     left = state.env.setdefault("cells", FREE_CELLS + len(state.src))
@@ -141,21 +139,21 @@ def _cells(line: str) -> list[str]:
 def _lossless_rule(state: StateCore) -> None:
     inline = [child for token in state.tokens for child in token.children or ()]
     used = {token.meta["label"] for token in inline if "label" in token.meta}
-    state.tokens[:] = _with_hiddentext_token(state, used)
+    state.tokens[:] = _with_hidden_text(state, used)
     room = ADDRESS_LIMIT + 10 * len(state.src)
     for token in state.tokens:
         if token.children:
             room = _finish_links(token.children, room)
 
 
-def _with_hiddentext_token(state: StateCore, used: set[str]) -> Iterator[Token]:
-    """Give the blocks, with text of its own for what would not be seen of a fence or a definition."""
+def _with_hidden_text(state: StateCore, used: set[str]) -> Iterator[Token]:
+    """Yield the blocks, and paragraphs for the text of fences and definitions that would be hidden."""
     lines = state.src.split("\n")
     for token in state.tokens:
         if token.type == "definition":
             label = token.meta["id"]
             if label in used:
-                # The next definition of this label is not that of any link.
+                # Links use the first definition of a label only.
                 used.discard(label)
             elif token.map:
                 source = "\n".join(lines[slice(*token.map)])
@@ -173,7 +171,7 @@ def _paragraph(text: str, of: Token) -> Iterable[Token]:
 
 
 def _finish_links(tokens: list[Token], room: int) -> int:
-    """Give links without a text their address as text, mark images in links, and drop addresses beyond `room`."""
+    """Use the address as the text of links without one, mark images in links, and drop addresses beyond `room`."""
     opening: Token | None = None
     finished: list[Token] = []
     for token in tokens:

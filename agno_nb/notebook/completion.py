@@ -1,6 +1,6 @@
-"""Completion in ``%agent``, ``%%agent`` and ``%%agent_sql``: a matcher beside those that IPython has.
+"""Completion in ``%agent``, ``%%agent`` and ``%%agent_sql``: an additional matcher for IPython's completer.
 
-It answers only within our magics, and then alone. Nobody's completer is replaced.
+Within our magics it suppresses the other matchers; elsewhere it returns nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agno_nb.db.arrow_tables import is_frame
 from agno_nb.db.base import Db
 from agno_nb.db.schema import views
 from agno_nb.errors import AgnoNbError
-from agno_nb.notebook.commands import COMMANDS
+from agno_nb.notebook.commands import COMMANDS, line_parser, option_names
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.redact import without_controls
 
@@ -35,7 +35,7 @@ _SQL_WORD = re.compile(r"(?:([^\W\d]\w*)\.)?(\w*)\Z")
 
 
 def register_completions(shell: InteractiveShell, notebook: Notebook) -> None:
-    """Add the matcher, where IPython takes one: from 8.6 on, which is newer than Colab's."""
+    """Add the matcher if IPython supports it, which it does from version 8.6; Colab has 7.34."""
     if not hasattr(completer, "context_matcher"):
         return
     completions = _Completions(shell, notebook)
@@ -48,7 +48,7 @@ def register_completions(shell: InteractiveShell, notebook: Notebook) -> None:
 
 
 def unregister_completions(shell: InteractiveShell) -> None:
-    """Take the matcher away."""
+    """Remove the matcher."""
     matchers = shell.Completer.custom_matchers
     matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", None) != _IDENTIFIER]
 
@@ -58,7 +58,7 @@ class _Completions:
         self._shell, self._notebook = shell, notebook
 
     def match(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Complete what is before the cursor, where that is ours."""
+        """Complete the text before the cursor if it belongs to one of our magics."""
         before = context.text_until_cursor
         first, *_ = context.full_text.split("\n", 1)
         in_body = first.startswith("%%") and context.cursor_line > 0
@@ -66,7 +66,7 @@ class _Completions:
         if magic in ("%%agent", "%%agent_sql") and in_body:
             return self._in_prompt(before) if magic == "%%agent" else self._in_sql(before, context.full_text)
         if before.lstrip() == magic:
-            return _no_completions()  # The name of the magic itself is IPython's to complete.
+            return _no_completions()  # IPython completes the names of magics.
         if magic in ("%agent", "%%agent"):
             return self._in_line(before, magic)
         if magic == "%agent_sql":
@@ -76,22 +76,21 @@ class _Completions:
     def _in_prompt(self, before: str) -> SimpleMatcherResult:
         match = _IN_BRACES.search(before)
         if match is None:
-            # Python's completions mean nothing in a prompt.
+            # Python names mean nothing in a prompt.
             return {"completions": [], "suppress": True}
         return _complete_from(match[1] or "", instance=self._namespace())
 
     def _in_line(self, before: str, magic: str) -> SimpleMatcherResult:
-        word = _WORD.search(before)[0]  # type: ignore[index] # It matches the empty word, too.
+        word = _WORD.search(before)[0]  # type: ignore[index] # It also matches the empty word.
         words = before[: len(before) - len(word)].split()[1:]
-        kind = "line" if magic == "%agent" else "cell"
-        actions: list[Action] = self._shell.magics_manager.magics[kind]["agent"].parser._actions
-        options = {option: action for action in actions for option in action.option_strings}
+        commands = [each for each in words if not each.startswith("-")]
+        cell_magic = self._shell.magics_manager.magics["cell"]["agent"]
+        options = option_names(cell_magic.parser if magic == "%%agent" else line_parser())
         last = words[-1] if words else ""
         if last in options and options[last].nargs != 0 and not word.startswith("-"):
             return _complete_from(word, **{options[last].dest: self._values(options[last])})
         if word.startswith("-"):
             return _complete_from(word, option=options)
-        commands = [each for each in words if not each.startswith("-")]
         if magic == "%%agent":
             return _complete_from(word, agent=self._agents() if not commands else ())
         return self._after(commands[0], word) if commands else _complete_from(word, command=COMMANDS)
@@ -132,10 +131,10 @@ class _Completions:
         try:
             return read(self._notebook.db)
         except AgnoNbError:
-            return []  # A store that cannot be read is told of by what needs it.
+            return []  # The next run will report what is wrong with the store.
 
     def _in_sql(self, before: str, query: str) -> SimpleMatcherResult:
-        qualifier, word = _SQL_WORD.search(before).groups()  # type: ignore[union-attr] # It matches nothing, too.
+        qualifier, word = _SQL_WORD.search(before).groups()  # type: ignore[union-attr] # It also matches the empty string.
         tables = self._tables()
         if qualifier is not None:
             table = qualifier if qualifier in tables else _resolve_alias(qualifier, query, tables)
@@ -145,16 +144,16 @@ class _Completions:
         return _complete_from(word, table=tables, column=columns, keyword=_KEYWORDS)
 
     def _tables(self) -> dict[str, list[str]]:
-        # The columns of an Arrow table are the data; its names are called otherwise.
-        yours = {
+        # `columns` of an Arrow table are its data, not its names.
+        frames = {
             name: list(map(str, getattr(value, "column_names", None) or value.columns))
             for name, value in self._namespace().items()
             if is_frame(value)
         }
-        return {**yours, **{name: list(view.columns) for name, view in views().items()}}
+        return {**frames, **{name: list(view.columns) for name, view in views().items()}}
 
     def _namespace(self) -> Mapping[str, Any]:
-        """The user's own variables, which are not those that IPython begins with."""
+        """Return the user's variables, without those that IPython defines."""
         hidden = self._shell.user_ns_hidden
         return {
             name: value
@@ -169,11 +168,11 @@ def _resolve_alias(alias: str, query: str, tables: Mapping[str, Any]) -> str | N
 
 
 def _complete_from(fragment: str, **known: Iterable[str]) -> SimpleMatcherResult:
-    """Offer what begins like the fragment. Names are given by their kind, which a front end shows beside them."""
+    """Return the names that start with a fragment. Their keyword is the kind that front ends display."""
     kinds: dict[str, str] = {}
     for kind, names in known.items():
         for name in names:
-            # What cannot be shown as it is would be another name when it was chosen.
+            # A name with control characters would be inserted as a different name.
             if name.lower().startswith(fragment.lower()) and without_controls(name) == name:
                 kinds.setdefault(name, kind)
     return {

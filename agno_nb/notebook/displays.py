@@ -1,24 +1,29 @@
-"""How our objects show themselves in a notebook: formatters of IPython, so that the objects know of no HTML."""
+"""How our objects show themselves in a notebook: IPython formatters, so that the objects themselves contain no HTML."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from IPython.core.formatters import BaseFormatter
 from IPython.core.interactiveshell import InteractiveShell
 
-from agno_nb.notebook.context_report import report_bundle
-from agno_nb.notebook.render import AnswerView, footer_text
-from agno_nb.notebook.tables import facts_bundle, table_bundle
+from agno_nb.db.base import Db
+from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.render import usage_line
+from agno_nb.notebook.tables import ColumnKind, facts_bundle, table_bundle
 from agno_nb.redact import displayable
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import ContextReport, RunOutput, RunStatus, Session
+from agno_nb.types import ContextPart, ContextReport, RunOutput, Session, Variable, one_line
 
 NUM_TURNS = 20
+LINE_LIMIT = 200
+PREVIEW_LIMIT = 160
+"""Characters of a part's text that a context report shows."""
 
 
 def register_displays(shell: InteractiveShell) -> None:
-    """Let IPython show runs, sessions, agents and receipts as HTML."""
+    """Make IPython show runs, sessions, agents and context reports as HTML."""
     formatter = _formatter(shell, "text/html")
     for cls, function in _FORMATTERS.items():
         formatter.for_type(cls, function)
@@ -26,7 +31,7 @@ def register_displays(shell: InteractiveShell) -> None:
 
 
 def unregister_displays(shell: InteractiveShell) -> None:
-    """Take the formatters away again."""
+    """Remove the formatters."""
     formatter = _formatter(shell, "text/html")
     for cls in _FORMATTERS:
         formatter.pop(cls, None)
@@ -34,13 +39,13 @@ def unregister_displays(shell: InteractiveShell) -> None:
 
 
 def _formatter(shell: InteractiveShell, mime_type: str) -> BaseFormatter:
-    assert shell.display_formatter is not None  # A shell has one from its beginning.
+    assert shell.display_formatter is not None
     formatter: BaseFormatter = shell.display_formatter.formatters[mime_type]
     return formatter
 
 
 def _print_frame(frame: Any, printer: Any, cycle: bool) -> None:
-    """Print a DataFrame as IPython does, but for control characters: pandas prints those of a cell as they are."""
+    """Print a DataFrame as IPython does, without the control characters in its cells, which pandas prints unchanged."""
     for number, line in enumerate(displayable(repr(frame)).splitlines()):
         if number:
             printer.break_()
@@ -55,34 +60,88 @@ def _run_html(run: RunOutput) -> str:
 
 def _session_html(session: Session) -> str:
     turns = {run.run_index: run for run in session.runs if run.run_index is not None}
-    shown = [run for _, run in sorted(turns.items())][-NUM_TURNS:]
-    rows = [(str(run.run_index), _line(run.input), _line(run.get_content_as_string())) for run in shown]
-    cost = footer_text(AnswerView(status=RunStatus.COMPLETED, metrics=session.metrics))
-    note = " · ".join(filter(None, (session.session_name, session.session_id, session.user_id, cost)))
-    columns: dict[str, Any] = {"turn": "number", "asked": "text", "answer": "text"}
-    return table_bundle(columns, rows, note=note)["text/html"]
+    rows = [
+        (str(run.run_index), one_line(run.input, LINE_LIMIT), one_line(run.get_content_as_string(), LINE_LIMIT))
+        for _, run in sorted(turns.items())[-NUM_TURNS:]
+    ]
+    facts = (session.session_name, session.session_id, session.user_id, usage_line(session.metrics))
+    columns: dict[str, ColumnKind] = {"turn": "number", "prompt": "text", "answer": "text"}
+    return table_bundle(columns, rows, note=" · ".join(filter(None, facts)))["text/html"]
 
 
 def _runnable_html(runnable: Runnable) -> str:
     facts = {type(runnable).__name__.lower(): runnable.name or runnable.component_id}
     for name in ("model", "description", "instructions", "user_id", "session_id"):
         if (value := getattr(runnable, name, None)) is not None:
-            facts[name] = _line(value if isinstance(value, str) else repr(value))
+            facts[name] = one_line(value if isinstance(value, str) else repr(value), LINE_LIMIT)
     for name in ("tools", "members", "steps"):
-        several = getattr(runnable, name, None)
-        if isinstance(several, list | tuple) and several:
-            facts[name] = ", ".join(str(getattr(one, "name", None) or getattr(one, "__name__", one)) for one in several)
+        items = getattr(runnable, name, None)
+        if isinstance(items, list | tuple) and items:
+            facts[name] = ", ".join(
+                str(getattr(item, "name", None) or getattr(item, "__name__", item)) for item in items
+            )
     facts["store"] = "none" if runnable.db is None else repr(runnable.db)
     return facts_bundle(facts)["text/html"]
 
 
-def _report_html(receipt: ContextReport) -> str:
-    return report_bundle(receipt)["text/html"]
+def report_with_texts(run: RunOutput, db: Db | None) -> ContextReport:
+    """Return the context report of a run with the texts of its history, which the store keeps with earlier runs.
+
+    The text of a variable is its type and shape; its value is in the text of the prompt.
+
+    Raises
+    ------
+    InvalidInputError
+        The run sent no request to a model itself.
+    """
+    if run.context_report is None:
+        raise InvalidInputError(f"run {run.run_id!r} sent no request to a model itself; see its nested runs")
+    if db is None:
+        return run.context_report
+    return replace(run.context_report, parts=[_with_text(part, db, run) for part in run.context_report.parts])
 
 
-def _line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else f"{line[:199]}…"
+def _with_text(part: ContextPart, db: Db, run: RunOutput) -> ContextPart:
+    if part.text is not None:
+        return part
+    if part.source == "variable":
+        return replace(part, text=next((_about(each) for each in run.variables if each.name == part.name), None))
+    earlier = db.get_run(part.run_id, run.session_id) if part.run_id is not None else None
+    if earlier is None:
+        return part
+    return replace(part, text=f"user: {earlier.input}\nassistant: {earlier.get_content_as_string()}")
+
+
+def _about(variable: Variable) -> str:
+    shape = "" if variable.shape is None else f", {' x '.join(f'{size:,}' for size in variable.shape) or 'a scalar'}"
+    return f"{variable.type}{shape}{', cut' if variable.cut else ''}"
+
+
+def report_bundle(report: ContextReport, *, counted: int | None = None) -> dict[str, str]:
+    """Return a table of the parts of a request with their sizes and first words, and the omitted parts below it.
+
+    Parameters
+    ----------
+    counted : int, optional
+        Number of tokens counted by the provider.
+    """
+    rows = [
+        (source, detail, size.removesuffix(" tokens"), one_line(part.text or "", PREVIEW_LIMIT))
+        for (source, detail, size), part in zip(report.rows(), report.parts, strict=True)
+    ]
+    columns: dict[str, ColumnKind] = {"source": "word", "": "word", "tokens": "number", "text": "text"}
+    return table_bundle(columns, rows, note=" ".join(report_notes(report, counted)))
+
+
+def report_notes(report: ContextReport, counted: int | None) -> list[str]:
+    """Return sentences about the size of a request and about its omitted parts."""
+    by_provider = f"; the provider counted {counted:,}" if counted else ""
+    size = f"About {report.tokens:,} tokens, estimated by length{by_provider}."
+    return [size, *(f"Left out: {part.what} ({part.why})." for part in report.omitted)]
+
+
+def _report_html(report: ContextReport) -> str:
+    return report_bundle(report)["text/html"]
 
 
 _DATAFRAME = ("pandas", "DataFrame")

@@ -1,12 +1,6 @@
-"""Markdown as safe HTML, and the one gate that all HTML of ours goes through.
+"""Markdown of a model as HTML, without raw HTML and without images.
 
-What a model or a tool said is data. It goes through a Markdown parser that knows no raw HTML, and all that is shown
-then through one allow-list (:func:`sanitize_html`), so a mistake elsewhere cannot become a live element either. Outputs
-of a running kernel are trusted by JupyterLab, which executes script in ``text/html`` and in ``text/markdown`` alike;
-the allow-list is the only gate there is. Whoever checks this has it in view here.
-
-The look is inline styles and no classes: a saved notebook has to read well in places that have no style sheet of ours.
-Colours are mid-tones and shades of transparency, because the same output is read on white and on black.
+The HTML is safe to show only after :func:`agno_nb.notebook.html.sanitize_html`.
 """
 
 from __future__ import annotations
@@ -15,9 +9,9 @@ import html
 import re
 from collections.abc import Iterator, MutableMapping, Sequence
 from functools import cache
+from itertools import groupby
 from typing import Any
 
-import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
@@ -25,89 +19,125 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from agno_nb.notebook.commonmark import SHOWN_ADDRESS, lossless_parser, text_token
-from agno_nb.notebook.highlight import highlight
-from agno_nb.redact import without_controls
+from agno_nb.notebook.html import LINK_SCHEMES, element, escape_html
 
-MONOSPACE = "font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace)"
-BOX = "border:1px solid rgba(128,128,128,.25);border-radius:6px;background-color:rgba(128,128,128,.08)"
-_PRE = (
-    f"margin:.5em 0 1em;padding:.6em .8em;{BOX};{MONOSPACE};font-size:.92em;line-height:1.45;"
-    "white-space:pre;overflow-x:auto"
-)
-CODE = f"padding:.1em .4em;border-radius:4px;background-color:rgba(128,128,128,.14);{MONOSPACE}"
-"""The style of code within a line."""
+HIGHLIGHT_LIMIT = 4_000
+"""Characters of a block of code that are coloured. Several lexers of Pygments take quadratic time: 20,000 newlines as
+Java take 13 s, and a model chooses both the code and its language."""
 
+HIGHLIGHT_LIMIT_PER_ANSWER = 20_000
+
+_HEADING = "font-weight:600;line-height:1.3"
 _STYLES = {
-    "h1": "margin:1em 0 .4em;font-size:1.45em;font-weight:600;line-height:1.3",
-    "h2": "margin:1em 0 .4em;font-size:1.25em;font-weight:600;line-height:1.3",
-    "h3": "margin:1em 0 .3em;font-size:1.1em;font-weight:600;line-height:1.3",
-    "h4": "margin:1em 0 .3em;font-size:1em;font-weight:600;line-height:1.3",
-    "h5": "margin:1em 0 .3em;font-size:1em;font-weight:600;line-height:1.3",
-    "h6": "margin:1em 0 .3em;font-size:1em;font-weight:600;line-height:1.3",
+    "h1": f"margin:1em 0 .4em;font-size:1.45em;{_HEADING}",
+    "h2": f"margin:1em 0 .4em;font-size:1.25em;{_HEADING}",
+    "h3": f"margin:1em 0 .3em;font-size:1.1em;{_HEADING}",
+    **dict.fromkeys(("h4", "h5", "h6"), f"margin:1em 0 .3em;font-size:1em;{_HEADING}"),
     "blockquote": "margin:.5em 0 1em;padding:0 0 0 1em;border-left:3px solid rgba(128,128,128,.4);opacity:.85",
     "table": "margin:.6em 0 1em;border-collapse:collapse",
-    # JupyterLab aligns the cells of every table in an HTML output to the right.
     "th": "padding:.35em .8em;text-align:left;font-weight:600",
     "td": "padding:.35em .8em;text-align:left",
     "tr": "border-bottom:1px solid rgba(128,128,128,.25)",
 }
 
+# Each has a contrast of about 4 to 1 against white and against the dark themes' #111.
+_COLORS = {
+    "Comment": "color:#7d7d7d;font-style:italic",
+    "Keyword": "color:#a05fc8",
+    "Name.Tag": "color:#a05fc8",
+    "Generic.Subheading": "color:#a05fc8",
+    "Name.Builtin": "color:#1c8a8f",
+    "Name.Decorator": "color:#1c8a8f",
+    "Name.Function": "color:#3d7dce",
+    "Name.Class": "color:#3d7dce",
+    "Name.Attribute": "color:#3d7dce",
+    "Number": "color:#b8702a",
+    "String": "color:#3f8a4d",
+    "Generic.Inserted": "color:#3f8a4d",
+    "Generic.Deleted": "color:#d0484f",
+}
+"""Styles by Pygments token type; a type without a style inherits one from its parent type."""
 
-def escape_html(text: str) -> str:
-    """Write text as HTML that shows it as it is."""
-    # In an element of its own it begins no formula: MathJax would set "$5 and $6" as one, and what is in "\(x\)".
-    return re.sub(r"[$\\]", r"<span>\g<0></span>", html.escape(text))
-
-
-def sanitize_html(fragment: str) -> str:
-    """Remove everything from HTML that is not on the allow-list, control characters and overrides of direction too."""
-    return _allowed().clean(without_controls(fragment))
-
-
-_ALLOWED_TAGS = (
-    {"a", "blockquote", "br", "code", "details", "div", "em", "hr", "li", "ol", "p", "pre", "s", "span", "strong"}
-    | {"summary", "table", "tbody", "td", "th", "thead", "tr", "ul"}
-    | {"h1", "h2", "h3", "h4", "h5", "h6"}
-)
-# None of these can hold an address, or lay anything over the rest of the page.
-_ALLOWED_STYLES = (
-    {"background-color", "border", "border-bottom", "border-collapse", "border-left", "border-radius", "color"}
-    | {"cursor", "font-family", "font-size", "font-style", "font-weight", "line-height", "margin", "max-height"}
-    | {"max-width", "opacity", "overflow-wrap", "overflow-x", "overflow-y", "padding", "padding-left", "text-align"}
-    | {"vertical-align", "white-space"}
-)
-
-
-@cache
-def _allowed() -> nh3.Cleaner:
-    return nh3.Cleaner(
-        tags=_ALLOWED_TAGS,
-        attributes={"*": {"style"}, "a": {"href", "title"}, "ol": {"start"}, "details": {"open"}},
-        filter_style_properties=_ALLOWED_STYLES,
-        # A relative address would be one of the notebook server's own.
-        url_schemes={scheme.partition(":")[0] for scheme in _LINKED},
-        url_relative="deny",
-        set_tag_attribute_values={"a": {"target": "_blank"}},
-        link_rel="noopener noreferrer",
-    )
+_LANGUAGES = {
+    name: lexer
+    for lexer, names in {
+        "python": "python py python3 py3 ipython cython",
+        "pycon": "pycon",
+        "sql": "sql duckdb postgres postgresql sqlite mysql plsql",
+        "bash": "bash sh shell zsh dockerfile make makefile",
+        "console": "console shell-session",
+        "javascript": "javascript js jsx mjs",
+        "typescript": "typescript ts tsx",
+        # The lexers of these languages are the slowest of all, and the keywords are nearly the same.
+        "hlsl": "c h cpp c++ cxx objective-c",
+        "d": "java csharp cs c#",
+        **{name: name for name in "php kotlin scala swift dart r elixir toml html xml css scss less diff".split()},
+        "go": "go golang",
+        "rust": "rust rs",
+        "julia": "julia jl",
+        "ruby": "ruby rb",
+        "perl": "perl pl",
+        "json": "json jsonc json5",
+        "yaml": "yaml yml",
+        "ini": "ini cfg conf properties",
+    }.items()
+    for name in names.split()
+} | {"kt": "kotlin", "svg": "xml", "xhtml": "html", "vue": "html", "patch": "diff"}
 
 
 @cache
 def markdown_parser(highlight: bool) -> MarkdownIt:
     """Return a parser of CommonMark with tables and strikethrough, without raw HTML, and with images as links.
 
-    The HTML that it makes is not safe to show until it is :func:`sanitize_html`, with all that it is part of.
+    Parameters
+    ----------
+    highlight : bool
+        Whether code is coloured.
     """
     parser = lossless_parser()
     parser.inline.ruler.before("escape", "math", _math_rule)
     parser.core.ruler.push("style", _style_rule)
     parser.add_render_rule("math", lambda self, tokens, i, options, env: html.escape(tokens[i].content))
     parser.add_render_rule("dollar", lambda self, tokens, i, options, env: "<span>$</span>")
-    parser.add_render_rule("image", _image)
-    parser.add_render_rule("code_inline", _inline_code)
+    parser.add_render_rule("image", _render_image)
+    parser.add_render_rule("code_inline", _render_inline_code)
     for kind in ("fence", "code_block"):
-        parser.add_render_rule(kind, _render_code if highlight else _render_plain_code)
+        parser.add_render_rule(kind, _render_highlighted_code if highlight else _render_code)
     return parser
+
+
+def highlight_code(code: str, *, language: str) -> str:
+    """Escape code for HTML and colour its first part.
+
+    Parameters
+    ----------
+    code : str
+        The source text.
+    language : str
+        The language as named in a fence. Code in an unknown language is only escaped.
+    """
+    if language.lower() not in _LANGUAGES:
+        return html.escape(code)
+    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
+
+    lexer = get_lexer_by_name(_LANGUAGES[language.lower()], startinline=True)
+    tokens = [(_color(kind), text) for _, kind, text in lexer.get_tokens_unprocessed(code[:HIGHLIGHT_LIMIT])]
+    if "".join(text for _, text in tokens) != code[:HIGHLIGHT_LIMIT]:
+        return html.escape(code)  # Some lexers normalize line ends.
+    pieces = []
+    # Neighbours of one colour share a span.
+    for color, same in groupby(tokens, key=lambda token: token[0]):
+        text = html.escape("".join(text for _, text in same))
+        pieces.append(element("span", text, css=color) if color else text)
+    return "".join(pieces) + html.escape(code[HIGHLIGHT_LIMIT:])
+
+
+def _color(token_type: Any) -> str:
+    while token_type is not None:
+        if style := _COLORS.get(str(token_type).removeprefix("Token.").removeprefix("Literal.")):
+            return style
+        token_type = token_type.parent
+    return ""
 
 
 def _style_rule(state: StateCore) -> None:
@@ -119,18 +149,14 @@ def _style_rule(state: StateCore) -> None:
             token.children[:] = _with_addresses(token.children)
 
 
-_LINKED = ("http://", "https://", "mailto:")
-"""How the addresses begin that become links."""
-
-
 def _with_addresses(tokens: Sequence[Token]) -> Iterator[Token]:
-    """Give the tokens of a paragraph; an address that the allow-list takes out of a link is text after it."""
+    """Add the address of each link that the allow-list removes as text after the link."""
     address = ""
     for token in tokens:
         yield token
         if token.type == "link_open":
             address = str(token.attrGet("href") or "")[:SHOWN_ADDRESS]
-        elif token.type == "link_close" and address and not address.startswith(_LINKED):
+        elif token.type == "link_close" and address and not address.startswith(LINK_SCHEMES):
             yield text_token(f" ({address})")
 
 
@@ -140,9 +166,9 @@ _ENVIRONMENT = re.compile(r"\\begin\{([a-zA-Z]+\*?)\}")
 
 
 def _math_rule(state: StateInline, silent: bool) -> bool:
-    """Keep a formula as it was written, for MathJax, and keep MathJax away from amounts of money.
+    """Keep a formula as written for MathJax, and keep MathJax away from amounts of money.
 
-    Markdown would take the backslashes of a formula for escapes and its underscores for emphasis.
+    Markdown would read the backslashes of a formula as escapes and its underscores as emphasis.
     """
     if state.src[state.pos] not in "$\\":
         return False
@@ -169,9 +195,9 @@ def _math_end(state: StateInline, start: int, stop: int) -> int | None:
 
 
 def _closed_at(state: StateInline, closing: str, start: int, stop: int) -> int | None:
-    """Return where the next `closing` after `start` ends, or None."""
-    # A closing delimiter that is missing after one place is missing after all later ones: without this, each of many
-    # opening delimiters would be searched for to the end of the text.
+    """Return the end of the next `closing` delimiter after `start`, or None."""
+    # A delimiter that is missing after one place is missing after all later ones. Without this, each of many opening
+    # delimiters would be searched for to the end of the text.
     missing: dict[tuple[str, str, int], int] = state.env.setdefault("missing_delimiters", {})
     key = (state.src, closing, stop)
     if start >= missing.get(key, stop + 1):
@@ -183,8 +209,10 @@ def _closed_at(state: StateInline, closing: str, start: int, stop: int) -> int |
     return end + len(closing)
 
 
-def _image(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]) -> str:
-    # An image would be fetched as soon as it is shown, and its address can carry what the model has read.
+def _render_image(
+    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    # A browser would fetch an image as soon as it is shown, and its address could carry text that the model has read.
     image = tokens[i]
     address, title = str(image.attrGet("src") or ""), str(image.attrGet("title") or "")
     is_linked = address.startswith(("http://", "https://")) and not image.meta.get("in_link")
@@ -193,20 +221,19 @@ def _image(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, en
     return f'<a href="{html.escape(address)}">[{escape_html(label)}]</a>' if is_linked else f"[{escape_html(label)}]"
 
 
-def _inline_code(
+def _render_inline_code(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
+    return element("code", html.escape(tokens[i].content), style="code")
+
+
+def _render_code(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
+    return element("pre", html.escape(tokens[i].content), style="block") + "\n"
+
+
+def _render_highlighted_code(
     self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
 ) -> str:
-    return f'<code style="{CODE}">{html.escape(tokens[i].content)}</code>'
-
-
-def _render_plain_code(
-    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
-) -> str:
-    return f'<pre style="{_PRE}">{html.escape(tokens[i].content)}</pre>\n'
-
-
-def _render_code(
-    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
-) -> str:
+    env["highlighted"] = env.get("highlighted", 0) + min(len(tokens[i].content), HIGHLIGHT_LIMIT)
+    if env["highlighted"] > HIGHLIGHT_LIMIT_PER_ANSWER:
+        return _render_code(self, tokens, i, options, env)
     language = next(iter(tokens[i].info.split()), "")
-    return f'<pre style="{_PRE}">{highlight(tokens[i].content, language=language)}</pre>\n'
+    return element("pre", highlight_code(tokens[i].content, language=language), style="block") + "\n"

@@ -1,4 +1,4 @@
-"""Answers as HTML and as text, for notebook outputs. :mod:`~agno_nb.notebook.markdown` says how they are kept safe."""
+"""The HTML and the text of a run in an output; :mod:`agno_nb.notebook.html` makes sure that nothing in it is live."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import html
 import json
 import math
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from agno_nb.notebook.approvals import questions_html, questions_text
-from agno_nb.notebook.markdown import BOX, CODE, MONOSPACE, escape_html, markdown_parser, sanitize_html
-from agno_nb.notebook.tables import one_line
+from agno_nb.notebook.html import element, escape_html, fold, sanitize_html
+from agno_nb.notebook.markdown import markdown_parser
+from agno_nb.notebook.tables import questions_html, questions_text
 from agno_nb.redact import without_controls
 from agno_nb.run.messages import INTERRUPTED_RESULT
-from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
+from agno_nb.run_view import Note, Reasoning, RunView, Text
+from agno_nb.types import Metrics, RunStatus, ToolCall, one_line, shorten
 
 TEXT_LIMIT = 4_000
 """Characters of a tool's arguments, a tool's result or a run's reasoning that are shown. The store has the rest."""
@@ -22,156 +23,9 @@ NOTE_LIMIT = 240
 """Characters of a note that are shown. The store has the rest."""
 
 MAX_NESTED = 30
-"""Members' runs and steps of one run that are shown, the latest. The store has the rest."""
+"""Number of members' runs and steps shown for one run, the latest. The store has the rest."""
 
-_TOOL_TEXT = (
-    f"margin:.2em 0 .5em;padding:.5em .7em;{BOX};{MONOSPACE};font-size:.95em;line-height:1.4;"
-    "white-space:pre-wrap;overflow-wrap:anywhere;max-height:24em;overflow-y:auto"
-)
-_SUMMARY = "cursor:pointer;padding:.1em 0"
-_FOLD = "margin:.1em 0;font-size:.93em"
-_INSIDE = "margin:.2em 0 .5em .4em;padding-left:.9em;border-left:2px solid rgba(128,128,128,.3)"
-_LABEL = "font-size:.85em;opacity:.65"
-_FOOTER = "margin:.7em 0 .2em;font-size:.8em;opacity:.65"
-_ALERT = "color:#d0484f"
-
-
-class _Markdown:
-    """Markdown that grows by pieces, which are put together only when the whole is read."""
-
-    __slots__ = ("_pieces",)
-    __match_args__ = ("markdown",)
-
-    def __init__(self, markdown: str) -> None:
-        self._pieces = [markdown]
-
-    @property
-    def markdown(self) -> str:
-        if len(self._pieces) > 1:
-            self._pieces = ["".join(self._pieces)]
-        return self._pieces[0]
-
-    @markdown.setter
-    def markdown(self, markdown: str) -> None:
-        self._pieces = [markdown]
-
-    def append(self, piece: str) -> None:
-        self._pieces.append(piece)
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.markdown == self.markdown
-
-    __hash__ = None  # type: ignore[assignment] # It changes.
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.markdown!r})"
-
-
-class Text(_Markdown):
-    """A stretch of the answer."""
-
-    __slots__ = ()
-
-
-class Reasoning(_Markdown):
-    """Reasoning of the model."""
-
-    __slots__ = ()
-
-
-@dataclass(slots=True)
-class Note:
-    """What happened beside the answer, in one line: that a request was tried again, say."""
-
-    text: str
-
-
-@dataclass(slots=True, kw_only=True)
-class AnswerView:
-    """What is to be seen of one run."""
-
-    parts: list[Text | Reasoning | Note | ToolCall | AnswerView] = field(default_factory=list)
-    """In the order of arrival. A view among the parts is a run nested in this one."""
-    status: RunStatus = RunStatus.RUNNING
-    name: str | None = None
-    """Whose run it is. Shown of nested runs."""
-    error: str | None = None
-    """A sentence. Leave it None where the cell itself fails with it."""
-    model: str | None = None
-    metrics: Metrics = field(default_factory=Metrics)
-    attempt: int = 0
-    """The how-manieth try at its turn, from 0."""
-    plain: bool = False
-    """Whether its text is shown as it is, and not as Markdown."""
-    replayed: bool = False
-    """Whether it is a stored answer, given again."""
-    requirements: list[Requirement] = field(default_factory=list)
-    """What the run waits for."""
-    run_id: str | None = None
-    session_id: str | None = None
-
-    @property
-    def markdown(self) -> str:
-        """The answer: all stretches of text, without tools, reasoning and nested runs."""
-        return "\n\n".join(part.markdown.strip("\n") for part in self.parts if isinstance(part, Text))
-
-
-def render_answer(view: AnswerView) -> str:
-    """Make the card of a run as an HTML fragment that holds nothing live.
-
-    Code is coloured once the run has ended: while an answer streams, the card is made ten times a second.
-    """
-    footer = f'<div style="{_FOOTER}">{escape_html(footer_text(view))}</div>'
-    questions = questions_html(view.requirements)
-    return sanitize_html(f'<div style="max-width:56em;line-height:1.55">{_body(view)}{questions}{footer}</div>')
-
-
-def render_text(view: AnswerView) -> str:
-    """Return the answer's Markdown, with a remark where the run did not complete.
-
-    For a completed run without text, for example after `tool_call_limit`, its calls and notes are returned instead.
-    """
-    text = without_controls(view.markdown)
-    if not text.strip() and view.status is RunStatus.COMPLETED:
-        text = "\n".join(_part_line(part) for part in view.parts if isinstance(part, Note | ToolCall))
-    remark = _STATUS_WORDS.get(view.status) or (_REPLAYED if view.replayed else "")
-    questions = questions_text(view.requirements)
-    return "\n\n".join(piece for piece in (text, questions, remark and f"({remark})") if piece)
-
-
-def _part_line(part: Note | ToolCall) -> str:
-    return without_controls(one_line(part.text, NOTE_LIMIT)) if isinstance(part, Note) else call_line(part)
-
-
-def footer_text(view: AnswerView) -> str:
-    """Say what is known of the run in one line: model, state, time, tokens, cost. What is not known is left out."""
-    # A replay says nothing that differs from one execution of a notebook to the next.
-    metrics = Metrics() if view.replayed else view.metrics
-    tokens = None
-    if metrics.input_tokens is not None or metrics.output_tokens is not None:
-        counts = ("?" if count is None else f"{count:,}" for count in (metrics.input_tokens, metrics.output_tokens))
-        tokens = " → ".join(counts) + " tokens"
-    facts = (
-        view.model,
-        _STATUS_WORDS.get(view.status),
-        _REPLAYED if view.replayed else None,
-        f"attempt {view.attempt + 1}" if view.attempt else None,
-        _duration(metrics.duration_s),
-        tokens,
-        _cost(metrics.cost),
-    )
-    return " · ".join(without_controls(fact) for fact in facts if fact)
-
-
-def call_line(call: ToolCall) -> str:
-    """Write a tool call as one line of code, shortened, as in ``weather(city="Rome")``."""
-    values = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in call.tool_args.items()}
-    arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
-    shown = arguments if len(arguments) <= 70 else f"{arguments[:69]}…"
-    return without_controls(f"{call.tool_name}({shown})")
-
-
-_REPLAYED = "replayed: no model was asked"
+_CACHED = "cached: no model was called"
 _STATUS_WORDS = {
     RunStatus.RUNNING: "running …",
     RunStatus.PAUSED: "waiting for you",
@@ -180,45 +34,112 @@ _STATUS_WORDS = {
 }
 
 
-def _body(view: AnswerView) -> str:
+def render_answer(view: RunView) -> str:
+    """Return a run as safe HTML.
+
+    Code is coloured only after the run has ended: a growing answer is rendered up to ten times a second.
+    """
+    footer = element("div", escape_html(footer_text(view)), style="footer")
+    return sanitize_html(element("div", _body(view), questions_html(view.requirements), footer, style="answer"))
+
+
+def render_text(view: RunView) -> str:
+    """Return the answer as Markdown, with its questions, and a remark if the run did not complete.
+
+    For a completed run without text, for example after `tool_call_limit`, its calls and notes are returned instead.
+    """
+    text = without_controls(view.markdown)
+    if not text.strip() and view.status is RunStatus.COMPLETED:
+        text = "\n".join(_part_line(part) for part in view.parts if isinstance(part, Note | ToolCall))
+    remark = _STATUS_WORDS.get(view.status) or (_CACHED if view.is_cached else "")
+    questions = questions_text(view.requirements)
+    return "\n\n".join(piece for piece in (text, questions, remark and f"({remark})") if piece)
+
+
+def _part_line(part: Note | ToolCall) -> str:
+    return without_controls(one_line(part.text, NOTE_LIMIT)) if isinstance(part, Note) else call_line(part)
+
+
+def footer_text(view: RunView) -> str:
+    """Return the known facts of a run in one line: model, status, duration, tokens, cost."""
+    facts = (
+        view.model,
+        _STATUS_WORDS.get(view.status),
+        _CACHED if view.is_cached else None,
+        f"attempt {view.attempt + 1}" if view.attempt else None,
+        # The footer of a cached answer is the same each time the notebook is executed.
+        "" if view.is_cached else usage_line(view.metrics),
+    )
+    return " · ".join(without_controls(fact) for fact in facts if fact)
+
+
+def usage_line(metrics: Metrics) -> str:
+    """Return duration, tokens and cost in one line, as far as they are known."""
+    tokens = ""
+    if metrics.input_tokens is not None or metrics.output_tokens is not None:
+        counts = ("?" if count is None else f"{count:,}" for count in (metrics.input_tokens, metrics.output_tokens))
+        tokens = " → ".join(counts) + " tokens"
+    return " · ".join(filter(None, [_duration(metrics.duration_s), tokens, _cost(metrics.cost)]))
+
+
+def call_line(call: ToolCall) -> str:
+    """Return a tool call as one short line of code, such as ``weather(city="Rome")``."""
+    values = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in call.tool_args.items()}
+    arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+    return without_controls(f"{call.tool_name}({shorten(arguments, 70)})")
+
+
+def clip(text: str, limit: int, rest: str) -> str:
+    """Return the first `limit` characters, followed by a line that says where the rest is."""
+    return text if len(text) <= limit else f"{text[:limit]}\n\n… {len(text) - limit:,} more characters{rest}"
+
+
+def _body(view: RunView) -> str:
     rendered: list[str] = []
-    running = view.status is RunStatus.RUNNING
-    nested = [place for place, part in enumerate(view.parts) if isinstance(part, AnswerView)]
-    left_out = set(nested[: max(len(nested) - MAX_NESTED, 0)])
-    if left_out:
-        rendered.append(f'<div style="{_LABEL}">{len(left_out):,} earlier ones, see runs_df() and steps_df()</div>')
+    nested = [place for place, part in enumerate(view.parts) if isinstance(part, RunView)]
+    omitted = set(nested[: max(len(nested) - MAX_NESTED, 0)])
+    if omitted:
+        rendered.append(element("div", f"{len(omitted):,} earlier ones, see runs_df() and steps_df()", style="label"))
     for place, part in enumerate(view.parts):
         match part:
-            case Text(markdown) if view.plain:
-                rendered.append(f'<div style="white-space:pre-wrap">{escape_html(markdown)}</div>')
             case Text(markdown):
-                is_open = running and place == len(view.parts) - 1
-                rendered.append(markdown_parser(not running).render(_complete_lines(markdown) if is_open else markdown))
+                rendered.append(_text(markdown, view, is_last=place == len(view.parts) - 1))
             case Reasoning(markdown):
-                inside = markdown_parser(False).render(_shorten(markdown, "messages_df"))
-                rendered.append(
-                    fold(
-                        f'<span style="{_LABEL}">Reasoning</span>', f'<div style="{_INSIDE};opacity:.8">{inside}</div>'
-                    )
-                )
+                inside = markdown_parser(False).render(clip(markdown, TEXT_LIMIT, ", see messages_df()"))
+                heading = element("span", "Reasoning", style="label")
+                rendered.append(fold(heading, element("div", inside, style="inside quiet")))
             case Note(text):
-                rendered.append(f'<div style="margin:.1em 0;{_LABEL}">{escape_html(one_line(text, NOTE_LIMIT))}</div>')
+                rendered.append(element("div", escape_html(one_line(text, NOTE_LIMIT)), style="close label"))
             case ToolCall():
                 rendered.append(_tool(part, view.status))
-            case AnswerView() if place in left_out:
-                continue
-            case AnswerView():
-                heading = f"<strong>{escape_html(part.name or 'nested run')}</strong>"
-                # A step that is a function is done again; how long that took differs each time.
-                footer = footer_text(replace(part, metrics=Metrics()) if view.replayed else part)
-                facts = f' <span style="{_LABEL}">{escape_html(footer)}</span>'
-                is_open = running and part.status is RunStatus.RUNNING
-                rendered.append(
-                    fold(heading + facts, f'<div style="{_INSIDE}">{_body(_shorten_view(part))}</div>', is_open)
-                )
+            case RunView() if place not in omitted:
+                rendered.append(_nested(part, view))
     if view.error:
-        rendered.append(f'<div style="margin:.4em 0;{_ALERT}">{escape_html(view.error)}</div>')
+        rendered.append(element("div", escape_html(view.error), style="error alert"))
     return "".join(rendered)
+
+
+def _text(markdown: str, view: RunView, *, is_last: bool) -> str:
+    if view.plain:
+        return element("div", escape_html(markdown), style="plain")
+    is_running = view.status is RunStatus.RUNNING
+    html_text: str = markdown_parser(not is_running).render(
+        _complete_lines(markdown) if is_running and is_last else markdown
+    )
+    return html_text
+
+
+def _nested(nested: RunView, parent: RunView) -> str:
+    # A function step of a cached workflow is executed again, and its duration differs each time.
+    footer = footer_text(replace(nested, metrics=Metrics()) if parent.is_cached else nested)
+    heading = element("strong", escape_html(nested.name or "nested run"))
+    facts = " " + element("span", escape_html(footer), style="label")
+    parts = [
+        Text(clip(part.markdown, TEXT_LIMIT, ", see runs_df()")) if isinstance(part, Text) else part
+        for part in nested.parts
+    ]
+    inside = element("div", _body(replace(nested, parts=parts)), style="inside")
+    return fold(heading + facts, inside, is_open=parent.status is nested.status is RunStatus.RUNNING)
 
 
 def _tool(call: ToolCall, status: RunStatus) -> str:
@@ -229,35 +150,23 @@ def _tool(call: ToolCall, status: RunStatus) -> str:
         fact = _STATUS_WORDS[RunStatus.CANCELLED]
     else:
         fact = " · ".join(filter(None, ["failed" if failed else "", _duration(call.duration_s)]))
-    style = f"font-size:.85em;{_ALERT}" if failed else _LABEL
-    summary = f'<code style="{CODE}">{html.escape(call_line(call))}</code>'
-    summary += f' <span style="{style}">{escape_html(fact)}</span>' if fact else ""
+    summary = element("code", html.escape(call_line(call)), style="code")
+    if fact:
+        summary += " " + element("span", escape_html(fact), style="small alert" if failed else "label")
     arguments = _format_arguments(call)
     inside = _tool_text("Arguments", arguments) if arguments else ""
     if call.result is not None:
         inside += _tool_text("Result", call.result)
-    return fold(summary, f'<div style="{_INSIDE}">{inside}</div>')
+    return fold(summary, element("div", inside, style="inside"))
 
 
 def _tool_text(label: str, text: str) -> str:
-    shown = html.escape(_shorten(text, "tool_calls_df"))
-    return f'<div style="{_LABEL}">{label}</div><pre style="{_TOOL_TEXT}">{shown}</pre>'
-
-
-def _shorten_view(view: AnswerView) -> AnswerView:
-    """Leave out what is too much of a run within another one: the card is that of the whole."""
-    parts = [Text(_shorten(part.markdown, "runs_df")) if isinstance(part, Text) else part for part in view.parts]
-    return replace(view, parts=parts)
-
-
-def fold(summary: str, inside: str, is_open: bool = False) -> str:
-    """Make something that is seen when it is clicked."""
-    shown = " open" if is_open else ""
-    return f'<details{shown} style="{_FOLD}"><summary style="{_SUMMARY}">{summary}</summary>{inside}</details>'
+    shown = html.escape(clip(text, TEXT_LIMIT, ", see tool_calls_df()"))
+    return element("div", label, style="label") + element("pre", shown, style="tool")
 
 
 def _format_arguments(call: ToolCall) -> str:
-    """Write a call's arguments one under the other, and an SQL query or a program among them with its own lines."""
+    """Return the arguments of a call, one per line; a multi-line argument such as SQL keeps its lines."""
     if not call.tool_args:
         return call.arguments if call.arguments.strip() not in ("", "{}") else ""
     lines = []
@@ -265,12 +174,6 @@ def _format_arguments(call: ToolCall) -> str:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         lines.append(f"{name}:\n{text}" if "\n" in text else f"{name}: {text}")
     return "\n".join(lines)
-
-
-def _shorten(text: str, frame: str) -> str:
-    if len(text) <= TEXT_LIMIT:
-        return text
-    return f"{text[:TEXT_LIMIT]}\n\n… {len(text) - TEXT_LIMIT:,} more characters, see {frame}()"
 
 
 def _duration(seconds: float | None) -> str:
@@ -300,9 +203,9 @@ _MARKS = re.compile(r"[-=+*_#>~|: \t]+|`{1,2}|\d{1,9}[.)]?")
 
 
 def _complete_lines(markdown: str) -> str:
-    """Leave out a last line of which only the marks have arrived.
+    """Remove a last line that consists only of Markdown marks so far.
 
-    "Penguins" and then "-" is a heading to Markdown until the rest of the list item is there.
+    "Penguins" followed by "-" is a heading until the rest of the list item arrives.
     """
     before, _, last = markdown.rpartition("\n")
     words = last.strip(" \t")

@@ -1,7 +1,7 @@
-"""The settings of a notebook, in one place: ``%config AgnoNb``, ``ipython_config.py`` and the environment.
+"""Settings of a notebook: ``%config AgnoNb``, ``ipython_config.py`` and environment variables.
 
-What is typed in the notebook counts more than the configuration file, that more than an environment variable, and that
-more than the default. ``%agent --OPTION VALUE`` sets the same settings.
+Values set in the notebook, also with ``%agent --OPTION VALUE``, take precedence over the configuration file, and the
+file over environment variables.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, validate
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, observe, validate
 from traitlets.config import Configurable
 
 from agno_nb.errors import InvalidInputError
@@ -19,36 +19,41 @@ RERUNS = ("replace", "append", "branch")
 
 
 class AgnoNb(Configurable):
-    """What ``%agent`` and ``%%agent`` do unless a cell says otherwise."""
+    """Defaults of ``%agent`` and ``%%agent``."""
 
     model = Unicode(
         None,
         allow_none=True,
-        help='The model, as in "openai:gpt-5-mini". None: the first that is configured, else demo.',
+        help='The model, for example "openai:gpt-5-mini". By default the first configured one, otherwise "demo".',
     ).tag(config=True)
-    db = Unicode("agno_nb.duckdb", help="The DuckDB file of the store, beside the notebook.").tag(config=True)
-    user = Unicode(None, allow_none=True, help="Who is talking.").tag(config=True)
-    history = Int(10, help="How many of the latest runs are sent with each new one.").tag(config=True)
-    budget = Float(None, allow_none=True, help="US dollars that a session may cost. None: no limit.").tag(config=True)
-    summaries = Bool(False, help="Keep a summary of the session, and send it with each run.").tag(config=True)
+    db = Unicode("agno_nb.duckdb", help="The DuckDB file of the store, next to the notebook.").tag(config=True)
+    user = Unicode(None, allow_none=True, help="The current user.").tag(config=True)
+    history = Int(10, help="Number of recent runs to send with each prompt.").tag(config=True)
+    budget = Float(
+        None, allow_none=True, help="Cost limit of a session in US dollars. By default there is no limit."
+    ).tag(config=True)
+    summaries = Bool(False, help="Summarize the session, and send the summary with each prompt.").tag(config=True)
     rerun = Enum(
         RERUNS,
         "replace",
-        help="What running a cell again does: replace its turn, append a new one, or branch off before it.",
+        help="Effect of rerunning a cell: replace its turn, append a new one, or branch before it.",
     ).tag(config=True)
-    replay = Bool(False, help="Give the stored answer where the same was asked in the same context.").tag(config=True)
-    instructions = Unicode(None, allow_none=True, help="What the notebook's agent is told to do in every run.").tag(
+    cache = Bool(False, help="Return the stored answer if the same question was asked in the same context.").tag(
         config=True
     )
+    replay = Bool(False, help="Another name for `cache`.").tag(config=True)
+    instructions = Unicode(None, allow_none=True, help="System prompt of the notebook's agent.").tag(config=True)
     instructions_file = Unicode(
-        None, allow_none=True, help="A text file that holds the instructions, beside the notebook."
+        None, allow_none=True, help="A text file next to the notebook with the instructions."
     ).tag(config=True)
 
     def __init__(self, parent: Any = None) -> None:
         configured = {} if parent is None else parent.config.get("AgnoNb", {})
         super().__init__(parent=parent)
+        if "cache" in configured or "replay" in configured:
+            configured = {**configured, "cache": self.cache, "replay": self.cache}
         for name, trait in self.class_own_traits(config=True).items():
-            # AGNO_NB_MODEL is read where a model is chosen, for agents outside of notebooks too.
+            # AGNO_NB_MODEL is read by resolve_model(), which also serves agents outside of notebooks.
             text = "" if name == "model" or name in configured else os.environ.get(environment_variable(name), "")
             if text:
                 self._read(name, trait, text)
@@ -58,26 +63,30 @@ class AgnoNb(Configurable):
     @validate("history")
     def _check_history(self, proposal: Any) -> int:
         if proposal.value < 0:
-            raise TraitError(f"it is a number of runs, 0 or more, not {proposal.value}")
+            raise TraitError(f"pass a number of runs, 0 or more, not {proposal.value}")
         return int(proposal.value)
+
+    @observe("cache", "replay")
+    def _update_other_name(self, change: Any) -> None:
+        self.cache = self.replay = change.new
 
     def _read(self, name: str, trait: Any, text: str) -> None:
         try:
             setattr(self, name, trait.from_string(text))
         except (TraitError, ValueError) as error:
-            raise InvalidInputError(f"{environment_variable(name)} is {text!r}: {error}") from None
+            raise InvalidInputError(f"invalid {environment_variable(name)}={text!r}: {error}") from None
 
     def bind(self, apply: dict[str, Callable[[Any], None]]) -> None:
-        """Say what a change of each setting does. One that raises leaves the setting as it was."""
+        """Set the function that applies a change of each setting. If it raises, the setting keeps its value."""
         self._apply = apply
 
     def change(self, name: str, value: Any) -> None:
-        """Change a setting as ``%config`` would; what it does is done even if it has the value already.
+        """Change a setting like ``%config``, and apply it even if it already has the value.
 
         Raises
         ------
         InvalidInputError
-            The setting cannot have this value.
+            The value is not valid.
         """
         try:
             if getattr(self, name) == value:
@@ -85,7 +94,7 @@ class AgnoNb(Configurable):
             else:
                 setattr(self, name, value)
         except TraitError as error:
-            raise InvalidInputError(f"--{name}: {error}") from None
+            raise InvalidInputError(f"invalid --{name}: {error}") from None
 
     def _changed(self, change: Any) -> None:
         try:

@@ -1,4 +1,4 @@
-"""``%%agent_sql``: one query over the store and over the notebook's own DataFrames."""
+"""``%%agent_sql``: one query over the store and the notebook's DataFrames."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 def run_query(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
     """Run a query; return its result with typed columns, and notes for the user.
 
-    Only DataFrames that the query names are read. If one has the name of a table of the store, the query reads the
-    store's.
+    Only DataFrames that the query names are read. A table of the store takes precedence over a DataFrame of the same
+    name.
 
     Raises
     ------
     QueryError
-        The query was refused or failed. If it names a table that does not exist, the message lists those that do.
+        The query was refused or failed. For an unknown table, the message lists the known ones.
     """
     from agno_nb.db.sql_frames import named_in
 
     frame_names = {name: value for name, value in list(namespace.items()) if is_frame(value)}
     in_store = [name for name in frame_names if name.lower() in names()]
     notes = [
-        f"{name} is the store's table here, not your DataFrame of that name; to query yours, give it another name"
+        f"{name} is the store's table, not your DataFrame of the same name; rename the DataFrame to query it"
         for name in sorted(named_in(sql, in_store))
     ]
-    yours = {name: value for name, value in frame_names.items() if name not in in_store}
-    # What IPython keeps of earlier outputs is a table only if the query names it.
-    hidden = {name for name in yours if name.startswith("_")} - set(named_in(sql, yours))
-    frames = {name: value for name, value in yours.items() if name not in hidden}
+    own = {name: value for name, value in frame_names.items() if name not in in_store}
+    # Earlier outputs that IPython keeps are tables only if the query names them.
+    hidden = {name for name in own if name.startswith("_")} - set(named_in(sql, own))
+    frames = {name: value for name, value in own.items() if name not in hidden}
     try:
         result = QueryResult(db.arrow(sql, (), frames, max_rows=MAX_ROWS))
         return result.df(), notes

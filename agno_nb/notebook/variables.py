@@ -1,7 +1,7 @@
-"""``{name}`` in a prompt becomes the value of the notebook's variable; every other brace stays as it was typed.
+"""Prompt variables: ``{name}`` is replaced by the value of the notebook's variable, and all other braces are kept.
 
-A prompt holds JSON, code and formulas, so this is not ``str.format``: a pair of braces counts only if a name, an
-attribute or a constant index stands between them and nothing else, and if the notebook defines it.
+Prompts contain JSON, code and formulas, so this is not ``str.format``: braces count only if they enclose nothing but
+a name with attributes and constant indexes, and if the notebook defines the name.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any
 
 from agno_nb.db.arrow_tables import is_a
 from agno_nb.errors import InvalidInputError
-from agno_nb.tools.describe import COLUMN_LIMIT, describe
+from agno_nb.tools.result import COLUMN_LIMIT, describe
 from agno_nb.types import Media, Variable, with_article
 
 TEXT_LIMIT = 50_000
-"""Characters that one variable may put into a prompt. The rest is cut off, and the prompt says so."""
+"""Characters of a variable that are inserted. A note in the prompt says how many are missing."""
 
 FIRST_ROWS = 5
-"""Rows of a DataFrame that are shown."""
+"""Rows of a DataFrame that are inserted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,9 @@ class InjectedPrompt:
     variables: list[Variable] = field(default_factory=list)
     """Each expression once, in the order of the prompt."""
     images: list[Media] = field(default_factory=list)
-    """The figures among them, which go along with the text."""
+    """The figures among the values, which are sent with the text."""
     warnings: list[str] = field(default_factory=list)
-    """Sentences for the user: what looks like a variable and was left as typed, and what was cut."""
+    """Messages for the user about undefined and shortened variables."""
 
 
 def inject(
@@ -47,8 +47,8 @@ def inject(
 ) -> InjectedPrompt:
     """Replace ``{name}``, ``{name.attr}``, ``{name[0]}`` and ``{name["key"]}`` by values of `namespace`.
 
-    What is not defined stays as typed, and so does every other use of braces, doubled ones (``{{name}}``) included.
-    A value is never searched for braces again. A DataFrame becomes its schema and first rows, a figure an image.
+    Undefined names and all other braces, including doubled ones (``{{name}}``), stay unchanged. Braces in values are
+    not replaced. A DataFrame is replaced by its schema and first rows, a figure by an image.
 
     Parameters
     ----------
@@ -57,16 +57,16 @@ def inject(
     namespace : mapping
         The notebook's variables.
     sees_images : callable, optional
-        Whether the model takes images. Asked only when there is one.
+        Whether the model accepts images; called only if there is one.
 
     Returns
     -------
-    Injected
+    InjectedPrompt
 
     Raises
     ------
     InvalidInputError
-        A value is defined and fails when it is read or turned into text, as a property of your own class may.
+        A value cannot be read or converted to text, for example because a property raises an exception.
 
     Examples
     --------
@@ -83,12 +83,12 @@ def inject(
 _NAME = r"[^\W\d]\w*"
 _STEP = rf"""\.(?:{_NAME})|\[-?[0-9]{{1,9}}\]|\["[^"\\{{}}\n]*"\]|\['[^'\\{{}}\n]*'\]"""
 _BRACES = re.compile(rf"\{{\{{[^{{}}\n]*\}}\}}|\{{(?P<name>{_NAME})(?P<path>(?:{_STEP})*)\}}")
-# Before the brace of a formula, as in \frac{a}{b} and x^{n}, or of a shell's variable: ${HOME}.
+# The text before a brace of a formula, such as \frac{a}{b} and x^{n}, or of a shell variable: ${HOME}.
 _OTHER_LANGUAGE = re.compile(r"(?:\\[a-zA-Z]+\*?(?:[\[{][^\[\]{}]*[\]}])*|[\^$])\Z")
 
 
 class _UndefinedName(Exception):
-    """An expression that leads nowhere. Its text says why."""
+    """An expression has no value. The message says why."""
 
 
 class _Injection:
@@ -115,7 +115,7 @@ class _Injection:
         return match[0] if text is None else text
 
     def counted(self) -> list[Variable]:
-        """Return the variables, each with the characters that it put into the prompt at all its places."""
+        """Return the variables, each with the total number of characters inserted for it."""
         return [replace(variable, chars=variable.chars * self._places[variable.name]) for variable in self._variables]
 
     def _text_of(self, expression: str, match: re.Match[str]) -> str | None:
@@ -123,18 +123,18 @@ class _Injection:
         if name not in self._namespace:
             before = match.string[max(0, match.start() - 80) : match.start()]
             if not path and not keyword.iskeyword(name) and not _OTHER_LANGUAGE.search(before):
-                self.warnings.append(f"{{{expression}}} is sent as it is: there is no variable {name!r}")
+                self.warnings.append(f"{{{expression}}} is sent unchanged: there is no variable {name!r}")
             return None
         try:
             value = _evaluate_path(self._namespace[name], path)
             content = _as_png(value)
-            text = _value_text(value) if content is None else self._shown(expression, content)
+            text = _value_text(value) if content is None else self._attach(expression, content)
         except _UndefinedName as missing:
-            self.warnings.append(f"{{{expression}}} is sent as it is: {missing}")
+            self.warnings.append(f"{{{expression}}} is sent unchanged: {missing}")
             return None
         except Exception as error:
             raise InvalidInputError(
-                f"{{{expression}}} in the prompt could not be read: {type(error).__name__}: {error}"
+                f"cannot read {{{expression}}} in the prompt: {type(error).__name__}: {error}"
             ) from error
         if cut := len(text) > TEXT_LIMIT:
             self.warnings.append(
@@ -154,10 +154,10 @@ class _Injection:
         )
         return text
 
-    def _shown(self, expression: str, content: bytes) -> str:
-        """Send an image along; return what stands in its place."""
+    def _attach(self, expression: str, content: bytes) -> str:
+        """Attach an image, and return its placeholder."""
         if not self._sees_images():
-            raise _UndefinedName("it is an image, and the model reads text only")
+            raise _UndefinedName("it is an image, which the model does not accept")
         filename = f"{re.sub('[^A-Za-z0-9]+', '_', expression).strip('_')}.png"
         self.images.append(Media(kind="image", content=content, mime_type="image/png", filename=filename))
         return f"[image {filename}]"
@@ -176,7 +176,7 @@ def _evaluate_path(value: Any, path: str) -> Any:
                 raise _UndefinedName(f"{kind} has no attribute {attribute!r}") from None
             continue
         key = step[2:-2] if step[1] in "\"'" else int(step[1:-1])
-        # Asking a defaultdict for a key would put it there.
+        # Reading a missing key of a defaultdict would add it.
         if isinstance(value, Mapping) and key not in value:
             raise _UndefinedName(f"{kind} has no key {key!r}")
         try:
@@ -187,7 +187,7 @@ def _evaluate_path(value: Any, path: str) -> Any:
 
 
 def _value_text(value: Any) -> str:
-    """Write a value for a model to read."""
+    """Return a value as text for a model."""
     if isinstance(value, str):
         return value
     if isinstance(value, ModuleType | FunctionType | BuiltinFunctionType | MethodType | type):
@@ -203,12 +203,12 @@ def _value_text(value: Any) -> str:
 
 
 def _as_png(value: Any) -> bytes | None:
-    """Draw a figure of matplotlib, or an image of Pillow; None of anything else."""
+    """Return a matplotlib figure or a Pillow image as PNG, or None for other values."""
     file = io.BytesIO()
     if is_a("matplotlib.axes", "Axes", value):
         value = value.get_figure()
     if is_a("matplotlib.figure", "Figure", value):
-        # Without the name of the software the same figure is the same bytes.
+        # Without the name of the software, equal figures are equal bytes.
         value.savefig(file, format="png", dpi=100, bbox_inches="tight", metadata={"Software": None})
     elif is_a("PIL.Image", "Image", value):
         value.save(file, format="PNG")

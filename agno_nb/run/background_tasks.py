@@ -1,8 +1,8 @@
-"""Work that follows a run off the critical path: its session's summary, what is remembered of its user.
+"""Tasks after a run: updating the session's summary and extracting memories.
 
-The answer is returned at once. Whoever needs what the work makes waits for it with :func:`wait_for`: the next run of
-the session, an accessor, the end of the interpreter. The work of one line is done in order, that of different lines
-side by side. All but the wait at the end happens on the background loop, so there is nothing to lock.
+The answer is returned without waiting for them. The next run of the session, methods that return summaries or memories,
+and the exit of the interpreter wait with :func:`wait_for`. Tasks with the same key run in order, others concurrently.
+Everything but the wait at exit happens on the background loop, so no locks are needed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class QueueKey:
-    """Work that is done in order: all that changes one session's summary, or one user's memories, in one store."""
+    """Key of tasks that run in order: updates of one session's summary or one user's memories in one store."""
 
     kind: str
     owner_id: str
@@ -43,34 +43,34 @@ class QueueKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackgroundTask:
-    """What is to be done when a run is completed and its turn is over."""
+    """A task to run after a completed run, when its turn is over."""
 
     queue_key: QueueKey
     work: Callable[[], Coroutine[Any, Any, Any]]
     on_failure: str
-    """What it means that the work failed: the beginning of the warning."""
+    """Start of the warning if the work fails."""
 
 
 _last_tasks: dict[QueueKey, asyncio.Task[Any]] = {}
-"""The work of each line that was asked for last and has not ended."""
+"""The latest unfinished task of each key."""
 _failures: dict[QueueKey, list[str]] = {}
-"""What went wrong, until somebody who waits is told."""
+"""Failures by key, until a waiting caller reports them."""
 _parent_tasks: list[asyncio.Task[Any]] = []
-"""In a forked child: work that the parent does. It is kept because asyncio complains of pending tasks that vanish."""
+"""In a forked child: tasks of the parent, kept because asyncio warns about pending tasks that are destroyed."""
 
 
 def schedule(tasks: Iterable[BackgroundTask]) -> None:
-    """Begin work that nobody waits for yet. A failure is told to whoever does."""
+    """Start tasks. A failure is reported by the next :func:`wait_for`."""
     for task in tasks:
         run_in_order(task.queue_key, _with_failure_report(task))
 
 
 def run_in_order(key: QueueKey, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
-    """Do `work` after the earlier work of its line, whatever becomes of who asks for it."""
+    """Start `work` after the earlier tasks of its key. It continues if the caller is cancelled."""
     _wait_at_exit()
     task = asyncio.get_running_loop().create_task(
         _run_after(_last_tasks.get(key), work),
-        # An empty one: the work is not a part of the run that it follows.
+        # An empty context, because the task is not part of the run that it follows.
         context=contextvars.Context(),
     )
     _last_tasks[key] = task
@@ -96,7 +96,7 @@ def _with_failure_report(task: BackgroundTask) -> Callable[[], Coroutine[Any, An
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            # Nothing may leave the task: KeyboardInterrupt or SystemExit would stop the event loop of all runs.
+            # No error may leave the task: KeyboardInterrupt or SystemExit would stop the event loop of all runs.
             if is_closing(error):
                 raise
             reason = str(error) if isinstance(error, AgnoNbError) else describe(error)
@@ -106,13 +106,13 @@ def _with_failure_report(task: BackgroundTask) -> Callable[[], Coroutine[Any, An
 
 
 async def wait_for(*keys: QueueKey) -> None:
-    """Wait until the work of `keys` is done, and warn of what failed. Cancelling stops the waiting only."""
+    """Wait for the tasks of `keys`, and warn about failures. Cancelling stops only the waiting."""
     tasks = {task for key in keys if (task := _last_tasks.get(key)) is not None}
     if tasks:
         await asyncio.wait(tasks)
     for key in keys:
         for message in _failures.pop(key, []):
-            # Python shows the same sentence of the same place once: work that fails again and again is told once.
+            # Python shows the same warning from the same place only once.
             warnings.warn(message, stacklevel=1)
 
 
@@ -122,14 +122,14 @@ def _wait_at_exit() -> None:
 
 
 def _finish() -> None:
-    """Do what is left at the end of the interpreter, unless the user does not want to wait."""
-    finish_jobs()  # What they begin is left too.
+    """Finish the tasks at the exit of the interpreter. An interrupt ends the wait."""
+    finish_jobs()  # They may start tasks.
     if not _last_tasks and not _failures:
         return
     try:
         Job(_wait_for_all()).wait()
     except KeyboardInterrupt:
-        warnings.warn("interrupted: what was to be summarised and remembered of the last runs is lost", stacklevel=1)
+        warnings.warn("interrupted; summaries and memories of the last runs were not updated", stacklevel=1)
 
 
 async def _wait_for_all() -> None:

@@ -1,145 +1,124 @@
-"""A run while it goes on."""
+"""The context of a run in progress, as seen by its steps, tools and hooks."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from agno_nb.db.base import Db
-from agno_nb.db.session_state import changes, copy_state
-from agno_nb.errors import RunLimitError, StoreError
-from agno_nb.event_loop import loop_is_idle, uncancellable
+from agno_nb.db.base import ContextQuery, Db, OpenedRun
+from agno_nb.db.session_state import copy_state
+from agno_nb.errors import InvalidInputError, RunError
+from agno_nb.event_loop import in_thread
 from agno_nb.run.background_tasks import BackgroundTask
 from agno_nb.run.options import RunOptions
-from agno_nb.run.recorder import RunEnd, store_unstored
+from agno_nb.run.recorder import RunRecorder
 from agno_nb.types import (
     Budget,
     JsonDict,
     Message,
-    Metrics,
     RunEvent,
     RunOutput,
     RunOutputEvent,
     RunStatus,
     Session,
-    SessionSummary,
     SessionType,
-    StepOutput,
-    ToolCall,
-    UserMemory,
 )
 
 if TYPE_CHECKING:
     from agno_nb.models.base import Model
     from agno_nb.run.runnable import Runnable
 
-NESTED_REQUESTS = 20
-"""A run and all that is nested in it may make this many times its `request_limit` of model requests."""
 MAX_DEPTH = 20
-"""A run may be nested in at most this many others."""
+"""Maximum number of runs that a run may be nested in."""
 
-P = ParamSpec("P")
-T = TypeVar("T")
 Emit = Callable[[RunOutputEvent], None]
 
 
 def discard_event(event: RunOutputEvent) -> None:
-    """Take an event where nobody listens."""
+    """Receive an event that has no other listener."""
+
+
+@dataclass
+class RunLimits:
+    """Limits of a run, and how much of them is used."""
+
+    budgets: Sequence[Budget] = ()
+    """Limits on cost and tokens of the run and all runs nested in it."""
+    request_limit: int | None = None
+    """Maximum number of model requests of the run."""
+    num_requests: int = 0
+    """Model requests of the run so far, including those before a pause."""
+    num_nested_requests: int = 0
+    """Model requests of the runs nested in it."""
 
 
 @dataclass(kw_only=True)
 class RunContext:
-    """A run while it goes on: what its steps work with, and what a tool gets as ``run_context``."""
+    """A run in progress. Tools and hooks get it as ``run_context``."""
 
     run: RunOutput
     message: Message
-    """The user's."""
+    """The user's message."""
     options: RunOptions
     emit_to: Emit
+    recorder: RunRecorder
+    query: ContextQuery
+    """The parts of the session that the run needs."""
+    opened: OpenedRun
+    """The session with the history, summary and memories that the run starts with."""
     db: Db | None = None
     parent: RunContext | None = None
-    is_nested: bool = False
-    """Whether the run is part of a turn of the same session, not a turn of its own."""
-    continuation: RunOutput | None = None
-    """The run itself, if it is a paused run that is being continued."""
+    enclosing_turn: RunContext | None = None
+    """The nearest run of the same session that this run is nested in; None if the run is a turn of its own."""
+    is_continued: bool = False
+    """Whether a paused or interrupted run is being continued."""
     partial_messages: list[Message] = field(default_factory=list)
-    """Of a run that goes on where an earlier attempt was cut off: what that had said."""
+    """Partial output of an earlier attempt that this run starts from."""
     interrupted_call_ids: frozenset[str] = frozenset()
     """If the process of a continued run has died: tool calls that it may have executed."""
     pending_children: list[RunOutput] = field(default_factory=list)
-    """Of a run that goes on: the runs nested in it from before the pause that were not asked for again."""
-    session: Session
+    """If the run is continued: nested runs from before the pause that have not been requested again."""
     session_state: JsonDict = field(default_factory=dict)
     """The session's state. Tools change it in place; it is stored when the run ends."""
-    initial_state: JsonDict = field(default_factory=dict)
-    """The same as it was when the run began, for the first time where it was paused since."""
-    state_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Of a turn: held while a step's state is stored. Of steps that end together the later one is stored later."""
-    history: list[Message] = field(default_factory=list)
-    turns: list[tuple[int, str]] = field(default_factory=list)
-    """`run_index` and `run_id` of the turns that `history` is of."""
-    num_superseded: int = 0
-    """How many other attempts there were at those turns."""
-    summary: SessionSummary | None = None
-    """Of what `history` does not show."""
-    memories: list[UserMemory] = field(default_factory=list)
-    """What is remembered of the user."""
     dependencies: JsonDict = field(default_factory=dict)
-    partial: Message | None = None
-    """The answer that is arriving. It is kept if the run is cut off."""
-    unsaved: list[Message] = field(default_factory=list)
-    has_failed_save: bool = False
-    """Whether the store refused a save. It may have committed it all the same."""
-    unsaved_steps: list[tuple[StepOutput, int]] = field(default_factory=list)
-    """Results of steps that could not be stored when the steps ended, each with its index."""
-    unsaved_events: list[Callable[[], object]] = field(default_factory=list)
-    """Calls that store events, which failed when the events happened."""
-    latest_at: float = 0.0
-    """When the latest of its messages was complete."""
     child_tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     background_tasks: list[BackgroundTask] = field(default_factory=list)
-    """What is to be done when the turn is over."""
-    budgets: Sequence[Budget] = ()
-    """What the run, with all that is nested in it, is kept to."""
-    request_limit: int | None = None
-    """Maximum number of model requests of the run; see :meth:`count_request`."""
-    num_requests: int = 0
-    """Model requests of the run so far, including requests before a pause."""
-    num_nested_requests: int = 0
-    """Model requests of the runs nested in it."""
-
-    persisted_form: Callable[[Message], Message | None] = lambda message: message
-    """What is stored of a message."""
-    is_stored: bool = True
-    """Whether what is said in it is stored. Its row, with tokens and times, is in any case."""
+    """Tasks to start when the turn is over."""
+    limits: RunLimits = field(default_factory=RunLimits)
     stores_nested: bool = True
-    """The same of the runs nested in it."""
+    """Whether the messages of nested runs are stored."""
     default_model: Model | None = None
-    """The model by which nested runs answer that have none of their own."""
+    """Model for nested runs that have none of their own."""
     team: Runnable | None = None
-    """The team whose run it is. Of a run within that of a team: that team."""
+    """The team that is running, or the team that this run is nested in."""
 
     def __post_init__(self) -> None:
+        self.has_listener = self.emit_to is not discard_event
         if self.parent is not None:
             self.team = self.parent.team
+            self.has_listener |= self.parent.has_listener
 
     @property
     def root(self) -> RunContext:
-        """The run that all this began with."""
+        """The outermost run that this run is nested in, or the run itself."""
         return self if self.parent is None else self.parent.root
 
     @property
-    def enclosing_turn(self) -> RunContext | None:
-        """The nearest run of the same session that this one is nested in; None for a turn of its own."""
-        return find_enclosing_turn(self.parent, self.db, self.session_id)
+    def depth(self) -> int:
+        """Number of runs that this run is nested in."""
+        return 0 if self.parent is None else self.parent.depth + 1
+
+    @property
+    def session(self) -> Session:
+        return self.opened.session
 
     @property
     def run_index(self) -> int | None:
-        """The turn that the run is, or is a part of."""
+        """Number of the turn that the run is, or is part of."""
         return self.run.run_index if self.enclosing_turn is None else self.enclosing_turn.run_index
 
     @property
@@ -158,254 +137,132 @@ class RunContext:
     def metadata(self) -> JsonDict | None:
         return self.run.metadata
 
-    def emit(
-        self,
-        event: RunEvent,
-        *,
-        content: str | None = None,
-        reasoning_content: str | None = None,
-        tool: ToolCall | None = None,
-        step: str | None = None,
-        details: JsonDict | None = None,
-        run_output: RunOutput | None = None,
-    ) -> None:
-        """Tell whoever listens, and whoever listens to the run that this one is nested in."""
-        if not self._has_listener:
-            return
-        self.propagate(
-            make_event(
-                self.run,
-                event,
-                content=content,
-                reasoning_content=reasoning_content,
-                tool=tool,
-                step=step,
-                details=details,
-                run_output=run_output,
-            )
-        )
+    def emit(self, event: RunEvent, **values: Any) -> None:
+        """Send an event of the run to its listener, and to the listeners of the runs that it is nested in.
 
-    @property
-    def _has_listener(self) -> bool:
-        return self.emit_to is not discard_event or (self.parent is not None and self.parent._has_listener)
+        Parameters
+        ----------
+        event : RunEvent
+        **values
+            Fields of :class:`~agno_nb.types.RunOutputEvent`.
+        """
+        if not self.has_listener:
+            return
+        made = make_event(self.run, event, **values)
+        context: RunContext | None = self
+        while context is not None:
+            context.emit_to(made)
+            context = context.parent
 
     async def record_event(
         self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None = None
     ) -> None:
-        """Tell what happened beside what was said, and store it."""
+        """Send an event and store it."""
         self.emit(event, content=content, details=details)
-        if self.db is not None:
-            add = functools.partial(
-                self.db.add_event,
-                self.run,
-                event,
-                content,
-                details=details,
-                model=model,
-                metrics=Metrics(duration_s=duration_s),
-            )
-            try:
-                await self.in_store(add)
-            except StoreError:
-                self.unsaved_events.append(add)
-                raise
-
-    def propagate(self, event: RunOutputEvent) -> None:
-        self.emit_to(event)
-        if self.parent is not None:
-            self.parent.propagate(event)
+        await self.recorder.save_event(event, content, details=details, model=model, duration_s=duration_s)
 
     def copy_state(self) -> JsonDict:
-        """Return the state as it is at this moment."""
+        """Return a copy of the current session state."""
         return copy_state(self.session_state)
 
-    def record_state_changes(self, state: JsonDict) -> None:
-        """Note in the run what is different in the state since it began."""
-        self.run.state_changes = changes(self.initial_state, state)
-
-    def add_message(self, message: Message) -> None:
-        """Put a message that was said in this run at the end of it. It is stored by the next :meth:`save`."""
-        self.run.messages.append(message)
-        self.mark_unsaved(message)
-
-    def mark_unsaved(self, message: Message) -> None:
-        """Have the next :meth:`save` store a message that is in its place in the run already."""
-        message.run_id = self.run.run_id
-        if not message.from_history:
-            self._keep_time_order(message)
-        self.unsaved.append(message)
-
-    def _keep_time_order(self, message: Message) -> None:
-        """Give what was said later a later time, even if the clock was set back in between."""
-        before = max(self.latest_at, self.run.created_at)
-        if message.created_at < before:
-            message.created_at = before + 1e-6
-        for call in message.tool_calls:
-            if call.created_at < before:
-                call.created_at = before + 1e-6
-            before = call.created_at
-        self.latest_at = max(before, message.created_at)
-
-    def count_request(self) -> None:
-        """Count a model request that is about to be sent.
-
-        Raises
-        ------
-        RunLimitError
-            The run has made `request_limit` requests, or a run with all that is nested in it many times its limit.
-            Without the second bound agents that call each other would multiply their limits.
-        """
-        context: RunContext | None = self
-        while context is not None:
-            limit = context.request_limit
-            if limit is not None and context is self and context.num_requests >= limit:
-                raise RunLimitError(
-                    f"run {context.run_id!r} of {context.component} made {context.num_requests:,} model requests, as "
-                    f"many as request_limit={limit} allows; regenerate(from_partial=True), or `%agent continue`, goes "
-                    f"on with {limit} more, and Agent(request_limit=...) sets another limit, or None for no limit"
-                )
-            made = context.num_requests + context.num_nested_requests
-            if limit is not None and made >= limit * NESTED_REQUESTS:
-                raise RunLimitError(
-                    f"run {context.run_id!r} of {context.component} and the runs nested in it made {made:,} model "
-                    f"requests, {NESTED_REQUESTS} times its request_limit={limit}; check if agents call each other "
-                    "without end, or pass a higher request_limit, or None for no limit"
-                )
-            context = context.parent
-        self.num_requests += 1
-        context = self.parent
-        while context is not None:
-            context.num_nested_requests += 1
-            context = context.parent
-
-    @property
-    def component(self) -> str:
-        """Name of the agent, team or workflow, for messages."""
-        return repr(self.run.component_name or self.run.component_id)
-
-    @property
-    def depth(self) -> int:
-        """How many runs this one is nested in."""
-        return 0 if self.parent is None else self.parent.depth + 1
-
-    def pop_end(self, session_state: JsonDict | None) -> RunEnd:
-        """Return the end of the run, with all that is not stored yet, as it is to be stored."""
-        assert self.db is not None
-        messages, self.unsaved = self.unsaved, []
-        return RunEnd(
-            db=self.db,
-            run=self.run if self.is_stored else replace(self.run, content=None, reasoning_content=None),
-            messages=self.to_persisted(messages),
-            steps=self.unsaved_steps,
-            events=self.unsaved_events,
-            session_state=session_state,
-            base_state=self.session.session_state,
-            is_uncertain=self.has_failed_save,
-        )
-
-    def to_persisted(self, messages: Iterable[Message]) -> list[Message]:
-        """Return what is stored of messages."""
-        return [
-            persisted
-            for message in messages
-            if self.is_stored and (persisted := self.persisted_form(message)) is not None
-        ]
-
-    async def save(self) -> None:
-        """Store the messages that are new. If that fails, the next write of the run stores them."""
-        new, self.unsaved = self.unsaved, []
-        messages = self.to_persisted(new)
-        if self.db is not None and messages:
-            try:
-                await self.in_store(self.db.add_messages, self.run, messages)
-            except BaseException:
-                self.unsaved[:0], self.has_failed_save = new, True
-                raise
-
-    async def save_partial(self, answer: Message) -> None:
-        """Store an answer that is still arriving, and the messages before it that are new."""
-        kept = self.to_persisted([answer])
-        if self.db is None or not kept:
-            return
-        new, self.unsaved = self.unsaved, []
-        try:
-            await self.in_store(self.db.save_partial, self.run, kept[0], self.to_persisted(new))
-        except BaseException:
-            self.unsaved[:0], self.has_failed_save = new, True
-            raise
-
-    async def in_store(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do work of the run's store to its end, whatever happens meanwhile.
-
-        To have another thread do it takes up to a tenth of a short turn. So it is done here where there is nothing to
-        wait for, and nobody else who waits for this loop.
-        """
-        await store_unstored(self.db)
-        if self.db is not None and self.db.is_uncontended and loop_is_idle():
-            return work(*args, **kwargs)
-        return await uncancellable(asyncio.to_thread(work, *args, **kwargs))
-
     def child_options(self, child: Runnable) -> RunOptions:
-        """Return what a run of `child` is told that is a part of this one, a member's or a step's."""
+        """Return the options for a run of `child` as a member or step of this run."""
         options = RunOptions(user_id=self.user_id, dependencies=self.dependencies, files=self.message.media)
         if child.db is None:
             options["session_id"] = self.session_id
-        if self.options.get("replay"):
-            options["replay"] = True
+        if self.options.get("cache"):
+            options["cache"] = True
         return options
 
+    def add_child(self, run: RunOutput) -> None:
+        """Add a run that was started by this run's tools, members or steps."""
+        if all(nested is not run for nested in self.run.nested_runs):
+            self.run.nested_runs.append(run)
+
     def collect_child_requirements(self, tool_call_id: str | None) -> None:
-        """Need of a person what the paused runs need that a tool call began, or, with None, that steps began."""
+        """Add the requirements of the paused runs that a tool call started, or steps if `tool_call_id` is None."""
         known = {requirement.requirement_id for requirement in self.run.requirements}
         for nested in self.run.nested_runs:
             if nested.parent_tool_call_id == tool_call_id and nested.status is RunStatus.PAUSED:
                 requirements = nested.active_requirements
                 self.run.requirements += [one for one in requirements if one.requirement_id not in known]
 
-    def add_child(self, run: RunOutput) -> None:
-        """Note a run that this one's tools, members or steps began."""
-        if all(nested is not run for nested in self.run.nested_runs):
-            self.run.nested_runs.append(run)
-
-    def find_pending_child(self, tool_call_id: str | None, runnable: Runnable, text: str) -> RunOutput | None:
-        """Return the run that a tool, called again, had begun before the pause in the place of one that it asks for.
-
-        A tool that was ended by a pause of its run is called again from its beginning. What it had asked before is
-        then answered by what is there already.
-        """
-        for run in self.pending_children:
-            identity = run.parent_tool_call_id, run.step, run.kind, run.component_id, run.input
-            is_usable = run.status is RunStatus.COMPLETED or runnable.is_continuable(run)
-            if is_usable and identity == (tool_call_id, current_step.get(), runnable.kind, runnable.component_id, text):
-                self.pending_children.remove(run)
-                self.add_child(run)
-                return run
-        return None
-
-
-def is_waiting(run: RunOutput) -> bool:
-    """Whether a run waits for a person, or was interrupted while it carried out what a person had approved."""
-    if run.status is not RunStatus.RUNNING or not run.interrupted:
-        return run.status is RunStatus.PAUSED
-    own = any(each.run_id == run.run_id and not each.tool.is_finished for each in run.requirements)
-    return own or any(is_waiting(nested) for nested in run.nested_runs)
-
 
 current_run: contextvars.ContextVar[RunContext | None] = contextvars.ContextVar("agno_nb_run", default=None)
-"""The run in which the code that asks is executed. Threads of tools have it too."""
+"""The run that is executing the current code. It is set in the threads of tools too."""
 
 current_tool_call_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_nb_tool_call", default=None)
-"""The tool call of that run by which it is executed."""
+"""The tool call of that run that is executing the current code."""
 
 current_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("agno_nb_step", default=None)
-"""The step of that run, a workflow's, by which it is executed."""
+"""Path of the workflow step that is executing the current code."""
 
 
-def find_enclosing_turn(ancestor: RunContext | None, db: Db | None, session_id: str) -> RunContext | None:
-    """Return the nearest run of the same session in which one is nested, or None: it is a turn of its own."""
-    while ancestor is not None and not (ancestor.db is db and ancestor.session_id == session_id):
-        ancestor = ancestor.parent
-    return ancestor
+DEPENDENCY_PARAMETERS = ("agent", "team", "workflow", "run_context", "session_state")
+"""Parameters that a function among the dependencies may have."""
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+async def resolve_dependencies(runnable: Runnable, context: RunContext) -> None:
+    """Replace each function among the dependencies of a run by its result.
+
+    A function may have the parameters `DEPENDENCY_PARAMETERS`. Async functions are awaited, others are called in a
+    thread. A callable that needs other arguments is kept as a value for tools. Functions that an outer run has already
+    resolved are not called again.
+
+    Raises
+    ------
+    RunError
+        A function failed.
+    """
+    if not context.dependencies:
+        return
+    inherited = context.parent.dependencies if context.parent is not None else {}
+    values = (runnable, context.team, runnable, context, context.session_state)
+    injected = dict(zip(DEPENDENCY_PARAMETERS, values, strict=True))
+    for name, value in context.dependencies.items():
+        arguments = _dependency_arguments(value, injected)
+        if arguments is None or (name in inherited and inherited[name] is value):
+            continue
+        try:
+            result = await in_thread(value, **arguments)
+            context.dependencies[name] = await result if inspect.isawaitable(result) else result
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            raise RunError(f"dependency {name!r} failed: {type(error).__name__}: {error}") from error
+
+
+def _dependency_arguments(value: Any, injected: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the arguments for calling a dependency; None if it is a value."""
+    if not callable(value):
+        return None
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(map(_is_unknown, parameters)):
+        return None
+    return {
+        each.name: injected[each.name] for each in parameters if each.kind not in _VARIADIC and each.name in injected
+    }
+
+
+def _is_unknown(parameter: inspect.Parameter) -> bool:
+    """Whether a function needs an argument that a run doesn't have."""
+    is_required = parameter.default is parameter.empty and parameter.kind not in _VARIADIC
+    return is_required and parameter.name not in DEPENDENCY_PARAMETERS
+
+
+def uncalled_function_error(name: str, function: Any) -> InvalidInputError:
+    """Return the error for a ``{name}`` that stands for a function that cannot be called to get the value."""
+    try:
+        unknown = [each.name for each in inspect.signature(function).parameters.values() if _is_unknown(each)]
+    except (TypeError, ValueError):
+        unknown = []
+    reason = f"with the parameter {unknown[0]!r}" if unknown else "that was not called"
+    return InvalidInputError(
+        f"{{{name}}} in the instructions is a function {reason}, so it has no value for the model; a function in "
+        f"dependencies can only have the parameters {', '.join(DEPENDENCY_PARAMETERS)}"
+    )
 
 
 _WORKFLOW_EVENTS = {
@@ -419,7 +276,7 @@ _WORKFLOW_EVENTS = {
 
 
 def make_event(run: RunOutput, event: RunEvent, *, step: str | None = None, **values: Any) -> RunOutputEvent:
-    """Make an event of a run. A workflow's begin and end have names of their own."""
+    """Create an event of a run. Workflows have their own names for the start and end of a run."""
     return RunOutputEvent(
         event=_WORKFLOW_EVENTS.get(event, event) if run.kind is SessionType.WORKFLOW else event,
         step=step or run.step,

@@ -1,52 +1,45 @@
-"""Pauses: what a run waits for, and how it is taken up again.
+"""Continue paused and interrupted runs.
 
-To continue a run is to :func:`~agno_nb.run.execute.execute` it with the messages that it has and the answers that were
-given. This module finds the run and checks the answers before anything is changed.
+Continuing a run means to :func:`~agno_nb.run.execute.execute` it with its stored messages and the answers given. This
+module finds the run and checks the answers before anything is changed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.encoding import check_ids
 from agno_nb.db.process_id import runs_in_progress
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError
-from agno_nb.run.context import Emit, current_run
-from agno_nb.run.execute import execute
-from agno_nb.run.options import ContinueOptions, RunOptions
-from agno_nb.run.recorder import store_unstored
+from agno_nb.run.context import RunContext, current_run, current_step, current_tool_call_id
+from agno_nb.run.options import ContinueCall
+from agno_nb.run.output_schema import restore_typed_outputs
+from agno_nb.run.unstored_runs import store_unstored
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
 
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
 
 
-async def continue_paused_run(
-    runnable: Runnable,
-    run_output: RunOutput | None,
-    options: ContinueOptions,
-    emit_to: Emit,
-    *,
-    run_id: str | None,
-    session_id: str | None,
-    user_id: str | None,
-    requirements: Sequence[Requirement] | None,
-) -> RunOutput:
-    """Do what :meth:`agno_nb.run.runnable.Runnable.continue_run` says. Runs on the background loop."""
+async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, options: ContinueCall) -> RunOutput:
+    """Return the run that ``runnable.continue_run()`` was called for, with its answers checked."""
+    run_id, session_id, user_id = options.get("run_id"), options.get("session_id"), options.get("user_id")
     if (run_output is None) == (run_id is None):
-        raise InvalidInputError("say which run to continue: by the RunOutput, or by run_id=... (and session_id=...)")
+        raise InvalidInputError(
+            "continue_run() takes one run; pass the RunOutput, or run_id=... (with session_id=... if you know it)"
+        )
     if not isinstance(run_output, RunOutput | None):
-        raise InvalidInputError(f"{run_output!r} is no RunOutput; to continue a run by its id give run_id=...")
+        raise InvalidInputError(f"{run_output!r} is not a RunOutput; to continue a run by its ID, pass run_id=...")
     check_ids(run_id=run_id, session_id=session_id)
     await store_unstored(as_sync(runnable.db), needed=run_output)
     user_id = runnable.user_id if user_id is None else user_id
     if run_output is not None:
         run = run_output
-        # Whoever has the object may go on with it, unless they say that they are somebody else.
+        # Holding the object is enough to continue it, unless another user is passed.
         user_id = run.user_id if user_id is None else user_id
     else:
         assert run_id is not None
@@ -54,24 +47,24 @@ async def continue_paused_run(
             await asyncio.to_thread(store.check_owner, user_id, session_id=session_id, run_id=run_id)
         run = await asyncio.to_thread(_stored_run, runnable, run_id, session_id)
     if run.user_id != user_id:
+        who = "without a user_id" if user_id is None else f"as user {user_id!r}"
         raise SessionOwnershipError(
-            f"run {run.run_id!r} belongs to user {run.user_id!r}, and it was to be continued by "
-            f"{'nobody in particular' if user_id is None else f'user {user_id!r}'}; give user_id={run.user_id!r}"
+            f"run {run.run_id!r} belongs to user {run.user_id!r} and cannot be continued {who}; "
+            f"pass user_id={run.user_id!r}"
         )
     _check_kind(runnable, run)
     if run_output is not None and run.is_reloaded:
         await asyncio.to_thread(_add_nested_runs, runnable, run)
-    apply_answers(run, requirements or ())
+    apply_answers(run, options.get("requirements") or ())
     for requirement in run.requirements:
         requirement.check_answer()
     for requirement in run.active_requirements:
         raise InvalidInputError(
-            f"run {run.run_id!r} cannot go on: {requirement} still needs {requirement.kind.replace('_', ' ')}"
-            f"{_missing_fields(requirement)}. "
-            f"Its call is {requirement.tool.tool_name}({requirement.tool.arguments})"
+            f"cannot continue run {run.run_id!r}: {requirement} still needs {requirement.kind.replace('_', ' ')}"
+            f"{_missing_fields(requirement)} in the call {requirement.tool.tool_name}({requirement.tool.arguments})"
         )
     _check_answers(runnable, run)
-    return await execute(runnable, run.input, cast("RunOptions", options), emit_to, run)
+    return run
 
 
 def _missing_fields(requirement: Requirement) -> str:
@@ -80,10 +73,56 @@ def _missing_fields(requirement: Requirement) -> str:
     return f" for {', '.join(missing)}" if missing else ""
 
 
+async def find_earlier_child(runnable: Runnable, text: str, parent: RunContext) -> RunOutput | None:
+    """Return the nested run that a repeated tool call or step had started before the pause of `parent`.
+
+    A tool whose nested run paused is called again from its start. Runs that it had already started are continued, or
+    returned if they are completed, in place of new runs.
+    """
+    earlier = _take_pending_child(runnable, text, parent)
+    if earlier is None and parent.run.is_reloaded and (own_db := as_sync(runnable.db)) is not None:
+        # Runs in other sessions are not read with the run that is continued.
+        child_runs = await asyncio.to_thread(own_db.get_child_runs, parent.run_id)
+        known = {run.run_id for run in (*parent.run.nested_runs, *parent.pending_children)}
+        parent.pending_children += [run for run in child_runs if run.run_id not in known]
+        earlier = _take_pending_child(runnable, text, parent)
+    if earlier is not None:
+        restore_typed_outputs(runnable.output_schemas, [earlier])
+        if earlier.status is not RunStatus.COMPLETED:
+            parent.run.share_requirements(earlier)
+    return earlier
+
+
+def _take_pending_child(runnable: Runnable, text: str, parent: RunContext) -> RunOutput | None:
+    identity = current_tool_call_id.get(), current_step.get(), runnable.kind, runnable.component_id, text
+    for run in parent.pending_children:
+        is_usable = run.status is RunStatus.COMPLETED or runnable.is_continuable(run)
+        if is_usable and identity == (run.parent_tool_call_id, run.step, run.kind, run.component_id, run.input):
+            parent.pending_children.remove(run)
+            parent.add_child(run)
+            return run
+    return None
+
+
+def is_waiting(run: RunOutput) -> bool:
+    """Whether a run is paused, or was interrupted while it executed a call that a person had approved."""
+    if run.status is not RunStatus.RUNNING or not run.interrupted:
+        return run.status is RunStatus.PAUSED
+    own = any(each.run_id == run.run_id and not each.tool.is_finished for each in run.requirements)
+    return own or any(is_waiting(nested) for nested in run.nested_runs)
+
+
+def interrupted_call_ids(run: RunOutput) -> frozenset[str]:
+    """Return the IDs of the calls that a process that has died may have executed."""
+    if run.status is not RunStatus.RUNNING:
+        return frozenset()
+    return frozenset(call.tool_call_id for call in run.tools if not call.is_finished)
+
+
 def _stored_run(runnable: Runnable, run_id: str, session_id: str | None) -> RunOutput:
     store = as_sync(runnable.db)
     if store is None:
-        raise InvalidInputError(f"{runnable!r} has no store to find run {run_id!r} in: continue the RunOutput itself")
+        raise InvalidInputError(f"cannot find run {run_id!r}: {runnable!r} has no store; pass the RunOutput instead")
     run = store.get_run(run_id, session_id)
     if run is None:
         of_session = f" in session {session_id!r}" if session_id is not None else ""
@@ -97,8 +136,8 @@ def _add_nested_runs(runnable: Runnable, run: RunOutput) -> None:
     store = as_sync(runnable.db) or (parent.db if parent is not None else None)
     if store is None:
         raise InvalidInputError(
-            f"run {run.run_id!r} was read from a store, and {runnable!r} has none to continue it in; give it that "
-            "store with db=..."
+            f"run {run.run_id!r} was read from a store, but {runnable!r} has no store to continue it in; set db=... to "
+            "that store"
         )
     stored = store.get_run(run.run_id, run.session_id)
     known = {nested.run_id for nested in run.nested_runs}
@@ -110,27 +149,26 @@ def _add_nested_runs(runnable: Runnable, run: RunOutput) -> None:
 
 def _check_kind(runnable: Runnable, run: RunOutput) -> None:
     if run.status is RunStatus.RUNNING and run.run_id in runs_in_progress:
-        # To continue it would first wait for it to end.
-        raise RunNotContinuableError(f"run {run.run_id!r} still goes on, in process {os.getpid()}; stop it first")
+        # Continuing it would first wait for its end.
+        raise RunNotContinuableError(f"run {run.run_id!r} is still running in process {os.getpid()}; stop it first")
     if not runnable.is_continuable(run):
         raise RunNotContinuableError(
-            f"run {run.run_id!r} is {run.status} and not {' or '.join(sorted(runnable.continuable))}, so there is "
-            "nothing to continue"
+            f"cannot continue run {run.run_id!r}: it is {run.status}, not {' or '.join(sorted(runnable.continuable))}"
         )
     if (run.kind, run.component_id) != (runnable.kind, runnable.component_id):
         raise RunNotContinuableError(
-            f"run {run.run_id!r} is of {run.kind} {run.component_id!r}, and not of {runnable.kind} "
-            f"{runnable.component_id!r}; let that one continue it"
+            f"run {run.run_id!r} belongs to {run.kind} {run.component_id!r}, not to {runnable.kind} "
+            f"{runnable.component_id!r}; continue it with the {run.kind} that started it"
         )
     parent = current_run.get()
     if run.parent_run_id is not None and (parent is None or parent.run_id != run.parent_run_id):
         raise RunNotContinuableError(
-            f"run {run.run_id!r} is part of run {run.parent_run_id!r}, which waits for it; continue that one"
+            f"run {run.run_id!r} is part of run {run.parent_run_id!r}; continue that run instead"
         )
 
 
 def _check_answers(runnable: Runnable, run: RunOutput) -> None:
-    """Check the answers to a run, and to those nested in it that parts of `runnable` answer."""
+    """Check the answers given to a run and to the paused runs of its members or steps."""
     runnable.validate_answers(run)
     for nested in run.nested_runs:
         of_nested = (
@@ -141,19 +179,19 @@ def _check_answers(runnable: Runnable, run: RunOutput) -> None:
 
 
 def apply_answers(run: RunOutput, requirements: Iterable[Requirement]) -> None:
-    """Take over the answers of `requirements` into the requirements of a run that have the same ids.
+    """Copy the answers of `requirements` to the requirements of a run that have the same IDs.
 
     Raises
     ------
     InvalidInputError
-        The run has no such requirement, or went on with another answer.
+        The run has no such requirement, or has already continued with another answer.
     """
     own = {requirement.requirement_id: requirement for requirement in run.requirements}
     for requirement in requirements:
         own_requirement = own.get(requirement.requirement_id)
         if own_requirement is None:
             raise InvalidInputError(
-                f"{requirement} is not one of run {run.run_id!r}: answer those in its `requirements`"
+                f"{requirement} does not belong to run {run.run_id!r}; answer the requirements in `run.requirements`"
             )
         if (
             own_requirement.tool.is_finished
@@ -161,17 +199,19 @@ def apply_answers(run: RunOutput, requirements: Iterable[Requirement]) -> None:
             and requirement.confirmed != own_requirement.confirmed
         ):
             raise InvalidInputError(
-                f"{own_requirement} was answered already, and the run went on; it cannot be answered again"
+                f"cannot change the answer to {own_requirement}: the run has already continued with it"
             )
         requirement.check_answer()
         own_requirement.copy_answer_from(requirement)
 
 
 def pending_tool_calls(messages: list[Message]) -> list[tuple[ToolCall, Message]]:
-    """Return the calls of the latest answer of the model that were not carried out, with the message for each result.
+    """Return the model's latest tool calls that have no result yet, each with the message for its result.
 
-    The messages are put into their places, in the order of the calls, whichever others are there already.
+    The messages are inserted into `messages` in the order of the calls.
     """
+    if not messages or (messages[-1].role != "tool" and not messages[-1].tool_calls):
+        return []
     last = next((place for place in reversed(range(len(messages))) if messages[place].role != "tool"), None)
     if last is None or not messages[last].tool_calls or messages[last].from_history:
         return []
@@ -189,14 +229,14 @@ def pending_tool_calls(messages: list[Message]) -> list[tuple[ToolCall, Message]
 
 
 def user_input_args(requirement: Requirement | None) -> JsonDict | None:
-    """Return the arguments that a person gave, where any were asked for."""
+    """Return the arguments that the user provided, or None if none were required."""
     if requirement is None or requirement.kind != "user_input":
         return None
     return {each.name: each.value for each in requirement.user_input_fields if each.is_given}
 
 
 def rejection_message(requirement: Requirement) -> str:
-    """Tell the model that a person refused a call."""
+    """Return the tool result for a call that the user rejected."""
     reason = f" They say: {requirement.note}" if requirement.note else ""
     if requirement.may_have_run:
         return f"This call was started before and its result is unknown. The user refused to run it again.{reason}"

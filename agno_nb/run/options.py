@@ -1,4 +1,4 @@
-"""What may be said at the call of a run. It counts for that run, instead of what the agent says."""
+"""Options and input of a run."""
 
 from __future__ import annotations
 
@@ -8,50 +8,50 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, get_args
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import whole_characters
-from agno_nb.types import CellInfo, JsonDict, Media, Message, Role, ToolCall, Variable
+from agno_nb.types import CellInfo, JsonDict, Media, Message, Requirement, Role, ToolCall, Variable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 Input: TypeAlias = "str | BaseModel | Mapping[str, Any] | Sequence[Any]"
-"""What the user says: a text, or an object, which is said and stored as its JSON."""
+"""The user's message: a string, or an object that is sent and stored as JSON."""
 
 
 def as_text(input: Input) -> str:
-    """Return what the model is told of an input.
+    """Return an input as the text that is sent to the model.
 
     Raises
     ------
     InvalidInputError
-        There is nothing in it, or it cannot be written as JSON.
+        The input is empty or cannot be converted to JSON.
     """
     if isinstance(input, str):
         if not input.strip():
-            raise InvalidInputError(f"there is nothing to answer: the input is {input!r}")
+            raise InvalidInputError(f"the input {input!r} is empty; pass a message")
         return whole_characters(input)
     if input is None or (isinstance(input, Mapping | Sequence) and not input):
-        raise InvalidInputError(f"there is nothing to answer: the input is {input!r}")
+        raise InvalidInputError(f"the input {input!r} is empty; pass a message")
     items = [input] if isinstance(input, Message) else input
     if isinstance(items, Sequence) and any(isinstance(each, Message) for each in items):
         raise InvalidInputError(
-            "the input is made of messages; give what the user says now, and examples as additional_input= of the "
-            "agent. Earlier turns are sent from the store by add_history_to_context=True"
+            "run() takes the new user message, got Message objects; pass a string, put few-shot examples in "
+            "Agent(additional_input=[...]), and send earlier turns with add_history_to_context=True"
         )
     from pydantic import TypeAdapter
 
     try:
         return TypeAdapter(object).dump_json(input).decode()
     except ValueError as error:
-        raise InvalidInputError(f"the input is {input!r}, which cannot be written as JSON: {error}") from None
+        raise InvalidInputError(f"cannot convert the input {input!r} to JSON: {error}") from None
 
 
 def as_messages(messages: Sequence[Message | Mapping[str, Any] | BaseModel | str] | None) -> list[Message]:
-    """Return the messages of an `additional_input`.
+    """Return `additional_input` as messages.
 
     Raises
     ------
     InvalidInputError
-        Something in it is not a message.
+        An item cannot be converted to a message.
     """
     if isinstance(messages, str | Mapping | Message):
         raise InvalidInputError(f"additional_input is {messages!r}; pass a list of messages")
@@ -67,14 +67,14 @@ def _as_message(value: Any) -> Message:
     role, content = value["role"], value.get("content")
     if role not in get_args(Role) or not isinstance(content, str | None) or (content is None and role != "assistant"):
         raise InvalidInputError(
-            f"additional_input has the message {dict(value)!r}; pass a role ({', '.join(get_args(Role))}) and a string "
-            "as content"
+            f"invalid message {dict(value)!r} in additional_input; pass a role ({', '.join(get_args(Role))}) and a "
+            "string as content"
         )
     return Message(**{**value, "tool_calls": [_as_call(each) for each in value.get("tool_calls") or ()]})
 
 
 def _refuse_misspelt_role(value: Any) -> None:
-    """Refuse a dict that is a message but for its "role"; other dicts are data, sent as JSON."""
+    """Raise if a dict looks like a message without a valid "role" key. Other dicts are data, sent as JSON."""
     if not isinstance(value, Mapping) or not value:
         return
     for key, part in value.items():
@@ -88,7 +88,7 @@ def _refuse_misspelt_role(value: Any) -> None:
 
 
 def _as_call(value: Any) -> ToolCall:
-    """Return a tool call of a message; a dict is one of an OpenAI request."""
+    """Return a tool call of a message. A dict has the format of OpenAI requests."""
     if isinstance(value, ToolCall):
         return value
     try:
@@ -96,18 +96,18 @@ def _as_call(value: Any) -> ToolCall:
         return ToolCall(tool_call_id=value["id"], tool_name=function["name"], arguments=function["arguments"])
     except (KeyError, TypeError):
         raise InvalidInputError(
-            f"additional_input has the tool call {value!r}; pass "
+            f"invalid tool call {value!r} in additional_input; pass "
             "{'id': ..., 'type': 'function', 'function': {'name': ..., 'arguments': '{...}'}}"
         ) from None
 
 
 def media_of(options: Mapping[str, Any]) -> list[Media]:
-    """Return the images, sounds, videos and files of a call.
+    """Return the images, audio, videos and files passed to a call.
 
     Raises
     ------
     InvalidInputError
-        One of them is something else.
+        One of them is not a media object.
     """
     media = []
     for name in ("images", "audio", "videos", "files"):
@@ -116,7 +116,7 @@ def media_of(options: Mapping[str, Any]) -> list[Media]:
             if not isinstance(each, Media):
                 kind = {"images": "Image", "audio": "Audio", "videos": "Video", "files": "File"}[name]
                 raise InvalidInputError(
-                    f"{name} holds something of type {type(each).__name__}; give a list of {kind}(content=...), "
+                    f"{name} contains an object of type {type(each).__name__}; pass a list of {kind}(content=...), "
                     f"{kind}(filepath=...) or {kind}(url=...), from agno_nb.media"
                 )
             media.append(each)
@@ -124,12 +124,12 @@ def media_of(options: Mapping[str, Any]) -> list[Media]:
 
 
 class ContinueOptions(TypedDict, total=False):
-    """What may be said when a paused run is continued. None of it is stored, so it has to be said again."""
+    """Options for continuing a run. They are not stored, so pass them again."""
 
     session_state: JsonDict | None
     """Merged over the stored state, key by key."""
     dependencies: JsonDict | None
-    """As those of the agent, which they replace key by key. Never stored."""
+    """Merged over the agent's dependencies, key by key. Never stored."""
     add_history_to_context: bool | None
     num_history_runs: int | None
     output_schema: Any
@@ -137,12 +137,12 @@ class ContinueOptions(TypedDict, total=False):
 
 
 class TurnOptions(ContinueOptions, total=False):
-    """What may be said with what the user says."""
+    """Options for a new user message."""
 
     user_id: str | None
-    """Who is talking. The session belongs to them."""
+    """The current user, who owns the session."""
     session_id: str | None
-    """The conversation to go on with, or to begin."""
+    """The session to continue or create."""
     metadata: JsonDict | None
     """Stored with the run, merged over the agent's."""
     images: Sequence[Media] | None
@@ -150,17 +150,52 @@ class TurnOptions(ContinueOptions, total=False):
     videos: Sequence[Media] | None
     files: Sequence[Media] | None
     variables: Sequence[Variable] | None
-    """What of the notebook was put into the input. Stored with the run."""
-    replay: bool | None
-    """Give the stored answer, and ask no model, where a run of the same context was completed before."""
+    """Notebook variables that the input contains. Stored with the run."""
+    cache: bool | None
+    """Use the response cache: return the stored answer of a completed run with the same context, if there is one."""
     origin: CellInfo | None
-    """The notebook cell that asks, where it is not the one that is running."""
+    """The notebook cell that starts the run; defaults to the running cell."""
+
+
+OPTION_ALIASES = {"replay": "cache"}
+"""Other names that the options of a new run are accepted under."""
 
 
 class RunOptions(TurnOptions, total=False):
-    """What may be said at the call, and then counts for that run instead of what the agent says."""
+    """Options of one run. They override the agent's settings for that run."""
 
     run_id: str | None
-    """Id for the new run."""
+    """ID for the new run."""
     run_index: int | None
-    """The turn to try again. What came after it is not in the context; the new attempt supersedes the old one."""
+    """The turn to run again. Later turns are not in its context, and the new attempt supersedes the old one."""
+
+
+class RunCall(RunOptions, total=False):
+    """Keyword arguments of ``run()`` besides `stream`."""
+
+    stream_events: bool | None
+
+
+class ContinueCall(ContinueOptions, total=False):
+    """Keyword arguments of ``continue_run()`` besides `stream`."""
+
+    run_id: str | None
+    session_id: str | None
+    requirements: Sequence[Requirement] | None
+    user_id: str | None
+    stream_events: bool | None
+
+
+class RegenerateCall(ContinueOptions, total=False):
+    """Keyword arguments of ``regenerate()`` besides `stream`."""
+
+    session_id: str | None
+    user_id: str | None
+    from_partial: bool | None
+    stream_events: bool | None
+
+
+class BranchCall(TurnOptions, total=False):
+    """Keyword arguments of ``continue_from()`` besides `stream`."""
+
+    stream_events: bool | None

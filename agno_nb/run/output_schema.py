@@ -1,4 +1,4 @@
-"""Answers that must be an object: what the model is asked for, and whether it gave it."""
+"""Structured output: schemas of answers, parsing and validation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OutputSchema:
     Raises
     ------
     InvalidInputError
-        It is neither, or it cannot be described to a model.
+        The schema is neither, or it cannot be expressed as a JSON schema.
     """
 
     def __init__(self, schema: type[BaseModel] | JsonDict) -> None:
@@ -47,16 +47,16 @@ class OutputSchema:
             check_json_schema(self.json_schema, "output_schema")
         self.name = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
         if self._model is None and "jsonschema" not in sys.modules:
-            # Where JupyterLab is installed, too, importing it takes a second or two: meanwhile the model is asked.
+            # Importing it may take a second or two if JupyterLab is installed. It overlaps with the model request.
             threading.Thread(target=import_module, args=("jsonschema",), name="agno_nb-jsonschema", daemon=True).start()
 
     def parse(self, text: str) -> Any:
-        """Return the object that `text` says, with or without a code fence around it.
+        """Return the object in `text`, which may be in a code fence.
 
         Raises
         ------
         ValueError
-            It says none, or not one of this schema. The message tells a model what is wrong.
+            The text is not JSON or does not match the schema. The message is for the model.
         """
         try:
             return self._parsed(text)
@@ -82,11 +82,11 @@ class OutputSchema:
         Raises
         ------
         ValueError
-            It is not one of this schema any more.
+            The content no longer matches the schema.
         """
         if self._model is None or isinstance(content, self._model):
             return content
-        # Its fields were stored under their own names, and a model answers with their aliases.
+        # Stored under the names of the fields, whereas models answer with their aliases.
         return self._validate(json.dumps(content), by_name=True)
 
     def _validate(self, text: str, *, by_name: bool | None = None) -> Any:
@@ -128,29 +128,30 @@ def _find_undescribable(model: type[BaseModel]) -> str:
 
 
 def _unwrap(schema_setting: JsonDict) -> tuple[str, JsonDict]:
-    """Return the name and the schema of an output schema, as it is or in the form of a `response_format`.
+    """Return the name and the JSON schema of a schema setting.
 
-    Both forms of OpenAI are taken: that of Chat Completions, with `json_schema`, and that of Responses, without.
+    It may have the format of a `response_format` of OpenAI's Chat Completions, with `json_schema`, or of Responses,
+    without.
     """
     whole = schema_setting
     if schema_setting.get("type") == "json_schema":
         schema_setting = schema_setting.get("json_schema", schema_setting)
         schema = schema_setting.get("schema") if isinstance(schema_setting, dict) else None
         if not isinstance(schema, dict):
-            raise InvalidInputError(f"output_schema is {whole!r}, which has no JSON schema under 'schema'")
+            raise InvalidInputError(f"output_schema {whole!r} has no JSON schema under the key 'schema'")
         return str(schema_setting.get("name") or schema.get("title", "answer")), schema
     return str(schema_setting.get("title", "answer")), schema_setting
 
 
 def restore_typed_outputs(schemas: Mapping[str, OutputSchema], runs: Iterable[RunOutput]) -> None:
-    """Make the answers of runs that were read from a store, and of those nested in them, objects again.
+    """Convert the content of stored runs and their nested runs back to objects of their schemas.
 
-    One that does not fit its schema any more stays a dict, and a warning says why.
+    Content that no longer matches its schema stays a dict, with a warning.
 
     Parameters
     ----------
     schemas : mapping
-        By name, which is the runs' `content_type`.
+        Schemas by name, which is the `content_type` of runs.
     """
     if not schemas:
         return
@@ -161,7 +162,7 @@ def restore_typed_outputs(schemas: Mapping[str, OutputSchema], runs: Iterable[Ru
             try:
                 run.content = schemas[run.content_type].revalidate(run.content)
             except ValueError as error:
-                failures[run.run_id] = f"run {run.run_id!r}, which is no {run.content_type} any more:\n{error}"
+                failures[run.run_id] = f"run {run.run_id!r} as {run.content_type}:\n{error}"
     for run in all_runs:
         nested = {each.run_id: each for each in run.nested_runs if each.content_type in schemas}
         for step in run.step_results:
@@ -169,8 +170,10 @@ def restore_typed_outputs(schemas: Mapping[str, OutputSchema], runs: Iterable[Ru
                 step.content = nested[step.run_id].content
     if failures:
         first, others = next(iter(failures.values())), len(failures) - 1
-        more = f"\nSo it is with {others} more." if others else ""
-        warnings.warn(displayable(f"the answer is given as it was stored, as a dict, of {first}{more}"), stacklevel=4)
+        more = f"\n{others} more runs have the same problem." if others else ""
+        warnings.warn(
+            displayable(f"cannot restore the content, a dict is returned instead, of {first}{more}"), stacklevel=4
+        )
 
 
 def _walk_runs(runs: Iterable[RunOutput]) -> Iterator[RunOutput]:
@@ -184,7 +187,7 @@ def _place(path: Any) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """Return the JSON in a code fence that is all of `text`, else `text`."""
+    """Return the content of a code fence if the whole `text` is one, otherwise `text`."""
     bare = text.strip()
     first, line_end, rest = bare.removesuffix("```").partition("\n")
     is_fence = line_end and bare.endswith("```") and first.rstrip() in ("```", "```json")
@@ -192,7 +195,7 @@ def _unfenced(text: str) -> str:
 
 
 def correction(problem: str) -> str:
-    """Write to a model what was wrong with its answer."""
+    """Return the message that asks the model to correct its answer."""
     return (
         f"That answer does not have the form that was asked for:\n{problem}\n"
         "Answer again with the corrected JSON and nothing else."

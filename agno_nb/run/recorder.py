@@ -1,257 +1,259 @@
-"""Ends of runs that could not be stored yet, and answers that are still arriving.
-
-If the end of a run cannot be stored, the run is kept here. It is stored before the next write of any run to that store,
-by a retry in the background, or when the interpreter exits, so that its RUNNING row does not outlive the turn.
-"""
+"""Store a run while it is in progress: messages, steps, events and a partial answer that are not stored yet."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import warnings
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import ParamSpec, TypeVar
 
 from agno_nb.db.base import Db
-from agno_nb.db.process_id import runs_in_progress
-from agno_nb.errors import (
-    SessionNotFoundError,
-    StoreError,
-    StoreLocked,
-    describe,
-    is_store_failure,
-    message_of,
-)
-from agno_nb.event_loop import Job, before_thread_pools_end, uncancellable
-from agno_nb.types import JsonDict, Message, Metrics, RunOutput, RunStatus, StepOutput, new_id
+from agno_nb.db.session_state import changes, copy_state
+from agno_nb.errors import StoreError
+from agno_nb.event_loop import loop_is_idle, uncancellable
+from agno_nb.run.unstored_runs import RunEnd, store_unstored
+from agno_nb.types import JsonDict, Message, Metrics, RunEvent, RunOutput, StepOutput, new_id
 
-if TYPE_CHECKING:
-    from agno_nb.run.context import RunContext
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PARTIAL_SAVE_S = 2.0
-"""Seconds of an arriving answer that a killed process may lose."""
-_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
+"""Seconds of an arriving answer that may be lost if the process is killed."""
 
 
 @dataclass(kw_only=True, eq=False)
-class RunEnd:
-    """The end or pause of a run, with everything of it that is not stored yet. All methods block."""
+class RunRecorder:
+    """Everything of a run that is not stored yet. If a save fails, the next write of the run includes its data."""
 
-    db: Db
     run: RunOutput
-    messages: Sequence[Message] = ()
-    steps: Sequence[tuple[StepOutput, int]] = ()
-    """Results of a workflow's steps, each with its index."""
-    events: Sequence[Callable[[], object]] = ()
-    session_state: JsonDict | None = None
-    base_state: JsonDict | None = None
-    is_uncertain: bool = False
-    """Whether an earlier save failed. The store may have committed it all the same."""
-    error: StoreError | None = field(init=False, default=None)
-    """Why it could not be stored."""
+    db: Db | None
+    persisted_form: Callable[[Message], Message | None]
+    """Returns the stored form of a message, or None to store nothing."""
+    stores_messages: bool = True
+    """Whether messages and content are stored. The run's row, with tokens and times, always is."""
+    initial_state: JsonDict = field(default_factory=dict)
+    """Session state at the start of the run; of a continued run, at its first start."""
+    base_state: JsonDict = field(default_factory=dict)
+    """Session state as the store had it when it was last read or written."""
+    state_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Of a turn: held while a step's state is stored, so that concurrent steps store theirs in order."""
+    partial: PartialAnswer | None = None
+    """The answer that is arriving. It is kept if the run is interrupted."""
+    unsaved: list[Message] = field(default_factory=list)
+    unsaved_steps: list[tuple[StepOutput, int]] = field(default_factory=list)
+    """Step results that could not be stored when their steps ended, each with its index."""
+    unsaved_events: list[Callable[[], object]] = field(default_factory=list)
+    """Calls that store events, which failed when the events happened."""
+    has_failed_save: bool = False
+    """Whether the store failed to save something. It may still have committed it."""
+    latest_at: float = 0.0
+    """Time of the run's latest message."""
 
-    def store(self) -> None:
-        """Store all of it."""
-        if self.is_uncertain:
-            self._leave_out(self.db.get_run(self.run.run_id, self.run.session_id))
-        while self.steps:
-            self.db.add_step(self.run, *self.steps[0])
-            self.steps = self.steps[1:]
-        while self.events:
-            self.events[0]()
-            self.events = self.events[1:]
-        self.db.end_run(self.run, self.messages, session_state=self.session_state, base_state=self.base_state)
+    def add_message(self, message: Message) -> None:
+        """Append a message to the run. The next :meth:`save` stores it."""
+        self.run.messages.append(message)
+        self.mark_unsaved(message)
 
-    def _leave_out(self, stored: RunOutput | None) -> None:
-        """Leave out what is stored already."""
-        if stored is None:
+    def mark_unsaved(self, message: Message) -> None:
+        """Let the next :meth:`save` store a message that is already in its place in the run."""
+        message.run_id = self.run.run_id
+        if not message.from_history:
+            self._keep_time_order(message)
+        self.unsaved.append(message)
+
+    def _keep_time_order(self, message: Message) -> None:
+        """Give later messages later times, even if the clock was set back in between."""
+        before = max(self.latest_at, self.run.created_at)
+        if message.created_at < before:
+            message.created_at = before + 1e-6
+        for call in message.tool_calls:
+            if call.created_at < before:
+                call.created_at = before + 1e-6
+            before = call.created_at
+        self.latest_at = max(before, message.created_at)
+
+    def keep_partial(self) -> None:
+        """Add the answer of an interrupted request to the run, as far as it has arrived."""
+        partial, self.partial = self.partial, None
+        if partial is None or not partial.has_text:
             return
-        known = {message.message_id for message in stored.messages}
-        self.messages = [message for message in self.messages if message.message_id not in known]
-        done = {_key(step) for step in stored.step_results}
-        self.steps = [(step, index) for step, index in self.steps if _key(step) not in done]
+        message = partial.to_message()
+        self.add_message(message)
+        self.run.content, self.run.reasoning_content = message.content, message.reasoning_content
 
-    def store_parts(self, error: BaseException) -> None:
-        """Store the run as failed by `error`, with as much of it as the store takes.
+    def to_persisted(self, messages: Iterable[Message]) -> list[Message]:
+        """Return the stored form of messages."""
+        if not self.stores_messages:
+            return []
+        return [form for message in messages if (form := self.persisted_form(message)) is not None]
 
-        Raises
-        ------
-        StoreError
-            Not even the row of the run could be stored.
-        """
-        bare = self._store_bare(error)
-        run = replace(self.run, status=bare.status, error_type=bare.error_type, error=bare.error, state_changes=[])
-        for step, index in self.steps:
-            with suppress(Exception):
-                self.db.add_step(run, step, index)
-        for message in self.messages:
-            with suppress(Exception):
-                self.db.add_messages(run, [message])
-        for fuller in (run, replace(bare, content=run.content), bare):
-            with suppress(Exception):
-                self.db.end_run(fuller)
-                return
-
-    def _store_bare(self, error: BaseException) -> RunOutput:
-        run = self.run
-        failure = (run.error_type, run.error) if run.error_type else (type(error).__name__, message_of(error))
-        bare = replace(
-            run,
-            status=RunStatus.ERROR,
-            error_type=failure[0],
-            error=failure[1],
-            content=None,
-            reasoning_content=None,
-            requirements=[],
-            state_changes=[],
-            context_report=None,
-            metrics=Metrics(duration_s=run.metrics.duration_s),
-        )
-        self.db.end_run(bare)
-        return bare
-
-    def store_late(self) -> None:
-        """Store what is missing after an earlier attempt failed.
-
-        Raises
-        ------
-        StoreError
-            The store still fails.
-        """
-        stored = self.db.get_run(self.run.run_id, self.run.session_id)
-        if stored is None or stored.status is not RunStatus.RUNNING:
-            return  # It was never opened, was deleted, or was stored although the store reported a failure.
-        self.is_uncertain = True
-        try:
-            self.store()
-        except SessionNotFoundError:
-            raise
-        except Exception as error:
-            if is_store_failure(error):
-                raise
-            self.store_parts(error)
-
-
-def _key(step: StepOutput) -> tuple[object, ...]:
-    return step.path, step.status, round(step.created_at, 3)
-
-
-_unstored: dict[str, list[RunEnd]] = {}
-"""By the identity of their store, oldest first. Changed on the background loop only."""
-_storing = asyncio.Lock()
-_retrying: set[asyncio.Task[None]] = set()
-_waits_at_exit: list[bool] = []
-
-
-def keep(end: RunEnd, error: StoreError) -> None:
-    """Keep the end of a run that could not be stored because of `error`, and try again later."""
-    end.error = error
-    runs_in_progress.discard(end.run.run_id)
-    _unstored.setdefault(end.db.identity, []).append(end)
-    if not _waits_at_exit:
-        _waits_at_exit.append(True)
-        before_thread_pools_end(_finish)
-    _retry_later(end.db.identity, _FIRST_RETRY_S)
-
-
-async def store_unstored(db: Db | None, *, needed: RunOutput | None = None) -> None:
-    """Store the ends of earlier runs that `db` did not take when they ended, as far as it takes them now.
-
-    Raises
-    ------
-    StoreError
-        The end of `needed` could still not be stored.
-    """
-    if not _unstored or db is None or db.identity not in _unstored:
-        return
-    await uncancellable(_store_all(db.identity))
-    for end in _unstored.get(db.identity, ()):
-        if needed is not None and end.error is not None and needed.run_id == end.run.run_id:
-            end.error.run_output = needed
-            raise end.error
-
-
-async def _store_all(identity: str) -> None:
-    async with _storing:
-        for end in list(_unstored.get(identity, ())):
+    async def save(self) -> None:
+        """Store the new messages."""
+        new, self.unsaved = self.unsaved, []
+        messages = self.to_persisted(new)
+        if self.db is not None and messages:
             try:
-                await asyncio.to_thread(end.store_late)
-            except StoreLocked as error:
-                end.error = error
-                return
-            except StoreError as error:
-                # There may be space for a smaller one.
-                end.error = error
-                continue
-            except Exception as error:
-                # Trying again would not help.
-                if not isinstance(error, SessionNotFoundError):
-                    warnings.warn(
-                        f"the end of run {end.run.run_id!r} could not be stored: {describe(error)}", stacklevel=1
-                    )
-            _unstored[identity].remove(end)
-        if not _unstored.get(identity):
-            _unstored.pop(identity, None)
+                await self.in_store(self.db.add_messages, self.run, messages)
+            except BaseException:
+                self.unsaved[:0], self.has_failed_save = new, True
+                raise
+
+    async def save_partial(self, answer: Message) -> None:
+        """Store an answer that is still arriving, and the new messages before it."""
+        persisted = self.to_persisted([answer])
+        if self.db is None or not persisted:
+            return
+        new, self.unsaved = self.unsaved, []
+        try:
+            await self.in_store(self.db.save_partial, self.run, persisted[0], self.to_persisted(new))
+        except BaseException:
+            self.unsaved[:0], self.has_failed_save = new, True
+            raise
+
+    async def save_event(
+        self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None
+    ) -> None:
+        """Store an event with its usage."""
+        if self.db is None:
+            return
+        metrics = Metrics(duration_s=duration_s)
+        add = functools.partial(
+            self.db.add_event, self.run, event, content, details=details, model=model, metrics=metrics
+        )
+        try:
+            await self.in_store(add)
+        except StoreError:
+            self.unsaved_events.append(add)
+            raise
+
+    async def save_step(self, output: StepOutput, state: JsonDict, turn: RunRecorder) -> None:
+        """Add the result of a step to the run, and store it with the session state that it left.
+
+        `turn` records the turn that the run is part of; the changes of the state are stored with the turn.
+        """
+        index = len(self.run.step_results)
+        self.run.step_results.append(output)
+        if self.db is None:
+            return
+        try:
+            await store_unstored(self.db)
+            await uncancellable(self._store_step(output, index, state, turn))
+        except StoreError as error:
+            # The step is done. The end of the run stores it.
+            error.run_output = self.run
+            self.unsaved_steps.append((output, index))
+            self.has_failed_save = True
+            raise
+        except BaseException:
+            self.run.step_results.remove(output)
+            raise
+
+    async def _store_step(self, output: StepOutput, index: int, session_state: JsonDict, turn: RunRecorder) -> None:
+        assert self.db is not None
+        async with turn.state_lock:
+            state, earlier_changes = copy_state(session_state), turn.run.state_changes
+            turn.record_state_changes(state)
+            add = functools.partial(
+                self.db.add_step,
+                session_state=state,
+                base_state=turn.base_state,
+                state_changes=None if turn.run.state_changes == earlier_changes else turn.run.state_changes,
+            )
+            try:
+                await asyncio.to_thread(add, self.run, output, index)
+            except BaseException:
+                turn.run.state_changes = earlier_changes
+                raise
+            # Later writes compare with the state that is stored now.
+            turn.base_state = state
+
+    def record_state_changes(self, state: JsonDict) -> None:
+        """Set the run's state changes: the differences between its initial state and `state`."""
+        self.run.state_changes = changes(self.initial_state, state)
+
+    def pop_end(self, session_state: JsonDict | None) -> RunEnd:
+        """Return the end of the run with everything that is not stored yet."""
+        assert self.db is not None
+        messages, self.unsaved = self.unsaved, []
+        return RunEnd(
+            db=self.db,
+            run=self.run if self.stores_messages else replace(self.run, content=None, reasoning_content=None),
+            messages=self.to_persisted(messages),
+            steps=self.unsaved_steps,
+            events=self.unsaved_events,
+            session_state=session_state,
+            base_state=self.base_state,
+            is_uncertain=self.has_failed_save,
+        )
+
+    async def in_store(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do work in the run's store, and finish it even if the run is cancelled.
+
+        A switch to another thread takes up to a tenth of a short turn. If the store is not in use and no other task
+        needs the event loop, the work is done on the loop.
+        """
+        await store_unstored(self.db)
+        if self.db is not None and self.db.is_uncontended and loop_is_idle():
+            return work(*args, **kwargs)
+        return await uncancellable(asyncio.to_thread(work, *args, **kwargs))
 
 
-def _retry_later(identity: str, wait_s: float) -> None:
-    async def retry() -> None:
-        await _store_all(identity)
-        if identity in _unstored:
-            _retry_later(identity, min(wait_s * 2, _LAST_RETRY_S))
+class PartialAnswer:
+    """An answer that is arriving, stored at most every `PARTIAL_SAVE_S`. For a faster answer that costs one timer.
 
-    def start() -> None:
-        if identity in _unstored:
-            task = asyncio.ensure_future(retry())
-            _retrying.add(task)
-            task.add_done_callback(_retrying.discard)
-
-    asyncio.get_running_loop().call_later(wait_s, start)
-
-
-def _finish() -> None:
-    """Try once more when the interpreter exits."""
-    for identity in list(_unstored):
-        with suppress(KeyboardInterrupt):
-            Job(_store_all(identity)).wait()
-    for end in [end for ends in _unstored.values() for end in ends]:
-        warnings.warn(f"the end of run {end.run.run_id!r} could not be stored: {end.error}", stacklevel=1)
-
-
-def _leave_to_the_parent() -> None:
-    global _storing
-    _unstored.clear()
-    _storing = asyncio.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_the_parent)
-
-
-class PartialSaver:
-    """Stores an answer while it is arriving, at most every `PARTIAL_SAVE_S`. An answer that is faster costs a timer.
-
-    A failure is not reported: the text is stored again later, and by the end of the run in any case.
+    A failed save is not reported: the text is stored again later, at the latest when the run ends.
 
     Parameters
     ----------
-    context : RunContext
-    partial : Message
-        The answer, which the caller extends.
+    recorder : RunRecorder
+    model : str
+        ID of the model.
     """
 
-    def __init__(self, context: RunContext, partial: Message) -> None:
-        self._context, self._partial = context, partial
-        self._message_id = new_id()  # Differs from the answer's ID; the answer's row replaces this one.
+    def __init__(self, recorder: RunRecorder, model: str) -> None:
+        self._recorder = recorder
+        self._message = Message(role="assistant", content="", model=model)
+        self.message_id = self._message.message_id
+        self._content: list[str] = []
+        self._reasoning: list[str] = []
+        self._partial_id = new_id()  # Differs from the answer's ID; the answer's row replaces this one.
         self._timer: asyncio.TimerHandle | None = None
         self._saving: asyncio.Task[None] | None = None
         self._is_over = False
 
-    def text_arrived(self) -> None:
-        """Have the text stored soon."""
-        if self._timer is None and not self._is_over and self._context.db is not None:
+    @property
+    def has_text(self) -> bool:
+        return bool(self._content or self._reasoning)
+
+    @property
+    def content(self) -> str:
+        return "".join(self._content)
+
+    @property
+    def reasoning_content(self) -> str:
+        return "".join(self._reasoning)
+
+    def add(self, content: str, reasoning_content: str) -> None:
+        """Append text, to be stored soon."""
+        if content:
+            self._content.append(content)
+        if reasoning_content:
+            self._reasoning.append(reasoning_content)
+        self._save_later()
+
+    def to_message(self) -> Message:
+        """Return the text so far as an interrupted message."""
+        return replace(
+            self._message,
+            content=self.content,
+            reasoning_content=self.reasoning_content or None,
+            finish_reason="interrupted",
+        )
+
+    def _save_later(self) -> None:
+        if self._timer is None and not self._is_over and self._recorder.db is not None:
             self._timer = asyncio.get_running_loop().call_later(PARTIAL_SAVE_S, self._start)
 
     def _start(self) -> None:
@@ -259,16 +261,15 @@ class PartialSaver:
         if self._saving is None or self._saving.done():
             self._saving = asyncio.ensure_future(self._save())
         else:
-            self.text_arrived()
+            self._save_later()
 
     async def _save(self) -> None:
-        partial = replace(self._partial, message_id=self._message_id, finish_reason="interrupted")
         with suppress(Exception):
-            await self._context.save_partial(partial)
+            await self._recorder.save_partial(replace(self.to_message(), message_id=self._partial_id))
             return
-        self.text_arrived()
+        self._save_later()
 
-    async def __aenter__(self) -> PartialSaver:
+    async def __aenter__(self) -> PartialAnswer:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -276,5 +277,5 @@ class PartialSaver:
         if self._timer is not None:
             self._timer.cancel()
         if self._saving is not None and not self._saving.done():
-            # Stored after the whole answer, the partial one would be a second message.
+            # Stored after the complete answer, the partial one would be a second message.
             await uncancellable(asyncio.wait({self._saving}))

@@ -1,97 +1,94 @@
-"""What an agent, a team and a workflow have in common: who they are, and the doors to the pipeline."""
+"""Runnables: base class of agents, teams and workflows, with the public methods that start a run."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self, Unpack, overload
+from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, cast, overload
 
 from agno_nb._keywords import typed_kwargs
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError
-from agno_nb.event_loop import uncancellable
 from agno_nb.run.background_tasks import BackgroundTask
 from agno_nb.run.context import Emit, RunContext
-from agno_nb.run.continue_run import continue_paused_run
-from agno_nb.run.entrypoints import (
-    AsyncRunStream,
-    RunStream,
-    StartRun,
-    astart_run,
-    filter_events,
-    record_cell,
-    start_run,
-)
+from agno_nb.run.continue_run import find_paused_run
+from agno_nb.run.entrypoints import AsyncRunStream, RunStream, start_run
 from agno_nb.run.execute import execute
-from agno_nb.run.options import ContinueOptions, Input, RunOptions, as_text
+from agno_nb.run.options import (
+    OPTION_ALIASES,
+    BranchCall,
+    ContinueCall,
+    Input,
+    RegenerateCall,
+    RunCall,
+    RunOptions,
+    as_text,
+)
 from agno_nb.run.output_schema import OutputSchema
-from agno_nb.run.recorder import store_unstored
-from agno_nb.run.regenerate import Regeneration
-from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, SessionType, new_id
+from agno_nb.run.regenerate import branch, regenerate_turn
+from agno_nb.run.session_methods import SessionMethods, async_version_of
+from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, SessionType, new_id
+
+NotStreamed: TypeAlias = Literal[False] | None
+AwaitableRun: TypeAlias = Coroutine[Any, Any, RunOutput]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Runnable(Regeneration):
-    """Something that answers in sessions. Subclasses write :meth:`run_steps`."""
+class Runnable(SessionMethods):
+    """Base class of agents, teams and workflows. Subclasses implement :meth:`run_steps`."""
 
     kind: ClassVar[SessionType]
     continuable: ClassVar[frozenset[RunStatus]] = frozenset({RunStatus.PAUSED})
-    """States from which a run can go on."""
+    """Statuses of runs that can be continued."""
 
     name: str | None = None
-    """What people call it. Shown, stored with each run, and used to find it again."""
+    """Display name, stored with each run."""
     id: str | None = None
-    """Its stable id. Made from the name where not given."""
+    """Stable ID; derived from the name by default."""
     description: str | None = None
-    """What it is, in a sentence; the first thing the model is told."""
+    """Description in one sentence. It is the first part of the system prompt."""
     user_id: str | None = None
-    """Who is talking, where the call does not say."""
+    """Default user of its runs."""
     session_id: str | None = None
-    """The conversation, where the call does not say."""
+    """Default session of its runs."""
     db: Db | AsyncDb | None = None
-    """Where sessions are stored. None: nothing is kept beyond the returned object."""
+    """Store for sessions. If None, nothing is stored."""
     session_state: JsonDict | None = None
-    """What a new session's state begins with."""
+    """Initial state of a new session."""
     metadata: JsonDict | None = None
-    """Stored with each run, under the metadata of the call, and with each session that it creates."""
+    """Stored with each run, merged with the metadata of the call, and with each session that it creates."""
     dependencies: JsonDict | None = None
-    """Values for ``{name}`` in instructions, and for tools as ``run_context.dependencies``. Never stored. Functions,
-    which may be async and take `agent`, `run_context` or `session_state`, are called once per run."""
+    """Values for ``{name}`` in instructions, and for tools as ``run_context.dependencies``. Never stored. Functions are
+    called once per run; they may be async and take `agent`, `run_context` or `session_state`."""
 
     _automatic_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
     _last_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
-    """The session of each user's last run, and under None that of the last run of anybody."""
+    """Session of each user's last run; under None, of the last run of any user."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            # A setting that does not take None, such as num_history_runs, has its default then.
+            # None stands for the default of a setting that does not accept None, such as num_history_runs.
             takes_none = each.default in (None, MISSING) or "None" in str(each.type)
             if not takes_none and getattr(self, each.name) is None:
                 setattr(self, each.name, each.default)
         self.validate_settings()
 
     def validate_settings(self) -> None:
-        """Check what it was made of.
-
-        Raises
-        ------
-        InvalidInputError
-        """
+        """Raise an InvalidInputError if a setting is invalid."""
         if not isinstance(self.db, Db | AsyncDb | None):
             raise InvalidInputError(
-                f"db is {self.db!r}, of type {type(self.db).__name__}; give a store, such as DuckDb('talks.duckdb')"
+                f"db is {self.db!r}, of type {type(self.db).__name__}; pass a store such as DuckDb('talks.duckdb')"
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the settings, and nothing of what was made from them: models, sessions of this process."""
-        made = {each.name for each in fields(self) if not each.init and _has_default(each)}
-        return {name: value for name, value in self.__dict__.items() if name not in made}
+        """Return the settings, without objects created from them such as models and automatic session IDs."""
+        created = {each.name for each in fields(self) if not each.init and _has_default(each)}
+        return {name: value for name, value in self.__dict__.items() if name not in created}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for each in fields(self):
@@ -100,14 +97,14 @@ class Runnable(Regeneration):
         self.__dict__.update(state)
 
     def __copy__(self) -> Self:
-        # It talks in the same sessions.
+        # A shallow copy keeps the automatic sessions.
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         other = memo[id(self)] = object.__new__(type(self))
-        # Dependencies are objects of the user's program, such as connections.
+        # Dependencies may be objects that cannot be copied, such as connections.
         shared = {"dependencies": self.dependencies}
         state = {name: value for name, value in self.__getstate__().items() if name not in shared}
         other.__setstate__(shared | deepcopy(state, memo))
@@ -115,110 +112,96 @@ class Runnable(Regeneration):
 
     @property
     def store(self) -> Db:
-        """The store; an InvalidInputError where there is none."""
+        """The store. Without one, an InvalidInputError is raised."""
         db = as_sync(self.db)
         if db is None:
-            raise InvalidInputError(f"{self!r} has no store, so its sessions are not kept: give it one by db=...")
+            raise InvalidInputError(f"{self!r} has no store, so its sessions are not stored; set db=...")
         return db
 
     @property
     def parts(self) -> Sequence[Runnable]:
-        """The runnables that answer within its runs."""
+        """Members or steps that have nested runs."""
         return ()
 
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
-        """Output schemas of its parts, by name."""
+        """Output schemas by name, including its parts'."""
         return {name: schema for part in self.parts for name, schema in part.output_schemas.items()}
 
     def check_storable(self, options: RunOptions | None = None) -> None:
-        """Check that the state and metadata of a call, of itself and of its parts can be stored.
-
-        Raises
-        ------
-        InvalidInputError
-        """
-        for name, own in (("session_state", self.session_state), ("metadata", self.metadata)):
-            for value, described in (((options or {}).get(name), name), (own, f"{self!r}.{name}")):
-                if value is not None:
-                    check_json_object(value, described)
+        """Raise an InvalidInputError if state or metadata of the call, the runnable or its parts cannot be stored."""
+        for name in ("session_state", "metadata"):
+            if (value := (options or {}).get(name)) is not None:
+                check_json_object(value, name)
+            if (own := getattr(self, name)) is not None:
+                check_json_object(own, f"{self!r}.{name}")
         for part in self.parts:
             part.check_storable()
 
     @abstractmethod
     async def run_steps(self, context: RunContext) -> None:
-        """Do the work of one run: fill ``context.run`` from the user's message to the answer."""
+        """Execute one run: fill ``context.run`` with messages and the answer."""
 
     def is_continuable(self, run: RunOutput) -> bool:
-        """Whether :meth:`continue_run` can continue `run`, as far as its status tells."""
+        """Whether the status of `run` allows :meth:`continue_run`."""
         return run.status in self.continuable
 
     def context_query(self, options: RunOptions) -> ContextQuery:
-        """Say what a run has to know of its session."""
+        """Return which parts of its session a run needs."""
         return ContextQuery()
 
     def validate_answers(self, run: RunOutput) -> None:
-        """Check that a paused run can go on with the answers that its requirements were given.
+        """Check that a paused run can be continued with the answers to its requirements.
 
         Raises
         ------
         RunNotContinuableError
-            It needs a tool that is not there any more.
+            The run needs a tool that no longer exists.
         InvalidInputError
-            The answers are not what the tool takes.
+            The tool does not accept the answers.
         """
 
     def background_tasks(self, context: RunContext) -> Iterable[BackgroundTask]:
-        """Say what is to be done after a completed run, off its critical path, once its turn is over."""
+        """Return the tasks to start when the turn of a completed run is over."""
         return ()
 
     def to_persisted(self, message: Message) -> Message | None:
-        """Return what is stored of a message, or None for nothing."""
+        """Return the stored form of a message, or None to store nothing."""
         return message
 
     @property
     def component_id(self) -> str:
-        """The id that sessions and runs are stored under."""
+        """ID that sessions and runs are stored with."""
         if self.id is not None:
             return self.id
         return re.sub(r"[^a-z0-9]+", "-", (self.name or "").lower()).strip("-") or self.kind.value
 
     def automatic_session_id(self, user_id: str | None) -> str:
-        """Return the session of a user who did not name one. It is made once, so that the conversation goes on."""
+        """Return the ID of the automatic session of a user. Later runs without a session ID use the same one."""
         return self._automatic_session_ids.setdefault(user_id, new_id())
 
     def start_new_session(self, user_id: str | None = None) -> str:
-        """Begin a new automatic session for a user, and return its id."""
+        """Start a new automatic session for a user, and return its ID."""
         self._automatic_session_ids[user_id] = new_id()
         return self._automatic_session_ids[user_id]
 
     @overload
-    def run(
-        self,
-        input: Input,
-        *,
-        stream: Literal[False] | None = None,
-        stream_events: bool = False,
-        **options: Unpack[RunOptions],
-    ) -> RunOutput: ...
+    def run(self, input: Input, *, stream: Literal[True], **options: Unpack[RunCall]) -> RunStream: ...
     @overload
-    def run(
-        self, input: Input, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
-    ) -> RunStream: ...
-    @typed_kwargs(RunOptions)
-    def run(
-        self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
-    ) -> RunOutput | RunStream:
-        """Answer `input`, in the session that it belongs to, and store all of it.
+    def run(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> RunOutput: ...
+    @typed_kwargs(RunCall, OPTION_ALIASES)
+    def run(self, input: Input, *, stream: bool | None = None, **options: Any) -> RunOutput | RunStream:
+        """Run the agent, team or workflow on `input` and store the run in its session.
 
         Parameters
         ----------
         input : str, pydantic model, dict or list
-            What the user says. An object is said and stored as its JSON.
+            The user's message. An object is sent and stored as JSON.
         stream : bool, optional
-            Return an iterator of events instead. Closing it early cancels the run.
-        stream_events : bool, optional
-            Events of every kind, and of nested runs, not only the pieces of text and the final one.
+            Return an iterator of events. Closing it early cancels the run.
+        stream_events : bool, default False
+            Yield all events, including events of nested runs. By default only the content and the final event are
+            yielded.
         **options
             See :class:`~agno_nb.run.options.RunOptions`.
 
@@ -229,243 +212,236 @@ class Runnable(Regeneration):
         Raises
         ------
         RunError
-            The run failed; ``error.run_output`` holds what was said so far, and it is stored.
+            The run failed. ``error.run_output`` has the partial output, which is stored.
         SessionOwnershipError
             The session belongs to another user.
         StoreError
             The run could not be stored.
         """
-        return start_run(self._start(input, options, stream_events=stream_events), stream=stream, method="run")
+        return start_run(execute, self, as_text(input), options, method="run", stream=stream)
 
     @overload
-    def arun(
-        self,
-        input: Input,
-        *,
-        stream: Literal[False] | None = None,
-        stream_events: bool = False,
-        **options: Unpack[RunOptions],
-    ) -> Coroutine[Any, Any, RunOutput]: ...
+    def arun(self, input: Input, *, stream: Literal[True], **options: Unpack[RunCall]) -> AsyncRunStream: ...
     @overload
-    def arun(
-        self, input: Input, *, stream: Literal[True], stream_events: bool = False, **options: Unpack[RunOptions]
-    ) -> AsyncRunStream: ...
-    @typed_kwargs(RunOptions)
-    def arun(
-        self, input: Input, *, stream: bool | None = None, stream_events: bool = False, **options: Unpack[RunOptions]
-    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
-        """Answer `input`, awaited: the twin of :meth:`run`, for any event loop.
-
-        With ``stream=True`` the async iterator is returned at once, and is not awaited.
-        """
-        return astart_run(self._start(input, options, stream_events=stream_events), stream=stream)
+    def arun(self, input: Input, *, stream: NotStreamed = None, **options: Unpack[RunCall]) -> AwaitableRun: ...
+    @async_version_of(run)
+    @typed_kwargs(RunCall, OPTION_ALIASES)
+    def arun(self, input: Input, *, stream: bool | None = None, **options: Any) -> AwaitableRun | AsyncRunStream:
+        return start_run(execute, self, as_text(input), options, method="run", stream=stream, is_async=True)
 
     @overload
     def continue_run(
-        self,
-        run_output: RunOutput | None = None,
-        *,
-        run_id: str | None = None,
-        session_id: str | None = None,
-        requirements: Sequence[Requirement] | None = None,
-        user_id: str | None = None,
-        stream: Literal[False] | None = None,
-        stream_events: bool = False,
-        **options: Unpack[ContinueOptions],
-    ) -> RunOutput: ...
-    @overload
-    def continue_run(
-        self,
-        run_output: RunOutput | None = None,
-        *,
-        run_id: str | None = None,
-        session_id: str | None = None,
-        requirements: Sequence[Requirement] | None = None,
-        user_id: str | None = None,
-        stream: Literal[True],
-        stream_events: bool = False,
-        **options: Unpack[ContinueOptions],
+        self, run_output: RunOutput | None = None, *, stream: Literal[True], **options: Unpack[ContinueCall]
     ) -> RunStream: ...
-    @typed_kwargs(ContinueOptions, {"run_response": "run_output"})
+    @overload
     def continue_run(
         self,
         run_output: RunOutput | None = None,
         *,
-        run_id: str | None = None,
-        session_id: str | None = None,
-        requirements: Sequence[Requirement] | None = None,
-        user_id: str | None = None,
-        stream: bool | None = None,
-        stream_events: bool = False,
-        **options: Unpack[ContinueOptions],
+        stream: NotStreamed = None,
+        **options: Unpack[ContinueCall],
+    ) -> RunOutput: ...
+    @typed_kwargs(ContinueCall, {"run_response": "run_output"})
+    def continue_run(
+        self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
     ) -> RunOutput | RunStream:
-        """Go on with a paused run, all of whose requirements are resolved.
+        """Continue a paused run after its requirements are resolved.
 
         Parameters
         ----------
         run_output : RunOutput, optional
-            The run, as :meth:`run` returned it.
+            The run, as returned by :meth:`run`.
         run_id, session_id : str, optional
-            Or its ids: it is then read from the store, in whichever process.
+            IDs of the run to read from the store, instead of `run_output`. Any process can continue it.
         requirements : sequence of Requirement, optional
-            The answers, where they are not in `run_output`.
+            The answers, if they are not set in `run_output`.
         user_id : str, optional
-            Whose run it is. By ids a run is continued only for its user.
+            Owner of the run. Required to continue another user's run by its ID.
         stream, stream_events : bool, optional
             As in :meth:`run`.
         **options
-            See :class:`~agno_nb.run.options.ContinueOptions`: what was said at the call of :meth:`run`.
+            See :class:`~agno_nb.run.options.ContinueOptions`. Options passed to :meth:`run` are not stored, so pass
+            them again.
 
         Returns
         -------
         RunOutput or iterator of RunOutputEvent
-            The run, of the same `run_id`: completed, or paused again.
+            The run with the same `run_id`, completed or paused again.
 
         Raises
         ------
         InvalidInputError
-            A requirement is not resolved, or not one of this run. Nothing was changed.
+            A requirement is not resolved, or belongs to another run. Nothing was changed.
         RunNotFoundError
             There is no such run.
         RunNotContinuableError
-            The run is not paused, somebody else has continued it, its turn was tried again, or the tool that it waits
-            for is not there any more. Nothing was changed.
+            The run is not paused, has been continued elsewhere, its turn was regenerated, or its tool no longer exists.
+            Nothing was changed.
         SessionOwnershipError
             The run belongs to another user.
         RunError
             As in :meth:`run`.
         """
-        start = self._start_continue(
-            run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
-        )
-        return start_run(start, stream=stream, method="continue_run")
+        return start_run(continue_paused_run, self, run_output, options, method="continue_run", stream=stream)
 
     @overload
     def acontinue_run(
-        self,
-        run_output: RunOutput | None = None,
-        *,
-        run_id: str | None = None,
-        session_id: str | None = None,
-        requirements: Sequence[Requirement] | None = None,
-        user_id: str | None = None,
-        stream: Literal[False] | None = None,
-        stream_events: bool = False,
-        **options: Unpack[ContinueOptions],
-    ) -> Coroutine[Any, Any, RunOutput]: ...
-    @overload
-    def acontinue_run(
-        self,
-        run_output: RunOutput | None = None,
-        *,
-        run_id: str | None = None,
-        session_id: str | None = None,
-        requirements: Sequence[Requirement] | None = None,
-        user_id: str | None = None,
-        stream: Literal[True],
-        stream_events: bool = False,
-        **options: Unpack[ContinueOptions],
+        self, run_output: RunOutput | None = None, *, stream: Literal[True], **options: Unpack[ContinueCall]
     ) -> AsyncRunStream: ...
-    @typed_kwargs(ContinueOptions, {"run_response": "run_output"})
+    @overload
     def acontinue_run(
         self,
         run_output: RunOutput | None = None,
         *,
-        run_id: str | None = None,
-        session_id: str | None = None,
-        requirements: Sequence[Requirement] | None = None,
-        user_id: str | None = None,
-        stream: bool | None = None,
-        stream_events: bool = False,
-        **options: Unpack[ContinueOptions],
-    ) -> Coroutine[Any, Any, RunOutput] | AsyncRunStream:
-        """Go on with a paused run, awaited: the twin of :meth:`continue_run`."""
-        start = self._start_continue(
-            run_output, options, run_id, session_id, requirements, user_id, stream_events=stream_events
+        stream: NotStreamed = None,
+        **options: Unpack[ContinueCall],
+    ) -> AwaitableRun: ...
+    @async_version_of(continue_run)
+    @typed_kwargs(ContinueCall, {"run_response": "run_output"})
+    def acontinue_run(
+        self, run_output: RunOutput | None = None, *, stream: bool | None = None, **options: Any
+    ) -> AwaitableRun | AsyncRunStream:
+        return start_run(
+            continue_paused_run, self, run_output, options, method="continue_run", stream=stream, is_async=True
         )
-        return astart_run(start, stream=stream)
 
-    @typed_kwargs(RunOptions)
+    @overload
+    def regenerate(
+        self, run_id: str | None = None, *, stream: Literal[True], **options: Unpack[RegenerateCall]
+    ) -> RunStream: ...
+    @overload
+    def regenerate(
+        self, run_id: str | None = None, *, stream: NotStreamed = None, **options: Unpack[RegenerateCall]
+    ) -> RunOutput: ...
+    @typed_kwargs(RegenerateCall)
+    def regenerate(
+        self, run_id: str | None = None, *, stream: bool | None = None, **options: Any
+    ) -> RunOutput | RunStream:
+        """Run a turn again with the same input. The new attempt supersedes earlier ones, which stay in the store.
+
+        Parameters
+        ----------
+        run_id : str, optional
+            Any attempt at the turn; defaults to the latest turn of the session.
+        session_id, user_id : str, optional
+            As in :meth:`run`.
+        from_partial : bool, default False
+            Continue from the partial output of an interrupted run, including its tool results. `content` is then the
+            whole text.
+        stream, stream_events : bool, optional
+            As in :meth:`run`.
+        **options
+            See :class:`~agno_nb.run.options.ContinueOptions`.
+
+        Raises
+        ------
+        RunNotFoundError
+            There is no such run, or the session has no turn.
+        InvalidInputError
+            The run is part of another run, or `from_partial` is set and the run was not interrupted.
+        RunError, SessionOwnershipError, StoreError
+            As in :meth:`run`.
+        """
+        return start_run(regenerate_turn, self, run_id, options, method="regenerate", stream=stream)
+
+    @overload
+    def aregenerate(
+        self, run_id: str | None = None, *, stream: Literal[True], **options: Unpack[RegenerateCall]
+    ) -> AsyncRunStream: ...
+    @overload
+    def aregenerate(
+        self, run_id: str | None = None, *, stream: NotStreamed = None, **options: Unpack[RegenerateCall]
+    ) -> AwaitableRun: ...
+    @async_version_of(regenerate)
+    @typed_kwargs(RegenerateCall)
+    def aregenerate(
+        self, run_id: str | None = None, *, stream: bool | None = None, **options: Any
+    ) -> AwaitableRun | AsyncRunStream:
+        return start_run(regenerate_turn, self, run_id, options, method="regenerate", stream=stream, is_async=True)
+
+    @overload
+    def continue_from(
+        self, run_id: str, input: Input, *, stream: Literal[True], **options: Unpack[BranchCall]
+    ) -> RunStream: ...
+    @overload
+    def continue_from(
+        self, run_id: str, input: Input, *, stream: NotStreamed = None, **options: Unpack[BranchCall]
+    ) -> RunOutput: ...
+    @typed_kwargs(BranchCall, OPTION_ALIASES)
+    def continue_from(
+        self, run_id: str, input: Input, *, stream: bool | None = None, **options: Any
+    ) -> RunOutput | RunStream:
+        """Branch from a run: copy its session up to that run, and run `input` as the next turn of the copy.
+
+        The original session is not changed. The copy refers to it with `forked_from_session_id` and
+        `forked_from_run_id`.
+
+        Parameters
+        ----------
+        run_id : str
+            The last run to copy. If `session_id` is passed, it is the session of that run.
+        input : str, pydantic model, dict or list
+            The user's next message.
+        stream, stream_events, **options
+            As in :meth:`run`.
+
+        Raises
+        ------
+        RunNotFoundError
+            There is no such run.
+        RunError, SessionOwnershipError, StoreError
+            As in :meth:`run`.
+        """
+        return start_run(branch, self, run_id, as_text(input), options, method="continue_from", stream=stream)
+
+    @overload
+    def acontinue_from(
+        self, run_id: str, input: Input, *, stream: Literal[True], **options: Unpack[BranchCall]
+    ) -> AsyncRunStream: ...
+    @overload
+    def acontinue_from(
+        self, run_id: str, input: Input, *, stream: NotStreamed = None, **options: Unpack[BranchCall]
+    ) -> AwaitableRun: ...
+    @async_version_of(continue_from)
+    @typed_kwargs(BranchCall, OPTION_ALIASES)
+    def acontinue_from(
+        self, run_id: str, input: Input, *, stream: bool | None = None, **options: Any
+    ) -> AwaitableRun | AsyncRunStream:
+        return start_run(
+            branch, self, run_id, as_text(input), options, method="continue_from", stream=stream, is_async=True
+        )
+
+    @typed_kwargs(RunOptions, OPTION_ALIASES)
     def print_response(
         self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
     ) -> None:
-        """Run and show the answer as it arrives: in a terminal by rich, in a notebook as the cell's output.
+        """Run and display the answer as it arrives: with rich in a terminal, as the cell's output in a notebook.
 
         Parameters
         ----------
         input : str, pydantic model, dict or list
-            What the user says. An object is said and stored as its JSON.
-        stream : bool, optional
-            False shows the answer only when it is complete.
-        show_message : bool, optional
-            Show `input` above the answer.
+            The user's message. An object is sent and stored as JSON.
+        stream : bool, default True
+            If False, display the answer only when it is complete.
+        show_message : bool, default True
+            Display `input` above the answer.
         **options
-            As in :meth:`run`, which also says what is raised.
+            As in :meth:`run`, which also lists the errors raised.
         """
         from agno_nb.printing import print_stream
 
         events = self.run(input, stream=True, stream_events=True, **options)
         print_stream(events, message=as_text(input) if show_message else None, live=stream)
 
-    @typed_kwargs(RunOptions)
+    @async_version_of(print_response)
+    @typed_kwargs(RunOptions, OPTION_ALIASES)
     async def aprint_response(
         self, input: Input, *, stream: bool = True, show_message: bool = True, **options: Unpack[RunOptions]
     ) -> None:
-        """Run and show the answer as it arrives: the awaited twin of :meth:`print_response`."""
         from agno_nb.printing import aprint_stream
 
         events = self.arun(input, stream=True, stream_events=True, **options)
         await aprint_stream(events, message=as_text(input) if show_message else None, live=stream)
-
-    def _start(self, input: Input, options: RunOptions, *, stream_events: bool) -> StartRun:
-        text = as_text(input)
-        record_cell(options)
-
-        def start(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
-            return execute(self, text, options, filter_events(emit, stream_events=stream_events))
-
-        return start
-
-    def _start_prepared(
-        self, prepare: Callable[[], tuple[str, RunOptions, list[Message]]], *, stream_events: bool
-    ) -> StartRun:
-        """Return how to run what `prepare`, called in a thread, says: input, options, and messages to begin with."""
-        caller_options: RunOptions = {}
-        record_cell(caller_options)
-
-        async def start(emit: Emit) -> RunOutput:
-            await store_unstored(as_sync(self.db))
-            # What is found may include a copy of a session, which must be known before the run is cancelled.
-            text, options, partial_messages = await uncancellable(asyncio.to_thread(prepare))
-            listener = filter_events(emit, stream_events=stream_events)
-            return await execute(self, text, {**caller_options, **options}, listener, partial_messages=partial_messages)
-
-        return start
-
-    def _start_continue(
-        self,
-        run_output: RunOutput | None,
-        options: ContinueOptions,
-        run_id: str | None,
-        session_id: str | None,
-        requirements: Sequence[Requirement] | None,
-        user_id: str | None,
-        *,
-        stream_events: bool,
-    ) -> StartRun:
-        def start(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
-            return continue_paused_run(
-                self,
-                run_output,
-                options,
-                filter_events(emit, stream_events=stream_events),
-                run_id=run_id,
-                session_id=session_id,
-                user_id=user_id,
-                requirements=requirements,
-            )
-
-        return start
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.component_id!r})"
@@ -473,3 +449,11 @@ class Runnable(Regeneration):
 
 def _has_default(each: Field[Any]) -> bool:
     return each.default is not MISSING or each.default_factory is not MISSING
+
+
+async def continue_paused_run(
+    runnable: Runnable, run_output: RunOutput | None, options: ContinueCall, emit_to: Emit
+) -> RunOutput:
+    """Find a paused run, check its answers, and execute it; see :meth:`Runnable.continue_run`."""
+    run = await find_paused_run(runnable, run_output, options)
+    return await execute(runnable, run.input, cast("RunOptions", options), emit_to, run)

@@ -1,11 +1,12 @@
-"""What a runnable offers on its sessions: looking at them, naming, forking and deleting them.
+"""Methods of agents, teams and workflows to read, name, fork and delete their sessions.
 
-Each method has an awaited twin, ``a`` in front of its name, that does the same in a worker thread.
+Each method has an async version with the prefix ``a``, which runs it in a worker thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -22,26 +23,40 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def async_variant(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
-    """Make the awaited twin of a blocking method."""
+    """Return the async version of a blocking method."""
 
     async def variant(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.to_thread(method, self, *args, **kwargs)
 
-    variant.__doc__ = f"Do what :meth:`{method.__name__}` does, awaited."
     variant.__name__ = f"a{method.__name__}"
-    return variant
+    return async_version_of(method)(variant)
+
+
+def async_version_of(method: Callable[..., Any]) -> Callable[[F], F]:
+    """Give an async method the documentation of its blocking version."""
+
+    def document(variant: F) -> F:
+        _, _, details = (inspect.getdoc(method) or "").partition("\n\n")
+        summary = f"Async version of :meth:`{method.__name__}`."
+        if "stream_events" in inspect.signature(method).parameters:
+            summary += " With ``stream=True`` it returns an async iterator, which is not awaited."
+        variant.__doc__ = f"{summary}\n\n{details}" if details else summary
+        return variant
+
+    return document
 
 
 class SessionMethods(ABC):
     """Methods of a runnable that read and change its sessions.
 
-    Without a `session_id` they use the session of the user's last run; without a user, that of the last run. The user
-    is `user_id`, else the runnable's. If there is one, every method raises a
+    `session_id` defaults to the session of the user's last run, or of the last run if there is no user. `user_id`
+    defaults to the runnable's user. If there is a user, every method raises a
     :class:`~agno_nb.errors.SessionOwnershipError` for a session of another user, before it reads or writes anything.
-    Without a user they work on every session, as the methods of a store do.
+    Without a user, the methods accept every session, as the methods of a store do.
     """
 
     session_id: str | None
@@ -51,24 +66,18 @@ class SessionMethods(ABC):
     @property
     @abstractmethod
     def store(self) -> Db:
-        """The store.
-
-        Raises
-        ------
-        InvalidInputError
-            There is none: nothing is kept beyond the returned runs.
-        """
+        """The store. Without one, an InvalidInputError is raised."""
 
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
-        """What answers are objects of, by its name."""
+        """Output schemas by name."""
         return {}
 
     @suggest_on_unknown_kwarg({})
     def get_session(self, session_id: str | None = None, user_id: str | None = None) -> Session | None:
-        """Return the session, or None when there is none of that id.
+        """Return the session, or None if there is no session with that ID.
 
-        With `user_id`, a session without an owner is not returned either.
+        If `user_id` is passed, a session without an owner is not returned.
 
         Raises
         ------
@@ -81,7 +90,7 @@ class SessionMethods(ABC):
     def _with_schemas(self, session: Session | None, user_id: str | None) -> Session | None:
         if session is not None:
             session.restore_outputs = lambda runs: restore_typed_outputs(self.output_schemas, runs)
-            # What the session reads later is checked again: by then another user may own it.
+            # Later reads check the owner again, because the session may be claimed by then.
             session.read_for = self._user(user_id)
         return session
 
@@ -95,18 +104,18 @@ class SessionMethods(ABC):
         skip_roles: Collection[Role] = (),
         user_id: str | None = None,
     ) -> list[Message]:
-        """Return the messages of a session, oldest first: of each turn the current attempt.
+        """Return the messages of the current attempt of each turn of a session, oldest first.
 
-        Of the system messages only the first is returned.
+        Only the first system message is returned.
 
         Parameters
         ----------
         session_id : str, optional
         last_n_runs : int, optional
-            Only those of so many of the latest turns.
+            Maximum number of turns, latest first.
         limit : int, optional
-            Maximum number of messages, the latest ones. From 2 on the system message is one of them. Results of tools
-            whose calls are cut off are left out.
+            Maximum number of messages, latest first. If it is 2 or more, the system message counts as one of them. Tool
+            results whose calls are beyond the limit are left out.
         skip_roles : collection of str, optional
             Roles to leave out.
         user_id : str, optional
@@ -131,7 +140,7 @@ class SessionMethods(ABC):
             return _with_one_system_message(latest(last_n_runs), None)
         count = turns_to_read = max(limit, 0)
         messages: list[Message] = []
-        # Looked for in the latest turns, and further back only when too little was said in those.
+        # Start with the latest turns, and read further back only if they have too few messages.
         while _num_without_system(messages) < count and (last_n_runs is None or turns_to_read < last_n_runs):
             messages = latest(turns_to_read)
             if len({message.run_id for message in messages}) < turns_to_read:
@@ -152,7 +161,7 @@ class SessionMethods(ABC):
     def get_chat_history(
         self, session_id: str | None = None, *, last_n_runs: int | None = None, user_id: str | None = None
     ) -> list[Message]:
-        """Return what the user and the runnable said to each other, oldest first: no tools, no instructions."""
+        """Return the user and assistant messages, oldest first, without tool messages and instructions."""
         messages = self.get_session_messages(
             session_id, last_n_runs=last_n_runs, skip_roles=("system", "tool"), user_id=user_id
         )
@@ -173,7 +182,7 @@ class SessionMethods(ABC):
         ------
         SessionNotFoundError
         InvalidInputError
-            A value cannot be written as JSON. Nothing was changed.
+            A value cannot be converted to JSON. Nothing was changed.
         """
         session = self._require_session(session_id, user_id)
         changed = self.store.update_session_state(
@@ -182,12 +191,12 @@ class SessionMethods(ABC):
             base_state=session.session_state,
         )
         if changed is None:
-            raise SessionNotFoundError(f"session {session.session_id!r} was deleted meanwhile")
+            raise SessionNotFoundError(f"session {session.session_id!r} has been deleted")
         return changed.session_state
 
     @suggest_on_unknown_kwarg({})
     def get_session_name(self, session_id: str | None = None, *, user_id: str | None = None) -> str | None:
-        """Return the name of a session, or None while it has none."""
+        """Return the name of a session, or None."""
         return self._require_session(session_id, user_id).session_name
 
     @suggest_on_unknown_kwarg({})
@@ -210,40 +219,43 @@ class SessionMethods(ABC):
         session_name: str | None = None,
         user_id: str | None = None,
     ) -> Session:
-        """Give a session a name: `session_name`, or with `autogenerate` one that the model finds.
+        """Name a session: `session_name`, or a name generated by the model with `autogenerate`.
 
         Raises
         ------
         InvalidInputError
-            Neither or both are given.
+            Neither or both are passed.
         ModelError
-            The model was asked for a name and failed.
+            The model failed to generate a name.
         """
         if autogenerate == bool(session_name):
-            raise InvalidInputError("give a session a name by session_name=..., or let the model by autogenerate=True")
+            raise InvalidInputError(
+                "pass either session_name=..., or autogenerate=True to let the model name the session"
+            )
         if session_name:
             return self.rename_session(session_name, session_id, user_id=user_id)
         session = self._require_session(session_id, user_id)
         found = self._generate_name(session)
         current = self._require_session(session_id, user_id)
-        # A name that was given while the model was looking for one stays.
+        # Keep a name that was set while the model was generating one.
         if current.session_name != session.session_name:
             return current
         return self.rename_session(found, session_id, user_id=user_id)
 
     def _generate_name(self, session: Session) -> str:
-        raise InvalidInputError(f"{self!r} has no model to find a name with: give session_name=...")
+        raise InvalidInputError(f"cannot generate a session name: {self!r} has no model; pass session_name=...")
 
     @suggest_on_unknown_kwarg({})
     def get_session_metrics(self, session_id: str | None = None, *, user_id: str | None = None) -> Metrics:
-        """Return tokens and cost of all runs of a session, and the sum of their durations."""
+        """Return the tokens, cost and total duration of all runs of a session."""
         return self._require_session(session_id, user_id).metrics
 
+    @suggest_on_unknown_kwarg({})
     @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
-        """Delete a session with all its rows; return whether there was one.
+        """Delete a session with all its rows, and return whether it existed.
 
-        With `user_id`, a session without an owner is not deleted.
+        If `user_id` is passed, a session without an owner is not deleted.
 
         Raises
         ------
@@ -251,7 +263,7 @@ class SessionMethods(ABC):
             The session belongs to another user. Nothing was deleted.
         """
         if not session_id:
-            raise InvalidInputError(f"session_id is {session_id!r}; pass the id of the session to delete")
+            raise InvalidInputError(f"session_id is {session_id!r}; pass the ID of the session to delete")
         return self.store.delete_session(self._checked_id(session_id, user_id), user_id=user_id)
 
     @suggest_on_unknown_kwarg({})
@@ -263,16 +275,16 @@ class SessionMethods(ABC):
         to_run_index: int | None = None,
         at_run: str | None = None,
     ) -> Session:
-        """Copy a session into a new one; return the new one.
+        """Copy a session, and return the new session.
 
         Parameters
         ----------
         session_id, user_id : str, optional
-            Which session. Where only `at_run` is given, it is the session of that run.
+            The session to copy; defaults to the session of `at_run`.
         to_run_index : int, optional
             The last turn to copy.
         at_run : str, optional
-            Or the id of the last run to copy: any attempt at a turn, also one that was superseded.
+            ID of the last run to copy, instead of `to_run_index`. It may be a superseded attempt.
 
         Raises
         ------
@@ -298,7 +310,7 @@ class SessionMethods(ABC):
     def get_run_output(
         self, run_id: str, session_id: str | None = None, *, user_id: str | None = None
     ) -> RunOutput | None:
-        """Return a run by its id, or None.
+        """Return a run by its ID, or None.
 
         Raises
         ------
@@ -312,14 +324,16 @@ class SessionMethods(ABC):
 
     @suggest_on_unknown_kwarg({})
     def get_last_run_output(self, session_id: str | None = None, *, user_id: str | None = None) -> RunOutput | None:
-        """Return the latest turn of a session, or None when it has none."""
+        """Return the current attempt of the latest turn of a session, or None if the session has no turn."""
         known = self._checked_id(session_id, user_id)
         turn, index = None, 0
-        # The run that began last is not in the last turn if an earlier turn was tried again.
         while found := self.store.get_runs(known, from_run_index=index, limit=1):
-            (turn,) = found
+            turn = found[0]
+            if not turn.attempt:
+                break
+            # The run that started last regenerated a turn, which may have later turns.
             index = (turn.run_index or 0) + 1
-        # The turn alone is found first, and then read with the runs nested in it.
+        # Read again with its nested runs.
         last = self.store.get_run(turn.run_id, known) if turn is not None else None
         restore_typed_outputs(self.output_schemas, [last] if last is not None else [])
         return last
@@ -342,20 +356,20 @@ class SessionMethods(ABC):
     def _resolve_session_id(self, session_id: str | None, user_id: str | None) -> str:
         user = self._user(user_id)
         ids = (session_id, self.session_id, self._last_session_ids.get(user))
-        # "" is refused, not taken for the agent's session.
+        # "" is rejected, and doesn't stand for the agent's session.
         known = next((each for each in ids if each is not None), None)
         check_ids(session_id=known)
         if known is None:
             with_user = "" if user is None else f" with user {user!r}"
-            raise InvalidInputError(f"{self!r} has not talked{with_user} in any session yet: give a session_id")
+            raise InvalidInputError(f"{self!r} has no session{with_user} yet; pass session_id=...")
         return known
 
     def _user(self, user_id: str | None) -> str | None:
-        """Return the user that a call acts for: its own `user_id`, which may be "", else the runnable's."""
+        """Return the user of a call: its `user_id`, which may be "", or else the runnable's."""
         return self.user_id if user_id is None else user_id
 
     def _checked_id(self, session_id: str | None, user_id: str | None) -> str:
-        """Return the id of the session that a call means, if it is open to the call's user."""
+        """Return the ID of the session of a call, after checking that the call's user has access to it."""
         known = self._resolve_session_id(session_id, user_id)
         self.store.check_owner(self._user(user_id), session_id=known)
         return known
@@ -376,7 +390,7 @@ def _num_without_system(messages: Sequence[Message]) -> int:
 
 
 def _with_one_system_message(messages: Sequence[Message], limit: int | None) -> list[Message]:
-    """Return the first system message and the latest others, at most `limit` messages together."""
+    """Return the first system message and the latest others, at most `limit` messages in total."""
     system = [message for message in messages if message.role == "system"][:1]
     others = [message for message in messages if message.role != "system"]
     if limit is None:

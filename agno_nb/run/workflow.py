@@ -1,7 +1,9 @@
 """agno's path of the runs and events of workflows."""
 
-from agno_nb.types import RunEvent as WorkflowRunEvent
-from agno_nb.types import RunOutput as WorkflowRunOutput
-from agno_nb.types import RunOutputEvent as WorkflowRunOutputEvent
+from agno_nb.types import (
+    RunEvent as WorkflowRunEvent,
+    RunOutput as WorkflowRunOutput,
+    RunOutputEvent as WorkflowRunOutputEvent,
+)
 
 __all__ = ["WorkflowRunEvent", "WorkflowRunOutput", "WorkflowRunOutputEvent"]

@@ -1,4 +1,4 @@
-"""Session objects and summaries under the names that users import them by."""
+"""Session classes and summaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Session summaries: what is asked of the model, and which runs go in."""
+"""Session summaries: the prompt, the runs that are summarised, and parsing of the answer."""
 
 from __future__ import annotations
 
@@ -41,17 +41,18 @@ _SCHEMA: JsonDict = {
 }
 
 _MAX_TEXT_LENGTH = 4000
-"""Characters of one message that the model reads. A pasted file is not what a conversation was about."""
+"""Maximum number of characters of one message that are sent to the model, for example of a pasted file."""
 _MAX_RESULT_LENGTH = 200
-"""Characters of the arguments and of the result of a tool call."""
+"""Maximum number of characters of the arguments and the result of a tool call."""
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(eq=False)
 class SessionSummaryManager:
-    """How the summaries of sessions are made.
+    """Creates summaries of sessions.
 
-    Each version is made from the one before it and the runs since then, and all are kept: see ``summaries_df``.
+    Each version is created from the previous version and the runs since then. All versions are kept; see
+    ``summaries_df``.
 
     Raises
     ------
@@ -69,70 +70,70 @@ class SessionSummaryManager:
     """
 
     model: Model | str | None = None
-    """The model that writes them. None: the agent's."""
+    """The model that writes summaries; defaults to the agent's."""
     session_summary_prompt: str | None = None
-    """What that model is told to do, instead of our own words. The form of its answer is asked for in any case."""
+    """Instructions for the model; replaces the default. The format of the answer is always specified."""
     _: KW_ONLY
     full: bool = False
-    """Make each version from the whole conversation instead. Its cost grows with the session."""
+    """Create each version from the whole conversation. The cost grows with the session."""
     last_n_runs: int | None = None
-    """Read no more than so many of the latest runs."""
+    """Maximum number of latest runs to read."""
     conversation_limit: int | None = None
-    """Read no more than so many of the latest messages."""
+    """Maximum number of latest messages to read."""
 
     def __post_init__(self) -> None:
         for name in ("last_n_runs", "conversation_limit"):
             limit = getattr(self, name)
             if limit is not None and limit < 1:
-                raise InvalidInputError(f"{name} is {limit!r}; give 1 or more, or leave it out for no limit")
+                raise InvalidInputError(f"{name} is {limit!r}; pass 1 or more, or None for no limit")
 
     def create_session_summary(self, session: Session) -> SessionSummary | None:
-        """Make and store a new version of the summary of a session that a store gave.
+        """Create and store a new version of the summary of a session that was read from a store.
 
         Returns
         -------
         SessionSummary or None
-            None when nothing was completed since the last version.
+            None if no run was completed since the previous version.
 
         Raises
         ------
         InvalidInputError
-            The session is of no store.
+            The session was not read from a store.
         ModelError
-            The model failed, or its answer is no summary. The last version stays.
+            The model failed, or its answer could not be parsed. The previous version is kept.
         """
-        return run_blocking(
-            self._of_session(session), method="create_session_summary()", instead="acreate_session_summary()"
-        )
+        return run_blocking(self._of_session(session), method="create_session_summary()")
 
     async def acreate_session_summary(self, session: Session) -> SessionSummary | None:
-        """Make and store a new version: the awaited twin of :meth:`create_session_summary`."""
+        """Async version of :meth:`create_session_summary`."""
         return await run_awaiting(self._of_session(session))
 
     async def _of_session(self, session: Session) -> SessionSummary | None:
         if not isinstance(session.store, Db):
-            raise InvalidInputError(f"{session!r} is of no store: get it by db.get_session() or agent.get_session()")
+            raise InvalidInputError(
+                f"{session!r} was not read from a store; get it with db.get_session() or agent.get_session()"
+            )
         await asyncio.to_thread(session.store.check_owner, session.read_for, session_id=session.session_id)
         return await self.update(session.store, session.session_id)
 
     async def update(
         self, db: Db, session_id: str, *, model: Model | None = None, to_run_index: int | None = None
     ) -> SessionSummary | None:
-        """Make and store a new version. Runs on the background loop.
+        """Create and store a new version. Runs on the background loop.
 
         Parameters
         ----------
         model : Model, optional
-            Asked where the manager has none of its own.
+            Used if the manager has no model.
         to_run_index : int, optional
-            The turn that is new or was tried again: from a version that ends before it, and without later turns, which
-            are stale.
+            The turn that is new or was regenerated. The new version is based on a version that ends before it, and
+            excludes later turns, which are stale.
         """
         last = None
         if not self.full:
             last = await asyncio.to_thread(db.get_summary, session_id, before_run_index=to_run_index)
         first = 0 if last is None or last.to_run_index is None else last.to_run_index + 1
-        # A turn that is tried again while the model writes is not in the summary, which then does not hold.
+        # A turn that is regenerated while the model writes makes the summary outdated, as its time is earlier.
         as_of = now()
         runs = _completed(await asyncio.to_thread(db.get_runs, session_id, from_run_index=first))
         if to_run_index is not None:
@@ -164,7 +165,7 @@ class SessionSummaryManager:
         if self.model is None and model is not None:
             return model
         if not isinstance(self.model, Model):
-            # In a thread, because a server may be asked what it has.
+            # In a thread, because it may request the server's list of models.
             self.model = await asyncio.to_thread(resolve_model, self.model)
         return self.model
 
@@ -187,7 +188,7 @@ class SessionSummaryManager:
 
 
 def _completed(runs: Iterable[RunOutput]) -> list[RunOutput]:
-    """Return the current attempt of each turn, of those that are completed."""
+    """Return the completed current attempts, by turn."""
     turns: dict[int, RunOutput] = {}
     for run in runs:
         if run.run_index is not None and run.attempt >= turns.get(run.run_index, run).attempt:
@@ -196,7 +197,7 @@ def _completed(runs: Iterable[RunOutput]) -> list[RunOutput]:
 
 
 def _lines(run: RunOutput) -> list[str]:
-    """Write out what was said in a run, a text for each message: tool calls in short, media by their kind."""
+    """Return a line for each message of a run, with shortened tool calls and a description of media."""
     lines = []
     calls = {call.tool_call_id: call for message in run.messages for call in message.tool_calls}
     for message in run.messages:
@@ -220,7 +221,7 @@ def _shorten(text: str, limit: int) -> str:
 
 
 def _parse_summary(response: ModelResponse) -> tuple[str, list[str]]:
-    """Read the answer, whatever the model put around the JSON object."""
+    """Parse the answer, ignoring text around the JSON object."""
     content = response.content or ""
     match = content[content.find("{") : content.rfind("}") + 1] if "{" in content else ""
     try:
@@ -229,6 +230,9 @@ def _parse_summary(response: ModelResponse) -> tuple[str, list[str]]:
         fields = {}
     text, topics = fields.get("summary"), fields.get("topics")
     if not isinstance(text, str) or not text.strip():
-        raise ModelError(f"the model's answer is no summary: {_shorten(response.content or '', 100)!r}")
+        raise ModelError(
+            f"could not parse a summary from the model's answer {_shorten(content, 100)!r}; "
+            "the previous summary was kept"
+        )
     topic_list = topics if isinstance(topics, list) else []
     return text.strip(), [topic.strip() for topic in topic_list if isinstance(topic, str) and topic.strip()]

@@ -1,7 +1,7 @@
 """Teams: an agent whose tools are its members.
 
-The leader is an agent like any other, with all of an agent's parameters, and gives tasks to its members by a tool. What
-a member does is a run of its own, nested in the leader's: in its session, stored with it, cancelled with it.
+The leader is an agent with all of an agent's parameters, and delegates tasks to its members with a tool. A member's
+work is a run of its own, nested in the leader's: in the same session, stored with it and cancelled with it.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _LEADER_PROMPTS = {
 @suggest_on_unknown_kwarg(ALIASES, DEPRECATED)
 @dataclass(eq=False, repr=False)
 class Team(Agent):
-    """Members that a leading model gives tasks to, and that answer as one.
+    """A leader that delegates tasks to its members and answers for them.
 
-    A member without a model answers by the team's; one without a store is part of the team's session. All share the
+    Members without a model use the team's, and members without a store run in the team's session. All share the
     session's state.
 
     Raises
     ------
     InvalidInputError
-        There are no members, one is no agent or team, or two have one id.
+        There are no members, a member is not an agent or team, or two members have the same ID.
 
     Examples
     --------
@@ -68,43 +68,43 @@ class Team(Agent):
     kind: ClassVar[SessionType] = SessionType.TEAM
 
     model: Model | str | None = field(default=None, kw_only=True)
-    """The leader's, and that of every member without one."""
+    """Model of the leader and of members without one."""
     members: Sequence[Agent] = ()
     """Agents and teams."""
     _: KW_ONLY
     delegate_to_all_members: bool = False
-    """Give each task to all members at once, by `delegate_task_to_members`."""
+    """Delegate each task to all members at once, with `delegate_task_to_members`."""
     respond_directly: bool = False
-    """What the members say is the team's answer. The leader only chooses who is asked, and what."""
+    """Return the members' answers as the team's answer. The leader only chooses members and tasks."""
     share_member_interactions: bool = False
-    """Show each member what others were asked before in this run, and what they said."""
+    """Add the earlier tasks and answers of this run to each member's task."""
     add_team_history_to_members: bool = False
-    """Show each member what the user and the team said to each other in the session's latest runs."""
+    """Add the inputs and answers of the session's latest runs to each member's task."""
     num_team_history_runs: int = 3
-    """How many of the latest runs those are."""
+    """Number of latest runs to add."""
     store_member_responses: bool = True
-    """Store what members were told and said. Their runs, with tokens, cost and time, are stored in any case."""
+    """Store the messages of members. Their runs, with tokens, cost and time, are always stored."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.members, Agent) or not self.members:
-            raise InvalidInputError(f"members of a team is {self.members!r}; give a list of agents and teams")
+            raise InvalidInputError(f"members of a team is {self.members!r}; pass a list of agents and teams")
         for member in self.members:
             if not isinstance(member, Agent):
                 raise InvalidInputError(
-                    f"{member!r} cannot be a member of a team: members are agents and teams; give functions as tools"
+                    f"{member!r} cannot be a member of a team: members are agents and teams; pass functions as tools"
                 )
         ids = Counter(member.component_id for member in self.members)
         if duplicates := [each for each, count in ids.items() if count > 1]:
-            raise InvalidInputError(f"two members of a team have the id {duplicates[0]!r}; give each a name of its own")
+            raise InvalidInputError(f"two members of a team have the ID {duplicates[0]!r}; give each its own name")
 
     async def run_steps(self, context: RunContext) -> None:
-        """Let the leader give tasks to the members until it answers."""
+        """Let the leader delegate tasks to the members until it answers."""
         context.stores_nested, context.team = self.store_member_responses, self
         await super().run_steps(context)
 
     async def run_member(self, member: Agent, task: str, context: RunContext) -> RunOutput:
-        """Have a member do a task, in a run nested in that of `context`."""
+        """Run a task with a member, nested in the run of `context`."""
         parts = [
             await asyncio.to_thread(self._team_history, context) if self.add_team_history_to_members else "",
             self._interactions(context) if self.share_member_interactions else "",
@@ -140,7 +140,7 @@ class Team(Agent):
         return "\n".join(["<team_history>", *lines, "</team_history>"]) if lines else ""
 
     def _interactions(self, context: RunContext) -> str:
-        # What is asked together does not know of each other, and asks the same again when a pause is over.
+        # Calls of the same batch do not see each other, so that they are the same when repeated after a pause.
         current_batch = _latest_calls(context)
         lines = [
             f"{call.tool_args.get('member_id', 'all members')} was asked: {call.tool_args.get('task')}\n"
@@ -167,8 +167,8 @@ class Team(Agent):
         context.run.content = answers
         if len(runs) == 1:
             context.run.content, context.run.content_type = runs[0].content, runs[0].content_type
-        # Said by the team too, so that its next run knows of it.
-        context.add_message(Message(role="assistant", content=answers))
+        # Part of the team's messages, so that it is in the history of the next run.
+        context.recorder.add_message(Message(role="assistant", content=answers))
         context.emit(RunEvent.run_content, content=answers)
         return True
 
@@ -179,14 +179,14 @@ def _latest_calls(context: RunContext) -> dict[str, ToolCall]:
 
 @cache
 def _delegation_tool(*member_ids: str) -> Tool:
-    """Make the tool by which a leader gives tasks to one of these members. Its schema names them."""
+    """Create the tool that delegates a task to one of these members. Its schema lists them."""
 
     async def delegate_task_to_member(member_id: str, task: str, agent: Any, run_context: Any) -> str:
-        """Have a member of the team do a task, and get its answer.
+        """Delegate a task to a member of the team, and get its answer.
 
         Args:
-            member_id: Who is to do it.
-            task: What is to be done, with all that the member needs to know for it.
+            member_id: ID of the member.
+            task: The task, with everything that the member needs to know.
         """
         run = await agent.run_member(agent._by_id[member_id], task, run_context)
         return str(run.get_content_as_string())
@@ -196,10 +196,10 @@ def _delegation_tool(*member_ids: str) -> Tool:
 
 
 async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> str:
-    """Have all members of the team do a task, and get their answers.
+    """Delegate a task to all members of the team, and get their answers.
 
     Args:
-        task: What is to be done, with all that the members need to know for it.
+        task: The task, with everything that the members need to know.
     """
     failures: list[AgnoNbError] = []
     unsaved: list[StoreError] = []
@@ -214,7 +214,7 @@ async def delegate_task_to_members(task: str, agent: Any, run_context: Any) -> s
                 unsaved.append(failed)
             return f"{member.component_id} failed: {error}"
         except NestedRunPaused as waiting:
-            # The others go on; the whole tool ends when they have.
+            # The other members continue; the tool ends when all have.
             paused.append(waiting)
             return ""
         return f"{member.component_id}: {run.get_content_as_string()}"

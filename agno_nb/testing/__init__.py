@@ -1,29 +1,26 @@
-"""For your own tests: models that say what you tell them and keep what they were asked, and the contract of a store."""
+"""Models for tests of your own agents: their replies are scripted or computed, and they record their requests."""
 
 from __future__ import annotations
 
 import itertools
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ModelError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.types import Message, Metrics, ToolCall, ToolSpec
 
-if TYPE_CHECKING:
-    from agno_nb.testing.contract import StoreContract
-
 Reply: TypeAlias = "str | ToolCall | Sequence[ToolCall] | ModelResponse | BaseException"
 
-__all__ = ["FunctionModel", "Reply", "ScriptedModel", "StoreContract", "call"]
+__all__ = ["FunctionModel", "Reply", "ScriptedModel", "call"]
 
 _call_numbers = itertools.count(1)
 
 
 def call(tool_name: str, **arguments: Any) -> ToolCall:
-    """Write a tool call for a script.
+    """Make a tool call for a script.
 
     Examples
     --------
@@ -37,19 +34,20 @@ def call(tool_name: str, **arguments: Any) -> ToolCall:
 
 @suggest_on_unknown_kwarg({})
 class FunctionModel(Model):
-    """A model that answers by a function of yours.
+    """A model that replies with the result of a function.
 
     Parameters
     ----------
     function : callable
-        Takes the messages and the tools that the model is sent; returns a reply: text (streamed word by word), a tool
-        call or several, a whole :class:`~agno_nb.models.base.ModelResponse`, or an exception to raise.
+        Called with the messages and tools of each request. Returns text, which is streamed word by word, one or more
+        tool calls, a complete :class:`~agno_nb.models.base.ModelResponse`, or an exception to raise.
     id, provider : str, optional
+        Name of the model and of its provider.
 
     Attributes
     ----------
     requests : list of ModelRequest
-        What the model was asked, oldest first.
+        All requests so far, oldest first.
     """
 
     def __init__(
@@ -66,11 +64,11 @@ class FunctionModel(Model):
 
     @property
     def is_priced(self) -> bool:
-        """True: it costs what its replies say."""
+        """True: a reply can contain its cost."""
         return True
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
-        """Yield the reply word by word, then the whole."""
+        """Yield the reply word by word, then the complete response."""
         self.requests.append(request)
         response = _response(self.function(request.messages, request.tools))
         for word in re.findall(r"\s*\S+\s*", response.content or "") or [response.content or ""]:
@@ -81,7 +79,7 @@ class FunctionModel(Model):
 
 @suggest_on_unknown_kwarg({})
 class ScriptedModel(FunctionModel):
-    """A model that gives the replies of a script, in order.
+    """A model that returns scripted replies in order.
 
     Examples
     --------
@@ -101,7 +99,7 @@ class ScriptedModel(FunctionModel):
     def _next(self, messages: list[Message], tools: list[ToolSpec]) -> Reply:
         for reply in self._replies:
             return reply
-        raise ModelError(f"the script has no reply for request {len(self.requests)}: give it one more")
+        raise ModelError(f"the script has no reply for request {len(self.requests)}; add one to ScriptedModel([...])")
 
 
 def _response(reply: Reply) -> ModelResponse:
@@ -114,12 +112,3 @@ def _response(reply: Reply) -> ModelResponse:
         return ModelResponse(content=reply, finish_reason="stop", metrics=Metrics(output_tokens=words))
     calls = [reply] if isinstance(reply, ToolCall) else list(reply)
     return ModelResponse(tool_calls=calls, finish_reason="tool_calls")
-
-
-def __getattr__(name: str) -> Any:
-    # The contract is the one part that needs pytest.
-    if name == "StoreContract":
-        from agno_nb.testing.contract import StoreContract
-
-        return StoreContract
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,14 +34,14 @@ def tool(
 
 
 def tool(function: Callable[..., Any] | None = None, /, **settings: Any) -> Tool | Callable[[Callable[..., Any]], Tool]:
-    """Make a function a tool. Plain functions may be given to an agent as they are; this is for saying more.
+    """Turn a function into a tool with settings. Agents also accept plain functions.
 
     Parameters
     ----------
     function : callable, optional
-        Left out where the decorator has settings.
+        Omitted if the decorator has settings.
     **settings
-        Those of :class:`Tool`.
+        The settings of :class:`Tool`.
 
     Examples
     --------

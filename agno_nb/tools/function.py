@@ -1,4 +1,4 @@
-"""A function as a tool: what the model is told of it, its arguments checked, its result as text."""
+"""Functions as tools: their description for the model, argument validation, and calls."""
 
 from __future__ import annotations
 
@@ -29,40 +29,40 @@ class Tool:
     Parameters
     ----------
     function : callable
-        Sync or async, a method, a :func:`functools.partial`, an object that can be called, or a generator, of which
-        the result is all that it yields. Its type hints become the schema, its docstring the descriptions. A sync
-        function runs in a thread of its own.
+        A sync or async function, method, :func:`functools.partial`, callable object or generator (whose result is all
+        that it yields). Type hints become the schema, and the docstring the descriptions. Sync functions run in a
+        thread.
     name, description : str, optional
-        Instead of the function's name and docstring. Characters that no provider takes in a name become ``_``.
+        Default to the function's name and docstring. Characters that providers reject in names become ``_``.
     stop_after_tool_call : bool, optional
-        End the run when the calls of the batch are done, with what this tool returned as the answer.
+        End the run after this batch of calls, with the result of this tool as the answer.
     show_result : bool, optional
-        Make what the tool returned a part of the answer. None: where `stop_after_tool_call` is set.
+        Include the result in the answer. Defaults to `stop_after_tool_call`.
     pre_hook, post_hook : callable, optional
-        Called before and after the function, with what they have parameters for: ``fc`` (the
-        :class:`~agno_nb.types.ToolCall`) and what tools are injected. An exception of `pre_hook` keeps the function
-        from being called, and is told to the model.
+        Called before and after the function. Their parameters can be ``fc`` (the :class:`~agno_nb.types.ToolCall`) and
+        those that are injected into tools. If `pre_hook` raises, the function is not called, and the model receives the
+        error.
     tool_hooks : sequence of callable, optional
-        Called around the function, the first one outermost, with what they have parameters for: ``function_name``,
-        ``function_call`` (what goes on, to be called with the arguments), ``parameters`` (a dict) and what tools are
-        injected. What a hook returns is the result.
+        Called around the function, the first one outermost. Their parameters can be ``function_name``,
+        ``function_call`` (the next hook or the function, to be called with the arguments), ``arguments`` (a dict), and
+        those that are injected into tools. Their return value is the result.
     requires_confirmation : bool, optional
-        A person has to allow each call.
+        Each call needs the approval of a person.
     requires_user_input : bool, optional
-        A person has to give the arguments `user_input_fields`, of which the model does not hear.
+        A person provides the arguments `user_input_fields`, which are hidden from the model.
     user_input_fields : sequence of str, optional
-        Names of parameters; all of them where not given.
+        Names of parameters. Defaults to all of them.
     external_execution : bool, optional
-        The function is not called: a person tells what came of it.
+        The function is not called; a person provides the result.
     timeout_s : float, optional
-        Seconds after which the model is told that there is no result. A coroutine is cancelled then. A thread cannot
-        be: a sync function goes on by itself, and what it returns is not seen.
+        Seconds after which the model is sent an error as the result. Coroutines are then cancelled. Threads cannot be:
+        a sync function continues, and its result is ignored.
 
     Raises
     ------
     InvalidInputError
-        A parameter's type cannot be described to a model, more than one thing is asked of a person, or a setting cannot
-        be used.
+        A parameter has a type without a JSON schema, the tool needs more than one kind of approval, or a setting is not
+        valid.
     """
 
     function: Callable[..., Any]
@@ -82,18 +82,15 @@ class Tool:
 
     def __post_init__(self) -> None:
         if not callable(self.function):
-            # Of a DataFrame, say, the beginning.
             shown = " ".join(repr(self.function).split())[:80]
             raise InvalidInputError(f"a tool must be a function, not {shown} of type {type(self.function).__name__}")
         if inspect.isclass(self.function):
-            raise InvalidInputError(
-                f"a tool must be a function, and {self.function!r} is a class: give an object of it"
-            )
+            raise InvalidInputError(f"a tool must be a function, and {self.function!r} is a class; pass an instance")
         if self.timeout_s is not None and (not isinstance(self.timeout_s, int | float) or not self.timeout_s > 0):
-            raise InvalidInputError(f"timeout_s is {self.timeout_s!r}; it must be more than 0 seconds")
+            raise InvalidInputError(f"timeout_s is {self.timeout_s!r}; pass a number of seconds greater than 0")
         target = unwrap_partial(self.function)
         documents = [inspect.getdoc(target)]
-        if not hasattr(target, "__name__"):  # An object with __call__, which may say more than its class.
+        if not hasattr(target, "__name__"):  # A callable object, whose __call__ has the more specific docstring.
             documents.insert(0, getattr(type(target).__call__, "__doc__", None))
         parsed = [docstring_parser.parse(inspect.cleandoc(text)) for text in documents if text]
         texts = next(([d.short_description, d.long_description] for d in parsed if d.short_description), [])
@@ -102,10 +99,10 @@ class Tool:
             self._descriptions |= {p.arg_name: p.description for p in documented.params if p.description}
         self.name = _valid_name(self.name or getattr(target, "__name__", type(target).__name__))
         self._check_approval_kind()
-        _ = self.spec  # So that a tool that cannot be described fails here and not in a run.
+        _ = self.spec  # A tool without a schema should fail here, not in a run.
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        # A decorated function is found under its name, where this object stands in its place.
+        # The decorator has replaced the function by this object, which is therefore pickled by name.
         bare = unwrap_partial(self.function)
         module, name = getattr(bare, "__module__", None), getattr(bare, "__qualname__", "")
         if _found(module, name) is self:
@@ -118,7 +115,7 @@ class Tool:
 
     @property
     def approval_kind(self) -> ApprovalKind | None:
-        """What each call needs of a person."""
+        """The kind of approval that each call needs."""
         if self.requires_confirmation:
             return "confirmation"
         if self.requires_user_input:
@@ -142,23 +139,22 @@ class Tool:
             )
         if self.requires_user_input and not own:
             raise InvalidInputError(
-                f"tool {self.name!r} takes no arguments, so there is no user input to require: leave "
-                "requires_user_input out"
+                f"tool {self.name!r} has no parameters and therefore no user input; remove requires_user_input"
             )
 
     @property
     def is_shown(self) -> bool:
-        """Whether the result is a part of the answer."""
+        """Whether the result is included in the answer."""
         return self.stop_after_tool_call if self.show_result is None else self.show_result
 
     @cached_property
     def spec(self) -> ToolSpec:
-        """The tool as the model is told of it."""
+        """The description that is sent to the model."""
         return ToolSpec(name=self.name, description=self.description, parameters=self._model_parameters.schema())
 
     @cached_property
     def parameters(self) -> Parameters:
-        """The parameters that the model fills, or a person."""
+        """The parameters filled in by the model or a person."""
         return Parameters(self.function, name=self.name, descriptions=self._descriptions)
 
     @cached_property
@@ -167,13 +163,13 @@ class Tool:
 
     @cached_property
     def _model_parameters(self) -> Parameters:
-        """The parameters that the model fills: all but those that a person does."""
+        """The parameters filled in by the model."""
         if not self._user_parameters:
             return self.parameters
         return Parameters(self.function, name=self.name, descriptions=self._descriptions, without=self._user_parameters)
 
     def input_fields(self) -> list[UserInputField]:
-        """Return what a person has to give before each call."""
+        """Return the fields that a person has to fill in before a call."""
         schema = self.parameters.schema()
         shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         return [
@@ -182,20 +178,22 @@ class Tool:
             if name in self._user_parameters
         ]
 
-    def argument_error(self, call: ToolCall, user_input: Mapping[str, Any] | None = None) -> str | None:
-        """Say what is wrong with the arguments that the model wrote and a person gave; None where nothing is."""
-        try:
-            self._validate(call, user_input)
-        except InvalidArguments as error:
-            return f"{self.name} does not take these arguments:\n{error}"
-        except RecursionError:
-            return f"{self.name} does not take these arguments: they are nested too deeply"
-        return None
+    def parse_arguments(self, call: ToolCall, user_input: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the arguments of a call, from the model and the user, as the types that the function expects.
 
-    def _validate(self, call: ToolCall, user_input: Mapping[str, Any] | None) -> dict[str, Any]:
-        if user_input is None:
-            return self._model_parameters.parse(call.arguments)
-        return self.parameters.parse(json.dumps({**call.tool_args, **user_input}))
+        Raises
+        ------
+        InvalidArguments
+            The function does not accept them. The message is for the model.
+        """
+        try:
+            if user_input is None:
+                return self._model_parameters.parse(call.arguments)
+            return self.parameters.parse(json.dumps({**call.tool_args, **user_input}))
+        except InvalidArguments as error:
+            raise InvalidArguments(f"{self.name} does not take these arguments:\n{error}") from None
+        except RecursionError:
+            raise InvalidArguments(f"{self.name} does not take these arguments: they are nested too deeply") from None
 
     async def call(
         self,
@@ -205,24 +203,17 @@ class Tool:
         *,
         hooks: Sequence[Hook] = (),
     ) -> None:
-        """Do what `call` asks for, and write into it what came of it.
+        """Execute `call` and set its result.
 
-        An exception of the function, or arguments that it does not take, are told to the model as the result.
-
-        Parameters
-        ----------
-        call : ToolCall
-        injected : mapping
-            Values of the parameters that the runtime fills.
-        user_input : mapping, optional
-            The arguments that a person gave.
-        hooks : sequence of callable, optional
-            Tool hooks around those of the tool.
+        If the arguments are not valid or the function raises, the result is the error message for the model. `injected`
+        has the values of injected parameters, `user_input` the arguments provided by a person, and `hooks` further tool
+        hooks, which are called around the tool's own.
         """
-        if error_text := self.argument_error(call, user_input):
-            call.result, call.tool_call_error = error_text, True
+        try:
+            arguments = self.parse_arguments(call, user_input)
+        except InvalidArguments as error:
+            call.result, call.tool_call_error = str(error), True
             return
-        arguments = self._validate(call, user_input)
         deadline = asyncio.timeout(self.timeout_s)
         try:
             async with deadline:
@@ -236,15 +227,15 @@ class Tool:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            call.result, call.tool_call_error = "A run that this tool had begun was cancelled.", True
+            call.result, call.tool_call_error = "A run started by this tool was cancelled.", True
         except Exception as error:
             if (unsaved := failed_save(error)) is not None:
                 raise unsaved from None
             call.result, call.tool_call_error = describe(error), True
             if deadline.expired():
-                call.result = f"{self.name} did not end within {self.timeout_s:g} seconds, so there is no result."
+                call.result = f"{self.name} did not finish within {self.timeout_s:g} seconds, so there is no result."
                 if not is_async(self.function):
-                    call.result += " It cannot be stopped and may still be at work; go on without it."
+                    call.result += " It cannot be stopped and may still be running; continue without it."
 
     async def _call(
         self, call: ToolCall, arguments: dict[str, Any], injected: Mapping[str, Any], hooks: Sequence[Hook]
@@ -269,7 +260,7 @@ class Tool:
 
 
 def _found(module: str | None, name: str) -> Any:
-    """Return what stands under a name in a module; None if nothing does."""
+    """Return an attribute of a module by its qualified name, or None."""
     return reduce(lambda holder, part: getattr(holder, part, None), name.split("."), sys.modules.get(module or ""))
 
 
@@ -277,8 +268,7 @@ def _valid_name(name: str) -> str:
     plain = valid_tool_name(name)
     if not plain or name == "<lambda>":
         raise InvalidInputError(
-            f"{name!r} cannot be the name of a tool: use letters, digits and _, and give a lambda a name "
-            f"with tool(name=...)"
+            f"{name!r} cannot be the name of a tool; use letters, digits and _, and name a lambda with tool(name=...)"
         )
     return plain
 

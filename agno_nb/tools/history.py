@@ -1,4 +1,4 @@
-"""Tools by which a model reads the conversation that it is in, and its user's earlier ones."""
+"""Tools with which a model reads its conversation and earlier ones of the user."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import cache
 from typing import Any
 
 from agno_nb.tools.function import Tool
-from agno_nb.types import RunOutput, RunStatus, ToolCall
+from agno_nb.types import RunOutput, RunStatus, ToolCall, shorten
 
 PREVIEW_RUNS = 3
-"""Turns of each past session that a search shows, the first ones: they say what it was about."""
+"""Number of first turns of each session in a list of past sessions."""
 PREVIEW_CHARACTERS = 200
 _FIRST_LOOK = 20
 
@@ -23,7 +23,7 @@ def get_chat_history(num_chats: int | None = None, run_context: Any = None) -> s
     Parameters
     ----------
     num_chats : int
-        How many exchanges, counted from the latest one back. Leave it out for all of them.
+        Number of latest exchanges. Omit it for all of them.
     """
     count = None if num_chats is None else max(num_chats, 0)
     return _json([_exchange(run) for run in previous_turns(run_context, count)])
@@ -35,7 +35,7 @@ def get_tool_call_history(num_calls: int = 3, run_context: Any = None) -> str:
     Parameters
     ----------
     num_calls : int
-        How many calls.
+        Number of calls.
     """
     look = _FIRST_LOOK
     while True:
@@ -48,10 +48,10 @@ def get_tool_call_history(num_calls: int = 3, run_context: Any = None) -> str:
 
 @cache
 def session_search_tools(num_sessions: int) -> list[Tool]:
-    """Make the tools that read past sessions: a list of the latest `num_sessions`, and one whole session."""
+    """Return tools that list the latest `num_sessions` sessions and read one of them."""
 
     def search_past_sessions(run_context: Any = None) -> str:
-        """List the user's latest other conversations, newest first, with how each began."""
+        """List the user's latest other conversations, newest first, with their first messages."""
         sessions = []
         for session in _past_sessions(run_context, num_sessions):
             turns = _first_turns(run_context, session.session_id, PREVIEW_RUNS)
@@ -71,9 +71,9 @@ def session_search_tools(num_sessions: int) -> list[Tool]:
         Parameters
         ----------
         session_id : str
-            As search_past_sessions lists it.
+            From search_past_sessions.
         num_runs : int
-            Only so many of its first exchanges.
+            Number of first exchanges. Omit it for all of them.
         """
         session = run_context.db.get_session(session_id)
         if session is None or session.user_id != run_context.user_id:
@@ -85,7 +85,7 @@ def session_search_tools(num_sessions: int) -> list[Tool]:
 
 
 def _first_turns(context: Any, session_id: str, count: int | None) -> list[RunOutput]:
-    """Return the first `count` completed turns of a session, oldest first; all of them where it is None."""
+    """Return the first `count` completed turns of a session, oldest first; all if it is None."""
     if count is None:
         return _current_attempts(context.db.get_runs(session_id))
     look = count
@@ -99,35 +99,26 @@ def _first_turns(context: Any, session_id: str, count: int | None) -> list[RunOu
 
 
 def _past_sessions(context: Any, count: int) -> list[Any]:
-    """Return the latest other sessions of the same user; for an anonymous one, those that nobody has claimed."""
+    """Return the latest other sessions of the user; for anonymous users, sessions without an owner."""
     sessions: list[Any] = []
     page = 1
     while len(sessions) < count:
-        # The current session is left out first and counted never, so that `count` others remain.
-        several = context.db.get_sessions(
+        page_of_sessions = context.db.get_sessions(
             session_type=context.session.session_type, user_id=context.user_id, limit=count + 1, page=page
         )
         sessions += [
             session
-            for session in several
+            for session in page_of_sessions
             if session.session_id != context.session_id and session.user_id == context.user_id
         ]
-        if len(several) <= count:
+        if len(page_of_sessions) <= count:
             break
         page += 1
     return sessions[:count]
 
 
 def previous_turns(context: Any, count: int | None) -> list[RunOutput]:
-    """Return the latest `count` completed turns of the session, oldest first, before the one that goes on.
-
-    Parameters
-    ----------
-    context : RunContext
-        Of that turn, or of a run nested in it.
-    count : int or None
-        None for all of them.
-    """
+    """Return the latest `count` completed turns before the current one, oldest first; all if `count` is None."""
     if context.db is None or count == 0:
         return []
     look = None if count is None else 2 * count + 2
@@ -141,7 +132,7 @@ def previous_turns(context: Any, count: int | None) -> list[RunOutput]:
 
 
 def _current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:
-    """Return what is part of the conversation: of each turn the current attempt, if it came to an answer."""
+    """Return the current attempt of each turn if it completed."""
     current: dict[int, RunOutput] = {}
     for run in runs:
         if run.run_index is not None and run.attempt >= getattr(current.get(run.run_index), "attempt", 0):
@@ -151,7 +142,7 @@ def _current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:
 
 def _exchange(run: RunOutput, *, cut: int | None = None) -> dict[str, str]:
     texts = {"user": run.input, "assistant": run.get_content_as_string()}
-    return {who: text if cut is None or len(text) <= cut else text[:cut] + "…" for who, text in texts.items()}
+    return {who: text if cut is None else shorten(text, cut) for who, text in texts.items()}
 
 
 def _format_call(call: ToolCall) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Functions of the user's, called from the loop whatever they are: sync and async, generators, hooks around others."""
+"""Calls of user functions from the event loop: sync, async, generators, and hooks around them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ Hook = Callable[..., Any]
 
 
 def unwrap_partial(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what a partial is a part of."""
     while isinstance(function, functools.partial):
         function = function.func
     return function
@@ -29,7 +28,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 async def call_sync_or_async(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call a sync function in a thread, an async one here, a generator to its end; return what it comes to."""
+    """Call a sync function in a thread or an async one here, and return its result. Generators are exhausted."""
     with not_exiting():
         if is_async(function):
             value = function(*args, **kwargs)
@@ -44,11 +43,11 @@ async def call_sync_or_async(function: Callable[..., Any], /, *args: Any, **kwar
 
 @contextmanager
 def not_exiting() -> Iterator[None]:
-    """Make an error of what would end the program, and with it the loop of everybody's runs."""
+    """Convert SystemExit and KeyboardInterrupt to an error, because they would end the event loop of all runs."""
     try:
         yield
     except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"it tried to end the program by {describe(error)}") from error
+        raise RuntimeError(f"it tried to exit the program: {describe(error)}") from error
 
 
 def _call_and_drain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -57,12 +56,12 @@ def _call_and_drain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) 
 
 
 def _join_pieces(pieces: list[Any]) -> Any:
-    """Join what a generator yielded where it is text; a list of it where it is not."""
+    """Join strings; return other values as a list."""
     return "".join(pieces) if pieces and all(isinstance(piece, str) for piece in pieces) else pieces
 
 
 def wrap_hook(hook: Hook, name: str, inner: Callable[..., Any], injected: Mapping[str, Any]) -> Callable[..., Any]:
-    """Put a hook around what goes on. A sync hook runs in a thread, from where it calls what goes on as it pleases."""
+    """Wrap `inner` in a hook. A sync hook runs in a thread and gets a blocking function that calls `inner`."""
     loop = asyncio.get_running_loop()
 
     async def outer(**arguments: Any) -> Any:
@@ -89,7 +88,7 @@ def wrap_hook(hook: Hook, name: str, inner: Callable[..., Any], injected: Mappin
 
 
 def matching_kwargs(hook: Hook, available: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a hook has parameters for, by name."""
+    """Return the available values for which a hook has parameters."""
     parameters = inspect.signature(hook).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return dict(available)

@@ -1,60 +1,44 @@
-"""The parameters of a function as a model fills them: described as JSON schema, checked when they come back."""
+"""Parameters of tools: their JSON schema, and validation of the arguments that a model writes."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, get_args, get_origin
+from functools import partial, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Required, get_args, get_origin, is_typeddict
 
 from typing_extensions import TypedDict
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import whole_characters
-from agno_nb.tools.typed_dict import with_known_typed_dicts
-from agno_nb.types import JsonDict
+from agno_nb.types import JsonDict, shorten
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 INJECTED_PARAMETERS = ("agent", "team", "run_context", "session_state", "dependencies")
-"""Parameters that the runtime fills. The model does not hear of them, unless their hint says that they are text,
-numbers or the like, which the runtime has none of."""
+"""Parameters that are injected at run time and hidden from the model. If such a parameter has a type like str or int,
+which cannot be injected, it is a parameter of the model."""
 
 _MAX_PROBLEMS = 10
 _MAX_PROBLEM_LENGTH = 300
 
 
 class InvalidArguments(ValueError):
-    """Arguments that the function does not take. The message is for the model."""
+    """Invalid arguments of a tool call. The message is sent to the model."""
 
 
 class Parameters:
-    """What a model may give to a function.
+    """The parameters of a function that a model fills in, except those in `without`.
 
-    Parameters
-    ----------
-    function : callable
-    name : str
-        What the tool is called in errors.
-    descriptions : mapping
-        What the documentation says of parameters. ``Annotated[int, "..."]`` says it better.
-    without : collection of str, optional
-        Parameters that somebody else fills.
-
-    Attributes
-    ----------
-    names : list of str
-        Those of the parameters.
-
-    Raises
-    ------
-    InvalidInputError
-        A parameter cannot be described to a model.
+    `descriptions` come from the docstring; ``Annotated[int, "..."]`` takes precedence. If a parameter has a type
+    without a JSON schema, InvalidInputError is raised.
     """
 
     def __init__(
@@ -69,19 +53,20 @@ class Parameters:
         bound: set[str] = set()
         plain = function
         while isinstance(plain, partial):
-            # What a partial has given is not the model's to say.
             bound |= plain.keywords.keys()
             plain = plain.func
         try:
             parameters = inspect.signature(function).parameters.values()
         except ValueError as error:
-            raise InvalidInputError(f"tool {name!r} does not tell its parameters: {error}; wrap it in a def") from error
+            raise InvalidInputError(
+                f"cannot read the signature of tool {name!r}: {error}; wrap it in a function with annotated parameters"
+            ) from error
         routine = plain if inspect.isroutine(plain) else type(plain).__call__
         self._globals = getattr(inspect.unwrap(routine), "__globals__", {})
         self._injected: list[str] = []
         self._positional: list[str] = []
         keys: dict[str, Any] = {}
-        left_out: list[inspect.Parameter] = []
+        variadic: list[inspect.Parameter] = []
         for parameter in parameters:
             if parameter.name in bound:
                 continue
@@ -90,58 +75,52 @@ class Parameters:
             elif parameter.name in without:
                 continue
             elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                left_out.append(parameter)
+                variadic.append(parameter)
             else:
                 keys[parameter.name] = self._typed_key(parameter)
                 if parameter.kind is parameter.POSITIONAL_ONLY:
                     self._positional.append(parameter.name)
-        if left_out and not keys:
+        if variadic and not keys:
             raise InvalidInputError(
-                f"tool {name!r} has a parameter {left_out[0]!s}, which a model cannot fill, and no other; name its "
-                "parameters (a decorator keeps them with functools.wraps)"
+                f"tool {name!r} has a parameter {variadic[0]!s}, which a model cannot fill, and no other; name its "
+                "parameters (in a decorator, use functools.wraps)"
             )
         self._with_default = {each.name for each in parameters if each.default is not each.empty}
         self.names = list(keys)
         self._adapter = self._build_adapter(keys)
 
     def schema(self) -> JsonDict:
-        """Return the JSON schema: an object that takes no other keys."""
+        """Return the JSON schema of an object with these parameters and no others."""
         schema = self._adapter.json_schema()
         _without_titles(schema)
         return schema
 
     def parse(self, text: str) -> dict[str, Any]:
-        """Read the arguments that a model wrote, as the types that the function asks for.
-
-        Raises
-        ------
-        InvalidArguments
-            They are no JSON object, or not what the function takes.
-        """
+        """Parse the arguments that a model wrote into the types of the parameters, or raise InvalidArguments."""
         from pydantic import ValidationError
 
         try:
             return self._adapter.validate_json(text or "{}")
         except ValidationError as error:
-            mended = self._repair(text, error)
-            if mended is None:
+            repaired = self._repair(text, error)
+            if repaired is None:
                 raise InvalidArguments(self._explain(error)) from None
         try:
-            return self._adapter.validate_json(mended)
+            return self._adapter.validate_json(repaired)
         except ValidationError as error:
             raise InvalidArguments(self._explain(error)) from None
 
     def positional_arguments(self, arguments: Mapping[str, Any]) -> list[Any]:
-        """Return those of the arguments that the function takes by their place."""
+        """Return the arguments of positional-only parameters."""
         return [arguments[name] for name in self._positional if name in arguments]
 
     def kwargs_for_call(self, arguments: Mapping[str, Any], injected: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments that the function takes by name, with those that the runtime fills."""
+        """Return the keyword arguments, including injected ones."""
         by_name = {name: value for name, value in arguments.items() if name not in self._positional}
         return by_name | {name: injected[name] for name in self._injected if name in injected}
 
     def _repair(self, text: str, error: ValidationError) -> str | None:
-        """Undo what models do to arguments that are otherwise right: null for a default, JSON within text."""
+        """Repair common mistakes of models: null for a default, and JSON in a string. None if it is not an object."""
         try:
             arguments = json.loads(text)
             if isinstance(arguments, str):
@@ -178,17 +157,16 @@ class Parameters:
         if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
             return f"there is no such parameter; there are: {', '.join(self.names) or 'none'}"
         message: str = problem["msg"]
-        return message if len(message) <= _MAX_PROBLEM_LENGTH else f"{message[:_MAX_PROBLEM_LENGTH]}…"
+        return shorten(message, _MAX_PROBLEM_LENGTH)
 
     @staticmethod
     def _place(loc: Sequence[int | str]) -> str:
-        place = ".".join(str(part) for part in loc) or "arguments"
-        return place if len(place) <= _MAX_PROBLEM_LENGTH else f"{place[:_MAX_PROBLEM_LENGTH]}…"
+        return shorten(".".join(str(part) for part in loc) or "arguments", _MAX_PROBLEM_LENGTH)
 
     def _build_adapter(self, keys: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
-        # A TypedDict, because any parameter name may be one of its keys; a pydantic model refuses some.
+        # A TypedDict, because a pydantic model does not accept all names of parameters.
         make: Any = TypedDict  # Type checkers know only literal ones.
         typed = make("Arguments", keys)
         typed.__pydantic_config__ = ConfigDict(extra="forbid")
@@ -226,7 +204,7 @@ class Parameters:
         metadata: tuple[Any, ...] = (Field(**about),)
         if get_origin(annotation) is typing.Annotated:
             annotation, *more = get_args(annotation)
-            # Later metadata wins; a plain text, and what typing_extensions calls Doc, are descriptions too.
+            # Later metadata wins. Strings and typing_extensions.Doc are descriptions too.
             texts = {index: getattr(each, "documentation", each) for index, each in enumerate(more)}
             metadata += tuple(
                 Field(description=texts[index]) if isinstance(texts[index], str) else each
@@ -237,7 +215,7 @@ class Parameters:
         return key if parameter.default is parameter.empty else NotRequired[key]
 
     def _hint(self, parameter: inspect.Parameter) -> Any:
-        """Return the type that a parameter asks for. Only those that the model fills need to be known at run time."""
+        """Return the type hint of a parameter. Hints of injected parameters need not be defined at run time."""
         if parameter.annotation is parameter.empty:
             return Any
         holder = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
@@ -248,7 +226,7 @@ class Parameters:
             raise InvalidInputError(f"the type hints of tool {self._name!r} cannot be read: {error}") from error
 
     def _is_model_parameter(self, parameter: inspect.Parameter) -> bool:
-        """Whether a parameter that is named like an injected one is the model's: the `team` of a league, say."""
+        """Whether a parameter with the name of an injected one is for the model, for example the `team` of a league."""
         try:
             hint = self._hint(parameter)
         except InvalidInputError:
@@ -265,7 +243,7 @@ class Parameters:
 
 
 def _default(annotation: Any, value: Any) -> JsonDict | None:
-    """Return the part of a schema that tells a default; None where JSON cannot hold it."""
+    """Return the default as a part of the schema; None if JSON cannot hold it."""
     from pydantic import TypeAdapter
 
     try:
@@ -277,7 +255,7 @@ def _default(annotation: Any, value: Any) -> JsonDict | None:
 
 
 def _without_titles(schema: Any) -> None:
-    """Take away the titles that pydantic makes up from names: they tell the model nothing and cost tokens."""
+    """Remove the titles that pydantic generates from names: they cost tokens and add nothing."""
     if isinstance(schema, dict):
         if isinstance(schema.get("title"), str):
             del schema["title"]
@@ -288,3 +266,47 @@ def _without_titles(schema: Any) -> None:
     elif isinstance(schema, Sequence) and not isinstance(schema, str):
         for part in schema:
             _without_titles(part)
+
+
+def with_known_typed_dicts(hint: Any) -> Any:
+    """Replace each ``typing.TypedDict`` in `hint`: on Python 3.11 pydantic requires the ``typing_extensions`` version.
+
+    https://docs.pydantic.dev/dev/errors/usage_errors/#typed-dict-version
+    """
+    return hint if sys.version_info >= (3, 12) else _convert_hint(hint, {})
+
+
+def _convert_hint(hint: Any, converted: dict[Any, Any]) -> Any:
+    if is_typeddict(hint) and type(hint).__module__ == "typing":
+        return converted.get(hint) or _convert_typed_dict(hint, converted)
+    origin, parts = get_origin(hint), get_args(hint)
+    if not parts or origin is Literal:
+        return hint
+    new_parts = tuple(_convert_hint(part, converted) for part in parts[: 1 if origin is typing.Annotated else None])
+    if all(new is old for new, old in zip(new_parts, parts, strict=False)):
+        return hint
+    if origin is typing.Annotated:
+        described: Any = typing.Annotated  # Type checkers know only literal metadata.
+        return described[(*new_parts, *parts[1:])]
+    if origin in (typing.Union, types.UnionType):
+        return reduce(or_, new_parts)
+    return hint.copy_with(new_parts) if hasattr(hint, "copy_with") else origin[new_parts]
+
+
+def _convert_typed_dict(original: Any, converted: dict[Any, Any]) -> Any:
+    make: Any = TypedDict  # Type checkers know only literal ones.
+    converted[original] = typed = make(original.__name__, {})
+    keys, required = {}, set()
+    for name, hint in typing.get_type_hints(original, include_extras=True).items():
+        marked = get_origin(hint) in (Required, NotRequired)
+        # If annotations are strings, the class lists keys marked as NotRequired as required ones.
+        if get_origin(hint) is Required or (not marked and name in original.__required_keys__):
+            required.add(name)
+        keys[name] = _convert_hint(get_args(hint)[0] if marked else hint, converted)
+    # Assigned last, because a key may have the type itself.
+    typed.__annotations__ = keys
+    typed.__required_keys__, typed.__optional_keys__ = frozenset(required), frozenset(keys.keys() - required)
+    typed.__doc__, typed.__module__ = original.__doc__, original.__module__
+    if hasattr(original, "__pydantic_config__"):
+        typed.__pydantic_config__ = original.__pydantic_config__
+    return typed

@@ -1,4 +1,4 @@
-"""Tools for data: SQL that reads, over DataFrames and over the user's own history."""
+"""SQL tools: read-only queries over DataFrames and the user's history."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb.db.arrow_tables import is_frame
 from agno_nb.errors import InvalidInputError, QueryError
-from agno_nb.tools.describe import describe
 from agno_nb.tools.function import Tool
+from agno_nb.tools.result import describe
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HISTORY = ("sessions", "runs", "messages", "tool_calls", "summaries", "memories", "events")
-"""Views of the store that a model may ask."""
+"""Views of the store that a model may query."""
 
 MAX_ROWS = 100_000
-"""Rows that a query may find. The model is shown the first of them."""
+"""Maximum number of rows in a result. The model sees only the first ones."""
 
 FIRST_ROWS = 5
-"""Rows that the description of a table shows."""
+"""Number of rows in the description of a table."""
 
 
 class SqlTools:
-    """Tools by which a model looks at tables: `describe_table` and `run_sql`.
+    """The tools `describe_table` and `run_sql`, with which a model queries tables.
 
-    They read and cannot write, reach no files, and run in an engine that holds copies only. The model is shown the
-    first rows; all that a query found is the `value` of its call in ``run.tools``.
+    Queries are read-only and run in a sandbox on copies of the data, without access to files. The model sees the first
+    rows; the complete result is the `value` of the call in ``run.tools``.
 
     Parameters
     ----------
     frames : mapping, optional
-        DataFrames of pandas or polars, or tables of Arrow, by name. Other values are ignored, and so are DataFrames
-        named like a table of the store. The mapping is read again for each call: ``SqlTools(globals())`` offers the
-        DataFrames of a notebook, but for those whose names begin with ``_``.
+        pandas or polars DataFrames, or Arrow tables, by name. Other values are ignored, as are DataFrames with the name
+        of a store table. The mapping is read again for each call: ``SqlTools(globals())`` offers the DataFrames of a
+        notebook, except those whose names start with ``_``.
     history : bool, optional
-        Offer the sessions, runs, messages, tool calls, summaries, memories and events in the agent's store too: those
-        of the user who is talking, and for an anonymous one, those of nobody.
+        Include the views `HISTORY` of the agent's store, with the rows of the current user only. For anonymous users,
+        these are the rows without an owner.
     timeout_s : float, optional
-        Seconds that a query may take.
+        Time limit of a query. The default is 30 seconds.
     **more_frames
         Further DataFrames.
 
     Raises
     ------
     InvalidInputError
-        A DataFrame has a name that the store uses.
+        A DataFrame has the name of a store table.
 
     Examples
     --------
@@ -76,20 +76,18 @@ class SqlTools:
 
         for name, frame in more_frames.items():
             if not is_frame(frame):
-                raise InvalidInputError(
-                    f"{name} is no DataFrame but {frame!r}: give a DataFrame of pandas or polars, or an Arrow table"
-                )
+                raise InvalidInputError(f"{name} is {frame!r}; pass a pandas or polars DataFrame, or an Arrow table")
             if name.lower() in names():
                 raise _has_name_of_the_store(name)
 
     @property
     def tables(self) -> list[str]:
-        """What can be asked for now, by name."""
+        """Names of the tables that can be queried now."""
         return [*self._data_frames(), *(HISTORY if self.history else ())]
 
     @property
     def tools(self) -> list[Tool]:
-        """The tools, which know the names of the tables that there are now."""
+        """The tools, described with the current names of the tables."""
         tables = self.tables
         table_names = ", ".join(tables)
 
@@ -100,29 +98,27 @@ class SqlTools:
             return self.run_sql(query, run_context)
 
         if tables:
-            # The names are known only now, so the hint is made now.
             describe_table.__annotations__["name"] = Literal[tuple(tables)]
         return [
             Tool(
                 describe_table,
-                description="Describe a table or DataFrame: its columns and types, its first rows, and of each column "
-                f"missing and distinct values, minimum, maximum and mean. There are: {table_names or 'none'}.",
+                description="Describe a table or DataFrame: its columns and types, first rows, and for each column "
+                f"missing and distinct values, minimum, maximum and mean. Tables: {table_names or 'none'}.",
             ),
             Tool(
                 run_sql,
-                description="Run one SELECT statement (DuckDB's SQL) over tables, which it cannot change. There are: "
-                f"{table_names or 'none'}. Only the first rows of what it finds are shown, so aggregate, and use "
-                "LIMIT.",
+                description=f"Run one read-only SELECT statement (DuckDB SQL). Tables: {table_names or 'none'}. Only "
+                "the first rows of the result are shown, so aggregate, and use LIMIT.",
             ),
         ]
 
     def describe_table(self, name: str, run_context: Any = None) -> str:
-        """Describe a table: its columns, its first rows and statistics of each column.
+        """Describe a table: its columns, first rows and statistics.
 
         Raises
         ------
         QueryError
-            There is no such table.
+            The table does not exist.
         """
         from agno_nb.db.sql_frames import quoted, sql_frame, with_sql_names
 
@@ -135,7 +131,7 @@ class SqlTools:
             sample, scanned = with_sql_names(frame), sql_frame(frame)
             unreadable = scanned.unreadable
             if len(unreadable) == len(scanned.columns):
-                return f"{describe(sample, first_rows=FIRST_ROWS)}\n\nThere is nothing that SQL can read."
+                return f"{describe(sample, first_rows=FIRST_ROWS)}\n\nSQL can read none of its columns."
         left_out = f" EXCLUDE ({', '.join(map(quoted, unreadable))})" if unreadable else ""
         statistics = self.run_sql(
             'SELECT column_name AS "column", column_type AS type, null_percentage::DOUBLE AS missing_percent, '
@@ -145,15 +141,15 @@ class SqlTools:
         )
         columns = statistics.to_csv(index=False).rstrip("\n")
         notes = "".join(f"\nSQL cannot read {column!r}: {held}." for column, held in unreadable.items())
-        return f"{describe(sample, first_rows=FIRST_ROWS)}\n\nOf each column as CSV:\n{columns}{notes}"
+        return f"{describe(sample, first_rows=FIRST_ROWS)}\n\nStatistics as CSV:\n{columns}{notes}"
 
     def run_sql(self, query: str, run_context: Any = None) -> pd.DataFrame:
-        """Run one statement that reads.
+        """Run one read-only statement.
 
         Raises
         ------
         QueryError
-            It does not only read, failed, took too long or found too much.
+            The statement is not read-only, failed, timed out, or has too many rows.
         """
         from agno_nb.db import sandbox
         from agno_nb.db.arrow_tables import to_pandas, unknown_table
@@ -182,10 +178,10 @@ class SqlTools:
         return {**self._found(in_store=False), **self._more_frames}
 
     def _found(self, *, in_store: bool) -> dict[str, Any]:
-        """Return the DataFrames of the mapping that have names of the store's tables, or those that have not."""
+        """Return the DataFrames of the mapping whose names are, or are not, names of store tables."""
         from agno_nb.db.schema import names
 
-        # The notebook may define another variable meanwhile.
+        # A copy, because another thread may define a variable.
         values = [(name, value) for name, value in list(self._frames.items()) if isinstance(name, str)]
         # In a namespace such as globals(), IPython keeps earlier outputs under such names.
         is_namespace = "__name__" in self._frames
@@ -197,4 +193,4 @@ class SqlTools:
 
 
 def _has_name_of_the_store(name: str) -> InvalidInputError:
-    return InvalidInputError(f"a DataFrame is called {name!r}, as a table of the store is; rename it")
+    return InvalidInputError(f"DataFrame {name!r} has the name of a store table; rename it")

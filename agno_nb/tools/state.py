@@ -1,4 +1,4 @@
-"""The tool by which a model changes the state of its session."""
+"""The tool with which a model changes the session state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tools that belong together, and all that an agent has, by name."""
+"""Toolkits, and the tools of an agent by name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from agno_nb.tools.function import Tool
 
 @suggest_on_unknown_kwarg({})
 class Toolkit:
-    """Tools that belong together, to be given to an agent as one.
+    """A group of tools.
 
-    Any object with a list `tools` is a toolkit too. Subclasses hand their methods over:
+    Agents also accept any object with a list `tools`. Subclasses pass their methods:
 
     Examples
     --------
@@ -40,24 +40,14 @@ class Toolkit:
 
 @suggest_on_unknown_kwarg({})
 def resolve_tools(tools: Iterable[Any], *, tool_cache: list[Tool]) -> dict[str, Tool]:
-    """Return the tools by name.
+    """Return tools, callables, toolkits (objects with `tools` or `functions`), and lists of these as tools by name.
 
-    Parameters
-    ----------
-    tools : iterable
-        Tools, callables, toolkits (objects with `tools` or `functions`), and lists of all these.
-    tool_cache : list of Tool
-        The caller's memory: what was made of plain functions before is taken from here, and what is made is added.
-
-    Raises
-    ------
-    InvalidInputError
-        Two tools have one name.
+    `tool_cache` has the tools created from plain functions by earlier calls; new ones are added.
     """
     by_name: dict[str, Tool] = {}
     for tool in _flatten(tools, tool_cache):
         if tool.name in by_name:
-            raise InvalidInputError(f"two tools are called {tool.name!r}; give one another name with tool(name=...)")
+            raise InvalidInputError(f"two tools have the name {tool.name!r}; rename one with tool(name=...)")
         by_name[tool.name] = tool
     return by_name
 
@@ -77,7 +67,7 @@ def _flatten(tools: Iterable[Any], tool_cache: list[Tool]) -> Iterator[Tool]:
 
 def _to_tool(function: Callable[..., Any], tool_cache: list[Tool]) -> Tool:
     for tool in tool_cache:
-        # A method is made anew whenever it is looked up, and is equal to itself.
+        # Each access to a method creates a new object, which is equal to the earlier ones.
         if tool.function == function:
             return tool
     tool_cache.append(Tool(function))

@@ -1,10 +1,10 @@
-"""The domain of agno_nb as plain values: it imports nothing of ours but errors and redact, and does no I/O.
+"""The domain of agno_nb as plain values, without I/O.
 
-One rule: a value is complete when it is made. Only :class:`RunOutput` and :class:`ToolCall` change while a run goes
-on, and only the pipeline (:mod:`agno_nb.run`) changes them; a :class:`Requirement` changes when a person answers it.
+A value is complete when it is created. Only :class:`RunOutput` and :class:`ToolCall` change during a run, and only the
+pipeline (:mod:`agno_nb.run`) changes them; a :class:`Requirement` changes when a person answers it.
 
-The files follow the topics, each standing on those before it: basics, metrics, messages, requirements, steps,
-runs, sessions. The rest of the house imports values from here, whichever file they are in.
+Each module imports only those before it: basics, metrics, messages, requirements, steps, runs, sessions. Other packages
+import values from here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from agno_nb.types.basics import (
     is_deeper,
     new_id,
     now,
+    one_line,
+    shorten,
     to_plain_text,
     whole_number,
     with_article,
@@ -38,49 +40,11 @@ from agno_nb.types.sessions import (
 from agno_nb.types.steps import StepKind, StepOutput, StepStatus
 
 __all__ = [
-    "LONGEST_TOOL_NAME",
-    "MAX_COST",
-    "MAX_TOKENS",
-    "SESSION_CLASSES",
-    "TOKEN_COUNTS",
-    "AgentSession",
-    "ApprovalKind",
-    "Budget",
-    "CellInfo",
-    "ContextPart",
-    "ContextReport",
-    "JsonDict",
-    "Media",
-    "Message",
-    "Metrics",
-    "OmittedPart",
-    "Requirement",
-    "Role",
-    "RunEvent",
-    "RunOutput",
-    "RunOutputEvent",
-    "RunStatus",
-    "Session",
-    "SessionReader",
-    "SessionSummary",
-    "SessionType",
-    "StepKind",
-    "StepOutput",
-    "StepStatus",
-    "TeamSession",
-    "ToolCall",
-    "ToolSpec",
-    "UsageTotals",
-    "UserInputField",
-    "UserMemory",
-    "Variable",
-    "WorkflowSession",
-    "is_deeper",
-    "new_id",
-    "now",
-    "to_amount",
-    "to_plain_text",
-    "valid_tool_name",
-    "whole_number",
-    "with_article",
-]
+    "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "SESSION_CLASSES", "TOKEN_COUNTS", "AgentSession",
+    "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport", "JsonDict", "Media", "Message",
+    "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
+    "Session", "SessionReader", "SessionSummary", "SessionType", "StepKind", "StepOutput", "StepStatus",
+    "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
+    "WorkflowSession", "is_deeper", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text",
+    "valid_tool_name", "whole_number", "with_article",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the other values are made of: JSON objects, times, ids that sort by time, the kinds of session."""
+"""JSON objects, times, ids that sort by time, session types, and helpers of the other values."""
 
 from __future__ import annotations
 
@@ -9,15 +9,38 @@ import time
 import uuid
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from operator import attrgetter
+from typing import Any, Generic, Self, TypeVar, overload
 
 from agno_nb.errors import InvalidInputError
 
 JsonDict = dict[str, Any]
+T = TypeVar("T")
+
+
+class Alias(Generic[T]):
+    """An attribute that reads and sets another one, by default under agno's name. `path` may have dots."""
+
+    def __init__(self, path: str, doc: str = "") -> None:
+        self._get = attrgetter(path)
+        self._owner, _, self._name = path.rpartition(".")
+        self.__doc__ = doc or f"agno's name for `{path}`."
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type[Any]) -> Self | T:
+        return self if instance is None else self._get(instance)
+
+    def __set__(self, instance: object, value: T) -> None:
+        setattr(attrgetter(self._owner)(instance) if self._owner else instance, self._name, value)
 
 
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int | None:
-    """Return a setting that is a whole number, one of NumPy too, or None.
+    """Return a setting that is an integer (also of NumPy) or None.
 
     Raises
     ------
@@ -33,13 +56,7 @@ def whole_number(name: str, value: Any, *, least: int | None = None) -> int | No
 
 
 def new_id() -> str:
-    """Make a text id that sorts by time of creation (UUID version 7, RFC 9562 section 5.7).
-
-    Returns
-    -------
-    str
-        36 characters, lower case.
-    """
+    """Return a lower-case id of 36 characters that sorts by creation time (UUID version 7, RFC 9562 section 5.7)."""
     milliseconds = time.time_ns() // 1_000_000
     bits = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
     bits = bits & ~(0xF << 76) | 7 << 76
@@ -49,15 +66,15 @@ def new_id() -> str:
 
 _LARGEST_STEP_BACK = 1_000_000
 _last_time = 0
-"""In microseconds, which is how stores keep times."""
+"""In microseconds, the unit of times in stores."""
 _time_lock = threading.Lock()
 
 
 def now() -> float:
-    """Return the time in unix seconds, a microsecond or more after that of the call before.
+    """Return the Unix time in seconds, at least a microsecond after the previous result.
 
-    A clock that stands still for some milliseconds, or is set back by less than a second, thus gives times in the order
-    in which they were asked for. A clock that is set back further is followed: a wrong time should not last.
+    Times therefore increase even if the clock has a coarse resolution or is set back by less than a second. If it is
+    set back further, its new time is used.
     """
     global _last_time
     with _time_lock:
@@ -75,7 +92,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class SessionType(StrEnum):
-    """The three kinds of session, and so of whatever runs in one."""
+    """The kind of a session, and of the agent, team or workflow that runs in it."""
 
     AGENT = "agent"
     TEAM = "team"
@@ -83,7 +100,7 @@ class SessionType(StrEnum):
 
 
 def with_article(noun: str) -> str:
-    """Return `noun` with "a" or "an" in front, by its first letter.
+    """Return `noun` with the article that its first letter suggests.
 
     Examples
     --------
@@ -93,9 +110,25 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
 
 
+def shorten(text: str, limit: int) -> str:
+    """Return `text`, ending in "…" if it has more than `limit` characters.
+
+    Examples
+    --------
+    >>> [shorten("penguins", 8), shorten("penguins", 5)]
+    ['penguins', 'peng…']
+    """
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return `text` on one line, shortened to `limit` characters."""
+    return shorten(" ".join(text.split()), limit)
+
+
 def brief(text: str | None) -> str:
-    """Return `text` as the reprs of values show it: quoted, and cut where it is long."""
-    return repr(text if text is None or len(text) <= 60 else text[:59] + "…")
+    """Return `text` quoted, and shortened to 60 characters, for a repr."""
+    return repr(text if text is None else shorten(text, 60))
 
 
 def to_plain_text(value: Any) -> str:
@@ -107,7 +140,7 @@ def to_plain_text(value: Any) -> str:
 
 
 def is_deeper(value: Any, levels: int) -> bool:
-    """Whether a JSON value is nested more than `levels` deep. It takes no more of the stack than a flat value."""
+    """Whether a JSON value is nested more than `levels` deep. Deep values need no more stack than flat ones."""
     parts = [value]
     for _ in range(levels + 1):
         parts = [part for whole in parts for part in _parts(whole)]

@@ -1,4 +1,4 @@
-"""Limits on what a model may cost."""
+"""Limits on tokens and cost."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ Period = Literal["run", "session", "notebook", "day"]
 @suggest_on_unknown_kwarg({})
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much may be spent: in money, in tokens, or in both.
+    """A limit on cost, tokens, or both.
 
-    It is looked at before each request to a model. What the store has of the period counts, with summaries and
-    memories, and so does the run that goes on with all that is nested in it; other runs count when they end. The
-    request that goes over the limit is answered, and the next one is not made.
+    Budgets are checked before each model request. The check counts everything stored for the period, including
+    summaries and memories, plus the current run and the runs nested in it. Other runs count when they end. The request
+    that exceeds the limit is completed; the next one is not sent.
 
     Parameters
     ----------
     usd : float, optional
-        US dollars. A model whose price is not known is not asked then.
+        US dollars. Models without a known price are not called.
     tokens : int, optional
-        Sent and come back.
+        Input and output tokens.
     per : {"session", "run", "notebook", "day"}, optional
-        What it is for: one session; one run with all that is nested in it; all runs of the notebook, or where the front
-        end does not tell which one it is, of this process; all runs in the store since midnight.
+        The period: the session; a run and the runs nested in it; all runs of the notebook (of this process if the front
+        end doesn't report the notebook); all runs in the store since midnight. The default is "session".
 
     Raises
     ------
     InvalidInputError
-        It limits nothing, or cannot be kept.
+        It limits nothing, or a value is not valid.
 
     Examples
     --------
@@ -48,9 +48,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.usd is None and self.tokens is None:
-            raise InvalidInputError("a budget limits nothing: give it usd=... or tokens=..., as in Budget(usd=0.50)")
+            raise InvalidInputError("a budget needs a limit; pass usd=... or tokens=..., for example Budget(usd=0.50)")
         for name, value in (("usd", self.usd), ("tokens", self.tokens)):
             if value is not None and not (isinstance(value, int | float) and value >= 0):
-                raise InvalidInputError(f"{name} of a budget is {value!r}; it must be a number, 0 or more")
+                raise InvalidInputError(f"invalid budget {name}={value!r}; pass a number, 0 or more")
         if self.per not in get_args(Period):
-            raise InvalidInputError(f"a budget is per {self.per!r}; it must be one of {', '.join(get_args(Period))}")
+            raise InvalidInputError(f"invalid budget per={self.per!r}; pass one of {', '.join(get_args(Period))}")

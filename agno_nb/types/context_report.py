@@ -1,4 +1,4 @@
-"""What a model was sent, as a receipt: each part with its source and size, and what was left out and why."""
+"""Context reports: the parts of a request with sources and sizes, and omitted parts with reasons."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ if TYPE_CHECKING:
     from agno_nb.types.messages import Message
 
 CHARS_PER_TOKEN = 4
-"""A rule of thumb for English. What the provider counted is in the run's metrics."""
+"""A rule of thumb for English. The provider's count is in the run's metrics."""
 
 SYSTEM_SOURCES = ("instructions", "memories", "summary", "session state")
-"""Sources that make up the system message, which is all of them with an empty line in between."""
+"""Sources of the system message, which joins their texts with empty lines."""
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class ContextPart:
-    """A part of what a model was sent."""
+    """A part of a model request."""
 
     source: str
     """instructions, memories, summary, session state, examples, history, prompt, variable, media, tools or output
     schema."""
     role: str | None = None
-    """Of the message that it is in. None of what is not a message, and of a turn of the history, which is several."""
+    """Role of the message. None for tools, output schemas, and turns of the history, which have several messages."""
     name: str | None = None
-    """Which one: the variable's expression, the names of the tools, the version of the summary."""
+    """For example the variable's expression, the names of the tools, or the turns of the summary."""
     run_index: int | None = None
-    """Of history: the turn."""
+    """For history: the turn."""
     run_id: str | None = None
-    """Of history: the run."""
+    """For history: the run."""
     chars: int
-    """Characters of text. Those of the variables are not counted in the prompt's again."""
+    """Characters of text. Those of variables are not part of the prompt's."""
     text: str | None = field(default=None, compare=False, repr=False)
-    """The text, where it is at hand: a store keeps it once, with the message that it is of."""
+    """The text, if known. Stores keep it only in the message."""
 
     @property
     def tokens(self) -> int | None:
-        """About how many tokens that is, by length. None of images, sounds and files."""
+        """Estimated number of tokens, from the length. None for images, audio and files."""
         return None if self.source == "media" else -(-self.chars // CHARS_PER_TOKEN)
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class OmittedPart:
-    """Something of the session that the model was not sent."""
+    """A part of the session that was not sent to the model."""
 
     what: str
     why: str
@@ -60,9 +60,9 @@ class OmittedPart:
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class ContextReport:
-    """What a run sent in its first request, in the order of the request.
+    """The parts of a run's first request, in order.
 
-    Its later requests add the run's own tool calls and their results.
+    Later requests of the run add its tool calls and their results.
 
     Examples
     --------
@@ -81,11 +81,11 @@ class ContextReport:
 
     @property
     def tokens(self) -> int:
-        """About how many tokens that is, by length, without images, sounds and files."""
+        """Estimated number of tokens, from the length, without images, audio and files."""
         return sum(part.tokens or 0 for part in self.parts)
 
     def df(self) -> pd.DataFrame:
-        """Return the parts as a DataFrame, one row each."""
+        """Return a DataFrame with one row per part."""
         import pandas as pd
 
         columns = ("source", "role", "name", "run_index", "run_id", "chars", "tokens", "text")
@@ -93,7 +93,7 @@ class ContextReport:
         return frame.astype(dict.fromkeys(("run_index", "chars", "tokens"), "Int64"))
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Return source, detail and size of each part, as they are shown."""
+        """Return the source, detail and size of each part as text."""
         return [
             (
                 part.source,
@@ -104,7 +104,7 @@ class ContextReport:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is stored: everything but the text."""
+        """Return the report as JSON, without the texts."""
         return {
             "parts": [
                 {
@@ -119,7 +119,7 @@ class ContextReport:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any], messages: Sequence[Message] = ()) -> ContextReport:
-        """Make a receipt of what was stored, with the texts that the run's own messages have."""
+        """Create a report from stored JSON, with the texts found in the run's own messages."""
         contents = {message.role: message.content or "" for message in reversed(messages) if not message.from_history}
         system, position = contents.get("system", ""), 0
         parts = []

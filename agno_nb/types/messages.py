@@ -1,4 +1,4 @@
-"""What is said to and by a model: messages, their media, the tools that it is told of and the calls it asks for."""
+"""Messages to and from a model: their media, tool specifications and tool calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 
 LONGEST_TOOL_NAME = 64
-"""What providers accept: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
+"""The limit of providers: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
 
 
 def valid_tool_name(name: str) -> str:
@@ -39,33 +39,33 @@ def valid_tool_name(name: str) -> str:
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class ToolSpec:
-    """A tool as the model is told of it."""
+    """The description of a tool that is sent to the model."""
 
     name: str
     description: str
     parameters: JsonDict
-    """JSON schema of the arguments, an object."""
+    """JSON schema of the arguments."""
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class ToolCall:
-    """One call that the model asked for, and what came of it."""
+    """A tool call requested by the model, and its result."""
 
     tool_call_id: str
-    """Unique within its run: the provider's id where it gave a usable one."""
+    """Unique within its run; the provider's id if it is usable."""
     tool_name: str
     arguments: str = "{}"
-    """The arguments as JSON text, exactly as the model wrote them (they need not be valid)."""
+    """The arguments as JSON text, exactly as the model wrote them. They may be invalid."""
     result: str | None = None
-    """What the model was told. None while the call has not ended. If the call waits for external execution, set it to
-    the result of your own execution."""
+    """The result that is sent to the model; None until the call has ended. If the call waits for external execution,
+    set it to your result."""
     value: Any = None
-    """The object that the tool returned. It lives in this process only and is never stored."""
+    """The object returned by the tool. It is available in this process only and never stored."""
     tool_call_error: bool = False
-    """Whether the tool failed, was refused or got arguments that it does not take."""
+    """Whether the tool failed, was rejected or received invalid arguments."""
     extra: JsonDict | None = None
-    """What the provider wants back with this call (Gemini's thought signatures, say), untouched."""
+    """Provider data to send back unchanged with this call, for example Gemini's thought signatures."""
     created_at: float = field(default_factory=now)
     duration_s: float | None = None
     confirmed: bool | None = None
@@ -78,7 +78,7 @@ class ToolCall:
     """Whether `result` is among the run's messages. Until then a person can still change the answer."""
 
     def __getstate__(self) -> dict[str, Any]:
-        # The object that a tool returned may be anything, a connection too.
+        # `value` may be anything, even a connection.
         return {each.name: getattr(self, each.name) for each in fields(self)} | {"value": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ class ToolCall:
 
     @property
     def tool_args(self) -> JsonDict:
-        """The arguments as a dict; empty when `arguments` is not a JSON object."""
+        """The arguments as a dict; empty if `arguments` is not a JSON object."""
         try:
             parsed = json.loads(self.arguments or "{}")
         except (ValueError, RecursionError):
@@ -101,9 +101,9 @@ class ToolCall:
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Media:
-    """An image, sound or file that is part of a message. It is given by exactly one of `url` and `content`.
+    """An image, audio, video or file in a message, with exactly one of `url` and `content`.
 
-    The classes that users make are in :mod:`agno_nb.media`.
+    Users create media with the functions in :mod:`agno_nb.media`.
     """
 
     kind: Literal["image", "audio", "video", "file"]
@@ -112,7 +112,7 @@ class Media:
     mime_type: str | None = None
     filename: str | None = None
     detail: str | None = None
-    """Of an image: how closely the model should look: "low", "high" or "auto"."""
+    """For images: the resolution for the model, "low", "high" or "auto"."""
 
     def __repr__(self) -> str:
         what = brief(self.url) if self.url else f"{len(self.content or b'')} bytes"
@@ -128,28 +128,28 @@ class Message:
     content: str | None = None
     """The text. None for an assistant message that only calls tools."""
     reasoning_content: str | None = None
-    """What the model said it was thinking, where the provider tells."""
+    """The model's reasoning, if the provider returns it."""
     media: list[Media] = field(default_factory=list)
-    """Of a user message: what the user sent with the text."""
+    """For user messages: images, audio, videos and files."""
     tool_calls: list[ToolCall] = field(default_factory=list)
-    """Of an assistant message: the calls it asks for, in its order."""
+    """For assistant messages: the requested tool calls, in order."""
     tool_call_id: str | None = None
-    """Of a tool message: the call that it answers."""
+    """For tool messages: the call that it answers."""
     tool_name: str | None = None
     tool_call_error: bool = False
     message_id: str = field(default_factory=new_id)
     run_id: str | None = None
-    """The run in which the message was first said."""
+    """The run that added the message."""
     from_history: bool = False
-    """Whether the message was said in an earlier run and is here as context. Such messages are not stored again."""
+    """Whether the message comes from an earlier run. Such messages are not stored again."""
     finish_reason: str | None = None
-    """Of an assistant message: why the model stopped, in the provider's word; "interrupted" when we cut it off."""
+    """For assistant messages: why the model stopped, in the provider's words; "interrupted" if the run was stopped."""
     model: str | None = None
-    """Of an assistant message: the model that the server says it used."""
+    """For assistant messages: the model reported by the server."""
     metrics: Metrics | None = None
-    """Of an assistant message: its model call. Of a tool message: `duration_s` of the tool."""
+    """For assistant messages: of the model call. For tool messages: `duration_s` of the tool."""
     provider_data: JsonDict | None = None
-    """Raw items that this provider wants back in later requests (reasoning items, say), untouched."""
+    """Raw provider items to send back unchanged in later requests, for example reasoning items."""
     created_at: float = field(default_factory=now)
     """Unix seconds."""
 

@@ -1,4 +1,4 @@
-"""What work took and cost: metrics of a model call, a run or a session, and what models were paid for."""
+"""Tokens, cost and time of a model call, a run or a session."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.types.basics import Alias
 
 TOKEN_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
@@ -21,21 +22,21 @@ _MAX_SECONDS = 10**9
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class Metrics:
-    """Tokens, money and time of one model call, of a run, or of a session.
+    """Tokens, cost and time of one model call, of a run, or of a session.
 
-    Counts are None when the server did not report them, and `cost` is None when the price of any part is unknown:
-    unknown is never written as 0.
+    Counts are None if the server did not report them, and `cost` is None if the price of any part is unknown. Unknown
+    values are never stored as 0.
     """
 
     input_tokens: int | None = None
-    """Everything that was sent, the cached part included."""
+    """All tokens sent, including cached ones."""
     output_tokens: int | None = None
-    """Everything that came back, reasoning included."""
+    """All tokens received, including reasoning."""
     cache_read_tokens: int | None = None
-    """The part of `input_tokens` that the provider had cached."""
+    """The part of `input_tokens` read from the provider's cache."""
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
-    """The part of `output_tokens` that was reasoning."""
+    """The reasoning part of `output_tokens`."""
     cost: float | None = None
     """US dollars."""
     time_to_first_token_s: float | None = None
@@ -43,39 +44,47 @@ class Metrics:
 
     @property
     def total_tokens(self) -> int | None:
-        return _sum_known([self.input_tokens, self.output_tokens])
+        if self.input_tokens is None and self.output_tokens is None:
+            return None
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
 
-    @property
-    def time_to_first_token(self) -> float | None:
-        """agno's name for `time_to_first_token_s`."""
-        return self.time_to_first_token_s
-
-    @property
-    def duration(self) -> float | None:
-        """agno's name for `duration_s`."""
-        return self.duration_s
+    time_to_first_token = Alias[float | None]("time_to_first_token_s")
+    duration = Alias[float | None]("duration_s")
 
     @classmethod
     def total(cls, parts: Iterable[Metrics]) -> Metrics:
-        """Add up the tokens and money of `parts`.
+        """Add up the tokens and cost of `parts`.
 
-        Tokens are the sum of what was reported. The cost is known only if every part's is. Times do not add up
-        (parts may overlap), so they are left to the caller.
+        Tokens are the sum of the reported counts. The cost is known only if the cost of every part is. Times are left
+        to the caller, because parts may overlap.
         """
-        parts = list(parts)
-        counts = {name: _sum_known(getattr(part, name) for part in parts) for name in TOKEN_COUNTS}
-        costs = [part.cost for part in parts]
-        known = bool(costs) and None not in costs
-        return cls(**counts, cost=sum(cost for cost in costs if cost is not None) if known else None)
+        total, costs = cls(), list[float | None]()
+        for part in parts:
+            costs.append(part.cost)
+            for name in TOKEN_COUNTS:
+                if (count := getattr(part, name)) is not None:
+                    setattr(total, name, (getattr(total, name) or 0) + count)
+        known = [cost for cost in costs if cost is not None]
+        total.cost = sum(known) if known and len(known) == len(costs) else None
+        return total
 
     def drop_impossible(self) -> Metrics:
-        """Return a copy in which values that cannot be true are None.
+        """Return these metrics, or a copy in which impossible values are None if there are any.
 
         A server may report anything: counts of 2**63, NaN, negative or infinite prices, text. One such value would
-        break every sum that it is part of. The limits are `MAX_TOKENS` and `MAX_COST`.
+        break every sum that includes it. The limits are `MAX_TOKENS` and `MAX_COST`.
         """
+        for name, (kind, maximum) in _LIMITS.items():
+            value: Any = getattr(self, name)
+            # A float of zero may be negative.
+            if value is not None and (
+                type(value) is not kind or not 0 <= value <= maximum or (value == 0 and kind is float)
+            ):
+                break
+        else:
+            return self
         return Metrics(
-            **{name: to_count(getattr(self, name)) for name in TOKEN_COUNTS},
+            **{name: _to_count(getattr(self, name)) for name in TOKEN_COUNTS},
             cost=to_amount(self.cost, MAX_COST),
             time_to_first_token_s=to_amount(self.time_to_first_token_s, _MAX_SECONDS),
             duration_s=to_amount(self.duration_s, _MAX_SECONDS),
@@ -86,8 +95,15 @@ class Metrics:
         return f"Metrics({', '.join(f'{name}={value:.6g}' for name, value in values.items() if value is not None)})"
 
 
-def to_count(value: object) -> int | None:
-    """Return a token count as an int, or None if `value` is not a whole number from 0 to `MAX_TOKENS`."""
+_LIMITS: dict[str, tuple[Any, float]] = {
+    **dict.fromkeys(TOKEN_COUNTS, (int, MAX_TOKENS)),
+    "cost": (float, MAX_COST),
+    "time_to_first_token_s": (float, _MAX_SECONDS),
+    "duration_s": (float, _MAX_SECONDS),
+}
+
+
+def _to_count(value: object) -> int | None:
     amount = to_amount(value, MAX_TOKENS)
     return int(amount) if amount is not None and amount.is_integer() else None
 
@@ -96,26 +112,21 @@ def to_amount(value: object, maximum: float) -> float | None:
     """Return `value` as a float, or None if it is not a number from 0 to `maximum`."""
     if value is None or isinstance(value, bool) or not isinstance(value, Real):
         return None
-    # Compared before it is converted: a float holds no integer of 400 digits.
+    # Compare before converting: an integer of 400 digits does not fit into a float.
     number: Any = value
     return abs(float(number)) if 0 <= number <= maximum else None
-
-
-def _sum_known(values: Iterable[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class UsageTotals:
-    """What models were paid for."""
+    """Tokens and cost of all model calls in a period."""
 
     tokens: int = 0
-    """Sent and come back."""
+    """Sent and received."""
     usd: float = 0.0
     num_unpriced: int = 0
-    """How many runs, summaries and other work have a price that is not known. It is not in `usd`."""
+    """Number of runs, summaries and other calls whose price is unknown. They are not in `usd`."""
 
     def __add__(self, other: UsageTotals) -> UsageTotals:
         return UsageTotals(

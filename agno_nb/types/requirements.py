@@ -1,4 +1,4 @@
-"""What a paused run needs of a person. A requirement changes when a person answers it."""
+"""Requirements of paused runs: tool calls that need approval, user input or external execution."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Literal
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
-from agno_nb.types.basics import JsonDict, brief, new_id
+from agno_nb.types.basics import Alias, JsonDict, brief, new_id
 from agno_nb.types.messages import ToolCall
 
 ApprovalKind = Literal["confirmation", "user_input", "external_execution"]
-"""What a tool may need of a person: leave, values for some of its arguments, or that they do the work."""
+"""A tool call may need approval, values of some arguments, or its execution by a person."""
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class UserInputField:
-    """One value that a person has to give before a tool can be called.
+    """A value that a person must provide before a tool is called.
 
     Assigning to `value` checks the value and marks the field as given, as :meth:`set_value` does.
     """
@@ -31,7 +31,6 @@ class UserInputField:
     schema: JsonDict = field(default_factory=dict)
     """JSON schema of the value."""
     value: Any = None
-    """What was given."""
     is_given: bool = False
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -43,7 +42,7 @@ class UserInputField:
 
     @property
     def field_type(self) -> str:
-        """The JSON type of the value, as in "string"; "any" where the schema does not say one."""
+        """JSON type of the value, for example "string"; "any" if the schema has none."""
         schema_type = self.schema.get("type")
         return schema_type if isinstance(schema_type, str) else "any"
 
@@ -53,32 +52,26 @@ class UserInputField:
         return "default" in self.schema
 
     def set_value(self, value: Any) -> None:
-        """Set the value. Text is parsed by :meth:`parse`.
+        """Set the value. Strings are parsed with :meth:`parse`.
 
         Raises
         ------
         InvalidInputError
-            It is not what the schema asks for.
+            The value does not match the schema.
         """
         self._set(self.check(value), is_given=True)
 
     def check(self, value: Any) -> Any:
-        """Return `value` as :meth:`set_value` sets it.
-
-        Raises
-        ------
-        InvalidInputError
-            It is not what the schema asks for.
-        """
+        """Return `value` as :meth:`set_value` would set it, with the same errors."""
         value = self.parse(value) if isinstance(value, str) else value
         if not _is_json(value):
-            raise InvalidInputError(f"{self.name} is {value!r}, which JSON cannot hold; give it as text")
+            raise InvalidInputError(f"{self.name} is {value!r}, which cannot be written as JSON; pass it as a string")
         if (problem := self._problem(value)) is not None:
-            raise InvalidInputError(f"{self.name} is {value!r}, and that is not what is asked for: {problem}")
+            raise InvalidInputError(f"invalid value {value!r} for {self.name}: {problem}")
         return value
 
     def parse(self, text: str) -> Any:
-        """Return the value of typed text: its JSON if the text is JSON and fits the schema, else the text.
+        """Return the value that `text` stands for: parsed JSON if it matches the schema, otherwise the text.
 
         ``True``, ``False`` and ``None`` are read like ``true``, ``false`` and ``null``.
 
@@ -95,18 +88,14 @@ class UserInputField:
             value = json.loads(_PYTHON_WORDS.get(text, text))
         except (ValueError, RecursionError):
             return text
-        # Python also reads NaN, and 1e999 as infinity.
+        # json.loads() also accepts NaN, and reads 1e999 as infinity.
         return value if _is_json(value) and self._problem(value) is None else text
 
     def to_text(self, value: Any) -> str:
-        """Return text that :meth:`parse` reads as `value`."""
+        """Return text from which :meth:`parse` returns `value`."""
         if isinstance(value, str) and self.parse(value) == value:
             return value
         return json.dumps(value, ensure_ascii=False)
-
-    def take(self, other: UserInputField) -> None:
-        """Set the value that was given to another copy of the field."""
-        self._set(other.value, is_given=other.is_given)
 
     def clear(self) -> None:
         """Remove the value."""
@@ -132,92 +121,47 @@ _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 
 
 def _is_json(value: Any) -> bool:
-    """Whether JSON holds a value as it is. Tuples would come back as lists, and keys that are numbers as text."""
+    """Whether a value survives a round trip through JSON. Tuples become lists, and numeric keys strings."""
     try:
-        same: bool = json.loads(json.dumps(value, allow_nan=False)) == value
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
     except (TypeError, ValueError, RecursionError):
         return False
-    return same
-
-
-class _Answer:
-    """A field of a requirement that is kept in its tool call, so that it can be set on either of them."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, requirement: Requirement | None, owner: type[Requirement]) -> Any:
-        return None if requirement is None else getattr(requirement.tool, self._name)
-
-    def __set__(self, requirement: Requirement, value: Any) -> None:
-        setattr(requirement.tool, self._name, value)
-
-
-class _Fields(_Answer):
-    def __set__(self, requirement: Requirement, value: Any) -> None:
-        if value is not None:
-            super().__set__(requirement, value)
-
-
-class _Result(_Answer):
-    """The result of an external execution. Results of other calls are not answers of a person."""
-
-    def __get__(self, requirement: Requirement | None, owner: type[Requirement]) -> Any:
-        if requirement is None or requirement.kind != "external_execution" or requirement.confirmed is False:
-            return None
-        return requirement.tool.result
-
-    def __set__(self, requirement: Requirement, value: Any) -> None:
-        if value is not None:
-            requirement._check_kind("external_execution", "result")
-        if requirement.kind == "external_execution" and not requirement.tool.is_finished:
-            super().__set__(requirement, value)
-
-
-# As the default of a dataclass field, a descriptor would not be a value of the field's type.
-_FIELDS: Any = _Fields("user_input_schema")
-_CONFIRMED: Any = _Answer("confirmed")
-_NOTE: Any = _Answer("confirmation_note")
-_RESULT: Any = _Result("result")
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False)
 class Requirement:
-    """What a paused run needs of a person before one of its tool calls can go on.
+    """A tool call of a paused run that needs a person.
 
-    It is resolved by :meth:`confirm` or :meth:`reject`, by :meth:`provide_user_input`, or by
-    :meth:`set_external_execution_result`, whichever `kind` asks for; then the run is continued. Attributes can be set
-    instead, here or on the call: ``tool.confirmed``, ``tool.result``, and ``value`` of the input fields.
+    Depending on `kind`, resolve it with :meth:`confirm`, :meth:`provide_user_input` or
+    :meth:`set_external_execution_result`, or with :meth:`reject`; then continue the run. You can also set attributes,
+    here or on the call: ``tool.confirmed``, ``tool.result``, and ``value`` of the input fields.
     """
 
     kind: ApprovalKind
     tool: ToolCall
-    """The call that waits, with its exact arguments."""
+    """The pending call with its exact arguments."""
     run_id: str
-    """The run that the call belongs to: the paused one, or one nested in it."""
+    """The run of the call: the paused run or one nested in it."""
     requirement_id: str = field(default_factory=new_id)
     component_name: str | None = None
-    """Who asks."""
-    user_input_fields: list[UserInputField] = _FIELDS
-    """Of "user_input": what has to be given."""
-    confirmed: bool | None = _CONFIRMED
-    """Of any kind: False when it was refused. Of "confirmation": True when it was allowed."""
-    note: str | None = _NOTE
-    """Why it was allowed or refused. Of a refusal the model is told."""
-    result: str | None = _RESULT
-    """Of "external_execution": what came of the call, as the model is told."""
+    """Name of the agent that requested the call."""
     started_at: float | None = None
-    """When the approved call was started, in unix seconds. It is stored before the call runs. If the call has no
-    result, the process ended in between, and the call may or may not have been carried out."""
+    """Unix time at which the approved call started, stored before it runs. If the call has no result, the process ended
+    in between, and the call may or may not have run."""
     may_have_run: bool = False
-    """Whether a person is asked a second time, because the call was started before and its result is unknown."""
+    """Whether the call was started before, its result is unknown, and it needs a second approval."""
+
+    # Answers are stored in the tool call, so that they can be set on either.
+    user_input_fields = Alias[list[UserInputField]]("tool.user_input_schema", "For user input: the fields to fill in.")
+    confirmed = Alias[bool | None]("tool.confirmed", "False if the call was rejected; True if it was approved.")
+    note = Alias[str | None]("tool.confirmation_note", "Reason for the decision. Reasons for a rejection are sent.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A misspelt answer must not get lost in a new attribute.
+        # A misspelt name must not create a new attribute.
         if name not in type(self).__dataclass_fields__ and not hasattr(type(self), name):
             raise AttributeError(
-                f"a Requirement has no attribute {name!r}; answer it by {_RESOLVING_METHODS[self.kind]}"
+                f"a Requirement has no attribute {name!r}; resolve it with {_RESOLVING_METHODS[self.kind]}"
             )
         object.__setattr__(self, name, value)
 
@@ -227,73 +171,73 @@ class Requirement:
         Parameters
         ----------
         note : str, optional
-            Why. It is stored, and the model is not told.
+            Reason, which is stored but not sent to the model.
 
         Raises
         ------
         InvalidInputError
-            It is not leave that is asked for, or the call was answered already and the run went on.
+            The requirement is of another kind, or the run has already continued.
         """
-        self._answers("confirmation", "confirm()")
+        self._check_open("confirmation", "confirm()")
         self.confirmed, self.note = True, note
 
     def reject(self, note: str | None = None) -> None:
-        """Refuse the call, whatever it needs. Values and a result that were given before are removed.
+        """Reject the call, whatever it needs. Values and results given before are removed.
 
         Parameters
         ----------
         note : str, optional
-            Why: the model is told.
+            Reason, which is sent to the model.
 
         Raises
         ------
         InvalidInputError
-            The call was answered already and the run went on.
+            The run has already continued.
         """
-        self._answers(self.kind, "reject()")
-        self._withdraw()
-        self.confirmed, self.note = False, note
+        self._check_open(self.kind, "reject()")
+        self._clear_fields()
+        self.result, self.confirmed, self.note = None, False, note
 
     def provide_user_input(self, values: Mapping[str, Any]) -> None:
-        """Give values that are asked for: all of them, or some now and some later.
+        """Set some or all of the input fields. Fields with a default may be left out.
 
-        Fields with a default may be left out. Text is parsed as :meth:`UserInputField.parse` says.
+        Strings are parsed with :meth:`UserInputField.parse`.
 
         Raises
         ------
         InvalidInputError
-            A name is not asked for, or a value is not what its schema says. Nothing was set.
+            There is no such field, or a value does not match its schema. Nothing was set.
         """
-        self._answers("user_input", "provide_user_input()")
+        self._check_open("user_input", "provide_user_input()")
         fields = {each.name: each for each in self.user_input_fields}
         unknown = [name for name in values if name not in fields]
         if unknown:
-            raise InvalidInputError(f"{self} does not ask for {unknown[0]!r}; it asks for {', '.join(fields)}")
+            raise InvalidInputError(f"{self} has no input field {unknown[0]!r}; it has {', '.join(fields)}")
         checked = {name: fields[name].check(value) for name, value in values.items()}
         for name, value in checked.items():
             fields[name]._set(value, is_given=True)
         self.confirmed = None
 
     def set_external_execution_result(self, result: str) -> None:
-        """Tell what came of the call, which you have carried out yourself.
+        """Set the result of a call that you executed yourself.
 
         Parameters
         ----------
         result : str
-            What the model is told.
+            The result that is sent to the model.
 
         Raises
         ------
         InvalidInputError
-            The call is not one that you carry out, or `result` is not text.
+            The requirement is of another kind, or `result` is not a string.
         """
-        self._answers("external_execution", "set_external_execution_result()")
+        self._check_open("external_execution", "set_external_execution_result()")
         if not isinstance(result, str):
             raise self._not_text(result)
         self.confirmed, self.result = None, result
 
     def copy_answer_from(self, other: Requirement) -> None:
-        """Take over the answer that was given to another copy of this requirement. Without one, nothing changes."""
+        """Copy the answer given to another copy of this requirement, if there is one."""
         if other.tool is self.tool or self.tool.is_finished:
             return
         if self.may_have_run and not other.may_have_run:
@@ -303,23 +247,18 @@ class Requirement:
         if not other.has_answer:
             return
         if other.confirmed is False:
-            self._withdraw()
+            self._clear_fields()
+            self.result = None
         self.confirmed, self.note = other.confirmed, other.note
         if other.result is not None:
             self.result = other.result
         answered_fields = {each.name: each for each in other.user_input_fields if each.is_given}
         for each in self.user_input_fields:
             if each.name in answered_fields:
-                each.take(answered_fields[each.name])
+                each._set(answered_fields[each.name].value, is_given=True)
 
     def check_answer(self) -> None:
-        """Check an answer that may have been set as attributes.
-
-        Raises
-        ------
-        InvalidInputError
-            It is not an answer that this requirement takes.
-        """
+        """Check an answer that may have been set through attributes; raise InvalidInputError if it is not valid."""
         result = self.tool.result
         if self.tool.is_finished:
             return
@@ -333,40 +272,38 @@ class Requirement:
                 "answer"
             )
 
-    def _withdraw(self) -> None:
+    def _clear_fields(self) -> None:
         for each in self.user_input_fields:
             each.clear()
-        self.result = None
 
     def ask_again(self) -> None:
-        """Take the approval back, because the call was started and its result is unknown."""
+        """Revoke the approval of a call that was started and whose result is unknown."""
         self.confirmed, self.started_at, self.may_have_run = None, None, True
-        for each in self.user_input_fields:
-            each.clear()
+        self._clear_fields()
 
     @property
     def was_started(self) -> bool:
         """Whether the approved call was started and has no result."""
         return self.started_at is not None and not self.tool.is_finished
 
-    def _answers(self, kind: ApprovalKind, method: str) -> None:
+    def _check_open(self, kind: ApprovalKind, method: str) -> None:
         self._check_kind(kind, method)
         if self.tool.is_finished:
-            raise InvalidInputError(f"{self} was answered already, and the run went on; it cannot be answered again")
+            raise InvalidInputError(f"{self} has already been answered, and the run has continued")
 
     def _check_kind(self, kind: ApprovalKind, how: str) -> None:
         if self.kind != kind:
             raise InvalidInputError(
-                f"{self} needs {self.kind.replace('_', ' ')}, which {how} does not give; use "
+                f"{how} cannot resolve {self}: it requires {self.kind.replace('_', ' ')}; use "
                 f"{_RESOLVING_METHODS[self.kind]}"
             )
 
     def _not_text(self, result: object) -> InvalidInputError:
-        return InvalidInputError(f"the result of {self} is told to the model, so it must be text, not {result!r}")
+        return InvalidInputError(f"the result of {self} is {result!r}; pass a string, which is sent to the model")
 
     @property
     def has_answer(self) -> bool:
-        """Whether a person gave an answer, or a part of it."""
+        """Whether a person gave an answer or a part of it."""
         return (
             self.confirmed is not None
             or self.result is not None
@@ -375,7 +312,7 @@ class Requirement:
 
     @property
     def is_resolved(self) -> bool:
-        """Whether everything that it asks for was given."""
+        """Whether the requirement has a complete answer."""
         if self.confirmed is False or self.tool.is_finished:
             return True
         if self.kind == "confirmation":
@@ -399,66 +336,40 @@ class Requirement:
         return self.kind == "external_execution" and not self.is_resolved
 
     @property
-    def id(self) -> str:
-        """agno's name for `requirement_id`."""
-        return self.requirement_id
+    def result(self) -> str | None:
+        """For external execution: the result that is sent to the model. Results of other calls are not answers."""
+        is_answer = self.kind == "external_execution" and self.confirmed is not False
+        return self.tool.result if is_answer else None
 
-    @property
-    def tool_execution(self) -> ToolCall:
-        """agno's name for `tool`."""
-        return self.tool
+    @result.setter
+    def result(self, value: str | None) -> None:
+        if value is not None:
+            self._check_kind("external_execution", "result")
+        if self.kind == "external_execution" and not self.tool.is_finished:
+            self.tool.result = value
 
-    @property
-    def confirmation(self) -> bool | None:
-        """agno's name for `confirmed`."""
-        return self.confirmed
-
-    @confirmation.setter
-    def confirmation(self, value: bool | None) -> None:
-        self.confirmed = value
-
-    @property
-    def confirmation_note(self) -> str | None:
-        """agno's name for `note`."""
-        return self.note
-
-    @confirmation_note.setter
-    def confirmation_note(self, value: str | None) -> None:
-        self.note = value
-
-    @property
-    def user_input_schema(self) -> list[UserInputField]:
-        """agno's name for `user_input_fields`."""
-        return self.user_input_fields
-
-    @user_input_schema.setter
-    def user_input_schema(self, value: list[UserInputField]) -> None:
-        self.user_input_fields = value
-
-    @property
-    def external_execution_result(self) -> str | None:
-        """agno's name for `result`."""
-        return self.result
-
-    @external_execution_result.setter
-    def external_execution_result(self, value: str | None) -> None:
-        self.result = value
+    id = Alias[str]("requirement_id")
+    tool_execution = Alias[ToolCall]("tool")
+    confirmation = Alias[bool | None]("confirmed")
+    confirmation_note = Alias[str | None]("note")
+    user_input_schema = Alias[list[UserInputField]]("user_input_fields")
+    external_execution_result = Alias[str | None]("result")
 
     @property
     def short_id(self) -> str:
-        """The end of `requirement_id`, by which people can name it."""
+        """The end of `requirement_id`, which identifies it in commands."""
         return self.requirement_id[-6:]
 
     @property
     def question(self) -> str:
-        """What is asked, in words. The arguments in it are the model's, exactly as it wrote them."""
+        """The question to show to a person. It has the arguments exactly as the model wrote them."""
         asker, called = self.component_name or "The agent", f"{self.tool.tool_name}({self.tool.arguments})"
         if self.may_have_run:
             called += ". This call was started before and its result is unknown, so it may run a second time"
         if self.kind == "confirmation":
             return f"{asker} asks to call {called}"
         if self.kind == "external_execution":
-            return f"{asker} asks you to carry out {called} and to tell what came of it"
+            return f"{asker} asks you to execute {called} and to enter the result"
         lines = [
             f"  {each.name} ({each.field_type}{each._default})" + (f": {each.description}" if each.description else "")
             for each in self.user_input_fields

@@ -1,4 +1,4 @@
-"""A run: one input and all that followed until the answer, where it was asked for, and what happened in it."""
+"""Runs and their events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.types.basics import JsonDict, SessionType, brief, new_id, now, to_plain_text
+from agno_nb.types.basics import Alias, JsonDict, SessionType, brief, new_id, now, to_plain_text
 from agno_nb.types.messages import Message, ToolCall
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.requirements import Requirement
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RunStatus(StrEnum):
-    """What has become of a run. Always one of these five, in the store too."""
+    """The status of a run."""
 
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
@@ -31,7 +31,7 @@ class RunStatus(StrEnum):
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class CellInfo:
-    """Where in a notebook a run was asked for, as far as the front end tells."""
+    """The notebook cell that started a run, as far as the front end reports it."""
 
     notebook: str | None = None
     """Absolute path of the notebook."""
@@ -40,141 +40,125 @@ class CellInfo:
     cell_hash: str | None = None
     """First 16 hex digits of the SHA-256 of the cell's source."""
     kernel_id: str | None = None
-    """The Jupyter server's id of the kernel."""
+    """Kernel id of the Jupyter server."""
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Variable:
-    """What a ``{name}`` in a prompt stood for."""
+    """A variable that replaced ``{name}`` in a prompt."""
 
     name: str
-    """The expression between the braces, as in ``df`` or ``config["model"]``."""
+    """The expression in braces, for example ``df`` or ``config["model"]``."""
     type: str
-    """As in ``str`` or ``pandas.DataFrame``."""
+    """For example ``str`` or ``pandas.DataFrame``."""
     shape: tuple[int, ...] | None = None
-    """Of a DataFrame, Series or array."""
+    """Shape of a DataFrame, Series or array."""
     dtypes: dict[str, str] | None = None
-    """Of a DataFrame: the dtype of each column that was shown. Of a Series or array: its one, under the name ""."""
+    """Dtypes of the columns shown of a DataFrame; the dtype of a Series or array has the key ""."""
     hash: str
-    """First 16 hex digits of the SHA-256 of what was put in."""
+    """First 16 hex digits of the SHA-256 of the inserted text."""
     cut: bool = False
-    """Whether it was too long, and only the beginning was put in."""
+    """Whether only the beginning was inserted, because the value was too long."""
     chars: int
-    """Characters that it put into the prompt, at all its places together."""
+    """Characters inserted, summed over all occurrences."""
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True, repr=False)
 class RunOutput:
-    """One input and all that followed until the answer.
+    """A run of an agent, team or workflow: its input, messages, tool calls, answer and metrics.
 
-    It is made when the run begins, filled while it goes on, and returned (or carried by the error that is raised)
-    at its end.
+    The object is created at the start of the run, updated during it, and returned at the end. If the run fails, it is
+    the `run_output` of the error.
     """
 
     run_id: str = field(default_factory=new_id)
     session_id: str
     user_id: str | None = None
     parent_run_id: str | None = None
-    """The run whose tool, member or step asked for this one."""
+    """The run whose tool, member or step started this one."""
     parent_tool_call_id: str | None = None
-    """The tool call of that run which asked for this one."""
+    """The tool call of the parent run that started this one."""
     root_run_id: str = ""
-    """The run of the turn that this one is a part of, at whatever depth. Of a turn: its own id."""
+    """The outermost run; for a run that is not nested, its own id."""
     step: str | None = None
-    """Of a run made by a step of a workflow: the step's path, its name where it stands in no other."""
+    """For runs of a workflow step: the path of the step."""
     kind: SessionType = SessionType.AGENT
     component_id: str | None = None
     """Id of the agent, team or workflow that ran."""
     component_name: str | None = None
     run_index: int | None = None
-    """The turn: the place in the session, from 0. None for a run nested in another of the same session."""
+    """The turn in the session, from 0. None for runs nested in another run of the same session."""
     attempt: int = 0
-    """The how-manieth try at that turn, from 0."""
+    """Attempt number within the turn, from 0."""
     status: RunStatus = RunStatus.RUNNING
     input: str = ""
     content: Any = None
-    """The answer: text, or an object of the `output_schema`."""
+    """The answer: a string, or an object of the `output_schema`."""
     content_type: str = "str"
     reasoning_content: str | None = None
     messages: list[Message] = field(default_factory=list)
-    """What the model was sent and said, history included."""
+    """Messages to and from the model, including history."""
     tools: list[ToolCall] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
-    """Of this run alone. `total_metrics` is with those of the runs nested in it."""
+    """Metrics of this run alone; `total_metrics` includes nested runs."""
     model: str | None = None
     model_provider: str | None = None
     requirements: list[Requirement] = field(default_factory=list)
-    """What the run had to ask of a person, in all its pauses. Of a paused run some are not resolved yet."""
+    """Requirements of all pauses, resolved and open."""
     nested_runs: list[RunOutput] = field(default_factory=list, compare=False)
-    """Runs that this one's tools, members or steps began, in order. Of a run that was read from the store: those of the
-    same session."""
+    """Runs started by tools, members or steps, in order. If read from a store, only runs of the same session."""
     step_results: list[StepOutput] = field(default_factory=list)
-    """Of a workflow: what came of its steps, in the order in which they ended."""
+    """For workflows: results of the steps, in the order in which they ended."""
     session_state: JsonDict = field(default_factory=dict)
     state_changes: list[JsonDict] = field(default_factory=list)
-    """What changed in the session's state while the run went on, value by value: `path`, `before` and `after`."""
+    """Changes of the session state during the run, each with `path`, `before` and `after`."""
     metadata: JsonDict | None = None
     error_type: str | None = None
     error: str | None = None
     origin: CellInfo = field(default_factory=CellInfo)
     variables: list[Variable] = field(default_factory=list)
-    """What of the notebook was put into the prompt."""
+    """Notebook variables inserted into the prompt."""
     context_report: ContextReport | None = None
-    """Of what the model was sent. :meth:`context` is how to ask for it."""
+    """The result of :meth:`context`."""
     context_hash: str | None = None
-    """SHA-256, in hex, of everything that decides the answer: model, messages, tools, output schema, user."""
+    """SHA-256 in hex of everything that determines the answer: model, messages, tools, output schema, user."""
     replay_of_run_id: str | None = None
-    """The run whose stored answer this is, where no model was asked."""
+    """For a cached answer, the run that produced it; no model was called."""
     created_at: float = field(default_factory=now)
     """Unix seconds."""
     ended_at: float | None = None
 
     interrupted: bool = False
-    """Whether the process died before the run ended. The status is RUNNING then."""
+    """Whether the process died before the run ended. The status is then RUNNING."""
     is_reloaded: bool = field(default=False, compare=False)
-    """Whether the run was read from a store. Its messages are then without the session's history."""
+    """Whether the run was read from a store. Its messages then don't include history."""
 
     def __post_init__(self) -> None:
         self.root_run_id = self.root_run_id or self.run_id
 
-    @property
-    def agent_id(self) -> str | None:
-        """agno's name for `component_id`."""
-        return self.component_id
+    agent_id = Alias[str | None]("component_id")
+    agent_name = Alias[str | None]("component_name")
+    member_responses = Alias[list["RunOutput"]]("nested_runs")
+    step_executor_runs = Alias[list["RunOutput"]]("nested_runs")
 
     @property
-    def agent_name(self) -> str | None:
-        """agno's name for `component_name`."""
-        return self.component_name
-
-    @property
-    def member_responses(self) -> list[RunOutput]:
-        """agno's name for `nested_runs`, of a team."""
-        return self.nested_runs
-
-    @property
-    def step_executor_runs(self) -> list[RunOutput]:
-        """agno's name for `nested_runs`, of a workflow."""
-        return self.nested_runs
-
-    @property
-    def is_replayed(self) -> bool:
-        """Whether stored answers were given and no model was asked: of a workflow, in none of the runs of its steps."""
+    def is_cached(self) -> bool:
+        """Whether the answer came from the response cache; for workflows, whether all agents' answers did."""
         model_runs = self._model_runs()
         return bool(model_runs) and all(run.replay_of_run_id is not None for run in model_runs)
 
     def _model_runs(self) -> list[RunOutput]:
-        """Return the runs, this one or those of its steps, that have a model to ask."""
+        """Return this run or, for a workflow, the runs of its agents and teams."""
         if self.kind is not SessionType.WORKFLOW:
             return [self]
         return [run for nested in self.nested_runs for run in nested._model_runs()]
 
     @property
     def total_metrics(self) -> Metrics:
-        """Tokens and cost of this run and of all runs nested in it, each counted once; the times are this run's."""
-        # A run without a model call of its own (a workflow's, say) has no cost that could be unknown.
+        """Tokens and cost of this run and all nested runs, with the times of this run."""
+        # The cost of a run without model calls, for example of a workflow, is not unknown.
         has_model_calls = self.metrics != Metrics(duration_s=self.metrics.duration_s)
         total = Metrics.total(
             [*([self.metrics] if has_model_calls else []), *(nested.total_metrics for nested in self.nested_runs)]
@@ -191,15 +175,15 @@ class RunOutput:
         return self.status is RunStatus.CANCELLED
 
     def context(self) -> ContextReport | None:
-        """Return what the model was sent: each part with its source and size, and what was left out and why.
+        """Return the context report: the parts of the first request with sources and sizes, and omitted parts.
 
-        None of a run that sent nothing to a model itself: that of a workflow, or one that failed before.
+        None for runs without a request of their own: workflows, and runs that failed before it.
         """
         return self.context_report
 
     @property
     def active_requirements(self) -> list[Requirement]:
-        """What has to be resolved before the run can be continued."""
+        """Requirements to resolve before the run can be continued."""
         return [requirement for requirement in self.requirements if not requirement.is_resolved]
 
     @property
@@ -215,9 +199,9 @@ class RunOutput:
         return [requirement.tool for requirement in self.requirements if requirement.needs_external_execution]
 
     def share_requirements(self, nested: RunOutput) -> None:
-        """Replace this run's copies of the requirements of a nested run by the originals, with the answers given here.
+        """Replace copies of a nested run's requirements with the originals, keeping the answers given here.
 
-        After that, an answer that is set on either run, or on its tool calls, counts for both.
+        Afterwards an answer set on either run, or on its tool calls, counts for both.
         """
         originals = {requirement.requirement_id: requirement for requirement in nested.requirements}
         for index, requirement in enumerate(self.requirements):
@@ -227,10 +211,7 @@ class RunOutput:
                 self.requirements[index] = original
 
     def get_content_as_string(self) -> str:
-        """Return the answer as text: as it is, as JSON if it is an object, and "" if there is none.
-
-        An object that JSON cannot hold is its ``str()``.
-        """
+        """Return the answer as text: strings unchanged, objects as JSON or else ``str()``, and "" if there is none."""
         if self.content is None:
             return ""
         if isinstance(self.content, str):
@@ -242,7 +223,7 @@ class RunOutput:
             if hasattr(self.content, "model_dump_json"):
                 return str(self.content.model_dump_json())
             return json.dumps(self.content, ensure_ascii=False, default=str)
-        except Exception:  # Keys that are tuples, a list within itself, or whatever a model of the user's raises.
+        except Exception:  # Tuples as keys, circular references, or any error of a user's class.
             return None
 
     def __repr__(self) -> str:
@@ -251,7 +232,7 @@ class RunOutput:
 
 
 class RunEvent(StrEnum):
-    """Names of the events of a stream. A workflow's run has its own for how it begins and ends."""
+    """Names of run events. Workflow runs have their own for the start and the end."""
 
     run_started = "RunStarted"
     run_content = "RunContent"
@@ -296,28 +277,27 @@ class RunEvent(StrEnum):
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class RunOutputEvent:
-    """One thing that happened in a run. Which fields are set depends on `event`."""
+    """An event of a run. The fields that are set depend on `event`."""
 
     event: RunEvent
     run_id: str
     session_id: str
     parent_run_id: str | None = None
     component_name: str | None = None
-    """Whose run it is: nested runs share the stream of the run that began them."""
+    """Name of the agent, team or workflow. Events of nested runs are in the same stream."""
     content: str | None = None
-    """Of RunContent: the piece of text that is new. Of the final event: the whole. Of a retry, a fallback and the end
-    at a tool call limit: what happened, as a sentence."""
+    """For RunContent: the new text. For the final event: the whole answer. For retries, fallbacks and tool call limits:
+    a sentence that describes the event."""
     reasoning_content: str | None = None
-    """Of RunContent: the piece of reasoning that is new."""
+    """For RunContent: the new reasoning."""
     tool: ToolCall | None = None
-    """Of ToolCall events."""
+    """For tool call events."""
     step: str | None = None
-    """Of a step's events, and of those of the runs that it began: the step's path."""
+    """Path of the step, for events of the step and its runs."""
     details: JsonDict | None = None
-    """Of a retry, a fallback and the end at a tool call limit: what `content` says, as values. Of the end of a step:
-    its `duration_s`."""
+    """For retries, fallbacks and tool call limits: the values in `content`. For the end of a step: its `duration_s`."""
     run_output: RunOutput | None = None
-    """Of the event that ends a run."""
+    """For the final event of a run."""
 
     @property
     def is_final(self) -> bool:

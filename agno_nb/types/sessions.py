@@ -1,4 +1,4 @@
-"""A session: one conversation thread with its runs, its summaries, and what is remembered of its user."""
+"""Sessions, their summaries, and memories of users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agno_nb.types.runs import RunOutput, RunStatus
 
 
 class SessionReader(Protocol):
-    """What a :class:`Session` loads its rows from: any store."""
+    """A store from which a :class:`Session` loads its rows."""
 
     def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]: ...
 
@@ -37,16 +37,16 @@ class SessionSummary:
     topics: list[str] = field(default_factory=list)
     session_id: str | None = None
     version: int | None = None
-    """From 0, in the order of making. The store counts."""
+    """Assigned by the store, from 0."""
     from_run_index: int | None = None
-    """The first turn that it covers."""
+    """The first turn covered."""
     to_run_index: int | None = None
-    """The last turn that it covers."""
+    """The last turn covered."""
     model: str | None = None
     """The model that wrote it."""
     model_provider: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
-    """What writing it took. These tokens are not among the session's runs."""
+    """Metrics of generating the summary. They are not part of the session's runs."""
     updated_at: float = field(default_factory=now)
     """Unix seconds."""
 
@@ -57,17 +57,17 @@ class SessionSummary:
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, kw_only=True)
 class UserMemory:
-    """A fact about a user, across sessions."""
+    """A fact about a user, kept across sessions."""
 
     memory: str
     topics: list[str] = field(default_factory=list)
     user_id: str | None = None
-    """Whose it is. The store keeps no memory of nobody."""
+    """The user. Required by stores."""
     memory_id: str = field(default_factory=new_id)
     input: str | None = None
-    """What the user said when it was learnt."""
+    """The user's message from which the memory was extracted."""
     component_id: str | None = None
-    """Id of the agent, team or workflow that learnt it."""
+    """Id of the agent, team or workflow that extracted it."""
     created_at: float = field(default_factory=now)
     """Unix seconds."""
     updated_at: float = field(default_factory=now)
@@ -77,38 +77,38 @@ class UserMemory:
 @suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False)
 class Session:
-    """One conversation thread.
+    """A conversation thread.
 
-    `runs`, `messages`, `metrics` and `summary` are read from the store when first touched.
+    `runs`, `messages`, `metrics` and `summary` are read from the store when first accessed.
     """
 
     session_id: str
     user_id: str | None = None
-    """The owner; None while nobody has claimed it."""
+    """The owner; None if all runs are anonymous."""
     session_type: SessionType = SessionType.AGENT
     session_name: str | None = None
     component_id: str | None = None
-    """Id of the agent, team or workflow that began it."""
+    """Id of the agent, team or workflow that created it."""
     session_state: JsonDict = field(default_factory=dict)
     metadata: JsonDict | None = None
     forked_from_session_id: str | None = None
     forked_from_run_id: str | None = None
-    """The last run of that session which this one has a copy of."""
+    """The last copied run of that session."""
     created_at: int = 0
     """Unix seconds."""
     updated_at: int = 0
-    """Unix seconds, of the last run or change."""
+    """Time of the last run or change in Unix seconds."""
     store: SessionReader | None = field(default=None, compare=False)
-    """Where the rows are read from."""
+    """The store from which rows are read."""
     restore_outputs: Callable[[list[RunOutput]], None] | None = field(default=None, compare=False)
-    """Makes answers that were stored as JSON objects again: whoever got the session knows what they are."""
+    """Converts answers stored as JSON back to objects; set by the agent that returned the session."""
     read_for: str | None = field(default=None, compare=False)
-    """The user for whom an agent returned the session. If another user owns it by the time that rows are read, that is
-    a :class:`~agno_nb.errors.SessionOwnershipError`. None for a session that a store returned."""
+    """The user for whom an agent returned the session; None if a store returned it. If another user owns the session
+    when rows are read, :class:`~agno_nb.errors.SessionOwnershipError` is raised."""
 
     @cached_property
     def runs(self) -> list[RunOutput]:
-        """All runs, oldest first, superseded attempts and nested runs included."""
+        """All runs, oldest first, including superseded attempts and nested runs."""
         store = self._reader()
         runs = store.get_runs(self.session_id) if store else []
         if self.restore_outputs is not None:
@@ -123,7 +123,7 @@ class Session:
 
     @cached_property
     def metrics(self) -> Metrics:
-        """Tokens and cost of all runs, superseded ones included: they were paid for."""
+        """Tokens and cost of all runs, including superseded ones."""
         store = self._reader()
         return store.get_session_metrics(self.session_id) if store else Metrics()
 
@@ -139,7 +139,7 @@ class Session:
         return self.store
 
     def __getstate__(self) -> dict[str, Any]:
-        # It belongs to an object of this process.
+        # A bound method of an object in this process.
         return {**self.__dict__, "restore_outputs": None}
 
     def __repr__(self) -> str:
@@ -159,7 +159,7 @@ class WorkflowSession(Session):
     """A session of a workflow."""
 
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
-        """Return input and output of the completed runs, oldest first, or of the latest `num_runs` of them."""
+        """Return the inputs and outputs of the completed turns, oldest first, or of the latest `num_runs`."""
         attempts = sorted(self.runs, key=lambda run: run.attempt)
         turns = {run.run_index: run for run in attempts if run.run_index is not None}
         done = [run for _, run in sorted(turns.items()) if run.status is RunStatus.COMPLETED]

@@ -1,4 +1,4 @@
-"""What came of the steps of a workflow."""
+"""Results of workflow steps."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.redact import displayable
-from agno_nb.types.basics import brief, now
+from agno_nb.types.basics import Alias, brief, now
 
 
 class StepStatus(StrEnum):
-    """What has become of a step of a workflow."""
+    """The status of a workflow step."""
 
     COMPLETED = "COMPLETED"
     SKIPPED = "SKIPPED"
-    """It failed, and the workflow went on without it."""
+    """The step failed, and the workflow continued."""
     ERROR = "ERROR"
-    """It failed, and the workflow with it."""
+    """The step failed, and the workflow with it."""
 
 
 StepKind = Literal["agent", "team", "workflow", "function", "parallel", "condition", "router", "loop", "steps"]
@@ -27,38 +27,35 @@ StepKind = Literal["agent", "team", "workflow", "function", "parallel", "conditi
 @suggest_on_unknown_kwarg({})
 @dataclass(slots=True, repr=False)
 class StepOutput:
-    """What came of a step of a workflow. Functions return one to say more than their content."""
+    """The result of a workflow step. Functions return one to set more than the content."""
 
     content: Any = None
     _: KW_ONLY
     success: bool = True
-    """Whether the step did what it is there for. The workflow goes on in any case; raise an exception to end it."""
+    """Whether the step succeeded. The workflow continues in any case; raise an exception to end it."""
     stop: bool = False
     """End the workflow after this step."""
     error: str | None = None
-    """What went wrong."""
+    """The error message."""
     step_name: str | None = None
     path: str = ""
-    """Names from the outermost step to this one, with the iterations of loops, as in ``refine[1]/write``."""
+    """Names from the outermost step to this one, with loop iterations, for example ``refine[1]/write``."""
     kind: StepKind = "function"
-    """What did the step, or of several steps, what chose among them."""
+    """What ran: an agent, team, workflow or function, or the control structure of several steps."""
     iteration: int | None = None
-    """Of a step in a loop: which time round, from 0."""
+    """For a step in a loop: the iteration, from 0."""
     input: str = ""
-    """What the step was given."""
+    """The input of the step."""
     status: StepStatus = StepStatus.COMPLETED
     run_id: str | None = None
-    """The run of the agent, team or workflow that did it."""
+    """The run of the step's agent, team or workflow."""
     steps: list[StepOutput] = field(default_factory=list, compare=False)
-    """Of several steps: what came of each. In this process only; in a store they are rows of their own."""
+    """The results of inner steps. Available in this process only; stores keep them as separate rows."""
     duration_s: float | None = None
     created_at: float = field(default_factory=now, compare=False)
-    """Unix seconds, of its beginning."""
+    """Start of the step in Unix seconds."""
 
-    @property
-    def step_run_id(self) -> str | None:
-        """agno's name for `run_id`."""
-        return self.run_id
+    step_run_id = Alias[str | None]("run_id")
 
     def __repr__(self) -> str:
         content = self.content if self.content is None or isinstance(self.content, str) else repr(self.content)

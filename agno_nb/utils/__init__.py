@@ -1,1 +1,1 @@
-"""Names that programs written for agno import from here."""
+"""agno's path of `pprint`."""

@@ -1,4 +1,4 @@
-"""Print a run that you have, or that is going on."""
+"""Print a run, or the events of a run in progress."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["pprint_run_response"]
 
 @suggest_on_unknown_kwarg({})
 def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], markdown: bool = False) -> None:
-    """Show a run as ``print_response`` shows it: in a terminal by rich, in a notebook as the cell's output.
+    """Show a run like ``print_response``: with rich in a terminal, as the cell's output in a notebook.
 
     Parameters
     ----------
     run_response : RunOutput or iterable of RunOutputEvent
-        What ``run(...)`` returned, with ``stream=True`` or without.
+        The result of ``run(...)``, with or without ``stream=True``.
     markdown : bool, optional
-        Read the answer as Markdown. A notebook always does.
+        Render the answer as Markdown. Notebooks always do.
     """
     shown = choose_display(None, live=not isinstance(run_response, RunOutput), markdown=markdown)
     if isinstance(run_response, EventStream):

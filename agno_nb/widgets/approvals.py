@@ -1,4 +1,4 @@
-"""The panel that ends a paused cell: a person decides there, and the answer goes on in the same output."""
+"""The widget below a paused cell in which a person decides; the run continues in the same output."""
 
 from __future__ import annotations
 
@@ -7,46 +7,50 @@ import asyncio
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.render import render_text
 from agno_nb.run.runnable import Runnable
+from agno_nb.run_view import view_of_run
 from agno_nb.types import RunOutput
-from agno_nb.widgets.base import StaticView, has_front_end, refresh_all
-from agno_nb.widgets.conversation import answer_html, answer_view, pending_items
-from agno_nb.widgets.streaming import StreamingWidget, apply_decision, continue_or_save, decides
+from agno_nb.widgets.base import StaticView, has_front_end
+from agno_nb.widgets.conversation import answer_html, pending_items
+from agno_nb.widgets.streaming import StreamingWidget, decides
 
 
 def show_approval(runnable: Runnable, run: RunOutput, display_id: str) -> None:
-    """Put the panel into the output of a paused run, where somebody is there to see it.
+    """Show the widget in the output of a paused run if there is a front end.
 
-    The run is in the store and the panel only looks at it: what the panel does, ``%agent approve`` does too, and a
-    chat panel on the session does, in this kernel or in another one.
+    The run is in the store, so ``%agent approve`` and chat widgets do the same, in this kernel or another.
     """
     if runnable.db is not None and has_front_end():
         Approvals(runnable, run).replace_display(display_id)
 
 
 class Approvals(StreamingWidget):
-    """What a paused run waits for. It closes, and leaves the answer, when the run has gone on to its end."""
+    """The pending calls of a paused run. The widget closes and leaves the answer when the run has ended."""
 
     kind = "approvals"
 
     def __init__(self, runnable: Runnable, run: RunOutput) -> None:
-        super().__init__()
-        self._runnable = runnable
+        super().__init__(runnable)
         self._run = run
         self._metadata = {"agno_nb": {"run_id": run.run_id, "session_id": run.session_id}}
         self._look(run)
 
     def static_view(self) -> StaticView:
-        return StaticView(answer_html(self._run), render_text(answer_view(self._run)))
+        return StaticView(answer_html(self._run), render_text(view_of_run(self._run)))
 
     async def refresh(self) -> None:
-        """Notice that the run was continued by ``%agent approve``, by a chat panel or in another notebook."""
+        """Notice that the run was continued by ``%agent approve``, by a chat widget or in another notebook."""
         if self._answering is None:
             await self._refreshed()
 
     def _look(self, run: RunOutput) -> None:
         self._run = run
+        content = {
+            "run_id": run.run_id,
+            "html": answer_html(run, with_questions=False),
+            "pending": pending_items(run),
+        }
         with self.hold_sync():
-            self.show({"run_id": run.run_id, "html": answer_html(run, asks=False), "pending": pending_items(self._run)})
+            self.show(content)
             self._arriving = {}
 
     async def _stored(self) -> RunOutput | None:
@@ -64,14 +68,10 @@ class Approvals(StreamingWidget):
     async def _decide(
         self, *, run_id: str, requirement_id: str, decision: str, note: str, values: dict[str, str]
     ) -> None:
-        """Decide on one call, and continue the run when all is decided."""
+        """Decide about one call, and continue the run after the last decision."""
         if self._answering is not None or run_id != self._run.run_id:
-            raise InvalidInputError("the run goes on already")
-        # Some of it may have been decided elsewhere meanwhile, and the store knows.
-        run = apply_decision(await self._stored(), requirement_id, decision=decision, note=note, values=values)
-        events = await continue_or_save(self._runnable, run)
-        if events is None:
-            await self._refreshed()
-            refresh_all()
-            return
-        await self._stream_run(events, at_first=answer_html(self._run, asks=False))
+            raise InvalidInputError(f"run {run_id!r} has already been continued")
+        # Some calls may have been decided elsewhere, so the stored run is used.
+        events = await self._decide_call(await self._stored(), requirement_id, decision, note, values)
+        if events is not None:
+            await self._stream_run(events, at_first=answer_html(self._run, with_questions=False))

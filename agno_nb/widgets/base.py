@@ -1,9 +1,9 @@
-"""What all panels have in common: how they reach the browser, what they leave in a saved notebook, how they are closed.
+"""The base of all widgets: messages to and from the browser, the view in a saved notebook, and closing.
 
-A panel is shown under a display id, as a bundle of three: the live view, HTML and text. The HTML and the text are its
-*twin*: what a front end without widgets shows, and what takes the panel's place when it is closed. JupyterLab and
-Notebook 7 save the twin of an open panel as well, and not the view (``js/src/saved.ts``): for a view without its kernel
-they would say "model not found", and not look at the HTML beside it.
+A widget is displayed under a display id as a bundle of three: the live view, HTML and text. The HTML and the text
+are its *static view*, which front ends without widgets show and which replaces the widget when it is closed.
+JupyterLab and Notebook 7 save the static view of an open widget instead of its live view (``js/src/saved.ts``): for
+a live view without a kernel they would show "model not found" and ignore the HTML next to it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ import anywidget
 import traitlets
 from IPython.core.getipython import get_ipython
 
+from agno_nb.db import default_db
+from agno_nb.db.base import Db
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.event_loop import Job
 from agno_nb.notebook.cell_info import read_cell_info
-from agno_nb.notebook.markdown import sanitize_html
-from agno_nb.redact import displayable, redact
+from agno_nb.notebook.html import html_bundle
+from agno_nb.notebook.notebook import Notebook
+from agno_nb.redact import displayable
 from agno_nb.types import CellInfo
-from agno_nb.widgets.intents import Intent, intent, table_of
+from agno_nb.widgets.intents import Intent, intent, intents_of
 
 STATIC = Path(__file__).parent / "static"
 STATIC_VIEW_LIMIT = 150_000
-"""Characters of HTML that a panel leaves in the notebook. A notebook has to be mailed and diffed."""
+"""Characters of HTML that a widget leaves in the notebook, so that the file can still be mailed and diffed."""
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 _open_widgets: WeakSet[BaseWidget] = WeakSet()
@@ -40,23 +43,24 @@ _front_end_seen = False
 
 @dataclass(frozen=True, slots=True)
 class StaticView:
-    """What stays of a panel."""
+    """The HTML and text of a widget without a kernel."""
 
     html: str
     text: str
 
-    def bundle(self) -> dict[str, Any]:
-        html = redact(sanitize_html(self.html))
-        if len(html) > STATIC_VIEW_LIMIT:
-            html = sanitize_html("<p>This panel is too large for the notebook; run the cell again to see it.</p>")
-        return {"text/html": html, "text/plain": displayable(self.text)}
+    def bundle(self) -> dict[str, str]:
+        bundle = html_bundle(self.html, self.text)
+        if len(bundle["text/html"]) > STATIC_VIEW_LIMIT:
+            too_large = "<p>This widget is too large to be saved in the notebook; run the cell again to see it.</p>"
+            return html_bundle(too_large, self.text)
+        return bundle
 
 
 class BaseWidget(anywidget.AnyWidget):
     """A view of the store in the output of a cell.
 
-    The traits are private: they are the panel's line to the browser. `_content` is what is to be seen, whole;
-    `_arriving` is the answer that grows at the moment; `_saved` is the twin, with the model's id.
+    The traits are private; the browser reads them. `_content` is everything that is displayed, `_arriving` is the
+    answer in progress, and `_saved` is the static view with the model id.
     """
 
     _esm = STATIC / "widgets.js"
@@ -68,12 +72,12 @@ class BaseWidget(anywidget.AnyWidget):
     _saved = traitlets.Dict().tag(sync=True)
 
     kind: ClassVar[str]
-    """Which of the views of ``js/src/index.ts`` draws it."""
+    """Name of the view in ``js/src/index.ts``."""
     intents: ClassVar[Mapping[str, Intent]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.intents = table_of(cls)
+        cls.intents = intents_of(cls)
 
     def __init__(self) -> None:
         super().__init__(_kind=self.kind)
@@ -82,37 +86,37 @@ class BaseWidget(anywidget.AnyWidget):
         self._closed = False
         self._metadata: Mapping[str, Any] = {}
         self._refresh_lock = asyncio.Lock()
-        """Held from reading the store until that is shown, so that nothing is shown after what was read later."""
-        # ipykernel 7.4 sends an answer to the thread that spoke last on this line, which may be busy with a cell. The
-        # front end's own choice is a thread that is free, and every handler here only posts to the loop.
+        """Held while the store is read and shown, so that older content never replaces newer content."""
+        # ipykernel 7.4 sends a reply to the thread that last sent a message on this comm, which may be busy with a
+        # cell. The front end's own choice is a free thread, and all handlers here only post to the event loop.
         if hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = lambda data, default: default
         self.on_msg(self._receive)
 
     def open(self) -> None:
-        """Open the line to the browser, where there is one: nbclient would store all that is sent, script included."""
+        """Open the comm if there is a browser. nbclient would store everything that is sent, including the script."""
         if has_front_end():
             super().open()
 
     @property
     def address(self) -> str:
-        """The id by which a browser finds the panel; empty where there is no browser."""
+        """The model id by which a browser finds the widget; empty without a browser."""
         return "" if self.comm is None else str(self.comm.comm_id)
 
     def static_view(self) -> StaticView:
-        """Return what stays of the panel as it is now."""
+        """Return the current static view."""
         raise NotImplementedError
 
     async def refresh(self) -> None:
-        """Look again after a cell has run, which may have changed what the panel shows."""
+        """Read the store again after a cell has run, which may have changed what the widget shows."""
 
     def close(self) -> None:
-        """Leave HTML and text in the panel's place, and end it."""
+        """Close the widget and leave its static view."""
         if self._closed:
             return
         self._closed = True
         _open_widgets.discard(self)
-        # ipywidgets also closes what is collected when the interpreter ends, and nothing can be said then.
+        # ipywidgets also closes what is collected when the interpreter exits, when nothing can be sent any longer.
         if self._displays and not sys.is_finalizing():
             view = self.static_view().bundle()
             for display_id in self._displays:
@@ -120,7 +124,7 @@ class BaseWidget(anywidget.AnyWidget):
         super().close()
 
     def replace_display(self, display_id: str) -> None:
-        """Take the place of what is shown under a display id already."""
+        """Replace an existing display with the widget."""
         self._publish(display_id, update=True)
 
     def _ipython_display_(self, **kwargs: Any) -> None:
@@ -129,15 +133,16 @@ class BaseWidget(anywidget.AnyWidget):
     def _publish(self, display_id: str, *, update: bool) -> None:
         shell = get_ipython()
         self._origin = read_cell_info(shell)
-        for live_view in list(_open_widgets):
-            # The cell was run again: what it showed before has gone from the page.
-            if live_view._cell == self._cell != (None, None) and live_view._origin != self._origin:
-                live_view.close()
+        for widget in list(_open_widgets):
+            # If the cell was run again, its earlier output is no longer on the page.
+            if widget._cell == self._cell != (None, None) and widget._origin != self._origin:
+                widget.close()
         static = self._update_static_view()
         view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.address}} if has_front_end() else {}
         self._displays.append(display_id)
         _publish(view | static, display_id, self._metadata, update=update)
-        _refresh_after_cells(shell)
+        if shell is not None and refresh_all not in shell.events.callbacks["post_run_cell"]:
+            shell.events.register("post_run_cell", refresh_all)
         _open_widgets.add(self)
 
     @property
@@ -145,7 +150,7 @@ class BaseWidget(anywidget.AnyWidget):
         return self._origin.notebook, self._origin.cell_id
 
     def show(self, content: Mapping[str, Any]) -> None:
-        """Replace what is to be seen, here and in the twin."""
+        """Replace what is displayed, in the browser and in the static view."""
         self._content = dict(content)
         self._update_static_view()
 
@@ -155,12 +160,12 @@ class BaseWidget(anywidget.AnyWidget):
         return view
 
     def _receive(self, widget: Any, message: Any, buffers: Sequence[Any]) -> None:
-        """Check what the browser asks, on whatever thread the kernel has given us, and have it done on the loop."""
+        """Validate a message from the browser on the kernel's thread, and handle it on the event loop."""
         request = message.get("id") if isinstance(message, dict) else None
         try:
             work = self._prepare(message, buffers)
-        except InvalidInputError as refused:
-            self.send({"re": request, "error": str(refused)})
+        except InvalidInputError as error:
+            self.send({"re": request, "error": str(error)})
         else:
             Job(self._perform(request, work))
 
@@ -168,11 +173,11 @@ class BaseWidget(anywidget.AnyWidget):
         verb = message.get("verb") if isinstance(message, dict) else None
         intent = self.intents.get(verb) if isinstance(verb, str) else None
         if intent is None:
-            raise InvalidInputError(f"the panel asks for {verb!r:.80}, which is not one of its verbs: reload the page")
+            raise InvalidInputError(f"unknown request {verb!r:.80} from the browser; reload the page")
         fields = intent.validate(message.get("fields"))
         handler = getattr(self, intent.handler)
         if len(buffers) > intent.max_files:
-            raise InvalidInputError(f"{len(buffers)} files came with {verb}, which takes at most {intent.max_files}")
+            raise InvalidInputError(f"too many files: {verb} takes at most {intent.max_files}, got {len(buffers)}")
         if intent.max_files:
             fields["files"] = [bytes(buffer) for buffer in buffers]
         return lambda: handler(**fields)
@@ -183,7 +188,7 @@ class BaseWidget(anywidget.AnyWidget):
         except AgnoNbError as error:
             self._reply(request, error=displayable(str(error)), stored=error.run_output is not None)
         except Exception as error:
-            # It is the panel's user who has to hear of it: nobody else is there.
+            # No cell is running that could show the error.
             self._reply(request, error=displayable(f"{type(error).__name__}: {error}"), stored=False)
         else:
             self._reply(request, value=value)
@@ -194,15 +199,31 @@ class BaseWidget(anywidget.AnyWidget):
 
     @intent()
     async def _leave(self) -> None:
-        """Close the panel, as its button asks."""
+        """Close the widget."""
         self.close()
 
 
-def has_front_end() -> bool:
-    """Whether somebody is there who can show a widget.
+def current_notebook() -> Notebook | None:
+    """Return the notebook, after loading its magics; None outside of IPython."""
+    shell = get_ipython()
+    if shell is None:
+        return None
+    from agno_nb.notebook import load_ipython_extension
 
-    Front ends that show them name the cell that they run, or are Colab; nbclient, papermill and terminals do not. What
-    a browser asks later is no cell's, so what was seen once is remembered.
+    load_ipython_extension(shell)
+    notebook: Notebook = shell.magics_manager.registry["AgentMagics"].notebook
+    return notebook
+
+
+def default_store(notebook: Notebook | None) -> Db:
+    return default_db() if notebook is None else notebook.db
+
+
+def has_front_end() -> bool:
+    """Return whether a front end that shows widgets is connected.
+
+    Such front ends send the id of the cell that they run, or are Colab; nbclient, papermill and terminals are not.
+    Requests from a browser belong to no cell, so a front end that was seen once is remembered.
     """
     global _front_end_seen
     if "google.colab" in sys.modules or read_cell_info(get_ipython()).cell_id is not None:
@@ -219,12 +240,7 @@ def _publish(bundle: Mapping[str, Any], display_id: str, metadata: Mapping[str, 
     shell.display_pub.publish(dict(bundle), dict(metadata), transient={"display_id": display_id}, update=update)
 
 
-def _refresh_after_cells(shell: Any) -> None:
-    if shell is not None and refresh_all not in shell.events.callbacks["post_run_cell"]:
-        shell.events.register("post_run_cell", refresh_all)
-
-
 def refresh_all(result: object = None) -> None:
-    """Have all open panels look at the store again: a cell has run, or a run has ended in one of them."""
-    for panel in list(_open_widgets):
-        Job(panel._perform(None, panel.refresh))
+    """Refresh all open widgets, after a cell or a run in one of them has ended."""
+    for widget in list(_open_widgets):
+        Job(widget._perform(None, widget.refresh))

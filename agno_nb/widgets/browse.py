@@ -1,4 +1,4 @@
-"""The session browser: find, look into, name, delete and go on with the sessions of a store."""
+"""The session browser: search, preview, rename, delete and resume the sessions of a store."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.db.queries import ORDERS, Search
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.markdown import escape_html
+from agno_nb.notebook.html import element, escape_html
 from agno_nb.notebook.notebook import Notebook, bind_store
+from agno_nb.notebook.render import usage_line
 from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunStatus, Session, SessionType
-from agno_nb.widgets.base import BaseWidget, StaticView
+from agno_nb.types import RunStatus, Session, SessionType, one_line
+from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, default_store
 from agno_nb.widgets.chat import NAME_LIMIT, Chat
-from agno_nb.widgets.conversation import read_turns, usage_line
-from agno_nb.widgets.current_notebook import current_notebook, default_store
+from agno_nb.widgets.conversation import read_turns
 from agno_nb.widgets.intents import count, id_value, intent, one_of, optional, several, text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAGE_LIMIT = 200
-"""Most rows that the browser may ask for at once."""
+"""Maximum number of rows per request."""
 STATIC_ROWS = 20
+TITLE_LIMIT = 200
 NUM_PREVIEW_TURNS = 10
 _FILTER_LABEL = text(1_000)
 
@@ -45,27 +46,35 @@ def browse(
     notebook: str | None = None,
     status: str | None = None,
 ) -> Browser:
-    """Open a browser of sessions in the output of the cell.
+    """Open a session browser in the output of the cell.
 
     Parameters
     ----------
     db : Db, optional
-        The store. That of the notebook where not given.
+        The store. Defaults to the notebook's.
     search : str, optional
-        Part of a name, of an id or of what was said, in any case.
-    user_id, session_type, agent, notebook, status : str, optional
-        Only sessions of this user; of this kind; of the agent, team or workflow of this name or id; in which
-        something was asked from this notebook; that have a run of this status. All of it can be changed in the panel.
+        Part of a name, an id or a message, ignoring case.
+    user_id : str, optional
+        Only sessions of this user.
+    session_type : {"agent", "team", "workflow"}, optional
+        Only sessions of this kind.
+    agent : str, optional
+        Only sessions of the agent, team or workflow with this name or id.
+    notebook : str, optional
+        Only sessions with a run from the notebook at this path.
+    status : str, optional
+        Only sessions with a run of this status.
 
     Returns
     -------
     Browser
-        The panel. ``.selected`` and ``.selected_df()`` are what is marked in it, and ``.sql`` is its query.
+        The widget, in which all filters can be changed. ``.selected`` and ``.selected_df()`` are the marked sessions,
+        and ``.sql`` is the query.
 
     Raises
     ------
     InvalidInputError
-        There is no such kind or status.
+        `session_type` or `status` is unknown.
 
     Examples
     --------
@@ -82,14 +91,14 @@ def browse(
 
 
 class Browser(BaseWidget):
-    """The sessions of a store, made by :func:`browse`.
+    """The sessions of a store, created by :func:`browse`.
 
     Attributes
     ----------
     selected : list of str
-        Ids of the sessions that are marked.
+        Ids of the marked sessions.
     sql : str
-        The query for the sessions that are listed: ``agno_nb.query(found.sql).df()``.
+        The query of the list, for example for ``agno_nb.query(found.sql).df()``.
     """
 
     kind = "browse"
@@ -105,11 +114,11 @@ class Browser(BaseWidget):
 
     @property
     def sql(self) -> str:
-        """The query for the sessions that are listed, in their order."""
+        """The query that lists the sessions in their order."""
         return self._search.sql
 
     def selected_df(self) -> pd.DataFrame:
-        """Return the sessions that are marked: see :func:`agno_nb.frames.sessions_df`."""
+        """Return the marked sessions: see :func:`agno_nb.frames.sessions_df`."""
         return self._db.sessions_df(session_id=self.selected)
 
     def static_view(self) -> StaticView:
@@ -119,16 +128,16 @@ class Browser(BaseWidget):
         )
         lines = [(row["title"], row["agent"] or "", row["user_id"] or "", str(row["num_runs"])) for row in rows]
         titles = ("session", "agent", "user", "turns")
-        cells = "".join(
-            "<tr>" + "".join(f"<{tag}>{escape_html(cell)}</{tag}>" for cell in line) + "</tr>"
+        table_rows = [
+            element("tr", *(element(tag, escape_html(cell)) for cell in line))
             for tag, line in [("th", titles), *(("td", line) for line in lines)]
-        )
+        ]
         text = "\n".join([note, *(" · ".join(filter(None, line)) for line in lines)])
-        table = StaticView(f"<div>{note}</div><table>{cells}</table>", text)
+        table = StaticView(element("div", note) + element("table", *table_rows), text)
         if self._chat is None:
             return table
-        talk = self._chat.static_view()
-        return StaticView(f"{talk.html}<hr>{table.html}", f"{talk.text}\n\n{table.text}")
+        chat = self._chat.static_view()
+        return StaticView(f"{chat.html}<hr>{table.html}", f"{chat.text}\n\n{table.text}")
 
     def close(self) -> None:
         super().close()
@@ -144,15 +153,13 @@ class Browser(BaseWidget):
     def __repr__(self) -> str:
         return f"Browser({self._db!r}, {len(self._ids)} sessions)"
 
-    # What is seen.
-
     @property
     def _user_id(self) -> str | None:
-        """The notebook's user, who cannot open sessions of other users; None for no restriction."""
+        """The notebook's user, who can only open their own sessions; None for no restriction."""
         return None if self._notebook is None else self._notebook.current_user_id
 
     def _marks(self) -> object:
-        """Read what differs once a session was made, used, renamed or deleted."""
+        """Return values that change when a session is created, used, renamed or deleted."""
         return queries.sessions_version(self._db)
 
     async def _refreshed(self) -> None:
@@ -166,7 +173,7 @@ class Browser(BaseWidget):
         listed_ids = set(self._ids)
         self.selected = [session_id for session_id in self.selected if session_id in listed_ids]
         search = self._search
-        # The first rows come along, so that nothing is blank for a moment.
+        # The first rows are included, so that the list is never blank.
         self.show(
             {
                 "total": len(self._ids),
@@ -186,14 +193,12 @@ class Browser(BaseWidget):
         self._check_owners([session_id])
         session = self._db.get_session(session_id)
         if session is None:
-            raise InvalidInputError(f"there is no session {session_id!r} in the store any more")
+            raise InvalidInputError(f"session {session_id!r} is no longer in the store")
         return session
 
     def _check_owners(self, session_ids: Sequence[str]) -> None:
         for session_id in session_ids:
             self._db.check_owner(self._user_id, session_id=session_id)
-
-    # What is asked.
 
     @intent(
         search=_FILTER_LABEL,
@@ -207,24 +212,24 @@ class Browser(BaseWidget):
         is_ascending=lambda value: value is True,
     )
     async def _find(self, **fields: Any) -> None:
-        """Look for other sessions, or in another order."""
+        """Change the filters or the order."""
         self._search = Search(**fields)
         await self._refreshed()
 
     @intent(offset=count(10_000_000), limit=count(PAGE_LIMIT))
     async def _rows(self, *, offset: int, limit: int) -> list[dict[str, Any]]:
-        """Give a page of the list."""
+        """Return a page of the list."""
         return await asyncio.to_thread(self._rows_of, self._ids[offset : offset + limit])
 
     @intent(session_ids=several(id_value))
     async def _select(self, *, session_ids: list[str]) -> None:
-        """Mark sessions, for Python."""
+        """Mark sessions, which Python reads as `selected`."""
         listed_ids = set(self._ids)
         self.selected = [session_id for session_id in session_ids if session_id in listed_ids]
 
     @intent(session_id=id_value)
     async def _preview(self, *, session_id: str) -> dict[str, Any]:
-        """Give the latest turns of a session to read."""
+        """Return the latest turns of a session."""
         return await asyncio.to_thread(self._previewed, session_id)
 
     def _previewed(self, session_id: str) -> dict[str, Any]:
@@ -238,14 +243,14 @@ class Browser(BaseWidget):
 
     @intent(session_id=id_value, name=text(NAME_LIMIT))
     async def _rename(self, *, session_id: str, name: str) -> None:
-        """Give a session a name; an empty one takes it away."""
+        """Set the name of a session; an empty one removes it."""
         await asyncio.to_thread(self._check_owners, [session_id])
         await asyncio.to_thread(self._db.rename_session, session_id, session_name=name.strip() or None)
         await self._refreshed()
 
     @intent(session_ids=several(id_value, limit=1_000))
     async def _delete(self, *, session_ids: list[str]) -> None:
-        """Delete sessions. The panel has asked whether they are to be."""
+        """Delete sessions. The browser has asked for confirmation."""
         await asyncio.to_thread(self._check_owners, session_ids)
         await asyncio.to_thread(self._db.delete_sessions, session_ids)
         if self._chat is not None and self._chat.session_id in session_ids:
@@ -255,29 +260,31 @@ class Browser(BaseWidget):
 
     @intent(session_id=id_value)
     async def _resume(self, *, session_id: str) -> str:
-        """Go on with a session in the ``%%agent`` cells of this notebook."""
+        """Resume a session in the ``%%agent`` cells of this notebook."""
         notebook = self._notebook
         if notebook is None:
-            raise InvalidInputError("there is no notebook here that could go on with it")
+            raise InvalidInputError("cannot resume a session outside of a notebook; use 'Open in chat' instead")
         session = await asyncio.to_thread(self._session, session_id)
         runnable = self._runnable_for(session)
         if self._db is not notebook.db:
-            raise InvalidInputError(f"the notebook keeps its sessions in {notebook.db.identity}, not here")
+            raise InvalidInputError(
+                f"cannot resume a session of another store; the notebook uses {notebook.db.identity}"
+            )
         notebook.runnable = runnable
         if session.user_id not in (None, notebook.current_user_id):
             notebook.use_user(session.user_id)
         notebook.use_session(session_id)
-        return (
-            f"The %%agent cells of this notebook go on with this session, as {runnable.name or runnable.component_id}."
-        )
+        return f"The %%agent cells of this notebook continue this session as {runnable.name or runnable.component_id}."
 
     @intent(session_id=id_value)
     async def _open(self, *, session_id: str) -> str:
-        """Open a session in a chat panel below the list; give the id of its model."""
+        """Open a session in a chat widget below the list; return the id of its model."""
         session = await asyncio.to_thread(self._session, session_id)
         runnable = self._runnable_for(session)
         if runnable.store is not self._db:
-            raise InvalidInputError(f"{runnable!r} keeps its sessions in {runnable.store.identity}, not here")
+            raise InvalidInputError(
+                f"cannot open a session of another store; {runnable!r} uses {runnable.store.identity}"
+            )
         if self._chat is not None:
             self._chat.close()
         user_id = session.user_id or self._user_id
@@ -285,16 +292,17 @@ class Browser(BaseWidget):
         return self._chat.address
 
     def _runnable_for(self, session: Session) -> Runnable:
-        """Find who can go on with a session: the one who began it, where this notebook has it, else its own agent."""
+        """Return the runnable that started a session if this notebook has it, else the notebook's agent."""
         notebook = self._notebook
         if notebook is not None:
-            began = notebook.runnable_of(session.session_type, session.component_id)
-            if began is not None:
-                return bind_store(began, self._db)
+            original = notebook.runnable_of(session.session_type, session.component_id)
+            if original is not None:
+                return bind_store(original, self._db)
             if notebook.runnable.kind is session.session_type:
                 return notebook.runnable
         raise InvalidInputError(
-            f"the session belongs to {session.session_type} {session.component_id!r}, which is not in this notebook"
+            f"this notebook has no {session.session_type} {session.component_id!r}, which the session belongs to; "
+            "define it in a cell first"
         )
 
 
@@ -302,8 +310,8 @@ _FILTERS = ("search", "user_id", "session_type", "agent", "notebook", "status", 
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    title = " ".join((row.pop("session_name") or row.pop("first_input", None) or row["session_id"]).split())
-    row.pop("first_input", None)
+    first_input = row.pop("first_input")
+    title = row.pop("session_name") or first_input or row["session_id"]
     row = {name: value.timestamp() if hasattr(value, "timestamp") else value for name, value in row.items()}
     texts = {name: displayable(value) for name, value in row.items() if isinstance(value, str)}
-    return {**row, **texts, "session_id": row["session_id"], "title": displayable(title)[:200]}
+    return {**row, **texts, "session_id": row["session_id"], "title": one_line(displayable(title), TITLE_LIMIT)}

@@ -1,4 +1,4 @@
-"""The chat panel: talk to the notebook's agent, or yours, beside the cells."""
+"""The chat widget."""
 
 from __future__ import annotations
 
@@ -13,53 +13,54 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
 from agno_nb.notebook.agent_cell import sees_images
 from agno_nb.notebook.notebook import bind_store
+from agno_nb.notebook.render import usage_line
 from agno_nb.redact import displayable, without_controls
 from agno_nb.run.entrypoints import AsyncRunStream
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import CellInfo, Media, RunOutput, Session, new_id
-from agno_nb.widgets.base import StaticView, refresh_all
-from agno_nb.widgets.conversation import Turn, answer_html, conversation_view, read_turns, shown_name, usage_line
-from agno_nb.widgets.current_notebook import current_notebook, default_store
+from agno_nb.types import CellInfo, Media, RunOutput, Session, new_id, one_line
+from agno_nb.widgets.base import StaticView, current_notebook, default_store
+from agno_nb.widgets.conversation import Turn, answer_html, conversation_view, read_turns, shown_name
 from agno_nb.widgets.intents import id_value, intent, named, optional, text
-from agno_nb.widgets.streaming import StreamingWidget, apply_decision, continue_or_save, decides
+from agno_nb.widgets.streaming import StreamingWidget, decides
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_TURNS_SHOWN = 20
-"""How many turns are there at first, and how many more each time that one asks for earlier ones."""
+"""Number of turns shown at first, and added each time that earlier turns are requested."""
 MAX_SESSIONS_LISTED = 30
 FILES_LIMIT = 4
 FILES_SIZE_LIMIT = 8_000_000
-"""Bytes of all images of one message. A notebook server cuts the line to a browser that sends above 10 MiB at once."""
+"""Bytes of all images of a message. A notebook server closes the connection of a browser that sends over 10 MiB."""
 NAME_LIMIT = 200
+TITLE_LIMIT = 70
 _NO_SESSION = "New session"
 
 
 @suggest_on_unknown_kwarg({})
 def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
-    """Open a chat panel in the output of the cell.
+    """Open a chat widget in the output of the cell.
 
     Parameters
     ----------
     agent : Agent, Team or Workflow, optional
-        Who answers. The notebook's agent where not given. One without a store gets the notebook's.
+        Defaults to the notebook's agent. One without a store gets the notebook's store.
     session_id : str, optional
-        The conversation to go on with. Where not given it is the one that the notebook, or the agent, is in.
+        The session to continue. Defaults to the current session of the notebook, or of `agent`.
 
     Returns
     -------
     Chat
-        The panel. It is shown where it is the last value of a cell, and goes on while other cells run. In the saved
-        notebook it is the conversation as HTML and text.
+        The widget. It is displayed if it is the last value of a cell, and works while other cells run. The saved
+        notebook contains the conversation as HTML and text.
 
     Raises
     ------
     InvalidInputError
-        What is given is no agent, or none is, and this is not a notebook that has one.
+        `agent` is not an agent, team or workflow, or it is missing and there is no notebook.
     SessionOwnershipError
-        The session belongs to another user than the agent's or the notebook's.
+        The session belongs to another user.
 
     Examples
     --------
@@ -71,22 +72,22 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     notebook = current_notebook()
     if agent is not None:
         if not isinstance(agent, Runnable):
-            raise InvalidInputError(f"{agent!r} is no agent, team or workflow; a session is named by session_id=...")
+            raise InvalidInputError(f"{agent!r} is not an agent, team or workflow; pass a session as session_id=...")
         runnable = bind_store(agent, default_store(notebook))
         user_id, in_use = runnable.user_id, runnable.session_id
     elif notebook is not None:
         runnable = notebook.runnable
         user_id, in_use = notebook.current_user_id, notebook.current_session_id()
     else:
-        raise InvalidInputError("outside of a notebook there is no agent to talk to: give one, as in chat(Agent(...))")
+        raise InvalidInputError("no agent to chat with outside of a notebook; pass one, for example chat(Agent(...))")
     session_id = session_id or in_use or runnable.automatic_session_id(user_id)
-    # Before the panel is open in a browser.
+    # Before the widget opens a comm.
     runnable.store.check_owner(user_id, session_id=session_id)
     return Chat(runnable, session_id=session_id, user_id=user_id)
 
 
 class Chat(StreamingWidget):
-    """A conversation in a panel, made by :func:`chat`.
+    """A conversation in a widget, created by :func:`chat`.
 
     Attributes
     ----------
@@ -99,8 +100,7 @@ class Chat(StreamingWidget):
     kind = "chat"
 
     def __init__(self, runnable: Runnable, *, session_id: str, user_id: str | None) -> None:
-        super().__init__()
-        self._runnable = runnable
+        super().__init__(runnable)
         self._db = runnable.store
         self._user_id = user_id
         self._count = MAX_TURNS_SHOWN
@@ -130,10 +130,8 @@ class Chat(StreamingWidget):
     def __repr__(self) -> str:
         return f"Chat({self._runnable!r}, session_id={self.session_id!r})"
 
-    # What is seen.
-
     def _check_owner(self) -> None:
-        """Raise an error if another user owns the session by now."""
+        """Raise an error if another user has become the owner of the session."""
         self._db.check_owner(self._user_id, session_id=self.session_id)
 
     def _stored_run(self, run_id: str) -> RunOutput | None:
@@ -141,11 +139,11 @@ class Chat(StreamingWidget):
         return self._db.get_run(run_id, self.session_id)
 
     def _look(self) -> None:
-        """Read the session and show it, in place of what was arriving."""
+        """Read the session and show it instead of the answer in progress."""
         self._check_owner()
         self._seen = self._marks()
         session = self._db.get_session(self.session_id)
-        # At once: meanwhile somebody may decide on a turn that is shown.
+        # Replaced at once, because a handler may use them at the same time.
         self._turns, self._earlier = (
             ([], 0) if session is None else read_turns(self._db, self.session_id, count=self._count)
         )
@@ -169,7 +167,7 @@ class Chat(StreamingWidget):
             self._arriving = {}
 
     def _marks(self) -> object:
-        """Read what differs once something was said or renamed in the session."""
+        """Return values that change when a run of the session is stored or the session is renamed."""
         return queries.session_version(self._db, self.session_id)
 
     async def _refreshed(self) -> None:
@@ -180,18 +178,15 @@ class Chat(StreamingWidget):
         for turn in self._turns:
             if run_id in turn.attempts:
                 return turn
-        raise InvalidInputError(f"run {run_id!r} is not among the turns that are shown: reload the page")
-
-    # What is asked.
+        raise InvalidInputError(f"run {run_id!r} is not one of the turns shown; reload the page")
 
     @intent(max_files=FILES_LIMIT, question=text(), again=optional(id_value), names=named(text(NAME_LIMIT)))
     async def _ask(self, *, question: str, again: str | None, names: dict[str, str], files: list[bytes]) -> None:
-        """Say something; or with `again`, say it instead of what that run was asked."""
+        """Send a prompt. With `again`, it replaces the prompt of that run as a new attempt."""
         size = sum(map(len, files))
         if size > FILES_SIZE_LIMIT:
-            raise InvalidInputError(
-                f"the images have {size / 1e6:.1f} MB together, and {FILES_SIZE_LIMIT / 1e6:.1f} MB go with one message"
-            )
+            limit = f"{FILES_SIZE_LIMIT / 1e6:.1f} MB"
+            raise InvalidInputError(f"the images are too large: {size / 1e6:.1f} MB; a message can have {limit}")
         images = [_image(content, names.get(str(place))) for place, content in enumerate(files)]
         index = None
         if again is not None:
@@ -201,7 +196,7 @@ class Chat(StreamingWidget):
 
     @intent(run_id=id_value)
     async def _retry(self, *, run_id: str) -> None:
-        """Ask the same again. The answer that is there is kept as an earlier attempt."""
+        """Send the same prompt as a new attempt."""
         turn = self._turn(run_id)
         await self._run(turn.run.input, turn.attachments, turn.run.run_index)
 
@@ -209,51 +204,47 @@ class Chat(StreamingWidget):
     async def _decide(
         self, *, run_id: str, requirement_id: str, decision: str, note: str, values: dict[str, str]
     ) -> None:
-        """Decide on a call that a paused run waits with, and continue the run when all is decided."""
-        self._turn(run_id)
-        # Some of it may have been decided elsewhere meanwhile, and the store knows.
+        """Decide about a pending call of a paused run, and continue the run after the last decision."""
+        turn = self._turn(run_id)
+        # Some calls may have been decided elsewhere, so the stored run is used.
         stored = await asyncio.to_thread(self._stored_run, run_id)
-        run = apply_decision(stored, requirement_id, decision=decision, note=note, values=values)
-        events = await continue_or_save(self._runnable, run)
-        if events is None:
-            await self._refreshed()
-            refresh_all()
-        else:
-            await self._answer(run.input, [], run.run_index, events)
+        events = await self._decide_call(stored, requirement_id, decision, note, values)
+        if events is not None:
+            await self._answer(turn.run.input, [], turn.run.run_index, events)
 
     @intent()
     async def _refresh(self) -> None:
-        """Show what other cells, panels and notebooks have said in the session meanwhile."""
+        """Show new turns of the session from other cells, widgets and notebooks."""
         marks = await asyncio.to_thread(self._marks)
-        # Decisions on a paused run leave no mark.
+        # Decisions about a paused run do not change the marks.
         is_paused = self.last_run is not None and self.last_run.is_paused
         if self._answering is None and (is_paused or marks != self._seen):
             await self._refreshed()
 
     @intent()
     async def _show_earlier(self) -> None:
-        """Show more of the turns before."""
+        """Show more of the earlier turns."""
         self._count += MAX_TURNS_SHOWN
         await self._refreshed()
 
     @intent(run_id=id_value)
     async def _attempt(self, *, run_id: str) -> dict[str, Any]:
-        """Give another attempt at a turn, to be looked at."""
+        """Return another attempt at a turn."""
         self._turn(run_id)
         run = await asyncio.to_thread(self._stored_run, run_id)
         if run is None:
-            raise InvalidInputError(f"run {run_id!r} is not in the store any more")
+            raise InvalidInputError(f"run {run_id!r} is no longer in the store")
         return {"question": displayable(run.input), "html": await asyncio.to_thread(answer_html, run)}
 
     @intent(run_id=id_value)
     async def _copy(self, *, run_id: str) -> str:
-        """Give the answer's Markdown."""
+        """Return the answer as Markdown."""
         run = await asyncio.to_thread(self._stored_run, run_id)
         return "" if run is None else displayable(run.get_content_as_string())
 
     @intent(search=text(NAME_LIMIT))
     async def _sessions(self, *, search: str) -> list[dict[str, Any]]:
-        """List the latest sessions that the one who talks here can go on with."""
+        """Return the latest sessions that the current user can continue."""
         return await asyncio.to_thread(self._listed, search)
 
     def _listed(self, search: str) -> list[dict[str, Any]]:
@@ -262,7 +253,7 @@ class Chat(StreamingWidget):
         return [
             {
                 "session_id": row["session_id"],
-                "title": _one_line(row["session_name"] or row["first_input"] or row["session_id"]),
+                "title": _short_title(row["session_name"] or row["first_input"] or row["session_id"]),
                 "num_runs": row["num_runs"],
                 "updated_at": row["updated_at"].timestamp(),
             }
@@ -271,37 +262,38 @@ class Chat(StreamingWidget):
 
     @intent(session_id=id_value)
     async def _open(self, *, session_id: str) -> None:
-        """Go on with another session."""
+        """Switch to another session."""
         await asyncio.to_thread(self._db.check_owner, self._user_id, session_id=session_id)
         if await asyncio.to_thread(self._db.get_session, session_id) is None:
-            raise InvalidInputError(f"there is no session {session_id!r} in the store any more")
-        await self._move(session_id)
+            raise InvalidInputError(f"session {session_id!r} is no longer in the store")
+        await self._switch(session_id)
 
     @intent()
     async def _new(self) -> None:
-        """Begin a new session with the next message."""
-        await self._move(new_id())
+        """Start a new session with the next prompt."""
+        await self._switch(new_id())
 
-    async def _move(self, session_id: str) -> None:
-        if self._answering is not None:
-            raise InvalidInputError("an answer is arriving here: stop it, or wait for its end")
+    async def _switch(self, session_id: str) -> None:
+        self._check_is_idle()
         self.session_id, self._count = session_id, MAX_TURNS_SHOWN
         await self._refreshed()
 
+    def _check_is_idle(self) -> None:
+        if self._answering is not None:
+            raise InvalidInputError("an answer is in progress; stop it, or wait until it ends")
+
     @intent(name=text(NAME_LIMIT))
     async def _rename(self, *, name: str) -> None:
-        """Give the session a name; an empty one takes it away."""
+        """Set the name of the session; an empty one removes it."""
         await asyncio.to_thread(self._check_owner)
         session = await asyncio.to_thread(self._db.rename_session, self.session_id, session_name=name.strip() or None)
         if session is None:
-            raise InvalidInputError("the session has no name yet because nothing was said in it")
+            raise InvalidInputError("cannot name the session before its first message")
         await self._refreshed()
 
     async def _run(self, question: str, images: Sequence[Media], run_index: int | None) -> None:
         if not sees_images(self._runnable) and any(media.kind == "image" for media in images):
-            raise InvalidInputError(
-                f"{_model(self._runnable)} does not see images, so nothing was sent: ask without them"
-            )
+            raise InvalidInputError(f"{_model(self._runnable)} does not accept images; send the prompt without them")
         options = RunOptions(
             session_id=self.session_id,
             user_id=self._user_id,
@@ -310,8 +302,7 @@ class Chat(StreamingWidget):
         )
         if run_index is not None:
             options["run_index"] = run_index
-        if self._answering is not None:
-            raise InvalidInputError("an answer is arriving here: stop it, or wait for its end")
+        self._check_is_idle()
         await self._answer(
             question, images, run_index, self._runnable.arun(question, stream=True, stream_events=True, **options)
         )
@@ -331,20 +322,19 @@ class Chat(StreamingWidget):
 def _image(content: bytes, name: str | None) -> Media:
     image = Image(content=content)
     if image.mime_type is None or not image.mime_type.startswith("image/"):
-        raise InvalidInputError(f"{name!r} is not an image that models know: attach PNG, JPEG, GIF or WebP")
+        raise InvalidInputError(f"unsupported image {name!r}; attach PNG, JPEG, GIF or WebP")
     image.filename = name
     return image
 
 
 def _title(session: Session | None, turns: Sequence[Turn]) -> str:
     if session is not None and session.session_name:
-        return _one_line(session.session_name)
-    return _one_line(turns[0].run.input) if turns else _NO_SESSION
+        return _short_title(session.session_name)
+    return _short_title(turns[0].run.input) if turns else _NO_SESSION
 
 
-def _one_line(title: str) -> str:
-    line = displayable(" ".join(title.split()))
-    return line if len(line) <= 70 else f"{line[:69]}…"
+def _short_title(title: str) -> str:
+    return one_line(displayable(title), TITLE_LIMIT)
 
 
 def _model(runnable: Runnable) -> str:

@@ -1,33 +1,26 @@
-"""A session as something to read: its turns, each with what was asked and the answer as safe HTML."""
+"""The turns of a session with prompts and answers as safe HTML."""
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from agno_nb.db import queries
 from agno_nb.db.base import Db
-from agno_nb.notebook.live import view_of_run
-from agno_nb.notebook.markdown import escape_html
-from agno_nb.notebook.render import AnswerView, Text, footer_text, render_answer, render_text
+from agno_nb.notebook.html import element, escape_html
+from agno_nb.notebook.render import render_answer, render_text
 from agno_nb.redact import displayable, redact, without_controls
-from agno_nb.types import Media, Metrics, Requirement, RunOutput, RunStatus
+from agno_nb.run_view import view_of_run
+from agno_nb.types import Media, Requirement, RunOutput
 from agno_nb.widgets.base import STATIC_VIEW_LIMIT, StaticView
-
-_ASKED = (
-    "margin:1.1em 0 .4em;padding:.5em .9em;border-radius:10px;background-color:rgba(128,128,128,.12);max-width:48em;"
-    "white-space:pre-wrap;overflow-wrap:anywhere"
-)
-_HEADING = "margin:.2em 0;font-weight:600"
-_NOTE = "margin:.3em 0;font-size:.85em;opacity:.65"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One place in a session: the attempt that is shown of it, and which others there are."""
+    """A turn of a session: the attempt that is shown, and the ids of all attempts."""
 
     run: RunOutput
     attempts: list[str]
@@ -36,18 +29,18 @@ class Turn:
 
     @property
     def attachments(self) -> list[Media]:
-        """What was sent with the text."""
+        """Media that were sent with the prompt."""
         return next((message.media for message in self.run.messages if message.role == "user"), [])
 
     def content(self) -> dict[str, Any]:
-        """Return what the browser shows of it."""
+        """Return the turn for the browser."""
         run = self.run
         return {
             "run_id": run.run_id,
             "attempts": self.attempts,
             "question": displayable(run.input),
             "files": [shown_name(media) for media in self.attachments],
-            "html": answer_html(run, self.nested, asks=False),
+            "html": answer_html(run, self.nested, with_questions=False),
             "status": run.status.value,
             "cell": run.origin.execution_count,
             "pending": pending_items(run),
@@ -58,46 +51,28 @@ def shown_name(media: Media) -> str:
     return without_controls(media.filename or media.kind)
 
 
-def answer_view(run: RunOutput, nested: Iterable[RunOutput] = ()) -> AnswerView:
-    """Make the view of a run of the store, with the runs nested in it where they were asked for."""
-    below: dict[str | None, list[RunOutput]] = {}
-    for child in nested:
-        below.setdefault(child.parent_run_id, []).append(child)
-    return _view_with(run, below)
-
-
-def _view_with(run: RunOutput, below: Mapping[str | None, Sequence[RunOutput]]) -> AnswerView:
-    view = view_of_run(run)
-    children = [_view_with(child, below) for child in below.get(run.run_id, ())]
-    # They ended before the last words of the run that asked for them.
-    place = len(view.parts) - bool(view.parts and isinstance(view.parts[-1], Text))
-    view.parts[place:place] = children
-    return view
-
-
-def answer_html(run: RunOutput, nested: Iterable[RunOutput] = (), *, asks: bool = True) -> str:
-    """Make the card of a run; without `asks` it does not say how to answer what the run waits for."""
-    view = answer_view(run, nested)
-    if not asks:
+def answer_html(run: RunOutput, nested: Iterable[RunOutput] = (), *, with_questions: bool = True) -> str:
+    """Return a run as safe HTML, with or without the questions of a paused run."""
+    view = view_of_run(run, nested)
+    if not with_questions:
         view.requirements = []
     return redact(render_answer(view))
 
 
 def pending_items(run: RunOutput) -> list[dict[str, Any]]:
-    """Return what the browser shows of the calls that a paused run waits with."""
-    waiting = [each for each in run.requirements if not each.tool.is_finished] if run.is_paused else []
-    return [_pending_item(requirement) for requirement in waiting]
+    """Return the pending calls of a paused run for the browser."""
+    pending = [each for each in run.requirements if not each.tool.is_finished] if run.is_paused else []
+    return [_pending_item(requirement) for requirement in pending]
 
 
 def _pending_item(requirement: Requirement) -> dict[str, Any]:
-    # The arguments are text, and exactly what the model wrote.
     call = requirement.tool
     return {
         "id": requirement.requirement_id,
         "kind": requirement.kind,
         "who": without_controls(requirement.component_name or ""),
         "tool": without_controls(call.tool_name),
-        "arguments": displayable(indented(call.arguments)),
+        "arguments": displayable(indent_json(call.arguments)),
         "fields": [
             {
                 "name": each.name,
@@ -113,8 +88,8 @@ def _pending_item(requirement: Requirement) -> dict[str, Any]:
     }
 
 
-def indented(arguments: str) -> str:
-    """Write the arguments of a call as JSON of several lines, and what is not JSON as it is."""
+def indent_json(arguments: str) -> str:
+    """Return the arguments of a call as indented JSON, or unchanged if they are not JSON."""
     try:
         return json.dumps(json.loads(arguments or "{}"), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
@@ -122,15 +97,7 @@ def indented(arguments: str) -> str:
 
 
 def read_turns(db: Db, session_id: str, *, count: int) -> tuple[list[Turn], int]:
-    """Read the latest turns of a session.
-
-    Returns
-    -------
-    turns : list of Turn
-        Oldest first, of each the current attempt.
-    earlier : int
-        How many turns there are before them.
-    """
+    """Read the latest turns of a session, oldest first, and return them with the number of earlier turns."""
     last = queries.last_run_index(db, session_id)
     if last is None:
         return [], 0
@@ -139,8 +106,7 @@ def read_turns(db: Db, session_id: str, *, count: int) -> tuple[list[Turn], int]
     for run in db.get_runs(session_id, from_run_index=first):
         if run.run_index is not None:
             by_turn.setdefault(run.run_index, []).append(run)
-    shown = {runs[-1].run_id for runs in by_turn.values()}
-    nested = nested_runs(db, session_id, shown)
+    nested = nested_runs(db, session_id, {runs[-1].run_id for runs in by_turn.values()})
     turns = []
     for index in sorted(by_turn):
         runs = sorted(by_turn[index], key=lambda run: run.attempt)
@@ -149,38 +115,31 @@ def read_turns(db: Db, session_id: str, *, count: int) -> tuple[list[Turn], int]
 
 
 def nested_runs(db: Db, session_id: str, run_ids: set[str]) -> list[RunOutput]:
-    """Read the runs nested in these, and in those."""
+    """Read the nested runs of these runs, at any depth."""
     rows = queries.nested_run_ids(db, session_id)
     known_ids = set(run_ids)
-    # What is nested may have begun earlier than what it is nested in, by a clock that was set back.
+    # If the clock was set back, a nested run may have an earlier time than its parent.
     while more := {run_id for run_id, parent_id in rows if parent_id in known_ids} - known_ids:
         known_ids |= more
     runs = (db.get_run(run_id, session_id) for run_id, _ in rows if run_id in known_ids)
     return [run for run in runs if run is not None]
 
 
-def usage_line(metrics: Metrics) -> str:
-    """Say what a session has cost."""
-    return footer_text(AnswerView(status=RunStatus.COMPLETED, metrics=metrics))
-
-
-def conversation_view(title: str, turns: list[Turn], earlier: int, *, remark: str = "") -> StaticView:
-    """Make the twin of a conversation: its latest turns, as many as the notebook has room for."""
+def conversation_view(title: str, turns: list[Turn], earlier: int) -> StaticView:
+    """Return the static view of a conversation: as many of its latest turns as a notebook should contain."""
     pieces: list[str] = []
     texts: list[str] = []
     remaining = STATIC_VIEW_LIMIT - 2_000
     for turn in reversed(turns):
-        question = f'<div style="{_ASKED}">{escape_html(turn.run.input)}</div>'
-        piece = question + answer_html(turn.run, turn.nested)
+        prompt = element("div", escape_html(turn.run.input), style="prompt")
+        piece = prompt + answer_html(turn.run, turn.nested)
         remaining -= len(piece)
         if remaining < 0:
             break
         pieces.append(piece)
-        texts.append(f"> {turn.run.input}\n\n{render_text(answer_view(turn.run, turn.nested))}")
-    left_out = earlier + len(turns) - len(pieces)
-    note = f"{left_out} earlier turns are in the store: messages_df() shows them" if left_out else ""
-    notes = [each for each in (note, remark) if each]
-    heading = f'<div style="{_HEADING}">{html.escape(title)}</div>'
-    heading += "".join(f'<div style="{_NOTE}">{escape_html(each)}</div>' for each in notes)
-    text = "\n\n".join([title, *notes, *reversed(texts)])
-    return StaticView(heading + "".join(reversed(pieces)), text)
+        texts.append(f"> {turn.run.input}\n\n{render_text(view_of_run(turn.run, turn.nested))}")
+    omitted = earlier + len(turns) - len(pieces)
+    notes = [f"{omitted} earlier turns are in the store: messages_df() shows them"] if omitted else []
+    heading = element("div", html.escape(title), style="title")
+    heading += "".join(element("div", escape_html(note), style="note") for note in notes)
+    return StaticView(heading + "".join(reversed(pieces)), "\n\n".join([title, *notes, *reversed(texts)]))

@@ -1,4 +1,4 @@
-"""A run that is answered in a panel: it streams there, can be stopped, and is continued when a person has decided."""
+"""Runs that stream into a widget, can be stopped there, and continue after a person has decided."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ decides = intent(
     note=text(2_000),
     values=named(text(20_000)),
 )
-"""Marks the method of a panel that takes what a person has decided on one call."""
+"""Marks the method of a widget that receives the decision of a person about one call."""
 
 
 class _Shell:
-    """The part of a shell that :class:`LiveAnswer` writes to: each state of the answer goes to the panel."""
+    """The part of a shell that :class:`LiveAnswer` writes to. It passes each version of the answer to the widget."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self.display_pub = self
@@ -35,20 +35,49 @@ class _Shell:
 
 
 class StreamingWidget(BaseWidget):
-    """A panel in which answers arrive, one at a time, and can be stopped."""
+    """A widget in which answers stream, one at a time, and can be stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, runnable: Runnable) -> None:
         super().__init__()
+        self._runnable = runnable
         self._answering: asyncio.Task[None] | None = None
 
     async def _refreshed(self) -> None:
-        """Show what is stored by now, and nothing that arrives."""
+        """Show what is stored, without an answer in progress."""
         raise NotImplementedError
 
-    async def _stream_run(self, events: AsyncRunStream, *, at_first: str = "", **place: object) -> None:
-        """Show a run while it goes on, from what stands there `at_first`, and what is stored of it when it has ended.
+    async def _decide_call(
+        self, run: RunOutput | None, requirement_id: str, decision: str, note: str, values: Mapping[str, str]
+    ) -> AsyncRunStream | None:
+        """Apply a decision to a run read from the store; return the events of the run if it can continue."""
+        if run is None:
+            raise InvalidInputError("the run is no longer in the store")
+        if not run.is_paused:
+            raise InvalidInputError(f"run {run.run_id!r} is no longer waiting for a decision: it is {run.status}")
+        requirement = next((each for each in run.requirements if each.requirement_id == requirement_id), None)
+        if requirement is None:
+            raise InvalidInputError(f"run {run.run_id!r} has no requirement {requirement_id!r}; reload the page")
+        _apply_decision(requirement, decision, note, values)
+        if run.active_requirements:
+            await asyncio.to_thread(self._runnable.store.save_approvals, run)
+        # Saving also reads answers that others have stored, and one of them may have been the last.
+        if run.active_requirements:
+            await self._refreshed()
+            refresh_all()
+            return None
+        return self._runnable.acontinue_run(
+            run_id=run.run_id,
+            session_id=run.session_id,
+            user_id=run.user_id,
+            requirements=run.requirements,
+            stream=True,
+            stream_events=True,
+        )
 
-        It raises what is not a run's: a run that failed says so where it is shown.
+    async def _stream_run(self, events: AsyncRunStream, *, at_first: str = "", **place: object) -> None:
+        """Show a run in progress, starting from the HTML `at_first`, and the stored run when it has ended.
+
+        A failed run shows its error itself; any other exception is raised.
         """
 
         def show(html: str) -> None:
@@ -58,68 +87,29 @@ class StreamingWidget(BaseWidget):
         self._answering = asyncio.ensure_future(_drive(events, show))
         try:
             await asyncio.wait({self._answering})
-            outcome = None if self._answering.cancelled() else self._answering.exception()
+            error = None if self._answering.cancelled() else self._answering.exception()
         finally:
             self._answering = None
             await self._refreshed()
             refresh_all()
-        if outcome is not None and not (isinstance(outcome, AgnoNbError) and outcome.run_output is not None):
-            raise outcome
+        if error is not None and not (isinstance(error, AgnoNbError) and error.run_output is not None):
+            raise error
 
     @intent()
     async def _stop(self) -> None:
-        """Stop the answer that arrives. What was said so far is kept."""
+        """Stop the answer in progress. Its partial output is kept."""
         if self._answering is not None:
             self._answering.cancel()
 
 
 async def _drive(events: AsyncRunStream, show: Callable[[str], None]) -> None:
-    """Show a run while it goes on, as often as a browser can draw it. It raises what the run raises."""
     answer = LiveAnswer(_Shell(show))
     async with events:
         async for event in events:
             answer.feed(event)
 
 
-def apply_decision(
-    run: RunOutput | None, requirement_id: str, *, decision: str, note: str, values: Mapping[str, str]
-) -> RunOutput:
-    """Take in what a person has decided on one call of a paused run, and return the run.
-
-    Raises
-    ------
-    InvalidInputError
-        The run does not wait for it, or a value is missing.
-    """
-    if run is None:
-        raise InvalidInputError("the run is not in the store any more")
-    if not run.is_paused:
-        raise InvalidInputError(f"run {run.run_id!r} does not wait any more: it is {run.status}")
-    for requirement in run.requirements:
-        if requirement.requirement_id == requirement_id:
-            _apply_to_requirement(requirement, decision, note, values)
-            return run
-    raise InvalidInputError(f"run {run.run_id!r} does not wait for {requirement_id!r}: reload the page")
-
-
-async def continue_or_save(runnable: Runnable, run: RunOutput) -> AsyncRunStream | None:
-    """Continue a run of which everything is decided; else store what was decided so far, and return None."""
-    if run.active_requirements:
-        await asyncio.to_thread(runnable.store.save_approvals, run)
-    # The last answer may have been stored by somebody else, who was waiting for this one.
-    if run.active_requirements:
-        return None
-    return runnable.acontinue_run(
-        run_id=run.run_id,
-        session_id=run.session_id,
-        user_id=run.user_id,
-        requirements=run.requirements,
-        stream=True,
-        stream_events=True,
-    )
-
-
-def _apply_to_requirement(requirement: Requirement, decision: str, note: str, values: Mapping[str, str]) -> None:
+def _apply_decision(requirement: Requirement, decision: str, note: str, values: Mapping[str, str]) -> None:
     if decision == "reject":
         requirement.reject(note or None)
     elif requirement.kind == "confirmation":
@@ -129,4 +119,4 @@ def _apply_to_requirement(requirement: Requirement, decision: str, note: str, va
     elif "result" in values:
         requirement.set_external_execution_result(values["result"])
     else:
-        raise InvalidInputError(f"no result was sent for {requirement}: reload the page")
+        raise InvalidInputError(f"no result was sent for {requirement}; reload the page")

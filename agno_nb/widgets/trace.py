@@ -1,33 +1,45 @@
-"""The timeline of a run: what happened in it, when, for how long and at which cost; two of them side by side."""
+"""The timeline of a run: nested runs, model calls and tools with their times and costs; two runs side by side."""
 
 from __future__ import annotations
 
 import asyncio
 import html
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.db import default_db
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.markdown import escape_html, sanitize_html
-from agno_nb.notebook.render import AnswerView, fold, footer_text
+from agno_nb.notebook.displays import report_notes, report_with_texts
+from agno_nb.notebook.html import element, escape_html, fold, sanitize_html
+from agno_nb.notebook.render import clip, footer_text
 from agno_nb.redact import displayable, redact
-from agno_nb.types import Message, Metrics, RunOutput, RunStatus, ToolCall
-from agno_nb.widgets.base import BaseWidget, StaticView
-from agno_nb.widgets.conversation import answer_html, nested_runs
-from agno_nb.widgets.current_notebook import current_notebook, default_store
+from agno_nb.run_view import RunView, view_of_run
+from agno_nb.types import (
+    ContextPart,
+    ContextReport,
+    JsonDict,
+    Message,
+    Metrics,
+    RunOutput,
+    RunStatus,
+    ToolCall,
+    one_line,
+)
+from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, default_store
+from agno_nb.widgets.conversation import answer_html, indent_json, nested_runs
 from agno_nb.widgets.intents import count, intent
-from agno_nb.widgets.trace_details import Detail, details_of_model_call, details_of_run, details_of_tool
 
-_COLOURS = {"run": "#3f7fd0", "model": "#a05fc8", "tool": "#3f8a4d"}
-_FAILED = "#d0484f"
-_NAME = "padding:.15em 1.2em .15em 0;white-space:nowrap;text-align:left"
-_FACTS = "padding:.15em 0 .15em 1.2em;white-space:nowrap;text-align:left;font-size:.85em;opacity:.75"
-_PLAIN_ROW = "background-color:transparent"
+TEXT_LIMIT = 20_000
+"""Characters of one message, argument or result that the widget shows. The store has the rest."""
+
+_COLORS = {"run": "#3f7fd0", "model": "#a05fc8", "tool": "#3f8a4d"}
+_FAILED_COLOR = "#d0484f"
+_SOURCES = {"tool": "tool result", "user": "prompt"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +54,14 @@ class Step:
     ended_at: float
     status: RunStatus
     metrics: Metrics
-    details: Callable[[], list[Detail]]
-    """Reads what a click shows."""
+    details: Callable[[], list[JsonDict]]
+    """Returns what is shown when the line is clicked."""
 
     @property
     def facts(self) -> str:
-        """Time, tokens, cost and state in one line."""
+        """Time, tokens, cost and status in one line."""
         first = self.metrics.time_to_first_token_s
-        footer = footer_text(AnswerView(status=self.status, metrics=self.metrics))
+        footer = footer_text(RunView(status=self.status, metrics=self.metrics))
         return " · ".join(filter(None, [footer, "" if first is None else f"first token {first:.2f} s"]))
 
 
@@ -70,31 +82,31 @@ class Timeline:
 
     @property
     def title(self) -> str:
-        return " ".join(displayable(self.run.input).split())[:120]
+        return one_line(displayable(self.run.input), 120)
 
 
 @suggest_on_unknown_kwarg({})
 def trace(*runs: RunOutput | str, db: Db | AsyncDb | None = None) -> Trace:
-    """Show what happened in a run as a timeline: nested runs, model calls and tools.
+    """Show a run as a timeline of its nested runs, model calls and tools.
 
     Parameters
     ----------
     *runs : RunOutput or str
-        One run, or two to be shown side by side; as it was returned, or its `run_id` in the store.
+        One run, or two to compare side by side. Pass the returned run or its `run_id` in the store.
     db : Db or AsyncDb, optional
-        The store; defaults to the notebook's.
+        The store. Defaults to the notebook's.
 
     Returns
     -------
     Trace
-        The panel. A click on a line, or Enter, shows its messages, its arguments and its result.
+        The widget. Click a line, or press Enter, to see its messages, arguments and result.
 
     Raises
     ------
     InvalidInputError
-        There is no such run, or not one or two were given.
+        A run does not exist, or the number of runs is not one or two.
     SessionOwnershipError
-        The run is in a session of another user than the notebook's.
+        The run is in a session of another user.
 
     Examples
     --------
@@ -103,10 +115,10 @@ def trace(*runs: RunOutput | str, db: Db | AsyncDb | None = None) -> Trace:
     Hello
     """
     if len(runs) not in (1, 2):
-        raise InvalidInputError(f"trace() shows one run, or two side by side, and got {len(runs)}")
+        raise InvalidInputError(f"trace() shows one run, or two side by side, got {len(runs)}")
     notebook = current_notebook()
     if not isinstance(db, Db | AsyncDb | None):
-        raise InvalidInputError(f"db is {db!r}; give a store, such as DuckDb('talks.duckdb')")
+        raise InvalidInputError(f"db is {db!r}; pass a store, such as DuckDb('talks.duckdb')")
     store = as_sync(db) or default_store(notebook)
     user_id = None if notebook is None else notebook.current_user_id
     return Trace([timeline_of(_load_run(run, store, user_id), store) for run in runs])
@@ -116,54 +128,60 @@ def _load_run(run: RunOutput | str, db: Db, user_id: str | None) -> RunOutput:
     if isinstance(run, RunOutput):
         return run
     if not isinstance(run, str):
-        raise InvalidInputError(f"trace() takes a RunOutput or a run_id, not {run!r}")
+        raise InvalidInputError(f"trace() takes a RunOutput or a run_id, got {run!r}")
     db.check_owner(user_id, run_id=run)
     stored = db.get_run(run)
     if stored is None:
-        raise InvalidInputError(f"there is no run {run!r} in {db.identity}; runs_df() lists what there is")
+        raise InvalidInputError(f"there is no run {run!r} in {db.identity}; runs_df() lists all runs")
     return stored
 
 
 def timeline_of(run: RunOutput, db: Db | None) -> Timeline:
-    """Read the timeline of a run, and of the runs nested in it where the store has them."""
+    """Return the timeline of a run, with the nested runs that are in the store."""
     nested = [] if db is None else nested_runs(db, run.session_id, {run.run_id})
-    return Timeline(run, list(_steps(run, nested, db, depth=0)))
+    return Timeline(run, list(_steps(view_of_run(run, nested), db, depth=0)))
 
 
-def _steps(run: RunOutput, nested: Sequence[RunOutput], db: Db | None, *, depth: int) -> Iterator[Step]:
-    ended_at = run.ended_at or run.created_at + (run.metrics.duration_s or 0.0)
-    yield Step(
-        kind="run",
-        name=f"{run.step}: {_who(run)}" if run.step else _who(run),
-        depth=depth,
-        started_at=run.created_at,
-        ended_at=ended_at,
-        status=run.status,
-        metrics=run.metrics,
-        details=partial(details_of_run, run),
-    )
-    inside: list[tuple[float, list[Step]]] = []
+def _steps(view: RunView, db: Db | None, *, depth: int) -> Iterator[Step]:
+    run = view.run
+    assert run is not None
+    yield _run_step(run, depth)
+    groups: list[tuple[float, list[Step]]] = []
     for place, message in enumerate(run.messages):
-        # A workflow's answer was put together, and is no model's.
+        # The answer of a workflow is assembled; no model wrote it.
         is_call = message.metrics is not None or message.model is not None or message.finish_reason is not None
         if message.role == "assistant" and is_call and not message.from_history:
-            inside.append((_started_at(message), [_model_step(run, place, db, depth + 1)]))
-    asked_at = {call.tool_call_id: each.created_at for each in run.messages for call in each.tool_calls}
-    children = {child.run_id: child for child in nested if child.parent_run_id == run.run_id}
-    for call in run.tools:
-        # A tool begins when the model has asked for it; a fake's calls may have been made long before.
-        began = max(call.created_at, asked_at.get(call.tool_call_id, run.created_at))
-        steps = [_tool_step(call, began, depth + 1)]
-        for child in [each for each in children.values() if each.parent_tool_call_id == call.tool_call_id]:
-            steps += _steps(children.pop(child.run_id), nested, db, depth=depth + 2)
-        inside.append((began, steps))
-    inside += [(child.created_at, list(_steps(child, nested, db, depth=depth + 1))) for child in children.values()]
-    for _, steps in sorted(inside, key=lambda each: each[0]):
+            groups.append((_started_at(message), [_model_step(run, place, db, depth + 1)]))
+    requested_at = {call.tool_call_id: each.created_at for each in run.messages for call in each.tool_calls}
+    by_call: dict[str | None, list[Step]] = {}
+    for part in view.parts:
+        if isinstance(part, ToolCall):
+            # A tool starts when the model has requested it. The calls of a scripted model may be much older.
+            started_at = max(part.created_at, requested_at.get(part.tool_call_id, run.created_at))
+            by_call[part.tool_call_id] = [_tool_step(part, started_at, depth + 1)]
+            groups.append((started_at, by_call[part.tool_call_id]))
+        elif isinstance(part, RunView) and part.run is not None:
+            group = by_call.get(part.run.parent_tool_call_id)
+            if group is None:
+                groups.append((part.run.created_at, list(_steps(part, db, depth=depth + 1))))
+            else:
+                group += _steps(part, db, depth=depth + 2)
+    for _, steps in sorted(groups, key=lambda group: group[0]):
         yield from steps
 
 
-def _who(run: RunOutput) -> str:
-    return run.component_name or run.component_id or run.kind
+def _run_step(run: RunOutput, depth: int) -> Step:
+    name = run.component_name or run.component_id or run.kind
+    return Step(
+        kind="run",
+        name=f"{run.step}: {name}" if run.step else name,
+        depth=depth,
+        started_at=run.created_at,
+        ended_at=run.ended_at or run.created_at + (run.metrics.duration_s or 0.0),
+        status=run.status,
+        metrics=run.metrics,
+        details=partial(_run_details, run),
+    )
 
 
 def _started_at(message: Message) -> float:
@@ -180,31 +198,81 @@ def _model_step(run: RunOutput, place: int, db: Db | None, depth: int) -> Step:
         ended_at=message.created_at,
         status=RunStatus.CANCELLED if message.finish_reason == "interrupted" else RunStatus.COMPLETED,
         metrics=message.metrics or Metrics(),
-        details=partial(details_of_model_call, run, place, db),
+        details=partial(_model_details, run, place, db),
     )
 
 
-def _tool_step(call: ToolCall, began: float, depth: int) -> Step:
-    unfinished = call.result is None
+def _tool_step(call: ToolCall, started_at: float, depth: int) -> Step:
+    status = RunStatus.PAUSED if call.result is None else RunStatus.COMPLETED
     return Step(
         kind="tool",
         name=call.tool_name,
         depth=depth,
-        started_at=began,
-        ended_at=began + (call.duration_s or 0.0),
-        status=RunStatus.ERROR if call.tool_call_error else RunStatus.PAUSED if unfinished else RunStatus.COMPLETED,
+        started_at=started_at,
+        ended_at=started_at + (call.duration_s or 0.0),
+        status=RunStatus.ERROR if call.tool_call_error else status,
         metrics=Metrics(duration_s=call.duration_s),
-        details=partial(details_of_tool, call),
+        details=lambda: _details(("Arguments", indent_json(call.arguments)), ("Result", call.result)),
     )
 
 
+def _run_details(run: RunOutput) -> list[JsonDict]:
+    answer = run.get_content_as_string()
+    return _details(("Prompt", run.input), ("Answer", answer), ("Error", run.error), ("Run", run.run_id))
+
+
+def _model_details(run: RunOutput, place: int, db: Db | None) -> list[JsonDict]:
+    """Return the request and the response of a model call; `place` is its index in the run's messages."""
+    message = run.messages[place]
+    if run.context_report is None:
+        report = ContextReport(parts=[_part(each) for each in run.messages[:place]])
+    else:
+        # The report describes the first request. Later requests add the messages of the run since then.
+        report = report_with_texts(run, db)
+        report = replace(report, parts=[*report.parts, *map(_part, _since_the_prompt(run, place))])
+    parts = [
+        {"source": source, "detail": _displayed(detail), "size": size, "text": _displayed(part.text or "")}
+        for (source, detail, size), part in zip(report.rows(), report.parts, strict=True)
+    ]
+    notes = report_notes(report, message.metrics.input_tokens if message.metrics else None)
+    request = {"title": "Request", "text": _displayed("\n".join(notes)), "parts": parts}
+    return [request, *_details(("Response", _text_of(message)), ("Reasoning", message.reasoning_content))]
+
+
+def _since_the_prompt(run: RunOutput, place: int) -> Iterator[Message]:
+    own = (message for message in run.messages[:place] if not message.from_history)
+    for message in own:
+        if message.role == "user":
+            break
+    yield from own
+
+
+def _part(message: Message) -> ContextPart:
+    text = _text_of(message)
+    source = "history" if message.from_history else _SOURCES.get(message.role, message.role)
+    return ContextPart(source=source, role=message.role, name=message.tool_name, chars=len(text), text=text)
+
+
+def _text_of(message: Message) -> str:
+    calls = (f"{call.tool_name}({call.arguments})" for call in message.tool_calls)
+    return "\n".join(filter(None, [message.content or "", *calls]))
+
+
+def _details(*details: tuple[str, str | None]) -> list[JsonDict]:
+    return [{"title": title, "text": _displayed(text), "parts": []} for title, text in details if text]
+
+
+def _displayed(text: str) -> str:
+    return displayable(clip(text, TEXT_LIMIT, " in the store"))
+
+
 class Trace(BaseWidget):
-    """The timeline of one run, or of two side by side, made by :func:`trace`.
+    """The timeline of one run, or of two side by side, created by :func:`trace`.
 
     Attributes
     ----------
     runs : list of RunOutput
-        What is shown.
+        The runs that are shown.
     """
 
     kind = "trace"
@@ -227,27 +295,26 @@ class Trace(BaseWidget):
         return f"Trace({', '.join(run.run_id for run in self.runs)})"
 
     @intent(timeline=count(1), step=count(100_000))
-    async def _look(self, *, timeline: int, step: int) -> list[dict[str, Any]]:
-        """Give what is behind a line."""
+    async def _look(self, *, timeline: int, step: int) -> list[JsonDict]:
+        """Return the details of a line."""
         if timeline >= len(self._timelines) or step >= len(self._timelines[timeline].steps):
-            raise InvalidInputError("there is no such line: reload the page")
-        details = self._timelines[timeline].steps[step].details
-        return await asyncio.to_thread(lambda: [detail.content() for detail in details()])
+            raise InvalidInputError("there is no such line; reload the page")
+        return await asyncio.to_thread(self._timelines[timeline].steps[step].details)
 
 
 def _content(timeline: Timeline) -> dict[str, Any]:
-    began, whole = timeline.started_at, timeline.duration_s
+    started_at, duration_s = timeline.started_at, timeline.duration_s
     return {
         "title": timeline.title,
-        "duration_s": whole,
+        "duration_s": duration_s,
         "steps": [
             {
                 "kind": step.kind,
                 "name": displayable(step.name),
                 "depth": step.depth,
-                "from": (step.started_at - began) / whole,
-                "to": (step.ended_at - began) / whole,
-                "first": (step.metrics.time_to_first_token_s or 0.0) / whole,
+                "from": (step.started_at - started_at) / duration_s,
+                "to": (step.ended_at - started_at) / duration_s,
+                "first": (step.metrics.time_to_first_token_s or 0.0) / duration_s,
                 "status": step.status.value,
                 "facts": step.facts,
             }
@@ -257,37 +324,34 @@ def _content(timeline: Timeline) -> dict[str, Any]:
 
 
 def timeline_text(timeline: Timeline) -> str:
-    """Write a timeline as lines of text."""
     lines = [f"{'  ' * step.depth}{step.kind} {step.name} · {step.facts}" for step in timeline.steps]
     return "\n".join([timeline.title, *lines])
 
 
 def timeline_html(timeline: Timeline) -> str:
-    """Draw a timeline with what HTML has that may stay in a notebook: tables, margins and colours."""
-    rows = "".join(_row(timeline, step) for step in timeline.steps)
-    title = f'<div style="font-weight:600;margin:.4em 0">{escape_html(timeline.title)}</div>'
-    return redact(sanitize_html(f'{title}<table style="border-collapse:collapse"><tbody>{rows}</tbody></table>'))
+    """Draw a timeline with the HTML that a saved notebook may contain: tables, margins and colours."""
+    rows = element("tbody", *(_row(timeline, step) for step in timeline.steps))
+    title = element("div", escape_html(timeline.title), style="title")
+    return redact(sanitize_html(title + element("table", rows, style="table")))
 
 
 def _row(timeline: Timeline, step: Step) -> str:
     left = 100 * (step.started_at - timeline.started_at) / timeline.duration_s
     right = min(100 * (1 - (step.ended_at - timeline.started_at) / timeline.duration_s), 99.0 - min(left, 98.0))
-    colour = _FAILED if step.status is RunStatus.ERROR else _COLOURS[step.kind]
-    # A cell of text as wide as the bar may become: tables of a notebook have no widths that stay.
-    bar = (
-        f'<div style="margin:0 {max(right, 0):.1f}% 0 {min(left, 98.0):.1f}%;background-color:{colour};'
-        'border-radius:3px;font-size:.6em;line-height:1.3">&nbsp;</div>'
-        '<div style="line-height:0;opacity:0">' + "&nbsp;" * 60 + "</div>"
+    color = _FAILED_COLOR if step.status is RunStatus.ERROR else _COLORS[step.kind]
+    margin = f"margin:0 {max(right, 0):.1f}% 0 {min(left, 98.0):.1f}%;background-color:{color}"
+    bar = element("div", "&nbsp;", style="bar", css=margin)
+    # Invisible text gives the column its width, because saved notebooks do not keep widths of tables.
+    spacer = element("div", "&nbsp;" * 60, style="spacer")
+    name = element("div", escape_html(step.name), css=f"padding-left:{step.depth * 1.2:.1f}em")
+    cells = (
+        element("td", name, style="step"),
+        element("td", bar, spacer, style="track"),
+        element("td", html.escape(step.facts), style="facts"),
     )
-    name = f'<div style="padding-left:{step.depth * 1.2:.1f}em">{escape_html(step.name)}</div>'
-    return (
-        f'<tr style="{_PLAIN_ROW}"><td style="{_NAME}">{name}</td><td style="padding:.15em 0">{bar}</td>'
-        f'<td style="{_FACTS}">{html.escape(step.facts)}</td></tr>'
-    )
+    return element("tr", *cells, style="row")
 
 
 def run_html(run: RunOutput) -> str:
-    """Return the card of a run that is the last value of a cell: the answer, and the timeline folded below it."""
-    from agno_nb.db import default_db
-
+    """Return a run that is the last value of a cell: its answer, and below it the folded timeline."""
     return sanitize_html(answer_html(run) + fold("Timeline", timeline_html(timeline_of(run, default_db()))))

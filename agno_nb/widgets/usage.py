@@ -1,4 +1,4 @@
-"""What the runs of a store took: tokens, money, time and failures, as a frame and as a static picture of it."""
+"""Tokens, cost, latency and errors of the runs of a store, as a DataFrame and as a static chart."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.frame_filters import RunFilters
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
+from agno_nb.types import shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 By = Literal["day", "model", "agent", "notebook", "user"]
 _COLUMNS = {"model": "model", "agent": "component_name", "notebook": "notebook", "user": "user_id"}
-_MOST_BARS = 20
-# Mid-tones, because the same picture is looked at on white and on black.
+_MAX_BARS = 20
+# Mid-tones, because the same chart is read on white and on black.
 _INK = "#808080"
 _BARS = ("#3f7fd0", "#a05fc8")
 _FAILED = "#d0484f"
@@ -36,21 +37,21 @@ def usage(by: By = "day", *, db: Db | AsyncDb | None = None, **filters: Unpack[R
     Parameters
     ----------
     by : {"day", "model", "agent", "notebook", "user"}
-        What the runs are put together by. A day is one in UTC.
+        How the runs are grouped. Days are in UTC.
     db : Db, optional
-        The store; the one of the notebook where not given.
+        The store. Defaults to the notebook's.
     **filters
-        Which runs: see :func:`agno_nb.frames.runs_df`.
+        Filters of the runs: see :func:`agno_nb.frames.runs_df`.
 
     Returns
     -------
     Usage
-        Shown as a picture, which stays in the saved notebook; ``.df`` is what it is drawn from.
+        Displayed as a chart, which is saved in the notebook; ``.df`` has its data.
 
     Raises
     ------
     InvalidInputError
-        `by` is something else, or matplotlib is not there to draw with.
+        `by` is unknown, or matplotlib is not installed.
 
     Examples
     --------
@@ -64,29 +65,28 @@ def usage(by: By = "day", *, db: Db | AsyncDb | None = None, **filters: Unpack[R
         raise InvalidInputError(f"by is {by!r}; it must be one of {', '.join(get_args(By))}")
     if importlib.util.find_spec("matplotlib") is None:
         raise InvalidInputError(
-            "usage() draws with matplotlib, which is not installed: pip install 'agno_nb[plot]'. "
-            "Without it, runs_df() has the same numbers."
+            "usage() needs matplotlib, which is not installed; run pip install 'agno_nb[plot]', or use runs_df()"
         )
     return Usage(by, (as_sync(db) or default_db()).runs_df(**filters))
 
 
 class Usage:
-    """What runs took, made by :func:`usage`.
+    """Usage of the runs of a store, created by :func:`usage`.
 
     Attributes
     ----------
     df : DataFrame
-        A row for each day, model, agent, notebook or user, with `runs` and `errors` (turns and attempts, without what
-        is nested in them), `input_tokens`, `output_tokens` and `cost` (of everything; the cost is null where any part
-        is unknown), and the median and 95th percentile of `duration_s`, as `median_s` and `p95_s`.
+        A row for each day, model, agent, notebook or user. `runs` and `errors` count attempts, without nested runs.
+        `input_tokens`, `output_tokens` and `cost` include nested runs; the cost is null if any part of it is unknown.
+        `median_s` and `p95_s` are the median and the 95th percentile of `duration_s`.
     """
 
     def __init__(self, by: By, runs: pd.DataFrame) -> None:
         self.by = by
-        self.df = _summed(by, runs)
+        self.df = _usage_frame(by, runs)
 
     def figure(self) -> Figure:
-        """Draw it anew."""
+        """Draw the chart."""
         return _figure(self.by, self.df)
 
     def __repr__(self) -> str:
@@ -100,7 +100,7 @@ class Usage:
         return file.getvalue()
 
 
-def _summed(by: By, runs: pd.DataFrame) -> pd.DataFrame:
+def _usage_frame(by: By, runs: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     key = runs["created_at"].dt.strftime("%Y-%m-%d") if by == "day" else runs[_COLUMNS[by]].fillna("none")
@@ -108,19 +108,19 @@ def _summed(by: By, runs: pd.DataFrame) -> pd.DataFrame:
         key = key.str.rsplit("/", n=1).str[-1]
     runs = runs.assign(**{by: key.astype("str")})
     turns = runs[runs["run_index"].notna()]
-    # A run in which no model answered has no cost, which is known.
+    # A run without a model response costs nothing, so its cost is not unknown.
     unknown = runs["cost"].isna() & runs["output_tokens"].notna()
-    everything = runs.assign(unknown=unknown).groupby(by)
-    of_turns = turns.assign(failed=turns["status"].eq("ERROR")).groupby(by)
+    all_runs = runs.assign(unknown=unknown).groupby(by)
+    attempts = turns.assign(failed=turns["status"].eq("ERROR")).groupby(by)
     frame = pd.DataFrame(
         {
-            "runs": of_turns.size(),
-            "errors": of_turns["failed"].sum(),
-            "input_tokens": everything["input_tokens"].sum(min_count=1),
-            "output_tokens": everything["output_tokens"].sum(min_count=1),
-            "cost": everything["cost"].sum(min_count=1).mask(everything["unknown"].any()),
-            "median_s": of_turns["duration_s"].median(),
-            "p95_s": of_turns["duration_s"].quantile(0.95),
+            "runs": attempts.size(),
+            "errors": attempts["failed"].sum(),
+            "input_tokens": all_runs["input_tokens"].sum(min_count=1),
+            "output_tokens": all_runs["output_tokens"].sum(min_count=1),
+            "cost": all_runs["cost"].sum(min_count=1).mask(all_runs["unknown"].any()),
+            "median_s": attempts["duration_s"].median(),
+            "p95_s": attempts["duration_s"].quantile(0.95),
         }
     )
     frame.index.name = by
@@ -132,13 +132,14 @@ def _summed(by: By, runs: pd.DataFrame) -> pd.DataFrame:
 def _figure(by: By, frame: pd.DataFrame) -> Figure:
     from matplotlib.figure import Figure
 
-    frame = frame.tail(_MOST_BARS) if by == "day" else frame.head(_MOST_BARS)
-    labels = [label if len(label) <= 18 else f"{label[:17]}…" for label in map(_plain, frame.index)]
+    frame = frame.tail(_MAX_BARS) if by == "day" else frame.head(_MAX_BARS)
+    # "$" starts a formula in matplotlib.
+    labels = [shorten(str(label), 18).replace("$", r"\$") for label in frame.index]
     figure = Figure(figsize=(9, 5), layout="constrained")
     tokens, cost, latency, errors = figure.subplots(2, 2).flat
     _bars(tokens, "Tokens", labels, {"in": frame["input_tokens"], "out": frame["output_tokens"]})
     _bars(cost, "Cost in US dollars", labels, {"": frame["cost"]})
-    _bars(latency, "Seconds a run takes", labels, {"median": frame["median_s"], "95 %": frame["p95_s"]})
+    _bars(latency, "Duration of runs in seconds", labels, {"median": frame["median_s"], "95 %": frame["p95_s"]})
     _bars(errors, "Runs", labels, {"all": frame["runs"], "failed": frame["errors"]})
     return figure
 
@@ -160,9 +161,4 @@ def _bars(axes: Any, title: str, labels: list[str], columns: dict[str, pd.Series
         axes.legend(fontsize=8, frameon=False, labelcolor=_INK)
     if all(column.isna().all() for column in columns.values()):
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=_INK)
-
-
-def _plain(label: object) -> str:
-    # "$" begins a formula in matplotlib.
-    return str(label).replace("$", r"\$")
+        axes.text(0.5, 0.5, "unknown", transform=axes.transAxes, ha="center", color=_INK)

@@ -1,4 +1,4 @@
-"""Workflows: steps in an order that you say, done by agents, teams, functions and other workflows."""
+"""Workflows: a fixed order of steps executed by agents, teams, functions and other workflows."""
 
 from __future__ import annotations
 

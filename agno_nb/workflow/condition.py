@@ -1,4 +1,4 @@
-"""Steps that run if a condition holds."""
+"""Steps that run if a condition is true."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from typing import Any, ClassVar
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import StepKind, StepOutput
-from agno_nb.workflow.execution import WorkflowExecution
-from agno_nb.workflow.step import call_step_function
+from agno_nb.workflow.step import WorkflowExecution, call_step_function
 from agno_nb.workflow.steps import StepGroup, StepLike, run_sequence, to_nodes
 from agno_nb.workflow.types import StepInput
 
 
 @suggest_on_unknown_kwarg({})
 class Condition(StepGroup):
-    """Steps that are taken where a condition holds, and others where it does not.
+    """Steps that run if a condition is true, and others that run if it is false.
 
     Parameters
     ----------
     evaluator : bool or callable
-        A function, sync or async, of the :class:`StepInput` (and `session_state`, `run_context`, if it has parameters
-        of these names).
+        A sync or async function of the :class:`StepInput`, and of `session_state` and `run_context` if it has
+        parameters with these names.
     steps : list
-        What is done if it holds.
+        Steps to run if the condition is true.
     else_steps : list, optional
-        What is done if it does not; nothing where not given.
+        Steps to run if it is false.
     name : str, optional
     """
 

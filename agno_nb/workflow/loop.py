@@ -1,4 +1,4 @@
-"""Steps that repeat until a condition holds."""
+"""Steps that repeat until a condition is true."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from typing import Any, ClassVar
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunEvent, StepKind, StepOutput
-from agno_nb.workflow.execution import WorkflowExecution
-from agno_nb.workflow.step import call_step_function
+from agno_nb.workflow.step import WorkflowExecution, call_step_function
 from agno_nb.workflow.steps import StepGroup, StepLike, run_sequence
 from agno_nb.workflow.types import StepInput, flatten
 
 
 @suggest_on_unknown_kwarg({})
 class Loop(StepGroup):
-    """Steps that are taken again and again, each time with what the time before gave.
+    """Steps that repeat, each iteration with the output of the one before.
 
     Parameters
     ----------
     steps : list
     max_iterations : int, optional
     end_condition : callable, optional
-        A function, sync or async, of the list of outputs of one time round (and `session_state`, `run_context`). The
-        loop ends when it returns true.
+        A sync or async function of the list of outputs of one iteration, and of `session_state` and `run_context` if
+        it has parameters with these names. The loop ends if it returns true.
     name : str, optional
     """
 
@@ -41,7 +40,7 @@ class Loop(StepGroup):
     ) -> None:
         super().__init__(steps, name, description)
         if not isinstance(max_iterations, int) or max_iterations < 1:
-            raise InvalidInputError(f"max_iterations of loop {self.name!r} is {max_iterations!r}; give 1 or more")
+            raise InvalidInputError(f"max_iterations of loop {self.name!r} is {max_iterations!r}; pass 1 or more")
         self.max_iterations, self.end_condition = max_iterations, end_condition
 
     async def _run_children(

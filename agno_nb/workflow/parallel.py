@@ -8,19 +8,18 @@ from typing import Any, ClassVar
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import failed_save
 from agno_nb.types import StepKind, StepOutput
-from agno_nb.workflow.execution import WorkflowExecution
-from agno_nb.workflow.step import Node
+from agno_nb.workflow.step import Node, WorkflowExecution
 from agno_nb.workflow.steps import StepGroup, StepLike, _has_paused, _with_paths
 from agno_nb.workflow.types import StepInput, merge_outputs
 
 
 @suggest_on_unknown_kwarg({})
 class Parallel(StepGroup):
-    """Steps side by side, each with the same input.
+    """Steps that run at the same time, each with the same input.
 
-    They share the session's state as all steps do: there is one dict, so no key is lost; what two of them set under the
-    same key is what the later of them set. When one fails, the others are done to their end first. Its content is that
-    of all of them, each under its name, in the order in which they are given.
+    They share the session's state, which is one dict: no key is lost, and the later write of a key wins. If a step
+    fails, the others finish first. The content is the content of all steps, each under its name, in the order of the
+    arguments.
 
     Parameters
     ----------
@@ -49,8 +48,8 @@ class Parallel(StepGroup):
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run_node(node, place)) for node, place in _with_paths(self._nodes, path)]
-        # A person is asked before a failure ends the run: what failed is tried again when it goes on. Only if a run
-        # could not be stored, that comes first; the run can be continued all the same.
+        # A pause takes precedence over a failure: the failed step is retried when the run is continued. Only a run that
+        # could not be stored comes first; the run can still be continued.
         for failure in sorted(failures, key=lambda error: (failed_save(error) is None, not _has_paused(error))):
             raise failure
         return [output for task in tasks if (output := task.result()) is not None]

@@ -9,23 +9,22 @@ from typing import Any, ClassVar
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import StepKind, StepOutput
-from agno_nb.workflow.execution import WorkflowExecution
-from agno_nb.workflow.step import Node, call_step_function
+from agno_nb.workflow.step import Node, WorkflowExecution, call_step_function
 from agno_nb.workflow.steps import StepGroup, StepLike, run_sequence
 from agno_nb.workflow.types import StepInput
 
 
 @suggest_on_unknown_kwarg({})
 class Router(StepGroup):
-    """Steps of which a function chooses some.
+    """Steps from which a function chooses.
 
     Parameters
     ----------
     selector : callable
-        A function, sync or async, of the :class:`StepInput` (and `session_state`, `run_context`). It returns one of the
-        choices, the name of one, or a list of them, which are taken one after the other.
+        A sync or async function of the :class:`StepInput`, and of `session_state` and `run_context` if it has
+        parameters with these names. It returns a choice, the name of one, or a list of them to run in sequence.
     choices : list
-        The steps that it chooses from.
+        The steps to choose from.
     name : str, optional
     """
 
@@ -38,9 +37,7 @@ class Router(StepGroup):
         self.selector = selector
         duplicates = [each for each, count in Counter(node.name for node in self._nodes).items() if count > 1]
         if duplicates:
-            raise InvalidInputError(
-                f"router {self.name!r} has two choices called {duplicates[0]!r}; give one another name"
-            )
+            raise InvalidInputError(f"router {self.name!r} has two choices named {duplicates[0]!r}; rename one")
 
     async def _run_children(
         self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
@@ -62,5 +59,5 @@ class Router(StepGroup):
         for node, choice in zip(self._nodes, self.steps, strict=True):
             if chosen is node or chosen is choice:
                 return node.name
-        # A step that the selector made for itself is the choice of its name.
+        # A new step created by the selector stands for the choice with its name.
         return chosen.name if isinstance(chosen, Node) else repr(chosen)

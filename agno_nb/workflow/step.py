@@ -1,4 +1,4 @@
-"""One step: an agent, a team, a workflow or a function, done once, with retries, and stored as it ends."""
+"""One step: an agent, a team, a workflow or a function, with retries, stored when it ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -19,12 +19,34 @@ from agno_nb.run.runnable import Runnable
 from agno_nb.tools.invoke import call_sync_or_async, not_exiting
 from agno_nb.tools.result import to_text
 from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, StepKind, StepOutput, StepStatus
-from agno_nb.workflow.execution import WorkflowExecution
 from agno_nb.workflow.types import StepInput
 
 
+@dataclass
+class WorkflowExecution:
+    """A workflow's run in progress: its settings and the steps that are completed."""
+
+    context: RunContext
+    add_history: bool
+    """Whether steps get the session's earlier runs by default."""
+    num_history_runs: int
+    completed: dict[str, StepOutput] = field(init=False)
+    """Results by path of the steps that are not run again if the run is continued."""
+
+    def __post_init__(self) -> None:
+        results = self.context.run.step_results
+        self.completed = {output.path: output for output in results if output.status is not StepStatus.ERROR}
+
+    async def record(self, output: StepOutput) -> None:
+        """Store the result of a step with the state that it left."""
+        turn = self.context
+        while turn.enclosing_turn is not None:
+            turn = turn.enclosing_turn
+        await self.context.recorder.save_step(output, self.context.session_state, turn.recorder)
+
+
 class Node(ABC):
-    """Something that stands in a workflow's list of steps."""
+    """An element of a workflow's list of steps."""
 
     kind: ClassVar[StepKind]
     name: str
@@ -33,23 +55,23 @@ class Node(ABC):
     async def run_step(
         self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
     ) -> StepOutput:
-        """Do it, unless `execution` has done it already, and return what came of it."""
+        """Run the step and return its result; if `execution` has completed it, return the stored result."""
 
     @property
     @abstractmethod
     def runnables(self) -> list[Runnable]:
-        """The agents, teams and workflows in it."""
+        """The agents, teams and workflows of the step."""
 
 
 @suggest_on_unknown_kwarg({})
 @dataclass(eq=False, repr=False)
 class Step(Node):
-    """One step, done by exactly one of an agent, a team, a workflow and a function.
+    """One step of a workflow, executed by exactly one of an agent, a team, a workflow and a function.
 
     Raises
     ------
     InvalidInputError
-        It is not exactly one.
+        None or more than one of them is set.
 
     Examples
     --------
@@ -61,44 +83,42 @@ class Step(Node):
     """
 
     name: str = ""
-    """What it is called. That of who does it, where not given."""
+    """Name of the step; defaults to the name of its agent, team, workflow or function."""
     agent: Runnable | None = None
     team: Runnable | None = None
     executor: Callable[..., Any] | None = None
-    """A function: sync, async, or a generator of pieces of text. It takes a :class:`StepInput` and, if it has
-    parameters of these names, `session_state` and `run_context`; it returns a :class:`StepOutput`, or its content."""
+    """A sync or async function, or a generator of strings. It takes a :class:`StepInput` and, if it has parameters with
+    these names, `session_state` and `run_context`. It returns a :class:`StepOutput` or the content of one."""
     workflow: Runnable | None = None
     description: str | None = None
     max_retries: int = 0
-    """How often it is tried again when it fails."""
+    """Maximum number of retries if the step fails."""
     skip_on_failure: bool = False
-    """Let the workflow go on without it when it has failed for good."""
+    """Continue the workflow if the step fails after all retries."""
     add_workflow_history: bool | None = None
-    """Show an agent, team or workflow the session's earlier runs. None: as the workflow says."""
+    """Add the session's earlier runs to the input of an agent, team or workflow; defaults to the workflow's setting."""
     num_history_runs: int | None = None
-    """How many of the latest. None: as the workflow says."""
+    """Number of latest runs to add; defaults to the workflow's setting."""
 
     def __post_init__(self) -> None:
         executors = [each for each in (self.agent, self.team, self.workflow, self.executor) if each is not None]
         if len(executors) != 1:
             raise InvalidInputError(
-                f"step {self.name!r} is given {len(executors)} of agent, team, workflow and executor; it takes "
-                "exactly one"
+                f"step {self.name!r} has {len(executors)} of agent, team, workflow and executor; pass exactly one"
             )
         self._executor = executors[0]
         if self.executor is not None and not callable(self.executor):
             raise InvalidInputError(
-                f"the executor of step {self.name!r} is {self.executor!r}, which is no function: give agents, teams "
-                "and workflows as agent=, team= and workflow="
+                f"the executor of step {self.name!r} is {self.executor!r}, not a function; pass agents, teams and "
+                "workflows as agent=, team= and workflow="
             )
         if self.executor is None and not isinstance(self._executor, Runnable):
             raise InvalidInputError(
-                f"step {self.name!r} is given {self._executor!r}, which is no agent, team or workflow: give functions "
-                "as "
-                "executor="
+                f"step {self.name!r} has {self._executor!r}, which is not an agent, team or workflow; pass functions "
+                "as executor="
             )
         if not isinstance(self.max_retries, int) or self.max_retries < 0:
-            raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; give 0 or more")
+            raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; pass 0 or more")
         self.name = self.name or _default_name(self._executor)
 
     async def run_step(
@@ -169,7 +189,7 @@ class Step(Node):
 
 
 def _ends_workflow(error: BaseException) -> bool:
-    """Whether `error` is not a failure of the step: its run waits, is cancelled or closed, or could not be stored."""
+    """Whether `error` ends the workflow: the step's run paused, was cancelled or closed, or could not be stored."""
     if is_closing(error) or failed_save(error) is not None:
         return True
     return any(isinstance(part, asyncio.CancelledError | NestedRunPaused) for part in leaves(error))
@@ -184,19 +204,19 @@ def _default_name(executor: Any) -> str:
 
 
 def bind_arguments(function: Callable[..., Any], argument: Any, context: RunContext) -> Callable[[], Any]:
-    """Give a function of the user's its argument, and the state and the run if it has parameters of these names."""
+    """Bind a user's function to its argument, and to the state and run context if it has parameters for them."""
     available = {"session_state": context.session_state, "run_context": context}
     parameters = list(inspect.signature(function).parameters)[1:]
     return partial(function, argument, **{name: value for name, value in available.items() if name in parameters})
 
 
 async def call_step_function(function: Callable[..., Any], argument: Any, context: RunContext) -> Any:
-    """Call a function of the user's: on the loop if it is async, else in a thread."""
+    """Call a user's function: on the event loop if it is async, otherwise in a thread."""
     return await call_sync_or_async(bind_arguments(function, argument, context))
 
 
 async def _run_function(function: Callable[..., Any], step_input: StepInput, context: RunContext) -> StepOutput:
-    """Call the function of a step, to the end of what it yields."""
+    """Call the function of a step, and collect what it yields."""
     path, loop = current_step.get(), asyncio.get_running_loop()
     pieces: list[Any] = []
 
@@ -230,7 +250,7 @@ async def _run_function(function: Callable[..., Any], step_input: StepInput, con
 
 
 def to_step_output(value: Any) -> StepOutput:
-    """Make what a function returned an output."""
+    """Convert the return value of a function to a step output."""
     if isinstance(value, StepOutput):
         return value
     if isinstance(value, RunOutput):

@@ -1,6 +1,6 @@
-"""Steps made of steps: in sequence, side by side, one way or the other, again and again, or as a function chooses.
+"""Steps that contain steps: the base class of sequences, parallel steps, conditions, loops and routers.
 
-What was chosen is stored as a step of its own, so that a run that is continued goes the same way.
+A decision is stored as a step of its own, so that a continued run takes the same path.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, NestedRunPaused, leaves
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunEvent, SessionType, StepKind, StepOutput
-from agno_nb.workflow.execution import WorkflowExecution
-from agno_nb.workflow.step import Node, Step
+from agno_nb.workflow.step import Node, Step, WorkflowExecution
 from agno_nb.workflow.types import StepInput, combine
 
 StepLike = Any
-"""What may stand in a list of steps: a Node, an agent, a team, a workflow, a function, or a list of them."""
+"""An element of a list of steps: a Node, an agent, a team, a workflow, a function, or a list of them."""
 
 
 def to_nodes(steps: StepLike, owner: str) -> list[Node]:
-    """Make what the user gave a list of nodes.
+    """Convert steps to a list of nodes.
 
     Raises
     ------
     InvalidInputError
-        There is none, or something is not a step.
+        There are no steps, or an element is not a step.
     """
     items = list(steps) if isinstance(steps, Sequence) and not isinstance(steps, str) else [steps]
     if not items or steps is None:
-        raise InvalidInputError(f"{owner} has no steps; give it a list of agents, teams, functions or steps")
+        raise InvalidInputError(f"{owner} has no steps; pass a list of agents, teams, functions or steps")
     return [_to_node(each, owner) for each in items]
 
 
@@ -52,12 +51,12 @@ def _to_node(step: StepLike, owner: str) -> Node:
     if callable(step):
         return Step(executor=step)
     raise InvalidInputError(
-        f"{step!r} cannot be a step of {owner}: give an agent, a team, a workflow, a function or a step"
+        f"{step!r} cannot be a step of {owner}; pass an agent, a team, a workflow, a function or a step"
     )
 
 
 def _with_paths(nodes: Sequence[Node], parent_path: str) -> Iterator[tuple[Node, str]]:
-    """Give each node its path; one whose name was there before is told apart by a number."""
+    """Yield each node with its path. A number is added to repeated names."""
     seen: Counter[str] = Counter()
     for node in nodes:
         seen[node.name] += 1
@@ -68,7 +67,7 @@ def _with_paths(nodes: Sequence[Node], parent_path: str) -> Iterator[tuple[Node,
 async def run_sequence(
     nodes: Sequence[Node], step_input: StepInput, execution: WorkflowExecution, parent_path: str, iteration: int | None
 ) -> list[StepOutput]:
-    """Take one node after the other, until one says that the workflow ends."""
+    """Run nodes in sequence, until one of them stops the workflow."""
     outputs: list[StepOutput] = []
     for node, path in _with_paths(nodes, parent_path):
         output = await node.run_step(step_input, execution, path, iteration)
@@ -90,7 +89,7 @@ def _last_content(outputs: Sequence[StepOutput], step_input: StepInput) -> Any:
 
 @dataclass(eq=False, repr=False)
 class StepGroup(Node):
-    """Several steps under one name. Subclasses say how they are run."""
+    """Several steps under one name. Subclasses define how they run."""
 
     steps: StepLike
     name: str = ""
@@ -128,7 +127,7 @@ class StepGroup(Node):
     async def _decide_once(
         self, decide: Callable[[], Any], execution: WorkflowExecution, path: str, iteration: int | None
     ) -> Any:
-        """Return what was decided at a place, from the store where the run has been here before."""
+        """Return the decision at a path; a continued run uses the stored one."""
         if path in execution.completed:
             return execution.completed[path].content
         decided = StepOutput(
@@ -143,6 +142,6 @@ class StepGroup(Node):
 
 @suggest_on_unknown_kwarg({})
 class Steps(StepGroup):
-    """Several steps under one name, one after the other."""
+    """Several steps under one name, run in sequence."""
 
     kind: ClassVar[StepKind] = "steps"

@@ -1,4 +1,4 @@
-"""What a step is given."""
+"""The input of a step, and functions that combine outputs."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from agno_nb.types import JsonDict, StepKind, StepOutput, StepStatus
 @suggest_on_unknown_kwarg({})
 @dataclass(frozen=True, kw_only=True, repr=False)
 class StepInput:
-    """What a step is given: the workflow's input, and what came of the steps before it."""
+    """Input of a step: the workflow's input and the outputs of earlier steps."""
 
     input: str
-    """What the workflow was asked."""
+    """Input of the workflow."""
     previous_step_content: Any = None
-    """What came of the step before, the last that did not fail. None for the first."""
+    """Content of the previous step that did not fail; None for the first step."""
     previous_step_outputs: dict[str, StepOutput] = field(default_factory=dict)
-    """What came of each step before, by its name. Of steps of one name, or of several iterations: the latest."""
+    """Outputs of earlier steps by name. For repeated names and iterations, the latest output."""
     run_context: RunContext
     """The workflow's run."""
 
     @property
     def session_state(self) -> JsonDict:
-        """The session's state, which all steps share. Change it in place; it is stored as each step ends."""
+        """The session's state, shared by all steps. Change it in place; it is stored at the end of each step."""
         return self.run_context.session_state
 
     workflow_session_state = session_state
 
     @property
     def message(self) -> str:
-        """What an agent, team or workflow is asked in this step: what the step before gave, else the input."""
+        """Input for an agent, team or workflow: the content of the previous step, or else the workflow's input."""
         return self.input if self.previous_step_content is None else to_text(self.previous_step_content)
 
     def get_step_output(self, step_name: str) -> StepOutput | None:
-        """Return what came of an earlier step, or None."""
+        """Return the output of an earlier step, or None."""
         return self.previous_step_outputs.get(step_name)
 
     def get_step_content(self, step_name: str) -> Any:
-        """Return the content of an earlier step, of parallel ones as a dict by their names; None if there is none."""
+        """Return the content of an earlier step, or None. For parallel steps it is a dict by name."""
         output = self.previous_step_outputs.get(step_name)
         if output is not None and output.kind == "parallel":
             return {str(each.step_name): each.content for each in output.steps}
@@ -56,24 +56,16 @@ class StepInput:
         )
 
     def get_last_step_content(self) -> Any:
-        """Return the content of the step before: the same as `previous_step_content`."""
+        """Return `previous_step_content`."""
         return self.previous_step_content
 
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
-        """Return input and output of the session's earlier completed runs, oldest first.
-
-        Parameters
-        ----------
-        num_runs : int, optional
-            Only so many of the latest.
-        """
-        return [
-            (run.input, run.get_content_as_string())
-            for run in previous_turns(self.run_context, _not_negative(num_runs))
-        ]
+        """Return input and output of the session's completed runs, oldest first; at most `num_runs` of the latest."""
+        count = None if num_runs is None else max(num_runs, 0)
+        return [(run.input, run.get_content_as_string()) for run in previous_turns(self.run_context, count)]
 
     def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
-        """Return the earlier runs as text for a prompt, or None when there are none."""
+        """Return the earlier runs as text for a prompt, or None if there are none."""
         pairs = self.get_workflow_history(num_runs)
         if not pairs:
             return None
@@ -81,7 +73,7 @@ class StepInput:
         return "\n".join(["<workflow_history>", *lines, "</workflow_history>"])
 
     def append(self, output: StepOutput) -> StepInput:
-        """Return what the step after one that gave `output` is given."""
+        """Return the input of the step after one with `output`."""
         known = self.previous_step_outputs | {each.step_name or each.path: each for each in flatten(output)}
         if output.status is StepStatus.SKIPPED or output.content is None:
             return replace(self, previous_step_outputs=known)
@@ -92,17 +84,17 @@ class StepInput:
 
 
 def flatten(output: StepOutput) -> list[StepOutput]:
-    """Return the outputs within `output`, and it itself behind them."""
+    """Return the outputs nested in `output`, followed by `output` itself."""
     return [each for inner in output.steps for each in flatten(inner)] + [output]
 
 
 def merge_outputs(outputs: Any) -> str:
-    """Write what came of several steps as one text, each under its name."""
+    """Return the contents of several steps as one text, each under its name."""
     return "\n\n".join(f"## {output.step_name}\n\n{to_text(output.content)}" for output in outputs)
 
 
 def combine(outputs: list[StepOutput], *, step_name: str, path: str, kind: StepKind, content: Any) -> StepOutput:
-    """Make the output of a group of steps."""
+    """Return the output of a group of steps."""
     return StepOutput(
         content,
         step_name=step_name,
@@ -112,7 +104,3 @@ def combine(outputs: list[StepOutput], *, step_name: str, path: str, kind: StepK
         stop=any(output.stop for output in outputs),
         success=all(output.success for output in outputs),
     )
-
-
-def _not_negative(count: int | None) -> int | None:
-    return None if count is None else max(count, 0)

@@ -1,4 +1,4 @@
-"""The workflow: a runnable whose answer is what its last step gives."""
+"""The workflow: a runnable whose answer is the output of its last step."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from agno_nb.errors import NestedRunPaused, leaves
 from agno_nb.run.context import RunContext
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput
-from agno_nb.workflow.execution import WorkflowExecution
-from agno_nb.workflow.step import Node
+from agno_nb.workflow.step import Node, WorkflowExecution
 from agno_nb.workflow.steps import StepLike, run_sequence, to_nodes
 from agno_nb.workflow.types import StepInput
 
@@ -22,16 +21,16 @@ __all__ = ["RunOutput", "Workflow"]
 @suggest_on_unknown_kwarg({})
 @dataclass(eq=False, repr=False)
 class Workflow(Runnable):
-    """Steps in an order that you say: agents, teams, functions, other workflows, and groups of them.
+    """A fixed order of steps: agents, teams, functions, other workflows, and groups of them.
 
-    Each step is given what the one before gave. A run is an input, an output, and the results of the steps, which are
-    stored as each ends: a run that failed or was cut off goes on from there by :meth:`continue_run`. A step without a
-    store is part of the workflow's session, and all steps share its state.
+    Each step gets the output of the one before. Results are stored as each step ends, so a failed or interrupted run
+    continues at its first unfinished step with :meth:`continue_run`. Steps without a store run in the workflow's
+    session, and all steps share its state.
 
     Raises
     ------
     InvalidInputError
-        There are no steps, or something is not a step.
+        There are no steps, or an element is not a step.
 
     Examples
     --------
@@ -49,12 +48,12 @@ class Workflow(Runnable):
     continuable: ClassVar[frozenset[RunStatus]] = frozenset(RunStatus) - {RunStatus.COMPLETED}
 
     steps: StepLike = ()
-    """What is done, in order."""
+    """The steps, in order."""
     _: KW_ONLY
     add_workflow_history_to_steps: bool = False
-    """Show agents, teams and workflows in steps the input and output of the session's latest runs."""
+    """Add input and output of the session's latest runs to the input of agents, teams and workflows in steps."""
     num_history_runs: int = 3
-    """How many of the latest runs those are."""
+    """Number of latest runs to add."""
 
     _nodes: list[Node] = field(init=False)
 
@@ -68,7 +67,7 @@ class Workflow(Runnable):
         return [runnable for node in self._nodes for runnable in node.runnables]
 
     async def run_steps(self, context: RunContext) -> None:
-        """Take the steps that were not taken yet."""
+        """Run the steps that are not completed yet."""
         run, options = context.run, context.options
         if context.message not in run.messages:
             run.messages.append(context.message)
@@ -82,7 +81,7 @@ class Workflow(Runnable):
         try:
             outputs = await run_sequence(self._nodes, step_input, execution, "", None)
         except BaseException as error:
-            # A function of a step may start several runs in a task group.
+            # A step's function may start several runs in a task group.
             if not any(isinstance(part, NestedRunPaused) for part in leaves(error)):
                 raise
             context.collect_child_requirements(None)
@@ -90,7 +89,7 @@ class Workflow(Runnable):
             return
         run.content, run.content_type = _last_output(outputs)
         answer = Message(role="assistant", content=run.get_content_as_string())
-        context.add_message(answer)
+        context.recorder.add_message(answer)
         context.emit(RunEvent.run_content, content=answer.content)
 
 

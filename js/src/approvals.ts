@@ -1,4 +1,4 @@
-// The panel that ends a paused cell.
+// The approval widget below a paused cell.
 import { button, el, ownKeys, setHtml } from "./dom";
 import { Link, type View } from "./link";
 import { type PendingItem, pendingCard } from "./pending";

@@ -1,4 +1,4 @@
-// The session browser. The kernel keeps the list; only the rows in sight, and some around them, are here.
+// The session browser. The kernel keeps the list; only the visible rows, and some around them, are here.
 import { renderChat } from "./chat";
 import { button, el, icon, iconButton, nameField, ownKeys, setHtml } from "./dom";
 import { filterControls, type Criteria } from "./filters";
@@ -31,7 +31,7 @@ class BrowserView {
   readonly #search = el("textarea", {
     class: "anb-input anb-search",
     rows: "1",
-    placeholder: "Search names and what was said",
+    placeholder: "Search names and messages",
     "aria-label": "Search",
   });
   readonly #filters = el("div", { class: "anb-filters" });
@@ -65,7 +65,7 @@ class BrowserView {
       "div",
       { class: "anb-head" },
       this.#search,
-      iconButton("close", "Close: the list stays as text", () => void this.#do("leave")),
+      iconButton("close", "Close and keep the list as text", () => void this.#do("leave")),
     );
     const box = el("section", { class: "anb anb-browse", "aria-label": "Sessions" });
     ownKeys(box);
@@ -129,11 +129,11 @@ class BrowserView {
     void this.#do("find", { ...this.#content.criteria, ...change });
   }
 
-  /** Draw the rows in sight, and ask the kernel for those that are not here yet. */
+  /** Draw the visible rows, and request missing ones from the kernel. */
   #draw(): void {
     const { total } = this.#content;
     if (total === 0) {
-      this.#space.replaceChildren(el("div", { class: "anb-none anb-muted", text: "No session found" }));
+      this.#space.replaceChildren(el("div", { class: "anb-none anb-muted", text: "No sessions found" }));
       return;
     }
     const first = Math.max(0, Math.floor(this.#scroller.scrollTop / ROW_PX) - 4);
@@ -147,7 +147,7 @@ class BrowserView {
     if (missing !== undefined && !this.#isFetching) void this.#fetch(Math.floor(missing / PAGE));
   }
 
-  /** Fetch one page at a time: whoever scrolls on has no use for the pages that were passed. */
+  /** Fetch one page at a time, because pages that were scrolled past are no longer needed. */
   async #fetch(page: number): Promise<void> {
     this.#isFetching = true;
     const list = this.#content;
@@ -245,7 +245,7 @@ class BrowserView {
         button(
           "Resume here",
           () => void this.#do<string>("resume", { session_id: id }).then((message) => message && this.#setStatus(message)),
-          { title: "The %%agent cells of this notebook go on with it" },
+          { title: "Continue it in the %%agent cells of this notebook" },
         ),
         iconButton("edit", "Rename", () => this.#askName(row)),
         iconButton("delete", "Delete", () => this.#askDelete([id])),
@@ -289,7 +289,7 @@ class BrowserView {
               button("Delete", () => this.#askDelete(marked), { class: "anb-button anb-danger" }),
             ),
           )
-        : el("div", { class: "anb-none anb-muted", text: "Choose a session to read it here." }),
+        : el("div", { class: "anb-none anb-muted", text: "Select a session to read it here." }),
     );
   }
 
@@ -300,7 +300,7 @@ class BrowserView {
       el(
         "div",
         { class: "anb-pane-head", role: "alertdialog", "aria-label": "Delete" },
-        el("div", { class: "anb-title", text: `Delete ${what} with everything that was said?` }),
+        el("div", { class: "anb-title", text: `Delete ${what} with all its messages?` }),
         el(
           "div",
           { class: "anb-actions" },

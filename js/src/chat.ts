@@ -1,4 +1,4 @@
-// The chat panel.
+// The chat widget.
 import { Composer, type Limits } from "./composer";
 import { button, copyText, el, iconButton, nameField, ownKeys, setChildren } from "./dom";
 import { Link, RequestError, type View } from "./link";
@@ -15,7 +15,7 @@ interface Content extends Limits {
   turns: Turn[];
 }
 
-/** How near to the end, in pixels, counts as reading along. */
+/** Distance to the end, in pixels, within which the view follows a growing answer. */
 const NEAR_PX = 60;
 
 export function renderChat({ model, el: root, signal }: View): void {
@@ -71,7 +71,7 @@ class ChatView {
       this.#renameButton,
       el("span", { class: "anb-space" }),
       iconButton("new", "New session", () => void this.#request("new").then(() => this.#composer.input.focus())),
-      iconButton("close", "Close: the conversation stays as text", () => void this.#request("leave")),
+      iconButton("close", "Close and keep the conversation as text", () => void this.#request("leave")),
     );
     box.append(head, this.#picker.list, this.#log, this.#errorBox, this.#composer.element, this.#foot, this.#announcement);
     root.append(box);
@@ -111,11 +111,11 @@ class ChatView {
     this.#arriving = arriving;
     this.#composer.showAnswering(this.#isAnswering);
     this.#log.setAttribute("aria-busy", String(this.#isAnswering));
-    if (hasStarted) this.#announcement.textContent = "The answer is arriving.";
+    if (hasStarted) this.#announcement.textContent = "The answer is in progress.";
     this.#layOut(hasStarted);
   }
 
-  /** Put the turns, and the answer that arrives, in their places. Whoever reads along at the end stays there. */
+  /** Show the turns and the answer in progress. A view at the end stays at the end. */
   #layOut(toTheEnd: boolean): void {
     const log = this.#log;
     const readsAlong = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
@@ -149,7 +149,7 @@ class ChatView {
       el("div", { class: "anb-greeting-name", text: this.#content.agent || "Chat" }),
       el("div", {
         class: "anb-muted",
-        text: "Everything that is said here is kept in the store, and %%agent cells see it.",
+        text: "Messages are stored, and the %%agent cells of this session see them.",
       }),
     );
   }
@@ -185,7 +185,7 @@ class ChatView {
     } catch (error) {
       this.#isSending = false;
       this.#showError((error as Error).message);
-      // What was not stored is not lost either.
+      // Restore the draft if nothing was stored.
       if (!(error instanceof RequestError && error.stored) && !this.#composer.text) this.#composer.setDraft(question, files);
     }
   }
@@ -196,7 +196,7 @@ class ChatView {
     this.#turns.forEach((view, run) => view.element.classList.toggle("anb-edited", run === turn.run_id));
     this.#composer.input.focus();
     this.#composer.input.setSelectionRange(turn.question.length, turn.question.length);
-    this.#foot.textContent = "Editing: Enter asks again from there, Esc leaves it as it was";
+    this.#foot.textContent = "Editing: Enter sends it again, Esc cancels";
   }
 
   #stopEditing(): void {
@@ -205,7 +205,7 @@ class ChatView {
     this.#showFooter();
   }
 
-  /** Say who answers, and what the session has cost. */
+  /** Show the agent, the model and the usage of the session. */
   #showFooter(): void {
     const { agent, model, usage_line } = this.#content;
     this.#foot.textContent = [agent, model, usage_line].filter(Boolean).join(" · ");

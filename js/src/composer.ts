@@ -1,14 +1,14 @@
-// Where a message is written and sent, with the images that go with it; and where an answer that arrives is stopped.
+// The input of the chat: write a message, attach images, send it, and stop the answer in progress.
 import { el, icon, iconButton } from "./dom";
 
-/** What the model takes beside text. */
+/** Inputs that the model accepts in addition to text. */
 export interface Limits {
   model: string;
   sees_images: boolean;
   files_size_limit: number;
 }
 
-/** Images that models know. The kernel looks at the bytes again. */
+/** Image types that models accept. The kernel checks the content again. */
 const IMAGES = "image/png,image/jpeg,image/gif,image/webp";
 const MAX_FILES = 4;
 
@@ -69,7 +69,7 @@ export class Composer {
     this.#send.setAttribute("aria-label", label);
   }
 
-  /** Attach files that were pasted, dropped or chosen, all of them or none. */
+  /** Attach all of the pasted, dropped or selected files, or none. */
   addFiles(files: File[], event?: Event): void {
     if (files.length === 0) return;
     event?.preventDefault();
@@ -79,16 +79,16 @@ export class Composer {
     if (!refusal) this.setDraft(this.text, all);
   }
 
-  /** Why these files cannot be attached to what is there, or nothing. The kernel looks at them again. */
+  /** Return why the files cannot be attached, if so. The kernel checks them again. */
   #refusal(files: File[], all: File[]): string {
     const { sees_images, model, files_size_limit } = this.#limits;
     const size = all.reduce((sum, file) => sum + file.size, 0);
     if (!sees_images) return `${model} does not see images, so nothing was attached.`;
     if (all.length < this.#files.length + files.length)
       return "Only images can be attached: PNG, JPEG, GIF or WebP.";
-    if (all.length > MAX_FILES) return `At most ${MAX_FILES} images go with one message.`;
+    if (all.length > MAX_FILES) return `A message can have at most ${MAX_FILES} images.`;
     if (size > files_size_limit)
-      return `The images have ${megabytes(size)} together, and ${megabytes(files_size_limit)} go with one message.`;
+      return `The images are too large: ${megabytes(size)}; a message can have ${megabytes(files_size_limit)}.`;
     return "";
   }
 

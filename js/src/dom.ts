@@ -1,4 +1,4 @@
-// Elements made by hand. Text is always set as text; HTML comes in by `setHtml` only, cleaned once more.
+// Helpers that create elements. Text is set as text; HTML is inserted only with `setHtml`, which sanitizes it again.
 import DOMPurify, { type Config } from "dompurify";
 
 type Child = Node | string | false | null | undefined;
@@ -63,7 +63,7 @@ export function button(label: string, onclick: () => void, props: Props = {}): H
   return el("button", { type: "button", class: "anb-button", onclick, ...props }, label);
 }
 
-/** A field for the name of a session: Enter ends it with what is typed, Esc with nothing. */
+/** A field for the name of a session: Enter accepts it, Esc cancels. */
 export function nameField(name: string, end: (typed: string | null) => void, props: Props = {}): HTMLTextAreaElement {
   const field = el("textarea", {
     class: "anb-input",
@@ -94,7 +94,7 @@ const RULES: Config = {
 
 const purifier = DOMPurify(window);
 purifier.addHook("afterSanitizeAttributes", (node) => {
-  // The kernel sends styles without addresses; one that has any is not from there.
+  // Styles from the kernel contain no addresses, so one that does is not from there.
   if (/url|image|expression|@|\\/i.test(node.getAttribute("style") ?? "")) node.removeAttribute("style");
   if (node.tagName === "A") {
     node.setAttribute("target", "_blank");
@@ -103,8 +103,8 @@ purifier.addHook("afterSanitizeAttributes", (node) => {
 });
 
 /**
- * Show HTML that the kernel has made of Markdown and cleaned. What a reader has unfolded stays unfolded, so that
- * nothing jumps while an answer grows.
+ * Show HTML from the kernel. Details that a reader has opened stay open, so that nothing jumps while an answer
+ * grows.
  */
 export function setHtml(element: HTMLElement, html: string): void {
   if (!purifier.isSupported) {
@@ -118,7 +118,7 @@ export function setHtml(element: HTMLElement, html: string): void {
   });
 }
 
-/** Replace the children, and leave those alone that stay. */
+/** Replace the children without touching those that stay. */
 export function setChildren(element: HTMLElement, children: Node[]): void {
   children.forEach((child, place) => {
     if (element.childNodes[place] !== child) element.insertBefore(child, element.childNodes[place] ?? null);
@@ -128,7 +128,7 @@ export function setChildren(element: HTMLElement, children: Node[]): void {
 
 export async function copyText(text: string): Promise<void> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // A notebook server that is reached by plain http has no clipboard in its pages.
+  // Pages served over plain http have no clipboard API.
   const area = el("textarea", { value: text, class: "anb-hidden" });
   document.body.append(area);
   area.select();
@@ -136,14 +136,14 @@ export async function copyText(text: string): Promise<void> {
   area.remove();
 }
 
-/** Keep the keys that are typed in a panel away from the notebook's shortcuts. */
+/** Keep keys typed in a widget from triggering shortcuts of the notebook. */
 export function ownKeys(element: HTMLElement): void {
   element.setAttribute("data-lm-suppress-shortcuts", "true");
   for (const kind of ["keydown", "keypress", "keyup"])
     element.addEventListener(kind, (event) => event.stopPropagation());
 }
 
-/** Walk through the fields and buttons of a list by the arrows. */
+/** Move through the fields and buttons of a list with the arrow keys. */
 export function moveFocus(event: KeyboardEvent, list: HTMLElement): void {
   if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
   event.preventDefault();

@@ -1,4 +1,4 @@
-// What sessions can be chosen and sorted by.
+// The filters and the order of the session browser.
 import { button, el } from "./dom";
 
 export interface Criteria {
@@ -36,7 +36,7 @@ const TIMES: [string, string][] = [
   ["365", "Last year"],
 ];
 
-/** The fields above the list: of the filters only those that leave a choice. */
+/** The controls above the list; filters without a choice are omitted. */
 export function filterControls(
   criteria: Criteria,
   choices: Record<string, string[]>,
@@ -68,7 +68,7 @@ export function filterControls(
     select("Sort by", SORTS, criteria.sort, (value) => find({ sort: value })),
     button(criteria.is_ascending ? "↑" : "↓", () => find({ is_ascending: !criteria.is_ascending }), {
       title: criteria.is_ascending ? "Ascending" : "Descending",
-      "aria-label": "Turn the order round",
+      "aria-label": "Reverse the order",
     }),
   ];
 }

@@ -1,4 +1,4 @@
-// The one module of all panels: which view is drawn depends on the model's kind.
+// The module of all widgets. The kind of the model determines the view.
 import { renderApprovals } from "./approvals";
 import { renderBrowse } from "./browse";
 import { renderChat } from "./chat";
@@ -16,7 +16,7 @@ const VIEWS: Record<string, (view: View) => void> = {
 
 function showKernelGone(root: HTMLElement): void {
   if (root.querySelector(".anb-gone")) return;
-  const notice = element("div", { class: "anb-gone", role: "alert", text: "The kernel has gone: run the cell again." });
+  const notice = element("div", { class: "anb-gone", role: "alert", text: "The kernel is gone; run the cell again." });
   for (const box of root.querySelectorAll<HTMLElement>(".anb")) box.inert = true;
   root.querySelector(".anb")?.prepend(notice);
 }
@@ -24,14 +24,14 @@ function showKernelGone(root: HTMLElement): void {
 const staticViewOf = (model: Model) => model.get("_saved") as StaticView;
 
 export default {
-  // Once for each model, before the first view of it is drawn, and again when the page is loaded again.
+  // Called once per model before its first view is drawn, and again after the page is reloaded.
   initialize({ model }: { model: Model }): void {
     saveStaticView(model.widget_manager, () => staticViewOf(model));
     const { id } = staticViewOf(model);
     if (id) void restoreView(model.widget_manager, id);
   },
   render(options: { model: Model; el: HTMLElement; signal?: AbortSignal }): () => void {
-    // Hosts older than anywidget 0.11 give no signal; all of them call what is returned.
+    // Hosts older than anywidget 0.11 pass no signal; all of them call the returned function.
     const ending = new AbortController();
     options.signal?.addEventListener("abort", () => ending.abort(), { once: true });
     const { model, el } = options;

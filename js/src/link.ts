@@ -1,6 +1,6 @@
-// The line between a panel and the kernel: state comes as traits, requests go as verbs with small values.
+// The connection between a widget and the kernel: state arrives as traits, requests are verbs with small values.
 
-/** What anywidget gives a view of its model. */
+/** The model that anywidget passes to a view. */
 export interface Model {
   get(name: string): unknown;
   on(event: string, handler: (...args: unknown[]) => void): void;
@@ -9,18 +9,18 @@ export interface Model {
   readonly widget_manager?: unknown;
 }
 
-/** Where a panel is drawn, and until when. */
+/** The element of a view, and the signal that ends it. */
 export interface View {
   model: Model;
   el: HTMLElement;
   signal: AbortSignal;
 }
 
-/** The kernel has refused, or failed at, what was asked. */
+/** The kernel rejected a request or failed to handle it. */
 export class RequestError extends Error {
   constructor(
     message: string,
-    /** Whether a run came of it, which then shows the error itself. */
+    /** Whether a run was stored, which shows the error itself. */
     readonly stored: boolean,
   ) {
     super(message);
@@ -34,7 +34,7 @@ interface Reply {
   value?: unknown;
 }
 
-/** How long a quick question may take before the panel says that the kernel is silent. */
+/** Time after which a quick request fails because the kernel does not respond. */
 const TIMEOUT_MS = 15_000;
 let count = 0;
 
@@ -42,7 +42,7 @@ export class Link {
   readonly #model: Model;
   readonly #pending = new Map<string, { resolve(value: unknown): void; reject(error: RequestError): void }>();
   readonly #name = `${Date.now().toString(36)}-${(count += 1)}`;
-  /** Told of what went wrong where nobody waits for an answer. */
+  /** Receives errors of the kernel that belong to no request. */
   onError: (text: string) => void = () => {};
 
   constructor(model: Model, signal: AbortSignal) {
@@ -50,7 +50,7 @@ export class Link {
     this.#listen("msg:custom", (content) => this.#receive(content as Reply), signal);
   }
 
-  /** Call back now, and whenever the trait changes. */
+  /** Call back now and each time the trait changes. */
   follow<T>(trait: string, show: (value: T) => void, signal: AbortSignal): void {
     this.#listen(`change:${trait}`, () => show(this.#model.get(trait) as T), signal);
     show(this.#model.get(trait) as T);
@@ -61,9 +61,9 @@ export class Link {
   }
 
   /**
-   * Ask for something.
+   * Send a request and wait for its result.
    *
-   * `patient` is for what may take as long as a model takes.
+   * Requests that wait for a model are `patient` and have no timeout.
    */
   ask<T>(
     verb: string,
@@ -78,7 +78,7 @@ export class Link {
             this.#pending.delete(id);
             reject(
               new RequestError(
-                "The kernel does not answer: it may be busy with a cell, or was restarted; then run the cell again.",
+                "The kernel does not respond. It may be busy with a cell; if it was restarted, run the cell again.",
                 false,
               ),
             );

@@ -1,4 +1,4 @@
-// What a paused run needs of a person: a card for each call that waits. Arguments are shown as text, never as HTML.
+// The pending calls of a paused run, one card each. Arguments are shown as text, never as HTML.
 import { button, el } from "./dom";
 
 export interface PendingItem {
@@ -32,7 +32,7 @@ export function pendingCard(item: PendingItem, decide: (decision: Decision) => P
   const card = el("div", { class: "anb-pending", role: "group", "aria-label": `${item.tool} waits for you` }, heading);
   if (item.arguments !== "{}") card.append(el("pre", { class: "anb-arguments", text: item.arguments, tabindex: "0" }));
   if (item.is_resolved) {
-    card.append(el("div", { class: "anb-muted", text: item.is_refused ? "Rejected" : "Approved; others wait" }));
+    card.append(el("div", { class: "anb-muted", text: item.is_refused ? "Rejected" : "Approved; other calls are pending" }));
     return card;
   }
   const inputs = new Map<string, () => string>();
@@ -52,13 +52,13 @@ export function pendingCard(item: PendingItem, decide: (decision: Decision) => P
     }
   }
   if (item.kind === "external_execution") {
-    field("result", "What came of it", el("textarea", { class: "anb-input", rows: "3" }));
+    field("result", "Result", el("textarea", { class: "anb-input", rows: "3" }));
   }
   const note = el("textarea", {
     class: "anb-input",
     rows: "1",
-    placeholder: "Why not, or what instead (optional)",
-    "aria-label": "Reason for a rejection",
+    placeholder: "Reason, or what to do instead (optional)",
+    "aria-label": "Reason for rejection",
   });
   const errorBox = el("div", { class: "anb-alert", role: "alert" });
   const act = async (decision: Decision["decision"]) => {

@@ -1,4 +1,4 @@
-// The sessions to choose from, behind the title of the one that is shown.
+// The session picker, opened from the title of the current session.
 import { el, icon, moveFocus } from "./dom";
 import type { Link } from "./link";
 import { when } from "./turns";
@@ -41,7 +41,7 @@ export class Picker {
     return !this.list.hidden;
   }
 
-  /** Show which session the panel is in. */
+  /** Show the current session. */
   show(session_id: string, title: string): void {
     this.#current = session_id;
     this.#title.textContent = title;
@@ -71,13 +71,13 @@ export class Picker {
     look();
   }
 
-  /** List what is searched for, unless something else is by now. */
+  /** List the search results, unless the query has changed since. */
   async #look(search: HTMLTextAreaElement, results: HTMLElement): Promise<void> {
     const query = search.value;
     const sessions = await this.#link.ask<Listed[]>("sessions", { search: query.slice(0, 200) });
     if (search.value !== query) return;
     results.replaceChildren(...sessions.map((session) => this.#option(session)));
-    if (sessions.length === 0) results.append(el("div", { class: "anb-muted anb-none", text: "No session found" }));
+    if (sessions.length === 0) results.append(el("div", { class: "anb-muted anb-none", text: "No sessions found" }));
   }
 
   #option({ session_id, title, num_runs, updated_at }: Listed): HTMLElement {

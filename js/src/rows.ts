@@ -1,4 +1,4 @@
-// What is told of a session in its row.
+// The content of a row in the session browser.
 import { el } from "./dom";
 import { when } from "./turns";
 

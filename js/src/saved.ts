@@ -1,9 +1,9 @@
-// What is saved of a live panel: never the live view, always its twin.
+// Saves the static view of an open widget instead of its live view.
 //
-// A notebook file would keep a live view as the id of its model. Opened again it says "model not found" when the kernel
-// has gone, and "Loading widget..." for ever when there is none, and does not look at the HTML beside it. So what
-// JupyterLab and Notebook 7 write to the file is the panel's HTML and text as they are now, marked with the id of the
-// panel. When the page is loaded again while the kernel still has the panel, the mark says where its view belongs.
+// In a notebook file a live view is only the id of its model. Without the kernel, a reopened notebook shows "model not
+// found" or "Loading widget..." forever, and ignores the HTML next to it. So JupyterLab and Notebook 7 write the current
+// HTML and text of the widget to the file, with its id. If the page is reloaded while the kernel still has the widget,
+// the id tells where to put its view.
 
 export interface StaticView {
   id?: string;
@@ -45,17 +45,17 @@ const VIEW = "application/vnd.jupyter.widget-view+json";
 
 const contextOf = (manager: unknown) => (manager as { context?: Context } | undefined)?.context;
 
-/** The notebook that a panel is in; front ends without such a model have none. */
+/** The notebook of a widget, or undefined in front ends without such a model. */
 function notebookOf(manager: unknown): NotebookModel | undefined {
   const model = contextOf(manager)?.model;
   return model?.toJSON && model.cells ? (model as NotebookModel) : undefined;
 }
 
-/** Have the notebook's file keep the panel's twin in place of its view, in every save from now on. */
+/** Replace the widget's view by its static view in each save from now on. */
 export function saveStaticView(manager: unknown, staticView: () => StaticView): void {
   const notebook = notebookOf(manager);
   if (!notebook) return;
-  // Each panel has this module for itself, so what they share is a property of the function that they share.
+  // Each widget loads its own copy of this module, so shared state is a property of the shared function.
   let staticViews = notebook.toJSON.agnoNbStaticViews;
   if (!staticViews) {
     staticViews = new Set();
@@ -84,7 +84,7 @@ function withStaticViews(notebook: Notebook, staticViews: Set<() => StaticView>)
   return cells ? { ...notebook, cells } : notebook;
 }
 
-/** Put the live view back where a file that was saved meanwhile has the twin of a panel that the kernel still has. */
+/** Restore the live view in a reloaded page whose file contains the static view of a widget that still exists. */
 export async function restoreView(manager: unknown, id: string): Promise<void> {
   await contextOf(manager)?.ready;
   const notebook = notebookOf(manager);
@@ -103,13 +103,13 @@ export async function restoreView(manager: unknown, id: string): Promise<void> {
       });
     }
   }
-  // That is how the page shows the file, and no change of it.
+  // Only the display has changed, not the content of the file.
   notebook.dirty = wasDirty;
 }
 
 const GONE = ["restarting", "autorestarting", "terminating", "dead"];
 
-/** Say once when the panel's kernel has gone, where the host tells. */
+/** Call back when the kernel of the widget ends, if the front end reports it. */
 export function onKernelEnd(manager: unknown, gone: () => void, signal: AbortSignal): void {
   const changed = contextOf(manager)?.sessionContext?.statusChanged;
   const look = (_: unknown, status: unknown) => {

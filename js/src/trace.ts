@@ -34,7 +34,7 @@ const percent = (part: number) => `${Math.min(Math.max(part, 0), 1) * 100}%`;
 export function renderTrace({ model, el: root, signal }: View): void {
   const link = new Link(model, signal);
   const sides = el("div", { class: "anb-sides" });
-  const leave = iconButton("close", "Close: the timeline stays as text", () => void link.ask("leave"));
+  const leave = iconButton("close", "Close and keep the timeline as text", () => void link.ask("leave"));
   const head = el(
     "div",
     { class: "anb-head" },
@@ -59,7 +59,7 @@ function shownDetail({ title, text, parts }: Detail): HTMLElement {
   return el("div", {}, heading, el("div", { class: "anb-parts" }, ...parts.map(shownPart)), ...about);
 }
 
-/** One part of what a model was sent; its text is folded. */
+/** One part of a request to a model, with its text folded. */
 function shownPart({ source, detail, size, text }: Part): HTMLElement {
   const line = [
     el("span", { class: "anb-part-source", text: source }),

@@ -1,4 +1,4 @@
-// The turns of a conversation, and the answer that arrives.
+// The turns of a conversation, and the answer in progress.
 import { el, icon, iconButton, setHtml } from "./dom";
 import { type Decision, type PendingItem, pendingCard } from "./pending";
 
@@ -62,8 +62,8 @@ export class TurnView {
     const where = turn.cell === null ? "" : `cell [${turn.cell}]`;
     this.#bar.replaceChildren(
       copy,
-      iconButton("retry", "Ask again; this answer is kept", () => void this.actions.retry(turn)),
-      iconButton("edit", "Edit and ask again", () => this.actions.edit(turn)),
+      iconButton("retry", "Regenerate; this answer is kept", () => void this.actions.retry(turn)),
+      iconButton("edit", "Edit and send again", () => this.actions.edit(turn)),
       ...(turn.attempts.length > 1 ? this.#switch(turn) : []),
       el("span", { class: "anb-muted", text: where }),
     );

@@ -76,7 +76,7 @@ describe("the session browser", () => {
     expect(model.last("select").fields).toEqual({ session_ids: ["s1"] });
     press(scroller, "Delete");
     expect(box.querySelector("[role=alertdialog]")?.textContent).toContain(
-      "Delete this session with everything that was said?",
+      "Delete this session with all its messages?",
     );
     expect(document.activeElement?.textContent).toBe("Keep");
     expect(model.sent.some((message) => message.verb === "delete")).toBe(false);

@@ -27,7 +27,7 @@ const content = (turns: object[], more: object = {}) => ({
   ...more,
 });
 
-describe("the chat panel", () => {
+describe("the chat widget", () => {
   let model: FakeModel;
   let box: HTMLElement;
   let ending: AbortController;
@@ -152,8 +152,8 @@ describe("the chat panel", () => {
       note: "not that one",
       values: {},
     });
-    await model.answer("decide", { error: "it goes on already" });
-    expect(box.querySelector(".anb-pending [role=alert]")?.textContent).toBe("it goes on already");
+    await model.answer("decide", { error: "it has already been continued" });
+    expect(box.querySelector(".anb-pending [role=alert]")?.textContent).toBe("it has already been continued");
     expect(labelled("Approve").hasAttribute("disabled")).toBe(false);
   });
 
@@ -209,9 +209,9 @@ describe("the chat panel", () => {
     drop(new File(["x"], "x.pdf", { type: "application/pdf" }));
     expect([chips(), errorText()]).toEqual([["a.png"], "Only images can be attached: PNG, JPEG, GIF or WebP."]);
     drop(png("large.png", 2_100_000));
-    expect([chips(), errorText()]).toEqual([["a.png"], "The images have 2.1 MB together, and 2.0 MB go with one message."]);
+    expect([chips(), errorText()]).toEqual([["a.png"], "The images are too large: 2.1 MB; a message can have 2.0 MB."]);
     drop(png("b.png"), png("c.png"), png("d.png"), png("e.png"));
-    expect([chips(), errorText()]).toEqual([["a.png"], "At most 4 images go with one message."]);
+    expect([chips(), errorText()]).toEqual([["a.png"], "A message can have at most 4 images."]);
 
     model.set("_content", content([], { sees_images: false, model: "deaf" }));
     expect(labelled("Attach images").hidden).toBe(true);

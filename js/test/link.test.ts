@@ -33,7 +33,7 @@ describe("a request", () => {
   it("fails when the kernel is silent, but not while a model answers", async () => {
     vi.useFakeTimers();
     const { link } = made();
-    const quick = expect(link.ask("one")).rejects.toThrow("it may be busy with a cell, or was restarted");
+    const quick = expect(link.ask("one")).rejects.toThrow("It may be busy with a cell; if it was restarted, run the cell again.");
     let isOver = false;
     void link.ask("two", {}, { patient: true }).finally(() => (isOver = true));
     await vi.advanceTimersByTimeAsync(60_000);

@@ -1,4 +1,4 @@
-"""What a page with hostile outputs does when everything on it is touched."""
+"""Interacts with every element of a page with hostile outputs, and records the effects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PROVOKE = """() => {
 
 @dataclass(frozen=True)
 class Attack:
-    """What a page with hostile outputs did, after everything on it was touched."""
+    """The effects of interacting with every element of a page with hostile outputs."""
 
     outputs: int
     links: set[str]
@@ -48,7 +48,7 @@ class Attack:
     @classmethod
     def on(cls, page: Page, watched: Watched) -> Attack:
         found = page.evaluate(PROVOKE)
-        # What was started has reached the page's loop when it has drawn twice.
+        # After two frames, everything that was started has run.
         page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return cls(
             outputs=found["outputs"],

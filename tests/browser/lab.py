@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real Chromium: start it, open a notebook, run it, look at what is there."""
+"""A real JupyterLab in Chromium: start it, open and run a notebook, inspect the page."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def running_chromium(executable: str) -> Iterator[Browser]:
 
 @contextmanager
 def running_lab(folder: Path) -> Iterator[Lab]:
-    """Start JupyterLab with nobody's settings, and stop it with its kernels."""
+    """Start JupyterLab without user settings, and stop it with its kernels."""
     root = folder / "notebooks"
     root.mkdir()
     for plugin, settings in SETTINGS.items():
@@ -292,7 +292,7 @@ class NotebookPage:
         }
 
     def write(self, cell: int, source: str) -> None:
-        """Write into a cell, in place of what it holds."""
+        """Replace the source of a cell."""
         self.page.evaluate(
             "([cell, source]) =>"
             " jupyterapp.shell.currentWidget.content.model.cells.get(cell).sharedModel.setSource(source)",
@@ -300,7 +300,7 @@ class NotebookPage:
         )
 
     def source(self, cell: int) -> str:
-        """Return what is written in a cell."""
+        """Return the source of a cell."""
         source: str = self.page.evaluate(
             "cell => jupyterapp.shell.currentWidget.content.model.cells.get(cell).sharedModel.getSource()", cell
         )
@@ -319,7 +319,7 @@ class NotebookPage:
         return found
 
     def error(self, cell: int) -> tuple[str, str] | None:
-        """Return the name of the error that a cell failed with, and what is shown of it."""
+        """Return the name and the displayed text of a cell's error."""
         found = [output for output in self.outputs(cell) if output["output_type"] == "error"]
         return (found[0]["ename"], "\n".join(found[0]["traceback"])) if found else None
 

@@ -1,4 +1,4 @@
-"""Make the pictures of ``docs/images``: cells in JupyterLab, and the panels. ``make pictures`` runs this."""
+"""Create the screenshots in ``docs/images``: cells in JupyterLab, and the widgets. Run by ``make pictures``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MARGIN = 12
 GAP = 4
 """Between two cells."""
 
-# What runs before the first cell of the picture.
+# Runs before the first cell of the screenshot.
 HIDDEN = ("data", "tool", "load")
 # The quickstart's cells, by id, and two that say in one what takes the quickstart several.
 SHOWN = (
@@ -53,7 +53,7 @@ AGAIN = (
     "%%agent\nWhat is my name?",
 )
 
-# What was asked before; variables in a prompt, with what the model was sent; a query over the store and a DataFrame.
+# Earlier prompts, variables in a prompt with the context report, and a query over the store and a DataFrame.
 ASKED = (
     "for text in ('How heavy are Gentoo penguins?', 'And Adelie? And Chinstrap?'):\n"
     "    get_ipython().run_cell_magic('agent', '', text)\n"
@@ -70,7 +70,7 @@ QUERY = (
 )
 TYPED = "%%agent_sql\nselect s| from tool_calls join penguins on"
 
-# What is around the notebook does not belong to the picture.
+# Hide everything around the notebook.
 PRESENT = """() => {
     jupyterapp.shell.mode = 'single-document';
     jupyterapp.shell.collapseLeft();

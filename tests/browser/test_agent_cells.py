@@ -1,4 +1,4 @@
-"""``%agent`` and ``%%agent`` in JupyterLab: what a reader sees while a run goes on, after it, and in the saved file."""
+"""``%agent`` and ``%%agent`` in JupyterLab: the page during a run, after it, and in the saved file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-# What the demo model finds in the data and in the session, whatever its words.
+# Values that the demo model finds in the data and the session, whatever its wording.
 CONVERSATION = ["5076", "3700.7", "195.8", "How heavy are Gentoo penguins?"]
 
 SETUP = """
@@ -30,16 +30,16 @@ from agno_nb import Agent, DemoModel, OpenAIChat
 slow = Agent(DemoModel(word_delay_s=0.05), name="slow", add_history_to_context=True)
 away = Agent(OpenAIChat("m", base_url="http://127.0.0.1:9/v1"), name="away", retries=0)
 """
-STORY, AFTER, FAILING = 1, 2, 3
+COUNT, AFTER, FAILING = 1, 2, 3
 CELLS = [
     SETUP,
-    "%%agent slow\nTell me a story about a robot",
+    "%%agent slow\nCount to 100",
     "%%agent slow\nMy name is Ada.",
     "%%agent away\nhello",
 ]
 
-# Every payload is what the user asks, what the model says, what it calls a tool with and what it calls a tool, what the
-# tool returns, and the name of the agent, of its model, of the user and of the session.
+# Each payload is used as prompt, answer, tool name, arguments and result, and as the name of agent, model, user and
+# session.
 HOSTILE = """
 %load_ext agno_nb
 from agno_nb import Agent, ScriptedModel, sessions_df
@@ -118,24 +118,24 @@ def _expect_conversation(page: Page) -> None:
 def test_an_answer_grows_until_it_is_interrupted_and_the_next_cell_works(agents: NotebookPage) -> None:
     from playwright.sync_api import expect
 
-    agents.start(STORY)
-    answer = agents.output_area(STORY)
-    expect(answer).to_contain_text("Every night, a robot")
+    agents.start(COUNT)
+    answer = agents.output_area(COUNT)
+    expect(answer).to_contain_text("1, 2, 3")
     early = answer.inner_text()
     expect(answer).not_to_have_text(early, use_inner_text=True)
-    assert agents.is_running(STORY)
+    assert agents.is_running(COUNT)
     told = answer.inner_text().removesuffix("running …").strip()
     assert told.startswith(early.removesuffix("running …").strip())
 
     agents.command("notebook:interrupt-kernel")
-    agents.await_end(STORY)
-    assert agents.error(STORY) == (
+    agents.await_end(COUNT)
+    assert agents.error(COUNT) == (
         "RunInterrupted",
-        "RunInterrupted: the run was stopped; what was said so far is stored",
+        "RunInterrupted: the run was interrupted; its partial output is stored",
     )
     expect(answer).to_contain_text(told)
     expect(answer).to_contain_text("demo model · interrupted · ")
-    assert "found: it had been glowing in the window behind" not in answer.inner_text()
+    assert "99, 100" not in answer.inner_text()
 
     agents.run(AFTER)
     assert agents.error(AFTER) is None

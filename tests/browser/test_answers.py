@@ -1,4 +1,4 @@
-"""Variables, what the model was sent, the forms of an answer, SQL and our objects, as JupyterLab shows them."""
+"""Variables, context reports, answer formats, SQL and objects as displayed by JupyterLab."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def notebook(lab: Lab, browser: Browser) -> Iterator[NotebookPage]:
 
 
 def shown(notebook: NotebookPage, name: str) -> Locator:
-    """What the page shows below a cell."""
+    """The output below a cell."""
     return notebook.page.locator(".jp-Notebook .jp-Cell").nth(AT[name]).locator(".jp-OutputArea-output")
 
 
@@ -90,7 +90,7 @@ def rows(notebook: NotebookPage, name: str) -> list[list[str]]:
 def test_variables_are_filled_in_and_other_braces_stay(notebook: NotebookPage, lab: Lab) -> None:
     from playwright.sync_api import expect
 
-    expect(shown(notebook, "prompt").first).to_have_text("{nobody} is sent as it is: there is no variable 'nobody'\n")
+    expect(shown(notebook, "prompt").first).to_have_text("{nobody} is sent unchanged: there is no variable 'nobody'\n")
     store = DuckDb(lab.folder / "answers.duckdb")
     prompt = store.runs_df(session_id="trip")["input"].iloc[-1]
     assert prompt.startswith("About DataFrame, 2 rows x 2 columns")
@@ -149,7 +149,7 @@ def test_a_run_a_session_and_an_agent_show_what_they_are(notebook: NotebookPage)
     expect(run.locator("details tr").first).to_contain_text("guide")
     session = rows(notebook, "session")
     assert [row[:2] for row in session] == [
-        ["turn", "asked"],
+        ["turn", "prompt"],
         ["0", "What is the price of Rome?"],
         ["1", session[2][1]],
     ]
@@ -161,9 +161,12 @@ def test_a_run_a_session_and_an_agent_show_what_they_are(notebook: NotebookPage)
 def test_status_and_settings_say_what_is_set(notebook: NotebookPage) -> None:
     status = dict(rows(notebook, "status"))
     assert list(status) == [
-        "agent", "model", "tools", "history", "session", "user", "store", "notebook", "so far", "more",
+        "agent", "model", "tools", "history", "session", "user", "store", "notebook", "usage", "more",
     ]  # fmt: skip
-    assert (status["store"], status["notebook"]) == ("answers.duckdb", "answers.ipynb, bound by cell")
+    assert (status["store"], status["notebook"]) == (
+        "answers.duckdb",
+        "answers.ipynb; rerunning a cell replaces its turn",
+    )
     assert rows(notebook, "config") == [["rerun", "append"]]
 
 
@@ -185,7 +188,7 @@ def test_all_that_is_shown_can_be_read(notebook: NotebookPage, theme: str) -> No
     assert notebook.page.evaluate(HARD_TO_READ) == []
 
 
-# Words in our outputs that do not stand out from what is behind them (WCAG 2.2: 4.5 to 1).
+# Words in outputs with too little contrast (WCAG 2.2: 4.5 to 1).
 # A saved output has one colour for each kind of code, in light and in dark: none has much more than 4 to 1 to both.
 HARD_TO_READ = """() => {
     const parsed = colour => {

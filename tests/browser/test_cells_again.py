@@ -1,4 +1,4 @@
-"""Cells that are run again in JupyterLab: attempts, stale turns, a restart, a rename, a replay."""
+"""Rerun cells in JupyterLab: attempts, stale turns, a restart, a rename, a cached answer."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def test_a_cell_that_is_run_again_replaces_its_turn_and_flags_what_came_after(la
     assert "Ada" in shown(notebook, SECOND)
     notebook.run(4)
     notebook.run(FIRST)
-    assert "turn 1 answered to an earlier attempt at turn 0" in shown(notebook, FIRST)
+    assert "turn 1 followed an earlier attempt at turn 0" in shown(notebook, FIRST)
     assert "attempt 2" in notebook.output_area(FIRST).inner_text()
     notebook.run(SECOND)
     assert "Bob" in shown(notebook, SECOND)
-    assert "answered to an earlier attempt" not in shown(notebook, FIRST)
+    assert "followed an earlier attempt" not in shown(notebook, FIRST)
     saved = notebook.save()
     runs = DuckDb(lab.folder / "again.duckdb").runs_df()
     assert runs[["run_index", "attempt", "cell_id"]].values.tolist() == [
@@ -86,7 +86,7 @@ def test_run_all_leaves_nothing_stale_in_the_file(lab: Lab, watched: Watched) ->
         notebook.run_all()
     assert "stale" not in "\n".join(shown(notebook, cell) for cell in (FIRST, SECOND))
     runs = DuckDb(lab.folder / "run_all.duckdb").runs_df()
-    # The extension is loaded once, so the session goes on.
+    # The extension is loaded once, so the session continues.
     assert runs["session_id"].nunique() == 1
     assert runs[runs["superseded_by"].isna()][["run_index", "attempt", "stale"]].values.tolist() == [
         [0, 1, False],
@@ -106,11 +106,11 @@ def test_a_cell_that_is_run_again_can_append_or_branch_and_is_compared_with_the_
     assert "Ada" in shown(notebook, SECOND)
     assert "attempt" not in notebook.output_area(SECOND).inner_text()
 
-    # The branch begins before the cell's turn, and what comes after it stays in the session.
+    # The branch starts before the cell's turn; later turns stay in the session.
     notebook.write(3, "%config AgnoNb.rerun = 'branch'\nname = 'Bob'")
     for cell in (3, FIRST, SECOND):
         notebook.run(cell)
-    assert "in a branch of the session, before its later turns" in shown(notebook, FIRST)
+    assert "now in a branch, before its later turns" in shown(notebook, FIRST)
     assert "Bob" in shown(notebook, SECOND)
     runs = DuckDb(lab.folder / "policies.duckdb").runs_df()
     assert runs[["run_index", "attempt", "input"]].values.tolist() == [
@@ -153,7 +153,7 @@ def test_the_session_is_resumed_after_a_restart_and_follows_a_rename(lab: Lab, w
     notebook.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     notebook.await_kernel()
     notebook.run(LOAD)
-    assert shown(notebook, LOAD) == "a new session; `%agent resume` goes on with this notebook's last one"
+    assert shown(notebook, LOAD) == "new session; `%agent resume` resumes this notebook's last one"
     notebook.run(RESUME)
     assert "1 turn so far" in shown(notebook, RESUME)
     notebook.run(SECOND)
@@ -167,16 +167,16 @@ def test_the_session_is_resumed_after_a_restart_and_follows_a_rename(lab: Lab, w
     notebook.close_kernel()
 
 
-def test_a_replay_is_marked_on_the_page_and_in_the_file(lab: Lab, watched: Watched) -> None:
-    sources = [f"{written('replay')[LOAD]} --replay on", *CELLS[1:3], "%agent new"]
-    path = lab.write_notebook("replay.ipynb", sources)
+def test_a_cached_answer_is_marked_on_the_page_and_in_the_file(lab: Lab, watched: Watched) -> None:
+    sources = [f"{written('cache')[LOAD]} --cache on", *CELLS[1:3], "%agent new"]
+    path = lab.write_notebook("cache.ipynb", sources)
     notebook = NotebookPage.open(watched.page(), lab, path)
     for _ in range(2):
         for cell in (LOAD, FIRST, SECOND, 3):
             notebook.run(cell)
-    assert "replayed: no model was asked" in notebook.output_area(SECOND).inner_text()
+    assert "cached: no model was called" in notebook.output_area(SECOND).inner_text()
     saved = notebook.save()
-    assert saved.cells[SECOND].outputs[0].data["text/plain"].endswith("(replayed: no model was asked)")
+    assert saved.cells[SECOND].outputs[0].data["text/plain"].endswith("(cached: no model was called)")
     assert "Ada" in saved.cells[SECOND].outputs[0].data["text/plain"]
     notebook.close_kernel()
 

@@ -1,4 +1,4 @@
-"""What JupyterLab offers when Tab is pressed in our magics."""
+"""Completion in the magics in JupyterLab."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ NOTHING = nothing_from(len(PAYLOADS))
 
 @pytest.fixture(scope="module")
 def attacked(lab: Lab, browser: Browser) -> Iterator[tuple[Path, Attack, list[str]]]:
-    """A notebook in which the answers were given live and saved, what they did, and what was fetched from anywhere."""
+    """A notebook with hostile answers, live and saved, with their effects and network requests."""
     watched = Watched.of(browser, lab.url)
     notebook = NotebookPage.open(watched.page(), lab, lab.write_notebook("hostile.ipynb", [ANSWER]))
     notebook.run_all()

@@ -1,4 +1,4 @@
-"""What a kernel learns from JupyterLab, and how an answer looks there while it grows and after."""
+"""Cell information that JupyterLab sends to the kernel, and the display of an answer during and after streaming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chat panel in JupyterLab: typed into, stopped, asked again, reloaded, saved and reopened."""
+"""The chat widget in JupyterLab: input, stopping, retrying, reloading, saving and reopening."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ def test_a_conversation_streams_is_stopped_asked_again_and_seen_by_cells(noteboo
     expect(talk.turns.first).to_contain_text("Ada")
     expect(talk.draft).to_have_value("")
 
-    talk.say("Tell me a story about a robot")
-    expect(talk.arriving).to_contain_text("Every night, a robot")
+    talk.say("Count to 100")
+    expect(talk.arriving).to_contain_text("1, 2, 3")
     early = talk.arriving.inner_text()
     expect(talk.arriving).not_to_have_text(early, use_inner_text=True)
     talk.draft.press("Escape")
     expect(talk.turns).to_have_count(2)
     expect(talk.turns.last).to_contain_text("interrupted")
 
-    talk.in_bar("Ask again; this answer is kept").click()
+    talk.in_bar("Regenerate; this answer is kept").click()
     expect(talk.turns.last).to_contain_text("2 / 2")
     talk.in_bar("Earlier attempt").click()
     expect(talk.turns.last).to_contain_text("interrupted")
@@ -125,8 +125,8 @@ def test_it_survives_a_reload_of_the_page_even_while_an_answer_arrives(notebook:
     talk.say("Hi, my name is Ada")
     expect(talk.turns).to_have_count(1)
     notebook.save()
-    talk.say("Tell me a story about a robot")
-    expect(talk.arriving).to_contain_text("Every night, a robot")
+    talk.say("Count to 100")
+    expect(talk.arriving).to_contain_text("1, 2, 3")
     again = NotebookPage.open(notebook.page, lab, notebook.path)
     talk = Talk(again)
     expect(talk.turns.first).to_contain_text("Ada")
@@ -171,7 +171,7 @@ def test_closed_it_leaves_the_conversation_in_the_same_output(notebook: Notebook
     talk.say("Hi, my name is Ada")
     expect(talk.turns).to_have_count(1)
     notebook.save()
-    talk.box.get_by_label("Close: the conversation stays as text").click()
+    talk.box.get_by_label("Close and keep the conversation as text").click()
     expect(talk.box).to_have_count(0)
     expect(notebook.output_area(CHAT)).to_contain_text("Ask me about it later")
     saved = notebook.save()
@@ -190,7 +190,7 @@ def test_a_restarted_kernel_goes_on_with_the_stored_session(notebook: NotebookPa
     talk.say("Hi, my name is Ada")
     expect(talk.turns).to_have_count(1)
     notebook.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    expect(talk.box).to_contain_text("The kernel has gone: run the cell again")
+    expect(talk.box).to_contain_text("The kernel is gone; run the cell again")
     notebook.await_kernel()
     notebook.run(SETUP_CELL)
     notebook.run(CHAT)
@@ -244,7 +244,7 @@ def test_nothing_is_cut_off_and_text_can_be_read_in_every_theme_and_width(notebo
 CUT_OFF = """box => [...box.querySelectorAll('*')]
     .filter(each => each.getBoundingClientRect().right > box.getBoundingClientRect().right + 1)
     .filter(each => !each.closest('.anb-hidden')).map(each => each.outerHTML)"""
-# Of the text of an answer to what is behind it, as WCAG 2.2 reckons it.
+# Contrast of the answer's text as defined by WCAG 2.2.
 CONTRAST = """box => {
     const light = colour => {
         const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)

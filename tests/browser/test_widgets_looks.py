@@ -1,4 +1,4 @@
-"""How all panels look where a person has set the page otherwise: the system's colours, twice the size."""
+"""The look of all widgets with system colors and at 200 % zoom."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_at_twice_the_size_nothing_is_cut_off(page: Page) -> None:
     page.set_viewport_size({"width": 1200, "height": 900})
 
 
-# Controls whose outline or sign does not stand out from what is behind (WCAG 2.2: 3 to 1).
+# Controls whose outline or icon has too little contrast (WCAG 2.2: 3 to 1).
 HARD_TO_SEE = """box => {
     const light = colour => {
         const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)
@@ -95,10 +95,10 @@ HARD_TO_SEE = """box => {
             return !isEdged || contrast(style.color, behind) < 3;
         }).map(each => each.outerHTML);
 }"""
-# Whether what is selected looks otherwise than what is not.
+# Whether selected items look different.
 SELECTED = """box => [...box.querySelectorAll('.anb-shown, .anb-step[aria-selected="true"]')]
     .map(each => getComputedStyle(each).outlineStyle === 'solid')"""
-# What ends beyond the panel, or is hidden without an ellipsis that says that it goes on.
+# Content beyond the widget, or cut without an ellipsis.
 CUT_OFF = """box => [...box.querySelectorAll('*')].filter(each => {
     if (each.closest('.anb-hidden') || !each.checkVisibility()) return false;
     const style = getComputedStyle(each);

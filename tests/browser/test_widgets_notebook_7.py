@@ -1,4 +1,4 @@
-"""The panels in Notebook 7: typed into, streamed, stopped, decided in, saved, reloaded."""
+"""The widgets in Notebook 7: input, streaming, stopping, approval, saving, reloading."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def test_chat_and_approvals_work_in_notebook_7_as_in_jupyterlab(lab: Lab, watche
     chat = page.locator(".anb-chat")
     draft, turns = chat.get_by_label("Message"), chat.locator(".anb-turn:not(.anb-arriving)")
     draft.click()
-    page.keyboard.type("Tell me a story about a robot")
+    page.keyboard.type("Count to 100")
     page.keyboard.press("Enter")
-    expect(chat.locator(".anb-arriving")).to_contain_text("Every night, a robot")
+    expect(chat.locator(".anb-arriving")).to_contain_text("1, 2, 3")
     page.keyboard.press("Escape")
     expect(turns).to_have_count(1)
     expect(turns.last).to_contain_text("interrupted")

@@ -1,4 +1,4 @@
-"""Approvals, the session browser and the timeline in JupyterLab, and all panels with hostile sessions."""
+"""Approvals, the session browser and the timeline in JupyterLab, and all widgets with hostile sessions."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def test_a_paused_cell_goes_on_in_its_output_while_another_cell_runs(lab: Lab, w
     expect(panel.locator(".anb-arguments").first).to_have_text('{\n  "path": "<b>a.txt</b>"\n}')
     notebook.start(WAIT)
     panel.get_by_role("button", name="Approve").press("Enter")
-    expect(panel).to_contain_text("Approved; others wait")
+    expect(panel).to_contain_text("Approved; other calls are pending")
     copies = panel.get_by_label("copies")
     copies.fill("two")
     panel.get_by_role("button", name="Send").click()
-    message = "copies is 'two', and that is not what is asked for: 'two' is not of type 'integer'"
+    message = "invalid value 'two' for copies: 'two' is not of type 'integer'"
     expect(panel.get_by_role("alert").filter(has_text=message)).to_be_visible()
     copies.fill("2")
     panel.get_by_role("button", name="Send").click()
@@ -70,11 +70,11 @@ def test_a_paused_cell_goes_on_in_its_output_while_another_cell_runs(lab: Lab, w
     assert output.data["text/plain"] == "Gone, and **sent**."
     assert set(output.metadata.agno_nb) == {"run_id", "session_id"}
 
-    # The pause is in the store: the cards are in a chat too, and a new kernel goes on with it.
+    # The pause is in the store: a chat shows the cards too, and a new kernel continues the run.
     notebook.run(AGAIN)
     expect(panel).to_have_count(1)
     notebook.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    expect(panel).to_contain_text("The kernel has gone: run the cell again")
+    expect(panel).to_contain_text("The kernel is gone; run the cell again")
     notebook.await_kernel()
     notebook.run(SETUP)
     notebook.run(CHAT)
@@ -130,7 +130,7 @@ def test_sessions_are_scrolled_found_marked_read_renamed_and_deleted(lab: Lab, w
     page.keyboard.press("Enter")
     expect(rows.first).to_contain_text("Seventy-seven")
     box.get_by_label("Delete").click()
-    expect(box.get_by_role("alertdialog")).to_contain_text("Delete this session with everything that was said?")
+    expect(box.get_by_role("alertdialog")).to_contain_text("Delete this session with all its messages?")
     box.get_by_role("button", name="Delete").click()
     expect(rows).to_have_count(0)
     expect(box.get_by_role("status")).to_have_text("0 sessions")
@@ -140,7 +140,7 @@ def test_sessions_are_scrolled_found_marked_read_renamed_and_deleted(lab: Lab, w
     trace.get_by_role("option").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    expect(trace.locator(".anb-detail")).to_contain_text("[assistant] answer 119")
+    expect(trace.locator(".anb-detail")).to_contain_text("answer 119")
 
 
 HOSTILE = """

@@ -20,7 +20,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def told_by(code: str, *arguments: object) -> str:
-    """Run code in another process to its end; return what it printed."""
+    """Run code in another process; return its output."""
     process = start(code, *arguments)
     told, complaints = process.communicate(timeout=120)
     assert (process.returncode, complaints) == (0, "")
@@ -36,7 +36,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
 
 
 def kill(process: subprocess.Popen[str]) -> list[str]:
-    """End a process as ``kill -9`` does; return the lines that were not read yet."""
+    """Kill a process like ``kill -9``; return its unread output."""
     process.kill()
     assert process.stdout is not None
     rest = process.stdout.read().split("\n")

@@ -1,4 +1,4 @@
-"""The awaited stores: the same contract by the same names."""
+"""The async stores: the same contract with the same names."""
 
 from __future__ import annotations
 

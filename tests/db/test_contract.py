@@ -1,13 +1,15 @@
-"""What every store does, of ours."""
+"""The store contract, for each built-in store."""
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import agno_nb
 from agno_nb.db.base import Db
-from agno_nb.testing import StoreContract
+from agno_nb_store_contract import StoreContract
 from tests.db.conftest import BACKENDS
 
 
@@ -30,3 +32,9 @@ class TestPostgresDb(StoreContract):
     @pytest.fixture
     def db(self, postgres_db: Db) -> Db:
         return postgres_db
+
+
+def test_the_contract_has_the_version_of_the_package() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "contract" / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == agno_nb.__version__
+    assert f"agno_nb=={agno_nb.__version__}" in project["dependencies"]

@@ -20,8 +20,8 @@ from agno_nb.db.duckdb import DuckDb, shared_file
 from agno_nb.db.duckdb.shared_file import SharedFile
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
-from agno_nb.testing.conversation import begin, contents, say
 from agno_nb.types import RunStatus
+from agno_nb_store_contract.conversation import begin, contents, say
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 TALKER = """
 import sys
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 print("ready", flush=True)
 input()
@@ -78,7 +78,7 @@ VICTIM = """
 import sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.types import Message
-from agno_nb.testing.conversation import begin, say
+from agno_nb_store_contract.conversation import begin, say
 db = DuckDb(sys.argv[1])
 say(db, "before")
 run, _ = begin(db, "what was asked")
@@ -132,7 +132,7 @@ os._exit(1)
 
 
 def test_a_store_is_let_go_of_soon_after_a_write_without_being_asked(path: Path) -> None:
-    """Another program waits for it as long as it takes, and no store is used meanwhile."""
+    """Another program waits for the file while no store is used."""
     say(DuckDb(path), "x")
     with FileLock(f"{path}.lock"), duckdb.connect(path, read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM raw_runs").fetchall() == [(1,)]
@@ -141,7 +141,7 @@ def test_a_store_is_let_go_of_soon_after_a_write_without_being_asked(path: Path)
 RESTLESS = """
 import sys
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 print("ready", flush=True)
 while not db.get_session("done"):
@@ -152,7 +152,7 @@ while not db.get_session("done"):
 STAYING = """
 import sys
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 say(db, "x")
 db.close()
@@ -171,7 +171,7 @@ def test_a_store_is_at_hand_where_no_other_process_goes_on_using_it(
     assert other.stdout.readline() == "said\n"
     monkeypatch.setattr(shared_file, "LINGER_S", 3600.0)
     say(db, "y")
-    # It is attached still. Whoever lets go of it looks at it for a moment, again and again.
+    # It is still attached; the thread that detaches it checks repeatedly.
     assert any(db.is_uncontended for _ in range(10_000))
     with db._driver.transaction(write=False):
         assert not db.is_uncontended
@@ -313,7 +313,7 @@ def test_a_disk_without_space_is_told_and_damages_nothing(path: Path) -> None:
 import resource, sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import StoreError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 size = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -398,7 +398,7 @@ import os, sys
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import StoreError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db, memory = DuckDb(sys.argv[1]), InMemoryDb()
 say(db, "parent")
 say(memory, "parent")

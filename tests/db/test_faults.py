@@ -1,4 +1,4 @@
-"""What goes wrong around a DuckDb's file: what was acknowledged is there, what is told helps, and nothing hangs."""
+"""Faults of a DuckDb's file: acknowledged data is kept, errors are helpful, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from agno_nb.db.base import ContextQuery
 from agno_nb.db.duckdb import DuckDb, lock_file
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
-from agno_nb.testing.conversation import begin, contents, say
 from agno_nb.types import RunStatus
+from agno_nb_store_contract.conversation import begin, contents, say
 from tests.db.processes import kill, line_of, start, told_by
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
@@ -49,7 +49,7 @@ def inputs(db: DuckDb) -> list[str]:
 WRITER = """
 import sys
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 for n in range(10_000):
     say(db, f"{sys.argv[2]} {n}", "y" * 2000)
@@ -163,7 +163,7 @@ with db._driver.transaction(write=True):
 FORKING = """
 import multiprocessing, os, sys, threading, warnings
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 # Python warns of a fork while there are threads. That is what is tried here.
 warnings.simplefilter("ignore", DeprecationWarning)
 db = DuckDb(sys.argv[1])
@@ -206,7 +206,7 @@ ENDING = """
 import sys, threading
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import StoreError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 def write():
     try:
@@ -234,7 +234,7 @@ def test_what_was_stored_is_kept_when_there_is_no_space_for_the_checkpoint(db: D
     code = """
 import resource, sys
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = DuckDb(sys.argv[1])
 # The log gets 60 kB, and with them the file would be too large.
 size = int(sys.argv[2]) + 10_000
@@ -255,7 +255,7 @@ import os, sys
 import pandas
 from agno_nb import DuckDb, SqliteDb
 from agno_nb.errors import StoreError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = (SqliteDb if sys.argv[1].endswith(".db") else DuckDb)(sys.argv[1])
 db.runs_df()
 db.close()

@@ -17,7 +17,7 @@ from agno_nb.db.file_names import os_error, store_failure
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.testing import FunctionModel
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 from tests.db.processes import told_by
 
 Kind = type[DuckDb] | type[SqliteDb]
@@ -25,7 +25,7 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="the system has other links a
 SAY = """
 import sys
 import agno_nb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 say(getattr(agno_nb, sys.argv[1])(sys.argv[2]), sys.argv[3])
 """
 

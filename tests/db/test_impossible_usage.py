@@ -1,4 +1,4 @@
-"""Stores in which an older version stored token counts and costs that no server can have meant."""
+"""Stores with impossible token counts and costs, written by an older version."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from agno_nb.db.base import Db
 from agno_nb.db.columns import FRAMES
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.sql_store import SqlDb
-from agno_nb.testing.conversation import START, begin, end, say
 from agno_nb.types import MAX_COST, MAX_TOKENS, Message, Metrics, RunEvent, RunStatus, SessionSummary
+from agno_nb_store_contract.conversation import START, begin, end, say
 
 COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 KNOWN = {"input_tokens": 3, "output_tokens": 2, "cache_read_tokens": 1, "cache_write_tokens": 1, "reasoning_tokens": 1}

@@ -1,4 +1,4 @@
-"""Retention: what is deleted is gone; what is copied, exported and imported is the same; what is damaged is told."""
+"""Retention: deletion, backup, export and import, and reports of damage."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.testing.conversation import START, answering, begin, calling, end, say
 from agno_nb.types import Media, Message, Metrics, RunEvent, RunStatus, SessionSummary, UserMemory
+from agno_nb_store_contract.conversation import START, answering, begin, calling, end, say
 
 PICTURE = bytes(range(256)) * 20
 

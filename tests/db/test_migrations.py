@@ -1,4 +1,4 @@
-"""Stores of older versions: they are migrated, once, with a copy of them kept; or they are left as they are."""
+"""Stores of older versions are migrated once, with a backup, or left unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agno_nb.db.duckdb.engine import Engine
 from agno_nb.db.sqlite import SqliteDb, SqliteDriver
 from agno_nb.db.statements import Connection
 from agno_nb.errors import StoreError, StoreVersionError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 from tests.db import stores
 
 SECOND = {

@@ -1,4 +1,4 @@
-"""Turns of one session in two processes: one after the other, so that none loses what the other did to the state."""
+"""Turns of one session in two processes run one after the other, so that no state change is lost."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def counter(db: Db, **settings: Any) -> Agent:
 
 @contextmanager
 def waiting(other: Popen[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Let another process go on as soon as a run of this one says that it waits, and in any case at the end."""
+    """Let another process continue when a run of this process warns that it waits, at the latest at the end."""
     told: list[str] = []
     monkeypatch.setattr(execute, "_WARN_AFTER_S", 0.0)
 
@@ -154,7 +154,7 @@ def test_what_was_changed_from_outside_while_a_run_changed_it_too_is_told(tmp_pa
     db = DuckDb(tmp_path / "store.db")
 
     def meanwhile(session_state: dict[str, Any]) -> str:
-        """Count while somebody else sets the counter."""
+        """Count while another process sets the counter."""
         agent.update_session_state({"n": 50, "other": 1})
         return count(session_state)
 

@@ -1,4 +1,4 @@
-"""What every store does with a run that waits for people."""
+"""Paused runs in every store."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.errors import InvalidInputError, RunNotContinuableError
-from agno_nb.testing.conversation import START, begin, end
 from agno_nb.types import Message, Requirement, RunOutput, RunStatus, ToolCall, UserInputField
+from agno_nb_store_contract.conversation import START, begin, end
 
 
 def paused(db: Db, text: str = "delete it") -> RunOutput:
@@ -16,13 +16,13 @@ def paused(db: Db, text: str = "delete it") -> RunOutput:
     calls = [
         ToolCall(tool_call_id=f"c{n}", tool_name="delete", arguments='{"path": "a"}', created_at=START) for n in (1, 2)
     ]
+    calls[1].user_input_schema = [UserInputField(name="copies", description="How many.", schema={"type": "integer"})]
     run.requirements = [
         Requirement(kind="confirmation", tool=calls[0], run_id=run.run_id, component_name="clerk"),
         Requirement(
             kind="user_input",
             tool=calls[1],
             run_id=run.run_id,
-            user_input_fields=[UserInputField(name="copies", description="How many.", schema={"type": "integer"})],
         ),
     ]
     return end(db, run, Message(role="assistant", tool_calls=calls), status=RunStatus.PAUSED)
@@ -85,7 +85,7 @@ def test_answers_of_two_who_read_the_run_before_are_both_kept(db: Db) -> None:
 def test_an_answer_that_is_not_one_is_not_stored(db: Db) -> None:
     run = paused(db)
     run.requirements[0].tool.result = "deleted by hand"
-    with pytest.raises(InvalidInputError, match="needs confirmation, which result does not give"):
+    with pytest.raises(InvalidInputError, match=r"result cannot resolve .*: it requires confirmation"):
         db.save_approvals(run)
 
 

@@ -1,4 +1,4 @@
-"""What a Postgres store does with servers, users, processes and threads."""
+"""Postgres stores with servers, users, processes and threads."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from agno_nb.errors import (
 )
 from agno_nb.redact import redact
 from agno_nb.testing import FunctionModel
-from agno_nb.testing.conversation import begin, end, say
 from agno_nb.types import Message
+from agno_nb_store_contract.conversation import begin, end, say
 from tests.db.test_migrations import BROKEN, SECOND
 from tests.postgres_server import PASSWORD, USER, Postgres
 
@@ -48,13 +48,13 @@ def db(postgres_url: str) -> Iterator[PostgresDb]:
 
 @pytest.fixture
 def sql(postgres_url: str, postgres_server: Postgres) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-    """A connection of somebody else to the same database."""
+    """Another client's connection to the same database."""
     with postgres_server.connect(postgres_url.rpartition("/")[2]) as connection:
         yield connection
 
 
 def everything_told(error: BaseException) -> str:
-    """Return what the most talkative traceback shows: the values of variables, and errors that led to this one.
+    """Return the most verbose traceback, with local variables and chained errors.
 
     But for the variables of the test itself, which knows the password.
     """
@@ -121,7 +121,7 @@ def test_the_password_of_the_environment_is_nowhere_to_be_seen_either(monkeypatc
 def test_what_cannot_be_reached_says_why(postgres_server: Postgres) -> None:
     with pytest.raises(StoreError, match=r'cannot be reached: .*database "nowhere" does not exist'):
         PostgresDb(postgres_server.url("nowhere")).get_sessions()
-    # Nobody listens at port 1.
+    # No server listens on port 1.
     with pytest.raises(StoreError, match=r"cannot be reached: .*make sure that the server is running") as refused:
         PostgresDb("postgresql://u:a-password-here@127.0.0.1:1/x").runs_df()
     assert "a-password-here" not in everything_told(refused.value)
@@ -152,7 +152,7 @@ def test_a_user_who_may_not_is_told(db: PostgresDb, postgres_server: Postgres, s
         for use in (theirs.get_sessions, theirs.runs_df, theirs.create):
             with pytest.raises(StoreError, match="denies access to this user: permission denied"):
                 use()
-        # A schema that its owner made for somebody who may make none.
+        # A schema created for a user who may not create one.
         sql.execute("CREATE SCHEMA theirs AUTHORIZATION reader")
         prepared = PostgresDb(
             postgres_server.url(database, user="reader", password="a long password"), db_schema="theirs"
@@ -294,7 +294,7 @@ def test_few_connections_are_kept(db: PostgresDb, sql: psycopg.Connection[Any]) 
 FORKER = """
 import os, sys
 from agno_nb.db.postgres import PostgresDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = PostgresDb(sys.argv[1])
 say(db, "parent")
 child = os.fork()
@@ -319,7 +319,7 @@ def test_a_killed_process_leaves_what_was_committed(db: PostgresDb, postgres_url
     code = """
 import os, signal, sys
 from agno_nb.db.postgres import PostgresDb
-from agno_nb.testing.conversation import begin
+from agno_nb_store_contract.conversation import begin
 begin(PostgresDb(sys.argv[1]), "before the end")
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -338,7 +338,7 @@ async def test_an_awaited_store_leaves_the_loop_free(postgres_url: str, sql: psy
     renaming = asyncio.create_task(db.rename_session("s1", session_name="Tea"))
     done, _ = await asyncio.wait({renaming}, timeout=0.2)
     assert done == set()
-    # Somebody else on this loop ends what the store waits for.
+    # Another task on this loop ends the wait of the store.
     sql.execute("COMMIT")
     renamed = await renaming
     assert renamed is not None

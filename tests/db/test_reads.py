@@ -1,4 +1,4 @@
-"""What is read for a few rows does not depend on how many others there are. Counted, not timed."""
+"""Reading a few rows doesn't depend on the number of other rows. Counted, not timed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from agno_nb.db.duckdb.engine import Engine
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb, SqliteDriver, _Opened
-from agno_nb.testing.contract.frames import fill
-from agno_nb.testing.conversation import begin, end, say
 from agno_nb.types import RunOutput, UserMemory
+from agno_nb_store_contract.conversation import begin, end, say
+from agno_nb_store_contract.frames import fill
 
 ROW_GROUP = 122_880
 """Rows of a block of DuckDB's, of which it reads all or nothing."""
@@ -88,7 +88,7 @@ for view in FRAMES:
 
 
 def add_others(db: SqlDb, count: int) -> None:
-    """Store so many rows of others in every table."""
+    """Store a number of other rows in every table."""
     numbers, source = "", f"range({count}) AS numbers(n)"
     if isinstance(db, SqliteDb):
         numbers = f"WITH RECURSIVE numbers AS (SELECT 0 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {count} - 1)"
@@ -124,7 +124,7 @@ def test_duckdb_reads_no_block_of_others(in_memory: SqlDb, call: str, monkeypatc
         assert self._cursor is not None
         if not sql.startswith(("BEGIN", "COMMIT")):
             scans.extend(scanned(self._cursor, sql, parameters))
-        # To explain a statement with what it took is to run it, and no row can be inserted twice.
+        # EXPLAIN ANALYZE runs the statement, and no row can be inserted twice.
         return [] if sql.startswith(("INSERT", "WITH done_0 AS")) else execute(self, sql, parameters)
 
     def framed(self: Engine, sql: str, parameters: Sequence[Any]) -> Any:
@@ -166,7 +166,7 @@ def test_sqlite_does_no_more_for_more_others(
     done = []
     for store in few_and_many:
         steps[0] = 0
-        # Of a store that holds nothing of what was read before.
+        # A store without cached reads.
         CALLS[call](SqliteDb(store.db_file))
         done.append(steps[0])
     assert 0 < done[1] <= done[0] * 1.01

@@ -1,4 +1,4 @@
-"""A key that somebody says does not reach the files of a store."""
+"""Keys in prompts and answers don't reach the files of a store."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing.contract.redaction import KEY, tell_all
-from agno_nb.testing.conversation import begin, end
 from agno_nb.types import Message, ToolCall
+from agno_nb_store_contract.conversation import begin, end
+from agno_nb_store_contract.redaction import KEY, tell_all
 
 
 @pytest.mark.parametrize("make", [DuckDb, SqliteDb])

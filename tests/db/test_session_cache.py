@@ -1,4 +1,4 @@
-"""The next turn of a session is begun with what is in the store, whether that was read or was known."""
+"""The next turn of a session starts with the content of the store, whether it was read or cached."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from agno_nb.db.duckdb.shared_file import SharedFile
 from agno_nb.db.history import load_messages, load_turns, select_history
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
-from agno_nb.testing.conversation import answering, begin, calling, end, say
 from agno_nb.types import Media, Message, RunEvent, RunOutput, RunStatus, Session, SessionSummary, new_id
+from agno_nb_store_contract.conversation import answering, begin, calling, end, say
 from tests.db.processes import told_by
 from tests.db.test_rows import messages
 
@@ -47,7 +47,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def as_read(db: SqlDb, session_id: str, query: ContextQuery) -> OpenedRun:
-    """Return what a turn that begins now should be told, from the tables."""
+    """Return the expected context of a new turn, from the tables."""
     with db._transaction(write=False) as connection:
         _, turns, num_superseded = load_turns(connection, session_id, None, query)
         said = select_history(load_messages(connection, session_id, turns), turns, query)
@@ -59,7 +59,7 @@ def as_read(db: SqlDb, session_id: str, query: ContextQuery) -> OpenedRun:
 def begin_as_read(
     db: SqlDb, *, query: ContextQuery = THREE, session_id: str = "s1", user_id: str | None = None
 ) -> RunOutput:
-    """Begin a turn, and hold what it is told against what is in the store."""
+    """Start a turn, and compare its context with the store."""
     expected, next_index = as_read(db, session_id, query), len(db.get_runs(session_id))
     run, opened = begin(db, session_id=session_id, query=query, user_id=user_id)
     assert opened == expected
@@ -164,7 +164,7 @@ def by_another_object(db: SqlDb) -> None:
 def by_another_process(db: SqlDb) -> None:
     if isinstance(db, DuckDb):
         told_by(
-            "import sys; from agno_nb.db.duckdb import DuckDb; from agno_nb.testing.conversation import say; "
+            "import sys; from agno_nb.db.duckdb import DuckDb; from agno_nb_store_contract.conversation import say; "
             "say(DuckDb(sys.argv[1]), 'by another process')",
             db.db_file,
         )

@@ -60,7 +60,7 @@ def path() -> Iterator[Path]:
 
 
 def what_is_there(path: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Return the files, whose they are and what is in them, but for the memory that users of SQLite share."""
+    """Return the files with owners and contents, except SQLite's shared memory."""
     files = {file.name: file for file in path.parent.iterdir()}
     return {
         name: (file.stat().st_uid, file.stat().st_mode, b"" if name.endswith("-shm") else file.read_bytes())

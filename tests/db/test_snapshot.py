@@ -10,7 +10,7 @@ import pytest
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 
 
 def test_a_snapshot_is_the_store_as_it_was(db: Db, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a SQLite store does with files, processes and threads."""
+"""SQLite stores with files, processes and threads."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked, StoreVersionError
-from agno_nb.testing.conversation import begin, end, say
 from agno_nb.types import Media, Message, RunOutput, RunStatus, Session
+from agno_nb_store_contract.conversation import begin, end, say
 from tests.db.processes import start, told_by
 
 WRITER = """
@@ -119,7 +119,7 @@ def test_a_killed_process_leaves_what_was_committed(tmp_path: Path, python: str)
 import os, signal
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.types import Media, Message, RunOutput, Session
-from agno_nb.testing.conversation import begin
+from agno_nb_store_contract.conversation import begin
 begin(SqliteDb({str(path)!r}), "before the end")
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -163,7 +163,7 @@ FORKER = """
 import os, sys
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.types import Media, Message, RunOutput, Session
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = SqliteDb(sys.argv[1])
 say(db, "parent")
 child = os.fork()
@@ -185,7 +185,7 @@ def test_a_forked_process_uses_the_store_on_its_own(tmp_path: Path, python: str)
 CLOSING = """
 import os, sys
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = SqliteDb(sys.argv[1])
 say(db, "before")
 from_child, to_parent = os.pipe()
@@ -213,7 +213,7 @@ def test_a_store_that_the_parent_closes_keeps_what_a_forked_process_writes(tmp_p
 FORKING = """
 import os, sys, threading, warnings
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 # Python warns of a fork while there are threads. That is what is tried here.
 warnings.simplefilter("ignore", DeprecationWarning)
 db = SqliteDb(sys.argv[1])
@@ -283,7 +283,7 @@ for path in sys.argv[1:]:
 RENAMING = """
 import os, signal, sys
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 db = SqliteDb(sys.argv[1])
 say(db, "x")
 if sys.argv[3] == "killed":
@@ -341,7 +341,7 @@ def test_a_log_that_is_left_without_its_file_is_not_deleted(tmp_path: Path) -> N
     code = """
 import os, signal, sys
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.testing.conversation import say
+from agno_nb_store_contract.conversation import say
 say(SqliteDb(sys.argv[1]), "x")
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -1,4 +1,4 @@
-"""One transaction of a store: what is written in it is there in its order, all or none."""
+"""Transactions of a store: all or none of the writes, in order."""
 
 from __future__ import annotations
 

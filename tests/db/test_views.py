@@ -1,4 +1,4 @@
-"""Runs whose process has died, as the views say it."""
+"""Runs whose process has died, in the views."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from agno_nb.db import process_id
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.process_id import current_process_id, is_dead
-from agno_nb.testing.contract.views import rows
-from agno_nb.testing.conversation import START, begin, end
 from agno_nb.types import Message
+from agno_nb_store_contract.conversation import START, begin, end
+from agno_nb_store_contract.views import rows
 
 
 def test_a_run_of_a_process_that_died_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 OWNER, COLLEAGUE, GROUP = 20_001, 20_002, 30_000
 
-# What is imported and read first is not readable for another user, where Python itself is in somebody's home.
+# Imported first, because another user cannot read a Python that is in a home directory.
 _BEFORE = """
 import os, sys, tempfile
 from pathlib import Path
 from agno_nb import DuckDb, SqliteDb, collect
 from agno_nb.errors import AgnoNbError
-from agno_nb.testing.conversation import begin, end, say
+from agno_nb_store_contract.conversation import begin, end, say
 import agno_nb.db.maintenance, concurrent.futures.thread, pyarrow.parquet
 with tempfile.TemporaryDirectory() as folder:
     for kind in (DuckDb, SqliteDb):
@@ -34,7 +34,7 @@ kind, path = {"DuckDb": DuckDb, "SqliteDb": SqliteDb}[sys.argv[3]], sys.argv[4]
 
 
 def start_as(user: int, code: str, kind: str, path: Path) -> subprocess.Popen[str]:
-    """Run code as a user, with `kind` the class of a store and `path` that of its file."""
+    """Run code as a user, with a store's class `kind` and its file `path`."""
     ids = [user, GROUP] if os.geteuid() == 0 else [0, 0]
     return subprocess.Popen(
         [sys.executable, "-c", _BEFORE + code, *map(str, ids), kind, str(path)],
@@ -47,7 +47,7 @@ def start_as(user: int, code: str, kind: str, path: Path) -> subprocess.Popen[st
 
 
 def told_by(user: int, code: str, kind: str, path: Path, *, code_of_exit: int = 0) -> str:
-    """Run code as a user to its end; return what it printed."""
+    """Run code as a user; return its output."""
     process = start_as(user, code, kind, path)
     told, complaints = process.communicate(timeout=120)
     assert (process.returncode, complaints) == (code_of_exit, "")

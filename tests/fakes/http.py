@@ -1,4 +1,4 @@
-"""A small HTTP server that says exactly the bytes it was told to say, and remembers what it was asked.
+"""A small HTTP server that sends given bytes and records requests.
 
 It is for the answers that no well-behaved server gives: cut off, malformed, stalled, or in one vendor's dialect.
 """
@@ -18,7 +18,7 @@ SSE = "text/event-stream"
 
 @dataclass(kw_only=True)
 class Answer:
-    """What the server says to one request."""
+    """A response of the server."""
 
     chunks: Iterable[bytes]
     """Pieces of the body, each written and flushed on its own. An endless iterator ends with the connection."""
@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass(kw_only=True)
 class Request:
-    """What the server was asked."""
+    """A recorded request."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""A server that refuses what the strictest providers refuse: calls without answers, unknown ids, loose schemas."""
+"""A server as strict as the strictest providers: it rejects calls without answers, unknown ids and loose schemas."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ JsonDict = dict[str, Any]
 
 @dataclass(kw_only=True)
 class Said(Answer):
-    """An answer for both APIs; that of the Responses API is `events`."""
+    """An answer for both APIs; the Responses API uses `events`."""
 
     events: list[JsonDict]
 
 
 class StrictServer(FakeServer):
-    """Says what it was told to say, but HTTP 400 to a request that breaks the rules.
+    """Sends given answers, but HTTP 400 for requests that break the rules.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class StrictServer(FakeServer):
 
 
 def problems_of(request: Request) -> Iterator[str]:
-    """Say what is wrong with a request to the Chat Completions or the Responses API."""
+    """Return the errors of a request to the Chat Completions or the Responses API."""
     if request.path.endswith("/responses"):
         yield from _problems_of_items(request.body["input"])
         yield from _problems_of_tools(request.body.get("tools", []))

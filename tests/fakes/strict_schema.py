@@ -1,4 +1,4 @@
-"""OpenAI's rules for `strict: true`, as a check that says what a server would answer HTTP 400 to.
+"""A check of OpenAI's rules for `strict: true`, for which a server would return HTTP 400.
 
 https://platform.openai.com/docs/guides/structured-outputs#supported-schemas. With ``azure=True`` Azure's, which has
 lower limits and no constraints: https://learn.microsoft.com/azure/ai-services/openai/how-to/structured-outputs.

@@ -1,4 +1,4 @@
-"""A real ipykernel, talked to as a front end does."""
+"""A real ipykernel, used like a front end does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAIT_S = 60
 
 @dataclass
 class Reply:
-    """What came of one cell."""
+    """The result of a cell."""
 
     status: str
     content: dict[str, Any]
@@ -29,7 +29,7 @@ class Reply:
 
     @property
     def shown(self) -> str:
-        """What the cell's displays say at the end, as plain text."""
+        """The final text of the cell's displays."""
         return "\n".join(output["content"]["data"].get("text/plain", "") for output in self.displays().values())
 
     @property
@@ -37,7 +37,7 @@ class Reply:
         return "".join(o["content"]["text"] for o in self.outputs if o["msg_type"] == "stream")
 
     def displays(self) -> dict[str, dict[str, Any]]:
-        """The last state of each display, by display id (or by place, where it has none)."""
+        """The last state of each display, by display id, or by position without one."""
         last: dict[str, dict[str, Any]] = {}
         for place, output in enumerate(self.outputs):
             if output["msg_type"] in ("display_data", "update_display_data", "execute_result"):

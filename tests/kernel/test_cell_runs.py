@@ -1,4 +1,4 @@
-"""Cells that are run again, in a real kernel that is told the cells' ids as JupyterLab tells them."""
+"""Rerun cells in a real kernel that receives cell ids in the form of JupyterLab."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.kernel.conftest import WAIT_S, Kernel, Reply
 
 pytestmark = pytest.mark.kernel
 
-STALE = "answered to an earlier attempt at turn 0, and"
+STALE = "followed an earlier attempt at turn 0 and"
 
 
 def turns(kernel: Kernel, *columns: str) -> list[list[Any]]:
-    """Return what is in the store of each run: turn, attempt and input, and more columns."""
+    """Return turn, attempt, input and further columns of each stored run."""
     frame = DuckDb(kernel.folder / "agno_nb.duckdb").runs_df()
     return frame[["run_index", "attempt", "input", *columns]].sort_values(["run_index", "attempt"]).values.tolist()
 
@@ -108,7 +108,7 @@ def test_a_branch_leaves_the_session_as_it_is_and_the_next_cells_follow_it(kerne
     ask(kernel, "My name is Ada.", "a")
     ask(kernel, "My favourite city is Rome.", "b")
     branched = ask(kernel, "My favourite city is Oslo.", "b", "--rerun branch")
-    assert "in a branch of the session" in branched.shown
+    assert "now in a branch" in branched.shown
     assert "Oslo" in ask(kernel, "What is my favourite city?", "c").shown
     assert "Ada" in ask(kernel, "What is my name?", "d").shown
     db = DuckDb(kernel.folder / "agno_nb.duckdb")
@@ -120,7 +120,7 @@ def test_a_branch_leaves_the_session_as_it_is_and_the_next_cells_follow_it(kerne
 
 
 def test_a_front_end_that_tells_of_no_cell_gets_a_new_turn_each_time(kernel: Kernel) -> None:
-    assert "each run of a cell is a new turn" in kernel.run("%agent").shown
+    assert "rerunning a cell adds a new turn" in kernel.run("%agent").shown
     for _ in range(2):
         ask(kernel, "hello", None)
     assert [(turn, attempt) for turn, attempt, _ in turns(kernel)] == [(0, 0), (1, 0)]
@@ -140,12 +140,12 @@ def test_after_a_restart_the_last_session_of_the_notebook_can_be_resumed(
     first.kill()
     second = start_kernel()
     loaded = second.run("%load_ext agno_nb", cell_id="load").shown
-    assert loaded == "a new session; `%agent resume` goes on with this notebook's last one"
+    assert loaded == "new session; `%agent resume` resumes this notebook's last one"
     assert second.run("%load_ext agno_nb", cell_id="load").shown == ""
     assert "1 turn so far" in second.run("%agent resume").shown
     assert "Ada" in ask(second, "What is my name?", "b").shown
     notebook.rename(tmp_path / "renamed.ipynb")
-    assert "renamed.ipynb, bound by cell" in second.run("%agent", cell_id="a").shown
+    assert "renamed.ipynb; rerunning a cell replaces its turn" in second.run("%agent", cell_id="a").shown
     ask(second, "My name is Bob.", "a")
     assert turns(second, "cell_id")[1] == [0, 1, "My name is Bob.", "a"]
     states = "print(__import__('agno_nb').cells_df('renamed.ipynb')[['cell_id', 'cell_state']].values.tolist())"
@@ -154,7 +154,7 @@ def test_after_a_restart_the_last_session_of_the_notebook_can_be_resumed(
     monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "renamed.ipynb"))
     fourth = start_kernel()
     for kernel in (third, fourth):
-        assert "goes on with this notebook's last one" in kernel.run("%load_ext agno_nb", cell_id="a").shown
+        assert "resumes this notebook's last one" in kernel.run("%load_ext agno_nb", cell_id="a").shown
 
 
 @pytest.mark.versions
@@ -164,7 +164,7 @@ def test_a_notebook_that_fails_in_the_middle_stops_there(tmp_path: Any) -> None:
     client = NotebookClient(
         notebook, timeout=WAIT_S, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
-    with pytest.raises(Exception, match="no agent is called 'nobody'"):
+    with pytest.raises(Exception, match="no agent is named 'nobody'"):
         client.execute()
     assert [bool(cell.outputs) for cell in notebook.cells] == [False, True, True, False]
     assert DuckDb(tmp_path / "agno_nb.duckdb").runs_df()["input"].tolist() == ["hello"]
@@ -212,7 +212,7 @@ counter = Agent("demo", name="counter", db=DuckDb("agno_nb.duckdb"), session_id=
     assert first.run("print(counter.get_session_state('counted'))").printed.strip() == "{'n': 4}"
 
 
-def test_run_all_replays_a_session_with_summaries(start_kernel: Callable[[], Kernel]) -> None:
+def test_run_all_returns_cached_answers_in_a_session_with_summaries(start_kernel: Callable[[], Kernel]) -> None:
     cells = {
         "a": "My name is Ada.",
         "b": "My favourite city is Rome.",
@@ -222,11 +222,11 @@ def test_run_all_replays_a_session_with_summaries(start_kernel: Callable[[], Ker
     first, second = start_kernel(), start_kernel()
     for kernel in (first, second):
         kernel.run("%load_ext agno_nb", cell_id="load")
-        kernel.run("%agent --summaries on --history 1 --replay on", cell_id="set")
+        kernel.run("%agent --summaries on --history 1 --cache on", cell_id="set")
     # Twice in one session, and once in another of the same store.
-    for kernel, is_replayed in ((first, False), (first, True), (second, True)):
+    for kernel, is_cached in ((first, False), (first, True), (second, True)):
         shown = [ask(kernel, text, cell_id).shown for cell_id, text in cells.items()]
-        assert ["replayed" in text for text in shown] == [is_replayed] * 4
+        assert ["cached" in text for text in shown] == [is_cached] * 4
         kernel.run("%agent summary")
     db = DuckDb(first.folder / "agno_nb.duckdb")
     runs, summaries = db.runs_df(), db.summaries_df()

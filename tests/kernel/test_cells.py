@@ -1,4 +1,4 @@
-"""%agent and %%agent in a real kernel: what is shown, what is stored, how a cell fails and stops."""
+"""%agent and %%agent in a real kernel: displays, stored rows, failures and interrupts."""
 
 from __future__ import annotations
 
@@ -104,17 +104,17 @@ def test_a_failing_run_fails_the_cell_in_one_line_and_the_next_cell_works(kernel
         ("%agent --modell demo", "%agent has no option '--modell': did you mean \"--model\"?"),
         ("%%agent --sesion x\nhello", "%%agent has no option '--sesion': did you mean \"--session\"?"),
         ("%agent frobnicate", "%agent has no command 'frobnicate'"),
-        ("%agent new plans", "`%agent new` takes nothing more, and got 'plans'"),
+        ("%agent new plans", "`%agent new` takes nothing more, got 'plans'"),
         ("def any(**options) -> str: ...\n%agent tools any", "tool 'any' has a parameter **options"),
         ("import pandas; df = pandas.DataFrame({'a': [1, 2]})\n%agent tools df", "not a 0 1 1 2 of type DataFrame"),
-        ("%agent tools weather", "no function is called 'weather' in this notebook: define it in a cell first"),
-        ("%agent --budget lots", "'lots' is no amount: give US dollars, as 0.50, or off"),
-        ("%agent --history many", "'many' is no number of runs: give one, as 5, or 0 for none"),
-        ("%agent_sql", "there is no query: write one behind %agent_sql"),
+        ("%agent tools weather", "no function is named 'weather' in this notebook: define it in a cell first"),
+        ("%agent --budget lots", "invalid amount 'lots'; pass US dollars such as 0.50, or off"),
+        ("%agent --history many", "invalid number of runs 'many'; pass a number such as 5, or 0 for none"),
+        ("%agent_sql", "no query; write one after %agent_sql"),
         ("import agno_nb; agno_nb.Agent(modle='demo')", "Agent() has no argument 'modle': did you mean \"model\"?"),
-        ("%%agent nobody\nhello", "no agent is called 'nobody'"),
-        ("%%agent -o 1x\nhello", "'1x' cannot be one"),
-        ("%%agent\n   ", "nothing to answer"),
+        ("%%agent nobody\nhello", "no agent is named 'nobody'"),
+        ("%%agent -o 1x\nhello", "invalid variable name '1x' after -o"),
+        ("%%agent\n   ", "the cell has no prompt"),
         ("%agent --db .", "is a folder"),
         ("open('file', 'w').close()\n%agent --db file/x.duckdb", "file"),
         ("open('notes.txt', 'w').write('hello ' * 99)\n%agent --db notes.txt", "notes.txt"),
@@ -132,7 +132,7 @@ def test_bad_input_is_one_clear_line_and_changes_nothing(kernel: Kernel, cell: s
 def test_two_agents_of_one_name_are_told_apart_by_their_variables(kernel: Kernel) -> None:
     kernel.run("from agno_nb import Agent\none = Agent('demo', name='twin'); two = Agent('demo', name='twin')")
     reply = kernel.run("%%agent twin\nhello", expect="error")
-    assert "two agents are called 'twin': the variables one and two" in reply.content["traceback"][0]
+    assert "more than one agent is named 'twin'; use one of the variables one and two" in reply.content["traceback"][0]
     kernel.run("%%agent two\nhello")
 
 
@@ -153,7 +153,7 @@ def test_an_interrupt_in_a_stream_keeps_the_partial_text_and_the_session_goes_on
             sent.append(output)
             kernel.interrupt()
 
-    reply = kernel.run("%%agent slow\nTell me a story about a robot", on_output=interrupt, expect="error")
+    reply = kernel.run("%%agent slow\nCount to 100", on_output=interrupt, expect="error")
     assert reply.content["ename"] == "RunInterrupted"
     assert len(reply.content["traceback"]) == 1
     assert "interrupted" in reply.shown
@@ -195,7 +195,7 @@ def test_a_killed_kernel_leaves_the_question_and_the_next_one_goes_on(start_kern
             raise KernelKilled
 
     with pytest.raises(KernelKilled):
-        first.run("%%agent slow -s plans\nTell me a story about a robot", on_output=kill)
+        first.run("%%agent slow -s plans\nCount to 100", on_output=kill)
     first.kill()
     second = start_kernel()
     second.run("%load_ext agno_nb")
@@ -204,11 +204,11 @@ def test_a_killed_kernel_leaves_the_question_and_the_next_one_goes_on(start_kern
     db = DuckDb(second.folder / "agno_nb.duckdb")
     frame = db.runs_df(session_id="plans")
     assert frame[["run_index", "status", "interrupted", "input"]].values.tolist() == [
-        [0, "RUNNING", True, "Tell me a story about a robot"],
+        [0, "RUNNING", True, "Count to 100"],
         [1, "COMPLETED", False, "hello"],
     ]
     told = db.messages_df(session_id="plans")
-    assert told[told["role"] == "user"]["content"].tolist() == ["Tell me a story about a robot", "hello"]
+    assert told[told["role"] == "user"]["content"].tolist() == ["Count to 100", "hello"]
 
 
 class KernelKilled(Exception):

@@ -1,4 +1,4 @@
-"""The commands of %agent, the forms of an answer, SQL, replay, settings and completion, in a real kernel."""
+"""%agent commands, answer formats, SQL, the response cache, settings and completion, in a real kernel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
 
 @pytest.fixture
 def kernel(shared: Kernel) -> Kernel:
-    shared.run("%agent --new --replay off --rerun replace --history 10 --user ''")
+    shared.run("%agent --new --cache off --rerun replace --history 10 --user ''")
     return shared
 
 
@@ -37,12 +37,12 @@ def store(kernel: Kernel) -> DuckDb:
 
 
 def value(kernel: Kernel, expression: str) -> Any:
-    """Return what an expression is worth in the kernel."""
+    """Return the value of an expression in the kernel."""
     return json.loads(kernel.run(f"import json; print(json.dumps({expression}))").printed)
 
 
 def completions(kernel: Kernel, code: str) -> list[str]:
-    """Return what the kernel offers at the ``|`` of `code`, each as the whole line that it would make."""
+    """Return the completions at the ``|`` of `code`, each as the resulting line."""
     before, _, after = code.partition("|")
     kernel.client.complete(before + after, len(before))
     while True:
@@ -61,16 +61,16 @@ def test_sessions_are_named_resumed_copied_and_deleted(kernel: Kernel) -> None:
     assert kernel.run("%agent rename").shown == "session  Night trains"
     kernel.run("%agent new")
     kernel.run("%%agent\nhello")
-    assert "going on with session 'Night trains': 2 turns so far" in kernel.run("%agent resume Night trains").shown
+    assert "resumed session 'Night trains': 2 turns so far" in kernel.run("%agent resume Night trains").shown
     said = kernel.run("%agent history 1").shown
     assert "Rome" in said
     assert "Ada" not in said
     assert "1 earlier turns are not shown" in said
-    assert "in a copy of session 'Night trains' now" in kernel.run("%agent fork 0").shown
+    assert "now in a copy of session 'Night trains'" in kernel.run("%agent fork 0").shown
     assert "have not told me your favourite city" in kernel.run("%%agent\nWhat is my favourite city?").shown
     assert "Ada" in kernel.run("%agent history").shown
     refused = kernel.run("%agent delete", expect="error")
-    assert "say so by --yes" in refused.content["traceback"][0]
+    assert "add --yes to delete" in refused.content["traceback"][0]
     before = len(store(kernel).sessions_df())
     kernel.run("%agent delete --yes")
     assert len(store(kernel).sessions_df()) == before - 1
@@ -89,17 +89,17 @@ def test_the_summary_of_the_session_is_waited_for(kernel: Kernel) -> None:
 @pytest.mark.versions
 def test_a_setting_without_a_value_is_shown_and_all_are_one_with_config(kernel: Kernel) -> None:
     kernel.run("%agent --history 3 --rerun append")
-    assert kernel.run("%agent --history --rerun --replay").shown.split("\n") == [
+    assert kernel.run("%agent --history --rerun --cache").shown.split("\n") == [
         "history  the last 3 runs",
         "rerun    append",
-        "replay   off",
+        "cache    off",
     ]
     assert kernel.run("%config AgnoNb.history").outputs[0]["content"]["data"]["text/plain"] == "3"
     kernel.run("%config AgnoNb.history = 10")
     assert kernel.run("%agent --history").shown == "history  the last 10 runs"
     for refused in ("history = -4", "model = 'nonsense'"):
         assert refused.split()[-1].strip("'") in kernel.run(f"%config AgnoNb.{refused}").printed
-    assert kernel.run("%agent --history --model").shown.startswith("model    demo: rules")
+    assert kernel.run("%agent --history --model").shown.startswith("model    demo: rule-based")
     kernel.run("%agent --budget 0.5")
     assert kernel.run("%agent --budget").shown == "budget  0.5"
     assert "-1" in kernel.run("%agent --budget -1", expect="error").content["evalue"]
@@ -160,7 +160,7 @@ def test_sql_reads_the_store_and_the_frames_that_it_names(kernel: Kernel) -> Non
         "%%agent_sql\nselect price, count(*) as n from prices join runs on session_id = 'sql' group by 1"
     )
     assert "2.5" in reply.shown
-    assert "runs is the store's table here" in reply.printed
+    assert "runs is the store's table" in reply.printed
     assert kernel.run("%%agent_sql -o found\nselect 'prices' as text, 1 as n").outputs == []
     assert value(kernel, "[str(dtype) for dtype in found.dtypes][1]") == "Int64"
     assert value(kernel, "found.values.tolist()") == [["prices", 1]]
@@ -173,15 +173,16 @@ def test_sql_reads_the_store_and_the_frames_that_it_names(kernel: Kernel) -> Non
     )
 
 
-def test_a_replay_asks_no_model_says_so_and_costs_nothing(kernel: Kernel) -> None:
+def test_a_cached_answer_calls_no_model_says_so_and_costs_nothing(kernel: Kernel) -> None:
     kernel.run(
         "calls = []\ndef price(item: str) -> float:\n    'Price of an item.'\n    calls.append(item)\n    return 2.5\n"
         "shop = Agent(DemoModel(), name='shop', tools=[price], add_history_to_context=True)"
     )
     kernel.run("%agent --replay on")
+    assert kernel.run("%agent --replay").shown == "cache  on"
     first = [kernel.run(f"%%agent shop -s one\n{text}") for text in ('price(item="tea")', "What did I ask?")]
     again = [kernel.run(f"%%agent shop -s two\n{text}") for text in ('price(item="tea")', "What did I ask?")]
-    assert [reply.shown for reply in again] == [f"{reply.shown}\n\n(replayed: no model was asked)" for reply in first]
+    assert [reply.shown for reply in again] == [f"{reply.shown}\n\n(cached: no model was called)" for reply in first]
     assert value(kernel, "calls") == ["tea"]
     frame = store(kernel).runs_df(session_id=["one", "two"])
     assert frame["replay_of_run_id"].tolist()[2:] == frame["run_id"].tolist()[:2]
@@ -189,8 +190,8 @@ def test_a_replay_asks_no_model_says_so_and_costs_nothing(kernel: Kernel) -> Non
     assert frame[["total_tokens", "cost"]].tail(2).values.tolist() == [[0, 0.0], [0, 0.0]]
     messages = store(kernel).messages_df(session_id="two")
     assert messages["role"].tolist() == ["user", "assistant", "tool", "assistant", "user", "assistant"]
-    assert "replayed" not in kernel.run('%%agent shop -s three --fresh\nprice(item="tea")').shown
-    assert "replayed" not in kernel.run('%%agent shop -s four -u ada\nprice(item="tea")').shown
+    assert "cached" not in kernel.run('%%agent shop -s three --fresh\nprice(item="tea")').shown
+    assert "cached" not in kernel.run('%%agent shop -s four -u ada\nprice(item="tea")').shown
     kernel.run("def price(item: str) -> float:\n    'Price of an item.'\n    return 3.0\nshop.tools = [price]")
     assert "3.0" in kernel.run('%%agent shop -s five\nprice(item="tea")').shown
 
@@ -247,7 +248,7 @@ def test_completion(kernel: Kernel, code: str, offered: list[str]) -> None:
     found = completions(kernel, code)
     if code.startswith(("%agent", "%%agent")):
         assert found == offered
-    else:  # What is not within our magics is completed by others as ever.
+    else:  # Completion outside of the magics is unchanged.
         assert set(offered) <= set(found)
 
 
@@ -271,7 +272,7 @@ def test_settings_come_from_the_environment_and_from_a_file(
     assert completions(kernel, "%agent --mo|") == []
     monkeypatch.setenv("AGNO_NB_HISTORY", "some")
     kernel.run("import os; os.environ['AGNO_NB_HISTORY'] = 'some'")
-    assert "AGNO_NB_HISTORY is 'some'" in kernel.run("%load_ext agno_nb", expect="error").content["evalue"]
+    assert "invalid AGNO_NB_HISTORY='some'" in kernel.run("%load_ext agno_nb", expect="error").content["evalue"]
 
 
 @pytest.mark.versions

@@ -1,4 +1,4 @@
-"""Requests as each front end sends them to a kernel, and a terminal that sends none."""
+"""Execution requests of each front end, and a terminal that sends none."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def in_colab(kernel: Kernel, cell_id: str, code: str) -> Reply:
 def test_vs_code_tells_notebook_and_cell(kernel: Kernel, tmp_path: Path) -> None:
     path = tmp_path / "talk.ipynb"
     open_in_vs_code(kernel, str(path))
-    assert "talk.ipynb, bound by cell" in in_vs_code(kernel, path, 0, "%agent").shown
+    assert "talk.ipynb; rerunning a cell replaces its turn" in in_vs_code(kernel, path, 0, "%agent").shown
     in_vs_code(kernel, path, 1, "%%agent\nMy name is Ada.")
     in_vs_code(kernel, path, 2, "%%agent\nWhat is my name?")
     again = in_vs_code(kernel, path, 1, "%%agent\nMy name is Bob.")
-    assert "turn 1 answered to an earlier attempt at turn 0, and is stale until run again" in again.shown
+    assert "turn 1 followed an earlier attempt at turn 0 and is stale until run again" in again.shown
     cells = [f"vscode-notebook-cell:{path}#W{number}sZmlsZQ%3D%3D" for number in (1, 1, 2)]
     assert turns(tmp_path, "notebook", "cell_id") == [
         [0, 0, "My name is Ada.", str(path), cells[0]],
@@ -85,11 +85,11 @@ def test_vs_code_numbers_cells_anew_and_none_takes_the_turn_of_another(
 def test_a_notebook_of_vs_code_that_has_no_file_yet_has_no_name(kernel: Kernel) -> None:
     open_in_vs_code(kernel, "Untitled-1.ipynb")
     shown = in_vs_code(kernel, Path("Untitled-1.ipynb"), 0, "%agent").shown
-    assert "bound by cell; this front end does not tell the notebook's name" in shown
+    assert "rerunning a cell replaces its turn; this front end does not report the notebook's name" in shown
 
 
 def test_colab_tells_the_cell(kernel: Kernel, tmp_path: Path) -> None:
-    assert "bound by cell; this front end" in in_colab(kernel, "rS4d7tBmgZSR", "%agent").shown
+    assert "rerunning a cell replaces its turn; this front end" in in_colab(kernel, "rS4d7tBmgZSR", "%agent").shown
     in_colab(kernel, "rS4d7tBmgZSR", "%%agent\nMy name is Ada.")
     in_colab(kernel, "Yx2pWq0aLk3m", "%%agent\nhello")
     in_colab(kernel, "rS4d7tBmgZSR", "%%agent\nMy name is Bob.")
@@ -98,7 +98,7 @@ def test_colab_tells_the_cell(kernel: Kernel, tmp_path: Path) -> None:
         [0, 1, "My name is Bob."],
         [1, 0, "hello"],
     ]
-    # What is downloaded from there has the ids of the cells in their metadata.
+    # Downloaded notebooks have the cell ids in the metadata.
     cell = {"cell_type": "code", "metadata": {"id": "rS4d7tBmgZSR"}, "source": ["%%agent\n", "My name is Bob."]}
     cell |= {"execution_count": None, "outputs": []}
     saved = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 0, "metadata": {}, "cells": [cell]})
@@ -123,7 +123,7 @@ def test_ipython_in_a_terminal_answers_as_text(python: str, tmp_path: Path) -> N
         said = read_all(ours)
         limit.cancel()
         assert terminal.wait(WAIT_S) == 0
-    assert "this front end tells of no cell: each run of a cell is a new turn" in said
+    assert "this front end does not report cell ids, so rerunning a cell adds a new turn" in said
     assert "Ada" in said.split("My name is Ada.")[-1]
     assert "COMPLETED" in said
     assert "<div" not in said

@@ -1,4 +1,4 @@
-"""People in the loop in a real kernel: a cell that waits, its answers, a turn again, an interrupt gone on from."""
+"""Human-in-the-loop in a real kernel: paused cells, answers, retries, and continuing after an interrupt."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def test_a_cell_waits_and_the_answer_continues_in_another_cell(kernel: Kernel) -
     assert "notes.txt is deleted" in approved.shown
     assert "deleting notes.txt" in approved.printed
     assert [run["status"] for run in stored(kernel)] == ["COMPLETED"]
-    assert "nothing waits for you" in kernel.run("%agent pending").shown
+    assert "no pending approvals" in kernel.run("%agent pending").shown
     failed = kernel.run("%agent approve", expect="error")
-    assert failed.content["evalue"] == "nothing waits for you in this store"
+    assert failed.content["evalue"] == "no pending approvals in this store"
 
 
 def test_what_waits_survives_the_kernel(start_kernel: Callable[[], Kernel]) -> None:
@@ -86,7 +86,7 @@ def test_values_are_given_by_name(kernel: Kernel) -> None:
     asked = kernel.run('%%agent\nSend a letter with the subject "Hello".')
     assert "recipient (string)" in asked.shown
     wrong = kernel.run("%agent answer copies=many", expect="error")
-    assert "copies is 'many'" in wrong.content["evalue"]
+    assert "invalid value 'many' for copies" in wrong.content["evalue"]
     partly = kernel.run('%agent answer recipient="Bob Smith"')
     assert "copies (integer)" in partly.shown
     assert "2 x Hello to Bob Smith" in kernel.run("%agent answer copies=2").shown
@@ -97,7 +97,7 @@ def test_where_nobody_can_be_asked_the_run_stays_paused(kernel: Kernel) -> None:
     kernel.run(TOOLS)
     kernel.run("%agent tools delete_file")
     asked = kernel.run('%%agent --ask\nPlease delete the file "notes.txt".')
-    assert "This front end cannot ask" in asked.printed
+    assert "This front end cannot prompt for input" in asked.printed
     assert [run["status"] for run in stored(kernel)] == ["PAUSED"]
 
 
@@ -120,7 +120,7 @@ def test_who_can_be_asked_is_asked_until_the_run_ends(kernel: Kernel) -> None:
         output_hook=said.append,
         timeout=WAIT_S,
     )
-    assert questions == ["Allow it? [y, or why not] "]
+    assert questions == ["Approve? [y, or the reason why not] "]
     assert [run["status"] for run in stored(kernel)] == ["COMPLETED"]
     assert any("notes.txt is deleted" in str(message["content"]) for message in said)
 

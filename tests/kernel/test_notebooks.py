@@ -1,4 +1,4 @@
-"""The lessons run from top to bottom, in a real kernel and with no key."""
+"""The notebooks run from top to bottom in a real kernel, without a key."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def test_a_lesson_runs_and_shows_something_on_the_next_day_too(notebook: Path, t
 
         cells = [cell for cell in lesson.cells if cell.cell_type == "code"]
         assert [cell.id for cell in cells if is_telling(cell.source) and not cell.outputs] == []
-        # Panels that nobody can click leave no widgets, and no script of theirs, in the file.
+        # Without a front end, widgets leave neither widget views nor scripts in the file.
         assert lesson.metadata.get("widgets") is None
         assert [output.text for cell in cells for output in cell.outputs if output.get("name") == "stderr"] == []

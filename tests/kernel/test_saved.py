@@ -1,4 +1,4 @@
-"""What is left in the ``.ipynb``: how large it gets, what differs from run to run, and that all of it is output."""
+"""Outputs in the ``.ipynb`` file: their size, and differences between runs."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_a_hundred_answered_cells_stay_small_and_clear_with_their_outputs(tmp_pa
     assert "agno_nb" not in cleared.metadata
 
 
-def test_a_replayed_notebook_is_the_same_each_time_it_is_run(tmp_path: Path) -> None:
+def test_a_notebook_with_cached_answers_is_the_same_each_time_it_is_run(tmp_path: Path) -> None:
     tool = "def price(item: str) -> float:\n    'Price of an item.'\n    return 2.5\n"
     sources = [
-        "%load_ext agno_nb\n%agent --replay on",
+        "%load_ext agno_nb\n%agent --cache on",
         f"{tool}\n%agent tools price",
         "from agno_nb import Agent, Workflow\n"
         "def shout(step_input):\n    return step_input.message.upper()\n"
@@ -63,9 +63,9 @@ def test_a_replayed_notebook_is_the_same_each_time_it_is_run(tmp_path: Path) -> 
     first, second, third = (executed(sources, tmp_path) for _ in range(3))
     shown = [[output.data for cell in notebook.cells for output in cell.outputs] for notebook in (first, second, third)]
     assert shown[1] == shown[2]
-    assert all("replayed: no model was asked" in data["text/html"] for data in shown[1])
+    assert all("cached: no model was called" in data["text/html"] for data in shown[1])
     assert [data["text/plain"] for data in shown[1]] == [
-        f"{data['text/plain']}\n\n(replayed: no model was asked)" for data in shown[0]
+        f"{data['text/plain']}\n\n(cached: no model was called)" for data in shown[0]
     ]
     runs = DuckDb(tmp_path / "agno_nb.duckdb").runs_df()
     runs = runs[runs["component_name"] == "notebook"]
@@ -77,10 +77,10 @@ CARDS = {
     "answer": "%%agent\nHello",
     "table": "%%agent tabular\nGo",
     "paused": "%%agent\nkeep(item='tea')",
-    "replayed": "%%agent tabular\nGo",
+    "cached": "%%agent tabular\nGo",
     "team": "%%agent crew\nGo",
     "workflow": "%%agent line\nGo",
-    "replayed workflow": "%%agent line\nGo",
+    "cached workflow": "%%agent line\nGo",
 }
 SETUP = """
 from agno_nb import Agent, FunctionModel, ScriptedModel, Team, Workflow, tool
@@ -122,7 +122,7 @@ class Elements(HTMLParser):
 @pytest.fixture(scope="module")
 def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, nbformat.NotebookNode]:
     """The saved output of each kind of card."""
-    sources = [f"%load_ext agno_nb\n%agent --replay on\n{SETUP}", "%agent tools keep", *CARDS.values()]
+    sources = [f"%load_ext agno_nb\n%agent --cache on\n{SETUP}", "%agent tools keep", *CARDS.values()]
     notebook = executed(sources, tmp_path_factory.mktemp("cards"))
     assert "widgets" not in notebook.metadata
     outputs = [cell.outputs for cell in notebook.cells[2:]]
@@ -156,10 +156,10 @@ def test_a_card_needs_nothing_of_the_front_end_that_shows_it(
         ("answer", "I am the demo model"),
         ("table", "| a | b |"),
         ("paused", "keep"),
-        ("replayed", "(replayed: no model was asked)"),
+        ("cached", "(cached: no model was called)"),
         ("team", "Here it is."),
         ("workflow", "5 letters, <b>all</b>"),
-        ("replayed workflow", "(replayed: no model was asked)"),
+        ("cached workflow", "(cached: no model was called)"),
     ],
 )
 def test_a_card_says_the_same_as_plain_text(cards: dict[str, nbformat.NotebookNode], kind: str, said: str) -> None:

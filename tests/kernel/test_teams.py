@@ -1,4 +1,4 @@
-"""Teams and workflows in a real kernel: what cells show of members and steps, and what is left of a stopped one."""
+"""Teams and workflows in a real kernel: the display of members and steps, also of a stopped run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Panels in a real kernel: what is shown with a front end and without one, and what stays in the output."""
+"""Widgets in a real kernel: the display with and without a front end, and the saved output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memories of users: made after a run or by a tool, per user, across sessions, and shown to the model."""
+"""Memories of users: extracted after a run or with a tool, per user, across sessions, and sent to the model."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def texts(memories: list[UserMemory]) -> list[str]:
 
 
 def add(memory: str) -> list[Reply]:
-    """What a model says that remembers one thing."""
+    """The reply of a model that adds a memory."""
     return [call("add_memory", memory=memory, topics=["test"]), "Done."]
 
 
 class HeldModel(ScriptedModel):
-    """Says what its script says when it is let go."""
+    """Replies from its script when released."""
 
     def __init__(self, replies: list[Reply]) -> None:
         super().__init__(replies)
@@ -143,7 +143,7 @@ def guide_memories(db: Db) -> list[UserMemory]:
     return Agent(ScriptedModel([]), db=db).get_user_memories("ada")
 
 
-def test_a_replayed_run_is_not_remembered_or_summarised_again(db: Db) -> None:
+def test_a_cached_run_is_not_remembered_or_summarised_again(db: Db) -> None:
     keeper = ScriptedModel(add("The user likes tea."))
     agent = Agent(
         FunctionModel(echo), db=db, update_memory_on_run=True, memory_manager=MemoryManager(keeper),
@@ -151,7 +151,7 @@ def test_a_replayed_run_is_not_remembered_or_summarised_again(db: Db) -> None:
         session_summary_manager=SessionSummaryManager(ScriptedModel(['{"summary": "Tea.", "topics": []}'])),
     )  # fmt: skip
     agent.run("I like tea.", user_id="ada", session_id="one")
-    again = agent.run("I like tea.", user_id="ada", session_id="two", replay=True)
+    again = agent.run("I like tea.", user_id="ada", session_id="two", cache=True)
     assert again.replay_of_run_id is not None
     assert texts(agent.get_user_memories("ada")) == ["The user likes tea."]
     # The one that followed then was paid for then.
@@ -245,18 +245,18 @@ def test_without_a_user_nothing_is_remembered_or_read_and_that_is_said_once(db: 
     db.upsert_user_memory(UserMemory(memory="The user likes owls.", user_id="ada"))
     model = FunctionModel(echo)
     agent = Agent(model, db=db, name="Helper", update_memory_on_run=True)
-    with pytest.warns(UserWarning, match=r"Agent\('Helper'\) remembers nothing, because memories need a user"):
+    with pytest.warns(UserWarning, match=r"Agent\('Helper'\) stores no memories because it has no user"):
         agent.run("I like frogs.")
     agent.run("I like toads.")
     assert [request.messages[0].role for request in model.requests] == ["user", "user"]
     assert texts(db.get_user_memories()) == ["The user likes owls."]
-    with pytest.raises(InvalidInputError, match="memories are of a user"):
+    with pytest.raises(InvalidInputError, match="memories belong to a user"):
         agent.get_user_memories()
 
 
 def test_without_a_store_nothing_is_remembered_and_that_is_said() -> None:
     agent = Agent(FunctionModel(echo), user_id="ada", enable_agentic_memory=True)
-    with pytest.warns(UserWarning, match="memories need a store"):
+    with pytest.warns(UserWarning, match="stores no memories because it has no store"):
         agent.run("I like frogs.")
 
 
@@ -277,7 +277,7 @@ def test_the_model_can_change_memories_itself_when_it_may(db: Db) -> None:
     assert keeper.requests[0].messages[-1].content == "Remember that the user likes owls."
     (memory,) = agent.get_user_memories()
     assert (memory.memory, memory.component_id) == ("The user likes owls.", "agent")
-    # The keeper's own exchange is no run of the session, and agentic memory is instead of what follows the run.
+    # The memory model's exchange is not a run of the session, and agentic memory replaces the background task.
     assert [stored.input for stored in db.get_runs("s")] == ["I like owls."]
     agent.run("Do I like owls?")
     assert "- The user likes owls." in system(model.requests[-1])
@@ -298,7 +298,7 @@ def test_the_demo_model_remembers_by_the_tool_what_it_is_told(db: Db) -> None:
 
 def test_without_a_user_the_tool_is_not_offered(db: Db) -> None:
     model = FunctionModel(echo)
-    with pytest.warns(UserWarning, match="remembers nothing"):
+    with pytest.warns(UserWarning, match="stores no memories"):
         Agent(model, db=db, enable_agentic_memory=True).run("hello")
     assert model.requests[0].tools == []
 
@@ -324,7 +324,7 @@ def test_a_failure_is_told_to_who_waits_and_what_was_changed_is_kept(db: Db) -> 
         FunctionModel(echo), db=db, user_id="ada", update_memory_on_run=True, memory_manager=MemoryManager(keeper)
     )
     assert agent.run("I like owls and frogs.").status is RunStatus.COMPLETED
-    with pytest.warns(UserWarning, match="what the user's message tells of them could not be remembered: down"):
+    with pytest.warns(UserWarning, match="could not extract memories from the user's message: down"):
         memories = agent.get_user_memories()
     assert texts(memories) == ["The user likes owls."]
 
@@ -356,16 +356,16 @@ def test_memories_are_shown_where_they_are_made_unless_said_otherwise(given: dic
 
 
 def test_a_manager_of_another_store_is_refused(db: Db) -> None:
-    with pytest.raises(InvalidInputError, match="leave db= of the manager out"):
+    with pytest.raises(InvalidInputError, match="leave out db= of the manager"):
         Agent(db=db, memory_manager=MemoryManager(db=InMemoryDb()))
     assert Agent(db=db, memory_manager=MemoryManager(db=db)).db is db
 
 
 def test_a_manager_by_itself_needs_a_store() -> None:
     manager = MemoryManager(FunctionModel(echo))
-    with pytest.raises(InvalidInputError, match="give it one by db="):
+    with pytest.raises(InvalidInputError, match="has no store; set db="):
         manager.create_user_memories("hello", user_id="ada")
-    with pytest.raises(InvalidInputError, match="give it one by db="):
+    with pytest.raises(InvalidInputError, match="has no store; set db="):
         manager.get_user_memories("ada")
 
 

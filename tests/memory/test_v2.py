@@ -1,4 +1,4 @@
-"""Programs that were written for the first agno go on working."""
+"""Programs written for agno 1 still work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask a model once and keep everything that came."""
+"""Send one request to a model and keep all it yields."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from agno_nb.errors import ModelError
-from agno_nb.models.base import Delta, ModelRequest, ModelResponse
+from agno_nb.models.base import Delta, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.types import Message, ToolSpec
 
@@ -19,7 +19,7 @@ WEATHER = ToolSpec(
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What a model yielded, and how it ended."""
+    """The pieces that a model yielded, and the response or error."""
 
     deltas: list[Delta] = field(default_factory=list)
     response: ModelResponse | None = None
@@ -54,7 +54,7 @@ async def ask_async(model: OpenAIModel, request: ModelRequest | str = "Hi") -> O
         request = ModelRequest(messages=[Message(role="user", content=request)], tools=[WEATHER])
     outcome = Outcome()
     try:
-        async for piece in model.stream(request):
+        async for piece in join_characters(model.stream(request)):
             if isinstance(piece, Delta):
                 outcome.deltas.append(piece)
             else:

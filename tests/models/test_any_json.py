@@ -1,4 +1,4 @@
-"""Frames that no server has sent yet: whatever JSON comes, there is an answer or an error of ours."""
+"""Arbitrary JSON from servers results in an answer or an error of agno_nb."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from agno_nb.errors import ModelError
-from agno_nb.models.base import Delta, ModelRequest, ModelResponse
+from agno_nb.models.base import Delta, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.types import Message
@@ -87,7 +86,8 @@ class Saying(httpx2.AsyncBaseTransport):
 
 
 async def pieces(model: OpenAIModel) -> list[Delta | ModelResponse]:
-    return [piece async for piece in model.stream(ModelRequest(messages=[Message(role="user", content="Hi")]))]
+    request = ModelRequest(messages=[Message(role="user", content="Hi")])
+    return [piece async for piece in join_characters(model.stream(request))]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What servers really send as Chat Completions, byte for byte over HTTP, one row per dialect."""
+"""Chat Completions responses of real servers, byte for byte over HTTP, one row per dialect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What we send as Chat Completions."""
+"""Chat Completions requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection of a model: when it is made, and when it is closed."""
+"""Opening and closing of model connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every fault that a server or a network has: our error, one readable sentence, and all that had arrived before it."""
+"""Server and network faults: the error class, its message, and the text received before."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ APIS = pytest.mark.parametrize(
 @pytest.mark.parametrize(
     ("answer", "error", "words"),
     [
-        (Answer(chunks=[]), ModelStreamError, "broke off"),
-        (Answer(chunks=[b"data: [DONE]\n\n"]), ModelStreamError, "broke off"),
-        (Answer(chunks=[], end="cut"), ModelConnectionError, "cut before the answer was whole"),
+        (Answer(chunks=[]), ModelStreamError, "is incomplete"),
+        (Answer(chunks=[b"data: [DONE]\n\n"]), ModelStreamError, "is incomplete"),
+        (Answer(chunks=[], end="cut"), ModelConnectionError, "lost before the end of the answer"),
         (Answer(chunks=[b'data: {"choices": [{"del\n\n']), ModelStreamError, "not JSON"),
         (Answer(chunks=[b"data: \xff\xfe\n\n"]), ModelStreamError, "not JSON"),
         (Answer(chunks=[b'data: {"error": {"message": "oh no", "code": 502}}\n\n']), ModelServerError, "502.*oh no"),
@@ -122,10 +122,12 @@ REFUSALS = [
     Refusal(401, oops("Incorrect API key", code="invalid_api_key"), ModelAuthenticationError, "the model's `api_key`"),
     Refusal(403, oops("Country not supported"), ModelAuthenticationError, "does not allow.*'m'.*Country"),
     Refusal(402, oops("Add credits", code=402), ModelRateLimitError, "billing"),
-    Refusal(404, oops("No model", code="model_not_found"), ModelNotFoundError, "no model 'm'.*check the model's name"),
+    Refusal(404, oops("No model", code="model_not_found"), ModelNotFoundError, "no model 'm'.*check the name"),
     Refusal(404, {"detail": "Not Found"}, ModelNotFoundError, "nothing at this URL"),
     Refusal(404, oops("model 'm' not found"), ModelNotFoundError, "`ollama pull m`", provider="ollama"),
-    Refusal(400, oops("Too long", code="context_length_exceeded"), ContextLengthError, "longer than 'm'"),
+    Refusal(
+        400, oops("Too long", code="context_length_exceeded"), ContextLengthError, "exceeds the context length of 'm'"
+    ),
     Refusal(400, oops("Too long", type="exceed_context_size_error", code=400), ContextLengthError, "new session"),
     Refusal(
         400,
@@ -134,14 +136,14 @@ REFUSALS = [
         "num_history_runs",
     ),
     Refusal(400, oops("Filtered", code="content_filter"), ContentFilterError, "declined.*Filtered"),
-    Refusal(400, oops("Bad tool", code="invalid_value"), ModelRequestError, "does not accept the request.*Bad tool"),
-    Refusal(422, {"detail": [{"msg": "field required"}]}, ModelRequestError, "does not accept"),
+    Refusal(400, oops("Bad tool", code="invalid_value"), ModelRequestError, "rejected the request.*Bad tool"),
+    Refusal(422, {"detail": [{"msg": "field required"}]}, ModelRequestError, "rejected the request"),
     Refusal(413, "<html>Request Entity Too Large</html>", ModelRequestError, "to 'm'.$"),
     Refusal(408, oops("Slow"), ModelTimeoutError, "too long"),
     Refusal(429, oops("Slow down"), ModelRateLimitError, "too many requests.*Slow down"),
     Refusal(429, oops("No quota", code="insufficient_quota"), ModelRateLimitError, "no quota or credit"),
     Refusal(500, oops("Boom"), ModelServerError, "HTTP 500.*Boom"),
-    Refusal(503, "<html>nginx</html>", ModelServerError, "HTTP 503.: try again.$"),
+    Refusal(503, "<html>nginx</html>", ModelServerError, "HTTP 503.; try again.$"),
 ]
 
 
@@ -188,7 +190,7 @@ def test_a_long_wait_that_a_server_asks_for_is_told(server: FakeServer) -> None:
     error = ask(OpenAIChat("m", base_url=server.base_url)).failure
 
     assert (type(error), error.retry_after_s) == (ModelServerError, 3600.0)
-    assert_matches("try again. It asks to wait 3,600 seconds. It said: Down", error)
+    assert_matches("try again. The server asks to wait 3,600 seconds. Message: Down", error)
 
 
 @APIS
@@ -199,7 +201,7 @@ def test_nobody_is_there(kind: type[OpenAIModel], text: Any) -> None:
     outcome = ask(kind("m", base_url=f"http://127.0.0.1:{port}/v1"))
 
     assert type(outcome.failure) is ModelConnectionError
-    assert_matches(f"localhost:{port} cannot be reached: is the server running", outcome.failure)
+    assert_matches(f"localhost:{port} cannot be reached; start the server", outcome.failure)
 
 
 @APIS
@@ -216,7 +218,7 @@ def test_a_host_that_takes_no_connection(kind: type[OpenAIModel], text: Any) -> 
 
 @pytest.mark.parametrize("base_url", ["localhost:8000/v1", "ftp://x/v1", "http://", "http://x:port/v1", "http://[/v1"])
 def test_a_base_url_that_is_none(base_url: str) -> None:
-    with pytest.raises(InvalidInputError, match="write it like"):
+    with pytest.raises(InvalidInputError, match="set it to"):
         OpenAIChat("m", base_url=base_url)
 
 

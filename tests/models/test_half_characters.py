@@ -1,4 +1,4 @@
-r"""Characters that a server cuts in two: halves of a surrogate pair (``"\ud83d"``), or bytes of UTF-8."""
+r"""Characters split by a server: halves of a surrogate pair (``"\ud83d"``), or bytes of UTF-8."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb
@@ -148,14 +147,14 @@ def test_an_error_with_half_characters(kind: type[OpenAIChat], server: FakeServe
 
     for _ in range(2):
         failure = ask(kind("m", base_url=server.base_url)).failure
-        assert str(failure).endswith(f"It said: a{GRIN}b{LOST}")
+        assert str(failure).endswith(f"Message: a{GRIN}b{LOST}")
         assert failure.code == f"x{LOST}"
 
 
 def test_bytes_of_an_error_that_are_not_utf8(server: FakeServer) -> None:
     server.will_say(Answer(chunks=[b"caf\xe9"], status=500, content_type="text/plain"))
 
-    assert str(ask(OpenAIChat("m", base_url=server.base_url)).failure).endswith(f"It said: caf{LOST}")
+    assert str(ask(OpenAIChat("m", base_url=server.base_url)).failure).endswith(f"Message: caf{LOST}")
 
 
 def test_a_model_of_anybody_says_whole_characters_in_a_stored_run() -> None:

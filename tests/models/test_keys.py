@@ -1,4 +1,4 @@
-"""A key goes to its own provider and to nobody else, and nowhere into text."""
+"""A key is sent only to its provider, and appears in no text."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_gemini_elsewhere_by_the_environment(server: FakeServer, monkeypatch: py
 
 
 def test_a_key_over_plain_http_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.warns(UserWarning, match=r"llm\.example:8000 travels unencrypted"):
+    with pytest.warns(UserWarning, match=r"llm\.example:8000 is sent unencrypted"):
         OpenAIChat("m", base_url="http://llm.example:8000/v1", api_key=OTHER_KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://llm.example/v1")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -345,7 +345,7 @@ def test_the_password_in_a_connection_string_is_a_key(name: str, value: str, mon
 
 
 def shown(error: BaseException) -> str:
-    """Everything that a traceback with local variables tells of an error, but for the variables of this file."""
+    """A traceback with local variables, except those of this file."""
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     told.stack = traceback.StackSummary([frame for frame in told.stack if frame.filename != __file__])
     return "".join(told.format())
@@ -477,7 +477,7 @@ def test_a_secret_header_that_a_server_repeats_is_taken_out(server: FakeServer) 
 
     error = ask(OpenAIChat("m", base_url=server.base_url, extra_headers={"api-key": OTHER_KEY})).failure
 
-    assert str(error).endswith("It said: the api-key [redacted] is wrong")
+    assert str(error).endswith("Message: the api-key [redacted] is wrong")
 
 
 @pytest.mark.parametrize("api_key", ["sk-of-the-argument", lambda: "sk-of-a-function"], ids=["text", "function"])

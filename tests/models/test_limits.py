@@ -1,4 +1,4 @@
-"""Responses without end, and those that are small on the wire and large in memory."""
+"""Endless responses, and compressed ones that are large in memory."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_response_without_end(name: str, kind: type[OpenAIModel], server: Fake
     answer, setting = LIMITS[name]
     server.will_say(answer())
     model = kind("m", base_url=server.base_url, max_event_bytes=512 * KB, max_response_bytes=2 * MB)
-    # What the SDK imports is not what an answer takes.
+    # Import the SDK first, so that its memory isn't counted.
     ask(kind("m", base_url="http://127.0.0.1:9/v1"))
 
     tracemalloc.start()
@@ -87,7 +87,7 @@ def test_a_response_without_end(name: str, kind: type[OpenAIModel], server: Fake
     assert type(failure) is ResponseLimitError
     limit = getattr(model, setting)
     assert f"of more than {limit:,} bytes" in str(failure)
-    assert f"Raise `{setting}` of the model" in str(failure)
+    assert f"raise `{setting}` of the model" in str(failure)
     assert server.host in str(failure)
     # One piece of a bomb alone is 16 MB.
     assert peak < 15 * MB
@@ -112,7 +112,7 @@ def test_the_body_of_an_error_without_end(encoding: str, kind: type[OpenAIModel]
         tracemalloc.stop()
 
     assert (type(failure), failure.status_code) == (ModelServerError, 500)
-    assert "It said: Boom" in str(failure)
+    assert "Message: Boom" in str(failure)
     assert peak < 15 * MB
 
 
@@ -137,7 +137,9 @@ def test_the_total_timeout(chunks: Iterable[bytes], kind: type[OpenAIModel], ser
     failure = ask(kind("m", base_url=server.base_url, total_timeout=0.5)).failure
 
     assert type(failure) is ResponseLimitError
-    assert "did not end its answer within 0.5 seconds. Raise `total_timeout` of the model" in str(failure)
+    assert "did not finish the answer within 0.5 seconds. If its answers take that long, raise `total_timeout`" in str(
+        failure
+    )
     assert not is_transient(failure)
 
 

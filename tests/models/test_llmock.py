@@ -1,4 +1,4 @@
-"""Against llmock, a server that we did not write."""
+"""Tests against llmock, an independent server."""
 
 from __future__ import annotations
 

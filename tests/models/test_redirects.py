@@ -1,4 +1,4 @@
-"""Redirects: followed within the origin of the base URL, and refused to any other, which learns nothing."""
+"""Redirects are followed within the origin of the base URL; nothing is sent to other origins."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_another_origin_learns_nothing_and_is_named(
     assert len(server.requests) == 1
     assert isinstance(error, ModelRequestError)
     assert str(error) == (
-        f"{model.endpoint} redirected the request to another server, http://127.0.0.1:{other.port}, and nothing was "
-        "sent there. If that is the server you want, set base_url to its URL."
+        f"{model.endpoint} redirected the request to another server, http://127.0.0.1:{other.port}; nothing was "
+        "sent there. To use that server, set base_url to its URL."
     )
     assert (error.__context__, error.__cause__) == (None, None)
 
@@ -64,7 +64,7 @@ def test_scheme_host_and_port_make_an_origin(location: str, named: str, server: 
 
     error = ask(OpenAIChat("m", base_url=server.base_url)).failure
 
-    assert f"another server, {named.format(port=server.port)}, and" in str(error)
+    assert f"another server, {named.format(port=server.port)}; nothing" in str(error)
 
 
 @pytest.mark.parametrize("location", ["/elsewhere/chat", "elsewhere", "http://127.0.0.1:{port}/elsewhere"])
@@ -97,7 +97,7 @@ def test_the_request_for_the_names_of_models_is_not_redirected_either(
     assert resolve_model().id == "one"
 
     server.will_say(redirect(301, f"{other.base_url}/models"))
-    with pytest.raises(InvalidInputError, match=f"to another server, http://127.0.0.1:{other.port}, "):
+    with pytest.raises(InvalidInputError, match=f"to another server, http://127.0.0.1:{other.port}; "):
         resolve_model()
     assert other.requests == []
 

@@ -1,4 +1,4 @@
-"""Which model is meant."""
+"""Model choice."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def test_an_object_is_itself() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("gpt-5-mini", "'gpt-5-mini' is not a model: write it as .* like 'openai:gpt-5-mini'"),
+        ("gpt-5-mini", "'gpt-5-mini' is not a model; use the form .* for example 'openai:gpt-5-mini'"),
         ("opnai:gpt-5-mini", "did you mean 'openai:gpt-5-mini'"),
         ("olama:x", "did you mean 'ollama:llama3.2'"),
-        ("openai:", "write it like 'openai:gpt-5-mini'"),
-        ("demo:x", "write it like 'demo'"),
+        ("openai:", "use the form 'openai:gpt-5-mini'"),
+        ("demo:x", "use the form 'demo'"),
         ("", "is not a model"),
-        ("anthropic:claude", "there is no provider 'anthropic'; providers are openai, google"),
+        ("anthropic:claude", "unknown provider 'anthropic'; providers are openai, google"),
     ],
 )
 def test_a_string_that_names_none(text: str, words: str) -> None:
@@ -109,7 +109,7 @@ def test_ollama_is_where_its_variable_says(where: str, base_url: str, monkeypatc
 def test_an_ollama_host_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "gpu-box:port")
 
-    with pytest.raises(InvalidInputError, match="OLLAMA_HOST is 'gpu-box:port'"):
+    with pytest.raises(InvalidInputError, match="invalid OLLAMA_HOST 'gpu-box:port'"):
         resolve_model("ollama:llama3.2")
 
 
@@ -224,5 +224,5 @@ def test_a_server_in_the_environment_that_is_not_running(monkeypatch: pytest.Mon
         unused.bind(("127.0.0.1", 0))
         host = f"localhost:{unused.getsockname()[1]}"
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://{host}/v1")
-    with pytest.raises(ModelConnectionError, match=f"OPENAI_BASE_URL leads to {host}, which cannot be reached"):
+    with pytest.raises(ModelConnectionError, match=f"cannot reach {host}, the server of OPENAI_BASE_URL"):
         resolve_model()

@@ -1,4 +1,4 @@
-"""The Responses API: what we send, and what servers really send back, byte for byte over HTTP."""
+"""The Responses API: requests, and responses of real servers, byte for byte over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is sent with `strict: true` keeps OpenAI's rules, and comes back as the types that the function has."""
+"""Schemas sent with `strict: true` follow OpenAI's rules, and arguments are parsed into the function's types."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import AnyUrl, BaseModel, Field, Json, SecretStr
 
 from agno_nb.models.base import ModelRequest
@@ -26,6 +25,7 @@ from agno_nb.models.openai.profiles import PROFILES
 from agno_nb.models.openai.schema import schema_fields, strict_parameters, strict_schema
 from agno_nb.run.output_schema import OutputSchema
 from agno_nb.tools import Tool
+from agno_nb.tools.parameters import InvalidArguments
 from agno_nb.types import Message, ToolCall
 from tests.fakes.http import FakeServer
 from tests.fakes.strict import says
@@ -169,7 +169,7 @@ def test_what_is_sent_of_a_tool_as_strict_passes(parameters: dict[str, tuple[Any
 def test_what_is_sent_of_an_output_schema_as_strict_passes(hints: dict[str, Any], azure: bool) -> None:
     from pydantic import create_model
 
-    from agno_nb.tools.typed_dict import with_known_typed_dicts
+    from agno_nb.tools.parameters import with_known_typed_dicts
 
     fields: Any = {name: (with_known_typed_dicts(hint), ...) for name, hint in hints.items()}
     sent = schema_fields("x", OutputSchema(create_model("Answer", **fields)).json_schema, enforced=True, limited=azure)
@@ -318,7 +318,8 @@ def test_a_typed_dict_of_typing_works_on_every_python(hint: Any) -> None:
     definitions = tool.spec.parameters["$defs"]
     assert definitions["Address"]["required"] == ["street"]
     assert definitions.get("Person", {"required": ["name"]})["required"] == ["name"]
-    assert tool.argument_error(ToolCall(tool_call_id="c", tool_name="f", arguments='{"x": 3}')) is not None
+    with pytest.raises(InvalidArguments):
+        tool.parse_arguments(ToolCall(tool_call_id="c", tool_name="f", arguments='{"x": 3}'))
 
 
 def test_a_default_that_json_cannot_hold_is_not_told() -> None:

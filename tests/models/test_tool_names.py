@@ -1,12 +1,11 @@
-"""Names and ids of tool calls that providers refuse: repaired in the request, translated back, kept in the store."""
+"""Names and ids of tool calls that providers reject are repaired in requests, and stored unchanged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb

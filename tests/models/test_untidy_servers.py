@@ -1,4 +1,4 @@
-"""Servers that do not stream although asked to, or report a failure with status 200, and JSON that no parser likes."""
+"""Servers that don't stream, failures with status 200, and malformed JSON."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_200_for_a_failure(name: str, kind: type[OpenAIModel], server: FakeServe
     failure = ask(kind("m", base_url=server.base_url)).failure
 
     assert type(failure) is error
-    assert str(failure).endswith("It said: Boom")
+    assert str(failure).endswith("Message: Boom")
 
 
 @KINDS
@@ -187,7 +187,7 @@ def test_the_message_of_an_error_status(name: str, kind: type[OpenAIModel], serv
 
     failure = ask(kind("m", base_url=server.base_url)).failure
 
-    assert str(failure).endswith("It said: Boom")
+    assert str(failure).endswith("Message: Boom")
     assert failure.status_code == 500
 
 
@@ -203,7 +203,7 @@ def test_a_failure_in_a_stream_that_says_no_error(
 
     failure = ask(kind("m", base_url=server.base_url)).failure
 
-    assert (type(failure), str(failure).endswith("It said: Boom")) == (error, True)
+    assert (type(failure), str(failure).endswith("Message: Boom")) == (error, True)
 
 
 @KINDS
@@ -220,7 +220,7 @@ def test_a_json_text_instead_of_an_answer(kind: type[OpenAIModel], server: FakeS
 
     failure = ask(kind("m", base_url=server.base_url)).failure
 
-    assert (type(failure), str(failure).endswith("It said: Boom")) == (ModelServerError, True)
+    assert (type(failure), str(failure).endswith("Message: Boom")) == (ModelServerError, True)
 
 
 @KINDS
@@ -229,7 +229,7 @@ def test_an_error_event(kind: type[OpenAIModel], server: FakeServer) -> None:
 
     failure = ask(kind("m", base_url=server.base_url)).failure
 
-    assert (type(failure), str(failure).endswith("It said: Boom")) == (ModelRateLimitError, True)
+    assert (type(failure), str(failure).endswith("Message: Boom")) == (ModelRateLimitError, True)
 
 
 @KINDS
@@ -243,7 +243,7 @@ def test_200_for_a_failure_in_plain_text(
     failure = ask(kind("m", base_url=server.base_url)).failure
 
     text = f"Boom: out of memory{end}".split()
-    assert (type(failure), str(failure).endswith(f"It said: {' '.join(text)}")) == (ModelStreamError, True)
+    assert (type(failure), str(failure).endswith(f"Message: {' '.join(text)}")) == (ModelStreamError, True)
 
 
 @KINDS
@@ -289,7 +289,7 @@ def test_json_that_no_parser_likes(name: str, status: int, kind: type[OpenAIMode
     for _ in range(2):
         failure = ask(kind("m", base_url=server.base_url)).failure
         assert isinstance(failure, ModelError)
-        assert str(failure).endswith('It said: Bo"om')
+        assert str(failure).endswith('Message: Bo"om')
         assert len(str(failure)) < 1_000
 
 

@@ -1,4 +1,4 @@
-"""What a model could say to do harm in a notebook. `EVIL` is where it would send what it has seen."""
+"""Model answers that could do harm in a notebook. `EVIL` is the address for stolen data."""
 
 from __future__ import annotations
 

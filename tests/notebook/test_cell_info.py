@@ -1,4 +1,4 @@
-"""Which notebook and cell asks, as each front end tells it."""
+"""Notebook and cell of a run, as reported by each front end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agno_nb.types import CellInfo
 def shell(
     *, cell_id: object = None, inputs: tuple[str, ...] = ("%%agent\nHello",), namespace: dict[str, Any] | None = None
 ) -> SimpleNamespace:
-    """What a shell has while the last of `inputs` runs."""
+    """A shell while the last of `inputs` runs."""
     metadata = {} if cell_id is None else {"cellId": cell_id}
     history = SimpleNamespace(
         input_hist_raw=["", *inputs], input_hist_parsed=["", *[f"parsed {line}" for line in inputs]]

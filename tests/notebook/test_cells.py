@@ -1,4 +1,4 @@
-"""Runs beside the notebook as it is on disk."""
+"""Runs compared with the notebook file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.cell_info import source_hash
 from agno_nb.notebook.cells import cells_df
-from agno_nb.testing.conversation import START, say
 from agno_nb.types import CellInfo
+from agno_nb_store_contract.conversation import START, say
 
 FRAMES_MD = Path(__file__).resolve().parents[2] / "docs" / "frames.md"
 
@@ -82,8 +82,8 @@ def test_columns_do_not_depend_on_the_data(tmp_path: Path) -> None:
 
 
 def test_what_is_no_notebook_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="give its path"):
+    with pytest.raises(InvalidInputError, match="pass it to cells_df"):
         cells_df(db=InMemoryDb())
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(InvalidInputError, match=r"notes\.txt' is not a notebook"):
+    with pytest.raises(InvalidInputError, match=r"notes\.txt' is not a readable notebook"):
         cells_df(tmp_path / "notes.txt", db=InMemoryDb())

@@ -1,4 +1,4 @@
-"""Work that grows no faster than the text, and text that is all there: whatever a model or a tool writes."""
+"""Rendering takes linear time and drops no text."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ from agno_nb import printing
 from agno_nb.errors import ModelError
 from agno_nb.models.base import ModelResponse
 from agno_nb.notebook import markdown
-from agno_nb.notebook.highlight import _LANGUAGES, SIZE_LIMIT, highlight
-from agno_nb.notebook.markdown import markdown_parser, sanitize_html
-from agno_nb.notebook.render import AnswerView, Text, render_answer
+from agno_nb.notebook.html import sanitize_html
+from agno_nb.notebook.markdown import (
+    _LANGUAGES,
+    HIGHLIGHT_LIMIT,
+    HIGHLIGHT_LIMIT_PER_ANSWER,
+    highlight_code,
+    markdown_parser,
+)
+from agno_nb.notebook.render import render_answer
 from agno_nb.notebook.variables import inject
 from agno_nb.redact import redact
 from agno_nb.run.output_schema import _unfenced
+from agno_nb.run_view import RunView, Text
 from agno_nb.session.summary import _parse_summary
 from tests.notebook.test_live import event
 from tests.notebook.test_render import Elements
@@ -102,7 +109,7 @@ def calls_of(work: Callable[[], object]) -> int:
 
 
 def draw(text: str) -> str:
-    """Return what a terminal shows of Markdown."""
+    """Return Markdown as rendered in a terminal."""
     console = Console(file=io.StringIO(), width=80)
     console.print(printing._markdown(text, 80))
     return console.file.getvalue()  # type: ignore[attr-defined]
@@ -149,10 +156,11 @@ def test_colouring_takes_linear_work_and_keeps_the_code(language: str) -> None:
         "+\n",
     ):
         short, long = repeated(fragment, 1_000), repeated(fragment, 4_000)
-        calls, more = (calls_of(lambda code=code: highlight(code, language=language)) for code in (short, long))  # type: ignore[misc]
-        assert more < 4.5 * max(calls, 500)
-        assert Elements(f"<pre>{highlight(long, language=language)}</pre>").text == long
-    assert highlight("<" * (SIZE_LIMIT + 1), language=language) == "&lt;" * (SIZE_LIMIT + 1)
+        highlight_code(short, language=language)  # The first time loads the lexer.
+        calls, more = (calls_of(lambda code=code: highlight_code(code, language=language)) for code in (short, long))  # type: ignore[misc]
+        assert more < 5 * max(calls, 1_000)
+        assert Elements(f"<pre>{highlight_code(long, language=language)}</pre>").text == long
+    assert highlight_code("\n" * HIGHLIGHT_LIMIT + "<b", language=language).endswith("&lt;b")
 
 
 # The pattern of each of these once took quadratic or cubic time, on which this test would not end.
@@ -163,10 +171,26 @@ def test_patterns_take_linear_time(fragment: str) -> None:
     text = fragment * 60_000
     redact(text)
     inject(text, {})
-    for syntax in {id(each): each for each in _LANGUAGES.values()}.values():
-        assert sum(1 for _ in syntax.pattern.finditer(text)) >= 0
-    view = AnswerView(parts=[Text(f"{' ' * 60_000}{fragment}")])
+    view = RunView(parts=[Text(f"{' ' * 60_000}{fragment}")])
     assert "running" in render_answer(view)
+
+
+# Over the whole text several lexers would take minutes.
+@pytest.mark.parametrize("language", sorted(set(_LANGUAGES.values())))
+def test_a_lexer_reads_no_more_than_the_limit(language: str) -> None:
+    for fragment in ("\n", "\t \n", "x ", "a\n", "'a\\", "//", "?", "0.", "<!--", "%"):
+        text = repeated(fragment, 60_000)
+        assert Elements(f"<pre>{highlight_code(text, language=language)}</pre>").text == text
+
+
+def test_the_code_of_an_answer_is_coloured_up_to_a_limit() -> None:
+    block = f"```python\n{'import this; ' * (HIGHLIGHT_LIMIT // 13)}\n```\n"
+    times = 3 * HIGHLIGHT_LIMIT_PER_ANSWER // HIGHLIGHT_LIMIT
+    card = Elements(sanitize_html(markdown_parser(True).render(block * times)))
+    assert len(card.of("pre")) == times
+    coloured = markdown_parser(True).render(block).count("<span")
+    assert coloured > 100
+    assert len(card.of("span")) <= coloured * (HIGHLIGHT_LIMIT_PER_ANSWER // HIGHLIGHT_LIMIT + 1)
 
 
 def test_json_of_a_model_is_found_in_linear_time() -> None:
@@ -259,10 +283,10 @@ def test_a_terminal_shows_the_end_of_a_long_answer_while_it_grows(monkeypatch: p
     shown = printing._TerminalAnswer(None, live=False, markdown=True)
     for number in range(5_000):
         shown.feed(event(content=f"{number} "))
-    assert len(shown._streamed()) == printing.LIVE_TEXT + 1
-    assert shown._streamed().endswith("4998 4999 ")
-    shown._finished = True
-    assert shown._streamed().split() == list(map(str, range(5_000)))
+    assert len(shown._text()) == printing.LIVE_TEXT + 1
+    assert shown._text().endswith("4998 4999 ")
+    shown._is_finished = True
+    assert shown._text().split() == list(map(str, range(5_000)))
 
 
 def test_a_terminal_shows_raw_html_and_code_of_any_language() -> None:

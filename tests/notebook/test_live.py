@@ -1,4 +1,4 @@
-"""The growing answer: what is sent to the front end, when, and what stays."""
+"""Display of a streaming answer: updates, their timing, and the final output."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 
 from agno_nb.agent import Agent
 from agno_nb.errors import ModelError
-from agno_nb.notebook.live import INTERVAL_PER_KB_S, RENDERING_SHARE, LiveAnswer, view_of_run
-from agno_nb.notebook.render import AnswerView, Reasoning, Text, render_answer
+from agno_nb.notebook.live import INTERVAL_PER_KB_S, RENDERING_SHARE, LiveAnswer
+from agno_nb.notebook.render import render_answer
+from agno_nb.run_view import Reasoning, RunView, Text, view_of_run
 from agno_nb.testing import FunctionModel, call
 from agno_nb.types import Metrics, RunEvent, RunOutput, RunOutputEvent, RunStatus, ToolCall
 
 
 @dataclass
 class Clock:
-    """Time that goes on when the test says so. It is the clock and the timers of a display."""
+    """A clock with timers that the test advances."""
 
     now: float = 1000.0
     waiting: list[Wake] = field(default_factory=list)
@@ -376,7 +377,7 @@ def test_streaming_takes_linear_work(kernel: Kernel) -> None:
 
 
 def test_rendering_that_takes_long_is_done_less_often(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(view: AnswerView) -> str:
+    def slow(view: RunView) -> str:
         kernel.clock.now += 3.0
         return render_answer(view)
 

@@ -1,4 +1,4 @@
-"""What a cell shows of members and steps: while they run, each under its name; afterwards, folded."""
+"""Display of members and steps: by name while they run, folded afterwards."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shown(kernel: Kernel, runnable: Runnable, *, until: RunEvent | None = None) 
 
 
 def folds(html: str) -> list[tuple[str, str]]:
-    """Whether each fold is open, and what its heading says."""
+    """The state and heading of each fold."""
     found = re.findall(r"<details( open(?:=\"\")?)?[^>]*><summary[^>]*>(.*?)</summary>", html)
     return [("open" if is_open else "closed", re.sub(r"<[^>]+>", "", heading).strip()) for is_open, heading in found]
 
@@ -75,7 +75,7 @@ def test_steps_are_shown_by_their_paths_with_what_they_gave(kernel: Kernel) -> N
         ("closed", "write"),
         ("closed", "side/count"),
     ]
-    # The run that does a step is not shown beside it.
+    # The run of a step is not shown in addition.
     assert done.count("Leaves fall.") == 1
     assert kernel.display_pub.texts[-1] == "## count\n\none two"
 

@@ -1,4 +1,4 @@
-"""What a notebook knows of the agents in it."""
+"""Agents defined in a notebook."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_an_agent_is_found_by_any_variable_of_the_user_and_not_by_what_ipython_k
     assert notebook.runnable_of(SessionType.AGENT, "notebook") is notebook.agent
     assert notebook.runnable_of(SessionType.AGENT, "flow") is None
     assert (notebook.runnable_named("poet"), notebook.runnable_named("_spare")) == (poet, spare)
-    with pytest.raises(InvalidInputError, match="no agent is called '_3'"):
+    with pytest.raises(InvalidInputError, match="no agent is named '_3'"):
         notebook.runnable_named("_3")
 
 

@@ -1,4 +1,4 @@
-"""Approvals and answers through `%agent`, through the widgets and at the keyboard mean the same."""
+"""Approvals and answers have the same effect through `%agent`, widgets and the keyboard."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def by_chat(name: str, text: str) -> None:
 
 
 def by_keyboard(name: str, text: str) -> None:
-    """A value that does not fit is asked for again, and here nobody types another one."""
+    """An invalid value is requested again, and the test types no other."""
     notebook, agent, run = waiting((name, {}))
     typed = iter([text])
 
@@ -144,7 +144,7 @@ def test_an_answer_means_the_same_in_whichever_way_it_is_given(
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
 def test_text_that_is_no_number_is_refused_in_whichever_way_it_is_given(door: Callable[[str, str], None]) -> None:
-    refused = "asked again" if door is by_keyboard else "value is 'abc', and that is not what is asked for"
+    refused = "asked again" if door is by_keyboard else "invalid value 'abc' for value"
     with pytest.raises((InvalidInputError, EOFError), match=refused):
         door("whole_number", "abc")
     assert received == []
@@ -194,7 +194,7 @@ def test_a_result_that_was_not_sent_is_not_an_empty_result() -> None:
 def test_two_people_who_answer_at_once_lose_no_answer_and_the_later_one_continues(door: str) -> None:
     notebook, agent, run = waiting(("delete", {"path": "a"}), ("whole_number", {}))
     allow, _ = run.requirements
-    # Somebody else has read the run before, and answers its other part.
+    # Another person has read the run before, and answers its other part.
     early = agent.store.get_run(run.run_id)
     assert early is not None
     if door == "command":
@@ -236,7 +236,7 @@ def test_a_command_that_is_run_again_does_not_answer_the_next_thing_that_waits()
     named = run.requirements[0].short_id
     run_command(notebook, "approve", [named])
     for words in (["approve", named], ["reject", named], ["answer", named, "done"]):
-        with pytest.raises(InvalidInputError, match=rf"nothing waits for you as '{named}'; what waits is"):
+        with pytest.raises(InvalidInputError, match=rf"no pending approval '{named}'; pending: "):
             run_command(notebook, words[0], words[1:])
     stored = agent.store.get_run(other.run_id)
     assert stored is not None
@@ -283,7 +283,7 @@ def test_a_call_that_waits_in_a_session_and_in_its_fork_is_named_in_each(kind: s
         assert received == ["a"] * number
         statuses = [runnable.store.get_runs(each)[0].status for each in order]
         assert statuses == [RunStatus.COMPLETED] * number + [RunStatus.PAUSED] * (2 - number)
-    # The object that run() returned is of the original, which has gone on.
+    # The object returned by run() belongs to the original, which has continued.
     run.requirements[0].confirm()
     with pytest.raises(RunNotContinuableError):
         runnable.continue_run(run)

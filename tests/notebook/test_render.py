@@ -1,4 +1,4 @@
-"""Answers as HTML and text: what is shown, and what never becomes live."""
+"""Answers as HTML and text, without active content."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from html.parser import HTMLParser
 
 import pytest
 
-from agno_nb.notebook.markdown import markdown_parser, sanitize_html
+from agno_nb.notebook.html import sanitize_html
+from agno_nb.notebook.markdown import markdown_parser
 from agno_nb.notebook.render import (
     TEXT_LIMIT,
-    AnswerView,
-    Reasoning,
-    Text,
     call_line,
     footer_text,
     render_answer,
     render_text,
 )
+from agno_nb.run_view import Reasoning, RunView, Text
 from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
 from tests.notebook.hostile import PAYLOADS
 
@@ -51,8 +50,8 @@ class Elements(HTMLParser):
         return {tag for tag, _ in self.elements}
 
 
-def completed(*parts: Text | Reasoning | ToolCall | AnswerView, **fields: object) -> AnswerView:
-    return AnswerView(parts=list(parts), status=RunStatus.COMPLETED, **fields)  # type: ignore[arg-type]
+def completed(*parts: Text | Reasoning | ToolCall | RunView, **fields: object) -> RunView:
+    return RunView(parts=list(parts), status=RunStatus.COMPLETED, **fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -71,7 +70,11 @@ def test_nothing_hostile_is_alive_anywhere_in_the_card(payload: str, place: str)
         Text(payload if place == "answer" else "Answer."),
         error=payload if place == "error" else None,
         model=payload if place == "model" else None,
-        requirements=[Requirement(kind="confirmation", tool=replace(call, arguments=payload), run_id="r", note=payload)]
+        requirements=[
+            Requirement(
+                kind="confirmation", tool=replace(call, arguments=payload, confirmation_note=payload), run_id="r"
+            )
+        ]
         if place == "asked"
         else [],
     )
@@ -161,7 +164,7 @@ def test_backslashes_still_escape_where_there_is_no_formula() -> None:
 def test_code_is_coloured_when_the_run_has_ended_and_not_before() -> None:
     code = Text("```python\ndef f(): return '<b>'\n```")
     done = Elements(render_answer(completed(code)))
-    running = Elements(render_answer(AnswerView(parts=[code])))
+    running = Elements(render_answer(RunView(parts=[code])))
     assert {"style": "color:#a05fc8"} in done.of("span")
     assert running.of("span") == []
     assert "def f(): return '<b>'" in done.text
@@ -174,14 +177,14 @@ def test_code_in_an_unknown_language_is_plain(language: str) -> None:
 
 
 def test_a_fence_that_is_still_open_is_code_already() -> None:
-    shown = Elements(render_answer(AnswerView(parts=[Text("Look:\n\n```python\nx = 1\n**y")])))
+    shown = Elements(render_answer(RunView(parts=[Text("Look:\n\n```python\nx = 1\n**y")])))
     assert len(shown.of("pre")) == 1
     assert "x = 1\n**y" in shown.text
 
 
 @pytest.mark.parametrize("start", ["Penguins\n-", "Penguins\n--", "Penguins\n``", "Penguins\n1.", "Penguins\n| "])
 def test_a_last_line_of_marks_waits_for_its_words_while_the_answer_streams(start: str) -> None:
-    assert Elements(render_answer(AnswerView(parts=[Text(start)]))).text == "Penguins\nrunning …"
+    assert Elements(render_answer(RunView(parts=[Text(start)]))).text == "Penguins\nrunning …"
 
 
 def test_the_whole_text_is_shown_once_the_run_has_ended() -> None:
@@ -216,7 +219,7 @@ def test_a_card_shows_its_parts_in_the_order_in_which_they_came() -> None:
 )
 def test_a_call_without_a_result_says_why(status: RunStatus, word: str) -> None:
     call = ToolCall(tool_call_id="1", tool_name="f")
-    assert Elements(render_answer(AnswerView(parts=[call], status=status))).text.startswith(f"f() {word}")
+    assert Elements(render_answer(RunView(parts=[call], status=status))).text.startswith(f"f() {word}")
 
 
 def test_a_call_that_failed_says_so() -> None:
@@ -277,10 +280,9 @@ def test_the_text_is_the_markdown_itself() -> None:
 
 def test_the_text_says_when_a_run_did_not_complete() -> None:
     assert (
-        render_text(AnswerView(parts=[Text("Half an ans")], status=RunStatus.CANCELLED))
-        == "Half an ans\n\n(interrupted)"
+        render_text(RunView(parts=[Text("Half an ans")], status=RunStatus.CANCELLED)) == "Half an ans\n\n(interrupted)"
     )
-    assert render_text(AnswerView(status=RunStatus.ERROR)) == "(failed)"
+    assert render_text(RunView(status=RunStatus.ERROR)) == "(failed)"
 
 
 def test_the_text_holds_nothing_that_a_terminal_obeys() -> None:
@@ -291,7 +293,7 @@ def test_what_is_asked_is_shown_whole_and_exactly_with_what_to_type() -> None:
     arguments = json.dumps({"command": "`rm -rf /` \\(x\\) $5 " + "x" * 10_000})
     call = ToolCall(tool_call_id="1", tool_name="shell", arguments=arguments)
     requirement = Requirement(kind="confirmation", tool=call, run_id="r", component_name="clerk")
-    view = AnswerView(status=RunStatus.PAUSED, requirements=[requirement])
+    view = RunView(status=RunStatus.PAUSED, requirements=[requirement])
     question = f"clerk asks to call shell({arguments})"
     ways = f"%agent approve {requirement.short_id}   or   %agent reject {requirement.short_id} [why]"
     assert render_text(view) == f"{question}\n{ways}\n\n(waiting for you)"

@@ -1,4 +1,4 @@
-"""Variables in prompts: what is filled in, and all the braces that are not."""
+"""Variables in prompts, and braces that are left unchanged."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.variables import TEXT_LIMIT, InjectedPrompt, inject
@@ -111,8 +110,8 @@ def test_a_plain_name_that_is_not_defined_is_told_once_by_name() -> None:
     injected = inject("{nmae} {name} {nmae} {other}", NAMESPACE)
     assert injected.text == "{nmae} Ada {nmae} {other}"
     assert injected.warnings == [
-        "{nmae} is sent as it is: there is no variable 'nmae'",
-        "{other} is sent as it is: there is no variable 'other'",
+        "{nmae} is sent unchanged: there is no variable 'nmae'",
+        "{other} is sent unchanged: there is no variable 'other'",
     ]
 
 
@@ -136,15 +135,15 @@ def test_a_path_that_leads_nowhere_stays_and_is_told(expression: str, reason: st
     namespace = {**NAMESPACE, "math": math, "f": lambda: 1, "Place": Place}
     prompt = f"about {{{expression}}}"
     assert inject(prompt, namespace) == InjectedPrompt(
-        text=prompt, warnings=[f"{{{expression}}} is sent as it is: {reason}"]
+        text=prompt, warnings=[f"{{{expression}}} is sent unchanged: {reason}"]
     )
 
 
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        ("place.broken", r"\{place.broken\} in the prompt could not be read: RuntimeError: the sensor is off"),
-        ("thing", r"\{thing\} in the prompt could not be read: ValueError: no words for it"),
+        ("place.broken", r"cannot read \{place.broken\} in the prompt: RuntimeError: the sensor is off"),
+        ("thing", r"cannot read \{thing\} in the prompt: ValueError: no words for it"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_an_error_that_names_it(expression: str, message: str) -> None:
@@ -220,7 +219,7 @@ def test_a_figure_is_not_sent_to_a_model_that_reads_text_only() -> None:
     injected = inject("What does {figure} show?", {"figure": Figure()}, sees_images=lambda: False)
     assert injected.text == "What does {figure} show?"
     assert (injected.images, injected.variables) == ([], [])
-    assert injected.warnings == ["{figure} is sent as it is: it is an image, and the model reads text only"]
+    assert injected.warnings == ["{figure} is sent unchanged: it is an image, which the model does not accept"]
 
 
 def test_a_frame_with_an_index_of_its_own_shows_it() -> None:

@@ -1,8 +1,7 @@
-"""What the examples of the reference need: the pages, a server that speaks OpenAI's protocol, and who types them."""
+"""Fixtures of the reference examples: the pages, a server with OpenAI's API, and an interpreter."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +10,10 @@ import pytest
 
 from agno_nb.db.base import Db
 from agno_nb.db.postgres import PostgresDb, PostgresUrl
-from agno_nb.models.demo import server as demo_server
-from agno_nb.models.demo.wire import Exchange, respond
 from agno_nb.run import background_tasks
 from agno_nb.types import JsonDict
+from tests.fakes.demo import DemoServer
+from tests.fakes.http import Answer, Request
 from tests.reference.pages import examples, folder
 from tests.required import missing
 
@@ -58,7 +57,7 @@ class Asked:
 
 @dataclass
 class Server:
-    """What the server was asked, in order, told apart by who asks."""
+    """Requests to the server in order, by agent."""
 
     requests: list[Asked] = field(default_factory=list)
 
@@ -86,15 +85,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A loopback server that everybody is sent to: OpenAI's clients and Gemini's."""
     recorded = Server()
 
-    def record(method: str, path: str, body: bytes) -> Exchange:
-        if method == "POST":
-            recorded.requests.append(Asked(path=path, body=json.loads(body)))
-        return respond(method, path, body)
+    class Recording(DemoServer):
+        def answer_to(self, request: Request) -> Answer:
+            if request.method == "POST":
+                recorded.requests.append(Asked(path=request.path, body=request.body))
+            return super().answer_to(request)
 
-    monkeypatch.setattr(demo_server, "respond", record)
-    with demo_server.serve() as url:
+    with Recording() as demo:
         for name in ("OPENAI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"):
-            monkeypatch.setenv(name, url)
+            monkeypatch.setenv(name, demo.base_url)
         for name in ("OPENAI_API_KEY", "GOOGLE_API_KEY"):
             monkeypatch.setenv(name, "a-key-for-loopback")
         yield recorded
@@ -102,7 +101,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @dataclass
 class Reader:
-    """Somebody who types the examples of a page into one interpreter."""
+    """Runs the examples of a page in one interpreter."""
 
     page: str
     names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})

@@ -1,4 +1,4 @@
-"""The examples of the reference pages, taken out of their text.
+"""The examples in the text of the reference pages.
 
 The pages are somebody else's, so they are not in this repository: they are read from the folder that the environment
 variable ``AGNO_NB_REFERENCE`` names, or from ``../shared/reference`` beside the checkout. They are web pages flattened
@@ -59,7 +59,7 @@ def _parsed(lines: list[str]) -> ast.Module | None:
 
 
 def _length_of_code(tree: ast.Module) -> int:
-    """Count the lines before the first word or number that stands alone; 0 where nothing is done in them."""
+    """Count the lines before the first bare word or number; 0 if they do nothing."""
     code = []
     for statement in tree.body:
         if isinstance(statement, ast.Expr) and not isinstance(statement.value, ast.Call | ast.Await):

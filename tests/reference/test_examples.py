@@ -1,4 +1,4 @@
-"""Every Python example of the reference pages that is about agents runs here and does what the pages say.
+"""Every Python example about agents on the reference pages runs with the documented effect.
 
 Only `agno` in the imports is replaced. The prompts are not repeated here: what is asserted is which of them the server
 was sent together, and what the store holds.
@@ -28,7 +28,7 @@ THE_USER = "[email\N{NO-BREAK SPACE}protected]"
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was printed, on one line and without the frames around messages."""
+    """The output on one line, without the frames around messages."""
     return " ".join(re.sub("[─│╭╮╰╯┏┓┗┛━┃]", " ", capsys.readouterr().out).split())
 
 
@@ -304,7 +304,7 @@ def test_several_users_awaited_with_memories(
     ]
     remembered = [memory.memory for memory in reader["chat_agent"].get_user_memories(THE_USER)]
     assert "The user likes anime." in remembered
-    # What was said in one session is known in the next ones.
+    # Facts from one session are known in the next ones.
     assert [("likes anime" in "".join(one.by("system"))) for one in server.for_answers] == [False, True, True, True]
 
 

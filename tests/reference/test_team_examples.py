@@ -1,4 +1,4 @@
-"""What the page on team sessions says, typed as it says it. Its examples are not on the page, so they are written here.
+"""The examples of the page on team sessions, which are not on the page itself.
 
 Each is written for agno, and only `agno` in its imports is replaced.
 """

@@ -1,4 +1,4 @@
-"""A clerk whose tools wait for people, and what it has done."""
+"""An agent whose tools need approval, and a record of its calls."""
 
 from __future__ import annotations
 

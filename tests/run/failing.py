@@ -1,4 +1,4 @@
-"""A store that fails when it is told to, before or after what it writes is committed."""
+"""A store that fails on request, before or after a commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same thing as an agent, as a team and as a workflow: what the pipeline does must not depend on which it is."""
+"""Equivalent agents, teams and workflows, for tests of the shared pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's answer, in whichever way it is given, is the one that the run continues with."""
+"""A run continues with a person's answer, however it was set."""
 
 from __future__ import annotations
 
@@ -215,10 +215,10 @@ def test_the_last_answer_counts() -> None:
     [
         (
             lambda run: setattr(run.tools[0], "result", "gone"),
-            "needs confirmation, which result does not give",
+            "result cannot resolve .*: it requires confirmation",
         ),
-        (lambda run: setattr(run.tools[1], "result", "sent"), "needs user input, which result does not give"),
-        (lambda run: setattr(run.tools[2], "result", {"files": 1}), r"it must be text, not {'files': 1}"),
+        (lambda run: setattr(run.tools[1], "result", "sent"), "result cannot resolve .*: it requires user input"),
+        (lambda run: setattr(run.tools[2], "result", {"files": 1}), r"is {'files': 1}; pass a string"),
         (lambda run: setattr(run.tools[2], "confirmed", True), "still needs external execution"),
         (lambda run: setattr(run.tools[1], "confirmed", True), "still needs user input"),
     ],
@@ -230,7 +230,7 @@ def test_an_answer_of_the_wrong_kind_is_refused_and_nothing_is_done(
     run = clerk.run("do it", session_id="s")
     delete, send, shell = run.requirements
     delete.confirm()
-    if "needs confirmation" in sentence:
+    if "requires confirmation" in sentence:
         delete.confirmed = None
     if "user input" not in sentence:
         send.provide_user_input({"to": "Bob", "copies": 1})
@@ -244,7 +244,7 @@ def test_an_answer_of_the_wrong_kind_is_refused_and_nothing_is_done(
 
 def test_a_value_is_checked_when_it_is_assigned() -> None:
     copies = paused().requirements[1].user_input_fields[1]
-    with pytest.raises(InvalidInputError, match="copies is 'many', and that is not what is asked for"):
+    with pytest.raises(InvalidInputError, match="invalid value 'many' for copies"):
         copies.value = "many"
     assert (copies.value, copies.is_given) == (None, False)
     copies.value = "2"
@@ -253,7 +253,7 @@ def test_a_value_is_checked_when_it_is_assigned() -> None:
 
 def test_a_misspelt_answer_is_not_kept_in_silence() -> None:
     requirement = paused().requirements[0]
-    with pytest.raises(AttributeError, match=r"no attribute 'confirmd'; answer it by confirm\(\) or reject\(\)"):
+    with pytest.raises(AttributeError, match=r"no attribute 'confirmd'; resolve it with confirm\(\) or reject\(\)"):
         requirement.confirmd = True  # type: ignore[attr-defined]
     with pytest.raises(AttributeError):
         requirement.tool.confirmd = True  # type: ignore[attr-defined]
@@ -280,10 +280,10 @@ def test_a_call_that_was_done_is_not_approved_in_another_way_later() -> None:
     assert early is not None
     first.requirements[0].confirm()
     second = clerk.continue_run(first)
-    with pytest.raises(InvalidInputError, match="was answered already, and the run went on"):
+    with pytest.raises(InvalidInputError, match="has already been answered, and the run has continued"):
         second.requirements[0].reject()
     early.requirements[0].reject()
-    with pytest.raises(InvalidInputError, match="was answered already, and the run went on"):
+    with pytest.raises(InvalidInputError, match="cannot change the answer to"):
         clerk.continue_run(second, requirements=early.requirements)
 
 
@@ -350,7 +350,7 @@ def test_text_is_json_if_that_fits_the_field_and_else_text(schema: dict[str, Any
 )
 def test_what_does_not_fit_a_field_is_refused(schema: dict[str, Any], value: Any) -> None:
     given = UserInputField(name="x", schema=schema)
-    with pytest.raises(InvalidInputError, match=r"^x is "):
+    with pytest.raises(InvalidInputError, match=r"^(x is|invalid value .* for x: )"):
         given.value = value
     assert not given.is_given
 
@@ -390,7 +390,7 @@ def test_a_run_that_was_read_from_the_store_is_continued_with_the_history_of_its
     run = fresh.continue_run(run)
     sent = ["Be brief.", "an example", "hello", "Hello.", "delete a", None, "a is gone"]
     assert [message.content for message in model.requests[0].messages] == sent
-    # It paused once more, and is continued as the object that it is by now.
+    # It paused again, and is continued with its current object.
     run.requirements[1].confirm()
     run = fresh.continue_run(run)
     assert [message.content for message in model.requests[1].messages] == [*sent, None, "b is gone"]
@@ -428,7 +428,7 @@ def test_a_reloaded_run_is_not_continued_without_its_store() -> None:
     assert run is not None
     run.requirements[0].confirm()
     bare = Agent(ScriptedModel(["never"]), name="clerk", tools=TOOLS)
-    with pytest.raises(InvalidInputError, match=r"was read from a store, and Agent\('clerk'\) has none"):
+    with pytest.raises(InvalidInputError, match=r"was read from a store, but Agent\('clerk'\) has no store"):
         bare.continue_run(run)
     assert (run.status, done) == (RunStatus.PAUSED, [])
 
@@ -477,6 +477,6 @@ def test_a_tool_that_a_member_or_step_no_longer_has_is_named_before_anything_is_
     stored = fresh.get_run_output(run.run_id)
     assert stored is not None
     stored.requirements[0].confirm()
-    with pytest.raises(RunNotContinuableError, match=r"waits for tool 'delete', and Agent\('clerk'\) has no such tool"):
+    with pytest.raises(RunNotContinuableError, match=r"waits for tool 'delete', but Agent\('clerk'\) has no such tool"):
         fresh.continue_run(stored)
     assert {one.status for one in db.get_runs("s")} == {RunStatus.PAUSED}

@@ -1,4 +1,4 @@
-"""An approved call whose process dies while it runs is not run a second time unless a person allows it again."""
+"""An approved call whose process died needs a second approval before it runs again."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_the_commands_of_a_notebook_ask_again_about_a_call_that_a_dead_process_s
     refused = "This call was started before and its result is unknown. The user refused to run it again."
     assert results["send"] == ("it is sent" if verb == "approve" else refused)
     assert kind == "team" or results["pay"] == "paid 4"
-    assert "nothing waits for you" in commands(notebook, capsys, "pending")
+    assert "no pending approvals" in commands(notebook, capsys, "pending")
 
 
 def interrupted(db: InMemoryDb, run: RunOutput, monkeypatch: pytest.MonkeyPatch) -> RunOutput:
@@ -206,7 +206,7 @@ def test_to_confirm_all_blindly_is_not_a_new_approval(monkeypatch: pytest.Monkey
     interrupted(db, run, monkeypatch)
     stored = db.get_run(run.run_id)
     assert stored is not None
-    # Nobody has been told yet that it was started before.
+    # No question has mentioned yet that it was started before.
     stored.requirements[0].confirm()
     paused = agent.continue_run(run_id=run.run_id, requirements=stored.requirements)
     assert (paused.is_paused, done) == (True, [])
@@ -255,7 +255,7 @@ def test_an_interrupted_run_without_an_approved_call_is_not_continued() -> None:
     with db._transaction(write=True) as connection:
         connection.update("raw_runs", {"status": "RUNNING"}, {"run_id": run.run_id})
     assert run.run_id not in process_id.runs_in_progress
-    with pytest.raises(RunNotContinuableError, match="is RUNNING and not PAUSED"):
+    with pytest.raises(RunNotContinuableError, match="is RUNNING, not PAUSED"):
         agent.continue_run(run_id=run.run_id)
 
 

@@ -1,7 +1,8 @@
-"""The awaited twins of doors do what the doors do, and agno's names say what ours say."""
+"""Async versions of methods and agno's attribute names are equivalent."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable
 
@@ -100,3 +101,15 @@ def test_agnos_names_of_a_step_say_what_ours_say() -> None:
 
     run = Workflow([Agent(ScriptedModel(["Rain"]), name="poet"), before]).run("go")
     assert run.content == run.nested_runs[0].run_id
+
+
+@pytest.mark.parametrize(
+    "name", ["run", "continue_run", "regenerate", "continue_from", "print_response", "fork_session"]
+)
+def test_an_async_version_documents_the_same_parameters(name: str) -> None:
+    blocking, awaited = inspect.getdoc(getattr(Agent, name)), inspect.getdoc(getattr(Agent, f"a{name}"))
+    assert blocking is not None
+    assert awaited is not None
+    assert awaited.startswith(f"Async version of :meth:`{name}`.")
+    assert "Parameters\n----------\n" in awaited
+    assert awaited.partition("\n\n")[2] == blocking.partition("\n\n")[2]

@@ -1,4 +1,4 @@
-"""Runs at a server that reports impossible usage or cuts characters in two: they end, are stored, and can be read."""
+"""Runs end and are stored if a server reports impossible usage or splits characters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.models.openai import OpenAIChat
 from agno_nb.notebook.live import LiveAnswer
-from agno_nb.notebook.render import AnswerView, footer_text
+from agno_nb.notebook.render import footer_text
+from agno_nb.run_view import RunView
 from agno_nb.types import Budget, Metrics, RunStatus
 from tests.fakes.http import Answer, FakeServer
 
@@ -61,7 +62,7 @@ def test_a_run_with_impossible_usage_ends_and_is_read(count: str, store: Db | No
     assert (run.status, run.content) == (RunStatus.COMPLETED, "4")
     assert run.metrics == run.total_metrics
     assert replace(run.metrics, duration_s=None, time_to_first_token_s=None) == Metrics()
-    assert "tokens" not in footer_text(AnswerView(status=run.status, metrics=run.metrics))
+    assert "tokens" not in footer_text(RunView(status=run.status, metrics=run.metrics))
     if store is not None:
         assert store.verify() == []
         assert store.runs_df()["status"].tolist() == ["COMPLETED"]

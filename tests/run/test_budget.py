@@ -1,4 +1,4 @@
-"""What may be spent, looked up before each request."""
+"""Budgets, which are checked before each request."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_request_after_the_last_cent_is_not_made(door: Callable[..., RunOutp
         door(agent, "x", session_id="s")
     error = caught.value
     assert str(error) == (
-        "the budget of $0.50 for this session is spent: $0.50 so far. Begin a new session, or raise the budget."
+        "the budget of $0.50 for this session is spent: $0.50 so far; start a new session or raise the budget"
     )
     assert error.usage == UsageTotals(tokens=200, usd=0.5)
     assert error.run_output is not None
@@ -156,14 +156,14 @@ def test_summaries_and_memories_count(db: Db) -> None:
 def test_an_unknown_price_is_said_before_anything_is_spent() -> None:
     with FakeServer() as server:
         agent = Agent(OpenAIChat("llama", base_url=server.base_url), budget=Budget(1.0, per="run"))
-        with pytest.raises(InvalidInputError, match=r"the price of 'llama' at \S+ is not known, so a budget in money"):
+        with pytest.raises(InvalidInputError, match=r"the price of 'llama' at \S+ is unknown"):
             agent.run("x")
         assert server.requests == []
 
 
 def test_what_earlier_runs_cost_and_nobody_knows_is_said(db: Db) -> None:
     Agent(FunctionModel(lambda messages, tools: paid(usd=None)), db=db).run("x", session_id="s")
-    with pytest.warns(UserWarning, match=r"price of 1 earlier runs or summaries of this session is not known.*\$1.00"):
+    with pytest.warns(UserWarning, match=r"1 earlier runs or summaries of this session have no known price.*\$1.00"):
         agent_of(db, Budget(1.0)).run("x", session_id="s")
 
 
@@ -189,7 +189,7 @@ def test_a_priced_model_over_http_is_kept_to_its_budget() -> None:
 
 
 def test_a_budget_that_needs_a_store_says_so() -> None:
-    with pytest.raises(InvalidInputError, match="a budget per day is read from the store, and there is none: give db="):
+    with pytest.raises(InvalidInputError, match="cannot enforce a budget per day: the agent has no store; set db="):
         agent_of(None, Budget(tokens=5, per="day")).run("x")
     assert agent_of(None, Budget(tokens=5, per="run")).run("x").content == "ok"
 
@@ -197,10 +197,10 @@ def test_a_budget_that_needs_a_store_says_so() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "limits nothing"),
-        ({"usd": -1}, "usd of a budget is -1; it must be a number, 0 or more"),
-        ({"tokens": "many"}, "tokens of a budget is 'many'"),
-        ({"usd": 1, "per": "week"}, "a budget is per 'week'; it must be one of run, session, notebook, day"),
+        ({}, "a budget needs a limit"),
+        ({"usd": -1}, "invalid budget usd=-1; pass a number, 0 or more"),
+        ({"tokens": "many"}, "invalid budget tokens='many'"),
+        ({"usd": 1, "per": "week"}, "invalid budget per='week'; pass one of run, session, notebook, day"),
     ],
     ids=["nothing", "negative", "text", "week"],
 )

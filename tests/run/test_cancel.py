@@ -1,4 +1,4 @@
-"""Interrupts and cancellations: partial text is kept, everything that was begun is ended."""
+"""Interrupts and cancellations: partial text is kept, and nested work ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that stands still, or is set back, and ids that say nothing of time: the order is that of the turns."""
+"""Turns keep their order if the clock stands still or is set back, and with arbitrary ids."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_state_is_what_the_turns_made_of_it(db: Db) -> None:
     fork = counter.fork_session(to_run_index=0)
     assert fork.session_state == {"n": 1}
     assert [run.input for run in fork.runs] == ["count"]
-    # The later turn is stale: what it made is taken back.
+    # The later turn is stale, and its changes are reverted.
     assert counter.regenerate(runs[2].run_id).session_state == {"n": 3}
     calls = db.tool_calls_df()
     indexes = dict(zip(db.runs_df()["run_id"], db.runs_df()["run_index"], strict=True))
@@ -157,7 +157,7 @@ def test_state_is_what_the_turns_made_of_it(db: Db) -> None:
 
 def test_calls_of_one_run_are_in_order(db: Db) -> None:
     def f(n: int) -> str:
-        """Return what it is given."""
+        """Return the argument."""
         return str(n)
 
     steps = iter([(0, 1), (2,), (3, 4), ()])

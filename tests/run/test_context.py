@@ -1,11 +1,10 @@
-"""What the model is sent is valid for the strictest provider, whatever happened before."""
+"""Requests are valid for the strictest provider, whatever happened before."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from agno_nb.agent.prompt import build_system_prompt, join_parts
 from agno_nb.db.session_state import merge_state

@@ -1,4 +1,4 @@
-"""The four doors to one pipeline: the same run, whichever is used."""
+"""The four entry points result in the same run."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_failure_of_another_kind_is_raised_as_a_run_error_with_its_cause(
 @door
 @pytest.mark.parametrize("nothing", ["", "  \n", {}, [], None])
 def test_an_empty_input_is_refused(make: Make, door: Callable[..., RunOutput], nothing: Any) -> None:
-    with pytest.raises(InvalidInputError, match="nothing to answer"):
+    with pytest.raises(InvalidInputError, match="is empty; pass a message"):
         door(make(ScriptedModel([])), nothing)
 
 
@@ -146,9 +146,9 @@ def test_an_object_is_said_as_its_json(make: Make, door: Callable[..., RunOutput
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([Message(role="user", content="x")], "made of messages"),
-        (Message(role="user", content="x"), "made of messages"),
-        ({"x": object()}, "as JSON"),
+        ([Message(role="user", content="x")], r"run\(\) takes the new user message"),
+        (Message(role="user", content="x"), r"run\(\) takes the new user message"),
+        ({"x": object()}, "to JSON"),
     ],
 )
 def test_an_object_that_cannot_be_said_is_refused(make: Make, given: Any, said: str) -> None:
@@ -171,8 +171,8 @@ def test_an_id_that_is_no_text_is_refused(make: Make, door: Callable[..., RunOut
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"images": [b"..."]}, "images holds something of type bytes; give a list of Image"),
-        ({"files": ["menu.csv"]}, "files holds something of type str; give a list of File"),
+        ({"images": [b"..."]}, "images contains an object of type bytes; pass a list of Image"),
+        ({"files": ["menu.csv"]}, "files contains an object of type str; pass a list of File"),
     ],
 )
 def test_media_that_are_none_are_refused(make: Make, given: Any, told: str) -> None:
@@ -197,11 +197,11 @@ def test_half_a_character_is_said_stored_and_told_as_one_sign() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"instructions": 5}, "instructions is 5; give a text or a list of texts"),
-        ({"instructions": len}, "instructions is <built-in function len>; give a text"),
-        ({"tools": len}, r"tools is <built-in function len>; give a list of functions and toolkits, as tools=\[...\]"),
-        ({"tools": "len"}, "tools is 'len'; give a list"),
-        ({"db": "talks.duckdb"}, r"db is 'talks.duckdb', of type str; give a store, such as DuckDb"),
+        ({"instructions": 5}, "instructions is 5; pass a string or a list of strings"),
+        ({"instructions": len}, "instructions is <built-in function len>; pass a string"),
+        ({"tools": len}, r"tools is <built-in function len>; pass a list of functions and toolkits"),
+        ({"tools": "len"}, "tools is 'len'; pass a list"),
+        ({"db": "talks.duckdb"}, r"db is 'talks.duckdb', of type str; pass a store such as DuckDb"),
     ],
 )
 def test_an_agent_cannot_be_made_of_something_else(given: Any, told: str) -> None:
@@ -279,4 +279,4 @@ def test_a_sync_door_on_our_own_loop_says_what_to_await() -> None:
         return str(inner.run("hello").content)
 
     output = Agent(ScriptedModel([call("ask"), "done"]), tools=[ask]).run("go")
-    assert "Use `await arun()` here" in str(output.tools[0].result)
+    assert "use `await arun()`" in str(output.tools[0].result)

@@ -1,4 +1,5 @@
-"""A store that fails at any write of a turn: the error is ours, nothing is lost, and the same process goes on."""
+"""A store that fails at any write of a turn: the error is a StoreError, nothing is lost, and the process can "
+"continue."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ def send() -> str:
 
 
 def talker(name: str, *tools: str) -> Agent:
-    """An agent that calls all of its tools at once, and then says what they gave."""
+    """An agent that calls all its tools at once, and then repeats their results."""
 
     def reply(messages: list[Message], specs: Any) -> Reply:
         since = messages[max(n for n, message in enumerate(messages) if message.role == "user") :]
@@ -113,7 +114,7 @@ def to_the_end(runnable: Runnable, run: RunOutput) -> RunOutput:
 
 
 def whole(make: Make) -> tuple[RunOutput, int, list[str]]:
-    """A turn in a store that works, how many writes it takes and what is done in it."""
+    """A turn in a working store, with its number of writes and its effects."""
     db = FailingDb()
     runnable = make(db)
     run = to_the_end(runnable, runnable.run("go", session_id="s"))

@@ -1,4 +1,4 @@
-"""Interrupts in every place and through every door, against a server that refuses what is not valid."""
+"""Interrupts at every point and with every entry point, with a strict server."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ CASES = [
     (place, door)
     for place in PLACES
     for door in DOORS
-    # Without events nobody knows when the words have come.
+    # Without events, the arrival of the words is unknown.
     if place is not in_the_stream or door in (run_stream, arun_stream)
 ]
 

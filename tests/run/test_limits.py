@@ -1,4 +1,4 @@
-"""Every loop of a run has a bound: tool calls, model requests, nested runs, retries, corrections."""
+"""Every loop of a run has a limit: tool calls, model requests, nested runs, retries, corrections."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 from pydantic import BaseModel
 
 from agno_nb import Agent, InMemoryDb, MemoryManager, Team, Workflow
+from agno_nb.agent.budgets import NESTED_REQUESTS
 from agno_nb.errors import InvalidInputError, ModelConnectionError, OutputSchemaError, RunLimitError
 from agno_nb.models.base import ModelResponse
 from agno_nb.notebook.live import LiveAnswer
-from agno_nb.run.context import MAX_DEPTH, NESTED_REQUESTS
+from agno_nb.run.context import MAX_DEPTH
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, ToolCall
@@ -41,7 +42,7 @@ def test_a_model_that_always_calls_a_tool_ends_with_the_text_so_far(door: Callab
     assert [request.allow_tool_calls for request in model.requests] == [True, True, True, False]
     assert [call.tool_call_error for call in run.tools] == [False, False, False, True]
     assert str(run.tools[-1].result).startswith("Refused")
-    # Every call has its result, so that the session can go on.
+    # Every call has its result, so that the session can continue.
     assert [message.role for message in run.messages[1:]] == ["assistant", "tool"] * 4
     events = db.events_df(event="ToolCallLimitReached")
     assert events["content"].tolist() == [

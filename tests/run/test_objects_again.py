@@ -1,4 +1,4 @@
-"""Answers that are objects, read from the store by who knows what they are."""
+"""Typed answers are restored from the store by agents with the schema."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def test_an_answer_that_no_longer_fits_stays_a_dict_and_says_why(db: Db) -> None
 
     Other.__name__ = "Penguin"
     reader = agent(db, output_schema=Other)
-    with pytest.warns(UserWarning, match=r"as a dict, of run '.*', which is no Penguin any more:\n- mass: Field req"):
+    with pytest.warns(UserWarning, match=r"a dict is returned instead, of run '.*' as Penguin:\n- mass: Field req"):
         last = reader.get_last_run_output()
     assert last is not None
     assert last.content == {"name": "Pia", "seen": "2026-01-31"}
     session = reader.get_session()
     assert session is not None
-    with pytest.warns(UserWarning, match="So it is with 1 more"):
+    with pytest.warns(UserWarning, match="1 more runs have the same problem"):
         assert len(session.runs) == 2
 
 
@@ -157,7 +157,7 @@ def test_a_tool_that_is_called_again_after_a_pause_has_the_object_that_its_agent
     answers = ScriptedModel(["Sure."]), ScriptedModel(["Done."])
     again = make()
     again.model = answers[1]
-    # The inner agent goes on behind its pause.
+    # The inner agent continues after its pause.
     careful = again.tools[0].__closure__[0].cell_contents  # type: ignore[index, union-attr]
     careful.model = answers[0]
     done = again.continue_run(run_id=paused.run_id, session_id="s", requirements=stored.requirements)

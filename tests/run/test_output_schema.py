@@ -1,4 +1,4 @@
-"""What an answer is checked by."""
+"""Output schemas."""
 
 from __future__ import annotations
 

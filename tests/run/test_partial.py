@@ -1,4 +1,4 @@
-"""The text of a long answer is stored while it arrives, so that a kernel that is killed loses two seconds of it."""
+"""The text of a long answer is stored while it arrives, so that a killed kernel loses at most two seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People in the loop: a run that waits for somebody, and goes on when it was answered."""
+"""Human-in-the-loop: runs that pause, and continue once they are answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tool's own agent, in a store or a session of its own, pauses; a fresh process goes on with all of it."""
+"""An agent run by a tool, with its own store or session, pauses, and a new process continues."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def send(text: str) -> str:
 
 
 def outer(folder: Path, inner_store: str, inner: list[object], said: list[object]) -> Agent:
-    """What a fresh process defines: nothing of it is shared but the stores."""
+    """The definitions of a new process, which shares only the stores."""
     checker = Agent(ScriptedModel(inner[:1]), name="checker", db=SqliteDb(folder / inner_store))
     mailer = Agent(ScriptedModel(inner[1:]), name="mailer", db=SqliteDb(folder / inner_store), tools=[send])
 

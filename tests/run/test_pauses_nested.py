@@ -1,4 +1,4 @@
-"""A run that waits for somebody within another: both wait, and both go on."""
+"""A nested run that pauses: both runs wait, and both continue."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_pause_in_a_nested_run_pauses_the_run_around_it(asks: str, stored: boo
     assert again == ["outer", "inner"]
     assert run.content == "All said."
     assert [t.result for t in run.tools] == ["They say: Deleted it.", "4 bytes"]
-    # The tool is called again from its beginning; the run that it began goes on.
+    # The tool is called again from the start; the run that it started continues.
     assert sorted(done) == sorted(["asked delete a?", "looked at b", "asked delete a?", "deleted a"])
 
 
@@ -103,7 +103,7 @@ def test_a_nested_run_is_continued_by_the_run_around_it() -> None:
     run = Agent(ScriptedModel([call("ask")]), tools=[ask]).run("go")
     (nested,) = run.nested_runs
     nested.requirements[0].confirm()
-    with pytest.raises(RunNotContinuableError, match=f"is part of run '{run.run_id}', which waits for it"):
+    with pytest.raises(RunNotContinuableError, match=f"is part of run '{run.run_id}'; continue that run instead"):
         inner.continue_run(nested)
 
 

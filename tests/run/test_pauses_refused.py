@@ -1,4 +1,4 @@
-"""Which runs cannot be continued, by whom, and what is said then."""
+"""Runs that cannot be continued, and the errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.run.clerk import TOOLS, done, look, paused_run
 
 def test_an_unresolved_requirement_is_named_with_its_call() -> None:
     agent, run = paused_run()
-    with pytest.raises(InvalidInputError, match=r'still needs confirmation.* Its call is delete\(\{"path": "a"\}\)'):
+    with pytest.raises(InvalidInputError, match=r'still needs confirmation in the call delete\(\{"path": "a"\}\)'):
         agent.continue_run(run)
     assert (run.status, done) == (RunStatus.PAUSED, [])
     run.requirements[0].confirm()
@@ -38,13 +38,13 @@ def test_a_run_that_is_not_paused_cannot_be_continued() -> None:
     agent, run = paused_run(InMemoryDb())
     run.requirements[0].confirm()
     agent.continue_run(run)
-    with pytest.raises(RunNotContinuableError, match="is COMPLETED and not PAUSED"):
+    with pytest.raises(RunNotContinuableError, match="is COMPLETED, not PAUSED"):
         agent.continue_run(run)
-    with pytest.raises(RunNotContinuableError, match="is COMPLETED and not PAUSED"):
+    with pytest.raises(RunNotContinuableError, match="is COMPLETED, not PAUSED"):
         agent.continue_run(run_id=run.run_id)
     with pytest.raises(RunNotFoundError, match="there is no run 'nonsense' in session 's'"):
         agent.continue_run(run_id="nonsense", session_id="s")
-    with pytest.raises(InvalidInputError, match="say which run to continue"):
+    with pytest.raises(InvalidInputError, match="takes one run; pass the RunOutput"):
         agent.continue_run()
 
 
@@ -52,9 +52,9 @@ def test_only_its_user_continues_a_run() -> None:
     db = InMemoryDb()
     agent, run = paused_run(db, user_id="ada")
     run.requirements[0].confirm()
-    with pytest.raises(SessionOwnershipError, match=r"belongs to user 'ada'.* by user 'bob'; give user_id='ada'"):
+    with pytest.raises(SessionOwnershipError, match=r"belongs to user 'ada'.* as user 'bob'; pass user_id='ada'"):
         agent.continue_run(run, user_id="bob")
-    with pytest.raises(SessionOwnershipError, match="by nobody in particular"):
+    with pytest.raises(SessionOwnershipError, match="without a user_id"):
         agent.continue_run(run_id=run.run_id, requirements=run.requirements)
     assert done == []
     assert agent.continue_run(run_id=run.run_id, requirements=run.requirements, user_id="ada").content == "Done."
@@ -65,7 +65,7 @@ def test_a_run_is_continued_by_the_agent_that_was_asked() -> None:
     _, run = paused_run(db)
     run.requirements[0].confirm()
     other = Agent(ScriptedModel([]), name="cook", tools=TOOLS, db=db)
-    with pytest.raises(RunNotContinuableError, match="is of agent 'clerk', and not of agent 'cook'"):
+    with pytest.raises(RunNotContinuableError, match="belongs to agent 'clerk', not to agent 'cook'"):
         other.continue_run(run)
 
 
@@ -84,7 +84,7 @@ def test_a_tool_that_is_gone_or_takes_other_arguments_is_told_before_anything_is
     stored = db.get_run(run.run_id)
     assert stored is not None
     assert stored.status is RunStatus.PAUSED
-    # What was refused needs no tool.
+    # Rejected calls need no tool.
     run.requirements[0].reject()
     assert Agent(ScriptedModel(["Fine."]), name="clerk", db=db).continue_run(run).content == "Fine."
 
@@ -148,12 +148,12 @@ def test_what_is_asked_is_checked_when_it_is_given() -> None:
         ("to", "Who gets it.", "string"),
         ("copies", "", "integer"),
     ]
-    with pytest.raises(InvalidInputError, match="does not ask for 'subject'; it asks for to, copies"):
+    with pytest.raises(InvalidInputError, match="has no input field 'subject'; it has to, copies"):
         fill.provide_user_input({"subject": "other"})
-    with pytest.raises(InvalidInputError, match="copies is 'many', and that is not what is asked for"):
+    with pytest.raises(InvalidInputError, match="invalid value 'many' for copies"):
         fill.provide_user_input({"to": "Bob", "copies": "many"})
     assert [f.is_given for f in fill.user_input_fields] == [False, False]
-    with pytest.raises(InvalidInputError, match=r"needs user input, which confirm\(\) does not give"):
+    with pytest.raises(InvalidInputError, match=r"confirm\(\) cannot resolve .*: it requires user input"):
         fill.confirm()
     with pytest.raises(ValueError, match=r"use confirm\(\) or reject\(\)"):
         ask.set_external_execution_result("x")

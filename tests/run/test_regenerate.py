@@ -1,4 +1,4 @@
-"""A turn again, one that was cut off brought to its end, a branch: old rows are kept, and new ones linked to them."""
+"""Regenerating, continuing and branching keep old rows and link the new ones to them."""
 
 from __future__ import annotations
 
@@ -140,13 +140,13 @@ def test_there_must_be_something_to_go_on_with() -> None:
     with pytest.raises(RunNotFoundError, match="there is no turn yet in session 's'"):
         agent.regenerate()
     run = agent.run("first", user_id="ada")
-    with pytest.raises(InvalidInputError, match="was not cut off"):
+    with pytest.raises(InvalidInputError, match="it was not interrupted"):
         agent.regenerate(run.run_id, from_partial=True, user_id="ada")
     with pytest.raises(SessionOwnershipError):
         agent.regenerate(run.run_id, user_id="bob")
     opened = RunOutput(session_id="s", user_id="ada", input="second")
     agent.store.open_run(opened, [], session=Session(session_id="s", user_id="ada"))
-    with pytest.raises(InvalidInputError, match="is still running, as far as can be told"):
+    with pytest.raises(InvalidInputError, match="appears to be still running"):
         agent.regenerate(from_partial=True, user_id="ada")
     with pytest.raises(RunNotFoundError, match="there is no run 'x'"):
         agent.regenerate("x")

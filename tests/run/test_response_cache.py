@@ -1,7 +1,8 @@
-"""What a run sent, written down: the receipt of it, the hash, and answers that are given again."""
+"""Context reports, context hashes and the response cache."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import Any
 
@@ -41,7 +42,7 @@ def test_the_same_context_gives_the_stored_answer_and_asks_no_model(db: Db) -> N
     agent = tea(db)
     first = [agent.run(text, session_id="one") for text in ("Price of tea?", "What did I ask?")]
     silent = tea(db, model=ScriptedModel([], id="scripted"))
-    again = [silent.run(text, session_id="two", replay=True) for text in ("Price of tea?", "What did I ask?")]
+    again = [silent.run(text, session_id="two", cache=True) for text in ("Price of tea?", "What did I ask?")]
     assert [run.replay_of_run_id for run in again] == [run.run_id for run in first]
     assert [said(run) for run in again] == [said(run) for run in first]
     assert [run.content for run in again] == ["It is 2.50.", "You asked for tea."]
@@ -56,10 +57,23 @@ def test_the_same_context_gives_the_stored_answer_and_asks_no_model(db: Db) -> N
     assert db.get_session_metrics("two").cost == 0.0
 
 
-def test_a_replay_streams_its_tools_and_its_words(db: Db) -> None:
+def test_replay_is_another_name_of_cache(db: Db) -> None:
+    agent = tea(db)
+    again: dict[str, Any] = {"replay": True}
+    first = agent.run("Price of tea?", session_id="one")
+    for run in (
+        agent.run("Price of tea?", session_id="two", **again),
+        asyncio.run(agent.arun("Price of tea?", session_id="three", **again)),
+    ):
+        assert (run.replay_of_run_id, run.is_cached) == (first.run_id, True)
+    with pytest.raises(TypeError, match="'replay' is another name of it"):
+        agent.run("Price of tea?", cache=True, **again)
+
+
+def test_a_cached_answer_streams_its_tools_and_text(db: Db) -> None:
     tea(db).run("Price of tea?", session_id="one")
     silent = tea(db, model=ScriptedModel([], id="scripted"))
-    events = list(silent.run("Price of tea?", session_id="two", replay=True, stream=True, stream_events=True))
+    events = list(silent.run("Price of tea?", session_id="two", cache=True, stream=True, stream_events=True))
     assert [event.event.value for event in events] == [
         "RunStarted", "ToolCallStarted", "ToolCallCompleted", "RunContent", "RunCompleted",
     ]  # fmt: skip
@@ -94,7 +108,7 @@ def test_whatever_decides_the_answer_is_part_of_the_context(
 ) -> None:
     first = tea(db).run("Price of tea?", session_id="one")
     changed = {"model": ScriptedModel(['{"new": 1}'], id="scripted"), **settings}
-    run = tea(db, **changed).run("Price of tea?", session_id="two", replay=True, **options)
+    run = tea(db, **changed).run("Price of tea?", session_id="two", cache=True, **options)
     assert run.replay_of_run_id is None
     assert run.context_hash != first.context_hash
 
@@ -116,23 +130,23 @@ def test_a_tool_that_got_another_code_in_place_is_part_of_the_context(db: Db) ->
     assert first == second != third
 
 
-def test_a_failed_run_is_not_replayed_and_a_replay_is_not_the_source_of_another(db: Db) -> None:
+def test_neither_a_failed_run_nor_a_cached_answer_is_the_source_of_another(db: Db) -> None:
     def fail(messages: list[Message], tools: Any) -> str:
         raise RuntimeError("no")
 
     with pytest.raises(Exception, match="no"):
         Agent(FunctionModel(fail), db=db).run("hello", session_id="one")
     good = Agent(FunctionModel(lambda messages, tools: "hello"), db=db)
-    first = good.run("hello", session_id="two", replay=True)
+    first = good.run("hello", session_id="two", cache=True)
     assert first.replay_of_run_id is None
-    second = good.run("hello", session_id="three", replay=True)
-    third = good.run("hello", session_id="four", replay=True)
+    second = good.run("hello", session_id="three", cache=True)
+    third = good.run("hello", session_id="four", cache=True)
     assert [run.replay_of_run_id for run in (second, third)] == [first.run_id] * 2
 
 
 def test_a_session_that_was_stored_without_its_tools_is_asked_again(db: Db) -> None:
     tea(db, store_tool_messages=False).run("Price of tea?", session_id="one")
-    run = tea(db).run("Price of tea?", session_id="two", replay=True)
+    run = tea(db).run("Price of tea?", session_id="two", cache=True)
     assert run.content == "It is 2.50."
 
 
@@ -182,26 +196,26 @@ def crew(db: Db, *, is_silent: bool) -> Team:
     return Team([buyer], model=ScriptedModel([] if is_silent else leads, id="leads"), name="Crew", db=db)
 
 
-def test_a_replayed_team_asks_neither_its_leader_nor_its_members(db: Db) -> None:
+def test_a_cached_answer_of_a_team_asks_neither_its_leader_nor_its_members(db: Db) -> None:
     first = crew(db, is_silent=False).run("Price of tea?", session_id="one")
-    again = crew(db, is_silent=True).run("Price of tea?", session_id="two", replay=True)
+    again = crew(db, is_silent=True).run("Price of tea?", session_id="two", cache=True)
     assert (again.replay_of_run_id, again.content) == (first.run_id, "Tea is 2.50.")
     assert [(each.tool_name, each.result) for each in again.tools] == [("delegate_task_to_member", "It is 2.50.")]
     assert db.runs_df(session_id="two")["component_name"].tolist() == ["Crew"]
     assert db.get_session_metrics("two").cost == 0.0
 
 
-def test_a_member_that_is_asked_the_same_by_another_leader_is_replayed(db: Db) -> None:
+def test_a_member_that_is_asked_the_same_by_another_leader_is_cached(db: Db) -> None:
     crew(db, is_silent=False).run("Price of tea?", session_id="one")
     team = crew(db, is_silent=True)
     ask = call("delegate_task_to_member", member_id="buyer", task="The price of tea")
     team.model = ScriptedModel([ask, "Cheap."], id="another")
-    run = team.run("Price of tea?", session_id="two", replay=True)
+    run = team.run("Price of tea?", session_id="two", cache=True)
     assert (run.replay_of_run_id, run.content) == (None, "Cheap.")
     assert [(each.content, each.replay_of_run_id is None) for each in run.member_responses] == [("It is 2.50.", False)]
 
 
-def test_a_replayed_workflow_asks_none_of_its_agents_and_calls_its_functions(db: Db) -> None:
+def test_a_cached_workflow_asks_none_of_its_agents_and_calls_its_functions(db: Db) -> None:
     called: list[str] = []
 
     def shout(step_input: StepInput) -> str:
@@ -213,14 +227,14 @@ def test_a_replayed_workflow_asks_none_of_its_agents_and_calls_its_functions(db:
         return Workflow([buyer, shout], name="Line", db=db)
 
     first = line([call("price", item="tea"), "It is 2.50."]).run("Price of tea?", session_id="one")
-    again = line([]).run("Price of tea?", session_id="two", replay=True)
+    again = line([]).run("Price of tea?", session_id="two", cache=True)
     assert (first.content, again.content) == ("IT IS 2.50.", "IT IS 2.50.")
     assert [run.replay_of_run_id for run in again.nested_runs] == [run.run_id for run in first.nested_runs]
     assert called == ["It is 2.50."] * 2
-    assert (first.is_replayed, again.is_replayed) == (False, True)
+    assert (first.is_cached, again.is_cached) == (False, True)
 
 
-def test_a_workflow_is_replayed_where_no_step_of_it_asked_a_model(db: Db) -> None:
+def test_a_workflow_is_cached_where_no_step_of_it_asked_a_model(db: Db) -> None:
     def echo(step_input: StepInput) -> str:
         return step_input.message
 
@@ -229,10 +243,10 @@ def test_a_workflow_is_replayed_where_no_step_of_it_asked_a_model(db: Db) -> Non
 
     answers("Tea.").run("Tea?", session_id="one")
     inner = Workflow([echo, answers("not asked")], name="inner")
-    assert Workflow([inner, echo], name="Line", db=db).run("Tea?", session_id="two", replay=True).is_replayed
+    assert Workflow([inner, echo], name="Line", db=db).run("Tea?", session_id="two", cache=True).is_cached
     asks = Workflow([inner, echo, answers("Coffee.")], name="Line", db=db)
-    assert not asks.run("Tea?", session_id="three", replay=True).is_replayed
-    assert not Workflow([echo], name="Line", db=db).run("Tea?", session_id="four", replay=True).is_replayed
+    assert not asks.run("Tea?", session_id="three", cache=True).is_cached
+    assert not Workflow([echo], name="Line", db=db).run("Tea?", session_id="four", cache=True).is_cached
 
 
 def test_the_receipts_of_a_team_say_what_leader_and_member_were_sent(db: Db) -> None:
@@ -253,7 +267,7 @@ def test_the_receipts_of_a_team_say_what_leader_and_member_were_sent(db: Db) -> 
 
 
 def summarised(db: Db, **settings: Any) -> Agent:
-    """An agent whose history is one turn, so that the summary says what was before."""
+    """An agent with a history of one turn, so that earlier turns are in the summary."""
     return Agent(
         **{
             "model": FunctionModel(lambda messages, tools: f"Heard: {messages[-1].content}", id="m"),
@@ -267,7 +281,7 @@ def summarised(db: Db, **settings: Any) -> Agent:
 
 
 def summing() -> FunctionModel:
-    """A model whose summaries differ each time, as those of a language model do."""
+    """A model whose summaries differ each time, like a language model's."""
     numbers = itertools.count(1)
 
     def answer(messages: list[Message], tools: Any) -> Reply:
@@ -285,7 +299,7 @@ def test_run_all_of_a_summarised_session_asks_nothing(db: Db, session_id: str) -
     first = [agent.run(text, session_id="one") for text in TALK]
     before = agent.get_session_summary("one")
     assert before is not None
-    # One that was asked otherwise in between is not what is replayed.
+    # An answer of a different context in between is not in the cache.
     agent.run("I like nothing.", session_id="one", run_index=2)
     # In another process: nothing is known of the first but what is stored.
     silent = summarised(
@@ -296,7 +310,7 @@ def test_run_all_of_a_summarised_session_asks_nothing(db: Db, session_id: str) -
     for times in range(2):
         again = [
             silent.run(
-                text, session_id=session_id, replay=True, run_index=None if session_id != "one" and not times else place
+                text, session_id=session_id, cache=True, run_index=None if session_id != "one" and not times else place
             )
             for place, text in enumerate(TALK)
         ]
@@ -305,8 +319,8 @@ def test_run_all_of_a_summarised_session_asks_nothing(db: Db, session_id: str) -
         now = silent.get_session_summary(session_id)
         assert now is not None
         assert (now.summary, now.to_run_index, now.metrics.cost) == (before.summary, 4, 0.0)
-    # What is asked then goes on from there.
-    went_on = agent.run("And now?", session_id=session_id, replay=True)
+    # The next run continues from there.
+    went_on = agent.run("And now?", session_id=session_id, cache=True)
     assert went_on.replay_of_run_id is None
     assert before.summary not in str(went_on.messages[0].content)
     assert "Version 4 of what was said." in str(went_on.messages[0].content)

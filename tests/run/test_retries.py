@@ -1,4 +1,4 @@
-"""Requests that fail: tried again where that may help, or by another model that the user named; never in silence."""
+"""Failed requests: retries of transient failures, and fallback models, with events."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_each_time_is_an_event_that_says_what_how_long_and_why(server: FakeServe
     events = events_of(agent)
 
     (retried,) = [event for event in events if event.event is RunEvent.model_request_retried]
-    why = f"{server.host} gets too many requests: wait a little and try again. It said: Slow down"
+    why = f"{server.host} received too many requests; wait and try again. Message: Slow down"
     assert retried.content == f"Trying again in 0.002 s (retry 1 of 2). {why}"
     assert retried.details == {
         "error_type": "ModelRateLimitError",
@@ -184,8 +184,7 @@ def test_models_take_over_in_their_order_and_by_name(server: FakeServer) -> None
     agent = agent_of(server, retries=0, fallback_models=[broken, "demo"])
     events = events_of(agent)
     assert [event.content for event in events if event.event is RunEvent.model_fallback_used] == [
-        f"broken takes over from m. {server.host} failed while working on the answer (HTTP 500): try again. "
-        "It said: Busy",
+        f"broken takes over from m. {server.host} failed to answer (HTTP 500); try again. Message: Busy",
         "demo takes over from broken. nobody is there",
     ]
     assert events[-1].run_output is not None
@@ -215,7 +214,7 @@ def test_waits_grow_and_are_bounded() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("retries", -1), ("delay_between_retries", -0.5)])
 def test_settings_that_mean_nothing_are_refused(name: str, value: float) -> None:
-    with pytest.raises(InvalidInputError, match=f"{name} is {value}; it must be a number, 0 or more"):
+    with pytest.raises(InvalidInputError, match=f"{name} is {value}; pass a number, 0 or more"):
         Agent(ScriptedModel(["x"]), **{name: value}).run("Hi")
 
 

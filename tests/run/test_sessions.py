@@ -1,4 +1,4 @@
-"""Sessions through an agent: history tools, state, what is stored, accessors and their awaited twins."""
+"""Sessions of an agent: history tools, state, stored rows, and session methods in both versions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def said(messages: list[Message]) -> list[tuple[str, str | None]]:
 
 
 def result_of(agent: Agent, tool_name: str, **arguments: Any) -> Any:
-    """What a tool of the agent tells the model."""
+    """The result that a tool of the agent sends to the model."""
     agent.model = ScriptedModel([call(tool_name, **arguments), "done"])
     run = agent.run("use the tool")
     assert not run.tools[0].tool_call_error, run.tools
@@ -274,7 +274,7 @@ def test_a_json_schema_is_an_output_schema() -> None:
 
 def test_accessors_look_at_the_session_last_talked_in(db: Db) -> None:
     agent = Agent(FunctionModel(echo), db=db, name="ada's")
-    with pytest.raises(InvalidInputError, match="has not talked in any session yet"):
+    with pytest.raises(InvalidInputError, match="has no session yet"):
         agent.get_session()
     first = agent.run("q1", session_id="s")
     agent.run("q2", session_id="s")
@@ -310,7 +310,7 @@ def test_a_name_can_be_found_by_the_model(db: Db) -> None:
     agent = Agent(model, db=db, session_id="s")
     agent.run("hi")
     assert agent.set_session_name(autogenerate=True).session_name == "Greetings and robots"
-    with pytest.raises(InvalidInputError, match="give a session a name"):
+    with pytest.raises(InvalidInputError, match="pass either session_name"):
         agent.set_session_name()
 
 

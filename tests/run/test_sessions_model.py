@@ -1,4 +1,4 @@
-"""Random sequences of what can happen to sessions, against a model that a reader can check by eye."""
+"""Random sequences of operations on sessions, compared with a simple model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from agno_nb.agent import Agent
@@ -72,7 +71,7 @@ class Thread:
         return any(other.attempt > 0 and other.serial > run.serial and at < turn for at, other in self.tries())
 
     def state(self) -> dict[str, Any]:
-        """What the runs left that no new attempt has taken back."""
+        """The state after all changes that no new attempt has reverted."""
         tries = self.tries()
         left = [
             run.text
@@ -86,7 +85,7 @@ class Thread:
 
 
 class Actor(Model):
-    """Repeats what it is asked and then does as it is told: answers, fails, or falls silent."""
+    """Repeats the prompt and then follows it: answers, fails, or stalls."""
 
     id, provider = "actor", "test"
     ending = RunStatus.COMPLETED
@@ -163,7 +162,7 @@ class Sessions(RuleBasedStateMachine):
         self.take(session_id, turn, agent, ending, again=True)
 
     def take(self, session_id: str, turn: int, name: str, ending: RunStatus, *, again: bool = False) -> None:
-        """Run, and expect what comes of it."""
+        """Run, and check the result."""
         thread, agent = self.threads[session_id], self.agents[name]
         self.serial += 1
         text = f"t{self.serial}"
@@ -296,12 +295,12 @@ class Sessions(RuleBasedStateMachine):
 
 
 def said_in(run: Try) -> tuple[str, str]:
-    # What had arrived is kept, however the run ended.
+    # Received text is kept, however the run ended.
     return run.text, f"re: {run.text}"
 
 
 def tokens(thread: Thread) -> int | None:
-    """What all tries cost, a token for each that came to an answer; None where none did."""
+    """Tokens of all attempts: one for each that has an answer, None if none has."""
     return sum(run.status is RunStatus.COMPLETED for _, run in thread.tries()) or None
 
 
@@ -310,7 +309,7 @@ def ordered(several: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def rows(frame: Any, columns: str) -> list[tuple[Any, ...]]:
-    """The rows of some columns, sorted, with None where there is nothing."""
+    """The rows of some columns, sorted, with None for nulls."""
     chosen = frame[columns.split()].astype(object)
     return ordered(chosen.where(chosen.notna(), None).itertuples(index=False, name=None))
 

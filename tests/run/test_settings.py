@@ -1,4 +1,4 @@
-"""Settings in the forms that agno's users write: functions as dependencies, merged metadata, dicts as messages."""
+"""Settings in the forms that agno accepts: functions as dependencies, merged metadata, dicts as messages."""
 
 from __future__ import annotations
 
@@ -206,10 +206,10 @@ def test_additional_input_takes_dicts_strings_and_objects() -> None:
         ([{"Role": "assistant", "content": "x"}], "with the key 'Role'; did you mean \"role\""),
         ([{"content": "x"}], "without a role; pass one of "),
         ([{"role": "user", "content": ["x"]}], "a string as content"),
-        ([{"role": "assistant", "tool_calls": [{"id": "x"}]}], "has the tool call"),
+        ([{"role": "assistant", "tool_calls": [{"id": "x"}]}], "invalid tool call"),
         ("Hello", "pass a list of messages"),
         ({"role": "user", "content": "x"}, "pass a list of messages"),
-        ([3.5, None], "there is nothing to answer"),
+        ([3.5, None], "is empty; pass a message"),
     ],
 )
 def test_what_is_no_message_is_refused_where_it_is_written(given: Any, said: str) -> None:
@@ -219,7 +219,7 @@ def test_what_is_no_message_is_refused_where_it_is_written(given: Any, said: str
 
 @pytest.mark.parametrize("given", ["add", None, 3, {"type": "function", "function": {"name": "add"}}])
 def test_what_can_be_no_tool_is_refused_where_the_agent_is_made(given: Any) -> None:
-    with pytest.raises(InvalidInputError, match=r"^tools has .* of type .*; give functions and toolkits"):
+    with pytest.raises(InvalidInputError, match=r"^tools has .* of type .*; pass functions and toolkits"):
         Agent(ScriptedModel([]), tools=[print, given])
 
 
@@ -248,7 +248,7 @@ def test_an_output_schema_may_be_that_of_an_openai_request(whole: dict[str, Any]
 
 
 def test_an_openai_schema_without_a_schema_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="has no JSON schema under 'schema'"):
+    with pytest.raises(InvalidInputError, match="has no JSON schema under the key 'schema'"):
         Agent(ScriptedModel([])).run("go", output_schema={"type": "json_schema", "json_schema": {"name": "x"}})
 
 

@@ -1,4 +1,4 @@
-"""A turn that is tried again finds the session's state as it found it the first time."""
+"""A new attempt at a turn starts with the session state of the first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def count(session_state: dict[str, Any], by: int = 1) -> str:
 
 
 def counting(messages: list[Message], tools: Any) -> Reply:
-    """Count as far as the user says, and say what came of it."""
+    """Count as far as the user says, and return the result."""
     last = messages[-1]
     if last.role != "user":
         return last.content or ""
@@ -118,7 +118,7 @@ def test_what_was_cut_off_and_goes_on_keeps_what_its_tools_did() -> None:
     def answer(messages: list[Message], tools: Any) -> Reply:
         if messages[-1].role == "tool" and is_down:
             raise RunError("down")
-        # What makes the model go on is not a number.
+        # The prompt to continue is not a number.
         return counting(messages, tools) if (messages[-1].content or "").isdigit() else "Seven."
 
     db = InMemoryDb()
@@ -129,7 +129,7 @@ def test_what_was_cut_off_and_goes_on_keeps_what_its_tools_did() -> None:
     runnable.run("1")
     cut_off = db.get_runs("s")[0]
     went_on = runnable.regenerate(cut_off.run_id, from_partial=True)
-    # The tool was not called again, and what the later turn did is taken back.
+    # The tool was not called again, and the later turn's changes are reverted.
     assert runnable.get_session_state() == went_on.session_state == {"n": 7, "seen": [7]}
     assert went_on.state_changes == cut_off.state_changes
     runnable.regenerate(cut_off.run_id)
@@ -182,16 +182,16 @@ def test_continue_from_goes_on_with_the_state_of_that_run() -> None:
 
 
 @pytest.mark.parametrize("make", [agent, team, workflow], ids=lambda make: make.__name__)
-def test_a_replayed_answer_leaves_the_state_as_its_run_did(make: Any) -> None:
+def test_a_cached_answer_leaves_the_state_as_its_run_did(make: Any) -> None:
     db = InMemoryDb()
     runnable = make(db)
     first = states(runnable, "1", "10")
     # The same session again, and another one.
     for place, text in enumerate(("1", "10")):
-        assert states(runnable, text, run_index=place, replay=True) == [first[place]]
+        assert states(runnable, text, run_index=place, cache=True) == [first[place]]
         assert runnable.get_last_run_output().state_changes
     for place, text in enumerate(("1", "10")):
-        run = runnable.run(text, session_id="t", replay=True)
+        run = runnable.run(text, session_id="t", cache=True)
         asked = run.nested_runs[0] if run.kind == "workflow" else run
         assert asked.replay_of_run_id is not None
         assert runnable.get_session_state("t") == first[place]

@@ -1,4 +1,4 @@
-"""Session state and metadata that JSON cannot hold are refused before a model is called, and nothing is stored."""
+"""Session state and metadata that JSON cannot hold are rejected before a model is called, and not stored."""
 
 from __future__ import annotations
 

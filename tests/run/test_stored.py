@@ -1,4 +1,4 @@
-"""What the pipeline leaves in a store, and what it reads from it."""
+"""Rows that the pipeline writes and reads."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_history_is_the_last_completed_runs_with_their_tools(db: Db) -> None:
         ("assistant", "a5"),
     ]
     assert [m.from_history for m in last.messages] == [False, True, True, False, False]
-    # What came from history is not stored a second time.
+    # Messages from history are not stored again.
     assert said(db.get_runs(last.session_id)[-1].messages) == [("system", "Add."), ("user", "q5"), ("assistant", "a5")]
 
 
@@ -191,7 +191,7 @@ def test_a_session_is_its_first_users(make: Make, db: Db) -> None:
 
 @pytest.fixture
 def stored_on(monkeypatch: pytest.MonkeyPatch) -> SimpleQueue[tuple[str, bool]]:
-    """What runs store, and whether they do so on the thread of their loop."""
+    """Writes of runs, and whether they are on the loop's thread."""
     seen: SimpleQueue[tuple[str, bool]] = SimpleQueue()
 
     def watch(name: str, method: Callable[..., Any]) -> None:
@@ -298,7 +298,7 @@ def test_an_agent_called_by_a_tool_is_a_nested_run_of_the_session(db: Db) -> Non
     assert {(run.component_name, run.run_index, run.parent_run_id, run.user_id) for run in nested} == {
         ("inner", None, first.run_id, "ada")
     }
-    # The conversation is that of the outer agent.
+    # The conversation belongs to the outer agent.
     assert [m.content for m in model.requests[-1].messages if m.role == "user"] == ["go", "and now?"]
 
 

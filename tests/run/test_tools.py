@@ -1,4 +1,4 @@
-"""Tools of every kind against a server that refuses what the strictest providers refuse, through every door."""
+"""All kinds of tools with a strict server and every entry point."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from agno_nb import Agent, InMemoryDb, OpenAIChat, SqlTools
+from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.types import RunOutput, RunStatus
 from tests.fakes.strict import StrictServer, calls, says
@@ -95,3 +96,30 @@ def test_a_strict_server_takes_every_tool_and_every_result(
     assert len(run.tools[2].value) == 30
     assert run.session_state == {"kilos": 2.5}
     assert [call.value for call in agent.store.get_runs("s")[0].tools] == [None] * 6
+
+
+_parsed: list[Any] = []
+
+
+def _note(value: Any) -> Any:
+    _parsed.append(value)
+    return value
+
+
+@pytest.mark.parametrize("is_confirmed", [False, True])
+def test_arguments_are_parsed_once(is_confirmed: bool) -> None:
+    """An approved call is parsed again when the run continues: before anything is changed, and for the call."""
+
+    @tool(requires_confirmation=is_confirmed)
+    def double(number: Annotated[int, BeforeValidator(_note)]) -> int:
+        return number * 2
+
+    agent = Agent(ScriptedModel([call("double", number=1), "2"]), db=InMemoryDb(), tools=[double])
+    _parsed.clear()
+    run = agent.run("Double 1")
+    assert _parsed == [1]
+    if is_confirmed:
+        run.active_requirements[0].confirm()
+        run = agent.continue_run(run)
+        assert _parsed == [1, 1, 1]
+    assert (run.tools[0].result, run.content) == ("2", "2")

@@ -1,4 +1,4 @@
-"""Runs that end with something that cannot be stored, or that nobody expects to be raised: they end all the same."""
+"""Runs with values that cannot be stored, or with unexpected exceptions, still end."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_run_with_a_state_that_cannot_be_stored_ends_in_the_store(make: Make, 
     turn = db.get_run(failed.run_id)
     assert turn is not None
     assert (turn.status, turn.error) == (RunStatus.ERROR, str(caught.value))
-    # What was said is not lost with the state.
+    # Messages are not lost with the state.
     assert [(m.role, m.content) for m in talk(turn).messages][-2:] == [("tool", "spoilt"), ("assistant", "Done.")]
     assert db.verify() == []
     session = db.get_session("s")
@@ -351,7 +351,7 @@ def test_an_answer_for_which_there_was_no_space_is_stored_when_there_is(make: Ma
 
 
 class Odd(Model):
-    """Says what the store does not take."""
+    """Replies with values that stores reject."""
 
     id, provider = "odd", "test"
 

@@ -1,4 +1,4 @@
-"""What follows a run is done off its critical path, and whoever needs it waits."""
+"""Background tasks run after the answer, and their readers wait for them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_the_next_run_of_the_session_waits_and_sees_it(agent: Agent, db: D
     summary = db.get_summary("s")
     assert summary is not None
     assert "summary 0" in (run.messages[0].content or "")
-    # It began when it stopped waiting, so that the store can tell what a summary knew.
+    # It starts after waiting, so that the store can determine the messages of a summary.
     assert run.created_at >= summary.updated_at
 
 

@@ -1,4 +1,4 @@
-"""The end of the interpreter waits for what follows a run, so that nothing of it is lost."""
+"""The interpreter waits for background tasks at exit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.models.demo.server import serve
+from tests.fakes.demo import DemoServer
 
 SCRIPT = """
 import asyncio, sys
@@ -78,9 +78,9 @@ talk(DemoModel())
 
 
 def test_a_summary_over_http_is_kept_at_exit(python: str) -> None:
-    with serve() as base_url:
+    with DemoServer() as server:
         # By name, because an address is looked up in a thread.
-        url = base_url.replace("127.0.0.1", "localhost")
+        url = server.base_url.replace("127.0.0.1", "localhost")
         done = run(python, f"talk(OpenAIChat('demo', base_url={url!r}, api_key='none'))")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert summary_in("store.duckdb") == "The user likes owls."
@@ -89,7 +89,7 @@ def test_a_summary_over_http_is_kept_at_exit(python: str) -> None:
 def test_a_failure_that_nobody_waited_for_is_told_at_exit(python: str) -> None:
     done = run(python, "from agno_nb.testing import ScriptedModel\ntalk(ScriptedModel(['no JSON']))")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "UserWarning: the session's summary could not be brought up to date" in done.stderr
+    assert "UserWarning: could not update the session's summary" in done.stderr
     assert "Traceback" not in done.stderr
     assert summary_in("store.duckdb") == "None"
 
@@ -151,7 +151,7 @@ def test_an_interrupt_ends_the_waiting(python: str, working_directory: Path) -> 
     child.send_signal(signal.SIGINT)
     output, errors = child.communicate(timeout=60)
     assert (child.returncode, output) == (0, "")
-    assert "UserWarning: interrupted: what was to be summarised and remembered of the last runs is lost" in errors
+    assert "UserWarning: interrupted; summaries and memories of the last runs were not updated" in errors
     assert "Traceback" not in errors
     assert summary_in("store.duckdb") == "None"
 

@@ -1,4 +1,4 @@
-"""Summaries: when they are made, of what, and what the model is shown of them."""
+"""Summaries: when and from which messages they are generated, and how they are sent."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from agno_nb.models.base import ModelRequest
 from agno_nb.models.demo import DemoModel
 from agno_nb.session import SessionSummaryManager
 from agno_nb.testing import FunctionModel, ScriptedModel, call
-from agno_nb.testing.conversation import say
 from agno_nb.types import Media, Message, RunOutput, Session, SessionSummary
+from agno_nb_store_contract.conversation import say
 from tests.session.writing import conversation, echo, numbered, summary
 
 
@@ -45,7 +45,7 @@ def test_every_completed_run_makes_a_version_of_the_last_one_and_itself(db: Db) 
     assert (made.topics, made.model, made.model_provider) == (["topic 2"], "writer", "test")
     assert (made.metrics.output_tokens, made.metrics.cost) == (6, None)
     assert made.metrics.duration_s is not None
-    # Their tokens are not among those of the runs.
+    # Their tokens are not part of the runs' tokens.
     assert agent.get_session_metrics().output_tokens == 4 * 3
     stored = db.get_session("s")
     assert stored is not None
@@ -78,7 +78,7 @@ def test_what_is_read_can_be_the_whole_conversation_or_less(
 @pytest.mark.parametrize("limit", ["last_n_runs", "conversation_limit"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_limit_below_one_is_refused(limit: str, value: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"{limit} is {value}; give 1 or more"):
+    with pytest.raises(InvalidInputError, match=f"{limit} is {value}; pass 1 or more"):
         SessionSummaryManager(**{limit: value})  # type: ignore[arg-type]
 
 
@@ -133,10 +133,10 @@ def test_an_answer_is_read_whatever_stands_around_it(db: Db, answer: str) -> Non
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
-        ("It was about birds.", "the model's answer is no summary: 'It was about birds.'"),
-        ('{"summary": ""}', "no summary"),
-        ('{"summary": 3}', "no summary"),
-        ('{"summary": "a', "no summary"),
+        ("It was about birds.", "the model's answer 'It was about birds.'"),
+        ('{"summary": ""}', "could not parse a summary"),
+        ('{"summary": 3}', "could not parse a summary"),
+        ('{"summary": "a', "could not parse a summary"),
         (lambda: ModelAuthenticationError("no key"), "no key"),
         (lambda: RuntimeError("a bug"), "RuntimeError: a bug"),
     ],
@@ -149,9 +149,9 @@ def test_a_failure_keeps_the_last_version_and_is_told_to_who_waits(
     agent.run("q0")
     run = agent.run("q1")
     assert run.content == "you said q1"
-    with pytest.warns(UserWarning, match=f"summary could not be brought up to date, and the last one stays: .*{told}"):
+    with pytest.warns(UserWarning, match=f"could not update the session's summary: .*{told}"):
         assert span(agent.get_session_summary()) == (0, "first", 0, 0)
-    # Nobody is told twice, and the next version makes up for it.
+    # There is one warning, and the next version includes the messages.
     assert span(agent.get_session_summary()) == (0, "first", 0, 0)
     agent.run("q2")
     assert span(agent.get_session_summary()) == (1, "third", 0, 2)
@@ -267,7 +267,7 @@ def test_a_summary_is_shown_where_one_is_made_unless_said_otherwise(given: dict[
 
 
 def test_a_prompt_and_a_manager_are_not_both_taken() -> None:
-    with pytest.raises(InvalidInputError, match="give the prompt to the manager"):
+    with pytest.raises(InvalidInputError, match="pass the prompt to the manager"):
         Agent(session_summary_prompt="Briefly.", session_summary_manager=SessionSummaryManager())
 
 
@@ -291,7 +291,7 @@ def test_a_summary_can_be_asked_for_by_hand(db: Db) -> None:
     assert span(manager.create_session_summary(session)) == (0, "summary 0", 0, 0)
     assert manager.create_session_summary(session) is None
     assert span(agent.get_session_summary()) == (0, "summary 0", 0, 0)
-    with pytest.raises(InvalidInputError, match="of no store"):
+    with pytest.raises(InvalidInputError, match="was not read from a store"):
         manager.create_session_summary(Session(session_id="s"))
 
 

@@ -1,4 +1,4 @@
-"""Models that write summaries: plainly, or when they are told to."""
+"""Models that write summaries, immediately or when released."""
 
 from __future__ import annotations
 

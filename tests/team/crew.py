@@ -1,4 +1,4 @@
-"""What teams of tests are made of."""
+"""Teams for tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def ask(member_id: str, task: str) -> ToolCall:
 
 
 def prompts(model: FunctionModel) -> list[list[str | None]]:
-    """What the model was sent in each request, without the system message."""
+    """The messages of each request, without the system message."""
     return [[m.content for m in request.messages if m.role != "system"] for request in model.requests]
 
 

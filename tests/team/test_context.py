@@ -1,4 +1,4 @@
-"""What members know: their history, the team's, what others said, the state, the model they answer by."""
+"""The context of members: history, the team's history, other members' answers, state and model."""
 
 from __future__ import annotations
 
@@ -106,5 +106,5 @@ def test_the_session_state_is_shared_with_members(db: InMemoryDb) -> None:
     state = team.get_session_state()
     assert state == run.session_state
     assert sorted(state.pop("notes")) == ["a", "b", "leader"]
-    # What the team's begins with counts; what a member's would is there where nobody has set it.
+    # The team's initial state wins; a member's values fill in keys that are not set.
     assert state == {"n": 1, "of": "a"}

@@ -1,4 +1,4 @@
-"""Teams: a leader whose tools are its members, on the pipeline that agents have."""
+"""Teams: a leader whose tools are its members, with the pipeline of agents."""
 
 from __future__ import annotations
 
@@ -81,10 +81,10 @@ def test_a_member_that_does_not_exist_or_fails_is_told_to_the_leader() -> None:
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ([], "give a list of agents and teams"),
-        (Agent(name="a"), "give a list of agents and teams"),
+        ([], "pass a list of agents and teams"),
+        (Agent(name="a"), "pass a list of agents and teams"),
         ([Agent(name="a"), len], "functions as tools"),
-        ([Agent(name="a"), Agent(name="A")], "have the id 'a'"),
+        ([Agent(name="a"), Agent(name="A")], "have the ID 'a'"),
     ],
 )
 def test_members_that_cannot_be_are_refused(members: Any, said: str) -> None:
@@ -266,7 +266,7 @@ def test_a_pause_of_a_member_pauses_the_team_and_both_go_on(db: InMemoryDb, is_f
         return f"sent to {to}"
 
     def crew() -> Team:
-        """The same team, as another process makes it: each model goes on with what it is sent."""
+        """The same team, as defined by another process."""
 
         def write(messages: list[Message], tools: Any) -> Reply:
             return messages[-1].content or "" if messages[-1].role == "tool" else call("send", to=messages[-1].content)

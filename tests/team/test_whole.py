@@ -1,4 +1,4 @@
-"""All of it at once: a team whose member waits for a person, is kept to a budget, and whose server fails at times."""
+"""A team with a pausing member, a budget, and a server that sometimes fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types that tools ask for, and a call of one."""
+"""Parameter types of tools, and a tool call."""
 
 from __future__ import annotations
 

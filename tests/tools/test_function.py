@@ -1,4 +1,4 @@
-"""Functions as tools: what the model is told, what reaches the function, what comes back."""
+"""Functions as tools: descriptions, arguments and results."""
 
 from __future__ import annotations
 
@@ -161,11 +161,11 @@ def test_what_a_model_cannot_fill_is_refused_when_the_tool_is_made() -> None:
         Tool(lambda: None)
     with pytest.raises(InvalidInputError, match="a tool must be a function, not 3"):
         Tool(3)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInputError, match=r"Point'> is a class: give an object of it"):
+    with pytest.raises(InvalidInputError, match=r"Point'> is a class; pass an instance"):
         Tool(Point)
-    with pytest.raises(InvalidInputError, match="timeout_s is 0; it must be more than 0 seconds"):
+    with pytest.raises(InvalidInputError, match="timeout_s is 0; pass a number of seconds greater than 0"):
         Tool(measure, timeout_s=0)
-    with pytest.raises(InvalidInputError, match="tool 'max' does not tell its parameters: no signature found"):
+    with pytest.raises(InvalidInputError, match="cannot read the signature of tool 'max': no signature found"):
         Tool(max)
 
 
@@ -177,5 +177,5 @@ def test_two_tools_of_one_name_are_refused_and_made_tools_are_kept() -> None:
     for _ in range(2):
         resolve_tools([box.__repr__], tool_cache=made)
     assert [tool.name for tool in made] == ["measure", "repr"]
-    with pytest.raises(InvalidInputError, match="two tools are called 'measure'"):
+    with pytest.raises(InvalidInputError, match="two tools have the name 'measure'"):
         resolve_tools([measure, tool(measure)], tool_cache=made)

@@ -1,4 +1,4 @@
-"""What a function asks for, as its schema says it; and what models write, as the function gets it."""
+"""Schemas of parameters, and parsing of arguments written by models."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import BaseModel, Field
 from typing_extensions import Doc
 

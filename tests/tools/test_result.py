@@ -1,4 +1,4 @@
-"""What a tool returned, as the model is told."""
+"""Results of tools as text for the model."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import BaseModel
 
 from agno_nb.tools.result import MAX_CHARACTERS, to_text

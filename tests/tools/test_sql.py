@@ -1,4 +1,4 @@
-"""SQL of models: over DataFrames, over the user's own history, and over nothing else."""
+"""SQL of models, restricted to DataFrames and the user's own history."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_description_has_columns_rows_and_statistics() -> None:
     assert SqlTools(penguins=PENGUINS).describe_table("penguins") == (
         "DataFrame, 3 rows x 2 columns\nColumns: species (str), mass (float64)\nFirst 3 rows as CSV:\n"
         "species,mass\nAdelie,3700.0\nGentoo,5000.0\nAdelie,nan\n\n"
-        "Of each column as CSV:\ncolumn,type,missing_percent,distinct_about,min,max,mean\n"
+        "Statistics as CSV:\ncolumn,type,missing_percent,distinct_about,min,max,mean\n"
         "species,VARCHAR,0.0,2,Adelie,Gentoo,\nmass,DOUBLE,33.33,2,3700.0,5000.0,4350.0"
     )
 
@@ -141,9 +141,9 @@ def test_a_query_that_takes_too_long_is_stopped() -> None:
 
 
 def test_what_is_no_dataframe_and_names_of_the_store_are_refused() -> None:
-    with pytest.raises(InvalidInputError, match="penguins is no DataFrame but 3"):
+    with pytest.raises(InvalidInputError, match="penguins is 3; pass a pandas"):
         SqlTools(penguins=3)
-    with pytest.raises(InvalidInputError, match="a DataFrame is called 'Runs', as a table of the store is; rename it"):
+    with pytest.raises(InvalidInputError, match="DataFrame 'Runs' has the name of a store table; rename it"):
         SqlTools(Runs=PENGUINS)
 
 
@@ -151,10 +151,10 @@ def test_the_demo_model_uses_both_tools() -> None:
     agent = Agent("demo", tools=[SqlTools(penguins=PENGUINS)])
     described = agent.run("Describe the penguins table")
     assert [(each.tool_name, each.tool_args) for each in described.tools] == [("describe_table", {"name": "penguins"})]
-    assert "| mass | DOUBLE | 33.33 | 2 | 3700.0 | 5000.0 | 4350.0 |" in described.content
+    assert "mass,DOUBLE,33.33,2,3700.0,5000.0,4350.0" in described.content
     counted = agent.run("SELECT count(*) AS n FROM penguins")
     assert [(each.tool_name, each.value["n"].tolist()) for each in counted.tools] == [("run_sql", [3])]
-    assert "answers: n 3." in counted.content
+    assert "n\n3\n" in counted.content
 
 
 def test_queries_of_several_calls_go_on_together() -> None:

@@ -1,4 +1,4 @@
-"""What may be a tool, what its schema says, and what happens around a call."""
+"""Accepted tools, their schemas, and calls."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def test_a_tool_that_exits_does_not_end_the_loop_of_all_runs() -> None:
         "x"
     )
     assert [each.result for each in run.tools] == [
-        "RuntimeError: it tried to end the program by SystemExit: 3",
-        "RuntimeError: it tried to end the program by KeyboardInterrupt: ",
+        "RuntimeError: it tried to exit the program: SystemExit: 3",
+        "RuntimeError: it tried to exit the program: KeyboardInterrupt: ",
     ]
     assert run.content == "Still here."
 
@@ -125,11 +125,11 @@ def test_a_tool_that_takes_too_long_is_given_up() -> None:
         released.set()
     assert [(each.result, each.tool_call_error) for each in run.tools] == [
         (
-            "sleep did not end within 0.05 seconds, so there is no result. It cannot be stopped and may still be at "
-            "work; go on without it.",
+            "sleep did not finish within 0.05 seconds, so there is no result. It cannot be stopped and may still be "
+            "running; continue without it.",
             True,
         ),
-        ("hang did not end within 0.05 seconds, so there is no result.", True),
+        ("hang did not finish within 0.05 seconds, so there is no result.", True),
     ]
     assert run.content == "No answer."
 
@@ -250,7 +250,7 @@ def test_toolkits_and_lists_of_tools() -> None:
     agent = Agent(model, tools=[Shop(), Plain(), [lambda_named("two")]])
     assert [each.value for each in agent.run("x").tools] == [2.5, "secret", "secret"]
     assert [spec.name for spec in model.requests[0].tools] == ["price", "stock", "one", "two"]
-    with pytest.raises(InvalidInputError, match="two tools are called 'price'"):
+    with pytest.raises(InvalidInputError, match="two tools have the name 'price'"):
         Agent(ScriptedModel(["x"]), tools=[Shop(), Shop()]).run("x")
 
 

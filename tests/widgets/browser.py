@@ -1,4 +1,4 @@
-"""A browser as a panel sees it: it sends messages, and gets answers and traits."""
+"""A fake browser: it sends messages to a widget and receives answers and traits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ADDRESSES = ("http:", "https:", "mailto:")
 
 
 def live_in(html: str) -> set[str]:
-    """Return what is in HTML that could do something: elements, attributes and addresses that are not allowed."""
+    """Return elements, attributes and addresses in HTML that are not allowed."""
     found: set[str] = set()
 
     class Reader(HTMLParser):
@@ -56,7 +56,7 @@ class Browser:
         return self.answers.get(timeout=WAIT_S)
 
     def ask(self, verb: str, *, files: Sequence[bytes] = (), **fields: Any) -> Any:
-        """Ask for something, and return what came of it."""
+        """Send an intent, and return the result."""
         self.send({"id": "1", "verb": verb, "fields": fields}, files)
         answer = self.answer()
         assert "error" not in answer, answer

@@ -1,4 +1,4 @@
-"""The session browser from the side of the kernel."""
+"""The session browser in the kernel."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_session_is_previewed_renamed_and_deleted(db: InMemoryDb) -> None:
     assert {row["session_id"]: row["title"] for row in page.content["rows"]}["trains"] == "Night trains"
     page.ask("delete", session_ids=["trains", "ships"])
     assert (found(page), len(db.runs_df())) == (["penguins"], 1)
-    assert "there is no session 'trains'" in page.refusal("preview", session_id="trains")
+    assert "session 'trains' is no longer in the store" in page.refusal("preview", session_id="trains")
 
 
 def test_a_session_is_resumed_by_the_notebook_with_who_began_it(db: InMemoryDb) -> None:
@@ -114,7 +114,7 @@ def test_a_session_is_resumed_by_the_notebook_with_who_began_it(db: InMemoryDb) 
     notebook.db = db
     page = Browser(Panel(db, notebook, Search()))
     said = page.ask("resume", session_id="trains")
-    assert said == "The %%agent cells of this notebook go on with this session, as guide."
+    assert said == "The %%agent cells of this notebook continue this session as guide."
     assert (notebook.runnable, notebook.user_id, notebook.session_id) == (guide, "ada", "trains")
 
 

@@ -1,4 +1,4 @@
-"""What the browser is sent is whole: hosts such as VS Code and Colab let it load nothing."""
+"""The bundle is complete, because hosts such as VS Code and Colab don't let it load anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chat panel from the side of the kernel: every view of a session comes from the store."""
+"""The chat widget in the kernel: every view of a session comes from the store."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_what_is_said_is_a_run_of_the_session_and_shown_from_the_store() -> None
 
 def test_what_is_no_agent_is_refused() -> None:
     with pytest.raises(
-        InvalidInputError, match="'plans' is no agent, team or workflow; a session is named by session_id"
+        InvalidInputError, match="'plans' is not an agent, team or workflow; pass a session as session_id"
     ):
         chat("plans")  # type: ignore[arg-type]
 
@@ -100,7 +100,7 @@ def test_an_answer_is_stopped_and_what_was_said_is_kept() -> None:
     page = Browser(chat(Agent(model, db=InMemoryDb()), session_id="s"))
     page.send({"id": "say", "verb": "ask", "fields": {"question": "Begin", "again": None, "names": {}}})
     assert model.has_begun.wait(WAIT_S)
-    assert "an answer is arriving here" in page.refusal("new")
+    assert "an answer is in progress" in page.refusal("new")
     page.send({"id": "stop", "verb": "stop", "fields": {}})
     assert {page.answer()["re"], page.answer()["re"]} == {"say", "stop"}
     (turn,) = page.turns
@@ -139,7 +139,7 @@ def test_sessions_are_found_opened_begun_and_renamed() -> None:
     assert (page.content["title"], page.turns, page.content["is_stored"]) == ("New session", [], False)
     page.say("Fresh")
     assert len(agent.db.get_sessions(limit=10)) == 4
-    assert "there is no session 'gone'" in page.refusal("open", session_id="gone")
+    assert "session 'gone' is no longer in the store" in page.refusal("open", session_id="gone")
 
 
 def test_only_the_latest_turns_are_shown_until_one_asks_for_earlier_ones() -> None:
@@ -173,7 +173,7 @@ def test_a_model_that_does_not_see_images_is_not_sent_any() -> None:
     page = Browser(chat(agent, session_id="s"))
     assert page.content["sees_images"] is False
     said = page.refusal("ask", question="What is this?", again=None, names={"0": "dot.png"}, files=[PIXEL])
-    assert "does not see images, so nothing was sent" in said
+    assert "does not accept images; send the prompt without them" in said
     assert agent.db.runs_df().empty
     page.say("Without one, then")
     assert page.turns[0]["status"] == "COMPLETED"
@@ -183,7 +183,7 @@ def test_images_that_are_too_large_for_the_line_are_refused() -> None:
     _, page = talking()
     large = PIXEL + bytes(page.content["files_size_limit"] // 2)
     said = page.refusal("ask", question="Two", again=None, names={"0": "a.png", "1": "b.png"}, files=[large, large])
-    assert said == "the images have 8.0 MB together, and 8.0 MB go with one message"
+    assert said == "the images are too large: 8.0 MB; a message can have 8.0 MB"
     assert page.panel.last_run is None
     page.say("One", files=[large], names={"0": "a.png"})
     assert page.turns[0]["files"] == ["a.png"]
@@ -207,12 +207,12 @@ def test_what_one_panel_has_decided_another_one_knows() -> None:
     page.ask("refresh")
     assert [need["is_resolved"] for need in page.turns[0]["pending"]] == [True, False]
     page.ask("decide", requirement_id=second, **how)
-    # It went on, and paused again: the cards are those of the new pause.
+    # It continued and paused again: the cards belong to the new pause.
     (third,) = page.turns[0]["pending"]
     assert third["arguments"] == '{\n  "path": "c"\n}'
     page.ask("decide", requirement_id=third["id"], **how)
     assert "All gone." in page.turns[0]["html"]
-    assert "does not wait any more" in other.refusal("decide", requirement_id=third["id"], **how)
+    assert "no longer waiting" in other.refusal("decide", requirement_id=third["id"], **how)
 
 
 def test_a_paused_run_is_decided_call_by_call_and_then_goes_on() -> None:
@@ -240,12 +240,12 @@ def test_a_paused_run_is_decided_call_by_call_and_then_goes_on() -> None:
     assert done == []
     assert [need["is_resolved"] for need in page.turns[0]["pending"]] == [True, False]
     wrong = page.refusal("decide", requirement_id=second["id"], values={"copies": "two"}, **answers)
-    assert "copies is 'two', and that is not what is asked for: 'two' is not of type 'integer'" in wrong
-    assert "does not wait for 'x'" in page.refusal("decide", requirement_id="x", values={}, **answers)
+    assert "invalid value 'two' for copies: 'two' is not of type 'integer'" in wrong
+    assert "has no requirement 'x'" in page.refusal("decide", requirement_id="x", values={}, **answers)
     page.ask("decide", requirement_id=second["id"], values={"copies": "2"}, **answers)
     assert (done, page.turns[0]["status"]) == (["<b>a.txt</b>", "2 to Ada"], "COMPLETED")
     assert "All done." in page.turns[0]["html"]
-    assert "does not wait any more" in page.refusal("decide", requirement_id=second["id"], values={}, **answers)
+    assert "no longer waiting" in page.refusal("decide", requirement_id=second["id"], values={}, **answers)
 
 
 def test_a_rejection_tells_the_model_why() -> None:
@@ -293,7 +293,7 @@ def test_a_key_does_not_reach_the_page() -> None:
 
 
 def test_outside_of_a_notebook_an_agent_is_needed_and_the_store_is_that_of_the_process() -> None:
-    with pytest.raises(InvalidInputError, match=r"give one, as in chat\(Agent\(\.\.\.\)\)"):
+    with pytest.raises(InvalidInputError, match=r"pass one, for example chat\(Agent\(\.\.\.\)\)"):
         chat()
     agent = Agent(DemoModel())
     page = Browser(chat(agent, session_id="mine"))

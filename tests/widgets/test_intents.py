@@ -1,4 +1,4 @@
-"""What a browser may ask: a verb of the table, with its fields. Everything else is refused in a sentence."""
+"""Intents of the browser: a verb of the table with its fields. Everything else is rejected with an error."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_a_message_that_is_not_in_the_table_is_refused_and_nothing_happens(kind:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"question": 1}, "question is 1; it must be a text of at most 200,000 characters"),
-        ({"question": "x" * 200_001}, "; it must be a text of at most 200,000 characters"),
+        ({"question": 1}, "question is 1; it must be a string of at most 200,000 characters"),
+        ({"question": "x" * 200_001}, "; it must be a string of at most 200,000 characters"),
         ({"again": ""}, "again is ''; it must be an id of at most 500 characters"),
         ({"names": ["a"]}, "names is ['a']; it must be at most 100 values by name"),
-        ({"names": {"0": "x" * 201}}, "; it must be a text of at most 200 characters"),
+        ({"names": {"0": "x" * 201}}, "; it must be a string of at most 200 characters"),
         ({"again": "not a run of this session"}, "run 'not a run of this session' is not among the turns"),
-        ({"question": "  "}, "there is nothing to answer"),
+        ({"question": "  "}, "is empty; pass a message"),
     ],
 )
 def test_a_field_that_is_not_what_it_should_be_is_named(fields: dict[str, Any], sentence: str) -> None:
@@ -82,10 +82,10 @@ def test_a_search_is_made_of_known_words(fields: dict[str, Any], sentence: str) 
 
 def test_files_go_only_where_they_are_taken() -> None:
     page = Browser(talk())
-    assert "2 files came with new, which takes at most 0" in page.refusal("new", files=[b"a", b"b"])
+    assert "new takes at most 0, got 2" in page.refusal("new", files=[b"a", b"b"])
     fields: dict[str, Any] = {"question": "x", "again": None, "names": {}}
-    assert "5 files came with ask, which takes at most 4" in page.refusal("ask", files=[b"a"] * 5, **fields)
-    assert "is not an image that models know" in page.refusal("ask", files=[b"<svg onload=alert(1)>"], **fields)
+    assert "ask takes at most 4, got 5" in page.refusal("ask", files=[b"a"] * 5, **fields)
+    assert "unsupported image" in page.refusal("ask", files=[b"<svg onload=alert(1)>"], **fields)
 
 
 def test_every_verb_of_a_panel_is_a_method_that_says_what_it_does() -> None:

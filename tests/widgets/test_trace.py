@@ -1,4 +1,4 @@
-"""The timeline: what happened in a run, from the run itself and from the store."""
+"""The timeline of a run, from the RunOutput and from the store."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_model_call_shows_by_source_what_was_sent_and_what_was_left_out() -> N
         page = Browser(Trace([timeline_of(shown, db)]))
         calls = [n for n, step in enumerate(page.content["timelines"][0]["steps"]) if step["kind"] == "model"]
         first, second = (page.ask("look", timeline=0, step=step)[0] for step in calls)
-        assert first["title"] == second["title"] == "Was sent"
+        assert first["title"] == second["title"] == "Request"
         assert "Left out: turn 0 (history is the last 1 completed turns)." in first["text"]
         assert first["text"].startswith("About ")
         assert [(part["source"], part["detail"]) for part in first["parts"]] == [
@@ -97,9 +97,9 @@ def test_a_model_call_shows_by_source_what_was_sent_and_what_was_left_out() -> N
             "How heavy?",
         ]
         assert first["parts"][2]["size"] == "~3 tokens"
-        # What the run has said and done since is in its next request.
+        # Its next request includes the messages since then.
         added = [(part["source"], part["detail"], part["text"]) for part in second["parts"][4:]]
-        assert added == [("said", "", 'weigh({"species": "Gentoo"})'), ("tool result", "weigh", "5076.0")]
+        assert added == [("assistant", "", 'weigh({"species": "Gentoo"})'), ("tool result", "weigh", "5076.0")]
 
 
 def test_a_run_without_a_receipt_shows_the_messages_that_were_sent() -> None:
@@ -107,8 +107,12 @@ def test_a_run_without_a_receipt_shows_the_messages_that_were_sent() -> None:
     run.context_report = None
     page = Browser(trace(run))
     sent = page.ask("look", timeline=0, step=len(page.content["timelines"][0]["steps"]) - 1)[0]
-    assert (sent["title"], sent["parts"]) == ("Was sent", [])
-    assert sent["text"] == '[user] How heavy?\n\n[assistant] weigh({"species": "Gentoo"})\n\n[tool] 5076.0'
+    assert sent["title"] == "Request"
+    assert [(part["source"], part["detail"], part["text"]) for part in sent["parts"]] == [
+        ("prompt", "", "How heavy?"),
+        ("assistant", "", 'weigh({"species": "Gentoo"})'),
+        ("tool result", "weigh", "5076.0"),
+    ]
 
 
 def test_two_runs_stand_side_by_side_and_three_do_not() -> None:
@@ -171,5 +175,5 @@ def test_a_run_id_is_looked_up_in_the_store_that_is_named() -> None:
     assert [each.run_id for each in trace(run.run_id, db=db).runs] == [run.run_id]
     with pytest.raises(InvalidInputError, match="there is no run"):
         trace(run.run_id, db=InMemoryDb())
-    with pytest.raises(InvalidInputError, match=r"^db is 'x.duckdb'; give a store"):
+    with pytest.raises(InvalidInputError, match=r"^db is 'x.duckdb'; pass a store"):
         trace(run.run_id, db="x.duckdb")  # type: ignore[arg-type]

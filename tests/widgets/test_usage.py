@@ -1,4 +1,4 @@
-"""What runs took: the numbers are those of the runs, and the picture is one."""
+"""The numbers and the chart of `usage()`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workflows of tests are made of."""
+"""Workflows for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workflows that stop, fail, wait or are cancelled, and how they go on."""
+"""Workflows that stop, fail, pause or are cancelled, and how they continue."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_error_of_an_agent_in_a_step_carries_the_run_of_the_workflow() -> No
     assert (failed.kind, failed.status, failed.error) == ("workflow", RunStatus.ERROR, "on fire")
     done = workflow.continue_run(failed)
     assert done.content == "OK"
-    # The workflow within went on too, and was not begun again.
+    # The inner workflow continued too, and was not restarted.
     assert [each.status for each in done.nested_runs] == [RunStatus.COMPLETED]
 
 
@@ -228,7 +228,7 @@ async def leaves_midway_awaited(step_input: StepInput) -> AsyncIterator[str]:
     "step", [leaves, leaves_awaited, leaves_midway, leaves_midway_awaited, Condition(leaves, [upper])]
 )
 def test_a_function_that_exits_does_not_end_the_loop_of_all_runs(step: Any) -> None:
-    with pytest.raises(RunError, match="it tried to end the program by SystemExit: 3"):
+    with pytest.raises(RunError, match="it tried to exit the program: SystemExit: 3"):
         Workflow([step]).run("x")
     assert Workflow([upper]).run("x").content == "X"
 
@@ -246,6 +246,6 @@ def test_a_failure_names_the_step(db: InMemoryDb) -> None:
     with pytest.raises(RunError, match="the run failed in step 'both/fragile': OSError: not yet") as caught:
         line.run("x", session_id="s")
     line.update_session_state({"ready": True}, "s")
-    # What failed before and is done by now is not what failed now.
+    # A step that failed before and is completed now is not the failed one.
     with pytest.raises(RunError, match="the run failed: ValueError: neither"):
         line.continue_run(run_id=caught.value.run_output.run_id, session_id="s")  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""A workflow whose process is killed goes on in another one."""
+"""A workflow whose process was killed continues in another process."""
 
 from __future__ import annotations
 
@@ -105,5 +105,5 @@ with workflow.run("go", session_id="s", stream=True) as events:
         [python, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
     )
     first, last = done.stdout.splitlines()
-    assert "still goes on, in process" in first
+    assert "is still running in process" in first
     assert last == "['done', 'done']"

@@ -1,4 +1,4 @@
-"""Workflows: steps over agents, teams, functions and workflows, on the pipeline that agents have."""
+"""Workflows: steps with agents, teams, functions and workflows, with the pipeline of agents."""
 
 from __future__ import annotations
 
@@ -312,12 +312,12 @@ def test_a_fork_takes_the_steps_along(db: InMemoryDb) -> None:
     [
         (lambda: Workflow([]), "has no steps"),
         (lambda: Workflow(["write"]), "'write' cannot be a step"),
-        (lambda: Step("x"), "is given 0 of agent"),
-        (lambda: Step("x", agent=agent("a"), executor=upper), "is given 2 of agent"),
-        (lambda: Step("x", agent=upper), "no agent, team or workflow"),  # type: ignore[arg-type]
-        (lambda: Step("x", executor=upper, max_retries=-1), "give 0 or more"),
-        (lambda: Loop([upper], max_iterations=0), "give 1 or more"),
-        (lambda: Router(len, [agent("a"), agent("a")]), "two choices called 'a'"),
+        (lambda: Step("x"), "has 0 of agent"),
+        (lambda: Step("x", agent=agent("a"), executor=upper), "has 2 of agent"),
+        (lambda: Step("x", agent=upper), "not an agent, team or workflow"),  # type: ignore[arg-type]
+        (lambda: Step("x", executor=upper, max_retries=-1), "pass 0 or more"),
+        (lambda: Loop([upper], max_iterations=0), "pass 1 or more"),
+        (lambda: Router(len, [agent("a"), agent("a")]), "two choices named 'a'"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Any, said: str) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agno_nb.db.duckdb.duckdb import AsyncDuckDb as AsyncDuckDb
-    from agno_nb.db.duckdb.duckdb import DuckDb as DuckDb
+    from agno_nb.db.duckdb.duckdb import AsyncDuckDb as AsyncDuckDb, DuckDb as DuckDb
 
 __all__ = ["AsyncDuckDb", "DuckDb"]
 

@@ -1,392 +1,252 @@
-"""Fill a tool's arguments with what the prompt says. What it does not say is left out, or asked for; never invented."""
+"""Find the arguments of a tool call and the values of structured output in a prompt.
+
+Values are found by the name of a parameter, its enum, its format and its type. Without a value, a tool call omits the
+argument or asks for it. Structured output must be complete, so it gets a made-up value such as "demo title".
+"""
 
 from __future__ import annotations
 
 import itertools
-import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from agno_nb.models.demo import schema as schemas
-from agno_nb.models.demo.tokenizer import (
-    NUMBER,
-    Literal,
-    content_words,
-    is_content,
-    literals,
-    mentioned,
-    number,
-    stem,
-    stems,
-    words,
-)
+from agno_nb.models.demo.context import MAX_CHARS, as_list
+from agno_nb.models.demo.schema import MAX_DEPTH, Schema
+from agno_nb.models.demo.tokenizer import Literal, is_content, literals, mentioned, stem, stems, words
 from agno_nb.types import JsonDict, ToolSpec
 
-MOST_CALLS = 8
-"""How many calls one prompt may become ("for each species")."""
+MAX_CALLS = 8
+"""Calls that one prompt can lead to ("for each species")."""
 
-WHOLE_PROMPT = frozenset(
-    "task query question message prompt text input request instruction note content memory".split()
-)
-"""Parameters that take a sentence, not a value out of one."""
+WHOLE_PROMPT = frozenset("content instruction message prompt query question request sql statement task text".split())
+"""Names of parameters that take a sentence: the quoted one, else the whole prompt."""
 
-COLUMN = frozenset("column columns field feature variable measure metric key".split())
-EVERY = re.compile(r"\b(?:by|per|each|every|all|any|across|which|what|compare|both)\s+(?:of\s+)?(?:the\s+)?(\w+)", re.I)
-SUPERLATIVE = (
-    r"\b(?:heaviest|highest|largest|biggest|longest|greatest|tallest|oldest|most|lightest|lowest|smallest|shortest"
-    r"|youngest|fewest|least)\b"
-)
-_ABOVE = (
-    r"(?:above|over|more than|greater than|at least|larger than|heavier than|longer than|older than|from|since|after"
-    r"|>=?)"
-)
-_BELOW = r"(?:below|under|less than|fewer than|at most|smaller than|lighter than|shorter than|up to|until|before|<=?)"
-LOWER_NAMES = frozenset("min minimum lower above over from least since start after low".split())
-UPPER_NAMES = frozenset("max maximum upper below under to most until end before high".split())
-_ITEM = r"(?:\"[^\"\n]+\"|'[^'\n]+'|`[^`\n]+`|[A-Z][\w-]+|[a-z]+(?:_\w+)+)"
-_LISTED = re.compile(rf"{_ITEM}(?:\s*(?:,|\||/)\s*{_ITEM})*\s*,?\s*(?:\bor\b|\band\b|\||/|,)\s*{_ITEM}")
+_KINDS = {
+    "date": ("date",), "email": ("email",), "to": ("email",), "uri": ("url",), "url": ("url",),
+    "path": ("file", "quoted"), "file": ("file", "quoted"), "column": ("identifier",), "field": ("identifier",),
+}  # fmt: skip
+"""The kinds of literals for a format or a word of a parameter's name."""
+_EACH = re.compile(r"\b(?:all|by|compare|each|every|per)\b|\w{3,}est\b|\bmost\b", re.IGNORECASE)
+"""Asks for all values of a parameter: "for each species", "the heaviest"."""
+_OBJECT = re.compile(r"\b(?:about|at|for|from|in|named|of|on)\s+(?:(?:an?|my|the)\s+)?(\w+)", re.IGNORECASE)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a tool."""
+    """A parameter of a tool, or a property of structured output."""
 
     name: str
-    schema: JsonDict
-    required: bool
-    values: list[Any] = field(default_factory=list)
-    """What it can be, where the schema or the documentation lists it."""
-    is_closed: bool = False
-    """Whether it can be nothing else."""
+    schema: Schema
+    required: bool = True
 
     @property
     def type(self) -> str:
-        return schemas.type_of(self.schema) or "string"
+        return self.schema.type or "string"
 
     @property
-    def stems(self) -> set[str]:
-        return {stem(word) for word in words(self.name)}
+    def words(self) -> set[str]:
+        return set(words(self.name.lower()))
 
     @property
-    def is_column(self) -> bool:
-        return not self.is_closed and (
-            bool(COLUMN & set(words(self.name))) or "_" in str(self.schema.get("default", ""))
-        )
+    def takes_text(self) -> bool:
+        """Whether any text is a value."""
+        is_special = self.schema.choices or "format" in self.schema.keys or self.words & {"column", "field"}
+        return self.type == "string" and not is_special
 
-
-@dataclass(slots=True, kw_only=True)
-class Filling:
-    """Arguments found in a prompt: one set a call."""
-
-    calls: list[JsonDict]
-    missing: list[Parameter]
-    """Required ones that the prompt does not give."""
+    @property
+    def takes_sentence(self) -> bool:
+        return self.takes_text and bool(self.words & WHOLE_PROMPT)
 
 
 def parameters(tool: ToolSpec) -> list[Parameter]:
-    """The parameters of a tool, with what its documentation says that they can be."""
-    root = schemas.resolve(tool.parameters, schemas.as_dict(tool.parameters))
-    properties = schemas.as_dict(root.get("properties"))
-    required = schemas.as_list(root.get("required"))
-    found = []
-    for name, raw in properties.items():
-        schema = schemas.branches(schemas.resolve(raw, tool.parameters), tool.parameters)[0]
-        values = schemas.choices(schema)
-        inner = schemas.resolve(schema.get("items"), tool.parameters) if schemas.type_of(schema) == "array" else {}
-        values = values or schemas.choices(inner)
-        is_closed = bool(values)
-        if not values and schemas.type_of(inner or schema) in ("string", ""):
-            values = _documented(str(schema.get("description") or _part_about(name, tool.description, properties)))
-        found.append(Parameter(name=name, schema=schema, required=name in required, values=values, is_closed=is_closed))
-    plain = [parameter for parameter in found if parameter.required and not parameter.values]
-    if len(plain) == 1 and plain[0].type == "string" and not any(parameter.values for parameter in found):
-        plain[0].values = _documented(tool.description)
-    return found
+    schema = Schema(tool.parameters, tool.parameters)
+    return [
+        Parameter(name, schema.inner(part).branches[0], name in schema.required)
+        for name, part in schema.properties.items()
+    ]
 
 
-def _part_about(name: str, description: str, properties: JsonDict) -> str:
-    """What a docstring says of a parameter: from its name to the next one's, or to an empty line."""
-    match = re.search(rf"\b{re.escape(name)}\b`?\s*(?:\([^)\n]*\))?\s*:(.*)", description, re.DOTALL)
-    if match is None:
-        return ""
-    others = "|".join(re.escape(other) for other in properties if other != name) or r"(?!)"
-    return re.split(rf"\n\s*\n|\b(?:{others})\b`?\s*(?:\([^)\n]*\))?\s*:", match[1], maxsplit=1)[0]
+def fill(tool: ToolSpec, text: str) -> tuple[list[JsonDict], list[Parameter]]:
+    """Find the arguments of calls of `tool` in `text`, and the required parameters that are missing.
 
-
-def _documented(text: str) -> list[str]:
-    """The values of a list in prose: "Adelie, Chinstrap or Gentoo"."""
-    match = _LISTED.search(text[:4000])
-    return [item.strip("\"'`") for item in re.findall(_ITEM, match[0])] if match else []
-
-
-def fill(tool: ToolSpec, text: str, identifiers: list[str] | None = None) -> Filling:
-    """Find the arguments of `tool` in `text`.
-
-    Parameters
-    ----------
-    tool : ToolSpec
-        The tool to call.
-    text : str
-        What the user said.
-    identifiers : list of str, optional
-        Names in snake_case that the context knows, columns of a frame say.
-
-    Returns
-    -------
-    Filling
-        Several calls where the text names several values for one parameter, or asks for each of them.
+    There are several calls if the text has several values for one parameter.
     """
-    wanted = parameters(tool)
-    known = stems(f"{tool.name} {tool.description}")
-    finder = _Finder(text, known, identifiers or [])
-    found: dict[str, list[Any]] = {}
-    for step in (finder.explicit, finder.of_values, finder.by_form, finder.numeric, finder.truth, finder.composite):
-        for parameter in wanted:
-            if parameter.name not in found and (values := step(parameter)):
-                found[parameter.name] = values
-    finder.texts(wanted, found)
-    combined = itertools.islice(itertools.product(*found.values()), MOST_CALLS)
-    missing = [parameter for parameter in wanted if parameter.required and parameter.name not in found]
-    return Filling(calls=[dict(zip(found, values, strict=True)) for values in combined], missing=missing)
-
-
-def without_defaults(tool: ToolSpec, arguments: JsonDict) -> JsonDict:
-    """Leave out what the tool would take by itself."""
-    defaults = {one.name: one.schema.get("default") for one in parameters(tool) if not one.required}
-    return {name: value for name, value in arguments.items() if value is None or defaults.get(name) != value}
+    offered = parameters(tool)
+    if "_" in tool.name:
+        # "mean_of" looks like an identifier, but is not an argument.
+        text = text.replace(tool.name, "")
+    found = _Finder(text, stems(f"{tool.name} {tool.description}")).find(offered)
+    combined = itertools.islice(itertools.product(*found.values()), MAX_CALLS)
+    missing = [one for one in offered if one.required and one.name not in found]
+    return [dict(zip(found, values, strict=True)) for values in combined], missing
 
 
 class _Finder:
-    """What one prompt offers. Each literal is given away once."""
+    """Matches the literals of one text with parameters. Each literal is used once."""
 
-    def __init__(self, text: str, known: set[str], identifiers: list[str]) -> None:
-        self.text = text
-        self.known = known
-        self.identifiers = identifiers
-        self.left = literals(text, known)
+    def __init__(self, text: str, vocabulary: set[str]) -> None:
+        self.text = text[:MAX_CHARS]
+        self.vocabulary = vocabulary
+        self.unused = literals(self.text, vocabulary)
 
-    def explicit(self, parameter: Parameter) -> list[Any]:
-        """Find ``species=Adelie``, "species Adelie", "limit: 5", "5 rows"."""
-        spoken = r"[\s_-]*".join(re.escape(word) for word in words(parameter.name)) or re.escape(parameter.name)
-        pattern = rf"(?<!\w){spoken}s?(?!\w)\s*(=|:|\bis\b|\bequals\b|\bof\b|\bto\b|)\s*(?=(\S))"
-        for match in re.finditer(pattern, self.text[:20_000], re.IGNORECASE):
-            literal = next((literal for literal in self.left if 0 <= literal.start - match.end() <= 1), None)
-            if literal is not None and (values := self._as(parameter, literal)):
-                self.left.remove(literal)
+    def find(self, offered: list[Parameter]) -> dict[str, list[Any]]:
+        """Find the values of each parameter, the surest evidence first."""
+        found: dict[str, list[Any]] = {}
+        steps: tuple[Callable[[Parameter], list[Any]], ...] = (
+            self.by_name, self.from_enum, self.by_form, self.by_type, self.sentence,
+        )  # fmt: skip
+        for step in steps:
+            for one in offered:
+                if one.name not in found and (values := step(one)):
+                    found[one.name] = values
+        texts = [one for one in offered if one.takes_text and not one.takes_sentence]
+        needed = [one for one in texts if one.required and one.name not in found]
+        if not any(one.required for one in texts):
+            # "The weather in Tokyo" means Tokyo even if the parameter has a default.
+            needed = [one for one in texts if one.name not in found][:1]
+        values = self.take("quoted") or self.take("name", "identifier", "file")
+        if len(needed) == 1 and (values := values or self.object_of_sentence()):
+            found[needed[0].name] = values if needed[0].required else values[:1]
+        else:
+            found.update({one.name: [value] for one, value in zip(needed, values, strict=False)})
+        return {one.name: found[one.name] for one in offered if one.name in found}
+
+    def take(self, *kinds: str) -> list[Any]:
+        """All unused literals of some kinds."""
+        taken = [literal for literal in self.unused if literal.kind in kinds]
+        self.unused = [literal for literal in self.unused if literal not in taken]
+        return list(dict.fromkeys(literal.value for literal in taken))
+
+    def take_first(self, parameter: Parameter, candidates: list[Literal]) -> list[Any]:
+        """The first of some literals that the parameter allows."""
+        for literal in candidates:
+            value = literal.value
+            if parameter.type == "string" and literal.kind == "number":
+                value = self.text[literal.start : literal.end]
+            if parameter.schema.choices and (same := mentioned(parameter.schema.choices, str(value))):
+                value = same[0]
+            if parameter.schema.allows(value):
+                self.unused.remove(literal)
+                return [value]
+        return []
+
+    def by_name(self, parameter: Parameter) -> list[Any]:
+        """Find ``species="Adelie"``, "limit: 5", "the item 'tea'" and "5 rows"."""
+        name = r"[\s_-]*".join(map(re.escape, words(parameter.name))) or re.escape(parameter.name)
+        for match in re.finditer(rf"(?<!\w){name}s?(?!\w)\s*(=|:|\bis\b|\bof\b|)\s*", self.text, re.IGNORECASE):
+            next_to_it = [literal for literal in self.unused if 0 <= literal.start - match.end() <= 1]
+            if values := self.take_first(parameter, next_to_it):
                 return values
-            bare = re.match(r"[\w.-]*\w", self.text[match.end() :])
-            if bare and match[1] in ("=", ":", "is", "equals") and is_content(bare[0]) and parameter.type == "string":
-                values = mentioned(parameter.values, bare[0]) if parameter.is_closed else [bare[0]]
-                if values:
-                    return values
-        if parameter.type in ("integer", "number"):
-            for literal in self.left:
-                after = words(self.text[literal.end : literal.end + 40])[:1]
-                is_named = (
-                    literal.kind == "number" and after and len(after[0]) > 1 and stem(after[0]) in parameter.stems
-                )
-                if is_named and (values := self._as(parameter, literal)):
-                    self.left.remove(literal)
-                    return values
-        return []
-
-    def _as(self, parameter: Parameter, literal: Literal) -> list[Any]:
-        """The literal as a value of the parameter; nothing where it cannot be one."""
-        value = literal.value
-        match parameter.type:
-            case "integer" if isinstance(value, int):
-                return [value]
-            case "number" if isinstance(value, int | float):
-                return [value]
-            case "string" if parameter.is_closed:
-                return mentioned(parameter.values, str(value))
-            case "string" if literal.kind != "number":
-                return mentioned(parameter.values, str(value)) or [value]
-            case "string" if not parameter.is_column and not parameter.values:
-                return [self.text[literal.start : literal.end]]
-        return []
-
-    def of_values(self, parameter: Parameter) -> list[Any]:
-        """Find listed values by mention; all of them for "by species" and "which is heaviest"."""
-        values = parameter.values or (self.identifiers if parameter.is_column else [])
-        if not values or parameter.type in ("object", "boolean"):
+            bare = re.match(r"\w[\w-]*", self.text[match.end() :])
+            if bare and match[1] in ("=", ":") and parameter.type == "string":
+                return mentioned(parameter.schema.choices, bare[0]) if parameter.schema.choices else [bare[0]]
+        if parameter.type not in ("integer", "number"):
             return []
-        found = mentioned(values, self.text)
-        if not found and parameter.is_closed:
-            found = [
-                value for value, spoken in _COMPARISONS if value in values and re.search(spoken, self.text.lower())
-            ]
-        asked = {stem(word) for word in EVERY.findall(self.text[:20_000])}
-        is_for_all = asked & parameter.stems or re.search(SUPERLATIVE, self.text, re.IGNORECASE)
-        if not found and parameter.required and parameter.values and is_for_all:
-            found = parameter.values[:MOST_CALLS]
-        self.drop(found)
+        named = {stem(word) for word in parameter.words}
+        units = {literal: words(self.text[literal.end : literal.end + 40])[:1] for literal in self.unused}
+        return self.take_first(parameter, [one for one, unit in units.items() if unit and stem(unit[0]) in named])
+
+    def from_enum(self, parameter: Parameter) -> list[Any]:
+        """Find the values of an enum that are mentioned; all of them for "each"."""
+        choices = parameter.schema.choices
+        found = mentioned(choices, self.text)
+        if not found and parameter.required and _EACH.search(self.text):
+            found = choices[:MAX_CALLS]
+        used = {stem(str(value)) for value in found}
+        self.unused = [literal for literal in self.unused if stem(str(literal.value)) not in used]
         if parameter.type == "array":
             return [found] if found else []
         return found if parameter.required else found[:1]
 
-    def drop(self, values: list[Any]) -> None:
-        """Take literals away that are spoken for."""
-        spoken = {stem(str(value)) for value in values}
-        self.left = [literal for literal in self.left if stem(str(literal.value)) not in spoken]
-
-    def take(self, *kinds: str) -> list[Any]:
-        found = [literal for literal in self.left if literal.kind in kinds]
-        self.left = [literal for literal in self.left if literal not in found]
-        return list(dict.fromkeys(literal.value for literal in found))
-
     def by_form(self, parameter: Parameter) -> list[Any]:
-        """Dates, addresses, files, SQL and expressions, which are known by how they look."""
-        if parameter.type != "string" or parameter.is_closed:
+        """Find dates, addresses, files and column names, by the parameter's format or name."""
+        if parameter.type != "string" or parameter.schema.choices:
             return []
-        named = set(words(parameter.name.lower()))
-        form = str(parameter.schema.get("format", ""))
-        kinds: tuple[str, ...] = ()
-        if form in ("date", "date-time") or named & {"date", "day", "since", "until", "deadline"}:
-            kinds = ("datetime", "date") if form == "date-time" else ("date", "datetime")
-        elif form == "email" or named & {"email", "mail", "to", "recipient"}:
-            kinds = ("email",)
-        elif form == "uri" or named & {"url", "link", "uri", "website"}:
-            kinds = ("url",)
-        elif named & {"path", "file", "filename"}:
-            kinds = ("file", "quoted")
-        for literal in self.left:
-            if literal.kind in kinds:
-                self.left.remove(literal)
-                return [literal.value]
-        if named & {"sql", "statement"} or "query" in named:
-            code = re.search(r"```(?:sql)?\s*(.*?)```|\b((?:select|with)\b.*\bfrom\b.*)", self.text, re.I | re.DOTALL)
-            return [(code[1] or code[2]).strip()] if code else []
-        if named & {"expression", "formula"}:
-            sums = re.search(r"[\d(][\d\s.+*/()%^-]*[\d)]", self.text[:20_000])
-            return [sums[0]] if sums else []
+        by_name = (_KINDS[word] for word in words(parameter.name.lower()) if word in _KINDS)
+        kinds = _KINDS.get(str(parameter.schema.keys.get("format"))) or next(by_name, ())
+        return self.take_first(parameter, [literal for literal in self.unused if literal.kind in kinds])
+
+    def by_type(self, parameter: Parameter) -> list[Any]:
+        """Find required numbers in order, lists of literals, and booleans by their name."""
+        match parameter.type:
+            case "integer" | "number" if parameter.required:
+                return self.take_first(parameter, [literal for literal in self.unused if literal.kind == "number"])
+            case "boolean":
+                spoken = [word.lower() for word in words(self.text)]
+                place = next((place for place, word in enumerate(spoken) if word in parameter.words), None)
+                return [] if place is None else [not {"no", "not", "without"} & set(spoken[max(0, place - 2) : place])]
+            case "array" if not parameter.schema.choices:
+                items = parameter.schema.inner(parameter.schema.keys.get("items")).branches[0]
+                is_number = items.type in ("integer", "number")
+                if items.type == "string" or is_number:
+                    found = self.take("number") if is_number else self.take("quoted") or self.take("name", "identifier")
+                    return [found] if found and parameter.schema.allows(found) else []
         return []
 
-    def numeric(self, parameter: Parameter) -> list[Any]:
-        """Numbers after "above" for `min_…`, after "below" for `max_…`; else the next one for a required parameter."""
-        if parameter.type not in ("integer", "number"):
+    def sentence(self, parameter: Parameter) -> list[Any]:
+        if not parameter.required or not parameter.takes_sentence:
             return []
-        named = set(words(parameter.name.lower()))
-        side = _ABOVE if named & LOWER_NAMES else _BELOW if named & UPPER_NAMES else ""
-        both = re.search(rf"\bbetween\s+({NUMBER})\D{{0,12}}?\band\s+({NUMBER})", self.text, re.IGNORECASE)
-        if side and both:
-            value = number(both[1 if side is _ABOVE else 2])
-            self.left = [literal for literal in self.left if literal.value != value]
-            return [value] if schemas.fits(value, {"type": parameter.type}) else []
-        for literal in self.left:
-            before = self.text[max(0, literal.start - 30) : literal.start]
-            compared = re.search(rf"(?:{_ABOVE}|{_BELOW})\s*$", before, re.IGNORECASE)
-            fitting = re.search(rf"{side}\s*$", before, re.IGNORECASE) if side else None
-            is_free = parameter.required or not compared
-            if literal.kind == "number" and (fitting or (not side and is_free)) and self._as(parameter, literal):
-                self.left.remove(literal)
-                return [literal.value]
-        return []
+        return self.take("quoted")[:1] or [self.text.strip()]
 
-    def truth(self, parameter: Parameter) -> list[Any]:
-        """True where the parameter is mentioned, false where it is with "no" or "without" before it."""
-        if parameter.type != "boolean":
-            return []
-        named = parameter.stems - {stem(word) for word in ("is", "has", "include", "use", "with", "only")}
-        spoken = words(self.text)
-        for position, word in enumerate(spoken):
-            if stem(word) in named:
-                near = {other.lower() for other in spoken[max(0, position - 2) : position + 3]}
-                return [not near & {"no", "not", "without", "don't", "false", "off", "never"}]
-        return []
-
-    def composite(self, parameter: Parameter) -> list[Any]:
-        """Lists of what is there, objects written as JSON, and "set X to Y"."""
-        if parameter.type == "array" and not parameter.is_closed:
-            inner = schemas.type_of(schemas.as_dict(parameter.schema.get("items"))) or "string"
-            kinds = {"string": ("quoted", "name", "identifier"), "integer": ("number",), "number": ("number",)}
-            values = self.take(*kinds.get(inner, ()))
-            return [values] if values else []
-        if parameter.type == "object":
-            written = re.search(r"\{.*\}", self.text[:20_000], re.DOTALL)
-            if written and isinstance(value := _json_or_none(written[0]), dict):
-                return [value]
-            told = re.search(
-                r"\b(?:set|change|update)\s+(?:the\s+|my\s+)?([\w ]{1,40}?)\s+(?:to|=)\s+(.+)", self.text, re.I
-            )
-            if told and not parameter.schema.get("properties"):
-                value = next((item.value for item in literals(told[2])), told[2].strip(" .!"))
-                return [{"_".join(words(told[1].lower())): value}]
-        return []
-
-    def texts(self, wanted: list[Parameter], found: dict[str, list[Any]]) -> None:
-        """Give the names and quotations that are left to the text parameters that need one."""
-        open_ones = [one for one in wanted if one.type == "string" and one.name not in found and not one.is_closed]
-        needed = [one for one in open_ones if one.required]
-        if not needed and not any(one.required and one.type == "string" for one in wanted):
-            # "The weather in Tokyo" means Tokyo, also where the tool would take Paris by itself.
-            needed = [one for one in open_ones[:1] if not one.is_column and not set(words(one.name)) & WHOLE_PROMPT]
-        for one in needed:
-            if direction := self._direction(one):
-                found[one.name] = [direction]
-        needed = [one for one in needed if one.name not in found]
-        for one in [one for one in needed if set(words(one.name.lower())) & WHOLE_PROMPT]:
-            found[one.name] = self.take("quoted")[:1] or [_request(self.text)]
-        needed = [one for one in needed if one.name not in found]
-        for one in list(needed):
-            if one.is_column and (values := self.take("identifier")):
-                found[one.name] = values
-                needed.remove(one)
-        values = self.take("quoted") or self.take("name")
-        if len(needed) == 1 and values:
-            found[needed[0].name] = values if needed[0].required else values[:1]
-        else:
-            found.update({one.name: [value] for one, value in zip(needed, values, strict=False)})
-        if len(needed) == 1 and not values and needed[0].required and (value := self._object_of_sentence(needed[0])):
-            found[needed[0].name] = [value]
-
-    def _direction(self, parameter: Parameter) -> str | None:
-        """Give "from Oslo to Rome" to the parameters whose names say so."""
-        named = set(words(parameter.name.lower()))
-        preposition = {
-            "from": named & {"from", "origin", "source", "start", "departure"},
-            "to": named & {"to", "destination", "target", "end", "arrival", "recipient"},
-        }
-        for word in (word for word, fitting in preposition.items() if fitting):
-            for literal in self.left:
-                before = self.text[: literal.start].rstrip("\"'` \u201c").lower()
-                if literal.kind in ("name", "quoted") and re.search(rf"\b{word}$", before[-6:]):
-                    self.left.remove(literal)
-                    return str(literal.value)
-        return None
-
-    def _object_of_sentence(self, parameter: Parameter) -> str | None:
-        """Find tokyo in "the weather in tokyo": words after a preposition that the tool does not speak of itself."""
-        if parameter.is_column:
-            return None
-        ends = r"(?:[?!,;\n]|\.(?:\s|$)|$|\b(?:in|for|at|of|with|and|please|today|now|tomorrow)\b)"
-        for match in re.finditer(
-            rf"\b(?:in|for|of|about|at|named|called|with)\s+(?=(.+?)\s*{ends})", self.text[:2000], re.I
-        ):
-            said = re.sub(r"^(?:the|a|an|my)\s+", "", match[1].strip(), flags=re.IGNORECASE)
-            told = stems(said)
-            if told and len(said) <= 60 and is_content(words(said)[0]) and not told & (self.known | parameter.stems):
-                return said
-        return None
+    def object_of_sentence(self) -> list[str]:
+        """Find "tokyo" in "the weather in tokyo": a word after a preposition that the tool's description lacks."""
+        after = [match[1] for match in _OBJECT.finditer(self.text)]
+        return [word for word in after if is_content(word) and stem(word) not in self.vocabulary][:1]
 
 
-_COMPARISONS = (
-    (">", "above|over|more|greater|heavier|longer"), ("<", "below|under|less|smaller|lighter|shorter"),
-    ("gt", "above|over|more|greater"), ("lt", "below|under|less|smaller"), ("==", "equal|exactly"),
-    ("desc", "highest|largest|heaviest|longest|most|top"), ("asc", "lowest|smallest|lightest|shortest|least"),
-)  # fmt: skip
+def sample(schema: JsonDict, text: str, known: JsonDict | None = None) -> Any:
+    """Make a value that `schema` allows, from `text` and from values `known` by property name.
+
+    Examples
+    --------
+    >>> properties = {"name": {"type": "string"}, "age": {"type": "integer"}, "email": {"type": ["string", "null"]}}
+    >>> sample({"type": "object", "properties": properties, "required": list(properties)}, "Ada is 36")
+    {'name': 'Ada', 'age': 36, 'email': None}
+    """
+    return _sample(Schema(schema, schema), "", _Finder(text, set()), known or {})
 
 
-def _request(text: str) -> str:
-    """The request without the words that only ask for it to be passed on."""
-    asked = r"^\s*(?:please\s+)?(?:search|look|google|query)(?:\s+(?:up|for|the web|online|wikipedia))*\s+(?:for\s+)?"
-    shorter = re.sub(asked, "", text, flags=re.IGNORECASE).strip()
-    return shorter if content_words(shorter) else text.strip()
+def _sample(schema: Schema, name: str, finder: _Finder, known: JsonDict) -> Any:
+    branches = schema.branches
+    is_deep = schema.depth > MAX_DEPTH
+    if len(branches) > 1 or branches[0] is not schema:
+        # Deep down, a simple alternative ends a recursion.
+        simplest = min(branches, key=lambda one: (one.type == "object", one.type == "array", len(one.required)))
+        return _sample(simplest if is_deep else branches[0], name, finder, known)
+    if schema.type == "object":
+        return _sample_object(schema, finder, known)
+    if schema.type == "array":
+        return _sample_array(schema, name, finder, known)
+    return schema.smallest(name)
 
 
-def _json_or_none(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+def _sample_object(schema: Schema, finder: _Finder, known: JsonDict) -> JsonDict:
+    parts = {key: schema.inner(schema.properties.get(key)) for key in [*schema.properties, *schema.required]}
+    nullable = {key for key, part in parts.items() if part.branches[-1].type == "null"}
+    wanted = {
+        key: Parameter(key, part.branches[0], required=key in schema.required and key not in nullable)
+        for key, part in parts.items()
+        if key in schema.required or schema.depth <= MAX_DEPTH
+    }
+    found = finder.find([parameter for key, parameter in wanted.items() if key not in known])
+    made = {}
+    for key, parameter in wanted.items():
+        if key in known and parts[key].allows(known[key]):
+            made[key] = known[key]
+        elif key in found and parameter.schema.allows(found[key][0]):
+            made[key] = found[key][0]
+        elif key in schema.required:
+            made[key] = None if key in nullable else _sample(parts[key], key, finder, known)
+    return made
+
+
+def _sample_array(schema: Schema, name: str, finder: _Finder, known: JsonDict) -> list[Any]:
+    made = [_sample(schema.inner(part), name, finder, known) for part in as_list(schema.keys.get("prefixItems"))]
+    item = schema.inner(schema.keys.get("items", {}))
+    # One object shows what the others would look like.
+    fewest = 1 if item.type == "object" and schema.depth <= MAX_DEPTH // 2 else 0
+    while schema.keys.get("items") is not False and len(made) < max(schema.bound("minItems", 0), fewest):
+        made.append(_sample(item, name, finder, known))
+    return made

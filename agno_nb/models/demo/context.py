@@ -1,7 +1,6 @@
-"""What the demo model sees of a request, and what it decides. Values only; the wire makes the one and speaks the other.
+"""A request as the rules see it, and the reply that they decide on.
 
-A request is read as turns: what the user said, the tools that were called for it, and the answer. Everything the demo
-model says comes from here: there is no memory behind it.
+A request is read as turns: a prompt, the tool calls made for it, and the answer. The demo model has no other memory.
 """
 
 from __future__ import annotations
@@ -9,70 +8,105 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
-from agno_nb.models.demo.tables import without_frames
-from agno_nb.types import JsonDict, ToolSpec
+from agno_nb.models.base import ModelRequest
+from agno_nb.types import JsonDict, Media, Message, ToolSpec
 
-LABEL = "(I am the demo model: rules, not a language model. `%agent --model openai:gpt-5-mini` switches.)"
-"""Said once a session, after the first answer."""
+LABEL = "(I am the demo model: rule-based, not a language model. `%agent --model openai:gpt-5-mini` uses a real one.)"
+"""Added to the first answer of a session."""
 
-NO_KNOWLEDGE = "I have no knowledge of my own"
-NO_SENSES = "I cannot see, hear or open what you sent"
-NO_ANSWERS = (NO_KNOWLEDGE, NO_SENSES)
-"""What answers begin with that are none."""
+MAX_CHARS = 20_000
+"""Characters of a text that the rules read. No question is longer, but a pasted file may be."""
 
-ANY_OBJECT: JsonDict = {"type": "object", "additionalProperties": True}
-"""The output schema of a request for JSON that does not say more."""
+# The notebook replaces a DataFrame in a prompt by its shape, its columns and its first rows.
+_DATAFRAME = re.compile(
+    r"DataFrame, [\d,]+ rows x [\d,]+ columns\nColumns: [^\n]*(?:\nFirst (\d+) rows as CSV:\n)?", re.IGNORECASE
+)
+# Teams and workflows put earlier runs before the task.
+_EARLIER_RUNS = re.compile(r"<(team_history|member_interactions|workflow_history|previous_steps)>.*?</\1>", re.DOTALL)
 
 
-_PUT_IN = re.compile(r"<(team_history|member_interactions|workflow_history|previous_steps)>.*?</\1>", re.DOTALL)
+def as_dict(value: Any) -> JsonDict:
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """A tool call: one that was made, or one to make."""
+    """A tool call."""
 
     name: str
     arguments: JsonDict = field(default_factory=dict)
     result: str | None = None
-    """What the tool said. None for a call that has no answer yet."""
-
-    def same_as(self, other: Call) -> bool:
-        return self.name == other.name and self.arguments == other.arguments
 
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """What the user said and what was done about it."""
+    """A prompt and the response to it."""
 
     prompt: str
-    attachments: list[str] = field(default_factory=list)
-    """Images, sounds and files that came with the prompt, each in words."""
+    attachments: list[Media] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     answer: str = ""
-    """The text of the assistant, without :data:`LABEL`."""
+    """The assistant's text without :data:`LABEL`."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Reply:
+    """Text or tool calls."""
+
+    text: str = ""
+    calls: list[Call] = field(default_factory=list)
+    is_for_program: bool = False
+    """Whether a program reads the text, which then gets no label: a summary, a title, structured output."""
 
 
 @dataclass(kw_only=True)
 class Context:
-    """One request. The last turn is the one to go on with."""
+    """One request. The last turn is the one to respond to."""
 
     system: str = ""
-    turns: list[Turn]
+    turns: list[Turn] = field(default_factory=list)
     tools: list[ToolSpec] = field(default_factory=list)
-    tool_choice: str = "auto"
-    """"auto", "none" or "required"."""
-    parallel_tool_calls: bool = True
     output_schema: JsonDict | None = None
-    """JSON schema that the answer must follow."""
+
+    @classmethod
+    def of(cls, request: ModelRequest) -> Context:
+        """Arrange the messages of a request as turns."""
+        context = cls(
+            system="\n\n".join(one.content or "" for one in request.messages if one.role == "system"),
+            tools=request.tools if request.allow_tool_calls else [],
+            output_schema=request.output_schema,
+        )
+        calls: dict[str | None, Call] = {}
+        for message in request.messages:
+            if message.role == "user" or not context.turns:
+                context._add_turn(message)
+            if message.role == "assistant":
+                context.turn.answer = f"{context.turn.answer}\n{message.content or ''}".replace(LABEL, "").strip()
+                for item in message.tool_calls:
+                    calls[item.tool_call_id] = Call(name=item.tool_name, arguments=item.tool_args)
+                    context.turn.calls.append(calls[item.tool_call_id])
+            elif message.role == "tool" and message.tool_call_id in calls:
+                calls[message.tool_call_id].result = message.content or ""
+        return context
+
+    def _add_turn(self, message: Message) -> None:
+        prompt, attachments = (message.content or "", message.media) if message.role == "user" else ("", [])
+        if self.turns and not self.turn.answer and not self.turn.calls:
+            # Consecutive user messages, such as a context and a question, are one turn.
+            self.turn.prompt = f"{self.turn.prompt}\n{prompt}".strip()
+        else:
+            self.turns.append(Turn(prompt=prompt))
+        self.turn.attachments += attachments
 
     @property
     def turn(self) -> Turn:
         return self.turns[-1]
-
-    @property
-    def prompt(self) -> str:
-        return self.turns[-1].prompt
 
     @property
     def earlier(self) -> list[Turn]:
@@ -80,69 +114,64 @@ class Context:
 
     @cached_property
     def question(self) -> str:
-        """The prompt without what a notebook, a team or a workflow put into it."""
-        return _PUT_IN.sub("", without_frames(self.prompt)).strip()
-
-    @cached_property
-    def shown_of_others(self) -> list[str]:
-        """What users said in the history that a team or a workflow put into the prompt, oldest first."""
-        lines = [line for match in _PUT_IN.finditer(self.prompt) for line in match[0].splitlines()]
-        return [line.partition(": ")[2] for line in lines if line.startswith(("user: ", "input: "))]
+        """The prompt without DataFrames and without the history that a team or workflow adds to it."""
+        return _EARLIER_RUNS.sub("", without_dataframes(self.turn.prompt)).strip()
 
     @cached_property
     def plain(self) -> str:
-        """The question in lower case with single spaces and straight apostrophes, without its last full stop."""
-        text = " ".join(self.question[:20_000].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split())
-        return text.rstrip("?!. ")
+        """The question in lower case with single spaces, without punctuation at its end."""
+        text = self.question[:MAX_CHARS].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+        return " ".join(text.split()).rstrip("?!. ")
 
     @cached_property
-    def blocks(self) -> dict[str, str]:
-        """What stands between tags in the system message, by the name of the tag."""
-        found = {}
-        for opening in re.finditer(r"<([a-z_]+)\b[^<>]*>", self.system):
-            end = self.system.find(f"</{opening[1]}>", opening.end())
-            if end >= 0:
-                found[opening[1]] = self.system[opening.end() : end].strip()
-        return found
+    def prompts_before(self) -> list[str]:
+        """Earlier prompts, including those in the history that a team or workflow adds, oldest first."""
+        lines = [line for match in _EARLIER_RUNS.finditer(self.turn.prompt) for line in match[0].splitlines()]
+        added = [line.partition(": ")[2] for line in lines if line.startswith(("user: ", "input: "))]
+        return [*added, *(turn.prompt for turn in self.earlier)]
 
     def block(self, word: str) -> str:
-        """The text of the first tag whose name contains `word`; "" where there is none."""
-        return next((text for tag, text in self.blocks.items() if word in tag), "")
+        """The system message's text between the first tags whose name contains `word`; "" if there are none."""
+        match = re.search(rf"<([a-z_]*{word}[a-z_]*)\b[^<>]*>(.*?)</\1>", self.system[:MAX_CHARS], re.DOTALL)
+        return match[2].strip() if match else ""
 
     @property
-    def may_call(self) -> bool:
-        return bool(self.tools) and self.tool_choice != "none"
+    def can_call(self) -> bool:
+        """Whether tools are offered and none has been called in this turn yet."""
+        return bool(self.tools) and not self.turn.calls
 
-    @property
-    def must_call(self) -> bool:
-        # One call satisfies the request; it must not be made again and again.
-        return bool(self.tools) and self.tool_choice == "required" and not self.turn.calls
+    def count_words(self) -> int:
+        texts = [self.system, *(f"{tool.name} {tool.description}" for tool in self.tools)]
+        for turn in self.turns:
+            texts += [turn.prompt, turn.answer, *(f"{call.arguments} {call.result or ''}" for call in turn.calls)]
+        return sum(len(text.split()) for text in texts)
 
     def tool(self, *words: str) -> ToolSpec | None:
-        """The first tool whose name contains every one of `words`."""
+        """The first tool whose name contains all of `words`."""
         return next((tool for tool in self.tools if all(word in tool.name.lower() for word in words)), None)
 
 
-@dataclass(slots=True, kw_only=True)
-class Reply:
-    """What the demo model decided: a text, or calls."""
-
-    text: str = ""
-    calls: list[Call] = field(default_factory=list)
-    for_program: bool = False
-    """Whether a program reads it, not a person: a summary, a title, a report of stored memories. Never labelled."""
-
-
-def quoted(text: str, limit: int = 200) -> str:
-    """Put `text` between quotation marks, on one line and at most `limit` characters long."""
-    line = " ".join(without_frames(text).split())
-    return f'"{line if len(line) <= limit else line[: limit - 1].rstrip() + "…"}"'
+def without_dataframes(text: str) -> str:
+    """Replace each DataFrame that the notebook put into a prompt by "the DataFrame"."""
+    while match := _DATAFRAME.search(text):
+        lines = text[match.end() :].split("\n")
+        rows = int(match[1]) + 1 if match[1] else 0
+        # The sentence can end right after the last row.
+        end = re.search(r"[?!.]?$", lines[rows - 1]) if 0 < rows <= len(lines) else None
+        text = "\n".join([f"{text[: match.start()]}the DataFrame{end[0] if end else ''}", *lines[rows:]])
+    return text
 
 
-def listed(items: list[str], word: str = "and") -> str:
-    """Write `items` as people do.
+def quoted(text: str, max_chars: int = 200) -> str:
+    """Put `text` in quotation marks, on one line."""
+    line = " ".join(without_dataframes(text).replace('"', "'").split())
+    return f'"{line if len(line) <= max_chars else line[: max_chars - 1].rstrip() + "…"}"'
+
+
+def listed(items: list[str]) -> str:
+    """Join `items` as in a sentence.
 
     >>> listed(["a", "b", "c"])
     'a, b and c'
     """
-    return f" {word} ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)

@@ -1,119 +1,141 @@
-"""The rules of the demo model, in the order in which they are asked. The first that has a reply gives it.
+"""The rules of the demo model in their order. The first rule that applies decides the reply.
 
-A rule is a function of the request alone: no clock, no chance, no memory. The same request gets the same reply.
+A rule is a pure function of the request: without a clock, randomness or memory, equal requests get equal replies.
 """
 
 from __future__ import annotations
 
+import ast
 import json
+import operator
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from agno_nb.models.demo import schema as schemas
-from agno_nb.models.demo.arguments import MOST_CALLS
-from agno_nb.models.demo.arithmetic import calculate, count, go_on_calculating
-from agno_nb.models.demo.attachments import name_attachments
-from agno_nb.models.demo.context import ANY_OBJECT, LABEL, Context, Reply
-from agno_nb.models.demo.history_answers import recall
-from agno_nb.models.demo.memory import change_state, manage_memories, note_facts
-from agno_nb.models.demo.smalltalk import echo, entertain, greet, introduce, reflect, show_markdown
-from agno_nb.models.demo.summary import summary_for_program
-from agno_nb.models.demo.team import delegate, report_members
-from agno_nb.models.demo.tool_results import (
-    compare_earlier_results,
-    compare_those,
-    describe_frames,
-    known_values,
-    report_results,
-    show_as_table,
-)
-from agno_nb.models.demo.toolbox import (
-    answer_what_was_asked_for,
-    ask_for_arguments,
-    call_tools,
-    follow_up,
-    forced_call,
-)
-from agno_nb.models.demo.user_facts import acknowledge, recall_facts
+from agno_nb.models.demo.arguments import sample
+from agno_nb.models.demo.context import LABEL, Context, Reply, listed, quoted
+from agno_nb.models.demo.conversation import recall, summary_for_program
+from agno_nb.models.demo.tokenizer import words
+from agno_nb.models.demo.tools import call_tools, delegate, follow_up, known_values, report_results
+from agno_nb.models.demo.user_facts import change_state, manage_memories, note_facts, recall_facts
 
-Rule = Callable[[Context], Reply | None]
+MAX_COUNT = 1000
 
-RULES: tuple[Rule, ...] = (
-    # What a program asks.
-    manage_memories,
-    summary_for_program,
-    # What stands in the context already.
-    recall,
-    note_facts,
-    change_state,
-    report_members,
-    report_results,
-    recall_facts,
-    compare_those,
-    show_as_table,
-    name_attachments,
-    # What is no question about anything.
-    greet,
-    introduce,
-    acknowledge,
-    entertain,
-    # The members of a team, and the user's tools.
-    delegate,
-    answer_what_was_asked_for,
-    go_on_calculating,
-    follow_up,
-    call_tools,
-    compare_earlier_results,
-    describe_frames,
-    ask_for_arguments,
-    # What rules can do by themselves.
-    calculate,
-    count,
-    echo,
-    show_markdown,
-    reflect,
-)
-
-RULES_BEFORE_SCHEMA: tuple[Rule, ...] = (summary_for_program, note_facts, change_state, recall, follow_up, call_tools)
-"""Asked for the calls to make before an answer that must follow a schema. What they would say in words is not used."""
+_EXPRESSION = re.compile(r"[-(]*\d[\d.]*\)*(?:\s*[-+*/]\s*[-(]*\d[\d.]*\)*)+")
+_OPERATORS: dict[type[ast.AST], Callable[..., float]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.USub: operator.neg,
+}  # fmt: skip
 
 
-def reply(context: Context) -> Reply:
-    """Decide what to say or which tools to call."""
-    found = _rest_of_what_was_cut_off(context) or _decided(context)
-    if context.must_call and not found.calls:
-        found = forced_call(context)
-    return replace(found, calls=found.calls[: MOST_CALLS if context.parallel_tool_calls else 1])
+def decide(context: Context) -> Reply:
+    """Decide what to answer or which tools to call."""
+    return _rest_of_answer(context) or _decide(context)
 
 
-def _rest_of_what_was_cut_off(context: Context) -> Reply | None:
-    """Go on where an answer was cut off, when that is what is asked."""
-    if not context.earlier or not context.plain.startswith("you were interrupted. go on"):
+def _rest_of_answer(context: Context) -> Reply | None:
+    """Continue an interrupted answer."""
+    if not context.earlier or "interrupted" not in context.plain[:40]:
         return None
     *before, turn = context.earlier
-    whole = _decided(replace(context, turns=[*before, replace(turn, answer="")]))
+    whole = _decide(replace(context, turns=[*before, replace(turn, answer="")]))
     return replace(whole, text=whole.text.removeprefix(turn.answer))
 
 
-def _decided(context: Context) -> Reply:
+def _decide(context: Context) -> Reply:
     if context.output_schema is not None:
-        replies = (rule(context) for rule in RULES_BEFORE_SCHEMA)
-        usable = (reply for reply in replies if reply and (reply.calls or reply.for_program))
-        return next(usable, None) or _structured(context)
-    found = next(found for rule in RULES if (found := rule(context)) is not None)
-    if found.calls or found.for_program or _has_introduced_itself(context):
-        return found
-    return Reply(text=f"{found.text}\n\n{LABEL}")
-
-
-def _has_introduced_itself(context: Context) -> bool:
-    # A session whose first turns are only there as a summary was told already.
-    return any(turn.answer for turn in context.earlier) or bool(context.block("summary"))
+        replies = [reply for rule in RULES_FOR_SCHEMA if (reply := rule(context))]
+        return next((reply for reply in replies if reply.calls or reply.is_for_program), None) or _structured(context)
+    reply = next(reply for rule in RULES if (reply := rule(context)) is not None)
+    is_first = not context.block("summary") and not any(turn.answer for turn in context.earlier)
+    if is_first and not reply.calls and not reply.is_for_program:
+        return replace(reply, text=f"{reply.text}\n\n{LABEL}")
+    return reply
 
 
 def _structured(context: Context) -> Reply:
-    if context.output_schema == ANY_OBJECT:
-        said = _decided(replace(context, output_schema=None, tool_choice="none")).text.removesuffix(LABEL).rstrip()
-        return Reply(text=json.dumps({"answer": said}, ensure_ascii=False), for_program=True)
-    value = schemas.instance(context.output_schema or {}, context.prompt, known_values(context))
-    return Reply(text=json.dumps(value, ensure_ascii=False), for_program=True)
+    value = sample(context.output_schema or {}, context.question, known_values(context))
+    return Reply(text=json.dumps(value, ensure_ascii=False), is_for_program=True)
+
+
+def describe_attachments(context: Context) -> Reply | None:
+    """Name the images, audio and files of the prompt."""
+    if not context.turn.attachments or context.turn.calls:
+        return None
+    nouns = {"image": "an image", "audio": "an audio clip", "video": "a video", "file": "a file"}
+    names = [(one.kind, one.filename or (one.url or "").rpartition("/")[2]) for one in context.turn.attachments]
+    received = listed([f"{nouns[kind]} ({name})" if name else nouns[kind] for kind, name in names])
+    return Reply(text=f"I received {received}, but I am rule-based and cannot look into attachments.")
+
+
+def greet(context: Context) -> Reply | None:
+    """Answer greetings, and questions about the model itself."""
+    if context.plain in ("thanks", "thank you"):
+        return Reply(text="You are welcome.")
+    if re.fullmatch(r"(?:hi|hello|hey|good (?:morning|afternoon|evening))(?: (?:there|again|world))?", context.plain):
+        return Reply(text=f"Hello! {_abilities(context)}")
+    if re.search(r"^help$|^(?:who|what) are you\b|\bwhat (?:can|do) you do\b", context.plain):
+        about = "I am the demo model, a set of rules that stands in for a language model."
+        return Reply(text=f"{about} {_abilities(context)}")
+    return None
+
+
+def calculate(context: Context) -> Reply | None:
+    """Calculate "what is 12 * 7?"."""
+    expression = re.sub(r"^(?:(?:what is|what's|calculate|compute|how much is)\s+)?", "", context.plain[:300])
+    if not _EXPRESSION.fullmatch(expression):
+        return None
+    try:
+        return Reply(text=f"{expression} = {_evaluate(ast.parse(expression, mode='eval').body):.12g}")
+    except (ArithmeticError, ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return Reply(text=f"I cannot calculate {expression}.")
+
+
+def _evaluate(node: ast.AST) -> float:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return node.value
+    if isinstance(node, ast.UnaryOp):
+        return _OPERATORS[type(node.op)](_evaluate(node.operand))
+    if not isinstance(node, ast.BinOp):
+        raise ValueError(node)
+    return _OPERATORS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
+
+
+def count(context: Context) -> Reply | None:
+    """Count to a number: a long answer to watch streaming with."""
+    match = re.fullmatch(r"(?:please )?count to (\d{1,6})", context.plain)
+    last = min(int(match[1]), MAX_COUNT) if match else 0
+    return Reply(text=", ".join(map(str, range(1, last + 1)))) if last else None
+
+
+def echo(context: Context) -> Reply | None:
+    """Repeat a text."""
+    match = re.match(
+        r"\s*(?:please\s+)?(?:say|echo|repeat after me:?)\s+(.+)", context.question, re.IGNORECASE | re.DOTALL
+    )
+    return Reply(text=re.sub(r"""^(["'])(.*)\1$""", r"\2", match[1].strip(), flags=re.DOTALL)) if match else None
+
+
+def admit(context: Context) -> Reply:
+    """Say that the rules have no answer."""
+    prompt = quoted(context.question, 120)
+    if not words(context.question):
+        return Reply(text=f"Your message contains no words. {_abilities(context)}")
+    if "?" in context.question or re.match(r"(?:explain|give|share|show|tell|write)\b", context.plain):
+        return Reply(text=f"I have no knowledge of my own, so I cannot answer {prompt}. {_abilities(context)}")
+    return Reply(text=f"I read {prompt}, but no rule of mine applies to it. {_abilities(context)}")
+
+
+def _abilities(context: Context) -> str:
+    names = [f"`{tool.name}`" for tool in context.tools[:4]]
+    called = f"call {listed(names)}" if names else "call tools once you add some"
+    return f"I can recall this conversation, do sums, and {called}."
+
+
+Rule = Callable[[Context], Reply | None]
+RULES: tuple[Rule, ...] = (
+    manage_memories, summary_for_program, describe_attachments, recall, note_facts, change_state, report_results,
+    recall_facts, greet, delegate, follow_up, call_tools, calculate, count, echo, admit,
+)  # fmt: skip
+RULES_FOR_SCHEMA: tuple[Rule, ...] = (summary_for_program, note_facts, change_state, recall, follow_up, call_tools)
+"""Asked for tool calls before structured output is made."""

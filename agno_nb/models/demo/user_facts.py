@@ -1,260 +1,194 @@
-"""What people say about themselves ("my favourite colour is blue"), and where it is looked up again."""
+"""What users say about themselves ("My favourite colour is blue"), their memories, and the session state."""
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from dataclasses import dataclass
 
-from agno_nb.models.demo.context import Context, Reply, listed
-from agno_nb.models.demo.tokenizer import content_words, stem, words
-from agno_nb.types import JsonDict
+from agno_nb.models.demo.arguments import parameters
+from agno_nb.models.demo.context import MAX_CHARS, Call, Context, Reply, as_dict, listed
+from agno_nb.models.demo.tokenizer import stem, stems, words
+from agno_nb.models.demo.tools import is_failure
+from agno_nb.types import JsonDict, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing that a user said of themselves."""
+    """A statement of a user about themselves: "your name is Ada", "The user's name is Ada."."""
 
-    topic: str
-    """What it is about: "name", "favourite colour", "likes"."""
-    value: str
-    you: str
-    """As told to the user: "your name is Ada"."""
-    user: str
-    """As told to others: "The user's name is Ada."."""
+    second_person: str
+    third_person: str
 
 
-_GREETING = re.compile(r"^(?:(?:hi|hello|hey|well|so|ok|okay|oh|and|but|also|by the way|please|btw)\b[\s,!]*)+", re.I)
-_REMEMBER = re.compile(r"^(?:please\s+)?(?:remember|note|keep in mind|don't forget)(?:\s+that)?[\s:,]+", re.I)
-_NAME = r"(?P<value>[^\W\d_][\w'-]*(?: [A-Z][\w'-]*){0,3})"
-_THIRD = {"have": "has", "study": "studies", "teach": "teaches"}
+_STATEMENT = re.compile(
+    r"(?:(?:hi|hello|hey|well|so|ok|oh|and|but|also|please|remember|that)\b[\s,!]*)*"
+    r"(?:my (?P<noun>[\w' -]{1,60}? (?:is|are) .+)"
+    r"|(?:i am|i'm) (?P<being>(?:an?|the|from|\d+)\b.+)"
+    r"|i (?:really |also )?(?P<negation>do not |don't )?(?P<verb>adore|dislike|drive|enjoy|hate|have|like|live|love|own"
+    r"|play|prefer|speak|study|teach|work) (?P<object>.+))",
+    re.IGNORECASE,
+)
+_NOTE = re.compile(r"(?:please )?remember (?:that )?(.+)", re.IGNORECASE)
+_ABOUT_USER = re.compile(
+    r"^who am i$|\b(?:what|where|who|how|which|tell me|remind me)\b.*?"
+    r"(?:\bmy (?P<noun>[\w' -]{1,60}?)(?: called)?|\b(?:do|am) i (?:really |also )?(?P<verb>[\w ]{1,60}))$"
+)
+_CHANGE = re.compile(
+    r"(?:please )?(?P<verb>set|change|add|put|remove|delete) (?:the |my )?(?P<first>.+?) (?:to|on|from) "
+    r"(?:the |my )?(?P<second>.+?)[.!]?$",
+    re.IGNORECASE,
+)
 
 
 def facts(text: str) -> list[Fact]:
-    """What `text` says about its author. Questions say nothing.
+    """The statements of `text` about its author.
 
-    >>> [fact.you for fact in facts("Hi, my name is Mark and I like anime. Do you?")]
+    >>> [fact.second_person for fact in facts("Hi, my name is Mark and I like anime. Do you?")]
     ['your name is Mark', 'you like anime']
     """
-    text = " ".join(text[:8000].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split(" "))
-    sentences = re.findall(r"[^.!?;\n]+(?:[.!?;](?=\S)[^.!?;\n]*)*[.!?;\n]?", text)
-    stated = [sentence for sentence in sentences if not sentence.rstrip().endswith("?")]
+    text = text[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    sentences = re.findall(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]*)*[.!?]?", text)
     clauses = [
-        clause
-        for sentence in stated
+        clause.strip(" .!")
+        for sentence in sentences
+        if not sentence.endswith("?")
         for clause in re.split(r"(?:,?\s+(?:and|but)\s+|,\s*)(?=(?:i|i'm|my)\b)", sentence, flags=re.IGNORECASE)
     ]
-    return [found for clause in clauses if (found := _fact(clause.strip())) is not None]
-
-
-def of_the_user(text: str) -> list[Fact]:
-    """What `text` says about "the user", as an assistant passes it on.
-
-    >>> [fact.user for fact in of_the_user("The user's name is Bo. The user studies their cat.")]
-    ["The user's name is Bo.", 'The user studies their cat.']
-    """
-    first = {third: verb for verb, third in _THIRD.items()} | {"is": "am", "does": "do"}
-
-    def said(match: re.Match[str]) -> str:
-        verb = match[1].lower()
-        return f"I {first.get(verb) or verb.removesuffix('s')}"
-
-    text = re.sub(r"\bthe user's\b", "my", text[:8000], flags=re.IGNORECASE)
-    text = re.sub(r"\bthe user (\w+)", said, text, flags=re.IGNORECASE)
-    return facts(re.sub(r"\btheir\b", "my", text, flags=re.IGNORECASE))
-
-
-def is_only_facts(text: str) -> bool:
-    """Whether everything that `text` says is about its author: nothing is asked, nothing is wanted."""
-    sentences = [part for part in re.split(r"(?<=[.!?])\s+|\n+", text.strip()) if content_words(part)]
-    return bool(sentences) and all(facts(sentence) for sentence in sentences)
+    return [fact for clause in clauses if (fact := _fact(clause)) is not None]
 
 
 def _fact(clause: str) -> Fact | None:
-    clause = _GREETING.sub("", clause).rstrip(" .!;\n")
-    is_asked_for = _REMEMBER.match(clause) is not None
-    clause = _REMEMBER.sub("", clause)
-    for pattern, read in _STATEMENTS:
-        if match := re.match(pattern, clause, re.IGNORECASE):
-            return read(match)
-    if is_asked_for and clause:
-        return Fact("note", clause, _turned(clause, "your"), f"{_turned(clause, 'their')}.")
-    return None
+    match = _STATEMENT.fullmatch(clause)
+    if match is None:
+        note = _NOTE.fullmatch(clause)
+        return Fact(note[1], f"The user asked to remember: {note[1]}.") if note else None
+    rest = match["noun"] or match["being"] or match["object"]
+    your, their = (re.sub(r"\bmy\b", word, rest, flags=re.IGNORECASE) for word in ("your", "their"))
+    if match["noun"]:
+        return Fact(f"your {your}", f"The user's {their}.")
+    if match["being"]:
+        return Fact(f"you are {your}", f"The user is {their}.")
+    verb = match["verb"].lower()
+    third = {"have": "has", "study": "studies", "teach": "teaches"}.get(verb, f"{verb}s")
+    if match["negation"]:
+        verb, third = f"do not {verb}", f"does not {verb}"
+    return Fact(f"you {verb} {your}", f"The user {third} {their}.")
 
 
-def _turned(text: str, whose: str) -> str:
-    return re.sub(r"\bmy\b", whose, text, flags=re.IGNORECASE)
-
-
-def _named(match: re.Match[str]) -> Fact:
-    name = match["value"]
-    return Fact("name", name, f"your name is {name}", f"The user's name is {name}.")
-
-
-def _owned(match: re.Match[str]) -> Fact:
-    noun, verb, value = match["noun"].strip(), match["verb"].lower(), match["value"]
-    if noun.lower() in ("name", "first name"):
-        return Fact("name", value, f"your {noun} is {value}", f"The user's {noun} is {value}.")
-    said = f"{noun} {verb} {_turned(value, 'your')}"
-    return Fact(noun, value, f"your {said}", f"The user's {noun} {verb} {_turned(value, 'their')}.")
-
-
-def _done(match: re.Match[str]) -> Fact:
-    verb, value = match["verb"].lower(), match["value"]
-    parts = verb.split(" ", 1)
-    third = _THIRD.get(parts[0], parts[0] + "s")
-    topic = {"like": "likes", "love": "likes", "enjoy": "likes", "adore": "likes", "prefer": "likes"}.get(
-        parts[0], verb
-    )
-    return Fact(
-        topic, value, f"you {verb} {_turned(value, 'your')}",
-        f"The user {' '.join([third, *parts[1:]])} {_turned(value, 'their')}.",
-    )  # fmt: skip
-
-
-def _not_liked(match: re.Match[str]) -> Fact:
-    value = match["value"]
-    return Fact("dislikes", value, f"you do not like {value}", f"The user does not like {value}.")
-
-
-def _been(match: re.Match[str]) -> Fact:
-    value = match["value"]
-    topic = "age" if value[0].isdigit() else "home" if value.startswith("from ") else "occupation"
-    return Fact(topic, value, f"you are {value}", f"The user is {value}.")
-
-
-_STATEMENTS = (
-    (rf"(?:my name is|my name's|i am called|i'm called|call me)\s+{_NAME}$", _named),
-    (r"(?:i am|i'm)\s+(?-i:(?P<value>[A-Z][\w'-]+(?: [A-Z][\w'-]+)?))$", _named),
-    (r"my\s+(?P<noun>(?:[\w'-]+\s+){0,3}?[\w'-]+)\s+(?P<verb>is|are|was)\s+(?P<value>.+)", _owned),
-    (
-        r"i\s+(?:really\s+|also\s+|still\s+)*(?:don't|do not)\s+(?:really\s+)?(?:like|enjoy|love)\s+(?P<value>.+)",
-        _not_liked,
-    ),
-    (
-        r"i\s+(?:(?:really|also|still|mostly|usually|do|absolutely)\s+)*"
-        r"(?P<verb>like|love|enjoy|prefer|hate|dislike|adore|live in|live near|live at|work as|work at|work for|work in"
-        r"|work on|work with|come from|study|speak|play|own|have|drive|teach)"
-        r"\s+(?!to know\b|a question\b|to ask\b)(?P<value>.+)",
-        _done,
-    ),
-    (r"(?:i am|i'm)\s+(?P<value>\d+(?: years old)?|(?:a|an|the|from)\s+.+)", _been),
-)
-
-
-def known_facts(context: Context) -> list[Fact]:
-    """What the user said of themselves in the turns before this one, newest first."""
-    texts = [*(turn.prompt for turn in context.earlier), *context.shown_of_others]
-    return [fact for text in reversed(texts) for fact in reversed(facts(text))]
-
-
-def told(context: Context) -> list[tuple[str, str]]:
-    """Sentences about the user that the system message brings, each with where it stands."""
-    found = []
-    for word, source in (("memor", "My memories of you say"), ("summary", "The summary of our conversation says")):
-        lines = (line.strip(" -*\t\r\n") for line in re.split(r"\n|(?<=[.!?])\s+", context.block(word)))
-        found += [(source, line.rstrip(".")) for line in lines if line]
-    return found
-
-
-def session_state(context: Context) -> JsonDict:
-    """The session state that the system message shows."""
-    text = context.block("session_state")
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(text[:50_000])
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(value, dict):
-            return {str(key): item for key, item in value.items()}
-    return {}
-
-
-def acknowledge(context: Context) -> Reply | None:
-    """Repeat what somebody says of themselves, so that they see what was understood."""
-    if not is_only_facts(context.question):
-        return None
+def note_facts(context: Context) -> Reply | None:
+    """Acknowledge facts, and pass them to the agent's memory tool if it has one."""
     found = facts(context.question)
-    greeting = "Hello, and noted" if re.match(r"(?:hi|hello|hey)\b", context.plain) else "Noted"
-    later = "" if known_facts(context) else " Ask me about it later in this session."
-    return Reply(text=f"{greeting}: {listed([fact.you for fact in found])}.{later}")
-
-
-_ABOUT_ME = (
-    r"(?:what(?:'s| is| was| are| were)|tell me|say|do you (?:know|remember|recall)|remind me(?: of)?)\s+(?:what\s+)?"
-    r"(?:is\s+)?my\s+(?P<topic>[\w' -]{1,60}?)(?:\s+(?:is|are|called|named))?$",
-    r"what(?:'s| is| are)(?: there)? (?:on|in) my (?P<topic>[\w' -]{1,60})$",
-    r"(?P<topic>who) am i$",
-    r"what\b[\w ]{0,40}\bdo i (?:also |really )?(?P<topic>like|love|enjoy|prefer|hate|dislike)\b",
-    r"where do i (?P<topic>live|work)$|where am i (?P<topic2>living|from)$|where do i come (?P<topic3>from)$",
-    r"(?P<topic>how old) am i$|what do i do(?: for a living| for work)?$",
-    r"what do i (?P<topic>study|teach|play|speak|own|have|drive)$",
-    r"what (?:do|can) you (?:know|remember|recall)(?: about me| of me)?$",
-    r"what (?:have i told|did i tell) you about my?self$|what (?:have i told|did i tell) you about me$",
-)
-_LIKED = {"likes", "loves", "enjoys", "adores", "prefers"}
-_TOPICS = {
-    "who": {"name"}, "how old": {"age", "old"}, "like": _LIKED, "love": _LIKED, "enjoy": _LIKED, "prefer": _LIKED,
-    "hate": {"hate", "dislikes", "dislike"}, "dislike": {"hate", "dislikes", "dislike"},
-    "live": {"live", "home", "city", "address"}, "living": {"live", "home"}, "from": {"home", "come", "live"},
-    "work": {"work"}, "job": {"work", "occupation", "job"}, "profession": {"work", "occupation"},
-}  # fmt: skip
+    if not found or context.tool("add_memory"):
+        return None
+    tool = context.tool("update", "memory")
+    noted = f"Noted: {listed([fact.second_person for fact in found])}."
+    if tool and context.can_call:
+        return Reply(calls=[_memory_call(tool, " ".join(fact.third_person for fact in found))])
+    if tool and tool.name in (call.name for call in context.turn.calls):
+        return Reply(text=f"{noted} I passed it to `{tool.name}`.")
+    is_all = all(facts(sentence) for sentence in re.split(r"(?<=[.!?])\s+", context.question))
+    hint = "" if any(map(facts, context.prompts_before)) else " Ask me about it later in this session."
+    return Reply(text=f"{noted}{hint}") if is_all and not context.turn.calls else None
 
 
 def recall_facts(context: Context) -> Reply | None:
-    """Answer "what is my name?" from what the user said, the memories, the summary and the session state."""
-    match = next((match for pattern in _ABOUT_ME if (match := re.search(pattern, context.plain))), None)
+    """Answer a question about the user from their earlier prompts, the state, the memories and the summary."""
+    told = [fact.second_person for text in context.prompts_before for fact in facts(text)]
+    if re.search(r"\bwhat (?:do|can) you (?:know|remember) about me$", context.plain):
+        known = [f"You told me: {listed(told)}."] if told else []
+        known += [f"{source}: {' '.join(sentences)}" for source, sentences in _sources(context).items() if sentences]
+        return Reply(text=" ".join(known) or "I know nothing about you.")
+    match = _ABOUT_USER.search(context.plain)
     if match is None:
         return None
-    named = {name: text for name, text in match.groupdict().items() if text}
-    topic = named.get("topic") or named.get("topic2") or named.get("topic3") or ""
-    if not topic and re.match(r"what do i do", match[0]):
-        topic = "job"
-    said = known_facts(context)
-    if not topic:
-        return _everything(said, context)
-    fitting = [fact for fact in said if _is_about(fact, topic)]
-    if fitting:
-        shown = list(reversed(dict.fromkeys(fitting))) if fitting[0].topic in ("likes", "dislikes") else fitting[:1]
-        return Reply(text=f"You told me: {listed([fact.you for fact in shown])}.")
-    asked = {stem(word) for word in words(topic)}
+    topic = match["noun"] or match["verb"] or "name"
+    asked = {stem(word) for word in words(topic)} - {"is", "are"}
+    for fact in reversed(told):
+        if asked <= {stem(word) for word in words(fact)}:
+            return Reply(text=f"You told me: {fact}.")
     for name, value in session_state(context).items():
         if asked & {stem(word) for word in words(name)}:
-            return Reply(
-                text=f"The session state says: `{name}` is {json.dumps(value, ensure_ascii=False, default=str)}."
-            )
-    alike = {stem(word) for word in _TOPICS.get(topic, ())} or asked
-    for source, sentence in told(context):
-        if alike & {stem(word) for word in words(sentence)}:
-            return Reply(text=f"{source}: {sentence}.")
-    subject = "that" if topic in _TOPICS else f"your {topic}"
-    return Reply(text=f"You have not told me {subject}, as far as my context goes{_extent(context)}.")
+            return Reply(text=f"The session state says: `{name}` is {_json(value)}.")
+    for source, sentences in _sources(context).items():
+        for sentence in sentences:
+            if asked <= {stem(word) for word in words(sentence)}:
+                return Reply(text=f"{source}: {sentence}")
+    subject = f"your {topic}" if match["noun"] else "that"
+    return Reply(text=f"You have not told me {subject} in the part of the session that I can see.")
 
 
-def _is_about(fact: Fact, topic: str) -> bool:
-    about = {stem(word) for word in words(fact.topic)}
-    if fact.topic == "note":
-        about |= {stem(word) for word in words(fact.value)}
-    if alike := _TOPICS.get(topic):
-        return bool(about & {stem(word) for word in alike})
-    return {stem(word) for word in words(topic)} <= about
+def _sources(context: Context) -> dict[str, list[str]]:
+    """The sentences of the memories and of the summary."""
+    blocks = {"My memories of you say": "memor", "The summary of our conversation says": "summary"}
+    lines = {source: re.split(r"\n|(?<=[.!?])\s+", context.block(word)) for source, word in blocks.items()}
+    return {source: [line.strip(" -*") for line in found if line.strip(" -*")] for source, found in lines.items()}
 
 
-def _everything(said: list[Fact], context: Context) -> Reply:
-    sentences = [fact.you for fact in reversed(said)]
-    found = [f"You told me: {listed(list(dict.fromkeys(sentences)))}."] if said else []
-    by_source: dict[str, list[str]] = {}
-    for source, text in told(context)[:12]:
-        by_source.setdefault(source, []).append(text)
-    found += [f"{source}: {'; '.join(texts)}." for source, texts in by_source.items()]
-    return Reply(text=" ".join(found) or f"Nothing about you stands in my context{_extent(context)}.")
+def session_state(context: Context) -> JsonDict:
+    """The session state in the system message."""
+    try:
+        return as_dict(json.loads(context.block("session_state")))
+    except (ValueError, RecursionError):
+        return {}
 
 
-def _extent(context: Context) -> str:
-    count = len(context.earlier)
-    return (
-        " (this is its first message)"
-        if not count
-        else f" (it holds {count} earlier message{'s' * (count > 1)} of yours)"
-    )
+def change_state(context: Context) -> Reply | None:
+    """Change the session state with the agent's tool for it: "Add eggs to my shopping list"."""
+    tool = context.tool("update", "state")
+    parameter = next((one.name for one in parameters(tool) if one.type == "object"), None) if tool else None
+    if tool is None or parameter is None:
+        return None
+    made: JsonDict = {}
+    for call in context.turn.calls:
+        made |= as_dict(call.arguments.get(parameter)) if call.result is not None and not is_failure(call) else {}
+    if made:
+        return Reply(text=f"Done: {listed([f'`{name}` is now {_json(value)}' for name, value in made.items()])}.")
+    match = _CHANGE.fullmatch(context.question)
+    if match is None or not context.can_call:
+        return None
+    state = session_state(context)
+    is_set = match["verb"].lower() in ("set", "change")
+    spoken, value = (match["first"], match["second"]) if is_set else (match["second"], match["first"].strip("\"'"))
+    key = next((key for key in state if stems(key) == stems(spoken)), "_".join(words(spoken.lower())))
+    changed: object = value.strip("\"'")
+    if not is_set:
+        items = state[key] if isinstance(state.get(key), list) else []
+        is_added = match["verb"].lower() in ("add", "put")
+        changed = [*items, value] if is_added else [item for item in items if item != value]
+    return Reply(calls=[Call(name=tool.name, arguments={parameter: {key: changed}})])
+
+
+def manage_memories(context: Context) -> Reply | None:
+    """Do the work of a memory manager: add new facts, replace those that changed, delete those to forget."""
+    add, update, delete = (context.tool(f"{verb}_memory") for verb in ("add", "update", "delete"))
+    if add is None or update is None or delete is None:
+        return None
+    if context.turn.calls:
+        return Reply(text=f"Memories changed: {len(context.turn.calls)}.", is_for_program=True)
+    known = dict(re.findall(r"^- \[(\w+)\] (.+)$", context.system, re.MULTILINE))
+    calls = []
+    if forget := re.search(r"\b(?:forget|delete|remove)\b(.+)", context.plain):
+        asked = stems(forget[1]) - {"user"}
+        calls = [_memory_call(delete, "", key) for key, text in known.items() if asked and asked <= stems(text)]
+    else:
+        # An agent passes on sentences about "the user"; a user speaks in the first person.
+        sentences = re.findall(r"\bthe user\b[^.\n]*\.", context.question, re.IGNORECASE)
+        for sentence in sentences or [fact.third_person for fact in facts(context.question)]:
+            text = sentence[:1].upper() + sentence[1:]
+            topic = re.match(r"The user(?:'s (.+?) (?:is|are)\b| (?:does not )?(\w+))", text)
+            subject = topic[1] or topic[2] if topic else ""
+            old = next((key for key, other in known.items() if other.startswith(f"The user's {subject} ")), None)
+            if text.lower() not in (other.lower() for other in known.values()):
+                calls.append(_memory_call(update if old else add, text, old, subject))
+    return Reply(calls=calls) if calls else Reply(text="There is nothing new about the user.", is_for_program=True)
+
+
+def _memory_call(tool: ToolSpec, text: str, memory_id: str | None = None, topic: str = "") -> Call:
+    values = {"memory_id": memory_id, "topics": [topic] if topic else None}
+    arguments = {one.name: values.get(one.name, text or None) for one in parameters(tool)}
+    return Call(name=tool.name, arguments={name: value for name, value in arguments.items() if value is not None})
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

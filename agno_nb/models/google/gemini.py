@@ -14,8 +14,8 @@ from agno_nb.models.openai.chat import OpenAIChat
 class Gemini(OpenAIChat):
     """A Gemini model.
 
-    The key is read from `GEMINI_API_KEY` or `GOOGLE_API_KEY`. `GOOGLE_GEMINI_BASE_URL` names another endpoint, which
-    has to speak Chat Completions too.
+    The key is read from `GEMINI_API_KEY` or `GOOGLE_API_KEY`. To use another endpoint with the Chat Completions API,
+    set `GOOGLE_GEMINI_BASE_URL`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Models behind the two APIs of OpenAI, at OpenAI and at every server that speaks one of them."""
+"""Models with OpenAI's two APIs, at OpenAI and other servers."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ __all__ = ["OpenAIChat", "OpenAIResponses", "Profile", "preload"]
 
 
 def preload() -> None:
-    """Import the SDK, which takes half a second that the first request then does not wait for."""
+    """Import the SDK, so that the first request doesn't wait half a second for it."""
     import openai  # noqa: F401

@@ -1,29 +1,25 @@
-"""The Chat Completions API: what nearly every model server speaks."""
+"""The Chat Completions API, which nearly every model server supports."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.errors import ContentFilterError, InvalidInputError, ModelServerError
+from agno_nb.errors import InvalidInputError, ModelServerError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
-from agno_nb.models.openai.endpoint import Endpoint
-from agno_nb.models.openai.errors import broken_off_error, has_message, provider_error
+from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.media import chat_part, parts
-from agno_nb.models.openai.names import ToolNames
-from agno_nb.models.openai.schema import schema_fields, schema_in_words
+from agno_nb.models.openai.schema import schema_in_words
 from agno_nb.models.openai.wire import (
+    Answer,
     as_arguments,
     as_dict,
     as_list,
     as_piece,
     as_text,
-    call_ids,
     function_fields,
     read_usage,
     sent_arguments,
@@ -36,7 +32,7 @@ from agno_nb.types import JsonDict, Message, ToolCall
 @suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False, eq=False)
 class OpenAIChat(OpenAIModel):
-    """A model behind a server that speaks Chat Completions: OpenAI, Ollama, vLLM, LM Studio, llama.cpp, OpenRouter, ...
+    """A model at a server with the Chat Completions API: OpenAI, Ollama, vLLM, LM Studio, llama.cpp, OpenRouter, ...
 
     Examples
     --------
@@ -47,13 +43,14 @@ class OpenAIChat(OpenAIModel):
     """
 
     max_completion_tokens: int | None = None
-    """The longest answer, reasoning included. It is sent under the name that the server knows."""
+    """Limit of the answer, including reasoning. It is sent under the name that the server supports."""
     max_tokens: int | None = None
-    """The older name of `max_completion_tokens`."""
+    """Older name of `max_completion_tokens`."""
     seed: int | None = None
     stop: str | list[str] | None = None
-    """Text before which the answer ends."""
+    """Strings that end the answer."""
 
+    path: ClassVar[str] = "/chat/completions"
     answer_field: ClassVar[str] = "choices"
 
     def __post_init__(self) -> None:
@@ -61,50 +58,34 @@ class OpenAIChat(OpenAIModel):
         if self.max_tokens is not None and self.max_completion_tokens is not None:
             raise InvalidInputError(
                 f"max_tokens={self.max_tokens!r} and max_completion_tokens={self.max_completion_tokens!r} are two "
-                "names of one setting: give one of them"
+                "names of one setting; pass one of them"
             )
 
-    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
-        answer, names = _Answer(self.endpoint, self.id), ToolNames(request)
-        body = self._body(names.repaired_request())
-        async with aclosing(self._post("/chat/completions", body)) as frames:
-            async for frame in frames:
-                delta = answer.add(frame)
-                if delta is not None:
-                    yield delta
-        response = answer.whole(call_ids(request.messages))
-        names.restore(response)
-        if response.metrics.cost is None:
-            response.metrics.cost = await self._cost(response.metrics, response.model)
-        yield response
+    def _new_answer(self) -> Answer:
+        return _ChatAnswer(self.endpoint, self.id)
 
     def _body(self, request: ModelRequest) -> JsonDict:
-        quirks = self.endpoint.profile
+        profile = self.endpoint.profile
         messages = [self._message(message) for message in request.messages]
         longest = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         body: JsonDict = {
             "model": self.id,
             "messages": messages,
             "stream": True,
-            "stream_options": {"include_usage": True} if quirks.stream_usage else None,
+            "stream_options": {"include_usage": True} if profile.stream_usage else None,
             "temperature": self.temperature,
             "top_p": self.top_p,
-            quirks.max_tokens_field: longest,
+            profile.max_tokens_field: longest,
             "reasoning_effort": self.reasoning_effort,
             "seed": self.seed,
             "stop": self.stop,
         }
         if request.tools:
-            fields = [function_fields(tool, profile=quirks) for tool in request.tools]
+            fields = [function_fields(tool, profile=profile) for tool in request.tools]
             body["tools"] = [{"type": "function", "function": each} for each in fields]
             body["tool_choice"] = None if request.allow_tool_calls else "none"
-        if request.output_schema and quirks.json_schema:
-            schema = schema_fields(
-                request.output_name,
-                request.output_schema,
-                enforced=self.strict_output,
-                limited=quirks.limited_strict,
-            )
+        if request.output_schema and profile.json_schema:
+            schema = self._output_schema(request, request.output_schema)
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif request.output_schema:
             body["response_format"] = {"type": "json_object"}
@@ -127,13 +108,13 @@ class OpenAIChat(OpenAIModel):
     def _tool_call(self, call: ToolCall) -> JsonDict:
         function = {"name": call.tool_name, "arguments": sent_arguments(call.arguments)}
         extra = call.extra or {}
-        # Another provider refuses the field, so it goes only to the one that it came from.
+        # Sent only to the provider that it came from, because others reject the field.
         echo = {"extra_content": extra["extra_content"]} if extra.get("provider") == self.provider else {}
         return {"id": call.tool_call_id, "type": "function", "function": function, **echo}
 
 
 def _with_instruction(messages: list[JsonDict], instruction: str) -> list[JsonDict]:
-    """Add `instruction` to the system message: many chat templates take only one, and only as the first message."""
+    """Add `instruction` to the system message: many chat templates accept only one, as the first message."""
     if messages and messages[0]["role"] == "system":
         first = {**messages[0], "content": f"{messages[0]['content']}\n\n{instruction}"}
         return [first, *messages[1:]]
@@ -142,21 +123,20 @@ def _with_instruction(messages: list[JsonDict], instruction: str) -> list[JsonDi
 
 @dataclass(slots=True)
 class _Call:
-    """A tool call while its pieces arrive."""
+    """A tool call, assembled from its pieces."""
 
     index: int | None
     id: str = ""
     name: str = ""
     pieces: list[str] = field(default_factory=list)
-    """Of the arguments."""
     extra_content: Any = None
 
     @property
     def arguments(self) -> str:
         return whole_characters("".join(self.pieces)).strip()
 
-    def is_whole(self) -> bool:
-        """Whether the arguments are a complete JSON object, so that nothing can be added to them."""
+    def is_complete(self) -> bool:
+        """Whether the arguments are a complete JSON object."""
         if not (self.pieces and self.pieces[-1].rstrip().endswith("}")):
             return False
         try:
@@ -165,38 +145,27 @@ class _Call:
             return False
 
     def is_continued_by(self, call_id: str, name: str, arguments: str) -> bool:
-        """Tell whether a piece that points at this call's place belongs to it, or begins another call.
+        """Whether a piece with this call's index belongs to it, and doesn't start another call.
 
-        Ollama and some routes of OpenRouter put parallel calls all at index 0 (ollama#15457), and llama-cpp-python
-        repeats id and name with every piece.
+        Ollama and some routes of OpenRouter send all parallel calls with index 0 (ollama#15457), and llama-cpp-python
+        repeats id and name in each piece.
         """
         if call_id and self.id and call_id != self.id:
             return False
         if name and self.name and name != self.name:
             return False
-        return not (name and arguments.strip() and self.is_whole())
+        return not (name and arguments.strip() and self.is_complete())
 
 
 @dataclass(slots=True)
-class _Answer:
-    """The answer, put together from the frames of a stream."""
-
-    endpoint: Endpoint
-    model: str
-    content: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
+class _ChatAnswer(Answer):
     calls: list[_Call] = field(default_factory=list)
-    finish_reason: str | None = None
-    refused: bool = False
     usage: JsonDict = field(default_factory=dict)
     served_model: str | None = None
-    last_message: JsonDict = field(default_factory=dict)
-    """The last frame with a message instead of a piece of the answer."""
 
     def add(self, frame: JsonDict) -> Delta | None:
-        """Take a frame in; give the text that is new in it, if there is any."""
         self.served_model = as_text(frame.get("model")) or self.served_model
-        # Usage comes in a frame of its own, with the last choice, or with every one; the last is the sum.
+        # Usage is in a separate frame, with the last choice, or in each frame; the last one is the total.
         self.usage = as_dict(frame.get("usage")) or self.usage
         choices = as_list(frame.get("choices"))
         choice = as_dict(choices[0]) if choices else {}
@@ -207,19 +176,13 @@ class _Answer:
         self.finish_reason = as_text(choice.get("finish_reason")) or self.finish_reason
         delta = as_dict(choice.get("delta"))
         if not delta and not self.content and not self.calls and (message := as_dict(choice.get("message"))):
-            # Not a piece but the whole answer: the server does not stream.
+            # The whole answer of a server that does not stream.
             delta, self.finish_reason = message, self.finish_reason or "stop"
         for piece in as_list(delta.get("tool_calls")):
             self._add_call(as_dict(piece))
         refusal = as_piece(delta.get("refusal"))
         self.refused = self.refused or bool(refusal)
-        content = as_piece(delta.get("content")) + refusal
-        reasoning = _reasoning(delta)
-        if not content and not reasoning:
-            return None
-        self.content.append(content)
-        self.reasoning.append(reasoning)
-        return Delta(content=content, reasoning_content=reasoning)
+        return self._delta(as_piece(delta.get("content")) + refusal, _reasoning(delta))
 
     def _add_call(self, piece: JsonDict) -> None:
         function = as_dict(piece.get("function"))
@@ -238,35 +201,21 @@ class _Answer:
         call.extra_content = piece.get("extra_content") or call.extra_content
 
     def _call_at(self, index: int | None, call_id: str, name: str) -> _Call | None:
-        """Find the call that a piece points at: by index, without one by id, and a nameless piece by nearness."""
+        """Find the call of a piece by its index or id; pieces without index, id and name belong to the last call."""
         if index is not None:
             return next((call for call in reversed(self.calls) if call.index == index), None)
         if call_id:
             return next((call for call in reversed(self.calls) if call.id == call_id), None)
         return self.calls[-1] if self.calls and not name else None
 
-    def whole(self, taken_ids: set[str]) -> ModelResponse:
-        """Give the answer.
-
-        Raises
-        ------
-        ModelError
-            When the stream ended before the answer did.
-        ModelServerError, ContentFilterError
-            When the server says that it ended it for such a reason.
-        """
+    def to_response(self, taken_ids: set[str]) -> ModelResponse:
         if self.finish_reason is None:
             advice = "check that the URL is one of the Chat Completions API"
-            raise broken_off_error(self.endpoint, self.model, self.last_message, advice)
+            raise incomplete_error(self.endpoint, self.model, self.last_message, advice)
         if self.finish_reason == "error":
-            raise ModelServerError(
-                f"{self.endpoint} ended the answer with an error that it does not describe: try again"
-            )
+            raise ModelServerError(f"{self.endpoint} ended the answer with an unspecified error; try again")
         if self.finish_reason == "content_filter":
-            raise ContentFilterError(
-                f"{self.endpoint} stopped the answer, because its content filter was triggered: ask in other words",
-                code="content_filter",
-            )
+            raise content_filter_error(self.endpoint)
         calls = [
             ToolCall(
                 tool_call_id=call.id,
@@ -291,6 +240,6 @@ class _Answer:
 
 
 def _reasoning(delta: JsonDict) -> str:
-    """Read the thinking, for which every server has its own field and OpenRouter two that say the same."""
+    """Read the reasoning, for which servers have different fields, and OpenRouter two with the same text."""
     fields = ("reasoning_content", "reasoning", "reasoning_details")
     return next((text for name in fields if (text := as_piece(delta.get(name)))), "")

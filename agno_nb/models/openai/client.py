@@ -1,4 +1,4 @@
-"""What the two APIs of OpenAI share: settings, key, connection, and errors that are ours."""
+"""The common part of OpenAI's two APIs: settings, key, connection, and the translation of errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ssl
 import warnings
 import weakref
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError, ModelRequestError
 from agno_nb.models import prices
-from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
+from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connected, environment
 from agno_nb.models.openai.errors import (
     CONNECT_TIMEOUT_S,
@@ -29,9 +29,11 @@ from agno_nb.models.openai.errors import (
     unreadable_error,
     web_page_error,
 )
+from agno_nb.models.openai.names import ToolNames
 from agno_nb.models.openai.profiles import Profile
+from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
-from agno_nb.models.openai.wire import as_dict, parse_json, sendable
+from agno_nb.models.openai.wire import Answer, as_dict, call_ids, parse_json, sendable
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
 from agno_nb.types import JsonDict, Metrics
 
@@ -48,51 +50,53 @@ _NO_KEY = "no-key-needed"
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class OpenAIModel(Model):
-    """A model behind a server that speaks one of OpenAI's two APIs; the settings that both have."""
+    """A model at a server with one of OpenAI's two APIs, with the settings of both."""
 
     id: str = field(default="gpt-5-mini", kw_only=False)
-    """The server's name of the model."""
+    """The model's name at the server."""
     api_key: ApiKey | None = None
-    """The key, or a function (it may be async) that is asked for it before every request. When None, it is read from
-    the provider's environment variable at every request, and only for the provider's own hosts."""
+    """The key, or a sync or async function that returns it, called before each request. By default the key is read from
+    the provider's environment variable at each request, and sent only to the provider's own hosts."""
     base_url: str | None = None
-    """Where the server is, as in ``"http://localhost:8000/v1"``; a query is sent with each request. When None:
-    `OPENAI_BASE_URL`, else OpenAI."""
+    """URL of the server, for example ``"http://localhost:8000/v1"``; a query is sent with each request. Defaults to
+    `OPENAI_BASE_URL` or OpenAI."""
     provider: str = ""
-    """Who serves the model: prices and quirks go by this name. Told from the URL when not given."""
+    """Name of the provider, which determines prices and profile. By default derived from the URL."""
     sees_images: bool = True
-    """Whether the model takes images. False keeps a notebook from sending it a figure."""
+    """Whether the model accepts images. If False, notebooks don't send it figures."""
     organization: str | None = None
     project: str | None = None
     temperature: float | None = None
     top_p: float | None = None
     reasoning_effort: str | None = None
-    """How long a reasoning model thinks: "none", "minimal", "low", "medium", "high", ..."""
+    """For reasoning models: "none", "minimal", "low", "medium", "high", ..."""
     strict_output: bool = True
-    """Whether the server is asked to enforce an output schema, where the schema allows it."""
+    """Whether to use the server's strict mode for output schemas that allow it."""
     timeout: float = 600.0
-    """Seconds without a byte after which the request has failed. A long answer may take longer than this."""
+    """Seconds without a byte after which the request fails. A whole answer may take longer."""
     total_timeout: float = 3600.0
-    """Seconds after which a request has failed although bytes still arrive, keepalives for example."""
+    """Seconds after which the request fails even if bytes, for example keepalives, still arrive."""
     max_event_bytes: int = 16 * 2**20
-    """Largest event of a stream, or answer of a server that does not stream, counted after decompression."""
+    """Size limit of a stream event, or of an answer that is not streamed, after decompression."""
     max_response_bytes: int = 128 * 2**20
-    """Largest response, counted after decompression. An event is about a hundred times as long as the text in it."""
+    """Size limit of a response after decompression. Events are about a hundred times as long as their text."""
     extra_headers: Mapping[str, str] | None = None
     extra_body: JsonDict | None = None
-    """Further fields of the request, and what they hold wins over ours."""
+    """Further fields of the request, which take precedence over ours."""
     profile: Profile | None = None
-    """How the server differs from OpenAI's, where that is not known from `provider`."""
+    """Deviations of the server from OpenAI's API, if `provider` doesn't determine them."""
     transport: httpx2.AsyncBaseTransport | None = None
-    """What carries the requests instead of the network."""
+    """An HTTP transport to use instead of the network."""
     endpoint: Endpoint = field(init=False)
-    """Where requests go, as resolved from the settings and the environment when the model was made."""
+    """Target of requests, resolved from settings and environment when the model was created."""
     _connection: tuple[asyncio.AbstractEventLoop, AsyncOpenAI] | None = field(default=None, init=False)
 
     home: ClassVar[str] = "openai"
     """The provider whose URL is the default."""
+    path: ClassVar[str]
+    """Path of the API below the base URL."""
     answer_field: ClassVar[str]
-    """A field that a whole answer has if the server does not stream."""
+    """A field that identifies an answer that is not streamed."""
 
     def __post_init__(self) -> None:
         self.endpoint = Endpoint.find(
@@ -104,13 +108,13 @@ class OpenAIModel(Model):
             if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
                 raise InvalidInputError(f"{name} is {limit!r}; it must be a number greater than 0")
         if self.base_url is not None:
-            # Without a password.
+            # The endpoint's URL has no password.
             self.base_url = self.endpoint.base_url
         if isinstance(self.api_key, str):
             from pydantic import SecretStr
 
             remember_secret(self.api_key.strip())
-            # Held so that no repr, vars() or debugger shows it.
+            # Not shown by repr, vars() and debuggers.
             self.api_key = SecretStr(self.api_key.strip()) if self.api_key.strip() else None
         if self.endpoint.basic_auth and self.api_key is not None:
             raise InvalidInputError(
@@ -124,12 +128,12 @@ class OpenAIModel(Model):
         has_key = self.api_key is not None or bool(self.endpoint.key_in_environment() or self.endpoint.basic_auth)
         if has_key and self.transport is None and not self.endpoint.is_private:
             warnings.warn(
-                f"The key for {self.endpoint} travels unencrypted, because its URL begins with http://: use https://.",
+                f"The key for {self.endpoint} is sent unencrypted, because its URL starts with http://; use https://.",
                 stacklevel=3,
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the settings without keys and connection. A model that is unpickled reads its environment again."""
+        """Return the settings without keys and connection. An unpickled model reads its environment again."""
         state = {**self.__dict__, "api_key": None, "_connection": None}
         del state["endpoint"]
         return state | {name: without_secrets(state[name]) for name in ("extra_headers", "extra_body")}
@@ -153,7 +157,7 @@ class OpenAIModel(Model):
         setting_names = ("temperature", "top_p", "reasoning_effort")
         settings = {name: value for name in setting_names if (value := getattr(self, name)) is not None}
         if self.extra_body:
-            # It may hold anything, a key too; this tells two of them apart.
+            # A hash, because the body may contain a key.
             body = json.dumps(self.extra_body, sort_keys=True, default=str)
             settings["extra_body"] = hashlib.sha256(body.encode()).hexdigest()[:16]
         return {"id": self.id, "provider": self.provider, "endpoint": self.endpoint.host, **settings}
@@ -163,26 +167,47 @@ class OpenAIModel(Model):
         return prices.cost(self.provider, self.id, Metrics(input_tokens=0, output_tokens=0)) is not None
 
     async def aclose(self) -> None:
-        """Close the connections. The model can be used again; a model that is dropped closes them by itself."""
+        """Close the connections. The model can still be used; connections are also closed when it is deleted."""
         if self._connection is not None:
             _, client = self._connection
             self._connection = None
             await client.close()
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
-        async with aclosing(join_characters(self._stream(request))) as pieces:
-            async for piece in pieces:
-                yield piece
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
+        """Stream the answer. Deltas may start and end in the middle of a character."""
+        answer, names = self._new_answer(), ToolNames(request)
+        async with aclosing(self._post(self.path, self._body(names.repaired_request()))) as frames:
+            async for frame in frames:
+                if (delta := answer.add(frame)) is not None:
+                    yield delta
+                if answer.is_ended:
+                    break
+        if (missing := answer.missing_text()) is not None:
+            yield missing
+        response = answer.to_response(call_ids(request.messages))
+        names.restore(response)
+        if response.metrics.cost is None:
+            # In a thread, because the first call reads a price table for a tenth of a second.
+            model = response.model or self.id
+            response.metrics.cost = await asyncio.to_thread(prices.cost, self.provider, model, response.metrics)
+        yield response
 
     @abstractmethod
-    def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
-        """Do what `stream` does; deltas may begin and end with half a character."""
+    def _body(self, request: ModelRequest) -> JsonDict:
+        """Return the body of the HTTP request."""
+
+    @abstractmethod
+    def _new_answer(self) -> Answer:
+        """Return an empty answer."""
+
+    def _output_schema(self, request: ModelRequest, schema: JsonDict) -> JsonDict:
+        limited = self.endpoint.profile.limited_strict
+        return schema_fields(request.output_name, schema, enforced=self.strict_output, limited=limited)
 
     async def _post(self, path: str, body: JsonDict) -> AsyncGenerator[JsonDict]:
-        """Send `body` and yield the frames of the answer, parsed and otherwise as they came.
+        """Send `body` and yield the frames of the answer as parsed JSON.
 
-        The frames are plain JSON and not the SDK's objects: those are built without validation, so any field of
-        them may be anything, and a dict is honest about it.
+        The SDK builds its objects without validation, so that their fields may have any type.
         """
         limits = Limits(
             endpoint=self.endpoint,
@@ -206,15 +231,15 @@ class OpenAIModel(Model):
             if not is_network_error(error):
                 raise
             failure = model_error(error, self.endpoint, self.id, self.timeout)
-        # Raised out here, so that the SDK's error, which holds the request and so the key, is not its context, and no
-        # frame of its traceback holds what the server said.
+        # Raised outside of the except blocks. Otherwise the context would be the SDK's error, which holds the request
+        # and its key, and whose traceback holds the response.
         raise failure
 
     async def _send(self, path: str, body: JsonDict) -> httpx2.Response:
         from httpx2 import Response
         from openai import AsyncStream
 
-        # With this type, the SDK returns the response as soon as its headers are there. See `read_events`.
+        # With this type, the SDK returns the response when its headers have arrived. See `read_events`.
         return await self._client().post(  # type: ignore[return-value]
             path,
             body=sendable({**body, **(self.extra_body or {})}),
@@ -225,7 +250,7 @@ class OpenAIModel(Model):
         )
 
     async def _frames(self, response: httpx2.Response, limits: Limits) -> AsyncGenerator[JsonDict | ModelError]:
-        """Yield the frames of a response, and last the error that it is or ends with."""
+        """Yield the frames of a response, and finally an error if there is one."""
         try:
             if "html" in response.headers.get("content-type", ""):
                 yield web_page_error(self.endpoint)
@@ -253,31 +278,27 @@ class OpenAIModel(Model):
                 yield provider_error(frame or body, self.endpoint, self.id)
             yield frame
 
-    async def _cost(self, metrics: Metrics, model: str | None) -> float | None:
-        # In a thread, because the first price reads a table for a tenth of a second.
-        return await asyncio.to_thread(prices.cost, self.provider, model or self.id, metrics)
-
     def _client(self) -> AsyncOpenAI:
-        """Give the connection of the running loop; an SDK client must not move between loops."""
+        """Return the client of the running loop; SDK clients cannot move between loops."""
         from httpx2 import Timeout
         from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
 
         loop, endpoint = asyncio.get_running_loop(), self.endpoint
 
         async def refuse_other_origin(request: httpx2.Request) -> None:
-            # A method of the model would keep it alive for as long as the client.
+            # A method of the model would keep the model alive as long as the client.
             endpoint.refuse_other_origin(request)
 
         if self._connection is None or self._connection[0] is not loop:
             options: dict[str, Any] = {"transport": self.transport} if self.transport else {"verify": _ssl_context()}
             base_url, query = endpoint.base_url_and_query
             client = AsyncOpenAI(
-                # The real key goes with each request, so that no client object holds it.
+                # The key is a header of each request, so that no client object holds it.
                 api_key=_NO_KEY,
                 base_url=base_url,
                 default_query=query,
                 timeout=Timeout(self.timeout, connect=min(self.timeout, CONNECT_TIMEOUT_S)),
-                # What is tried again is said: the agent does it.
+                # The agent retries, and emits events.
                 max_retries=0,
                 http_client=connected(
                     lambda: DefaultAsyncHttpx2Client(
@@ -286,7 +307,7 @@ class OpenAIModel(Model):
                 ),
             )
             self._connection = (loop, client)
-            # Not at exit: there the loop no longer runs, and the system closes the sockets.
+            # Not at exit, when the loop no longer runs and the system closes the sockets.
             weakref.finalize(self, _close_on, loop, client).atexit = False
         return self._connection[1]
 
@@ -296,7 +317,7 @@ class OpenAIModel(Model):
         headers: dict[str, str | Omit] = {}
         ours = self.endpoint.is_openai_account
         if not ours:
-            # The SDK adds these to requests to any server.
+            # The SDK would add these for any server.
             headers.update({line.partition(":")[0].strip(): omit for line in _custom_header_lines()})
         headers["OpenAI-Organization"] = self.organization or (ours and environment("OPENAI_ORG_ID")) or omit
         headers["OpenAI-Project"] = self.project or (ours and environment("OPENAI_PROJECT_ID")) or omit
@@ -319,8 +340,8 @@ class OpenAIModel(Model):
         if self.endpoint.needs_key:
             names = " or ".join(self.endpoint.key_variables)
             raise ModelAuthenticationError(
-                f"there is no key for {self.endpoint}: set the environment variable {names} (or use the model 'demo', "
-                "which needs none)"
+                f"there is no key for {self.endpoint}; set the environment variable {names}, or use the model 'demo', "
+                "which needs none"
             )
         return _NO_KEY
 
@@ -331,7 +352,7 @@ def _custom_header_lines() -> list[str]:
 
 @cache
 def _ssl_context() -> ssl.SSLContext:
-    """Make the context that all connections share: to make one takes longer than all the rest of a client."""
+    """Return the SSL context shared by all clients, because creating it dominates the creation of a client."""
     from httpx2 import create_ssl_context
 
     return create_ssl_context()

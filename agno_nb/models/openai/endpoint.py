@@ -1,7 +1,7 @@
-"""Where a request goes and which keys may go with it.
+"""The target of requests, and the keys that may be sent there.
 
-The SDK sends the user's OpenAI key, organization and project to any `base_url`. Here a key that was found in the
-environment goes only to the hosts of its own provider, and to the URL that the provider's own variable names.
+The SDK sends the user's OpenAI key, organization and project to any `base_url`. Here a key from the environment is sent
+only to the hosts of its provider, and to the URL in the provider's own environment variable.
 """
 
 from __future__ import annotations
@@ -29,49 +29,48 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Unseen(str):
-    """Text that a traceback with local variables does not show."""
+    """A string that tracebacks with local variables don't show."""
 
     def __repr__(self) -> str:
         return "'[redacted]'"
 
 
 def environment(name: str) -> str:
-    """Read an environment variable; one that is blank counts as unset."""
+    """Return an environment variable without surrounding whitespace; "" if it is unset."""
     return os.environ.get(name, "").strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A server, as far as it is known without asking it."""
+    """A model server, as known without a request."""
 
     base_url: str
     """May have a query such as ``?api-version=...``, which each request repeats."""
     provider: str
-    """A name of `PROFILES`; for any other server its host."""
+    """A name in `PROFILES`; for other servers the host."""
     profile: Profile
     host: str
-    """Host and port, for people to read. Never holds a password."""
+    """Host and port for messages, without password."""
     key_variables: tuple[str, ...]
     """Environment variables whose keys may be sent there."""
     needs_key: bool
-    """Whether it is known to answer nobody without a key."""
+    """Whether the server is known to require a key."""
     basic_auth: Unseen = field(default=Unseen(), repr=False)
-    """User and password of the URL, as the value of the Authorization header. They take precedence over a key
-    of the environment."""
+    """Authorization header for the user and password of the URL. It takes precedence over a key of the environment."""
 
     @property
     def is_openai_account(self) -> bool:
-        """Whether what belongs to the user's OpenAI account, organization and project, may be sent there."""
+        """Whether organization and project of the user's OpenAI account may be sent there."""
         return "OPENAI_API_KEY" in self.key_variables
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody on the way can read what is sent: it is encrypted or stays on this machine."""
+        """Whether the connection is encrypted or stays on this machine."""
         return urlsplit(self.base_url).scheme == "https" or self.is_local
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on this machine."""
+        """Whether the server is on this machine."""
         return _is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
@@ -81,25 +80,21 @@ class Endpoint:
         return base_url, dict(parse_qsl(query, keep_blank_values=True))
 
     def key_in_environment(self) -> str:
-        """Read the key that may be sent there; "" when there is none."""
+        """Return the key that may be sent there; "" if there is none."""
         return Unseen(next((key for name in self.key_variables if (key := environment(name))), ""))
 
     def refuse_other_origin(self, request: httpx2.Request) -> None:
         """Raise unless `request` goes to the origin of `base_url`: an event hook for redirects.
 
-        Clients drop at most the Authorization header on the way to another origin. Azure's `api-key` and the prompt
-        (on 307 and 308) would go there.
-
-        Raises
-        ------
-        OtherOrigin
+        On redirects to another origin, clients drop at most the Authorization header. Azure's `api-key`, and the prompt
+        on 307 and 308, would be sent there.
         """
         from httpx2 import URL
 
         if request.url.origin != URL(self.base_url).origin:
             raise OtherOrigin(
-                f"{self} redirected the request to another server, {_origin(request.url)}, and nothing was sent there. "
-                "If that is the server you want, set base_url to its URL."
+                f"{self} redirected the request to another server, {_origin(request.url)}; nothing was sent there. To "
+                "use that server, set base_url to its URL."
             )
 
     def __str__(self) -> str:
@@ -109,23 +104,10 @@ class Endpoint:
     def find(
         cls, *, home: str, base_url: str | None = None, provider: str = "", profile: Profile | None = None
     ) -> Endpoint:
-        """Find out where `base_url` leads.
+        """Resolve the target of requests.
 
-        Parameters
-        ----------
-        home : str
-            The name in `PROFILES` whose URL is the default.
-        base_url : str, optional
-            None is where `home` is: the URL that its environment variable names, else its own.
-        provider : str, optional
-            Who serves it, if the caller knows; else it is told from the URL.
-        profile : Profile, optional
-            The knobs to use instead of those of the provider.
-
-        Raises
-        ------
-        InvalidInputError
-            When the URL is not an HTTP one, or its query holds a key.
+        The URL defaults to that in the environment variable of `home`, a name in `PROFILES`, or to its own. The
+        provider is derived from the URL, and the profile from the provider.
         """
         at_home = PROFILES[home]
         base_url, basic_auth = _without_credentials(
@@ -153,31 +135,26 @@ class Endpoint:
 
 
 class OtherOrigin(Exception):
-    """A redirect led to another origin."""
+    """A redirect to another origin."""
 
 
 def connected(make: Callable[[], C]) -> C:
-    """Make an HTTP client.
-
-    Raises
-    ------
-    InvalidInputError
-        The proxy that the environment names cannot be used. The message does not repeat it, because of the password.
-    """
+    """Create an HTTP client. The error about an invalid proxy doesn't quote it, because it may have a password."""
     from httpx2 import InvalidURL
 
     try:
         return make()
     except (ValueError, InvalidURL, ImportError) as error:
         reason = "it needs the package socksio" if isinstance(error, ImportError) else "it is not a valid URL"
-    # Raised out here, because the frames of the error hold the URL.
+    # Raised outside of the except block, because the traceback of the error holds the URL.
     raise InvalidInputError(
-        f"cannot use the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: {reason}; write it like 'http://localhost:3128'"
+        f"cannot use the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: {reason}; set it to, for example, "
+        "'http://localhost:3128'"
     )
 
 
 def _origin(url: httpx2.URL) -> str:
-    """Write scheme, host and port, the host in ASCII: other letters may look like those of another host."""
+    """Return scheme, host and port. The host is in ASCII, because other letters may imitate another host."""
     host = url.raw_host.decode("ascii")
     port = "" if url.port is None else f":{url.port}"
     return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{port}"
@@ -187,9 +164,9 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@|^[^/?#]*@")
 
 
 def _without_credentials(base_url: str) -> tuple[str, Unseen]:
-    """Split ``user:password@`` off a URL; return the URL and the Authorization header that they make.
+    """Remove ``user:password@`` from a URL; return the URL and the corresponding Authorization header.
 
-    In the URL they would be in the log of each request.
+    In the URL, they would be logged with each request.
     """
     match = _CREDENTIALS.search(base_url)
     if match is None:
@@ -209,9 +186,7 @@ def _split(base_url: str) -> SplitResult:
         usable = False
     if not usable:
         shown = redact(without_userinfo(base_url).partition("?")[0])
-        raise InvalidInputError(
-            f"the base URL {shown!r} is not one of a model server: write it like 'http://localhost:8000/v1'"
-        )
+        raise InvalidInputError(f"invalid base URL {shown!r}; set it to, for example, 'http://localhost:8000/v1'")
     return url
 
 

@@ -1,4 +1,4 @@
-"""The failures of the SDK, of HTTP and of providers, said as errors of ours."""
+"""Translation of SDK, HTTP and provider errors to agno_nb's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from agno_nb.models.openai.endpoint import Endpoint
 
 CONNECT_TIMEOUT_S = 5.0
-"""How long a server may take to take up a connection; an answer may take much longer."""
+"""Time limit for opening a connection; an answer may take much longer."""
 
 _LONGEST_QUOTE = 400
 _LONGEST_MESSAGE = 4_000
@@ -43,7 +43,7 @@ _MAX_WAIT_S = 10**9
 
 _MESSAGE_FIELDS = ("message", "detail", "msg", "errors")
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
-# vLLM and several proxies say it in words only.
+# vLLM and several proxies send only a message.
 _CONTEXT_WORDS = re.compile(r"(maximum context length|context (length|size|window) .*exceed|exceed.* context)", re.I)
 _FILTER_CODES = {"content_filter", "content_policy_violation", "moderation_blocked"}
 _AUTHENTICATION_CODES = {"invalid_api_key", "authentication_error", "permission_denied", "permission_error"}
@@ -53,41 +53,32 @@ _REQUEST_CODES = {"invalid_request_error", "invalid_prompt", "unsupported_parame
 
 
 def is_network_error(error: Exception) -> bool:
-    """Whether the SDK, the HTTP client or what they stand on has failed."""
+    """Whether `error` comes from the SDK, the HTTP client or the layers below."""
     import httpx2
     import openai
 
-    # httpx2 lets anyio's EndOfStream pass when TLS fails (httpx2#854).
+    # httpx2 doesn't translate anyio's EndOfStream when TLS fails (httpx2#854).
     kinds = openai.OpenAIError | httpx2.HTTPError | ErrorStatus | ssl.SSLError
     return isinstance(error, kinds) or type(error).__name__ == "EndOfStream"
 
 
 def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: float) -> ModelError:
-    """Translate an exception that was raised while a request was made or its answer was read.
+    """Translate an exception that was raised while sending a request or reading the answer.
 
-    Parameters
-    ----------
-    error : Exception
-        Of `openai`, of `httpx2`, or an `ErrorStatus`.
-    endpoint : Endpoint
-        Where the request went.
-    model : str
-        Which model it named.
-    timeout_s : float
-        How long silence was borne.
+    `error` is an exception of `openai` or `httpx2`, or an `ErrorStatus`. `timeout_s` is the model's `timeout`.
     """
     import httpx2
     import openai
 
     if isinstance(error, httpx2.ConnectTimeout) or isinstance(error.__cause__, httpx2.ConnectTimeout):
         return ModelTimeoutError(
-            f"{endpoint} cannot be reached: no connection within {min(timeout_s, CONNECT_TIMEOUT_S):g} seconds. Is the "
-            "URL right, and is the network up?"
+            f"{endpoint} cannot be reached: no connection within {min(timeout_s, CONNECT_TIMEOUT_S):g} seconds. Check "
+            "the URL and the network."
         )
     if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
         return ModelTimeoutError(
-            f"{endpoint} sent nothing for {timeout_s:g} seconds. A model that is just being loaded may need longer: "
-            "raise `timeout` of the model, or try again."
+            f"{endpoint} sent nothing for {timeout_s:g} seconds. Loading a model may take longer; raise `timeout` of "
+            "the model, or try again."
         )
     if isinstance(error, ErrorStatus):
         try:
@@ -105,20 +96,37 @@ def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: flo
     return _connection_error(error, endpoint)
 
 
+def incomplete_error(endpoint: Endpoint, model: str, last_message: JsonDict, advice: str) -> ModelError:
+    """Return the error for a stream that ended too early. `last_message` is the last frame with a message, or empty."""
+    if last_message:
+        return provider_error(last_message, endpoint, model)
+    return ModelStreamError(
+        f"the answer of {endpoint} is incomplete: the stream ended without a finish reason. Try again; if it happens "
+        f"every time, {advice}."
+    )
+
+
+def content_filter_error(endpoint: Endpoint) -> ContentFilterError:
+    return ContentFilterError(
+        f"{endpoint} stopped the answer, because its content filter was triggered; rephrase the prompt",
+        code="content_filter",
+    )
+
+
 def web_page_error(endpoint: Endpoint) -> ModelStreamError:
     return ModelStreamError(
-        f"{endpoint} answered with a web page instead of a model's answer: check the base URL (it usually ends in "
-        "/v1), and that no login page or proxy is in between",
+        f"{endpoint} returned a web page instead of an answer; check the base URL, which usually ends in /v1, and that "
+        "there is no login page or proxy in between",
         status_code=200,
     )
 
 
 def unreadable_error(text: str, endpoint: Endpoint, error: ValueError) -> ModelStreamError:
-    """Make the error for a piece of an answer that cannot be parsed."""
+    """Return the error for a piece of an answer that cannot be parsed."""
     reason = f"is {error}" if "nested" in str(error) else "is not JSON"
     return ModelStreamError(
-        f"{endpoint} sent a piece of the answer that {reason}, so the rest of it cannot be read. Try again; if it "
-        f"happens every time, the server or a proxy before it is at fault.{_quote(message_in(text))}"
+        f"{endpoint} sent a piece of the answer that {reason}, so the rest cannot be read. Try again; if it happens "
+        f"every time, check the server and proxies.{_quote(message_in(text))}"
     )
 
 
@@ -127,18 +135,8 @@ def has_message(frame: JsonDict) -> bool:
     return not frame.keys().isdisjoint(_MESSAGE_FIELDS)
 
 
-def broken_off_error(endpoint: Endpoint, model: str, last_message: JsonDict, advice: str) -> ModelError:
-    """Make the error for a stream that ended too early. `last_message` is the last frame with a message, or empty."""
-    if last_message:
-        return provider_error(last_message, endpoint, model)
-    return ModelStreamError(
-        f"the answer of {endpoint} broke off: the stream ended without saying that it was finished. Try again; if it "
-        f"happens every time, {advice}."
-    )
-
-
 def message_in(text: str) -> str:
-    """Return the message of an error in JSON that cannot be parsed; if there is none, the text itself."""
+    """Return the error message in JSON that cannot be parsed; if there is none, the text itself."""
     match = _MESSAGE.search(text)
     with suppress(ValueError):
         return as_text(json.loads(match[1])) if match else as_text(text)
@@ -157,33 +155,20 @@ def provider_error(
     request_id: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ModelError:
-    """Make the error for a failure that the provider reports in its own words.
+    """Return the error for a failure reported by the provider.
 
-    Parameters
-    ----------
-    body : object
-        What the server sent as JSON: an error object, one that holds it as `error`, or only a message. Each server has
-        its own form.
-    endpoint : Endpoint
-        Where the request went.
-    model : str
-        Which model it named.
-    status_code : int, optional
-        Of the HTTP answer. When the failure came in a stream it is looked for in `code`.
-    request_id : str, optional
-        What the provider calls the request.
-    headers : Mapping, optional
-        Of the HTTP answer.
+    `body` is parsed JSON: depending on the server, an error object, an object with the key `error`, or a message.
+    Without a status, as for failures in a stream, the code in the body is used.
     """
     fields = _error_fields(body)
     codes = {str(fields[key])[:_LONGEST_CODE] for key in ("code", "type") if isinstance(fields.get(key), str | int)}
     status_code = status_code or next((int(code) for code in codes if re.fullmatch(r"[45][0-9]{2}", code)), None)
-    # Shortened, because the patterns of `_classify` take time quadratic in the length.
+    # Shortened, because the patterns of `_classify` take quadratic time.
     message = redact(fields["message"])[:_LONGEST_MESSAGE]
     kind, sentence = _classify(status_code, codes, message, endpoint, model)
     wait_s = retry_after_s(headers or {})
     if wait_s is not None and wait_s > MAX_WAIT_S:
-        sentence += f" It asks to wait {wait_s:,.0f} seconds."
+        sentence += f" The server asks to wait {wait_s:,.0f} seconds."
     error = kind(
         sentence + _quote(message),
         status_code=status_code,
@@ -195,7 +180,7 @@ def provider_error(
 
 
 def _error_fields(body: object) -> JsonDict:
-    """Find code, type and message of an error. The message is text, and may be empty."""
+    """Return code, type and message of an error. The message is a string, which may be empty."""
     if isinstance(body, list):
         body = next((each for each in body if isinstance(each, dict)), as_text(body))
     if not isinstance(body, dict):
@@ -209,64 +194,70 @@ def _error_fields(body: object) -> JsonDict:
 def _classify(
     status: int | None, codes: set[str], message: str, endpoint: Endpoint, model: str
 ) -> tuple[type[ModelError], str]:
-    """Choose the error and its sentence; codes are looked at before the status, because they say more."""
+    """Choose the error class and message. Codes come before the status, because they are more specific."""
     if codes & _CONTEXT_CODES or (status in (None, 400, 413, 500) and _CONTEXT_WORDS.search(message)):
         return ContextLengthError, (
-            f"the conversation is longer than {model!r} at {endpoint} can read: send fewer earlier runs "
-            "(`num_history_runs`), or begin a new session."
+            f"the conversation exceeds the context length of {model!r} at {endpoint}; send fewer earlier runs "
+            "(`num_history_runs`), or start a new session."
         )
     if codes & _FILTER_CODES:
         return (
             ContentFilterError,
-            f"{endpoint} declined to answer, because its content filter was triggered: ask in other words.",
+            f"{endpoint} declined to answer, because its content filter was triggered; rephrase the prompt.",
         )
     if "insufficient_quota" in codes or status == 402:
-        return ModelRateLimitError, f"there is no quota or credit left at {endpoint}: look at the account's billing."
+        return (
+            ModelRateLimitError,
+            f"there is no quota or credit left at {endpoint}; check the billing of your account.",
+        )
     if status == 401 or (status is None and codes & _AUTHENTICATION_CODES):
         names = " or ".join(endpoint.key_variables)
         where = f"the environment variable {names}" if names else "the model's `api_key`"
-        return ModelAuthenticationError, f"{endpoint} does not accept the key: check {where}."
+        return ModelAuthenticationError, f"{endpoint} rejected the API key; check {where}."
     if status == 403:
-        return ModelAuthenticationError, f"{endpoint} does not allow this key to use {model!r}."
+        return ModelAuthenticationError, f"{endpoint} does not allow this API key to use {model!r}."
     if status == 404 or codes & _NOT_FOUND_CODES:
-        advice = f"fetch it with `ollama pull {model}`" if endpoint.provider == "ollama" else "check the model's name"
+        advice = f"run `ollama pull {model}`, or check the name" if endpoint.provider == "ollama" else "check the name"
         return ModelNotFoundError, (
-            f"{endpoint} has no model {model!r}, or nothing at this URL: {advice}, and the base URL."
+            f"{endpoint} has no model {model!r}, or nothing at this URL; {advice} and the base URL."
         )
     if status == 429 or (status is None and codes & _RATE_CODES):
-        return ModelRateLimitError, f"{endpoint} gets too many requests: wait a little and try again."
+        return ModelRateLimitError, f"{endpoint} received too many requests; wait and try again."
     if status == 408:
-        return ModelTimeoutError, f"{endpoint} took too long to answer: try again."
+        return ModelTimeoutError, f"{endpoint} took too long to answer; try again."
     if (status is not None and status < 500) or (status is None and codes & _REQUEST_CODES):
-        return ModelRequestError, f"{endpoint} does not accept the request to {model!r}."
+        return ModelRequestError, f"{endpoint} rejected the request to {model!r}."
     code = f" (HTTP {status})" if status else ""
-    return ModelServerError, f"{endpoint} failed while working on the answer{code}: try again."
+    return ModelServerError, f"{endpoint} failed to answer{code}; try again."
 
 
 def _connection_error(error: Exception, endpoint: Endpoint) -> ModelConnectionError:
     import httpx2
 
-    # The SDK says only "Connection error."; what happened is its cause.
+    # The SDK's message is only "Connection error."; its cause has the details.
     cause = error if isinstance(error, httpx2.HTTPError) else error.__cause__
-    reason = _quote(str(cause or ""), who="Reason")
+    reason = _quote(str(cause or ""), label="Reason")
     if isinstance(cause, httpx2.ConnectError | httpx2.UnsupportedProtocol):
-        network = "" if endpoint.is_local else ", and is the network up"
-        start = " `ollama serve` starts it." if endpoint.is_local and endpoint.provider == "ollama" else ""
-        return ModelConnectionError(f"{endpoint} cannot be reached: is the server running{network}?{start}{reason}")
-    return ModelConnectionError(f"the connection to {endpoint} was cut before the answer was whole: try again.{reason}")
+        advice = "start the server" if endpoint.is_local else "check the server and the network"
+        if endpoint.is_local and endpoint.provider == "ollama":
+            advice += " with `ollama serve`"
+        return ModelConnectionError(f"{endpoint} cannot be reached; {advice}.{reason}")
+    return ModelConnectionError(
+        f"the connection to {endpoint} was lost before the end of the answer; try again.{reason}"
+    )
 
 
-def _quote(text: str, *, who: str = "It said") -> str:
+def _quote(text: str, *, label: str = "Message") -> str:
     text = " ".join(redact(text).split())
-    # A page of HTML says nothing to a person.
+    # HTML is not readable as a message.
     if not text or text.startswith("<"):
         return ""
     shown = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
-    return f" {who}: {shown}"
+    return f" {label}: {shown}"
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read how many seconds the server asks to wait, from `retry-after-ms` or `retry-after` (RFC 9110 10.2.3)."""
+    """Return the wait requested in `retry-after-ms` or `retry-after` (RFC 9110 10.2.3)."""
     try:
         if (milliseconds := headers.get("retry-after-ms")) is not None:
             wait_s = float(milliseconds) / 1000

@@ -1,7 +1,7 @@
-"""Names and ids of tool calls as every provider accepts them.
+"""Names and ids of tool calls that every provider accepts.
 
-Small models call tools by names that no tool has: empty, with dots or spaces, 200 characters long. Such a call is
-stored as it was made. Sent like that with the history, it would be refused in every later request of the session.
+Small models call tools by names that don't exist: empty, with dots or spaces, 200 characters long. Such calls are
+stored unchanged. Without repair, a provider would reject every later request with them in the history.
 """
 
 from __future__ import annotations
@@ -13,19 +13,14 @@ from dataclasses import replace
 from agno_nb.models.base import ModelRequest, ModelResponse
 from agno_nb.types import LONGEST_TOOL_NAME, Message, ToolCall, valid_tool_name
 
-# Gemini wants a letter or "_" at the beginning.
+# Gemini requires a letter or "_" at the start.
 _VALID_NAME = re.compile(rf"[A-Za-z_][\w-]{{0,{LONGEST_TOOL_NAME - 1}}}", re.ASCII)
 _LONGEST_ID = 40
-"""Characters of the id of a call that OpenAI's Chat Completions accepts."""
+"""Limit of call ids in OpenAI's Chat Completions."""
 
 
 class ToolNames:
-    """The names of the tools in one request: repaired where no provider would accept them, and translated back.
-
-    Parameters
-    ----------
-    request : ModelRequest
-    """
+    """The tool names of a request: repaired if providers would reject them, and translated back in the answer."""
 
     def __init__(self, request: ModelRequest) -> None:
         self._request = request
@@ -38,14 +33,14 @@ class ToolNames:
         self._originals = {repaired: name for name, repaired in self._repaired.items()}
 
     def repaired_request(self) -> ModelRequest:
-        """Return the request with valid names and ids; the messages that were given stay as they are."""
+        """Return the request with valid names and ids. Its messages are not changed."""
         request = self._request
         messages = [self._message(message) for message in request.messages]
         tools = [replace(tool, name=self._sent(tool.name)) for tool in request.tools]
         return replace(request, messages=messages, tools=tools)
 
     def restore(self, response: ModelResponse) -> None:
-        """Give the calls of an answer the names by which the tools are known here."""
+        """Restore the original tool names in an answer."""
         for call in response.tool_calls:
             call.tool_name = self._originals.get(call.tool_name, call.tool_name)
 
@@ -77,7 +72,7 @@ def _unused(name: str, names_in_use: set[str]) -> str:
 
 
 def _short_id(call_id: str) -> str:
-    """Return an id that is the same for the call and for its result."""
+    """Return an id within the limit, which is the same for a call and its result."""
     if len(call_id) <= _LONGEST_ID:
         return call_id
     return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"

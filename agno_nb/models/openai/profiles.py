@@ -1,4 +1,4 @@
-"""Who speaks OpenAI's protocol, where, and with which accent. Data; the rules that read it are in `endpoint`."""
+"""Known servers with OpenAI's API: URLs, keys and deviations. `endpoint` applies this data."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A provider of the OpenAI protocol.
+    """A provider of OpenAI's API.
 
-    The knobs are the few differences that a request has to respect; what differs in answers is tolerated from
-    everybody. The defaults are what a server that we do not know is most likely to accept.
+    The flags are deviations that matter in requests; deviations in answers are tolerated from all servers. The defaults
+    are for unknown servers.
     """
 
     base_url: str = ""
     base_url_variable: str = ""
-    """The environment variable that moves the provider elsewhere."""
+    """Environment variable with another base URL."""
     hosts: tuple[str, ...] = ()
-    """Hosts of the provider, with their port where it is not the scheme's; ".x.y" is every host below x.y."""
+    """Hosts of the provider, with non-default ports; ".x.y" stands for all hosts below x.y."""
     key_variables: tuple[str, ...] = ()
-    """Environment variables that may hold the provider's key, the first that is set wins."""
+    """Environment variables with the provider's key; the first one set wins."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     stream_usage: bool = True
-    """Whether the server takes `stream_options` and then reports tokens."""
+    """Whether the server accepts `stream_options` and then reports tokens."""
     null_content: bool = False
-    """Whether a message that only calls tools says ``"content": null``. Small servers take only a string there."""
+    """Whether messages with only tool calls have ``"content": null``. Small servers require a string."""
     json_schema: bool = True
-    """Whether the server takes a JSON schema for its answer. Otherwise the schema is written into the prompt."""
+    """Whether the server accepts a JSON schema of the answer. Otherwise the schema is added to the prompt."""
     strict_tools: bool = False
-    """Whether the server is asked to enforce the schema of a tool's arguments, where that schema allows it."""
+    """Whether to use the server's strict mode for tool parameters that allow it."""
     limited_strict: bool = False
-    """Whether its strict mode is Azure's: no ``format``, ``minimum`` and the like, 100 properties, 5 levels."""
+    """Whether strict mode has Azure's limits: no ``format``, ``minimum`` etc., 100 properties, 5 levels."""
 
 
 PROFILES: dict[str, Profile] = {

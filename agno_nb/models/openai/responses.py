@@ -1,32 +1,26 @@
-"""The Responses API, used without its memory: `store=False`, and the items that it wants back are sent back.
+"""The Responses API, used statelessly with `store=False`.
 
-The conversation lives in our store, not at the provider. Reasoning models continue their train of thought only if their
-reasoning items come back untouched, so the raw items of an answer ride along in `Message.provider_data`.
+The conversation is in our store, not at the provider. Reasoning models continue their reasoning only if its items are
+sent back unchanged, so the raw items of an answer are kept in `Message.provider_data`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.errors import ContentFilterError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
-from agno_nb.models.openai.endpoint import Endpoint
-from agno_nb.models.openai.errors import broken_off_error, has_message, provider_error
+from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.media import parts, responses_part
-from agno_nb.models.openai.names import ToolNames
-from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.wire import (
+    Answer,
     as_arguments,
     as_dict,
     as_list,
     as_piece,
     as_text,
-    call_ids,
     function_fields,
     read_usage,
     sent_arguments,
@@ -35,7 +29,7 @@ from agno_nb.models.openai.wire import (
 from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, ToolCall
 
-# OpenAI answers 400 to a request for encrypted reasoning from a model that does not reason.
+# OpenAI responds with 400 if encrypted reasoning is requested from other models.
 _MODELS_WITHOUT_REASONING = ("gpt-3", "gpt-4", "chatgpt")
 
 _FINISH_REASONS = {"max_output_tokens": "length"}
@@ -44,7 +38,7 @@ _FINISH_REASONS = {"max_output_tokens": "length"}
 @suggest_on_unknown_kwarg({})
 @dataclass(kw_only=True, repr=False, eq=False)
 class OpenAIResponses(OpenAIModel):
-    """A model behind a server that speaks the Responses API: OpenAI, and some others without its memory.
+    """A model at a server with the Responses API: OpenAI and some others.
 
     Examples
     --------
@@ -53,35 +47,21 @@ class OpenAIResponses(OpenAIModel):
     """
 
     max_output_tokens: int | None = None
-    """The longest answer, reasoning included."""
+    """Limit of the answer, including reasoning."""
     reasoning_summary: str | None = None
-    """Whether the model tells what it was thinking: "auto", "concise" or "detailed"."""
+    """Summary of the reasoning to request: "auto", "concise" or "detailed". By default none."""
 
+    path: ClassVar[str] = "/responses"
     answer_field: ClassVar[str] = "output"
 
-    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
-        answer, names = _Answer(self.endpoint, self.id), ToolNames(request)
-        async with aclosing(self._post("/responses", self._body(names.repaired_request()))) as events:
-            async for event in events:
-                delta = answer.add(event)
-                if delta is not None:
-                    yield delta
-                if answer.is_ended:
-                    break
-        late = answer.text_of_items()
-        if late is not None:
-            yield late
-        response = answer.whole(call_ids(request.messages))
-        names.restore(response)
-        if response.metrics.cost is None:
-            response.metrics.cost = await self._cost(response.metrics, response.model)
-        yield response
+    def _new_answer(self) -> Answer:
+        return _ResponsesAnswer(self.endpoint, self.id)
 
     def _body(self, request: ModelRequest) -> JsonDict:
         body: JsonDict = {
             "model": self.id,
             "input": [item for message in request.messages for item in self._items(message)],
-            # Some servers stream when the field is left out, some do not.
+            # The default differs between servers.
             "stream": True,
             "store": False,
             "temperature": self.temperature,
@@ -93,17 +73,12 @@ class OpenAIResponses(OpenAIModel):
         reasoning = {"effort": self.reasoning_effort, "summary": self.reasoning_summary}
         body["reasoning"] = {key: value for key, value in reasoning.items() if value is not None} or None
         if request.tools:
-            # Left out, `strict` would be true here, and optional parameters would become required.
+            # The default of `strict` is true here, which makes optional parameters required.
             fields = [function_fields(tool, profile=self.endpoint.profile) for tool in request.tools]
             body["tools"] = [{"type": "function", "strict": False, **each} for each in fields]
             body["tool_choice"] = None if request.allow_tool_calls else "none"
         if request.output_schema:
-            schema = schema_fields(
-                request.output_name,
-                request.output_schema,
-                enforced=self.strict_output,
-                limited=self.endpoint.profile.limited_strict,
-            )
+            schema = self._output_schema(request, request.output_schema)
             body["text"] = {"format": {"type": "json_schema", **schema}}
         return {key: value for key, value in body.items() if value is not None}
 
@@ -124,12 +99,12 @@ class OpenAIResponses(OpenAIModel):
         return items + calls
 
     def _raw_items(self, message: Message) -> list[JsonDict]:
-        """Give the items that the model made for `message`, if it was this model and the message is still the same."""
+        """Return the raw items of `message` if they come from this model and still match the message."""
         data = message.provider_data or {}
         if (data.get("provider"), data.get("model")) != (self.provider, self.id):
             return []
         items = [as_dict(item) for item in as_list(data.get("items"))]
-        # History may be cut to fewer calls than were made; a call without its output would be refused.
+        # History may have fewer calls than the items; a call without its output would be rejected.
         called = [item for item in items if item.get("type") == "function_call"]
         if [item.get("call_id") for item in called] != [call.tool_call_id for call in message.tool_calls]:
             return []
@@ -146,10 +121,9 @@ def _function_call(call_id: str, name: str, arguments: str) -> JsonDict:
 
 
 def _without_id(item: JsonDict) -> JsonDict:
-    """Make `item` one that stands alone.
+    """Return `item` without its id.
 
-    A server that kept nothing cannot look up a reasoning item without its encrypted content, and it refuses an item
-    whose id says that such a reasoning item belonged to it.
+    A stateless server cannot look up reasoning items without encrypted content, and rejects items that refer to them.
     """
     if item.get("type") == "function_call":
         return _function_call(item["call_id"], as_text(item.get("name")), as_arguments(item.get("arguments")))
@@ -161,12 +135,11 @@ def _without_id(item: JsonDict) -> JsonDict:
 
 @dataclass(slots=True)
 class _Item:
-    """An output item while its events arrive."""
+    """An output item, assembled from its events."""
 
     raw: JsonDict
     index: int | None
     pieces: list[str] = field(default_factory=list)
-    """Of the arguments."""
 
     @property
     def arguments(self) -> str:
@@ -174,28 +147,17 @@ class _Item:
 
 
 @dataclass(slots=True)
-class _Answer:
-    """The answer, put together from the events of a stream."""
-
-    endpoint: Endpoint
-    model: str
-    content: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
+class _ResponsesAnswer(Answer):
     items: list[_Item] = field(default_factory=list)
-    refused: bool = False
-    finish_reason: str | None = None
     response: JsonDict = field(default_factory=dict)
     """The response object of the terminal event."""
-    last_message: JsonDict = field(default_factory=dict)
-    """The last frame with a message instead of an event."""
 
     @property
     def is_ended(self) -> bool:
         return self.finish_reason is not None
 
-    def add(self, event: JsonDict) -> Delta | None:
-        """Take an event in; give the text that is new in it, if there is any. Unknown events say nothing to us."""
-        match event.get("type"):
+    def add(self, frame: JsonDict) -> Delta | None:
+        match (event := frame).get("type"):  # Unknown events are ignored.
             case "response.output_text.delta":
                 return self._delta(as_piece(event.get("delta")))
             case "response.refusal.delta":
@@ -217,7 +179,7 @@ class _Answer:
             case "response.completed" | "response.incomplete" | "response.failed" as ended:
                 self._end(ended, as_dict(event.get("response")))
             case None if event.get("status") in ("completed", "incomplete", "failed", None) and "output" in event:
-                # Not an event but the whole response: the server does not stream.
+                # The whole response of a server that does not stream.
                 self._end(f"response.{event.get('status') or 'completed'}", event)
             case None if has_message(event):
                 self.last_message = event
@@ -225,15 +187,8 @@ class _Answer:
                 raise provider_error(event.get("error") or _without_type(event), self.endpoint, self.model)
         return None
 
-    def _delta(self, content: str, reasoning: str = "") -> Delta | None:
-        if not content and not reasoning:
-            return None
-        self.content.append(content)
-        self.reasoning.append(reasoning)
-        return Delta(content=content, reasoning_content=reasoning)
-
     def _find(self, event: JsonDict) -> _Item | None:
-        """Find the item of an event: by its id, by its place, else the last one; llama-server leaves the place out."""
+        """Find the item of an event by id or index, otherwise the last one; llama-server omits the index."""
         item_id = event.get("item_id") or as_dict(event.get("item")).get("id")
         index = event.get("output_index")
         for item in reversed(self.items):
@@ -259,10 +214,7 @@ class _Answer:
             raise provider_error(response.get("error"), self.endpoint, self.model)
         reason = as_text(as_dict(response.get("incomplete_details")).get("reason"))
         if reason == "content_filter":
-            raise ContentFilterError(
-                f"{self.endpoint} stopped the answer, because its content filter was triggered: ask in other words",
-                code=reason,
-            )
+            raise content_filter_error(self.endpoint)
         if ended == "response.incomplete":
             self.finish_reason = _FINISH_REASONS.get(reason, reason or "incomplete")
         else:
@@ -270,25 +222,17 @@ class _Answer:
         if not self.items:
             self.items = [_Item(as_dict(raw), place) for place, raw in enumerate(as_list(response.get("output")))]
 
-    def text_of_items(self) -> Delta | None:
-        """Give the text and the thinking that came whole in an item and in no delta."""
+    def missing_text(self) -> Delta | None:
         content, reasoning = (
             "" if any(arrived) else "".join(as_text(i.raw.get(key)) for i in self.items if i.raw.get("type") == kind)
             for arrived, kind, key in ((self.content, "message", "content"), (self.reasoning, "reasoning", "summary"))
         )
         return self._delta(content, reasoning)
 
-    def whole(self, taken_ids: set[str]) -> ModelResponse:
-        """Give the answer.
-
-        Raises
-        ------
-        ModelError
-            When the stream ended before the answer did.
-        """
+    def to_response(self, taken_ids: set[str]) -> ModelResponse:
         if self.finish_reason is None:
-            advice = "the server may not have the Responses API: use OpenAIChat"
-            raise broken_off_error(self.endpoint, self.model, self.last_message, advice)
+            advice = "the server may not have the Responses API, so use OpenAIChat"
+            raise incomplete_error(self.endpoint, self.model, self.last_message, advice)
         calls = with_unique_ids([_tool_call(item) for item in self.items if _is_call(item)], taken_ids)
         for item, call in zip(filter(_is_call, self.items), calls, strict=True):
             item.raw = {**item.raw, "call_id": call.tool_call_id, "arguments": call.arguments}

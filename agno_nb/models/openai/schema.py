@@ -1,4 +1,4 @@
-"""JSON schemas for answers: the strict form that servers can enforce, and the words for those that cannot."""
+"""JSON schemas of answers and tool parameters: the strict form that servers enforce, and a prompt for other servers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _KEYWORDS: dict[str, set[str]] = {
     "array": {"minItems", "maxItems"},
     "object": set(),
 }
-"""The types of strict mode, and what it knows of each beside `properties` and `items`."""
+"""The types of strict mode, with their keywords other than `properties` and `items`."""
 _FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
-# Without them, the schema would allow what it is meant to refuse, or say nothing. Other keywords that strict mode does
-# not know only narrow a value, and whoever reads the value checks that.
+# Without these keywords, the schema would have another meaning. Other keywords that strict mode doesn't support only
+# narrow a value, which is validated later.
 _NEVER_STRICT = {
     *("allOf", "oneOf", "not", "if", "then", "else", "patternProperties", "prefixItems", "propertyNames", "contains"),
     *("dependentSchemas", "dependentRequired", "dependencies", "unevaluatedProperties", "unevaluatedItems"),
@@ -32,7 +32,7 @@ _NEVER_STRICT = {
 }
 _JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 _DEFINITIONS = ("$defs", "definitions")
-# Look-around and back-references. A class in brackets may hold "(?" as well, and is then refused for nothing.
+# Look-around and back-references. A character class with "(?" is rejected too, although it is valid.
 _UNKNOWN_TO_STRICT_PATTERNS = re.compile(r"\(\?(?!:)|\\[1-9kAZzGpPbB]|[*+?}][+]")
 _MOST_ENUM_VALUES = 1_000
 _MOST_CHARACTERS = 120_000
@@ -40,16 +40,16 @@ _MOST_CHARACTERS_OF_A_LONG_ENUM, _LONG_ENUM = 15_000, 250
 
 
 def strict_schema(schema: JsonDict, *, limited: bool = False) -> JsonDict | None:
-    """Tighten `schema` into one that a server can enforce, or give None when that would change what it means.
+    """Convert `schema` to strict mode, or return None if that would change its meaning.
 
-    Every property becomes required and no other is allowed, so whatever follows the result follows `schema` too, but
-    for keywords such as ``maxLength`` that strict mode does not know: those are dropped.
+    All properties become required, and no others are allowed. Keywords that strict mode doesn't support, for example
+    ``maxLength``, are dropped. Otherwise every value that matches the result matches `schema`.
 
     Parameters
     ----------
     schema : dict
     limited : bool, optional
-        Keep to Azure's strict mode, which knows no constraints, 100 properties and 5 levels.
+        Use the limits of Azure: no constraints, 100 properties, 5 levels.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def strict_schema(schema: JsonDict, *, limited: bool = False) -> JsonDict | None
 
 
 def strict_parameters(schema: JsonDict, *, limited: bool = False) -> JsonDict | None:
-    """Tighten the parameters of a tool as :func:`strict_schema` does; null then stands for a default.
+    """Convert the parameters of a tool like :func:`strict_schema`; null then stands for a default.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def strict_parameters(schema: JsonDict, *, limited: bool = False) -> JsonDict | 
 
 
 def with_root(schema: JsonDict) -> JsonDict:
-    """Write out the reference that a recursive schema is: servers want an object at the top, strict or not.
+    """Resolve a reference at the top of a schema, where servers require an object.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def with_root(schema: JsonDict) -> JsonDict:
 
 
 def _target(root: JsonDict, reference: object) -> JsonDict | None:
-    """Return the definition that a reference names; None if it names nothing of the kind."""
+    """Return the definition of a reference, or None."""
     if reference == "#":
         return root
     parts = reference.split("/") if isinstance(reference, str) else []
@@ -121,7 +121,7 @@ def _or_null(schema: JsonDict) -> JsonDict:
     sentences = [schema["description"]] if isinstance(schema.get("description"), str) else []
     if schema.get("default") is not None:
         default = json.dumps(schema["default"], ensure_ascii=False)
-        # Where null is a value of its own, it cannot stand for another.
+        # If null is already a value, it cannot stand for the default.
         sentences.append(f"The default is {default}." if null in branches else f"null stands for {default}.")
     return {
         "anyOf": branches if null in branches else [*branches, null],
@@ -130,11 +130,11 @@ def _or_null(schema: JsonDict) -> JsonDict:
 
 
 class _NotStrict(Exception):
-    """The schema says something that strict mode cannot."""
+    """Strict mode cannot express the schema."""
 
 
 class _Strict:
-    """A schema on its way into strict mode, and what is counted of it."""
+    """Converts a schema to strict mode, and counts its properties, values and characters."""
 
     def __init__(self, root: JsonDict, *, limited: bool) -> None:
         self._root, self._limited = root, limited
@@ -163,16 +163,16 @@ class _Strict:
 
     def _tight(self, schema: JsonDict) -> JsonDict:
         if "$ref" in schema:
-            # Nothing may stand beside a reference; pydantic puts descriptions and defaults there.
+            # References have no other keywords in strict mode; pydantic adds descriptions and defaults.
             if _target(self._root, schema["$ref"]) is None:
                 raise _NotStrict
             return {"$ref": schema["$ref"]}
         tight = {key: schema[key] for key in _ANNOTATIONS & schema.keys() if isinstance(schema[key], str)}
         if "anyOf" in schema:
             branches = schema["anyOf"]
-            # What stands beside branches holds for each of them, which strict mode cannot say.
-            beside = schema.keys() & {"type", "enum", "const", "properties", "items"}
-            if beside or not isinstance(branches, list) or not branches:
+            # Strict mode has no keywords next to anyOf, where they would apply to each branch.
+            siblings = schema.keys() & {"type", "enum", "const", "properties", "items"}
+            if siblings or not isinstance(branches, list) or not branches:
                 raise _NotStrict
             return tight | {"anyOf": [self._schema(part) for part in branches]}
         if "enum" in schema or "const" in schema:
@@ -199,7 +199,7 @@ class _Strict:
         return {"properties": tight, "required": list(properties), "additionalProperties": False}
 
     def _values(self, schema: JsonDict) -> JsonDict:
-        """Return the values that are allowed, with their types: a schema without a type is refused."""
+        """Return the allowed values and their types, because strict mode requires a type."""
         values = schema["enum"] if "enum" in schema else [schema["const"]]
         if not isinstance(values, list) or not values or not all(type(value) in _JSON_TYPES for value in values):
             raise _NotStrict
@@ -230,7 +230,7 @@ class _Strict:
 
 
 def _levels(schema: JsonDict, root: JsonDict, known: dict[str, int]) -> int:
-    """Count how many objects and lists stand within each other. A definition within itself adds none."""
+    """Return the nesting depth of objects and lists. Recursive definitions count once."""
     if (reference := schema.get("$ref")) is not None:
         if reference not in known:
             known[reference] = 0
@@ -243,7 +243,7 @@ def _levels(schema: JsonDict, root: JsonDict, known: dict[str, int]) -> int:
 
 
 def _check_branches(schema: Any, root: JsonDict) -> None:
-    """Refuse branches of anyOf that are objects with the same first key, unless its value tells them apart."""
+    """Raise if branches of anyOf are objects with the same first key, unless its value distinguishes them."""
     if isinstance(schema, list):
         for part in schema:
             _check_branches(part, root)
@@ -290,13 +290,13 @@ _KNOWN_VALUES: dict[str, Callable[[Any], bool]] = {
 
 
 def schema_fields(name: str, schema: JsonDict, *, enforced: bool, limited: bool = False) -> JsonDict:
-    """Describe `schema` as both APIs want it: strictly, if that is wanted and `schema` allows it."""
+    """Describe `schema` for either API, in strict mode if it is enabled and possible."""
     strict = strict_schema(schema, limited=limited) if enforced else None
     return {"name": name, "schema": strict or with_root(schema), "strict": strict is not None}
 
 
 def schema_in_words(schema: JsonDict) -> str:
-    """Ask for an answer that follows `schema`, from a model whose server cannot enforce it."""
+    """Return a prompt for an answer that follows `schema`."""
     return (
         "Answer with one JSON object and nothing around it. It must be valid against this JSON schema:\n"
         + json.dumps(schema, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""Read a response within limits: as server-sent events, or as one document if the server does not stream.
+"""Reading of responses within limits: server-sent events, or one document if the server does not stream.
 
-The SDK's own reader has no limits, so an endless line or a gzip body of a few megabytes would fill the memory.
+The SDK's reader has no limits, so that an endless line or a small gzip bomb would exhaust the memory.
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
@@ -35,14 +35,14 @@ class Event(NamedTuple):
     """A server-sent event, or a document."""
 
     data: str
-    """May hold surrogates: halves of characters, and bytes that are not UTF-8."""
+    """May have surrogates: halves of characters, and bytes that are not UTF-8."""
     name: str = ""
     is_document: bool = False
 
 
 @dataclass(kw_only=True)
 class Limits:
-    """How much is read of one response, as set on the model."""
+    """The model's limits for a response."""
 
     endpoint: Endpoint
     max_event_bytes: int
@@ -54,42 +54,30 @@ class Limits:
         self._deadline = asyncio.get_running_loop().time() + self.total_timeout
 
     async def wait_for(self, awaitable: Awaitable[T]) -> T:
-        """Wait until `total_timeout` is over.
-
-        Raises
-        ------
-        ResponseLimitError
-        """
+        """Wait for `awaitable`; raise ResponseLimitError at the deadline of `total_timeout`."""
         try:
             async with asyncio.timeout_at(self._deadline) as scope:
                 return await awaitable
         except TimeoutError:
             if not scope.expired():
                 raise
-        # Raised out here, so that the HTTP client's error, which holds the request and so the key, is not its context.
+        # Raised outside of the except block. Otherwise the context would be the HTTP client's error, which holds the
+        # key.
         raise ResponseLimitError(
-            f"{self.endpoint} did not end its answer within {self.total_timeout:,g} seconds. Raise `total_timeout` of "
-            "the model if its answers take that long."
+            f"{self.endpoint} did not finish the answer within {self.total_timeout:,g} seconds. If its answers take "
+            "that long, raise `total_timeout` of the model."
         )
 
     def too_large(self, setting: str) -> ResponseLimitError:
         what = "an event" if setting == "max_event_bytes" else "an answer"
         return ResponseLimitError(
-            f"{self.endpoint} sent {what} of more than {getattr(self, setting):,} bytes, so the rest was not read. "
-            f"Raise `{setting}` of the model if its answers are that large."
+            f"{self.endpoint} sent {what} of more than {getattr(self, setting):,} bytes, so the rest was not read. If "
+            f"its answers are that large, raise `{setting}` of the model."
         )
 
 
 async def read_events(response: httpx2.Response, limits: Limits) -> AsyncGenerator[Event]:
-    """Yield the events of a response; a response that is one JSON document, or a web page, is one event.
-
-    Raises
-    ------
-    ResponseLimitError
-        The response is larger than a limit, counted after decompression, or takes too long.
-    httpx2.HTTPError
-        The connection failed.
-    """
+    """Yield the events of a response; a JSON document or web page is one event. Limits apply after decompression."""
     decoder, num_bytes = EventDecoder(limits), 0
     async with aclosing(response.aiter_bytes()) as chunks:
         while (chunk := await limits.wait_for(anext(chunks, None))) is not None:
@@ -106,7 +94,7 @@ async def read_events(response: httpx2.Response, limits: Limits) -> AsyncGenerat
 
 
 async def _drain(chunks: AsyncGenerator[bytes]) -> None:
-    """Read what is left, which is nothing but the end: only then the connection can be used again."""
+    """Read to the end of the response, so that the connection can be reused."""
     import httpx2
 
     with suppress(TimeoutError, httpx2.HTTPError):
@@ -116,16 +104,16 @@ async def _drain(chunks: AsyncGenerator[bytes]) -> None:
 
 
 class EventDecoder:
-    """Decodes the bytes of a response. `stray` is the beginning of text that is neither an event nor a document."""
+    """Decodes the bytes of a response. `_stray` is the start of text that is neither an event nor a document."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._head: bytes | None = b""
-        """The first bytes, until it is known what they begin; then None."""
+        """The first bytes until the format is known, then None."""
         self._is_document = False
         self._ends_in_cr = False
         self._buffer = bytearray()
-        """The line, or the document, that has not ended yet."""
+        """The current line or document."""
         self._data: list[str] = []
         self._name = ""
         self._event_bytes = 0
@@ -140,7 +128,7 @@ class EventDecoder:
                 return
             chunk = chunk.removeprefix(_BYTE_ORDER_MARK).lstrip()
             self._head = None if chunk else b""
-            # No line of an event stream begins like JSON or HTML.
+            # Lines of an event stream don't start like JSON or HTML.
             self._is_document = chunk.startswith((b"{", b"[", b"<"))
         if self._is_document:
             self._extend(chunk)
@@ -148,7 +136,7 @@ class EventDecoder:
             yield from self._events(chunk)
 
     def finish(self) -> Iterator[Event]:
-        """Yield the document, if it is one. An event without the blank line at its end is not complete."""
+        """Yield the document if there is one. Events without a blank line at the end are incomplete."""
         if self._is_document:
             yield Event(_text(self._buffer), is_document=True)
             return
@@ -194,12 +182,12 @@ class EventDecoder:
 
 
 def _text(data: bytes | bytearray) -> str:
-    # A server may cut a character in two between events, each of which then is not UTF-8.
+    # A server may split a character between events, which are then not UTF-8.
     return data.decode("utf-8", "surrogateescape")
 
 
 class ErrorStatus(Exception):
-    """A response with the status of an error, and the beginning of its body."""
+    """A response with an error status, and the start of its body."""
 
     def __init__(self, response: httpx2.Response, body: str) -> None:
         super().__init__(response.status_code)
@@ -208,11 +196,11 @@ class ErrorStatus(Exception):
 
 
 async def raise_for_status(response: httpx2.Response) -> None:
-    """Raise an `ErrorStatus`: an event hook, because the SDK would read the whole body, however large it is."""
+    """Raise an `ErrorStatus`: an event hook, because the SDK would read the whole body, whatever its size."""
     import httpx2
 
     if response.has_redirect_location:
-        # The client reads it before it follows the redirect.
+        # The client would read the body before following the redirect.
         await response.stream.aclose()  # type: ignore[union-attr]
         response.stream = httpx2.ByteStream(b"")
     elif not response.is_success:

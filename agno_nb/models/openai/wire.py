@@ -1,39 +1,83 @@
-"""Reading JSON that may be anything, and the few shapes that both of OpenAI's APIs share.
+"""Tolerant readers of JSON from servers, and the structures that OpenAI's two APIs share.
 
-Servers leave fields out, send null for them, or send another type. These readers give the nearest sensible value.
+Servers omit fields, send null, or send other types. The readers return the nearest sensible value.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from agno_nb.models.base import Delta, ModelResponse
 from agno_nb.models.openai.profiles import Profile
 from agno_nb.models.openai.schema import strict_parameters
 from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec, is_deeper, new_id
 
+if TYPE_CHECKING:
+    from agno_nb.models.openai.endpoint import Endpoint
+
+
+@dataclass(slots=True)
+class Answer(ABC):
+    """An answer, assembled from the frames of a stream."""
+
+    endpoint: Endpoint
+    model: str
+    content: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    refused: bool = False
+    finish_reason: str | None = None
+    last_message: JsonDict = field(default_factory=dict)
+    """The last frame with a message instead of a piece of the answer."""
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether no further frames are expected."""
+        return False
+
+    @abstractmethod
+    def add(self, frame: JsonDict) -> Delta | None:
+        """Add a frame, and return its new text if there is any."""
+
+    def missing_text(self) -> Delta | None:
+        """Return text that was not part of any delta, after the last frame."""
+        return None
+
+    @abstractmethod
+    def to_response(self, taken_ids: set[str]) -> ModelResponse:
+        """Return the complete answer; raise ModelError if it is incomplete or ended by the server."""
+
+    def _delta(self, content: str, reasoning: str = "") -> Delta | None:
+        if not content and not reasoning:
+            return None
+        self.content.append(content)
+        self.reasoning.append(reasoning)
+        return Delta(content=content, reasoning_content=reasoning)
+
 
 def as_dict(value: object) -> JsonDict:
-    """Give `value` if it is an object, else an empty one."""
+    """Return `value` if it is an object, otherwise an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: object) -> list[Any]:
-    """Give `value` if it is a list, else an empty one."""
+    """Return `value` if it is a list, otherwise an empty one."""
     return value if isinstance(value, list) else []
 
 
 def as_text(value: object) -> str:
-    """Give the text of a string, of a part like ``{"type": "text", "text": ...}``, or of a list of them."""
+    """Return the text of a string, of a part such as ``{"type": "text", "text": ...}``, or of a list of parts."""
     return whole_characters(as_piece(value))
 
 
 def as_piece(value: object) -> str:
-    """Give text as :func:`as_text` does, but with the halves of characters that it may begin and end with."""
+    """Return text like :func:`as_text`, which may start and end in the middle of a character."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
@@ -42,28 +86,25 @@ def as_piece(value: object) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON from a server. Numbers that cannot be stored or sent become None: NaN, infinities, 10,000 digits.
+    """Parse JSON from a server; raise ValueError if it is invalid or nested more than `MAX_DEPTH` levels deep.
 
-    Raises
-    ------
-    ValueError
-        It is not JSON, or is nested more than `MAX_DEPTH` levels deep.
+    NaN, infinities and integers of thousands of digits become None.
     """
     try:
         value = _decoder().decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    # Nearly no text has as many brackets, and counting them takes much less time than looking into every value.
+    # Counting brackets is much faster than visiting every value, and rarely finds as many.
     if text.count("[") + text.count("{") > MAX_DEPTH and is_deeper(value, MAX_DEPTH - 1):
         raise ValueError("nested too deeply")
     return value
 
 
 MAX_DEPTH = 200
-"""Levels of nesting. Deeper JSON could be parsed and then not be stored: each level takes a few calls on the stack."""
+"""Levels of nesting. Deeper JSON could be parsed but not stored, because each level needs several stack frames."""
 
 _MAX_DIGITS = 308
-"""As many as the largest float has."""
+"""Number of digits of the largest float."""
 
 
 @cache
@@ -79,16 +120,16 @@ def _decoder() -> json.JSONDecoder:
 
 
 def as_arguments(value: object) -> str:
-    """Give the JSON text of a call's arguments, which some servers send as an object. It may hold half characters."""
+    """Return a call's arguments as JSON text; some servers send an object. The text may have halves of characters."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def sent_arguments(text: str) -> str:
-    """Give the arguments of an earlier call as the JSON object that servers want.
+    """Return the arguments of an earlier call as a JSON object.
 
-    What the model once wrote wrongly is sent within one: many servers parse it, and would refuse the session for good.
+    Invalid arguments are wrapped in one. Many servers parse them and would otherwise reject every later request.
     """
     try:
         is_object = isinstance(json.loads(text or "{}"), dict)
@@ -98,31 +139,28 @@ def sent_arguments(text: str) -> str:
 
 
 def sendable(body: JsonDict) -> JsonDict:
-    """Give a body whose text is made of whole characters: instructions and the like may hold halves of them."""
+    """Return a body without halves of characters, which instructions and other texts may contain."""
     text = json.dumps(body, ensure_ascii=False)
     whole = whole_characters(text)
     return body if whole == text else as_dict(json.loads(whole))
 
 
 def read_usage(usage: JsonDict, *, sent: str, received: str) -> Metrics:
-    """Read a usage object. `sent` and `received` are what this API calls the two counts: "prompt", "completion"."""
-    of_sent, of_received = (
-        as_dict(usage.get(f"{sent}_tokens_details")),
-        as_dict(usage.get(f"{received}_tokens_details")),
-    )
+    """Read a usage object. `sent` and `received` are the API's prefixes, for example "prompt" and "completion"."""
+    of_sent, of_received = (as_dict(usage.get(f"{prefix}_tokens_details")) for prefix in (sent, received))
     return Metrics(
         input_tokens=usage.get(f"{sent}_tokens"),
         output_tokens=usage.get(f"{received}_tokens"),
         cache_read_tokens=of_sent.get("cached_tokens"),
         cache_write_tokens=of_sent.get("cache_write_tokens"),
         reasoning_tokens=of_received.get("reasoning_tokens"),
-        # OpenRouter says what the request cost.
+        # Reported by OpenRouter.
         cost=usage.get("cost"),
     ).drop_impossible()
 
 
 def function_fields(tool: ToolSpec, *, profile: Profile) -> JsonDict:
-    """Describe a tool as both APIs want it: strictly, if the server does that and the parameters allow it."""
+    """Describe a tool for either API, in strict mode if the server and the parameters allow it."""
     limited = profile.limited_strict
     strict = strict_parameters(tool.parameters, limited=limited) if profile.strict_tools else None
     fields = {"name": tool.name, "description": tool.description, "parameters": strict or tool.parameters}
@@ -130,15 +168,15 @@ def function_fields(tool: ToolSpec, *, profile: Profile) -> JsonDict:
 
 
 def call_ids(messages: Iterable[Message]) -> set[str]:
-    """Collect the ids of all tool calls in `messages`."""
+    """Return the ids of all tool calls in `messages`."""
     return {call.tool_call_id for message in messages for call in message.tool_calls}
 
 
 def with_unique_ids(calls: list[ToolCall], ids_in_use: set[str]) -> list[ToolCall]:
-    """Give a new id to every call that has none, or one that another call of the conversation has already."""
+    """Set a new id on calls without one, and on those whose id is already used in the conversation."""
     for call in calls:
         if not call.tool_call_id or call.tool_call_id in ids_in_use:
-            # Without the dashes it is within the 40 characters that Chat Completions accepts.
+            # Without dashes, the id has at most the 40 characters that Chat Completions accepts.
             call.tool_call_id = f"call_{new_id().replace('-', '')}"
         ids_in_use.add(call.tool_call_id)
     return calls

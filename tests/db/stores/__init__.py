@@ -1,4 +1,4 @@
-"""Stores as every released version of the schema wrote them: ``v1.jsonl`` and so on.
+"""Stores written by each released version of the schema: ``v1.jsonl`` and so on.
 
 The first line of a file is what made the tables, each other line a row. ``python -m tests.db.stores`` writes the one of
 the current version, which is done again whenever schema.sql changes, until that version is released; from then on its
@@ -26,7 +26,7 @@ VERSIONS = {int(path.stem[1:]): path for path in sorted(FOLDER.glob("v*.jsonl"))
 
 
 class Stored(NamedTuple):
-    """A store as a file tells it."""
+    """A store described by a file."""
 
     statements: dict[str, list[str]]
     """What made it: those of schema.sql, indexes.sql and views.sql."""
@@ -55,7 +55,7 @@ def write(db: Db) -> None:
     lines = [json.dumps(statements())]
     for name, table in db._driver.tables(tuple(schema.tables())).items():
         for row in table.to_pylist():
-            # What is another one each time would change the file each time.
+            # Values that differ each time would change the file each time.
             row |= {column: _THEN for column, value in row.items() if isinstance(value, int) and value > _THEN}
             if "worker" in row:
                 row["worker"] = "elsewhere:1:1"

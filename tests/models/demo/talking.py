@@ -1,15 +1,17 @@
-"""A conversation with the rules: every answer is what a model would be sent and say, without the wire between."""
+"""A conversation with the demo model without an agent: its calls are made and answered here."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from agno_nb.models.base import Delta, ModelRequest, ModelResponse
+from agno_nb.models.demo import DemoModel
 from agno_nb.models.demo.context import LABEL
-from agno_nb.models.demo.engine import reply
-from agno_nb.models.demo.requests import read_chat
+from agno_nb.types import Message, ToolSpec
 
 JsonDict = dict[str, Any]
 TEXT = {"type": "string"}
@@ -17,53 +19,56 @@ NUMBER = {"type": "number"}
 INTEGER = {"type": "integer"}
 
 
-def function(name: str, description: str = "", required: str = "", **properties: JsonDict) -> JsonDict:
-    """A tool as a request lists it. `required` are names with spaces between."""
-    parameters = {"type": "object", "properties": properties, "required": required.split()}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+def tool(name: str, description: str = "", required: str = "", **properties: JsonDict) -> ToolSpec:
+    """A tool as a request lists it. `required` has names separated by spaces."""
+    schema = {"type": "object", "properties": properties, "required": required.split()}
+    return ToolSpec(name=name, description=description, parameters=schema)
+
+
+async def stream(request: ModelRequest, model: DemoModel | None = None) -> tuple[list[Delta], ModelResponse]:
+    pieces = [piece async for piece in (model or DemoModel()).stream(request)]
+    assert isinstance(pieces[-1], ModelResponse)
+    return [piece for piece in pieces if isinstance(piece, Delta)], pieces[-1]
+
+
+def respond(request: ModelRequest) -> ModelResponse:
+    return asyncio.run(stream(request))[1]
 
 
 @dataclass
 class Talk:
-    """Asks, does what the answer calls for, and remembers both as a session does."""
+    """Asks, makes the calls of the answer, and keeps both as a session does."""
 
-    tools: list[JsonDict] = field(default_factory=list)
+    tools: list[ToolSpec] = field(default_factory=list)
     run: Callable[[str, JsonDict], str] = lambda name, arguments: "done"
     system: str = ""
-    messages: list[JsonDict] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     calls: list[tuple[str, JsonDict]] = field(default_factory=list)
     """The calls of the last turn."""
 
     def ask(self, prompt: str, **request: Any) -> str:
-        """Say `prompt` and return the answer without the label."""
-        self.messages.append({"role": "user", "content": prompt})
+        """Return the answer to `prompt` without the label."""
+        self.messages.append(Message(role="user", content=prompt))
         self.calls = []
-        system = [{"role": "system", "content": self.system}] if self.system else []
         for _ in range(4):
-            body = {"messages": [*system, *self.messages], "tools": self.tools, **request}
-            answer = reply(read_chat(body))
-            if not answer.calls:
-                self.messages.append({"role": "assistant", "content": answer.text})
-                return answer.text.removesuffix(LABEL).rstrip()
-            self.do(answer.calls)
+            sent = [Message(role="system", content=self.system), *self.messages]
+            response = respond(ModelRequest(messages=sent, tools=self.tools, **request))
+            self.messages.append(Message(role="assistant", content=response.content, tool_calls=response.tool_calls))
+            if not response.tool_calls:
+                return (response.content or "").removesuffix(LABEL).rstrip()
+            for call in response.tool_calls:
+                self.calls.append((call.tool_name, call.tool_args))
+                result = self.run(call.tool_name, call.tool_args)
+                self.messages.append(Message(role="tool", content=result, tool_call_id=call.tool_call_id))
         raise AssertionError(f"the calls do not end: {self.calls}")
 
-    def do(self, calls: list[Any]) -> None:
-        made = [
-            {
-                "id": f"call_{len(self.messages)}_{place}",
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
-            }
-            for place, call in enumerate(calls)
-        ]
-        self.messages.append({"role": "assistant", "content": None, "tool_calls": made})
-        for wire, call in zip(made, calls, strict=True):
-            self.calls.append((call.name, call.arguments))
-            result = self.run(call.name, call.arguments)
-            self.messages.append({"role": "tool", "tool_call_id": wire["id"], "content": result})
-
     def called(self, prompt: str, **request: Any) -> list[tuple[str, JsonDict]]:
-        """Say `prompt` and return the calls that it led to."""
+        """Return the calls that `prompt` leads to."""
         self.ask(prompt, **request)
         return self.calls
+
+
+def answer(prompt: str, *, system: str = "", schema: JsonDict | None = None) -> Any:
+    """Return the answer to one prompt; as an object if it has a schema."""
+    text = Talk(system=system).ask(prompt, output_schema=schema)
+    return text if schema is None else json.loads(text)

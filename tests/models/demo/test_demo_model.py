@@ -1,107 +1,79 @@
-"""The demo model as the package offers it: the production path down to the transport."""
+"""The demo model as a model: streaming, delays, usage, and equal answers to equal requests."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 
 import pytest
 
-from agno_nb.models.base import Delta, ModelRequest
+from agno_nb.models.base import ModelRequest
 from agno_nb.models.demo import DemoModel
-from agno_nb.models.demo.server import serve
-from agno_nb.models.openai import OpenAIChat, OpenAIResponses
+from agno_nb.models.demo.context import LABEL
 from agno_nb.types import Message
-from tests.models.asking import WEATHER, ask, ask_async
+from tests.models.asking import WEATHER
+from tests.models.demo.talking import respond, stream
 
 
-def test_it_answers_without_key_or_network() -> None:
-    model = DemoModel()
-    answer = ask(model, "what is 12 * 7").whole
-    assert (answer.content or "").startswith("12 * 7 = 84\n\n(I am the demo model")
-    assert (answer.model, answer.finish_reason, answer.metrics.cost) == ("demo", "stop", 0.0)
-    assert answer.metrics.output_tokens == len((answer.content or "").split())
-    assert (model.id, model.provider) == ("demo", "demo")
+def request(prompt: str) -> ModelRequest:
+    return ModelRequest(messages=[Message(role="user", content=prompt)], tools=[WEATHER])
 
 
-def test_it_is_not_given_the_keys_of_others() -> None:
-    os.environ["OPENAI_API_KEY"] = "sk-somebody"
-    model = DemoModel()
-    assert model.endpoint.key_in_environment() == ""
-    assert ask(model, "hi").error is None
+async def test_it_streams_by_word_and_counts_words_as_tokens() -> None:
+    deltas, response = await stream(request("what is 12 * 7"))
+    assert response.content == f"12 * 7 = 84\n\n{LABEL}"
+    assert [delta.content for delta in deltas][:5] == ["12", " *", " 7", " =", " 84"]
+    assert "".join(delta.content for delta in deltas) == response.content
+    assert (response.model, response.finish_reason, response.metrics.cost) == ("demo", "stop", 0.0)
+    assert response.metrics.output_tokens == len(response.content.split())
+    assert response.metrics.input_tokens == 5 + len(f"{WEATHER.name} {WEATHER.description}".split())
 
 
-def test_it_calls_tools() -> None:
-    answer = ask(DemoModel(), "What's the weather in Oslo and Rome?").whole
-    assert [(call.tool_name, call.tool_args) for call in answer.tool_calls] == [
+async def test_it_calls_tools() -> None:
+    deltas, response = await stream(request("What's the weather in Oslo and Rome?"))
+    assert [(call.tool_name, call.tool_args) for call in response.tool_calls] == [
         ("get_weather", {"city": "Oslo"}),
         ("get_weather", {"city": "Rome"}),
     ]
-    assert answer.content is None
+    assert len({call.tool_call_id for call in response.tool_calls}) == 2
+    assert (deltas, response.content, response.finish_reason) == ([], None, "tool_calls")
 
 
-def test_it_streams_by_word() -> None:
-    outcome = ask(DemoModel(), "count to 5")
-    assert [delta.content for delta in outcome.deltas][:5] == ["1,", " 2,", " 3,", " 4,", " 5"]
+def test_equal_requests_get_equal_answers_and_ids() -> None:
+    def called(prompt: str) -> list[tuple[str, str]]:
+        return [(call.tool_call_id, call.arguments) for call in respond(request(prompt)).tool_calls]
+
+    assert called("weather in Oslo") == called("weather in Oslo")
+    assert called("weather in Oslo")[0][0] != called("weather in Rome")[0][0]
 
 
-@pytest.mark.parametrize("model_class", [OpenAIChat, OpenAIResponses])
-def test_both_adapters_talk_to_the_server(model_class: type[OpenAIChat | OpenAIResponses]) -> None:
-    with serve() as base_url:
-        model = model_class("demo", base_url=base_url)
-        request = ModelRequest(messages=[Message(role="user", content="weather in Oslo")], tools=[WEATHER])
-        call = ask(model, request).whole.tool_calls[0]
-        call.result = "rain"
-        said = Message(role="assistant", tool_calls=[call])
-        result = Message(role="tool", content="rain", tool_call_id=call.tool_call_id, tool_name=call.tool_name)
-        request.messages += [said, result]
-        assert (ask(model, request).whole.content or "").startswith("`get_weather` (city Oslo) answers: rain")
+def test_tools_that_must_not_be_called_are_not_called() -> None:
+    asked = request("weather in Rome")
+    asked.allow_tool_calls = False
+    assert respond(asked).tool_calls == []
 
 
-async def test_a_slow_answer_can_be_cut_off() -> None:
-    model = DemoModel(word_delay_s=60.0)
-    first_word = asyncio.Event()
+async def test_a_slow_answer_can_be_cancelled() -> None:
+    begun = asyncio.Event()
 
     async def listen() -> None:
-        first_word.set()
-        async for _ in model.stream(ModelRequest(messages=[Message(role="user", content="count to 100")])):
-            pass
+        begun.set()
+        await stream(request("count to 100"), DemoModel(word_delay_s=60.0))
 
     task = asyncio.create_task(listen())
-    await first_word.wait()
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await model.aclose()
-
-
-def test_a_server_that_is_slow_stops_at_once() -> None:
-    async def first_piece(base_url: str) -> str:
-        model = OpenAIChat("demo", base_url=base_url)
-        stream = model.stream(ModelRequest(messages=[Message(role="user", content="count to 1000")]))
-        try:
-            async for piece in stream:
-                assert isinstance(piece, Delta)
-                return piece.content
-        finally:
-            await stream.aclose()  # type: ignore[attr-defined]
-            await model.aclose()
-        raise AssertionError("nothing came")
-
-    with serve(word_delay_s=0.01) as base_url:
-        assert asyncio.run(first_piece(base_url)) == "1,"
 
 
 async def test_delays_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
+    delays: list[float] = []
     sleep = asyncio.sleep
 
     async def no_time(delay: float, result: None = None) -> None:
-        slept.append(delay)
+        delays.append(delay)
         await sleep(0)
 
     monkeypatch.setattr(asyncio, "sleep", no_time)
-    await ask_async(
-        DemoModel(latency_s=2.0, word_delay_s=0.5), ModelRequest(messages=[Message(role="user", content="say a b")])
-    )
-    assert slept[:3] == [2.0, 0.5, 0.5]
+    await stream(request("say a b"), DemoModel(latency_s=2.0, word_delay_s=0.5))
+    assert delays[:3] == [2.0, 0.5, 0.5]

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one that the protocol allows."""
+"""Whatever is sent, the response is valid and never an exception."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from jsonschema import Draft202012Validator
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import TypeAdapter
 
-from agno_nb.models.demo.schema import instance
-from agno_nb.models.demo.wire import respond
+from agno_nb.models.base import ModelRequest
+from agno_nb.models.demo.arguments import sample
+from agno_nb.types import Message, ToolCall, ToolSpec
+from tests.models.demo.talking import NUMBER, respond, tool
 
-EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 PROMPTS = st.one_of(
     st.text(max_size=60),
     st.lists(
         st.sampled_from(
-            """what did I ask first last about my name is Ada Gentoo penguins heaviest double it 12 * 7 and for each
-            species 4,000 summarise our conversation "quoted" 2024-01-31 which of those table joke another add_x { } <b>
-            never mind how many above between 3 and 5 set to ? ! , . \n""".split(" ")
+            """what did I ask first last about my name is Ada Gentoo penguins heaviest remember 12 * 7 and for each
+            species 4,000 summarise our conversation "quoted" 2024-01-31 in the weather forget add_x { } <b>
+            how many above between 3 and 5 set to ? ! , . \n""".split(" ")
         ),
         max_size=12,
     ).map(" ".join),
@@ -89,31 +86,32 @@ def schemas() -> st.SearchStrategy[dict[str, Any]]:
 
 @settings(max_examples=150, deadline=None)
 @given(schema=schemas(), prompt=PROMPTS)
-def test_a_structured_answer_is_what_its_schema_allows(schema: dict[str, Any], prompt: str) -> None:
-    value = json.loads(json.dumps(instance(schema, prompt), allow_nan=False))
+def test_structured_output_follows_its_schema(schema: dict[str, Any], prompt: str) -> None:
+    value = json.loads(json.dumps(sample(schema, prompt), allow_nan=False))
     assert [error.message for error in Draft202012Validator(schema).iter_errors(value)] == []
 
 
 TOOLS = st.lists(
     st.builds(
-        lambda name, description, properties, required: {
-            "name": name,
-            "description": description,
-            "parameters": {
+        lambda name, description, properties, required: ToolSpec(
+            name=name,
+            description=description,
+            parameters={
                 "type": "object",
                 "properties": properties,
                 "required": sorted(set(properties) & required),
                 "$defs": {"node": {"type": "string"}},
             },
-        },
+        ),
         st.sampled_from(
-            ["describe_penguins", "get_weather", "add_memory", "update_memory", "say", "x", "chat_history"]
+            """describe_penguins get_weather add_memory update_memory delete_memory update_session_state chat_history
+            search_past_sessions delegate_task_to_member x""".split()
         ),
         PROMPTS,
         st.dictionaries(WORDS, schemas(), max_size=4),
         st.sets(WORDS),
     ),
-    max_size=3,
+    max_size=4,
 )
 JUNK = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)),
@@ -124,125 +122,52 @@ RESULTS = st.one_of(PROMPTS, JUNK.map(json.dumps), st.just("a,b\n1,2\n3,4"), st.
 
 
 @st.composite
-def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Messages as an agent sends them: each call is answered."""
-    messages: list[dict[str, Any]] = [{"role": "system", "content": draw(PROMPTS)}]
+def conversations(draw: st.DrawFn) -> list[Message]:
+    """Messages as an agent sends them, with a result for each call."""
+    messages = [Message(role="system", content=draw(PROMPTS))]
     for turn in range(draw(st.integers(0, 3))):
-        messages.append({"role": "user", "content": draw(PROMPTS)})
+        messages.append(Message(role="user", content=draw(PROMPTS)))
         for place in range(draw(st.integers(0, 2))):
-            arguments = draw(st.dictionaries(WORDS, JUNK, max_size=3).map(json.dumps))
-            called = {"name": "describe_penguins", "arguments": arguments}
-            call_id = f"call_{turn}_{place}"
-            messages.append(
-                {
-                    "role": "assistant",
-                    "content": None,
-                    "tool_calls": [{"id": call_id, "type": "function", "function": called}],
-                }
-            )
-            messages.append({"role": "tool", "tool_call_id": call_id, "content": draw(RESULTS)})
+            arguments = draw(st.one_of(st.dictionaries(WORDS, JUNK, max_size=3).map(json.dumps), st.just("{no JSON")))
+            call = ToolCall(tool_call_id=f"call_{turn}_{place}", tool_name="get_weather", arguments=arguments)
+            messages.append(Message(role="assistant", tool_calls=[call]))
+            messages.append(Message(role="tool", content=draw(RESULTS), tool_call_id=call.tool_call_id))
         if draw(st.booleans()):
-            messages.append({"role": "assistant", "content": draw(PROMPTS)})
-    messages.append({"role": "user", "content": draw(PROMPTS)})
+            messages.append(Message(role="assistant", content=draw(PROMPTS)))
+    if draw(st.booleans()):
+        messages.append(Message(role="user", content=draw(PROMPTS)))
     return messages
 
 
-def frames_of(body: bytes) -> list[dict[str, Any]]:
-    lines = [line[6:] for line in body.decode().split("\n") if line.startswith("data: ")]
-    return [json.loads(line) for line in lines if line != "[DONE]"]
-
-
-def answer(path: str, request: dict[str, Any]) -> bytes:
-    exchange = respond("POST", path, json.dumps(request).encode())
-    assert exchange.status == 200
-    return b"".join(frame.data for frame in exchange.frames)
-
-
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(messages=conversations(), tools=TOOLS, schema=st.none() | schemas(), parallel=st.booleans())
-def test_chat_answers_are_valid_and_the_same_in_a_stream(
-    messages: list[dict[str, Any]], tools: list[dict[str, Any]], schema: dict[str, Any] | None, parallel: bool
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(messages=conversations(), tools=TOOLS, schema=st.none() | schemas(), allowed=st.booleans())
+def test_any_conversation_with_any_tools_gets_a_valid_response(
+    messages: list[Message], tools: list[ToolSpec], schema: dict[str, Any] | None, allowed: bool
 ) -> None:
-    request: dict[str, Any] = {
-        "model": "demo",
-        "messages": messages,
-        "tools": [{"type": "function", "function": tool} for tool in tools],
-        "parallel_tool_calls": parallel,
-    }
-    if schema is not None:
-        request["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
-    whole = ChatCompletion.model_validate_json(answer("/v1/chat/completions", request))
-    streamed = frames_of(
-        answer("/v1/chat/completions", {**request, "stream": True, "stream_options": {"include_usage": True}})
-    )
-    chunks = [ChatCompletionChunk.model_validate(frame) for frame in streamed]
-    message = whole.choices[0].message
-    assert bool(message.content) != bool(message.tool_calls)
-    deltas = [chunk.choices[0].delta for chunk in chunks[:-1]]
-    assert "".join(delta.content or "" for delta in deltas) == (message.content or "")
-    pieces: dict[int, str] = {}
-    for piece in [piece for delta in deltas for piece in delta.tool_calls or []]:
-        pieces[piece.index] = pieces.get(piece.index, "") + (piece.function.arguments or "" if piece.function else "")
-    arguments = [call.function.arguments for call in message.tool_calls or [] if call.type == "function"]
-    assert [pieces[index] for index in sorted(pieces)] == arguments
-    assert all(isinstance(json.loads(text), dict) for text in arguments)
-    assert {call.function.name for call in message.tool_calls or [] if call.type == "function"} <= {
-        t["name"] for t in tools
-    }
-    assert [chunk.choices[0].finish_reason for chunk in chunks[:-1]][-1] == whole.choices[0].finish_reason
-    assert chunks[-1].usage == whole.usage
-    if not parallel:
-        assert len(arguments) <= 1
+    response = respond(ModelRequest(messages=messages, tools=tools, output_schema=schema, allow_tool_calls=allowed))
+    assert bool(response.content) != bool(response.tool_calls)
+    assert allowed or not response.tool_calls
+    assert {call.tool_name for call in response.tool_calls} <= {tool.name for tool in tools}
+    assert all(isinstance(json.loads(call.arguments), dict) for call in response.tool_calls)
+    if schema is not None and response.content is not None:
+        json.loads(response.content)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(prompt=PROMPTS, tools=TOOLS, choice=st.sampled_from(["auto", "none", "required"]))
-def test_responses_answers_are_valid_and_the_same_in_a_stream(
-    prompt: str, tools: list[dict[str, Any]], choice: str
-) -> None:
-    request: dict[str, Any] = {
-        "model": "demo",
-        "input": prompt,
-        "tools": [{"type": "function", **tool} for tool in tools],
-        "tool_choice": choice,
-    }
-    whole = Response.model_validate_json(answer("/v1/responses", request))
-    streamed = frames_of(answer("/v1/responses", {**request, "stream": True}))
-    events = [EVENT.validate_python(frame) for frame in streamed]
-    assert [event.sequence_number for event in events] == list(range(len(events)))
-    assert events[-1].type == "response.completed"
-    assert events[-1].response == whole
-    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == whole.output_text
-    kinds = {item.type for item in whole.output}
-    if choice == "none":
-        assert kinds == {"message"}
-    if choice == "required" and tools:
-        assert kinds == {"function_call"}
-
-
-@settings(max_examples=100, deadline=None)
 @given(
-    body=st.dictionaries(
-        st.sampled_from(["messages", "input", "tools", "tool_choice", "text", "stream", "model"]), JUNK
-    )
+    schema=st.dictionaries(st.sampled_from(["type", "properties", "items", "enum", "$ref", "anyOf", "format"]), JUNK)
 )
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
-def test_fields_of_a_wrong_type_count_as_absent(path: str, body: dict[str, Any]) -> None:
-    assert answer(path, body)
+def test_malformed_schemas_are_tolerated(schema: dict[str, Any]) -> None:
+    sample(schema, "Ada is 36")
 
 
 @pytest.mark.parametrize(
     "prompt",
-    [
-        "1" * 5000,
-        "000," * 2000,
-        "between 1.2.3 and 4..5 g",
-        "what is " + "9" * 200 + " ** 99",
-        "<a>" * 2000,
-        "\ud800 lone",
-    ],
+    ["1" * 5000, "000," * 2000, "between 1.2.3 and 4..5 g", "what is " + "9" * 200 + " * 99", "<a>" * 2000, "\ud800"],
+    ids=range(6),
 )
 def test_hostile_prompts_are_answered(prompt: str) -> None:
-    tool = {"name": "f", "parameters": {"type": "object", "properties": {"min_x": {"type": "number"}}}}
-    body = {"messages": [{"role": "user", "content": f"f {prompt}"}], "tools": [{"type": "function", "function": tool}]}
-    assert ChatCompletion.model_validate_json(answer("/v1/chat/completions", body))
+    request = ModelRequest(
+        messages=[Message(role="user", content=f"f {prompt}")],
+        tools=[tool("f", min_x=NUMBER), tool("g", "", "x", x=NUMBER)],
+    )
+    assert respond(request).finish_reason

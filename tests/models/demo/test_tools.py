@@ -1,4 +1,4 @@
-"""Arguments come from the prompt. What is not there is left out or asked for."""
+"""Which tools are called and with which arguments, and how their results are reported."""
 
 from __future__ import annotations
 
@@ -6,27 +6,30 @@ import json
 
 import pytest
 
-from agno_nb.models.demo.engine import reply
-from agno_nb.models.demo.requests import read_chat
-from tests.models.demo.talking import INTEGER, NUMBER, TEXT, JsonDict, Talk, function
+from agno_nb.types import ToolSpec
+from tests.models.demo.talking import NUMBER, TEXT, JsonDict, Talk, tool
 
-WEATHER = function(
+MASS = {"Adelie": 3700.7, "Chinstrap": 3733.1, "Gentoo": 5076.0}
+PENGUINS = tool(
+    "describe_penguins",
+    "Describe a measurement of the penguins of one species: how heavy they are, or how long their flippers are.",
+    "species",
+    species={"enum": list(MASS), "type": "string"},
+    column={
+        "enum": ["body_mass_g", "flipper_length_mm", "bill_length_mm", "bill_depth_mm"],
+        "type": "string",
+        "default": "body_mass_g",
+    },
+)
+WEATHER = tool(
     "get_weather",
     "Current weather in a city.",
     "city",
     city=TEXT,
     unit={"type": "string", "enum": ["celsius", "fahrenheit"], "default": "celsius"},
 )
-POPULATION = function("get_population", "Population of a city.", "city", city=TEXT)
-FILTER = function(
-    "filter_penguins",
-    "Penguins with a mass in a range, in grams.",
-    min_mass=NUMBER,
-    max_mass=NUMBER,
-    sex={"anyOf": [{"type": "string", "enum": ["male", "female"]}, {"type": "null"}], "default": None},
-    limit={"type": "integer", "default": 10},
-)
-FLIGHT = function(
+POPULATION = tool("get_population", "Population of a city.", "city", city=TEXT)
+FLIGHT = tool(
     "book_flight",
     "Book a flight.",
     "origin destination date",
@@ -35,75 +38,97 @@ FLIGHT = function(
     date={"type": "string", "format": "date"},
     business={"type": "boolean", "default": False},
 )
-PLACE = {"type": "object", "properties": {"city": TEXT, "floor": INTEGER}, "required": ["city"]}
+
+
+def measure(name: str, arguments: JsonDict) -> str:
+    return json.dumps({"species": arguments["species"], "mean": MASS[arguments["species"]]})
+
+
+def test_the_first_lesson() -> None:
+    talk = Talk(tools=[PENGUINS], run=measure)
+    assert talk.ask("How heavy are Gentoo penguins?") == "`describe_penguins` (species Gentoo) answers: mean 5076.0."
+    assert talk.calls == [("describe_penguins", {"species": "Gentoo"})]
+    assert talk.called("And Adelie?") == [("describe_penguins", {"species": "Adelie"})]
+    assert talk.called("How long are the flippers of Chinstrap penguins?") == [
+        ("describe_penguins", {"species": "Chinstrap", "column": "flipper_length_mm"})
+    ]
+    assert talk.called("and their bill depth?") == [
+        ("describe_penguins", {"species": "Chinstrap", "column": "bill_depth_mm"})
+    ]
+    assert talk.called("Again, please") == [("describe_penguins", {"species": "Chinstrap", "column": "bill_depth_mm"})]
+
+
+def test_a_follow_up_changes_what_it_names() -> None:
+    talk = Talk(tools=[tool("mean_of", "Mean of a column.", "column species", column=TEXT, species=TEXT)])
+    talk.ask("What is the mean of body_mass_g for Gentoo?")
+    assert talk.called("And Adelie? And Chinstrap?") == [
+        ("mean_of", {"column": "body_mass_g", "species": species}) for species in ("Adelie", "Chinstrap")
+    ]
 
 
 @pytest.mark.parametrize(
-    ("tool", "prompt", "arguments"),
+    ("prompt", "species"),
+    [
+        ("how heavy are gentoos", ["Gentoo"]),
+        ("Compare Adelie and Gentoo penguins", ["Adelie", "Gentoo"]),
+        ("Mean body mass of penguins by species?", ["Adelie", "Chinstrap", "Gentoo"]),
+        ("Which penguins are the heaviest?", ["Adelie", "Chinstrap", "Gentoo"]),
+        ('describe_penguins(species="Adelie")', ["Adelie"]),
+        ("What is the capital of France?", []),
+        ("I love penguins", []),
+        ("what is 12 * 7", []),
+    ],
+)
+def test_a_tool_is_called_for_each_value_that_is_asked_for(prompt: str, species: list[str]) -> None:
+    assert Talk(tools=[PENGUINS], run=measure).called(prompt) == [
+        ("describe_penguins", {"species": one}) for one in species
+    ]
+
+
+@pytest.mark.parametrize(
+    ("offered", "prompt", "arguments"),
     [
         (WEATHER, "What's the weather in Paris?", {"city": "Paris"}),
         (WEATHER, "what is the weather in tokyo in fahrenheit", {"city": "tokyo", "unit": "fahrenheit"}),
         (WEATHER, "Paris's weather please", {"city": "Paris"}),
-        (WEATHER, "weather for city: Lima", {"city": "Lima"}),
-        (FILTER, "penguins with mass above 4000", {"min_mass": 4000}),
-        (FILTER, "female penguins between 3,000 and 4,500 g", {"sex": "female", "min_mass": 3000, "max_mass": 4500}),
-        (FILTER, "show 3 male penguins below 4500 g", {"sex": "male", "max_mass": 4500, "limit": 3}),
+        (WEATHER, "weather for city: lima", {"city": "lima"}),
         (
             FLIGHT,
             "Book a business flight from Oslo to New York on 2026-12-24",
             {"origin": "Oslo", "destination": "New York", "date": "2026-12-24", "business": True},
         ),
-        (function("multiply", "Multiply.", "a b", a=NUMBER, b=NUMBER), "What is 12 * 7?", {"a": 12, "b": 7}),
-        (function("add", "Add two numbers.", "a b", a=INTEGER, b=INTEGER), "add two and -5", {"a": 2, "b": -5}),
+        (tool("multiply", "Multiply.", "a b", a=NUMBER, b=NUMBER), "multiply 12 by 7.5", {"a": 12, "b": 7.5}),
+        (tool("run_sql", "Run SQL.", "query", query=TEXT), "select 1 from t", {"query": "select 1 from t"}),
         (
-            function("calculator", "Calculate.", "expression", expression=TEXT),
-            "calculate (3 + 4) * 2",
-            {"expression": "(3 + 4) * 2"},
-        ),
-        (function("run_sql", "Run SQL.", "sql", sql=TEXT), "run sql select 1 from t", {"sql": "select 1 from t"}),
-        (
-            function("search_web", "Search the web.", "query", query=TEXT),
-            "search the web for penguin facts",
-            {"query": "penguin facts"},
-        ),
-        (
-            function("add_items", "Add items to a list.", "items", items={"type": "array", "items": TEXT}),
+            tool("add_items", "Add items to a list.", "items", items={"type": "array", "items": TEXT}),
             'add the items "milk" and "eggs"',
             {"items": ["milk", "eggs"]},
         ),
         (
-            function("send_email", "Send an email.", "to subject", to=TEXT, subject=TEXT),
+            tool("send_email", "Send an email.", "to subject", to=TEXT, subject=TEXT),
             'Send an email to ann@example.org with subject "Lunch"',
             {"to": "ann@example.org", "subject": "Lunch"},
         ),
         (
-            function("read_file", "Read a file.", "path", path=TEXT),
+            tool("read_file", "Read a file.", "path", path=TEXT),
             "read the file data/penguins.csv",
             {"path": "data/penguins.csv"},
         ),
-        (function("ping"), "ping", {}),
+        (tool("mean_of", "Mean.", "column species", column=TEXT, species=TEXT), "mean_of Gentoo for body_mass_g",
+         {"column": "body_mass_g", "species": "Gentoo"}),
+        (tool("ping"), "ping", {}),
         (
-            function("rows", "Rows of a table.", n={"type": "integer", "default": 5}, shuffled={"type": "boolean"}),
-            "12 rows, not shuffled",
+            tool("rows", "Rows of a table.", n={"type": "integer", "default": 5}, shuffled={"type": "boolean"}),
+            "rows, n=12, not shuffled",
             {"n": 12, "shuffled": False},
         ),
-        (
-            function("species_info", "Facts. species: Adelie, Chinstrap or Gentoo.", "species", species=TEXT),
-            "species info on gentoo penguins",
-            {"species": "Gentoo"},
-        ),
-        (
-            function("save_config", "Save the config.", "config", config={"type": "object"}),
-            'save config {"depth": 3}',
-            {"config": {"depth": 3}},
-        ),
     ],
-)
-def test_arguments_are_found(tool: JsonDict, prompt: str, arguments: JsonDict) -> None:
-    assert Talk(tools=[tool]).called(prompt) == [(tool["function"]["name"], arguments)]
+)  # fmt: skip
+def test_arguments_come_from_the_prompt(offered: ToolSpec, prompt: str, arguments: JsonDict) -> None:
+    assert Talk(tools=[offered]).called(prompt) == [(offered.name, arguments)]
 
 
-def test_two_tools_that_match_are_called_together() -> None:
+def test_tools_that_both_match_are_called_together() -> None:
     talk = Talk(tools=[WEATHER, POPULATION])
     assert talk.called("weather and population of Berlin") == [
         ("get_weather", {"city": "Berlin"}),
@@ -112,128 +137,60 @@ def test_two_tools_that_match_are_called_together() -> None:
     assert talk.called("What's the weather in Paris?") == [("get_weather", {"city": "Paris"})]
 
 
-def test_several_values_are_several_calls_unless_the_request_forbids_it() -> None:
-    prompt = "Compare the weather in Oslo, Bergen and Rome"
-    assert Talk(tools=[WEATHER]).called(prompt) == [
-        ("get_weather", {"city": city}) for city in ("Oslo", "Bergen", "Rome")
-    ]
-    assert Talk(tools=[WEATHER]).called(prompt, parallel_tool_calls=False) == [("get_weather", {"city": "Oslo"})]
-
-
-def test_what_is_missing_is_asked_for_and_taken_from_the_answer() -> None:
+def test_missing_arguments_are_asked_for() -> None:
     talk = Talk(tools=[FLIGHT])
-    assert talk.ask("Book me a business flight to Rome") == (
-        "`book_flight` needs `origin` and `date`, which your message does not say, and I do not invent it. "
-        "What shall I take for them?"
+    assert talk.ask("Book me a business flight from Oslo to Rome") == (
+        "`book_flight` needs `date`, which your message does not contain."
     )
     assert talk.calls == []
-    assert talk.called("from Oslo on 2026-05-01") == [
-        ("book_flight", {"destination": "Rome", "business": True, "origin": "Oslo", "date": "2026-05-01"})
+    assert talk.called("on 2026-05-01") == [
+        ("book_flight", {"origin": "Oslo", "destination": "Rome", "date": "2026-05-01", "business": True})
     ]
-
-
-def test_an_answer_of_one_word_is_the_missing_argument() -> None:
     talk = Talk(tools=[WEATHER])
     talk.ask("weather")
     assert talk.called("oslo") == [("get_weather", {"city": "oslo"})]
-    talk.ask("weather")
-    assert talk.ask("never mind") == "Fine, I leave `get_weather` alone."
-    talk.ask("weather")
-    assert talk.ask("what is 2 + 2") == "2 + 2 = 4"
-
-
-def test_a_call_is_made_once_a_turn() -> None:
-    talk = Talk(tools=[WEATHER], run=lambda name, arguments: "sunny")
-    assert talk.ask("weather in Rome, weather in Rome") == "`get_weather` (city Rome) answers: sunny"
-    assert talk.calls == [("get_weather", {"city": "Rome"})]
-
-
-def test_a_tool_that_is_gone_is_not_called_again() -> None:
-    talk = Talk(tools=[WEATHER])
-    talk.ask("weather in Rome")
-    talk.tools = [POPULATION]
-    assert talk.called("and Oslo?") == []
 
 
 @pytest.mark.parametrize(
-    ("result", "answer"),
+    ("result", "report"),
     [
         ("21 degrees", "answers: 21 degrees"),
         ('{"mean": 3.50, "n": 2}', "answers: mean 3.5, n 2."),
-        ("{'mean': 3.5, 'ok': None}", "answers: mean 3.5, ok null."),
+        ('{"mean": 3.5, "ok": null}', "answers: mean 3.5, ok null."),
         ("[1, 2]", "answers: [1, 2]"),
-        ('[{"a": 1, "b": "x|y"}, {"a": 2}]', "answers:\n\n| a | b |\n|---|---|\n| 1 | x\\|y |\n| 2 |  |"),
-        (",city,n\n0,Rome,1\n1,Oslo,2", "answers:\n\n| city | n |\n|---|---|\n| Rome | 1 |\n| Oslo | 2 |"),
-        (
-            "city,n\nRome,1\nOslo,2\n(9 rows, the first 2 are shown)",
-            "answers:\n\n| city | n |\n|---|---|\n| Rome | 1 |\n| Oslo | 2 |\n\n(9 rows, the first 2 are shown)",
-        ),
         ("one\ntwo", "answers:\n\n```text\none\ntwo\n```"),
         ("```\ncode\n```", "answers:\n\n````text\n```\ncode\n```\n````"),
-        ("", "answered with nothing."),
-        ("word " * 400, f"answers: {('word ' * 300).strip()}… (cut: the first 1,500 of 1,999 characters)"),
-        ("ValueError: no such city", "failed, so I have no answer from it. It said: ValueError: no such city"),
-        ('{"error": 0.1}', "answers: error 0.1."),
+        ("", "answers: nothing"),
+        ("x" * 2000, f"answers: {'x' * 1499}…"),
+        ("ValueError: no such city", "failed: ValueError: no such city"),
         ("Errors are rare", "answers: Errors are rare"),
-        ('{"error": "quota"}', "failed, so I have no answer from it. It said: quota"),
     ],
 )
-def test_results_are_stated_as_they_are(result: str, answer: str) -> None:
+def test_results_are_reported_as_they_are(result: str, report: str) -> None:
     talk = Talk(tools=[WEATHER], run=lambda name, arguments: result)
-    assert talk.ask("weather in Rome") == f"`get_weather` (city Rome) {answer}"
+    assert talk.ask("weather in Rome") == f"`get_weather` (city Rome) {report}"
 
 
-def test_the_choice_of_the_request_is_followed() -> None:
-    talk = Talk(tools=[WEATHER, function("place", "Go there.", "where", where=PLACE)])
-    assert talk.called("weather in Rome", tool_choice="none") == []
-    named = {"type": "function", "function": {"name": "place"}}
-    assert talk.called("Rome, floor 3", tool_choice=named) == [("place", {"where": {"city": "Rome", "floor": 3}})]
-    assert talk.called("Hello", tool_choice="required") == [("get_weather", {"city": "demo city"})]
+MEMBERS = "<team_members>\n- weather-desk: Knows the weather\n- penguins: Weighs penguins\n</team_members>"
+ONE = tool("delegate_task_to_member", "Have a member do a task.", "member_id task", member_id=TEXT, task=TEXT)
+ALL = tool("delegate_task_to_members", "Have all members do a task.", "task", task=TEXT)
 
 
-def test_history_tools_are_asked_where_the_context_has_no_history() -> None:
-    said = [{"role": "user", "content": "Moin"}, {"role": "assistant", "content": "Hello"}]
-    talk = Talk(tools=[function("get_chat_history", "Messages.", num_chats=INTEGER)], run=lambda *_: json.dumps(said))
-    assert talk.ask("What was my first message?") == (
-        'The first thing you said to me, as far as my context goes, was "Moin".'
-    )
-    assert talk.calls == [("get_chat_history", {})]
-
-
-def test_a_conversation_that_ends_with_results_is_answered_from_them() -> None:
-    called = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'}}
-    messages = [
-        {"role": "user", "content": "weather in Rome"},
-        {"role": "assistant", "content": None, "tool_calls": [called]},
-        {"role": "tool", "tool_call_id": "c1", "content": "rain"},
-        {"role": "user", "content": "What did I ask before?"},
+def test_tasks_go_to_the_members_whose_roles_share_words_with_them() -> None:
+    talk = Talk([ONE], run=lambda name, arguments: f"of {arguments['task']}", system=MEMBERS)
+    assert talk.ask("Is the weather fine?") == "**weather-desk**: of Is the weather fine?"
+    assert talk.called("How heavy is a penguin and how is the weather? Is it warm?") == [
+        ("delegate_task_to_member", {"member_id": "penguins", "task": "How heavy is a penguin"}),
+        ("delegate_task_to_member", {"member_id": "weather-desk", "task": "how is the weather? Is it warm?"}),
     ]
-    assert reply(read_chat({"messages": messages})).text.startswith('Just before this you said "weather in Rome".')
-
-
-def test_it_reads_exchanges_and_other_sessions_by_the_tools_of_an_agent() -> None:
-    results = {
-        "get_chat_history": [{"user": "Is it raining?", "assistant": "No."}],
-        "search_past_sessions": [
-            {"session_id": "s4", "session_name": None, "runs": [{"user": "What of Japan?", "assistant": "Tokyo."}]},
-            {"session_id": "s3", "session_name": "Travel", "runs": [{"user": "And France?", "assistant": "Paris."}]},
-        ],
-    }
-    tools = [
-        function("get_chat_history", "Read this conversation.", num_chats=INTEGER),
-        function("search_past_sessions", "List other conversations."),
-        function("read_past_session", "Read one.", "session_id", session_id=TEXT),
+    talk.ask("How heavy are penguins?")
+    assert talk.called("And in winter?") == [
+        ("delegate_task_to_member", {"member_id": "penguins", "task": "And in winter?"})
     ]
-    talk = Talk(tools=tools, run=lambda name, _: json.dumps(results[name]))
-    assert talk.ask("What did I ask you first?") == (
-        'The first thing you said to me, as far as my context goes, was "Is it raining?".'
-    )
-    assert talk.calls == [("get_chat_history", {})]
-    assert talk.ask("What did I discuss in my previous conversations?") == (
-        "I can read 2 earlier conversations of yours:\n\n"
-        '- `s4`: you said "What of Japan?".\n- `Travel`: you said "And France?".'
-    )
-    assert talk.calls == [("search_past_sessions", {})]
-    results["search_past_sessions"] = []
-    assert talk.ask("Which other chats did we have?") == "There is no other conversation of yours that I can read."
-    assert Talk().ask("What did we talk about in our last session?").startswith("I have no tool to read other")
+    assert talk.ask("What is 3 * 4?") == "3 * 4 = 12"
+
+
+def test_all_members_get_the_whole_prompt() -> None:
+    talk = Talk([ALL], run=lambda name, arguments: "weather-desk: rain\n\npenguins: 5 kg", system=MEMBERS)
+    assert talk.ask("How is the season?") == "**weather-desk**: rain\n\n**penguins**: 5 kg"
+    assert talk.calls == [("delegate_task_to_members", {"task": "How is the season?"})]

@@ -1,0 +1,203 @@
+"""Choose tools for a prompt by the words that they have in common, and report the results."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from agno_nb.models.demo.arguments import MAX_CALLS, Parameter, fill, parameters
+from agno_nb.models.demo.context import LABEL, Call, Context, Reply, as_dict, listed
+from agno_nb.models.demo.tokenizer import mentioned, stem, stems, words
+from agno_nb.types import JsonDict, ToolSpec
+
+IN_NAME, IN_VALUES, IN_PARAMETERS, IN_DESCRIPTION = 3.0, 2.5, 2.0, 1.0
+ENOUGH = 2.0
+"""The sum of weights from which a tool counts as meant: one word of its name, or two of its description."""
+
+MAX_RESULT_CHARS = 1500
+DELEGATE_TO_ONE, DELEGATE_TO_ALL = "delegate_task_to_member", "delegate_task_to_members"
+
+_ASKED = re.compile(r"^`(\w[\w.-]*)` needs `(\w+)`")
+_FOLLOWS = re.compile(r"^(?:and|again|also|but|now|or|so|then|the same|what about|how about)\b")
+_QUERY = re.compile(r"\s*(?:select|with)\b.+\bfrom\b", re.IGNORECASE | re.DOTALL)
+_FAILED = re.compile(r"[\w.]*(?:Error|Exception)\b\s*[:(]|(?i:error|failed|traceback)\b[^\n:]{0,40}:")
+_PARTS = re.compile(
+    r"(?<=[.?!;])\s+|,?\s+(?:and|then)\s+"
+    r"(?=(?:how|what|who|when|where|which|why|is|are|do|does|can|write|list|find|count|compare|show|tell|describe)\b)",
+    re.IGNORECASE,
+)
+
+
+def call_tools(context: Context) -> Reply | None:
+    """Call the tools that the prompt is about if it has all required arguments, else ask for them."""
+    if not context.can_call:
+        return None
+    text, chosen = context.question, matching_tools(context.tools, context.question)
+    asked = _ASKED.match(context.earlier[-1].answer) if context.earlier else None
+    if asked and all(tool.name == asked[1] for tool in chosen):
+        # The prompt answers what the last answer asked for.
+        answer = f'{asked[2]}: "{text}"' if len(words(text)) <= 3 else text
+        chosen = [tool for tool in context.tools if tool.name == asked[1]]
+        text = f"{context.earlier[-1].prompt}\n{answer}"
+    filled = [(tool, *fill(tool, text)) for tool in chosen]
+    calls = [_call(tool, arguments) for tool, found, missing in filled if not missing for arguments in found]
+    if calls:
+        return Reply(calls=calls)
+    return _ask_for(filled[0][0], filled[0][2]) if filled else None
+
+
+def follow_up(context: Context) -> Reply | None:
+    """Repeat earlier calls with new arguments: "and Adelie?"."""
+    is_short = len(words(context.question)) <= 3 and "?" in context.question
+    if not context.can_call or not (is_short or _FOLLOWS.match(context.plain)):
+        return None
+    offered = {tool.name: tool for tool in context.tools}
+    made = ([call for call in turn.calls if call.name in offered] for turn in reversed(context.earlier))
+    previous = next((calls for calls in made if calls), [])
+    best = next(iter(matching_tools(context.tools, context.question)), None)
+    if best and all(call.name != best.name for call in previous):
+        return None
+    calls: list[Call] = []
+    for earlier in previous:
+        tool = offered[earlier.name]
+        sentences = {one.name for one in parameters(tool) if one.takes_sentence}
+        for arguments in fill(tool, context.question)[0]:
+            new = {name: value for name, value in arguments.items() if name not in sentences}
+            call = _call(tool, {**earlier.arguments, **new})
+            if call not in calls and (new or re.search(r"\b(?:again|same)\b", context.plain)):
+                calls.append(call)
+    return Reply(calls=calls) if calls else None
+
+
+def matching_tools(tools: list[ToolSpec], text: str) -> list[ToolSpec]:
+    """The tools that `text` is about, best first. Each has words in common with it that the better ones don't."""
+    if _QUERY.match(text) and (for_sql := [tool for tool in tools if "sql" in words(tool.name.lower())]):
+        return for_sql[:1]
+    named = [tool for tool in tools if re.search(rf"(?<!\w){re.escape(tool.name)}(?:\(|(?<=_\w)\b)", text)]
+    if named:
+        return named
+    scored = [(tool, found) for tool in tools if sum((found := _evidence(tool, text)).values()) >= ENOUGH]
+    scored.sort(key=lambda pair: (-sum(pair[1].values()), len(fill(pair[0], text)[1])))
+    chosen: list[ToolSpec] = []
+    explained: set[str] = set()
+    for tool, found in scored:
+        if not chosen or sum(weight for word, weight in found.items() if word not in explained) >= ENOUGH:
+            chosen.append(tool)
+        explained |= found.keys()
+    # The words of a sentence that is passed on are not about other tools.
+    passes_on = chosen and any(one.required and one.takes_sentence for one in parameters(chosen[0]))
+    return chosen[:1] if passes_on else chosen
+
+
+def _evidence(tool: ToolSpec, text: str) -> dict[str, float]:
+    """The stems that `text` and `tool` have in common, with their weights."""
+    said = stems(text)
+    weights = dict.fromkeys(said & stems(tool.description[:2000]), IN_DESCRIPTION)
+    for one in parameters(tool):
+        weights.update(dict.fromkeys(said & stems(one.name), IN_PARAMETERS))
+        for value in mentioned([value for value in one.schema.choices if isinstance(value, str)], text):
+            weights.update(dict.fromkeys((said & stems(value)) or {stem(value)}, IN_VALUES))
+    return {**weights, **dict.fromkeys(said & stems(tool.name), IN_NAME)}
+
+
+def _call(tool: ToolSpec, arguments: JsonDict) -> Call:
+    """A call without the arguments that are the tool's defaults anyway."""
+    defaults = [(one.name, one.schema.keys["default"]) for one in parameters(tool) if "default" in one.schema.keys]
+    return Call(name=tool.name, arguments=dict(item for item in arguments.items() if item not in defaults))
+
+
+def _ask_for(tool: ToolSpec, missing: list[Parameter]) -> Reply:
+    names = listed([f"`{one.name}`" for one in missing])
+    hints = [
+        f" `{one.name}` can be {listed([str(value) for value in one.schema.choices[:MAX_CALLS]])}."
+        for one in missing
+        if one.schema.choices
+    ]
+    return Reply(text=f"`{tool.name}` needs {names}, which your message does not contain.{''.join(hints)}")
+
+
+def report_results(context: Context) -> Reply | None:
+    """Report the results of this turn's calls as they are."""
+    done = [call for call in context.turn.calls if call.result is not None]
+    return Reply(text="\n\n".join(map(_report, done))) if done else None
+
+
+def _report(call: Call) -> str:
+    text, value = (call.result or "").strip(), parsed(call.result)
+    if call.name == DELEGATE_TO_ONE:
+        return f"**{call.arguments.get('member_id')}**: {text.replace(LABEL, '').strip()}"
+    if call.name == DELEGATE_TO_ALL:
+        return re.sub(r"^([\w-]+): ", r"**\1**: ", text.replace(LABEL, "").strip(), flags=re.MULTILINE)
+    arguments = ", ".join(f"{name} {_short(value)}" for name, value in call.arguments.items())
+    heading = f"`{call.name}` ({arguments})" if arguments else f"`{call.name}`"
+    if is_failure(call):
+        return f"{heading} failed: {_short(text, MAX_RESULT_CHARS)}"
+    if isinstance(value, dict) and value and not any(isinstance(part, dict | list) for part in value.values()):
+        new = dict(item for item in value.items() if item not in call.arguments.items()) or value
+        return f"{heading} answers: {', '.join(f'{name} {_short(part)}' for name, part in new.items())}."
+    if "\n" in text:
+        fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+        return f"{heading} answers:\n\n{fence}text\n{text[:MAX_RESULT_CHARS]}\n{fence}"
+    return f"{heading} answers: {_short(text, MAX_RESULT_CHARS) or 'nothing'}"
+
+
+def parsed(result: str | None) -> Any:
+    """The value of a result written as JSON; else its text."""
+    text = (result or "").strip()
+    try:
+        return json.loads(text, parse_constant=str) if text[:1] in ("{", "[") else text
+    except (ValueError, RecursionError):
+        return text
+
+
+def known_values(context: Context) -> JsonDict:
+    """The arguments and results of this turn's calls, by name."""
+    known: JsonDict = {}
+    for call in context.turn.calls:
+        known |= call.arguments | as_dict(parsed(call.result))
+    return known
+
+
+def is_failure(call: Call) -> bool:
+    return _FAILED.match(call.result or "") is not None
+
+
+def _short(value: Any, max_chars: int = 60) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
+
+
+def delegate(context: Context) -> Reply | None:
+    """Delegate the prompt, or its parts, to the team members whose roles share words with it."""
+    offered = {tool.name for tool in context.tools} if context.can_call else set()
+    if DELEGATE_TO_ALL in offered:
+        return Reply(calls=[Call(name=DELEGATE_TO_ALL, arguments={"task": context.question})])
+    tasks = _tasks(context) if DELEGATE_TO_ONE in offered else {}
+    calls = [Call(name=DELEGATE_TO_ONE, arguments={"member_id": who, "task": task}) for who, task in tasks.items()]
+    return Reply(calls=calls) if calls else None
+
+
+def _tasks(context: Context) -> dict[str, str]:
+    """The tasks by member."""
+    members = dict(re.findall(r"^- ([^:\n]+): (.*)$", context.block("team_members"), re.MULTILINE))
+    tasks: dict[str, list[str]] = {}
+    chosen: str | None = None
+    unassigned: list[str] = []
+    for part in _PARTS.split(context.question):
+        scores = {who: len(stems(part) & stems(f"{who} {role}")) for who, role in members.items()}
+        best = max(scores, key=lambda who: scores[who], default=None)
+        chosen = best if best and scores[best] else chosen
+        if chosen is None:
+            unassigned.append(part)
+        else:
+            tasks.setdefault(chosen, []).extend([*unassigned, part])
+            unassigned = []
+    if len(tasks) == 1:
+        return dict.fromkeys(tasks, context.question)
+    if not tasks and _FOLLOWS.match(context.plain):
+        # "And tomorrow?" is for the members of the previous turn.
+        before = next((turn.calls for turn in reversed(context.earlier) if turn.calls), [])
+        asked = [str(call.arguments.get("member_id")) for call in before if call.name == DELEGATE_TO_ONE]
+        return {who: context.question for who in asked if who in members}
+    return {who: " ".join(parts) for who, parts in tasks.items()}
