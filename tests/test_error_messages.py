@@ -198,7 +198,7 @@ def test_a_value_of_numpy_in_the_state_names_its_conversion(value: Any, remedy: 
     agent = Agent(ScriptedModel([]), db=InMemoryDb())
     text = message_of(InvalidInputError, lambda: agent.run("go", session_state={"n": value}))
     assert text.startswith("session_state['n'] is of type ")
-    assert f"cannot be written as JSON; use {remedy}. Keep only" in text
+    assert f"cannot be written as JSON; use {remedy}. Use only" in text
 
 
 def test_resume_without_the_name_of_the_notebook_says_why() -> None:

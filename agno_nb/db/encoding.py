@@ -170,7 +170,7 @@ def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
             raise
         problem = _find_culprit(value, name, error)
     if problem is not None:
-        raise InvalidInputError(f"{problem}; use only strings, numbers, lists and dicts there") from None
+        raise InvalidInputError(f"{problem}. Use only strings, numbers, lists and dicts there.") from None
     return text
 
 

@@ -146,11 +146,11 @@ def test_a_user_who_may_not_is_told(db: PostgresDb, postgres_server: Postgres, s
     sql.execute("CREATE ROLE reader LOGIN PASSWORD 'a long password'")
     try:
         theirs = PostgresDb(postgres_server.url(database, user="reader", password="a long password"))
-        with pytest.raises(StoreError, match="not open to this user: permission denied for database"):
+        with pytest.raises(StoreError, match="denies access to this user: permission denied for database"):
             theirs.create()
         say(db, "mine")
         for use in (theirs.get_sessions, theirs.runs_df, theirs.create):
-            with pytest.raises(StoreError, match="not open to this user: permission denied"):
+            with pytest.raises(StoreError, match="denies access to this user: permission denied"):
                 use()
         # A schema created for a user who may not create one.
         sql.execute("CREATE SCHEMA theirs AUTHORIZATION reader")
@@ -239,7 +239,7 @@ def test_a_server_that_hangs_up_is_called_again(db: PostgresDb, sql: psycopg.Con
             sql.execute(f"SELECT pg_terminate_backend(pid) {others}")
             connection.execute("DELETE FROM raw_messages")
 
-    with pytest.raises(StoreError, match="failed, and what was being written is not stored"):
+    with pytest.raises(StoreError, match="failed, and the current write is not stored"):
         cut_off()
     end(db, run, Message(role="assistant", content="still here"))
     assert [run.content for run in db.get_runs("s1")][-1] == "still here"
