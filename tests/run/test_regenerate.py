@@ -179,5 +179,5 @@ def test_a_fork_at_a_superseded_attempt_has_that_attempt() -> None:
     assert [run.content for run in fork.runs] == ["Old."]
     with pytest.raises(RunNotFoundError, match="has no turn 'x' to fork at"):
         agent.fork_session("s", at_run="x")
-    with pytest.raises(InvalidInputError, match="not by both"):
+    with pytest.raises(InvalidInputError, match="got both to_run_index and at_run"):
         agent.fork_session("s", at_run=old.run_id, to_run_index=0)

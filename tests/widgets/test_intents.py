@@ -56,7 +56,7 @@ def test_a_message_that_is_not_in_the_table_is_refused_and_nothing_happens(kind:
         ({"again": ""}, "again is ''; it must be an id of at most 500 characters"),
         ({"names": ["a"]}, "names is ['a']; it must be at most 100 values by name"),
         ({"names": {"0": "x" * 201}}, "; it must be a string of at most 200 characters"),
-        ({"again": "not a run of this session"}, "run 'not a run of this session' is not among the turns"),
+        ({"again": "not a run of this session"}, "run 'not a run of this session' is not one of the turns shown"),
         ({"question": "  "}, "is empty; pass a message"),
     ],
 )
