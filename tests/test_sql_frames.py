@@ -321,7 +321,7 @@ def test_dataframes_that_cannot_be_meant_are_named(db: InMemoryDb) -> None:
     assert SqlTools(NAMESPACE).run_sql("WITH empty AS (SELECT 2 AS a) FROM empty")["a"].tolist() == [2]
     assert "runs" not in SqlTools(NAMESPACE).tables
     assert run_query("FROM runs", db, NAMESPACE)[1] == [
-        "runs is the store's table here, not your DataFrame of that name; to query yours, give it another name"
+        "runs is the store's table, not your DataFrame of the same name; rename the DataFrame to query it"
     ]
     assert run_query("SELECT 'runs' FROM df -- runs", db, NAMESPACE)[1] == []
 

@@ -193,7 +193,7 @@ def test_what_is_there_is_not_imported_over(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="is not empty; pass an empty folder"):
         db.export_parquet(tmp_path / "all")
     for missing in ({"session_id": "s9"}, {"session_id": "s1", "user_id": "bob"}):
-        with pytest.raises(SessionNotFoundError, match="there is no session"):
+        with pytest.raises(SessionNotFoundError, match="there is no such session"):
             db.export_session(path=tmp_path / "no.jsonl", **missing)
     assert not (tmp_path / "no.jsonl").exists()
 

@@ -197,7 +197,7 @@ def test_json_of_a_model_is_found_in_linear_time() -> None:
     for fragment in ("\n", " \n", "{", "`"):
         text = f"```json{fragment * 200_000}"
         assert _unfenced(text) == text.strip()
-        with pytest.raises(ModelError, match="no summary"):
+        with pytest.raises(ModelError, match="could not parse a summary"):
             _parse_summary(ModelResponse(content=text))
     assert _unfenced(" ```json \n{}\n ``` ") == _unfenced("{}\n") == "{}"
 

@@ -34,7 +34,12 @@ class FailingDb(InMemoryDb):
             self.num_failures += 1
         if fails and not self.after_commit:
             raise StoreError(f"write {number} failed")
-        with super()._transaction(write=write, exclusive=exclusive) as connection:
-            yield connection
-        if fails:
+
+        def fail_after_commit() -> None:
             raise StoreError(f"write {number} failed after it was committed")
+
+        with super()._transaction(write=write, exclusive=exclusive) as connection:
+            if fails:
+                # The first of these calls, as if the driver had failed: the store does not know of the commit.
+                connection.on_commit.append(fail_after_commit)
+            yield connection

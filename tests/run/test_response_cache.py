@@ -66,7 +66,7 @@ def test_replay_is_another_name_of_cache(db: Db) -> None:
         asyncio.run(agent.arun("Price of tea?", session_id="three", **again)),
     ):
         assert (run.replay_of_run_id, run.is_cached) == (first.run_id, True)
-    with pytest.raises(TypeError, match="'replay' is another name of it"):
+    with pytest.raises(TypeError, match="'replay' is another name for it"):
         agent.run("Price of tea?", cache=True, **again)
 
 
