@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any, TypedDict
 
 from agno_nb.db import schema
-from agno_nb.db.columns import Frame
 from agno_nb.db.encoding import parse_time_us
+from agno_nb.db.frame_columns import Frame
 from agno_nb.db.pushdown import Pushdown
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunEvent, RunStatus, SessionType

@@ -23,10 +23,11 @@ from agno_nb.types.basics import (
 )
 from agno_nb.types.budget import Budget
 from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
+from agno_nb.types.events import RunEvent, RunOutputEvent
 from agno_nb.types.messages import LONGEST_TOOL_NAME, Media, Message, Role, ToolCall, ToolSpec, valid_tool_name
 from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Metrics, UsageTotals, to_amount
 from agno_nb.types.requirements import ApprovalKind, Requirement, UserInputField
-from agno_nb.types.runs import CellInfo, RunEvent, RunOutput, RunOutputEvent, RunStatus, Variable
+from agno_nb.types.runs import CellInfo, RunOutput, RunStatus, Variable
 from agno_nb.types.sessions import (
     SESSION_CLASSES,
     AgentSession,

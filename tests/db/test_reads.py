@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from agno_nb.db.base import ContextQuery
-from agno_nb.db.columns import FRAMES
 from agno_nb.db.duckdb.engine import Engine
+from agno_nb.db.frame_columns import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb, SqliteDriver, _Opened

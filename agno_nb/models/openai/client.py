@@ -29,10 +29,10 @@ from agno_nb.models.openai.errors import (
     unreadable_error,
     web_page_error,
 )
-from agno_nb.models.openai.names import ToolNames
 from agno_nb.models.openai.profiles import Profile
 from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
+from agno_nb.models.openai.tool_names import ToolNames
 from agno_nb.models.openai.wire import Answer, as_dict, call_ids, parse_json, sendable
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
 from agno_nb.types import JsonDict, Metrics
