@@ -254,6 +254,9 @@ class StoreLocked(StoreError):
 class UnstorableValueError(StoreError):
     """The store works, but cannot store a value. A retry would not help."""
 
+    def _remedy(self) -> str:
+        return ""  # The run is stored as failed, without the value, so nothing is kept for later.
+
 
 class NotAStoreError(StoreError):
     """The file exists and is not a store of agno_nb. It was not changed."""

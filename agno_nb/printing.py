@@ -164,7 +164,7 @@ def _remarks(view: RunView, prefix: str = "") -> Iterator[str]:
             name = f"{part.name or 'nested run'}: "
             yield from _remarks(part, name)
             if part.status is not RunStatus.RUNNING:
-                content = part.markdown if part.run is None else part.run.get_content_as_string()
+                content = part.run.get_content_as_string() if part.run is not None else part.error or part.markdown
                 yield f"{name}{one_line(displayable(content), 200)}"
 
 

@@ -8,6 +8,7 @@ from agno_nb.agent import Agent
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.utils.pprint import pprint_run_response
+from agno_nb.workflow import Step, Workflow
 
 TEXT = "A list:\n\n- **one**\n- two"
 
@@ -60,3 +61,11 @@ def test_a_long_answer_is_not_drawn_anew_for_each_word(
     assert "999, 1000" in printed
     # Each word drawn makes 2.7 MB of it.
     assert len(printed) < 500_000
+
+
+def test_the_error_of_a_skipped_step_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    def fetch(step_input: object) -> str:
+        raise ValueError("no network")
+
+    Workflow([Step(name="fetch", executor=fetch, skip_on_failure=True)]).print_response("go")
+    assert any("fetch: " in line and "no network" in line for line in shown(capsys))

@@ -77,7 +77,8 @@ class ToolExecutor:
             if not has_started:
                 # The run ends before any of its calls is started.
                 for call, _ in pending:
-                    self._request_approval(call, self.tools.get(call.tool_name))
+                    if id(call) in allowed:
+                        self._request_approval(call, self.tools.get(call.tool_name))
             self._end_calls(pending, keep_open=self._waiting_ids() if isinstance(error, StoreError) else set())
             if not has_started:
                 for requirement in run.requirements:

@@ -93,10 +93,11 @@ def encode_row(row: Row, redact: Redact) -> Row:
         elif name in JSON_COLUMNS:
             value = _to_redacted_json(value, name, redact)
         elif isinstance(value, str):
+            is_member = type(value) is not str and isinstance(value, StrEnum)
             if type(value) is not str:
-                # A member of one of our enums.
-                value = str(value)
-            elif name != "role" and not name.endswith("_id"):
+                # Its text: str() of a member of (str, Enum) is its name.
+                value = str.__str__(value)
+            if not is_member and name != "role" and not name.endswith("_id"):
                 value = _redact_text(value, redact)
             if not value.isascii() or "\0" in value:
                 value = to_sql(value)

@@ -211,7 +211,8 @@ class SqliteDriver(Driver):
 
     def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
         # This connection never writes: SQLite's data_version only reports changes by other connections.
-        with self._reading, self._translate_errors(), self._connection(self._reader, write=False) as opened:
+        # The lease comes first: a fork waits for it, so the child never inherits a locked `_reading`.
+        with _lease(), self._reading, self._translate_errors(), self._leased(self._reader, write=False) as opened:
             if opened is None or not self._has_schema(opened.connection):
                 return {}
             if self._is_older(opened):
@@ -344,6 +345,9 @@ class SqliteDriver(Driver):
                     if (is_merged or num_retries >= _MAX_RETRIES) and time.monotonic() >= self._merge_at:
                         self._merging = None
                         return
+            if is_merged:  # There was another write meanwhile.
+                wait_s, num_retries = MERGE_AFTER_S, 0
+                continue
             wait_s, num_retries = min(wait_s * 2, _LAST_RETRY_S), num_retries + 1
             self._merge_at = max(self._merge_at, time.monotonic() + wait_s)
 
@@ -353,7 +357,8 @@ class SqliteDriver(Driver):
                 is_merged = opened.merge_log()
                 pool.release(opened)
                 return is_merged
-        return False
+        # All connections are in use, or all are closed. Closing the last one removes the log.
+        return not exists(Path(f"{path_in_use(self._path, LOG)}{LOG}"))
 
     def _open(self) -> _Opened:
         path = path_in_use(self._path, LOG)

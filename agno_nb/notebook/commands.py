@@ -98,6 +98,8 @@ def line_parser() -> LineParser:
         description="Run a command, or change the settings of the notebook's agent. "
         "An option without a value shows the setting.",
     )
+    # Accepted before the command too, as the settings are.
+    parser.add_argument("--yes", action="store_true", help=SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=LineParser)
     for name, command in COMMANDS.items():
         words = commands.add_parser(
@@ -123,7 +125,7 @@ def run_parsed(notebook: Notebook, args: Namespace) -> None:
     """Run the command of a parsed line, if there is one."""
     if args.command is not None:
         command = COMMANDS[args.command]
-        command.function(notebook, **{name: getattr(args, name) for name in command.destinations})
+        command.function(notebook, **{name: getattr(args, name, False) for name in command.destinations})
 
 
 def change_settings(notebook: Notebook, args: Namespace) -> None:
@@ -321,7 +323,7 @@ _WORDS = {"words": {"nargs": "*", "default": [], "metavar": "WORD"}}
 _COUNT = {"count": {"nargs": "?", "default": None, "metavar": "N", "type": _index}}
 _TURN = {"turn": {"nargs": "?", "default": None, "metavar": "TURN", "type": _index}}
 _RUN = {"turn_or_id": {"nargs": "?", "default": None, "metavar": "TURN"}}
-_YES = {"--yes": {"action": "store_true", "default": False, "help": "do not ask for confirmation"}}
+_YES = {"--yes": {"action": "store_true", "help": "do not ask for confirmation"}}
 
 
 # fmt: off

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from agno_nb.agent import Agent
 from agno_nb.db.encoding import to_sql
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.testing import ScriptedModel
 from agno_nb.types import MAX_TOKENS, Message, Metrics, RunOutput, RunStatus, Session, ToolCall, new_id
 
 # All characters: those beyond the first plane, NUL and lone surrogates are the ones that stores stumble over.
@@ -100,3 +103,21 @@ def test_such_text_is_found_again_by_itself(db: InMemoryDb) -> None:
         db.open_run(run, [], session=Session(session_id=run.session_id))
     assert [r.input for r in db.get_runs("s\0\ud800")] == ["\ufffd", "\ufffd"]
     assert len(db.runs_df(user_id="\udfff")) == 2
+
+
+def test_subclasses_of_str_are_stored_as_their_text_and_redacted() -> None:
+    class Lesson(str, Enum):  # noqa: UP042 - as in users' code
+        PLANS = "plans"
+
+    class Marked(str):
+        __slots__ = ()
+
+    key = "sk-proj-" + "Ab1" * 10
+    db = InMemoryDb()
+    agent = Agent(ScriptedModel(["Hi.", "Hi."]), db=db, session_id=Lesson.PLANS)
+    agent.run(Lesson.PLANS)
+    agent.run(Marked(f"my key is {key}"))
+    runs = db.runs_df()
+    assert runs["session_id"].tolist() == ["plans"] * 2
+    assert runs["input"].tolist() == ["plans", "my key is [redacted]"]
+    assert not db.messages_df()["content"].str.contains(key).any()

@@ -374,3 +374,49 @@ def test_threads_that_make_the_store_at_the_same_moment_all_get_it(tmp_path: Pat
         assert [future.exception() for future in made] == [None] * 8
         assert db.get_sessions() == []
         db.close()
+
+
+READING_FORK = """
+import os, sys, threading, warnings
+from agno_nb.db import sqlite
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb_store_contract.conversation import say
+warnings.simplefilter("ignore", DeprecationWarning)
+db = SqliteDb(sys.argv[1])
+say(db, "x")
+held = threading.Event()
+def hold():
+    # A use of the store, for which the fork waits.
+    with sqlite._lease():
+        held.set()
+        while not sqlite._fork_lock.locked():
+            os.sched_yield()
+        reader.start()
+        reader.join(0.2)  # It waits until the fork is over.
+reader = threading.Thread(target=db._driver.rows, args=({},))
+holder = threading.Thread(target=hold)
+holder.start()
+held.wait()
+pid = os.fork()
+if pid == 0:
+    os._exit(len(db.runs_df()))
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+holder.join()
+reader.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_can_read_what_a_thread_of_its_parent_was_about_to_read(tmp_path: Path) -> None:
+    assert told_by(READING_FORK, tmp_path / "store.db") == "1\n"
+
+
+def test_a_closed_store_leaves_no_thread_behind(tmp_path: Path) -> None:
+    db = SqliteDb(tmp_path / "store.db")
+    say(db, "x")
+    merging = db._driver._merging  # type: ignore[attr-defined]
+    db.close()
+    if merging is not None:
+        merging.join(5)
+        assert not merging.is_alive()
+    assert not (tmp_path / "store.db-wal").exists()

@@ -72,7 +72,7 @@ def test_sessions_are_named_resumed_copied_and_deleted(kernel: Kernel) -> None:
     refused = kernel.run("%agent delete", expect="error")
     assert "add --yes to delete" in refused.content["traceback"][0]
     before = len(store(kernel).sessions_df())
-    kernel.run("%agent delete --yes")
+    kernel.run("%agent --yes delete")
     assert len(store(kernel).sessions_df()) == before - 1
     assert "no session 'nonsense'" in kernel.run("%agent resume nonsense", expect="error").content["evalue"]
 

@@ -1,5 +1,4 @@
-"""A store that fails at any write of a turn: the error is a StoreError, nothing is lost, and the process can "
-"continue."""
+"""A store that fails at any write of a turn: the error is a StoreError, nothing is lost, and the process continues."""
 
 from __future__ import annotations
 
@@ -268,3 +267,15 @@ def test_a_call_that_no_person_was_asked_for_pauses_the_attempt_that_continues(m
     assert results == {"slow": INTERRUPTED_RESULT, kind: RESULTS[kind]}
     sent = [(m.role, m.content) for m in model.requests[-1].messages]
     assert sent[-2:] == [("tool", INTERRUPTED_RESULT), ("tool", RESULTS[kind])]
+
+
+def test_calls_beyond_the_limit_are_not_asked_about_after_a_failed_save() -> None:
+    db = FailingDb()
+    model = ScriptedModel([[call("delete", path="a"), call("delete", path="b")], "Done."])
+    agent = Agent(model, db=db, tools=clerk.TOOLS, tool_call_limit=1, session_id="s")
+    db.fails_at = (1,)  # Write 0 opens the run, and write 1 stores the answer with its calls.
+    with pytest.raises(StoreError) as caught:
+        agent.run("delete both")
+    assert caught.value.run_output is not None
+    (requirement,) = caught.value.run_output.requirements
+    assert requirement.tool.tool_args == {"path": "a"}

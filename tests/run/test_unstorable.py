@@ -373,6 +373,7 @@ def test_an_answer_that_the_store_does_not_take_is_left_out(make: Make, by: str)
     assert {run.status for run in db.get_runs("s")} == {RunStatus.ERROR}
     assert talk(turn).error_type == ("InvalidInputError" if by == "value" else "UnstorableValueError")
     assert failed.status is RunStatus.ERROR
+    assert "The run is kept" not in str(caught.value)
     assert [m.role for m in talk(turn).messages] == ["system", "user"]
     assert db.verify() == []
 
