@@ -16,9 +16,9 @@ from urllib.parse import unquote
 
 REDACTED = "[redacted]"
 
-# Shorter values are more likely to be words than keys, and so are single words of letters: "postgres" is the password
-# of many local databases.
-_SHORTEST_SECRET = 8
+# In characters. Shorter values are more likely to be words than keys. So are single words of letters: "postgres" is
+# the password of many local databases.
+SHORTEST_SECRET = 8
 _WORD = re.compile(r"(?:[A-Za-z]?[a-z]{1,14}|[A-Z]{1,15})")
 # Suffixes of environment variables with secrets. The digits are for names such as OPENAI_API_KEY_2.
 _SECRET_VARIABLE = re.compile(
@@ -101,7 +101,7 @@ def _find_secrets_by(variable: str) -> Callable[[str], Iterable[str]] | None:
 
 
 def _is_distinctive(value: str) -> bool:
-    return len(value) >= _SHORTEST_SECRET and _WORD.fullmatch(value) is None
+    return len(value) >= SHORTEST_SECRET and _WORD.fullmatch(value) is None
 
 
 def _looks_like_key(value: str) -> bool:

@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from agno_nb.errors import InvalidInputError
-from agno_nb.redact import whole_characters
+from agno_nb.redact import SHORTEST_SECRET, whole_characters
 from agno_nb.types import is_deeper
 
 Row = dict[str, Any]
@@ -97,7 +97,7 @@ def encode_row(row: Row, redact: Redact) -> Row:
             if type(value) is not str:
                 # Its text: str() of a member of (str, Enum) is its name.
                 value = str.__str__(value)
-            if not is_member and name != "role" and not name.endswith("_id"):
+            if not is_member and len(value) >= SHORTEST_SECRET and name != "role" and not name.endswith("_id"):
                 value = _redact_text(value, redact)
             if not value.isascii() or "\0" in value:
                 value = to_sql(value)
