@@ -1,4 +1,4 @@
-"""agno and agno_nb measured side by side, in one process and interleaved, so that ratios hold where times do not.
+"""Benchmarks of agno_nb against agno: interleaved in one process, so that ratios are comparable even if times are not.
 
 `make bench` runs it. Nothing here is a test: no build fails for a slow machine.
 """

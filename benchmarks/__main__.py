@@ -66,7 +66,7 @@ def main() -> None:
 def contenders(
     console: Console, stack: ExitStack, folder: Path
 ) -> tuple[list[Contender], list[Contender], dict[str, str]]:
-    """Return ours, agno's, and the name of the one of agno's that each of ours is compared with."""
+    """Return our contenders, agno's, and for each of ours the name of the one to compare it with."""
     from agno.db.sqlite import SqliteDb as AgnoSqliteDb
 
     from agno_nb import DuckDb, InMemoryDb, SqliteDb
@@ -103,7 +103,7 @@ def machine() -> dict[str, str]:
 
 
 def measure_imports(console: Console, *, rounds: int) -> dict[str, Any]:
-    """(c) What it costs a fresh interpreter."""
+    """(c) Import time in a new interpreter."""
     bare = empty_process(rounds=rounds)
     samples = in_fresh_processes(IMPORTS, rounds=rounds)
     table = Table("statement", "ms", "of import duckdb", "of import agno.agent")
@@ -122,7 +122,7 @@ def measure_imports(console: Console, *, rounds: int) -> dict[str, Any]:
 def measure_construction(
     console: Console, ours: Contender, theirs: Contender, *, of: Literal["Agent", "Team"] = "Agent"
 ) -> dict[str, Any]:
-    """(b) An agent with a model, a store, instructions and a tool; a team with two such agents as members."""
+    """(b) Time to create an agent with a model, a store, instructions and a tool, and a team of two such agents."""
     makers = {c.name: c.construct if of == "Agent" else c.construct_team for c in (ours, theirs)}
     samples = interleaved(makers, rounds=SAMPLES, repeat=200)
     table = Table("", "µs")
@@ -141,7 +141,7 @@ def measure_turns(
     *,
     marks: tuple[int, ...],
 ) -> dict[str, Any]:
-    """(a) A turn with a model that takes no time, in a session that grows, with three runs of history."""
+    """(a) Time of a turn in a growing session, with three runs of history and a model that answers immediately."""
     everybody = [*ours, *theirs]
     found: dict[int, dict[str, Sample]] = {}
     runs = 0
@@ -168,7 +168,7 @@ def measure_turns(
 
 
 def show_bars(console: Console, results: dict[str, Any], counterparts: Mapping[str, str], *, messages: int) -> None:
-    """(g) What is asked of the figures above, and whether they are so in this run."""
+    """(g) The targets for the figures above, and whether this run meets them."""
     bars: list[tuple[str, float, float, str]] = []
     # Of other stores nothing is asked.
     most_at = {" DuckDb": {10: 2.0, 500: 1.0, 1_000: 1.0, 5_000: 1.0}, " SqliteDb": dict.fromkeys(MARKS, 1.0)}

@@ -1,4 +1,4 @@
-"""The same agent of agno and of agno_nb, each on several stores, all with a model that gives its answer at once."""
+"""The same agent in agno and agno_nb, on several stores, with a model that answers immediately."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def count_penguins(species: str, island: str = "all") -> int:
 
 
 class Contender(Protocol):
-    """What is measured of each package."""
+    """The operations that are measured for each package."""
 
     name: str
 
     def construct(self) -> Any:
-        """Make an agent with a model, a store and a tool."""
+        """Create an agent with a model, a store and a tool."""
 
     def construct_team(self) -> Any:
-        """Make a team of such an agent with two members of that kind."""
+        """Create a team with two such agents as members."""
 
     def turn(self) -> None:
-        """Run once more in the one session, with the last three runs in the context."""
+        """Add a turn to the session, with the last three runs in the context."""
 
 
 class AgnoNb:
-    """agno_nb on one of its stores."""
+    """agno_nb with one of its stores."""
 
     def __init__(self, db: SqlDb) -> None:
         from agno_nb.agent import Agent
@@ -77,7 +77,7 @@ class AgnoNb:
 
 
 class Agno:
-    """agno on one of its stores, without telemetry."""
+    """agno with one of its stores, without telemetry."""
 
     def __init__(self, db: BaseDb) -> None:
         from agno.agent import Agent

@@ -1,4 +1,4 @@
-"""Frames of a big store: against agno's way and DuckDB's own way to pandas, and what a limit or a session saves.
+"""DataFrames of a large store, compared with agno and with DuckDB's conversion to pandas; effect of limits and filters.
 
 ``python -m benchmarks.frames --runs 100000``
 """
@@ -94,7 +94,7 @@ def seconds_of(flatten: Callable[[], pd.DataFrame], *, rows: int) -> float:
 
 
 def fill_duckdb(path: Path, runs: int) -> DuckDb:
-    """Make a store in which each tenth session has a turn that was tried again."""
+    """Create a store in which every tenth session has a turn with two attempts."""
     db = DuckDb(path)
     run = "'00000000-0000-7000-8000-' || lpad(n::VARCHAR, 12, '0')"
     session = f"'s' || (n // {RUNS_OF_A_SESSION})"
@@ -122,7 +122,7 @@ def fill_duckdb(path: Path, runs: int) -> DuckDb:
 
 
 def fill_sqlite(path: Path, source: DuckDb) -> SqliteDb:
-    """Make a store with the same rows."""
+    """Create a store with the same rows."""
     db = SqliteDb(path)
     for table in ("raw_sessions", "raw_runs", "raw_messages"):
         rows = source._driver.tables([table])[table]

@@ -1,4 +1,4 @@
-"""Several processes on one store, each with a pause between turns, as kernels have: what a turn's store time is.
+"""Time per turn in the store, with several processes that use one store and pause between turns, as kernels do.
 
 ``python -m benchmarks.kernels --processes 4 --think-s 0.5 --turns 40``
 """
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def show(console: Console, *, processes: int, think_s: float, turns: int) -> Sample:
-    """Let so many processes take so many turns each, print what the store took of each, and return that of all."""
+    """Run turns in several processes, print the time of each process in the store, and return all times."""
     with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
         path = Path(directory) / "store.duckdb"
         # Begun anew and not forked, as kernels are.
@@ -44,7 +44,7 @@ def show(console: Console, *, processes: int, think_s: float, turns: int) -> Sam
 
 
 def talk(path: Path, process: int, turns: int, think_s: float) -> list[float]:
-    """Take turns; return the seconds that the store took of each."""
+    """Run turns; return the seconds of each in the store."""
     from agno_nb.db.base import ContextQuery
     from agno_nb.db.duckdb import DuckDb
     from agno_nb.types import Message, RunOutput, RunStatus, Session

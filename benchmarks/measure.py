@@ -1,4 +1,4 @@
-"""Time in seconds of calls that take turns, so that what else the machine does falls on all of them."""
+"""Time interleaved calls in seconds, so that other load on the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What was seen of one call, in seconds."""
+    """Measured times of one call, in seconds."""
 
     median_s: float
     p95_s: float
@@ -63,6 +63,6 @@ def in_fresh_processes(statements: Mapping[str, tuple[str, str]], *, rounds: int
 
 
 def empty_process(*, rounds: int) -> Sample:
-    """Time a Python that does nothing, from outside."""
+    """Time a Python process that does nothing."""
     command = [sys.executable, "-c", "pass"]
     return interleaved({"": lambda: subprocess.run(command, check=True)}, rounds=rounds)[""]

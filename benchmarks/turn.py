@@ -1,7 +1,7 @@
-"""What a turn is made of: each statement of the store, its commits, and all else.
+"""Time of a turn by part: the statements of the store, commits, and everything else.
 
-``python -m benchmarks.turn --store sqlite --runs 100``; with ``--read`` each turn reads the session, as the first one
-of a process does.
+``python -m benchmarks.turn --store sqlite --runs 100``; with ``--read``, each turn reads the session, like the
+first one of a process.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def time_statements(driver: Driver, parts: Seconds) -> None:
-    """Have the leases of a driver note in `parts` how long each part of them took."""
+    """Make the transactions of a driver record the time of each part in `parts`."""
     lease = driver.transaction
 
     @contextmanager
@@ -90,7 +90,7 @@ def time_statements(driver: Driver, parts: Seconds) -> None:
 
 
 class Timed(Connection):
-    """A transaction that notes how long its statements take."""
+    """A transaction that records the time of its statements."""
 
     def __init__(self, connection: Connection, parts: Seconds) -> None:
         self._connection = connection

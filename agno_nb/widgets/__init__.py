@@ -1,1 +1,1 @@
-"""Panels to look at and to talk in. Each is one call in a cell and one view of the store: none has data of its own."""
+"""Widgets: chat, session browser, timeline, usage and approvals. Each is a view of the store and keeps no data."""
