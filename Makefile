@@ -54,7 +54,7 @@ lint: .venv/.installed-dev ## run ruff, mypy, import-linter and codespell
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/codespell
 
 format: .venv/.installed-dev ## format the code, and apply ruff's fixes

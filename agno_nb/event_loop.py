@@ -77,7 +77,7 @@ def _stop(pid: int, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -
 
 def before_thread_pools_end(work: Callable[[], None]) -> None:
     """Call `work` at interpreter exit while thread pools still accept work, which stores and requests need."""
-    # The fallback, atexit, calls handlers after those of threading, when it is too late for most work.
+    # The fallback, atexit, runs its handlers after threading's, when it is too late for most work.
     register = getattr(threading, "_register_atexit", atexit.register)
     with suppress(RuntimeError):  # The interpreter is already shutting down.
         register(work)

@@ -134,9 +134,10 @@ class RunView:
     def _set_text(self, text: str) -> None:
         """Make the run's content the end of the visible text; replace all of it if something else was streamed."""
         texts = [part for part in self.parts if isinstance(part, Text)]
-        if texts and _without_whitespace(texts[-1].markdown) == _without_whitespace(text):
+        words = _without_whitespace(text)
+        if texts and _without_whitespace(texts[-1].markdown) == words:
             texts[-1].markdown = text
-        elif not _without_whitespace(self.markdown).endswith(_without_whitespace(text)):
+        elif not _without_whitespace(self.markdown).endswith(words):
             self.parts = [*(part for part in self.parts if not isinstance(part, Text)), Text(text)]
 
 

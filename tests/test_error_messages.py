@@ -21,12 +21,12 @@ from agno_nb.errors import (
     UnknownArgumentError,
 )
 from agno_nb.models.openai import OpenAIChat
-from agno_nb.notebook.commands import run_command
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.tools.sql import SqlTools
+from tests.notebook.command_line import run_command
 from tests.run import clerk
 from tests.run.failing import FailingDb
 

@@ -40,6 +40,7 @@ from agno_nb.types import (
     SessionType,
     ToolCall,
     new_id,
+    shorten,
     whole_number,
 )
 
@@ -303,9 +304,8 @@ class Agent(SummariesAndMemories):
     def _output_schema_error(
         self, schema: OutputSchema, error: ValueError, answer: str, *, may_call: bool
     ) -> OutputSchemaError:
-        beginning = answer if len(answer) <= 200 else f"{answer[:199]}…"
         message = (
-            f"the answer is not a valid {schema.name}: {error}. It begins with {beginning!r}; "
+            f"the answer is not a valid {schema.name}: {error}. It begins with {shorten(answer, 200)!r}; "
             "`error.run_output.content` is the whole answer"
         )
         if not may_call:

@@ -181,7 +181,7 @@ def unstorable_value(store: Path | None, reason: str) -> UnstorableValueError:
     """Return the error that a store does not take a value."""
     return UnstorableValueError(
         f"the store {store or 'in memory'} does not take a value: {reason.rstrip('.')}; what was being written is not "
-        "stored. To go on, leave that value out"
+        "stored. To continue, leave that value out"
     )
 
 

@@ -330,7 +330,7 @@ def save_approvals(connection: Transaction, run: RunOutput) -> None:
     known = {row["requirement_id"]: tables.requirement_from_row(row, run.run_id, ()) for row in from_json(stored) or []}
     for requirement in run.requirements:
         if (other := known.get(requirement.requirement_id)) is not None:
-            # If both have an answer, the one of this run is kept.
+            # If both have an answer, this run's answer is kept.
             other.copy_answer_from(requirement)
             requirement.copy_answer_from(other)
     connection.update("raw_runs", {"requirements": tables.requirement_rows(run) or None}, key)
@@ -419,7 +419,7 @@ def select_runs(
     # With the session as a condition, DuckDB doesn't have to look at the messages of all sessions.
     session_id, run_ids = rows[0]["session_id"], [row["run_id"] for row in rows]
     if len(rows) <= MAX_VALUES:
-        # Literal ids tell DuckDB which blocks of a table have them, unlike those of a subquery.
+        # With literal ids, unlike a subquery, DuckDB knows which blocks of a table contain them.
         of_runs, of_those = f"session_id = ? AND run_id IN ({marks(run_ids)})", [session_id, *run_ids]
     else:
         of_runs, of_those = f"session_id = ? AND run_id IN (SELECT run_id {chosen})", [session_id, *parameters]

@@ -81,7 +81,7 @@ def views() -> Mapping[str, Relation]:
     for name, description, lines in _create_statements("views.sql"):
         sql = _sql(lines)
         table = tables().get(f"raw_{name}") or tables()[re.findall(r"\bFROM (raw_\w+)", sql)[-1]]
-        # The last SELECT that is not indented is that of the view; those before it are in its WITH clause.
+        # The last unindented SELECT defines the view. Earlier ones belong to its WITH clause.
         start = max(number for number, line in enumerate(lines) if line.startswith("SELECT"))
         selected = {}
         if lines[start] == "SELECT":

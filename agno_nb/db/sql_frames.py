@@ -278,7 +278,7 @@ def _categories(values: pd.Series[Any]) -> Any:
     categories = values.cat.categories
     if categories.dtype.kind in "biufmM":
         return values
-    # As strings they keep their order, which becomes that of DuckDB's ENUM.
+    # As strings they keep their order, and DuckDB's ENUM gets the same order.
     texts = [text if isinstance(text, str) else _text(text) for text in categories]
     if len(set(texts)) < len(texts):
         raise NoText(f"categories with the same text, such as {texts[0]!r}")

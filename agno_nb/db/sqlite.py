@@ -290,7 +290,7 @@ class SqliteDriver(Driver):
         if not is_there:
             register(path)
         if write:
-            _unmerged.add(opened.file)  # Again: another thread may have put the log into the file meanwhile.
+            _unmerged.add(opened.file)  # Again, because another thread may have merged the log during this use.
         idle.release(opened)
         if write:
             self._merge_soon()
@@ -345,7 +345,7 @@ class SqliteDriver(Driver):
                     if (is_merged or num_retries >= _MAX_RETRIES) and time.monotonic() >= self._merge_at:
                         self._merging = None
                         return
-            if is_merged:  # There was another write meanwhile.
+            if is_merged:  # There was another write during the merge.
                 wait_s, num_retries = MERGE_AFTER_S, 0
                 continue
             wait_s, num_retries = min(wait_s * 2, _LAST_RETRY_S), num_retries + 1
@@ -474,7 +474,7 @@ def _left_log(path: Path) -> StoreError:
     log = f"{path}{LOG}"
     return StoreError(
         f"the store at {path} was renamed, replaced or deleted, and {log} still holds changes to it; if you renamed "
-        f"the store, rename {log} too, so that its name is that of the store and {LOG!r}; otherwise delete it"
+        f"the store, rename {log} too, to the store's new name followed by {LOG!r}; otherwise delete it"
     )
 
 

@@ -110,17 +110,6 @@ def line_parser() -> LineParser:
     return parser
 
 
-def run_command(notebook: Notebook, name: str, words: Sequence[str]) -> None:
-    """Run a command with its words.
-
-    Raises
-    ------
-    InvalidInputError
-        The command is unknown, or does not accept these words.
-    """
-    run_parsed(notebook, parse_words(line_parser(), [name, *words], "%agent"))
-
-
 def run_parsed(notebook: Notebook, args: Namespace) -> None:
     """Run the command of a parsed line, if there is one."""
     if args.command is not None:

@@ -13,8 +13,6 @@ from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
 
 RunStream = EventStream[RunOutputEvent, RunOutput]
 AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
-
-
 Work = Callable[..., Coroutine[Any, Any, RunOutput]]
 
 

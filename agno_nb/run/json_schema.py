@@ -39,7 +39,8 @@ _KEYWORDS = frozenset().union(
 def check_json_schema(schema: JsonDict, name: str) -> None:
     """Check what would fail only when the answer is validated, or would be ignored.
 
-    The meta-schema says the same and more, but loading `jsonschema` takes a second or two.
+    The meta-schema says the same and more, but importing `jsonschema` takes about a second, which would delay the
+    request. `OutputSchema` imports it while the model answers.
 
     Raises
     ------

@@ -14,13 +14,13 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.notebook import human_in_the_loop
-from agno_nb.notebook.commands import run_command
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.runnable import Runnable
 from agno_nb.testing import FunctionModel, Reply, call
 from agno_nb.tools import tool
 from agno_nb.types import Message, RunOutput, RunStatus
+from tests.notebook.command_line import run_command
 from tests.widgets.browser import Browser
 
 received: list[Any] = []

@@ -11,7 +11,6 @@ from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, StoreError
-from agno_nb.notebook.commands import run_command
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.team import Team
@@ -20,6 +19,7 @@ from agno_nb.tools import tool
 from agno_nb.types import Message, RunOutput, RunStatus
 from agno_nb.workflow import Parallel, Workflow
 from tests.db.processes import start
+from tests.notebook.command_line import run_command
 from tests.run.clerk import TOOLS, done
 from tests.run.failing import FailingDb
 

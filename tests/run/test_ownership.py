@@ -16,7 +16,7 @@ from agno_nb.db import schema
 from agno_nb.db.base import Db
 from agno_nb.db.queries import Search
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, SessionOwnershipError
-from agno_nb.notebook.commands import COMMANDS, run_command
+from agno_nb.notebook.commands import COMMANDS
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.runnable import Runnable
@@ -28,6 +28,7 @@ from agno_nb.widgets import browse as browse_module
 from agno_nb.widgets.browse import Browser as BrowserPanel
 from agno_nb.widgets.chat import Chat
 from agno_nb.widgets.intents import intents_of
+from tests.notebook.command_line import run_command
 from tests.widgets.browser import Browser
 
 ALICE = "alice's"

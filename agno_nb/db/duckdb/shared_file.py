@@ -219,7 +219,7 @@ class SharedFile:
             self._others_at = time.monotonic()
         left, self._left = self._left, None
         mark = self._mark()
-        # Attaching for writing merges any log next to the file into it, even that of another file. Attaching for
+        # Attaching for writing merges any log next to the file into it, even the log of another file. Attaching for
         # reading finds out whether it belongs to the file.
         if use.write and self._log.exists():
             self._attach_file(use, write=False)
@@ -370,6 +370,6 @@ def _end() -> None:
     for file in list(_files.values()):
         if file._enter(LET_GO_WAIT_S, _nothing):
             file._let_go()
-            # Not left to the last reference, which may be that of a daemon thread.
+            # Not left to the last reference, which a daemon thread may hold.
             file._engine.stop()
             file._engine.lock.release()

@@ -9,7 +9,7 @@ from typing import Any
 from agno_nb.models.demo.arguments import MAX_CALLS, Parameter, fill, parameters
 from agno_nb.models.demo.context import LABEL, Call, Context, Reply, as_dict, listed
 from agno_nb.models.demo.tokenizer import mentioned, stem, stems, words
-from agno_nb.types import JsonDict, ToolSpec
+from agno_nb.types import JsonDict, ToolSpec, shorten
 
 IN_NAME, IN_VALUES, IN_PARAMETERS, IN_DESCRIPTION = 3.0, 2.5, 2.0, 1.0
 ENOUGH = 2.0
@@ -165,7 +165,7 @@ def is_failure(call: Call) -> bool:
 
 def _short(value: Any, max_chars: int = 60) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
+    return shorten(text, max_chars)
 
 
 def delegate(context: Context) -> Reply | None:
