@@ -24,7 +24,7 @@ from tests.run.clerk import TOOLS, done
 from tests.run.failing import FailingDb
 
 PROGRAM = """
-import os, sys
+import os, sys, threading
 from pathlib import Path
 from agno_nb.agent import Agent
 from agno_nb.db.duckdb import DuckDb
@@ -47,6 +47,8 @@ def send() -> str:
 @tool(requires_user_input=True)
 def pay(amount: int) -> str:
     "Pay."
+    if dies:
+        threading.Event().wait()  # "send" ends the process while this call runs
     return f"paid {amount}"
 
 db = DuckDb(path)
