@@ -112,6 +112,7 @@ class ChatView {
     this.#composer.showAnswering(this.#isAnswering);
     this.#log.setAttribute("aria-busy", String(this.#isAnswering));
     if (hasStarted) this.#announcement.textContent = "The answer is in progress.";
+    if (!this.#isAnswering && !this.#again) this.#showFooter();
     this.#layOut(hasStarted);
   }
 
@@ -170,7 +171,12 @@ class ChatView {
 
   async #sendDraft(): Promise<void> {
     const { text: question, files } = this.#composer;
-    if (!question.trim() || this.#isAnswering || this.#isSending) return;
+    if (!question.trim() || this.#isSending) return;
+    if (this.#isAnswering) {
+      this.#foot.textContent = this.#announcement.textContent =
+        "Wait for the answer in progress, or stop it with Esc; your message stays here.";
+      return;
+    }
     const again = this.#again;
     this.#isSending = true;
     this.#showError("");

@@ -1,5 +1,5 @@
 // The input of the chat: write a message, attach images, send it, and stop the answer in progress.
-import { el, icon, iconButton } from "./dom";
+import { el, growWithText, icon, iconButton } from "./dom";
 
 /** Inputs that the model accepts in addition to text. */
 export interface Limits {
@@ -11,6 +11,7 @@ export interface Limits {
 /** Image types that models accept. The kernel checks the content again. */
 const IMAGES = "image/png,image/jpeg,image/gif,image/webp";
 const MAX_FILES = 4;
+const MAX_HEIGHT_PX = 220;
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 
@@ -108,7 +109,6 @@ export class Composer {
   }
 
   #fit(): void {
-    this.input.style.height = "auto";
-    this.input.style.height = `${Math.min(this.input.scrollHeight, 220)}px`;
+    growWithText(this.input, MAX_HEIGHT_PX);
   }
 }

@@ -81,6 +81,12 @@ export function nameField(name: string, end: (typed: string | null) => void, pro
   return field;
 }
 
+/** Let a field grow with its text, up to a height in pixels. */
+export function growWithText(field: HTMLTextAreaElement, maxPx: number): void {
+  field.style.height = "auto";
+  field.style.height = `${Math.min(field.scrollHeight, maxPx)}px`;
+}
+
 const RULES: Config = {
   ALLOWED_TAGS: (
     "a blockquote br code details div em hr li ol p pre s span strong summary table tbody td th thead tr ul " +

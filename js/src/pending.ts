@@ -1,5 +1,5 @@
 // The pending calls of a paused run, one card each. Arguments are shown as text, never as HTML.
-import { button, el } from "./dom";
+import { button, el, growWithText } from "./dom";
 
 export interface PendingItem {
   id: string;
@@ -20,6 +20,7 @@ export interface Decision {
 }
 
 const ASKS = { confirmation: "wants to call", user_input: "needs values for", external_execution: "asks you to run" };
+const MAX_HEIGHT_PX = 220;
 const YES = { confirmation: "Approve", user_input: "Send", external_execution: "Send result" };
 
 export function pendingCard(item: PendingItem, decide: (decision: Decision) => Promise<unknown>): HTMLElement {
@@ -40,6 +41,19 @@ export function pendingCard(item: PendingItem, decide: (decision: Decision) => P
     inputs.set(name, () => control.value);
     card.append(el("label", { class: "anb-field" }, el("span", { text: label }), control));
   };
+  /** A field that grows with its text. Enter goes to the next empty value, or submits; Shift+Enter starts a new line. */
+  const textField = (decision: Decision["decision"], props: Record<string, unknown>) => {
+    const control = el("textarea", { class: "anb-input", rows: "1", ...props });
+    control.addEventListener("input", () => growWithText(control, MAX_HEIGHT_PX));
+    control.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      const empty = [...card.querySelectorAll<HTMLTextAreaElement>(".anb-field textarea")].find((each) => !each.value);
+      if (decision === "approve" && empty && control.value) empty.focus();
+      else if (!isSending) void act(decision);
+    });
+    return control;
+  };
   for (const each of item.fields) {
     const label = each.description ? `${each.name}: ${each.description}` : each.name;
     if (each.choices.length > 0) {
@@ -48,20 +62,20 @@ export function pendingCard(item: PendingItem, decide: (decision: Decision) => P
       if (each.value) select.value = each.value;
       field(each.name, label, select);
     } else {
-      field(each.name, label, el("textarea", { class: "anb-input", rows: "1", value: each.value }));
+      field(each.name, label, textField("approve", { value: each.value }));
     }
   }
   if (item.kind === "external_execution") {
     field("result", "Result", el("textarea", { class: "anb-input", rows: "3" }));
   }
-  const note = el("textarea", {
-    class: "anb-input",
-    rows: "1",
+  const note = textField("reject", {
     placeholder: "Reason, or what to do instead (optional)",
     "aria-label": "Reason for rejection",
   });
   const errorBox = el("div", { class: "anb-alert", role: "alert" });
+  let isSending = false;
   const act = async (decision: Decision["decision"]) => {
+    isSending = true;
     card.querySelectorAll("button").forEach((each) => (each.disabled = true));
     errorBox.textContent = "";
     const values = decision === "approve" ? Object.fromEntries([...inputs].map(([name, read]) => [name, read()])) : {};
@@ -69,6 +83,7 @@ export function pendingCard(item: PendingItem, decide: (decision: Decision) => P
       await decide({ requirement_id: item.id, decision, note: decision === "reject" ? note.value : "", values });
     } catch (error) {
       errorBox.textContent = (error as Error).message;
+      isSending = false;
       card.querySelectorAll("button").forEach((each) => (each.disabled = false));
     }
   };

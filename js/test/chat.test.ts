@@ -157,6 +157,54 @@ describe("the chat widget", () => {
     expect(labelled("Approve").hasAttribute("disabled")).toBe(false);
   });
 
+  it("rejects with Enter in the reason, and sends values with Enter in the last of them", () => {
+    const item = {
+      id: "q",
+      kind: "user_input",
+      who: "guide",
+      tool: "order",
+      arguments: "{}",
+      fields: ["size", "note"].map((name) => ({ name, description: "", choices: [], type: "string", value: "" })),
+      is_resolved: false,
+      is_refused: false,
+    };
+    open([turn("1", { status: "PAUSED", pending: [item] })]);
+    const [size, note, reason] = [...box.querySelectorAll<HTMLTextAreaElement>(".anb-pending textarea")];
+    type(size!, "large");
+    press(size!, "Enter");
+    expect(document.activeElement).toBe(note);
+    type(note!, "soon");
+    press(note!, "Enter", { shiftKey: true });
+    press(note!, "Enter", { isComposing: true });
+    expect(model.sent.map((message) => message.verb)).toEqual(["refresh"]);
+    press(note!, "Enter");
+    expect(model.last("decide").fields).toMatchObject({ decision: "approve", values: { size: "large", note: "soon" } });
+
+    open([turn("2", { status: "PAUSED", pending: [{ ...item, kind: "confirmation", fields: [] }] })]);
+    const why = [...box.querySelectorAll<HTMLTextAreaElement>(".anb-pending textarea")].at(-1)!;
+    type(why, "too early");
+    press(why, "Enter");
+    press(why, "Enter");
+    const sent = model.sent.filter((message) => message.verb === "decide").map((message) => message.fields);
+    expect(sent).toEqual([
+      { run_id: "2", requirement_id: "q", decision: "reject", note: "too early", values: {} },
+    ]);
+    expect(reason!.value).toBe("");
+  });
+
+  it("says why Enter does not send during an answer, and keeps the message", async () => {
+    open([turn("1")]);
+    const foot = () => box.querySelector(".anb-foot")!.textContent;
+    model.set("_arriving", { question: "asked 2", files: [], html: "" });
+    type(draft(), "One more thing");
+    press(draft(), "Enter");
+    await flush();
+    expect(foot()).toBe("Wait for the answer in progress, or stop it with Esc; your message stays here.");
+    expect([draft().value, model.sent.map((message) => message.verb)]).toEqual(["One more thing", ["refresh"]]);
+    model.set("_arriving", {});
+    expect(foot()).toBe("guide · demo model · 3 → 4 tokens");
+  });
+
   it("begins with the values that were given already, also among choices", () => {
     const field = { name: "size", description: "", choices: ["small", "large"], type: "string", value: "large" };
     const item = {
