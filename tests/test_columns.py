@@ -130,6 +130,10 @@ def db() -> InMemoryDb:
 
 SUMS = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
 COMPONENT = {"component_id": "crew-1", "component_name": "Crew"}
+OF_RUN = {
+    "run_index": 1, "attempt": 0, "stale": True, "user_id": "alice", "component_name": "Crew",
+    "session_name": "Counting", "run_model": "m",
+}  # fmt: skip
 # For each frame: the key of a row, and its values that are not null.
 ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "sessions": [
@@ -137,13 +141,17 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
             {"session_id": "s1"},
             {
                 "session_type": "team", "session_name": "Counting", "user_id": "alice", **COMPONENT, "num_runs": 2,
-                "first_input": "a again", **SUMS, "session_state": '{"n": 1}', "metadata": '{"course": "ml"}',
+                "first_input": "a again", **SUMS, "known_cost": 0.25, "num_unpriced_runs": 2,
+                "session_state": '{"n": 1}', "metadata": '{"course": "ml"}',
                 "created_at": at(0), "last_run_at": at(20),
             },
         ),
         (
             {"forked_from_session_id": "s1"},
-            {"forked_from_run_id": "r1", **SUMS, "num_runs": 2, "user_id": "alice", "cost": None},
+            {
+                "forked_from_run_id": "r1", **SUMS, "num_runs": 2, "user_id": "alice", "cost": None,
+                "known_cost": 0.25, "num_unpriced_runs": 1,
+            },
         ),
     ],
     "runs": [
@@ -180,6 +188,7 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
                 "session_id": "s1", "root_run_id": "r1", "run_index": 1, "attempt": 0, "depth": 0, "path": "Crew",
                 "kind": "team", "component_name": "Crew", "status": "ERROR", "num_nested": 1, "input_tokens": 10,
                 "output_tokens": 5, "cost": 0.25, "tree_input_tokens": 10, "tree_output_tokens": 5, "tree_cost": 0.25,
+                "tree_known_cost": 0.25, "num_unpriced_runs": 0,
                 "duration_s": 2.0, "created_at": at(10), "ended_at": at(12),
             },
         ),
@@ -196,9 +205,9 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
             {"message_id": "m1"},
             {
                 "run_id": "r1", "session_id": "s1", "message_index": 2, "role": "assistant", "content": "I count.",
-                "reasoning_content": "Hm.", "tool_call_error": False, "finish_reason": "tool_calls", "model": "m-1",
+                "reasoning_content": "Hm.", "tool_call_error": None, "finish_reason": "tool_calls", "model": "m-1",
                 **METRICS, "duration_s": 1.0, "provider_data": '{"id": "p"}', "num_tool_calls": 1, "num_media": 0,
-                "from_history": False, "created_at": at(11),
+                "from_history": False, **OF_RUN, "created_at": at(11),
             },
         ),
         (
@@ -206,13 +215,14 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
             {"role": "tool", "tool_call_id": "c1", "tool_name": "count", "tool_call_error": True, "duration_s": 0.1},
         ),
         ({"message_id": "m3"}, {"role": "user", "num_media": 1, "num_tool_calls": 0}),
+        ({"run_id": "r0", "role": "user"}, {"superseded_by": "r3", "run_index": 0, "stale": False}),
     ],
     "tool_calls": [
         (
             {"tool_call_id": "c1", "session_id": "s1"},
             {
                 "run_id": "r1", "message_id": "m1", "call_index": 0, "tool_name": "count", "arguments": '{"n": 3}',
-                "result": "no", "tool_call_error": True, "duration_s": 0.1, "extra": '{"sig": "x"}',
+                "result": "no", "tool_call_error": True, "duration_s": 0.1, "extra": '{"sig": "x"}', **OF_RUN,
                 "created_at": at(11), "ended_at": at(12),
             },
         ),
@@ -241,7 +251,8 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
             {"session_id": "s1", "version": 1},
             {
                 "summary": "They count, 1.", "topics": '["n"]', "from_run_index": 0, "to_run_index": 1, "model": "m",
-                "model_provider": "P", **METRICS, "duration_s": 2.0, "updated_at": at(40),
+                "model_provider": "P", **METRICS, "duration_s": 2.0, "updated_at": at(40), **COMPONENT,
+                "session_name": "Counting", "session_type": "team", "user_id": "alice",
             },
         ),
     ],
@@ -257,8 +268,9 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "events": [
         (
             {"run_id": "r1", "event": "RunStarted"},
-            {"session_id": "s1", "component_name": "Crew", "model": "m", "created_at": at(10), "duration_s": None},
+            {"session_id": "s1", "model": "m", "created_at": at(10), "duration_s": None, **OF_RUN},
         ),
+        ({"run_id": "r0", "event": "RunStarted"}, {"superseded_by": "r3"}),
         (
             {"run_id": "r1", "event": "ModelRequestCompleted"},
             {
@@ -287,7 +299,7 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
 }  # fmt: skip
 
 # Times that the store takes from the clock, and what only a session whose runs are all priced has.
-ELSEWHERE = {"sessions": {"updated_at", "cost"}, "memories": {"updated_at"}}
+ELSEWHERE = {"sessions": {"updated_at", "cost"}, "memories": {"updated_at"}, "tool_calls": {"superseded_by"}}
 
 
 @pytest.mark.parametrize("view", FRAMES)
@@ -307,6 +319,17 @@ def test_values_are_what_the_columns_say(db: InMemoryDb, view: str) -> None:
 def test_every_column_has_a_row_that_shows_it(view: str) -> None:
     shown = {name for key, expected in ROWS[view] for name, value in (key | expected).items() if value is not None}
     assert set(FRAMES[view].columns) - shown - ELSEWHERE.get(view, set()) == set()
+
+
+@pytest.mark.parametrize("view", ["messages", "tool_calls", "events"])
+def test_the_rows_of_a_run_repeat_its_columns(db: InMemoryDb, view: str) -> None:
+    runs = db.runs_df().merge(db.sessions_df()[["session_id", "session_name"]], on="session_id")
+    runs = runs.rename(columns={"model": "run_model"}).set_index("run_id")
+    parts = READERS[view](db=db)
+    assert not parts.empty
+    for name in [*OF_RUN, "superseded_by"]:
+        expected = runs.loc[parts["run_id"], name].reset_index(drop=True)
+        pd.testing.assert_series_equal(parts[name], expected)
 
 
 def test_times_of_the_clock_and_the_cost_of_a_session() -> None:

@@ -169,10 +169,23 @@ def test_an_interrupt_stops_a_query_and_frees_the_store(db: InMemoryDb, monkeypa
     assert len(runs_df(db=db)) == 3
 
 
+def with_run(columns: set[str]) -> dict[str, set[str]]:
+    """Return the columns of messages with those that find their run and session."""
+    run = set(MESSAGES.columns) & columns & {"superseded_by", "stale"} and {"created_at"}
+    ids = {"session_id", "run_id"}
+    of_run = {"user_id", "component_name"} & columns | ({"model"} if "run_model" in columns else set())
+    parts = columns - {"run_index", "attempt", "superseded_by", "stale", "user_id", "component_name", "run_model"}
+    return {
+        "raw_messages": (parts - {"session_name"}) | ids,
+        "raw_runs": ids | {"run_index", "attempt"} | of_run | run,
+        "raw_sessions": {"session_id"} | ({"session_name"} & columns),
+    }
+
+
 @pytest.mark.parametrize(
     ("sql", "read"),
     [
-        ("SELECT count(*) AS n FROM messages", {"tool_call_error"}),
+        ("SELECT count(*) AS n FROM messages", set()),
         ("SELECT role, count(*) FROM messages GROUP BY 1 ORDER BY 1", {"role"}),
         ("SELECT content FROM query('FROM raw' || '_messages') WHERE role = 'tool'", {"content", "role"}),
         ("SELECT content FROM messages JOIN people ON role = name ORDER BY 1", {"content", "role"}),
@@ -197,7 +210,7 @@ def test_a_query_copies_the_columns_that_its_result_depends_on(
 
     monkeypatch.setattr(db._driver, "rows", noting)
     found = query(sql, db=db, people=people).arrow()
-    assert asked == [{} if read is None else {"raw_messages": read}]
+    assert asked == [{} if read is None else {"raw_messages": read} if "raw" in sql else with_run(read)]
     # Reading all columns of its tables doesn't change the result.
     monkeypatch.setattr(sandbox, "_columns_in_plan", lambda *given: None)
     assert query(sql, db=db, people=people).arrow() == found

@@ -84,8 +84,12 @@ def filter_condition(table: str, column_filter: ColumnFilter | None) -> tuple[st
 
 def with_filtered_tables(sql: str, column_filter: ColumnFilter) -> tuple[str, list[str]]:
     """Return a statement over views with filtered tables under them, for DuckDB, and the parameters before its own."""
-    views_used = set(re.findall(r"\w+", sql)) & schema.views().keys()
-    words = set(re.findall(r"\w+", " ".join([sql, *(schema.views()[view].sql for view in views_used)])))
+    words = set(re.findall(r"\w+", sql))
+    views_used: list[schema.Relation] = []
+    for view in reversed(schema.views().values()):  # A view may read those before it.
+        if view.name in words:
+            views_used.insert(0, view)
+            words |= set(re.findall(r"\w+", view.sql))
     parameters: list[str] = []
     texts = []
     for table in schema.tables():
@@ -93,9 +97,7 @@ def with_filtered_tables(sql: str, column_filter: ColumnFilter) -> tuple[str, li
             where, values = filter_condition(table, column_filter)
             texts.append(f"{table} AS NOT MATERIALIZED (SELECT * FROM store.main.{table} WHERE {where})")
             parameters += values
-    texts += [
-        schema.views()[view].sql.replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in views_used
-    ]
+    texts += [view.sql.replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in views_used]
     return f"WITH {', '.join(texts)} {sql}" if texts else sql, parameters
 
 

@@ -75,11 +75,12 @@ def tables() -> Mapping[str, Relation]:
 def views() -> Mapping[str, Relation]:
     """Return the views, in the order of views.sql. A view may read those before it.
 
-    A view or column without a comment has the description of its table or of the table's column.
+    A view or column without a comment has the description of its table, or of the column in its table or view.
     """
     parsed = {}
     for name, description, lines in _create_statements("views.sql"):
         sql = _sql(lines)
+        sources = {**tables(), **parsed}
         table = tables().get(f"raw_{name}") or tables()[re.findall(r"\bFROM (raw_\w+)", sql)[-1]]
         # The last unindented SELECT defines the view. Earlier ones belong to its WITH clause.
         start = max(number for number, line in enumerate(lines) if line.startswith("SELECT"))
@@ -87,9 +88,10 @@ def views() -> Mapping[str, Relation]:
         if lines[start] == "SELECT":
             end = next(number for number in range(start, len(lines)) if lines[number].startswith("FROM"))
             for line, comment in _with_comments(lines[start + 1 : end]):
-                # The last word of "expression AS name", and of "table.name".
+                # The last word of "expression AS name", and of "table.name" or "view.name".
                 column = re.findall(r"\w+", line)[-1]
-                selected[column] = comment or table.descriptions.get(column, "")
+                source = sources.get(line.strip().partition(".")[0], table)
+                selected[column] = comment or source.descriptions.get(column, "")
         else:  # SELECT *
             selected = dict(table.descriptions)
         parsed[name] = Relation(name, sql, description or table.description, tuple(selected), selected)

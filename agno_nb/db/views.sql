@@ -22,6 +22,7 @@ totals AS (
         count(*) FILTER (
             WHERE (cost BETWEEN 0 AND 1000000000) IS NOT TRUE AND kind <> 'workflow' AND answered.run_id IS NOT NULL
         ) AS num_unpriced,
+        min(created_at) FILTER (WHERE forked_from_run_id IS NULL) AS first_run_at,
         max(created_at) AS last_run_at
     FROM raw_runs LEFT JOIN answered USING (session_id, run_id)
     GROUP BY session_id
@@ -47,11 +48,16 @@ SELECT
         AS total_tokens,
     -- Cost of all runs in US dollars. Null if the cost of any run with a model answer is unknown.
     CASE WHEN num_unpriced = 0 THEN known_cost END AS cost,
+    -- Cost of the runs whose cost is known, in US dollars. Null if there are none.
+    totals.known_cost AS known_cost,
+    -- Number of runs with a model answer whose cost is unknown.
+    coalesce(num_unpriced, 0)::BIGINT AS num_unpriced_runs,
     session_state,
     metadata,
     forked_from_session_id,
     forked_from_run_id,
-    make_timestamptz(created_at) AS created_at,
+    -- Start of the session, which is not after the start of its first run.
+    make_timestamptz(least(created_at, first_run_at)) AS created_at,
     -- Last change of the session: the start or end of the session or of a run, or a change of its name or state.
     make_timestamptz(greatest(updated_at, last_run_at)) AS updated_at,
     -- Start of the latest run.
@@ -139,16 +145,47 @@ FROM (
 ) AS raw_runs LEFT JOIN tried_again USING (session_id, run_id);
 
 CREATE VIEW messages AS
-SELECT * REPLACE (
+SELECT
+    message_id,
+    run_id,
+    session_id,
+    message_index,
+    role,
+    content,
+    reasoning_content,
+    tool_call_id,
+    tool_name,
+    -- For a tool message, whether the tool failed, was rejected or got invalid arguments. Null for other messages.
+    CASE WHEN role = 'tool' THEN tool_call_error END AS tool_call_error,
+    finish_reason,
+    model,
     CASE WHEN input_tokens BETWEEN 0 AND 1000000000000 THEN input_tokens END AS input_tokens,
     CASE WHEN output_tokens BETWEEN 0 AND 1000000000000 THEN output_tokens END AS output_tokens,
     CASE WHEN cache_read_tokens BETWEEN 0 AND 1000000000000 THEN cache_read_tokens END AS cache_read_tokens,
     CASE WHEN cache_write_tokens BETWEEN 0 AND 1000000000000 THEN cache_write_tokens END AS cache_write_tokens,
     CASE WHEN reasoning_tokens BETWEEN 0 AND 1000000000000 THEN reasoning_tokens END AS reasoning_tokens,
     CASE WHEN cost BETWEEN 0 AND 1000000000 THEN cost END AS cost,
+    time_to_first_token_s,
+    duration_s,
+    provider_data,
+    num_tool_calls,
+    num_media,
+    from_history,
+    runs.run_index,
+    runs.attempt,
+    runs.superseded_by,
+    runs.stale,
+    runs.user_id,
+    runs.component_name,
+    raw_sessions.session_name,
+    -- Model of the run.
+    run_model,
     make_timestamptz(created_at) AS created_at
-)
-FROM raw_messages;
+FROM raw_messages
+LEFT JOIN (
+    SELECT run_id, run_index, attempt, superseded_by, stale, user_id, component_name, model AS run_model FROM runs
+) AS runs USING (run_id)
+LEFT JOIN (SELECT session_id, session_name FROM raw_sessions) AS raw_sessions USING (session_id);
 
 -- Tool calls with their results.
 CREATE VIEW tool_calls AS
@@ -167,6 +204,15 @@ SELECT
     -- Duration of the tool call in seconds.
     answers.duration_s AS duration_s,
     calls.extra,
+    runs.run_index,
+    runs.attempt,
+    runs.superseded_by,
+    runs.stale,
+    runs.user_id,
+    runs.component_name,
+    raw_sessions.session_name,
+    -- Model of the run.
+    runs.model AS run_model,
     make_timestamptz(calls.created_at) AS created_at,
     -- Time at which the result was complete.
     make_timestamptz(answers.created_at) AS ended_at
@@ -175,7 +221,9 @@ LEFT JOIN raw_messages AS answers
     ON answers.session_id = calls.session_id
     AND answers.run_id = calls.run_id
     AND answers.tool_call_id = calls.tool_call_id
-    AND answers.role = 'tool';
+    AND answers.role = 'tool'
+LEFT JOIN runs ON runs.run_id = calls.run_id
+LEFT JOIN raw_sessions ON raw_sessions.session_id = calls.session_id;
 
 CREATE VIEW steps AS
 SELECT
@@ -256,6 +304,10 @@ SELECT
     totals.output_tokens::BIGINT AS tree_output_tokens,
     -- Cost of this run and its nested runs. Null if the cost of any run with a model answer is unknown.
     CASE WHEN num_unpriced = 0 THEN known_cost END AS tree_cost,
+    -- Cost of this run and its nested runs as far as it is known, in US dollars.
+    totals.known_cost AS tree_known_cost,
+    -- Number of these runs with a model answer whose cost is unknown.
+    totals.num_unpriced AS num_unpriced_runs,
     -- Seconds from the start to the end of the run, including nested runs.
     raw_runs.duration_s AS duration_s,
     make_timestamptz(created_at) AS created_at,
@@ -269,16 +321,33 @@ CREATE VIEW variables AS
 SELECT * REPLACE (make_timestamptz(created_at) AS created_at) FROM raw_variables;
 
 CREATE VIEW summaries AS
-SELECT * REPLACE (
+SELECT
+    session_id,
+    version,
+    summary,
+    topics,
+    from_run_index,
+    to_run_index,
+    model,
+    model_provider,
     CASE WHEN input_tokens BETWEEN 0 AND 1000000000000 THEN input_tokens END AS input_tokens,
     CASE WHEN output_tokens BETWEEN 0 AND 1000000000000 THEN output_tokens END AS output_tokens,
     CASE WHEN cache_read_tokens BETWEEN 0 AND 1000000000000 THEN cache_read_tokens END AS cache_read_tokens,
     CASE WHEN cache_write_tokens BETWEEN 0 AND 1000000000000 THEN cache_write_tokens END AS cache_write_tokens,
     CASE WHEN reasoning_tokens BETWEEN 0 AND 1000000000000 THEN reasoning_tokens END AS reasoning_tokens,
     CASE WHEN cost BETWEEN 0 AND 1000000000 THEN cost END AS cost,
+    time_to_first_token_s,
+    duration_s,
+    raw_sessions.session_name,
+    raw_sessions.session_type,
+    raw_sessions.user_id,
+    raw_sessions.component_id,
+    raw_sessions.component_name,
     make_timestamptz(updated_at) AS updated_at
-)
-FROM raw_summaries;
+FROM raw_summaries
+LEFT JOIN (
+    SELECT session_id, session_name, session_type, user_id, component_id, component_name FROM raw_sessions
+) AS raw_sessions USING (session_id);
 
 CREATE VIEW memories AS
 SELECT * REPLACE (make_timestamptz(created_at) AS created_at, make_timestamptz(updated_at) AS updated_at)
@@ -341,10 +410,8 @@ SELECT
     happened.run_id AS run_id,
     -- Session of the run.
     happened.session_id AS session_id,
-    -- Parent run of that run.
-    runs.parent_run_id AS parent_run_id,
-    -- Name of the agent, team or workflow.
-    runs.component_name AS component_name,
+    runs.parent_run_id,
+    runs.component_name,
     -- For a request, the answer. For a tool call, the message with the call, and at its end the message with the
     -- result.
     happened.message_id AS message_id,
@@ -366,6 +433,16 @@ SELECT
     happened.content AS content,
     -- For an event of raw_events, its details as JSON.
     happened.details AS details,
+    runs.run_index,
+    runs.attempt,
+    runs.superseded_by,
+    runs.stale,
+    runs.user_id,
+    raw_sessions.session_name,
+    -- Model of the run.
+    runs.model AS run_model,
     -- Time of the event.
     make_timestamptz(happened.created_at) AS created_at
-FROM happened LEFT JOIN raw_runs AS runs USING (session_id, run_id);
+FROM happened
+LEFT JOIN runs ON runs.run_id = happened.run_id
+LEFT JOIN raw_sessions ON raw_sessions.session_id = happened.session_id;
