@@ -86,7 +86,7 @@ def with_filtered_tables(sql: str, column_filter: ColumnFilter) -> tuple[str, li
     """Return a statement over views with filtered tables under them, for DuckDB, and the parameters before its own."""
     words = set(re.findall(r"\w+", sql))
     views_used: list[schema.Relation] = []
-    for view in reversed(schema.views().values()):  # A view may read those before it.
+    for view in reversed([*schema.views().values()]):  # A view may read those before it.
         if view.name in words:
             views_used.insert(0, view)
             words |= set(re.findall(r"\w+", view.sql))

@@ -77,7 +77,7 @@ def views() -> Mapping[str, Relation]:
 
     A view or column without a comment has the description of its table, or of the column in its table or view.
     """
-    parsed = {}
+    parsed: dict[str, Relation] = {}
     for name, description, lines in _create_statements("views.sql"):
         sql = _sql(lines)
         sources = {**tables(), **parsed}

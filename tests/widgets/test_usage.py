@@ -38,7 +38,7 @@ def test_runs_are_put_together_and_an_unknown_cost_is_not_zero(db: InMemoryDb) -
         "output_tokens": 2,
         "cost": 0.75,
     }
-    assert frame.loc["unknown", ["runs", "errors", "input_tokens"]].tolist() == [2, 1, 5]
+    assert frame[["runs", "errors", "input_tokens"]].loc["unknown"].to_list() == [2, 1, 5]
     assert frame["cost"].isna().tolist() == [False, True]
     assert frame["median_s"].gt(0).all()
 
@@ -53,6 +53,48 @@ def test_every_grouping_counts_every_run_and_draws_a_picture(by: str, db: InMemo
     assert len(picture) < 150_000
 
 
+def test_two_groupings_count_pairs(db: InMemoryDb) -> None:
+    shown = usage(["model", "user"], db=db)
+    assert shown.df["runs"].to_dict() == {
+        ("unknown", "anonymous"): 2, ("priced", "ada"): 1, ("priced", "bob"): 1,
+    }  # fmt: skip
+    assert shown.df["cost"].to_dict() == {
+        ("unknown", "anonymous"): pytest.approx(float("nan"), nan_ok=True), ("priced", "ada"): 0.5,
+        ("priced", "bob"): 0.25,
+    }  # fmt: skip
+    tokens, cost, duration, runs = shown.figure().axes
+    assert [text.get_text() for text in cost.texts] == ["unknown"]
+    assert [label.get_text() for label in runs.get_yticklabels()] == ["unknown", "priced"]
+    # The lengths of the bars of each user, in the order of the models.
+    lengths = [[bar.get_width() for bar in bars] for bars in runs.containers]
+    assert lengths == [[2, 0], [0, 1], [0, 1]]
+    assert tokens.get_title(loc="left") == "Tokens"
+    assert duration.get_title(loc="left") == "Duration in seconds, median"
+
+
+def test_counts_have_whole_ticks_and_there_is_no_axis_for_unknown_costs() -> None:
+    db = InMemoryDb()
+    Agent(ScriptedModel([reply(1, None)]), db=db).run("1")
+    tokens, duration, runs = usage("agent", db=db).figure().axes
+    assert all(tick == int(tick) for axes in (tokens, runs) for tick in axes.get_xticks())
+    assert [axes.get_title(loc="left") for axes in (tokens, duration, runs)] == [
+        "Tokens",
+        "Duration in seconds",
+        "Runs",
+    ]
+
+
+def test_more_values_than_there_is_space_for_are_counted() -> None:
+    db = InMemoryDb()
+    for number in range(30):
+        for _ in range(1 + (number == 29)):
+            Agent(ScriptedModel([reply(1, 1.0)]), db=db).run("1", user_id=f"u{number:02}")
+    figure = usage("user", db=db).figure()
+    assert figure.get_suptitle() == "Shown: the 20 most frequent of 30 users"
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert (labels[0], len(labels)) == ("u29", 20)
+
+
 def test_filters_choose_runs(db: InMemoryDb) -> None:
     assert usage("user", db=db, user_id="ada").df["runs"].to_dict() == {"ada": 1}
     with pytest.raises(TypeError, match="user_id"):
@@ -65,8 +107,11 @@ def test_an_empty_store_has_no_picture() -> None:
 
 
 def test_an_unknown_grouping_and_a_missing_matplotlib_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidInputError, match="by is 'week'; it must be one of day, model"):
+    with pytest.raises(InvalidInputError, match="by is 'week'; it must be one or two of day, model"):
         usage("week")  # type: ignore[arg-type]
+    for by in ([], ["day", "day"], ["day", "model", "user"]):
+        with pytest.raises(InvalidInputError, match=r"by is \[.*; pass one name, or a list of two different names"):
+            usage(by)  # type: ignore[arg-type]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InvalidInputError, match=r"pip install 'agno_nb\[plot\]'"):
         usage()
