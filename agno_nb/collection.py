@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import sandbox, schema
-from agno_nb.db.duckdb.duckdb import FileDriver
-from agno_nb.db.duckdb.lock_file import LOCK
-from agno_nb.db.file_names import expand, os_error, path_in_use
+from agno_nb.db.duckdb import FileDriver
+from agno_nb.db.file_names import LOCK, expand, os_error, path_in_use
 from agno_nb.db.frame_reader import TIMEOUT_S, FrameReader
 from agno_nb.db.sqlite import LOG, SHARED, SqliteDriver
 from agno_nb.errors import InvalidInputError, StoreError

@@ -10,7 +10,7 @@ import pytest
 
 from agno_nb.db import sandbox
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.db.frame_columns import FRAMES, MESSAGES
+from agno_nb.db.frame_definitions import FRAMES, MESSAGES
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.pushdown import ColumnFilter
 from agno_nb.db.sandbox import interruptible

@@ -17,7 +17,7 @@ from agno_nb.errors import StoreError
 class InMemoryDb(SqlDb):
     """Sessions, runs, messages and tool calls in the memory of this process.
 
-    It uses the same SQL and engine as :class:`~agno_nb.db.duckdb.duckdb.DuckDb`. Each object is a separate store, and
+    It uses the same SQL and engine as :class:`~agno_nb.db.duckdb.DuckDb`. Each object is a separate store, and
     `close` doesn't delete it.
 
     Examples

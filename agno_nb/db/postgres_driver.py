@@ -19,8 +19,7 @@ from psycopg.pq import TransactionStatus
 
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import with_all_columns
-from agno_nb.db.connection_pool import ConnectionPool
-from agno_nb.db.driver import Driver
+from agno_nb.db.driver import ConnectionPool, Driver
 from agno_nb.db.duckdb.engine import write_store
 from agno_nb.db.encoding import micros
 from agno_nb.db.migrations import migrate
@@ -84,14 +83,11 @@ class PostgresDriver(Driver):
     def exclusive_transaction(self) -> AbstractContextManager[Connection]:
         return self.transaction(write=True, exclusive=True)
 
-    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        return self.rows({name: frozenset(schema.tables()[name].columns) for name in names})
-
     def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
         with self._translate_errors():
             connection = self._begin(write=False)
             if connection is None:
-                return super().tables(columns_read)
+                return {}
             self._roll_back(connection)
             with closing(self._connected(dbapi.connect)) as tables, closing(tables.cursor()) as cursor:
                 # All tables at the same moment.

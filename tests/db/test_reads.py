@@ -11,7 +11,7 @@ import pytest
 
 from agno_nb.db.base import ContextQuery
 from agno_nb.db.duckdb.engine import Engine
-from agno_nb.db.frame_columns import FRAMES
+from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb, SqliteDriver, _Opened

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -284,12 +284,6 @@ class Engine:
             for statement in schema.statements("views.sql"):
                 connection.execute(statement)
 
-    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        """Read whole tables of the attached store."""
-        columns = {table: ", ".join(schema.tables()[table].columns) for table in names}
-        with self._scan_settings():
-            return {table: self._frame(f"SELECT {columns[table]} FROM {table}", ()) for table in names}
-
     def frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
         """Run one of our own statements on the attached store."""
         with self._scan_settings():
@@ -311,10 +305,6 @@ class EngineDriver(Driver):
     def transaction(self, *, write: bool) -> Iterator[Connection]:
         with self.attached(write=write) as engine, engine.transaction(write=write) as connection:
             yield connection
-
-    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        with self.attached(write=False) as engine:
-            return engine.tables(names)
 
     def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
         with self.attached(write=False) as engine:
