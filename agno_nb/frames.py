@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import typed_kwargs
 from agno_nb.db import default_db
+from agno_nb.db.arrow_tables import TimeZone
 from agno_nb.db.frame_definitions import (
     EventFilters,
     MemoryFilters,
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 
 @typed_kwargs(SessionFilters)
-def sessions_df(*, db: FrameReader | None = None, **filters: Unpack[SessionFilters]) -> pd.DataFrame:
+def sessions_df(
+    *, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[SessionFilters]
+) -> pd.DataFrame:
     """Sessions, one row each, oldest first.
 
     Parameters
@@ -46,6 +49,9 @@ def sessions_df(*, db: FrameReader | None = None, **filters: Unpack[SessionFilte
         Only rows from `since` on and before `until`. A time without a time zone is in UTC.
     limit : int, optional
         Maximum number of rows, newest first.
+    tz : str, tzinfo or None
+        Time zone of the times, for example ``"Europe/Paris"``. With None, they are in UTC without a time zone, which
+        Excel needs.
 
     Raises
     ------
@@ -60,41 +66,48 @@ def sessions_df(*, db: FrameReader | None = None, **filters: Unpack[SessionFilte
     >>> sessions_df(db=InMemoryDb())["num_runs"].dtype
     Int64Dtype()
     """
-    return (db or default_db()).sessions_df(**filters)
+    return (db or default_db()).sessions_df(tz=tz, **filters)
 
 
 @typed_kwargs(RunFilters)
-def runs_df(*, db: FrameReader | None = None, **filters: Unpack[RunFilters]) -> pd.DataFrame:
+def runs_df(*, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[RunFilters]) -> pd.DataFrame:
     """Runs, one row each, oldest first, including nested runs and superseded attempts.
 
     Parameters
     ----------
-    db, session_id, session_type, user_id, agent, since, until, limit
+    db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user and agent refer to the run.
-    run_id, status : str or list of str, optional
+    run_id, status, model : str or list of str, optional
         Only rows that have the value, or one of the values.
+    attempts : {"all", "current"}
+        Whether to leave out superseded attempts and the runs nested in them. They are part of the result by default,
+        because they were paid for.
 
     Examples
     --------
     >>> from agno_nb.db.in_memory import InMemoryDb
-    >>> runs = runs_df(db=InMemoryDb(), status="COMPLETED")
-    >>> int(runs[runs.superseded_by.isna()]["total_tokens"].sum())
+    >>> runs = runs_df(db=InMemoryDb(), status="COMPLETED", attempts="current")
+    >>> int(runs["total_tokens"].sum())
     0
     """
-    return (db or default_db()).runs_df(**filters)
+    return (db or default_db()).runs_df(tz=tz, **filters)
 
 
 @typed_kwargs(RunTreeFilters)
-def run_tree_df(*, db: FrameReader | None = None, **filters: Unpack[RunTreeFilters]) -> pd.DataFrame:
+def run_tree_df(
+    *, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[RunTreeFilters]
+) -> pd.DataFrame:
     """Runs with the tokens, cost and time of their nested runs, one row each, oldest first.
 
     Parameters
     ----------
-    db, session_id, session_type, user_id, agent, since, until, limit
+    db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user and agent refer to the run.
-    run_id, root_run_id, status : str or list of str, optional
+    run_id, root_run_id, status, model : str or list of str, optional
         Only rows that have the value, or one of the values. `root_run_id`, the top-level run of a turn, selects the
         whole tree.
+    attempts : {"all", "current"}
+        As for :func:`runs_df`.
 
     Examples
     --------
@@ -103,61 +116,73 @@ def run_tree_df(*, db: FrameReader | None = None, **filters: Unpack[RunTreeFilte
     >>> float(tree[tree.depth == 0]["tree_cost"].sum())
     0.0
     """
-    return (db or default_db()).run_tree_df(**filters)
+    return (db or default_db()).run_tree_df(tz=tz, **filters)
 
 
 @typed_kwargs(MessageFilters)
-def messages_df(*, db: FrameReader | None = None, **filters: Unpack[MessageFilters]) -> pd.DataFrame:
+def messages_df(
+    *, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[MessageFilters]
+) -> pd.DataFrame:
     """Messages, one row each, oldest first, including system messages and superseded attempts.
 
     Parameters
     ----------
-    db, session_id, session_type, user_id, agent, since, until, limit
+    db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user and agent refer to the run.
     run_id, role : str or list of str, optional
         Only rows that have the value, or one of the values.
+    attempts : {"all", "current"}
+        As for :func:`runs_df`.
     """
-    return (db or default_db()).messages_df(**filters)
+    return (db or default_db()).messages_df(tz=tz, **filters)
 
 
 @typed_kwargs(ToolCallFilters)
-def tool_calls_df(*, db: FrameReader | None = None, **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
+def tool_calls_df(
+    *, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[ToolCallFilters]
+) -> pd.DataFrame:
     """Tool calls with their results, one row each, oldest first.
 
     Parameters
     ----------
-    db, session_id, session_type, user_id, agent, since, until, limit
+    db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user and agent refer to the run.
     run_id, tool_name : str or list of str, optional
         Only rows that have the value, or one of the values.
+    attempts : {"all", "current"}
+        As for :func:`runs_df`.
     """
-    return (db or default_db()).tool_calls_df(**filters)
+    return (db or default_db()).tool_calls_df(tz=tz, **filters)
 
 
 @typed_kwargs(StepFilters)
-def steps_df(*, db: FrameReader | None = None, **filters: Unpack[StepFilters]) -> pd.DataFrame:
+def steps_df(*, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[StepFilters]) -> pd.DataFrame:
     """Workflow steps with their results, one row each, oldest first.
 
     Parameters
     ----------
-    db, session_id, session_type, user_id, agent, since, until, limit
+    db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user and agent refer to the workflow's run.
     run_id, step_name, kind : str or list of str, optional
         Only rows that have the value, or one of the values.
+    attempts : {"all", "current"}
+        As for :func:`runs_df`.
     """
-    return (db or default_db()).steps_df(**filters)
+    return (db or default_db()).steps_df(tz=tz, **filters)
 
 
 @typed_kwargs(EventFilters)
-def events_df(*, db: FrameReader | None = None, **filters: Unpack[EventFilters]) -> pd.DataFrame:
+def events_df(*, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[EventFilters]) -> pd.DataFrame:
     """Events of runs, one row each, oldest first: starts and ends of runs, model requests and tool calls.
 
     Parameters
     ----------
-    db, session_id, session_type, user_id, agent, since, until, limit
+    db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user and agent refer to the run.
     run_id, event, tool_name : str or list of str, optional
         Only rows that have the value, or one of the values.
+    attempts : {"all", "current"}
+        As for :func:`runs_df`.
 
     Examples
     --------
@@ -166,47 +191,55 @@ def events_df(*, db: FrameReader | None = None, **filters: Unpack[EventFilters])
     >>> float(events.groupby("event")["duration_s"].sum().sum())
     0.0
     """
-    return (db or default_db()).events_df(**filters)
+    return (db or default_db()).events_df(tz=tz, **filters)
 
 
 @typed_kwargs(VariableFilters)
-def variables_df(*, db: FrameReader | None = None, **filters: Unpack[VariableFilters]) -> pd.DataFrame:
+def variables_df(
+    *, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[VariableFilters]
+) -> pd.DataFrame:
     """Notebook variables that were inserted into prompts, one row each, oldest first.
 
     Parameters
     ----------
-    db, session_id, session_type, user_id, agent, since, until, limit
+    db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user, agent and time refer to the run.
     run_id, name : str or list of str, optional
         Only rows that have the value, or one of the values.
+    attempts : {"all", "current"}
+        As for :func:`runs_df`.
     """
-    return (db or default_db()).variables_df(**filters)
+    return (db or default_db()).variables_df(tz=tz, **filters)
 
 
 @typed_kwargs(SummaryFilters)
-def summaries_df(*, db: FrameReader | None = None, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
+def summaries_df(
+    *, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[SummaryFilters]
+) -> pd.DataFrame:
     """Session summaries, one row per version, oldest first.
 
     Parameters
     ----------
-    db, session_id, session_type, user_id, agent, since, until, limit
+    db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user and agent refer to the session, and the time is `updated_at`.
     """
-    return (db or default_db()).summaries_df(**filters)
+    return (db or default_db()).summaries_df(tz=tz, **filters)
 
 
 @typed_kwargs(MemoryFilters)
-def memories_df(*, db: FrameReader | None = None, **filters: Unpack[MemoryFilters]) -> pd.DataFrame:
+def memories_df(
+    *, db: FrameReader | None = None, tz: TimeZone = "UTC", **filters: Unpack[MemoryFilters]
+) -> pd.DataFrame:
     """Memories of users, one row each, oldest first.
 
     Parameters
     ----------
-    db, user_id, agent, since, until, limit
+    db, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; `agent` is the one that created the memory.
     memory_id : str or list of str, optional
         Only rows that have the value, or one of the values.
     """
-    return (db or default_db()).memories_df(**filters)
+    return (db or default_db()).memories_df(tz=tz, **filters)
 
 
 def query(

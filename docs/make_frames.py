@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 from agno_nb.db.frame_definitions import FRAMES, RUNS
+from agno_nb.db.frame_reader import FrameReader
 from agno_nb.db.schema import views
 from agno_nb.notebook.cells import RUN_COLUMNS
 
@@ -24,7 +26,9 @@ The dtype `str` is pandas 3's; with pandas 2.2 it is `string`.
 Each DataFrame is sorted by the columns named below it, oldest row first. Rows of a session are in the order of its
 turns, and rows of a run in the order in which they were stored, even if a clock stood still or was set back. The
 filters `since` and `until` apply to its time column. They take a datetime or a string such as `"2026-01-31 12:00"`, in
-UTC if it has no time zone. Other filters take a value or a list of values.
+UTC if it has no time zone. `limit` is a number of rows, newest first. `attempts="current"` leaves out superseded attempts and
+the runs nested in them; the default `"all"` keeps them, because they were paid for. `tz` is not a filter but the time zone of
+the times, and `tz=None` gives times in UTC without a time zone. Other filters take a value or a list of values.
 """
 
 OF_CELLS = """\
@@ -53,12 +57,17 @@ def sections() -> Iterator[str]:
         for column, dtype in frame.columns.items():
             yield f"| `{column}` | {dtype} | {view.descriptions[column]} |"
         by = ", ".join(f"`{name}`" for name in frame.order.split())
-        yield f"\nSorted by {by}; its time column is `{frame.time}`.\n"
+        yield f"\nSorted by {by}; its time column is `{frame.time}`. Filters: {filters(name)}.\n"
     yield "## cells_df\n"
     yield OF_CELLS
     for column in RUN_COLUMNS:
         yield f"| `{column}` | {RUNS.columns[column]} | {views()['runs'].descriptions[column]} |"
     yield "\nSorted by `created_at`.\n"
+
+
+def filters(name: str) -> str:
+    parameters = inspect.signature(getattr(FrameReader, f"{name}_df")).parameters
+    return ", ".join(f"`{each}`" for each in parameters if each not in ("self", "tz"))
 
 
 if __name__ == "__main__":

@@ -242,6 +242,19 @@ def test_a_tree_of_runs_is_counted_over_sessions(db: InMemoryDb) -> None:
     assert db.run_tree_df(user_id="alice", limit=1)["run_id"].tolist() == ["r1"]
 
 
+def test_times_are_in_the_time_zone_that_is_asked_for(db: InMemoryDb) -> None:
+    fill(db)
+    utc = runs_df(db=db)
+    for view, read in READERS.items():
+        assert dtypes(read(db=db, tz="Asia/Tokyo"))[FRAMES[view].time] == "datetime64[us, Asia/Tokyo]"
+        assert {"datetime64[us]"} == set(read(db=db, tz=None).select_dtypes("datetime").dtypes.astype(str))
+        assert read(db=db, tz="UTC").equals(read(db=db))
+    tokyo = runs_df(db=db, tz=timezone(timedelta(hours=9)))
+    assert (tokyo["created_at"] == utc["created_at"]).all()
+    assert runs_df(db=db, tz=None)["created_at"].tolist() == [each.replace(tzinfo=None) for each in utc["created_at"]]
+    assert query("from runs", db=db).df(tz=None)["created_at"].dt.tz is None
+
+
 def test_variables_are_rows_of_their_run(db: InMemoryDb) -> None:
     fill(db)
     assert variables_df(db=db).drop(columns="created_at").values.tolist()[0] == [
@@ -301,6 +314,8 @@ def test_memories_are_chosen_by_user_and_agent(db: InMemoryDb, filters: dict[str
         ({"until": "yesterday-ish"}, "until is 'yesterday-ish'"),
         ({"since": pd.NaT}, "since is NaT"),
         ({"since": "1h"}, "since is '1h'; pass a datetime"),
+        ({"attempts": "last"}, "attempts is 'last'; it must be 'all' or 'current'"),
+        ({"tz": "Mars/North"}, "tz is 'Mars/North'; pass a name such as 'Europe/Paris', a tzinfo, or None"),
         ({"limit": -1}, "limit is -1"),
         ({"limit": "ten"}, "limit is 'ten'"),
     ],

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import tzinfo
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agno_nb.db import schema
-from agno_nb.errors import QueryError
+from agno_nb.errors import InvalidInputError, QueryError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+TimeZone = str | tzinfo | None
+"""Time zone of a DataFrame's times. None is UTC in values without a time zone."""
 
 _ROWS_AT_ONCE = 10_000
 
@@ -152,6 +156,25 @@ def sort_if_needed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
         if before.num_rows == 0:
             break
     return table
+
+
+def in_time_zone(frame: pd.DataFrame, tz: TimeZone) -> pd.DataFrame:
+    """Return a DataFrame whose times are in a time zone, or in UTC without a time zone if `tz` is None.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such time zone.
+    """
+    import pandas as pd
+
+    if tz == "UTC":
+        return frame
+    try:
+        pd.Timestamp(0, tz=tz)
+    except Exception as error:
+        raise InvalidInputError(f"tz is {tz!r}; pass a name such as 'Europe/Paris', a tzinfo, or None") from error
+    return frame.assign(**{str(name): frame[name].dt.tz_convert(tz) for name in frame.select_dtypes("datetimetz")})
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from agno_nb.db import schema
 from agno_nb.db.encoding import parse_time_us
@@ -20,6 +20,7 @@ from agno_nb.types import RunEvent, RunStatus, SessionType
 
 Values = str | Iterable[str] | None
 TimeFilter = str | date | None
+Attempts = Literal["all", "current"]
 
 
 class SessionFilters(TypedDict, total=False):
@@ -39,11 +40,19 @@ class SessionFilters(TypedDict, total=False):
     """Maximum number of rows, newest first."""
 
 
-class RunFilters(SessionFilters, total=False):
-    """Filters of runs."""
+class RunPartFilters(SessionFilters, total=False):
+    """Filters of runs and of their parts. User and agent refer to the run."""
 
     run_id: Values
+    attempts: Attempts | None
+    """``"current"`` leaves out superseded attempts and the runs nested in them; ``"all"`` is the default."""
+
+
+class RunFilters(RunPartFilters, total=False):
+    """Filters of runs."""
+
     status: Values
+    model: Values
 
 
 class RunTreeFilters(RunFilters, total=False):
@@ -53,40 +62,35 @@ class RunTreeFilters(RunFilters, total=False):
     """ID of a top-level run, for its whole tree."""
 
 
-class MessageFilters(SessionFilters, total=False):
+class MessageFilters(RunPartFilters, total=False):
     """Filters of messages. User and agent refer to the run."""
 
-    run_id: Values
     role: Values
 
 
-class ToolCallFilters(SessionFilters, total=False):
+class ToolCallFilters(RunPartFilters, total=False):
     """Filters of tool calls. User and agent refer to the run."""
 
-    run_id: Values
     tool_name: Values
 
 
-class StepFilters(SessionFilters, total=False):
+class StepFilters(RunPartFilters, total=False):
     """Filters of steps. User and agent refer to the workflow's run."""
 
-    run_id: Values
     step_name: Values
     kind: Values
 
 
-class EventFilters(SessionFilters, total=False):
+class EventFilters(RunPartFilters, total=False):
     """Filters of events. User and agent refer to the run."""
 
-    run_id: Values
     event: Values
     tool_name: Values
 
 
-class VariableFilters(SessionFilters, total=False):
+class VariableFilters(RunPartFilters, total=False):
     """Filters of variables. User, agent and time refer to the run."""
 
-    run_id: Values
     name: Values
     """The expression between the braces."""
 
@@ -114,8 +118,14 @@ _OF_RUN = {
     "agent": f"run_id IN (SELECT run_id FROM raw_runs WHERE {_AGENT})",
     "session_type": _SESSION_TYPE,
     "user_id": "run_id IN (SELECT run_id FROM raw_runs WHERE user_id IN ({}))",
+    "model": "run_id IN (SELECT run_id FROM raw_runs WHERE model IN ({}))",
 }
 """Conditions for parts of runs."""
+_CURRENT = (
+    "run_id NOT IN (SELECT part.run_id FROM raw_runs AS part JOIN raw_runs AS turn ON turn.run_id = part.root_run_id "
+    "JOIN raw_runs AS later ON later.session_id = turn.session_id AND later.run_index = turn.run_index "
+    "AND later.attempt > turn.attempt)"
+)
 _OF_SESSION = {
     "agent": f"session_id IN (SELECT session_id FROM raw_sessions WHERE {_AGENT})",
     "session_type": _SESSION_TYPE,
@@ -274,6 +284,12 @@ def _conditions(frame: Frame, filters: Mapping[str, Any]) -> Iterator[tuple[str,
             sql = f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)"
             yield name, (sql, [parse_time_us(value, name)])
             continue
+        if name == "attempts":
+            if value not in get_args(Attempts):
+                raise InvalidInputError(f"attempts is {value!r}; it must be 'all' or 'current'")
+            if value == "current":
+                yield name, (_CURRENT, [])
+            continue
         values = _filter_values(value, name)
         template = frame.conditions.get(name, name + " IN ({})")
         # An empty list matches nothing, and IN () is not SQL.
@@ -288,13 +304,15 @@ def _combine(conditions: Mapping[str, _Condition]) -> _Condition:
 def _pushdown(frame: Frame, conditions: Mapping[str, _Condition], limit: int | None) -> Pushdown | None:
     """Return what finds the part of the store that the rows depend on, or None if it may be the whole store."""
     sources, columns, used = ["raw_runs"], frame.pushdown_columns, conditions
+    # Whether a nested run counts depends on its turn, which may be in another session.
+    with_tree = frame.spans_sessions or "attempts" in conditions
     if "run_id" in conditions:
         used, limit = {"run_id": conditions["run_id"]}, None
     elif limit is not None:
         sources = _sources(frame)
     elif "session_id" in conditions:
         used = {"session_id": conditions["session_id"]}
-        if not frame.spans_sessions:
+        if not with_tree:
             sources, columns = ["raw_sessions"], ("session_id",)
     else:
         return None
@@ -307,7 +325,7 @@ def _pushdown(frame: Frame, conditions: Mapping[str, _Condition], limit: int | N
         parameters=values,
         order=() if limit is None else tuple(frame.order.split()),
         limit=limit,
-        with_tree=frame.spans_sessions,
+        with_tree=with_tree,
     )
 
 

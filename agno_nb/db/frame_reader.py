@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import explain_wrong_arguments, typed_kwargs
 from agno_nb.db import frame_definitions as definitions, schema
-from agno_nb.db.arrow_tables import is_frame, sort_if_needed, to_pandas, unknown_table
+from agno_nb.db.arrow_tables import TimeZone, in_time_zone, is_frame, sort_if_needed, to_pandas, unknown_table
 from agno_nb.db.frame_definitions import (
     EventFilters,
     Frame,
@@ -48,9 +48,9 @@ class QueryResult:
 
     table: pa.Table
 
-    def df(self) -> pd.DataFrame:
-        """Return a new pandas DataFrame, with the dtypes of :mod:`agno_nb.frames`."""
-        return to_pandas(self.table)
+    def df(self, *, tz: TimeZone = "UTC") -> pd.DataFrame:
+        """Return a new pandas DataFrame, with the dtypes of :mod:`agno_nb.frames` and times in `tz`."""
+        return in_time_zone(to_pandas(self.table), tz)
 
     def arrow(self) -> pa.Table:
         return self.table
@@ -129,63 +129,64 @@ class FrameReader(ABC):
             raise no_such_table(unknown, frames) from None
 
     @typed_kwargs(SessionFilters)
-    def sessions_df(self, /, **filters: Unpack[SessionFilters]) -> pd.DataFrame:
+    def sessions_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[SessionFilters]) -> pd.DataFrame:
         """Sessions, one row each."""
-        return self._read(definitions.SESSIONS, filters)
+        return self._read(definitions.SESSIONS, filters, tz)
 
     @typed_kwargs(RunFilters)
-    def runs_df(self, /, **filters: Unpack[RunFilters]) -> pd.DataFrame:
+    def runs_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[RunFilters]) -> pd.DataFrame:
         """Runs, one row each."""
-        return self._read(definitions.RUNS, filters)
+        return self._read(definitions.RUNS, filters, tz)
 
     @typed_kwargs(RunTreeFilters)
-    def run_tree_df(self, /, **filters: Unpack[RunTreeFilters]) -> pd.DataFrame:
+    def run_tree_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[RunTreeFilters]) -> pd.DataFrame:
         """Runs with the totals of their nested runs, one row each."""
-        return self._read(definitions.RUN_TREE, filters)
+        return self._read(definitions.RUN_TREE, filters, tz)
 
     @typed_kwargs(MessageFilters)
-    def messages_df(self, /, **filters: Unpack[MessageFilters]) -> pd.DataFrame:
+    def messages_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[MessageFilters]) -> pd.DataFrame:
         """Messages, one row each."""
-        return self._read(definitions.MESSAGES, filters)
+        return self._read(definitions.MESSAGES, filters, tz)
 
     @typed_kwargs(ToolCallFilters)
-    def tool_calls_df(self, /, **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
+    def tool_calls_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
         """Tool calls with their results, one row each."""
-        return self._read(definitions.TOOL_CALLS, filters)
+        return self._read(definitions.TOOL_CALLS, filters, tz)
 
     @typed_kwargs(VariableFilters)
-    def variables_df(self, /, **filters: Unpack[VariableFilters]) -> pd.DataFrame:
+    def variables_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[VariableFilters]) -> pd.DataFrame:
         """Variables in prompts, one row each."""
-        return self._read(definitions.VARIABLES, filters)
+        return self._read(definitions.VARIABLES, filters, tz)
 
     @typed_kwargs(StepFilters)
-    def steps_df(self, /, **filters: Unpack[StepFilters]) -> pd.DataFrame:
+    def steps_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[StepFilters]) -> pd.DataFrame:
         """Workflow steps, one row each."""
-        return self._read(definitions.STEPS, filters)
+        return self._read(definitions.STEPS, filters, tz)
 
     @typed_kwargs(SummaryFilters)
-    def summaries_df(self, /, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
+    def summaries_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
         """Session summaries, one row per version."""
-        return self._read(definitions.SUMMARIES, filters)
+        return self._read(definitions.SUMMARIES, filters, tz)
 
     @typed_kwargs(MemoryFilters)
-    def memories_df(self, /, **filters: Unpack[MemoryFilters]) -> pd.DataFrame:
+    def memories_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[MemoryFilters]) -> pd.DataFrame:
         """Memories, one row each."""
-        return self._read(definitions.MEMORIES, filters)
+        return self._read(definitions.MEMORIES, filters, tz)
 
     @typed_kwargs(EventFilters)
-    def events_df(self, /, **filters: Unpack[EventFilters]) -> pd.DataFrame:
+    def events_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[EventFilters]) -> pd.DataFrame:
         """Events of runs, one row each."""
-        return self._read(definitions.EVENTS, filters)
+        return self._read(definitions.EVENTS, filters, tz)
 
-    def _read(self, frame: Frame, filters: Mapping[str, Any]) -> pd.DataFrame:
+    def _read(self, frame: Frame, filters: Mapping[str, Any], tz: TimeZone) -> pd.DataFrame:
         selected = select_rows(frame, filters)
         table = sort_if_needed(
             self.frame(selected.sql, selected.parameters, pushdown=selected.pushdown), selected.order
         )
         table = table.drop_columns([name for name in table.column_names if name.startswith("_")])
         limit = filters.get("limit")
-        return to_pandas(table if limit is None else table.slice(max(0, table.num_rows - limit)))
+        table = table if limit is None else table.slice(max(0, table.num_rows - limit))
+        return in_time_zone(to_pandas(table), tz)
 
 
 def _check_frame(name: str, frame: Any) -> None:

@@ -57,6 +57,30 @@ class FramesContract:
         assert set(db.messages_df()["session_id"]) == set(db.tool_calls_df()["session_id"]) == {"s1"}
         assert db.messages_df(session_id="s2").empty
 
+    def test_current_attempts_are_those_in_the_conversation(self, db: Db) -> None:
+        """The first turn was tried again, and a run in another session was nested in its first attempt."""
+        for run_id, turn, model in (("r1", None, "old"), ("r2", None, "old"), ("r3", 0, "new")):
+            run, _ = begin(db, "x", run_id=run_id, run_index=turn, model=model, variables=[NAMED])
+            if run_id == "r1":
+                nested, _ = begin(
+                    db, "x", run_id="n1", session_id="s2", parent_run_id="r1", root_run_id="r1", nested=True
+                )
+                end(db, nested, Message(role="assistant", content="y"))
+            end(db, run, calling("f"), answering())
+            db.add_step(run, StepOutput(step_name="x"), 0)
+        all_runs, current = {"r1", "n1", "r2", "r3"}, {"r2", "r3"}
+        for view in ("runs", "run_tree", "messages", "events", "tool_calls", "steps", "variables"):
+            read = getattr(db, f"{view}_df")
+            own = all_runs - ({"n1"} if view in ("tool_calls", "steps", "variables") else set())
+            assert set(read()["run_id"]) == set(read(attempts="all")["run_id"]) == own, view
+            assert set(read(attempts="current")["run_id"]) == current, view
+            assert set(read(attempts="current", session_id=["s1", "s2"])["run_id"]) == current, view
+            assert set(read(attempts="current", run_id=["n1", "r1", "r2"])["run_id"]) == {"r2"}, view
+            assert set(read(attempts="current", limit=100)["run_id"]) == current, view
+            assert read(attempts="current", session_id="s2").empty, view
+        assert db.runs_df(model="new")["run_id"].tolist() == ["r3"]
+        assert set(db.run_tree_df(model=["new", "old"], attempts="current")["run_id"]) == current
+
     def test_a_session_has_changed_when_a_run_began_and_when_one_ended(self, db: Db) -> None:
         say(db, "first")
         (after_first,) = db.sessions_df()["updated_at"]
