@@ -18,7 +18,7 @@ from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoun
 from agno_nb.run.context import RunContext, current_run, current_step, current_tool_call_id
 from agno_nb.run.options import ContinueCall
 from agno_nb.run.output_schema import restore_typed_outputs
-from agno_nb.run.unstored_runs import store_unstored
+from agno_nb.run.recorder import store_unstored
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
 
 if TYPE_CHECKING:

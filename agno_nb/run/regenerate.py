@@ -16,7 +16,7 @@ from agno_nb.run.continue_run import is_waiting
 from agno_nb.run.execute import execute
 from agno_nb.run.messages import INTERRUPTED_RESULT, repair_tool_pairs
 from agno_nb.run.options import RegenerateCall, RunOptions
-from agno_nb.run.unstored_runs import store_unstored
+from agno_nb.run.recorder import store_unstored
 from agno_nb.types import Message, RunOutput, RunStatus, new_id
 
 if TYPE_CHECKING:
