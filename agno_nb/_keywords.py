@@ -158,10 +158,11 @@ def explain_wrong_arguments(remedy: str) -> Callable[[F], F]:
 
 
 def suggest_in_methods(*names: str) -> Callable[[C], C]:
-    """Make methods of a class, inherited or its own, suggest names for unknown keywords."""
+    """Make methods of a class suggest names for unknown keywords; by default its own public ones that block."""
 
     def decorate(cls: C) -> C:
-        for name in names:
+        own = (name for name, value in vars(cls).items() if name[0] != "_" and inspect.isfunction(value))
+        for name in names or [name for name in own if not inspect.iscoroutinefunction(getattr(cls, name))]:
             setattr(cls, name, suggest_on_unknown_kwarg({})(getattr(cls, name)))
         return cls
 
