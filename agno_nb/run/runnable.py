@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, cast, overload
+from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, overload
 
 from agno_nb._keywords import typed_kwargs
 from agno_nb.db.async_db import AsyncDb, as_sync
@@ -15,9 +15,15 @@ from agno_nb.db.base import ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError
 from agno_nb.run.background_tasks import BackgroundTask
-from agno_nb.run.context import Emit, RunContext
-from agno_nb.run.continue_run import find_paused_run
-from agno_nb.run.entrypoints import AsyncRunStream, RunStream, start_run
+from agno_nb.run.context import RunContext
+from agno_nb.run.entrypoints import (
+    AsyncRunStream,
+    RunStream,
+    branch,
+    continue_paused_run,
+    regenerate_turn,
+    start_run,
+)
 from agno_nb.run.execute import execute
 from agno_nb.run.options import (
     OPTION_ALIASES,
@@ -30,7 +36,6 @@ from agno_nb.run.options import (
     as_text,
 )
 from agno_nb.run.output_schema import OutputSchema
-from agno_nb.run.regenerate import branch, regenerate_turn
 from agno_nb.run.session_methods import SessionMethods, async_version_of
 from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, SessionType, new_id
 
@@ -449,11 +454,3 @@ class Runnable(SessionMethods):
 
 def _has_default(each: Field[Any]) -> bool:
     return each.default is not MISSING or each.default_factory is not MISSING
-
-
-async def continue_paused_run(
-    runnable: Runnable, run_output: RunOutput | None, options: ContinueCall, emit_to: Emit
-) -> RunOutput:
-    """Find a paused run, check its answers, and execute it; see :meth:`Runnable.continue_run`."""
-    run = await find_paused_run(runnable, run_output, options)
-    return await execute(runnable, run.input, cast("RunOptions", options), emit_to, run)
