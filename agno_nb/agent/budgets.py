@@ -32,8 +32,7 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
     InvalidInputError
         A budget cannot be checked, because the price of the model is unknown or there is no store.
     """
-    owner: RunContext | None = context
-    while owner is not None:
+    for owner in context.lineage:
         for budget in owner.limits.budgets:
             if budget.usd is not None and not model.is_priced:
                 raise InvalidInputError(
@@ -50,7 +49,6 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
                     f"not count towards the budget of {_format_limit(budget)}",
                     stacklevel=1,
                 )
-        owner = owner.parent
 
 
 def count_request(context: RunContext) -> None:
@@ -64,8 +62,7 @@ def count_request(context: RunContext) -> None:
         The run has reached its `request_limit`, or a run with its nested runs has reached `NESTED_REQUESTS` times its
         limit.
     """
-    owner: RunContext | None = context
-    while owner is not None:
+    for owner in context.lineage:
         limits, run = owner.limits, owner.run
         limit, component = limits.request_limit, repr(run.component_name or run.component_id)
         if limit is not None and owner is context and limits.num_requests >= limit:
@@ -81,12 +78,9 @@ def count_request(context: RunContext) -> None:
                 f"{NESTED_REQUESTS} times request_limit={limit}; check if agents call each other without end, or pass "
                 "a higher request_limit, or None for no limit"
             )
-        owner = owner.parent
     context.limits.num_requests += 1
-    owner = context.parent
-    while owner is not None:
-        owner.limits.num_nested_requests += 1
-        owner = owner.parent
+    for outer in context.lineage[1:]:
+        outer.limits.num_nested_requests += 1
 
 
 async def usage_so_far(budget: Budget, owner: RunContext) -> UsageTotals:
@@ -97,7 +91,7 @@ async def usage_so_far(budget: Budget, owner: RunContext) -> UsageTotals:
             f"cannot enforce a budget per {budget.per}: the agent has no store; set db=... or use "
             "Budget(..., per='run')"
         )
-    run_tree = list(_walk_runs(owner.root.run))
+    run_tree = list(_walk_runs(owner.lineage[-1].run))
     notebook = owner.run.origin.notebook if budget.per == "notebook" else None
     midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     stored = await asyncio.to_thread(

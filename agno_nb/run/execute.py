@@ -140,9 +140,9 @@ def _check_parent(runnable: Runnable, parent: RunContext) -> None:
     name = runnable.name or runnable.kind
     if parent.run.status is not RunStatus.RUNNING:
         raise RunError(f"cannot run {name} inside run {parent.run_id!r}: that run has ended")
-    if parent.depth >= MAX_DEPTH:
+    if len(parent.lineage) > MAX_DEPTH:
         raise RunLimitError(
-            f"cannot run {name} more than {MAX_DEPTH} levels below run {parent.root.run_id!r}; "
+            f"cannot run {name} more than {MAX_DEPTH} levels below run {parent.lineage[-1].run_id!r}; "
             "check if agents, teams or workflows call each other without end"
         )
 
@@ -181,9 +181,8 @@ def _make_context(
         # The state is stored only at the end. Fail before the model costs anything.
         runnable.check_storable(options)
     run = paused_run or _new_run(runnable, text, options, parent, db)
-    turn = parent
-    while turn is not None and not (turn.db is db and turn.session_id == run.session_id):
-        turn = turn.parent
+    outer_runs = parent.lineage if parent is not None else []
+    turn = next((each for each in outer_runs if each.db is db and each.session_id == run.session_id), None)
     if turn is not None and paused_run is None:
         run.root_run_id = turn.run.root_run_id
     if parent is not None:
