@@ -46,7 +46,7 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
             if budget.usd is not None and usage.num_unpriced:
                 warnings.warn(
                     f"{usage.num_unpriced} earlier runs or summaries of this {budget.per} have no known price and do "
-                    f"not count towards the budget of {_format_limit(budget)}",
+                    f"not count towards the budget of {_format_amounts(budget, budget.usd, budget.tokens)}",
                     stacklevel=1,
                 )
 
@@ -81,6 +81,12 @@ def count_request(context: RunContext) -> None:
     context.limits.num_requests += 1
     for outer in context.lineage[1:]:
         outer.limits.num_nested_requests += 1
+
+
+def requests_of(run: RunOutput) -> tuple[int, int]:
+    """Return the number of model requests of a run, and of the runs nested in it."""
+    own = sum(m.role == "assistant" and m.metrics is not None and not m.from_history for m in run.messages)
+    return own, sum(sum(requests_of(nested)) for nested in run.nested_runs)
 
 
 async def usage_so_far(budget: Budget, owner: RunContext) -> UsageTotals:
@@ -128,10 +134,11 @@ def _is_exhausted(budget: Budget, usage: UsageTotals) -> bool:
     )
 
 
-def _format_limit(budget: Budget) -> str:
-    limits = [_format_usd(budget.usd)] if budget.usd is not None else []
-    limits += [f"{budget.tokens:,} tokens"] if budget.tokens is not None else []
-    return " and ".join(limits)
+def _format_amounts(budget: Budget, usd: float | None, tokens: int | None) -> str:
+    """Describe the amounts that `budget` limits."""
+    amounts = [_format_usd(usd)] if budget.usd is not None and usd is not None else []
+    amounts += [f"{tokens:,} tokens"] if budget.tokens is not None else []
+    return " and ".join(amounts)
 
 
 def _format_usd(usd: float) -> str:
@@ -139,10 +146,10 @@ def _format_usd(usd: float) -> str:
 
 
 def _exhausted_message(budget: Budget, usage: UsageTotals) -> str:
-    spent = [_format_usd(usage.usd)] if budget.usd is not None else []
-    spent += [f"{usage.tokens:,} tokens"] if budget.tokens is not None else []
+    limit = _format_amounts(budget, budget.usd, budget.tokens)
+    spent = _format_amounts(budget, usage.usd, usage.tokens)
     unknown = f", and {usage.num_unpriced} more of unknown cost" if usage.num_unpriced else ""
     return (
-        f"the budget of {_format_limit(budget)} for this {budget.per} is spent: {' and '.join(spent)} so far{unknown}; "
-        f"{_REMEDIES[budget.per]} or raise the budget"
+        f"the budget of {limit} for this {budget.per} is spent: {spent} so far{unknown}; {_REMEDIES[budget.per]} or "
+        "raise the budget"
     )

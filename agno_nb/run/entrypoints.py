@@ -18,9 +18,8 @@ from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.event_loop import AsyncEventStream, EventStream, uncancellable
 from agno_nb.run import execute as pipeline
 from agno_nb.run.context import Emit, current_run, discard_event
-from agno_nb.run.continue_run import find_paused_run, is_waiting
+from agno_nb.run.continue_run import INTERRUPTED_RESULT, find_paused_run, is_waiting, repair_tool_pairs
 from agno_nb.run.execute import execute
-from agno_nb.run.messages import INTERRUPTED_RESULT, repair_tool_pairs
 from agno_nb.run.options import ContinueCall, RegenerateCall, RunOptions
 from agno_nb.run.recorder import store_unstored
 from agno_nb.types import Message, RunEvent, RunOutput, RunOutputEvent, RunStatus, new_id
