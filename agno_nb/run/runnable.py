@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, overload
 
 from agno_nb._keywords import typed_kwargs
-from agno_nb.db.async_db import AsyncDb, as_sync
+from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError
@@ -44,7 +44,7 @@ AwaitableRun: TypeAlias = Coroutine[Any, Any, RunOutput]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Runnable(SessionMethods):
+class Runnable(SessionMethods, ABC):
     """Base class of agents, teams and workflows. Subclasses implement :meth:`run_steps`."""
 
     kind: ClassVar[SessionType]
@@ -109,19 +109,10 @@ class Runnable(SessionMethods):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         other = memo[id(self)] = object.__new__(type(self))
-        # Dependencies may be objects that cannot be copied, such as connections.
-        shared = {"dependencies": self.dependencies}
-        state = {name: value for name, value in self.__getstate__().items() if name not in shared}
-        other.__setstate__(shared | deepcopy(state, memo))
+        # Shared, because they may be objects that cannot be copied, such as connections.
+        memo[id(self.dependencies)] = self.dependencies
+        other.__setstate__(deepcopy(self.__getstate__(), memo))
         return other
-
-    @property
-    def store(self) -> Db:
-        """The store. Without one, an InvalidInputError is raised."""
-        db = as_sync(self.db)
-        if db is None:
-            raise InvalidInputError(f"{self!r} has no store, so its sessions are not stored; set db=...")
-        return db
 
     @property
     def parts(self) -> Sequence[Runnable]:
@@ -240,11 +231,7 @@ class Runnable(SessionMethods):
     ) -> RunStream: ...
     @overload
     def continue_run(
-        self,
-        run_output: RunOutput | None = None,
-        *,
-        stream: NotStreamed = None,
-        **options: Unpack[ContinueCall],
+        self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
     ) -> RunOutput: ...
     @typed_kwargs(ContinueCall, {"run_response": "run_output"})
     def continue_run(
@@ -295,11 +282,7 @@ class Runnable(SessionMethods):
     ) -> AsyncRunStream: ...
     @overload
     def acontinue_run(
-        self,
-        run_output: RunOutput | None = None,
-        *,
-        stream: NotStreamed = None,
-        **options: Unpack[ContinueCall],
+        self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
     ) -> AwaitableRun: ...
     @async_version_of(continue_run)
     @typed_kwargs(ContinueCall, {"run_response": "run_output"})

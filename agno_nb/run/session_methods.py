@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
+from agno_nb.db.async_db import AsyncDb, as_sync
+from agno_nb.db.base import Db
 from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session, whole_number
-
-if TYPE_CHECKING:
-    from agno_nb.db.base import Db
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -53,7 +51,7 @@ def async_version_of(method: Callable[..., Any]) -> Callable[[F], F]:
 
 
 @suggest_in_methods()
-class SessionMethods(ABC):
+class SessionMethods:
     """Methods of a runnable that read and change its sessions.
 
     `session_id` defaults to the session of the user's last run, or of the last run if there is no user. `user_id`
@@ -62,14 +60,18 @@ class SessionMethods(ABC):
     Without a user, the methods accept every session, as the methods of a store do.
     """
 
+    db: Db | AsyncDb | None
     session_id: str | None
     user_id: str | None
     _last_session_ids: dict[str | None, str]
 
     @property
-    @abstractmethod
     def store(self) -> Db:
         """The store. Without one, an InvalidInputError is raised."""
+        db = as_sync(self.db)
+        if db is None:
+            raise InvalidInputError(f"{self!r} has no store, so its sessions are not stored; set db=...")
+        return db
 
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
