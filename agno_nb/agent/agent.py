@@ -8,9 +8,10 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.agent.budgets import requests_of
 from agno_nb.agent.context_report import build_context_report
 from agno_nb.agent.model_calls import ModelCaller
-from agno_nb.agent.prompt import build_system_prompt, join_parts, latest_text, requests_of
+from agno_nb.agent.prompt import build_system_prompt, join_parts, mark_as_history, trim_tool_calls
 from agno_nb.agent.response_cache import cached_response
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories
 from agno_nb.agent.tool_calls import ToolExecutor
@@ -21,8 +22,13 @@ from agno_nb.models.base import Model, ModelRequest, complete
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy
 from agno_nb.run.context import RunContext, RunLimits
-from agno_nb.run.continue_run import is_waiting, pending_tool_calls, user_input_args
-from agno_nb.run.messages import last_assistant_message, mark_as_history, repair_tool_pairs, trim_tool_calls
+from agno_nb.run.continue_run import (
+    is_waiting,
+    last_assistant_message,
+    pending_tool_calls,
+    repair_tool_pairs,
+    user_input_args,
+)
 from agno_nb.run.options import RunOptions, as_messages
 from agno_nb.run.output_schema import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, resolve_tools
@@ -232,7 +238,7 @@ class Agent(SummariesAndMemories):
             text = answer.content or ""
             if answer.tool_calls:
                 await executor.execute(pending_tool_calls(run.messages))  # All of them are refused.
-                text = text or latest_text(run)
+                text = text or _latest_text(run)
                 if not is_at_limit:
                     await self._add_limit_message(caller)
                 is_at_limit = True
@@ -473,3 +479,9 @@ class Agent(SummariesAndMemories):
 
 def _is_result_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:
     return call.tool_name in tools and tools[call.tool_name].is_shown and not call.tool_call_error
+
+
+def _latest_text(run: RunOutput) -> str:
+    """Return the model's latest text in a run, or "" if it has only called tools."""
+    answers = (m for m in reversed(run.messages) if m.role == "assistant" and not m.from_history)
+    return next((message.content for message in answers if message.content), "")

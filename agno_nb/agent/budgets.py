@@ -32,8 +32,7 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
     InvalidInputError
         A budget cannot be checked, because the price of the model is unknown or there is no store.
     """
-    owner: RunContext | None = context
-    while owner is not None:
+    for owner in context.lineage:
         for budget in owner.limits.budgets:
             if budget.usd is not None and not model.is_priced:
                 raise InvalidInputError(
@@ -47,10 +46,9 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
             if budget.usd is not None and usage.num_unpriced:
                 warnings.warn(
                     f"{usage.num_unpriced} earlier runs or summaries of this {budget.per} have no known price and do "
-                    f"not count towards the budget of {_format_limit(budget)}",
+                    f"not count towards the budget of {_format_amounts(budget, budget.usd, budget.tokens)}",
                     stacklevel=1,
                 )
-        owner = owner.parent
 
 
 def count_request(context: RunContext) -> None:
@@ -64,8 +62,7 @@ def count_request(context: RunContext) -> None:
         The run has reached its `request_limit`, or a run with its nested runs has reached `NESTED_REQUESTS` times its
         limit.
     """
-    owner: RunContext | None = context
-    while owner is not None:
+    for owner in context.lineage:
         limits, run = owner.limits, owner.run
         limit, component = limits.request_limit, repr(run.component_name or run.component_id)
         if limit is not None and owner is context and limits.num_requests >= limit:
@@ -81,12 +78,15 @@ def count_request(context: RunContext) -> None:
                 f"{NESTED_REQUESTS} times request_limit={limit}; check if agents call each other without end, or pass "
                 "a higher request_limit, or None for no limit"
             )
-        owner = owner.parent
     context.limits.num_requests += 1
-    owner = context.parent
-    while owner is not None:
-        owner.limits.num_nested_requests += 1
-        owner = owner.parent
+    for outer in context.lineage[1:]:
+        outer.limits.num_nested_requests += 1
+
+
+def requests_of(run: RunOutput) -> tuple[int, int]:
+    """Return the number of model requests of a run, and of the runs nested in it."""
+    own = sum(m.role == "assistant" and m.metrics is not None and not m.from_history for m in run.messages)
+    return own, sum(sum(requests_of(nested)) for nested in run.nested_runs)
 
 
 async def usage_so_far(budget: Budget, owner: RunContext) -> UsageTotals:
@@ -97,7 +97,7 @@ async def usage_so_far(budget: Budget, owner: RunContext) -> UsageTotals:
             f"cannot enforce a budget per {budget.per}: the agent has no store; set db=... or use "
             "Budget(..., per='run')"
         )
-    run_tree = list(_walk_runs(owner.root.run))
+    run_tree = list(_walk_runs(owner.lineage[-1].run))
     notebook = owner.run.origin.notebook if budget.per == "notebook" else None
     midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     stored = await asyncio.to_thread(
@@ -134,10 +134,11 @@ def _is_exhausted(budget: Budget, usage: UsageTotals) -> bool:
     )
 
 
-def _format_limit(budget: Budget) -> str:
-    limits = [_format_usd(budget.usd)] if budget.usd is not None else []
-    limits += [f"{budget.tokens:,} tokens"] if budget.tokens is not None else []
-    return " and ".join(limits)
+def _format_amounts(budget: Budget, usd: float | None, tokens: int | None) -> str:
+    """Describe the amounts that `budget` limits."""
+    amounts = [_format_usd(usd)] if budget.usd is not None and usd is not None else []
+    amounts += [f"{tokens:,} tokens"] if budget.tokens is not None else []
+    return " and ".join(amounts)
 
 
 def _format_usd(usd: float) -> str:
@@ -145,10 +146,10 @@ def _format_usd(usd: float) -> str:
 
 
 def _exhausted_message(budget: Budget, usage: UsageTotals) -> str:
-    spent = [_format_usd(usage.usd)] if budget.usd is not None else []
-    spent += [f"{usage.tokens:,} tokens"] if budget.tokens is not None else []
+    limit = _format_amounts(budget, budget.usd, budget.tokens)
+    spent = _format_amounts(budget, usage.usd, usage.tokens)
     unknown = f", and {usage.num_unpriced} more of unknown cost" if usage.num_unpriced else ""
     return (
-        f"the budget of {_format_limit(budget)} for this {budget.per} is spent: {' and '.join(spent)} so far{unknown}; "
-        f"{_REMEDIES[budget.per]} or raise the budget"
+        f"the budget of {limit} for this {budget.per} is spent: {spent} so far{unknown}; {_REMEDIES[budget.per]} or "
+        "raise the budget"
     )

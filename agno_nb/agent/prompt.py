@@ -1,4 +1,4 @@
-"""Build the system prompt."""
+"""Build what a run sends: the system prompt, and the messages of earlier runs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from agno_nb.run.context import uncalled_function_error
-from agno_nb.types import JsonDict, RunOutput, SessionSummary, UserMemory, to_plain_text
+from agno_nb.types import JsonDict, Message, SessionSummary, UserMemory, to_plain_text
 
 _MEMORIES_PREFACE = "What is known of the user from other conversations. What they say in this one counts more."
 _SUMMARY_PREFACE = "A summary of what was said before in this conversation. The messages that you see count more."
@@ -95,13 +96,21 @@ def _as_text(name: str, value: Any) -> str:
 _NAME = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
-def latest_text(run: RunOutput) -> str:
-    """Return the model's latest text in a run, or "" if it has only called tools."""
-    answers = (m for m in reversed(run.messages) if m.role == "assistant" and not m.from_history)
-    return next((message.content for message in answers if message.content), "")
+def trim_tool_calls(messages: Sequence[Message], limit: int) -> list[Message]:
+    """Return messages of earlier runs with only the latest `limit` tool calls and their results."""
+    ids = [(message.run_id, call.tool_call_id) for message in messages for call in message.tool_calls]
+    kept = set(ids[len(ids) - min(max(limit, 0), len(ids)) :])
+    result = []
+    for message in messages:
+        calls = [call for call in message.tool_calls if (message.run_id, call.tool_call_id) in kept]
+        if message.role == "tool" and (message.run_id, message.tool_call_id) not in kept:
+            continue
+        if message.tool_calls and not calls and not message.content:
+            continue
+        result.append(replace(message, tool_calls=calls))
+    return result
 
 
-def requests_of(run: RunOutput) -> tuple[int, int]:
-    """Return the number of model requests of a run, and of the runs nested in it."""
-    own = sum(m.role == "assistant" and m.metrics is not None and not m.from_history for m in run.messages)
-    return own, sum(sum(requests_of(nested)) for nested in run.nested_runs)
+def mark_as_history(messages: Iterable[Message]) -> list[Message]:
+    """Return copies of messages, marked as part of an earlier run."""
+    return [replace(message, from_history=True) for message in messages]

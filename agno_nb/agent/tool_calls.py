@@ -10,8 +10,13 @@ from typing import Any
 
 from agno_nb.errors import NestedRunPaused, StoreError, leaves
 from agno_nb.run.context import RunContext, current_tool_call_id
-from agno_nb.run.continue_run import is_waiting, rejection_message, user_input_args
-from agno_nb.run.messages import INTERRUPTED_RESULT, last_assistant_message
+from agno_nb.run.continue_run import (
+    INTERRUPTED_RESULT,
+    is_waiting,
+    last_assistant_message,
+    rejection_message,
+    user_input_args,
+)
 from agno_nb.tools import Tool
 from agno_nb.tools.parameters import InvalidArguments
 from agno_nb.types import JsonDict, Message, Metrics, Requirement, RunEvent, RunStatus, ToolCall, now

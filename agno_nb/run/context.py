@@ -27,6 +27,7 @@ from agno_nb.types import (
     Session,
     SessionType,
 )
+from agno_nb.types.basics import Alias
 
 if TYPE_CHECKING:
     from agno_nb.models.base import Model
@@ -102,40 +103,21 @@ class RunContext:
             self.team = self.parent.team
             self.has_listener |= self.parent.has_listener
 
-    @property
-    def root(self) -> RunContext:
-        """The outermost run that this run is nested in, or the run itself."""
-        return self if self.parent is None else self.parent.root
+    run_id = Alias[str]("run.run_id")
+    session_id = Alias[str]("run.session_id")
+    user_id = Alias[str | None]("run.user_id")
+    metadata = Alias[JsonDict | None]("run.metadata")
+    session = Alias[Session]("opened.session")
 
     @property
-    def depth(self) -> int:
-        """Number of runs that this run is nested in."""
-        return 0 if self.parent is None else self.parent.depth + 1
-
-    @property
-    def session(self) -> Session:
-        return self.opened.session
+    def lineage(self) -> list[RunContext]:
+        """The run and the runs that it is nested in, innermost first."""
+        return [self] if self.parent is None else [self, *self.parent.lineage]
 
     @property
     def run_index(self) -> int | None:
         """Number of the turn that the run is, or is part of."""
         return self.run.run_index if self.enclosing_turn is None else self.enclosing_turn.run_index
-
-    @property
-    def run_id(self) -> str:
-        return self.run.run_id
-
-    @property
-    def session_id(self) -> str:
-        return self.run.session_id
-
-    @property
-    def user_id(self) -> str | None:
-        return self.run.user_id
-
-    @property
-    def metadata(self) -> JsonDict | None:
-        return self.run.metadata
 
     def emit(self, event: RunEvent, **values: Any) -> None:
         """Send an event of the run to its listener, and to the listeners of the runs that it is nested in.
@@ -149,10 +131,8 @@ class RunContext:
         if not self.has_listener:
             return
         made = make_event(self.run, event, **values)
-        context: RunContext | None = self
-        while context is not None:
+        for context in self.lineage:
             context.emit_to(made)
-            context = context.parent
 
     async def record_event(
         self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None = None

@@ -50,8 +50,7 @@ from agno_nb.run.context import (
 from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids
 from agno_nb.run.options import RunOptions, media_of
 from agno_nb.run.output_schema import restore_typed_outputs
-from agno_nb.run.recorder import RunRecorder
-from agno_nb.run.unstored_runs import RunEnd, keep, store_unstored
+from agno_nb.run.recorder import RunRecorder, keep, store_unstored
 from agno_nb.types import (
     SESSION_CLASSES,
     CellInfo,
@@ -141,9 +140,9 @@ def _check_parent(runnable: Runnable, parent: RunContext) -> None:
     name = runnable.name or runnable.kind
     if parent.run.status is not RunStatus.RUNNING:
         raise RunError(f"cannot run {name} inside run {parent.run_id!r}: that run has ended")
-    if parent.depth >= MAX_DEPTH:
+    if len(parent.lineage) > MAX_DEPTH:
         raise RunLimitError(
-            f"cannot run {name} more than {MAX_DEPTH} levels below run {parent.root.run_id!r}; "
+            f"cannot run {name} more than {MAX_DEPTH} levels below run {parent.lineage[-1].run_id!r}; "
             "check if agents, teams or workflows call each other without end"
         )
 
@@ -182,9 +181,8 @@ def _make_context(
         # The state is stored only at the end. Fail before the model costs anything.
         runnable.check_storable(options)
     run = paused_run or _new_run(runnable, text, options, parent, db)
-    turn = parent
-    while turn is not None and not (turn.db is db and turn.session_id == run.session_id):
-        turn = turn.parent
+    outer_runs = parent.lineage if parent is not None else []
+    turn = next((each for each in outer_runs if each.db is db and each.session_id == run.session_id), None)
     if turn is not None and paused_run is None:
         run.root_run_id = turn.run.root_run_id
     if parent is not None:
@@ -292,7 +290,7 @@ def _record_unopened(context: RunContext, error: StoreError) -> None:
         run.status, run.ended_at = RunStatus.ERROR, now()
         run.error_type, run.error = type(error).__name__, message_of(error)
         # The store may have committed the row before it failed.
-        keep(context.recorder.pop_end(None), error)
+        keep(context.recorder, error)
 
 
 def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun) -> None:
@@ -430,7 +428,7 @@ def _end_closed(context: RunContext) -> None:
     run.error_type, run.error = "GeneratorExit", ""
     if context.db is not None:
         with suppress(RuntimeError):
-            keep(context.recorder.pop_end(None), StoreError("the run was closed before its end was stored"))
+            keep(context.recorder, StoreError("the run was closed before its end was stored"))
 
 
 _FINAL_EVENTS = {
@@ -491,34 +489,23 @@ async def _store_end(context: RunContext) -> None:
     recorder.record_state_changes(state)
     if context.db is None:
         return
-    end = recorder.pop_end(state if context.enclosing_turn is None else None)
+    recorder.final_state = state if context.enclosing_turn is None else None
     try:
-        await recorder.in_store(end.store)
+        await recorder.in_store(recorder.store_end)
     except SessionNotFoundError:
         raise
     except Exception as error:
         if is_store_failure(error):
-            keep(end, error)
+            keep(recorder, error)
             if not isinstance(error, StoreLocked):
                 await store_unstored(context.db)
             raise
         # A value cannot be stored, most likely one in the state. The run must still be closed, and the error raised.
         run.status, run.state_changes = RunStatus.RUNNING, earlier_changes
         failure = _as_run_error(error, run)
-        end.run.status, end.run.error_type, end.run.error = run.status, run.error_type, run.error
-        end.run.state_changes, end.session_state = earlier_changes, None
-        await _store_failed_end(recorder, end)
-        raise failure from failure.__cause__
-
-
-async def _store_failed_end(recorder: RunRecorder, end: RunEnd) -> None:
-    """Store the end of a run that failed, or as much of it as the store accepts."""
-    try:
+        recorder.final_state = None
         try:
-            await recorder.in_store(end.store)
-        except Exception as error:
-            if is_store_failure(error):
-                raise
-            await recorder.in_store(end.store_parts, error)
-    except StoreError as error:
-        keep(end, error)
+            await recorder.in_store(recorder.store_accepted_parts)
+        except StoreError as unstored:
+            keep(recorder, unstored)
+        raise failure from failure.__cause__

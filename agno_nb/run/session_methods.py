@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from agno_nb._keywords import explain_wrong_arguments, suggest_on_unknown_kwarg
+from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
+from agno_nb.db.async_db import AsyncDb, as_sync
+from agno_nb.db.base import Db
 from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session, whole_number
-
-if TYPE_CHECKING:
-    from agno_nb.db.base import Db
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -28,11 +26,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def async_variant(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
     """Return the async version of a blocking method."""
+    name = method.__name__
 
     async def variant(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.to_thread(method, self, *args, **kwargs)
+        # Looked up in the object, because the method may be decorated or overridden.
+        return await asyncio.to_thread(getattr(self, name), *args, **kwargs)
 
-    variant.__name__ = f"a{method.__name__}"
+    variant.__name__ = f"a{name}"
     return async_version_of(method)(variant)
 
 
@@ -50,7 +50,8 @@ def async_version_of(method: Callable[..., Any]) -> Callable[[F], F]:
     return document
 
 
-class SessionMethods(ABC):
+@suggest_in_methods()
+class SessionMethods:
     """Methods of a runnable that read and change its sessions.
 
     `session_id` defaults to the session of the user's last run, or of the last run if there is no user. `user_id`
@@ -59,21 +60,24 @@ class SessionMethods(ABC):
     Without a user, the methods accept every session, as the methods of a store do.
     """
 
+    db: Db | AsyncDb | None
     session_id: str | None
     user_id: str | None
     _last_session_ids: dict[str | None, str]
 
     @property
-    @abstractmethod
     def store(self) -> Db:
         """The store. Without one, an InvalidInputError is raised."""
+        db = as_sync(self.db)
+        if db is None:
+            raise InvalidInputError(f"{self!r} has no store, so its sessions are not stored; set db=...")
+        return db
 
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
         """Output schemas by name."""
         return {}
 
-    @suggest_on_unknown_kwarg({})
     def get_session(self, session_id: str | None = None, user_id: str | None = None) -> Session | None:
         """Return the session, or None if there is no session with that ID.
 
@@ -94,7 +98,6 @@ class SessionMethods(ABC):
             session.read_for = self._user(user_id)
         return session
 
-    @suggest_on_unknown_kwarg({})
     def get_session_messages(
         self,
         session_id: str | None = None,
@@ -157,7 +160,6 @@ class SessionMethods(ABC):
 
     get_messages_for_session = get_session_messages
 
-    @suggest_on_unknown_kwarg({})
     def get_chat_history(
         self, session_id: str | None = None, *, last_n_runs: int | None = None, user_id: str | None = None
     ) -> list[Message]:
@@ -167,12 +169,10 @@ class SessionMethods(ABC):
         )
         return [message for message in messages if message.content]
 
-    @suggest_on_unknown_kwarg({})
     def get_session_state(self, session_id: str | None = None, *, user_id: str | None = None) -> JsonDict:
         """Return the stored state of a session."""
         return self._require_session(session_id, user_id).session_state
 
-    @suggest_on_unknown_kwarg({})
     def update_session_state(
         self, session_state_updates: JsonDict, session_id: str | None = None, *, user_id: str | None = None
     ) -> JsonDict:
@@ -194,12 +194,10 @@ class SessionMethods(ABC):
             raise SessionNotFoundError(f"session {session.session_id!r} has been deleted")
         return changed.session_state
 
-    @suggest_on_unknown_kwarg({})
     def get_session_name(self, session_id: str | None = None, *, user_id: str | None = None) -> str | None:
         """Return the name of a session, or None."""
         return self._require_session(session_id, user_id).session_name
 
-    @suggest_on_unknown_kwarg({})
     def rename_session(
         self, session_name: str, session_id: str | None = None, *, user_id: str | None = None
     ) -> Session:
@@ -210,7 +208,6 @@ class SessionMethods(ABC):
             raise self._not_found(session_id, user_id)
         return session
 
-    @suggest_on_unknown_kwarg({})
     def set_session_name(
         self,
         session_id: str | None = None,
@@ -245,12 +242,10 @@ class SessionMethods(ABC):
     def _generate_name(self, session: Session) -> str:
         raise InvalidInputError(f"cannot generate a session name: {self!r} has no model; pass session_name=...")
 
-    @suggest_on_unknown_kwarg({})
     def get_session_metrics(self, session_id: str | None = None, *, user_id: str | None = None) -> Metrics:
         """Return the tokens, cost and total duration of all runs of a session."""
         return self._require_session(session_id, user_id).metrics
 
-    @suggest_on_unknown_kwarg({})
     @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """Delete a session with all its rows, and return whether it existed.
@@ -266,7 +261,6 @@ class SessionMethods(ABC):
             raise InvalidInputError(f"session_id is {session_id!r}; pass the ID of the session to delete")
         return self.store.delete_session(self._checked_id(session_id, user_id), user_id=user_id)
 
-    @suggest_on_unknown_kwarg({})
     def fork_session(
         self,
         session_id: str | None = None,
@@ -306,7 +300,6 @@ class SessionMethods(ABC):
         self._with_schemas(fork, user_id)
         return fork
 
-    @suggest_on_unknown_kwarg({})
     def get_run_output(
         self, run_id: str, session_id: str | None = None, *, user_id: str | None = None
     ) -> RunOutput | None:
@@ -322,7 +315,6 @@ class SessionMethods(ABC):
         restore_typed_outputs(self.output_schemas, [run] if run is not None else [])
         return run
 
-    @suggest_on_unknown_kwarg({})
     def get_last_run_output(self, session_id: str | None = None, *, user_id: str | None = None) -> RunOutput | None:
         """Return the current attempt of the latest turn of a session, or None if the session has no turn."""
         known = self._checked_id(session_id, user_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -43,14 +44,12 @@ class Loop(StepGroup):
             raise InvalidInputError(f"max_iterations of loop {self.name!r} is {max_iterations!r}; pass 1 or more")
         self.max_iterations, self.end_condition = max_iterations, end_condition
 
-    async def _run_children(
-        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> list[StepOutput]:
-        outputs: list[StepOutput] = []
-        for iteration_index in range(self.max_iterations):
-            place = f"{path}[{iteration_index}]"
-            execution.context.emit(RunEvent.loop_iteration_started, step=place)
-            latest = await run_sequence(self._nodes, step_input, execution, place, iteration_index)
+    async def _run_children(self, step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
+        context, outputs = execution.context, list[StepOutput]()
+        for iteration in range(self.max_iterations):
+            place = replace(execution, path=f"{execution.path}[{iteration}]", iteration=iteration)
+            context.emit(RunEvent.loop_iteration_started, step=place.path)
+            latest = await run_sequence(self._nodes, step_input, place)
             outputs += latest
             for output in latest:
                 step_input = step_input.append(output)
@@ -59,15 +58,13 @@ class Loop(StepGroup):
                 if self.end_condition is None:
                     return True
                 outputs = [each for output in latest for each in flatten(output)]
-                return not await call_step_function(self.end_condition, outputs, execution.context)
+                return not await call_step_function(self.end_condition, outputs, context)
 
             stops = any(output.stop for output in latest)
             is_last = (
-                stops
-                or iteration_index + 1 == self.max_iterations
-                or not await self._decide_once(should_continue, execution, place, iteration_index)
+                stops or iteration + 1 == self.max_iterations or not await self._decide_once(should_continue, place)
             )
-            execution.context.emit(RunEvent.loop_iteration_completed, step=place)
+            context.emit(RunEvent.loop_iteration_completed, step=place.path)
             if is_last:
                 break
         return outputs

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -55,22 +55,20 @@ def _to_node(step: StepLike, owner: str) -> Node:
     )
 
 
-def _with_paths(nodes: Sequence[Node], parent_path: str) -> Iterator[tuple[Node, str]]:
-    """Yield each node with its path. A number is added to repeated names."""
+def with_places(nodes: Sequence[Node], execution: WorkflowExecution) -> Iterator[tuple[Node, WorkflowExecution]]:
+    """Yield each node with the execution at its path. A number is added to repeated names."""
     seen: Counter[str] = Counter()
     for node in nodes:
         seen[node.name] += 1
         name = node.name if seen[node.name] == 1 else f"{node.name}#{seen[node.name]}"
-        yield node, f"{parent_path}/{name}" if parent_path else name
+        yield node, replace(execution, path=f"{execution.path}/{name}" if execution.path else name)
 
 
-async def run_sequence(
-    nodes: Sequence[Node], step_input: StepInput, execution: WorkflowExecution, parent_path: str, iteration: int | None
-) -> list[StepOutput]:
+async def run_sequence(nodes: Sequence[Node], step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
     """Run nodes in sequence, until one of them stops the workflow."""
     outputs: list[StepOutput] = []
-    for node, path in _with_paths(nodes, parent_path):
-        output = await node.run_step(step_input, execution, path, iteration)
+    for node, place in with_places(nodes, execution):
+        output = await node.run_step(step_input, place)
         outputs.append(output)
         if output.stop:
             break
@@ -101,38 +99,32 @@ class StepGroup(Node):
         self.steps = self.steps if isinstance(self.steps, list | tuple) else [self.steps]
         self._nodes = to_nodes(self.steps, f"{self.kind} {self.name!r}")
 
-    async def run_step(
-        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> StepOutput:
-        execution.context.emit(RunEvent[f"{self.kind}_started"], step=path)
-        outputs = await self._run_children(step_input, execution, path, iteration)
+    async def run_step(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
+        context, path = execution.context, execution.path
+        context.emit(RunEvent[f"{self.kind}_started"], step=path)
+        outputs = await self._run_children(step_input, execution)
         output = combine(
             outputs, step_name=self.name, path=path, kind=self.kind, content=self._combined_content(outputs, step_input)
         )
-        execution.context.emit(RunEvent[f"{self.kind}_completed"], step=path)
+        context.emit(RunEvent[f"{self.kind}_completed"], step=path)
         return output
 
     @property
     def runnables(self) -> list[Runnable]:
         return [runnable for node in self._nodes for runnable in node.runnables]
 
-    async def _run_children(
-        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> list[StepOutput]:
-        return await run_sequence(self._nodes, step_input, execution, path, iteration)
+    async def _run_children(self, step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
+        return await run_sequence(self._nodes, step_input, execution)
 
     def _combined_content(self, outputs: list[StepOutput], step_input: StepInput) -> Any:
         return _last_content(outputs, step_input)
 
-    async def _decide_once(
-        self, decide: Callable[[], Any], execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> Any:
-        """Return the decision at a path; a continued run uses the stored one."""
+    async def _decide_once(self, decide: Callable[[], Any], execution: WorkflowExecution) -> Any:
+        """Return the decision at a place; a continued run uses the stored one."""
+        path, iteration = execution.path, execution.iteration
         if path in execution.completed:
             return execution.completed[path].content
-        decided = StepOutput(
-            await decide(), step_name=self.name, path=path, kind=self.kind, iteration=iteration, duration_s=None
-        )
+        decided = StepOutput(await decide(), step_name=self.name, path=path, kind=self.kind, iteration=iteration)
         await execution.record(decided)
         return decided.content
 
