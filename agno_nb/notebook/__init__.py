@@ -34,7 +34,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
 def show_previous_session(notebook: Notebook) -> None:
     """Show how to resume the notebook's last session, if there is one."""
     from agno_nb.errors import StoreError
-    from agno_nb.notebook.tables import show_note
+    from agno_nb.notebook.displays import show_note
 
     try:
         last = notebook.last_session_id()

@@ -13,10 +13,10 @@ from agno_nb.db.async_db import as_sync
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunInterrupted
 from agno_nb.notebook import human_in_the_loop
 from agno_nb.notebook.cell_info import current_execution, read_cell_info
-from agno_nb.notebook.cell_runs import Rerun, TurnSlot
+from agno_nb.notebook.cells import Rerun, TurnSlot
 from agno_nb.notebook.commonmark import lossless_parser
+from agno_nb.notebook.displays import show_note
 from agno_nb.notebook.notebook import Notebook
-from agno_nb.notebook.tables import show_note
 from agno_nb.notebook.variables import InjectedPrompt, inject
 from agno_nb.printing import choose_display, drive
 from agno_nb.run.entrypoints import discard_unused_copy

@@ -16,10 +16,10 @@ from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
+from agno_nb.notebook.displays import show_facts
 from agno_nb.notebook.notebook import Notebook, tool_name
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
-from agno_nb.notebook.tables import show_facts
 from agno_nb.team.team import Team
 from agno_nb.types import CellInfo
 

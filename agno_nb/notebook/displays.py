@@ -1,25 +1,101 @@
-"""How our objects show themselves in a notebook: IPython formatters, so that the objects themselves contain no HTML."""
+"""Small displays: facts, tables, notes and questions; and our objects as the last value of a cell.
+
+IPython formatters show the objects, so that these contain no HTML themselves. Text from the store is data.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from IPython.core.formatters import BaseFormatter
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
 
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.render import usage_line
-from agno_nb.notebook.tables import ColumnKind, facts_bundle, table_bundle
-from agno_nb.redact import displayable
+from agno_nb.notebook.html import element, escape_html, html_bundle, with_code
+from agno_nb.notebook.render import questions_html, questions_text, usage_line
+from agno_nb.redact import displayable, without_controls
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import ContextPart, ContextReport, RunOutput, Session, Variable, one_line
+from agno_nb.types import ContextPart, ContextReport, Requirement, RunOutput, Session, Variable, one_line
 
 NUM_TURNS = 20
 LINE_LIMIT = 200
 PREVIEW_LIMIT = 160
 """Characters of a part's text that a context report shows."""
+
+ColumnKind: TypeAlias = Literal["text", "lines", "word", "number"]
+"""How a column is set: "text" and "lines" wrap, and "lines" keep their own line breaks."""
+
+
+def show_facts(facts: Mapping[str, str]) -> None:
+    """Show names and values, one per line. Text in `backticks` is set as code."""
+    display(facts_bundle(facts), raw=True)
+
+
+def facts_bundle(facts: Mapping[str, str]) -> dict[str, str]:
+    """Return the display bundle of :func:`show_facts`."""
+    width = max(map(len, facts))
+    text = "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
+    rows = [
+        element(
+            "tr",
+            element("td", with_code(name), style="key"),
+            element("td", with_code(value), style="value"),
+            style="row",
+        )
+        for name, value in facts.items()
+    ]
+    return html_bundle(element("table", *rows, style="table"), text)
+
+
+def show_table(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]], *, note: str) -> None:
+    """Show a table with a sentence below it. Text in `backticks` in the sentence is set as code."""
+    display(table_bundle(columns, rows, note=note), raw=True)
+
+
+def table_bundle(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]], *, note: str) -> dict[str, str]:
+    """Return the display bundle of :func:`show_table`."""
+    kinds = list(columns.values())
+    cells = [[without_controls(cell) for cell in row] for row in (list(columns), *rows)]
+    lines = [[" ".join(cell.split()) for cell in row] for row in cells]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = "\n".join(
+        "  ".join(
+            cell.rjust(width) if kind == "number" else cell.ljust(width)
+            for cell, kind, width in zip(line, kinds, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+    shown = [
+        [cell.strip() if kind == "lines" else line for cell, line, kind in zip(*row, kinds, strict=True)]
+        for row in zip(cells, lines, strict=True)
+    ]
+    body = [_row(row, kinds, "td") for row in shown[1:]]
+    table = element("table", element("thead", _row(shown[0], kinds, "th")), element("tbody", *body), style="table")
+    return html_bundle(table + element("div", with_code(note), style="note"), f"{text}\n\n{note}")
+
+
+def _row(cells: Sequence[str], kinds: Sequence[ColumnKind], tag: str) -> str:
+    inside = (element(tag, escape_html(cell), style=f"cell {kind}") for cell, kind in zip(cells, kinds, strict=True))
+    return element("tr", *inside, style="row lined")
+
+
+def show_note(text: str) -> None:
+    """Show a quiet line. Text in `backticks` is set as code."""
+    display(note_bundle(text), raw=True)
+
+
+def note_bundle(text: str) -> dict[str, str]:
+    """Return the display bundle of :func:`show_note`."""
+    return html_bundle(element("div", with_code(text), style="note"), text)
+
+
+def show_questions(requirements: Sequence[Requirement]) -> None:
+    """Show what paused runs ask, and the commands that answer."""
+    display(html_bundle(questions_html(requirements), questions_text(requirements)), raw=True)
 
 
 def register_displays(shell: InteractiveShell) -> None:

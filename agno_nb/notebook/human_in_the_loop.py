@@ -12,9 +12,10 @@ from IPython.core.error import StdinNotImplementedError
 from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.displays import show_facts, show_questions
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.notebook import Notebook, bind_store
-from agno_nb.notebook.tables import answer_command, show_facts, show_questions
+from agno_nb.notebook.render import answer_command
 from agno_nb.printing import RunDisplay, choose_display, drive
 from agno_nb.redact import displayable
 from agno_nb.run.continue_run import is_waiting

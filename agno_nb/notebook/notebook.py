@@ -16,8 +16,7 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.resolve import resolve_model
 from agno_nb.notebook.cell_info import notebook_file
-from agno_nb.notebook.cell_runs import CellRuns
-from agno_nb.notebook.cells import known_paths
+from agno_nb.notebook.cells import CellRuns, known_paths
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable

@@ -6,15 +6,15 @@ import html
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agno_nb.notebook.html import element, escape_html, fold, sanitize_html
 from agno_nb.notebook.markdown import markdown_parser
-from agno_nb.notebook.tables import questions_html, questions_text
 from agno_nb.redact import without_controls
 from agno_nb.run.continue_run import INTERRUPTED_RESULT
 from agno_nb.run_view import Note, Reasoning, RunView, Text
-from agno_nb.types import Metrics, RunStatus, ToolCall, one_line, shorten
+from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall, one_line, shorten
 
 TEXT_LIMIT = 4_000
 """Characters of a tool's arguments, a tool's result or a run's reasoning that are shown. The store has the rest."""
@@ -92,6 +92,36 @@ def call_line(call: ToolCall) -> str:
 def clip(text: str, limit: int, rest: str) -> str:
     """Return the first `limit` characters, followed by a line that says where the rest is."""
     return text if len(text) <= limit else f"{text[:limit]}\n\n… {len(text) - limit:,} more characters{rest}"
+
+
+def questions_text(requirements: Sequence[Requirement]) -> str:
+    """Return the questions of a paused run with the commands that answer them."""
+    return without_controls("\n\n".join(f"{each.question}\n{_commands(each)}" for each in requirements))
+
+
+def questions_html(requirements: Sequence[Requirement]) -> str:
+    """Return :func:`questions_text` as HTML. Arguments are never shortened, because they are to be approved."""
+    return "".join(
+        element("pre", html.escape(without_controls(each.question)), style="question")
+        + element("div", element("code", html.escape(_commands(each))), style="commands")
+        for each in requirements
+    )
+
+
+def _commands(requirement: Requirement) -> str:
+    short_id = requirement.short_id
+    reject = f"%agent reject {short_id} [why]"
+    if requirement.kind == "confirmation":
+        return f"%agent approve {short_id}   or   {reject}"
+    return f"{answer_command(requirement)}   or   {reject}"
+
+
+def answer_command(requirement: Requirement) -> str:
+    """Return the command that resolves a requirement with values or a result, with placeholders."""
+    if requirement.kind == "external_execution":
+        return f"%agent answer {requirement.short_id} RESULT"
+    values = " ".join(f"{each.name}=…" for each in requirement.user_input_fields if not each.is_given)
+    return f"%agent answer {requirement.short_id} {values}"
 
 
 def _body(view: RunView) -> str:

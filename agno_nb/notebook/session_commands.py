@@ -10,9 +10,15 @@ from IPython.display import display
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories
 from agno_nb.db import queries
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.notebook.displays import report_bundle, report_with_texts
+from agno_nb.notebook.displays import (
+    ColumnKind,
+    report_bundle,
+    report_with_texts,
+    show_facts,
+    show_note,
+    show_table,
+)
 from agno_nb.notebook.notebook import Notebook
-from agno_nb.notebook.tables import ColumnKind, show_facts, show_note, show_table
 from agno_nb.redact import displayable
 from agno_nb.types import RunOutput, RunStatus, Session, one_line
 

@@ -1,17 +1,131 @@
-"""The widget below a paused cell in which a person decides; the run continues in the same output."""
+"""Runs that stream into a widget, can be stopped there, and continue after a person has decided.
+
+:class:`Approvals` is the widget below a paused cell; :class:`agno_nb.widgets.chat.Chat` is the other one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import AgnoNbError, InvalidInputError
+from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.render import render_text
+from agno_nb.run.entrypoints import AsyncRunStream
 from agno_nb.run.runnable import Runnable
 from agno_nb.run_view import view_of_run
-from agno_nb.types import RunOutput
-from agno_nb.widgets.base import StaticView, has_front_end
+from agno_nb.types import Requirement, RunOutput
+from agno_nb.widgets.base import BaseWidget, StaticView, has_front_end, refresh_all
 from agno_nb.widgets.conversation import answer_html, pending_items
-from agno_nb.widgets.streaming import StreamingWidget, decides
+from agno_nb.widgets.intents import id_value, intent, named, one_of, text
+
+decides = intent(
+    run_id=id_value,
+    requirement_id=id_value,
+    decision=one_of("approve", "reject"),
+    note=text(2_000),
+    values=named(text(20_000)),
+)
+"""Marks the method of a widget that receives the decision of a person about one call."""
+
+
+class _Shell:
+    """The part of a shell that :class:`LiveAnswer` writes to. It passes each version of the answer to the widget."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self.display_pub = self
+        self._show = show
+
+    def publish(self, data: Mapping[str, str], metadata: object, *, transient: object, update: bool) -> None:
+        self._show(data["text/html"])
+
+
+class StreamingWidget(BaseWidget):
+    """A widget in which answers stream, one at a time, and can be stopped."""
+
+    def __init__(self, runnable: Runnable) -> None:
+        super().__init__()
+        self._runnable = runnable
+        self._answering: asyncio.Task[None] | None = None
+
+    async def _refreshed(self) -> None:
+        """Show what is stored, without an answer in progress."""
+        raise NotImplementedError
+
+    async def _decide_call(
+        self, run: RunOutput | None, requirement_id: str, decision: str, note: str, values: Mapping[str, str]
+    ) -> AsyncRunStream | None:
+        """Apply a decision to a run read from the store; return the events of the run if it can continue."""
+        if run is None:
+            raise InvalidInputError("the run is no longer in the store")
+        if not run.is_paused:
+            raise InvalidInputError(f"run {run.run_id!r} is no longer waiting for a decision: it is {run.status}")
+        requirement = next((each for each in run.requirements if each.requirement_id == requirement_id), None)
+        if requirement is None:
+            raise InvalidInputError(f"run {run.run_id!r} has no requirement {requirement_id!r}; reload the page")
+        _apply_decision(requirement, decision, note, values)
+        if run.active_requirements:
+            await asyncio.to_thread(self._runnable.store.save_approvals, run)
+        # Saving also reads answers that others have stored, and one of them may have been the last.
+        if run.active_requirements:
+            await self._refreshed()
+            refresh_all()
+            return None
+        return self._runnable.acontinue_run(
+            run_id=run.run_id,
+            session_id=run.session_id,
+            user_id=run.user_id,
+            requirements=run.requirements,
+            stream=True,
+            stream_events=True,
+        )
+
+    async def _stream_run(self, events: AsyncRunStream, *, at_first: str = "", **place: object) -> None:
+        """Show a run in progress, starting from the HTML `at_first`, and the stored run when it has ended.
+
+        A failed run shows its error itself; any other exception is raised.
+        """
+
+        def show(html: str) -> None:
+            self._arriving = {**place, "html": html}
+
+        show(at_first)
+        self._answering = asyncio.ensure_future(_drive(events, show))
+        try:
+            await asyncio.wait({self._answering})
+            error = None if self._answering.cancelled() else self._answering.exception()
+        finally:
+            self._answering = None
+            await self._refreshed()
+            refresh_all()
+        if error is not None and not (isinstance(error, AgnoNbError) and error.run_output is not None):
+            raise error
+
+    @intent()
+    async def _stop(self) -> None:
+        """Stop the answer in progress. Its partial output is kept."""
+        if self._answering is not None:
+            self._answering.cancel()
+
+
+async def _drive(events: AsyncRunStream, show: Callable[[str], None]) -> None:
+    answer = LiveAnswer(_Shell(show))
+    async with events:
+        async for event in events:
+            answer.feed(event)
+
+
+def _apply_decision(requirement: Requirement, decision: str, note: str, values: Mapping[str, str]) -> None:
+    if decision == "reject":
+        requirement.reject(note or None)
+    elif requirement.kind == "confirmation":
+        requirement.confirm(note or None)
+    elif requirement.kind == "user_input":
+        requirement.provide_user_input(values)
+    elif "result" in values:
+        requirement.set_external_execution_result(values["result"])
+    else:
+        raise InvalidInputError(f"no result was sent for {requirement}; reload the page")
 
 
 def show_approval(runnable: Runnable, run: RunOutput, display_id: str) -> None:
