@@ -186,7 +186,9 @@ class Agent(SummariesAndMemories):
 
     @property
     def resolved_model(self) -> Model:
-        """The model in use. It is resolved once, and again if `model` is changed."""
+        """The model in use: its own, or the notebook's. It is resolved once, and again if `model` is changed."""
+        if self.model is None and (notebook := self.notebook_defaults) is not None:
+            return notebook.default_model
         if self._resolved is None or self._resolved[0] is not self.model:
             self._resolved = self.model, resolve_model(self.model)
         return self._resolved[1]

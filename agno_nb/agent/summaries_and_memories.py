@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.event_loop import run_awaiting, run_blocking
@@ -61,12 +60,12 @@ class SummariesAndMemories(Runnable, ABC):
             warnings.warn(
                 "memory=Memory() is now db=InMemoryDb(), or any other store", DeprecationWarning, stacklevel=4
             )
-            self.db = self.db or InMemoryDb()
+            self.db = InMemoryDb() if self.db is None else self.db
         if self.session_summary_prompt is not None and self.session_summary_manager is not None:
             raise InvalidInputError(
                 "session_summary_prompt and session_summary_manager are both set; pass the prompt to the manager"
             )
-        own, db = as_sync(self.db), self.memory_manager.db if self.memory_manager is not None else None
+        own, db = self.current_db, self.memory_manager.db if self.memory_manager is not None else None
         if db is not None and (own is None or own.identity != db.identity):
             raise InvalidInputError(
                 f"memory_manager stores memories in {db!r}, but the store of {self!r} is {self.db!r}; "

@@ -179,6 +179,7 @@ class MemoryWriter:
             instructions="\n\n".join(part for part in instruction_parts if part),
             tools=self._tools(numbered, text),
             tool_call_limit=_MAX_TOOL_CALLS,
+            db=False,
         )
         run = await agent.arun(text, user_id=self.user_id, origin=CellInfo())
         await self._record_usage(run)

@@ -18,12 +18,13 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
     from agno_nb.notebook.completion import register_completions
     from agno_nb.notebook.displays import register_displays
     from agno_nb.notebook.magics import AgentMagics
-    from agno_nb.run import execute
+    from agno_nb.run import defaults, execute
 
     if "AgentMagics" not in ipython.magics_manager.registry:
         magics = AgentMagics(ipython)
         ipython.register_magics(magics)
         ipython.configurables.append(magics.notebook.settings)  # type: ignore[arg-type] # Any Configurable.
+        defaults.of_notebook = magics.notebook
         register_displays(ipython)
         register_completions(ipython, magics.notebook)
         show_previous_session(magics.notebook)
@@ -48,7 +49,7 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     """Remove the magics. The store is kept."""
     from agno_nb.notebook.completion import unregister_completions
     from agno_nb.notebook.displays import unregister_displays
-    from agno_nb.run import execute
+    from agno_nb.run import defaults, execute
     from agno_nb.types import CellInfo
 
     magics = ipython.magics_manager.registry.pop("AgentMagics", None)
@@ -61,4 +62,4 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     for kind in ("line", "cell"):
         for name in ("agent", "agent_sql"):
             ipython.magics_manager.magics[kind].pop(name, None)
-    execute.current_cell = CellInfo
+    execute.current_cell, defaults.of_notebook = CellInfo, None

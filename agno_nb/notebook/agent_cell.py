@@ -9,7 +9,6 @@ from argparse import Namespace
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.agent.agent import Agent
-from agno_nb.db.async_db import as_sync
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunInterrupted
 from agno_nb.notebook import human_in_the_loop
 from agno_nb.notebook.cell_info import current_execution, read_cell_info
@@ -73,12 +72,12 @@ def _assign_slot(
     notebook: Notebook, shell: InteractiveShell, runnable: Runnable, args: Namespace, options: RunOptions
 ) -> TurnSlot:
     """Find the turn of the cell's run, and add it to `options`."""
-    db, origin = as_sync(runnable.db), read_cell_info(shell)
+    db, origin = runnable.current_db, read_cell_info(shell)
     session_id = notebook.session_of(runnable, options)
     options["origin"] = origin
     if db is None:
         return TurnSlot(session_id=session_id)
-    user_id = options.get("user_id") or runnable.user_id
+    user_id = options.get("user_id") or runnable.current_user_id
     rerun: Rerun = args.rerun or notebook.settings.rerun  # type: ignore[assignment] # The trait allows no other value.
     slot = notebook.cell_runs.assign_slot(db, session_id, origin, current_execution(shell), rerun, user_id)
     options["session_id"], options["run_index"] = slot.session_id, slot.run_index

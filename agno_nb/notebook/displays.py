@@ -156,7 +156,7 @@ def _runnable_html(runnable: Runnable) -> str:
             facts[name] = ", ".join(
                 str(getattr(item, "name", None) or getattr(item, "__name__", item)) for item in items
             )
-    facts["store"] = "none" if runnable.db is None else repr(runnable.db)
+    facts["store"] = "none" if runnable.current_db is None else repr(runnable.current_db)
     return facts_bundle(facts)["text/html"]
 
 

@@ -9,12 +9,11 @@ from typing import Unpack, cast
 
 from IPython.core.error import StdinNotImplementedError
 
-from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.displays import show_facts, show_questions
 from agno_nb.notebook.live import LiveAnswer
-from agno_nb.notebook.notebook import Notebook, bind_store
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import answer_command
 from agno_nb.printing import RunDisplay, choose_display, drive
 from agno_nb.redact import displayable
@@ -143,7 +142,7 @@ def _prompt_for(requirement: Requirement, read: Callable[[str], str]) -> None:
 def _pending_runs(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
     """Return the paused and interrupted runs of the user in the stores of the notebook and of the user's agents."""
     user_id = notebook.current_user_id
-    stores = [notebook.db, *(as_sync(runnable.db) for runnable in notebook.runnables())]
+    stores = [notebook.db, *(runnable.current_db for runnable in notebook.runnables())]
     pending = []
     for store in {store.identity: store for store in stores if store is not None}.values():
         frame = store.runs_df(status=["PAUSED", "RUNNING"])
@@ -234,7 +233,8 @@ def _continue_or_save(notebook: Notebook, db: Db, run: RunOutput) -> None:
             f"cannot continue run {run.run_id!r}: this notebook has no {run.kind} {run.component_id!r}; "
             "define it again, then repeat the command"
         )
-    _continue_run(notebook, bind_store(runnable, notebook.db), run)
+    runnable.use_notebook_defaults()
+    _continue_run(notebook, runnable, run)
 
 
 def _continue_run(

@@ -14,6 +14,7 @@ from agno_nb.db import queries, set_default_db
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError
+from agno_nb.models.base import Model
 from agno_nb.models.resolve import resolve_model
 from agno_nb.notebook.cell_info import notebook_file
 from agno_nb.notebook.cells import CellRuns, known_paths
@@ -70,7 +71,7 @@ class Notebook:
             {
                 "db": self.use_store,
                 "user": self.use_user,
-                "model": lambda name: self._configure("--model", model=resolve_model(name)),
+                "model": self.use_model,
                 "history": lambda runs: self._configure(
                     "--history", add_history_to_context=runs > 0, num_history_runs=runs
                 ),
@@ -94,14 +95,22 @@ class Notebook:
         else:
             self.settings.change(name, value)
 
+    @property
+    def default_model(self) -> Model:
+        """The model of the notebook's agent, and of all agents made in cells that name none."""
+        return self.agent.resolved_model
+
+    def use_model(self, name: str | None) -> None:
+        """Use another model by default, or for the current agent if it names a model itself."""
+        current = self.runnable
+        agent = current if isinstance(current, Agent) and current.model is not None else self.agent
+        agent.model = resolve_model(name)
+
     def use_store(self, path: str) -> None:
         """Use another DuckDB file. It is opened first, so an invalid path changes nothing."""
         db = DuckDb(self.folder / path)
         db.create()
-        for runnable in (self.agent, self.runnable):
-            if runnable.db is self.db:
-                runnable.db = db
-        self.db = db
+        self.db = self.agent.db = db
         set_default_db(db)
 
     def use_user(self, user_id: str | None) -> None:
@@ -126,7 +135,7 @@ class Notebook:
         self.runnable.start_new_session(self.current_user_id)
 
     def use_runnable(self, name: str) -> None:
-        """Answer with one of the user's agents. One without a store gets the notebook's."""
+        """Answer with one of the user's agents."""
         self.runnable = self.runnable_named(name)
         self.session_id = None
 
@@ -143,6 +152,8 @@ class Notebook:
     def runnable_named(self, name: str) -> Runnable:
         """Return one of the user's agents by variable, or by its own name.
 
+        From then on it uses the notebook's defaults, even if it was not made in a cell.
+
         Raises
         ------
         InvalidInputError
@@ -151,7 +162,9 @@ class Notebook:
         user_agents = self.user_agents()
         if name in (self.agent.name, self.agent.component_id) and name not in user_agents:
             return self.agent
-        return bind_store(user_agents[name] if name in user_agents else self._by_own_name(name, user_agents), self.db)
+        found = user_agents[name] if name in user_agents else self._by_own_name(name, user_agents)
+        found.use_notebook_defaults()
+        return found
 
     def user_agents(self) -> dict[str, Runnable]:
         """Return the user's agents, teams and workflows by variable."""
@@ -183,7 +196,7 @@ class Notebook:
     @property
     def current_user_id(self) -> str | None:
         """The user of cells, commands and widgets; None for no restriction."""
-        return self.user_id or self.runnable.user_id
+        return self.user_id or self.runnable.current_user_id
 
     def last_session_id(self) -> str | None:
         """Return the last session of this notebook before the current one, or None."""
@@ -205,7 +218,7 @@ class Notebook:
     @staticmethod
     def session_of(runnable: Runnable, options: RunOptions) -> str:
         """Return the session of a run with these options."""
-        user = options.get("user_id") or runnable.user_id
+        user = options.get("user_id") or runnable.current_user_id
         return options.get("session_id") or runnable.session_id or runnable.automatic_session_id(user)
 
     def copy_with_model(self, runnable: Runnable, name: str) -> Runnable:
@@ -269,13 +282,6 @@ class Notebook:
             remedy = nearest(name, known) if known else "define it in a cell first"
             raise InvalidInputError(f"no function is named {name!r} in this notebook: {remedy}")
         return self.namespace[name]
-
-
-def bind_store(runnable: Runnable, db: Db) -> Runnable:
-    """Set the store of a runnable that has none, and return the runnable."""
-    if runnable.db is None:
-        runnable.db = db
-    return runnable
 
 
 def tool_name(tool: Any) -> str:

@@ -148,7 +148,7 @@ def show_summary(notebook: Notebook) -> None:
     runnable = notebook.runnable
     session = _current_session(notebook)
     summary = session.summary
-    if isinstance(runnable, SummariesAndMemories) and runnable.db is notebook.db:
+    if isinstance(runnable, SummariesAndMemories) and runnable.current_db is notebook.db:
         # Waits for a summary in progress.
         user_id = notebook.current_user_id
         summary = runnable.get_session_summary(session.session_id, user_id=user_id)

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from agno_nb.db.async_db import as_sync
 from agno_nb.db.encoding import check_ids
 from agno_nb.db.process_id import runs_in_progress
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError
@@ -37,15 +36,15 @@ async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, opti
     if not isinstance(run_output, RunOutput | None):
         raise InvalidInputError(f"{run_output!r} is not a RunOutput; to continue a run by its ID, pass run_id=...")
     check_ids(run_id=run_id, session_id=session_id)
-    await store_unstored(as_sync(runnable.db), needed=run_output)
-    user_id = runnable.user_id if user_id is None else user_id
+    await store_unstored(runnable.current_db, needed=run_output)
+    user_id = runnable.current_user_id if user_id is None else user_id
     if run_output is not None:
         run = run_output
         # Holding the object is enough to continue it, unless another user is passed.
         user_id = run.user_id if user_id is None else user_id
     else:
         assert run_id is not None
-        if (store := as_sync(runnable.db)) is not None:
+        if (store := runnable.current_db) is not None:
             await asyncio.to_thread(store.check_owner, user_id, session_id=session_id, run_id=run_id)
         run = await asyncio.to_thread(_stored_run, runnable, run_id, session_id)
     if run.user_id != user_id:
@@ -82,7 +81,7 @@ async def find_earlier_child(runnable: Runnable, text: str, parent: RunContext) 
     returned if they are completed, in place of new runs.
     """
     earlier = _take_pending_child(runnable, text, parent)
-    if earlier is None and parent.run.is_reloaded and (own_db := as_sync(runnable.db)) is not None:
+    if earlier is None and parent.run.is_reloaded and (own_db := runnable.current_db) is not None:
         # Runs in other sessions are not read with the run that is continued.
         child_runs = await asyncio.to_thread(own_db.get_child_runs, parent.run_id)
         known = {run.run_id for run in (*parent.run.nested_runs, *parent.pending_children)}
@@ -122,7 +121,7 @@ def interrupted_call_ids(run: RunOutput) -> frozenset[str]:
 
 
 def _stored_run(runnable: Runnable, run_id: str, session_id: str | None) -> RunOutput:
-    store = as_sync(runnable.db)
+    store = runnable.current_db
     if store is None:
         raise InvalidInputError(f"cannot find run {run_id!r}: {runnable!r} has no store; pass the RunOutput instead")
     run = store.get_run(run_id, session_id)
@@ -135,7 +134,7 @@ def _stored_run(runnable: Runnable, run_id: str, session_id: str | None) -> RunO
 def _add_nested_runs(runnable: Runnable, run: RunOutput) -> None:
     """Read the nested runs of a reloaded run, which only some ways of reading it include."""
     parent = current_run.get()
-    store = as_sync(runnable.db) or (parent.db if parent is not None else None)
+    store = runnable.current_db or (parent.db if parent is not None else None)
     if store is None:
         raise InvalidInputError(
             f"run {run.run_id!r} was read from a store, but {runnable!r} has no store to continue it in; set db=... to "

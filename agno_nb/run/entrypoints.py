@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from agno_nb import event_loop
-from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import Db
 from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, RunNotFoundError
@@ -99,7 +98,7 @@ async def continue_paused_run(
 
 async def regenerate_turn(runnable: Runnable, run_id: str | None, options: RegenerateCall, emit_to: Emit) -> RunOutput:
     """Run a turn again; see ``Runnable.regenerate``. Runs on the background loop."""
-    await store_unstored(as_sync(runnable.db))
+    await store_unstored(runnable.current_db)
     user_id = options.get("user_id")
     run = await asyncio.to_thread(_find_attempt, runnable, run_id, options.get("session_id"), user_id)
     turn_options = cast("RunOptions", options) | RunOptions(
@@ -120,7 +119,7 @@ async def branch(runnable: Runnable, run_id: str, text: str, options: RunOptions
         run = _find_attempt(runnable, run_id, options.get("session_id"), options.get("user_id"))
         return runnable.fork_session(run.session_id, at_run=run.run_id).session_id
 
-    await store_unstored(as_sync(runnable.db))
+    await store_unstored(runnable.current_db)
     # The ID of the copy must be known before the run is cancelled.
     copy_id, new_run_id = await uncancellable(asyncio.to_thread(fork)), new_id()
     try:

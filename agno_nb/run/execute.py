@@ -15,7 +15,6 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext,
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from agno_nb.db.async_db import as_sync
 from agno_nb.db.base import ContextQuery, Db, OpenedRun
 from agno_nb.db.encoding import check_ids
 from agno_nb.db.session_state import merge_state, revert
@@ -176,7 +175,7 @@ def _make_context(
     runnable: Runnable, text: str, options: RunOptions, emit_to: Emit, paused_run: RunOutput | None
 ) -> RunContext:
     parent = current_run.get()
-    db = as_sync(runnable.db) or (parent.db if parent else None)
+    db = parent.db if parent is not None and runnable.db is None else runnable.current_db
     if db is not None:
         # The state is stored only at the end. Fail before the model costs anything.
         runnable.check_storable(options)
@@ -221,8 +220,8 @@ def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunCont
     user_id = options.get("user_id")
     if user_id is None:
         user_id = runnable.user_id
-    if user_id is None and parent is not None:
-        user_id = parent.user_id
+    if user_id is None:
+        user_id = parent.user_id if parent is not None else runnable.current_user_id
     session_id = options.get("session_id")
     if session_id is None:
         session_id = runnable.session_id

@@ -14,6 +14,7 @@ from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.base import ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError
+from agno_nb.run import defaults
 from agno_nb.run.background_tasks import BackgroundTask
 from agno_nb.run.context import RunContext
 from agno_nb.run.entrypoints import (
@@ -58,11 +59,12 @@ class Runnable(SessionMethods, ABC):
     description: str | None = None
     """Description in one sentence. It is the first part of the system prompt."""
     user_id: str | None = None
-    """Default user of its runs."""
+    """Default user of its runs. With None, an agent made in a notebook's cell uses the notebook's user."""
     session_id: str | None = None
     """Default session of its runs."""
-    db: Db | AsyncDb | None = None
-    """Store for sessions. If None, nothing is stored."""
+    db: Db | AsyncDb | Literal[False] | None = None
+    """Store for sessions. With None, an agent made in a notebook's cell uses the notebook's store, and any other agent
+    stores nothing. With False, nothing is stored."""
     session_state: JsonDict | None = None
     """Initial state of a new session."""
     metadata: JsonDict | None = None
@@ -74,8 +76,10 @@ class Runnable(SessionMethods, ABC):
     _automatic_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
     _last_session_ids: dict[str | None, str] = field(init=False, default_factory=dict)
     """Session of each user's last run; under None, of the last run of any user."""
+    _uses_notebook: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        self._uses_notebook = defaults.is_constructed_in_cell()
         for each in fields(self):
             # None stands for the default of a setting that does not accept None, such as num_history_runs.
             takes_none = each.default in (None, MISSING) or "None" in str(each.type)
@@ -85,7 +89,7 @@ class Runnable(SessionMethods, ABC):
 
     def validate_settings(self) -> None:
         """Raise an InvalidInputError if a setting is invalid."""
-        if not isinstance(self.db, Db | AsyncDb | None):
+        if self.db is not False and not isinstance(self.db, Db | AsyncDb | None):
             raise InvalidInputError(
                 f"db is {self.db!r}, of type {type(self.db).__name__}; pass a store such as DuckDb('talks.duckdb')"
             )
@@ -112,7 +116,12 @@ class Runnable(SessionMethods, ABC):
         # Shared, because they may be objects that cannot be copied, such as connections.
         memo[id(self.dependencies)] = self.dependencies
         other.__setstate__(deepcopy(self.__getstate__(), memo))
+        other._uses_notebook = self._uses_notebook
         return other
+
+    def use_notebook_defaults(self) -> None:
+        """Use the notebook's model, store and user for what is not set, as an agent made in a cell does."""
+        self._uses_notebook = True
 
     @property
     def parts(self) -> Sequence[Runnable]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
 from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.run import defaults
+from agno_nb.run.defaults import NotebookDefaults
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session, whole_number
 
@@ -60,15 +62,35 @@ class SessionMethods:
     Without a user, the methods accept every session, as the methods of a store do.
     """
 
-    db: Db | AsyncDb | None
+    db: Db | AsyncDb | Literal[False] | None
     session_id: str | None
     user_id: str | None
     _last_session_ids: dict[str | None, str]
+    _uses_notebook: bool
+
+    @property
+    def notebook_defaults(self) -> NotebookDefaults | None:
+        """The defaults of the notebook, for an agent, team or workflow that uses them."""
+        return defaults.of_notebook if self._uses_notebook else None
+
+    @property
+    def current_db(self) -> Db | None:
+        """The store of the next run: its own, or the notebook's. None if nothing is stored."""
+        if self.db is None and (notebook := self.notebook_defaults) is not None:
+            return notebook.db
+        return as_sync(self.db or None)
+
+    @property
+    def current_user_id(self) -> str | None:
+        """The user of the next run: its own, or the notebook's."""
+        if self.user_id is None and (notebook := self.notebook_defaults) is not None:
+            return notebook.user_id
+        return self.user_id
 
     @property
     def store(self) -> Db:
         """The store. Without one, an InvalidInputError is raised."""
-        db = as_sync(self.db)
+        db = self.current_db
         if db is None:
             raise InvalidInputError(f"{self!r} has no store, so its sessions are not stored; set db=...")
         return db
@@ -358,7 +380,7 @@ class SessionMethods:
 
     def _user(self, user_id: str | None) -> str | None:
         """Return the user of a call: its `user_id`, which may be "", or else the runnable's."""
-        return self.user_id if user_id is None else user_id
+        return self.current_user_id if user_id is None else user_id
 
     def _checked_id(self, session_id: str | None, user_id: str | None) -> str:
         """Return the ID of the session of a call, after checking that the call's user has access to it."""

@@ -133,7 +133,7 @@ def show_approval(runnable: Runnable, run: RunOutput, display_id: str) -> None:
 
     The run is in the store, so ``%agent approve`` and chat widgets do the same, in this kernel or another.
     """
-    if runnable.db is not None and has_front_end():
+    if runnable.current_db is not None and has_front_end():
         Approvals(runnable, run).replace_display(display_id)
 
 

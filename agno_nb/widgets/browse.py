@@ -14,7 +14,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.queries import ORDERS, Search
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.html import element, escape_html
-from agno_nb.notebook.notebook import Notebook, bind_store
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import usage_line
 from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
@@ -297,7 +297,8 @@ class Browser(BaseWidget):
         if notebook is not None:
             original = notebook.runnable_of(session.session_type, session.component_id)
             if original is not None:
-                return bind_store(original, self._db)
+                original.use_notebook_defaults()
+                return original
             if notebook.runnable.kind is session.session_type:
                 return notebook.runnable
         raise InvalidInputError(

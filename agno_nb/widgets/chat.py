@@ -12,7 +12,6 @@ from agno_nb.db import queries
 from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
 from agno_nb.notebook.agent_cell import sees_images
-from agno_nb.notebook.notebook import bind_store
 from agno_nb.notebook.render import usage_line
 from agno_nb.redact import displayable, without_controls
 from agno_nb.run.entrypoints import AsyncRunStream
@@ -20,7 +19,7 @@ from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import CellInfo, Media, RunOutput, Session, new_id, one_line
 from agno_nb.widgets.approvals import StreamingWidget, decides
-from agno_nb.widgets.base import StaticView, current_notebook, default_store
+from agno_nb.widgets.base import StaticView, current_notebook
 from agno_nb.widgets.conversation import Turn, answer_html, conversation_view, read_turns, shown_name
 from agno_nb.widgets.intents import id_value, intent, named, optional, text
 
@@ -73,8 +72,11 @@ def chat(agent: Runnable | None = None, session_id: str | None = None) -> Chat:
     if agent is not None:
         if not isinstance(agent, Runnable):
             raise InvalidInputError(f"{agent!r} is not an agent, team or workflow; pass a session as session_id=...")
-        runnable = bind_store(agent, default_store(notebook))
-        user_id, in_use = runnable.user_id, runnable.session_id
+        runnable = agent
+        runnable.use_notebook_defaults()
+        if runnable.db is None and runnable.current_db is None:
+            runnable.db = default_store(notebook)
+        user_id, in_use = runnable.current_user_id, runnable.session_id
     elif notebook is not None:
         runnable = notebook.runnable
         user_id, in_use = notebook.current_user_id, notebook.current_session_id()

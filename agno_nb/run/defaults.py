@@ -1,0 +1,42 @@
+"""Model, store and user that a notebook provides to the agents, teams and workflows made in its cells.
+
+They are looked up at each run and never written into an object, so a change in the notebook reaches all of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from agno_nb.db.base import Db
+
+if TYPE_CHECKING:
+    from agno_nb.models.base import Model
+
+
+class NotebookDefaults(Protocol):
+    """What a notebook provides. Any of its agents may name something else."""
+
+    db: Db
+    user_id: str | None
+
+    @property
+    def default_model(self) -> Model:
+        """The model of the notebook."""
+
+
+of_notebook: NotebookDefaults | None = None
+"""Those of the notebook of this process. None if the IPython extension is not loaded."""
+
+_CONSTRUCTORS = frozenset({"__init__", "__post_init__", "wrapper"})
+
+
+def is_constructed_in_cell() -> bool:
+    """Whether the code that constructs an object is code of the notebook: of the module ``__main__``.
+
+    Code of modules that a cell imports is not, so its objects behave as they do without a notebook.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_name in _CONSTRUCTORS:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__") == "__main__"
