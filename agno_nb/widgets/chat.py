@@ -19,7 +19,7 @@ from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import CellInfo, Media, RunOutput, Session, new_id, one_line
 from agno_nb.widgets.approvals import StreamingWidget, decides
-from agno_nb.widgets.base import StaticView, current_notebook
+from agno_nb.widgets.base import StaticView, current_notebook, default_store
 from agno_nb.widgets.conversation import Turn, answer_html, conversation_view, read_turns, shown_name
 from agno_nb.widgets.intents import id_value, intent, named, optional, text
 
