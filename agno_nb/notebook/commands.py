@@ -16,10 +16,11 @@ from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
-from agno_nb.notebook.displays import show_facts
+from agno_nb.notebook.displays import show_facts, show_note
 from agno_nb.notebook.notebook import Notebook, tool_name
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
+from agno_nb.run.runnable import Runnable
 from agno_nb.team.team import Team
 from agno_nb.types import CellInfo
 
@@ -120,13 +121,17 @@ def run_parsed(notebook: Notebook, args: Namespace) -> None:
 def change_settings(notebook: Notebook, args: Namespace) -> None:
     """Set the options of a parsed line that have a value, and show those without one."""
     values = {name: vars(args)[name] for name in (name.split()[0][2:] for name in _SETTINGS) if name in args}
-    for name, value in values.items():
-        if value is not SHOW_SETTING:
-            notebook.set(name, _SWITCHES[value] if name in _SWITCHED else None if value is NO_VALUE else value)
+    changed = {name: value for name, value in values.items() if value is not SHOW_SETTING}
+    for name, value in changed.items():
+        notebook.set(name, _SWITCHES[value] if name in _SWITCHED else None if value is NO_VALUE else value)
     if "new" in args:
         notebook.start_new_session()
-    if shown := [name for name, value in values.items() if value is SHOW_SETTING]:
-        show_settings(notebook, shown)
+    if changed or "new" in args:
+        states = [f"{name}: {_setting(notebook, name)}" for name in changed]
+        new = ["the next run starts a new session"] if "new" in args else []
+        show_note(" · ".join([*states, *new]))
+    if shown := [name for name in values if name not in changed]:
+        show_facts({name: _setting(notebook, name) for name in shown})
 
 
 def show_status(notebook: Notebook, origin: CellInfo) -> None:
@@ -147,14 +152,15 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
     facts["session"] = f"{name} ({session_id})" if name else session_id
     facts["user"] = _user(notebook)
     facts["store"] = _store(notebook)
+    facts |= {name: _described(agent) for name, agent in notebook.user_agents().items()}
     facts["notebook"] = _front_end(origin)
     facts["usage"] = ("" if session is None else usage_line(session.metrics)) or "no messages yet"
     facts["more"] = "`%agent help`"
     show_facts(facts)
 
 
-def show_settings(notebook: Notebook, names: list[str]) -> None:
-    """Show the values of settings."""
+def _setting(notebook: Notebook, name: str) -> str:
+    """Return the value of a setting as text."""
     shown: dict[str, Callable[[Notebook], str]] = {
         "model": _model,
         "db": _store,
@@ -162,20 +168,34 @@ def show_settings(notebook: Notebook, names: list[str]) -> None:
         "session": Notebook.current_session_id,
         "history": _history,
     }
-    facts = {}
-    for name in names:
-        value = shown[name](notebook) if name in shown else getattr(notebook.settings, name)
-        facts[name] = {True: "on", False: "off", None: "none"}[value] if isinstance(value, bool | None) else str(value)
-    show_facts(facts)
+    value = shown[name](notebook) if name in shown else getattr(notebook.settings, name)
+    return {True: "on", False: "off", None: "none"}[value] if isinstance(value, bool | None) else str(value)
 
 
 def _model(notebook: Notebook) -> str:
-    if not isinstance(notebook.runnable, Agent):
-        return f"{notebook.runnable!r} has no model of its own"
-    model = notebook.runnable.resolved_model
+    runnable = notebook.runnable
+    model = runnable.resolved_model if isinstance(runnable, Agent) else notebook.default_model
     if model.provider == "demo":
         return "demo: rule-based, not a language model; `%agent --model openai:gpt-5-mini` switches"
     return f"{model.provider}:{model.id}"
+
+
+def _described(runnable: Runnable) -> str:
+    """Return what a runnable is, and which model, store and user it uses, and why."""
+    has_defaults = runnable.notebook_defaults is not None
+    facts = [f"{type(runnable).__name__} {runnable.name or runnable.component_id}"]
+    if isinstance(runnable, Agent):
+        own = runnable.model if isinstance(runnable.model, str | None) else runnable.model.id
+        facts.append(
+            f"model {own}" if own else "the notebook's model" if has_defaults else "the first configured model"
+        )
+    if runnable.db is None:
+        facts.append("the notebook's store" if has_defaults else "no store, because it was not made in a cell")
+    else:
+        facts.append(f"store {store.identity}" if (store := runnable.current_db) is not None else "no store")
+    if runnable.user_id is not None:
+        facts.append(f"user {runnable.user_id}")
+    return ", ".join(facts)
 
 
 def _history(notebook: Notebook) -> str:
@@ -209,15 +229,11 @@ def use_agent(notebook: Notebook, words: list[str]) -> None:
         raise InvalidInputError(f"`%agent use` takes one variable or agent name, got {' '.join(words)!r}")
     if words:
         notebook.use_runnable(words[0])
+        show_note(f"`%%agent` now answers with {_described(notebook.runnable)}")
         return
     agents = {"notebook": notebook.agent, **notebook.user_agents()}
     show_facts(
-        {
-            f"{'• ' if agent is notebook.runnable else ''}{name}": (
-                f"{type(agent).__name__} {agent.name or agent.component_id}"
-            )
-            for name, agent in agents.items()
-        }
+        {f"{'• ' if agent is notebook.runnable else ''}{name}": _described(agent) for name, agent in agents.items()}
     )
 
 
@@ -225,8 +241,10 @@ def use_tools(notebook: Notebook, words: list[str]) -> None:
     """Add functions to the tools of the agent, or list its tools."""
     if words:
         notebook.use_tools(words)
-        return
     tools = notebook.runnable.tools or [] if isinstance(notebook.runnable, Agent) else []
+    if words:
+        show_note(f"tools: {', '.join(map(tool_name, tools))}")
+        return
     show_facts(
         {tool_name(tool): _first_line(tool) for tool in tools} or {"tools": "none; `%agent tools NAME` adds one"}
     )

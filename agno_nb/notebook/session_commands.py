@@ -76,6 +76,7 @@ def list_sessions(notebook: Notebook) -> None:
 
 def start_session(notebook: Notebook) -> None:
     notebook.start_new_session()
+    show_note("the next run starts a new session")
 
 
 def resume(notebook: Notebook, words: list[str]) -> None:
@@ -103,6 +104,7 @@ def rename(notebook: Notebook, words: list[str]) -> None:
     session = _current_session(notebook)
     if words:
         notebook.db.rename_session(session.session_id, session_name=" ".join(words))
+        show_note(f"the session is now named {' '.join(words)}")
     else:
         show_facts({"session": session.session_name or "has no name yet"})
 

@@ -11,6 +11,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
+from agno_nb.run import defaults
 from agno_nb.types import SessionType
 
 
@@ -30,9 +31,10 @@ def test_an_agent_is_found_by_any_variable_of_the_user_and_not_by_what_ipython_k
         notebook.runnable_named("_3")
 
 
-def test_an_agent_that_is_named_keeps_its_store_or_is_given_the_notebooks() -> None:
+def test_an_agent_that_is_named_keeps_its_store_or_uses_the_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
     own = InMemoryDb()
     stored, bare = Agent("demo", name="stored", db=own), Agent("demo", name="bare")
     notebook = Notebook({"stored": stored, "bare": bare}, Path.cwd(), AgnoNb())
-    assert notebook.runnable_named("stored").db is own
-    assert notebook.runnable_named("bare").db is notebook.db
+    monkeypatch.setattr(defaults, "of_notebook", notebook)
+    assert notebook.runnable_named("stored").current_db is own
+    assert (notebook.runnable_named("bare").current_db, bare.db) == (notebook.db, None)
