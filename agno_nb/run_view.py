@@ -81,6 +81,8 @@ class RunView:
     """Whether the text is shown as it is instead of as Markdown."""
     is_cached: bool = False
     """Whether the answer comes from the response cache."""
+    num_unsent_turns: int = 0
+    """Number of earlier turns, if the model was sent none of them and no summary."""
     requirements: list[Requirement] = field(default_factory=list)
     """The unresolved requirements of a paused run."""
     run_id: str | None = None
@@ -102,6 +104,8 @@ class RunView:
         self.requirements = run.active_requirements if run.is_paused else []
         self.model = "demo model" if run.model_provider == "demo" else run.model
         self.attempt, self.is_cached = run.attempt, run.is_cached
+        if run.context_report is not None and not run.context_report.sends("history", "summary"):
+            self.num_unsent_turns = run.run_index or 0
         for call in run.tools:
             self.put_tool(call)
         self._set_text(_content_as_markdown(run))

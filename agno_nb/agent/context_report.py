@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from agno_nb.types import ContextPart, ContextReport, JsonDict, Message, OmittedPart, ToolSpec
+from agno_nb.types import ContextPart, ContextReport, JsonDict, Message, OmittedPart, ToolSpec, counted
 
 if TYPE_CHECKING:
     from agno_nb.run.context import RunContext
@@ -105,13 +105,14 @@ def _omitted_parts(
         if gaps := [index for index in range(first, turn) if index not in sent_turns]:
             yield OmittedPart(what=_turn_range(gaps), why="not completed")
     if missing := _num_calls(context.opened.history) - _num_calls(history):
-        yield OmittedPart(what=_count(missing, "tool call"), why=f"history has the last {max_tool_calls} of them")
+        yield OmittedPart(what=counted(missing, "tool call"), why=f"history has the last {max_tool_calls} of them")
     if context.opened.num_superseded:
         yield OmittedPart(
-            what=_count(context.opened.num_superseded, "earlier attempt"), why="superseded by later ones at their turns"
+            what=counted(context.opened.num_superseded, "earlier attempt"),
+            why="superseded by later ones at their turns",
         )
     if context.run.attempt:
-        what = _count(context.run.attempt, "earlier attempt")
+        what = counted(context.run.attempt, "earlier attempt")
         yield OmittedPart(what=f"{what} at this turn, and what came after", why="this attempt takes their place")
 
 
@@ -120,10 +121,6 @@ def _turn_range(indexes: Sequence[int]) -> str:
         return f"turn {indexes[0]}"
     together = indexes[-1] - indexes[0] + 1 == len(indexes)
     return f"turns {indexes[0]} to {indexes[-1]}" if together else f"turns {', '.join(map(str, indexes))}"
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _num_calls(messages: Iterable[Message]) -> int:

@@ -22,7 +22,7 @@ from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
 from agno_nb.run.runnable import Runnable
 from agno_nb.team.team import Team
-from agno_nb.types import CellInfo
+from agno_nb.types import CellInfo, counted
 
 SHOW_SETTING = object()
 """The value of an option without a value: the setting is shown instead of set."""
@@ -186,9 +186,8 @@ def _described(runnable: Runnable) -> str:
     facts = [f"{type(runnable).__name__} {runnable.name or runnable.component_id}"]
     if isinstance(runnable, Agent):
         own = runnable.model if isinstance(runnable.model, str | None) else runnable.model.id
-        facts.append(
-            f"model {own}" if own else "the notebook's model" if has_defaults else "the first configured model"
-        )
+        default = "the notebook's model" if has_defaults else "the first configured model"
+        facts.append(f"model {own}" if own else default)
     if runnable.db is None:
         facts.append("the notebook's store" if has_defaults else "no store, because it was not made in a cell")
     else:
@@ -198,10 +197,17 @@ def _described(runnable: Runnable) -> str:
     return ", ".join(facts)
 
 
+_NO_HISTORY = "off: earlier turns are not sent; Agent(add_history_to_context=True) sends them"
+
+
 def _history(notebook: Notebook) -> str:
     agent = notebook.runnable
     is_sent = isinstance(agent, Agent) and agent.add_history_to_context
-    return f"the last {agent.num_history_runs} runs" if isinstance(agent, Agent) and is_sent else "off"
+    return (
+        f"the last {counted(agent.num_history_runs or 0, 'run')}"
+        if isinstance(agent, Agent) and is_sent
+        else _NO_HISTORY
+    )
 
 
 def _user(notebook: Notebook) -> str:

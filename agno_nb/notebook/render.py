@@ -14,7 +14,7 @@ from agno_nb.notebook.markdown import markdown_parser
 from agno_nb.redact import without_controls
 from agno_nb.run.continue_run import INTERRUPTED_RESULT
 from agno_nb.run_view import Note, Reasoning, RunView, Text
-from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall, one_line, shorten
+from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall, counted, one_line, shorten
 
 TEXT_LIMIT = 4_000
 """Characters of a tool's arguments, a tool's result or a run's reasoning that are shown. The store has the rest."""
@@ -67,6 +67,7 @@ def footer_text(view: RunView) -> str:
         _STATUS_WORDS.get(view.status),
         _CACHED if view.is_cached else None,
         f"attempt {view.attempt + 1}" if view.attempt else None,
+        counted(view.num_unsent_turns, "earlier turn") + " not sent" if view.num_unsent_turns else None,
         # The footer of a cached answer is the same each time the notebook is executed.
         "" if view.is_cached else usage_line(view.metrics),
     )

@@ -20,7 +20,7 @@ from agno_nb.notebook.displays import (
 )
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.redact import displayable
-from agno_nb.types import RunOutput, RunStatus, Session, one_line
+from agno_nb.types import RunOutput, RunStatus, Session, counted, one_line
 
 NUM_SESSIONS = 20
 NUM_TURNS = 10
@@ -97,7 +97,7 @@ def resume(notebook: Notebook, words: list[str]) -> None:
     notebook.use_session(session.session_id)
     turns = len({run.run_index for run in session.runs if run.run_index is not None})
     of_user = f" of {session.user_id}" if session.user_id else ""
-    show_note(f"resumed {_session_name(session)}{of_user}: {turns} turn{'' if turns == 1 else 's'} so far")
+    show_note(f"resumed {_session_name(session)}{of_user}: {counted(turns, 'turn')} so far")
 
 
 def rename(notebook: Notebook, words: list[str]) -> None:
@@ -111,7 +111,7 @@ def rename(notebook: Notebook, words: list[str]) -> None:
 
 def delete(notebook: Notebook, words: list[str], yes: bool) -> None:
     session = find_session(notebook, " ".join(words)) if words else _current_session(notebook)
-    if not yes and not _confirm(f"Delete {_session_name(session)} with {len(session.runs)} runs? [y/N] "):
+    if not yes and not _confirm(f"Delete {_session_name(session)} with {counted(len(session.runs), 'run')}? [y/N] "):
         show_note("nothing was deleted")
         return
     is_current = session.session_id == notebook.current_session_id()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from agno_nb.types.basics import (
     JsonDict,
     SessionType,
+    counted,
     is_deeper,
     new_id,
     now,
@@ -46,6 +47,6 @@ __all__ = [
     "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
     "Session", "SessionReader", "SessionSummary", "SessionType", "StepKind", "StepOutput", "StepStatus",
     "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
-    "WorkflowSession", "is_deeper", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text",
+    "WorkflowSession", "counted", "is_deeper", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text",
     "valid_tool_name", "whole_number", "with_article",
 ]  # fmt: skip

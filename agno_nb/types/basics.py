@@ -110,6 +110,17 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, which takes an "s" in the plural.
+
+    Examples
+    --------
+    >>> counted(1, "turn"), counted(2_000, "turn")
+    ('1 turn', '2,000 turns')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def shorten(text: str, limit: int) -> str:
     """Return `text`, ending in "…" if it has more than `limit` characters.
 

@@ -84,6 +84,10 @@ class ContextReport:
         """Estimated number of tokens, from the length, without images, audio and files."""
         return sum(part.tokens or 0 for part in self.parts)
 
+    def sends(self, *sources: str) -> bool:
+        """Return whether a part has one of these sources."""
+        return any(part.source in sources for part in self.parts)
+
     def df(self) -> pd.DataFrame:
         """Return a DataFrame with one row per part."""
         import pandas as pd

@@ -18,7 +18,7 @@ from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import usage_line
 from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunStatus, Session, SessionType, one_line
+from agno_nb.types import RunStatus, Session, SessionType, counted, one_line
 from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, default_store
 from agno_nb.widgets.chat import NAME_LIMIT, Chat
 from agno_nb.widgets.conversation import read_turns
@@ -123,7 +123,7 @@ class Browser(BaseWidget):
 
     def static_view(self) -> StaticView:
         rows = self._rows_of(self._ids[:STATIC_ROWS])
-        note = f"{len(self._ids):,} sessions" + (
+        note = counted(len(self._ids), "session") + (
             f", the first {len(rows)} of them:" if len(rows) < len(self._ids) else ""
         )
         lines = [(row["title"], row["agent"] or "", row["user_id"] or "", str(row["num_runs"])) for row in rows]
@@ -151,7 +151,7 @@ class Browser(BaseWidget):
             await self._chat.refresh()
 
     def __repr__(self) -> str:
-        return f"Browser({self._db!r}, {len(self._ids)} sessions)"
+        return f"Browser({self._db!r}, {counted(len(self._ids), 'session')})"
 
     @property
     def _user_id(self) -> str | None:
