@@ -1,4 +1,4 @@
-"""Tools with which a model reads its conversation and earlier ones of the user."""
+"""Tools with which a model reads its conversation and earlier ones of the user, and changes the session state."""
 
 from __future__ import annotations
 
@@ -82,6 +82,18 @@ def session_search_tools(num_sessions: int) -> list[Tool]:
         return _json([_exchange(run) for run in _first_turns(run_context, session_id, count)])
 
     return [Tool(search_past_sessions), Tool(read_past_session)]
+
+
+def update_session_state(session_state_updates: dict[str, Any], session_state: Any = None) -> str:
+    """Set keys of the session's state, which is kept between turns.
+
+    Parameters
+    ----------
+    session_state_updates : dict
+        The keys to set, with their new values. Other keys stay as they are.
+    """
+    session_state.update(session_state_updates)
+    return f"The session's state is now {json.dumps(session_state, ensure_ascii=False, default=str)}"
 
 
 def _first_turns(context: Any, session_id: str, count: int | None) -> list[RunOutput]:

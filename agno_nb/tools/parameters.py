@@ -145,23 +145,15 @@ class Parameters:
 
     def _explain(self, error: ValidationError) -> str:
         problems = error.errors(include_url=False, include_input=False)
-        lines = [
-            f"- {self._place(problem['loc'])}: {self._describe_problem(problem)}"
-            for problem in problems[:_MAX_PROBLEMS]
-        ]
+        lines = []
+        for problem in problems[:_MAX_PROBLEMS]:
+            place, reason = ".".join(map(str, problem["loc"])), shorten(problem["msg"], _MAX_PROBLEM_LENGTH)
+            if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+                reason = f"there is no such parameter; there are: {', '.join(self.names) or 'none'}"
+            lines.append(f"- {shorten(place or 'arguments', _MAX_PROBLEM_LENGTH)}: {reason}")
         if more := len(problems) - len(lines):
             lines.append(f"- and {more} more")
         return "\n".join(lines)
-
-    def _describe_problem(self, problem: Any) -> str:
-        if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
-            return f"there is no such parameter; there are: {', '.join(self.names) or 'none'}"
-        message: str = problem["msg"]
-        return shorten(message, _MAX_PROBLEM_LENGTH)
-
-    @staticmethod
-    def _place(loc: Sequence[int | str]) -> str:
-        return shorten(".".join(str(part) for part in loc) or "arguments", _MAX_PROBLEM_LENGTH)
 
     def _build_adapter(self, keys: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter
