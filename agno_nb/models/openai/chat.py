@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, ModelServerError
@@ -26,7 +25,7 @@ from agno_nb.models.openai.wire import (
     with_unique_ids,
 )
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, Message, ToolCall
+from agno_nb.types import JsonDict, Message, ToolCall, json_object
 
 
 @suggest_on_unknown_kwarg({})
@@ -129,7 +128,7 @@ class _Call:
     id: str = ""
     name: str = ""
     pieces: list[str] = field(default_factory=list)
-    extra_content: Any = None
+    extra: JsonDict | None = None
 
     @property
     def arguments(self) -> str:
@@ -137,12 +136,8 @@ class _Call:
 
     def is_complete(self) -> bool:
         """Whether the arguments are a complete JSON object."""
-        if not (self.pieces and self.pieces[-1].rstrip().endswith("}")):
-            return False
-        try:
-            return isinstance(json.loads(self.arguments), dict)
-        except (ValueError, RecursionError):
-            return False
+        may_end = bool(self.pieces) and self.pieces[-1].rstrip().endswith("}")
+        return may_end and json_object(self.arguments) is not None
 
     def is_continued_by(self, call_id: str, name: str, arguments: str) -> bool:
         """Whether a piece with this call's index belongs to it, and doesn't start another call.
@@ -198,7 +193,8 @@ class _ChatAnswer(Answer):
         call.name = call.name or name
         if arguments:
             call.pieces.append(arguments)
-        call.extra_content = piece.get("extra_content") or call.extra_content
+        if extra_content := piece.get("extra_content"):
+            call.extra = {"provider": self.endpoint.provider, "extra_content": extra_content}
 
     def _call_at(self, index: int | None, call_id: str, name: str) -> _Call | None:
         """Find the call of a piece by its index or id; pieces without index, id and name belong to the last call."""
@@ -217,16 +213,7 @@ class _ChatAnswer(Answer):
         if self.finish_reason == "content_filter":
             raise content_filter_error(self.endpoint)
         calls = [
-            ToolCall(
-                tool_call_id=call.id,
-                tool_name=call.name,
-                arguments=call.arguments or "{}",
-                extra=(
-                    {"provider": self.endpoint.provider, "extra_content": call.extra_content}
-                    if call.extra_content
-                    else None
-                ),
-            )
+            ToolCall(tool_call_id=call.id, tool_name=call.name, arguments=call.arguments or "{}", extra=call.extra)
             for call in self.calls
         ]
         return ModelResponse(

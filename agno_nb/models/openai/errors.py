@@ -24,14 +24,14 @@ from agno_nb.errors import (
     ModelStreamError,
     ModelTimeoutError,
 )
-from agno_nb.models.openai.stream import ErrorStatus
+from agno_nb.models.openai.stream import ErrorStatus, Event
 from agno_nb.models.openai.wire import as_text, parse_json
 from agno_nb.models.retry import MAX_WAIT_S
 from agno_nb.redact import redact
-from agno_nb.types import JsonDict, to_amount
+from agno_nb.types import JsonDict, shorten, to_amount
 
 if TYPE_CHECKING:
-    from agno_nb.models.openai.endpoint import Endpoint
+    from agno_nb.models.openai.profiles import Endpoint
 
 CONNECT_TIMEOUT_S = 5.0
 """Time limit for opening a connection; an answer may take much longer."""
@@ -121,12 +121,14 @@ def web_page_error(endpoint: Endpoint) -> ModelStreamError:
     )
 
 
-def unreadable_error(text: str, endpoint: Endpoint, error: ValueError) -> ModelStreamError:
+def unreadable_error(event: Event, endpoint: Endpoint, error: ValueError) -> ModelStreamError:
     """Return the error for a piece of an answer that cannot be parsed."""
+    if event.is_document and event.data.startswith("<"):
+        return web_page_error(endpoint)
     reason = f"is {error}" if "nested" in str(error) else "is not JSON"
     return ModelStreamError(
         f"{endpoint} sent a piece of the answer that {reason}, so the rest cannot be read. Try again; if it happens "
-        f"every time, check the server and proxies.{_quote(message_in(text))}"
+        f"every time, check the server and proxies.{_quote(message_in(event.data))}"
     )
 
 
@@ -252,8 +254,7 @@ def _quote(text: str, *, label: str = "Message") -> str:
     # HTML is not readable as a message.
     if not text or text.startswith("<"):
         return ""
-    shown = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
-    return f" {label}: {shown}"
+    return f" {label}: {shorten(text, _LONGEST_QUOTE)}"
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
