@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from agno_nb.tools.function import Tool
-from agno_nb.types import RunOutput, RunStatus, ToolCall, shorten
+from agno_nb.types import RunOutput, RunStatus, shorten
 
 PREVIEW_RUNS = 3
 """Number of first turns of each session in a list of past sessions."""
@@ -42,8 +42,14 @@ def get_tool_call_history(num_calls: int = 3, run_context: Any = None) -> str:
         turns = previous_turns(run_context, look)
         calls = [call for run in reversed(turns) for call in reversed(run.tools)]
         if len(calls) >= num_calls or len(turns) < look:
-            return _json([_format_call(call) for call in calls[: max(num_calls, 0)]])
+            break
         look *= 8
+    return _json(
+        [
+            {"tool": call.tool_name, "arguments": call.tool_args or call.arguments, "result": call.result}
+            for call in calls[: max(num_calls, 0)]
+        ]
+    )
 
 
 @cache
@@ -155,10 +161,6 @@ def _current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:
 def _exchange(run: RunOutput, *, cut: int | None = None) -> dict[str, str]:
     texts = {"user": run.input, "assistant": run.get_content_as_string()}
     return {who: text if cut is None else shorten(text, cut) for who, text in texts.items()}
-
-
-def _format_call(call: ToolCall) -> dict[str, Any]:
-    return {"tool": call.tool_name, "arguments": call.tool_args or call.arguments, "result": call.result}
 
 
 def _json(value: Any) -> str:

@@ -288,16 +288,15 @@ def _convert_hint(hint: Any, converted: dict[Any, Any]) -> Any:
 def _convert_typed_dict(original: Any, converted: dict[Any, Any]) -> Any:
     make: Any = TypedDict  # Type checkers know only literal ones.
     converted[original] = typed = make(original.__name__, {})
-    keys, required = {}, set()
+    keys = {}
     for name, hint in typing.get_type_hints(original, include_extras=True).items():
         marked = get_origin(hint) in (Required, NotRequired)
         # If annotations are strings, the class lists keys marked as NotRequired as required ones.
-        if get_origin(hint) is Required or (not marked and name in original.__required_keys__):
-            required.add(name)
-        keys[name] = _convert_hint(get_args(hint)[0] if marked else hint, converted)
+        is_required = get_origin(hint) is Required or (not marked and name in original.__required_keys__)
+        bare = _convert_hint(get_args(hint)[0] if marked else hint, converted)
+        keys[name] = Required[bare] if is_required else NotRequired[bare]
     # Assigned last, because a key may have the type itself.
     typed.__annotations__ = keys
-    typed.__required_keys__, typed.__optional_keys__ = frozenset(required), frozenset(keys.keys() - required)
     typed.__doc__, typed.__module__ = original.__doc__, original.__module__
     if hasattr(original, "__pydantic_config__"):
         typed.__pydantic_config__ = original.__pydantic_config__

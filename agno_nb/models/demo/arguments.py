@@ -107,12 +107,11 @@ class Schema:
             return next((number for number in self._small_numbers() if self.allows(number)), 0)
         if self.type in ("boolean", "null"):
             return False if self.type == "boolean" else None
-        form, made_up = FORMATS.get(str(self.keys.get("format"))), f"demo {' '.join(words(name))}".strip()
-        for candidate in (form, made_up, *(_PATTERN_SAMPLES if "pattern" in self.keys else ())):
-            if candidate and self.allows(candidate):
-                return candidate
+        made_up = f"demo {' '.join(words(name))}".strip()
         text = made_up.ljust(int(min(self.bound("minLength", 0), 100_000)), ".")
-        return text[: int(min(self.bound("maxLength", math.inf), len(text)))]
+        text = text[: int(min(self.bound("maxLength", math.inf), len(text)))]
+        candidates = (FORMATS.get(str(self.keys.get("format"))), text, *_PATTERN_SAMPLES)
+        return next((candidate for candidate in candidates if candidate and self.allows(candidate)), text)
 
     def _small_numbers(self) -> Iterator[int | float]:
         """Numbers near 0, near the bounds and between them."""

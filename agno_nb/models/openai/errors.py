@@ -31,6 +31,8 @@ from agno_nb.redact import redact
 from agno_nb.types import JsonDict, shorten, to_amount
 
 if TYPE_CHECKING:
+    import httpx2
+
     from agno_nb.models.openai.profiles import Endpoint
 
 CONNECT_TIMEOUT_S = 5.0
@@ -85,14 +87,7 @@ def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: flo
             body = parse_json(error.body)
         except ValueError:
             body = message_in(error.body)
-        return provider_error(
-            body,
-            endpoint,
-            model,
-            status_code=error.response.status_code,
-            request_id=error.response.headers.get("x-request-id"),
-            headers=error.response.headers,
-        )
+        return provider_error(body, endpoint, model, response=error.response)
     return _connection_error(error, endpoint)
 
 
@@ -149,33 +144,29 @@ _MESSAGE = re.compile(r'"(?:message|error|detail)"\s*:\s*("(?:[^"\\]|\\.)*+")', 
 
 
 def provider_error(
-    body: object,
-    endpoint: Endpoint,
-    model: str,
-    *,
-    status_code: int | None = None,
-    request_id: str | None = None,
-    headers: Mapping[str, str] | None = None,
+    body: object, endpoint: Endpoint, model: str, *, response: httpx2.Response | None = None
 ) -> ModelError:
     """Return the error for a failure reported by the provider.
 
     `body` is parsed JSON: depending on the server, an error object, an object with the key `error`, or a message.
-    Without a status, as for failures in a stream, the code in the body is used.
+    `response` has an error status; without it, as for failures in a stream, the code in the body is used.
     """
     fields = _error_fields(body)
     codes = {str(fields[key])[:_LONGEST_CODE] for key in ("code", "type") if isinstance(fields.get(key), str | int)}
-    status_code = status_code or next((int(code) for code in codes if re.fullmatch(r"[45][0-9]{2}", code)), None)
+    headers: Mapping[str, str] = {} if response is None else response.headers
+    status_codes = [int(code) for code in codes if re.fullmatch(r"[45][0-9]{2}", code)]
+    status_code = next(iter(status_codes), None) if response is None else response.status_code
     # Shortened, because the patterns of `_classify` take quadratic time.
     message = redact(fields["message"])[:_LONGEST_MESSAGE]
     kind, sentence = _classify(status_code, codes, message, endpoint, model)
-    wait_s = retry_after_s(headers or {})
+    wait_s = retry_after_s(headers)
     if wait_s is not None and wait_s > MAX_WAIT_S:
         sentence += f" The server asks to wait {wait_s:,.0f} seconds."
     error = kind(
         sentence + _quote(message),
         status_code=status_code,
         code=redact(as_text(str(fields["code"])))[:_LONGEST_CODE] if fields.get("code") is not None else None,
-        request_id=request_id,
+        request_id=headers.get("x-request-id"),
     )
     error.retry_after_s = wait_s
     return error

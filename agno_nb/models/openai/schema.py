@@ -43,13 +43,8 @@ def strict_schema(schema: JsonDict, *, limited: bool = False) -> JsonDict | None
     """Convert `schema` to strict mode, or return None if that would change its meaning.
 
     All properties become required, and no others are allowed. Keywords that strict mode doesn't support, for example
-    ``maxLength``, are dropped. Otherwise every value that matches the result matches `schema`.
-
-    Parameters
-    ----------
-    schema : dict
-    limited : bool, optional
-        Use the limits of Azure: no constraints, 100 properties, 5 levels.
+    ``maxLength``, are dropped. Otherwise every value that matches the result matches `schema`. `limited` stands for the
+    limits of Azure: no constraints, 100 properties, 5 levels.
 
     Examples
     --------

@@ -145,17 +145,16 @@ class EventDecoder:
         self._limits.check("max_event_bytes", len(self._buffer) + self._event_bytes)
 
     def _events(self, chunk: bytes) -> Iterator[Event]:
-        if self._ends_in_cr and chunk.startswith(b"\n"):
-            chunk = chunk[1:]
+        if self._ends_in_cr:
+            chunk = chunk.removeprefix(b"\n")
         self._ends_in_cr = chunk.endswith(b"\r")
-        start = 0
-        for end in _LINE_END.finditer(chunk):
-            self._extend(chunk[start : end.start()])
-            start = end.end()
+        *ends, start = _LINE_END.split(chunk)
+        for end in ends:
+            self._extend(end)
             line = bytes(self._buffer)
             self._buffer.clear()
             yield from self._line(line)
-        self._extend(chunk[start:])
+        self._extend(start)
 
     def _line(self, line: bytes) -> Iterator[Event]:
         if not line:
