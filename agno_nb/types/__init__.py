@@ -36,6 +36,8 @@ from agno_nb.types.runs import (
     StepOutput,
     StepStatus,
     Variable,
+    completed_turns,
+    current_attempts,
 )
 from agno_nb.types.sessions import (
     SESSION_CLASSES,
@@ -54,6 +56,6 @@ __all__ = [
     "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
     "Session", "SessionReader", "SessionSummary", "SessionType", "StepKind", "StepOutput", "StepStatus",
     "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
-    "WorkflowSession", "is_deeper", "json_object", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text",
-    "valid_tool_name", "whole_number", "with_article",
+    "WorkflowSession", "completed_turns", "current_attempts", "is_deeper", "json_object", "new_id", "now",
+    "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
@@ -280,6 +281,20 @@ class RunOutput:
     def __repr__(self) -> str:
         content = brief(self.get_content_as_string())
         return f"RunOutput({self.status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={content})"
+
+
+def current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:
+    """Return the current attempt at each turn, oldest first. Nested runs are not turns."""
+    current: dict[int, RunOutput] = {}
+    for run in runs:
+        if run.run_index is not None and run.attempt >= current.get(run.run_index, run).attempt:
+            current[run.run_index] = run
+    return [current[index] for index in sorted(current)]
+
+
+def completed_turns(runs: Iterable[RunOutput]) -> list[RunOutput]:
+    """Return the current attempt at each turn if it completed, oldest first."""
+    return [run for run in current_attempts(runs) if run.status is RunStatus.COMPLETED]
 
 
 class RunEvent(StrEnum):
