@@ -8,6 +8,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
 from functools import partial, reduce
 from operator import or_
@@ -137,10 +138,8 @@ class Parameters:
             if value is None and name in self._with_default:
                 del arguments[name]
             elif isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-                try:
+                with suppress(ValueError, RecursionError):
                     arguments[name] = json.loads(value)
-                except (ValueError, RecursionError):
-                    continue
         return whole_characters(json.dumps(arguments, ensure_ascii=False))
 
     def _explain(self, error: ValidationError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -11,7 +12,6 @@ from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.media import chat_part, parts
-from agno_nb.models.openai.schema import schema_in_words
 from agno_nb.models.openai.wire import (
     Answer,
     as_arguments,
@@ -88,7 +88,7 @@ class OpenAIChat(OpenAIModel):
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif request.output_schema:
             body["response_format"] = {"type": "json_object"}
-            body["messages"] = _with_instruction(messages, schema_in_words(request.output_schema))
+            body["messages"] = _with_schema(messages, request.output_schema)
         return {key: value for key, value in body.items() if value is not None}
 
     def _message(self, message: Message) -> JsonDict:
@@ -112,8 +112,12 @@ class OpenAIChat(OpenAIModel):
         return {"id": call.tool_call_id, "type": "function", "function": function, **echo}
 
 
-def _with_instruction(messages: list[JsonDict], instruction: str) -> list[JsonDict]:
-    """Add `instruction` to the system message: many chat templates accept only one, as the first message."""
+def _with_schema(messages: list[JsonDict], schema: JsonDict) -> list[JsonDict]:
+    """Add `schema` to the system message: many chat templates accept only one, as the first message."""
+    instruction = (
+        "Answer with one JSON object and nothing around it. It must be valid against this JSON schema:\n"
+        + json.dumps(schema, ensure_ascii=False)
+    )
     if messages and messages[0]["role"] == "system":
         first = {**messages[0], "content": f"{messages[0]['content']}\n\n{instruction}"}
         return [first, *messages[1:]]

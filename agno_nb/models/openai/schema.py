@@ -1,4 +1,4 @@
-"""JSON schemas of answers and tool parameters: the strict form that servers enforce, and a prompt for other servers."""
+"""JSON schemas of answers and tool parameters in the strict form that servers enforce."""
 
 from __future__ import annotations
 
@@ -274,11 +274,3 @@ def schema_fields(name: str, schema: JsonDict, *, enforced: bool, limited: bool 
     """Describe `schema` for either API, in strict mode if it is enabled and possible."""
     strict = strict_schema(schema, limited=limited) if enforced else None
     return {"name": name, "schema": strict or with_root(schema), "strict": strict is not None}
-
-
-def schema_in_words(schema: JsonDict) -> str:
-    """Return a prompt for an answer that follows `schema`."""
-    return (
-        "Answer with one JSON object and nothing around it. It must be valid against this JSON schema:\n"
-        + json.dumps(schema, ensure_ascii=False)
-    )

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -200,13 +201,12 @@ class ToolNames:
 
     def __init__(self, request: ModelRequest) -> None:
         self._request = request
-        self._repaired: dict[str, str] = {}
-        names_in_use = {tool.name for tool in request.tools if _VALID_NAME.fullmatch(tool.name)}
-        for tool in request.tools:
-            if tool.name not in names_in_use:
-                self._repaired[tool.name] = _unused(_repaired(tool.name), names_in_use)
-                names_in_use.add(self._repaired[tool.name])
-        self._originals = {repaired: name for name, repaired in self._repaired.items()}
+        self._sent_names: dict[str, str] = {}
+        # Valid names first, because they stay as they are.
+        for tool in sorted(request.tools, key=lambda tool: _VALID_NAME.fullmatch(tool.name) is None):
+            if tool.name not in self._sent_names:
+                self._sent_names[tool.name] = _unused(_repaired(tool.name), self._sent_names.values())
+        self._originals = {sent: name for name, sent in self._sent_names.items()}
 
     def repaired_request(self) -> ModelRequest:
         """Return the request with valid names and ids. Its messages are not changed."""
@@ -221,7 +221,7 @@ class ToolNames:
             call.tool_name = self._originals.get(call.tool_name, call.tool_name)
 
     def _sent(self, name: str) -> str:
-        return name if _VALID_NAME.fullmatch(name) else self._repaired.get(name) or _repaired(name)
+        return self._sent_names.get(name) or _repaired(name)
 
     def _message(self, message: Message) -> Message:
         if not message.tool_calls and not message.tool_call_id:
@@ -234,11 +234,13 @@ class ToolNames:
 
 
 def _repaired(name: str) -> str:
+    if _VALID_NAME.fullmatch(name):
+        return name
     valid = valid_tool_name(name)
     return valid if _VALID_NAME.fullmatch(valid) else f"tool_{valid}"[:LONGEST_TOOL_NAME].rstrip("_")
 
 
-def _unused(name: str, names_in_use: set[str]) -> str:
+def _unused(name: str, names_in_use: Collection[str]) -> str:
     candidate, number = name, 1
     while candidate in names_in_use:
         number += 1
