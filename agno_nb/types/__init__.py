@@ -12,6 +12,8 @@ from __future__ import annotations
 from agno_nb.types.basics import (
     JsonDict,
     SessionType,
+    as_dict,
+    as_list,
     is_deeper,
     json_object,
     new_id,
@@ -56,6 +58,7 @@ __all__ = [
     "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
     "Session", "SessionReader", "SessionSummary", "SessionType", "StepKind", "StepOutput", "StepStatus",
     "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
-    "WorkflowSession", "completed_turns", "current_attempts", "is_deeper", "json_object", "new_id", "now",
-    "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number", "with_article",
+    "WorkflowSession", "as_dict", "as_list", "completed_turns", "current_attempts", "is_deeper", "json_object",
+    "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number",
+    "with_article",
 ]  # fmt: skip

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from agno_nb.models.demo.context import MAX_CHARS, as_dict, as_list
+from agno_nb.models.demo.context import MAX_CHARS
 from agno_nb.models.demo.tokenizer import Literal, is_content, literals, mentioned, stem, stems, words
-from agno_nb.types import JsonDict, ToolSpec
+from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list
 
 MAX_CALLS = 8
 """Calls that one prompt can lead to ("for each species")."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from agno_nb.models.base import ModelRequest
 from agno_nb.types import JsonDict, Media, Message, ToolSpec, one_line
@@ -25,14 +24,6 @@ _DATAFRAME = re.compile(
 )
 # Teams and workflows put earlier runs before the task.
 _EARLIER_RUNS = re.compile(r"<(team_history|member_interactions|workflow_history|previous_steps)>.*?</\1>", re.DOTALL)
-
-
-def as_dict(value: Any) -> JsonDict:
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.models.demo.arguments import parameters, sample
-from agno_nb.models.demo.context import LABEL, MAX_CHARS, Call, Context, Reply, Turn, as_dict, as_list, listed, quoted
+from agno_nb.models.demo.context import LABEL, MAX_CHARS, Call, Context, Reply, Turn, listed, quoted
 from agno_nb.models.demo.tokenizer import content_words, stem, stems, words
 from agno_nb.models.demo.tools import is_failure, parsed
-from agno_nb.types import JsonDict, ToolSpec, json_object
+from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list, json_object
 
 MAX_QUESTIONS = 6
 

@@ -15,8 +15,6 @@ from agno_nb.models.openai.media import chat_part, parts
 from agno_nb.models.openai.wire import (
     Answer,
     as_arguments,
-    as_dict,
-    as_list,
     as_piece,
     as_text,
     function_fields,
@@ -25,7 +23,7 @@ from agno_nb.models.openai.wire import (
     with_unique_ids,
 )
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, Message, ToolCall, json_object
+from agno_nb.types import JsonDict, Message, ToolCall, as_dict, as_list, json_object
 
 
 @suggest_on_unknown_kwarg({})

@@ -22,7 +22,6 @@ from agno_nb.models import prices
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.models.openai.errors import (
     CONNECT_TIMEOUT_S,
-    is_network_error,
     model_error,
     provider_error,
     unreadable_error,
@@ -31,9 +30,9 @@ from agno_nb.models.openai.errors import (
 from agno_nb.models.openai.profiles import Endpoint, Profile, Unseen, connected, environment
 from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
-from agno_nb.models.openai.wire import Answer, ToolNames, as_dict, parse_json, sendable
+from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
-from agno_nb.types import JsonDict, Metrics
+from agno_nb.types import JsonDict, Metrics, as_dict
 
 if TYPE_CHECKING:
     import httpx2
@@ -218,9 +217,10 @@ class OpenAIModel(Model):
         except ModelError as error:
             failure = error.with_traceback(None)
         except Exception as error:
-            if not is_network_error(error):
+            translated = model_error(error, self.endpoint, self.id, self.timeout)
+            if translated is None:
                 raise
-            failure = model_error(error, self.endpoint, self.id, self.timeout)
+            failure = translated
         # Raised outside of the except blocks. Otherwise the context would be the SDK's error, which holds the request
         # and its key, and whose traceback holds the response.
         raise failure

@@ -54,24 +54,21 @@ _NOT_FOUND_CODES = {"model_not_found", "not_found_error", "deployment_not_found"
 _REQUEST_CODES = {"invalid_request_error", "invalid_prompt", "unsupported_parameter", "unsupported_value"}
 
 
-def is_network_error(error: Exception) -> bool:
-    """Whether `error` comes from the SDK, the HTTP client or the layers below."""
-    import httpx2
-    import openai
-
-    # httpx2 doesn't translate anyio's EndOfStream when TLS fails (httpx2#854).
-    kinds = openai.OpenAIError | httpx2.HTTPError | ErrorStatus | ssl.SSLError
-    return isinstance(error, kinds) or type(error).__name__ == "EndOfStream"
-
-
-def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: float) -> ModelError:
+def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: float) -> ModelError | None:
     """Translate an exception that was raised while sending a request or reading the answer.
 
-    `error` is an exception of `openai` or `httpx2`, or an `ErrorStatus`. `timeout_s` is the model's `timeout`.
+    `error` is translated if it comes from the SDK, the HTTP client or the layers below; otherwise the result is None.
+    `timeout_s` is the model's `timeout`.
     """
     import httpx2
     import openai
 
+    if isinstance(error, ErrorStatus):
+        try:
+            body = parse_json(error.body)
+        except ValueError:
+            body = message_in(error.body)
+        return provider_error(body, endpoint, model, response=error.response)
     if isinstance(error, httpx2.ConnectTimeout) or isinstance(error.__cause__, httpx2.ConnectTimeout):
         return ModelTimeoutError(
             f"{endpoint} cannot be reached: no connection within {min(timeout_s, CONNECT_TIMEOUT_S):g} seconds. Check "
@@ -82,13 +79,21 @@ def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: flo
             f"{endpoint} sent nothing for {timeout_s:g} seconds. Loading a model may take longer; raise `timeout` of "
             "the model, or try again."
         )
-    if isinstance(error, ErrorStatus):
-        try:
-            body = parse_json(error.body)
-        except ValueError:
-            body = message_in(error.body)
-        return provider_error(body, endpoint, model, response=error.response)
-    return _connection_error(error, endpoint)
+    # httpx2 doesn't translate anyio's EndOfStream when TLS fails (httpx2#854).
+    kinds = openai.OpenAIError | httpx2.HTTPError | ssl.SSLError
+    if not isinstance(error, kinds) and type(error).__name__ != "EndOfStream":
+        return None
+    # The SDK's message is only "Connection error."; its cause has the details.
+    cause = error if isinstance(error, httpx2.HTTPError) else error.__cause__
+    reason = _quote(str(cause or ""), label="Reason")
+    if isinstance(cause, httpx2.ConnectError | httpx2.UnsupportedProtocol):
+        advice = "start the server" if endpoint.is_local else "check the server and the network"
+        if endpoint.is_local and endpoint.provider == "ollama":
+            advice += " with `ollama serve`"
+        return ModelConnectionError(f"{endpoint} cannot be reached; {advice}.{reason}")
+    return ModelConnectionError(
+        f"the connection to {endpoint} was lost before the end of the answer; try again.{reason}"
+    )
 
 
 def incomplete_error(endpoint: Endpoint, model: str, last_message: JsonDict, advice: str) -> ModelError:
@@ -222,22 +227,6 @@ def _classify(
         return ModelRequestError, f"{endpoint} rejected the request to {model!r}."
     code = f" (HTTP {status})" if status else ""
     return ModelServerError, f"{endpoint} failed to answer{code}; try again."
-
-
-def _connection_error(error: Exception, endpoint: Endpoint) -> ModelConnectionError:
-    import httpx2
-
-    # The SDK's message is only "Connection error."; its cause has the details.
-    cause = error if isinstance(error, httpx2.HTTPError) else error.__cause__
-    reason = _quote(str(cause or ""), label="Reason")
-    if isinstance(cause, httpx2.ConnectError | httpx2.UnsupportedProtocol):
-        advice = "start the server" if endpoint.is_local else "check the server and the network"
-        if endpoint.is_local and endpoint.provider == "ollama":
-            advice += " with `ollama serve`"
-        return ModelConnectionError(f"{endpoint} cannot be reached; {advice}.{reason}")
-    return ModelConnectionError(
-        f"the connection to {endpoint} was lost before the end of the answer; try again.{reason}"
-    )
 
 
 def _quote(text: str, *, label: str = "Message") -> str:

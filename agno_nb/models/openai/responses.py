@@ -17,8 +17,6 @@ from agno_nb.models.openai.media import parts, responses_part
 from agno_nb.models.openai.wire import (
     Answer,
     as_arguments,
-    as_dict,
-    as_list,
     as_piece,
     as_text,
     function_fields,
@@ -27,7 +25,7 @@ from agno_nb.models.openai.wire import (
     with_unique_ids,
 )
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, Message, ToolCall
+from agno_nb.types import JsonDict, Message, ToolCall, as_dict, as_list
 
 # OpenAI responds with 400 if encrypted reasoning is requested from other models.
 _MODELS_WITHOUT_REASONING = ("gpt-3", "gpt-4", "chatgpt")

@@ -26,6 +26,8 @@ from agno_nb.types import (
     Metrics,
     ToolCall,
     ToolSpec,
+    as_dict,
+    as_list,
     is_deeper,
     json_object,
     new_id,
@@ -72,16 +74,6 @@ class Answer(ABC):
         self.content.append(content)
         self.reasoning.append(reasoning)
         return Delta(content=content, reasoning_content=reasoning)
-
-
-def as_dict(value: object) -> JsonDict:
-    """Return `value` if it is an object, otherwise an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: object) -> list[Any]:
-    """Return `value` if it is a list, otherwise an empty one."""
-    return value if isinstance(value, list) else []
 
 
 def as_text(value: object) -> str:
