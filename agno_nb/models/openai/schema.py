@@ -12,7 +12,6 @@ from agno_nb.types import JsonDict
 
 # https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
 _NUMBER_KEYWORDS = ("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-# Tuples, because the same schema must always be written in the same order: providers cache prompts.
 _KEYWORDS: dict[str, tuple[str, ...]] = {
     "string": ("pattern", "format"),
     "number": _NUMBER_KEYWORDS,
@@ -152,6 +151,10 @@ class _Strict:
     def _schema(self, schema: Any) -> JsonDict:
         if not isinstance(schema, dict) or _NEVER_STRICT & schema.keys():
             raise _NotStrict
+        tight = self._tight(schema)
+        return {key: tight[key] for key in (*schema, *tight) if key in tight}
+
+    def _tight(self, schema: JsonDict) -> JsonDict:
         if "$ref" in schema:
             # References have no other keywords in strict mode; pydantic adds descriptions and defaults.
             if _target(self._root, schema["$ref"]) is None:
