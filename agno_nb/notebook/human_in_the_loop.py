@@ -117,7 +117,7 @@ def ask_at_prompt(
             # Keep the answers that were typed before the interrupt.
             runnable.store.save_approvals(run)
             raise
-        run = _continue_run(notebook, runnable, run, has_widget=False, **cast("ContinueOptions", continue_options))
+        run, _ = _continue_run(notebook, runnable, run, **cast("ContinueOptions", continue_options))
     return run
 
 
@@ -153,17 +153,11 @@ def _pending_runs(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
         frame = frame[of_user & is_pending & frame["parent_run_id"].isna() & frame["superseded_by"].isna()]
         runs = [store.get_run(*ids) for ids in frame[["run_id", "session_id"]].itertuples(index=False, name=None)]
         pending += [(store, run) for run in runs if run is not None and is_waiting(run)]
-    for _, run in pending:
-        if run.interrupted:
-            _withdraw_approvals(run)
-    return pending
-
-
-def _withdraw_approvals(run: RunOutput) -> None:
-    """Ask again about calls that a process started before it died, because they may run a second time."""
-    for requirement in run.requirements:
+    for requirement in (each for _, run in pending if run.interrupted for each in run.requirements):
+        # The process died after it had started the call, which may run a second time.
         if requirement.was_started:
             requirement.ask_again()
+    return pending
 
 
 def _select_requirement(
@@ -234,17 +228,13 @@ def _continue_or_save(notebook: Notebook, db: Db, run: RunOutput) -> None:
             f"cannot continue run {run.run_id!r}: this notebook has no {run.kind} {run.component_id!r}; "
             "define it again, then repeat the command"
         )
-    _continue_run(notebook, bind_store(runnable, notebook.db), run)
+    bind_store(runnable, notebook.db)
+    show_approval_widget(runnable, *_continue_run(notebook, runnable, run))
 
 
 def _continue_run(
-    notebook: Notebook,
-    runnable: Runnable,
-    run: RunOutput,
-    *,
-    has_widget: bool = True,
-    **options: Unpack[ContinueOptions],
-) -> RunOutput:
+    notebook: Notebook, runnable: Runnable, run: RunOutput, **options: Unpack[ContinueOptions]
+) -> tuple[RunOutput, RunDisplay]:
     # By its ids: an agent that has been redefined since then finds the conversation in the store.
     events = runnable.continue_run(
         run_id=run.run_id,
@@ -255,7 +245,7 @@ def _continue_run(
         stream_events=True,
         **options,
     )
-    return _show_run(notebook, runnable, events, has_widget=has_widget)
+    return _show_run(notebook, events)
 
 
 def _regenerate(notebook: Notebook, *, from_partial: bool) -> None:
@@ -267,13 +257,11 @@ def _regenerate(notebook: Notebook, *, from_partial: bool) -> None:
         stream=True,
         stream_events=True,
     )
-    _show_run(notebook, notebook.runnable, events)
+    show_approval_widget(notebook.runnable, *_show_run(notebook, events))
 
 
-def _show_run(notebook: Notebook, runnable: Runnable, events: RunStream, *, has_widget: bool = True) -> RunOutput:
+def _show_run(notebook: Notebook, events: RunStream) -> tuple[RunOutput, RunDisplay]:
     display = choose_display(None, live=True)
     run = drive(events, display)
     notebook.namespace["_agent"] = run
-    if has_widget:
-        show_approval_widget(runnable, run, display)
-    return run
+    return run, display
