@@ -170,7 +170,8 @@ def _select_requirement(
     pending = [(db, run, each) for db, run in _pending_runs(notebook) for each in run.active_requirements]
     if not pending:
         raise InvalidInputError("no pending approvals in this store")
-    matches = [each for each in pending if words and _matches_id(each[2], words[0])]
+    end_of_id = words[0].lower() if words and len(words[0]) >= 4 else None
+    matches = [each for each in pending if end_of_id and each[2].requirement_id.endswith(end_of_id)]
     if len(matches) == 1:
         return (*matches[0], words[1:])
     ids = ", ".join(requirement.short_id for _, _, requirement in pending)
@@ -181,10 +182,6 @@ def _select_requirement(
         return (*pending[0], words)
     unknown = f"no pending call has the ID {words[0]!r}; " if words and not matches else ""
     raise InvalidInputError(f"{unknown}several approvals are pending; pass one of the ids {ids} (see `%agent pending`)")
-
-
-def _matches_id(requirement: Requirement, word: str) -> bool:
-    return len(word) >= 4 and requirement.requirement_id.endswith(word.lower())
 
 
 def _parse_values(requirement: Requirement, words: list[str]) -> dict[str, str]:
