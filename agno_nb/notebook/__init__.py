@@ -25,8 +25,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
         ipython.register_magics(magics)
         ipython.configurables.append(magics.notebook.settings)  # type: ignore[arg-type] # Any Configurable.
         defaults.of_notebook = magics.notebook
-        register_displays(ipython)
-        register_completions(ipython, magics.notebook)
+        magics.undo = [register_displays(ipython), register_completions(ipython, magics.notebook)]
         show_previous_session(magics.notebook)
     execute.current_cell = lambda: read_cell_info(ipython)
     threading.Thread(target=preload, name="agno_nb-preload", daemon=True).start()
@@ -47,8 +46,6 @@ def show_previous_session(notebook: Notebook) -> None:
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
     """Remove the magics. The store is kept."""
-    from agno_nb.notebook.completion import unregister_completions
-    from agno_nb.notebook.displays import unregister_displays
     from agno_nb.run import defaults, execute
     from agno_nb.types import CellInfo
 
@@ -57,8 +54,8 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
         magics.notebook.db.close()
         for configurable in (magics, magics.notebook.settings):
             ipython.configurables.remove(configurable)
-        unregister_displays(ipython)
-        unregister_completions(ipython)
+        for undo in magics.undo:
+            undo()
     for kind in ("line", "cell"):
         for name in ("agent", "agent_sql"):
             ipython.magics_manager.magics[kind].pop(name, None)

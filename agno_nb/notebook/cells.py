@@ -8,10 +8,10 @@ notebook is reopened. Without cell ids each run is a new turn.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
 from IPython.display import DisplayHandle
@@ -34,8 +34,6 @@ from agno_nb.types import CellInfo, RunOutput
 if TYPE_CHECKING:
     import pandas as pd
 
-Rerun = Literal["replace", "append", "branch"]
-
 
 @dataclass(slots=True, kw_only=True, frozen=True)
 class TurnSlot:
@@ -50,14 +48,14 @@ class TurnSlot:
     """The session that was forked for this run."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class _StaleNote:
     """A line below an answer that lists stale turns. It disappears when they have been run again."""
 
     session_id: str
     run_index: int
     stale: set[int]
-    display: DisplayHandle
+    display: DisplayHandle = field(default_factory=DisplayHandle)
 
 
 class CellRuns:
@@ -69,12 +67,13 @@ class CellRuns:
         self._notes: list[_StaleNote] = []
 
     def assign_slot(
-        self, db: Db, session_id: str, origin: CellInfo, execution: str, rerun: Rerun, user_id: str | None
+        self, db: Db, session_id: str, origin: CellInfo, execution: str, rerun: str, user_id: str | None
     ) -> TurnSlot:
         """Return the place of the next run of a cell.
 
-        `execution` is an id of the execution of the cell. A cell may start several runs, for example in a loop; the
-        first one replaces the cell's first turn in the session, the second one its second turn, and so on.
+        `execution` is an id of the execution of the cell, and `rerun` one of the settings' RERUNS. A cell may start
+        several runs, for example in a loop; the first one replaces the cell's first turn in the session, the second one
+        its second turn, and so on.
         """
         if execution != self._execution:
             self._execution = execution
@@ -93,7 +92,7 @@ class CellRuns:
             return TurnSlot(session_id=session_id)
         return self._rerun_slot(db, session_id, turns[number], rerun, user_id)
 
-    def _rerun_slot(self, db: Db, session_id: str, turn: CellTurn, rerun: Rerun, user_id: str | None) -> TurnSlot:
+    def _rerun_slot(self, db: Db, session_id: str, turn: CellTurn, rerun: str, user_id: str | None) -> TurnSlot:
         if rerun == "replace":
             return TurnSlot(session_id=session_id, run_index=turn.run_index, num_later_turns=turn.num_later_turns)
         db.check_owner(user_id, session_id=session_id)
@@ -104,48 +103,36 @@ class CellRuns:
         self._num_runs[fork.session_id] = self._num_runs[session_id]
         return TurnSlot(session_id=fork.session_id, branch_of=session_id)
 
-    def show_stale_turns(self, slot: TurnSlot, run: RunOutput | None) -> None:
+    def show_stale_turns(self, slot: TurnSlot, run: RunOutput) -> None:
         """Show the turns that the run has made stale below its answer, and update the lines of earlier runs."""
-        if run is None or run.run_index is None:
+        if run.run_index is None:
             return
         self._freshen(run.session_id, run.run_index)
         if slot.branch_of is not None:
             show_note(f"now in a branch without the later turns; `%agent resume {slot.branch_of}` switches back")
         if run.attempt and slot.num_later_turns:
-            first, last = run.run_index + 1, run.run_index + slot.num_later_turns
-            note = _StaleNote(
-                session_id=run.session_id,
-                run_index=run.run_index,
-                stale=set(range(first, last + 1)),
-                display=DisplayHandle(),
-            )
+            first = run.run_index + 1
+            stale = set(range(first, first + slot.num_later_turns))
+            note = _StaleNote(run.session_id, run.run_index, stale)
             self._notes.append(note)
             note.display.display(_stale_bundle(note), raw=True)
 
     def _freshen(self, session_id: str, run_index: int) -> None:
-        kept = []
+        # A cell that is run again loses its old output, with the note.
+        self._notes = [note for note in self._notes if (note.session_id, note.run_index) != (session_id, run_index)]
         for note in self._notes:
-            if note.session_id != session_id:
-                kept.append(note)
-                continue
-            if note.run_index == run_index:
-                continue  # Its cell was run again, which has removed the old output.
-            if run_index in note.stale:
-                note.stale.discard(run_index)
+            if note.session_id == session_id and run_index in note.stale:
+                note.stale.remove(run_index)
                 note.display.update(_stale_bundle(note), raw=True)
-            if note.stale:
-                kept.append(note)
-        self._notes = kept
 
 
 def _stale_bundle(note: _StaleNote) -> dict[str, str]:
     if not note.stale:
         return {"text/plain": "", "text/html": ""}
     turns = ", ".join(map(str, sorted(note.stale)))
-    several = len(note.stale) > 1
+    subject, verb = (f"turns {turns}", "are") if len(note.stale) > 1 else (f"turn {turns}", "is")
     return note_bundle(
-        f"turn{'s' if several else ''} {turns} followed an earlier attempt at turn {note.run_index} and "
-        f"{'are' if several else 'is'} stale until run again"
+        f"{subject} followed an earlier attempt at turn {note.run_index} and {verb} stale until run again"
     )
 
 

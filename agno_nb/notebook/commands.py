@@ -16,8 +16,8 @@ from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
-from agno_nb.notebook.displays import show_facts, show_note
-from agno_nb.notebook.notebook import Notebook, tool_name
+from agno_nb.notebook.displays import name_of, show_facts, show_note
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
 from agno_nb.run.runnable import Runnable
@@ -26,9 +26,6 @@ from agno_nb.types import CellInfo, counted
 
 SHOW_SETTING = object()
 """The value of an option without a value: the setting is shown instead of set."""
-
-NO_VALUE = object()
-"""The value of an option that is set to None."""
 
 _OFF = ("off", "none")
 _SWITCHES = {"on": True, "off": False}
@@ -49,23 +46,17 @@ class LineParser(MagicArgumentParser):
 
 
 def parse_words(parser: Any, words: Sequence[str], magic: str) -> Namespace:
-    """Parse the words of a magic's line.
-
-    Raises
-    ------
-    InvalidInputError
-        A value is invalid, or an option or word is unknown.
-    """
+    """Parse the words of a magic's line; raise InvalidInputError for an invalid value or an unknown option or word."""
     options = option_names(parser)
     for word in words:
         # Before parsing, which would take the value of an unknown option for a command.
         if word.startswith("--") and not any(option.startswith(word.partition("=")[0]) for option in options):
             raise InvalidInputError(f"{magic} has no option {word!r}: {nearest(word, options)}")
+    args = Namespace()
     try:
-        parsed, unknown = parser.parse_known_args(list(words))
+        _, unknown = parser.parse_known_args(list(words), args)
     except UsageError as error:
         raise InvalidInputError(f"{magic}: {error}; `{magic}?` lists the options") from None
-    args: Namespace = parsed
     if unknown and unknown[0].startswith("-"):
         raise InvalidInputError(f"{magic} has no option {unknown[0]!r}: {nearest(unknown[0], options)}")
     if unknown:
@@ -115,7 +106,8 @@ def run_parsed(notebook: Notebook, args: Namespace) -> None:
     """Run the command of a parsed line, if there is one."""
     if args.command is not None:
         command = COMMANDS[args.command]
-        command.function(notebook, **{name: getattr(args, name, False) for name in command.destinations})
+        names = [argument.lstrip("-") for argument in command.arguments]
+        command.function(notebook, **{name: getattr(args, name, False) for name in names})
 
 
 def change_settings(notebook: Notebook, args: Namespace) -> None:
@@ -123,13 +115,11 @@ def change_settings(notebook: Notebook, args: Namespace) -> None:
     values = {name: vars(args)[name] for name in (name.split()[0][2:] for name in _SETTINGS) if name in args}
     changed = {name: value for name, value in values.items() if value is not SHOW_SETTING}
     for name, value in changed.items():
-        notebook.set(name, _SWITCHES[value] if name in _SWITCHED else None if value is NO_VALUE else value)
+        notebook.set(name, _SWITCHES[value] if name in _SWITCHED else value)
     if "new" in args:
-        notebook.start_new_session()
-    if changed or "new" in args:
-        states = [f"{name}: {_setting(notebook, name)}" for name in changed]
-        new = ["the next run starts a new session"] if "new" in args else []
-        show_note(" · ".join([*states, *new]))
+        start_session(notebook)
+    if changed:
+        show_note(" · ".join(f"{name}: {_setting(notebook, name)}" for name in changed))
     if shown := [name for name in values if name not in changed]:
         show_facts({name: _setting(notebook, name) for name in shown})
 
@@ -142,7 +132,7 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
     facts = {"agent": runnable.name or runnable.component_id}
     if isinstance(runnable, Agent):
         facts["model"] = _model(notebook)
-        facts["tools"] = ", ".join(map(tool_name, runnable.tools or [])) or "none; `%agent tools NAME` adds a function"
+        facts["tools"] = ", ".join(map(name_of, runnable.tools or [])) or "none; `%agent tools NAME` adds a function"
         if isinstance(runnable, Team):
             facts["members"] = ", ".join(member.component_id for member in runnable.members)
         facts["history"] = _history(notebook)
@@ -197,17 +187,11 @@ def _described(runnable: Runnable) -> str:
     return ", ".join(facts)
 
 
-_NO_HISTORY = "off: earlier turns are not sent; Agent(add_history_to_context=True) sends them"
-
-
 def _history(notebook: Notebook) -> str:
     agent = notebook.runnable
-    is_sent = isinstance(agent, Agent) and agent.add_history_to_context
-    return (
-        f"the last {counted(agent.num_history_runs or 0, 'run')}"
-        if isinstance(agent, Agent) and is_sent
-        else _NO_HISTORY
-    )
+    if isinstance(agent, Agent) and agent.add_history_to_context:
+        return f"the last {counted(agent.num_history_runs or 0, 'run')}"
+    return "off: earlier turns are not sent; Agent(add_history_to_context=True) sends them"
 
 
 def _user(notebook: Notebook) -> str:
@@ -227,6 +211,12 @@ def _front_end(origin: CellInfo) -> str:
     if origin.notebook is None:
         return "rerunning a cell replaces its turn; this front end does not report the notebook's name"
     return f"{Path(origin.notebook).name}; rerunning a cell replaces its turn"
+
+
+def start_session(notebook: Notebook) -> None:
+    """Start a new session with the next run."""
+    notebook.start_new_session()
+    show_note("the next run starts a new session")
 
 
 def use_agent(notebook: Notebook, words: list[str]) -> None:
@@ -249,11 +239,9 @@ def use_tools(notebook: Notebook, words: list[str]) -> None:
         notebook.use_tools(words)
     tools = notebook.runnable.tools or [] if isinstance(notebook.runnable, Agent) else []
     if words:
-        show_note(f"tools: {', '.join(map(tool_name, tools))}")
+        show_note(f"tools: {', '.join(map(name_of, tools))}")
         return
-    show_facts(
-        {tool_name(tool): _first_line(tool) for tool in tools} or {"tools": "none; `%agent tools NAME` adds one"}
-    )
+    show_facts({name_of(tool): _first_line(tool) for tool in tools} or {"tools": "none; `%agent tools NAME` adds one"})
 
 
 def _first_line(tool: Any) -> str:
@@ -277,13 +265,13 @@ def show_help(notebook: Notebook) -> None:
     show_facts(facts)
 
 
-def _user_or_none(text: str) -> object:
-    return NO_VALUE if text.lower() in _OFF else text
+def _user_or_none(text: str) -> str | None:
+    return None if text.lower() in _OFF else text
 
 
-def _dollars(text: str) -> object:
+def _dollars(text: str) -> float | None:
     try:
-        return NO_VALUE if text.lower() in _OFF else float(text)
+        return None if text.lower() in _OFF else float(text)
     except ValueError:
         raise ArgumentTypeError(f"invalid amount {text!r}; pass US dollars such as 0.50, or off") from None
 
@@ -327,10 +315,6 @@ class Command:
     arguments: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """The arguments with their options for argparse."""
 
-    @property
-    def destinations(self) -> list[str]:
-        return [name.lstrip("-") for name in self.arguments]
-
 
 _WORDS = {"words": {"nargs": "*", "default": [], "metavar": "WORD"}}
 _COUNT = {"count": {"nargs": "?", "default": None, "metavar": "N", "type": _index}}
@@ -342,7 +326,7 @@ _YES = {"--yes": {"action": "store_true", "help": "do not ask for confirmation"}
 # fmt: off
 COMMANDS: dict[str, Command] = {
     "sessions": Command(sessions.list_sessions, "list the latest sessions of the store"),
-    "new": Command(sessions.start_session, "start a session with the next run"),
+    "new": Command(start_session, "start a session with the next run"),
     "resume": Command(sessions.resume, "resume a session by name or id; defaults to the last one", "[SESSION]", _WORDS),
     "rename": Command(sessions.rename, "set or show the session's name", "[NAME]", _WORDS),
     "delete": Command(sessions.delete, "delete a session with all its rows", "[SESSION] [--yes]", _WORDS | _YES),

@@ -5,11 +5,10 @@ IPython formatters show the objects, so that these contain no HTML themselves. T
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
-from IPython.core.formatters import BaseFormatter
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
@@ -39,15 +38,11 @@ def facts_bundle(facts: Mapping[str, str]) -> dict[str, str]:
     """Return the display bundle of :func:`show_facts`."""
     width = max(map(len, facts))
     text = "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
-    rows = [
-        element(
-            "tr",
-            element("td", with_code(name), style="key"),
-            element("td", with_code(value), style="value"),
-            style="row",
-        )
+    cells = [
+        element("td", with_code(name), style="key") + element("td", with_code(value), style="value")
         for name, value in facts.items()
     ]
+    rows = (element("tr", row, style="row") for row in cells)
     return html_bundle(element("table", *rows, style="table"), text)
 
 
@@ -69,17 +64,16 @@ def table_bundle(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]
         ).rstrip()
         for line in lines
     )
-    shown = [
-        [cell.strip() if kind == "lines" else line for cell, line, kind in zip(*row, kinds, strict=True)]
-        for row in zip(cells, lines, strict=True)
-    ]
-    body = [_row(row, kinds, "td") for row in shown[1:]]
-    table = element("table", element("thead", _row(shown[0], kinds, "th")), element("tbody", *body), style="table")
+    head, *body = [_row(row, kinds, "td" if place else "th") for place, row in enumerate(cells)]
+    table = element("table", element("thead", head), element("tbody", *body), style="table")
     return html_bundle(table + element("div", with_code(note), style="note"), f"{text}\n\n{note}")
 
 
 def _row(cells: Sequence[str], kinds: Sequence[ColumnKind], tag: str) -> str:
-    inside = (element(tag, escape_html(cell), style=f"cell {kind}") for cell, kind in zip(cells, kinds, strict=True))
+    inside = (
+        element(tag, escape_html(cell.strip() if kind == "lines" else " ".join(cell.split())), style=f"cell {kind}")
+        for cell, kind in zip(cells, kinds, strict=True)
+    )
     return element("tr", *inside, style="row lined")
 
 
@@ -98,26 +92,20 @@ def show_questions(requirements: Sequence[Requirement]) -> None:
     display(html_bundle(questions_html(requirements), questions_text(requirements)), raw=True)
 
 
-def register_displays(shell: InteractiveShell) -> None:
-    """Make IPython show runs, sessions, agents and context reports as HTML."""
-    formatter = _formatter(shell, "text/html")
-    for cls, function in _FORMATTERS.items():
-        formatter.for_type(cls, function)
-    _formatter(shell, "text/plain").for_type_by_name(*_DATAFRAME, _print_frame)
-
-
-def unregister_displays(shell: InteractiveShell) -> None:
-    """Remove the formatters."""
-    formatter = _formatter(shell, "text/html")
-    for cls in _FORMATTERS:
-        formatter.pop(cls, None)
-    _formatter(shell, "text/plain").pop(".".join(_DATAFRAME), None)
-
-
-def _formatter(shell: InteractiveShell, mime_type: str) -> BaseFormatter:
+def register_displays(shell: InteractiveShell) -> Callable[[], None]:
+    """Make IPython show runs, sessions, agents and context reports as HTML, and return a function that undoes it."""
     assert shell.display_formatter is not None
-    formatter: BaseFormatter = shell.display_formatter.formatters[mime_type]
-    return formatter
+    html, plain = (shell.display_formatter.formatters[mime_type] for mime_type in ("text/html", "text/plain"))
+    for cls, function in _FORMATTERS.items():
+        html.for_type(cls, function)
+    plain.for_type_by_name(*_DATAFRAME, _print_frame)
+
+    def unregister() -> None:
+        for cls in _FORMATTERS:
+            html.pop(cls, None)
+        plain.pop(".".join(_DATAFRAME), None)
+
+    return unregister
 
 
 def _print_frame(frame: Any, printer: Any, cycle: bool) -> None:
@@ -134,11 +122,16 @@ def _run_html(run: RunOutput) -> str:
     return run_html(run)
 
 
+def current_attempts(session: Session) -> list[RunOutput]:
+    """Return the current attempt at each turn, oldest first."""
+    by_turn = {run.run_index: run for run in sorted(session.runs, key=lambda run: run.attempt)}
+    return [by_turn[index] for index in sorted(index for index in by_turn if index is not None)]
+
+
 def _session_html(session: Session) -> str:
-    turns = {run.run_index: run for run in session.runs if run.run_index is not None}
     rows = [
         (str(run.run_index), one_line(run.input, LINE_LIMIT), one_line(run.get_content_as_string(), LINE_LIMIT))
-        for _, run in sorted(turns.items())[-NUM_TURNS:]
+        for run in current_attempts(session)[-NUM_TURNS:]
     ]
     facts = (session.session_name, session.session_id, session.user_id, usage_line(session.metrics))
     columns: dict[str, ColumnKind] = {"turn": "number", "prompt": "text", "answer": "text"}
@@ -153,22 +146,20 @@ def _runnable_html(runnable: Runnable) -> str:
     for name in ("tools", "members", "steps"):
         items = getattr(runnable, name, None)
         if isinstance(items, list | tuple) and items:
-            facts[name] = ", ".join(
-                str(getattr(item, "name", None) or getattr(item, "__name__", item)) for item in items
-            )
+            facts[name] = ", ".join(map(name_of, items))
     facts["store"] = "none" if runnable.current_db is None else repr(runnable.current_db)
     return facts_bundle(facts)["text/html"]
+
+
+def name_of(part: Any) -> str:
+    """Return the name of a tool, or of a function that becomes one, or of another part of a runnable."""
+    return str(getattr(part, "name", None) or getattr(part, "__name__", part))
 
 
 def report_with_texts(run: RunOutput, db: Db | None) -> ContextReport:
     """Return the context report of a run with the texts of its history, which the store keeps with earlier runs.
 
     The text of a variable is its type and shape; its value is in the text of the prompt.
-
-    Raises
-    ------
-    InvalidInputError
-        The run sent no request to a model itself.
     """
     if run.context_report is None:
         raise InvalidInputError(f"run {run.run_id!r} sent no request to a model itself; see its nested runs")
@@ -193,13 +184,10 @@ def _about(variable: Variable) -> str:
     return f"{variable.type}{shape}{', cut' if variable.cut else ''}"
 
 
-def report_bundle(report: ContextReport, *, counted: int | None = None) -> dict[str, str]:
+def report_bundle(report: ContextReport, counted: int | None = None) -> dict[str, str]:
     """Return a table of the parts of a request with their sizes and first words, and the omitted parts below it.
 
-    Parameters
-    ----------
-    counted : int, optional
-        Number of tokens counted by the provider.
+    `counted` is the number of tokens counted by the provider.
     """
     rows = [
         (source, detail, size.removesuffix(" tokens"), one_line(part.text or "", PREVIEW_LIMIT))
@@ -216,14 +204,10 @@ def report_notes(report: ContextReport, counted: int | None) -> list[str]:
     return [size, *(f"Left out: {part.what} ({part.why})." for part in report.omitted)]
 
 
-def _report_html(report: ContextReport) -> str:
-    return report_bundle(report)["text/html"]
-
-
 _DATAFRAME = ("pandas", "DataFrame")
 _FORMATTERS: dict[type, Any] = {
     RunOutput: _run_html,
     Session: _session_html,
     Runnable: _runnable_html,
-    ContextReport: _report_html,
+    ContextReport: lambda report: report_bundle(report)["text/html"],
 }

@@ -50,28 +50,24 @@ def render_text(view: RunView) -> str:
     """
     text = without_controls(view.markdown)
     if not text.strip() and view.status is RunStatus.COMPLETED:
-        text = "\n".join(_part_line(part) for part in view.parts if isinstance(part, Note | ToolCall))
+        lines = (
+            one_line(part.text, NOTE_LIMIT) if isinstance(part, Note) else call_line(part)
+            for part in view.parts
+            if isinstance(part, Note | ToolCall)
+        )
+        text = without_controls("\n".join(lines))
     remark = _STATUS_WORDS.get(view.status) or (_CACHED if view.is_cached else "")
-    questions = questions_text(view.requirements)
-    return "\n\n".join(piece for piece in (text, questions, remark and f"({remark})") if piece)
-
-
-def _part_line(part: Note | ToolCall) -> str:
-    return without_controls(one_line(part.text, NOTE_LIMIT)) if isinstance(part, Note) else call_line(part)
+    pieces = (text, questions_text(view.requirements), remark and f"({remark})")
+    return "\n\n".join(filter(None, pieces))
 
 
 def footer_text(view: RunView) -> str:
     """Return the known facts of a run in one line: model, status, duration, tokens, cost."""
-    facts = (
-        view.model,
-        _STATUS_WORDS.get(view.status),
-        _CACHED if view.is_cached else None,
-        f"attempt {view.attempt + 1}" if view.attempt else None,
-        counted(view.num_unsent_turns, "earlier turn") + " not sent" if view.num_unsent_turns else None,
-        # The footer of a cached answer is the same each time the notebook is executed.
-        "" if view.is_cached else usage_line(view.metrics),
-    )
-    return " · ".join(without_controls(fact) for fact in facts if fact)
+    not_sent = counted(view.num_unsent_turns, "earlier turn") + " not sent" if view.num_unsent_turns else None
+    attempt = f"attempt {view.attempt + 1}" if view.attempt else None
+    # The footer of a cached answer is the same each time the notebook is executed.
+    facts = [_CACHED, attempt] if view.is_cached else [attempt, not_sent, usage_line(view.metrics)]
+    return " · ".join(without_controls(fact) for fact in (view.model, _STATUS_WORDS.get(view.status), *facts) if fact)
 
 
 def usage_line(metrics: Metrics) -> str:
@@ -154,10 +150,9 @@ def _text(markdown: str, view: RunView, *, is_last: bool) -> str:
     if view.plain:
         return element("div", escape_html(markdown), style="plain")
     is_running = view.status is RunStatus.RUNNING
-    html_text: str = markdown_parser(not is_running).render(
-        _complete_lines(markdown) if is_running and is_last else markdown
-    )
-    return html_text
+    if is_running and is_last:
+        markdown = _complete_lines(markdown)
+    return str(markdown_parser(highlight=not is_running).render(markdown))
 
 
 def _nested(nested: RunView, parent: RunView) -> str:
@@ -174,11 +169,12 @@ def _nested(nested: RunView, parent: RunView) -> str:
 
 
 def _tool(call: ToolCall, status: RunStatus) -> str:
-    failed = call.tool_call_error and call.result != INTERRUPTED_RESULT
-    if call.result is None:
-        fact = "not run" if status is RunStatus.COMPLETED else _STATUS_WORDS[status]
-    elif call.tool_call_error and not failed:
+    is_interrupted = call.tool_call_error and call.result == INTERRUPTED_RESULT
+    failed = call.tool_call_error and not is_interrupted
+    if is_interrupted:
         fact = _STATUS_WORDS[RunStatus.CANCELLED]
+    elif call.result is None:
+        fact = _STATUS_WORDS.get(status, "not run")
     else:
         fact = " · ".join(filter(None, ["failed" if failed else "", _duration(call.duration_s)]))
     summary = element("code", html.escape(call_line(call)), style="code")

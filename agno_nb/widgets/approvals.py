@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.notebook.live import LiveAnswer
@@ -18,15 +19,6 @@ from agno_nb.types import Requirement, RunOutput
 from agno_nb.widgets.base import BaseWidget, StaticView, has_front_end, refresh_all
 from agno_nb.widgets.conversation import answer_html, pending_items
 from agno_nb.widgets.intents import id_value, intent, named, one_of, text
-
-decides = intent(
-    run_id=id_value,
-    requirement_id=id_value,
-    decision=one_of("approve", "reject"),
-    note=text(2_000),
-    values=named(text(20_000)),
-)
-"""Marks the method of a widget that receives the decision of a person about one call."""
 
 
 class _Shell:
@@ -48,16 +40,38 @@ class StreamingWidget(BaseWidget):
         self._runnable = runnable
         self._answering: asyncio.Task[None] | None = None
 
-    async def _refreshed(self) -> None:
-        """Show what is stored, without an answer in progress."""
+    def _show_instead_of_answer(self, content: Mapping[str, Any]) -> None:
+        """Show content without the answer in progress, in one message to the browser."""
+        with self.hold_sync():
+            self.show(content)
+            self._arriving = {}
+
+    def _stored_run(self, run_id: str) -> RunOutput:
+        """Read a run that the widget shows: some of its calls may have been decided elsewhere."""
         raise NotImplementedError
 
-    async def _decide_call(
-        self, run: RunOutput | None, requirement_id: str, decision: str, note: str, values: Mapping[str, str]
-    ) -> AsyncRunStream | None:
-        """Apply a decision to a run read from the store; return the events of the run if it can continue."""
+    async def _show_continued(self, run: RunOutput, events: AsyncRunStream) -> None:
+        """Show a run that continues after the last decision."""
+        raise NotImplementedError
+
+    def _get_run(self, run_id: str, session_id: str) -> RunOutput:
+        run = self._runnable.store.get_run(run_id, session_id)
         if run is None:
-            raise InvalidInputError("the run is no longer in the store")
+            raise InvalidInputError(f"run {run_id!r} is no longer in the store")
+        return run
+
+    @intent(
+        run_id=id_value,
+        requirement_id=id_value,
+        decision=one_of("approve", "reject"),
+        note=text(2_000),
+        values=named(text(20_000)),
+    )
+    async def _decide(
+        self, *, run_id: str, requirement_id: str, decision: str, note: str, values: Mapping[str, str]
+    ) -> None:
+        """Decide about a pending call of a paused run, and continue the run after the last decision."""
+        run = await asyncio.to_thread(self._stored_run, run_id)
         if not run.is_paused:
             raise InvalidInputError(f"run {run.run_id!r} is no longer waiting for a decision: it is {run.status}")
         requirement = next((each for each in run.requirements if each.requirement_id == requirement_id), None)
@@ -70,8 +84,8 @@ class StreamingWidget(BaseWidget):
         if run.active_requirements:
             await self._refreshed()
             refresh_all()
-            return None
-        return self._runnable.acontinue_run(
+            return
+        events = self._runnable.acontinue_run(
             run_id=run.run_id,
             session_id=run.session_id,
             user_id=run.user_id,
@@ -79,6 +93,7 @@ class StreamingWidget(BaseWidget):
             stream=True,
             stream_events=True,
         )
+        await self._show_continued(run, events)
 
     async def _stream_run(self, events: AsyncRunStream, *, at_first: str = "", **place: object) -> None:
         """Show a run in progress, starting from the HTML `at_first`, and the stored run when it has ended.
@@ -89,8 +104,14 @@ class StreamingWidget(BaseWidget):
         def show(html: str) -> None:
             self._arriving = {**place, "html": html}
 
+        async def read_events() -> None:
+            answer = LiveAnswer(_Shell(show))
+            async with events:
+                async for event in events:
+                    answer.feed(event)
+
         show(at_first)
-        self._answering = asyncio.ensure_future(_drive(events, show))
+        self._answering = asyncio.ensure_future(read_events())
         try:
             await asyncio.wait({self._answering})
             error = None if self._answering.cancelled() else self._answering.exception()
@@ -106,13 +127,6 @@ class StreamingWidget(BaseWidget):
         """Stop the answer in progress. Its partial output is kept."""
         if self._answering is not None:
             self._answering.cancel()
-
-
-async def _drive(events: AsyncRunStream, show: Callable[[str], None]) -> None:
-    answer = LiveAnswer(_Shell(show))
-    async with events:
-        async for event in events:
-            answer.feed(event)
 
 
 def _apply_decision(requirement: Requirement, decision: str, note: str, values: Mapping[str, str]) -> None:
@@ -134,7 +148,7 @@ def show_approval(runnable: Runnable, run: RunOutput, display_id: str) -> None:
     The run is in the store, so ``%agent approve`` and chat widgets do the same, in this kernel or another.
     """
     if runnable.current_db is not None and has_front_end():
-        Approvals(runnable, run).replace_display(display_id)
+        Approvals(runnable, run).publish(display_id, update=True)
 
 
 class Approvals(StreamingWidget):
@@ -146,7 +160,7 @@ class Approvals(StreamingWidget):
         super().__init__(runnable)
         self._run = run
         self._metadata = {"agno_nb": {"run_id": run.run_id, "session_id": run.session_id}}
-        self._look(run)
+        self._show_run(run)
 
     def static_view(self) -> StaticView:
         return StaticView(answer_html(self._run), render_text(view_of_run(self._run)))
@@ -156,36 +170,23 @@ class Approvals(StreamingWidget):
         if self._answering is None:
             await self._refreshed()
 
-    def _look(self, run: RunOutput) -> None:
+    def _show_run(self, run: RunOutput) -> None:
         self._run = run
-        content = {
-            "run_id": run.run_id,
-            "html": answer_html(run, with_questions=False),
-            "pending": pending_items(run),
-        }
-        with self.hold_sync():
-            self.show(content)
-            self._arriving = {}
-
-    async def _stored(self) -> RunOutput | None:
-        return await asyncio.to_thread(self._runnable.store.get_run, self._run.run_id, self._run.session_id)
+        html = answer_html(run, with_questions=False)
+        self._show_instead_of_answer({"run_id": run.run_id, "html": html, "pending": pending_items(run)})
 
     async def _refreshed(self) -> None:
         async with self._refresh_lock:
-            run = await self._stored()
+            run = await asyncio.to_thread(self._runnable.store.get_run, self._run.run_id, self._run.session_id)
             if run is not None:
-                await asyncio.to_thread(self._look, run)
+                await asyncio.to_thread(self._show_run, run)
         if run is None or not run.is_paused:
             self.close()
 
-    @decides
-    async def _decide(
-        self, *, run_id: str, requirement_id: str, decision: str, note: str, values: dict[str, str]
-    ) -> None:
-        """Decide about one call, and continue the run after the last decision."""
+    def _stored_run(self, run_id: str) -> RunOutput:
         if self._answering is not None or run_id != self._run.run_id:
             raise InvalidInputError(f"run {run_id!r} has already been continued")
-        # Some calls may have been decided elsewhere, so the stored run is used.
-        events = await self._decide_call(await self._stored(), requirement_id, decision, note, values)
-        if events is not None:
-            await self._stream_run(events, at_first=answer_html(self._run, with_questions=False))
+        return self._get_run(run_id, self._run.session_id)
+
+    async def _show_continued(self, run: RunOutput, events: AsyncRunStream) -> None:
+        await self._stream_run(events, at_first=answer_html(self._run, with_questions=False))
