@@ -120,7 +120,7 @@ class Runnable(SessionMethods, ABC):
         return other
 
     def use_notebook_defaults(self) -> None:
-        """Use the notebook's model, store and user for what is not set, as an agent made in a cell does."""
+        """Use the notebook's model, store and user if none is set, as an agent made in a cell does."""
         self._uses_notebook = True
 
     @property
