@@ -112,12 +112,7 @@ def is_on_loop() -> bool:
 class Job(Generic[T]):
     """A coroutine running on the background loop with the caller's context variables.
 
-    Parameters
-    ----------
-    coroutine : coroutine
-        Started at once.
-    on_done : callable, optional
-        Called on the loop when the coroutine has ended, even with an error.
+    `on_done` is called on the loop when the coroutine has ended, even with an error.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], on_done: Callable[[], None] = lambda: None) -> None:
@@ -284,15 +279,8 @@ _END: Any = object()
 class EventStream(Generic[E, T]):
     """The events of a coroutine, as an iterator on the caller's thread.
 
-    Parameters
-    ----------
-    start : callable
-        Takes the function that receives events; returns the coroutine.
-
-    Attributes
-    ----------
-    result
-        Return value of the coroutine; None until the last event has been read.
+    `start` takes the function that receives events, and returns the coroutine. `result` is the return value of the
+    coroutine; None until the last event has been read.
     """
 
     def __init__(self, start: Callable[[Callable[[E], None]], Coroutine[Any, Any, T]]) -> None:
@@ -309,13 +297,11 @@ class EventStream(Generic[E, T]):
         return self
 
     def __next__(self) -> E:
+        event = None
         try:
-            while True:
-                try:
+            while event is None:
+                with suppress(queue.Empty):
                     event = self._events.get(timeout=_POLL_S)
-                    break
-                except queue.Empty:
-                    continue
         except BaseException:
             self.close()
             raise
