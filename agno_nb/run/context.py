@@ -27,7 +27,6 @@ from agno_nb.types import (
     Session,
     SessionType,
 )
-from agno_nb.types.basics import Alias
 
 if TYPE_CHECKING:
     from agno_nb.models.base import Model
@@ -73,6 +72,8 @@ class RunContext:
     """The session with the history, summary and memories that the run starts with."""
     db: Db | None = None
     parent: RunContext | None = None
+    outer_runs: Sequence[RunContext] = field(init=False, default=())
+    """The runs that this run is nested in, innermost first."""
     enclosing_turn: RunContext | None = None
     """The nearest run of the same session that this run is nested in; None if the run is a turn of its own."""
     is_continued: bool = False
@@ -100,19 +101,34 @@ class RunContext:
     def __post_init__(self) -> None:
         self.has_listener = self.emit_to is not discard_event
         if self.parent is not None:
+            self.outer_runs = [self.parent, *self.parent.outer_runs]
             self.team = self.parent.team
             self.has_listener |= self.parent.has_listener
 
-    run_id = Alias[str]("run.run_id")
-    session_id = Alias[str]("run.session_id")
-    user_id = Alias[str | None]("run.user_id")
-    metadata = Alias[JsonDict | None]("run.metadata")
-    session = Alias[Session]("opened.session")
+    @property
+    def session(self) -> Session:
+        return self.opened.session
 
     @property
-    def lineage(self) -> list[RunContext]:
-        """The run and the runs that it is nested in, innermost first."""
-        return [self] if self.parent is None else [self, *self.parent.lineage]
+    def run_id(self) -> str:
+        return self.run.run_id
+
+    @property
+    def session_id(self) -> str:
+        return self.run.session_id
+
+    @property
+    def user_id(self) -> str | None:
+        return self.run.user_id
+
+    @property
+    def metadata(self) -> JsonDict | None:
+        return self.run.metadata
+
+    @property
+    def root(self) -> RunContext:
+        """The outermost run that this run is nested in, or the run itself."""
+        return self.outer_runs[-1] if self.outer_runs else self
 
     @property
     def run_index(self) -> int | None:
@@ -131,7 +147,7 @@ class RunContext:
         if not self.has_listener:
             return
         made = make_event(self.run, event, **values)
-        for context in self.lineage:
+        for context in (self, *self.outer_runs):
             context.emit_to(made)
 
     async def record_event(
@@ -246,12 +262,8 @@ def uncalled_function_error(name: str, function: Any) -> InvalidInputError:
 
 
 _WORKFLOW_EVENTS = {
-    RunEvent.run_started: RunEvent.workflow_started,
-    RunEvent.run_completed: RunEvent.workflow_completed,
-    RunEvent.run_paused: RunEvent.workflow_paused,
-    RunEvent.run_continued: RunEvent.workflow_continued,
-    RunEvent.run_cancelled: RunEvent.workflow_cancelled,
-    RunEvent.run_error: RunEvent.workflow_error,
+    RunEvent[f"run_{change}"]: RunEvent[f"workflow_{change}"]
+    for change in ("started", "completed", "paused", "continued", "cancelled", "error")
 }
 
 

@@ -15,6 +15,7 @@ from agno_nb.db.async_db import AsyncDb, as_sync
 from agno_nb.db.base import Db
 from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.run.options import first_set
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session, whole_number
 
@@ -141,15 +142,10 @@ class SessionMethods:
 
         if limit is None:
             return _with_one_system_message(latest(last_n_runs), None)
-        count = turns_to_read = max(limit, 0)
-        messages: list[Message] = []
-        # Start with the latest turns, and read further back only if they have too few messages.
-        while _num_without_system(messages) < count and (last_n_runs is None or turns_to_read < last_n_runs):
-            messages = latest(turns_to_read)
-            if len({message.run_id for message in messages}) < turns_to_read:
-                break
-            turns_to_read *= 4
-        if _num_without_system(messages) < count:
+        count = max(limit, 0)
+        # As many turns usually have enough messages.
+        messages = latest(count if last_n_runs is None else min(count, last_n_runs))
+        if sum(message.role != "system" for message in messages) < count:
             messages = latest(last_n_runs)
         messages = _with_one_system_message(messages, count)
         if "assistant" not in skip_roles:
@@ -347,9 +343,8 @@ class SessionMethods:
 
     def _resolve_session_id(self, session_id: str | None, user_id: str | None) -> str:
         user = self._user(user_id)
-        ids = (session_id, self.session_id, self._last_session_ids.get(user))
         # "" is rejected, and doesn't stand for the agent's session.
-        known = next((each for each in ids if each is not None), None)
+        known: str | None = first_set(session_id, self.session_id, self._last_session_ids.get(user))
         check_ids(session_id=known)
         if known is None:
             with_user = "" if user is None else f" with user {user!r}"
@@ -375,10 +370,6 @@ class SessionMethods:
     def _not_found(self, session_id: str | None, user_id: str | None) -> SessionNotFoundError:
         known = self._resolve_session_id(session_id, user_id)
         return SessionNotFoundError(f"there is no session {known!r} in {self.store!r}")
-
-
-def _num_without_system(messages: Sequence[Message]) -> int:
-    return sum(message.role != "system" for message in messages)
 
 
 def _with_one_system_message(messages: Sequence[Message], limit: int | None) -> list[Message]:
