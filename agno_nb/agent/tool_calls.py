@@ -24,28 +24,15 @@ from agno_nb.types import JsonDict, Message, Metrics, Requirement, RunEvent, Run
 
 @dataclass(kw_only=True)
 class ToolExecutor:
-    """Executes the tool calls of one run.
-
-    Parameters
-    ----------
-    tools : mapping of str to Tool
-        Tools by name.
-    hooks : sequence of callable
-        Called around every tool, the first one outermost.
-    tool_call_limit : int or None
-        Maximum number of calls of the run. Further calls are refused.
-    injected : mapping
-        Arguments that are passed to tools and hooks by the runtime.
-    component_name : str or None
-        Name of the agent that requests approval.
-    context : RunContext
-    """
+    """Executes the tool calls of one run."""
 
     tools: Mapping[str, Tool]
+    """Tools by name."""
     hooks: Sequence[Callable[..., Any]]
+    """Called around every tool, the first one outermost."""
     tool_call_limit: int | None
     injected: Mapping[str, Any]
-    component_name: str | None
+    """Arguments that are passed to tools and hooks by the runtime."""
     context: RunContext
 
     async def execute(self, pending: Sequence[tuple[ToolCall, Message]]) -> None:
@@ -102,13 +89,9 @@ class ToolExecutor:
         except InvalidArguments as error:
             return str(error)
         call.user_input_schema = tool.input_fields()
-        requirement = Requirement(
-            kind=tool.approval_kind,
-            tool=call,
-            run_id=run.run_id,
-            component_name=self.component_name,
+        run.requirements.append(
+            Requirement(kind=tool.approval_kind, tool=call, run_id=run.run_id, component_name=run.component_name)
         )
-        run.requirements.append(requirement)
         return None
 
     def _waiting_ids(self) -> set[str | None]:
