@@ -16,7 +16,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast
@@ -254,6 +254,25 @@ def is_closing(error: BaseException) -> bool:
 def loop_is_idle() -> bool:
     """Whether the running loop has no task other than the current one."""
     return len(asyncio.all_tasks()) == 1
+
+
+async def run_together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> tuple[list[T], list[BaseException]]:
+    """Run coroutines concurrently, each to its end. Return the results of those that succeed, and the other errors."""
+    results: dict[int, T] = {}
+    failures: list[BaseException] = []
+
+    async def run_one(index: int, coroutine: Coroutine[Any, Any, T]) -> None:
+        try:
+            results[index] = await coroutine
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            failures.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for index, coroutine in enumerate(coroutines):
+            group.create_task(run_one(index, coroutine))
+    return [results[index] for index in sorted(results)], failures
 
 
 async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:

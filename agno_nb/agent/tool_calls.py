@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.errors import NestedRunPaused, StoreError, leaves
+from agno_nb.event_loop import run_together
 from agno_nb.run.context import RunContext, current_tool_call_id
 from agno_nb.run.continue_run import (
     INTERRUPTED_RESULT,
@@ -45,23 +45,13 @@ class ToolExecutor:
         # Compared by identity, because a server may use one ID for two calls.
         num_left = len(calls) if self.tool_call_limit is None else self.tool_call_limit - len(run.tools) + len(calls)
         allowed = {id(call) for call in calls[: max(num_left, 0)]}
-        failures: list[BaseException] = []
-
-        async def execute_one(call: ToolCall, answer: Message) -> None:
-            try:
-                await self._execute_one(call, answer, is_allowed=id(call) in allowed)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                failures.append(error)
-
         has_started = False
         try:
             await context.recorder.save()  # The calls are stored before anything that may fail.
             has_started = True
-            async with asyncio.TaskGroup() as group:
-                for call, result_message in pending:
-                    group.create_task(execute_one(call, result_message))
+            _, failures = await run_together(
+                self._execute_one(call, message, is_allowed=id(call) in allowed) for call, message in pending
+            )
             if failures:
                 # Not earlier, so that the results of the other calls are not lost.
                 raise next((error for error in failures if not isinstance(error, StoreError)), failures[0])

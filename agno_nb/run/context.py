@@ -20,6 +20,7 @@ from agno_nb.types import (
     Budget,
     JsonDict,
     Message,
+    Metrics,
     RunEvent,
     RunOutput,
     RunOutputEvent,
@@ -155,7 +156,8 @@ class RunContext:
     ) -> None:
         """Send an event and store it."""
         self.emit(event, content=content, details=details)
-        await self.recorder.save_event(event, content, details=details, model=model, duration_s=duration_s)
+        metrics = Metrics(duration_s=duration_s)
+        await self.recorder.save_event(event, content, details=details, model=model, metrics=metrics)
 
     def copy_state(self) -> JsonDict:
         """Return a copy of the current session state."""

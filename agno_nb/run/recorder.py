@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from agno_nb.db.base import Db
 from agno_nb.db.process_id import runs_in_progress
@@ -116,16 +116,11 @@ class RunRecorder:
             self.unsaved[:0], self.has_failed_save = new, True
             raise
 
-    async def save_event(
-        self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None
-    ) -> None:
-        """Store an event with its usage."""
+    async def save_event(self, event: RunEvent, content: str, **values: Any) -> None:
+        """Store an event. `values` are the keyword arguments of ``Db.add_event()``."""
         if self.db is None:
             return
-        metrics = Metrics(duration_s=duration_s)
-        add = functools.partial(
-            self.db.add_event, self.run, event, content, details=details, model=model, metrics=metrics
-        )
+        add = functools.partial(self.db.add_event, self.run, event, content, **values)
         try:
             await self.in_store(add)
         except StoreError:

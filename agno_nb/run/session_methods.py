@@ -182,9 +182,7 @@ class SessionMethods:
         """
         session = self._require_session(session_id, user_id)
         changed = self.store.update_session_state(
-            session.session_id,
-            {**session.session_state, **session_state_updates},
-            base_state=session.session_state,
+            session.session_id, {**session.session_state, **session_state_updates}, base_state=session.session_state
         )
         if changed is None:
             raise SessionNotFoundError(f"session {session.session_id!r} has been deleted")
