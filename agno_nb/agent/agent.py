@@ -20,7 +20,7 @@ from agno_nb.event_loop import run_blocking
 from agno_nb.models.base import Model, ModelRequest, complete
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy
-from agno_nb.run.context import RunContext, RunLimits
+from agno_nb.run.context import RunContext
 from agno_nb.run.continue_run import (
     is_waiting,
     last_assistant_message,
@@ -254,7 +254,7 @@ class Agent(SummariesAndMemories):
                 is_retry = True
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
-        context.limits = RunLimits(self.budgets, self.request_limit)
+        context.budgets, context.request_limit = self.budgets, self.request_limit
         is_resolved = self._resolved is not None and self._resolved[0] is self.model
         # Resolving a model may request the server's list of models.
         model = self._model_for(context) if is_resolved else await asyncio.to_thread(self._model_for, context)
@@ -280,8 +280,8 @@ class Agent(SummariesAndMemories):
 
     def _restore_run(self, context: RunContext, tools: Mapping[str, Tool]) -> list[str]:
         """Restore a continued run, and return the tool results shown before the calls that it waits for."""
-        run, limits = context.run, context.limits
-        limits.num_requests, limits.num_nested_requests = requests_of(run)
+        run = context.run
+        context.num_requests, context.num_nested_requests = requests_of(run)
         if run.is_reloaded:
             self._restore_messages(context)
         earlier_calls = run.tools[: -len(last_assistant_message(run).tool_calls)]

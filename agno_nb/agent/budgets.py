@@ -33,7 +33,7 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
         A budget cannot be checked, because the price of the model is unknown or there is no store.
     """
     for owner in (context, *context.outer_runs):
-        for budget in owner.limits.budgets:
+        for budget in owner.budgets:
             if budget.usd is not None and not model.is_priced:
                 raise InvalidInputError(
                     f"cannot enforce a budget in US dollars: the price of {model.id!r} at {model.provider} is unknown; "
@@ -64,24 +64,24 @@ def count_request(context: RunContext) -> None:
         limit.
     """
     for owner in (context, *context.outer_runs):
-        limits, run = owner.limits, owner.run
-        limit, component = limits.request_limit, repr(run.component_name or run.component_id)
-        if limit is not None and owner is context and limits.num_requests >= limit:
+        run, limit = owner.run, owner.request_limit
+        component = repr(run.component_name or run.component_id)
+        if limit is not None and owner is context and owner.num_requests >= limit:
             raise RunLimitError(
-                f"run {run.run_id!r} of {component} made {limits.num_requests:,} model requests, as many as "
+                f"run {run.run_id!r} of {component} made {owner.num_requests:,} model requests, as many as "
                 f"request_limit={limit} allows; regenerate(from_partial=True), or `%agent continue`, continues with "
                 f"{limit} more, and Agent(request_limit=...) sets another limit, or None for no limit"
             )
-        total = limits.num_requests + limits.num_nested_requests
+        total = owner.num_requests + owner.num_nested_requests
         if limit is not None and total >= limit * NESTED_REQUESTS:
             raise RunLimitError(
                 f"run {run.run_id!r} of {component} and its nested runs made {total:,} model requests, "
                 f"{NESTED_REQUESTS} times request_limit={limit}; check if agents call each other without end, or pass "
                 "a higher request_limit, or None for no limit"
             )
-    context.limits.num_requests += 1
+    context.num_requests += 1
     for outer in context.outer_runs:
-        outer.limits.num_nested_requests += 1
+        outer.num_nested_requests += 1
 
 
 def requests_of(run: RunOutput) -> tuple[int, int]:

@@ -43,20 +43,6 @@ def discard_event(event: RunOutputEvent) -> None:
     """Receive an event that has no other listener."""
 
 
-@dataclass
-class RunLimits:
-    """Limits of a run, and how much of them is used."""
-
-    budgets: Sequence[Budget] = ()
-    """Limits on cost and tokens of the run and all runs nested in it."""
-    request_limit: int | None = None
-    """Maximum number of model requests of the run."""
-    num_requests: int = 0
-    """Model requests of the run so far, including those before a pause."""
-    num_nested_requests: int = 0
-    """Model requests of the runs nested in it."""
-
-
 @dataclass(kw_only=True)
 class RunContext:
     """A run in progress. Tools and hooks get it as ``run_context``."""
@@ -91,7 +77,14 @@ class RunContext:
     child_tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     background_tasks: list[BackgroundTask] = field(default_factory=list)
     """Tasks to start when the turn is over."""
-    limits: RunLimits = field(default_factory=RunLimits)
+    budgets: Sequence[Budget] = ()
+    """Limits on cost and tokens of the run and all runs nested in it."""
+    request_limit: int | None = None
+    """Maximum number of model requests of the run."""
+    num_requests: int = 0
+    """Model requests of the run so far, including those before a pause."""
+    num_nested_requests: int = 0
+    """Model requests of the runs nested in it."""
     stores_nested: bool = True
     """Whether the messages of nested runs are stored."""
     default_model: Model | None = None
@@ -231,17 +224,19 @@ async def resolve_dependencies(runnable: Runnable, context: RunContext) -> None:
 
 def _dependency_arguments(value: Any, injected: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the arguments for calling a dependency; None if it is a value."""
-    if not callable(value):
-        return None
-    try:
-        parameters = inspect.signature(value).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(map(_is_unknown, parameters)):
+    parameters = _parameters(value) if callable(value) else None
+    if parameters is None or any(map(_is_unknown, parameters)):
         return None
     return {
         each.name: injected[each.name] for each in parameters if each.kind not in _VARIADIC and each.name in injected
     }
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    try:
+        return [*inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError):
+        return None
 
 
 def _is_unknown(parameter: inspect.Parameter) -> bool:
@@ -252,10 +247,7 @@ def _is_unknown(parameter: inspect.Parameter) -> bool:
 
 def uncalled_function_error(name: str, function: Any) -> InvalidInputError:
     """Return the error for a ``{name}`` that stands for a function that cannot be called to get the value."""
-    try:
-        unknown = [each.name for each in inspect.signature(function).parameters.values() if _is_unknown(each)]
-    except (TypeError, ValueError):
-        unknown = []
+    unknown = [each.name for each in _parameters(function) or () if _is_unknown(each)]
     reason = f"with the parameter {unknown[0]!r}" if unknown else "that was not called"
     return InvalidInputError(
         f"{{{name}}} in the instructions is a function {reason}, so it has no value for the model; a function in "

@@ -89,15 +89,8 @@ class SessionMethods:
         SessionOwnershipError
             The session belongs to another user.
         """
-        known = self._checked_id(session_id, user_id)
-        return self._with_schemas(self.store.get_session(known, user_id=user_id), user_id)
-
-    def _with_schemas(self, session: Session | None, user_id: str | None) -> Session | None:
-        if session is not None:
-            session.restore_outputs = lambda runs: restore_typed_outputs(self.output_schemas, runs)
-            # Later reads check the owner again, because the session may be claimed by then.
-            session.read_for = self._user(user_id)
-        return session
+        session = self.store.get_session(self._checked_id(session_id, user_id), user_id=user_id)
+        return None if session is None else self._found(session, session_id, user_id)
 
     def get_session_messages(
         self,
@@ -197,10 +190,7 @@ class SessionMethods:
     ) -> Session:
         """Give a session a name."""
         known = self._checked_id(session_id, user_id)
-        session = self._with_schemas(self.store.rename_session(known, session_name=session_name), user_id)
-        if session is None:
-            raise self._not_found(session_id, user_id)
-        return session
+        return self._found(self.store.rename_session(known, session_name=session_name), session_id, user_id)
 
     def set_session_name(
         self,
@@ -289,10 +279,7 @@ class SessionMethods:
         fork = self.store.fork_session(
             self._checked_id(session_id, user_id), user_id=user_id, to_run_index=to_run_index, at_run=at_run
         )
-        if fork is None:
-            raise self._not_found(session_id, user_id)
-        self._with_schemas(fork, user_id)
-        return fork
+        return self._found(fork, session_id, user_id)
 
     def get_run_output(
         self, run_id: str, session_id: str | None = None, *, user_id: str | None = None
@@ -360,14 +347,17 @@ class SessionMethods:
         return known
 
     def _require_session(self, session_id: str | None, user_id: str | None = None) -> Session:
-        session = self._with_schemas(self.store.get_session(self._checked_id(session_id, user_id)), user_id)
-        if session is None:
-            raise self._not_found(session_id, user_id)
-        return session
+        return self._found(self.store.get_session(self._checked_id(session_id, user_id)), session_id, user_id)
 
-    def _not_found(self, session_id: str | None, user_id: str | None) -> SessionNotFoundError:
-        known = self._resolve_session_id(session_id, user_id)
-        return SessionNotFoundError(f"there is no session {known!r} in {self.store!r}")
+    def _found(self, session: Session | None, session_id: str | None, user_id: str | None) -> Session:
+        """Return a session that restores typed outputs when it reads runs; raise if there is none."""
+        if session is None:
+            known = self._resolve_session_id(session_id, user_id)
+            raise SessionNotFoundError(f"there is no session {known!r} in {self.store!r}")
+        session.restore_outputs = lambda runs: restore_typed_outputs(self.output_schemas, runs)
+        # Later reads check the owner again, because the session may be claimed by then.
+        session.read_for = self._user(user_id)
+        return session
 
 
 def _with_one_system_message(messages: Sequence[Message], limit: int | None) -> list[Message]:
