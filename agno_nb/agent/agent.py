@@ -31,9 +31,8 @@ from agno_nb.run.continue_run import (
 from agno_nb.run.options import RunOptions, as_messages, first_set
 from agno_nb.run.output_schema import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, resolve_tools
-from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
+from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools, update_session_state
 from agno_nb.tools.parameters import InvalidArguments
-from agno_nb.tools.state import update_session_state
 from agno_nb.types import (
     Budget,
     JsonDict,
