@@ -12,7 +12,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from agno_nb.agent.context_report import add_tools_to_report, describe_tool
+from agno_nb.agent.prompt import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, new_id, now
 
@@ -29,17 +29,7 @@ async def cached_response(
     The messages of the cached run are copied at no cost; neither the model nor tools are called. The changes of the
     cached run to the session's state are applied again.
 
-    Parameters
-    ----------
-    model : dict
-        Description of the model without secrets.
-    functions : sequence of callables
-        The functions of the tools.
-
-    Returns
-    -------
-    Message or None
-        None if the run does not use the cache, or the cache has no answer.
+    `model` is a description of the model without secrets, and `functions` are the functions of the tools.
     """
     run, db = context.run, context.db
     if run.context_report is not None:

@@ -17,14 +17,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.run import defaults
 from agno_nb.run.background_tasks import BackgroundTask
 from agno_nb.run.context import RunContext
-from agno_nb.run.entrypoints import (
-    AsyncRunStream,
-    RunStream,
-    branch,
-    continue_paused_run,
-    regenerate_turn,
-    start_run,
-)
+from agno_nb.run.entrypoints import AsyncRunStream, RunStream, branch, continue_paused_run, regenerate_turn, start_run
 from agno_nb.run.execute import execute
 from agno_nb.run.options import (
     OPTION_ALIASES,
