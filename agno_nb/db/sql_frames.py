@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 DYNAMIC = {"query", "query_table", "json_execute_serialized_sql"}
 """Functions that accept the name of a table as an expression."""
 
-STRINGS = re.compile(r"'[^']*'?|--[^\n]*|/\*.*?(?:\*/|\Z)|\$\$.*?(?:\$\$|\Z)", re.DOTALL)
-"""Strings and comments of SQL."""
-
 _CATALOG = {"show", "describe", "desc", "tables", "columns", "information_schema", "pg_catalog", "sqlite_master"} | {
     "duckdb_tables", "duckdb_views", "duckdb_columns",
 }  # fmt: skip
@@ -133,9 +130,24 @@ def frames_for(sql: str, frames: Mapping[str, Any]) -> NamedFrames:
 
 def named_in(sql: str, names: Iterable[str]) -> list[str]:
     """Return the `names` that a statement uses outside of strings and comments."""
-    text = STRINGS.sub(" ", sql).casefold()
+    text = " ".join(code_tokens(sql))
     words = set(re.findall(r"\w+", text))
     return [name for name in names if _is_named(name.casefold(), text, words)]
+
+
+def tokens(sql: str) -> list[tuple[str, duckdb.token_type]]:
+    """Return the text and type of each token of SQL. The text includes the white space after the token."""
+    # DuckDB counts in bytes, and doesn't accept half characters.
+    text = sql.encode(errors="replace")
+    found = duckdb.tokenize(text.decode())
+    ends = [*(start for start, _ in found[1:]), len(text)]
+    return [(text[start:end].decode(), kind) for (start, kind), end in zip(found, ends, strict=False)]
+
+
+def code_tokens(sql: str) -> list[str]:
+    """Return the casefolded tokens of SQL, without strings and comments."""
+    left_out = (duckdb.token_type.string_const, duckdb.token_type.comment)
+    return [text.strip().casefold() for text, kind in tokens(sql) if kind not in left_out]
 
 
 def _is_named(name: str, text: str, words: set[str]) -> bool:

@@ -23,7 +23,7 @@ from agno_nb.db.encoding import micros
 from agno_nb.db.file_names import os_error, store_failure, unstorable_value
 from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, with_filtered_tables
-from agno_nb.db.sandbox import interruptible, open_sandbox, short_error
+from agno_nb.db.sandbox import interruptible, open_sandbox, optimizers_except, short_error
 from agno_nb.db.statements import Connection
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
@@ -74,8 +74,7 @@ class Engine:
         # A detach rewrites the latest thousands of rows of a table. Choosing a compression takes ten times as long as
         # writing them: 100 ms after a thousand turns.
         connection.execute("SET GLOBAL force_compression = 'uncompressed'")
-        known = connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
-        self._spared = ",".join(name for (name,) in known if name not in _RULES)
+        self._spared = optimizers_except(connection, _RULES)
         self._point_query_settings(connection)
         return connection
 
@@ -291,7 +290,7 @@ class Engine:
 
     def _frame(self, sql: str, parameters: Sequence[Any]) -> pa.Table:
         with self.frame_cursor(write=False) as cursor:
-            return interruptible(cursor, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_table())
+            return interruptible(cursor.interrupt, lambda: cursor.sql(sql, params=list(parameters)).to_arrow_table())
 
 
 class EngineDriver(Driver):
