@@ -287,7 +287,8 @@ def test_few_connections_are_kept(db: PostgresDb, sql: psycopg.Connection[Any]) 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda n: say(db, "x", session_id=f"s{n}"), range(64)))
     kept = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'agno_nb'"
-    assert sql.execute(kept).fetchall()[0][0] <= 4
+    # The server removes closed connections a little later.
+    assert any(sql.execute(kept).fetchall()[0][0] <= 4 for _ in range(1000))
     db.close()
 
 
