@@ -15,7 +15,8 @@ from agno_nb.db import sandbox, schema
 from agno_nb.db.duckdb import FileDriver
 from agno_nb.db.file_names import LOCK, expand, os_error, path_in_use
 from agno_nb.db.frame_reader import TIMEOUT_S, FrameReader
-from agno_nb.db.sqlite import LOG, SHARED, SqliteDriver
+from agno_nb.db.sqlite import SqliteDriver
+from agno_nb.db.sqlite_connections import LOG, SHARED
 from agno_nb.errors import InvalidInputError, StoreError
 
 if TYPE_CHECKING:
