@@ -19,7 +19,7 @@ from psycopg.pq import TransactionStatus
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import with_all_columns
 from agno_nb.db.driver import ConnectionPool, Driver
-from agno_nb.db.duckdb.engine import write_store
+from agno_nb.db.duckdb import write_store
 from agno_nb.db.encoding import micros
 from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
