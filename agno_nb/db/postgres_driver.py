@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import zlib
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _KEPT_CONNECTIONS = 4
 """A server has few connections, 100 by default, for all clients."""
-_QUOTED_OR_MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?""")
+_QUOTED_OR_MARK = re.compile(r"""('[^']*'|"[^"]*")|\?""")
 
 C = TypeVar("C")
 PostgresConnection = psycopg.Connection[tuple[Any, ...]]
@@ -284,16 +285,8 @@ def _in_postgres(statement: str) -> str:
 @lru_cache(maxsize=512)
 def _number_parameters(statement: str) -> str:
     """Return the statement with $1, $2 and so on for each ``?`` that is not within quotes."""
-    number = 0
-
-    def numbered(match: re.Match[str]) -> str:
-        nonlocal number
-        if match[0] != "?":
-            return match[0]
-        number += 1
-        return f"${number}"
-
-    return _QUOTED_OR_MARK.sub(numbered, statement)
+    numbers = itertools.count(1)
+    return _QUOTED_OR_MARK.sub(lambda match: match[1] or f"${next(numbers)}", statement)
 
 
 def _last_value(connection: PostgresConnection, statements: str) -> Any:

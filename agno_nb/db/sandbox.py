@@ -56,11 +56,9 @@ _PLANNING_RULES = {"unused_columns", "cte_inlining"}
 """Optimizer rules that remove from a plan the columns that its result does not depend on."""
 
 
-_SELECT, _EXPLAIN, _MULTI = (
-    duckdb.StatementType.SELECT,
-    duckdb.StatementType.EXPLAIN,
-    duckdb.StatementType.MULTI,
-)
+_SELECT = duckdb.StatementType.SELECT
+_EXPLAIN = duckdb.StatementType.EXPLAIN
+_MULTI = duckdb.StatementType.MULTI
 
 MAX_CONDITIONS = 5_000
 MAX_NAME_PARTS = 20
@@ -280,10 +278,9 @@ def _prepared(
     """Return the statement of `sql`, and the columns that its result depends on, or None if they are unknown."""
     statement, query = read_only_statement(cursor, sql)
     plan = None if query is None else _plan(cursor, query, parameters, frames)
-    if plan is None:
+    if plan is None or statement.type != _SELECT:
         return statement, None
-    needs = _columns_in_plan(plan)
-    return statement, needs if statement.type == duckdb.StatementType.SELECT else None
+    return statement, _columns_in_plan(plan)
 
 
 def _plan(

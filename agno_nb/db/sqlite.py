@@ -166,10 +166,11 @@ class SqliteDriver(Driver):
         connection.execute(statement)
         try:
             is_store = self._has_schema(connection)
-            if is_store and self._is_older(opened):
-                connection.execute("ROLLBACK")
-                self._migrate(connection)
-                connection.execute(statement)
+            if is_store:
+                ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
+                if schema.is_older(version, self._path, newest=max(self._migrations, default=1)):
+                    self._migrate(opened, version)
+                    connection.execute(statement)
             yield is_store
             connection.execute("COMMIT")
         finally:
@@ -234,17 +235,12 @@ class SqliteDriver(Driver):
             )
         return True
 
-    def _is_older(self, opened: Opened) -> bool:
-        """Whether the store has to be migrated; an error if it is opened read-only."""
-        ((version,),) = opened.connection.execute("SELECT max(version) FROM raw_schema").fetchall()
-        is_older = schema.is_older(version, self._path, newest=max(self._migrations, default=1))
-        if is_older and opened.is_read_only:
-            raise schema.too_old_error(self._path)
-        return is_older
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
+    def _migrate(self, opened: Opened, version: int) -> None:
         """Copy the file, and migrate the store to the newest version."""
-        ((version,),) = connection.execute("SELECT max(version) FROM raw_schema").fetchall()
+        if opened.is_read_only:
+            raise schema.too_old_error(self._path)
+        connection = opened.connection
+        connection.execute("ROLLBACK")
         with closing(sqlite3.connect(schema.backup_path(self._path, version))) as copy:
             connection.backup(copy)
         # Another process may have migrated it, which migrate() finds out in the transaction.
