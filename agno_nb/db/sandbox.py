@@ -55,7 +55,6 @@ Read = Callable[[schema.ColumnsRead], Mapping[str, Any]]
 _PLANNING_RULES = {"unused_columns", "cte_inlining"}
 """Optimizer rules that remove from a plan the columns that its result does not depend on."""
 
-
 _SELECT = duckdb.StatementType.SELECT
 _EXPLAIN = duckdb.StatementType.EXPLAIN
 _MULTI = duckdb.StatementType.MULTI

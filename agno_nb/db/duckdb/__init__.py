@@ -78,6 +78,14 @@ class DuckDb(SqlDb):
         return f"DuckDb({str(self.db_file)!r})"
 
 
+@suggest_on_unknown_kwarg({})
+class AsyncDuckDb(AsyncDb):
+    """Async version of :class:`DuckDb`, with the same arguments and methods."""
+
+    def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
+        super().__init__(DuckDb(db_file, lock_timeout_s=lock_timeout_s))
+
+
 class EngineDriver(Driver):
     """Base of the drivers of stores in a file and in memory."""
 
@@ -154,14 +162,6 @@ class FileDriver(EngineDriver):
             file = self._file = SharedFile.at(self._path)
             self._found = found
         return file
-
-
-@suggest_on_unknown_kwarg({})
-class AsyncDuckDb(AsyncDb):
-    """Async version of :class:`DuckDb`, with the same arguments and methods."""
-
-    def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
-        super().__init__(DuckDb(db_file, lock_timeout_s=lock_timeout_s))
 
 
 def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
