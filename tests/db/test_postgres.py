@@ -74,6 +74,7 @@ def everything_told(error: BaseException) -> str:
         ("postgresql://h1:1,h2:2/db?target_session_attrs=any", "postgresql://h1:1,h2:2/db?target_session_attrs=any"),
         ("postgresql:///db?host=/run/postgresql", "postgresql:///db?host=/run/postgresql"),
         ("postgresql://[::1]:5432/my%20db", "postgresql://[::1]:5432/my%20db"),
+        ("postgresql://:pass@h/db", "postgresql://:pass@h/db"),
         ("postgresql://h/db?application_name=a@b", "postgresql://h/db?application_name=a@b"),
     ],
 )
