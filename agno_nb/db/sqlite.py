@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import schema
-from agno_nb.db.arrow_tables import from_rows
+from agno_nb.db.arrow_tables import from_rows, with_all_columns
 from agno_nb.db.async_db import AsyncDb
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
@@ -186,7 +186,9 @@ class SqliteDriver(Driver):
                     return {}
                 self._table_cache = self._table_cache.as_of(opened)
                 return {
-                    table: self._table_cache.read(opened.connection, table, columns, column_filter)
+                    table: with_all_columns(
+                        table, self._table_cache.read(opened.connection, table, columns, column_filter)
+                    )
                     for table, columns in columns_read.items()
                 }
 
@@ -280,8 +282,7 @@ class _TableCache:
 
     version: object = None
     tables: dict[str, pa.Table] = field(default_factory=dict)
-    columns: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Columns of each table that have been read. Others are null."""
+    """With the columns that have been read."""
 
     def as_of(self, opened: Opened) -> _TableCache:
         """Return the cache for the data version of the open transaction."""
@@ -295,18 +296,17 @@ class _TableCache:
     def read(
         self, connection: sqlite3.Connection, table: str, columns: frozenset[str], part: ColumnFilter | None
     ) -> pa.Table:
-        cached_columns = self.columns.get(table, frozenset())
+        cached = self.tables.get(table)
+        cached_columns = set(cached.column_names) if cached is not None else set()
         if columns <= cached_columns:
-            return self.tables[table]
+            return cached
         names = sorted(columns | cached_columns)
-        statement = f"SELECT {', '.join(names)} FROM {table}"
         where, parameters = filter_condition(table, part)
-        if part is not None:
-            statement += f" WHERE {where}"
-            return from_rows(table, connection.execute(statement, parameters), names)
-        self.tables[table] = from_rows(table, connection.execute(statement), names)
-        self.columns[table] = columns | cached_columns
-        return self.tables[table]
+        sql = f"SELECT {', '.join(names)} FROM {table} WHERE {where}"
+        rows = from_rows(table, connection.execute(sql, parameters), names)
+        if part is None:
+            self.tables[table] = rows
+        return rows
 
 
 class _SqliteTransaction(Connection):
