@@ -3,6 +3,8 @@
 Only the DataFrames that a statement names are registered with DuckDB. DuckDB scans most columns in place. Others are
 converted to text if that is lossless: periods, intervals, complex numbers, and objects of several types. The remaining
 columns are unreadable, and a query that reads one fails with an error that names it.
+
+The file has more than 400 lines, because the rules for all kinds of columns of three libraries are in one place.
 """
 
 from __future__ import annotations
