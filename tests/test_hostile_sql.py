@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from agno_nb.db.base import Db
-from agno_nb.db.frame_columns import FRAMES
+from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sandbox import read_only_statement
 from agno_nb.errors import QueryError

@@ -74,6 +74,7 @@ def everything_told(error: BaseException) -> str:
         ("postgresql://h1:1,h2:2/db?target_session_attrs=any", "postgresql://h1:1,h2:2/db?target_session_attrs=any"),
         ("postgresql:///db?host=/run/postgresql", "postgresql:///db?host=/run/postgresql"),
         ("postgresql://[::1]:5432/my%20db", "postgresql://[::1]:5432/my%20db"),
+        ("postgresql://:pass@h/db", "postgresql://:pass@h/db"),
         ("postgresql://h/db?application_name=a@b", "postgresql://h/db?application_name=a@b"),
     ],
 )
@@ -287,7 +288,8 @@ def test_few_connections_are_kept(db: PostgresDb, sql: psycopg.Connection[Any]) 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda n: say(db, "x", session_id=f"s{n}"), range(64)))
     kept = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'agno_nb'"
-    assert sql.execute(kept).fetchall()[0][0] <= 4
+    # The server removes closed connections a little later.
+    assert any(sql.execute(kept).fetchall()[0][0] <= 4 for _ in range(1000))
     db.close()
 
 
