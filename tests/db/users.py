@@ -9,8 +9,8 @@ from pathlib import Path
 
 OWNER, COLLEAGUE, GROUP = 20_001, 20_002, 30_000
 
-# Imported first, because another user cannot read a Python that is in a home directory: what a turn needs, and what code
-# that reads frames needs, which takes longer.
+# Imported first, because another user cannot read a Python that is in a home directory: what a turn needs, and for code
+# that reads frames what they need, which takes longer.
 _BEFORE = """
 import os, sys, tempfile
 from pathlib import Path
