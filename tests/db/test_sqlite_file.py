@@ -79,6 +79,7 @@ def test_a_file_that_is_held_too_long_is_locked(tmp_path: Path) -> None:
     assert db.get_sessions() == []
     holder.execute("ROLLBACK")
     holder.close()
+    db = SqliteDb(path)
     end(db, begin(db)[0])
 
 
@@ -417,6 +418,6 @@ def test_a_closed_store_leaves_no_thread_behind(tmp_path: Path) -> None:
     merging = db._driver._connections._merging  # type: ignore[attr-defined]
     db.close()
     if merging is not None:
-        merging.join(5)
+        merging.join(60)
         assert not merging.is_alive()
     assert not (tmp_path / "store.db-wal").exists()
