@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from agno_nb.agent.prompt import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
+from agno_nb.run.background_tasks import QueueKey, wait_for
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, new_id, now
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ async def cached_response(
     if not cached_messages or cached_messages[-1].role != "assistant" or cached_messages[-1].tool_calls:
         return None  # Its messages are not stored completely.
     run.replay_of_run_id = cached.run_id
+    if context.query.summary:
+        # The summary that followed the cached run is copied after this one.
+        await wait_for(QueueKey.summary(db, cached.session_id))
     force_apply(context.session_state, cached.state_changes)
     for message in cached_messages:
         copy = _copy_message(message)
