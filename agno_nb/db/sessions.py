@@ -153,6 +153,8 @@ def enter_session(
     rows = tables.SESSIONS.rows(values[:-1] for values in found)
     if not rows:
         fresh = tables.session_row(session, component_name=run.component_name, now=micros(now()))
+        # The session starts with its first run, which was created before this transaction.
+        fresh["created_at"] = min(fresh["created_at"], micros(run.created_at))
         connection.insert(
             "raw_sessions",
             [fresh | key | {"user_id": run.user_id}],

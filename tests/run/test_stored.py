@@ -18,6 +18,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, ModelError, RunError, SessionOwnershipError, StoreError
 from agno_nb.event_loop import Job, run_blocking
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
+from agno_nb.run import execute
 from agno_nb.testing import FunctionModel, ScriptedModel, call
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus
 from tests.run.kinds import Make, kind, talk
@@ -377,3 +378,23 @@ def test_metrics_are_the_sum_of_the_model_calls_and_an_unknown_price_stays_unkno
     agent.run("two")
     totals = db.get_session_metrics("s")
     assert (totals.input_tokens, totals.output_tokens, totals.cost) == (31, 6, None)
+
+
+def test_a_run_takes_the_time_from_its_start_to_its_end_and_a_session_starts_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1_700_000_000.0]
+
+    class SlowDb(InMemoryDb):
+        def open_run(self, *args: Any, **kwargs: Any) -> Any:
+            clock[0] += 10.0
+            return super().open_run(*args, **kwargs)
+
+    monkeypatch.setattr(execute, "now", lambda: clock[0])
+    monkeypatch.setattr(execute.time, "perf_counter", lambda: clock[0])
+    db = SlowDb()
+    Agent(ScriptedModel(["x"]), db=db).run("1")
+    run = db.runs_df().iloc[0]
+    assert (run["ended_at"] - run["created_at"]).total_seconds() == run["duration_s"] == 10.0
+    assert db.sessions_df()["created_at"][0] == run["created_at"]
+    assert db.get_sessions(limit=1)[0].created_at == 1_700_000_000
