@@ -23,9 +23,9 @@ def add_event(
     event: RunEvent,
     content: str,
     *,
-    details: JsonDict | None,
-    model: str | None,
-    metrics: Metrics | None,
+    details: JsonDict | None = None,
+    model: str | None = None,
+    metrics: Metrics | None = None,
 ) -> None:
     # This update changes nothing, but finds the session and, if writers overlap (Postgres), locks it. A later session
     # with the same id does not have the run.
@@ -59,13 +59,12 @@ def add_event(
 def get_usage(
     connection: Transaction,
     *,
-    session_id: str | None,
-    notebook: str | None,
-    this_process: bool,
-    since: float | None,
-    exclude_run_ids: Sequence[str],
+    session_id: str | None = None,
+    notebook: str | None = None,
+    this_process: bool = False,
+    since: float | None = None,
+    exclude_run_ids: Sequence[str] = (),
 ) -> UsageTotals:
-    """Return tokens and cost of runs, their summaries and background work: see :meth:`Db.get_usage`."""
     conditions = {
         "session_id = ?": session_id,
         "notebook = ?": notebook,

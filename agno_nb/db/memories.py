@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agno_nb.db import tables
-from agno_nb.db.encoding import Row, micros
-from agno_nb.db.statements import Transaction, page_of, where_equal
+from agno_nb.db.encoding import check_ids, micros
+from agno_nb.db.statements import Transaction, non_null, page_of, where_equal
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.types import RunOutput, SessionSummary, UserMemory, now
 
@@ -32,10 +32,10 @@ def add_summary(connection: Transaction, summary: SessionSummary) -> SessionSumm
     return replace(summary, version=version)
 
 
-def latest_summary(
-    connection: Transaction, session_id: str, before_run_index: int | None = None
+def get_summary(
+    connection: Transaction, session_id: str, *, before_run_index: int | None = None
 ) -> SessionSummary | None:
-    """Return the latest valid summary that only covers turns before `before_run_index`."""
+    check_ids(session_id=session_id)
     where = f"session_id = ? AND {SUMMARY_HOLDS}"
     parameters: list[str | int] = [session_id]
     if before_run_index is not None:
@@ -65,6 +65,8 @@ def _select_summary(
 
 
 def upsert_user_memory(connection: Transaction, memory: UserMemory) -> UserMemory:
+    if not memory.user_id:
+        raise InvalidInputError(f"a memory has user_id {memory.user_id!r}; set the user that it is about")
     replaced = ", ".join(f"{name} = excluded.{name}" for name in _CHANGEABLE)
     row = tables.memory_row(memory, now=micros(now()))
     # A user's memories are in the order in which they were added, even if the clock was set back.
@@ -88,22 +90,22 @@ def upsert_user_memory(connection: Transaction, memory: UserMemory) -> UserMemor
 
 def get_user_memories(
     connection: Transaction,
-    key: Row,
-    *,
-    topics: Sequence[str] | None,
-    search_content: str | None,
-    limit: int | None,
-    page: int | None,
+    user_id: str | None = None,
+    component_id: str | None = None,
+    topics: Sequence[str] | None = None,
+    search_content: str | None = None,
+    limit: int | None = None,
+    page: int | None = None,
 ) -> list[UserMemory]:
     start, stop = page_of(limit, page)
-    memories = select_memories(connection, *where_equal(key))
+    memories = select_memories(connection, *where_equal(non_null(user_id=user_id, component_id=component_id)))
     # A user has few memories, and backends differ in JSON functions and in how they compare letters of both cases.
     part, topics_wanted = (search_content or "").casefold(), set(topics or ())
     matching = [each for each in memories if part in each.memory.casefold() and topics_wanted <= set(each.topics)]
     return matching[start:stop]
 
 
-def update_user_memory(connection: Transaction, memory: UserMemory, expected_updated_at: float) -> UserMemory | None:
+def update_user_memory(connection: Transaction, memory: UserMemory, *, expected_updated_at: float) -> UserMemory | None:
     key = {"memory_id": memory.memory_id, "user_id": memory.user_id, "updated_at": micros(expected_updated_at)}
     row = tables.memory_row(memory, now=micros(now()))
     if not connection.change("raw_memories", {name: row[name] for name in _CHANGEABLE}, key):
@@ -111,10 +113,19 @@ def update_user_memory(connection: Transaction, memory: UserMemory, expected_upd
     return select_memories(connection, "memory_id = ?", [memory.memory_id])[0]
 
 
-def delete_memories(connection: Transaction, key: Row) -> int:
-    """Delete the memories that have the values of `key`; return their number."""
+def delete_user_memory(
+    connection: Transaction, memory_id: str, user_id: str | None = None, *, expected_updated_at: float | None = None
+) -> bool:
+    key = non_null(memory_id=memory_id, user_id=user_id)
+    if expected_updated_at is not None:
+        key["updated_at"] = micros(expected_updated_at)
     where, parameters = where_equal(key)
-    return len(connection.execute(f"DELETE FROM raw_memories WHERE {where} RETURNING memory_id", parameters))
+    return bool(connection.execute(f"DELETE FROM raw_memories WHERE {where} RETURNING memory_id", parameters))
+
+
+def clear_memories(connection: Transaction, user_id: str | None = None) -> None:
+    where, parameters = where_equal(non_null(user_id=user_id))
+    connection.execute(f"DELETE FROM raw_memories WHERE {where}", parameters)
 
 
 def select_memories(connection: Transaction, where: str, parameters: Sequence[str | None]) -> list[UserMemory]:

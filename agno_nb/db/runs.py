@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from agno_nb.db import tables
-from agno_nb.db.base import CellTurn, ContextQuery, OpenedRun
-from agno_nb.db.encoding import Row, from_json, micros
+from agno_nb.db.base import NO_CONTEXT, CellTurn, ContextQuery, OpenedRun
+from agno_nb.db.encoding import Row, check_ids, from_json, micros
 from agno_nb.db.history import (
     LAST_TURN,
     check_turn_order,
@@ -26,13 +26,13 @@ from agno_nb.db.history import (
     select_history,
     select_messages,
 )
-from agno_nb.db.memories import latest_summary, select_memories
+from agno_nb.db.memories import get_summary, select_memories
 from agno_nb.db.process_id import current_process_id, is_over, runs_in_progress
 from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.session_cache import SessionCache
 from agno_nb.db.session_state import reapply_run, revert_to_turn, store_state
 from agno_nb.db.sessions import enter_session, require_owner, select_sessions
-from agno_nb.db.statements import Transaction, marks, non_null, where_equal
+from agno_nb.db.statements import Transaction, marks, non_null, page_of, where_equal
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, SessionNotFoundError
 from agno_nb.types import (
     JsonDict,
@@ -40,9 +40,9 @@ from agno_nb.types import (
     RunOutput,
     RunStatus,
     Session,
-    SessionReader,
     SessionType,
     StepOutput,
+    whole_number,
     with_article,
 )
 
@@ -52,18 +52,18 @@ _LATEST_FIRST = f"created_at DESC, COALESCE(run_index, {LAST_TURN}) DESC, attemp
 
 def open_run(
     connection: Transaction,
-    cache: SessionCache,
     run: RunOutput,
     messages: Sequence[Message],
     *,
     session: Session,
-    nested: bool,
-    partial_of: str | None,
-    query: ContextQuery,
-    store: SessionReader,
-    row_lock: str,
+    nested: bool = False,
+    partial_of: str | None = None,
+    query: ContextQuery = NO_CONTEXT,
 ) -> OpenedRun:
-    """Store a run and its first messages, and return its context: see :meth:`Db.open_run`."""
+    for name, value in (("session_id", run.session_id), ("user_id", run.user_id)):
+        if value == "":
+            raise InvalidInputError(f"{name} is empty; pass a string, or leave it None")
+    cache = connection.cache
     num_turns = num_turns_needed(query)
     is_new_turn = not nested and run.run_index is None
     known = cache.find(connection, run, num_turns) if is_new_turn else None
@@ -71,9 +71,9 @@ def open_run(
     if known is not None:
         row, latest_start = known.session, known.latest_start
     else:
-        row, latest_start = enter_session(connection, run, session, row_lock=row_lock)
+        row, latest_start = enter_session(connection, run, session)
     keep_time_order(connection, run, messages, latest_start)
-    opened = OpenedRun(session=tables.session_from_row(row, store))
+    opened = OpenedRun(session=tables.session_from_row(row, connection.store))
     require_owner(run.session_id, opened.session.user_id, run.user_id)
     turn: int | None = None
     if nested:
@@ -108,7 +108,7 @@ def _read_context(
     if query.summary:
         shown = {message.run_id for message in opened.history}
         first_shown = next((index for index, run_id in opened.turns if run_id in shown), turn)
-        opened.summary = latest_summary(connection, run.session_id, first_shown)
+        opened.summary = get_summary(connection, run.session_id, before_run_index=first_shown)
     if query.memories and run.user_id is not None:
         opened.memories = select_memories(connection, "user_id = ?", [run.user_id])
 
@@ -136,23 +136,29 @@ def _take_turn(
     run.run_index = turn
 
 
-def add_messages(connection: Transaction, cache: SessionCache, run: RunOutput, messages: Sequence[Message]) -> None:
-    gone = _missing_run_error(connection, cache, run)
+def add_messages(connection: Transaction, run: RunOutput, messages: Sequence[Message]) -> None:
+    gone = _missing_run_error(connection, run)
     if gone is not None and not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
         raise gone
-    _drop_partial(connection, cache, run)
+    _add_last_messages(connection, run, messages)
+
+
+def _add_last_messages(
+    connection: Transaction, run: RunOutput, messages: Sequence[Message], *, ended: Row | None = None
+) -> None:
+    """Store messages in place of a partial one. `ended` are the changes to the session if the run has ended."""
+    _drop_partial(connection, run)
     stored = insert_messages(connection, run, messages, message_indexes(run.messages, messages))
 
     def committed() -> None:
-        cache.partials.pop(run.run_id, None)
-        cache.messages_added(connection, run, stored)
+        connection.cache.partials.pop(run.run_id, None)
+        connection.cache.messages_added(connection, run, stored, ended=ended)
 
     connection.on_commit.append(committed)
 
 
-def save_partial(
-    connection: Transaction, cache: SessionCache, run: RunOutput, partial: Message, messages: Sequence[Message]
-) -> None:
+def save_partial(connection: Transaction, run: RunOutput, partial: Message, messages: Sequence[Message] = ()) -> None:
+    cache = connection.cache
     gone = SessionNotFoundError(f"session {run.session_id!r} was deleted during run {run.run_id!r}")
     shown = {"content": partial.content, "reasoning_content": partial.reasoning_content}
     connection.update("raw_runs", shown, {"run_id": run.run_id}, gone=gone)
@@ -160,7 +166,7 @@ def save_partial(
     if is_known:
         connection.update("raw_messages", shown, {"message_id": partial.message_id})
     else:
-        _drop_partial(connection, cache, run)
+        _drop_partial(connection, run)
     new = [*messages, *([] if is_known else [partial])]
     insert_messages(connection, run, new, message_indexes([*run.messages, partial], new))
 
@@ -172,8 +178,8 @@ def save_partial(
     connection.on_commit.append(committed)
 
 
-def _drop_partial(connection: Transaction, cache: SessionCache, run: RunOutput) -> None:
-    if (partial := cache.partials.get(run.run_id)) is not None:
+def _drop_partial(connection: Transaction, run: RunOutput) -> None:
+    if (partial := connection.cache.partials.get(run.run_id)) is not None:
         connection.execute("DELETE FROM raw_messages WHERE message_id = ?", [partial])
 
 
@@ -191,7 +197,6 @@ def changes_at_end(cache: SessionCache, run: RunOutput) -> Row:
 
 def end_run(
     connection: Transaction,
-    cache: SessionCache,
     run: RunOutput,
     changes: Row,
     messages: Sequence[Message],
@@ -199,24 +204,17 @@ def end_run(
     session_state: JsonDict | None,
     base_state: JsonDict | None,
 ) -> None:
-    """Store the end of a run, or a pause: see :meth:`Db.end_run`."""
-    gone = _missing_run_error(connection, cache, run)
+    """Store the end of a run with its `changes`, which :func:`changes_at_end` returned."""
+    gone = _missing_run_error(connection, run)
     # The session first, as in every transaction that changes it, so that two of them cannot deadlock.
     session_changes = store_state(connection, run.session_id, session_state, base_state, gone=gone)
     connection.update("raw_runs", changes, {"run_id": run.run_id}, gone=gone)
-    _drop_partial(connection, cache, run)
-    stored = insert_messages(connection, run, messages, message_indexes(run.messages, messages))
-
-    def committed() -> None:
-        cache.partials.pop(run.run_id, None)
-        cache.messages_added(connection, run, stored, ended=session_changes)
-
-    connection.on_commit.append(committed)
+    _add_last_messages(connection, run, messages, ended=session_changes)
 
 
-def _missing_run_error(connection: Transaction, cache: SessionCache, run: RunOutput) -> SessionNotFoundError | None:
+def _missing_run_error(connection: Transaction, run: RunOutput) -> SessionNotFoundError | None:
     """Return the error to raise if the run does not exist, or None if it is known to exist."""
-    if cache.is_current(connection, run):
+    if connection.cache.is_current(connection, run):
         return None
     return SessionNotFoundError(
         f"session {run.session_id!r} was deleted during run {run.run_id!r}; the run's messages cannot be stored"
@@ -229,11 +227,10 @@ def add_step(
     step: StepOutput,
     step_index: int,
     *,
-    session_state: JsonDict | None,
-    base_state: JsonDict | None,
-    state_changes: Sequence[JsonDict] | None,
+    session_state: JsonDict | None = None,
+    base_state: JsonDict | None = None,
+    state_changes: Sequence[JsonDict] | None = None,
 ) -> None:
-    """Store a step of a workflow and the session state after it: see :meth:`Db.add_step`."""
     gone = SessionNotFoundError(f"session {run.session_id!r} was deleted, so step {step.path!r} cannot be stored")
     store_state(connection, run.session_id, session_state, base_state, gone=gone)
     if state_changes is not None:
@@ -241,8 +238,7 @@ def add_step(
     connection.insert("raw_steps", [tables.step_row(step, run, step_index)])
 
 
-def reopen_run(connection: Transaction, run: RunOutput, query: ContextQuery, store: SessionReader) -> OpenedRun:
-    """Set a run RUNNING again and return its context: see :meth:`Db.reopen_run`."""
+def reopen_run(connection: Transaction, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
     key = {"run_id": run.run_id, "session_id": run.session_id}
     claimed = _claim(connection, run)
     current = connection.execute(
@@ -266,7 +262,7 @@ def reopen_run(connection: Transaction, run: RunOutput, query: ContextQuery, sto
         )
     connection.update("raw_runs", {"requirements": tables.requirement_rows(run) or None}, key)
     (session,) = select_sessions(connection, "session_id = ?", [run.session_id])
-    opened = OpenedRun(session=tables.session_from_row(session, store))
+    opened = OpenedRun(session=tables.session_from_row(session, connection.store))
     as_of = micros(run.created_at)
     if run.run_index is None:
         turns = load_nested_runs(connection, run, query, as_of=as_of)
@@ -337,8 +333,16 @@ def save_approvals(connection: Transaction, run: RunOutput) -> None:
 
 
 def get_runs(
-    connection: Transaction, session_id: str, from_run_index: int | None, to_run_index: int | None, limit: int | None
+    connection: Transaction,
+    session_id: str,
+    *,
+    from_run_index: int | None = None,
+    to_run_index: int | None = None,
+    limit: int | None = None,
 ) -> list[RunOutput]:
+    check_ids(session_id=session_id)
+    limit = whole_number("limit", limit)
+    page_of(limit, None)
     where = "session_id = ?"
     parameters: list[str | int] = [session_id]
     for bound, run_index in ((">=", from_run_index), ("<=", to_run_index)):
@@ -348,7 +352,8 @@ def get_runs(
     return select_runs(connection, where, parameters, limit=limit)
 
 
-def get_run(connection: Transaction, run_id: str, session_id: str | None) -> RunOutput | None:
+def get_run(connection: Transaction, run_id: str, session_id: str | None = None) -> RunOutput | None:
+    check_ids(run_id=run_id, session_id=session_id)
     # Read with the other runs of its turn, so that it has its nested runs.
     where, parameters = where_equal(non_null(run_id=run_id, session_id=session_id))
     turn = connection.execute(f"SELECT session_id, root_run_id FROM raw_runs WHERE {where}", parameters)
@@ -357,6 +362,7 @@ def get_run(connection: Transaction, run_id: str, session_id: str | None) -> Run
 
 
 def get_child_runs(connection: Transaction, run_id: str) -> list[RunOutput]:
+    check_ids(run_id=run_id)
     order = "created_at, run_index, attempt, run_id"
     sql = f"SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY {order}"
     found = connection.execute(sql, [run_id])
@@ -389,7 +395,9 @@ def get_cell_turns(connection: Transaction, session_id: str, cell_id: str) -> li
     ]
 
 
-def get_messages(connection: Transaction, session_id: str, last_n_runs: int | None) -> list[Message]:
+def get_messages(connection: Transaction, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+    check_ids(session_id=session_id)
+    last_n_runs = whole_number("last_n_runs", last_n_runs)
     where, parameters = "session_id = ?", [session_id]
     turns = current_attempts(connection, session_id, last=last_n_runs)
     run_ids = [run_id for run_id, _ in turns.values()]

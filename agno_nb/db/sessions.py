@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-from agno_nb.db import tables
-from agno_nb.db.encoding import Row, micros, timestamp_micros, to_sql, validate_choice
+from agno_nb.db import fork, tables
+from agno_nb.db.encoding import (
+    Row,
+    check_ids,
+    check_json_object,
+    micros,
+    timestamp_micros,
+    to_sql,
+    validate_choice,
+)
 from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.session_state import store_state
 from agno_nb.db.statements import Transaction, marks, non_null, page_of, valid_usage, where_equal
 from agno_nb.errors import InvalidInputError, SessionOwnershipError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Metrics, RunOutput, Session, SessionReader, SessionType, now
+from agno_nb.types import TOKEN_COUNTS, JsonDict, Metrics, RunOutput, Session, SessionType, now, whole_number
 
 OPEN_TO = "(user_id IS NULL OR user_id = ?)"
 """Condition on sessions: those that a named user may use, by :func:`require_owner`."""
@@ -54,11 +62,12 @@ def check_owner(connection: Transaction, user_id: str, *, session_id: str | None
         require_owner(owned_id, owner, user_id)
 
 
-def session_key(session_id: str, session_type: str | None, user_id: str | None) -> Row:
-    return non_null(session_id=session_id, session_type=check_type(session_type), user_id=user_id)
+def _session_key(session_id: str, session_type: str | None, user_id: str | None) -> Row:
+    check_ids(session_id=session_id, user_id=user_id or None)
+    return non_null(session_id=session_id, session_type=_check_type(session_type), user_id=user_id)
 
 
-def check_type(session_type: str | None) -> SessionType | None:
+def _check_type(session_type: str | None) -> SessionType | None:
     return None if session_type is None else validate_choice(SessionType, session_type, "session_type")
 
 
@@ -68,30 +77,36 @@ def select_sessions(connection: Transaction, where: str, parameters: Sequence[An
     return tables.SESSIONS.rows(connection.execute(sql, parameters))
 
 
-def get_session(connection: Transaction, key: Row, store: SessionReader) -> Session | None:
-    rows = select_sessions(connection, *where_equal(key))
-    return tables.session_from_row(rows[0], store) if rows else None
+def get_session(
+    connection: Transaction,
+    session_id: str,
+    session_type: SessionType | str | None = None,
+    user_id: str | None = None,
+) -> Session | None:
+    rows = select_sessions(connection, *where_equal(_session_key(session_id, session_type, user_id)))
+    return tables.session_from_row(rows[0], connection.store) if rows else None
 
 
 def get_sessions(
     connection: Transaction,
-    store: SessionReader,
-    key: Row,
-    *,
-    session_name: str | None,
-    start_timestamp: int | None,
-    end_timestamp: int | None,
-    limit: int | None,
-    page: int | None,
-    sort_by: str | None,
-    sort_order: str | None,
+    session_type: SessionType | str | None = None,
+    user_id: str | None = None,
+    component_id: str | None = None,
+    session_name: str | None = None,
+    start_timestamp: int | None = None,
+    end_timestamp: int | None = None,
+    limit: int | None = None,
+    page: int | None = None,
+    sort_by: str | None = None,
+    sort_order: Literal["asc", "desc"] | None = None,
 ) -> list[Session]:
-    """Return the sessions that have the values of `key` and match the other arguments, as :class:`Db` defines them."""
     column, direction = sort_by or "updated_at", sort_order or "desc"
     for name, value, choices in (("sort_by", column, _SORT_COLUMNS), ("sort_order", direction, ("asc", "desc"))):
         if value not in choices:
             raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+    limit = whole_number("limit", limit)
     start, _ = page_of(limit, page)
+    key = non_null(session_type=_check_type(session_type), user_id=user_id, component_id=component_id)
     where, parameters = where_equal(key)
     if session_name is not None:
         pattern = "".join("\\" + letter if letter in "\\%_" else letter for letter in session_name)
@@ -116,30 +131,54 @@ def get_sessions(
         order += " LIMIT ? OFFSET ?"
         parameters += [limit, start]
     rows = select_sessions(connection, f"{where} {order}", parameters)
-    return [tables.session_from_row(row, store) for row in rows]
+    return [tables.session_from_row(row, connection.store) for row in rows]
 
 
-def change_session(connection: Transaction, store: SessionReader, key: Row, changes: Row) -> Session | None:
-    """Change the session that has the values of `key` and return it, or None if there is none."""
-    connection.update("raw_sessions", changes | {"updated_at": micros(now())}, key)
-    return get_session(connection, key, store)
-
-
-def change_state(
-    connection: Transaction, store: SessionReader, key: Row, state: JsonDict, base_state: JsonDict | None
+def rename_session(
+    connection: Transaction,
+    session_id: str,
+    session_type: SessionType | str | None = None,
+    session_name: str | None = None,
+    user_id: str | None = None,
 ) -> Session | None:
-    """Store the state of a session and return it, or None if there is none. See :func:`store_state`."""
-    if base_state is None:
-        return change_session(connection, store, key, {"session_state": state})
-    if get_session(connection, key, store) is None:
+    changes = {"session_name": session_name, "updated_at": micros(now())}
+    connection.update("raw_sessions", changes, _session_key(session_id, session_type, user_id))
+    return get_session(connection, session_id, session_type, user_id)
+
+
+def update_session_state(
+    connection: Transaction,
+    session_id: str,
+    session_state: JsonDict,
+    user_id: str | None = None,
+    *,
+    base_state: JsonDict | None = None,
+) -> Session | None:
+    check_json_object(session_state, "session_state")
+    if get_session(connection, session_id, user_id=user_id) is None:
         return None
-    store_state(connection, key["session_id"], state, base_state, gone=None)
-    return get_session(connection, key, store)
+    store_state(connection, session_id, session_state, base_state, gone=None)
+    return get_session(connection, session_id)
 
 
-def enter_session(
-    connection: Transaction, run: RunOutput, session: Session, *, row_lock: str
-) -> tuple[Row, int | None]:
+def fork_session(
+    connection: Transaction,
+    session_id: str,
+    *,
+    user_id: str | None = None,
+    to_run_index: int | None = None,
+    at_run: str | None = None,
+) -> Session | None:
+    check_ids(at_run=at_run)
+    if to_run_index is not None and at_run is not None:
+        raise InvalidInputError("fork_session() got both to_run_index and at_run; pass one of them")
+    if get_session(connection, session_id, user_id=user_id) is None:
+        return None
+    fork_id = fork.fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(now()))
+    return get_session(connection, fork_id)
+
+
+def enter_session(connection: Transaction, run: RunOutput, session: Session) -> tuple[Row, int | None]:
     """Create the session of a run, or claim an existing one; return its row and the start of its latest run.
 
     The first statement of its transaction: if writers overlap (Postgres), it also locks the session.
@@ -147,7 +186,7 @@ def enter_session(
     key = {"session_id": run.session_id}
     sql = (
         f"SELECT {tables.SESSIONS.sql_columns}, (SELECT MAX(created_at) FROM raw_runs WHERE session_id = ?) "
-        f"FROM raw_sessions WHERE session_id = ? {row_lock}"
+        f"FROM raw_sessions WHERE session_id = ? {connection.row_lock}"
     )
     found = connection.execute(sql, [run.session_id, run.session_id])
     rows = tables.SESSIONS.rows(values[:-1] for values in found)
@@ -167,6 +206,7 @@ def enter_session(
 
 
 def get_session_metrics(connection: Transaction, session_id: str) -> Metrics:
+    check_ids(session_id=session_id)
     sums = ", ".join(f"SUM({valid_usage(name)})" for name in TOKEN_COUNTS)
     # A run without a model answer (because of an invalid key, for example) has no cost that could be unknown.
     answered = "SELECT run_id FROM raw_messages WHERE session_id = ? AND role = 'assistant' AND NOT from_history"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agno_nb.db.encoding import Redact, Row, encode_row, to_sql
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
-from agno_nb.types import MAX_COST, MAX_TOKENS, whole_number
+from agno_nb.types import MAX_COST, MAX_TOKENS, SessionReader, whole_number
+
+if TYPE_CHECKING:
+    from agno_nb.db.session_cache import SessionCache
 
 _MAX_PARAMETERS = 30_000
 """Parameters of one statement. SQLite accepts 32,766, Postgres 65,535."""
+
+T = TypeVar("T")
 
 
 class Connection(ABC):
@@ -39,10 +44,21 @@ class Connection(ABC):
 
 
 class Transaction:
-    """One open transaction of a store. API keys are removed from everything written through it."""
+    """One open transaction of a store. API keys are removed from everything written through it.
 
-    def __init__(self, connection: Connection) -> None:
+    Parameters
+    ----------
+    connection : Connection
+    store : SessionReader
+        The store, from which sessions load their runs later.
+    cache : SessionCache
+    row_lock : str
+        Clause of a SELECT that locks its rows, if writers overlap.
+    """
+
+    def __init__(self, connection: Connection, *, store: SessionReader, cache: SessionCache, row_lock: str) -> None:
         self._connection = connection
+        self.store, self.cache, self.row_lock = store, cache, row_lock
         self.data_version = connection.data_version
         self.next_data_version = connection.next_data_version
         self.on_commit: list[Callable[[], None]] = []
@@ -63,9 +79,7 @@ class Transaction:
         # Columns that are null in all rows are left out: DuckDB plans a statement of fewer columns faster.
         filled = {name for row in stored for name, value in row.items() if value is not None}
         columns = [name for name in stored[0] if name in filled]
-        at_once = _MAX_PARAMETERS // len(columns)
-        for start in range(0, len(stored), at_once):
-            some = stored[start : start + at_once]
+        for some in chunks(stored, _MAX_PARAMETERS // len(columns)):
             # DuckDB plans a single row faster as a SELECT. With an ON CONFLICT, SQLite would read that as a join.
             if len(some) == 1 and not then:
                 values = f"SELECT {marks(columns)}"
@@ -96,6 +110,12 @@ def _update(table: str, stored: Row, key: Row) -> tuple[str, list[Any]]:
     where, parameters = where_equal(key)
     assignments = " = ?, ".join(stored)
     return f"UPDATE {table} SET {assignments} = ? WHERE {where}", [*stored.values(), *map(to_sql, parameters)]
+
+
+def chunks(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+    """Yield parts of `values`, for statements that each have a limited number of parameters."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def marks(values: Sequence[Any]) -> str:
