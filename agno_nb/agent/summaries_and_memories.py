@@ -10,8 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agno_nb.db.async_db import as_sync
-from agno_nb.db.base import Db
+from agno_nb.db.base import Db, as_sync
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.event_loop import run_awaiting, run_blocking
 from agno_nb.memory.manager import MemoryManager, MemoryWriter, load_memories

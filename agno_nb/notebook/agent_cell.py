@@ -9,7 +9,7 @@ from argparse import Namespace
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb.agent.agent import Agent
-from agno_nb.db.async_db import as_sync
+from agno_nb.db.base import as_sync
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunInterrupted
 from agno_nb.notebook import human_in_the_loop
 from agno_nb.notebook.cell_info import current_execution, read_cell_info

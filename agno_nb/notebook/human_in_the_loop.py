@@ -9,8 +9,7 @@ from typing import Unpack, cast
 
 from IPython.core.error import StdinNotImplementedError
 
-from agno_nb.db.async_db import as_sync
-from agno_nb.db.base import Db
+from agno_nb.db.base import Db, as_sync
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.notebook import Notebook, bind_store

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from agno_nb.db.async_db import as_sync
+from agno_nb.db.base import as_sync
 from agno_nb.db.encoding import check_ids
 from agno_nb.db.process_id import runs_in_progress
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoundError, SessionOwnershipError

@@ -15,8 +15,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext,
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from agno_nb.db.async_db import as_sync
-from agno_nb.db.base import ContextQuery, Db, OpenedRun
+from agno_nb.db.base import ContextQuery, Db, OpenedRun, as_sync
 from agno_nb.db.encoding import check_ids
 from agno_nb.db.session_state import merge_state, revert
 from agno_nb.errors import (

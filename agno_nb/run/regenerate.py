@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from agno_nb.db.async_db import as_sync
-from agno_nb.db.base import Db
+from agno_nb.db.base import Db, as_sync
 from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.event_loop import uncancellable

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.base import AsyncDb
 from agno_nb.db.duckdb.engine import Engine, EngineDriver, check_path, translate_errors
 from agno_nb.db.duckdb.lock_file import LOCK
 from agno_nb.db.duckdb.shared_file import SharedFile
