@@ -112,14 +112,14 @@ def force_apply(state: JsonDict, state_changes: Iterable[JsonDict]) -> None:
             if not isinstance(place.get(name), dict):
                 place[name] = {}
             place = place[name]
-        _put(place, key, deepcopy(change.get("after", _MISSING)))
+        _put(place, key, change.get("after", _MISSING))
 
 
 def _put(place: JsonDict, key: str, value: Any) -> None:
     if value is _MISSING:
         place.pop(key, None)
     else:
-        place[key] = value
+        place[key] = deepcopy(value)
 
 
 def merge_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
