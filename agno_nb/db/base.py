@@ -397,9 +397,6 @@ class Db(FrameReader):
 
         Parameters
         ----------
-        session_id : str
-        session_state : dict
-        user_id : str, optional
         base_state : dict, optional
             The state that `session_state` was derived from. Only the differences are stored, so that changes by a run
             are kept.
@@ -547,7 +544,6 @@ class Db(FrameReader):
 
         Parameters
         ----------
-        memory : UserMemory
         expected_updated_at : float
             `updated_at` of the memory as it was read.
         """
@@ -560,8 +556,6 @@ class Db(FrameReader):
 
         Parameters
         ----------
-        memory_id : str
-        user_id : str, optional
         expected_updated_at : float, optional
             Delete the memory only if it still has this `updated_at`.
         """

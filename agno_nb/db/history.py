@@ -9,12 +9,13 @@ from typing import Any
 
 from agno_nb.db import tables
 from agno_nb.db.base import ContextQuery
-from agno_nb.db.encoding import Row, micros
+from agno_nb.db.encoding import Row, check_ids, micros
 from agno_nb.db.process_id import is_alive_elsewhere
+from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.session_cache import StoredMessages, Turn
 from agno_nb.db.statements import Transaction, marks
 from agno_nb.errors import InvalidInputError, SessionBusyError
-from agno_nb.types import Message, RunOutput, RunStatus
+from agno_nb.types import Message, RunOutput, RunStatus, whole_number
 
 LAST_TURN = 2**31 - 1
 """Larger than the index of any turn."""
@@ -46,12 +47,7 @@ def current_attempts(
 
 
 def check_turn_order(connection: Transaction, session_id: str) -> None:
-    """Check that no other process is executing a turn of a session, so that turns don't overlap.
-
-    Raises
-    ------
-    SessionBusyError
-    """
+    """Raise a SessionBusyError if another process is executing a turn of a session, so that turns don't overlap."""
     sql = "SELECT run_id, worker FROM raw_runs WHERE session_id = ? AND status = ? AND run_index IS NOT NULL"
     for run_id, worker in connection.execute(sql, [session_id, RunStatus.RUNNING]):
         if is_alive_elsewhere(worker):
@@ -73,12 +69,8 @@ def load_turns(
     """Return the index of a turn, the completed turns before it that `query` needs, and their superseded attempts.
 
     Turns are in order, oldest first; of superseded attempts only the number is returned. If `run_index` is None, the
-    turn is a new one. Runs that started or ended after `as_of` (microseconds) are left out.
-
-    Raises
-    ------
-    SessionBusyError
-        The turn is a new one, and another process is executing the one before it.
+    turn is a new one, and another process must not be executing the one before it. Runs that started or ended after
+    `as_of` (microseconds) are left out.
     """
     num_turns = num_turns_needed(query)
     sql = (
@@ -195,20 +187,21 @@ def insert_messages(
     """
     calls: list[Row] = []
     media: list[Row] = []
-    contents: dict[str, Row] = {}
+    contents: dict[str, bytes] = {}
     for message in messages:
         if message.tool_calls:
             calls += tables.tool_call_rows(message, run)
         if message.media:
-            media += tables.message_media_rows(message, run)
-            contents |= {row["media_id"]: row for row in tables.media_rows(message)}
+            rows_of_message, contents_of_message = tables.media_rows(message, run)
+            media += rows_of_message
+            contents |= contents_of_message
     rows = [tables.message_row(message, run, index) for message, index in zip(messages, indexes, strict=True)]
     stored = connection.insert("raw_messages", rows), connection.insert("raw_tool_calls", calls) if calls else []
     if not media:
         return stored
     connection.insert("raw_message_media", media)
     # Sorted, because two overlapping writers of the same contents could otherwise deadlock.
-    in_order = [contents[media_id] for media_id in sorted(contents)]
+    in_order = [{"media_id": media_id, "content": contents[media_id]} for media_id in sorted(contents)]
     connection.insert("raw_media", in_order, "ON CONFLICT (media_id) DO NOTHING")
     return None
 
@@ -217,15 +210,13 @@ def select_messages(
     connection: Transaction, where: str, parameters: Sequence[Any], *, only: str = "TRUE"
 ) -> dict[str, list[Message]]:
     """Return the messages that match `where` and `only` by run, with the tool calls and media that match `where`."""
-    sql = f"SELECT {tables.MESSAGES.sql_columns} FROM raw_messages WHERE {where} AND {only}"
-    messages = tables.MESSAGES.rows(connection.execute(sql, parameters))
+    messages = connection.select(tables.MESSAGES, f"{where} AND {only}", parameters)
     # With an ORDER BY, the query takes DuckDB half as long again.
     messages.sort(key=itemgetter("message_index"))
     calls: list[Row] = []
     media: list[tuple[Row, bytes | None]] = []
     if any(map(itemgetter("num_tool_calls"), messages)):
-        sql = f"SELECT {tables.TOOL_CALLS.sql_columns} FROM raw_tool_calls WHERE {where} ORDER BY call_index"
-        calls = tables.TOOL_CALLS.rows(connection.execute(sql, parameters))
+        calls = connection.select(tables.TOOL_CALLS, f"{where} ORDER BY call_index", parameters)
     if any(map(itemgetter("num_media"), messages)):
         sql = (
             f"SELECT content, {tables.MESSAGE_MEDIA.sql_columns} FROM raw_message_media "
@@ -235,6 +226,19 @@ def select_messages(
         rows = tables.MESSAGE_MEDIA.rows(values[1:] for values in found)
         media = [(row, values[0]) for row, values in zip(rows, found, strict=True)]
     return tables.messages_from_rows(messages, calls, media)
+
+
+def get_messages(connection: Transaction, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+    check_ids(session_id=session_id)
+    last_n_runs = whole_number("last_n_runs", last_n_runs)
+    where, parameters = "session_id = ?", [session_id]
+    turns = current_attempts(connection, session_id, last=last_n_runs)
+    run_ids = [run_id for run_id, _ in turns.values()]
+    if last_n_runs is not None and len(run_ids) <= MAX_VALUES:
+        where += f" AND run_id IN ({marks(run_ids) or 'NULL'})"
+        parameters += run_ids
+    messages = select_messages(connection, where, parameters)
+    return [message for run_id in run_ids for message in messages.get(run_id, [])]
 
 
 def message_indexes(run_messages: Sequence[Message], messages: Sequence[Message]) -> list[int]:

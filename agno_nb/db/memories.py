@@ -1,4 +1,4 @@
-"""Session summaries and user memories of a SQL store."""
+"""Summaries, memories and events: rows of a SQL store that accompany its runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agno_nb.db import tables
 from agno_nb.db.encoding import check_ids, micros
 from agno_nb.db.statements import Transaction, non_null, page_of, where_equal
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.types import RunOutput, SessionSummary, UserMemory, now
+from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, SessionSummary, UserMemory, now
 
 SUMMARY_HOLDS = (
     "NOT EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_summaries.session_id AND attempt > 0 "
@@ -21,15 +21,53 @@ _CHANGEABLE = ("memory", "topics", "input", "component_id", "updated_at")
 """Columns of a memory that a later version replaces."""
 
 
+def _lock_session(connection: Transaction, where: str, parameters: Sequence[str | None]) -> bool:
+    """Return whether there is a session that matches `where`, and lock it if writers overlap (Postgres)."""
+    sql = f"UPDATE raw_sessions SET updated_at = updated_at WHERE {where} RETURNING session_id"
+    return bool(connection.execute(sql, parameters))
+
+
 def add_summary(connection: Transaction, summary: SessionSummary) -> SessionSummary:
-    # This update changes nothing, but finds the session and, if writers overlap (Postgres), locks it.
-    sql = "UPDATE raw_sessions SET updated_at = updated_at WHERE session_id = ? RETURNING session_id"
-    if not connection.execute(sql, [summary.session_id]):
+    if not _lock_session(connection, "session_id = ?", [summary.session_id]):
         raise SessionNotFoundError(f"cannot store a summary: there is no session {summary.session_id!r}")
     sql = "SELECT COALESCE(MAX(version) + 1, 0) FROM raw_summaries WHERE session_id = ?"
     ((version,),) = connection.execute(sql, [summary.session_id])
     connection.insert("raw_summaries", [tables.summary_row(summary, version)])
     return replace(summary, version=version)
+
+
+def add_event(
+    connection: Transaction,
+    run: RunOutput,
+    event: RunEvent,
+    content: str,
+    *,
+    details: JsonDict | None = None,
+    model: str | None = None,
+    metrics: Metrics | None = None,
+) -> None:
+    # A later session with the same id does not have the run.
+    has_run = "EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_sessions.session_id AND run_id = ?)"
+    if not _lock_session(connection, f"session_id = ? AND {has_run}", [run.session_id, run.run_id]):
+        raise SessionNotFoundError(f"session {run.session_id!r} was deleted, so {content!r} cannot be stored")
+    sql = "SELECT COALESCE(MAX(event_index) + 1, 0) FROM raw_events WHERE run_id = ?"
+    ((event_index,),) = connection.execute(sql, [run.run_id])
+    usage = (metrics or Metrics()).drop_impossible()
+    row = {
+        "run_id": run.run_id,
+        "event_index": event_index,
+        "session_id": run.session_id,
+        "event": event.value,
+        "content": content,
+        "details": details,
+        "model": model,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cost": usage.cost,
+        "duration_s": usage.duration_s,
+        "created_at": micros(now()),
+    }
+    connection.insert("raw_events", [row])
 
 
 def get_summary(
@@ -41,26 +79,20 @@ def get_summary(
     if before_run_index is not None:
         where += " AND to_run_index < ?"
         parameters.append(before_run_index)
-    return _select_summary(connection, "raw_summaries", f"{where} ORDER BY version DESC LIMIT 1", parameters)
+    rows = connection.select(tables.SUMMARIES, f"{where} ORDER BY version DESC LIMIT 1", parameters)
+    return tables.summary_from_row(rows[0]) if rows else None
 
 
 def get_summary_after(connection: Transaction, run: RunOutput) -> SessionSummary | None:
     where = (
         "session_id = ? AND to_run_index = ? AND updated_at >= ? "
         # A summary that was written after the turn was rerun is one of the new attempt.
-        "AND NOT EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = made.session_id AND attempt > 0 "
+        "AND NOT EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_summaries.session_id AND attempt > 0 "
         "AND run_index <= to_run_index AND created_at >= ? AND created_at <= updated_at) ORDER BY version LIMIT 1"
     )
     ended_at = micros(run.ended_at or run.created_at)
     parameters = [run.session_id, run.run_index, ended_at, ended_at]
-    return _select_summary(connection, "raw_summaries AS made", where, parameters)
-
-
-def _select_summary(
-    connection: Transaction, source: str, where: str, parameters: Sequence[str | int | None]
-) -> SessionSummary | None:
-    sql = f"SELECT {tables.SUMMARIES.sql_columns} FROM {source} WHERE {where}"
-    rows = tables.SUMMARIES.rows(connection.execute(sql, parameters))
+    rows = connection.select(tables.SUMMARIES, where, parameters)
     return tables.summary_from_row(rows[0]) if rows else None
 
 
@@ -68,7 +100,7 @@ def upsert_user_memory(connection: Transaction, memory: UserMemory) -> UserMemor
     if not memory.user_id:
         raise InvalidInputError(f"a memory has user_id {memory.user_id!r}; set the user that it is about")
     replaced = ", ".join(f"{name} = excluded.{name}" for name in _CHANGEABLE)
-    row = tables.memory_row(memory, now=micros(now()))
+    row = tables.MEMORIES.row(memory) | {"updated_at": micros(now())}
     # A user's memories are in the order in which they were added, even if the clock was set back.
     sql = "SELECT MAX(created_at) FROM raw_memories WHERE user_id = ? AND memory_id <> ?"
     ((latest,),) = connection.execute(sql, [memory.user_id, memory.memory_id])
@@ -107,7 +139,7 @@ def get_user_memories(
 
 def update_user_memory(connection: Transaction, memory: UserMemory, *, expected_updated_at: float) -> UserMemory | None:
     key = {"memory_id": memory.memory_id, "user_id": memory.user_id, "updated_at": micros(expected_updated_at)}
-    row = tables.memory_row(memory, now=micros(now()))
+    row = tables.MEMORIES.row(memory) | {"updated_at": micros(now())}
     if not connection.change("raw_memories", {name: row[name] for name in _CHANGEABLE}, key):
         return None
     return select_memories(connection, "memory_id = ?", [memory.memory_id])[0]
@@ -130,5 +162,5 @@ def clear_memories(connection: Transaction, user_id: str | None = None) -> None:
 
 def select_memories(connection: Transaction, where: str, parameters: Sequence[str | None]) -> list[UserMemory]:
     """Return the memories that match `where`, oldest first."""
-    sql = f"SELECT {tables.MEMORIES.sql_columns} FROM raw_memories WHERE {where} ORDER BY created_at, memory_id"
-    return [tables.memory_from_row(row) for row in tables.MEMORIES.rows(connection.execute(sql, parameters))]
+    rows = connection.select(tables.MEMORIES, f"{where} ORDER BY created_at, memory_id", parameters)
+    return [UserMemory(**tables.MEMORIES.attributes(row)) for row in rows]

@@ -14,7 +14,6 @@ from agno_nb.db.encoding import Row, check_ids, from_json, micros
 from agno_nb.db.history import (
     LAST_TURN,
     check_turn_order,
-    current_attempts,
     insert_messages,
     keep_time_order,
     load_messages,
@@ -31,7 +30,7 @@ from agno_nb.db.process_id import current_process_id, is_over, runs_in_progress
 from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.session_cache import SessionCache
 from agno_nb.db.session_state import reapply_run, revert_to_turn, store_state
-from agno_nb.db.sessions import enter_session, require_owner, select_sessions
+from agno_nb.db.sessions import enter_session, require_owner
 from agno_nb.db.statements import Transaction, marks, non_null, page_of, where_equal
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, SessionNotFoundError
 from agno_nb.types import (
@@ -88,7 +87,7 @@ def open_run(
     if turn is not None:
         _take_turn(connection, opened.session, run, turn, session.session_type, partial_of)
     ended = tables.ended_run_row(run)
-    connection.insert("raw_runs", [tables.opened_run_row(run, ended, worker=current_process_id())])
+    connection.insert("raw_runs", [tables.RUNS.row(run) | ended | {"worker": current_process_id()}])
     if run.variables:
         connection.insert("raw_variables", tables.variable_rows(run))
     stored = insert_messages(connection, run, messages, message_indexes(messages, messages))
@@ -261,7 +260,7 @@ def reopen_run(connection: Transaction, run: RunOutput, *, query: ContextQuery =
             f"run {run.run_id!r} was superseded by run {newer[0][0]!r}, a newer attempt at the same turn"
         )
     connection.update("raw_runs", {"requirements": tables.requirement_rows(run) or None}, key)
-    (session,) = select_sessions(connection, "session_id = ?", [run.session_id])
+    (session,) = connection.select(tables.SESSIONS, "session_id = ?", [run.session_id])
     opened = OpenedRun(session=tables.session_from_row(session, connection.store))
     as_of = micros(run.created_at)
     if run.run_index is None:
@@ -395,69 +394,39 @@ def get_cell_turns(connection: Transaction, session_id: str, cell_id: str) -> li
     ]
 
 
-def get_messages(connection: Transaction, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
-    check_ids(session_id=session_id)
-    last_n_runs = whole_number("last_n_runs", last_n_runs)
-    where, parameters = "session_id = ?", [session_id]
-    turns = current_attempts(connection, session_id, last=last_n_runs)
-    run_ids = [run_id for run_id, _ in turns.values()]
-    if last_n_runs is not None and len(run_ids) <= MAX_VALUES:
-        where += f" AND run_id IN ({marks(run_ids) or 'NULL'})"
-        parameters += run_ids
-    messages = select_messages(connection, where, parameters)
-    return [message for run_id in run_ids for message in messages.get(run_id, [])]
-
-
 def select_runs(
     connection: Transaction, where: str, parameters: Sequence[Any], *, limit: int | None = None
 ) -> list[RunOutput]:
     """Read runs of one session, oldest first, each with its messages, variables, steps and nested runs."""
-    if limit is not None and limit <= MAX_VALUES:
-        # The sort only reads short columns, not the text of all runs.
-        sql = f"SELECT run_id FROM raw_runs WHERE {where} ORDER BY {_LATEST_FIRST} LIMIT ?"
-        run_ids_found = [run_id for (run_id,) in connection.execute(sql, [*parameters, limit])]
-        where, parameters, limit = f"run_id IN ({marks(run_ids_found) or 'NULL'})", run_ids_found, None
+    # The sort only reads short columns, not the text of all runs.
     chosen = f"FROM raw_runs WHERE {where} ORDER BY {_LATEST_FIRST}"
     if limit is not None:
-        chosen += " LIMIT ?"
-        parameters = [*parameters, limit]
-    rows = tables.RUNS.rows(connection.execute(f"SELECT {tables.RUNS.sql_columns} {chosen}", parameters)[::-1])
-    if not rows:
+        chosen, parameters = f"{chosen} LIMIT ?", [*parameters, limit]
+    found = connection.execute(f"SELECT run_id, session_id {chosen}", parameters)[::-1]
+    if not found:
         return []
     # With the session as a condition, DuckDB doesn't have to look at the messages of all sessions.
-    session_id, run_ids = rows[0]["session_id"], [row["run_id"] for row in rows]
-    if len(rows) <= MAX_VALUES:
+    session_id, run_ids = found[0][1], [run_id for run_id, _ in found]
+    if len(run_ids) <= MAX_VALUES:
         # With literal ids, unlike a subquery, DuckDB knows which blocks of a table contain them.
         of_runs, of_those = f"session_id = ? AND run_id IN ({marks(run_ids)})", [session_id, *run_ids]
     else:
         of_runs, of_those = f"session_id = ? AND run_id IN (SELECT run_id {chosen})", [session_id, *parameters]
+    rows = {row["run_id"]: row for row in connection.select(tables.RUNS, of_runs, of_those)}
     messages = select_messages(connection, of_runs, of_those)
-    sql = f"SELECT {tables.VARIABLES.sql_columns} FROM raw_variables WHERE {of_runs} ORDER BY variable_index"
-    variables = tables.variables_from_rows(tables.VARIABLES.rows(connection.execute(sql, of_those)))
-    runs = {row["run_id"]: tables.run_from_row(row, messages, variables) for row in rows}
+    variables = tables.variables_from_rows(
+        connection.select(tables.VARIABLES, f"{of_runs} ORDER BY variable_index", of_those)
+    )
+    runs = {run_id: tables.run_from_row(rows[run_id], messages, variables) for run_id in run_ids}
     if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
-        sql = f"SELECT {tables.STEPS.sql_columns} FROM raw_steps WHERE {of_runs} ORDER BY step_index"
-        for row in tables.STEPS.rows(connection.execute(sql, of_those)):
+        for row in connection.select(tables.STEPS, f"{of_runs} ORDER BY step_index", of_those):
             runs[row["run_id"]].step_results.append(tables.step_from_row(row))
-    _nest(runs)
-    mark_interrupted(connection, list(runs.values()))
-    return list(runs.values())
-
-
-def _nest(runs: dict[str, RunOutput]) -> None:
-    for run in runs.values():
+    for run_id, run in runs.items():
+        run.interrupted = run.status is RunStatus.RUNNING and is_over(rows[run_id]["worker"], run_id)
         if run.parent_run_id in runs:
             runs[run.parent_run_id].nested_runs.append(run)
     # Innermost first, so that requirements are shared with all runs above.
     for run in reversed(runs.values()):
         if run.parent_run_id in runs:
             runs[run.parent_run_id].share_requirements(run)
-
-
-def mark_interrupted(connection: Transaction, runs: Sequence[RunOutput]) -> None:
-    """Set `interrupted` of RUNNING runs whose process has died or has ended them."""
-    running = {run.run_id: run for run in runs if run.status is RunStatus.RUNNING}
-    if running:
-        sql = f"SELECT run_id, worker FROM raw_runs WHERE run_id IN ({marks(list(running))})"
-        for run_id, worker in connection.execute(sql, list(running)):
-            running[run_id].interrupted = is_over(worker, run_id)
+    return list(runs.values())

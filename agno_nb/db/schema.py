@@ -49,11 +49,7 @@ def statements(name: str) -> list[str]:
 
 def split(sql: str) -> list[str]:
     """Return the statements of `sql`, in which comments are whole lines and semicolons only end statements."""
-    return [part for part in _without_comments(sql).split(";") if part.strip()]
-
-
-def _without_comments(sql: str) -> str:
-    return _COMMENT.sub("", sql)
+    return [part for part in _COMMENT.sub("", sql).split(";") if part.strip()]
 
 
 @cache
@@ -134,7 +130,7 @@ def _joined(comments: Iterable[str]) -> str:
 
 
 def _sql(lines: Iterable[str]) -> str:
-    return _without_comments("\n".join(lines)).rstrip(";")
+    return _COMMENT.sub("", "\n".join(lines)).rstrip(";")
 
 
 @cache
@@ -198,13 +194,7 @@ VERSION = max(migrations(), default=1)
 
 
 def is_older(version: int, store: Path | str, *, newest: int = VERSION) -> bool:
-    """Whether a store has to be migrated.
-
-    Raises
-    ------
-    StoreVersionError
-        A newer agno_nb wrote it.
-    """
+    """Whether a store has to be migrated. Raise a StoreVersionError if a newer agno_nb wrote it."""
     if version > newest:
         raise StoreVersionError(
             f"{store} has version {version} of the store's schema, and this agno_nb knows versions up to {newest}; "

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
-from agno_nb.db import archive, events, maintenance, memories, runs, sandbox, schema, sessions
+from agno_nb.db import archive, history, maintenance, memories, runs, sandbox, schema, sessions
 from agno_nb.db.arrow_tables import filter_by_owner, with_interrupted
 from agno_nb.db.base import Db
 from agno_nb.db.driver import Driver
@@ -92,14 +92,14 @@ class SqlDb(Db):
     save_approvals = _in_transaction(runs.save_approvals, write=True)
     save_partial = _in_transaction(runs.save_partial, write=True)
     add_step = _in_transaction(runs.add_step, write=True)
-    add_event = _in_transaction(events.add_event, write=True)
-    get_usage = _in_transaction(events.get_usage)
+    add_event = _in_transaction(memories.add_event, write=True)
+    get_usage = _in_transaction(sessions.get_usage)
     get_runs = _in_transaction(runs.get_runs)
     get_run = _in_transaction(runs.get_run)
     get_child_runs = _in_transaction(runs.get_child_runs)
     find_cached_run = _in_transaction(runs.find_cached_run)
     get_cell_turns = _in_transaction(runs.get_cell_turns)
-    get_messages = _in_transaction(runs.get_messages)
+    get_messages = _in_transaction(history.get_messages)
 
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         if messages:

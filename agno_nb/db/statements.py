@@ -14,6 +14,7 @@ from agno_nb.types import MAX_COST, MAX_TOKENS, SessionReader, whole_number
 
 if TYPE_CHECKING:
     from agno_nb.db.session_cache import SessionCache
+    from agno_nb.db.tables import ObjectTable
 
 _MAX_PARAMETERS = 30_000
 """Parameters of one statement. SQLite accepts 32,766, Postgres 65,535."""
@@ -71,6 +72,10 @@ class Transaction:
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, [to_sql(value) for value in parameters])
 
+    def select(self, table: ObjectTable, where: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return the rows of a table that match `where`, which may end with an ORDER BY."""
+        return table.rows(self.execute(f"SELECT {table.sql_columns} FROM {table.name} WHERE {where}", parameters))
+
     def insert(self, table: str, rows: Sequence[Row], then: str = "") -> list[Row]:
         """Insert rows with the same columns in as few statements as the backend allows; return them as stored."""
         if not rows:
@@ -79,7 +84,9 @@ class Transaction:
         # Columns that are null in all rows are left out: DuckDB plans a statement of fewer columns faster.
         filled = {name for row in stored for name, value in row.items() if value is not None}
         columns = [name for name in stored[0] if name in filled]
-        for some in chunks(stored, _MAX_PARAMETERS // len(columns)):
+        at_once = _MAX_PARAMETERS // len(columns)
+        for start in range(0, len(stored), at_once):
+            some = stored[start : start + at_once]
             # DuckDB plans a single row faster as a SELECT. With an ON CONFLICT, SQLite would read that as a join.
             if len(some) == 1 and not then:
                 values = f"SELECT {marks(columns)}"
@@ -112,10 +119,10 @@ def _update(table: str, stored: Row, key: Row) -> tuple[str, list[Any]]:
     return f"UPDATE {table} SET {assignments} = ? WHERE {where}", [*stored.values(), *map(to_sql, parameters)]
 
 
-def chunks(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
-    """Yield parts of `values`, for statements that each have a limited number of parameters."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield up to 500 of `values` at a time, as parameters of a statement."""
+    for start in range(0, len(values), 500):
+        yield values[start : start + 500]
 
 
 def marks(values: Sequence[Any]) -> str:
@@ -139,13 +146,7 @@ def valid_usage(column: str) -> str:
 
 
 def page_of(limit: int | None, page: int | None) -> tuple[int, int | None]:
-    """Return start and end of page number `page`, from 1, with `limit` rows per page.
-
-    Raises
-    ------
-    InvalidInputError
-        There is no such page.
-    """
+    """Return start and end of page number `page`, from 1, with `limit` rows per page, or raise an InvalidInputError."""
     limit, page = whole_number("limit", limit), whole_number("page", page)
     if (limit is not None and limit < 0) or (page is not None and (limit is None or page < 1)):
         raise InvalidInputError(f"limit is {limit!r} and page {page!r}; pages count from 1 and need a limit")
