@@ -375,8 +375,7 @@ def find_cached_run(connection: Transaction, context_hash: str) -> RunOutput | N
         "AND replay_of_run_id IS NULL ORDER BY created_at DESC, run_index DESC, attempt DESC, run_id DESC LIMIT 1"
     )
     found = connection.execute(sql, [context_hash, RunStatus.COMPLETED])
-    runs = select_runs(connection, "session_id = ? AND run_id = ?", found[0]) if found else []
-    return runs[0] if runs else None
+    return select_runs(connection, "session_id = ? AND run_id = ?", found[0])[0] if found else None
 
 
 def get_cell_turns(connection: Transaction, session_id: str, cell_id: str) -> list[CellTurn]:

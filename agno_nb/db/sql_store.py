@@ -25,7 +25,7 @@ from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import ColumnFilter, Pushdown
 from agno_nb.db.session_cache import SessionCache
 from agno_nb.db.statements import Transaction, marks
-from agno_nb.errors import InvalidInputError, SessionNotFoundError, StoreError
+from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import JsonDict, Message, RunOutput, Session
 
 if TYPE_CHECKING:
@@ -190,9 +190,8 @@ class SqlDb(Db):
         session_id, rows = archive.read_session(path)
         with self._transaction(write=True, exclusive=True) as connection:
             archive.insert_rows(connection, rows)
-        session = self.get_session(session_id)
-        if session is None:
-            raise SessionNotFoundError(f"session {session_id!r} was deleted after it was imported")
+            session = sessions.get_session(connection, session_id)
+        assert session is not None
         return session
 
     def export_parquet(self, folder: str | Path) -> None:
