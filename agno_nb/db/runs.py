@@ -1,4 +1,4 @@
-"""Runs of a SQL store: opened, continued, ended and read, each with its messages, variables and steps.
+"""Write the runs of a SQL store: start, continue and end them, with their messages, variables and steps.
 
 Statements read and write a bounded number of rows, however long the session is.
 """
@@ -6,32 +6,28 @@ Statements read and write a bounded number of rows, however long the session is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import filterfalse
+from operator import attrgetter
 
 from agno_nb.db import tables
-from agno_nb.db.base import NO_CONTEXT, CellTurn, ContextQuery, OpenedRun
-from agno_nb.db.encoding import Row, check_ids, from_json, micros
+from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
+from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.history import (
-    LAST_TURN,
     check_turn_order,
-    insert_messages,
     keep_time_order,
     load_messages,
     load_nested_runs,
     load_turns,
-    message_indexes,
     next_attempt,
     num_turns_needed,
     select_history,
-    select_messages,
 )
 from agno_nb.db.memories import get_summary, select_memories
 from agno_nb.db.process_id import current_process_id, is_over, runs_in_progress
-from agno_nb.db.pushdown import MAX_VALUES
-from agno_nb.db.session_cache import SessionCache
+from agno_nb.db.session_cache import SessionCache, StoredMessages
 from agno_nb.db.session_state import reapply_run, revert_to_turn, store_state
 from agno_nb.db.sessions import enter_session, require_owner
-from agno_nb.db.statements import Transaction, marks, non_null, page_of, where_equal
+from agno_nb.db.statements import Transaction
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, SessionNotFoundError
 from agno_nb.types import (
     JsonDict,
@@ -41,12 +37,8 @@ from agno_nb.types import (
     Session,
     SessionType,
     StepOutput,
-    whole_number,
     with_article,
 )
-
-# A run starts later than those before it in its session (see keep_time_order). Older stores may have equal times.
-_LATEST_FIRST = f"created_at DESC, COALESCE(run_index, {LAST_TURN}) DESC, attempt DESC, run_id DESC"
 
 
 def open_run(
@@ -331,101 +323,55 @@ def save_approvals(connection: Transaction, run: RunOutput) -> None:
     connection.update("raw_runs", {"requirements": tables.requirement_rows(run) or None}, key)
 
 
-def get_runs(
-    connection: Transaction,
-    session_id: str,
-    *,
-    from_run_index: int | None = None,
-    to_run_index: int | None = None,
-    limit: int | None = None,
-) -> list[RunOutput]:
-    check_ids(session_id=session_id)
-    limit = whole_number("limit", limit)
-    page_of(limit, None)
-    where = "session_id = ?"
-    parameters: list[str | int] = [session_id]
-    for bound, run_index in ((">=", from_run_index), ("<=", to_run_index)):
-        if run_index is not None:
-            where += f" AND run_index {bound} ?"
-            parameters.append(run_index)
-    return select_runs(connection, where, parameters, limit=limit)
+def insert_messages(
+    connection: Transaction, run: RunOutput, messages: Sequence[Message], indexes: Sequence[int]
+) -> StoredMessages | None:
+    """Store messages, each with its index in the run, and their tool calls and media.
+
+    Return the rows as stored, or None if there are media, which are more than rows of messages and calls.
+    """
+    calls: list[Row] = []
+    media: list[Row] = []
+    contents: dict[str, bytes] = {}
+    for message in messages:
+        if message.tool_calls:
+            calls += tables.tool_call_rows(message, run)
+        if message.media:
+            rows_of_message, contents_of_message = tables.media_rows(message, run)
+            media += rows_of_message
+            contents |= contents_of_message
+    rows = [tables.message_row(message, run, index) for message, index in zip(messages, indexes, strict=True)]
+    stored = connection.insert("raw_messages", rows), connection.insert("raw_tool_calls", calls) if calls else []
+    if not media:
+        return stored
+    connection.insert("raw_message_media", media)
+    # Sorted, because two overlapping writers of the same contents could otherwise deadlock.
+    in_order = [{"media_id": media_id, "content": contents[media_id]} for media_id in sorted(contents)]
+    connection.insert("raw_media", in_order, "ON CONFLICT (media_id) DO NOTHING")
+    return None
 
 
-def get_run(connection: Transaction, run_id: str, session_id: str | None = None) -> RunOutput | None:
-    check_ids(run_id=run_id, session_id=session_id)
-    # Read with the other runs of its turn, so that it has its nested runs.
-    where, parameters = where_equal(non_null(run_id=run_id, session_id=session_id))
-    turn = connection.execute(f"SELECT session_id, root_run_id FROM raw_runs WHERE {where}", parameters)
-    runs = select_runs(connection, "session_id = ? AND root_run_id = ?", turn[0]) if turn else []
-    return next((run for run in runs if run.run_id == run_id), None)
+def message_indexes(run_messages: Sequence[Message], messages: Sequence[Message]) -> list[int]:
+    """Return the index of each message in its run.
 
-
-def get_child_runs(connection: Transaction, run_id: str) -> list[RunOutput]:
-    check_ids(run_id=run_id)
-    order = "created_at, run_index, attempt, run_id"
-    sql = f"SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY {order}"
-    found = connection.execute(sql, [run_id])
-    return [run for ids in found if (run := get_run(connection, *ids)) is not None]
-
-
-def find_cached_run(connection: Transaction, context_hash: str) -> RunOutput | None:
-    # The run may be in any session, and only the clock orders runs of different sessions.
-    sql = (
-        "SELECT session_id, run_id FROM raw_runs WHERE context_hash = ? AND status = ? "
-        "AND replay_of_run_id IS NULL ORDER BY created_at DESC, run_index DESC, attempt DESC, run_id DESC LIMIT 1"
-    )
-    found = connection.execute(sql, [context_hash, RunStatus.COMPLETED])
-    return select_runs(connection, "session_id = ? AND run_id = ?", found[0])[0] if found else None
-
-
-def get_cell_turns(connection: Transaction, session_id: str, cell_id: str) -> list[CellTurn]:
-    # The oldest attempt has the cell that started the turn. Other cells may have started later attempts.
-    sql = (
-        "SELECT run_index, notebook, kernel_id, "
-        "(SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - run_index "
-        "FROM raw_runs AS cell WHERE session_id = ? AND cell_id = ? AND run_index IS NOT NULL AND NOT EXISTS "
-        "(SELECT 1 FROM raw_runs WHERE session_id = cell.session_id AND run_index = cell.run_index "
-        "AND attempt < cell.attempt) ORDER BY run_index"
-    )
-    return [
-        CellTurn(run_index=index, notebook=path, kernel_id=kernel, num_later_turns=later)
-        for index, path, kernel, later in connection.execute(sql, [session_id, session_id, cell_id])
-    ]
-
-
-def select_runs(
-    connection: Transaction, where: str, parameters: Sequence[Any], *, limit: int | None = None
-) -> list[RunOutput]:
-    """Read runs of one session, oldest first, each with its messages, variables, steps and nested runs."""
-    # The sort only reads short columns, not the text of all runs.
-    chosen = f"FROM raw_runs WHERE {where} ORDER BY {_LATEST_FIRST}"
-    if limit is not None:
-        chosen, parameters = f"{chosen} LIMIT ?", [*parameters, limit]
-    found = connection.execute(f"SELECT run_id, session_id {chosen}", parameters)[::-1]
-    if not found:
-        return []
-    # With the session as a condition, DuckDB doesn't have to look at the messages of all sessions.
-    session_id, run_ids = found[0][1], [run_id for run_id, _ in found]
-    if len(run_ids) <= MAX_VALUES:
-        # With literal ids, unlike a subquery, DuckDB knows which blocks of a table contain them.
-        of_runs, of_those = f"session_id = ? AND run_id IN ({marks(run_ids)})", [session_id, *run_ids]
-    else:
-        of_runs, of_those = f"session_id = ? AND run_id IN (SELECT run_id {chosen})", [session_id, *parameters]
-    rows = {row["run_id"]: row for row in connection.select(tables.RUNS, of_runs, of_those)}
-    messages = select_messages(connection, of_runs, of_those)
-    variables = tables.variables_from_rows(
-        connection.select(tables.VARIABLES, f"{of_runs} ORDER BY variable_index", of_those)
-    )
-    runs = {run_id: tables.run_from_row(rows[run_id], messages, variables) for run_id in run_ids}
-    if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
-        for row in connection.select(tables.STEPS, f"{of_runs} ORDER BY step_index", of_those):
-            runs[row["run_id"]].step_results.append(tables.step_from_row(row))
-    for run_id, run in runs.items():
-        run.interrupted = run.status is RunStatus.RUNNING and is_over(rows[run_id]["worker"], run_id)
-        if run.parent_run_id in runs:
-            runs[run.parent_run_id].nested_runs.append(run)
-    # Innermost first, so that requirements are shared with all runs above.
-    for run in reversed(runs.values()):
-        if run.parent_run_id in runs:
-            runs[run.parent_run_id].share_requirements(run)
-    return list(runs.values())
+    0 is reserved for the system message. Copies of earlier messages have negative indexes. The result of a tool call
+    has the index that belongs to its call, even if earlier results are missing.
+    """
+    indexes: dict[str, int] = {}
+    copies = sum(map(attrgetter("from_history"), messages))
+    for index, message in enumerate(filter(attrgetter("from_history"), messages), -copies):
+        indexes[message.message_id] = index
+    free: int | None = None
+    of_calls: dict[str | None, int] = {}
+    for message in filterfalse(attrgetter("from_history"), run_messages):
+        if free is None:
+            free = 0 if message.role == "system" else 1
+        if message.role == "tool" and message.tool_call_id in of_calls:
+            indexes[message.message_id] = of_calls.pop(message.tool_call_id)
+            continue
+        indexes[message.message_id] = free
+        of_calls.clear()
+        for index, call in enumerate(message.tool_calls, free + 1):
+            of_calls[call.tool_call_id] = index
+        free += 1 + len(message.tool_calls)
+    return [indexes[message.message_id] for message in messages]

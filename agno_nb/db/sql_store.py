@@ -94,11 +94,11 @@ class SqlDb(Db):
     add_step = _in_transaction(runs.add_step, write=True)
     add_event = _in_transaction(memories.add_event, write=True)
     get_usage = _in_transaction(sessions.get_usage)
-    get_runs = _in_transaction(runs.get_runs)
-    get_run = _in_transaction(runs.get_run)
-    get_child_runs = _in_transaction(runs.get_child_runs)
-    find_cached_run = _in_transaction(runs.find_cached_run)
-    get_cell_turns = _in_transaction(runs.get_cell_turns)
+    get_runs = _in_transaction(history.get_runs)
+    get_run = _in_transaction(history.get_run)
+    get_child_runs = _in_transaction(history.get_child_runs)
+    find_cached_run = _in_transaction(history.find_cached_run)
+    get_cell_turns = _in_transaction(history.get_cell_turns)
     get_messages = _in_transaction(history.get_messages)
 
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
