@@ -19,14 +19,14 @@ from agno_nb.db.statements import Transaction, marks, non_null, page_of, where_e
 from agno_nb.errors import InvalidInputError, SessionBusyError
 from agno_nb.types import Message, RunOutput, RunStatus, SessionType, whole_number
 
-LAST_TURN = 2**31 - 1
+_LAST_TURN = 2**31 - 1
 """Larger than the index of any turn."""
 
-NO_TIME_LIMIT = 2**63 - 1
+_NO_TIME_LIMIT = 2**63 - 1
 """Microseconds, later than any time."""
 
 # A run starts later than those before it in its session (see keep_time_order). Older stores may have equal times.
-_LATEST_FIRST = f"created_at DESC, COALESCE(run_index, {LAST_TURN}) DESC, attempt DESC, run_id DESC"
+_LATEST_FIRST = f"created_at DESC, COALESCE(run_index, {_LAST_TURN}) DESC, attempt DESC, run_id DESC"
 
 
 def next_attempt(connection: Transaction, session_id: str, run_index: int) -> int:
@@ -37,18 +37,16 @@ def next_attempt(connection: Transaction, session_id: str, run_index: int) -> in
     return attempt
 
 
-def current_attempts(
-    connection: Transaction, session_id: str, *, last: int | None = None
-) -> dict[int, tuple[str, str]]:
-    """Return run_id and status of the latest attempt at each turn, or at the `last` turns, oldest turn first."""
+def current_attempts(connection: Transaction, session_id: str, *, last: int | None = None) -> dict[int, str]:
+    """Return the ID of the latest attempt at each turn, or at the `last` turns, oldest turn first."""
     where = "session_id = ? AND run_index IS NOT NULL"
     parameters: list[str | int] = [session_id]
     if last is not None:
         # Turns are numbered without gaps.
         where += " AND run_index > (SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - ?"
         parameters += [session_id, max(last, 0)]
-    sql = f"SELECT run_index, run_id, status FROM raw_runs WHERE {where} ORDER BY run_index, attempt"
-    return {run_index: (run_id, status) for run_index, run_id, status in connection.execute(sql, parameters)}
+    sql = f"SELECT run_index, run_id FROM raw_runs WHERE {where} ORDER BY run_index, attempt"
+    return {row[0]: row[1] for row in connection.execute(sql, parameters)}
 
 
 def check_turn_order(connection: Transaction, session_id: str) -> None:
@@ -69,7 +67,7 @@ def load_turns(
     run_index: int | None,
     query: ContextQuery,
     *,
-    as_of: int = NO_TIME_LIMIT,
+    as_of: int = _NO_TIME_LIMIT,
 ) -> tuple[int, list[Turn], int]:
     """Return the index of a turn, the completed turns before it that `query` needs, and their superseded attempts.
 
@@ -85,7 +83,7 @@ def load_turns(
     turns: dict[int, tuple[str, bool]] = {}
     completed: list[Turn] = []
     # Reads the latest rows, and earlier ones only if too many of these turns were not completed.
-    before, size = LAST_TURN if run_index is None else run_index, num_turns + 4
+    before, size = _LAST_TURN if run_index is None else run_index, num_turns + 4
     while True:
         rows = connection.execute(sql, [session_id, before, as_of, size])
         for index, run_id, status, ended_at in rows:
@@ -122,7 +120,7 @@ def keep_time_order(connection: Transaction, run: RunOutput, messages: Sequence[
 
 
 def load_nested_runs(
-    connection: Transaction, run: RunOutput, query: ContextQuery, *, as_of: int = NO_TIME_LIMIT
+    connection: Transaction, run: RunOutput, query: ContextQuery, *, as_of: int = _NO_TIME_LIMIT
 ) -> list[Turn]:
     """Return the completed runs of the same agent, team or workflow that `query` needs, oldest first.
 
@@ -209,8 +207,7 @@ def get_messages(connection: Transaction, session_id: str, *, last_n_runs: int |
     check_ids(session_id=session_id)
     last_n_runs = whole_number("last_n_runs", last_n_runs)
     where, parameters = "session_id = ?", [session_id]
-    turns = current_attempts(connection, session_id, last=last_n_runs)
-    run_ids = [run_id for run_id, _ in turns.values()]
+    run_ids = list(current_attempts(connection, session_id, last=last_n_runs).values())
     if last_n_runs is not None and len(run_ids) <= MAX_VALUES:
         where += f" AND run_id IN ({marks(run_ids) or 'NULL'})"
         parameters += run_ids
