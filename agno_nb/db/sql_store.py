@@ -47,7 +47,10 @@ _USER_METHODS = (
 def _in_transaction(
     function: Callable[Concatenate[Transaction, P], T], *, write: bool = False, exclusive: bool = False
 ) -> Callable[Concatenate[SqlDb, P], T]:
-    """Return the method of :class:`Db` that is implemented by the function of the same name."""
+    """Return the method of :class:`Db` that is implemented by the function of the same name.
+
+    Its signature and docstring are the contract's.
+    """
 
     @functools.wraps(getattr(Db, function.__name__), updated=())
     def method(self: SqlDb, /, *args: P.args, **kwargs: P.kwargs) -> T:
