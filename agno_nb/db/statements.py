@@ -47,14 +47,7 @@ class Connection(ABC):
 class Transaction:
     """One open transaction of a store. API keys are removed from everything written through it.
 
-    Parameters
-    ----------
-    connection : Connection
-    store : SessionReader
-        The store, from which sessions load their runs later.
-    cache : SessionCache
-    row_lock : str
-        Clause of a SELECT that locks its rows, if writers overlap.
+    Sessions that are read load their runs from `store` later. `row_lock` is the :attr:`Driver.row_lock`.
     """
 
     def __init__(self, connection: Connection, *, store: SessionReader, cache: SessionCache, row_lock: str) -> None:

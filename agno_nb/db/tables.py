@@ -50,17 +50,10 @@ _NULLS = (None,) * len(METRICS)
 
 
 class ObjectTable:
-    """How objects of a class are stored in a table.
+    """How objects of `cls`, a dataclass, are stored in a table.
 
-    Parameters
-    ----------
-    table : str
-    cls : type
-        A dataclass. Columns without a field of their name are not passed to it.
-    renamed : dict, optional
-        Attribute of a column, if it has another name.
-    unread : collection of str, optional
-        Columns that objects don't need.
+    Columns without a field of their name are not passed to the class. `renamed` has the attribute of a column that has
+    another name. `unread` columns are not needed by objects.
     """
 
     def __init__(
@@ -240,19 +233,10 @@ def _message_ids(message: Message, run: RunOutput) -> Row:
 def messages_from_rows(
     messages: Iterable[Row], tool_calls: Iterable[Row] = (), media: Iterable[tuple[Row, bytes | None]] = ()
 ) -> dict[str, list[Message]]:
-    """Assemble messages, their tool calls and their media.
+    """Return the messages of each run, with their tool calls and media (rows and contents).
 
-    Parameters
-    ----------
-    messages, tool_calls : iterable of rows
-        Each in the order of its run. Their values are converted in place.
-    media : iterable of (row, content)
-        In the order of the message.
-
-    Returns
-    -------
-    dict
-        Messages by run. A tool call has its result if the run has a message with it.
+    All are in their order, and values of rows are converted in place. A tool call has its result if the run has a
+    message with it.
     """
     runs: dict[str, list[Message]] = {}
     by_id: dict[str, Message] = {}
