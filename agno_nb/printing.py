@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import RunInterrupted
+from agno_nb.event_loop import EventStream
 from agno_nb.redact import displayable
 from agno_nb.run_view import Note, RunFold, RunView
 from agno_nb.types import RunOutput, RunOutputEvent, RunStatus, ToolCall, one_line
@@ -37,13 +39,7 @@ def print_stream(events: RunStream, *, message: str | None, live: bool) -> None:
 
 
 def drive(events: RunStream, display: RunDisplay) -> RunOutput:
-    """Feed a display with the events of a run, and return the run.
-
-    Raises
-    ------
-    RunInterrupted
-        The user interrupted the run. The display shows how it ended.
-    """
+    """Feed a display with the events of a run, and return the run. An interrupt raises RunInterrupted."""
     with events:
         try:
             for event in events:
@@ -90,6 +86,28 @@ def choose_display(message: str | None, *, live: bool, markdown: bool = True) ->
     return _TerminalAnswer(message, live=live, markdown=markdown)
 
 
+@suggest_on_unknown_kwarg({})
+def pprint_run_response(run_response: RunOutput | Iterable[RunOutputEvent], markdown: bool = False) -> None:
+    """Show a run like ``print_response``: with rich in a terminal, as the cell's output in a notebook.
+
+    Parameters
+    ----------
+    run_response : RunOutput or iterable of RunOutputEvent
+        The result of ``run(...)``, with or without ``stream=True``.
+    markdown : bool, optional
+        Render the answer as Markdown. Notebooks always do.
+    """
+    display = choose_display(None, live=not isinstance(run_response, RunOutput), markdown=markdown)
+    if isinstance(run_response, RunOutput):
+        display.finish(run_response)
+    elif isinstance(run_response, EventStream):
+        drive(run_response, display)
+    else:
+        for event in run_response:
+            display.feed(event)
+        display.finish(None)
+
+
 class _TerminalAnswer:
     """A live display of the message, the tool calls, the answer and its duration."""
 
@@ -117,6 +135,7 @@ class _TerminalAnswer:
 
     def finish(self, outcome: RunOutput | BaseException | None) -> None:
         with self._lock:
+            self._fold.finish(outcome)
             self._is_finished = True
         if self._live is not None:
             self._live.stop()

@@ -33,17 +33,18 @@ _PASSWORD_IN_CONNECTION = re.compile(
     r"://[^\s/@:]*:(?P<url>.+)@ | (?:^|[;\s])(?:password|pwd|accountkey|sharedaccesskey)\s*=\s*(?P<field>[^;\s]+)",
     re.I | re.VERBOSE,
 )
-_OTHER_SHAPES = r"""
+_OTHER_KEY = re.compile(
+    r"""
       \b AIza [\w*-]{30,}                     # Google
     | \b (?:gh[pousr]|github_pat)_ \w{20,}    # GitHub
     | \b hf_ \w{20,}                          # Hugging Face
     | \b A[KS]IA [A-Z0-9]{16} \b              # the id of an access key of AWS
-"""
-_BEARER = r"""(?<=\bBearer\ ) [^\s"',;]{8,}"""
-_SHAPES_WITHOUT_HYPHENS = re.compile(_OTHER_SHAPES, re.VERBOSE)
+    | (?<=\b Bearer\ ) [^\s"',;]{8,}
+    """,
+    re.VERBOSE,
+)
 # OpenAI, OpenRouter, Anthropic; Slack; "*" occurs in partly masked keys.
-_WITH_HYPHENS = r"\b (?P<hyphens> (?: sk | xox[a-z] | xapp ) - [\w*-]{12,} )"
-_SHAPES_OF_KEYS = re.compile(rf"{_BEARER} | {_WITH_HYPHENS} | {_OTHER_SHAPES}", re.VERBOSE)
+_KEY_WITH_HYPHENS = re.compile(r"\b(?:sk|xox[a-z]|xapp)-[\w*-]{12,}")
 # Each part stops at a slash, so that the time is linear. Placeholders, as in documentation and templates, stay.
 _URL_PASSWORD = re.compile(
     r"""(://[^\s/@:"'<>]*+:)(?!(?:pass(?:word|wd)?|secret|\$?\{[^\s/@{}]*+\}|\$\w*+|\[redacted\])@)[^\s/@"'<>]++(?=@)""",
@@ -129,7 +130,7 @@ def _redactor(known: frozenset[str]) -> Callable[[str], str]:
         # The search for shapes takes 60 ns per character, and few texts contain a prefix.
         for mark in _MARKS:
             if mark in text:
-                return _SHAPES_OF_KEYS.sub(_redacted, text)
+                return _OTHER_KEY.sub(REDACTED, _KEY_WITH_HYPHENS.sub(_redacted, text))
         return text
 
     return without_keys
@@ -137,9 +138,7 @@ def _redactor(known: frozenset[str]) -> Callable[[str], str]:
 
 def _redacted(match: re.Match[str]) -> str:
     # Keys have digits, hyphenated words don't. A lookahead would take quadratic time on "sk-sk-sk-".
-    if match["hyphens"] is None or _DIGIT.search(match["hyphens"]):
-        return REDACTED
-    return _SHAPES_WITHOUT_HYPHENS.sub(REDACTED, match["hyphens"])
+    return REDACTED if _DIGIT.search(match[0]) else match[0]
 
 
 def _spellings(secret: str) -> Iterator[str]:

@@ -24,8 +24,7 @@ class _GrowingText:
 
     @property
     def markdown(self) -> str:
-        if len(self._pieces) > 1:
-            self._pieces = ["".join(self._pieces)]
+        self._pieces = ["".join(self._pieces)]
         return self._pieces[0]
 
     @markdown.setter
@@ -37,8 +36,6 @@ class _GrowingText:
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.markdown == self.markdown
-
-    __hash__ = None  # type: ignore[assignment] # It is mutable.
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.markdown!r})"
@@ -142,15 +139,7 @@ class RunView:
 
 
 def view_of_run(run: RunOutput, nested: Iterable[RunOutput] = ()) -> RunView:
-    """Return the view of a run that has ended, with the views of its nested runs.
-
-    Parameters
-    ----------
-    run : RunOutput
-        The run.
-    nested : iterable of RunOutput, optional
-        Nested runs of any depth. Each one follows the tool call that started it.
-    """
+    """Return the view of a run that has ended. Its nested runs, of any depth, follow the calls that started them."""
     children: dict[str | None, list[RunOutput]] = {}
     for child in nested:
         children.setdefault(child.parent_run_id, []).append(child)
@@ -208,11 +197,8 @@ class RunFold:
     def finish(self, outcome: RunOutput | BaseException | None) -> bool:
         """End the view if no event has ended it, and return whether there is something new to show.
 
-        Parameters
-        ----------
-        outcome : RunOutput, exception or None
-            The run; the exception raised instead, which marks the run as failed or, if it is not an
-            :class:`Exception`, as interrupted; None for a stream that was not read to its end.
+        The outcome is the run, or None for a stream that was not read to its end, or the exception raised instead. It
+        marks the run as failed or, if it is not an :class:`Exception`, as interrupted.
         """
         run = outcome if isinstance(outcome, RunOutput) else getattr(outcome, "run_output", None)
         # A run that never started has nothing to show but its error.

@@ -16,8 +16,7 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError, ModelError, NestedRunPaused, RunInterrupted
 from agno_nb.models.base import ModelResponse
 from agno_nb.notebook.completion import _complete_from
-from agno_nb.notebook.displays import register_displays, unregister_displays
-from agno_nb.notebook.tables import facts_bundle, table_bundle
+from agno_nb.notebook.displays import facts_bundle, register_displays, table_bundle
 from agno_nb.redact import displayable, without_controls
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import Toolkit, tool
@@ -136,13 +135,13 @@ def test_cards_and_frames_of_a_notebook_show_nothing_of_it() -> None:
     db = DuckDb("talks.duckdb")
     Agent(ScriptedModel([HOSTILE]), db=db, session_id="s").run(HOSTILE)
     shell = InteractiveShell()
-    register_displays(shell)
+    unregister = register_displays(shell)
     try:
         data, _ = shell.display_formatter.format(db.messages_df()[["content"]])  # type: ignore[union-attr]
         check(data["text/plain"])
         assert "content" in data["text/plain"]
     finally:
-        unregister_displays(shell)
+        unregister()
 
 
 def test_names_with_such_characters_are_not_offered() -> None:

@@ -20,7 +20,7 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sandbox import MAX_CONDITIONS
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.frames import query
-from agno_nb.notebook.sql import run_query
+from agno_nb.notebook.magics import run_query
 from agno_nb.notebook.variables import inject
 
 UTC = dt.UTC

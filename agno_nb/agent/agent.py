@@ -26,9 +26,8 @@ from agno_nb.run.messages import last_assistant_message, mark_as_history, repair
 from agno_nb.run.options import RunOptions, as_messages
 from agno_nb.run.output_schema import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, resolve_tools
-from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools
+from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools, update_session_state
 from agno_nb.tools.parameters import InvalidArguments
-from agno_nb.tools.state import update_session_state
 from agno_nb.types import (
     Budget,
     JsonDict,

@@ -7,7 +7,6 @@ complete response, it raises a :class:`~agno_nb.errors.ModelError`.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -138,7 +137,8 @@ def _join_response(response: ModelResponse) -> None:
 async def complete(model: Model, request: ModelRequest) -> ModelResponse:
     """Send a request without streaming, with retries of transient failures."""
     policy = RetryPolicy()
-    for failures in itertools.count():
+    failures = 0
+    while True:
         started = time.perf_counter()
         try:
             async with aclosing(join_characters(model.stream(request))) as pieces:
@@ -146,11 +146,10 @@ async def complete(model: Model, request: ModelRequest) -> ModelResponse:
                     if isinstance(piece, ModelResponse):
                         piece.metrics.duration_s = time.perf_counter() - started
                         return piece
+            raise ModelStreamError(f"{model!r} ended its stream without a complete response")
         except ModelError as error:
             wait_s = policy.wait_s(error, failures)
             if wait_s is None:
                 raise
             await asyncio.sleep(wait_s)
-        else:
-            break
-    raise ModelStreamError(f"{model!r} ended its stream without a complete response")
+            failures += 1

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from agno_nb.errors import InvalidInputError, ModelConnectionError
+from agno_nb.errors import InvalidInputError, ModelConnectionError, ModelRequestError
 from agno_nb.models.base import Model
-from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connected, environment
-from agno_nb.models.openai.wire import as_dict, as_list, as_text, parse_json
+from agno_nb.models.google import Gemini
+from agno_nb.models.openai import OpenAIChat, OpenAIResponses
+from agno_nb.models.openai.profiles import PROFILES, Endpoint, Unseen, connected, environment
+from agno_nb.models.openai.wire import as_text, parse_json
 from agno_nb.redact import redact, without_userinfo
+from agno_nb.types import as_dict, as_list
 
 if TYPE_CHECKING:
     import httpx2
@@ -74,8 +77,6 @@ def _from_environment() -> Model:
     if environment("OPENAI_BASE_URL") or environment("OPENAI_API_KEY"):
         return _openai(environment("OPENAI_MODEL"))
     if environment("GEMINI_API_KEY") or environment("GOOGLE_API_KEY"):
-        from agno_nb.models.google import Gemini
-
         return Gemini()
     return _from_string("demo")
 
@@ -92,20 +93,13 @@ def _from_string(text: str) -> Model:
     if provider == "openai":
         return _openai(name)
     if provider in ("google", "gemini"):
-        from agno_nb.models.google import Gemini
-
         return Gemini(name)
-    from agno_nb.models.openai import OpenAIChat
-    from agno_nb.models.openai.profiles import PROFILES
-
     base_url = _ollama_url() if provider == "ollama" else PROFILES[provider].base_url
     return OpenAIChat(name, base_url=base_url, provider=provider)
 
 
 def _openai(name: str) -> Model:
     """Return the model `name` at OpenAI or `OPENAI_BASE_URL`; "" is the default model there."""
-    from agno_nb.models.openai import OpenAIChat, OpenAIResponses
-
     endpoint = Endpoint.find(home="openai")
     if endpoint.provider == "openai":
         return OpenAIResponses(name) if name else OpenAIResponses()
@@ -133,7 +127,7 @@ def _first_listed_model(endpoint: Endpoint) -> str:
         ):
             answer.raise_for_status()
             models = as_list(as_dict(parse_json(_start_of(answer))).get("data"))
-    except OtherOrigin as redirect:
+    except ModelRequestError as redirect:
         raise InvalidInputError(f"OPENAI_BASE_URL: {redirect}") from None
     except httpx2.ConnectError as error:
         raise ModelConnectionError(
@@ -174,8 +168,6 @@ def _start_of(answer: httpx2.Response) -> str:
 
 def _ollama_url() -> str:
     """Return the URL of Ollama from `OLLAMA_HOST`, which may be a host, a host and port, or a URL."""
-    from agno_nb.models.openai.profiles import PROFILES
-
     where = environment("OLLAMA_HOST")
     if not where:
         return PROFILES["ollama"].base_url

@@ -24,8 +24,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
         magics = AgentMagics(ipython)
         ipython.register_magics(magics)
         ipython.configurables.append(magics.notebook.settings)  # type: ignore[arg-type] # Any Configurable.
-        register_displays(ipython)
-        register_completions(ipython, magics.notebook)
+        magics.undo = [register_displays(ipython), register_completions(ipython, magics.notebook)]
         show_previous_session(magics.notebook)
     execute.current_cell = lambda: read_cell_info(ipython)
     threading.Thread(target=preload, name="agno_nb-preload", daemon=True).start()
@@ -34,7 +33,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
 def show_previous_session(notebook: Notebook) -> None:
     """Show how to resume the notebook's last session, if there is one."""
     from agno_nb.errors import StoreError
-    from agno_nb.notebook.tables import show_note
+    from agno_nb.notebook.displays import show_note
 
     try:
         last = notebook.last_session_id()
@@ -46,8 +45,6 @@ def show_previous_session(notebook: Notebook) -> None:
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
     """Remove the magics. The store is kept."""
-    from agno_nb.notebook.completion import unregister_completions
-    from agno_nb.notebook.displays import unregister_displays
     from agno_nb.run import execute
     from agno_nb.types import CellInfo
 
@@ -56,8 +53,8 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
         magics.notebook.db.close()
         for configurable in (magics, magics.notebook.settings):
             ipython.configurables.remove(configurable)
-        unregister_displays(ipython)
-        unregister_completions(ipython)
+        for undo in magics.undo:
+            undo()
     for kind in ("line", "cell"):
         for name in ("agent", "agent_sql"):
             ipython.magics_manager.magics[kind].pop(name, None)

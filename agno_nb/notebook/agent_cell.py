@@ -13,10 +13,10 @@ from agno_nb.db.base import as_sync
 from agno_nb.errors import AgnoNbError, InvalidInputError, RunInterrupted
 from agno_nb.notebook import human_in_the_loop
 from agno_nb.notebook.cell_info import current_execution, read_cell_info
-from agno_nb.notebook.cell_runs import Rerun, TurnSlot
+from agno_nb.notebook.cells import TurnSlot
 from agno_nb.notebook.commonmark import lossless_parser
+from agno_nb.notebook.displays import show_note
 from agno_nb.notebook.notebook import Notebook
-from agno_nb.notebook.tables import show_note
 from agno_nb.notebook.variables import InjectedPrompt, inject
 from agno_nb.printing import choose_display, drive
 from agno_nb.run.options import RunOptions
@@ -40,7 +40,8 @@ def run_cell(notebook: Notebook, shell: InteractiveShell, args: Namespace, text:
     prompt = inject(text, shell.user_ns, sees_images=lambda: sees_images(runnable))
     for warning in prompt.warnings:
         print(warning, file=sys.stderr)
-    runnable = _with_format(runnable, args.format)
+    if args.format == "text":
+        runnable = _without_markdown(runnable)
     options = notebook.options(session_id=args.session, user_id=args.user) | _prompt_options(prompt, args, notebook)
     slot = _assign_slot(notebook, shell, runnable, args, options)
     run: RunOutput | None = None
@@ -79,7 +80,7 @@ def _assign_slot(
     if db is None:
         return TurnSlot(session_id=session_id)
     user_id = options.get("user_id") or runnable.user_id
-    rerun: Rerun = args.rerun or notebook.settings.rerun  # type: ignore[assignment] # The trait allows no other value.
+    rerun = args.rerun or notebook.settings.rerun
     slot = notebook.cell_runs.assign_slot(db, session_id, origin, current_execution(shell), rerun, user_id)
     options["session_id"], options["run_index"] = slot.session_id, slot.run_index
     if slot.branch_of is not None:
@@ -102,9 +103,7 @@ def _prompt_options(prompt: InjectedPrompt, args: Namespace, notebook: Notebook)
     return options
 
 
-def _with_format(runnable: Runnable, output_format: str) -> Runnable:
-    if output_format != "text":
-        return runnable
+def _without_markdown(runnable: Runnable) -> Runnable:
     if not isinstance(runnable, Agent):
         raise InvalidInputError(f"-f text requires an agent, got {runnable!r}")
     plain = copy.copy(runnable)

@@ -19,17 +19,8 @@ def read_cell_info(shell: Any) -> CellInfo:
     """Return the notebook and the cell of the code that is running.
 
     Call it on the main thread when a magic starts: on another thread ipykernel reports the newest cell instead.
-
-    Parameters
-    ----------
-    shell : InteractiveShell or None
-        The return value of ``get_ipython()``.
-
-    Returns
-    -------
-    CellInfo
-        JupyterLab does not tell a kernel that its notebook was renamed, so a notebook that no longer exists is searched
-        for in its folder by its cells. Colab reports only the cell; nbclient and papermill report neither.
+    JupyterLab does not tell a kernel that its notebook was renamed, so a notebook that no longer exists is searched
+    for in its folder by its cells. Colab reports only the cell; nbclient and papermill report neither.
     """
     cell_id = _cell_id(shell)
     return CellInfo(
@@ -124,10 +115,9 @@ def _contains_cell(path: Path, cell_id: str) -> bool:
 
 
 def _parent(shell: Any, part: str) -> dict[str, Any]:
-    kernel = getattr(shell, "kernel", None)
-    get_parent = getattr(kernel, "get_parent", None)
-    parent = get_parent() if callable(get_parent) else None
-    header = parent.get(part) if isinstance(parent, dict) else None
+    get_parent = getattr(getattr(shell, "kernel", None), "get_parent", dict)
+    parent: dict[str, Any] = get_parent() or {}
+    header = parent.get(part)
     return header if isinstance(header, dict) else {}
 
 
@@ -152,28 +142,23 @@ def _notebook(shell: Any, cell_id: str | None) -> str | None:
     # that reports the cell has also set the name of the notebook.
     if path is None and cell_id is not None:
         path = namespace.get("__session__") or os.environ.get("JPY_SESSION_NAME")
-    # Consoles and scripts have a session name too, and VS Code's Untitled-1.ipynb is not a file yet.
-    return path if isinstance(path, str) and PurePath(path).suffix == ".ipynb" and _is_absolute(path) else None
-
-
-def _is_absolute(path: str) -> bool:
-    # The front end may run on another operating system than the kernel.
-    return PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
+    # Consoles and scripts have a session name too.
+    if not isinstance(path, str) or PurePath(path).suffix != ".ipynb":
+        return None
+    # VS Code's Untitled-1.ipynb is not a file yet. The front end may run on another operating system than the kernel.
+    return path if PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute() else None
 
 
 def _execution_count(shell: Any) -> int | None:
     # `shell.execution_count` includes the running cell in IPython 9 but not in IPython 8; `In` is the same in both.
-    inputs = _inputs(shell, "input_hist_parsed")
-    return len(inputs) - 1 if len(inputs) > 1 else None
+    return len(_inputs(shell, "input_hist_parsed")) or None
 
 
 def _cell_hash(shell: Any) -> str | None:
     inputs = _inputs(shell, "input_hist_raw")
-    if len(inputs) < 2:
-        return None
-    return source_hash(inputs[-1])
+    return source_hash(inputs[-1]) if inputs else None
 
 
 def _inputs(shell: Any, kind: str) -> list[str]:
-    inputs = getattr(getattr(shell, "history_manager", None), kind, None)
-    return inputs if isinstance(inputs, list) else []
+    # The first one is an empty text, so that `In[1]` is the first cell.
+    return getattr(getattr(shell, "history_manager", None), kind, [])[1:]

@@ -1,16 +1,25 @@
-"""``cells_df``: the runs of a notebook's cells, compared with the notebook file."""
+"""Cells and their runs: the turn that a cell runs again, the turns that become stale, and ``cells_df``.
+
+A cell is identified by the id that JupyterLab, Notebook 7, VS Code and Colab send to the kernel. Its turns are read
+from the store, so a resumed session works after a restart of the kernel, except in VS Code, whose ids change when a
+notebook is reopened. Without cell ids each run is a new turn.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
+from IPython.display import DisplayHandle
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import default_db, queries
-from agno_nb.errors import InvalidInputError
+from agno_nb.db.base import CellTurn, Db
+from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.notebook.cell_info import (
     code_cells,
     is_lasting,
@@ -19,11 +28,113 @@ from agno_nb.notebook.cell_info import (
     read_cell_info,
     source_hash,
 )
+from agno_nb.notebook.displays import note_bundle, show_note
+from agno_nb.types import CellInfo, RunOutput
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from agno_nb.db.base import Db
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class TurnSlot:
+    """The place in a session for a run of a cell."""
+
+    session_id: str
+    run_index: int | None = None
+    """The turn to run again, or None for a new turn at the end."""
+    num_later_turns: int = 0
+    """Number of later turns, which become stale."""
+    branch_of: str | None = None
+    """The session that was forked for this run."""
+
+
+@dataclass(slots=True)
+class _StaleNote:
+    """A line below an answer that lists stale turns. It disappears when they have been run again."""
+
+    session_id: str
+    run_index: int
+    stale: set[int]
+    display: DisplayHandle = field(default_factory=DisplayHandle)
+
+
+class CellRuns:
+    """The runs of a notebook's cells."""
+
+    def __init__(self) -> None:
+        self._execution: str | None = None
+        self._num_runs: Counter[str] = Counter()
+        self._notes: list[_StaleNote] = []
+
+    def assign_slot(
+        self, db: Db, session_id: str, origin: CellInfo, execution: str, rerun: str, user_id: str | None
+    ) -> TurnSlot:
+        """Return the place of the next run of a cell.
+
+        `execution` is an id of the execution of the cell, and `rerun` one of the settings' RERUNS. A cell may start
+        several runs, for example in a loop; the first one replaces the cell's first turn in the session, the second one
+        its second turn, and so on.
+        """
+        if execution != self._execution:
+            self._execution = execution
+            self._num_runs.clear()
+        number = self._num_runs[session_id]
+        self._num_runs[session_id] += 1
+        if origin.cell_id is None or rerun == "append":
+            return TurnSlot(session_id=session_id)
+        turns = [
+            turn
+            for turn in db.get_cell_turns(session_id, origin.cell_id)
+            if is_same_notebook(turn.notebook, origin.notebook)
+            and (is_lasting(origin.cell_id) or turn.kernel_id == origin.kernel_id)
+        ]
+        if number >= len(turns):
+            return TurnSlot(session_id=session_id)
+        return self._rerun_slot(db, session_id, turns[number], rerun, user_id)
+
+    def _rerun_slot(self, db: Db, session_id: str, turn: CellTurn, rerun: str, user_id: str | None) -> TurnSlot:
+        if rerun == "replace":
+            return TurnSlot(session_id=session_id, run_index=turn.run_index, num_later_turns=turn.num_later_turns)
+        db.check_owner(user_id, session_id=session_id)
+        fork = db.fork_session(session_id, to_run_index=turn.run_index - 1)
+        if fork is None:
+            raise SessionNotFoundError(f"cannot branch off: there is no session {session_id!r} in the store")
+        # Further runs of the cell are appended to the branch.
+        self._num_runs[fork.session_id] = self._num_runs[session_id]
+        return TurnSlot(session_id=fork.session_id, branch_of=session_id)
+
+    def show_stale_turns(self, slot: TurnSlot, run: RunOutput) -> None:
+        """Show the turns that the run has made stale below its answer, and update the lines of earlier runs."""
+        if run.run_index is None:
+            return
+        self._freshen(run.session_id, run.run_index)
+        if slot.branch_of is not None:
+            show_note(f"now in a branch without the later turns; `%agent resume {slot.branch_of}` switches back")
+        if run.attempt and slot.num_later_turns:
+            first = run.run_index + 1
+            stale = set(range(first, first + slot.num_later_turns))
+            note = _StaleNote(run.session_id, run.run_index, stale)
+            self._notes.append(note)
+            note.display.display(_stale_bundle(note), raw=True)
+
+    def _freshen(self, session_id: str, run_index: int) -> None:
+        # A cell that is run again loses its old output, with the note.
+        self._notes = [note for note in self._notes if (note.session_id, note.run_index) != (session_id, run_index)]
+        for note in self._notes:
+            if note.session_id == session_id and run_index in note.stale:
+                note.stale.remove(run_index)
+                note.display.update(_stale_bundle(note), raw=True)
+
+
+def _stale_bundle(note: _StaleNote) -> dict[str, str]:
+    if not note.stale:
+        return {"text/plain": "", "text/html": ""}
+    turns = ", ".join(map(str, sorted(note.stale)))
+    subject, verb = (f"turns {turns}", "are") if len(note.stale) > 1 else (f"turn {turns}", "is")
+    return note_bundle(
+        f"{subject} followed an earlier attempt at turn {note.run_index} and {verb} stale until run again"
+    )
+
 
 RUN_COLUMNS = (
     "run_id", "session_id", "run_index", "attempt", "stale", "status", "input", "execution_count", "cell_hash",

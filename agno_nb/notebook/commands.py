@@ -16,18 +16,15 @@ from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
-from agno_nb.notebook.notebook import Notebook, tool_name
+from agno_nb.notebook.displays import name_of, show_facts
+from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
-from agno_nb.notebook.tables import show_facts
 from agno_nb.team.team import Team
 from agno_nb.types import CellInfo
 
 SHOW_SETTING = object()
 """The value of an option without a value: the setting is shown instead of set."""
-
-NO_VALUE = object()
-"""The value of an option that is set to None."""
 
 _OFF = ("off", "none")
 _SWITCHES = {"on": True, "off": False}
@@ -48,23 +45,17 @@ class LineParser(MagicArgumentParser):
 
 
 def parse_words(parser: Any, words: Sequence[str], magic: str) -> Namespace:
-    """Parse the words of a magic's line.
-
-    Raises
-    ------
-    InvalidInputError
-        A value is invalid, or an option or word is unknown.
-    """
+    """Parse the words of a magic's line; raise InvalidInputError for an invalid value or an unknown option or word."""
     options = option_names(parser)
     for word in words:
         # Before parsing, which would take the value of an unknown option for a command.
         if word.startswith("--") and not any(option.startswith(word.partition("=")[0]) for option in options):
             raise InvalidInputError(f"{magic} has no option {word!r}: {nearest(word, options)}")
+    args = Namespace()
     try:
-        parsed, unknown = parser.parse_known_args(list(words))
+        _, unknown = parser.parse_known_args(list(words), args)
     except UsageError as error:
         raise InvalidInputError(f"{magic}: {error}; `{magic}?` lists the options") from None
-    args: Namespace = parsed
     if unknown and unknown[0].startswith("-"):
         raise InvalidInputError(f"{magic} has no option {unknown[0]!r}: {nearest(unknown[0], options)}")
     if unknown:
@@ -114,7 +105,8 @@ def run_parsed(notebook: Notebook, args: Namespace) -> None:
     """Run the command of a parsed line, if there is one."""
     if args.command is not None:
         command = COMMANDS[args.command]
-        command.function(notebook, **{name: getattr(args, name, False) for name in command.destinations})
+        names = [argument.lstrip("-") for argument in command.arguments]
+        command.function(notebook, **{name: getattr(args, name, False) for name in names})
 
 
 def change_settings(notebook: Notebook, args: Namespace) -> None:
@@ -122,7 +114,7 @@ def change_settings(notebook: Notebook, args: Namespace) -> None:
     values = {name: vars(args)[name] for name in (name.split()[0][2:] for name in _SETTINGS) if name in args}
     for name, value in values.items():
         if value is not SHOW_SETTING:
-            notebook.set(name, _SWITCHES[value] if name in _SWITCHED else None if value is NO_VALUE else value)
+            notebook.set(name, _SWITCHES[value] if name in _SWITCHED else value)
     if "new" in args:
         notebook.start_new_session()
     if shown := [name for name, value in values.items() if value is SHOW_SETTING]:
@@ -137,7 +129,7 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
     facts = {"agent": runnable.name or runnable.component_id}
     if isinstance(runnable, Agent):
         facts["model"] = _model(notebook)
-        facts["tools"] = ", ".join(map(tool_name, runnable.tools or [])) or "none; `%agent tools NAME` adds a function"
+        facts["tools"] = ", ".join(map(name_of, runnable.tools or [])) or "none; `%agent tools NAME` adds a function"
         if isinstance(runnable, Team):
             facts["members"] = ", ".join(member.component_id for member in runnable.members)
         facts["history"] = _history(notebook)
@@ -162,10 +154,11 @@ def show_settings(notebook: Notebook, names: list[str]) -> None:
         "session": Notebook.current_session_id,
         "history": _history,
     }
+    words = {True: "on", False: "off", None: "none"}
     facts = {}
     for name in names:
         value = shown[name](notebook) if name in shown else getattr(notebook.settings, name)
-        facts[name] = {True: "on", False: "off", None: "none"}[value] if isinstance(value, bool | None) else str(value)
+        facts[name] = words[value] if isinstance(value, bool | None) else str(value)
     show_facts(facts)
 
 
@@ -180,8 +173,9 @@ def _model(notebook: Notebook) -> str:
 
 def _history(notebook: Notebook) -> str:
     agent = notebook.runnable
-    is_sent = isinstance(agent, Agent) and agent.add_history_to_context
-    return f"the last {agent.num_history_runs} runs" if isinstance(agent, Agent) and is_sent else "off"
+    if isinstance(agent, Agent) and agent.add_history_to_context:
+        return f"the last {agent.num_history_runs} runs"
+    return "off"
 
 
 def _user(notebook: Notebook) -> str:
@@ -227,9 +221,7 @@ def use_tools(notebook: Notebook, words: list[str]) -> None:
         notebook.use_tools(words)
         return
     tools = notebook.runnable.tools or [] if isinstance(notebook.runnable, Agent) else []
-    show_facts(
-        {tool_name(tool): _first_line(tool) for tool in tools} or {"tools": "none; `%agent tools NAME` adds one"}
-    )
+    show_facts({name_of(tool): _first_line(tool) for tool in tools} or {"tools": "none; `%agent tools NAME` adds one"})
 
 
 def _first_line(tool: Any) -> str:
@@ -253,13 +245,13 @@ def show_help(notebook: Notebook) -> None:
     show_facts(facts)
 
 
-def _user_or_none(text: str) -> object:
-    return NO_VALUE if text.lower() in _OFF else text
+def _user_or_none(text: str) -> str | None:
+    return None if text.lower() in _OFF else text
 
 
-def _dollars(text: str) -> object:
+def _dollars(text: str) -> float | None:
     try:
-        return NO_VALUE if text.lower() in _OFF else float(text)
+        return None if text.lower() in _OFF else float(text)
     except ValueError:
         raise ArgumentTypeError(f"invalid amount {text!r}; pass US dollars such as 0.50, or off") from None
 
@@ -303,10 +295,6 @@ class Command:
     arguments: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """The arguments with their options for argparse."""
 
-    @property
-    def destinations(self) -> list[str]:
-        return [name.lstrip("-") for name in self.arguments]
-
 
 _WORDS = {"words": {"nargs": "*", "default": [], "metavar": "WORD"}}
 _COUNT = {"count": {"nargs": "?", "default": None, "metavar": "N", "type": _index}}
@@ -318,7 +306,7 @@ _YES = {"--yes": {"action": "store_true", "help": "do not ask for confirmation"}
 # fmt: off
 COMMANDS: dict[str, Command] = {
     "sessions": Command(sessions.list_sessions, "list the latest sessions of the store"),
-    "new": Command(sessions.start_session, "start a session with the next run"),
+    "new": Command(Notebook.start_new_session, "start a session with the next run"),
     "resume": Command(sessions.resume, "resume a session by name or id; defaults to the last one", "[SESSION]", _WORDS),
     "rename": Command(sessions.rename, "set or show the session's name", "[NAME]", _WORDS),
     "delete": Command(sessions.delete, "delete a session with all its rows", "[SESSION] [--yes]", _WORDS | _YES),

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
 
 NUM_SESSIONS = 20
-_IDENTIFIER = "agno_nb"
 _MODELS = ("demo", "openai:gpt-5-mini", "google:gemini-2.5-flash", "ollama:llama3.2")
 _KEYWORDS = ("select", "from", "where", "group by", "order by", "limit", "join", "using", "with", "count(*)")
 _IN_BRACES = re.compile(r"\{([^\W\d]\w*)?\Z")
@@ -34,23 +33,21 @@ _WORD = re.compile(r"[^\s]*\Z")
 _SQL_WORD = re.compile(r"(?:([^\W\d]\w*)\.)?(\w*)\Z")
 
 
-def register_completions(shell: InteractiveShell, notebook: Notebook) -> None:
-    """Add the matcher if IPython supports it, which it does from version 8.6; Colab has 7.34."""
+def register_completions(shell: InteractiveShell, notebook: Notebook) -> Callable[[], None]:
+    """Add the matcher if IPython supports it, and return a function that removes it.
+
+    IPython does from version 8.6; Colab has 7.34.
+    """
     if not hasattr(completer, "context_matcher"):
-        return
+        return lambda: None
     completions = _Completions(shell, notebook)
 
-    @completer.context_matcher(identifier=_IDENTIFIER, priority=100)
+    @completer.context_matcher(identifier="agno_nb", priority=100)
     def match(context: CompletionContext) -> SimpleMatcherResult:
         return completions.match(context)
 
     shell.Completer.custom_matchers.append(match)
-
-
-def unregister_completions(shell: InteractiveShell) -> None:
-    """Remove the matcher."""
-    matchers = shell.Completer.custom_matchers
-    matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", None) != _IDENTIFIER]
+    return lambda: shell.Completer.custom_matchers.remove(match)
 
 
 class _Completions:
@@ -63,15 +60,16 @@ class _Completions:
         first, *_ = context.full_text.split("\n", 1)
         in_body = first.startswith("%%") and context.cursor_line > 0
         magic = (first if in_body else before.lstrip()).split(" ", 1)[0]
-        if magic in ("%%agent", "%%agent_sql") and in_body:
-            return self._in_prompt(before) if magic == "%%agent" else self._in_sql(before, context.full_text)
-        if before.lstrip() == magic:
-            return _no_completions()  # IPython completes the names of magics.
-        if magic in ("%agent", "%%agent"):
+        if in_body and magic == "%%agent":
+            return self._in_prompt(before)
+        if in_body and magic == "%%agent_sql":
+            return self._in_sql(before, context.full_text)
+        # IPython completes the names of magics.
+        if magic in ("%agent", "%%agent") and before.lstrip() != magic:
             return self._in_line(before, magic)
-        if magic == "%agent_sql":
+        if magic == "%agent_sql" and before.lstrip() != magic:
             return self._in_sql(before, context.line_with_cursor)
-        return _no_completions()
+        return {"completions": [], "suppress": False}
 
     def _in_prompt(self, before: str) -> SimpleMatcherResult:
         match = _IN_BRACES.search(before)
@@ -98,28 +96,29 @@ class _Completions:
     def _values(self, option: Action) -> Iterable[str]:
         if option.choices is not None:
             return map(str, option.choices)
-        known: dict[str, Callable[[], Iterable[str]]] = {
-            "model": self._models,
-            "session": self._sessions,
-            "user": lambda: self._stored(queries.user_ids),
-            "db": lambda: (path.name for path in sorted(self._notebook.folder.glob("*.duckdb"))),
-        }
-        return known.get(option.dest, tuple)()
+        match option.dest:
+            case "model":
+                return [*_MODELS, *self._stored(queries.model_names)]
+            case "session":
+                return self._sessions()
+            case "user":
+                return self._stored(queries.user_ids)
+            case "db":
+                return [path.name for path in sorted(self._notebook.folder.glob("*.duckdb"))]
+        return []
 
     def _after(self, command: str, word: str) -> SimpleMatcherResult:
-        if command in ("resume", "delete"):
-            return _complete_from(word, session=self._sessions())
-        if command == "use":
-            return _complete_from(word, agent=self._agents())
-        if command == "tools":
-            return _complete_from(word, tool=self._notebook.functions())
+        match command:
+            case "resume" | "delete":
+                return _complete_from(word, session=self._sessions())
+            case "use":
+                return _complete_from(word, agent=self._agents())
+            case "tools":
+                return _complete_from(word, tool=self._notebook.functions())
         return _complete_from(word)
 
     def _agents(self) -> Iterable[str]:
         return [*self._notebook.user_agents(), "notebook"]
-
-    def _models(self) -> Iterable[str]:
-        return dict.fromkeys([*_MODELS, *self._stored(queries.model_names)])
 
     def _sessions(self) -> Iterable[str]:
         user_id = self._notebook.current_user_id
@@ -181,7 +180,3 @@ def _complete_from(fragment: str, **known: Iterable[str]) -> SimpleMatcherResult
         "suppress": True,
         "ordered": True,
     }
-
-
-def _no_completions() -> SimpleMatcherResult:
-    return {"completions": [], "suppress": False}

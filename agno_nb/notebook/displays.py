@@ -1,47 +1,111 @@
-"""How our objects show themselves in a notebook: IPython formatters, so that the objects themselves contain no HTML."""
+"""Small displays: facts, tables, notes and questions; and our objects as the last value of a cell.
+
+IPython formatters show the objects, so that these contain no HTML themselves. Text from the store is data.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from IPython.core.formatters import BaseFormatter
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
 
 from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.render import usage_line
-from agno_nb.notebook.tables import ColumnKind, facts_bundle, table_bundle
-from agno_nb.redact import displayable
+from agno_nb.notebook.html import element, escape_html, html_bundle, with_code
+from agno_nb.notebook.render import questions_html, questions_text, usage_line
+from agno_nb.redact import displayable, without_controls
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import ContextPart, ContextReport, RunOutput, Session, Variable, one_line
+from agno_nb.types import ContextPart, ContextReport, Requirement, RunOutput, Session, Variable, one_line
 
 NUM_TURNS = 20
 LINE_LIMIT = 200
 PREVIEW_LIMIT = 160
 """Characters of a part's text that a context report shows."""
 
-
-def register_displays(shell: InteractiveShell) -> None:
-    """Make IPython show runs, sessions, agents and context reports as HTML."""
-    formatter = _formatter(shell, "text/html")
-    for cls, function in _FORMATTERS.items():
-        formatter.for_type(cls, function)
-    _formatter(shell, "text/plain").for_type_by_name(*_DATAFRAME, _print_frame)
+ColumnKind: TypeAlias = Literal["text", "lines", "word", "number"]
+"""How a column is set: "text" and "lines" wrap, and "lines" keep their own line breaks."""
 
 
-def unregister_displays(shell: InteractiveShell) -> None:
-    """Remove the formatters."""
-    formatter = _formatter(shell, "text/html")
-    for cls in _FORMATTERS:
-        formatter.pop(cls, None)
-    _formatter(shell, "text/plain").pop(".".join(_DATAFRAME), None)
+def show_facts(facts: Mapping[str, str]) -> None:
+    """Show names and values, one per line. Text in `backticks` is set as code."""
+    display(facts_bundle(facts), raw=True)
 
 
-def _formatter(shell: InteractiveShell, mime_type: str) -> BaseFormatter:
+def facts_bundle(facts: Mapping[str, str]) -> dict[str, str]:
+    """Return the display bundle of :func:`show_facts`."""
+    width = max(map(len, facts))
+    text = "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
+    cells = [
+        element("td", with_code(name), style="key") + element("td", with_code(value), style="value")
+        for name, value in facts.items()
+    ]
+    rows = (element("tr", row, style="row") for row in cells)
+    return html_bundle(element("table", *rows, style="table"), text)
+
+
+def show_table(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]], *, note: str) -> None:
+    """Show a table with a sentence below it. Text in `backticks` in the sentence is set as code."""
+    display(table_bundle(columns, rows, note=note), raw=True)
+
+
+def table_bundle(columns: Mapping[str, ColumnKind], rows: Iterable[Sequence[str]], *, note: str) -> dict[str, str]:
+    """Return the display bundle of :func:`show_table`."""
+    kinds = list(columns.values())
+    cells = [[without_controls(cell) for cell in row] for row in (list(columns), *rows)]
+    lines = [[" ".join(cell.split()) for cell in row] for row in cells]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = "\n".join(
+        "  ".join(
+            cell.rjust(width) if kind == "number" else cell.ljust(width)
+            for cell, kind, width in zip(line, kinds, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+    head, *body = [_row(row, kinds, "td" if place else "th") for place, row in enumerate(cells)]
+    table = element("table", element("thead", head), element("tbody", *body), style="table")
+    return html_bundle(table + element("div", with_code(note), style="note"), f"{text}\n\n{note}")
+
+
+def _row(cells: Sequence[str], kinds: Sequence[ColumnKind], tag: str) -> str:
+    inside = (
+        element(tag, escape_html(cell.strip() if kind == "lines" else " ".join(cell.split())), style=f"cell {kind}")
+        for cell, kind in zip(cells, kinds, strict=True)
+    )
+    return element("tr", *inside, style="row lined")
+
+
+def show_note(text: str) -> None:
+    """Show a quiet line. Text in `backticks` is set as code."""
+    display(note_bundle(text), raw=True)
+
+
+def note_bundle(text: str) -> dict[str, str]:
+    """Return the display bundle of :func:`show_note`."""
+    return html_bundle(element("div", with_code(text), style="note"), text)
+
+
+def show_questions(requirements: Sequence[Requirement]) -> None:
+    """Show what paused runs ask, and the commands that answer."""
+    display(html_bundle(questions_html(requirements), questions_text(requirements)), raw=True)
+
+
+def register_displays(shell: InteractiveShell) -> Callable[[], None]:
+    """Make IPython show runs, sessions, agents and context reports as HTML, and return a function that undoes it."""
     assert shell.display_formatter is not None
-    formatter: BaseFormatter = shell.display_formatter.formatters[mime_type]
-    return formatter
+    html, plain = (shell.display_formatter.formatters[mime_type] for mime_type in ("text/html", "text/plain"))
+    for cls, function in _FORMATTERS.items():
+        html.for_type(cls, function)
+    plain.for_type_by_name(*_DATAFRAME, _print_frame)
+
+    def unregister() -> None:
+        for cls in _FORMATTERS:
+            html.pop(cls, None)
+        plain.pop(".".join(_DATAFRAME), None)
+
+    return unregister
 
 
 def _print_frame(frame: Any, printer: Any, cycle: bool) -> None:
@@ -58,11 +122,16 @@ def _run_html(run: RunOutput) -> str:
     return run_html(run)
 
 
+def current_attempts(session: Session) -> list[RunOutput]:
+    """Return the current attempt at each turn, oldest first."""
+    by_turn = {run.run_index: run for run in sorted(session.runs, key=lambda run: run.attempt)}
+    return [by_turn[index] for index in sorted(index for index in by_turn if index is not None)]
+
+
 def _session_html(session: Session) -> str:
-    turns = {run.run_index: run for run in session.runs if run.run_index is not None}
     rows = [
         (str(run.run_index), one_line(run.input, LINE_LIMIT), one_line(run.get_content_as_string(), LINE_LIMIT))
-        for _, run in sorted(turns.items())[-NUM_TURNS:]
+        for run in current_attempts(session)[-NUM_TURNS:]
     ]
     facts = (session.session_name, session.session_id, session.user_id, usage_line(session.metrics))
     columns: dict[str, ColumnKind] = {"turn": "number", "prompt": "text", "answer": "text"}
@@ -77,22 +146,20 @@ def _runnable_html(runnable: Runnable) -> str:
     for name in ("tools", "members", "steps"):
         items = getattr(runnable, name, None)
         if isinstance(items, list | tuple) and items:
-            facts[name] = ", ".join(
-                str(getattr(item, "name", None) or getattr(item, "__name__", item)) for item in items
-            )
+            facts[name] = ", ".join(map(name_of, items))
     facts["store"] = "none" if runnable.db is None else repr(runnable.db)
     return facts_bundle(facts)["text/html"]
+
+
+def name_of(part: Any) -> str:
+    """Return the name of a tool, or of a function that becomes one, or of another part of a runnable."""
+    return str(getattr(part, "name", None) or getattr(part, "__name__", part))
 
 
 def report_with_texts(run: RunOutput, db: Db | None) -> ContextReport:
     """Return the context report of a run with the texts of its history, which the store keeps with earlier runs.
 
     The text of a variable is its type and shape; its value is in the text of the prompt.
-
-    Raises
-    ------
-    InvalidInputError
-        The run sent no request to a model itself.
     """
     if run.context_report is None:
         raise InvalidInputError(f"run {run.run_id!r} sent no request to a model itself; see its nested runs")
@@ -117,13 +184,10 @@ def _about(variable: Variable) -> str:
     return f"{variable.type}{shape}{', cut' if variable.cut else ''}"
 
 
-def report_bundle(report: ContextReport, *, counted: int | None = None) -> dict[str, str]:
+def report_bundle(report: ContextReport, counted: int | None = None) -> dict[str, str]:
     """Return a table of the parts of a request with their sizes and first words, and the omitted parts below it.
 
-    Parameters
-    ----------
-    counted : int, optional
-        Number of tokens counted by the provider.
+    `counted` is the number of tokens counted by the provider.
     """
     rows = [
         (source, detail, size.removesuffix(" tokens"), one_line(part.text or "", PREVIEW_LIMIT))
@@ -140,14 +204,10 @@ def report_notes(report: ContextReport, counted: int | None) -> list[str]:
     return [size, *(f"Left out: {part.what} ({part.why})." for part in report.omitted)]
 
 
-def _report_html(report: ContextReport) -> str:
-    return report_bundle(report)["text/html"]
-
-
 _DATAFRAME = ("pandas", "DataFrame")
 _FORMATTERS: dict[type, Any] = {
     RunOutput: _run_html,
     Session: _session_html,
     Runnable: _runnable_html,
-    ContextReport: _report_html,
+    ContextReport: lambda report: report_bundle(report)["text/html"],
 }

@@ -73,20 +73,10 @@ STYLES = {
 
 
 def element(tag: str, *inside: str, style: str = "", css: str = "", attributes: str = "") -> str:
-    """Return an element around HTML.
+    """Return an element around HTML. Text has to be passed through :func:`escape_html` first.
 
-    Parameters
-    ----------
-    tag : str
-        Name of the element.
-    *inside : str
-        HTML. Pass text through :func:`escape_html`.
-    style : str, optional
-        Names in :data:`STYLES`, separated by spaces.
-    css : str, optional
-        More declarations.
-    attributes : str, optional
-        Other attributes, as in HTML.
+    `style` has names in :data:`STYLES`, separated by spaces; `css` and `attributes` are more declarations and
+    attributes.
 
     Examples
     --------

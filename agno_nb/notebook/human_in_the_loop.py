@@ -11,9 +11,10 @@ from IPython.core.error import StdinNotImplementedError
 
 from agno_nb.db.base import Db, as_sync
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.displays import show_facts, show_questions
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.notebook import Notebook, bind_store
-from agno_nb.notebook.tables import answer_command, show_facts, show_questions
+from agno_nb.notebook.render import answer_command
 from agno_nb.printing import RunDisplay, choose_display, drive
 from agno_nb.redact import displayable
 from agno_nb.run.continue_run import is_waiting
@@ -115,7 +116,7 @@ def ask_at_prompt(
             # Keep the answers that were typed before the interrupt.
             runnable.store.save_approvals(run)
             raise
-        run = _continue_run(notebook, runnable, run, has_widget=False, **cast("ContinueOptions", continue_options))
+        run, _ = _continue_run(notebook, runnable, run, **cast("ContinueOptions", continue_options))
     return run
 
 
@@ -151,17 +152,11 @@ def _pending_runs(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
         frame = frame[of_user & is_pending & frame["parent_run_id"].isna() & frame["superseded_by"].isna()]
         runs = [store.get_run(*ids) for ids in frame[["run_id", "session_id"]].itertuples(index=False, name=None)]
         pending += [(store, run) for run in runs if run is not None and is_waiting(run)]
-    for _, run in pending:
-        if run.interrupted:
-            _withdraw_approvals(run)
-    return pending
-
-
-def _withdraw_approvals(run: RunOutput) -> None:
-    """Ask again about calls that a process started before it died, because they may run a second time."""
-    for requirement in run.requirements:
+    for requirement in (each for _, run in pending if run.interrupted for each in run.requirements):
+        # The process died after it had started the call, which may run a second time.
         if requirement.was_started:
             requirement.ask_again()
+    return pending
 
 
 def _select_requirement(
@@ -174,7 +169,8 @@ def _select_requirement(
     pending = [(db, run, each) for db, run in _pending_runs(notebook) for each in run.active_requirements]
     if not pending:
         raise InvalidInputError("no pending approvals in this store")
-    matches = [each for each in pending if words and _matches_id(each[2], words[0])]
+    end_of_id = words[0].lower() if words and len(words[0]) >= 4 else None
+    matches = [each for each in pending if end_of_id and each[2].requirement_id.endswith(end_of_id)]
     if len(matches) == 1:
         return (*matches[0], words[1:])
     ids = ", ".join(requirement.short_id for _, _, requirement in pending)
@@ -185,10 +181,6 @@ def _select_requirement(
         return (*pending[0], words)
     unknown = f"no pending call has the ID {words[0]!r}; " if words and not matches else ""
     raise InvalidInputError(f"{unknown}several approvals are pending; pass one of the ids {ids} (see `%agent pending`)")
-
-
-def _matches_id(requirement: Requirement, word: str) -> bool:
-    return len(word) >= 4 and requirement.requirement_id.endswith(word.lower())
 
 
 def _parse_values(requirement: Requirement, words: list[str]) -> dict[str, str]:
@@ -232,17 +224,13 @@ def _continue_or_save(notebook: Notebook, db: Db, run: RunOutput) -> None:
             f"cannot continue run {run.run_id!r}: this notebook has no {run.kind} {run.component_id!r}; "
             "define it again, then repeat the command"
         )
-    _continue_run(notebook, bind_store(runnable, notebook.db), run)
+    bind_store(runnable, notebook.db)
+    show_approval_widget(runnable, *_continue_run(notebook, runnable, run))
 
 
 def _continue_run(
-    notebook: Notebook,
-    runnable: Runnable,
-    run: RunOutput,
-    *,
-    has_widget: bool = True,
-    **options: Unpack[ContinueOptions],
-) -> RunOutput:
+    notebook: Notebook, runnable: Runnable, run: RunOutput, **options: Unpack[ContinueOptions]
+) -> tuple[RunOutput, RunDisplay]:
     # By its ids: an agent that has been redefined since then finds the conversation in the store.
     events = runnable.continue_run(
         run_id=run.run_id,
@@ -253,7 +241,7 @@ def _continue_run(
         stream_events=True,
         **options,
     )
-    return _show_run(notebook, runnable, events, has_widget=has_widget)
+    return _show_run(notebook, events)
 
 
 def _regenerate(notebook: Notebook, *, from_partial: bool) -> None:
@@ -265,13 +253,11 @@ def _regenerate(notebook: Notebook, *, from_partial: bool) -> None:
         stream=True,
         stream_events=True,
     )
-    _show_run(notebook, notebook.runnable, events)
+    show_approval_widget(notebook.runnable, *_show_run(notebook, events))
 
 
-def _show_run(notebook: Notebook, runnable: Runnable, events: RunStream, *, has_widget: bool = True) -> RunOutput:
+def _show_run(notebook: Notebook, events: RunStream) -> tuple[RunOutput, RunDisplay]:
     display = choose_display(None, live=True)
     run = drive(events, display)
     notebook.namespace["_agent"] = run
-    if has_widget:
-        show_approval_widget(runnable, run, display)
-    return run
+    return run, display

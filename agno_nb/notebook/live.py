@@ -12,7 +12,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from IPython.core.displaypub import CapturingDisplayPublisher
 
@@ -33,31 +33,12 @@ answer instead, which makes the number of updates logarithmic.
 """
 
 
-class Timer(Protocol):
-    """The part of :class:`threading.Timer` that a delayed update needs."""
-
-    daemon: bool
-
-    def start(self) -> None: ...
-
-    def cancel(self) -> None: ...
-
-
 class LiveAnswer:
-    """Displays a run and its nested runs while they are in progress.
+    """Displays a run and its nested runs in an output of the shell while they are in progress.
 
     Feed it each event of the stream. The display ends with the event that ends the run, or with :meth:`finish`.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The shell whose outputs are written.
-    clock : callable
-        Returns monotonic seconds.
-    timer : callable
-        Creates the :class:`Timer` that shows the last words before a pause.
-    markdown : bool
-        False shows the text of the answer as it is.
+    `clock` returns monotonic seconds, and `timer` creates the timer that shows the last words before a pause. Without
+    `markdown` the text of the answer is shown as it is.
     """
 
     def __init__(
@@ -65,7 +46,7 @@ class LiveAnswer:
         shell: Any,
         *,
         clock: Callable[[], float] = time.monotonic,
-        timer: Callable[[float, Callable[[], None]], Timer] = threading.Timer,
+        timer: Callable[[float, Callable[[], None]], threading.Timer] = threading.Timer,
         markdown: bool = True,
     ) -> None:
         self.display_id = uuid.uuid4().hex
@@ -76,7 +57,7 @@ class LiveAnswer:
         self._was_shown = False
         self._failure: Exception | None = None
         self._next_update_at = -math.inf
-        self._pending_update: Timer | None = None
+        self._pending_update: threading.Timer | None = None
 
     @property
     def view(self) -> RunView:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import (
-    Magics,
-    cell_magic,
-    line_cell_magic,
-    line_magic,
-    magics_class,
-    no_var_expand,
-)
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.utils.process import arg_split  # type: ignore[attr-defined] # IPython's own magics import it from here.
 
-from agno_nb.errors import InvalidInputError
+from agno_nb.db.arrow_tables import is_frame, unknown_table
+from agno_nb.db.base import Db
+from agno_nb.db.frame_reader import MAX_ROWS, QueryResult, no_such_table
+from agno_nb.db.schema import names
+from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.notebook.agent_cell import FORMATS, run_cell
 from agno_nb.notebook.cell_info import read_cell_info
 from agno_nb.notebook.commands import change_settings, line_parser, parse_words, run_parsed, show_status
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import RERUNS, AgnoNb
-from agno_nb.notebook.sql import run_query
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @magics_class
@@ -33,6 +33,8 @@ class AgentMagics(Magics):
     """The magics of one notebook."""
 
     shell: InteractiveShell
+    undo: Sequence[Callable[[], None]] = ()
+    """Called when the extension is unloaded."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
@@ -80,11 +82,12 @@ class AgentMagics(Magics):
     def agent_sql(self, line: str, cell: str | None = None) -> Any:
         """Run one read-only query over the store and over the notebook's DataFrames that it names."""
         # The line magic has no options: quotes and dashes belong to the query.
-        args = None if cell is None else _parse(self.agent_sql.parser, line, "%%agent_sql")
-        sql = line if args is None else f"{' '.join(args.sql)}\n{cell}"
+        sql, output = line, None
+        if cell is not None:
+            args = _parse(self.agent_sql.parser, line, "%%agent_sql")
+            sql, output = f"{' '.join(args.sql)}\n{cell}", args.output
         if not sql.strip():
             raise InvalidInputError("no query; write one after %agent_sql, or in a cell below %%agent_sql")
-        output = args.output if args is not None else None
         _check_variable(output)
         frame, notes = run_query(sql, self.notebook.db, self.shell.user_ns)
         for note in notes:
@@ -105,3 +108,29 @@ def _parse(parser: Any, line: str, magic: str) -> Namespace:
         word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word for word in arg_split(line)
     ]
     return parse_words(parser, words, magic)
+
+
+def run_query(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
+    """Run a query; return its result with typed columns, and notes for the user.
+
+    Only DataFrames that the query names are read. A table of the store takes precedence over a DataFrame of the same
+    name.
+    """
+    from agno_nb.db.sql_frames import named_in
+
+    all_frames = {name: value for name, value in list(namespace.items()) if is_frame(value)}
+    in_store = [name for name in all_frames if name.lower() in names()]
+    notes = [
+        f"{name} is the store's table, not your DataFrame of the same name; rename the DataFrame to query it"
+        for name in sorted(named_in(sql, in_store))
+    ]
+    # Earlier outputs that IPython keeps are tables only if the query names them.
+    hidden = {name for name in all_frames if name.startswith("_")} - set(named_in(sql, all_frames))
+    frames = {name: value for name, value in all_frames.items() if name not in hidden and name not in in_store}
+    try:
+        result = QueryResult(db.arrow(sql, (), frames, max_rows=MAX_ROWS))
+        return result.df(), notes
+    except QueryError as error:
+        if (unknown := unknown_table(error)) is None:
+            raise
+        raise no_such_table(unknown, (name for name in all_frames if name[0] != "_")) from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -17,6 +17,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 
 from agno_nb.notebook.commonmark import SHOWN_ADDRESS, lossless_parser, text_token
 from agno_nb.notebook.html import LINK_SCHEMES, element, escape_html
@@ -87,35 +88,16 @@ _LANGUAGES = {
 
 @cache
 def markdown_parser(highlight: bool) -> MarkdownIt:
-    """Return a parser of CommonMark with tables and strikethrough, without raw HTML, and with images as links.
-
-    Parameters
-    ----------
-    highlight : bool
-        Whether code is coloured.
-    """
+    """Return a parser of CommonMark with tables and strikethrough, without raw HTML, and with images as links."""
     parser = lossless_parser()
+    parser.renderer = _HighlightingRenderer() if highlight else _Renderer()
     parser.inline.ruler.before("escape", "math", _math_rule)
     parser.core.ruler.push("style", _style_rule)
-    parser.add_render_rule("math", lambda self, tokens, i, options, env: html.escape(tokens[i].content))
-    parser.add_render_rule("dollar", lambda self, tokens, i, options, env: "<span>$</span>")
-    parser.add_render_rule("image", _render_image)
-    parser.add_render_rule("code_inline", _render_inline_code)
-    for kind in ("fence", "code_block"):
-        parser.add_render_rule(kind, _render_highlighted_code if highlight else _render_code)
     return parser
 
 
 def highlight_code(code: str, *, language: str) -> str:
-    """Escape code for HTML and colour its first part.
-
-    Parameters
-    ----------
-    code : str
-        The source text.
-    language : str
-        The language as named in a fence. Code in an unknown language is only escaped.
-    """
+    """Escape code for HTML and colour its first part, unless the language, as named in a fence, is unknown."""
     if language.lower() not in _LANGUAGES:
         return html.escape(code)
     from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
@@ -209,31 +191,40 @@ def _closed_at(state: StateInline, closing: str, start: int, stop: int) -> int |
     return end + len(closing)
 
 
-def _render_image(
-    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
-) -> str:
-    # A browser would fetch an image as soon as it is shown, and its address could carry text that the model has read.
-    image = tokens[i]
-    address, title = str(image.attrGet("src") or ""), str(image.attrGet("title") or "")
-    is_linked = address.startswith(("http://", "https://")) and not image.meta.get("in_link")
-    shown = "" if address.startswith(("http://", "https://", "data:")) else address[:SHOWN_ADDRESS]
-    label = " ".join(filter(None, ("image:", image.content or address[:SHOWN_ADDRESS], title, image.content and shown)))
-    return f'<a href="{html.escape(address)}">[{escape_html(label)}]</a>' if is_linked else f"[{escape_html(label)}]"
+class _Renderer(RendererHTML):
+    def math(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return html.escape(tokens[idx].content)
+
+    def dollar(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return "<span>$</span>"
+
+    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        # A browser would fetch an image as soon as it is shown, and its address could carry text that the model has
+        # read.
+        image = tokens[idx]
+        address, title = str(image.attrGet("src") or ""), str(image.attrGet("title") or "")
+        is_on_web = address.startswith(("http://", "https://"))
+        shown = "" if is_on_web or address.startswith("data:") else address[:SHOWN_ADDRESS]
+        text = image.content or address[:SHOWN_ADDRESS]
+        label = escape_html(" ".join(filter(None, ("image:", text, title, image.content and shown))))
+        is_linked = is_on_web and not image.meta.get("in_link")
+        return f'<a href="{html.escape(address)}">[{label}]</a>' if is_linked else f"[{label}]"
+
+    def code_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return element("code", html.escape(tokens[idx].content), style="code")
+
+    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return element("pre", html.escape(tokens[idx].content), style="block") + "\n"
+
+    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return self.fence(tokens, idx, options, env)
 
 
-def _render_inline_code(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
-    return element("code", html.escape(tokens[i].content), style="code")
-
-
-def _render_code(self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
-    return element("pre", html.escape(tokens[i].content), style="block") + "\n"
-
-
-def _render_highlighted_code(
-    self: RendererHTML, tokens: Sequence[Token], i: int, options: Any, env: MutableMapping[str, Any]
-) -> str:
-    env["highlighted"] = env.get("highlighted", 0) + min(len(tokens[i].content), HIGHLIGHT_LIMIT)
-    if env["highlighted"] > HIGHLIGHT_LIMIT_PER_ANSWER:
-        return _render_code(self, tokens, i, options, env)
-    language = next(iter(tokens[i].info.split()), "")
-    return element("pre", highlight_code(tokens[i].content, language=language), style="block") + "\n"
+class _HighlightingRenderer(_Renderer):
+    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        block = tokens[idx]
+        env["highlighted"] = env.get("highlighted", 0) + min(len(block.content), HIGHLIGHT_LIMIT)
+        if env["highlighted"] > HIGHLIGHT_LIMIT_PER_ANSWER:
+            return super().fence(tokens, idx, options, env)
+        language = next(iter(block.info.split()), "")
+        return element("pre", highlight_code(block.content, language=language), style="block") + "\n"

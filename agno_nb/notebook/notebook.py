@@ -16,8 +16,8 @@ from agno_nb.db.duckdb.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.resolve import resolve_model
 from agno_nb.notebook.cell_info import notebook_file
-from agno_nb.notebook.cell_runs import CellRuns
-from agno_nb.notebook.cells import known_paths
+from agno_nb.notebook.cells import CellRuns, known_paths
+from agno_nb.notebook.displays import name_of
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
@@ -31,16 +31,8 @@ _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
 class Notebook:
     """A notebook's settings, and the agent created from them.
 
-    Parameters
-    ----------
-    namespace : dict
-        The user's variables.
-    folder : Path
-        The folder of the store: the kernel's working directory.
-    settings : AgnoNb
-        The settings. Later changes take effect immediately.
-    path : str, optional
-        The notebook's file, if the front end reports it.
+    `namespace` has the user's variables, `folder` is the folder of the store, and `path` is the notebook's file if the
+    front end reports it. Later changes of the settings take effect immediately.
     """
 
     def __init__(self, namespace: dict[str, Any], folder: Path, settings: AgnoNb, path: str | None = None) -> None:
@@ -83,13 +75,7 @@ class Notebook:
         )
 
     def set(self, name: str, value: Any) -> None:
-        """Set an option of ``%agent``: a setting, or the session.
-
-        Raises
-        ------
-        InvalidInputError
-            The value is invalid. The option keeps its value.
-        """
+        """Set an option of ``%agent``: a setting, or the session. An invalid value changes nothing."""
         if name == "session":
             self.use_session(value)
         else:
@@ -111,13 +97,7 @@ class Notebook:
         self.session_id = None
 
     def use_session(self, session_id: str) -> None:
-        """Resume a session, or start one with this id.
-
-        Raises
-        ------
-        SessionOwnershipError
-            The session belongs to another user. The notebook stays in its session.
-        """
+        """Resume a session, or start one with this id. A session of another user changes nothing."""
         self.db.check_owner(self.current_user_id, session_id=session_id)
         self.session_id = session_id
 
@@ -135,20 +115,14 @@ class Notebook:
         """Add functions of the notebook to the agent's tools, or replace tools of the same name."""
         agent = self._own_agent("`%agent tools`")
         functions = [self._function(name) for name in names]
-        replaced = {tool_name(function) for function in functions}
-        tools = [tool for tool in agent.tools or [] if tool_name(tool) not in replaced] + functions
+        replaced = {name_of(function) for function in functions}
+        tools = [tool for tool in agent.tools or [] if name_of(tool) not in replaced] + functions
         # Reject an invalid tool now, because it would make every later cell fail.
         resolve_tools(tools, tool_cache=[])
         agent.tools = tools
 
     def runnable_named(self, name: str) -> Runnable:
-        """Return one of the user's agents by variable, or by its own name.
-
-        Raises
-        ------
-        InvalidInputError
-            No agent has this name, or more than one has it.
-        """
+        """Return one of the user's agents by variable, or by its own name."""
         user_agents = self.user_agents()
         if name in (self.agent.name, self.agent.component_id) and name not in user_agents:
             return self.agent
@@ -172,14 +146,8 @@ class Notebook:
 
     def functions(self) -> list[str]:
         """Return the names of callables that can be tools, without classes and IPython's own names."""
-        return [
-            key
-            for key, value in self.namespace.items()
-            if callable(value)
-            and not isclass(value)
-            and key[0] != "_"
-            and key not in ("exit", "quit", "get_ipython", "open")
-        ]
+        functions = [key for key, value in self.namespace.items() if callable(value) and not isclass(value)]
+        return [key for key in functions if key[0] != "_" and key not in ("exit", "quit", "get_ipython", "open")]
 
     @property
     def current_user_id(self) -> str | None:
@@ -277,8 +245,3 @@ def bind_store(runnable: Runnable, db: Db) -> Runnable:
     if runnable.db is None:
         runnable.db = db
     return runnable
-
-
-def tool_name(tool: Any) -> str:
-    """Return the name of a tool, or of a function that becomes one."""
-    return str(getattr(tool, "name", None) or getattr(tool, "__name__", tool))

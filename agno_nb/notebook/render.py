@@ -6,15 +6,15 @@ import html
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agno_nb.notebook.html import element, escape_html, fold, sanitize_html
 from agno_nb.notebook.markdown import markdown_parser
-from agno_nb.notebook.tables import questions_html, questions_text
 from agno_nb.redact import without_controls
 from agno_nb.run.messages import INTERRUPTED_RESULT
 from agno_nb.run_view import Note, Reasoning, RunView, Text
-from agno_nb.types import Metrics, RunStatus, ToolCall, one_line, shorten
+from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall, one_line, shorten
 
 TEXT_LIMIT = 4_000
 """Characters of a tool's arguments, a tool's result or a run's reasoning that are shown. The store has the rest."""
@@ -50,27 +50,23 @@ def render_text(view: RunView) -> str:
     """
     text = without_controls(view.markdown)
     if not text.strip() and view.status is RunStatus.COMPLETED:
-        text = "\n".join(_part_line(part) for part in view.parts if isinstance(part, Note | ToolCall))
+        lines = (
+            one_line(part.text, NOTE_LIMIT) if isinstance(part, Note) else call_line(part)
+            for part in view.parts
+            if isinstance(part, Note | ToolCall)
+        )
+        text = without_controls("\n".join(lines))
     remark = _STATUS_WORDS.get(view.status) or (_CACHED if view.is_cached else "")
-    questions = questions_text(view.requirements)
-    return "\n\n".join(piece for piece in (text, questions, remark and f"({remark})") if piece)
-
-
-def _part_line(part: Note | ToolCall) -> str:
-    return without_controls(one_line(part.text, NOTE_LIMIT)) if isinstance(part, Note) else call_line(part)
+    pieces = (text, questions_text(view.requirements), remark and f"({remark})")
+    return "\n\n".join(filter(None, pieces))
 
 
 def footer_text(view: RunView) -> str:
     """Return the known facts of a run in one line: model, status, duration, tokens, cost."""
-    facts = (
-        view.model,
-        _STATUS_WORDS.get(view.status),
-        _CACHED if view.is_cached else None,
-        f"attempt {view.attempt + 1}" if view.attempt else None,
-        # The footer of a cached answer is the same each time the notebook is executed.
-        "" if view.is_cached else usage_line(view.metrics),
-    )
-    return " · ".join(without_controls(fact) for fact in facts if fact)
+    attempt = f"attempt {view.attempt + 1}" if view.attempt else None
+    # The footer of a cached answer is the same each time the notebook is executed.
+    facts = [_CACHED, attempt] if view.is_cached else [attempt, usage_line(view.metrics)]
+    return " · ".join(without_controls(fact) for fact in (view.model, _STATUS_WORDS.get(view.status), *facts) if fact)
 
 
 def usage_line(metrics: Metrics) -> str:
@@ -92,6 +88,36 @@ def call_line(call: ToolCall) -> str:
 def clip(text: str, limit: int, rest: str) -> str:
     """Return the first `limit` characters, followed by a line that says where the rest is."""
     return text if len(text) <= limit else f"{text[:limit]}\n\n… {len(text) - limit:,} more characters{rest}"
+
+
+def questions_text(requirements: Sequence[Requirement]) -> str:
+    """Return the questions of a paused run with the commands that answer them."""
+    return without_controls("\n\n".join(f"{each.question}\n{_commands(each)}" for each in requirements))
+
+
+def questions_html(requirements: Sequence[Requirement]) -> str:
+    """Return :func:`questions_text` as HTML. Arguments are never shortened, because they are to be approved."""
+    return "".join(
+        element("pre", html.escape(without_controls(each.question)), style="question")
+        + element("div", element("code", html.escape(_commands(each))), style="commands")
+        for each in requirements
+    )
+
+
+def _commands(requirement: Requirement) -> str:
+    short_id = requirement.short_id
+    reject = f"%agent reject {short_id} [why]"
+    if requirement.kind == "confirmation":
+        return f"%agent approve {short_id}   or   {reject}"
+    return f"{answer_command(requirement)}   or   {reject}"
+
+
+def answer_command(requirement: Requirement) -> str:
+    """Return the command that resolves a requirement with values or a result, with placeholders."""
+    if requirement.kind == "external_execution":
+        return f"%agent answer {requirement.short_id} RESULT"
+    values = " ".join(f"{each.name}=…" for each in requirement.user_input_fields if not each.is_given)
+    return f"%agent answer {requirement.short_id} {values}"
 
 
 def _body(view: RunView) -> str:
@@ -123,10 +149,9 @@ def _text(markdown: str, view: RunView, *, is_last: bool) -> str:
     if view.plain:
         return element("div", escape_html(markdown), style="plain")
     is_running = view.status is RunStatus.RUNNING
-    html_text: str = markdown_parser(not is_running).render(
-        _complete_lines(markdown) if is_running and is_last else markdown
-    )
-    return html_text
+    if is_running and is_last:
+        markdown = _complete_lines(markdown)
+    return str(markdown_parser(highlight=not is_running).render(markdown))
 
 
 def _nested(nested: RunView, parent: RunView) -> str:
@@ -143,11 +168,12 @@ def _nested(nested: RunView, parent: RunView) -> str:
 
 
 def _tool(call: ToolCall, status: RunStatus) -> str:
-    failed = call.tool_call_error and call.result != INTERRUPTED_RESULT
-    if call.result is None:
-        fact = "not run" if status is RunStatus.COMPLETED else _STATUS_WORDS[status]
-    elif call.tool_call_error and not failed:
+    is_interrupted = call.tool_call_error and call.result == INTERRUPTED_RESULT
+    failed = call.tool_call_error and not is_interrupted
+    if is_interrupted:
         fact = _STATUS_WORDS[RunStatus.CANCELLED]
+    elif call.result is None:
+        fact = _STATUS_WORDS.get(status, "not run")
     else:
         fact = " · ".join(filter(None, ["failed" if failed else "", _duration(call.duration_s)]))
     summary = element("code", html.escape(call_line(call)), style="code")

@@ -10,9 +10,16 @@ from IPython.display import display
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories
 from agno_nb.db import queries
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.notebook.displays import report_bundle, report_with_texts
+from agno_nb.notebook.displays import (
+    ColumnKind,
+    current_attempts,
+    report_bundle,
+    report_with_texts,
+    show_facts,
+    show_note,
+    show_table,
+)
 from agno_nb.notebook.notebook import Notebook
-from agno_nb.notebook.tables import ColumnKind, show_facts, show_note, show_table
 from agno_nb.redact import displayable
 from agno_nb.types import RunOutput, RunStatus, Session, one_line
 
@@ -68,10 +75,6 @@ def list_sessions(notebook: Notebook) -> None:
     show_table(_SESSION_COLUMNS, rows, note=note)
 
 
-def start_session(notebook: Notebook) -> None:
-    notebook.start_new_session()
-
-
 def resume(notebook: Notebook, words: list[str]) -> None:
     if words:
         session = find_session(notebook, " ".join(words))
@@ -88,7 +91,7 @@ def resume(notebook: Notebook, words: list[str]) -> None:
     if session.user_id not in (None, notebook.current_user_id):
         notebook.use_user(session.user_id)
     notebook.use_session(session.session_id)
-    turns = len({run.run_index for run in session.runs if run.run_index is not None})
+    turns = len(current_attempts(session))
     of_user = f" of {session.user_id}" if session.user_id else ""
     show_note(f"resumed {_session_name(session)}{of_user}: {turns} turn{'' if turns == 1 else 's'} so far")
 
@@ -122,7 +125,7 @@ def _confirm(question: str) -> bool:
 
 
 def show_history(notebook: Notebook, count: int | None) -> None:
-    turns = _turns(_current_session(notebook))
+    turns = current_attempts(_current_session(notebook))
     shown = turns[max(len(turns) - (NUM_TURNS if count is None else count), 0) :]
     rows = [(str(run.run_index), role, text) for run in shown for role, text in _messages(run)]
     earlier = len(turns) - len(shown)
@@ -132,9 +135,9 @@ def show_history(notebook: Notebook, count: int | None) -> None:
 
 def _messages(run: RunOutput) -> list[tuple[str, str]]:
     calls = [("tool", f"{call.tool_name}({call.arguments}) → {_title(call.result)}") for call in run.tools]
-    status = "interrupted" if run.interrupted else run.status.lower()
-    state = "" if run.status is RunStatus.COMPLETED else f"({status})"
-    answer = " ".join(filter(None, (run.get_content_as_string(), state)))
+    answer = run.get_content_as_string()
+    if run.status is not RunStatus.COMPLETED:
+        answer = f"{answer} ({'interrupted' if run.interrupted else run.status.lower()})".lstrip()
     return [("user", run.input), *calls, ("assistant", answer)]
 
 
@@ -158,14 +161,14 @@ def show_context(notebook: Notebook, turn_or_id: str | None) -> None:
     answers = (message for message in run.messages if message.role == "assistant" and not message.from_history)
     metrics = next((message.metrics for message in answers), None)
     report = report_with_texts(run, notebook.db)
-    display(report_bundle(report, counted=metrics.input_tokens if metrics else None), raw=True)
+    display(report_bundle(report, metrics.input_tokens if metrics else None), raw=True)
 
 
 def _latest_run(notebook: Notebook) -> RunOutput:
     latest = notebook.namespace.get("_agent")
     if isinstance(latest, RunOutput) and latest.context_report is not None:
         return latest
-    turns = _turns(_current_session(notebook))
+    turns = current_attempts(_current_session(notebook))
     if not turns:
         raise InvalidInputError("no messages in this session yet; send a prompt in a `%%agent` cell first")
     return turns[-1]
@@ -178,7 +181,7 @@ def _run(notebook: Notebook, turn_or_id: str) -> RunOutput:
         if run_by_id is None:
             raise InvalidInputError(f"there is no run {turn_or_id!r} in the store; `%agent runs` lists the session's")
         return run_by_id
-    for run in _turns(_current_session(notebook)):
+    for run in current_attempts(_current_session(notebook)):
         if run.run_index == int(turn_or_id):
             return run
     raise InvalidInputError(f"the session has no turn {turn_or_id}; `%agent runs` lists its turns")
@@ -234,13 +237,6 @@ def _title(text: str | None) -> str:
     return one_line(text or "", TITLE_LIMIT)
 
 
-def _turns(session: Session) -> list[RunOutput]:
-    """Return the current attempt at each turn, oldest first."""
-    current = {run.run_index: run for run in sorted(session.runs, key=lambda run: run.attempt)}
-    current.pop(None, None)
-    return [run for _, run in sorted(current.items(), key=lambda item: item[0] or 0)]
-
-
 def _current_session(notebook: Notebook) -> Session:
     session = session_of_id(notebook, notebook.current_session_id())
     if session is None:
@@ -259,16 +255,9 @@ def _session_name(session: Session) -> str:
 
 
 def find_session(notebook: Notebook, name_or_id: str) -> Session:
-    """Return a session by its id, by the start or end of its id, or by its name.
+    """Return a session of the user by its id, by the start or end of its id, or by its name.
 
-    Raises
-    ------
-    SessionNotFoundError
-        No session matches.
-    InvalidInputError
-        More than one session matches.
-    SessionOwnershipError
-        The session belongs to another user.
+    SessionNotFoundError is raised if none matches, and InvalidInputError if several match.
     """
     exact = session_of_id(notebook, name_or_id)
     if exact is not None:

@@ -54,9 +54,13 @@ class AgnoNb(Configurable):
             configured = {**configured, "cache": self.cache, "replay": self.cache}
         for name, trait in self.class_own_traits(config=True).items():
             # AGNO_NB_MODEL is read by resolve_model(), which also serves agents outside of notebooks.
-            text = "" if name == "model" or name in configured else os.environ.get(environment_variable(name), "")
-            if text:
-                self._read(name, trait, text)
+            variable = environment_variable(name)
+            text = "" if name == "model" or name in configured else os.environ.get(variable, "")
+            try:
+                if text:
+                    setattr(self, name, trait.from_string(text))
+            except (TraitError, ValueError) as error:
+                raise InvalidInputError(f"invalid {variable}={text!r}: {error}") from None
         self._apply: dict[str, Callable[[Any], None]] = {}
         self.observe(self._changed)
 
@@ -70,24 +74,12 @@ class AgnoNb(Configurable):
     def _update_other_name(self, change: Any) -> None:
         self.cache = self.replay = change.new
 
-    def _read(self, name: str, trait: Any, text: str) -> None:
-        try:
-            setattr(self, name, trait.from_string(text))
-        except (TraitError, ValueError) as error:
-            raise InvalidInputError(f"invalid {environment_variable(name)}={text!r}: {error}") from None
-
     def bind(self, apply: dict[str, Callable[[Any], None]]) -> None:
         """Set the function that applies a change of each setting. If it raises, the setting keeps its value."""
         self._apply = apply
 
     def change(self, name: str, value: Any) -> None:
-        """Change a setting like ``%config``, and apply it even if it already has the value.
-
-        Raises
-        ------
-        InvalidInputError
-            The value is not valid.
-        """
+        """Change a setting like ``%config``, and apply it even if it already has the value."""
         try:
             if getattr(self, name) == value:
                 self._apply.get(name, lambda value: None)(value)

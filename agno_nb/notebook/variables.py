@@ -11,7 +11,6 @@ import io
 import json
 import keyword
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -48,25 +47,9 @@ def inject(
     """Replace ``{name}``, ``{name.attr}``, ``{name[0]}`` and ``{name["key"]}`` by values of `namespace`.
 
     Undefined names and all other braces, including doubled ones (``{{name}}``), stay unchanged. Braces in values are
-    not replaced. A DataFrame is replaced by its schema and first rows, a figure by an image.
-
-    Parameters
-    ----------
-    text : str
-        The prompt.
-    namespace : mapping
-        The notebook's variables.
-    sees_images : callable, optional
-        Whether the model accepts images; called only if there is one.
-
-    Returns
-    -------
-    InjectedPrompt
-
-    Raises
-    ------
-    InvalidInputError
-        A value cannot be read or converted to text, for example because a property raises an exception.
+    not replaced. A DataFrame is replaced by its schema and first rows, a figure by an image. `sees_images`, which is
+    called only if there is an image, returns whether the model accepts it. If a value cannot be read or converted to
+    text, for example because a property raises an exception, InvalidInputError is raised.
 
     Examples
     --------
@@ -76,7 +59,10 @@ def inject(
     injection = _Injection(namespace, sees_images)
     replaced = _BRACES.sub(injection.replace, text)
     return InjectedPrompt(
-        text=replaced, variables=injection.counted(), images=injection.images, warnings=injection.warnings
+        text=replaced,
+        variables=list(injection.variables.values()),
+        images=injection.images,
+        warnings=injection.warnings,
     )
 
 
@@ -95,10 +81,9 @@ class _Injection:
     """The replacements in one prompt."""
 
     def __init__(self, namespace: Mapping[str, Any], sees_images: Callable[[], bool]) -> None:
+        self.variables: dict[str, Variable] = {}
         self.images: list[Media] = []
         self.warnings: list[str] = []
-        self._variables: list[Variable] = []
-        self._places: Counter[str] = Counter()
         self._namespace = namespace
         self._sees_images = sees_images
         self._texts: dict[str, str | None] = {}
@@ -110,13 +95,11 @@ class _Injection:
         if expression not in self._texts:
             self._texts[expression] = self._text_of(expression, match)
         text = self._texts[expression]
-        if text is not None:
-            self._places[expression] += 1
-        return match[0] if text is None else text
-
-    def counted(self) -> list[Variable]:
-        """Return the variables, each with the total number of characters inserted for it."""
-        return [replace(variable, chars=variable.chars * self._places[variable.name]) for variable in self._variables]
+        if text is None:
+            return match[0]
+        variable = self.variables[expression]
+        self.variables[expression] = replace(variable, chars=variable.chars + len(text))
+        return text
 
     def _text_of(self, expression: str, match: re.Match[str]) -> str | None:
         name, path = match["name"], match["path"]
@@ -141,16 +124,14 @@ class _Injection:
                 f"{{{expression}}} has {len(text):,} characters; the model gets the first {TEXT_LIMIT:,}"
             )
             text = f"{text[:TEXT_LIMIT]}\n… (cut here: {len(text) - TEXT_LIMIT:,} more characters)"
-        self._variables.append(
-            Variable(
-                name=expression,
-                type=_type_name(value),
-                shape=tuple(map(int, value.shape)) if _is_array(value) else None,
-                dtypes=_dtypes(value),
-                hash=hashlib.sha256(content or text.encode("utf-8", "surrogatepass")).hexdigest()[:16],
-                cut=cut,
-                chars=len(text),
-            )
+        self.variables[expression] = Variable(
+            name=expression,
+            type=_type_name(value),
+            shape=tuple(map(int, value.shape)) if _is_array(value) else None,
+            dtypes=_dtypes(value),
+            hash=hashlib.sha256(content or text.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+            cut=cut,
+            chars=0,
         )
         return text
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -13,7 +12,7 @@ from agno_nb.errors import InvalidInputError, ModelError
 from agno_nb.event_loop import run_awaiting, run_blocking
 from agno_nb.models.base import Model, ModelRequest, ModelResponse, complete
 from agno_nb.models.resolve import resolve_model
-from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, Session, SessionSummary, now
+from agno_nb.types import JsonDict, Message, RunOutput, Session, SessionSummary, completed_turns, now
 
 __all__ = ["SessionSummary", "SessionSummaryManager"]
 
@@ -135,7 +134,7 @@ class SessionSummaryManager:
         first = 0 if last is None or last.to_run_index is None else last.to_run_index + 1
         # A turn that is regenerated while the model writes makes the summary outdated, as its time is earlier.
         as_of = now()
-        runs = _completed(await asyncio.to_thread(db.get_runs, session_id, from_run_index=first))
+        runs = completed_turns(await asyncio.to_thread(db.get_runs, session_id, from_run_index=first))
         if to_run_index is not None:
             runs = [run for run in runs if run.run_index is not None and run.run_index <= to_run_index]
         runs = runs[-self.last_n_runs :] if self.last_n_runs else runs
@@ -185,15 +184,6 @@ class SessionSummaryManager:
             output_schema=_SCHEMA,
             output_name="session_summary",
         )
-
-
-def _completed(runs: Iterable[RunOutput]) -> list[RunOutput]:
-    """Return the completed current attempts, by turn."""
-    turns: dict[int, RunOutput] = {}
-    for run in runs:
-        if run.run_index is not None and run.attempt >= turns.get(run.run_index, run).attempt:
-            turns[run.run_index] = run
-    return [turns[index] for index in sorted(turns) if turns[index].status is RunStatus.COMPLETED]
 
 
 def _lines(run: RunOutput) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -27,8 +28,6 @@ def call(tool_name: str, **arguments: Any) -> ToolCall:
     >>> call("add", a=1).tool_args
     {'a': 1}
     """
-    import json
-
     return ToolCall(tool_call_id=f"call_{next(_call_numbers)}", tool_name=tool_name, arguments=json.dumps(arguments))
 
 

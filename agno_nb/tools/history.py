@@ -1,15 +1,15 @@
-"""Tools with which a model reads its conversation and earlier ones of the user."""
+"""Tools with which a model reads its conversation and earlier ones of the user, and changes the session state."""
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from agno_nb.tools.function import Tool
-from agno_nb.types import RunOutput, RunStatus, ToolCall, shorten
+from agno_nb.types import RunOutput, completed_turns, shorten
 
 PREVIEW_RUNS = 3
 """Number of first turns of each session in a list of past sessions."""
@@ -42,8 +42,14 @@ def get_tool_call_history(num_calls: int = 3, run_context: Any = None) -> str:
         turns = previous_turns(run_context, look)
         calls = [call for run in reversed(turns) for call in reversed(run.tools)]
         if len(calls) >= num_calls or len(turns) < look:
-            return _json([_format_call(call) for call in calls[: max(num_calls, 0)]])
+            break
         look *= 8
+    return _json(
+        [
+            {"tool": call.tool_name, "arguments": call.tool_args or call.arguments, "result": call.result}
+            for call in calls[: max(num_calls, 0)]
+        ]
+    )
 
 
 @cache
@@ -84,14 +90,26 @@ def session_search_tools(num_sessions: int) -> list[Tool]:
     return [Tool(search_past_sessions), Tool(read_past_session)]
 
 
+def update_session_state(session_state_updates: dict[str, Any], session_state: Any = None) -> str:
+    """Set keys of the session's state, which is kept between turns.
+
+    Parameters
+    ----------
+    session_state_updates : dict
+        The keys to set, with their new values. Other keys stay as they are.
+    """
+    session_state.update(session_state_updates)
+    return f"The session's state is now {json.dumps(session_state, ensure_ascii=False, default=str)}"
+
+
 def _first_turns(context: Any, session_id: str, count: int | None) -> list[RunOutput]:
     """Return the first `count` completed turns of a session, oldest first; all if it is None."""
     if count is None:
-        return _current_attempts(context.db.get_runs(session_id))
+        return completed_turns(context.db.get_runs(session_id))
     look = count
     while True:
         runs = context.db.get_runs(session_id, to_run_index=look - 1)
-        turns = _current_attempts(runs)
+        turns = completed_turns(runs)
         # Turns are counted without gaps.
         if len(turns) >= count or len({run.run_index for run in runs}) < look:
             return turns[:count]
@@ -100,21 +118,19 @@ def _first_turns(context: Any, session_id: str, count: int | None) -> list[RunOu
 
 def _past_sessions(context: Any, count: int) -> list[Any]:
     """Return the latest other sessions of the user; for anonymous users, sessions without an owner."""
-    sessions: list[Any] = []
-    page = 1
-    while len(sessions) < count:
-        page_of_sessions = context.db.get_sessions(
+    found: list[Any] = []
+    for page in itertools.count(1):
+        sessions = context.db.get_sessions(
             session_type=context.session.session_type, user_id=context.user_id, limit=count + 1, page=page
         )
-        sessions += [
+        found += [
             session
-            for session in page_of_sessions
+            for session in sessions
             if session.session_id != context.session_id and session.user_id == context.user_id
         ]
-        if len(page_of_sessions) <= count:
+        if len(found) >= count or len(sessions) <= count:
             break
-        page += 1
-    return sessions[:count]
+    return found[:count]
 
 
 def previous_turns(context: Any, count: int | None) -> list[RunOutput]:
@@ -125,28 +141,15 @@ def previous_turns(context: Any, count: int | None) -> list[RunOutput]:
     while True:
         runs = context.db.get_runs(context.session_id, limit=look)
         end = context.run_index
-        turns = [run for run in _current_attempts(runs) if end is None or run.run_index is None or run.run_index < end]
+        turns = [run for run in completed_turns(runs) if end is None or run.run_index is None or run.run_index < end]
         if look is None or count is None or len(turns) >= count or len(runs) < look:
-            return turns if count is None else turns[len(turns) - min(count, len(turns)) :]
+            return turns if count is None else turns[max(len(turns) - count, 0) :]
         look *= 4
-
-
-def _current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:
-    """Return the current attempt of each turn if it completed."""
-    current: dict[int, RunOutput] = {}
-    for run in runs:
-        if run.run_index is not None and run.attempt >= getattr(current.get(run.run_index), "attempt", 0):
-            current[run.run_index] = run
-    return [run for _, run in sorted(current.items()) if run.status is RunStatus.COMPLETED]
 
 
 def _exchange(run: RunOutput, *, cut: int | None = None) -> dict[str, str]:
     texts = {"user": run.input, "assistant": run.get_content_as_string()}
     return {who: text if cut is None else shorten(text, cut) for who, text in texts.items()}
-
-
-def _format_call(call: ToolCall) -> dict[str, Any]:
-    return {"tool": call.tool_name, "arguments": call.tool_args or call.arguments, "result": call.result}
 
 
 def _json(value: Any) -> str:

@@ -8,6 +8,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
 from functools import partial, reduce
 from operator import or_
@@ -137,31 +138,21 @@ class Parameters:
             if value is None and name in self._with_default:
                 del arguments[name]
             elif isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-                try:
+                with suppress(ValueError, RecursionError):
                     arguments[name] = json.loads(value)
-                except (ValueError, RecursionError):
-                    continue
         return whole_characters(json.dumps(arguments, ensure_ascii=False))
 
     def _explain(self, error: ValidationError) -> str:
         problems = error.errors(include_url=False, include_input=False)
-        lines = [
-            f"- {self._place(problem['loc'])}: {self._describe_problem(problem)}"
-            for problem in problems[:_MAX_PROBLEMS]
-        ]
+        lines = []
+        for problem in problems[:_MAX_PROBLEMS]:
+            place, reason = ".".join(map(str, problem["loc"])), shorten(problem["msg"], _MAX_PROBLEM_LENGTH)
+            if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+                reason = f"there is no such parameter; there are: {', '.join(self.names) or 'none'}"
+            lines.append(f"- {shorten(place or 'arguments', _MAX_PROBLEM_LENGTH)}: {reason}")
         if more := len(problems) - len(lines):
             lines.append(f"- and {more} more")
         return "\n".join(lines)
-
-    def _describe_problem(self, problem: Any) -> str:
-        if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
-            return f"there is no such parameter; there are: {', '.join(self.names) or 'none'}"
-        message: str = problem["msg"]
-        return shorten(message, _MAX_PROBLEM_LENGTH)
-
-    @staticmethod
-    def _place(loc: Sequence[int | str]) -> str:
-        return shorten(".".join(str(part) for part in loc) or "arguments", _MAX_PROBLEM_LENGTH)
 
     def _build_adapter(self, keys: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter
@@ -296,16 +287,15 @@ def _convert_hint(hint: Any, converted: dict[Any, Any]) -> Any:
 def _convert_typed_dict(original: Any, converted: dict[Any, Any]) -> Any:
     make: Any = TypedDict  # Type checkers know only literal ones.
     converted[original] = typed = make(original.__name__, {})
-    keys, required = {}, set()
+    keys = {}
     for name, hint in typing.get_type_hints(original, include_extras=True).items():
         marked = get_origin(hint) in (Required, NotRequired)
         # If annotations are strings, the class lists keys marked as NotRequired as required ones.
-        if get_origin(hint) is Required or (not marked and name in original.__required_keys__):
-            required.add(name)
-        keys[name] = _convert_hint(get_args(hint)[0] if marked else hint, converted)
+        is_required = get_origin(hint) is Required or (not marked and name in original.__required_keys__)
+        bare = _convert_hint(get_args(hint)[0] if marked else hint, converted)
+        keys[name] = Required[bare] if is_required else NotRequired[bare]
     # Assigned last, because a key may have the type itself.
     typed.__annotations__ = keys
-    typed.__required_keys__, typed.__optional_keys__ = frozenset(required), frozenset(keys.keys() - required)
     typed.__doc__, typed.__module__ = original.__doc__, original.__module__
     if hasattr(original, "__pydantic_config__"):
         typed.__pydantic_config__ = original.__pydantic_config__

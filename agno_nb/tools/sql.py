@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from agno_nb.db.arrow_tables import is_frame
+from agno_nb.db.arrow_tables import is_frame, to_pandas, unknown_table
+from agno_nb.db.schema import names
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.tools.function import Tool
 from agno_nb.tools.result import describe
@@ -72,8 +73,6 @@ class SqlTools:
         self.timeout_s = timeout_s
         self._frames = frames if frames is not None else {}
         self._more_frames = more_frames
-        from agno_nb.db.schema import names
-
         for name, frame in more_frames.items():
             if not is_frame(frame):
                 raise InvalidInputError(f"{name} is {frame!r}; pass a pandas or polars DataFrame, or an Arrow table")
@@ -94,9 +93,6 @@ class SqlTools:
         def describe_table(name: str, run_context: Any = None) -> str:
             return self.describe_table(name, run_context)
 
-        def run_sql(query: str, run_context: Any = None) -> pd.DataFrame:
-            return self.run_sql(query, run_context)
-
         if tables:
             describe_table.__annotations__["name"] = Literal[tuple(tables)]
         return [
@@ -106,7 +102,7 @@ class SqlTools:
                 f"missing and distinct values, minimum, maximum and mean. Tables: {table_names or 'none'}.",
             ),
             Tool(
-                run_sql,
+                self.run_sql,
                 description=f"Run one read-only SELECT statement (DuckDB SQL). Tables: {table_names or 'none'}. Only "
                 "the first rows of the result are shown, so aggregate, and use LIMIT.",
             ),
@@ -152,7 +148,6 @@ class SqlTools:
             The statement is not read-only, failed, timed out, or has too many rows.
         """
         from agno_nb.db import sandbox
-        from agno_nb.db.arrow_tables import to_pandas, unknown_table
         from agno_nb.db.sql_frames import named_in
 
         if not self.history:
@@ -179,8 +174,6 @@ class SqlTools:
 
     def _found(self, *, in_store: bool) -> dict[str, Any]:
         """Return the DataFrames of the mapping whose names are, or are not, names of store tables."""
-        from agno_nb.db.schema import names
-
         # A copy, because another thread may define a variable.
         values = [(name, value) for name, value in list(self._frames.items()) if isinstance(name, str)]
         # In a namespace such as globals(), IPython keeps earlier outputs under such names.

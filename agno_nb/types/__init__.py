@@ -3,7 +3,7 @@
 A value is complete when it is created. Only :class:`RunOutput` and :class:`ToolCall` change during a run, and only the
 pipeline (:mod:`agno_nb.run`) changes them; a :class:`Requirement` changes when a person answers it.
 
-Each module imports only those before it: basics, metrics, messages, requirements, steps, runs, sessions. Other packages
+Each module imports only those before it: basics, metrics, messages, requirements, runs, sessions. Other packages
 import values from here.
 """
 
@@ -12,7 +12,10 @@ from __future__ import annotations
 from agno_nb.types.basics import (
     JsonDict,
     SessionType,
+    as_dict,
+    as_list,
     is_deeper,
+    json_object,
     new_id,
     now,
     one_line,
@@ -21,13 +24,23 @@ from agno_nb.types.basics import (
     whole_number,
     with_article,
 )
-from agno_nb.types.budget import Budget
 from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
-from agno_nb.types.events import RunEvent, RunOutputEvent
 from agno_nb.types.messages import LONGEST_TOOL_NAME, Media, Message, Role, ToolCall, ToolSpec, valid_tool_name
-from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Metrics, UsageTotals, to_amount
+from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Budget, Metrics, UsageTotals, to_amount
 from agno_nb.types.requirements import ApprovalKind, Requirement, UserInputField
-from agno_nb.types.runs import CellInfo, RunOutput, RunStatus, Variable
+from agno_nb.types.runs import (
+    CellInfo,
+    RunEvent,
+    RunOutput,
+    RunOutputEvent,
+    RunStatus,
+    StepKind,
+    StepOutput,
+    StepStatus,
+    Variable,
+    completed_turns,
+    current_attempts,
+)
 from agno_nb.types.sessions import (
     SESSION_CLASSES,
     AgentSession,
@@ -38,7 +51,6 @@ from agno_nb.types.sessions import (
     UserMemory,
     WorkflowSession,
 )
-from agno_nb.types.steps import StepKind, StepOutput, StepStatus
 
 __all__ = [
     "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "SESSION_CLASSES", "TOKEN_COUNTS", "AgentSession",
@@ -46,6 +58,7 @@ __all__ = [
     "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
     "Session", "SessionReader", "SessionSummary", "SessionType", "StepKind", "StepOutput", "StepStatus",
     "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
-    "WorkflowSession", "is_deeper", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text",
-    "valid_tool_name", "whole_number", "with_article",
+    "WorkflowSession", "as_dict", "as_list", "completed_turns", "current_attempts", "is_deeper", "json_object",
+    "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name", "whole_number",
+    "with_article",
 ]  # fmt: skip

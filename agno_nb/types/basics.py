@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import os
 import threading
@@ -137,6 +138,25 @@ def to_plain_text(value: Any) -> str:
         return str.__str__(str(value))
     except Exception as error:
         return f"({type(value).__name__} that cannot be shown: {type(error).__name__})"
+
+
+def as_dict(value: object) -> JsonDict:
+    """Return `value` if it is a JSON object, otherwise an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """Return `value` if it is a list, otherwise an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def json_object(text: str) -> JsonDict | None:
+    """Return the JSON object written in `text`, or None if it is something else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def is_deeper(value: Any, levels: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from dataclasses import dataclass, field, fields
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.redact import displayable
-from agno_nb.types.basics import JsonDict, brief, new_id, now
+from agno_nb.types.basics import JsonDict, brief, json_object, new_id, now
 from agno_nb.types.metrics import Metrics
 
 if TYPE_CHECKING:
     from agno_nb.types.requirements import UserInputField
 
 Role = Literal["system", "user", "assistant", "tool"]
-
 
 LONGEST_TOOL_NAME = 64
 """The limit of providers: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
@@ -88,11 +86,7 @@ class ToolCall:
     @property
     def tool_args(self) -> JsonDict:
         """The arguments as a dict; empty if `arguments` is not a JSON object."""
-        try:
-            parsed = json.loads(self.arguments or "{}")
-        except (ValueError, RecursionError):
-            return {}
-        return parsed if isinstance(parsed, dict) else {}
+        return json_object(self.arguments) or {}
 
     def __repr__(self) -> str:
         return f"ToolCall({displayable(self.tool_name)}({brief(self.arguments)}) -> {brief(self.result)})"

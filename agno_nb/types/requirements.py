@@ -101,10 +101,6 @@ class UserInputField:
         """Remove the value."""
         self._set(None, is_given=False)
 
-    @property
-    def _default(self) -> str:
-        return f", default {json.dumps(self.schema['default'], ensure_ascii=False)}" if self.has_default else ""
-
     def _set(self, value: Any, *, is_given: bool) -> None:
         object.__setattr__(self, "value", value)
         self.is_given = is_given
@@ -370,12 +366,13 @@ class Requirement:
             return f"{asker} asks to call {called}"
         if self.kind == "external_execution":
             return f"{asker} asks you to execute {called} and to enter the result"
-        lines = [
-            f"  {each.name} ({each.field_type}{each._default})" + (f": {each.description}" if each.description else "")
-            for each in self.user_input_fields
-            if not each.is_given
-        ]
-        return "\n".join([f"{asker} asks for values to call {called} with:", *lines])
+        lines = [f"{asker} asks for values to call {called} with:"]
+        for each in self.user_input_fields:
+            if not each.is_given:
+                default = json.dumps(each.schema.get("default"), ensure_ascii=False)
+                kind = f"{each.field_type}, default {default}" if each.has_default else each.field_type
+                lines.append(f"  {each.name} ({kind})" + (f": {each.description}" if each.description else ""))
+        return "\n".join(lines)
 
     def __str__(self) -> str:
         asker = self.component_name or "the run"

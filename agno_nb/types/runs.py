@@ -1,18 +1,19 @@
-"""Runs, and the notebook cells and variables that they start from."""
+"""Runs, their steps and events, and the notebook cells and variables that they start from."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.redact import displayable
 from agno_nb.types.basics import Alias, JsonDict, SessionType, brief, new_id, now, to_plain_text
 from agno_nb.types.messages import Message, ToolCall
 from agno_nb.types.metrics import Metrics
 from agno_nb.types.requirements import Requirement
-from agno_nb.types.steps import StepOutput
 
 if TYPE_CHECKING:
     from agno_nb.types.context_report import ContextReport
@@ -62,6 +63,57 @@ class Variable:
     """Whether only the beginning was inserted, because the value was too long."""
     chars: int
     """Characters inserted, summed over all occurrences."""
+
+
+class StepStatus(StrEnum):
+    """The status of a workflow step."""
+
+    COMPLETED = "COMPLETED"
+    SKIPPED = "SKIPPED"
+    """The step failed, and the workflow continued."""
+    ERROR = "ERROR"
+    """The step failed, and the workflow with it."""
+
+
+StepKind = Literal["agent", "team", "workflow", "function", "parallel", "condition", "router", "loop", "steps"]
+
+
+@suggest_on_unknown_kwarg({})
+@dataclass(slots=True, repr=False)
+class StepOutput:
+    """The result of a workflow step. Functions return one to set more than the content."""
+
+    content: Any = None
+    _: KW_ONLY
+    success: bool = True
+    """Whether the step succeeded. The workflow continues in any case; raise an exception to end it."""
+    stop: bool = False
+    """End the workflow after this step."""
+    error: str | None = None
+    """The error message."""
+    step_name: str | None = None
+    path: str = ""
+    """Names from the outermost step to this one, with loop iterations, for example ``refine[1]/write``."""
+    kind: StepKind = "function"
+    """What ran: an agent, team, workflow or function, or the control structure of several steps."""
+    iteration: int | None = None
+    """For a step in a loop: the iteration, from 0."""
+    input: str = ""
+    """The input of the step."""
+    status: StepStatus = StepStatus.COMPLETED
+    run_id: str | None = None
+    """The run of the step's agent, team or workflow."""
+    steps: list[StepOutput] = field(default_factory=list, compare=False)
+    """The results of inner steps. Available in this process only; stores keep them as separate rows."""
+    duration_s: float | None = None
+    created_at: float = field(default_factory=now, compare=False)
+    """Start of the step in Unix seconds."""
+
+    step_run_id = Alias[str | None]("run_id")
+
+    def __repr__(self) -> str:
+        content = self.content if self.content is None or isinstance(self.content, str) else repr(self.content)
+        return f"StepOutput({displayable(self.path or self.step_name or 'unnamed')}, {self.status}, {brief(content)})"
 
 
 @suggest_on_unknown_kwarg({})
@@ -229,3 +281,90 @@ class RunOutput:
     def __repr__(self) -> str:
         content = brief(self.get_content_as_string())
         return f"RunOutput({self.status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={content})"
+
+
+def current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:
+    """Return the current attempt at each turn, oldest first. Nested runs are not turns."""
+    current: dict[int, RunOutput] = {}
+    for run in runs:
+        if run.run_index is not None and run.attempt >= current.get(run.run_index, run).attempt:
+            current[run.run_index] = run
+    return [current[index] for index in sorted(current)]
+
+
+def completed_turns(runs: Iterable[RunOutput]) -> list[RunOutput]:
+    """Return the current attempt at each turn if it completed, oldest first."""
+    return [run for run in current_attempts(runs) if run.status is RunStatus.COMPLETED]
+
+
+class RunEvent(StrEnum):
+    """Names of run events. Workflow runs have their own for the start and the end."""
+
+    run_started = "RunStarted"
+    run_content = "RunContent"
+    run_completed = "RunCompleted"
+    run_paused = "RunPaused"
+    run_continued = "RunContinued"
+    run_cancelled = "RunCancelled"
+    run_error = "RunError"
+    model_request_started = "ModelRequestStarted"
+    model_request_completed = "ModelRequestCompleted"
+    tool_call_started = "ToolCallStarted"
+    tool_call_completed = "ToolCallCompleted"
+    tool_call_error = "ToolCallError"
+    workflow_started = "WorkflowStarted"
+    workflow_completed = "WorkflowCompleted"
+    workflow_paused = "WorkflowPaused"
+    workflow_continued = "WorkflowContinued"
+    workflow_cancelled = "WorkflowCancelled"
+    workflow_error = "WorkflowError"
+    step_started = "StepStarted"
+    step_output = "StepOutput"
+    step_completed = "StepCompleted"
+    step_error = "StepError"
+    parallel_started = "ParallelExecutionStarted"
+    parallel_completed = "ParallelExecutionCompleted"
+    condition_started = "ConditionExecutionStarted"
+    condition_completed = "ConditionExecutionCompleted"
+    router_started = "RouterExecutionStarted"
+    router_completed = "RouterExecutionCompleted"
+    loop_started = "LoopExecutionStarted"
+    loop_iteration_started = "LoopIterationStarted"
+    loop_iteration_completed = "LoopIterationCompleted"
+    loop_completed = "LoopExecutionCompleted"
+    steps_started = "StepsExecutionStarted"
+    steps_completed = "StepsExecutionCompleted"
+    model_request_retried = "ModelRequestRetried"
+    model_fallback_used = "ModelFallbackUsed"
+    tool_call_limit_reached = "ToolCallLimitReached"
+    memory_update_completed = "MemoryUpdateCompleted"
+
+
+@suggest_on_unknown_kwarg({})
+@dataclass(slots=True, kw_only=True)
+class RunOutputEvent:
+    """An event of a run. The fields that are set depend on `event`."""
+
+    event: RunEvent
+    run_id: str
+    session_id: str
+    parent_run_id: str | None = None
+    component_name: str | None = None
+    """Name of the agent, team or workflow. Events of nested runs are in the same stream."""
+    content: str | None = None
+    """For RunContent: the new text. For the final event: the whole answer. For retries, fallbacks and tool call limits:
+    a sentence that describes the event."""
+    reasoning_content: str | None = None
+    """For RunContent: the new reasoning."""
+    tool: ToolCall | None = None
+    """For tool call events."""
+    step: str | None = None
+    """Path of the step, for events of the step and its runs."""
+    details: JsonDict | None = None
+    """For retries, fallbacks and tool call limits: the values in `content`. For the end of a step: its `duration_s`."""
+    run_output: RunOutput | None = None
+    """For the final event of a run."""
+
+    @property
+    def is_final(self) -> bool:
+        return self.run_output is not None

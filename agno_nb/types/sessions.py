@@ -11,7 +11,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.types.basics import JsonDict, SessionType, new_id, now
 from agno_nb.types.messages import Message
 from agno_nb.types.metrics import Metrics
-from agno_nb.types.runs import RunOutput, RunStatus
+from agno_nb.types.runs import RunOutput, completed_turns
 
 
 class SessionReader(Protocol):
@@ -160,10 +160,8 @@ class WorkflowSession(Session):
 
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
         """Return the inputs and outputs of the completed turns, oldest first, or of the latest `num_runs`."""
-        attempts = sorted(self.runs, key=lambda run: run.attempt)
-        turns = {run.run_index: run for run in attempts if run.run_index is not None}
-        done = [run for _, run in sorted(turns.items()) if run.status is RunStatus.COMPLETED]
-        shown = done if num_runs is None else done[len(done) - min(max(num_runs, 0), len(done)) :]
+        turns = completed_turns(self.runs)
+        shown = turns if num_runs is None else turns[max(len(turns) - max(num_runs, 0), 0) :]
         return [(run.input, run.get_content_as_string()) for run in shown]
 
 

@@ -13,6 +13,8 @@ import sys
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, ClassVar
 from weakref import WeakSet
@@ -110,6 +112,13 @@ class BaseWidget(anywidget.AnyWidget):
     async def refresh(self) -> None:
         """Read the store again after a cell has run, which may have changed what the widget shows."""
 
+    def _read(self) -> None:
+        """Show what is stored, without an answer in progress."""
+
+    async def _refreshed(self) -> None:
+        async with self._refresh_lock:
+            await asyncio.to_thread(self._read)
+
     def close(self) -> None:
         """Close the widget and leave its static view."""
         if self._closed:
@@ -123,14 +132,11 @@ class BaseWidget(anywidget.AnyWidget):
                 _publish(view, display_id, self._metadata, update=True)
         super().close()
 
-    def replace_display(self, display_id: str) -> None:
-        """Replace an existing display with the widget."""
-        self._publish(display_id, update=True)
-
     def _ipython_display_(self, **kwargs: Any) -> None:
-        self._publish(uuid.uuid4().hex, update=False)
+        self.publish(uuid.uuid4().hex, update=False)
 
-    def _publish(self, display_id: str, *, update: bool) -> None:
+    def publish(self, display_id: str, *, update: bool) -> None:
+        """Display the widget under an id, or replace an existing display with it."""
         shell = get_ipython()
         self._origin = read_cell_info(shell)
         for widget in list(_open_widgets):
@@ -175,27 +181,23 @@ class BaseWidget(anywidget.AnyWidget):
         if intent is None:
             raise InvalidInputError(f"unknown request {verb!r:.80} from the browser; reload the page")
         fields = intent.validate(message.get("fields"))
-        handler = getattr(self, intent.handler)
         if len(buffers) > intent.max_files:
             raise InvalidInputError(f"too many files: {verb} takes at most {intent.max_files}, got {len(buffers)}")
         if intent.max_files:
             fields["files"] = [bytes(buffer) for buffer in buffers]
-        return lambda: handler(**fields)
+        handler = getattr(self, intent.handler)
+        return partial(handler if iscoroutinefunction(handler) else partial(asyncio.to_thread, handler), **fields)
 
     async def _perform(self, request: Any, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         try:
-            value = await work()
+            reply = {"value": await work()}
         except AgnoNbError as error:
-            self._reply(request, error=displayable(str(error)), stored=error.run_output is not None)
+            reply = {"error": displayable(str(error)), "stored": error.run_output is not None}
         except Exception as error:
             # No cell is running that could show the error.
-            self._reply(request, error=displayable(f"{type(error).__name__}: {error}"), stored=False)
-        else:
-            self._reply(request, value=value)
-
-    def _reply(self, request: Any, **content: Any) -> None:
+            reply = {"error": displayable(f"{type(error).__name__}: {error}"), "stored": False}
         if not self._closed:
-            self.send({"re": request, **content})
+            self.send({"re": request, **reply})
 
     @intent()
     async def _leave(self) -> None:

@@ -12,7 +12,7 @@ from agno_nb.db import queries
 from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.db.queries import ORDERS, Search
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.html import element, escape_html
+from agno_nb.notebook.displays import ColumnKind, table_bundle
 from agno_nb.notebook.notebook import Notebook, bind_store
 from agno_nb.notebook.render import usage_line
 from agno_nb.redact import displayable, redact
@@ -32,6 +32,7 @@ STATIC_ROWS = 20
 TITLE_LIMIT = 200
 NUM_PREVIEW_TURNS = 10
 _FILTER_LABEL = text(1_000)
+_STATIC_COLUMNS: dict[str, ColumnKind] = {"session": "text", "agent": "word", "user": "word", "turns": "number"}
 
 
 @suggest_on_unknown_kwarg({})
@@ -109,7 +110,7 @@ class Browser(BaseWidget):
         self._chat: Chat | None = None
         self._seen: object = None
         self.selected: list[str] = []
-        self._look()
+        self._read()
 
     @property
     def sql(self) -> str:
@@ -122,21 +123,14 @@ class Browser(BaseWidget):
 
     def static_view(self) -> StaticView:
         rows = self._rows_of(self._ids[:STATIC_ROWS])
-        note = f"{len(self._ids):,} sessions" + (
-            f", the first {len(rows)} of them:" if len(rows) < len(self._ids) else ""
-        )
         lines = [(row["title"], row["agent"] or "", row["user_id"] or "", str(row["num_runs"])) for row in rows]
-        titles = ("session", "agent", "user", "turns")
-        table_rows = [
-            element("tr", *(element(tag, escape_html(cell)) for cell in line))
-            for tag, line in [("th", titles), *(("td", line) for line in lines)]
-        ]
-        text = "\n".join([note, *(" · ".join(filter(None, line)) for line in lines)])
-        table = StaticView(element("div", note) + element("table", *table_rows), text)
+        first = f", the first {len(rows)} of them above" if len(rows) < len(self._ids) else ""
+        table = table_bundle(_STATIC_COLUMNS, lines, note=f"{len(self._ids):,} sessions{first}")
+        html, text = table["text/html"], table["text/plain"]
         if self._chat is None:
-            return table
+            return StaticView(html, text)
         chat = self._chat.static_view()
-        return StaticView(f"{chat.html}<hr>{table.html}", f"{chat.text}\n\n{table.text}")
+        return StaticView(f"{chat.html}<hr>{html}", f"{chat.text}\n\n{text}")
 
     def close(self) -> None:
         super().close()
@@ -144,7 +138,7 @@ class Browser(BaseWidget):
             self._chat.close()
 
     async def refresh(self) -> None:
-        if await asyncio.to_thread(self._marks) != self._seen:
+        if await asyncio.to_thread(queries.sessions_version, self._db) != self._seen:
             await self._refreshed()
         if self._chat is not None:
             await self._chat.refresh()
@@ -157,20 +151,12 @@ class Browser(BaseWidget):
         """The notebook's user, who can only open their own sessions; None for no restriction."""
         return None if self._notebook is None else self._notebook.current_user_id
 
-    def _marks(self) -> object:
-        """Return values that change when a session is created, used, renamed or deleted."""
-        return queries.sessions_version(self._db)
-
-    async def _refreshed(self) -> None:
-        async with self._refresh_lock:
-            await asyncio.to_thread(self._look)
-
-    def _look(self) -> None:
-        self._seen = self._marks()
+    def _read(self) -> None:
+        # It changes when a session is created, used, renamed or deleted.
+        self._seen = queries.sessions_version(self._db)
         self._search = replace(self._search, open_to=self._user_id)
         self._ids = self._search.session_ids(self._db)
-        listed_ids = set(self._ids)
-        self.selected = [session_id for session_id in self.selected if session_id in listed_ids]
+        self._mark(self.selected)
         search = self._search
         # The first rows are included, so that the list is never blank.
         self.show(
@@ -178,7 +164,7 @@ class Browser(BaseWidget):
                 "total": len(self._ids),
                 "rows": self._rows_of(self._ids[:50]),
                 "selected": self.selected,
-                "criteria": {name: getattr(search, name) for name in _FILTERS},
+                "criteria": {name: getattr(search, name) for name in self.intents["find"].fields},
                 "choices": queries.filter_choices(self._db, self._user_id),
                 "sql": redact(search.sql),
             }
@@ -189,7 +175,7 @@ class Browser(BaseWidget):
         return [_shown(by_id[session_id]) for session_id in ids if session_id in by_id]
 
     def _session(self, session_id: str) -> Session:
-        self._check_owners([session_id])
+        self._db.check_owner(self._user_id, session_id=session_id)
         session = self._db.get_session(session_id)
         if session is None:
             raise InvalidInputError(f"session {session_id!r} is no longer in the store")
@@ -216,22 +202,22 @@ class Browser(BaseWidget):
         await self._refreshed()
 
     @intent(offset=count(10_000_000), limit=count(PAGE_LIMIT))
-    async def _rows(self, *, offset: int, limit: int) -> list[dict[str, Any]]:
+    def _rows(self, *, offset: int, limit: int) -> list[dict[str, Any]]:
         """Return a page of the list."""
-        return await asyncio.to_thread(self._rows_of, self._ids[offset : offset + limit])
+        return self._rows_of(self._ids[offset : offset + limit])
 
     @intent(session_ids=several(id_value))
     async def _select(self, *, session_ids: list[str]) -> None:
         """Mark sessions, which Python reads as `selected`."""
+        self._mark(session_ids)
+
+    def _mark(self, session_ids: list[str]) -> None:
         listed_ids = set(self._ids)
         self.selected = [session_id for session_id in session_ids if session_id in listed_ids]
 
     @intent(session_id=id_value)
-    async def _preview(self, *, session_id: str) -> dict[str, Any]:
+    def _preview(self, *, session_id: str) -> dict[str, Any]:
         """Return the latest turns of a session."""
-        return await asyncio.to_thread(self._previewed, session_id)
-
-    def _previewed(self, session_id: str) -> dict[str, Any]:
         session = self._session(session_id)
         turns, earlier = read_turns(self._db, session_id, count=NUM_PREVIEW_TURNS)
         return {
@@ -303,9 +289,6 @@ class Browser(BaseWidget):
             f"this notebook has no {session.session_type} {session.component_id!r}, which the session belongs to; "
             "define it in a cell first"
         )
-
-
-_FILTERS = ("search", "user_id", "session_type", "agent", "notebook", "status", "days", "sort", "is_ascending")
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

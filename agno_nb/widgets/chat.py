@@ -18,11 +18,11 @@ from agno_nb.redact import displayable, without_controls
 from agno_nb.run.entrypoints import AsyncRunStream
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import CellInfo, Media, RunOutput, Session, new_id, one_line
+from agno_nb.types import CellInfo, Media, RunOutput, new_id, one_line
+from agno_nb.widgets.approvals import StreamingWidget
 from agno_nb.widgets.base import StaticView, current_notebook, default_store
 from agno_nb.widgets.conversation import Turn, answer_html, conversation_view, read_turns, shown_name
 from agno_nb.widgets.intents import id_value, intent, named, optional, text
-from agno_nb.widgets.streaming import StreamingWidget, decides
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,7 @@ class Chat(StreamingWidget):
         self._title = _NO_SESSION
         self._seen: object = None
         self.session_id = session_id
-        self._look()
+        self._read()
 
     @property
     def last_run(self) -> RunOutput | None:
@@ -124,9 +124,6 @@ class Chat(StreamingWidget):
     def static_view(self) -> StaticView:
         return conversation_view(self._title, self._turns, self._earlier)
 
-    async def refresh(self) -> None:
-        await self._refresh()
-
     def __repr__(self) -> str:
         return f"Chat({self._runnable!r}, session_id={self.session_id!r})"
 
@@ -134,20 +131,20 @@ class Chat(StreamingWidget):
         """Raise an error if another user has become the owner of the session."""
         self._db.check_owner(self._user_id, session_id=self.session_id)
 
-    def _stored_run(self, run_id: str) -> RunOutput | None:
+    def _stored_run(self, run_id: str) -> RunOutput:
+        self._turn(run_id)
         self._check_owner()
-        return self._db.get_run(run_id, self.session_id)
+        return self._get_run(run_id, self.session_id)
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         """Read the session and show it instead of the answer in progress."""
         self._check_owner()
-        self._seen = self._marks()
+        self._seen = self._version()
         session = self._db.get_session(self.session_id)
         # Replaced at once, because a handler may use them at the same time.
-        self._turns, self._earlier = (
-            ([], 0) if session is None else read_turns(self._db, self.session_id, count=self._count)
-        )
-        self._title = _title(session, self._turns)
+        self._turns, self._earlier = read_turns(self._db, self.session_id, count=self._count)
+        name = session and session.session_name
+        self._title = _short_title(name or (self._turns[0].run.input if self._turns else _NO_SESSION))
         if session is not None and self._user_id is None:
             self._user_id = session.user_id
         content = {
@@ -162,17 +159,11 @@ class Chat(StreamingWidget):
             "earlier": self._earlier,
             "turns": [turn.content() for turn in self._turns],
         }
-        with self.hold_sync():
-            self.show(content)
-            self._arriving = {}
+        self._show_instead_of_answer(content)
 
-    def _marks(self) -> object:
-        """Return values that change when a run of the session is stored or the session is renamed."""
+    def _version(self) -> object:
+        """Return a value that changes when a run of the session is stored or the session is renamed."""
         return queries.session_version(self._db, self.session_id)
-
-    async def _refreshed(self) -> None:
-        async with self._refresh_lock:
-            await asyncio.to_thread(self._look)
 
     def _turn(self, run_id: str) -> Turn:
         for turn in self._turns:
@@ -200,25 +191,16 @@ class Chat(StreamingWidget):
         turn = self._turn(run_id)
         await self._run(turn.run.input, turn.attachments, turn.run.run_index)
 
-    @decides
-    async def _decide(
-        self, *, run_id: str, requirement_id: str, decision: str, note: str, values: dict[str, str]
-    ) -> None:
-        """Decide about a pending call of a paused run, and continue the run after the last decision."""
-        turn = self._turn(run_id)
-        # Some calls may have been decided elsewhere, so the stored run is used.
-        stored = await asyncio.to_thread(self._stored_run, run_id)
-        events = await self._decide_call(stored, requirement_id, decision, note, values)
-        if events is not None:
-            await self._answer(turn.run.input, [], turn.run.run_index, events)
+    async def _show_continued(self, run: RunOutput, events: AsyncRunStream) -> None:
+        await self._answer(run.input, [], run.run_index, events)
 
     @intent()
-    async def _refresh(self) -> None:
+    async def refresh(self) -> None:
         """Show new turns of the session from other cells, widgets and notebooks."""
-        marks = await asyncio.to_thread(self._marks)
-        # Decisions about a paused run do not change the marks.
+        version = await asyncio.to_thread(self._version)
+        # Decisions about a paused run do not change the version.
         is_paused = self.last_run is not None and self.last_run.is_paused
-        if self._answering is None and (is_paused or marks != self._seen):
+        if self._answering is None and (is_paused or version != self._seen):
             await self._refreshed()
 
     @intent()
@@ -228,26 +210,19 @@ class Chat(StreamingWidget):
         await self._refreshed()
 
     @intent(run_id=id_value)
-    async def _attempt(self, *, run_id: str) -> dict[str, Any]:
+    def _attempt(self, *, run_id: str) -> dict[str, Any]:
         """Return another attempt at a turn."""
-        self._turn(run_id)
-        run = await asyncio.to_thread(self._stored_run, run_id)
-        if run is None:
-            raise InvalidInputError(f"run {run_id!r} is no longer in the store")
-        return {"question": displayable(run.input), "html": await asyncio.to_thread(answer_html, run)}
+        run = self._stored_run(run_id)
+        return {"question": displayable(run.input), "html": answer_html(run)}
 
     @intent(run_id=id_value)
-    async def _copy(self, *, run_id: str) -> str:
+    def _copy(self, *, run_id: str) -> str:
         """Return the answer as Markdown."""
-        run = await asyncio.to_thread(self._stored_run, run_id)
-        return "" if run is None else displayable(run.get_content_as_string())
+        return displayable(self._stored_run(run_id).get_content_as_string())
 
     @intent(search=text(NAME_LIMIT))
-    async def _sessions(self, *, search: str) -> list[dict[str, Any]]:
+    def _sessions(self, *, search: str) -> list[dict[str, Any]]:
         """Return the latest sessions that the current user can continue."""
-        return await asyncio.to_thread(self._listed, search)
-
-    def _listed(self, search: str) -> list[dict[str, Any]]:
         kind = self._runnable.kind.value
         rows = queries.chat_sessions(self._db, kind, self._user_id, search, limit=MAX_SESSIONS_LISTED)
         return [
@@ -303,20 +278,16 @@ class Chat(StreamingWidget):
         if run_index is not None:
             options["run_index"] = run_index
         self._check_is_idle()
-        await self._answer(
-            question, images, run_index, self._runnable.arun(question, stream=True, stream_events=True, **options)
-        )
+        events = self._runnable.arun(question, stream=True, stream_events=True, **options)
+        await self._answer(question, images, run_index, events)
 
     async def _answer(
         self, question: str, files: Sequence[Media], run_index: int | None, events: AsyncRunStream
     ) -> None:
+        # A new turn has no index, and takes nobody's place.
         place = next((turn.run.run_id for turn in self._turns if turn.run.run_index == run_index), None)
-        await self._stream_run(
-            events,
-            question=displayable(question),
-            files=[shown_name(media) for media in files],
-            in_place_of=place if run_index is not None else None,
-        )
+        names = [shown_name(media) for media in files]
+        await self._stream_run(events, question=displayable(question), files=names, in_place_of=place)
 
 
 def _image(content: bytes, name: str | None) -> Media:
@@ -325,12 +296,6 @@ def _image(content: bytes, name: str | None) -> Media:
         raise InvalidInputError(f"unsupported image {name!r}; attach PNG, JPEG, GIF or WebP")
     image.filename = name
     return image
-
-
-def _title(session: Session | None, turns: Sequence[Turn]) -> str:
-    if session is not None and session.session_name:
-        return _short_title(session.session_name)
-    return _short_title(turns[0].run.input) if turns else _NO_SESSION
 
 
 def _short_title(title: str) -> str:

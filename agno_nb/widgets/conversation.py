@@ -6,6 +6,7 @@ import html
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from agno_nb.db import queries
@@ -61,8 +62,7 @@ def answer_html(run: RunOutput, nested: Iterable[RunOutput] = (), *, with_questi
 
 def pending_items(run: RunOutput) -> list[dict[str, Any]]:
     """Return the pending calls of a paused run for the browser."""
-    pending = [each for each in run.requirements if not each.tool.is_finished] if run.is_paused else []
-    return [_pending_item(requirement) for requirement in pending]
+    return [_pending_item(each) for each in run.requirements if run.is_paused and not each.tool.is_finished]
 
 
 def _pending_item(requirement: Requirement) -> dict[str, Any]:
@@ -102,15 +102,11 @@ def read_turns(db: Db, session_id: str, *, count: int) -> tuple[list[Turn], int]
     if last is None:
         return [], 0
     first = max(0, last + 1 - count)
-    by_turn: dict[int, list[RunOutput]] = {}
-    for run in db.get_runs(session_id, from_run_index=first):
-        if run.run_index is not None:
-            by_turn.setdefault(run.run_index, []).append(run)
-    nested = nested_runs(db, session_id, {runs[-1].run_id for runs in by_turn.values()})
-    turns = []
-    for index in sorted(by_turn):
-        runs = sorted(by_turn[index], key=lambda run: run.attempt)
-        turns.append(Turn(run=runs[-1], attempts=[run.run_id for run in runs], nested=nested))
+    runs = [run for run in db.get_runs(session_id, from_run_index=first) if run.run_index is not None]
+    runs.sort(key=lambda run: (run.run_index or 0, run.attempt))
+    by_turn = [list(attempts) for _, attempts in groupby(runs, key=lambda run: run.run_index)]
+    nested = nested_runs(db, session_id, {attempts[-1].run_id for attempts in by_turn})
+    turns = [Turn(run=attempts[-1], attempts=[run.run_id for run in attempts], nested=nested) for attempts in by_turn]
     return turns, first
 
 

@@ -5,7 +5,8 @@ A browser never sends SQL, code or HTML, and each field is treated as hostile un
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,7 +14,8 @@ from agno_nb.errors import InvalidInputError
 
 Check = Callable[[Any], Any]
 """Returns the value of a field for the handler, or raises ValueError."""
-Handler = TypeVar("Handler", bound=Callable[..., Coroutine[Any, Any, Any]])
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+"""A method of a widget: a coroutine function on the event loop, or a function that reads the store on a thread."""
 
 PROMPT_LIMIT = 200_000
 """Characters of a message. Longer texts should be attached as files."""
@@ -30,13 +32,7 @@ class Intent:
     max_files: int = 0
 
     def validate(self, fields_sent: Any) -> dict[str, Any]:
-        """Return the checked fields.
-
-        Raises
-        ------
-        InvalidInputError
-            A field is missing, unknown or invalid.
-        """
+        """Return the checked fields; raise InvalidInputError if one is missing, unknown or invalid."""
         if not isinstance(fields_sent, dict) or set(fields_sent) != set(self.fields):
             names = sorted(map(str, fields_sent)) if isinstance(fields_sent, dict) else type(fields_sent).__name__
             raise InvalidInputError(f"the browser sent {names}, expected {sorted(self.fields)}; reload the page")
@@ -64,45 +60,36 @@ def intent(*, max_files: int = 0, **fields: Check) -> Callable[[Handler], Handle
 
 def intents_of(widget: type) -> dict[str, Intent]:
     """Return the requests that a widget class accepts, by verb."""
-    members = {name: member for owner in reversed(widget.__mro__) for name, member in vars(owner).items()}
-    return {
-        name.removeprefix("_"): member.__dict__["_intent"]
-        for name, member in members.items()
-        if "_intent" in getattr(member, "__dict__", {})
-    }
+    handlers = inspect.getmembers_static(widget, lambda member: isinstance(getattr(member, "_intent", None), Intent))
+    return {name.removeprefix("_"): handler._intent for name, handler in handlers}
+
+
+def _checked(is_valid: Callable[[Any], bool], expected: str) -> Check:
+    def check(value: Any) -> Any:
+        if not is_valid(value):
+            raise ValueError(expected)
+        return value
+
+    return check
 
 
 def text(limit: int = PROMPT_LIMIT) -> Check:
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or len(value) > limit:
-            raise ValueError(f"a string of at most {limit:,} characters")
-        return value
-
-    return check
+    expected = f"a string of at most {limit:,} characters"
+    return _checked(lambda value: isinstance(value, str) and len(value) <= limit, expected)
 
 
-def id_value(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= ID_LIMIT:
-        raise ValueError(f"an id of at most {ID_LIMIT} characters")
-    return value
+id_value = _checked(
+    lambda value: isinstance(value, str) and 0 < len(value) <= ID_LIMIT, f"an id of at most {ID_LIMIT} characters"
+)
 
 
 def count(limit: int) -> Check:
-    def check(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= limit:
-            raise ValueError(f"a whole number from 0 to {limit:,}")
-        return value
-
-    return check
+    # True is an int, but not a number.
+    return _checked(lambda value: type(value) is int and 0 <= value <= limit, f"a whole number from 0 to {limit:,}")
 
 
 def one_of(*choices: str) -> Check:
-    def check(value: Any) -> str:
-        if value not in choices:
-            raise ValueError("one of " + ", ".join(choices))
-        return str(value)
-
-    return check
+    return _checked(lambda value: value in choices, f"one of {', '.join(choices)}")
 
 
 def optional(check: Check) -> Check:
@@ -110,18 +97,14 @@ def optional(check: Check) -> Check:
 
 
 def several(check: Check, *, limit: int = 10_000) -> Check:
-    def check_all(values: Any) -> list[Any]:
-        if not isinstance(values, list) or len(values) > limit:
-            raise ValueError(f"a list of at most {limit:,} values")
-        return [check(value) for value in values]
-
-    return check_all
+    is_short_list = _checked(
+        lambda values: isinstance(values, list) and len(values) <= limit, f"a list of at most {limit:,} values"
+    )
+    return lambda values: [check(value) for value in is_short_list(values)]
 
 
 def named(check: Check, *, limit: int = 100) -> Check:
-    def check_all(values: Any) -> dict[str, Any]:
-        if not isinstance(values, dict) or len(values) > limit:
-            raise ValueError(f"at most {limit} values by name")
-        return {id_value(name): check(value) for name, value in values.items()}
-
-    return check_all
+    is_small_dict = _checked(
+        lambda values: isinstance(values, dict) and len(values) <= limit, f"at most {limit} values by name"
+    )
+    return lambda values: {id_value(name): check(value) for name, value in is_small_dict(values).items()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import dropwhile
 from typing import Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -145,12 +145,12 @@ def _steps(view: RunView, db: Db | None, *, depth: int) -> Iterator[Step]:
     run = view.run
     assert run is not None
     yield _run_step(run, depth)
-    groups: list[tuple[float, list[Step]]] = []
+    groups: list[list[Step]] = []
     for place, message in enumerate(run.messages):
         # The answer of a workflow is assembled; no model wrote it.
         is_call = message.metrics is not None or message.model is not None or message.finish_reason is not None
         if message.role == "assistant" and is_call and not message.from_history:
-            groups.append((_started_at(message), [_model_step(run, place, db, depth + 1)]))
+            groups.append([_model_step(run, place, db, depth + 1)])
     requested_at = {call.tool_call_id: each.created_at for each in run.messages for call in each.tool_calls}
     by_call: dict[str | None, list[Step]] = {}
     for part in view.parts:
@@ -158,14 +158,15 @@ def _steps(view: RunView, db: Db | None, *, depth: int) -> Iterator[Step]:
             # A tool starts when the model has requested it. The calls of a scripted model may be much older.
             started_at = max(part.created_at, requested_at.get(part.tool_call_id, run.created_at))
             by_call[part.tool_call_id] = [_tool_step(part, started_at, depth + 1)]
-            groups.append((started_at, by_call[part.tool_call_id]))
+            groups.append(by_call[part.tool_call_id])
         elif isinstance(part, RunView) and part.run is not None:
             group = by_call.get(part.run.parent_tool_call_id)
             if group is None:
-                groups.append((part.run.created_at, list(_steps(part, db, depth=depth + 1))))
+                groups.append(list(_steps(part, db, depth=depth + 1)))
             else:
                 group += _steps(part, db, depth=depth + 2)
-    for _, steps in sorted(groups, key=lambda group: group[0]):
+    # Each group starts with its first line.
+    for steps in sorted(groups, key=lambda group: group[0].started_at):
         yield from steps
 
 
@@ -179,24 +180,26 @@ def _run_step(run: RunOutput, depth: int) -> Step:
         ended_at=run.ended_at or run.created_at + (run.metrics.duration_s or 0.0),
         status=run.status,
         metrics=run.metrics,
-        details=partial(_run_details, run),
+        details=lambda: _details(
+            ("Prompt", run.input),
+            ("Answer", run.get_content_as_string()),
+            ("Error", run.error),
+            ("Run", run.run_id),
+        ),
     )
-
-
-def _started_at(message: Message) -> float:
-    return message.created_at - ((message.metrics and message.metrics.duration_s) or 0.0)
 
 
 def _model_step(run: RunOutput, place: int, db: Db | None, depth: int) -> Step:
     message = run.messages[place]
+    metrics = message.metrics or Metrics()
     return Step(
         kind="model",
         name=message.model or run.model or "model",
         depth=depth,
-        started_at=_started_at(message),
+        started_at=message.created_at - (metrics.duration_s or 0.0),
         ended_at=message.created_at,
         status=RunStatus.CANCELLED if message.finish_reason == "interrupted" else RunStatus.COMPLETED,
-        metrics=message.metrics or Metrics(),
+        metrics=metrics,
         details=partial(_model_details, run, place, db),
     )
 
@@ -215,20 +218,16 @@ def _tool_step(call: ToolCall, started_at: float, depth: int) -> Step:
     )
 
 
-def _run_details(run: RunOutput) -> list[JsonDict]:
-    answer = run.get_content_as_string()
-    return _details(("Prompt", run.input), ("Answer", answer), ("Error", run.error), ("Run", run.run_id))
-
-
 def _model_details(run: RunOutput, place: int, db: Db | None) -> list[JsonDict]:
     """Return the request and the response of a model call; `place` is its index in the run's messages."""
-    message = run.messages[place]
-    if run.context_report is None:
-        report = ContextReport(parts=[_part(each) for each in run.messages[:place]])
-    else:
+    message, sent = run.messages[place], run.messages[:place]
+    report, added = ContextReport(), sent
+    if run.context_report is not None:
         # The report describes the first request. Later requests add the messages of the run since then.
         report = report_with_texts(run, db)
-        report = replace(report, parts=[*report.parts, *map(_part, _since_the_prompt(run, place))])
+        own = [each for each in sent if not each.from_history]
+        added = list(dropwhile(lambda each: each.role != "user", own))[1:]
+    report = replace(report, parts=[*report.parts, *map(_part, added)])
     parts = [
         {"source": source, "detail": _displayed(detail), "size": size, "text": _displayed(part.text or "")}
         for (source, detail, size), part in zip(report.rows(), report.parts, strict=True)
@@ -236,14 +235,6 @@ def _model_details(run: RunOutput, place: int, db: Db | None) -> list[JsonDict]:
     notes = report_notes(report, message.metrics.input_tokens if message.metrics else None)
     request = {"title": "Request", "text": _displayed("\n".join(notes)), "parts": parts}
     return [request, *_details(("Response", _text_of(message)), ("Reasoning", message.reasoning_content))]
-
-
-def _since_the_prompt(run: RunOutput, place: int) -> Iterator[Message]:
-    own = (message for message in run.messages[:place] if not message.from_history)
-    for message in own:
-        if message.role == "user":
-            break
-    yield from own
 
 
 def _part(message: Message) -> ContextPart:
@@ -287,18 +278,18 @@ class Trace(BaseWidget):
         return [timeline.run for timeline in self._timelines]
 
     def static_view(self) -> StaticView:
-        parts = [timeline_html(timeline) for timeline in self._timelines]
-        return StaticView("".join(parts), "\n\n".join(map(timeline_text, self._timelines)))
+        html = "".join(map(timeline_html, self._timelines))
+        return StaticView(html, "\n\n".join(map(_timeline_text, self._timelines)))
 
     def __repr__(self) -> str:
         return f"Trace({', '.join(run.run_id for run in self.runs)})"
 
     @intent(timeline=count(1), step=count(100_000))
-    async def _look(self, *, timeline: int, step: int) -> list[JsonDict]:
+    def _look(self, *, timeline: int, step: int) -> list[JsonDict]:
         """Return the details of a line."""
         if timeline >= len(self._timelines) or step >= len(self._timelines[timeline].steps):
             raise InvalidInputError("there is no such line; reload the page")
-        return await asyncio.to_thread(self._timelines[timeline].steps[step].details)
+        return self._timelines[timeline].steps[step].details()
 
 
 def _content(timeline: Timeline) -> dict[str, Any]:
@@ -322,7 +313,7 @@ def _content(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def timeline_text(timeline: Timeline) -> str:
+def _timeline_text(timeline: Timeline) -> str:
     lines = [f"{'  ' * step.depth}{step.kind} {step.name} · {step.facts}" for step in timeline.steps]
     return "\n".join([timeline.title, *lines])
 

@@ -150,9 +150,8 @@ def _bars(axes: Any, title: str, labels: list[str], columns: dict[str, pd.Series
         at = [position + (place - (len(columns) - 1) / 2) * width for position in range(len(labels))]
         axes.bar(at, heights, width=width, color=_FAILED if name == "failed" else _BARS[place], label=name)
     axes.set_title(title, fontsize=10, color=_INK, loc="left")
-    axes.set_xticks(
-        range(len(labels)), labels, rotation=30 if len(labels) > 3 else 0, ha="right" if len(labels) > 3 else "center"
-    )
+    slanted = {"rotation": 30, "ha": "right"} if len(labels) > 3 else {}
+    axes.set_xticks(range(len(labels)), labels, **slanted)
     axes.tick_params(colors=_INK, labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_INK)

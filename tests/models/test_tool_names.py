@@ -12,7 +12,7 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.models.base import ModelRequest, ModelResponse
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import OpenAIModel
-from agno_nb.models.openai.tool_names import ToolNames
+from agno_nb.models.openai.wire import ToolNames
 from agno_nb.types import Message, ToolCall, ToolSpec
 from tests.fakes.strict import StrictServer, calls, says
 from tests.models.asking import ask

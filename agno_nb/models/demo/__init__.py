@@ -15,24 +15,46 @@ It can
 - delegate to the members of a team,
 - calculate, count, and repeat a text ("Say hello").
 
-To everything else it says that it has no answer. The same request always gets the same response.
+To everything else it says that it has no answer. Each rule is a pure function of the request, without a clock,
+randomness or memory, so that the same request always gets the same response.
 """
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import hashlib
 import json
+import operator
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.models.demo.context import Context
+from agno_nb.models.demo.arguments import sample
+from agno_nb.models.demo.context import LABEL, Context, Reply, listed, quoted
+from agno_nb.models.demo.conversation import (
+    change_state,
+    manage_memories,
+    note_facts,
+    recall,
+    recall_facts,
+    summary_for_program,
+)
+from agno_nb.models.demo.tokenizer import words
+from agno_nb.models.demo.tools import call_tools, delegate, follow_up, known_values, report_results
 from agno_nb.types import Metrics, ToolCall
 
 __all__ = ["DemoModel"]
+
+MAX_COUNT = 1000
+
+_EXPRESSION = re.compile(r"[-(]*\d[\d.]*\)*(?:\s*[-+*/]\s*[-(]*\d[\d.]*\)*)+")
+_OPERATORS: dict[type[ast.AST], Callable[..., float]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.USub: operator.neg,
+}  # fmt: skip
 
 
 @suggest_on_unknown_kwarg({})
@@ -68,8 +90,6 @@ class DemoModel(Model):
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
         """Yield the answer word by word, then the complete response. A word counts as one token."""
-        from agno_nb.models.demo.engine import decide
-
         if self.latency_s > 0:
             await asyncio.sleep(self.latency_s)
         context = Context.of(request)
@@ -98,3 +118,116 @@ class DemoModel(Model):
             finish_reason="tool_calls" if reply.calls else "stop",
             model=self.id,
         )
+
+
+def decide(context: Context) -> Reply:
+    """Decide what to answer or which tools to call."""
+    return _rest_of_answer(context) or _decide(context)
+
+
+def _rest_of_answer(context: Context) -> Reply | None:
+    """Continue an interrupted answer."""
+    if not context.earlier or "interrupted" not in context.plain[:40]:
+        return None
+    *before, turn = context.earlier
+    whole = _decide(replace(context, turns=[*before, replace(turn, answer="")]))
+    return replace(whole, text=whole.text.removeprefix(turn.answer))
+
+
+def _decide(context: Context) -> Reply:
+    if context.output_schema is not None:
+        replies = [reply for rule in RULES_FOR_SCHEMA if (reply := rule(context))]
+        return next((reply for reply in replies if reply.calls or reply.is_for_program), None) or _structured(context)
+    reply = next(reply for rule in RULES if (reply := rule(context)) is not None)
+    is_first = not context.block("summary") and not any(turn.answer for turn in context.earlier)
+    if is_first and not reply.calls and not reply.is_for_program:
+        return replace(reply, text=f"{reply.text}\n\n{LABEL}")
+    return reply
+
+
+def _structured(context: Context) -> Reply:
+    value = sample(context.output_schema or {}, context.question, known_values(context))
+    return Reply(text=json.dumps(value, ensure_ascii=False), is_for_program=True)
+
+
+def describe_attachments(context: Context) -> Reply | None:
+    """Name the images, audio and files of the prompt."""
+    if not context.turn.attachments or context.turn.calls:
+        return None
+    nouns = {"image": "an image", "audio": "an audio clip", "video": "a video", "file": "a file"}
+    names = [(one.kind, one.filename or (one.url or "").rpartition("/")[2]) for one in context.turn.attachments]
+    received = listed([f"{nouns[kind]} ({name})" if name else nouns[kind] for kind, name in names])
+    return Reply(text=f"I received {received}, but I am rule-based and cannot look into attachments.")
+
+
+def greet(context: Context) -> Reply | None:
+    """Answer greetings, and questions about the model itself."""
+    if context.plain in ("thanks", "thank you"):
+        return Reply(text="You are welcome.")
+    if re.fullmatch(r"(?:hi|hello|hey|good (?:morning|afternoon|evening))(?: (?:there|again|world))?", context.plain):
+        return Reply(text=f"Hello! {_abilities(context)}")
+    if re.search(r"^help$|^(?:who|what) are you\b|\bwhat (?:can|do) you do\b", context.plain):
+        about = "I am the demo model, a set of rules that stands in for a language model."
+        return Reply(text=f"{about} {_abilities(context)}")
+    return None
+
+
+def calculate(context: Context) -> Reply | None:
+    """Calculate "what is 12 * 7?"."""
+    expression = re.sub(r"^(?:(?:what is|what's|calculate|compute|how much is)\s+)?", "", context.plain[:300])
+    if not _EXPRESSION.fullmatch(expression):
+        return None
+    try:
+        return Reply(text=f"{expression} = {_evaluate(ast.parse(expression, mode='eval').body):.12g}")
+    except (ArithmeticError, ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return Reply(text=f"I cannot calculate {expression}.")
+
+
+def _evaluate(node: ast.AST) -> float:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return node.value
+    if isinstance(node, ast.UnaryOp):
+        return _OPERATORS[type(node.op)](_evaluate(node.operand))
+    if not isinstance(node, ast.BinOp):
+        raise ValueError(node)
+    return _OPERATORS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
+
+
+def count(context: Context) -> Reply | None:
+    """Count to a number: a long answer to watch streaming with."""
+    match = re.fullmatch(r"(?:please )?count to (\d{1,6})", context.plain)
+    last = min(int(match[1]), MAX_COUNT) if match else 0
+    return Reply(text=", ".join(map(str, range(1, last + 1)))) if last else None
+
+
+def echo(context: Context) -> Reply | None:
+    """Repeat a text."""
+    match = re.match(
+        r"\s*(?:please\s+)?(?:say|echo|repeat after me:?)\s+(.+)", context.question, re.IGNORECASE | re.DOTALL
+    )
+    return Reply(text=re.sub(r"""^(["'])(.*)\1$""", r"\2", match[1].strip(), flags=re.DOTALL)) if match else None
+
+
+def admit(context: Context) -> Reply:
+    """Say that the rules have no answer."""
+    prompt = quoted(context.question, 120)
+    if not words(context.question):
+        return Reply(text=f"Your message contains no words. {_abilities(context)}")
+    if "?" in context.question or re.match(r"(?:explain|give|share|show|tell|write)\b", context.plain):
+        return Reply(text=f"I have no knowledge of my own, so I cannot answer {prompt}. {_abilities(context)}")
+    return Reply(text=f"I read {prompt}, but no rule of mine applies to it. {_abilities(context)}")
+
+
+def _abilities(context: Context) -> str:
+    names = [f"`{tool.name}`" for tool in context.tools[:4]]
+    called = f"call {listed(names)}" if names else "call tools once you add some"
+    return f"I can recall this conversation, do sums, and {called}."
+
+
+Rule = Callable[[Context], Reply | None]
+RULES: tuple[Rule, ...] = (
+    manage_memories, summary_for_program, describe_attachments, recall, note_facts, change_state, report_results,
+    recall_facts, greet, delegate, follow_up, call_tools, calculate, count, echo, admit,
+)  # fmt: skip
+RULES_FOR_SCHEMA: tuple[Rule, ...] = (summary_for_program, note_facts, change_state, recall, follow_up, call_tools)
+"""Asked for tool calls before structured output is made."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from agno_nb.models.base import ModelRequest
-from agno_nb.types import JsonDict, Media, Message, ToolSpec
+from agno_nb.types import JsonDict, Media, Message, ToolSpec, one_line
 
 LABEL = "(I am the demo model: rule-based, not a language model. `%agent --model openai:gpt-5-mini` uses a real one.)"
 """Added to the first answer of a session."""
@@ -25,14 +24,6 @@ _DATAFRAME = re.compile(
 )
 # Teams and workflows put earlier runs before the task.
 _EARLIER_RUNS = re.compile(r"<(team_history|member_interactions|workflow_history|previous_steps)>.*?</\1>", re.DOTALL)
-
-
-def as_dict(value: Any) -> JsonDict:
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 @dataclass(slots=True, kw_only=True)
@@ -164,8 +155,8 @@ def without_dataframes(text: str) -> str:
 
 def quoted(text: str, max_chars: int = 200) -> str:
     """Put `text` in quotation marks, on one line."""
-    line = " ".join(without_dataframes(text).replace('"', "'").split())
-    return f'"{line if len(line) <= max_chars else line[: max_chars - 1].rstrip() + "…"}"'
+    line = one_line(without_dataframes(text).replace('"', "'"), max_chars)
+    return f'"{line}"'
 
 
 def listed(items: list[str]) -> str:

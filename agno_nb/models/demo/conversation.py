@@ -1,17 +1,21 @@
-"""Questions about the conversation, and its summary, title and topics. Everything is quoted from the conversation."""
+"""The conversation: what users say about themselves, questions about it, and its summary, title and topics.
+
+Everything is quoted from the conversation, the memories or the session state.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from agno_nb.models.demo.arguments import sample
-from agno_nb.models.demo.context import LABEL, Call, Context, Reply, Turn, as_dict, as_list, listed, quoted
-from agno_nb.models.demo.tokenizer import content_words, stem
-from agno_nb.models.demo.tools import parsed
-from agno_nb.models.demo.user_facts import facts
+from agno_nb.models.demo.arguments import parameters, sample
+from agno_nb.models.demo.context import LABEL, MAX_CHARS, Call, Context, Reply, Turn, listed, quoted
+from agno_nb.models.demo.tokenizer import content_words, stem, stems, words
+from agno_nb.models.demo.tools import is_failure, parsed
+from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list, json_object
 
 MAX_QUESTIONS = 6
 
@@ -141,3 +145,181 @@ def title(turns: list[Turn]) -> str:
     """A title of at most five words."""
     text = " ".join(next(filter(None, (subjects(turn.prompt) for turn in turns)), ["new", "session"])[:5])
     return text[:1].upper() + text[1:60]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A statement of a user about themselves: "your name is Ada", "The user's name is Ada."."""
+
+    second_person: str
+    third_person: str
+
+
+_STATEMENT = re.compile(
+    r"(?:(?:hi|hello|hey|well|so|ok|oh|and|but|also|please|remember|that)\b[\s,!]*)*"
+    r"(?:my (?P<noun>[\w' -]{1,60}? (?:is|are) .+)"
+    r"|(?:i am|i'm) (?P<being>(?:an?|the|from|\d+)\b.+)"
+    r"|i (?:really |also )?(?P<negation>do not |don't )?(?P<verb>adore|dislike|drive|enjoy|hate|have|like|live|love|own"
+    r"|play|prefer|speak|study|teach|work) (?P<object>.+))",
+    re.IGNORECASE,
+)
+_NOTE = re.compile(r"(?:please )?remember (?:that )?(.+)", re.IGNORECASE)
+_ABOUT_USER = re.compile(
+    r"^who am i$|\b(?:what|where|who|how|which|tell me|remind me)\b.*?"
+    r"(?:\bmy (?P<noun>[\w' -]{1,60}?)(?: called)?|\b(?:do|am) i (?:really |also )?(?P<verb>[\w ]{1,60}))$"
+)
+_CHANGE = re.compile(
+    r"(?:please )?(?P<verb>set|change|add|put|remove|delete) (?:the |my )?(?P<first>.+?) (?:to|on|from) "
+    r"(?:the |my )?(?P<second>.+?)[.!]?$",
+    re.IGNORECASE,
+)
+
+
+def facts(text: str) -> list[Fact]:
+    """The statements of `text` about its author.
+
+    >>> [fact.second_person for fact in facts("Hi, my name is Mark and I like anime. Do you?")]
+    ['your name is Mark', 'you like anime']
+    """
+    text = text[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    sentences = re.findall(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]*)*[.!?]?", text)
+    clauses = [
+        clause.strip(" .!")
+        for sentence in sentences
+        if not sentence.endswith("?")
+        for clause in re.split(r"(?:,?\s+(?:and|but)\s+|,\s*)(?=(?:i|i'm|my)\b)", sentence, flags=re.IGNORECASE)
+    ]
+    return [fact for clause in clauses if (fact := _fact(clause)) is not None]
+
+
+def _fact(clause: str) -> Fact | None:
+    match = _STATEMENT.fullmatch(clause)
+    if match is None:
+        note = _NOTE.fullmatch(clause)
+        return Fact(note[1], f"The user asked to remember: {note[1]}.") if note else None
+    rest = match["noun"] or match["being"] or match["object"]
+    your, their = (re.sub(r"\bmy\b", word, rest, flags=re.IGNORECASE) for word in ("your", "their"))
+    if match["noun"]:
+        return Fact(f"your {your}", f"The user's {their}.")
+    if match["being"]:
+        return Fact(f"you are {your}", f"The user is {their}.")
+    verb = match["verb"].lower()
+    third = {"have": "has", "study": "studies", "teach": "teaches"}.get(verb, f"{verb}s")
+    if match["negation"]:
+        verb, third = f"do not {verb}", f"does not {verb}"
+    return Fact(f"you {verb} {your}", f"The user {third} {their}.")
+
+
+def note_facts(context: Context) -> Reply | None:
+    """Acknowledge facts, and pass them to the agent's memory tool if it has one."""
+    found = facts(context.question)
+    if not found or context.tool("add_memory"):
+        return None
+    tool = context.tool("update", "memory")
+    noted = f"Noted: {listed([fact.second_person for fact in found])}."
+    if tool and context.can_call:
+        return Reply(calls=[_memory_call(tool, " ".join(fact.third_person for fact in found))])
+    if tool and tool.name in (call.name for call in context.turn.calls):
+        return Reply(text=f"{noted} I passed it to `{tool.name}`.")
+    is_all = all(facts(sentence) for sentence in re.split(r"(?<=[.!?])\s+", context.question))
+    hint = "" if any(map(facts, context.prompts_before)) else " Ask me about it later in this session."
+    return Reply(text=f"{noted}{hint}") if is_all and not context.turn.calls else None
+
+
+def recall_facts(context: Context) -> Reply | None:
+    """Answer a question about the user from their earlier prompts, the state, the memories and the summary."""
+    told = [fact.second_person for text in context.prompts_before for fact in facts(text)]
+    if re.search(r"\bwhat (?:do|can) you (?:know|remember) about me$", context.plain):
+        known = [f"You told me: {listed(told)}."] if told else []
+        known += [f"{source}: {' '.join(sentences)}" for source, sentences in _sources(context).items() if sentences]
+        return Reply(text=" ".join(known) or "I know nothing about you.")
+    match = _ABOUT_USER.search(context.plain)
+    if match is None:
+        return None
+    topic = match["noun"] or match["verb"] or "name"
+    asked = {stem(word) for word in words(topic)} - {"is", "are"}
+    for fact in reversed(told):
+        if asked <= {stem(word) for word in words(fact)}:
+            return Reply(text=f"You told me: {fact}.")
+    for name, value in session_state(context).items():
+        if asked & {stem(word) for word in words(name)}:
+            return Reply(text=f"The session state says: `{name}` is {_json(value)}.")
+    for source, sentences in _sources(context).items():
+        for sentence in sentences:
+            if asked <= {stem(word) for word in words(sentence)}:
+                return Reply(text=f"{source}: {sentence}")
+    subject = f"your {topic}" if match["noun"] else "that"
+    return Reply(text=f"You have not told me {subject} in the part of the session that I can see.")
+
+
+def _sources(context: Context) -> dict[str, list[str]]:
+    """The sentences of the memories and of the summary."""
+    blocks = {"My memories of you say": "memor", "The summary of our conversation says": "summary"}
+    lines = {source: re.split(r"\n|(?<=[.!?])\s+", context.block(word)) for source, word in blocks.items()}
+    return {source: [line.strip(" -*") for line in found if line.strip(" -*")] for source, found in lines.items()}
+
+
+def session_state(context: Context) -> JsonDict:
+    """The session state in the system message."""
+    return json_object(context.block("session_state")) or {}
+
+
+def change_state(context: Context) -> Reply | None:
+    """Change the session state with the agent's tool for it: "Add eggs to my shopping list"."""
+    tool = context.tool("update", "state")
+    parameter = next((one.name for one in parameters(tool) if one.type == "object"), None) if tool else None
+    if tool is None or parameter is None:
+        return None
+    made: JsonDict = {}
+    for call in context.turn.calls:
+        made |= as_dict(call.arguments.get(parameter)) if call.result is not None and not is_failure(call) else {}
+    if made:
+        return Reply(text=f"Done: {listed([f'`{name}` is now {_json(value)}' for name, value in made.items()])}.")
+    match = _CHANGE.fullmatch(context.question)
+    if match is None or not context.can_call:
+        return None
+    state = session_state(context)
+    is_set = match["verb"].lower() in ("set", "change")
+    spoken, value = (match["first"], match["second"]) if is_set else (match["second"], match["first"].strip("\"'"))
+    key = next((key for key in state if stems(key) == stems(spoken)), "_".join(words(spoken.lower())))
+    changed: object = value.strip("\"'")
+    if not is_set:
+        items = state[key] if isinstance(state.get(key), list) else []
+        is_added = match["verb"].lower() in ("add", "put")
+        changed = [*items, value] if is_added else [item for item in items if item != value]
+    return Reply(calls=[Call(name=tool.name, arguments={parameter: {key: changed}})])
+
+
+def manage_memories(context: Context) -> Reply | None:
+    """Do the work of a memory manager: add new facts, replace those that changed, delete those to forget."""
+    add, update, delete = (context.tool(f"{verb}_memory") for verb in ("add", "update", "delete"))
+    if add is None or update is None or delete is None:
+        return None
+    if context.turn.calls:
+        return Reply(text=f"Memories changed: {len(context.turn.calls)}.", is_for_program=True)
+    known = dict(re.findall(r"^- \[(\w+)\] (.+)$", context.system, re.MULTILINE))
+    calls = []
+    if forget := re.search(r"\b(?:forget|delete|remove)\b(.+)", context.plain):
+        asked = stems(forget[1]) - {"user"}
+        calls = [_memory_call(delete, "", key) for key, text in known.items() if asked and asked <= stems(text)]
+    else:
+        # An agent passes on sentences about "the user"; a user speaks in the first person.
+        sentences = re.findall(r"\bthe user\b[^.\n]*\.", context.question, re.IGNORECASE)
+        for sentence in sentences or [fact.third_person for fact in facts(context.question)]:
+            text = sentence[:1].upper() + sentence[1:]
+            topic = re.match(r"The user(?:'s (.+?) (?:is|are)\b| (?:does not )?(\w+))", text)
+            subject = topic[1] or topic[2] if topic else ""
+            old = next((key for key, other in known.items() if other.startswith(f"The user's {subject} ")), None)
+            if text.lower() not in (other.lower() for other in known.values()):
+                calls.append(_memory_call(update if old else add, text, old, subject))
+    return Reply(calls=calls) if calls else Reply(text="There is nothing new about the user.", is_for_program=True)
+
+
+def _memory_call(tool: ToolSpec, text: str, memory_id: str | None = None, topic: str = "") -> Call:
+    values = {"memory_id": memory_id, "topics": [topic] if topic else None}
+    arguments = {one.name: values.get(one.name, text or None) for one in parameters(tool)}
+    return Call(name=tool.name, arguments={name: value for name, value in arguments.items() if value is not None})
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 from agno_nb.models.demo.arguments import MAX_CALLS, Parameter, fill, parameters
-from agno_nb.models.demo.context import LABEL, Call, Context, Reply, as_dict, listed
+from agno_nb.models.demo.context import LABEL, Call, Context, Reply, listed
 from agno_nb.models.demo.tokenizer import mentioned, stem, stems, words
-from agno_nb.types import JsonDict, ToolSpec, shorten
+from agno_nb.types import JsonDict, ToolSpec, as_dict, shorten
 
 IN_NAME, IN_VALUES, IN_PARAMETERS, IN_DESCRIPTION = 3.0, 2.5, 2.0, 1.0
 ENOUGH = 2.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, ModelServerError
@@ -12,12 +12,9 @@ from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.media import chat_part, parts
-from agno_nb.models.openai.schema import schema_in_words
 from agno_nb.models.openai.wire import (
     Answer,
     as_arguments,
-    as_dict,
-    as_list,
     as_piece,
     as_text,
     function_fields,
@@ -26,7 +23,7 @@ from agno_nb.models.openai.wire import (
     with_unique_ids,
 )
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, Message, ToolCall
+from agno_nb.types import JsonDict, Message, ToolCall, as_dict, as_list, json_object
 
 
 @suggest_on_unknown_kwarg({})
@@ -89,7 +86,7 @@ class OpenAIChat(OpenAIModel):
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif request.output_schema:
             body["response_format"] = {"type": "json_object"}
-            body["messages"] = _with_instruction(messages, schema_in_words(request.output_schema))
+            body["messages"] = _with_schema(messages, request.output_schema)
         return {key: value for key, value in body.items() if value is not None}
 
     def _message(self, message: Message) -> JsonDict:
@@ -113,8 +110,12 @@ class OpenAIChat(OpenAIModel):
         return {"id": call.tool_call_id, "type": "function", "function": function, **echo}
 
 
-def _with_instruction(messages: list[JsonDict], instruction: str) -> list[JsonDict]:
-    """Add `instruction` to the system message: many chat templates accept only one, as the first message."""
+def _with_schema(messages: list[JsonDict], schema: JsonDict) -> list[JsonDict]:
+    """Add `schema` to the system message: many chat templates accept only one, as the first message."""
+    instruction = (
+        "Answer with one JSON object and nothing around it. It must be valid against this JSON schema:\n"
+        + json.dumps(schema, ensure_ascii=False)
+    )
     if messages and messages[0]["role"] == "system":
         first = {**messages[0], "content": f"{messages[0]['content']}\n\n{instruction}"}
         return [first, *messages[1:]]
@@ -129,7 +130,7 @@ class _Call:
     id: str = ""
     name: str = ""
     pieces: list[str] = field(default_factory=list)
-    extra_content: Any = None
+    extra: JsonDict | None = None
 
     @property
     def arguments(self) -> str:
@@ -137,12 +138,8 @@ class _Call:
 
     def is_complete(self) -> bool:
         """Whether the arguments are a complete JSON object."""
-        if not (self.pieces and self.pieces[-1].rstrip().endswith("}")):
-            return False
-        try:
-            return isinstance(json.loads(self.arguments), dict)
-        except (ValueError, RecursionError):
-            return False
+        may_end = bool(self.pieces) and self.pieces[-1].rstrip().endswith("}")
+        return may_end and json_object(self.arguments) is not None
 
     def is_continued_by(self, call_id: str, name: str, arguments: str) -> bool:
         """Whether a piece with this call's index belongs to it, and doesn't start another call.
@@ -198,7 +195,8 @@ class _ChatAnswer(Answer):
         call.name = call.name or name
         if arguments:
             call.pieces.append(arguments)
-        call.extra_content = piece.get("extra_content") or call.extra_content
+        if extra_content := piece.get("extra_content"):
+            call.extra = {"provider": self.endpoint.provider, "extra_content": extra_content}
 
     def _call_at(self, index: int | None, call_id: str, name: str) -> _Call | None:
         """Find the call of a piece by its index or id; pieces without index, id and name belong to the last call."""
@@ -217,16 +215,7 @@ class _ChatAnswer(Answer):
         if self.finish_reason == "content_filter":
             raise content_filter_error(self.endpoint)
         calls = [
-            ToolCall(
-                tool_call_id=call.id,
-                tool_name=call.name,
-                arguments=call.arguments or "{}",
-                extra=(
-                    {"provider": self.endpoint.provider, "extra_content": call.extra_content}
-                    if call.extra_content
-                    else None
-                ),
-            )
+            ToolCall(tool_call_id=call.id, tool_name=call.name, arguments=call.arguments or "{}", extra=call.extra)
             for call in self.calls
         ]
         return ModelResponse(

@@ -17,25 +17,22 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError, ModelRequestError
+from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError
 from agno_nb.models import prices
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.models.openai.endpoint import Endpoint, OtherOrigin, Unseen, connected, environment
 from agno_nb.models.openai.errors import (
     CONNECT_TIMEOUT_S,
-    is_network_error,
     model_error,
     provider_error,
     unreadable_error,
     web_page_error,
 )
-from agno_nb.models.openai.profiles import Profile
+from agno_nb.models.openai.profiles import Endpoint, Profile, Unseen, connected, environment
 from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
-from agno_nb.models.openai.tool_names import ToolNames
-from agno_nb.models.openai.wire import Answer, as_dict, call_ids, parse_json, sendable
+from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
-from agno_nb.types import JsonDict, Metrics
+from agno_nb.types import JsonDict, Metrics, as_dict
 
 if TYPE_CHECKING:
     import httpx2
@@ -176,7 +173,7 @@ class OpenAIModel(Model):
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         """Stream the answer. Deltas may start and end in the middle of a character."""
         answer, names = self._new_answer(), ToolNames(request)
-        async with aclosing(self._post(self.path, self._body(names.repaired_request()))) as frames:
+        async with aclosing(self._post(self._body(names.repaired_request()))) as frames:
             async for frame in frames:
                 if (delta := answer.add(frame)) is not None:
                     yield delta
@@ -184,7 +181,8 @@ class OpenAIModel(Model):
                     break
         if (missing := answer.missing_text()) is not None:
             yield missing
-        response = answer.to_response(call_ids(request.messages))
+        ids_in_use = {call.tool_call_id for message in request.messages for call in message.tool_calls}
+        response = answer.to_response(ids_in_use)
         names.restore(response)
         if response.metrics.cost is None:
             # In a thread, because the first call reads a price table for a tenth of a second.
@@ -204,44 +202,36 @@ class OpenAIModel(Model):
         limited = self.endpoint.profile.limited_strict
         return schema_fields(request.output_name, schema, enforced=self.strict_output, limited=limited)
 
-    async def _post(self, path: str, body: JsonDict) -> AsyncGenerator[JsonDict]:
+    async def _post(self, body: JsonDict) -> AsyncGenerator[JsonDict]:
         """Send `body` and yield the frames of the answer as parsed JSON.
 
         The SDK builds its objects without validation, so that their fields may have any type.
         """
-        limits = Limits(
-            endpoint=self.endpoint,
-            max_event_bytes=self.max_event_bytes,
-            max_response_bytes=self.max_response_bytes,
-            total_timeout=self.total_timeout,
-        )
+        limits = Limits(self)
         try:
-            response = await limits.wait_for(self._send(path, body))
+            response = await limits.wait_for(self._send(body))
             async with aclosing(self._frames(response, limits)) as frames:
                 async for frame in frames:
-                    if isinstance(frame, ModelError):
-                        failure = frame
-                        break
                     yield frame
-                else:
-                    return
-        except OtherOrigin as redirect:
-            failure = ModelRequestError(str(redirect))
+            return
+        except ModelError as error:
+            failure = error.with_traceback(None)
         except Exception as error:
-            if not is_network_error(error):
+            translated = model_error(error, self.endpoint, self.id, self.timeout)
+            if translated is None:
                 raise
-            failure = model_error(error, self.endpoint, self.id, self.timeout)
+            failure = translated
         # Raised outside of the except blocks. Otherwise the context would be the SDK's error, which holds the request
         # and its key, and whose traceback holds the response.
         raise failure
 
-    async def _send(self, path: str, body: JsonDict) -> httpx2.Response:
+    async def _send(self, body: JsonDict) -> httpx2.Response:
         from httpx2 import Response
         from openai import AsyncStream
 
         # With this type, the SDK returns the response when its headers have arrived. See `read_events`.
         return await self._client().post(  # type: ignore[return-value]
-            path,
+            self.path,
             body=sendable({**body, **(self.extra_body or {})}),
             options={"headers": await self._headers()},
             cast_to=Response,
@@ -249,33 +239,30 @@ class OpenAIModel(Model):
             stream_cls=AsyncStream[object],
         )
 
-    async def _frames(self, response: httpx2.Response, limits: Limits) -> AsyncGenerator[JsonDict | ModelError]:
-        """Yield the frames of a response, and finally an error if there is one."""
+    async def _frames(self, response: httpx2.Response, limits: Limits) -> AsyncGenerator[JsonDict]:
         try:
             if "html" in response.headers.get("content-type", ""):
-                yield web_page_error(self.endpoint)
-                return
+                raise web_page_error(self.endpoint)
             async with aclosing(read_events(response, limits)) as events:
                 async for event in events:
                     for frame in self._parse(event):
                         yield frame
-        except ModelError as error:
-            yield error.with_traceback(None)
         finally:
             await response.aclose()
 
-    def _parse(self, event: Event) -> Iterator[JsonDict | ModelError]:
+    def _parse(self, event: Event) -> Iterator[JsonDict]:
         try:
-            body = parse_json(event.data)
+            body, problem = parse_json(event.data), None
         except ValueError as error:
-            is_web_page = event.is_document and event.data.startswith("<")
-            yield web_page_error(self.endpoint) if is_web_page else unreadable_error(event.data, self.endpoint, error)
-            return
+            problem = unreadable_error(event, self.endpoint, error)
+        if problem is not None:
+            # Raised here, because the context would be the parser's error, which holds the whole text.
+            raise problem
         for part in body if isinstance(body, list) else [body]:
             frame = {"message": part} if isinstance(part, str) else as_dict(part)
             is_error = frame.get("error") or event.name == "error"
             if is_error or (event.is_document and self.answer_field not in frame):
-                yield provider_error(frame or body, self.endpoint, self.id)
+                raise provider_error(frame or body, self.endpoint, self.id)
             yield frame
 
     def _client(self) -> AsyncOpenAI:
@@ -318,7 +305,8 @@ class OpenAIModel(Model):
         ours = self.endpoint.is_openai_account
         if not ours:
             # The SDK would add these for any server.
-            headers.update({line.partition(":")[0].strip(): omit for line in _custom_header_lines()})
+            lines = environment("OPENAI_CUSTOM_HEADERS").split("\n")
+            headers.update({line.partition(":")[0].strip(): omit for line in lines if ":" in line})
         headers["OpenAI-Organization"] = self.organization or (ours and environment("OPENAI_ORG_ID")) or omit
         headers["OpenAI-Project"] = self.project or (ours and environment("OPENAI_PROJECT_ID")) or omit
         headers["Authorization"] = self.endpoint.basic_auth or Unseen(f"Bearer {await self._key()}")
@@ -344,10 +332,6 @@ class OpenAIModel(Model):
                 "which needs none"
             )
         return _NO_KEY
-
-
-def _custom_header_lines() -> list[str]:
-    return [line for line in environment("OPENAI_CUSTOM_HEADERS").split("\n") if ":" in line]
 
 
 @cache

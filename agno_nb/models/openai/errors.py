@@ -24,14 +24,16 @@ from agno_nb.errors import (
     ModelStreamError,
     ModelTimeoutError,
 )
-from agno_nb.models.openai.stream import ErrorStatus
+from agno_nb.models.openai.stream import ErrorStatus, Event
 from agno_nb.models.openai.wire import as_text, parse_json
 from agno_nb.models.retry import MAX_WAIT_S
 from agno_nb.redact import redact
-from agno_nb.types import JsonDict, to_amount
+from agno_nb.types import JsonDict, shorten, to_amount
 
 if TYPE_CHECKING:
-    from agno_nb.models.openai.endpoint import Endpoint
+    import httpx2
+
+    from agno_nb.models.openai.profiles import Endpoint
 
 CONNECT_TIMEOUT_S = 5.0
 """Time limit for opening a connection; an answer may take much longer."""
@@ -52,24 +54,21 @@ _NOT_FOUND_CODES = {"model_not_found", "not_found_error", "deployment_not_found"
 _REQUEST_CODES = {"invalid_request_error", "invalid_prompt", "unsupported_parameter", "unsupported_value"}
 
 
-def is_network_error(error: Exception) -> bool:
-    """Whether `error` comes from the SDK, the HTTP client or the layers below."""
-    import httpx2
-    import openai
-
-    # httpx2 doesn't translate anyio's EndOfStream when TLS fails (httpx2#854).
-    kinds = openai.OpenAIError | httpx2.HTTPError | ErrorStatus | ssl.SSLError
-    return isinstance(error, kinds) or type(error).__name__ == "EndOfStream"
-
-
-def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: float) -> ModelError:
+def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: float) -> ModelError | None:
     """Translate an exception that was raised while sending a request or reading the answer.
 
-    `error` is an exception of `openai` or `httpx2`, or an `ErrorStatus`. `timeout_s` is the model's `timeout`.
+    `error` is translated if it comes from the SDK, the HTTP client or the layers below; otherwise the result is None.
+    `timeout_s` is the model's `timeout`.
     """
     import httpx2
     import openai
 
+    if isinstance(error, ErrorStatus):
+        try:
+            body = parse_json(error.body)
+        except ValueError:
+            body = message_in(error.body)
+        return provider_error(body, endpoint, model, response=error.response)
     if isinstance(error, httpx2.ConnectTimeout) or isinstance(error.__cause__, httpx2.ConnectTimeout):
         return ModelTimeoutError(
             f"{endpoint} cannot be reached: no connection within {min(timeout_s, CONNECT_TIMEOUT_S):g} seconds. Check "
@@ -80,20 +79,21 @@ def model_error(error: Exception, endpoint: Endpoint, model: str, timeout_s: flo
             f"{endpoint} sent nothing for {timeout_s:g} seconds. Loading a model may take longer; raise `timeout` of "
             "the model, or try again."
         )
-    if isinstance(error, ErrorStatus):
-        try:
-            body = parse_json(error.body)
-        except ValueError:
-            body = message_in(error.body)
-        return provider_error(
-            body,
-            endpoint,
-            model,
-            status_code=error.response.status_code,
-            request_id=error.response.headers.get("x-request-id"),
-            headers=error.response.headers,
-        )
-    return _connection_error(error, endpoint)
+    # httpx2 doesn't translate anyio's EndOfStream when TLS fails (httpx2#854).
+    kinds = openai.OpenAIError | httpx2.HTTPError | ssl.SSLError
+    if not isinstance(error, kinds) and type(error).__name__ != "EndOfStream":
+        return None
+    # The SDK's message is only "Connection error."; its cause has the details.
+    cause = error if isinstance(error, httpx2.HTTPError) else error.__cause__
+    reason = _quote(str(cause or ""), label="Reason")
+    if isinstance(cause, httpx2.ConnectError | httpx2.UnsupportedProtocol):
+        advice = "start the server" if endpoint.is_local else "check the server and the network"
+        if endpoint.is_local and endpoint.provider == "ollama":
+            advice += " with `ollama serve`"
+        return ModelConnectionError(f"{endpoint} cannot be reached; {advice}.{reason}")
+    return ModelConnectionError(
+        f"the connection to {endpoint} was lost before the end of the answer; try again.{reason}"
+    )
 
 
 def incomplete_error(endpoint: Endpoint, model: str, last_message: JsonDict, advice: str) -> ModelError:
@@ -121,12 +121,14 @@ def web_page_error(endpoint: Endpoint) -> ModelStreamError:
     )
 
 
-def unreadable_error(text: str, endpoint: Endpoint, error: ValueError) -> ModelStreamError:
+def unreadable_error(event: Event, endpoint: Endpoint, error: ValueError) -> ModelStreamError:
     """Return the error for a piece of an answer that cannot be parsed."""
+    if event.is_document and event.data.startswith("<"):
+        return web_page_error(endpoint)
     reason = f"is {error}" if "nested" in str(error) else "is not JSON"
     return ModelStreamError(
         f"{endpoint} sent a piece of the answer that {reason}, so the rest cannot be read. Try again; if it happens "
-        f"every time, check the server and proxies.{_quote(message_in(text))}"
+        f"every time, check the server and proxies.{_quote(message_in(event.data))}"
     )
 
 
@@ -147,33 +149,29 @@ _MESSAGE = re.compile(r'"(?:message|error|detail)"\s*:\s*("(?:[^"\\]|\\.)*+")', 
 
 
 def provider_error(
-    body: object,
-    endpoint: Endpoint,
-    model: str,
-    *,
-    status_code: int | None = None,
-    request_id: str | None = None,
-    headers: Mapping[str, str] | None = None,
+    body: object, endpoint: Endpoint, model: str, *, response: httpx2.Response | None = None
 ) -> ModelError:
     """Return the error for a failure reported by the provider.
 
     `body` is parsed JSON: depending on the server, an error object, an object with the key `error`, or a message.
-    Without a status, as for failures in a stream, the code in the body is used.
+    `response` has an error status; without it, as for failures in a stream, the code in the body is used.
     """
     fields = _error_fields(body)
     codes = {str(fields[key])[:_LONGEST_CODE] for key in ("code", "type") if isinstance(fields.get(key), str | int)}
-    status_code = status_code or next((int(code) for code in codes if re.fullmatch(r"[45][0-9]{2}", code)), None)
+    headers: Mapping[str, str] = {} if response is None else response.headers
+    status_codes = [int(code) for code in codes if re.fullmatch(r"[45][0-9]{2}", code)]
+    status_code = next(iter(status_codes), None) if response is None else response.status_code
     # Shortened, because the patterns of `_classify` take quadratic time.
     message = redact(fields["message"])[:_LONGEST_MESSAGE]
     kind, sentence = _classify(status_code, codes, message, endpoint, model)
-    wait_s = retry_after_s(headers or {})
+    wait_s = retry_after_s(headers)
     if wait_s is not None and wait_s > MAX_WAIT_S:
         sentence += f" The server asks to wait {wait_s:,.0f} seconds."
     error = kind(
         sentence + _quote(message),
         status_code=status_code,
         code=redact(as_text(str(fields["code"])))[:_LONGEST_CODE] if fields.get("code") is not None else None,
-        request_id=request_id,
+        request_id=headers.get("x-request-id"),
     )
     error.retry_after_s = wait_s
     return error
@@ -231,29 +229,12 @@ def _classify(
     return ModelServerError, f"{endpoint} failed to answer{code}; try again."
 
 
-def _connection_error(error: Exception, endpoint: Endpoint) -> ModelConnectionError:
-    import httpx2
-
-    # The SDK's message is only "Connection error."; its cause has the details.
-    cause = error if isinstance(error, httpx2.HTTPError) else error.__cause__
-    reason = _quote(str(cause or ""), label="Reason")
-    if isinstance(cause, httpx2.ConnectError | httpx2.UnsupportedProtocol):
-        advice = "start the server" if endpoint.is_local else "check the server and the network"
-        if endpoint.is_local and endpoint.provider == "ollama":
-            advice += " with `ollama serve`"
-        return ModelConnectionError(f"{endpoint} cannot be reached; {advice}.{reason}")
-    return ModelConnectionError(
-        f"the connection to {endpoint} was lost before the end of the answer; try again.{reason}"
-    )
-
-
 def _quote(text: str, *, label: str = "Message") -> str:
     text = " ".join(redact(text).split())
     # HTML is not readable as a message.
     if not text or text.startswith("<"):
         return ""
-    shown = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
-    return f" {label}: {shown}"
+    return f" {label}: {shorten(text, _LONGEST_QUOTE)}"
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -39,7 +39,7 @@ def chat_part(media: Media) -> JsonDict:
         detail = {"detail": media.detail} if media.detail else {}
         return {"type": "image_url", "image_url": {"url": _url(media), **detail}}
     if media.kind == "audio":
-        return {"type": "input_audio", "input_audio": {"data": _base64(media), "format": _audio_format(media)}}
+        return {"type": "input_audio", "input_audio": _audio(media)}
     if media.kind == "file":
         if media.content is None and not _is_data(media.url):
             raise InvalidInputError(
@@ -47,7 +47,7 @@ def chat_part(media: Media) -> JsonDict:
                 "OpenAIResponses"
             )
         return {"type": "file", "file": {"filename": _filename(media), "file_data": _url(media)}}
-    raise _no_part(media, "Chat Completions")
+    raise _no_part(media, "Chat Completions", "pass images, audio and files")
 
 
 def responses_part(media: Media) -> JsonDict:
@@ -58,12 +58,12 @@ def responses_part(media: Media) -> JsonDict:
         return {"type": "input_file", "file_url": _url(media)}
     if media.kind == "file":
         return {"type": "input_file", "filename": _filename(media), "file_data": _url(media)}
-    raise _no_part(media, "the Responses API", "use OpenAIChat" if media.kind == "audio" else "")
+    remedy = "use OpenAIChat" if media.kind == "audio" else "pass images and files"
+    raise _no_part(media, "the Responses API", remedy)
 
 
-def _no_part(media: Media, api: str, instead: str = "") -> InvalidInputError:
-    accepted = "images, audio and files" if api == "Chat Completions" else "images and files"
-    return InvalidInputError(f"{api} does not accept {media.kind}: {media!r}; {instead or f'pass {accepted}'}")
+def _no_part(media: Media, api: str, remedy: str) -> InvalidInputError:
+    return InvalidInputError(f"{api} does not accept {media.kind}: {media!r}; {remedy}")
 
 
 def _url(media: Media) -> str:
@@ -77,19 +77,15 @@ def _is_data(url: str | None) -> bool:
     return bool(url) and str(url).startswith("data:")
 
 
-def _base64(media: Media) -> str:
+def _audio(media: Media) -> JsonDict:
     if media.content is None:
         raise InvalidInputError(f"Chat Completions does not accept URLs of audio: {media!r}; pass the bytes or a path")
-    return base64.b64encode(media.content).decode("ascii")
-
-
-def _audio_format(media: Media) -> str:
     mime_type = _mime_type(media)
     if mime_type not in _AUDIO_FORMATS:
         raise InvalidInputError(
             f"Chat Completions does not accept audio of type {mime_type!r}: {media!r}; pass wav or mp3"
         )
-    return _AUDIO_FORMATS[mime_type]
+    return {"data": base64.b64encode(media.content).decode("ascii"), "format": _AUDIO_FORMATS[mime_type]}
 
 
 def _mime_type(media: Media) -> str:

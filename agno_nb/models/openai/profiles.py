@@ -1,9 +1,30 @@
-"""Known servers with OpenAI's API: URLs, keys and deviations. `endpoint` applies this data."""
+"""Servers with OpenAI's API: what is known about each, where requests go, and which keys may be sent there.
+
+The SDK sends the user's OpenAI key, organization and project to any `base_url`. Here a key from the environment is sent
+only to the hosts of its provider, and to the URL in the provider's own environment variable.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import ipaddress
+import os
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeVar
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from agno_nb.errors import InvalidInputError, ModelRequestError
+from agno_nb.redact import is_secret_name, redact, remember_secret, without_userinfo
+
+if TYPE_CHECKING:
+    import httpx2
+
+C = TypeVar("C")
+
+_SECRET_PARAMETERS = ("code", "pass", "pat", "pwd", "sig")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +90,190 @@ PROFILES: dict[str, Profile] = {
     "lmstudio": Profile(base_url="http://localhost:1234/v1", hosts=("localhost:1234",)),
     "vllm": Profile(base_url="http://localhost:8000/v1", hosts=("localhost:8000",)),
 }
+
+
+class Unseen(str):
+    """A string that tracebacks with local variables don't show."""
+
+    def __repr__(self) -> str:
+        return "'[redacted]'"
+
+
+def environment(name: str) -> str:
+    """Return an environment variable without surrounding whitespace; "" if it is unset."""
+    return os.environ.get(name, "").strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A model server, as known without a request."""
+
+    base_url: str
+    """May have a query such as ``?api-version=...``, which each request repeats."""
+    provider: str
+    """A name in `PROFILES`; for other servers the host."""
+    profile: Profile
+    host: str
+    """Host and port for messages, without password."""
+    key_variables: tuple[str, ...]
+    """Environment variables whose keys may be sent there."""
+    needs_key: bool
+    """Whether the server is known to require a key."""
+    basic_auth: Unseen = field(default=Unseen(), repr=False)
+    """Authorization header for the user and password of the URL. It takes precedence over a key of the environment."""
+
+    @property
+    def is_openai_account(self) -> bool:
+        """Whether organization and project of the user's OpenAI account may be sent there."""
+        return "OPENAI_API_KEY" in self.key_variables
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the connection is encrypted or stays on this machine."""
+        return urlsplit(self.base_url).scheme == "https" or self.is_local
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine."""
+        return _is_loopback(urlsplit(self.base_url).hostname or "")
+
+    @property
+    def base_url_and_query(self) -> tuple[str, dict[str, str]]:
+        """`base_url` without its query, and the query: paths go between them."""
+        base_url, _, query = self.base_url.partition("?")
+        return base_url, dict(parse_qsl(query, keep_blank_values=True))
+
+    def key_in_environment(self) -> str:
+        """Return the key that may be sent there; "" if there is none."""
+        return Unseen(next((key for name in self.key_variables if (key := environment(name))), ""))
+
+    def refuse_other_origin(self, request: httpx2.Request) -> None:
+        """Raise ModelRequestError unless `request` goes to the origin of `base_url`: an event hook for redirects.
+
+        On redirects to another origin, clients drop at most the Authorization header. Azure's `api-key`, and the prompt
+        on 307 and 308, would be sent there.
+        """
+        from httpx2 import URL
+
+        if request.url.origin != URL(self.base_url).origin:
+            raise ModelRequestError(
+                f"{self} redirected the request to another server, {_origin(request.url)}; nothing was sent there. To "
+                "use that server, set base_url to its URL."
+            )
+
+    def __str__(self) -> str:
+        return self.host if self.provider == self.host else f"{self.provider} at {self.host}"
+
+    @classmethod
+    def find(
+        cls, *, home: str, base_url: str | None = None, provider: str = "", profile: Profile | None = None
+    ) -> Endpoint:
+        """Resolve the target of requests.
+
+        The URL defaults to that in the environment variable of `home`, a name in `PROFILES`, or to its own. The
+        provider is derived from the URL, and the profile from the provider.
+        """
+        at_home = PROFILES[home]
+        base_url, basic_auth = _without_credentials(
+            base_url or environment(at_home.base_url_variable) or at_home.base_url
+        )
+        url = _split(base_url)
+        _refuse_key_in_query(url)
+        host = _host(url)
+        owner = next((name for name, known in PROFILES.items() if _is_among(host, known.hosts)), "")
+        provider = provider or owner or host
+        variables = list(PROFILES[owner].key_variables) if owner else []
+        for known in PROFILES.values():
+            moved_to, _ = _without_credentials(environment(known.base_url_variable) if known.base_url_variable else "")
+            if moved_to.rstrip("/") == base_url.rstrip("/"):
+                variables.extend(known.key_variables)
+        return cls(
+            base_url=base_url,
+            provider=provider,
+            profile=profile or PROFILES.get(provider, Profile()),
+            host=host,
+            key_variables=tuple(dict.fromkeys(variables)),
+            needs_key=bool(owner and PROFILES[owner].key_variables),
+            basic_auth=basic_auth,
+        )
+
+
+def connected(make: Callable[[], C]) -> C:
+    """Create an HTTP client. The error about an invalid proxy doesn't quote it, because it may have a password."""
+    from httpx2 import InvalidURL
+
+    try:
+        return make()
+    except (ValueError, InvalidURL, ImportError) as error:
+        reason = "it needs the package socksio" if isinstance(error, ImportError) else "it is not a valid URL"
+    # Raised outside of the except block, because the traceback of the error holds the URL.
+    raise InvalidInputError(
+        f"cannot use the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: {reason}; set it to, for example, "
+        "'http://localhost:3128'"
+    )
+
+
+def _origin(url: httpx2.URL) -> str:
+    """Return scheme, host and port. The host is in ASCII, because other letters may imitate another host."""
+    host = url.raw_host.decode("ascii")
+    port = "" if url.port is None else f":{url.port}"
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}{port}"
+
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@|^[^/?#]*@")
+
+
+def _without_credentials(base_url: str) -> tuple[str, Unseen]:
+    """Remove ``user:password@`` from a URL; return the URL and the corresponding Authorization header.
+
+    In the URL, they would be logged with each request.
+    """
+    match = _CREDENTIALS.search(base_url)
+    if match is None:
+        return base_url, Unseen()
+    credentials = unquote(match[0][:-1])
+    token = b64encode(credentials.encode()).decode()
+    for secret in (match[0][:-1], credentials, credentials.partition(":")[2], token):
+        remember_secret(secret)
+    return base_url[: match.start()] + base_url[match.end() :], Unseen(f"Basic {token}")
+
+
+def _split(base_url: str) -> SplitResult:
+    try:
+        url = urlsplit(base_url)
+        usable = url.scheme in _DEFAULT_PORTS and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        shown = redact(without_userinfo(base_url).partition("?")[0])
+        raise InvalidInputError(f"invalid base URL {shown!r}; set it to, for example, 'http://localhost:8000/v1'")
+    return url
+
+
+def _refuse_key_in_query(url: SplitResult) -> None:
+    # The HTTP client logs the URL of each request, with its query.
+    for name, value in parse_qsl(url.query):
+        if is_secret_name(name) or name.lower() in _SECRET_PARAMETERS or redact(value) != value:
+            raise InvalidInputError(
+                f"the query of the base URL has {redact(name)!r}, which looks like a key, and URLs are logged; pass "
+                "it as `api_key`, or in a header with extra_headers={'api-key': ...}"
+            )
+
+
+def _host(url: SplitResult) -> str:
+    name = url.hostname or ""
+    name = "localhost" if _is_loopback(name) else name
+    return name if url.port in (None, _DEFAULT_PORTS[url.scheme]) else f"{name}:{url.port}"
+
+
+def _is_among(host: str, hosts: tuple[str, ...]) -> bool:
+    return any(host.endswith(known) if known.startswith(".") else host == known for known in hosts)
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

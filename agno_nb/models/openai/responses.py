@@ -17,8 +17,6 @@ from agno_nb.models.openai.media import parts, responses_part
 from agno_nb.models.openai.wire import (
     Answer,
     as_arguments,
-    as_dict,
-    as_list,
     as_piece,
     as_text,
     function_fields,
@@ -27,7 +25,7 @@ from agno_nb.models.openai.wire import (
     with_unique_ids,
 )
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, Message, ToolCall
+from agno_nb.types import JsonDict, Message, ToolCall, as_dict, as_list
 
 # OpenAI responds with 400 if encrypted reasoning is requested from other models.
 _MODELS_WITHOUT_REASONING = ("gpt-3", "gpt-4", "chatgpt")
@@ -184,20 +182,19 @@ class _ResponsesAnswer(Answer):
             case None if has_message(event):
                 self.last_message = event
             case "error":
-                raise provider_error(event.get("error") or _without_type(event), self.endpoint, self.model)
+                # Here the field `type` is the one of the event.
+                body = event.get("error") or {key: value for key, value in event.items() if key != "type"}
+                raise provider_error(body, self.endpoint, self.model)
         return None
 
     def _find(self, event: JsonDict) -> _Item | None:
         """Find the item of an event by id or index, otherwise the last one; llama-server omits the index."""
         item_id = event.get("item_id") or as_dict(event.get("item")).get("id")
         index = event.get("output_index")
-        for item in reversed(self.items):
-            if item_id and item.raw.get("id") == item_id:
-                return item
-        for item in reversed(self.items):
-            if isinstance(index, int) and item.index == index:
-                return item
-        return self.items[-1] if self.items and "item" not in event else None
+        by_id = [item for item in self.items if item_id and item.raw.get("id") == item_id]
+        by_index = [item for item in self.items if isinstance(index, int) and item.index == index]
+        found = by_id or by_index or (self.items if "item" not in event else [])
+        return found[-1] if found else None
 
     def _set_item(self, event: JsonDict) -> None:
         raw = as_dict(event.get("item"))
@@ -223,11 +220,11 @@ class _ResponsesAnswer(Answer):
             self.items = [_Item(as_dict(raw), place) for place, raw in enumerate(as_list(response.get("output")))]
 
     def missing_text(self) -> Delta | None:
-        content, reasoning = (
-            "" if any(arrived) else "".join(as_text(i.raw.get(key)) for i in self.items if i.raw.get("type") == kind)
-            for arrived, kind, key in ((self.content, "message", "content"), (self.reasoning, "reasoning", "summary"))
-        )
-        return self._delta(content, reasoning)
+        content = "" if any(self.content) else self._text_of("message", "content")
+        return self._delta(content, "" if any(self.reasoning) else self._text_of("reasoning", "summary"))
+
+    def _text_of(self, kind: str, key: str) -> str:
+        return "".join(as_text(item.raw.get(key)) for item in self.items if item.raw.get("type") == kind)
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
         if self.finish_reason is None:
@@ -258,7 +255,3 @@ def _tool_call(item: _Item) -> ToolCall:
         tool_name=as_text(item.raw.get("name")),
         arguments=whole_characters(item.arguments) or "{}",
     )
-
-
-def _without_type(event: JsonDict) -> JsonDict:
-    return {key: value for key, value in event.items() if key != "type"}

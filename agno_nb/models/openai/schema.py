@@ -1,4 +1,4 @@
-"""JSON schemas of answers and tool parameters: the strict form that servers enforce, and a prompt for other servers."""
+"""JSON schemas of answers and tool parameters in the strict form that servers enforce."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from agno_nb.types import JsonDict
 
 # https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
-_ANNOTATIONS = {"title", "description"}
-_KEYWORDS: dict[str, set[str]] = {
-    "string": {"pattern", "format"},
-    "number": {"multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
-    "integer": {"multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
-    "boolean": set(),
-    "null": set(),
-    "array": {"minItems", "maxItems"},
-    "object": set(),
+_NUMBER_KEYWORDS = ("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_KEYWORDS: dict[str, tuple[str, ...]] = {
+    "string": ("pattern", "format"),
+    "number": _NUMBER_KEYWORDS,
+    "integer": _NUMBER_KEYWORDS,
+    "boolean": (),
+    "null": (),
+    "array": ("minItems", "maxItems"),
+    "object": (),
 }
 """The types of strict mode, with their keywords other than `properties` and `items`."""
 _FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
@@ -34,22 +34,16 @@ _JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", 
 _DEFINITIONS = ("$defs", "definitions")
 # Look-around and back-references. A character class with "(?" is rejected too, although it is valid.
 _UNKNOWN_TO_STRICT_PATTERNS = re.compile(r"\(\?(?!:)|\\[1-9kAZzGpPbB]|[*+?}][+]")
-_MOST_ENUM_VALUES = 1_000
-_MOST_CHARACTERS = 120_000
-_MOST_CHARACTERS_OF_A_LONG_ENUM, _LONG_ENUM = 15_000, 250
+_MAX_ENUM_VALUES, _MAX_CHARACTERS = 1_000, 120_000
+_LONG_ENUM, _MAX_CHARACTERS_OF_LONG_ENUM = 250, 15_000
 
 
 def strict_schema(schema: JsonDict, *, limited: bool = False) -> JsonDict | None:
     """Convert `schema` to strict mode, or return None if that would change its meaning.
 
     All properties become required, and no others are allowed. Keywords that strict mode doesn't support, for example
-    ``maxLength``, are dropped. Otherwise every value that matches the result matches `schema`.
-
-    Parameters
-    ----------
-    schema : dict
-    limited : bool, optional
-        Use the limits of Azure: no constraints, 100 properties, 5 levels.
+    ``maxLength``, are dropped. Otherwise every value that matches the result matches `schema`. `limited` stands for the
+    limits of Azure: no constraints, 100 properties, 5 levels.
 
     Examples
     --------
@@ -134,23 +128,22 @@ class _NotStrict(Exception):
 
 
 class _Strict:
-    """Converts a schema to strict mode, and counts its properties, values and characters."""
+    """Converts a schema to strict mode, within the limits of properties, values and characters."""
 
     def __init__(self, root: JsonDict, *, limited: bool) -> None:
         self._root, self._limited = root, limited
-        self._most_properties, self._most_levels = (100, 5) if limited else (5_000, 10)
-        self._properties = self._enum_values = self._characters = 0
+        max_properties, self._max_levels = (100, 5) if limited else (5_000, 10)
+        self._room = {"properties": max_properties, "enum_values": _MAX_ENUM_VALUES, "characters": _MAX_CHARACTERS}
 
     def tightened(self) -> JsonDict:
         tight = self._schema(self._root)
-        for name in _DEFINITIONS:
-            if name in self._root:
-                definitions = self._root[name]
-                if not isinstance(definitions, dict):
-                    raise _NotStrict
-                self._count(characters=sum(map(len, definitions)))
-                tight[name] = {key: self._schema(part) for key, part in definitions.items()}
-        if _levels(tight, tight, {}) > self._most_levels:
+        for name in (name for name in _DEFINITIONS if name in self._root):
+            definitions = self._root[name]
+            if not isinstance(definitions, dict):
+                raise _NotStrict
+            self._count(characters=sum(map(len, definitions)))
+            tight[name] = {key: self._schema(part) for key, part in definitions.items()}
+        if _levels(tight, tight, {}) > self._max_levels:
             raise _NotStrict
         _check_branches(tight, tight)
         return tight
@@ -167,7 +160,7 @@ class _Strict:
             if _target(self._root, schema["$ref"]) is None:
                 raise _NotStrict
             return {"$ref": schema["$ref"]}
-        tight = {key: schema[key] for key in _ANNOTATIONS & schema.keys() if isinstance(schema[key], str)}
+        tight = {key: schema[key] for key in ("title", "description") if isinstance(schema.get(key), str)}
         if "anyOf" in schema:
             branches = schema["anyOf"]
             # Strict mode has no keywords next to anyOf, where they would apply to each branch.
@@ -204,7 +197,7 @@ class _Strict:
         if not isinstance(values, list) or not values or not all(type(value) in _JSON_TYPES for value in values):
             raise _NotStrict
         characters = sum(len(value) for value in values if isinstance(value, str))
-        if len(values) > _LONG_ENUM and characters > _MOST_CHARACTERS_OF_A_LONG_ENUM:
+        if len(values) > _LONG_ENUM and characters > _MAX_CHARACTERS_OF_LONG_ENUM:
             raise _NotStrict
         self._count(enum_values=len(values), characters=characters)
         json_types = list(dict.fromkeys(_JSON_TYPES[type(value)] for value in values))
@@ -217,16 +210,11 @@ class _Strict:
         known = {key: schema[key] for kind in types for key in _KEYWORDS[kind] if key in schema}
         return {key: value for key, value in known.items() if _KNOWN_VALUES.get(key, _is_number)(value)}
 
-    def _count(self, *, properties: int = 0, enum_values: int = 0, characters: int = 0) -> None:
-        self._properties += properties
-        self._enum_values += enum_values
-        self._characters += characters
-        if (
-            self._properties > self._most_properties
-            or self._enum_values > _MOST_ENUM_VALUES
-            or self._characters > _MOST_CHARACTERS
-        ):
-            raise _NotStrict
+    def _count(self, **sizes: int) -> None:
+        for name, size in sizes.items():
+            self._room[name] -= size
+            if self._room[name] < 0:
+                raise _NotStrict
 
 
 def _levels(schema: JsonDict, root: JsonDict, known: dict[str, int]) -> int:
@@ -249,22 +237,18 @@ def _check_branches(schema: Any, root: JsonDict) -> None:
             _check_branches(part, root)
     if not isinstance(schema, dict):
         return
-    seen: set[tuple[str, str | None]] = set()
-    branches = schema["anyOf"] if isinstance(schema.get("anyOf"), list) else []
-    for branch in branches:
+    seen: dict[str, set[str | None]] = {}
+    for branch in schema["anyOf"] if isinstance(schema.get("anyOf"), list) else []:
         target = _target(root, branch["$ref"]) if "$ref" in branch else branch
         properties = (target or {}).get("properties")
         if not isinstance(properties, dict) or not properties:
             continue
         name, first = next(iter(properties.items()))
         constant = json.dumps(first["const"]) if "const" in first else None
-        if (
-            (name, constant) in seen
-            or (name, None) in seen
-            or (constant is None and any(key == name for key, _ in seen))
-        ):
+        constants = seen.setdefault(name, set())
+        if constants and (constant is None or constants & {constant, None}):
             raise _NotStrict
-        seen.add((name, constant))
+        constants.add(constant)
     for value in schema.values():
         _check_branches(value, root)
 
@@ -293,11 +277,3 @@ def schema_fields(name: str, schema: JsonDict, *, enforced: bool, limited: bool 
     """Describe `schema` for either API, in strict mode if it is enabled and possible."""
     strict = strict_schema(schema, limited=limited) if enforced else None
     return {"name": name, "schema": strict or with_root(schema), "strict": strict is not None}
-
-
-def schema_in_words(schema: JsonDict) -> str:
-    """Return a prompt for an answer that follows `schema`."""
-    return (
-        "Answer with one JSON object and nothing around it. It must be valid against this JSON schema:\n"
-        + json.dumps(schema, ensure_ascii=False)
-    )

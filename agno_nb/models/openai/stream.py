@@ -10,7 +10,6 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from agno_nb.errors import ResponseLimitError
@@ -19,7 +18,7 @@ from agno_nb.redact import whole_characters
 if TYPE_CHECKING:
     import httpx2
 
-    from agno_nb.models.openai.endpoint import Endpoint
+    from agno_nb.models.openai.client import OpenAIModel
 
 T = TypeVar("T")
 
@@ -40,18 +39,12 @@ class Event(NamedTuple):
     is_document: bool = False
 
 
-@dataclass(kw_only=True)
 class Limits:
-    """The model's limits for a response."""
+    """A model's limits for a response, whose time starts now."""
 
-    endpoint: Endpoint
-    max_event_bytes: int
-    max_response_bytes: int
-    total_timeout: float
-    _deadline: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._deadline = asyncio.get_running_loop().time() + self.total_timeout
+    def __init__(self, model: OpenAIModel) -> None:
+        self._model = model
+        self._deadline = asyncio.get_running_loop().time() + model.total_timeout
 
     async def wait_for(self, awaitable: Awaitable[T]) -> T:
         """Wait for `awaitable`; raise ResponseLimitError at the deadline of `total_timeout`."""
@@ -64,16 +57,19 @@ class Limits:
         # Raised outside of the except block. Otherwise the context would be the HTTP client's error, which holds the
         # key.
         raise ResponseLimitError(
-            f"{self.endpoint} did not finish the answer within {self.total_timeout:,g} seconds. If its answers take "
-            "that long, raise `total_timeout` of the model."
+            f"{self._model.endpoint} did not finish the answer within {self._model.total_timeout:,g} seconds. If its "
+            "answers take that long, raise `total_timeout` of the model."
         )
 
-    def too_large(self, setting: str) -> ResponseLimitError:
-        what = "an event" if setting == "max_event_bytes" else "an answer"
-        return ResponseLimitError(
-            f"{self.endpoint} sent {what} of more than {getattr(self, setting):,} bytes, so the rest was not read. If "
-            f"its answers are that large, raise `{setting}` of the model."
-        )
+    def check(self, setting: str, size: int) -> None:
+        """Raise ResponseLimitError if `size` exceeds a setting of the model."""
+        limit = getattr(self._model, setting)
+        if size > limit:
+            what = "an event" if setting == "max_event_bytes" else "an answer"
+            raise ResponseLimitError(
+                f"{self._model.endpoint} sent {what} of more than {limit:,} bytes, so the rest was not read. If its "
+                f"answers are that large, raise `{setting}` of the model."
+            )
 
 
 async def read_events(response: httpx2.Response, limits: Limits) -> AsyncGenerator[Event]:
@@ -82,8 +78,7 @@ async def read_events(response: httpx2.Response, limits: Limits) -> AsyncGenerat
     async with aclosing(response.aiter_bytes()) as chunks:
         while (chunk := await limits.wait_for(anext(chunks, None))) is not None:
             num_bytes += len(chunk)
-            if num_bytes > limits.max_response_bytes:
-                raise limits.too_large("max_response_bytes")
+            limits.check("max_response_bytes", num_bytes)
             for event in decoder.feed(chunk):
                 if event.data.startswith("[DONE]"):
                     await _drain(chunks)
@@ -147,21 +142,19 @@ class EventDecoder:
 
     def _extend(self, part: bytes) -> None:
         self._buffer += part
-        if len(self._buffer) + self._event_bytes > self._limits.max_event_bytes:
-            raise self._limits.too_large("max_event_bytes")
+        self._limits.check("max_event_bytes", len(self._buffer) + self._event_bytes)
 
     def _events(self, chunk: bytes) -> Iterator[Event]:
-        if self._ends_in_cr and chunk.startswith(b"\n"):
-            chunk = chunk[1:]
+        if self._ends_in_cr:
+            chunk = chunk.removeprefix(b"\n")
         self._ends_in_cr = chunk.endswith(b"\r")
-        start = 0
-        for end in _LINE_END.finditer(chunk):
-            self._extend(chunk[start : end.start()])
-            start = end.end()
+        *ends, start = _LINE_END.split(chunk)
+        for end in ends:
+            self._extend(end)
             line = bytes(self._buffer)
             self._buffer.clear()
             yield from self._line(line)
-        self._extend(chunk[start:])
+        self._extend(start)
 
     def _line(self, line: bytes) -> Iterator[Event]:
         if not line:

@@ -5,22 +5,37 @@ Servers omit fields, send null, or send other types. The readers return the near
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from agno_nb.models.base import Delta, ModelResponse
+from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.profiles import Profile
 from agno_nb.models.openai.schema import strict_parameters
 from agno_nb.redact import whole_characters
-from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec, is_deeper, new_id
+from agno_nb.types import (
+    LONGEST_TOOL_NAME,
+    JsonDict,
+    Message,
+    Metrics,
+    ToolCall,
+    ToolSpec,
+    as_dict,
+    as_list,
+    is_deeper,
+    json_object,
+    new_id,
+    valid_tool_name,
+)
 
 if TYPE_CHECKING:
-    from agno_nb.models.openai.endpoint import Endpoint
+    from agno_nb.models.openai.profiles import Endpoint
 
 
 @dataclass(slots=True)
@@ -61,16 +76,6 @@ class Answer(ABC):
         return Delta(content=content, reasoning_content=reasoning)
 
 
-def as_dict(value: object) -> JsonDict:
-    """Return `value` if it is an object, otherwise an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: object) -> list[Any]:
-    """Return `value` if it is a list, otherwise an empty one."""
-    return value if isinstance(value, list) else []
-
-
 def as_text(value: object) -> str:
     """Return the text of a string, of a part such as ``{"type": "text", "text": ...}``, or of a list of parts."""
     return whole_characters(as_piece(value))
@@ -106,6 +111,11 @@ MAX_DEPTH = 200
 _MAX_DIGITS = 308
 """Number of digits of the largest float."""
 
+# Gemini requires a letter or "_" at the start.
+_VALID_NAME = re.compile(rf"[A-Za-z_][\w-]{{0,{LONGEST_TOOL_NAME - 1}}}", re.ASCII)
+_LONGEST_ID = 40
+"""Limit of call ids in OpenAI's Chat Completions."""
+
 
 @cache
 def _decoder() -> json.JSONDecoder:
@@ -131,11 +141,8 @@ def sent_arguments(text: str) -> str:
 
     Invalid arguments are wrapped in one. Many servers parse them and would otherwise reject every later request.
     """
-    try:
-        is_object = isinstance(json.loads(text or "{}"), dict)
-    except (ValueError, RecursionError):
-        is_object = False
-    return (text or "{}") if is_object else json.dumps({"not_json": text}, ensure_ascii=False)
+    text = text or "{}"
+    return text if json_object(text) is not None else json.dumps({"not_json": text}, ensure_ascii=False)
 
 
 def sendable(body: JsonDict) -> JsonDict:
@@ -167,11 +174,6 @@ def function_fields(tool: ToolSpec, *, profile: Profile) -> JsonDict:
     return {**fields, "strict": True} if strict else fields
 
 
-def call_ids(messages: Iterable[Message]) -> set[str]:
-    """Return the ids of all tool calls in `messages`."""
-    return {call.tool_call_id for message in messages for call in message.tool_calls}
-
-
 def with_unique_ids(calls: list[ToolCall], ids_in_use: set[str]) -> list[ToolCall]:
     """Set a new id on calls without one, and on those whose id is already used in the conversation."""
     for call in calls:
@@ -180,3 +182,66 @@ def with_unique_ids(calls: list[ToolCall], ids_in_use: set[str]) -> list[ToolCal
             call.tool_call_id = f"call_{new_id().replace('-', '')}"
         ids_in_use.add(call.tool_call_id)
     return calls
+
+
+class ToolNames:
+    """The tool names of a request: repaired if providers would reject them, and translated back in the answer.
+
+    Small models call tools by names that don't exist: empty, with dots or spaces, 200 characters long. Such calls are
+    stored unchanged. Without repair, a provider would reject every later request with them in the history.
+    """
+
+    def __init__(self, request: ModelRequest) -> None:
+        self._request = request
+        self._sent_names: dict[str, str] = {}
+        # Valid names first, because they stay as they are.
+        for tool in sorted(request.tools, key=lambda tool: _VALID_NAME.fullmatch(tool.name) is None):
+            if tool.name not in self._sent_names:
+                self._sent_names[tool.name] = _unused(_repaired(tool.name), self._sent_names.values())
+        self._originals = {sent: name for name, sent in self._sent_names.items()}
+
+    def repaired_request(self) -> ModelRequest:
+        """Return the request with valid names and ids. Its messages are not changed."""
+        request = self._request
+        messages = [self._message(message) for message in request.messages]
+        tools = [replace(tool, name=self._sent(tool.name)) for tool in request.tools]
+        return replace(request, messages=messages, tools=tools)
+
+    def restore(self, response: ModelResponse) -> None:
+        """Restore the original tool names in an answer."""
+        for call in response.tool_calls:
+            call.tool_name = self._originals.get(call.tool_name, call.tool_name)
+
+    def _sent(self, name: str) -> str:
+        return self._sent_names.get(name) or _repaired(name)
+
+    def _message(self, message: Message) -> Message:
+        if not message.tool_calls and not message.tool_call_id:
+            return message
+        calls = [
+            replace(call, tool_name=self._sent(call.tool_name), tool_call_id=_short_id(call.tool_call_id))
+            for call in message.tool_calls
+        ]
+        return replace(message, tool_calls=calls, tool_call_id=_short_id(message.tool_call_id or "") or None)
+
+
+def _repaired(name: str) -> str:
+    if _VALID_NAME.fullmatch(name):
+        return name
+    valid = valid_tool_name(name)
+    return valid if _VALID_NAME.fullmatch(valid) else f"tool_{valid}"[:LONGEST_TOOL_NAME].rstrip("_")
+
+
+def _unused(name: str, names_in_use: Collection[str]) -> str:
+    candidate, number = name, 1
+    while candidate in names_in_use:
+        number += 1
+        candidate = f"{name[: LONGEST_TOOL_NAME - 1 - len(str(number))]}_{number}"
+    return candidate
+
+
+def _short_id(call_id: str) -> str:
+    """Return an id within the limit, which is the same for a call and its result."""
+    if len(call_id) <= _LONGEST_ID:
+        return call_id
+    return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
