@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from agno_nb.errors import UnknownArgumentError
@@ -87,8 +88,10 @@ def suggest_on_unknown_kwarg(aliases: Mapping[str, str], deprecated: Collection[
                 kwargs = renamed(args[0] if cls is not None else None, kwargs)
             return function(*args, **kwargs)
 
-        is_generated = cls is not None and "__dataclass_fields__" in vars(cls) and vars(cls).get("__init__") is function
-        if is_generated and not aliases and function.__code__.co_filename == "<string>":
+        is_dataclass = (
+            cls is not None and "__dataclass_params__" in vars(cls) and function.__code__.co_filename == "<string>"
+        )
+        if is_dataclass and not aliases and all(each.init for each in fields(cls)):
             checked = functools.wraps(function)(_dataclass_init(cls, renamed))
         else:
             checked = functools.wraps(function)(wrapper)
@@ -106,37 +109,30 @@ def _dataclass_init(cls: Any, explain: Callable[[object, Mapping[str, Any]], obj
     Values such as messages are created often. A wrapper around ``__init__`` would double the calls.
     """
     original = cls.__init__
-    namespace: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING}
 
-    def fail(self: object, given: Mapping[str, Any], unknown: Mapping[str, Any]) -> None:
-        explain(self, unknown)
-        original(self, **{name: value for name, value in given.items() if value is not MISSING})  # Raises a TypeError.
+    def fail(arguments: dict[str, Any]) -> None:
+        self = arguments.pop("self")
+        explain(self, arguments.pop("unknown"))
+        original(self, **{name: value for name, value in arguments.items() if value is not MISSING})  # A TypeError.
 
-    namespace["_fail"] = fail
-    positional, keyword_only, required, body = ["self"], list[str](), list[str](), list[str]()
-    for each in fields(cls):
+    namespace: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING, "_fail": fail}
+    parameters, body = ["self"], list[str]()
+    conditions = ["unknown"]
+    for each in sorted(fields(cls), key=attrgetter("kw_only")):
         name = value = each.name
-        namespace[f"_default_{name}"] = each.default
+        namespace |= {f"_default_{name}": each.default, f"_new_{name}": each.default_factory}
+        if each.kw_only and "*" not in parameters:
+            parameters.append("*")
+        parameters.append(f"{name}=_default_{name}")
         if each.default_factory is not MISSING:
-            namespace[f"_new_{name}"] = each.default_factory
-            value = f"_new_{name}() if {name} is _missing else {name}" if each.init else f"_new_{name}()"
-        elif each.init and each.default is MISSING:
-            required.append(name)
-        elif not each.init:
-            value = f"_default_{name}"
-        if each.init:
-            (keyword_only if each.kw_only else positional).append(f"{name}=_default_{name}")
-        elif value == f"_default_{name}" and each.default is MISSING:
-            continue
+            value = f"_new_{name}() if {name} is _missing else {name}"
+        elif each.default is MISSING:
+            conditions.append(f"{name} is _missing")
         body.append(f"_set(self, {name!r}, {value})" if cls.__dataclass_params__.frozen else f"self.{name} = {value}")
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
-    init_names = [each.name for each in fields(cls) if each.init]
-    condition = " or ".join(["unknown", *(f"{name} is _missing" for name in required)])
-    given = ", ".join(f"{name!r}: {name}" for name in init_names)
-    parameters = [*positional, *(["*", *keyword_only] if keyword_only else []), "**unknown"]
-    lines = [f"def __init__({', '.join(parameters)}):", f" if {condition}: _fail(self, {{{given}}}, unknown)"]
-    exec("\n ".join(["\n".join(lines), *body]), namespace)
+    check = f"if {' or '.join(conditions)}: _fail(locals())"
+    exec("\n ".join([f"def __init__({', '.join(parameters)}, **unknown):", check, *body]), namespace)
     init: Callable[..., None] = namespace["__init__"]
     return init
 
@@ -162,10 +158,11 @@ def explain_wrong_arguments(remedy: str) -> Callable[[F], F]:
 
 
 def suggest_in_methods(*names: str) -> Callable[[C], C]:
-    """Make methods of a class, inherited or its own, suggest names for unknown keywords."""
+    """Make methods of a class suggest names for unknown keywords; by default its own public ones that block."""
 
     def decorate(cls: C) -> C:
-        for name in names:
+        own = (name for name, value in vars(cls).items() if name[0] != "_" and inspect.isfunction(value))
+        for name in names or [name for name in own if not inspect.iscoroutinefunction(getattr(cls, name))]:
             setattr(cls, name, suggest_on_unknown_kwarg({})(getattr(cls, name)))
         return cls
 
@@ -178,20 +175,11 @@ def typed_kwargs(options: type[Any], aliases: Mapping[str, str] | None = None) -
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        known = [*options.__annotations__, *(p.name for p in own if p.name != "self")]
         option_parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation.__forward_arg__)
             for name, annotation in options.__annotations__.items()
         ]
-
-        @functools.wraps(function)
-        def checked(*args: Any, **kwargs: Any) -> Any:
-            translated = translate(
-                kwargs, known=known, aliases=aliases or {}, deprecated=(), of=f"{function.__name__}()"
-            )
-            return function(*args, **translated)
-
-        checked.__signature__ = signature.replace(parameters=[*own, *option_parameters])  # type: ignore[attr-defined]
-        return checked  # type: ignore[return-value]
+        function.__signature__ = signature.replace(parameters=[*own, *option_parameters])  # type: ignore[attr-defined]
+        return suggest_on_unknown_kwarg(aliases or {})(function)
 
     return decorate

@@ -32,9 +32,8 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
     InvalidInputError
         A budget cannot be checked, because the price of the model is unknown or there is no store.
     """
-    owner: RunContext | None = context
-    while owner is not None:
-        for budget in owner.limits.budgets:
+    for owner in (context, *context.outer_runs):
+        for budget in owner.budgets:
             if budget.usd is not None and not model.is_priced:
                 raise InvalidInputError(
                     f"cannot enforce a budget in US dollars: the price of {model.id!r} at {model.provider} is unknown; "
@@ -42,15 +41,15 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
                     "budget, in a notebook with `%agent --budget off`"
                 )
             usage = await usage_so_far(budget, owner)
-            if _is_exhausted(budget, usage):
+            is_usd_spent = budget.usd is not None and usage.usd >= budget.usd
+            if is_usd_spent or (budget.tokens is not None and usage.tokens >= budget.tokens):
                 raise BudgetExceeded(_exhausted_message(budget, usage), budget=budget, usage=usage)
             if budget.usd is not None and usage.num_unpriced:
                 warnings.warn(
                     f"{usage.num_unpriced} earlier runs or summaries of this {budget.per} have no known price and do "
-                    f"not count towards the budget of {_format_limit(budget)}",
+                    f"not count towards the budget of {_format_amounts(budget, budget.usd, budget.tokens)}",
                     stacklevel=1,
                 )
-        owner = owner.parent
 
 
 def count_request(context: RunContext) -> None:
@@ -64,29 +63,31 @@ def count_request(context: RunContext) -> None:
         The run has reached its `request_limit`, or a run with its nested runs has reached `NESTED_REQUESTS` times its
         limit.
     """
-    owner: RunContext | None = context
-    while owner is not None:
-        limits, run = owner.limits, owner.run
-        limit, component = limits.request_limit, repr(run.component_name or run.component_id)
-        if limit is not None and owner is context and limits.num_requests >= limit:
+    for owner in (context, *context.outer_runs):
+        run, limit = owner.run, owner.request_limit
+        component = repr(run.component_name or run.component_id)
+        if limit is not None and owner is context and owner.num_requests >= limit:
             raise RunLimitError(
-                f"run {run.run_id!r} of {component} made {limits.num_requests:,} model requests, as many as "
+                f"run {run.run_id!r} of {component} made {owner.num_requests:,} model requests, as many as "
                 f"request_limit={limit} allows; regenerate(from_partial=True), or `%agent continue`, continues with "
                 f"{limit} more, and Agent(request_limit=...) sets another limit, or None for no limit"
             )
-        total = limits.num_requests + limits.num_nested_requests
+        total = owner.num_requests + owner.num_nested_requests
         if limit is not None and total >= limit * NESTED_REQUESTS:
             raise RunLimitError(
                 f"run {run.run_id!r} of {component} and its nested runs made {total:,} model requests, "
                 f"{NESTED_REQUESTS} times request_limit={limit}; check if agents call each other without end, or pass "
                 "a higher request_limit, or None for no limit"
             )
-        owner = owner.parent
-    context.limits.num_requests += 1
-    owner = context.parent
-    while owner is not None:
-        owner.limits.num_nested_requests += 1
-        owner = owner.parent
+    context.num_requests += 1
+    for outer in context.outer_runs:
+        outer.num_nested_requests += 1
+
+
+def requests_of(run: RunOutput) -> tuple[int, int]:
+    """Return the number of model requests of a run, and of the runs nested in it."""
+    own = sum(m.role == "assistant" and m.metrics is not None and not m.from_history for m in run.messages)
+    return own, sum(sum(requests_of(nested)) for nested in run.nested_runs)
 
 
 async def usage_so_far(budget: Budget, owner: RunContext) -> UsageTotals:
@@ -128,16 +129,11 @@ def _usage_of_runs(runs: Iterable[RunOutput]) -> UsageTotals:
     )
 
 
-def _is_exhausted(budget: Budget, usage: UsageTotals) -> bool:
-    return (budget.usd is not None and usage.usd >= budget.usd) or (
-        budget.tokens is not None and usage.tokens >= budget.tokens
-    )
-
-
-def _format_limit(budget: Budget) -> str:
-    limits = [_format_usd(budget.usd)] if budget.usd is not None else []
-    limits += [f"{budget.tokens:,} tokens"] if budget.tokens is not None else []
-    return " and ".join(limits)
+def _format_amounts(budget: Budget, usd: float | None, tokens: int | None) -> str:
+    """Describe the amounts that `budget` limits."""
+    amounts = [_format_usd(usd)] if budget.usd is not None and usd is not None else []
+    amounts += [f"{tokens:,} tokens"] if budget.tokens is not None else []
+    return " and ".join(amounts)
 
 
 def _format_usd(usd: float) -> str:
@@ -145,10 +141,10 @@ def _format_usd(usd: float) -> str:
 
 
 def _exhausted_message(budget: Budget, usage: UsageTotals) -> str:
-    spent = [_format_usd(usage.usd)] if budget.usd is not None else []
-    spent += [f"{usage.tokens:,} tokens"] if budget.tokens is not None else []
+    limit = _format_amounts(budget, budget.usd, budget.tokens)
+    spent = _format_amounts(budget, usage.usd, usage.tokens)
     unknown = f", and {usage.num_unpriced} more of unknown cost" if usage.num_unpriced else ""
     return (
-        f"the budget of {_format_limit(budget)} for this {budget.per} is spent: {' and '.join(spent)} so far{unknown}; "
-        f"{_REMEDIES[budget.per]} or raise the budget"
+        f"the budget of {limit} for this {budget.per} is spent: {spent} so far{unknown}; {_REMEDIES[budget.per]} or "
+        "raise the budget"
     )

@@ -6,15 +6,16 @@ import asyncio
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from agno_nb.agent.context_report import add_tools_to_report, describe_tool
+from agno_nb.agent.prompt import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
-from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolSpec, new_id, now
+from agno_nb.run.background_tasks import QueueKey, wait_for
+from agno_nb.types import JsonDict, Message, Metrics, RunEvent, new_id, now
 
 if TYPE_CHECKING:
     from agno_nb.models.base import ModelRequest
@@ -29,30 +30,12 @@ async def cached_response(
     The messages of the cached run are copied at no cost; neither the model nor tools are called. The changes of the
     cached run to the session's state are applied again.
 
-    Parameters
-    ----------
-    model : dict
-        Description of the model without secrets.
-    functions : sequence of callables
-        The functions of the tools.
-
-    Returns
-    -------
-    Message or None
-        None if the run does not use the cache, or the cache has no answer.
+    `model` is a description of the model without secrets, and `functions` are the functions of the tools.
     """
     run, db = context.run, context.db
     if run.context_report is not None:
         add_tools_to_report(run.context_report, request.tools, request.output_schema)
-    run.context_hash = context_hash(
-        model=model,
-        user_id=run.user_id,
-        messages=request.messages,
-        tools=request.tools,
-        functions=functions,
-        allow_tool_calls=request.allow_tool_calls,
-        output_schema=request.output_schema,
-    )
+    run.context_hash = _context_hash(run.user_id, request, model, functions)
     # A run that starts from partial output already has a part of its answer.
     if not context.options.get("cache") or context.partial_messages or db is None:
         return None
@@ -64,6 +47,9 @@ async def cached_response(
     if not cached_messages or cached_messages[-1].role != "assistant" or cached_messages[-1].tool_calls:
         return None  # Its messages are not stored completely.
     run.replay_of_run_id = cached.run_id
+    if context.query.summary:
+        # The summary that followed the cached run is copied after this one.
+        await wait_for(QueueKey.summary(db, cached.session_id))
     force_apply(context.session_state, cached.state_changes)
     for message in cached_messages:
         copy = _copy_message(message)
@@ -83,15 +69,8 @@ def _copy_message(message: Message) -> Message:
     return replace(message, message_id=new_id(), metrics=no_cost, tool_calls=calls, created_at=now())
 
 
-def context_hash(
-    *,
-    model: JsonDict,
-    user_id: str | None,
-    messages: Iterable[Message],
-    tools: Sequence[ToolSpec],
-    functions: Iterable[Callable[..., Any]],
-    allow_tool_calls: bool,
-    output_schema: JsonDict | None,
+def _context_hash(
+    user_id: str | None, request: ModelRequest, model: JsonDict, functions: Sequence[Callable[..., Any]]
 ) -> str:
     """Return the SHA-256 of everything that determines an answer and is the same from run to run.
 
@@ -100,11 +79,11 @@ def context_hash(
     determining = {
         "model": model,
         "user_id": user_id,
-        "messages": [_message_key(message) for message in messages],
-        "tools": [describe_tool(tool) for tool in tools],
+        "messages": [_message_key(message) for message in request.messages],
+        "tools": [describe_tool(tool) for tool in request.tools],
         "functions": [_function_source(function) for function in functions],
-        "allow_tool_calls": allow_tool_calls,
-        "output_schema": output_schema,
+        "allow_tool_calls": request.allow_tool_calls,
+        "output_schema": request.output_schema,
     }
     text = json.dumps(determining, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

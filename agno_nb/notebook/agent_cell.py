@@ -19,8 +19,8 @@ from agno_nb.notebook.displays import show_note
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.variables import InjectedPrompt, inject
 from agno_nb.printing import choose_display, drive
+from agno_nb.run.entrypoints import discard_unused_copy
 from agno_nb.run.options import RunOptions
-from agno_nb.run.regenerate import discard_unused_copy
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput, new_id
 

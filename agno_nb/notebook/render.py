@@ -12,7 +12,7 @@ from dataclasses import replace
 from agno_nb.notebook.html import element, escape_html, fold, sanitize_html
 from agno_nb.notebook.markdown import markdown_parser
 from agno_nb.redact import without_controls
-from agno_nb.run.messages import INTERRUPTED_RESULT
+from agno_nb.run.continue_run import INTERRUPTED_RESULT
 from agno_nb.run_view import Note, Reasoning, RunView, Text
 from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall, one_line, shorten
 

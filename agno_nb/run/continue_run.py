@@ -1,7 +1,7 @@
 """Continue paused and interrupted runs.
 
 Continuing a run means to :func:`~agno_nb.run.execute.execute` it with its stored messages and the answers given. This
-module finds the run and checks the answers before anything is changed.
+module finds the run and checks the answers before anything is changed. It also finds and repairs calls without results.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from agno_nb.errors import InvalidInputError, RunNotContinuableError, RunNotFoun
 from agno_nb.run.context import RunContext, current_run, current_step, current_tool_call_id
 from agno_nb.run.options import ContinueCall
 from agno_nb.run.output_schema import restore_typed_outputs
-from agno_nb.run.unstored_runs import store_unstored
+from agno_nb.run.recorder import store_unstored
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
 
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
+
+INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
 
 
 async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, options: ContinueCall) -> RunOutput:
@@ -43,9 +45,7 @@ async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, opti
         user_id = run.user_id if user_id is None else user_id
     else:
         assert run_id is not None
-        if (store := as_sync(runnable.db)) is not None:
-            await asyncio.to_thread(store.check_owner, user_id, session_id=session_id, run_id=run_id)
-        run = await asyncio.to_thread(_stored_run, runnable, run_id, session_id)
+        run = await asyncio.to_thread(_stored_run, runnable, run_id, session_id, user_id)
     if run.user_id != user_id:
         who = "without a user_id" if user_id is None else f"as user {user_id!r}"
         raise SessionOwnershipError(
@@ -119,10 +119,11 @@ def interrupted_call_ids(run: RunOutput) -> frozenset[str]:
     return frozenset(call.tool_call_id for call in run.tools if not call.is_finished)
 
 
-def _stored_run(runnable: Runnable, run_id: str, session_id: str | None) -> RunOutput:
+def _stored_run(runnable: Runnable, run_id: str, session_id: str | None, user_id: str | None) -> RunOutput:
     store = as_sync(runnable.db)
     if store is None:
         raise InvalidInputError(f"cannot find run {run_id!r}: {runnable!r} has no store; pass the RunOutput instead")
+    store.check_owner(user_id, session_id=session_id, run_id=run_id)
     run = store.get_run(run_id, session_id)
     if run is None:
         of_session = f" in session {session_id!r}" if session_id is not None else ""
@@ -203,6 +204,46 @@ def apply_answers(run: RunOutput, requirements: Iterable[Requirement]) -> None:
             )
         requirement.check_answer()
         own_requirement.copy_answer_from(requirement)
+
+
+def last_assistant_message(run: RunOutput) -> Message:
+    """Return the model's latest message, which has the latest tool calls."""
+    return next(message for message in reversed(run.messages) if message.role == "assistant")
+
+
+def repair_tool_pairs(messages: Iterable[Message]) -> list[Message]:
+    """Return `messages` with exactly one result after each tool call, and no result without a call.
+
+    Strict providers reject anything else, and one rejected message would make the session unusable. A missing result
+    is replaced by one that says so; a result without a call is left out.
+    """
+    result: list[Message] = []
+    pending: dict[str, Message] = {}
+    for message in messages:
+        if message.role == "tool":
+            if message.tool_call_id is not None and pending.pop(message.tool_call_id, None) is not None:
+                result.append(message)
+            continue
+        result += pending.values()
+        result.append(message)
+        pending = _interrupted_results(message) if message.tool_calls else {}
+    return [*result, *pending.values()]
+
+
+def _interrupted_results(message: Message) -> dict[str, Message]:
+    return {
+        call.tool_call_id: Message(
+            role="tool",
+            content=INTERRUPTED_RESULT,
+            tool_call_id=call.tool_call_id,
+            tool_name=call.tool_name,
+            tool_call_error=True,
+            run_id=message.run_id,
+            from_history=message.from_history,
+            created_at=message.created_at,
+        )
+        for call in message.tool_calls
+    }
 
 
 def pending_tool_calls(messages: list[Message]) -> list[tuple[ToolCall, Message]]:

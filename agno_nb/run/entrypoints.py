@@ -1,19 +1,36 @@
-"""Start a run for a public method: blocking or awaited, with or without a stream of events."""
+"""The work of the public methods that start a run: run, continue, regenerate and branch.
+
+:func:`start_run` starts it for all variants of a method: blocking or awaited, with or without a stream of events.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Literal, overload
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from agno_nb import event_loop
-from agno_nb.event_loop import AsyncEventStream, EventStream
-from agno_nb.run import execute
+from agno_nb.db.base import Db, as_sync
+from agno_nb.db.encoding import check_ids
+from agno_nb.errors import InvalidInputError, RunNotFoundError
+from agno_nb.event_loop import AsyncEventStream, EventStream, uncancellable
+from agno_nb.run import execute as pipeline
 from agno_nb.run.context import Emit, current_run, discard_event
-from agno_nb.types import RunEvent, RunOutput, RunOutputEvent
+from agno_nb.run.continue_run import INTERRUPTED_RESULT, find_paused_run, is_waiting, repair_tool_pairs
+from agno_nb.run.execute import execute
+from agno_nb.run.options import ContinueCall, RegenerateCall, RunOptions
+from agno_nb.run.recorder import store_unstored
+from agno_nb.types import Message, RunEvent, RunOutput, RunOutputEvent, RunStatus, new_id
+
+if TYPE_CHECKING:
+    from agno_nb.run.runnable import Runnable
 
 RunStream = EventStream[RunOutputEvent, RunOutput]
 AsyncRunStream = AsyncEventStream[RunOutputEvent, RunOutput]
 Work = Callable[..., Coroutine[Any, Any, RunOutput]]
+
+CONTINUE_PROMPT = "You were interrupted. Go on exactly where you stopped, and do not repeat what you have said."
 
 
 @overload
@@ -27,25 +44,15 @@ def start_run(
 def start_run(work: Work, *args: Any, method: str, stream: bool | None, is_async: bool = False) -> Any:
     """Start a run on the background loop, and return the result, the coroutine or the stream of a public method.
 
-    Parameters
-    ----------
-    work : callable
-        Takes `args` and the function that receives events; returns the coroutine that executes the run.
-    *args
-        The last one is the dict of options. With `stream_events`, the stream has all events; otherwise only the content
-        and the final event of the run itself.
-    method : str
-        Name of the blocking method, for errors.
-    stream : bool or None
-        Return an iterator of events.
-    is_async : bool
-        Return a coroutine, or an async iterator if `stream` is set.
+    `work` takes `args` and the function that receives events, and returns the coroutine that executes the run. The last
+    of `args` is the dict of options. With `stream_events`, a stream has all events; otherwise only the content and the
+    final event of the run itself. `method` is the name of the blocking method, for errors.
     """
     options = args[-1]
     stream_events = options.pop("stream_events", None)
     if options.get("origin") is None and current_run.get() is None:
         # Only the caller's thread knows the cell that starts the run.
-        options["origin"] = execute.current_cell()
+        options["origin"] = pipeline.current_cell()
 
     def start(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
         return work(*args, emit if stream_events else _only_content(emit))
@@ -69,3 +76,99 @@ def _only_content(emit: Emit) -> Emit:
             emit(event)
 
     return forward
+
+
+async def continue_paused_run(
+    runnable: Runnable, run_output: RunOutput | None, options: ContinueCall, emit_to: Emit
+) -> RunOutput:
+    """Find a paused run, check its answers, and execute it; see :meth:`Runnable.continue_run`."""
+    run = await find_paused_run(runnable, run_output, options)
+    return await execute(runnable, run.input, cast("RunOptions", options), emit_to, run)
+
+
+async def regenerate_turn(runnable: Runnable, run_id: str | None, options: RegenerateCall, emit_to: Emit) -> RunOutput:
+    """Run a turn again; see ``Runnable.regenerate``. Runs on the background loop."""
+    await store_unstored(as_sync(runnable.db))
+    user_id = options.get("user_id")
+    run = await asyncio.to_thread(_find_attempt, runnable, run_id, options.get("session_id"), user_id)
+    turn_options = cast("RunOptions", options) | RunOptions(
+        session_id=run.session_id,
+        run_index=run.run_index,
+        user_id=user_id,
+        metadata=run.metadata,
+        files=[media for message in run.messages if message.role == "user" for media in message.media],
+    )
+    partial_messages = _partial_messages(run) if options.get("from_partial") else []
+    return await execute(runnable, run.input, turn_options, emit_to, partial_messages=partial_messages)
+
+
+async def branch(runnable: Runnable, run_id: str, text: str, options: RunOptions, emit_to: Emit) -> RunOutput:
+    """Run `text` in a copy of a session; see ``Runnable.continue_from``. Runs on the background loop."""
+
+    def fork() -> str:
+        run = _find_attempt(runnable, run_id, options.get("session_id"), options.get("user_id"))
+        return runnable.fork_session(run.session_id, at_run=run.run_id).session_id
+
+    await store_unstored(as_sync(runnable.db))
+    # The ID of the copy must be known before the run is cancelled.
+    copy_id, new_run_id = await uncancellable(asyncio.to_thread(fork)), new_id()
+    try:
+        return await execute(runnable, text, options | RunOptions(session_id=copy_id, run_id=new_run_id), emit_to)
+    except BaseException:
+        await uncancellable(asyncio.to_thread(discard_unused_copy, runnable.store, copy_id, new_run_id))
+        raise
+
+
+def discard_unused_copy(store: Db, session_id: str, run_id: str) -> None:
+    """Delete a copy of a session if its first run was rejected or cancelled before it was stored."""
+    if store.get_run(run_id, session_id) is None:
+        store.delete_session(session_id)
+
+
+def _find_attempt(runnable: Runnable, run_id: str | None, session_id: str | None, user_id: str | None) -> RunOutput:
+    """Return an attempt at a turn."""
+    check_ids(run_id=run_id, session_id=session_id)
+    store = runnable.store
+    if run_id is None:
+        run = runnable.get_last_run_output(session_id, user_id=user_id)
+        missing = f"no turn yet in session {runnable._resolve_session_id(session_id, user_id)!r}"
+    else:
+        store.check_owner(runnable._user(user_id), session_id=session_id, run_id=run_id)
+        run, missing = store.get_run(run_id, session_id), f"no run {run_id!r}"
+    if run is None:
+        raise RunNotFoundError(f"there is {missing} in {store.identity}")
+    if run.run_index is None:
+        raise InvalidInputError(f"run {run.run_id!r} is part of run {run.parent_run_id!r}; pass the ID of that run")
+    return run
+
+
+def _partial_messages(run: RunOutput) -> list[Message]:
+    """Return copies of the messages of an interrupted run after the user's, with a prompt to continue if needed."""
+    if run.status is RunStatus.PAUSED:
+        raise InvalidInputError(f"run {run.run_id!r} is paused; resolve its requirements and call continue_run()")
+    if is_waiting(run):
+        raise InvalidInputError(
+            f"run {run.run_id!r} was interrupted after a person had answered for its calls; use continue_run(), which "
+            "asks again about calls that may have run"
+        )
+    if run.status is RunStatus.RUNNING and not run.interrupted:
+        raise InvalidInputError(f"run {run.run_id!r} appears to be still running; stop it first")
+    own_messages = [message for message in run.messages if message.role != "system" and not message.from_history][1:]
+    if run.status is RunStatus.COMPLETED or not own_messages:
+        why = "it was not interrupted" if run.status is RunStatus.COMPLETED else "it has no partial output"
+        raise InvalidInputError(
+            f"cannot continue run {run.run_id!r}: {why}; use regenerate() or '%agent retry' to run the turn again"
+        )
+    place = max(place for place, message in enumerate(own_messages) if message.role != "tool")
+    last = own_messages[place]
+    # The new run decides about the latest calls and requests approval for them if needed. Earlier calls are not
+    # repeated, because it is unknown how far they got.
+    is_open = last.finish_reason != "interrupted" and not all(call.is_finished for call in last.tool_calls)
+    closed, latest = (own_messages[:place], own_messages[place:]) if is_open else (own_messages, [])
+    for call in [call for message in closed for call in message.tool_calls if call.result is None]:
+        call.result, call.tool_call_error = INTERRUPTED_RESULT, True
+    # The tokens of these messages are counted in the interrupted run.
+    messages = [replace(each, message_id=new_id(), metrics=None) for each in [*repair_tool_pairs(closed), *latest]]
+    if messages[-1].role == "assistant" and not latest:
+        messages.append(Message(role="user", content=CONTINUE_PROMPT))
+    return messages

@@ -47,10 +47,9 @@ from agno_nb.run.context import (
     resolve_dependencies,
 )
 from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids
-from agno_nb.run.options import RunOptions, media_of
+from agno_nb.run.options import RunOptions, first_set, media_of
 from agno_nb.run.output_schema import restore_typed_outputs
-from agno_nb.run.recorder import RunRecorder
-from agno_nb.run.unstored_runs import RunEnd, keep, store_unstored
+from agno_nb.run.recorder import RunRecorder, keep, store_unstored
 from agno_nb.types import (
     SESSION_CLASSES,
     CellInfo,
@@ -98,16 +97,10 @@ async def execute(
 
     Raises
     ------
-    RunError
-        The run failed. It is stored, and the error's ``run_output`` has its partial output.
-    RunLimitError
-        The run is nested too deeply. Nothing was stored.
-    SessionOwnershipError
-        The session belongs to another user. Nothing was stored.
-    RunNotContinuableError
-        The run to continue is no longer paused. Nothing was stored.
-    StoreError
-        The run could not be stored.
+    RunError, SessionOwnershipError, StoreError
+        As in ``Runnable.run()``.
+    RunLimitError, RunNotContinuableError
+        The run is nested too deeply, or the run to continue is no longer paused. Nothing was stored.
     NestedRunPaused
         The run was started by a tool or a step, and has paused.
     asyncio.CancelledError
@@ -122,10 +115,10 @@ async def execute(
                 emit_to(make_event(paused_run, RunEvent.run_completed, content=content, run_output=paused_run))
                 return paused_run
     context = _make_context(runnable, text, options, emit_to, paused_run)
-    context.partial_messages = list(partial_messages)
-    context.interrupted_call_ids |= {
-        call.tool_call_id for message in partial_messages for call in message.tool_calls if not call.is_finished
-    }
+    if partial_messages:
+        context.partial_messages = list(partial_messages)
+        calls = [call for message in partial_messages for call in message.tool_calls]
+        context.interrupted_call_ids |= {call.tool_call_id for call in calls if not call.is_finished}
     async with _session_lock(context):
         opened = await _open_run(runnable, context)
         with _as_current_run(context):
@@ -140,7 +133,7 @@ def _check_parent(runnable: Runnable, parent: RunContext) -> None:
     name = runnable.name or runnable.kind
     if parent.run.status is not RunStatus.RUNNING:
         raise RunError(f"cannot run {name} inside run {parent.run_id!r}: that run has ended")
-    if parent.depth >= MAX_DEPTH:
+    if len(parent.outer_runs) >= MAX_DEPTH:
         raise RunLimitError(
             f"cannot run {name} more than {MAX_DEPTH} levels below run {parent.root.run_id!r}; "
             "check if agents, teams or workflows call each other without end"
@@ -149,13 +142,13 @@ def _check_parent(runnable: Runnable, parent: RunContext) -> None:
 
 @contextmanager
 def _as_current_run(context: RunContext) -> Iterator[None]:
-    tokens = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
+    run, tool_call_id, step = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
     try:
         yield
     finally:
-        current_run.reset(tokens[0])
-        current_tool_call_id.reset(tokens[1])
-        current_step.reset(tokens[2])
+        current_run.reset(run)
+        current_tool_call_id.reset(tool_call_id)
+        current_step.reset(step)
 
 
 def _schedule_background_tasks(runnable: Runnable, context: RunContext) -> None:
@@ -219,16 +212,9 @@ def _make_context(
 def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
     """Create a run. Its session is named by the call, the runnable or the parent run, or else created automatically."""
     # "" is not the same as None: it matches no user, and a run with it is rejected.
-    user_id = options.get("user_id")
-    if user_id is None:
-        user_id = runnable.user_id
-    if user_id is None and parent is not None:
-        user_id = parent.user_id
-    session_id = options.get("session_id")
-    if session_id is None:
-        session_id = runnable.session_id
-    if session_id is None and parent is not None and db is parent.db:
-        session_id = parent.session_id
+    user_id = first_set(options.get("user_id"), runnable.user_id, parent.user_id if parent is not None else None)
+    parent_session_id = parent.session_id if parent is not None and db is parent.db else None
+    session_id = first_set(options.get("session_id"), runnable.session_id, parent_session_id)
     if session_id is None:
         session_id = runnable.automatic_session_id(user_id)
     check_ids(user_id=user_id, session_id=session_id, run_id=options.get("run_id"))
@@ -280,18 +266,13 @@ async def _open_run(runnable: Runnable, context: RunContext) -> OpenedRun:
         # From here on the run is RUNNING in the store, so nothing more may fail outside of `_run_to_end`.
         return await _open_when_free(context)
     except StoreError as error:
-        _record_unopened(context, error)
+        error.run_output = run
+        if not context.is_continued:  # A paused run stays paused and can be continued later.
+            run.status, run.ended_at = RunStatus.ERROR, now()
+            run.error_type, run.error = type(error).__name__, message_of(error)
+            # The store may have committed the row before it failed.
+            keep(context.recorder, error)
         raise
-
-
-def _record_unopened(context: RunContext, error: StoreError) -> None:
-    """Record that a run could not be opened. A paused run stays paused and can be continued later."""
-    run = error.run_output = context.run
-    if not context.is_continued:
-        run.status, run.ended_at = RunStatus.ERROR, now()
-        run.error_type, run.error = type(error).__name__, message_of(error)
-        # The store may have committed the row before it failed.
-        keep(context.recorder.pop_end(None), error)
 
 
 def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun) -> None:
@@ -416,7 +397,7 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
         # Not earlier, because a cancelled parent waits until its children are stored.
         if context.parent is not None and task is not None:
             context.parent.child_tasks.discard(task)
-    context.emit(_FINAL_EVENTS[run.status], content=run.get_content_as_string(), run_output=run)
+    context.emit(RunEvent[f"run_{run.status.lower()}"], content=run.get_content_as_string(), run_output=run)
     if failure is not None:
         raise failure
     return run
@@ -429,15 +410,7 @@ def _end_closed(context: RunContext) -> None:
     run.error_type, run.error = "GeneratorExit", ""
     if context.db is not None:
         with suppress(RuntimeError):
-            keep(context.recorder.pop_end(None), StoreError("the run was closed before its end was stored"))
-
-
-_FINAL_EVENTS = {
-    RunStatus.COMPLETED: RunEvent.run_completed,
-    RunStatus.PAUSED: RunEvent.run_paused,
-    RunStatus.CANCELLED: RunEvent.run_cancelled,
-    RunStatus.ERROR: RunEvent.run_error,
-}
+            keep(context.recorder, StoreError("the run was closed before its end was stored"))
 
 
 def _as_run_error(error: BaseException, run: RunOutput) -> AgnoNbError:
@@ -490,34 +463,23 @@ async def _store_end(context: RunContext) -> None:
     recorder.record_state_changes(state)
     if context.db is None:
         return
-    end = recorder.pop_end(state if context.enclosing_turn is None else None)
+    recorder.final_state = state if context.enclosing_turn is None else None
     try:
-        await recorder.in_store(end.store)
+        await recorder.in_store(recorder.store_end)
     except SessionNotFoundError:
         raise
     except Exception as error:
         if is_store_failure(error):
-            keep(end, error)
+            keep(recorder, error)
             if not isinstance(error, StoreLocked):
                 await store_unstored(context.db)
             raise
         # A value cannot be stored, most likely one in the state. The run must still be closed, and the error raised.
         run.status, run.state_changes = RunStatus.RUNNING, earlier_changes
         failure = _as_run_error(error, run)
-        end.run.status, end.run.error_type, end.run.error = run.status, run.error_type, run.error
-        end.run.state_changes, end.session_state = earlier_changes, None
-        await _store_failed_end(recorder, end)
-        raise failure from failure.__cause__
-
-
-async def _store_failed_end(recorder: RunRecorder, end: RunEnd) -> None:
-    """Store the end of a run that failed, or as much of it as the store accepts."""
-    try:
+        recorder.final_state = None
         try:
-            await recorder.in_store(end.store)
-        except Exception as error:
-            if is_store_failure(error):
-                raise
-            await recorder.in_store(end.store_parts, error)
-    except StoreError as error:
-        keep(end, error)
+            await recorder.in_store(recorder.store_accepted_parts)
+        except StoreError as unstored:
+            keep(recorder, unstored)
+        raise failure from failure.__cause__

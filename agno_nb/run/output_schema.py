@@ -7,13 +7,14 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_args
+from urllib.parse import unquote
 
+from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
-from agno_nb.run.json_schema import check_json_schema
 from agno_nb.types import JsonDict, RunOutput
 
 if TYPE_CHECKING:
@@ -200,3 +201,139 @@ def correction(problem: str) -> str:
         f"That answer does not have the form that was asked for:\n{problem}\n"
         "Answer again with the corrected JSON and nothing else."
     )
+
+
+_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_PYTHON_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array"}
+_PYTHON_TYPES |= {"tuple": "array", "dict": "object", "None": "null", "text": "string"}
+
+# Keywords of JSON Schema by their values.
+_SCHEMA = "items additionalItems additionalProperties unevaluatedItems unevaluatedProperties contains propertyNames"
+_SCHEMA_KEYWORDS = {*_SCHEMA.split(), "not", "if", "then", "else"}
+_SCHEMA_LIST_KEYWORDS = {"anyOf", "allOf", "oneOf", "prefixItems"}
+_SCHEMA_DICT_KEYWORDS = {"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"}
+_TEXTS = "title description $schema $id $anchor $dynamicAnchor $comment format pattern"
+_COUNTS = "minLength maxLength minItems maxItems minProperties maxProperties minContains maxContains"
+_OTHERS = (
+    "type const $ref $dynamicRef exclusiveMinimum exclusiveMaximum dependentRequired dependencies contentEncoding "
+    "contentMediaType contentSchema nullable default examples deprecated readOnly writeOnly uniqueItems"
+)
+
+
+def check_json_schema(schema: JsonDict, name: str) -> None:
+    """Check that a dict is a JSON schema, before a model is asked for an answer that follows it.
+
+    The meta-schema says the same and more, but importing `jsonschema` takes about a second, which would delay the
+    request. `OutputSchema` imports it while the model answers.
+
+    Raises
+    ------
+    InvalidInputError
+        It is not a JSON schema. The message names the place, beginning with `name`.
+    """
+    if schema and _KEYWORDS.isdisjoint(schema):
+        raise InvalidInputError(
+            f"{name} is {_shown(schema)}, which has no keyword of JSON Schema; describe an object with these keys as "
+            "{'type': 'object', 'properties': {...}}"
+        )
+    try:
+        _check(schema, name, schema)
+    except RecursionError:
+        raise InvalidInputError(f"{name} is nested too deeply; use references to $defs") from None
+
+
+def _check(schema: Any, place: str, root: JsonDict) -> None:
+    if isinstance(schema, bool):
+        return
+    if not isinstance(schema, dict):
+        raise _problem(place, schema, "pass a JSON schema: a dict, True or False")
+    if isinstance(schema.get("$id"), str):
+        root = schema
+    for keyword, value in schema.items():
+        here = f"{place}[{keyword!r}]"
+        if keyword in _SCHEMA_KEYWORDS and not isinstance(value, list):
+            _check(value, here, root)
+        elif keyword in _SCHEMA_LIST_KEYWORDS or (keyword == "items" and isinstance(value, list)):
+            if not isinstance(value, list) or not value:
+                raise _problem(here, value, "pass a list of JSON schemas")
+            for index, part in enumerate(value):
+                _check(part, f"{here}[{index}]", root)
+        elif keyword in _SCHEMA_DICT_KEYWORDS:
+            if not isinstance(value, dict):
+                raise _problem(here, value, "pass a dict of JSON schemas by name")
+            for key, part in value.items():
+                _check(part, f"{here}[{key!r}]", root)
+        elif keyword == "$ref":
+            _check_reference(value, here, root)
+        elif keyword == "type":
+            _check_type(value, here)
+        else:
+            _check_value(keyword, value, here)
+
+
+def _check_type(value: Any, place: str) -> None:
+    for each in value if isinstance(value, list) and value else [value]:
+        if not isinstance(each, str):
+            raise _problem(place, value, f"pass one of {', '.join(_TYPES)}, or a list of them")
+        if each not in _TYPES:
+            known = _PYTHON_TYPES.get(each)
+            hint = f'did you mean "{known}"?' if known else nearest(each, _TYPES)
+            raise InvalidInputError(f"{place} is {value!r}, and there is no JSON type {each!r}; {hint}")
+
+
+def _check_reference(value: Any, place: str, root: JsonDict) -> None:
+    if not isinstance(value, str):
+        raise _problem(place, value, "pass a reference such as '#/$defs/Name'")
+    if not value.startswith("#"):
+        if "$id" not in root:
+            raise _problem(place, value, "only references within the schema are followed, such as '#/$defs/Name'")
+        return
+    target: Any = root
+    for part in value.split("/")[1:]:
+        key = unquote(part).replace("~1", "/").replace("~0", "~")
+        if isinstance(target, list) and key.isdigit() and int(key) < len(target):
+            target = target[int(key)]
+        elif isinstance(target, dict) and key in target:
+            target = target[key]
+        else:
+            known = [str(each) for each in target] if isinstance(target, dict) else []
+            hint = nearest(key, known) if known else "add it"
+            raise InvalidInputError(f"{place} is {value!r}, but the schema has no {key!r} there; {hint}")
+
+
+def _check_value(keyword: str, value: Any, place: str) -> None:
+    is_valid, remedy = _VALUE_CHECKS.get(keyword, (lambda value: True, ""))
+    if not is_valid(value):
+        raise _problem(place, value, remedy)
+    if keyword == "pattern":
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise _problem(place, value, f"pass a regular expression that Python's re module reads ({error})") from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+_VALUE_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("minimum", "maximum", "multipleOf"), (_is_number, "pass a number")),
+    **dict.fromkeys(_COUNTS.split(), (lambda value: _is_number(value) and value >= 0, "pass a number from 0")),
+    **dict.fromkeys(_TEXTS.split(), (lambda value: isinstance(value, str), "pass a text")),
+    "enum": (lambda value: isinstance(value, list), "pass a list of values"),
+    "required": (_is_list_of_texts, "pass the list of required properties, next to 'properties'"),
+}
+_KEYWORDS = {*_SCHEMA_KEYWORDS, *_SCHEMA_LIST_KEYWORDS, *_SCHEMA_DICT_KEYWORDS, *_VALUE_CHECKS, *_OTHERS.split()}
+
+
+def _problem(place: str, value: Any, remedy: str) -> InvalidInputError:
+    return InvalidInputError(f"{place} is {_shown(value)}; {remedy}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."

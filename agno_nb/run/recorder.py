@@ -1,26 +1,35 @@
-"""Store a run while it is in progress: messages, steps, events and a partial answer that are not stored yet."""
+"""Store a run while it is in progress, and keep what could not be stored.
+
+A :class:`RunRecorder` has the messages, steps, events and partial answer that are not stored yet. If the end of its run
+cannot be stored, the recorder is kept here. It is stored before the next write of any run to the same store, by a retry
+in the background, or when the interpreter exits, so that the RUNNING row does not outlive the turn. Both are in one
+file, because a kept recorder stores itself, and each write stores the kept recorders first.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import os
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from agno_nb.db.base import Db
+from agno_nb.db.process_id import runs_in_progress
 from agno_nb.db.session_state import changes, copy_state
-from agno_nb.errors import StoreError
-from agno_nb.event_loop import loop_is_idle, uncancellable
-from agno_nb.run.unstored_runs import RunEnd, store_unstored
-from agno_nb.types import JsonDict, Message, Metrics, RunEvent, RunOutput, StepOutput, new_id
+from agno_nb.errors import SessionNotFoundError, StoreError, StoreLocked, describe, is_store_failure, message_of
+from agno_nb.event_loop import Job, before_thread_pools_end, loop_is_idle, uncancellable
+from agno_nb.types import JsonDict, Message, Metrics, RunEvent, RunOutput, RunStatus, StepOutput, new_id
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 PARTIAL_SAVE_S = 2.0
 """Seconds of an arriving answer that may be lost if the process is killed."""
+_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,6 +46,8 @@ class RunRecorder:
     """Session state at the start of the run; of a continued run, at its first start."""
     base_state: JsonDict = field(default_factory=dict)
     """Session state as the store had it when it was last read or written."""
+    final_state: JsonDict | None = None
+    """Session state to store with the end of the run; None to leave the stored state as it is."""
     state_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Of a turn: held while a step's state is stored, so that concurrent steps store theirs in order."""
     partial: PartialAnswer | None = None
@@ -48,6 +59,8 @@ class RunRecorder:
     """Calls that store events, which failed when the events happened."""
     has_failed_save: bool = False
     """Whether the store failed to save something. It may still have committed it."""
+    end_error: StoreError | None = None
+    """Error of the last attempt to store the end of the run."""
     latest_at: float = 0.0
     """Time of the run's latest message."""
 
@@ -59,12 +72,10 @@ class RunRecorder:
     def mark_unsaved(self, message: Message) -> None:
         """Let the next :meth:`save` store a message that is already in its place in the run."""
         message.run_id = self.run.run_id
-        if not message.from_history:
-            self._keep_time_order(message)
         self.unsaved.append(message)
-
-    def _keep_time_order(self, message: Message) -> None:
-        """Give later messages later times, even if the clock was set back in between."""
+        if message.from_history:
+            return
+        # Later messages have later times, even if the clock was set back in between.
         before = max(self.latest_at, self.run.created_at)
         if message.created_at < before:
             message.created_at = before + 1e-6
@@ -89,39 +100,27 @@ class RunRecorder:
             return []
         return [form for message in messages if (form := self.persisted_form(message)) is not None]
 
-    async def save(self) -> None:
-        """Store the new messages."""
+    async def save(self, arriving: Message | None = None) -> None:
+        """Store the new messages, and an answer that is still arriving."""
         new, self.unsaved = self.unsaved, []
         messages = self.to_persisted(new)
-        if self.db is not None and messages:
-            try:
-                await self.in_store(self.db.add_messages, self.run, messages)
-            except BaseException:
-                self.unsaved[:0], self.has_failed_save = new, True
-                raise
-
-    async def save_partial(self, answer: Message) -> None:
-        """Store an answer that is still arriving, and the new messages before it."""
-        persisted = self.to_persisted([answer])
-        if self.db is None or not persisted:
+        partial = self.to_persisted([arriving]) if arriving is not None else []
+        if self.db is None or not (messages or partial):
             return
-        new, self.unsaved = self.unsaved, []
         try:
-            await self.in_store(self.db.save_partial, self.run, persisted[0], self.to_persisted(new))
+            if partial:
+                await self.in_store(self.db.save_partial, self.run, partial[0], messages)
+            else:
+                await self.in_store(self.db.add_messages, self.run, messages)
         except BaseException:
             self.unsaved[:0], self.has_failed_save = new, True
             raise
 
-    async def save_event(
-        self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None
-    ) -> None:
-        """Store an event with its usage."""
+    async def save_event(self, event: RunEvent, content: str, **values: Any) -> None:
+        """Store an event. `values` are the keyword arguments of ``Db.add_event()``."""
         if self.db is None:
             return
-        metrics = Metrics(duration_s=duration_s)
-        add = functools.partial(
-            self.db.add_event, self.run, event, content, details=details, model=model, metrics=metrics
-        )
+        add = functools.partial(self.db.add_event, self.run, event, content, **values)
         try:
             await self.in_store(add)
         except StoreError:
@@ -155,14 +154,14 @@ class RunRecorder:
         async with turn.state_lock:
             state, earlier_changes = copy_state(session_state), turn.run.state_changes
             turn.record_state_changes(state)
-            add = functools.partial(
-                self.db.add_step,
-                session_state=state,
-                base_state=turn.base_state,
-                state_changes=None if turn.run.state_changes == earlier_changes else turn.run.state_changes,
-            )
             try:
-                await asyncio.to_thread(add, self.run, output, index)
+                await asyncio.to_thread(
+                    self.db.add_step,
+                    *(self.run, output, index),
+                    session_state=state,
+                    base_state=turn.base_state,
+                    state_changes=None if turn.run.state_changes == earlier_changes else turn.run.state_changes,
+                )
             except BaseException:
                 turn.run.state_changes = earlier_changes
                 raise
@@ -173,20 +172,85 @@ class RunRecorder:
         """Set the run's state changes: the differences between its initial state and `state`."""
         self.run.state_changes = changes(self.initial_state, state)
 
-    def pop_end(self, session_state: JsonDict | None) -> RunEnd:
-        """Return the end of the run with everything that is not stored yet."""
+    @property
+    def _persisted_run(self) -> RunOutput:
+        return self.run if self.stores_messages else replace(self.run, content=None, reasoning_content=None)
+
+    def store_end(self) -> None:
+        """Store the end or pause of the run with everything that is not stored yet. Blocks."""
         assert self.db is not None
-        messages, self.unsaved = self.unsaved, []
-        return RunEnd(
-            db=self.db,
-            run=self.run if self.stores_messages else replace(self.run, content=None, reasoning_content=None),
-            messages=self.to_persisted(messages),
-            steps=self.unsaved_steps,
-            events=self.unsaved_events,
-            session_state=session_state,
-            base_state=self.base_state,
-            is_uncertain=self.has_failed_save,
+        if self.has_failed_save:
+            self._drop_stored(self.db.get_run(self.run.run_id, self.run.session_id))
+        while self.unsaved_steps:
+            self.db.add_step(self.run, *self.unsaved_steps[0])
+            del self.unsaved_steps[0]
+        while self.unsaved_events:
+            self.unsaved_events[0]()
+            del self.unsaved_events[0]
+        messages = self.to_persisted(self.unsaved)
+        self.db.end_run(self._persisted_run, messages, session_state=self.final_state, base_state=self.base_state)
+        self.unsaved = []
+
+    def _drop_stored(self, stored: RunOutput | None) -> None:
+        if stored is None:
+            return
+        known = {message.message_id for message in stored.messages}
+        self.unsaved = [message for message in self.unsaved if message.message_id not in known]
+        done = {_key(step) for step in stored.step_results}
+        self.unsaved_steps = [(step, index) for step, index in self.unsaved_steps if _key(step) not in done]
+
+    def store_accepted_parts(self) -> None:
+        """Store the end of the run. If the store does not accept a value, store the run as failed, without it. Blocks.
+
+        Raises
+        ------
+        SessionNotFoundError
+        StoreError
+            The store failed, or did not even accept the row of the run.
+        """
+        try:
+            self.store_end()
+        except SessionNotFoundError:
+            raise
+        except Exception as error:
+            if is_store_failure(error):
+                raise
+            self._store_parts(error)
+
+    def _store_parts(self, error: BaseException) -> None:
+        assert self.db is not None
+        own = self._persisted_run
+        run = replace(own, status=RunStatus.ERROR, state_changes=[])
+        if run.error_type is None:
+            run.error_type, run.error = type(error).__name__, message_of(error)
+        bare = replace(
+            run,
+            content=None,
+            reasoning_content=None,
+            requirements=[],
+            context_report=None,
+            metrics=Metrics(duration_s=run.metrics.duration_s),
         )
+        self.db.end_run(bare)
+        for step, index in self.unsaved_steps:
+            with suppress(Exception):
+                self.db.add_step(run, step, index)
+        for message in self.to_persisted(self.unsaved):
+            with suppress(Exception):
+                self.db.add_messages(run, [message])
+        for fuller in (run, replace(bare, content=run.content), bare):
+            with suppress(Exception):
+                self.db.end_run(fuller)
+                return
+
+    def store_late(self) -> None:
+        """Store the end of the run after a failed attempt, unless the store has no open row of the run. Blocks."""
+        assert self.db is not None
+        stored = self.db.get_run(self.run.run_id, self.run.session_id)
+        # Without an open row, the run was never opened, deleted, or stored although the store reported a failure.
+        if stored is not None and stored.status is RunStatus.RUNNING:
+            self.has_failed_save = True
+            self.store_accepted_parts()
 
     async def in_store(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do work in the run's store, and finish it even if the run is cancelled.
@@ -204,12 +268,6 @@ class PartialAnswer:
     """An answer that is arriving, stored at most every `PARTIAL_SAVE_S`. For a faster answer that costs one timer.
 
     A failed save is not reported: the text is stored again later, at the latest when the run ends.
-
-    Parameters
-    ----------
-    recorder : RunRecorder
-    model : str
-        ID of the model.
     """
 
     def __init__(self, recorder: RunRecorder, model: str) -> None:
@@ -265,7 +323,7 @@ class PartialAnswer:
 
     async def _save(self) -> None:
         with suppress(Exception):
-            await self._recorder.save_partial(replace(self.to_message(), message_id=self._partial_id))
+            await self._recorder.save(replace(self.to_message(), message_id=self._partial_id))
             return
         self._save_later()
 
@@ -279,3 +337,103 @@ class PartialAnswer:
         if self._saving is not None and not self._saving.done():
             # Stored after the complete answer, the partial one would be a second message.
             await uncancellable(asyncio.wait({self._saving}))
+
+
+def _key(step: StepOutput) -> tuple[object, ...]:
+    return step.path, step.status, round(step.created_at, 3)
+
+
+_unstored: dict[str, list[RunRecorder]] = {}
+"""Recorders whose end could not be stored, by store identity, oldest first. Changed on the background loop only."""
+_storing = asyncio.Lock()
+_retrying: set[asyncio.Task[None]] = set()
+
+
+def keep(recorder: RunRecorder, error: StoreError) -> None:
+    """Keep a recorder whose end could not be stored because of `error`, and retry later."""
+    assert recorder.db is not None
+    recorder.end_error = error
+    runs_in_progress.discard(recorder.run.run_id)
+    _unstored.setdefault(recorder.db.identity, []).append(recorder)
+    _wait_at_exit()
+    _retry_later(recorder.db.identity, _FIRST_RETRY_S)
+
+
+async def store_unstored(db: Db | None, *, needed: RunOutput | None = None) -> None:
+    """Try to store the ends of earlier runs that `db` failed to store.
+
+    Raises
+    ------
+    StoreError
+        The end of `needed` could still not be stored.
+    """
+    if not _unstored or db is None or db.identity not in _unstored:
+        return
+    await uncancellable(_store_all(db.identity))
+    for recorder in _unstored.get(db.identity, ()):
+        if needed is not None and recorder.end_error is not None and needed.run_id == recorder.run.run_id:
+            recorder.end_error.run_output = needed
+            raise recorder.end_error
+
+
+async def _store_all(identity: str) -> None:
+    async with _storing:
+        for recorder in list(_unstored.get(identity, ())):
+            try:
+                await asyncio.to_thread(recorder.store_late)
+            except StoreError as error:
+                recorder.end_error = error
+                if isinstance(error, StoreLocked):
+                    return
+                continue  # There may be space for a smaller one.
+            except Exception as error:
+                # Retrying would not help.
+                if not isinstance(error, SessionNotFoundError):
+                    _warn_unstored(recorder, describe(error))
+            _unstored[identity].remove(recorder)
+        if not _unstored.get(identity):
+            _unstored.pop(identity, None)
+
+
+def _warn_unstored(recorder: RunRecorder, reason: object) -> None:
+    warnings.warn(f"the end of run {recorder.run.run_id!r} could not be stored: {reason}", stacklevel=1)
+
+
+def _retry_later(identity: str, wait_s: float) -> None:
+    async def retry() -> None:
+        await _store_all(identity)
+        if identity in _unstored:
+            _retry_later(identity, min(wait_s * 2, _LAST_RETRY_S))
+
+    def start() -> None:
+        if identity in _unstored:
+            task = asyncio.ensure_future(retry())
+            _retrying.add(task)
+            task.add_done_callback(_retrying.discard)
+
+    asyncio.get_running_loop().call_later(wait_s, start)
+
+
+@functools.cache
+def _wait_at_exit() -> None:
+    before_thread_pools_end(_finish)
+
+
+def _finish() -> None:
+    """Retry once when the interpreter exits."""
+    for identity in list(_unstored):
+        with suppress(KeyboardInterrupt):
+            Job(_store_all(identity)).wait()
+    for recorder in [recorder for recorders in _unstored.values() for recorder in recorders]:
+        _warn_unstored(recorder, recorder.end_error)
+
+
+def _after_fork_in_child() -> None:
+    """Leave the unstored ends to the parent process."""
+    global _storing
+    _unstored.clear()
+    _storing = asyncio.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

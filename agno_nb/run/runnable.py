@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, cast, overload
+from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, overload
 
 from agno_nb._keywords import typed_kwargs
-from agno_nb.db.base import AsyncDb, ContextQuery, Db, as_sync
+from agno_nb.db.base import AsyncDb, ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError
 from agno_nb.run.background_tasks import BackgroundTask
-from agno_nb.run.context import Emit, RunContext
-from agno_nb.run.continue_run import find_paused_run
-from agno_nb.run.entrypoints import AsyncRunStream, RunStream, start_run
+from agno_nb.run.context import RunContext
+from agno_nb.run.entrypoints import AsyncRunStream, RunStream, branch, continue_paused_run, regenerate_turn, start_run
 from agno_nb.run.execute import execute
 from agno_nb.run.options import (
     OPTION_ALIASES,
@@ -29,7 +28,6 @@ from agno_nb.run.options import (
     as_text,
 )
 from agno_nb.run.output_schema import OutputSchema
-from agno_nb.run.regenerate import branch, regenerate_turn
 from agno_nb.run.session_methods import SessionMethods, async_version_of
 from agno_nb.types import JsonDict, Message, RunOutput, RunStatus, SessionType, new_id
 
@@ -38,7 +36,7 @@ AwaitableRun: TypeAlias = Coroutine[Any, Any, RunOutput]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Runnable(SessionMethods):
+class Runnable(SessionMethods, ABC):
     """Base class of agents, teams and workflows. Subclasses implement :meth:`run_steps`."""
 
     kind: ClassVar[SessionType]
@@ -103,19 +101,10 @@ class Runnable(SessionMethods):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         other = memo[id(self)] = object.__new__(type(self))
-        # Dependencies may be objects that cannot be copied, such as connections.
-        shared = {"dependencies": self.dependencies}
-        state = {name: value for name, value in self.__getstate__().items() if name not in shared}
-        other.__setstate__(shared | deepcopy(state, memo))
+        # Shared, because they may be objects that cannot be copied, such as connections.
+        memo[id(self.dependencies)] = self.dependencies
+        other.__setstate__(deepcopy(self.__getstate__(), memo))
         return other
-
-    @property
-    def store(self) -> Db:
-        """The store. Without one, an InvalidInputError is raised."""
-        db = as_sync(self.db)
-        if db is None:
-            raise InvalidInputError(f"{self!r} has no store, so its sessions are not stored; set db=...")
-        return db
 
     @property
     def parts(self) -> Sequence[Runnable]:
@@ -234,11 +223,7 @@ class Runnable(SessionMethods):
     ) -> RunStream: ...
     @overload
     def continue_run(
-        self,
-        run_output: RunOutput | None = None,
-        *,
-        stream: NotStreamed = None,
-        **options: Unpack[ContinueCall],
+        self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
     ) -> RunOutput: ...
     @typed_kwargs(ContinueCall, {"run_response": "run_output"})
     def continue_run(
@@ -289,11 +274,7 @@ class Runnable(SessionMethods):
     ) -> AsyncRunStream: ...
     @overload
     def acontinue_run(
-        self,
-        run_output: RunOutput | None = None,
-        *,
-        stream: NotStreamed = None,
-        **options: Unpack[ContinueCall],
+        self, run_output: RunOutput | None = None, *, stream: NotStreamed = None, **options: Unpack[ContinueCall]
     ) -> AwaitableRun: ...
     @async_version_of(continue_run)
     @typed_kwargs(ContinueCall, {"run_response": "run_output"})
@@ -448,11 +429,3 @@ class Runnable(SessionMethods):
 
 def _has_default(each: Field[Any]) -> bool:
     return each.default is not MISSING or each.default_factory is not MISSING
-
-
-async def continue_paused_run(
-    runnable: Runnable, run_output: RunOutput | None, options: ContinueCall, emit_to: Emit
-) -> RunOutput:
-    """Find a paused run, check its answers, and execute it; see :meth:`Runnable.continue_run`."""
-    run = await find_paused_run(runnable, run_output, options)
-    return await execute(runnable, run.input, cast("RunOptions", options), emit_to, run)

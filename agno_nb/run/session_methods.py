@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from agno_nb._keywords import explain_wrong_arguments, suggest_on_unknown_kwarg
+from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
+from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.run.options import first_set
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session, whole_number
-
-if TYPE_CHECKING:
-    from agno_nb.db.base import Db
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -28,11 +26,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def async_variant(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
     """Return the async version of a blocking method."""
+    name = method.__name__
 
     async def variant(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.to_thread(method, self, *args, **kwargs)
+        # Looked up in the object, because the method may be decorated or overridden.
+        return await asyncio.to_thread(getattr(self, name), *args, **kwargs)
 
-    variant.__name__ = f"a{method.__name__}"
+    variant.__name__ = f"a{name}"
     return async_version_of(method)(variant)
 
 
@@ -50,7 +50,8 @@ def async_version_of(method: Callable[..., Any]) -> Callable[[F], F]:
     return document
 
 
-class SessionMethods(ABC):
+@suggest_in_methods()
+class SessionMethods:
     """Methods of a runnable that read and change its sessions.
 
     `session_id` defaults to the session of the user's last run, or of the last run if there is no user. `user_id`
@@ -59,21 +60,24 @@ class SessionMethods(ABC):
     Without a user, the methods accept every session, as the methods of a store do.
     """
 
+    db: Db | AsyncDb | None
     session_id: str | None
     user_id: str | None
     _last_session_ids: dict[str | None, str]
 
     @property
-    @abstractmethod
     def store(self) -> Db:
         """The store. Without one, an InvalidInputError is raised."""
+        db = as_sync(self.db)
+        if db is None:
+            raise InvalidInputError(f"{self!r} has no store, so its sessions are not stored; set db=...")
+        return db
 
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
         """Output schemas by name."""
         return {}
 
-    @suggest_on_unknown_kwarg({})
     def get_session(self, session_id: str | None = None, user_id: str | None = None) -> Session | None:
         """Return the session, or None if there is no session with that ID.
 
@@ -84,17 +88,9 @@ class SessionMethods(ABC):
         SessionOwnershipError
             The session belongs to another user.
         """
-        known = self._checked_id(session_id, user_id)
-        return self._with_schemas(self.store.get_session(known, user_id=user_id), user_id)
+        session = self.store.get_session(self._checked_id(session_id, user_id), user_id=user_id)
+        return None if session is None else self._found(session, session_id, user_id)
 
-    def _with_schemas(self, session: Session | None, user_id: str | None) -> Session | None:
-        if session is not None:
-            session.restore_outputs = lambda runs: restore_typed_outputs(self.output_schemas, runs)
-            # Later reads check the owner again, because the session may be claimed by then.
-            session.read_for = self._user(user_id)
-        return session
-
-    @suggest_on_unknown_kwarg({})
     def get_session_messages(
         self,
         session_id: str | None = None,
@@ -138,15 +134,10 @@ class SessionMethods(ABC):
 
         if limit is None:
             return _with_one_system_message(latest(last_n_runs), None)
-        count = turns_to_read = max(limit, 0)
-        messages: list[Message] = []
-        # Start with the latest turns, and read further back only if they have too few messages.
-        while _num_without_system(messages) < count and (last_n_runs is None or turns_to_read < last_n_runs):
-            messages = latest(turns_to_read)
-            if len({message.run_id for message in messages}) < turns_to_read:
-                break
-            turns_to_read *= 4
-        if _num_without_system(messages) < count:
+        count = max(limit, 0)
+        # As many turns usually have enough messages.
+        messages = latest(count if last_n_runs is None else min(count, last_n_runs))
+        if sum(message.role != "system" for message in messages) < count:
             messages = latest(last_n_runs)
         messages = _with_one_system_message(messages, count)
         if "assistant" not in skip_roles:
@@ -157,7 +148,6 @@ class SessionMethods(ABC):
 
     get_messages_for_session = get_session_messages
 
-    @suggest_on_unknown_kwarg({})
     def get_chat_history(
         self, session_id: str | None = None, *, last_n_runs: int | None = None, user_id: str | None = None
     ) -> list[Message]:
@@ -167,12 +157,10 @@ class SessionMethods(ABC):
         )
         return [message for message in messages if message.content]
 
-    @suggest_on_unknown_kwarg({})
     def get_session_state(self, session_id: str | None = None, *, user_id: str | None = None) -> JsonDict:
         """Return the stored state of a session."""
         return self._require_session(session_id, user_id).session_state
 
-    @suggest_on_unknown_kwarg({})
     def update_session_state(
         self, session_state_updates: JsonDict, session_id: str | None = None, *, user_id: str | None = None
     ) -> JsonDict:
@@ -186,31 +174,23 @@ class SessionMethods(ABC):
         """
         session = self._require_session(session_id, user_id)
         changed = self.store.update_session_state(
-            session.session_id,
-            {**session.session_state, **session_state_updates},
-            base_state=session.session_state,
+            session.session_id, {**session.session_state, **session_state_updates}, base_state=session.session_state
         )
         if changed is None:
             raise SessionNotFoundError(f"session {session.session_id!r} has been deleted")
         return changed.session_state
 
-    @suggest_on_unknown_kwarg({})
     def get_session_name(self, session_id: str | None = None, *, user_id: str | None = None) -> str | None:
         """Return the name of a session, or None."""
         return self._require_session(session_id, user_id).session_name
 
-    @suggest_on_unknown_kwarg({})
     def rename_session(
         self, session_name: str, session_id: str | None = None, *, user_id: str | None = None
     ) -> Session:
         """Give a session a name."""
         known = self._checked_id(session_id, user_id)
-        session = self._with_schemas(self.store.rename_session(known, session_name=session_name), user_id)
-        if session is None:
-            raise self._not_found(session_id, user_id)
-        return session
+        return self._found(self.store.rename_session(known, session_name=session_name), session_id, user_id)
 
-    @suggest_on_unknown_kwarg({})
     def set_session_name(
         self,
         session_id: str | None = None,
@@ -245,12 +225,10 @@ class SessionMethods(ABC):
     def _generate_name(self, session: Session) -> str:
         raise InvalidInputError(f"cannot generate a session name: {self!r} has no model; pass session_name=...")
 
-    @suggest_on_unknown_kwarg({})
     def get_session_metrics(self, session_id: str | None = None, *, user_id: str | None = None) -> Metrics:
         """Return the tokens, cost and total duration of all runs of a session."""
         return self._require_session(session_id, user_id).metrics
 
-    @suggest_on_unknown_kwarg({})
     @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """Delete a session with all its rows, and return whether it existed.
@@ -266,7 +244,6 @@ class SessionMethods(ABC):
             raise InvalidInputError(f"session_id is {session_id!r}; pass the ID of the session to delete")
         return self.store.delete_session(self._checked_id(session_id, user_id), user_id=user_id)
 
-    @suggest_on_unknown_kwarg({})
     def fork_session(
         self,
         session_id: str | None = None,
@@ -301,12 +278,8 @@ class SessionMethods(ABC):
         fork = self.store.fork_session(
             self._checked_id(session_id, user_id), user_id=user_id, to_run_index=to_run_index, at_run=at_run
         )
-        if fork is None:
-            raise self._not_found(session_id, user_id)
-        self._with_schemas(fork, user_id)
-        return fork
+        return self._found(fork, session_id, user_id)
 
-    @suggest_on_unknown_kwarg({})
     def get_run_output(
         self, run_id: str, session_id: str | None = None, *, user_id: str | None = None
     ) -> RunOutput | None:
@@ -322,7 +295,6 @@ class SessionMethods(ABC):
         restore_typed_outputs(self.output_schemas, [run] if run is not None else [])
         return run
 
-    @suggest_on_unknown_kwarg({})
     def get_last_run_output(self, session_id: str | None = None, *, user_id: str | None = None) -> RunOutput | None:
         """Return the current attempt of the latest turn of a session, or None if the session has no turn."""
         known = self._checked_id(session_id, user_id)
@@ -355,9 +327,8 @@ class SessionMethods(ABC):
 
     def _resolve_session_id(self, session_id: str | None, user_id: str | None) -> str:
         user = self._user(user_id)
-        ids = (session_id, self.session_id, self._last_session_ids.get(user))
         # "" is rejected, and doesn't stand for the agent's session.
-        known = next((each for each in ids if each is not None), None)
+        known: str | None = first_set(session_id, self.session_id, self._last_session_ids.get(user))
         check_ids(session_id=known)
         if known is None:
             with_user = "" if user is None else f" with user {user!r}"
@@ -375,18 +346,17 @@ class SessionMethods(ABC):
         return known
 
     def _require_session(self, session_id: str | None, user_id: str | None = None) -> Session:
-        session = self._with_schemas(self.store.get_session(self._checked_id(session_id, user_id)), user_id)
+        return self._found(self.store.get_session(self._checked_id(session_id, user_id)), session_id, user_id)
+
+    def _found(self, session: Session | None, session_id: str | None, user_id: str | None) -> Session:
+        """Return a session that restores typed outputs when it reads runs; raise if there is none."""
         if session is None:
-            raise self._not_found(session_id, user_id)
+            known = self._resolve_session_id(session_id, user_id)
+            raise SessionNotFoundError(f"there is no session {known!r} in {self.store!r}")
+        session.restore_outputs = lambda runs: restore_typed_outputs(self.output_schemas, runs)
+        # Later reads check the owner again, because the session may be claimed by then.
+        session.read_for = self._user(user_id)
         return session
-
-    def _not_found(self, session_id: str | None, user_id: str | None) -> SessionNotFoundError:
-        known = self._resolve_session_id(session_id, user_id)
-        return SessionNotFoundError(f"there is no session {known!r} in {self.store!r}")
-
-
-def _num_without_system(messages: Sequence[Message]) -> int:
-    return sum(message.role != "system" for message in messages)
 
 
 def _with_one_system_message(messages: Sequence[Message], limit: int | None) -> list[Message]:

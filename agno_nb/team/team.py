@@ -18,7 +18,7 @@ from agno_nb.agent.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunRespon
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, StoreError, failed_save
 from agno_nb.models.base import Model
 from agno_nb.run.context import RunContext
-from agno_nb.run.messages import last_assistant_message
+from agno_nb.run.continue_run import last_assistant_message
 from agno_nb.tools import Tool
 from agno_nb.tools.history import previous_turns
 from agno_nb.types import Message, RunEvent, RunStatus, SessionType, ToolCall

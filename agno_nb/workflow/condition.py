@@ -48,13 +48,11 @@ class Condition(StepGroup):
     def runnables(self) -> list[Runnable]:
         return [*super().runnables, *(runnable for node in self._else_nodes for runnable in node.runnables)]
 
-    async def _run_children(
-        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> list[StepOutput]:
+    async def _run_children(self, step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
         async def evaluate() -> bool:
             if not callable(self.evaluator):
                 return bool(self.evaluator)
             return bool(await call_step_function(self.evaluator, step_input, execution.context))
 
-        is_true = await self._decide_once(evaluate, execution, path, iteration)
-        return await run_sequence(self._nodes if is_true else self._else_nodes, step_input, execution, path, iteration)
+        is_true = await self._decide_once(evaluate, execution)
+        return await run_sequence(self._nodes if is_true else self._else_nodes, step_input, execution)

@@ -3,54 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunEvent, StepKind, StepOutput
 from agno_nb.workflow.step import WorkflowExecution, call_step_function
-from agno_nb.workflow.steps import StepGroup, StepLike, run_sequence
+from agno_nb.workflow.steps import StepGroup, run_sequence
 from agno_nb.workflow.types import StepInput, flatten
 
 
 @suggest_on_unknown_kwarg({})
+@dataclass(eq=False, repr=False)
 class Loop(StepGroup):
-    """Steps that repeat, each iteration with the output of the one before.
-
-    Parameters
-    ----------
-    steps : list
-    max_iterations : int, optional
-    end_condition : callable, optional
-        A sync or async function of the list of outputs of one iteration, and of `session_state` and `run_context` if
-        it has parameters with these names. The loop ends if it returns true.
-    name : str, optional
-    """
+    """Steps that repeat, each iteration with the output of the one before."""
 
     kind: ClassVar[StepKind] = "loop"
 
-    def __init__(
-        self,
-        steps: StepLike,
-        *,
-        max_iterations: int = 3,
-        end_condition: Callable[..., Any] | None = None,
-        name: str = "",
-        description: str | None = None,
-    ) -> None:
-        super().__init__(steps, name, description)
-        if not isinstance(max_iterations, int) or max_iterations < 1:
-            raise InvalidInputError(f"max_iterations of loop {self.name!r} is {max_iterations!r}; pass 1 or more")
-        self.max_iterations, self.end_condition = max_iterations, end_condition
+    _: KW_ONLY
+    max_iterations: int = 3
+    end_condition: Callable[..., Any] | None = None
+    """A sync or async function of the list of outputs of one iteration, and of `session_state` and `run_context` if it
+    has parameters with these names. The loop ends if it returns true."""
 
-    async def _run_children(
-        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> list[StepOutput]:
-        outputs: list[StepOutput] = []
-        for iteration_index in range(self.max_iterations):
-            place = f"{path}[{iteration_index}]"
-            execution.context.emit(RunEvent.loop_iteration_started, step=place)
-            latest = await run_sequence(self._nodes, step_input, execution, place, iteration_index)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.max_iterations, int) or self.max_iterations < 1:
+            raise InvalidInputError(f"max_iterations of loop {self.name!r} is {self.max_iterations!r}; pass 1 or more")
+
+    async def _run_children(self, step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
+        context, outputs = execution.context, list[StepOutput]()
+        for iteration in range(self.max_iterations):
+            place = replace(execution, path=f"{execution.path}[{iteration}]", iteration=iteration)
+            context.emit(RunEvent.loop_iteration_started, step=place.path)
+            latest = await run_sequence(self._nodes, step_input, place)
             outputs += latest
             for output in latest:
                 step_input = step_input.append(output)
@@ -59,15 +46,13 @@ class Loop(StepGroup):
                 if self.end_condition is None:
                     return True
                 outputs = [each for output in latest for each in flatten(output)]
-                return not await call_step_function(self.end_condition, outputs, execution.context)
+                return not await call_step_function(self.end_condition, outputs, context)
 
             stops = any(output.stop for output in latest)
             is_last = (
-                stops
-                or iteration_index + 1 == self.max_iterations
-                or not await self._decide_once(should_continue, execution, place, iteration_index)
+                stops or iteration + 1 == self.max_iterations or not await self._decide_once(should_continue, place)
             )
-            execution.context.emit(RunEvent.loop_iteration_completed, step=place)
+            context.emit(RunEvent.loop_iteration_completed, step=place.path)
             if is_last:
                 break
         return outputs

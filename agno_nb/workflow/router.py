@@ -39,19 +39,17 @@ class Router(StepGroup):
         if duplicates:
             raise InvalidInputError(f"router {self.name!r} has two choices named {duplicates[0]!r}; rename one")
 
-    async def _run_children(
-        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> list[StepOutput]:
+    async def _run_children(self, step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
         async def select() -> list[str]:
             chosen = await call_step_function(self.selector, step_input, execution.context)
             return [self._choice_name(each) for each in (chosen if isinstance(chosen, list) else [chosen])]
 
-        names = await self._decide_once(select, execution, path, iteration)
+        names = await self._decide_once(select, execution)
         by_name = {node.name: node for node in self._nodes}
         unknown = [name for name in names if name not in by_name]
         if unknown:
             raise InvalidInputError(f"router {self.name!r} has no choice {unknown[0]!r}; it has {', '.join(by_name)}")
-        return await run_sequence([by_name[name] for name in names], step_input, execution, path, iteration)
+        return await run_sequence([by_name[name] for name in names], step_input, execution)
 
     def _choice_name(self, chosen: Any) -> str:
         if isinstance(chosen, str):

@@ -6,8 +6,8 @@ import asyncio
 import inspect
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -22,20 +22,20 @@ from agno_nb.types import RunEvent, RunOutput, RunOutputEvent, StepKind, StepOut
 from agno_nb.workflow.types import StepInput
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class WorkflowExecution:
-    """A workflow's run in progress: its settings and the steps that are completed."""
+    """A workflow's run in progress, at one of its steps."""
 
     context: RunContext
     add_history: bool
     """Whether steps get the session's earlier runs by default."""
     num_history_runs: int
-    completed: dict[str, StepOutput] = field(init=False)
+    completed: Mapping[str, StepOutput]
     """Results by path of the steps that are not run again if the run is continued."""
-
-    def __post_init__(self) -> None:
-        results = self.context.run.step_results
-        self.completed = {output.path: output for output in results if output.status is not StepStatus.ERROR}
+    path: str = ""
+    """Path of the step; "" for the workflow itself."""
+    iteration: int | None = None
+    """Iteration of the innermost loop around the step."""
 
     async def record(self, output: StepOutput) -> None:
         """Store the result of a step with the state that it left."""
@@ -52,9 +52,7 @@ class Node(ABC):
     name: str
 
     @abstractmethod
-    async def run_step(
-        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> StepOutput:
+    async def run_step(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
         """Run the step and return its result; if `execution` has completed it, return the stored result."""
 
     @property
@@ -121,14 +119,17 @@ class Step(Node):
             raise InvalidInputError(f"max_retries of step {self.name!r} is {self.max_retries!r}; pass 0 or more")
         self.name = self.name or _default_name(self._executor)
 
-    async def run_step(
-        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> StepOutput:
+    async def run_step(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
+        context, path, started = execution.context, execution.path, time.perf_counter()
         if path in execution.completed:
             return execution.completed[path]
-        context, started = execution.context, time.perf_counter()
-        kind: StepKind = self._executor.kind.value if isinstance(self._executor, Runnable) else "function"
-        template = StepOutput(step_name=self.name, path=path, kind=kind, iteration=iteration, input=step_input.message)
+        template = StepOutput(
+            step_name=self.name,
+            path=path,
+            kind=self._executor.kind.value if isinstance(self._executor, Runnable) else "function",
+            iteration=execution.iteration,
+            input=step_input.message,
+        )
         context.emit(RunEvent.step_started, step=path)
         failure: BaseException | None = None
         token = current_step.set(path)
@@ -242,11 +243,7 @@ async def _run_function(function: Callable[..., Any], step_input: StepInput, con
         return to_step_output(await call_step_function(function, step_input, context))
     outcomes = [piece.run_output if isinstance(piece, RunOutputEvent) else piece for piece in pieces]
     outputs = [outcome for outcome in outcomes if isinstance(outcome, StepOutput | RunOutput)]
-    return (
-        to_step_output(outputs[-1])
-        if outputs
-        else StepOutput("".join(piece for piece in pieces if isinstance(piece, str)))
-    )
+    return to_step_output(outputs[-1] if outputs else "".join(piece for piece in pieces if isinstance(piece, str)))
 
 
 def to_step_output(value: Any) -> StepOutput:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, NestedRunPaused, leaves
+from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunEvent, SessionType, StepKind, StepOutput
+from agno_nb.types import RunEvent, StepKind, StepOutput
 from agno_nb.workflow.step import Node, Step, WorkflowExecution
 from agno_nb.workflow.types import StepInput, combine
 
@@ -39,13 +40,7 @@ def _to_node(step: StepLike, owner: str) -> Node:
     if isinstance(step, Node):
         return step
     if isinstance(step, Runnable):
-        match step.kind:
-            case SessionType.AGENT:
-                return Step(agent=step)
-            case SessionType.TEAM:
-                return Step(team=step)
-            case SessionType.WORKFLOW:
-                return Step(workflow=step)
+        return Step(**{step.kind.value: step})  # type: ignore[arg-type]  # As agent=, team= or workflow=.
     if isinstance(step, list):
         return Steps(step)
     if callable(step):
@@ -55,22 +50,20 @@ def _to_node(step: StepLike, owner: str) -> Node:
     )
 
 
-def _with_paths(nodes: Sequence[Node], parent_path: str) -> Iterator[tuple[Node, str]]:
-    """Yield each node with its path. A number is added to repeated names."""
+def with_places(nodes: Sequence[Node], execution: WorkflowExecution) -> Iterator[tuple[Node, WorkflowExecution]]:
+    """Yield each node with the execution at its path. A number is added to repeated names."""
     seen: Counter[str] = Counter()
     for node in nodes:
         seen[node.name] += 1
         name = node.name if seen[node.name] == 1 else f"{node.name}#{seen[node.name]}"
-        yield node, f"{parent_path}/{name}" if parent_path else name
+        yield node, replace(execution, path=f"{execution.path}/{name}" if execution.path else name)
 
 
-async def run_sequence(
-    nodes: Sequence[Node], step_input: StepInput, execution: WorkflowExecution, parent_path: str, iteration: int | None
-) -> list[StepOutput]:
+async def run_sequence(nodes: Sequence[Node], step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
     """Run nodes in sequence, until one of them stops the workflow."""
     outputs: list[StepOutput] = []
-    for node, path in _with_paths(nodes, parent_path):
-        output = await node.run_step(step_input, execution, path, iteration)
+    for node, place in with_places(nodes, execution):
+        output = await node.run_step(step_input, place)
         outputs.append(output)
         if output.stop:
             break
@@ -80,11 +73,6 @@ async def run_sequence(
 
 def _has_paused(error: BaseException) -> bool:
     return any(isinstance(part, NestedRunPaused) for part in leaves(error))
-
-
-def _last_content(outputs: Sequence[StepOutput], step_input: StepInput) -> Any:
-    contents = [output.content for output in outputs if output.content is not None]
-    return contents[-1] if contents else step_input.previous_step_content
 
 
 @dataclass(eq=False, repr=False)
@@ -101,38 +89,32 @@ class StepGroup(Node):
         self.steps = self.steps if isinstance(self.steps, list | tuple) else [self.steps]
         self._nodes = to_nodes(self.steps, f"{self.kind} {self.name!r}")
 
-    async def run_step(
-        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> StepOutput:
-        execution.context.emit(RunEvent[f"{self.kind}_started"], step=path)
-        outputs = await self._run_children(step_input, execution, path, iteration)
+    async def run_step(self, step_input: StepInput, execution: WorkflowExecution) -> StepOutput:
+        context, path = execution.context, execution.path
+        context.emit(RunEvent[f"{self.kind}_started"], step=path)
+        outputs = await self._run_children(step_input, execution)
         output = combine(
             outputs, step_name=self.name, path=path, kind=self.kind, content=self._combined_content(outputs, step_input)
         )
-        execution.context.emit(RunEvent[f"{self.kind}_completed"], step=path)
+        context.emit(RunEvent[f"{self.kind}_completed"], step=path)
         return output
 
     @property
     def runnables(self) -> list[Runnable]:
         return [runnable for node in self._nodes for runnable in node.runnables]
 
-    async def _run_children(
-        self, step_input: StepInput, execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> list[StepOutput]:
-        return await run_sequence(self._nodes, step_input, execution, path, iteration)
+    async def _run_children(self, step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
+        return await run_sequence(self._nodes, step_input, execution)
 
     def _combined_content(self, outputs: list[StepOutput], step_input: StepInput) -> Any:
-        return _last_content(outputs, step_input)
+        return first_set(*(output.content for output in reversed(outputs)), step_input.previous_step_content)
 
-    async def _decide_once(
-        self, decide: Callable[[], Any], execution: WorkflowExecution, path: str, iteration: int | None
-    ) -> Any:
-        """Return the decision at a path; a continued run uses the stored one."""
+    async def _decide_once(self, decide: Callable[[], Any], execution: WorkflowExecution) -> Any:
+        """Return the decision at a place; a continued run uses the stored one."""
+        path, iteration = execution.path, execution.iteration
         if path in execution.completed:
             return execution.completed[path].content
-        decided = StepOutput(
-            await decide(), step_name=self.name, path=path, kind=self.kind, iteration=iteration, duration_s=None
-        )
+        decided = StepOutput(await decide(), step_name=self.name, path=path, kind=self.kind, iteration=iteration)
         await execution.record(decided)
         return decided.content
 

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from agno_nb.agent.prompt import build_system_prompt, join_parts
 from agno_nb.db.session_state import merge_state
-from agno_nb.run.messages import INTERRUPTED_RESULT, repair_tool_pairs
+from agno_nb.run.continue_run import INTERRUPTED_RESULT, repair_tool_pairs
 from agno_nb.types import Message, ToolCall
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError, RunError, RunNotFoundError, StoreError
-from agno_nb.run.messages import INTERRUPTED_RESULT
+from agno_nb.run.continue_run import INTERRUPTED_RESULT
 from agno_nb.run.runnable import Runnable
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from agno_nb.agent import Agent
 from agno_nb.errors import InvalidInputError
-from agno_nb.run.json_schema import check_json_schema
+from agno_nb.run.output_schema import check_json_schema
 from agno_nb.testing import ScriptedModel
 
 # In a process of its own: here it may have been imported long before.

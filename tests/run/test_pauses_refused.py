@@ -18,7 +18,7 @@ from agno_nb.errors import (
     RunNotFoundError,
     SessionOwnershipError,
 )
-from agno_nb.run.messages import INTERRUPTED_RESULT
+from agno_nb.run.continue_run import INTERRUPTED_RESULT
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import Tool, tool
 from agno_nb.types import RunStatus
