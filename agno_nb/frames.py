@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import typed_kwargs
 from agno_nb.db import default_db
-from agno_nb.db.frame_filters import (
+from agno_nb.db.frame_definitions import (
     EventFilters,
     MemoryFilters,
     MessageFilters,

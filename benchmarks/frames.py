@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agno_nb import DuckDb, SqliteDb
-from agno_nb.db.frame_columns import MESSAGES
+from agno_nb.db.frame_definitions import MESSAGES
 from benchmarks.measure import Sample, interleaved
 
 MESSAGES_OF_A_RUN = 10

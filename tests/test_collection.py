@@ -14,7 +14,7 @@ import pytest
 
 from agno_nb import collect
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.db.frame_columns import FRAMES
+from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.errors import InvalidInputError, QueryError, StoreError
 from agno_nb_store_contract.conversation import say

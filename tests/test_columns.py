@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from agno_nb.db.frame_columns import FRAMES
+from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.types import (
     CellInfo,

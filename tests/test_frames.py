@@ -14,7 +14,7 @@ import pytest
 from agno_nb.db import schema, set_default_db
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.db.frame_columns import FRAMES
+from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.frames import (

@@ -17,7 +17,7 @@ def default_db() -> Db:
     global _default
     if _default is None:
         # Imported here, so that other stores don't load DuckDB.
-        from agno_nb.db.duckdb.duckdb import DuckDb
+        from agno_nb.db.duckdb import DuckDb
 
         _default = DuckDb("agno_nb.duckdb")
     return _default

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import from_rows
 from agno_nb.db.driver import Driver
-from agno_nb.db.duckdb.lock_file import LOCK
 from agno_nb.db.encoding import JSON_COLUMNS, Row, from_json
-from agno_nb.db.file_names import expand, path_in_use
+from agno_nb.db.file_names import LOCK, expand, path_in_use
 from agno_nb.db.statements import Transaction, chunks, marks, non_null, where_equal
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, StoreError
 

@@ -18,6 +18,9 @@ from agno_nb.redact import without_userinfo
 
 FileId = tuple[int, int]
 
+LOCK = ".lock"
+"""Suffix of the file next to a DuckDb that its users lock."""
+
 # Joined to a folder, a URL has one slash left. A drive of Windows has one letter.
 _URL = re.compile(r"(?:^|/)[A-Za-z][\w+.-]+:/")
 

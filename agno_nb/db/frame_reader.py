@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Unpack
 
 from agno_nb._keywords import explain_wrong_arguments, typed_kwargs
-from agno_nb.db import frame_columns, schema
+from agno_nb.db import frame_definitions as definitions, schema
 from agno_nb.db.arrow_tables import is_frame, sort_if_needed, to_pandas, unknown_table
-from agno_nb.db.frame_columns import Frame
-from agno_nb.db.frame_filters import (
+from agno_nb.db.frame_definitions import (
     EventFilters,
+    Frame,
     MemoryFilters,
     MessageFilters,
     RunFilters,
@@ -131,52 +131,52 @@ class FrameReader(ABC):
     @typed_kwargs(SessionFilters)
     def sessions_df(self, /, **filters: Unpack[SessionFilters]) -> pd.DataFrame:
         """Sessions, one row each."""
-        return self._read(frame_columns.SESSIONS, filters)
+        return self._read(definitions.SESSIONS, filters)
 
     @typed_kwargs(RunFilters)
     def runs_df(self, /, **filters: Unpack[RunFilters]) -> pd.DataFrame:
         """Runs, one row each."""
-        return self._read(frame_columns.RUNS, filters)
+        return self._read(definitions.RUNS, filters)
 
     @typed_kwargs(RunTreeFilters)
     def run_tree_df(self, /, **filters: Unpack[RunTreeFilters]) -> pd.DataFrame:
         """Runs with the totals of their nested runs, one row each."""
-        return self._read(frame_columns.RUN_TREE, filters)
+        return self._read(definitions.RUN_TREE, filters)
 
     @typed_kwargs(MessageFilters)
     def messages_df(self, /, **filters: Unpack[MessageFilters]) -> pd.DataFrame:
         """Messages, one row each."""
-        return self._read(frame_columns.MESSAGES, filters)
+        return self._read(definitions.MESSAGES, filters)
 
     @typed_kwargs(ToolCallFilters)
     def tool_calls_df(self, /, **filters: Unpack[ToolCallFilters]) -> pd.DataFrame:
         """Tool calls with their results, one row each."""
-        return self._read(frame_columns.TOOL_CALLS, filters)
+        return self._read(definitions.TOOL_CALLS, filters)
 
     @typed_kwargs(VariableFilters)
     def variables_df(self, /, **filters: Unpack[VariableFilters]) -> pd.DataFrame:
         """Variables in prompts, one row each."""
-        return self._read(frame_columns.VARIABLES, filters)
+        return self._read(definitions.VARIABLES, filters)
 
     @typed_kwargs(StepFilters)
     def steps_df(self, /, **filters: Unpack[StepFilters]) -> pd.DataFrame:
         """Workflow steps, one row each."""
-        return self._read(frame_columns.STEPS, filters)
+        return self._read(definitions.STEPS, filters)
 
     @typed_kwargs(SummaryFilters)
     def summaries_df(self, /, **filters: Unpack[SummaryFilters]) -> pd.DataFrame:
         """Session summaries, one row per version."""
-        return self._read(frame_columns.SUMMARIES, filters)
+        return self._read(definitions.SUMMARIES, filters)
 
     @typed_kwargs(MemoryFilters)
     def memories_df(self, /, **filters: Unpack[MemoryFilters]) -> pd.DataFrame:
         """Memories, one row each."""
-        return self._read(frame_columns.MEMORIES, filters)
+        return self._read(definitions.MEMORIES, filters)
 
     @typed_kwargs(EventFilters)
     def events_df(self, /, **filters: Unpack[EventFilters]) -> pd.DataFrame:
         """Events of runs, one row each."""
-        return self._read(frame_columns.EVENTS, filters)
+        return self._read(definitions.EVENTS, filters)
 
     def _read(self, frame: Frame, filters: Mapping[str, Any]) -> pd.DataFrame:
         selected = select_rows(frame, filters)

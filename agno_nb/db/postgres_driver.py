@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -19,12 +19,12 @@ from psycopg.pq import TransactionStatus
 
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import with_all_columns
-from agno_nb.db.connection_pool import ConnectionPool
-from agno_nb.db.driver import Driver
-from agno_nb.db.duckdb.engine import write_store
+from agno_nb.db.driver import ConnectionPool, Driver
+from agno_nb.db.duckdb import write_store
 from agno_nb.db.encoding import micros
 from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
+from agno_nb.db.sandbox import interruptible
 from agno_nb.db.sqlite import empty_store
 from agno_nb.db.statements import Connection
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked, UnstorableValueError
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 
 _KEPT_CONNECTIONS = 4
 """A server has few connections, 100 by default, for all clients."""
-_POLL_S = 0.05
-_QUOTED_OR_MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?""")
+_QUOTED_OR_MARK = re.compile(r"""('[^']*'|"[^"]*")|\?""")
 
 C = TypeVar("C")
 PostgresConnection = psycopg.Connection[tuple[Any, ...]]
@@ -84,23 +83,18 @@ class PostgresDriver(Driver):
     def exclusive_transaction(self) -> AbstractContextManager[Connection]:
         return self.transaction(write=True, exclusive=True)
 
-    def tables(self, names: Collection[str]) -> dict[str, pa.Table]:
-        return self.rows({name: frozenset(schema.tables()[name].columns) for name in names})
-
     def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
         with self._translate_errors():
             connection = self._begin(write=False)
             if connection is None:
-                return super().tables(columns_read)
+                return {}
             self._roll_back(connection)
             with closing(self._connected(dbapi.connect)) as tables, closing(tables.cursor()) as cursor:
                 # All tables at the same moment.
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 cursor.execute(f"SET LOCAL lock_timeout = {self._timeout_ms}")
                 return {
-                    table: with_all_columns(
-                        table, _fetch_interruptibly(cursor, self._selected(table, columns, column_filter))
-                    )
+                    table: with_all_columns(table, _fetch(cursor, self._selected(table, columns, column_filter)))
                     for table, columns in columns_read.items()
                 }
 
@@ -291,16 +285,8 @@ def _in_postgres(statement: str) -> str:
 @lru_cache(maxsize=512)
 def _number_parameters(statement: str) -> str:
     """Return the statement with $1, $2 and so on for each ``?`` that is not within quotes."""
-    number = 0
-
-    def numbered(match: re.Match[str]) -> str:
-        nonlocal number
-        if match[0] != "?":
-            return match[0]
-        number += 1
-        return f"${number}"
-
-    return _QUOTED_OR_MARK.sub(numbered, statement)
+    numbers = itertools.count(1)
+    return _QUOTED_OR_MARK.sub(lambda match: match[1] or f"${next(numbers)}", statement)
 
 
 def _last_value(connection: PostgresConnection, statements: str) -> Any:
@@ -319,19 +305,9 @@ def _server_message(error: Exception) -> str:
     return redact(" ".join(text.split()))
 
 
-def _fetch_interruptibly(cursor: dbapi.Cursor, statement: str) -> pa.Table:
-    """Run a statement on another thread, because on the main thread a kernel's interrupt would have to wait for it."""
-
+def _fetch(cursor: dbapi.Cursor, statement: str) -> pa.Table:
     def work() -> pa.Table:
         cursor.execute(statement)
         return cursor.fetch_arrow_table()
 
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        try:
-            return future.result()
-        except BaseException:
-            while not future.done():
-                cursor.adbc_cancel()
-                wait([future], timeout=_POLL_S)
-            raise
+    return interruptible(cursor.adbc_cancel, work)

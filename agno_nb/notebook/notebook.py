@@ -12,7 +12,7 @@ from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.db import queries, set_default_db
 from agno_nb.db.base import Db
-from agno_nb.db.duckdb.duckdb import DuckDb
+from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.resolve import resolve_model
 from agno_nb.notebook.cell_info import notebook_file

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from agno_nb.db.base import Db
-from agno_nb.db.frame_columns import FRAMES
+from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.errors import QueryError
 from agno_nb.types import Message, SessionSummary, StepOutput, UserMemory, Variable
 from agno_nb_store_contract.conversation import answering, begin, calling, end, say

@@ -14,7 +14,7 @@ import pytest
 from agno_nb.db import schema
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.db.frame_columns import FRAMES
+from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.types import MAX_COST, MAX_TOKENS, Message, Metrics, RunEvent, RunStatus, SessionSummary
 from agno_nb_store_contract.conversation import START, begin, end, say

@@ -16,12 +16,11 @@ from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
 
+from agno_nb.db.file_names import LOCK
 from agno_nb.db.process_id import current_process_id, describe_process, is_dead
 from agno_nb.errors import StoreLocked
 from agno_nb.redact import displayable
 
-LOCK = ".lock"
-"""Suffix of the lock file's name, after the name of the store."""
 POLL_S = 0.001
 """Interval between attempts to take a lock, in seconds."""
 PATIENCE_S = 2.0

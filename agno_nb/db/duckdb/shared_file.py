@@ -36,8 +36,8 @@ import duckdb
 
 from agno_nb.db.duckdb.deferred_interrupts import DeferredInterrupts
 from agno_nb.db.duckdb.engine import Engine
-from agno_nb.db.duckdb.lock_file import LOCK, POLL_S, LockFile
-from agno_nb.db.file_names import FileId, check_links, exists, file_id, path_in_use, register
+from agno_nb.db.duckdb.lock_file import POLL_S, LockFile
+from agno_nb.db.file_names import LOCK, FileId, check_links, exists, file_id, path_in_use, register
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
 LINGER_S = 0.01

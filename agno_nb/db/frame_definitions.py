@@ -1,16 +1,20 @@
-"""Filters of DataFrames, and their SQL."""
+"""The DataFrames of a store as data: view, sort order and filters of each, and the SQL that selects their rows.
+
+Columns and dtypes come from the view.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from typing import Any, TypedDict
 
 from agno_nb.db import schema
 from agno_nb.db.encoding import parse_time_us
-from agno_nb.db.frame_columns import Frame
 from agno_nb.db.pushdown import Pushdown
+from agno_nb.db.statements import marks
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunEvent, RunStatus, SessionType
 
@@ -103,12 +107,6 @@ class MemoryFilters(TypedDict, total=False):
     limit: int | None
 
 
-_ENUM_VALUES: dict[str, Iterable[str]] = {
-    "session_type": SessionType,
-    "status": RunStatus,
-    "role": ("system", "user", "assistant", "tool"),
-    "event": RunEvent,
-}
 # {} stands for the list of values.
 _AGENT = "(component_name IN ({}) OR component_id IN ({}))"
 _SESSION_TYPE = "session_id IN (SELECT session_id FROM raw_sessions WHERE session_type IN ({}))"
@@ -117,26 +115,104 @@ _OF_RUN = {
     "session_type": _SESSION_TYPE,
     "user_id": "run_id IN (SELECT run_id FROM raw_runs WHERE user_id IN ({}))",
 }
-_OF_SESSION = "session_id IN (SELECT session_id FROM raw_sessions WHERE {})"
-_CONDITIONS: dict[str, dict[str, str]] = {
-    "sessions": {"agent": _AGENT},
-    "runs": {"agent": _AGENT, "session_type": _SESSION_TYPE},
-    "run_tree": _OF_RUN,
-    "messages": _OF_RUN,
-    "tool_calls": _OF_RUN,
-    "variables": _OF_RUN,
-    "steps": _OF_RUN,
-    "events": _OF_RUN,
-    "summaries": {
-        "agent": _OF_SESSION.replace("{}", _AGENT),
-        "session_type": _SESSION_TYPE,
-        "user_id": _OF_SESSION.replace("{}", "user_id IN ({})"),
-    },
-    "memories": {
-        "agent": "(component_id IN ({}) "
-        "OR component_id IN (SELECT component_id FROM raw_runs WHERE component_name IN ({})))",
-    },
+"""Conditions for parts of runs."""
+_OF_SESSION = {
+    "agent": f"session_id IN (SELECT session_id FROM raw_sessions WHERE {_AGENT})",
+    "session_type": _SESSION_TYPE,
+    "user_id": "session_id IN (SELECT session_id FROM raw_sessions WHERE user_id IN ({}))",
 }
+_OF_MEMORY = {
+    "agent": "(component_id IN ({}) "
+    "OR component_id IN (SELECT component_id FROM raw_runs WHERE component_name IN ({})))"
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A DataFrame of a store."""
+
+    view: str
+    time: str = "created_at"
+    """Column that `since` and `until` apply to."""
+    order: str
+    """Columns that the rows are sorted by, oldest first."""
+    place: str | None = None
+    """For parts of a run, the position in the run, as SQL over the columns and `message_index`. It decides if the clock
+    stood still or was set back."""
+    key: str | None = None
+    """A unique column, if finding the latest rows by it alone is faster."""
+    spans_sessions: bool = False
+    """Whether a row depends on runs of several sessions: a run can be nested in one of another session."""
+    conditions: Mapping[str, str] = field(default_factory=lambda: _OF_RUN)
+    """SQL of filters that are not simply values of a column."""
+    pushdown_columns: tuple[str, ...] = ("session_id", "run_id")
+    """Columns whose values determine which rows of the tables a row depends on."""
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return schema.views()[self.view].columns
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Name and dtype of each column, in order."""
+        return _dtypes(self.view)
+
+
+@cache
+def _dtypes(view: str) -> Mapping[str, str]:
+    from agno_nb.db import sandbox
+    from agno_nb.db.arrow_tables import to_pandas
+
+    dtypes = to_pandas(sandbox.run(lambda _: {}, f"FROM {view}", (), {})).dtypes
+    # pandas 2 has another name for the dtype of strings.
+    return {str(name): {"string": "str"}.get(str(dtype), str(dtype)) for name, dtype in dtypes.items()}
+
+
+SESSIONS = Frame(
+    view="sessions", conditions={"agent": _AGENT}, pushdown_columns=("session_id",), order="created_at session_id"
+)
+RUNS = Frame(
+    view="runs",
+    conditions={"agent": _AGENT, "session_type": _SESSION_TYPE},
+    key="run_id",
+    order="created_at run_id",
+)
+RUN_TREE = Frame(view="run_tree", spans_sessions=True, order="created_at run_id")
+MESSAGES = Frame(view="messages", place="message_index", key="message_id", order="created_at run_id message_index")
+TOOL_CALLS = Frame(view="tool_calls", place="COALESCE(message_index, 0)", order="created_at message_id call_index")
+VARIABLES = Frame(view="variables", place="variable_index", order="created_at run_id variable_index")
+STEPS = Frame(view="steps", place="step_index", order="created_at run_id step_index")
+SUMMARIES = Frame(
+    view="summaries",
+    conditions=_OF_SESSION,
+    pushdown_columns=("session_id",),
+    time="updated_at",
+    order="updated_at session_id version",
+)
+MEMORIES = Frame(view="memories", conditions=_OF_MEMORY, pushdown_columns=("memory_id",), order="created_at memory_id")
+EVENTS = Frame(
+    view="events",
+    place=(
+        "CASE WHEN event = 'RunStarted' THEN -1 WHEN created_at <= _began AND message_id IS NULL THEN 2147483647 "
+        "ELSE COALESCE(message_index, 0) END"
+    ),
+    order="created_at run_id event tool_call_id",
+)
+FRAMES = {
+    frame.view: frame
+    for frame in (SESSIONS, RUNS, RUN_TREE, MESSAGES, TOOL_CALLS, VARIABLES, STEPS, SUMMARIES, MEMORIES, EVENTS)
+}
+
+_ENUM_VALUES: dict[str, Iterable[str]] = {
+    "session_type": SessionType,
+    "status": RunStatus,
+    "role": ("system", "user", "assistant", "tool"),
+    "event": RunEvent,
+}
+
+
+_Condition = tuple[str, list[str | int]]
+"""A condition with ``?`` for parameters, and the parameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,11 +236,11 @@ def select_rows(frame: Frame, filters: Mapping[str, Any]) -> Selection:
     InvalidInputError
         A value is not valid for its filter.
     """
-    conditions, parameters = _conditions(frame, filters)
+    conditions = dict(_conditions(frame, filters))
     limit = filters.get("limit")
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise InvalidInputError(f"limit is {limit!r}; pass a whole number of rows, 0 or more")
-    where = " AND ".join(["true", *conditions.values()])
+    where, values = _combine(conditions)
     source_sql, order = f"FROM {frame.view} WHERE {where}", frame.order.split()
     final = order
     if frame.place is not None:
@@ -181,63 +257,56 @@ def select_rows(frame: Frame, filters: Mapping[str, Any]) -> Selection:
             keys = dict.fromkeys([frame.key, "run_id", frame.time, *order])
             key = f"SELECT {frame.key} FROM ({_placed(frame, keys, source_sql)}) {latest}"
             sql = _placed(frame, frame.column_names, f"FROM {frame.view} WHERE {frame.key} IN ({key})")
-    values = [each for several in parameters.values() for each in several]
     return Selection(
         sql=sql,
         parameters=values if limit is None else [*values, limit],
         order=final,
-        pushdown=_pushdown(frame, conditions, parameters, limit),
+        pushdown=_pushdown(frame, conditions, limit),
     )
 
 
-def _conditions(frame: Frame, filters: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[str | int]]]:
-    """Return the condition and the parameters of each filter."""
-    conditions: dict[str, str] = {}
-    parameters: dict[str, list[str | int]] = {}
+def _conditions(frame: Frame, filters: Mapping[str, Any]) -> Iterator[tuple[str, _Condition]]:
+    """Yield the condition of each filter."""
     for name, value in filters.items():
         if value is None or name == "limit":
             continue
         if name in ("since", "until"):
-            conditions[name] = f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)"
-            parameters[name] = [parse_time_us(value, name)]
+            sql = f"{frame.time} {'>=' if name == 'since' else '<'} make_timestamptz(?)"
+            yield name, (sql, [parse_time_us(value, name)])
             continue
         values = _filter_values(value, name)
-        template = _CONDITIONS[frame.view].get(name, name + " IN ({})")
+        template = frame.conditions.get(name, name + " IN ({})")
         # An empty list matches nothing, and IN () is not SQL.
-        conditions[name] = template.replace("{}", ", ".join("?" * len(values)) or "NULL")
-        parameters[name] = [*values] * template.count("{}")
-    return conditions, parameters
+        yield name, (template.replace("{}", marks(values) or "NULL"), [*values] * template.count("{}"))
 
 
-def _pushdown(
-    frame: Frame, conditions: Mapping[str, str], parameters: Mapping[str, list[str | int]], limit: int | None
-) -> Pushdown | None:
+def _combine(conditions: Mapping[str, _Condition]) -> _Condition:
+    where = " AND ".join(["true", *(sql for sql, _ in conditions.values())])
+    return where, [value for _, values in conditions.values() for value in values]
+
+
+def _pushdown(frame: Frame, conditions: Mapping[str, _Condition], limit: int | None) -> Pushdown | None:
     """Return what finds the part of the store that the rows depend on, or None if it may be the whole store."""
-    columns = frame.pushdown_columns
+    sources, columns, used = ["raw_runs"], frame.pushdown_columns, conditions
     if "run_id" in conditions:
-        sources, name = ["raw_runs"], "run_id"
+        used, limit = {"run_id": conditions["run_id"]}, None
     elif limit is not None:
-        return Pushdown(
-            sources=_sources(frame),
-            # Times are integers in the tables.
-            where=" AND ".join(["true", *conditions.values()]).replace("make_timestamptz(?)", "?"),
-            parameters=[each for several in parameters.values() for each in several],
-            order=tuple(frame.order.split()),
-            limit=limit,
-            columns=columns,
-            with_tree=frame.spans_sessions,
-        )
+        sources = _sources(frame)
     elif "session_id" in conditions:
-        sources, name = ["raw_runs"], "session_id"
+        used = {"session_id": conditions["session_id"]}
         if not frame.spans_sessions:
             sources, columns = ["raw_sessions"], ("session_id",)
     else:
         return None
+    where, values = _combine(used)
     return Pushdown(
-        sources=sources,
-        where=conditions[name],
-        parameters=parameters[name],
         columns=columns,
+        sources=sources,
+        # Times are integers in the tables.
+        where=where.replace("make_timestamptz(?)", "?"),
+        parameters=values,
+        order=() if limit is None else tuple(frame.order.split()),
+        limit=limit,
         with_tree=frame.spans_sessions,
     )
 
