@@ -71,7 +71,7 @@ class Runnable(SessionMethods, ABC):
     _uses_notebook: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self._uses_notebook = defaults.is_constructed_in_cell()
+        self._uses_notebook = defaults.is_constructed_in_cell(self)
         for each in fields(self):
             # None stands for the default of a setting that does not accept None, such as num_history_runs.
             takes_none = each.default in (None, MISSING) or "None" in str(each.type)
@@ -88,7 +88,7 @@ class Runnable(SessionMethods, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings, without objects created from them such as models and automatic session IDs."""
-        created = {each.name for each in fields(self) if not each.init and _has_default(each)}
+        created = {each.name for each in fields(self) if not each.init and _has_default(each)} - {"_uses_notebook"}
         return {name: value for name, value in self.__dict__.items() if name not in created}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -108,7 +108,6 @@ class Runnable(SessionMethods, ABC):
         # Shared, because they may be objects that cannot be copied, such as connections.
         memo[id(self.dependencies)] = self.dependencies
         other.__setstate__(deepcopy(self.__getstate__(), memo))
-        other._uses_notebook = self._uses_notebook
         return other
 
     def use_notebook_defaults(self) -> None:

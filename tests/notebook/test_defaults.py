@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from copy import copy, deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -88,6 +90,14 @@ def test_code_of_other_modules_behaves_as_without_a_notebook(notebook: Notebook)
     agent = run_cell(notebook, "agent = make()\nrun = agent.run('1')")["agent"]
     assert notebook.namespace["run"].content == "x"
     assert notebook.db.runs_df().empty
+    exec(
+        "class Pipeline:\n    def __init__(self):\n        self.agent = make()\n        self.other = Agent()\n"
+        "def wrapper():\n    return Agent()",
+        module,
+    )
+    notebook.namespace["helpers"] = SimpleNamespace(**module)
+    made = run_cell(notebook, "pipeline = helpers.Pipeline()\nmade = pipeline.agent, pipeline.other, helpers.wrapper()")
+    assert [agent.current_db for agent in made["made"]] == [None, None, None]
     # Until a cell answers with it.
     notebook.use_runnable("agent")
     agent.run("2")
@@ -102,12 +112,14 @@ def test_a_class_or_a_function_of_the_notebook_makes_agents_of_the_notebook(note
         "    def __init__(self, **settings):\n"
         "        super().__init__(ScriptedModel(['x']), **settings)\n"
         "def make():\n    return Helper(name='h')\n"
-        "make().run('1')",
+        "make().run('1')\n"
+        "from dataclasses import replace\n"
+        "replace(Agent(ScriptedModel(['y'])), name='i').run('2')",
     )
-    assert notebook.db.runs_df()["component_name"].tolist() == ["h"]
+    assert notebook.db.runs_df()["component_name"].tolist() == ["h", "i"]
 
 
-@pytest.mark.parametrize("duplicate", [copy, deepcopy])
+@pytest.mark.parametrize("duplicate", [copy, deepcopy, lambda agent: pickle.loads(pickle.dumps(agent))])
 def test_a_copy_is_made_where_the_original_was(notebook: Notebook, duplicate: Any) -> None:
     notebook.agent.model = ScriptedModel(["x"])
     agent = duplicate(run_cell(notebook, "agent = Agent(name='h')")["agent"])
