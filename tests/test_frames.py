@@ -253,6 +253,14 @@ def test_times_are_in_the_time_zone_that_is_asked_for(db: InMemoryDb) -> None:
     assert (tokyo["created_at"] == utc["created_at"]).all()
     assert runs_df(db=db, tz=None)["created_at"].tolist() == [each.replace(tzinfo=None) for each in utc["created_at"]]
     assert query("from runs", db=db).df(tz=None)["created_at"].dt.tz is None
+    joined = query(
+        "SELECT r.created_at, m.created_at, r.created_at AS self FROM runs AS r JOIN messages AS m USING (run_id)",
+        db=db,
+    )
+    naive = joined.df(tz=None)
+    assert list(naive.columns) == ["created_at", "created_at", "self"]
+    assert {str(dtype) for dtype in naive.dtypes} == {"datetime64[us]"}
+    assert {str(dtype) for dtype in joined.df().dtypes} == {"datetime64[us, UTC]"}
 
 
 def test_variables_are_rows_of_their_run(db: InMemoryDb) -> None:

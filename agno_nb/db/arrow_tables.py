@@ -172,7 +172,12 @@ def in_time_zone(frame: pd.DataFrame, tz: TimeZone) -> pd.DataFrame:
         pd.Timestamp(0, tz=tz)
     except Exception as error:
         raise InvalidInputError(f"tz is {tz!r}; pass a name such as 'Europe/Paris', a tzinfo, or None") from error
-    return frame.assign(**{str(name): frame[name].dt.tz_convert(tz) for name in frame.select_dtypes("datetimetz")})
+    frame = frame.copy(deep=False)
+    for place, dtype in enumerate(frame.dtypes):
+        if isinstance(dtype, pd.DatetimeTZDtype):
+            # By place, because the result of a query may have several columns of one name.
+            frame.isetitem(place, frame.iloc[:, place].dt.tz_convert(tz))
+    return frame
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
