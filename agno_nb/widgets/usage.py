@@ -15,7 +15,7 @@ from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.db.frame_definitions import RunFilters
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
-from agno_nb.types import shorten
+from agno_nb.types import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,8 +170,9 @@ def _figure(frame: pd.DataFrame) -> Figure:
         if len(bars.columns) > 1 and not of_pairs:
             each.legend(loc="lower right", bbox_to_anchor=(1, 1), **_LEGEND, ncols=2)
     if of_pairs:
-        handles, names = each.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper right", **_LEGEND, ncols=4)
+        # By default matplotlib leaves out names that begin with an underscore.
+        names = [_escaped(name) for name in bars.columns]
+        figure.legend(each.containers, names, loc="outside upper right", **_LEGEND, ncols=4)
     if title:
         figure.suptitle(title, fontsize=8, color=_INK, x=0.01, ha="left")
     return figure
@@ -192,7 +193,7 @@ def _panels(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _panels_of_pairs(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    frame = frame.assign(tokens=frame["input_tokens"].fillna(0) + frame["output_tokens"].fillna(0))
+    frame = frame.assign(tokens=frame[["input_tokens", "output_tokens"]].sum(axis=1, min_count=1))
     measures = {_TOKENS: "tokens", _COST: "cost", f"{_DURATION}, median": "median_s", _RUNS: "runs"}
     return {name: frame[column].unstack(sort=False) for name, column in measures.items()}
 
@@ -261,5 +262,5 @@ _LEGEND: Mapping[str, Any] = {"fontsize": 7, "frameon": False, "labelcolor": _IN
 
 
 def _escaped(label: object) -> str:
-    """Return a label in which "$" does not start a formula."""
-    return shorten(str(label), _LABEL_CHARS).replace("$", r"\$")
+    """Return a label of one line in which "$" does not start a formula."""
+    return one_line(str(label), _LABEL_CHARS).replace("$", r"\$")

@@ -72,6 +72,19 @@ def test_two_groupings_count_pairs(db: InMemoryDb) -> None:
     assert duration.get_title(loc="left") == "Duration in seconds, median"
 
 
+def test_any_name_is_in_the_legend_and_unknown_tokens_are_said() -> None:
+    db = InMemoryDb()
+    Agent(ScriptedModel([reply(1, None)], id="m"), name="_draft", db=db).run("1")
+    away = Agent(ScriptedModel([ModelError("away")], id="m"), name="$a\nb$", db=db)
+    with pytest.raises(ModelError):
+        away.run("2")
+    figure = usage(["agent", "user"], db=db).figure()
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [r"\$a b\$", "_draft"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["unknown"]
+    figure = usage(["model", "agent"], db=db).figure()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [r"\$a b\$", "_draft"]
+
+
 def test_counts_have_whole_ticks_and_there_is_no_axis_for_unknown_costs() -> None:
     db = InMemoryDb()
     Agent(ScriptedModel([reply(1, None)]), db=db).run("1")
