@@ -69,7 +69,7 @@ class SummariesAndMemories(Runnable, ABC):
         own, db = self.current_db, self.memory_manager.db if self.memory_manager is not None else None
         if db is not None and (own is None or own.identity != db.identity):
             raise InvalidInputError(
-                f"memory_manager stores memories in {db!r}, but the store of {self!r} is {self.db!r}; "
+                f"memory_manager stores memories in {db!r}, but the store of {self!r} is {own!r}; "
                 "leave out db= of the manager, or use the same store for both"
             )
 

@@ -376,6 +376,8 @@ def test_memories_are_shown_where_they_are_made_unless_said_otherwise(given: dic
 def test_a_manager_of_another_store_is_refused(db: Db) -> None:
     with pytest.raises(InvalidInputError, match="leave out db= of the manager"):
         Agent(db=db, memory_manager=MemoryManager(db=InMemoryDb()))
+    with pytest.raises(InvalidInputError, match="but the store of Agent\\('a'\\) is None; "):
+        Agent(name="a", db=False, memory_manager=MemoryManager(db=InMemoryDb()))
     assert Agent(db=db, memory_manager=MemoryManager(db=db)).db is db
 
 
