@@ -271,6 +271,11 @@ class Chat(StreamingWidget):
     async def _run(self, question: str, images: Sequence[Media], run_index: int | None) -> None:
         if not sees_images(self._runnable) and any(media.kind == "image" for media in images):
             raise InvalidInputError(f"{_model(self._runnable)} does not accept images; send the prompt without them")
+        if (store := self._runnable.store).identity != self._db.identity:
+            raise InvalidInputError(
+                f"{self._runnable!r} now uses the store {store.identity}, and this chat shows a session of "
+                f"{self._db.identity}; open another chat, or switch back with `%agent --db`"
+            )
         options = RunOptions(
             session_id=self.session_id,
             user_id=self._user_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from agno_nb import Agent, DemoModel, FunctionModel, InMemoryDb, ScriptedModel, 
 from agno_nb.db import default_db
 from agno_nb.errors import InvalidInputError, ModelError, SessionOwnershipError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
+from agno_nb.run import defaults
 from agno_nb.testing import call
 from agno_nb.types import Message, ToolSpec
 from agno_nb.widgets.approvals import Approvals
@@ -177,6 +179,23 @@ def test_a_model_that_does_not_see_images_is_not_sent_any() -> None:
     assert agent.db.runs_df().empty
     page.say("Without one, then")
     assert page.turns[0]["status"] == "COMPLETED"
+
+
+def test_a_chat_does_not_follow_its_agent_into_another_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = SimpleNamespace(db=InMemoryDb(), user_id=None, model=None)
+    monkeypatch.setattr(defaults, "of_notebook", notebook)
+    shown = notebook.db
+    page = Browser(chat(Agent(FunctionModel(echo), name="guide"), session_id="s"))
+    page.say("Hello")
+    notebook.db = InMemoryDb()
+    said = page.refusal("ask", question="And now?", again=None, names={}, files=[])
+    assert said.startswith(
+        f"Agent('guide') now uses the store {notebook.db.identity}, and this chat shows a session of"
+    )
+    assert notebook.db.runs_df().empty
+    notebook.db = shown
+    page.say("And now?")
+    assert [turn["question"] for turn in page.turns] == ["Hello", "And now?"]
 
 
 def test_images_that_are_too_large_for_the_line_are_refused() -> None:
