@@ -21,6 +21,7 @@ from agno_nb.run.recorder import store_unstored
 from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
 
 if TYPE_CHECKING:
+    from agno_nb.db.base import Db
     from agno_nb.run.runnable import Runnable
 
 INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
@@ -72,6 +73,11 @@ def _missing_fields(requirement: Requirement) -> str:
     return f" for {', '.join(missing)}" if missing else ""
 
 
+def store_of_run(runnable: Runnable, parent: RunContext | None) -> Db | None:
+    """Return the store of a run. If it is nested and names none, that is the store of the run around it."""
+    return parent.db if parent is not None and runnable.db is None else runnable.current_db
+
+
 async def find_earlier_child(runnable: Runnable, text: str, parent: RunContext) -> RunOutput | None:
     """Return the nested run that a repeated tool call or step had started before the pause of `parent`.
 
@@ -79,9 +85,9 @@ async def find_earlier_child(runnable: Runnable, text: str, parent: RunContext) 
     returned if they are completed, in place of new runs.
     """
     earlier = _take_pending_child(runnable, text, parent)
-    if earlier is None and parent.run.is_reloaded and (own_db := runnable.current_db) is not None:
+    if earlier is None and parent.run.is_reloaded and (db := store_of_run(runnable, parent)) is not None:
         # Runs in other sessions are not read with the run that is continued.
-        child_runs = await asyncio.to_thread(own_db.get_child_runs, parent.run_id)
+        child_runs = await asyncio.to_thread(db.get_child_runs, parent.run_id)
         known = {run.run_id for run in (*parent.run.nested_runs, *parent.pending_children)}
         parent.pending_children += [run for run in child_runs if run.run_id not in known]
         earlier = _take_pending_child(runnable, text, parent)
@@ -132,8 +138,7 @@ def _stored_run(runnable: Runnable, run_id: str, session_id: str | None, user_id
 
 def _add_nested_runs(runnable: Runnable, run: RunOutput) -> None:
     """Read the nested runs of a reloaded run, which only some ways of reading it include."""
-    parent = current_run.get()
-    store = runnable.current_db or (parent.db if parent is not None else None)
+    store = store_of_run(runnable, current_run.get())
     if store is None:
         raise InvalidInputError(
             f"run {run.run_id!r} was read from a store, but {runnable!r} has no store to continue it in; set db=... to "

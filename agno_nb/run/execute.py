@@ -46,7 +46,7 @@ from agno_nb.run.context import (
     make_event,
     resolve_dependencies,
 )
-from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids
+from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids, store_of_run
 from agno_nb.run.options import RunOptions, first_set, media_of
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import RunRecorder, keep, store_unstored
@@ -169,7 +169,7 @@ def _make_context(
     runnable: Runnable, text: str, options: RunOptions, emit_to: Emit, paused_run: RunOutput | None
 ) -> RunContext:
     parent = current_run.get()
-    db = parent.db if parent is not None and runnable.db is None else runnable.current_db
+    db = store_of_run(runnable, parent)
     if db is not None:
         # The state is stored only at the end. Fail before the model costs anything.
         runnable.check_storable(options)

@@ -134,6 +134,26 @@ def test_methods_read_the_store_that_runs_are_in(notebook: Notebook) -> None:
     assert (session.user_id, [message.content for message in agent.get_chat_history()]) == ("ada", ["1", "x"])
 
 
+def test_a_nested_run_is_found_again_in_the_store_of_the_run_around_it(notebook: Notebook) -> None:
+    names = run_cell(
+        notebook,
+        "from agno_nb import tool\n"
+        "@tool(requires_confirmation=True)\n"
+        "def buy() -> str:\n    return 'bought'\n"
+        "def ask() -> str:\n    return helper.run('1').content + buyer.run('2').content\n"
+        "helper = Agent(ScriptedModel(['once', 'twice']), name='helper', session_id='own')\n"
+        "buyer = Agent(ScriptedModel([call('buy'), 'done']), name='buyer', tools=[buy])\n"
+        "db = InMemoryDb()\n"
+        "agent = Agent(ScriptedModel([call('ask'), 'yes']), name='agent', tools=[ask], db=db)\n"
+        "paused = db.get_run(agent.run('go').run_id)\n"
+        "for requirement in paused.active_requirements:\n    requirement.confirm()\n"
+        "run = agent.continue_run(run_id=paused.run_id, requirements=paused.requirements)",
+    )
+    assert names["run"].content == "yes"
+    assert sorted(names["db"].runs_df()["content"]) == ["done", "once", "yes"]
+    assert notebook.db.runs_df().empty
+
+
 def test_memories_and_summaries_of_such_an_agent_are_in_the_store(notebook: Notebook) -> None:
     notebook.use_user("ada")
     run_cell(
