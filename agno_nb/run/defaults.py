@@ -52,4 +52,4 @@ def _is_constructor(frame: FrameType, constructed: object) -> bool:
         return False
     first = frame.f_locals.get(names[0])
     # The first parameter of a decorated method may be ``*args``.
-    return first is constructed or (isinstance(first, tuple) and first[:1] == (constructed,))
+    return first is constructed or (isinstance(first, tuple) and len(first) > 0 and first[0] is constructed)

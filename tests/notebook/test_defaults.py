@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agno_nb.agent import Agent
@@ -92,11 +93,13 @@ def test_code_of_other_modules_behaves_as_without_a_notebook(notebook: Notebook)
     assert notebook.db.runs_df().empty
     exec(
         "class Pipeline:\n    def __init__(self):\n        self.agent = make()\n        self.other = Agent()\n"
-        "def wrapper():\n    return Agent()",
+        "def wrapper(*args):\n    return Agent()",
         module,
     )
-    notebook.namespace["helpers"] = SimpleNamespace(**module)
-    made = run_cell(notebook, "pipeline = helpers.Pipeline()\nmade = pipeline.agent, pipeline.other, helpers.wrapper()")
+    notebook.namespace |= {"helpers": SimpleNamespace(**module), "np": np}
+    made = run_cell(
+        notebook, "pipeline = helpers.Pipeline()\nmade = pipeline.agent, pipeline.other, helpers.wrapper(np.zeros(2))"
+    )
     assert [agent.current_db for agent in made["made"]] == [None, None, None]
     # Until a cell answers with it.
     notebook.use_runnable("agent")
