@@ -106,6 +106,8 @@ class RunView:
         for call in run.tools:
             self.put_tool(call)
         self._set_text(_content_as_markdown(run))
+        if isinstance(placeholder := (run.metadata or {}).get("placeholder"), str):
+            self.parts.append(Note(f"Placeholder: {placeholder}"))
 
     def put_tool(self, call: ToolCall) -> None:
         """Add a tool call, or replace an earlier state of it."""

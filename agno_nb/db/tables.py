@@ -185,6 +185,7 @@ def ended_run_row(run: RunOutput) -> Row:
         "replay_of_run_id": run.replay_of_run_id,
         "requirements": requirement_rows(run) if run.requirements else None,
         "state_changes": run.state_changes or None,
+        "metadata": run.metadata,
         "ended_at": None if run.ended_at is None else micros(run.ended_at),
     }
 

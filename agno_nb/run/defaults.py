@@ -12,6 +12,7 @@ from agno_nb.db.base import Db
 
 if TYPE_CHECKING:
     from agno_nb.models.base import Model
+    from agno_nb.run.runnable import Runnable
 
 
 class NotebookDefaults(Protocol):
@@ -19,6 +20,10 @@ class NotebookDefaults(Protocol):
 
     db: Db
     user_id: str | None
+
+    @property
+    def agent(self) -> Runnable:
+        """The notebook's own agent."""
 
     @property
     def default_model(self) -> Model:

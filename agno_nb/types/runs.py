@@ -334,6 +334,7 @@ class RunEvent(StrEnum):
     loop_completed = "LoopExecutionCompleted"
     steps_started = "StepsExecutionStarted"
     steps_completed = "StepsExecutionCompleted"
+    model_notice = "ModelNotice"
     model_request_retried = "ModelRequestRetried"
     model_fallback_used = "ModelFallbackUsed"
     tool_call_limit_reached = "ToolCallLimitReached"
