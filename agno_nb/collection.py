@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from agno_nb.db import sandbox, schema
 from agno_nb.db.duckdb import FileDriver
 from agno_nb.db.file_names import LOCK, expand, os_error, path_in_use
 from agno_nb.db.frame_reader import TIMEOUT_S, FrameReader
+from agno_nb.db.sql_frames import DYNAMIC
 from agno_nb.db.sqlite import SqliteDriver
 from agno_nb.db.sqlite_connections import LOG, SHARED
 from agno_nb.errors import InvalidInputError, StoreError
@@ -59,7 +61,9 @@ class Collection(FrameReader):
         max_rows: int | None = None,
     ) -> pa.Table:
         limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows}
-        return sandbox.run(self._tables, sql, parameters, frames or {}, views=False, **limits)
+        words = set(re.findall(r"\w+", sql.casefold()))
+        named = schema.views().keys() if words & DYNAMIC else words
+        return sandbox.run(lambda _: self._tables(named), sql, parameters, frames or {}, views=False, **limits)
 
     def frame(self, sql: str, parameters: Sequence[Any] = (), *, pushdown: Pushdown | None = None) -> pa.Table:
         import pyarrow as pa
@@ -73,12 +77,12 @@ class Collection(FrameReader):
         table = sandbox.run(lambda _: self._stores[source], sql, parameters, {})
         return table.add_column(0, "source", pa.array([source] * table.num_rows, pa.string()))
 
-    def _tables(self, columns_read: schema.ColumnsRead) -> dict[str, pa.Table]:
-        """Return the views. Those that read none of the tables in `columns_read` have no rows."""
+    def _tables(self, named: AbstractSet[str]) -> dict[str, pa.Table]:
+        """Return the views. Those that are not `named` have no rows, unless they have been read before."""
         first = next(iter(self._stores))
         views = {}
         for view in schema.views():
-            if view not in self._views and schema.columns_read(view).keys() & columns_read.keys():
+            if view not in self._views and view in named:
                 self._views[view] = self.frame(f"FROM {view}")
             views[view] = self._views[view] if view in self._views else self._read_store(first, f"FROM {view} LIMIT 0")
         return views

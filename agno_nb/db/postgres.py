@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.base import AsyncDb
 from agno_nb.db.file_names import check_lock_timeout
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.errors import InvalidInputError

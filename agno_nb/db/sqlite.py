@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import from_rows, with_all_columns
-from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.base import AsyncDb
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import micros
 from agno_nb.db.file_names import (

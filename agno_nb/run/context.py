@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,8 @@ class RunContext:
     """The runs that this run is nested in, innermost first."""
     enclosing_turn: RunContext | None = None
     """The nearest run of the same session that this run is nested in; None if the run is a turn of its own."""
+    started: float = field(default_factory=time.perf_counter)
+    """``time.perf_counter()`` at the start of the run, plus the duration of its pauses."""
     is_continued: bool = False
     """Whether a paused or interrupted run is being continued."""
     partial_messages: list[Message] = field(default_factory=list)

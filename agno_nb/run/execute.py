@@ -306,6 +306,7 @@ async def _open_when_free(context: RunContext) -> OpenedRun:
         if not context.is_continued and context.enclosing_turn is None:
             # The turn starts now, after any waiting.
             run.created_at = context.message.created_at = now()
+            context.started = time.perf_counter()
         try:
             # A stored run must also be ended, so a cancellation takes effect only when the run is known to be open.
             return await context.recorder.in_store(_store_open, context)
@@ -364,10 +365,10 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
     task = asyncio.current_task()
     if context.parent is not None and task is not None:
         context.parent.child_tasks.add(task)
-    started = time.perf_counter()
     failure: BaseException | None = None
-    # The duration of a run does not include its pauses.
-    before_s = run.metrics.duration_s or 0.0 if context.is_continued else 0.0
+    if context.is_continued:
+        # The duration of a run does not include its pauses.
+        context.started = time.perf_counter() - (run.metrics.duration_s or 0.0)
     try:
         _prepare_context(runnable, context, opened)
         context.emit(RunEvent.run_continued if context.is_continued else RunEvent.run_started)
@@ -388,7 +389,6 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
     if failure is not None:
         with suppress(Exception):  # A custom model may report counts that cannot be added up.
             run.metrics = _total_metrics(run)
-    run.metrics.duration_s = before_s + time.perf_counter() - started
     try:
         await _store_end(context)
     except AgnoNbError as unstored:
@@ -459,6 +459,7 @@ async def _store_end(context: RunContext) -> None:
     run, recorder = context.run, context.recorder
     # The clock may have been set back since the run started.
     run.ended_at = max(now(), run.created_at, recorder.latest_at + 1e-6)
+    run.metrics.duration_s = time.perf_counter() - context.started
     # A copy, because a tool that timed out may still be changing the state in its thread.
     state, earlier_changes = context.copy_state(), run.state_changes
     recorder.record_state_changes(state)

@@ -10,8 +10,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, overload
 
 from agno_nb._keywords import typed_kwargs
-from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.base import ContextQuery, Db
+from agno_nb.db.base import AsyncDb, ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError
 from agno_nb.run import defaults

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import with_all_columns
-from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.base import AsyncDb
 from agno_nb.db.driver import Driver
 from agno_nb.db.duckdb.engine import Engine, check_path, translate_errors
 from agno_nb.db.duckdb.shared_file import SharedFile
