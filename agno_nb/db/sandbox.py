@@ -24,7 +24,7 @@ import duckdb
 
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import empty
-from agno_nb.db.sql_frames import DYNAMIC, STRINGS, SqlFrame, frames_for
+from agno_nb.db.sql_frames import DYNAMIC, INNER_NAME, STRINGS, SqlFrame, frames_for
 from agno_nb.errors import AgnoNbError, InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.redact import whole_characters
 
@@ -71,6 +71,8 @@ _AFTER_FROM = frozenset(
     "select where group having window qualify order limit offset union except intersect using sample".split()
 )
 """Words that end the list of tables after FROM."""
+_LISTING = re.compile(r"\s*(?:show(?:\s+all)?\s+tables|show|describe|desc)[\s;]*", re.IGNORECASE)
+"""Statements that list all tables."""
 _SPACE = re.compile(r"\s*")
 _WORD = re.compile(r"\w*")
 
@@ -149,7 +151,8 @@ def run(
                 for view in schema.views().values():
                     cursor.execute(view.sql.replace("CREATE VIEW", "CREATE TEMP VIEW"))
             cursor.execute("BEGIN TRANSACTION READ ONLY")
-            return _rows(cursor.sql(statement, params=list(parameters)), max_rows)
+            rows = _rows(cursor.sql(statement, params=list(parameters)), max_rows)
+            return _without_inner_tables(rows) if _LISTING.fullmatch(STRINGS.sub(" ", sql)) else rows
 
         try:
             with _typed_errors():
@@ -181,6 +184,12 @@ def _rows(relation: duckdb.DuckDBPyRelation, max_rows: int | None) -> pa.Table:
             raise QueryError(f"the query returns more than {max_rows:,} rows; add a LIMIT, or pass a higher max_rows=")
         batches.append(batch)
     return pa.Table.from_batches(batches, reader.schema)
+
+
+def _without_inner_tables(listed: pa.Table) -> pa.Table:
+    """Return a list of tables without those that only the views read."""
+    inner = [name in schema.tables() or name.startswith(INNER_NAME) for name in listed["name"].to_pylist()]
+    return listed.filter([not each for each in inner])
 
 
 @contextmanager

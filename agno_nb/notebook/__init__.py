@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Register the magics, and let runs record the cell that starts them. Loading twice changes nothing."""
+    from agno_nb import frames
     from agno_nb.models.openai import preload
     from agno_nb.notebook.cell_info import read_cell_info
     from agno_nb.notebook.completion import register_completions
@@ -24,7 +25,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
         magics = AgentMagics(ipython)
         ipython.register_magics(magics)
         ipython.configurables.append(magics.notebook.settings)  # type: ignore[arg-type] # Any Configurable.
-        defaults.of_notebook = magics.notebook
+        defaults.of_notebook, frames.notebook_namespace = magics.notebook, ipython.user_ns
         magics.undo = [register_displays(ipython), register_completions(ipython, magics.notebook)]
         show_previous_session(magics.notebook)
     execute.current_cell = lambda: read_cell_info(ipython)
@@ -46,6 +47,7 @@ def show_previous_session(notebook: Notebook) -> None:
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
     """Remove the magics. The store is kept."""
+    from agno_nb import frames
     from agno_nb.run import defaults, execute
     from agno_nb.types import CellInfo
 
@@ -59,4 +61,4 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     for kind in ("line", "cell"):
         for name in ("agent", "agent_sql"):
             ipython.magics_manager.magics[kind].pop(name, None)
-    execute.current_cell, defaults.of_notebook = CellInfo, None
+    execute.current_cell, defaults.of_notebook, frames.notebook_namespace = CellInfo, None, {}

@@ -164,6 +164,11 @@ def test_sql_reads_the_store_and_the_frames_that_it_names(kernel: Kernel) -> Non
     assert kernel.run("%%agent_sql -o found\nselect 'prices' as text, 1 as n").outputs == []
     assert value(kernel, "[str(dtype) for dtype in found.dtypes][1]") == "Int64"
     assert value(kernel, "found.values.tolist()") == [["prices", 1]]
+    kernel.run("from agno_nb import default_db, query\nasked = query('from prices').df()")
+    assert value(kernel, "asked.values.tolist()") == [["demo", 2.5]]
+    assert "runs is the store's table" in kernel.run("asked = query('from runs').df()").printed
+    assert value(kernel, "len(asked) == len(default_db().runs_df())") is True
+    kernel.run("del asked")
     unknown = kernel.run("%agent_sql select * from pricess", expect="error")
     assert "there is no table 'pricess'. The store's tables: sessions, runs" in unknown.content["evalue"]
     assert "Your DataFrames: found, prices, runs." in unknown.content["evalue"]
