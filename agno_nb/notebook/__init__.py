@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
     from agno_nb.notebook.cell_info import read_cell_info
     from agno_nb.notebook.completion import register_completions
     from agno_nb.notebook.displays import register_displays
-    from agno_nb.notebook.magics import AgentMagics
+    from agno_nb.notebook.magics import AgentMagics, pass_to_magics
     from agno_nb.run import defaults, execute
 
     if "AgentMagics" not in ipython.magics_manager.registry:
@@ -26,7 +27,12 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
         ipython.register_magics(magics)
         ipython.configurables.append(magics.notebook.settings)  # type: ignore[arg-type] # Any Configurable.
         defaults.of_notebook, frames.notebook_namespace = magics.notebook, ipython.user_ns
-        magics.undo = [register_displays(ipython), register_completions(ipython, magics.notebook)]
+        ipython.input_transformers_cleanup.append(pass_to_magics)
+        magics.undo = [
+            register_displays(ipython),
+            register_completions(ipython, magics.notebook),
+            partial(ipython.input_transformers_cleanup.remove, pass_to_magics),
+        ]
         show_previous_session(magics.notebook)
     execute.current_cell = lambda: read_cell_info(ipython)
     threading.Thread(target=preload, name="agno_nb-preload", daemon=True).start()

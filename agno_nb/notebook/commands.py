@@ -41,7 +41,9 @@ class LineParser(MagicArgumentParser):
 
     def _check_value(self, action: Action, value: Any) -> None:
         if action.dest == "command" and value not in (action.choices or ()):
-            raise InvalidInputError(f"%agent has no command {value!r}: {nearest(value, list(COMMANDS))}")
+            prompt = "to send a prompt, write %%agent on the first line of a cell and the prompt below it"
+            remedy = _suggestion(value, COMMANDS, prompt)
+            raise InvalidInputError(f"%agent has no command {value!r}{remedy} `%agent help` lists the commands")
         super()._check_value(action, value)
 
 
@@ -51,18 +53,35 @@ def parse_words(parser: Any, words: Sequence[str], magic: str) -> Namespace:
     for word in words:
         # Before parsing, which would take the value of an unknown option for a command.
         if word.startswith("--") and not any(option.startswith(word.partition("=")[0]) for option in options):
-            raise InvalidInputError(f"{magic} has no option {word!r}: {nearest(word, options)}")
+            raise _unknown_option(magic, word, options)
     args = Namespace()
     try:
         _, unknown = parser.parse_known_args(list(words), args)
     except UsageError as error:
         raise InvalidInputError(f"{magic}: {error}; `{magic}?` lists the options") from None
     if unknown and unknown[0].startswith("-"):
-        raise InvalidInputError(f"{magic} has no option {unknown[0]!r}: {nearest(unknown[0], options)}")
+        raise _unknown_option(magic, unknown[0], options)
+    if unknown and magic == "%%agent":
+        raise InvalidInputError(
+            f"the line of %%agent takes options and the name of an agent, got {' '.join(words)!r}; write the prompt on "
+            "the lines below it"
+        )
     if unknown:
         command = " ".join(filter(None, [magic, getattr(args, "command", None)]))
         raise InvalidInputError(f"`{command}` takes nothing more, got {' '.join(unknown)!r}")
     return args
+
+
+def _unknown_option(magic: str, word: str, options: Mapping[str, Action]) -> InvalidInputError:
+    return InvalidInputError(f"{magic} has no option {word!r}{_suggestion(word, options)} `{magic}?` lists the options")
+
+
+def _suggestion(word: str, known: Mapping[str, Any], otherwise: str = "") -> str:
+    """Return the part of an error that follows an unknown word."""
+    close = nearest(word, known)
+    if close.startswith("did"):
+        return f": {close}"
+    return f"; {otherwise};" if otherwise else ";"
 
 
 def option_names(parser: Any) -> dict[str, Action]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ class AgentMagics(Magics):
     agent_line.__doc__ = line_parser().format_help()  # type: ignore[assignment]
 
     @no_var_expand
-    @magic_arguments("agent")
+    @magic_arguments("%agent")
     @argument("name", nargs="?", help="one of your agents, by variable or name; defaults to the notebook's agent")
     @argument("-s", "--session", help="run in this session")
     @argument("-u", "--user", help="run as this user")
@@ -69,12 +70,15 @@ class AgentMagics(Magics):
         run_cell(self.notebook, self.shell, args, cell.strip())
 
     @no_var_expand
-    @magic_arguments("agent_sql")
+    @magic_arguments("%agent_sql")
     @argument("-o", "--output", metavar="VAR", help="assign the result to this variable instead of showing it")
     @argument("sql", nargs="*", help="the query, unless it is in the cell")
     @line_cell_magic("agent_sql")  # type: ignore[arg-type]
     def agent_sql(self, line: str, cell: str | None = None) -> Any:
-        """Run one read-only query over the store and over the notebook's DataFrames that it names."""
+        """Run one read-only query over the store and over the notebook's DataFrames that it names.
+
+        For a query of one line, use %agent_sql QUERY.
+        """
         # The line magic has no options: quotes and dashes belong to the query.
         sql, output = line, None
         if cell is not None:
@@ -91,6 +95,23 @@ class AgentMagics(Magics):
             return frame
         self.shell.user_ns[output] = frame
         return None
+
+
+def pass_to_magics(lines: list[str]) -> list[str]:
+    """Transform the cells that IPython itself answers, with hints at the wrong magic, so that the magics answer.
+
+    IPython rejects ``%%agent`` without a body, and takes a line that ends in ``?`` for a question about its last word.
+    """
+    line = lines[0] if len(lines) == 1 else ""
+    if re.match(r"%%agent(_sql)?(\s|\Z)", line):
+        return [line, "\n"]
+    if found := re.fullmatch(r"%agent\s+(\S+\s.*\?)\s*", line):
+        return [f"get_ipython().run_line_magic('agent', {found[1]!r})\n"]
+    return lines
+
+
+# A terminal would not wait for the body of a cell.
+pass_to_magics.has_side_effects = True  # type: ignore[attr-defined]
 
 
 def _check_variable(name: str | None) -> None:
