@@ -17,7 +17,7 @@ from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
 from agno_nb.notebook.displays import name_of, show_facts, show_note
-from agno_nb.notebook.notebook import Notebook
+from agno_nb.notebook.notebook import Notebook, VariableTool
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
 from agno_nb.run.runnable import Runnable
@@ -264,6 +264,7 @@ def use_tools(notebook: Notebook, words: list[str]) -> None:
 
 
 def _first_line(tool: Any) -> str:
+    tool = tool.latest if isinstance(tool, VariableTool) else tool
     text = getattr(tool, "description", None) or getattr(tool, "__doc__", None) or "no docstring"
     return str(text).strip().partition("\n")[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Mapping
 from inspect import isclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,45 @@ from agno_nb.notebook.displays import name_of
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
-from agno_nb.tools.toolkit import resolve_tools
+from agno_nb.tools import Tool, resolve_tools
 from agno_nb.types import Budget, SessionType
 
 _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
 """Names of earlier outputs. An agent there also has a name given by the user, or has been replaced."""
+
+
+class VariableTool:
+    """A variable of the notebook as a tool. Each run gets its latest function, also after its cell is rerun.
+
+    If the variable is deleted or no longer has a function, for example because a loop uses its name, the tool keeps the
+    last one. Copies of an agent share the variable.
+    """
+
+    def __init__(self, variable: str, value: Any, namespace: Mapping[str, Any]) -> None:
+        self._variable, self._latest, self._namespace = variable, value, namespace
+
+    @property
+    def latest(self) -> Any:
+        value = self._namespace.get(self._variable)
+        if callable(value) or isinstance(value, Tool) or hasattr(value, "tools") or hasattr(value, "functions"):
+            self._latest = value
+        return self._latest
+
+    @property
+    def tools(self) -> list[Any]:
+        """The tools of a toolkit with one member; see :func:`agno_nb.tools.toolkit.resolve_tools`."""
+        return [self.latest]
+
+    @property
+    def name(self) -> str:
+        return name_of(self.latest)
+
+    def __deepcopy__(self, memo: Any) -> VariableTool:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not with all variables of the notebook.
+        return VariableTool, (self._variable, self.latest, {})
 
 
 class Notebook:
@@ -123,9 +158,9 @@ class Notebook:
     def use_tools(self, names: list[str]) -> None:
         """Add functions of the notebook to the agent's tools, or replace tools of the same name."""
         agent = self._own_agent("`%agent tools`")
-        functions = [self._function(name) for name in names]
-        replaced = {name_of(function) for function in functions}
-        tools = [tool for tool in agent.tools or [] if name_of(tool) not in replaced] + functions
+        added = [VariableTool(name, self._function(name), self.namespace) for name in names]
+        replaced = {name_of(tool) for tool in added}
+        tools: list[Any] = [*(tool for tool in agent.tools or [] if name_of(tool) not in replaced), *added]
         # Reject an invalid tool now, because it would make every later cell fail.
         resolve_tools(tools, tool_cache=[])
         agent.tools = tools

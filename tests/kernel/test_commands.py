@@ -201,6 +201,16 @@ def test_a_cached_answer_calls_no_model_says_so_and_costs_nothing(kernel: Kernel
     assert "3.0" in kernel.run('%%agent shop -s five\nprice(item="tea")').shown
 
 
+def test_a_tool_that_is_redefined_is_called_with_its_new_code(kernel: Kernel) -> None:
+    kernel.run("def fee(item: str) -> float:\n    'Fee of an item.'\n    return 2.5")
+    assert kernel.run("%agent tools fee").shown.startswith("tools: ")
+    assert "2.5" in kernel.run('%%agent\nfee(item="tea")').shown
+    kernel.run("def fee(item: str) -> str:\n    'Fee of an item.'\n    return 'nothing'")
+    assert "nothing" in kernel.run('%%agent\nfee(item="tea")').shown
+    kernel.run("del fee")
+    assert "nothing" in kernel.run('%%agent\nfee(item="cake")').shown
+
+
 @pytest.mark.versions
 def test_our_objects_show_themselves_and_do_not_dump(kernel: Kernel) -> None:
     kernel.run("def price(): 'x'\nshop = Agent('demo', name='shop', tools=[price])")
