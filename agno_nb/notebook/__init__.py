@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from agno_nb.notebook.notebook import Notebook
-
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
     """Register the magics, and let runs record the cell that starts them. Loading twice changes nothing."""
@@ -20,6 +18,7 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
     from agno_nb.notebook.completion import register_completions
     from agno_nb.notebook.displays import register_displays
     from agno_nb.notebook.magics import AgentMagics, pass_to_magics
+    from agno_nb.notebook.session_commands import show_previous_session
     from agno_nb.run import defaults, execute
 
     if "AgentMagics" not in ipython.magics_manager.registry:
@@ -36,19 +35,6 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
         show_previous_session(magics.notebook)
     execute.current_cell = lambda: read_cell_info(ipython)
     threading.Thread(target=preload, name="agno_nb-preload", daemon=True).start()
-
-
-def show_previous_session(notebook: Notebook) -> None:
-    """Show how to resume the notebook's last session, if there is one."""
-    from agno_nb.errors import StoreError
-    from agno_nb.notebook.displays import show_note
-
-    try:
-        last = notebook.last_session_id()
-    except StoreError:
-        return  # The first run will report what is wrong with the store.
-    if last is not None:
-        show_note("new session; `%agent resume` resumes this notebook's last one")
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:

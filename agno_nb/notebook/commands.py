@@ -16,6 +16,7 @@ from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
+from agno_nb.notebook.cell_info import is_text, notebook_file
 from agno_nb.notebook.displays import name_of, show_facts, show_note
 from agno_nb.notebook.notebook import Notebook, VariableTool
 from agno_nb.notebook.render import usage_line
@@ -229,7 +230,8 @@ def _front_end(origin: CellInfo) -> str:
         return "this front end does not report cell ids, so rerunning a cell adds a new turn"
     if origin.notebook is None:
         return "rerunning a cell replaces its turn; this front end does not report the notebook's name"
-    return f"{Path(origin.notebook).name}; rerunning a cell replaces its turn"
+    until = ", until you reopen it" if is_text(origin.notebook) and not notebook_file(origin.notebook) else ""
+    return f"{Path(origin.notebook).name}; rerunning a cell replaces its turn{until}"
 
 
 def start_session(notebook: Notebook) -> None:

@@ -20,6 +20,7 @@ from agno_nb.notebook.agent_cell import FORMATS, run_cell
 from agno_nb.notebook.cell_info import read_cell_info
 from agno_nb.notebook.commands import change_settings, line_parser, parse_words, run_parsed, show_status
 from agno_nb.notebook.notebook import Notebook
+from agno_nb.notebook.session_commands import show_previous_session
 from agno_nb.notebook.settings import RERUNS, AgnoNb
 
 
@@ -39,6 +40,7 @@ class AgentMagics(Magics):
     @no_var_expand
     @line_magic("agent")  # type: ignore[arg-type] # IPython types its decorators for functions of a module.
     def agent_line(self, line: str) -> None:
+        self.notebook.locate(read_cell_info(self.shell).notebook)
         args = _parse(line_parser(), line, "%agent")
         run_parsed(self.notebook, args)
         change_settings(self.notebook, args)
@@ -67,6 +69,8 @@ class AgentMagics(Magics):
         """Send the cell to the agent and stream its answer. {variables} are replaced by their values."""
         args = _parse(self.agent_cell.parser, line, "%%agent")
         _check_variable(args.output)
+        if self.notebook.locate(read_cell_info(self.shell).notebook):
+            show_previous_session(self.notebook)
         run_cell(self.notebook, self.shell, args, cell.strip())
 
     @no_var_expand

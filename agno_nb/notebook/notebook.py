@@ -68,7 +68,8 @@ class Notebook:
     """A notebook's settings, and the agent created from them.
 
     `namespace` has the user's variables, `folder` is the folder of the store, and `path` is the notebook's file if the
-    front end reports it. Later changes of the settings take effect immediately.
+    front end reports it already; otherwise :meth:`locate` sets it. Later changes of the settings take effect
+    immediately.
     """
 
     def __init__(self, namespace: dict[str, Any], folder: Path, settings: AgnoNb, path: str | None = None) -> None:
@@ -109,6 +110,17 @@ class Notebook:
                 "instructions_file": lambda _: self._read_instructions(),
             }
         )
+
+    def locate(self, path: str | None) -> bool:
+        """Remember the notebook's file, once the front end reports it, and read the instructions in its metadata.
+
+        Return whether it was unknown before, because the extension was not loaded in a cell.
+        """
+        is_new, is_other = self.path is None, path not in (None, self.path)
+        if is_other:
+            self.path = path
+            self._read_instructions()
+        return is_new and is_other
 
     def set(self, name: str, value: Any) -> None:
         """Set an option of ``%agent``: a setting, or the session. An invalid value changes nothing."""

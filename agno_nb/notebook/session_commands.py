@@ -9,7 +9,7 @@ from IPython.display import display
 
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories
 from agno_nb.db import queries
-from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.errors import InvalidInputError, SessionNotFoundError, StoreError
 from agno_nb.notebook.displays import (
     ColumnKind,
     current_attempts,
@@ -94,6 +94,16 @@ def resume(notebook: Notebook, words: list[str]) -> None:
     turns = len(current_attempts(session))
     of_user = f" of {session.user_id}" if session.user_id else ""
     show_note(f"resumed {_session_name(session)}{of_user}: {counted(turns, 'turn')} so far")
+
+
+def show_previous_session(notebook: Notebook) -> None:
+    """Show how to resume the notebook's last session, if there is one."""
+    try:
+        last = notebook.last_session_id()
+    except StoreError:
+        return  # The first run will report what is wrong with the store.
+    if last is not None:
+        show_note("new session; `%agent resume` resumes this notebook's last one")
 
 
 def rename(notebook: Notebook, words: list[str]) -> None:
