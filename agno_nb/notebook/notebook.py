@@ -31,7 +31,7 @@ _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
 
 
 class VariableTool:
-    """A variable of the notebook as a tool. Each run gets its latest function, also after its cell is rerun.
+    """A variable of the notebook as a tool. Each run gets the latest function, so rerunning its cell is enough.
 
     If the variable is deleted or no longer has a function, for example because a loop uses its name, the tool keeps the
     last one. Copies of an agent share the variable.

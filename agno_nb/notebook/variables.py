@@ -51,7 +51,7 @@ def inject(
     """Replace ``{name}``, ``{name.attr}``, ``{name[0]}`` and ``{name["key"]}`` by values of `namespace`.
 
     All of them accept a conversion and a format: ``{name!r}``, ``{name:.2f}``. Undefined names and all other braces,
-    including doubled ones (``{{name}}``) and those of f-strings, stay unchanged. Braces in values are not replaced. A
+    including doubled ones (``{{name}}``) and f-strings, stay unchanged. Braces in values are not replaced. A
     call such as ``{len(name)}`` stays unchanged, too, with a warning. A DataFrame is replaced by its schema and first
     rows, a figure by an image. `sees_images`, which is called only if there is an image, returns whether the model
     accepts it. If a value cannot be read or converted to text, for example because a property raises an exception,
