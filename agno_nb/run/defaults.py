@@ -21,8 +21,8 @@ class NotebookDefaults(Protocol):
     user_id: str | None
 
     @property
-    def default_model(self) -> Model:
-        """The model of the notebook."""
+    def model(self) -> Model | str | None:
+        """The model of the notebook. None for the first configured one."""
 
 
 of_notebook: NotebookDefaults | None = None

@@ -148,6 +148,11 @@ def test_the_model_option_reaches_agents_without_a_model_and_no_others(notebook:
     assert (names["plain"].model, names["plain"].resolved_model.id) == (None, "gpt-5")
 
 
+def test_the_notebooks_own_agent_is_not_its_own_default(notebook: Notebook) -> None:
+    notebook.agent.use_notebook_defaults()
+    assert (notebook.agent.model, notebook.agent.resolved_model.id) == (None, "demo")
+
+
 def test_without_a_notebook_nothing_changes() -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(f"{IMPORTS}\nagent = Agent(ScriptedModel(['x']))\nrun = agent.run('1')", names)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb import Agent, Workflow
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.completion import register_completions
 from agno_nb.notebook.displays import name_of
 from agno_nb.notebook.notebook import Notebook, VariableTool
 from agno_nb.notebook.settings import AgnoNb
@@ -71,6 +73,17 @@ def test_a_tool_given_by_name_is_the_latest_function_of_its_variable(
     agent = Agent("demo", db=InMemoryDb(), tools=[namespace["price"]])
     define(5.0)
     assert agent.run('price(item="tea")').tools[0].value == 4.0
+
+
+def test_completions_are_removed_even_if_ipython_has_a_new_completer() -> None:
+    shell = InteractiveShell()
+    unregister = register_completions(shell, Notebook({}, Path.cwd(), AgnoNb()))
+    assert len(shell.Completer.custom_matchers) == 1
+    shell.init_completer()
+    assert shell.Completer.custom_matchers == []
+    unregister()
+    register_completions(shell, Notebook({}, Path.cwd(), AgnoNb()))()
+    assert shell.Completer.custom_matchers == []
 
 
 def test_an_agent_that_is_named_keeps_its_store_or_uses_the_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
