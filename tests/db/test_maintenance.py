@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from agno_nb.db import schema
@@ -172,6 +173,7 @@ def test_everything_goes_from_store_to_store_as_it_is(db: Db, tmp_path: Path, ot
 def test_an_empty_store_goes_too(db: Db, tmp_path: Path) -> None:
     db.export_parquet(tmp_path / "all")
     assert InMemoryDb().import_parquet(tmp_path / "all") == 0
+    assert pq.read_table(tmp_path / "all/raw_schema.parquet")["version"].to_pylist() == [schema.VERSION]
 
 
 def test_what_is_there_is_not_imported_over(tmp_path: Path) -> None:
