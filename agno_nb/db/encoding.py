@@ -49,7 +49,7 @@ def micros(seconds: float) -> int:
 
 def check_choice(name: str, value: str | None, choices: Collection[str]) -> None:
     """Raise an InvalidInputError if an argument is neither None nor one of `choices`."""
-    if value is not None and value not in choices:
+    if value is not None and not (isinstance(value, str) and value in choices):
         raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, is_interrupt, micros, to_json
 from agno_nb.db.statements import Transaction
-from agno_nb.types import JsonDict, RunOutput, Session, now
+from agno_nb.types import JsonDict, RunOutput, Session
 
 _MAX_COPY_ATTEMPTS = 1000
 _MISSING = object()
@@ -157,7 +157,7 @@ def store_state(
     """
     key = {"session_id": session_id}
     # In DuckDB, a RETURNING takes longer than a second statement.
-    changed = connection.update("raw_sessions", {"updated_at": micros(now())}, key, gone=gone)
+    changed = connection.update("raw_sessions", {"updated_at": connection.now()}, key, gone=gone)
     if session_state is not None and (base_state is None or _differs(session_state, base_state)):
         # As it will be read. This rejects arrays and other values that cannot be compared.
         state = from_json(to_json(session_state, "session_state"))

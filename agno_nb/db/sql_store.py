@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -71,8 +71,10 @@ class SqlDb(Db):
     @contextmanager
     def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
         driver = self._driver
-        with driver.exclusive_transaction() if exclusive else driver.transaction(write=write) as connection:
-            transaction = Transaction(connection, store=self, cache=self._cache, row_lock=driver.row_lock)
+        with ExitStack() as stack:
+            opened = driver.exclusive_transaction() if exclusive else driver.transaction(write=write)
+            begin = functools.partial(stack.enter_context, opened)
+            transaction = Transaction(begin, store=self, cache=self._cache, row_lock=driver.row_lock)
             yield transaction
         for committed in transaction.on_commit:
             committed()
@@ -82,8 +84,8 @@ class SqlDb(Db):
         return self._driver.is_uncontended
 
     def create(self) -> None:
-        with self._transaction(write=True):
-            pass
+        with self._transaction(write=True) as transaction:
+            transaction.begin()
 
     def close(self) -> None:
         self._driver.close()
