@@ -125,7 +125,7 @@ def _put(place: JsonDict, key: str, value: Any) -> None:
 def merge_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
     """Return `now` with the changes from `before` to `after`. Dicts are merged by key, other values replaced.
 
-    A dict that is no longer one in `now` is also replaced as a whole: a part of it would be the value of nobody.
+    A dict that is no longer one in `now` is also replaced as a whole, so that no part of it is missing.
 
     Examples
     --------
