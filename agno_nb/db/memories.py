@@ -73,7 +73,7 @@ def add_event(
 def get_summary(
     connection: Transaction, session_id: str, *, before_run_index: int | None = None
 ) -> SessionSummary | None:
-    check_ids(session_id=session_id)
+    check_ids("session_id", session_id=session_id)
     where = f"session_id = ? AND {SUMMARY_HOLDS}"
     parameters: list[str | int] = [session_id]
     if before_run_index is not None:
@@ -148,6 +148,7 @@ def update_user_memory(connection: Transaction, memory: UserMemory, *, expected_
 def delete_user_memory(
     connection: Transaction, memory_id: str, user_id: str | None = None, *, expected_updated_at: float | None = None
 ) -> bool:
+    check_ids("memory_id", memory_id=memory_id, user_id=user_id or None)
     key = non_null(memory_id=memory_id, user_id=user_id)
     if expected_updated_at is not None:
         key["updated_at"] = micros(expected_updated_at)

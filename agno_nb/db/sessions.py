@@ -75,7 +75,7 @@ def check_owner(connection: Transaction, user_id: str, *, session_id: str | None
 
 
 def _session_key(session_id: str, session_type: str | None, user_id: str | None) -> Row:
-    check_ids(session_id=session_id, user_id=user_id or None)
+    check_ids("session_id", session_id=session_id, user_id=user_id or None)
     check_choice("session_type", session_type, [*SessionType])
     return non_null(session_id=session_id, session_type=session_type, user_id=user_id)
 
@@ -158,7 +158,7 @@ def update_session_state(
     *,
     base_state: JsonDict | None = None,
 ) -> Session | None:
-    check_ids(session_id=session_id, user_id=user_id or None)
+    check_ids("session_id", session_id=session_id, user_id=user_id or None)
     check_json_object(session_state, "session_state")
     if get_session(connection, session_id, user_id=user_id) is None:
         return None
@@ -174,7 +174,7 @@ def fork_session(
     to_run_index: int | None = None,
     at_run: str | None = None,
 ) -> Session | None:
-    check_ids(session_id=session_id, at_run=at_run, user_id=user_id or None)
+    check_ids("session_id", session_id=session_id, at_run=at_run, user_id=user_id or None)
     if to_run_index is not None and at_run is not None:
         raise InvalidInputError("fork_session() got both to_run_index and at_run; pass one of them")
     if get_session(connection, session_id, user_id=user_id) is None:
@@ -211,7 +211,7 @@ def enter_session(connection: Transaction, run: RunOutput, session: Session) -> 
 
 
 def get_session_metrics(connection: Transaction, session_id: str) -> Metrics:
-    check_ids(session_id=session_id)
+    check_ids("session_id", session_id=session_id)
     sums = ", ".join(f"SUM({valid_usage(name)})" for name in TOKEN_COUNTS)
     # A run without a model answer (because of an invalid key, for example) has no cost that could be unknown.
     answered = "SELECT run_id FROM raw_messages WHERE session_id = ? AND role = 'assistant' AND NOT from_history"

@@ -141,7 +141,7 @@ class SqlDb(Db):
 
     @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
-        check_ids(session_id=session_id, user_id=user_id or None)
+        check_ids("session_id", session_id=session_id, user_id=user_id or None)
         return bool(self._delete("session_id = ?", [session_id], user_id))
 
     def delete_sessions(self, session_ids: Iterable[str], user_id: str | None = None) -> None:
@@ -150,7 +150,7 @@ class SqlDb(Db):
         # A pandas Series is a list of IDs, too.
         if ids := list(session_ids):
             for session_id in ids:
-                check_ids(session_id=session_id)
+                check_ids("session_id", session_id=session_id)
             self._delete(f"session_id IN ({marks(ids)})", ids, user_id)
 
     @explain_wrong_arguments("pass a date, as in purge_sessions('2026-01-31')")
@@ -186,7 +186,7 @@ class SqlDb(Db):
         archive.snapshot(self._driver, path, identity=self.identity)
 
     def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
-        check_ids(session_id=session_id, user_id=user_id or None)
+        check_ids("session_id", session_id=session_id, user_id=user_id or None)
         with self._transaction(write=False) as connection:
             tables = archive.session_tables(connection, session_id, user_id)
         archive.write_session(path, tables)
