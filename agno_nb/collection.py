@@ -17,6 +17,7 @@ from agno_nb.db.file_names import LOCK, expand, os_error, path_in_use
 from agno_nb.db.frame_reader import TIMEOUT_S, FrameReader
 from agno_nb.db.sqlite import LOG, SHARED, SqliteDriver
 from agno_nb.errors import InvalidInputError, StoreError
+from agno_nb.types import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,8 @@ class Collection(FrameReader):
         return len(self._stores)
 
     def __repr__(self) -> str:
-        return f"Collection of {len(self)} stores: {', '.join(list(self._stores)[:5])}{', …' * (len(self) > 5)}"
+        names = ", ".join(list(self._stores)[:5]) + ", …" * (len(self) > 5)
+        return f"Collection of {counted(len(self), 'store')}: {names}"
 
 
 def _all(tables: Mapping[str, pa.Table], names: schema.ColumnsRead) -> Mapping[str, pa.Table]:

@@ -19,8 +19,10 @@ from agno_nb.notebook.displays import (
     show_note,
     show_table,
 )
+from agno_nb.notebook.markdown import plain_title
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.redact import displayable
+from agno_nb.run_view import status_word
 from agno_nb.types import RunOutput, RunStatus, Session, counted, one_line
 
 NUM_SESSIONS = 20
@@ -61,7 +63,7 @@ def list_sessions(notebook: Notebook) -> None:
     rows = [
         (
             "•" if session["session_id"] == current else "",
-            _title(session["session_name"] or session["first_input"]),
+            _title(session["session_name"]) or plain_title(session["first_input"] or "", TITLE_LIMIT),
             session["component_name"] or session["component_id"] or "",
             session["user_id"] or "",
             _number(session["num_runs"]),
@@ -130,7 +132,8 @@ def show_history(notebook: Notebook, count: int | None) -> None:
     shown = turns[max(len(turns) - (NUM_TURNS if count is None else count), 0) :]
     rows = [(str(run.run_index), role, text) for run in shown for role, text in _messages(run)]
     earlier = len(turns) - len(shown)
-    note = f"{earlier} earlier turns are not shown; `messages_df()` has all" if earlier else "see also `messages_df()`"
+    omitted = f"{counted(earlier, 'earlier turn')} not shown; `messages_df()` has all"
+    note = omitted if earlier else "see also `messages_df()`"
     show_table({"turn": "number", "role": "word", "message": "lines"}, rows, note=note)
 
 
@@ -138,7 +141,7 @@ def _messages(run: RunOutput) -> list[tuple[str, str]]:
     calls = [("tool", f"{call.tool_name}({call.arguments}) → {_title(call.result)}") for call in run.tools]
     answer = run.get_content_as_string()
     if run.status is not RunStatus.COMPLETED:
-        answer = f"{answer} ({'interrupted' if run.interrupted else run.status.lower()})".lstrip()
+        answer = f"{answer} ({status_word(run.status, interrupted=run.interrupted)})".lstrip()
     return [("user", run.input), *calls, ("assistant", answer)]
 
 
@@ -219,7 +222,7 @@ def list_runs(notebook: Notebook) -> None:
 def _state(run: dict[Any, Any]) -> str:
     if run["superseded_by"] is not None:
         return "superseded"
-    status = "" if run["status"] == RunStatus.COMPLETED else str(run["status"]).lower()
+    status = status_word(run["status"], interrupted=run["interrupted"])
     marks = (status, "stale" if run["stale"] else "", "cached" if run["replay_of_run_id"] else "")
     return ", ".join(filter(None, marks))
 

@@ -18,9 +18,10 @@ from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import usage_line
 from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunStatus, Session, SessionType, counted, one_line
+from agno_nb.run_view import status_word
+from agno_nb.types import RunStatus, Session, SessionType, counted
 from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, default_store
-from agno_nb.widgets.chat import NAME_LIMIT, Chat
+from agno_nb.widgets.chat import NAME_LIMIT, Chat, title_of
 from agno_nb.widgets.conversation import read_turns
 from agno_nb.widgets.intents import count, id_value, intent, one_of, optional, several, text
 
@@ -294,8 +295,9 @@ class Browser(BaseWidget):
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    first_input = row.pop("first_input")
-    title = row.pop("session_name") or first_input or row["session_id"]
+    title = title_of(row.pop("session_name"), row.pop("first_input"), row["session_id"], TITLE_LIMIT)
+    is_interrupted = row.pop("interrupted")
+    state = status_word(row["status"], interrupted=is_interrupted) if row["status"] else ""
     row = {name: value.timestamp() if hasattr(value, "timestamp") else value for name, value in row.items()}
     texts = {name: displayable(value) for name, value in row.items() if isinstance(value, str)}
-    return {**row, **texts, "session_id": row["session_id"], "title": one_line(displayable(title), TITLE_LIMIT)}
+    return {**row, **texts, "session_id": row["session_id"], "title": title, "state": state.removesuffix(" …")}
