@@ -27,7 +27,7 @@ from agno_nb.types import (
 NOTE_LIMIT = 240
 """Characters of a note, or of the reason for a decision, that are shown. The store has the rest."""
 
-STATUS_WORDS = {
+STATUS_WORDS: dict[str, str] = {
     RunStatus.RUNNING: "running …",
     RunStatus.PAUSED: "waiting for you",
     RunStatus.CANCELLED: "interrupted",
@@ -42,9 +42,9 @@ _DELEGATION = "delegate_task_to_member"
 """The tool of a team's leader whose call is displayed as the member's run."""
 
 
-def status_word(status: str, *, interrupted: bool = False) -> str:
+def status_word(status: str | None, *, interrupted: bool | None = False) -> str:
     """Return the displayed words for a stored status. A run whose process died is interrupted, not running."""
-    return STATUS_WORDS.get(RunStatus.CANCELLED if interrupted else RunStatus(status), "")
+    return STATUS_WORDS.get(RunStatus.CANCELLED if interrupted else status or "", "")
 
 
 def call_state(call: ToolCall, status: RunStatus) -> tuple[str, Tone]:

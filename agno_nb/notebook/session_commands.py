@@ -60,10 +60,15 @@ def list_sessions(notebook: Notebook) -> None:
         show_facts({"sessions": "none yet; the first `%%agent` cell starts one"})
         return
     current = notebook.current_session_id()
+    latest = queries.session_rows(notebook.db, frame["session_id"].tolist())
+    states = {key: status_word(row["status"], interrupted=row["interrupted"]) for key, row in latest.items()}
     rows = [
         (
             "•" if session["session_id"] == current else "",
-            _title(session["session_name"]) or plain_title(session["first_input"] or "", TITLE_LIMIT),
+            with_state(
+                _title(session["session_name"]) or plain_title(session["first_input"] or "", TITLE_LIMIT),
+                states.get(session["session_id"], ""),
+            ),
             session["component_name"] or session["component_id"] or "",
             session["user_id"] or "",
             _number(session["num_runs"]),
@@ -75,6 +80,11 @@ def list_sessions(notebook: Notebook) -> None:
     ]
     note = "• is the current one. `%agent resume ID` resumes another; `sessions_df()` has all of them."
     show_table(_SESSION_COLUMNS, rows, note=note)
+
+
+def with_state(title: str, state: str) -> str:
+    """Return the title of a session with the state of its latest turn, if that did not complete."""
+    return f"{title} ({state})" if state else title
 
 
 def resume(notebook: Notebook, words: list[str]) -> None:

@@ -16,6 +16,7 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.displays import ColumnKind, table_bundle
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import usage_line
+from agno_nb.notebook.session_commands import with_state
 from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
 from agno_nb.run_view import status_word
@@ -125,7 +126,10 @@ class Browser(BaseWidget):
 
     def static_view(self) -> StaticView:
         rows = self._rows_of(self._ids[:STATIC_ROWS])
-        lines = [(row["title"], row["agent"] or "", row["user_id"] or "", str(row["num_runs"])) for row in rows]
+        lines = [
+            (with_state(row["title"], row["state"]), row["agent"] or "", row["user_id"] or "", str(row["num_runs"]))
+            for row in rows
+        ]
         first = f", the first {len(rows)} of them above" if len(rows) < len(self._ids) else ""
         table = table_bundle(_STATIC_COLUMNS, lines, note=counted(len(self._ids), "session") + first)
         html, text = table["text/html"], table["text/plain"]
@@ -296,8 +300,7 @@ class Browser(BaseWidget):
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     title = title_of(row.pop("session_name"), row.pop("first_input"), row["session_id"], TITLE_LIMIT)
-    is_interrupted = row.pop("interrupted")
-    state = status_word(row["status"], interrupted=is_interrupted) if row["status"] else ""
+    state = status_word(row["status"], interrupted=row.pop("interrupted"))
     row = {name: value.timestamp() if hasattr(value, "timestamp") else value for name, value in row.items()}
     texts = {name: displayable(value) for name, value in row.items() if isinstance(value, str)}
-    return {**row, **texts, "session_id": row["session_id"], "title": title, "state": state.removesuffix(" …")}
+    return {**row, **texts, "session_id": row["session_id"], "title": title, "state": state}

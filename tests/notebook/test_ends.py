@@ -69,10 +69,11 @@ def test_a_killed_run_is_interrupted_everywhere(
     assert (turn["html"].count("interrupted"), "running" in turn["html"]) == (2, False)
     (row,) = Browser(browse(db=db)).content["rows"]
     assert row["state"] == "interrupted"
+    assert "go (interrupted)" in browse(db=db).static_view().text
     steps = [(step["name"], step["facts"]) for step in Browser(trace(run, db=db)).content["timelines"][0]["steps"]]
     assert [facts.partition(" · ")[0] for name, facts in steps if name != "scripted"] == ["interrupted"] * 2
     capsys.readouterr()
-    for command in ("runs", "history"):
+    for command in ("runs", "history", "sessions"):
         run_command(notebook, command, [])
         shown = capsys.readouterr().out
         assert ("interrupted" in shown, "running" in shown.lower()) == (True, False), command
