@@ -175,20 +175,11 @@ def typed_kwargs(options: type[Any], aliases: Mapping[str, str] | None = None) -
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        known = [*options.__annotations__, *(p.name for p in own if p.name != "self")]
         option_parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation.__forward_arg__)
             for name, annotation in options.__annotations__.items()
         ]
-
-        @functools.wraps(function)
-        def checked(*args: Any, **kwargs: Any) -> Any:
-            translated = translate(
-                kwargs, known=known, aliases=aliases or {}, deprecated=(), of=f"{function.__name__}()"
-            )
-            return function(*args, **translated)
-
-        checked.__signature__ = signature.replace(parameters=[*own, *option_parameters])  # type: ignore[attr-defined]
-        return checked  # type: ignore[return-value]
+        function.__signature__ = signature.replace(parameters=[*own, *option_parameters])  # type: ignore[attr-defined]
+        return suggest_on_unknown_kwarg(aliases or {})(function)
 
     return decorate

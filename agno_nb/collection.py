@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ from agno_nb.db import sandbox, schema
 from agno_nb.db.duckdb import FileDriver
 from agno_nb.db.file_names import LOCK, expand, os_error, path_in_use
 from agno_nb.db.frame_reader import TIMEOUT_S, FrameReader
-from agno_nb.db.sqlite import LOG, SHARED, SqliteDriver
+from agno_nb.db.sql_frames import DYNAMIC
+from agno_nb.db.sqlite import SqliteDriver
+from agno_nb.db.sqlite_connections import LOG, SHARED
 from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import counted
 
@@ -60,32 +62,30 @@ class Collection(FrameReader):
         max_rows: int | None = None,
     ) -> pa.Table:
         limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows}
-        return sandbox.run(self._tables, sql, parameters, frames or {}, views=False, **limits)
+        words = set(re.findall(r"\w+", sql.casefold()))
+        named = schema.views().keys() if words & DYNAMIC else words
+        return sandbox.run(lambda _: self._tables(named), sql, parameters, frames or {}, views=False, **limits)
 
     def frame(self, sql: str, parameters: Sequence[Any] = (), *, pushdown: Pushdown | None = None) -> pa.Table:
-        return self._in(self._stores, sql, parameters)
-
-    @staticmethod
-    def _in(stores: Mapping[str, Mapping[str, pa.Table]], sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         import pyarrow as pa
 
         # Each store is queried separately, because different sessions of two stores may have the same ID.
-        read_tables = []
-        for source, tables in stores.items():
-            table = sandbox.run(partial(_all, tables), sql, parameters, {})
-            read_tables.append(table.add_column(0, "source", pa.array([source] * table.num_rows, pa.string())))
-        return pa.concat_tables(read_tables)
+        return pa.concat_tables([self._read_store(source, sql, parameters) for source in self._stores])
 
-    def _tables(self, names: schema.ColumnsRead) -> dict[str, pa.Table]:
-        """Return the views. Those that read none of the tables in `names` have no rows."""
-        source, tables = next(iter(self._stores.items()))
+    def _read_store(self, source: str, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        import pyarrow as pa
+
+        table = sandbox.run(lambda _: self._stores[source], sql, parameters, {})
+        return table.add_column(0, "source", pa.array([source] * table.num_rows, pa.string()))
+
+    def _tables(self, named: AbstractSet[str]) -> dict[str, pa.Table]:
+        """Return the views. Those that are not `named` have no rows, unless they have been read before."""
+        first = next(iter(self._stores))
         views = {}
         for view in schema.views():
-            if view not in self._views and schema.columns_read(view).keys() & names.keys():
+            if view not in self._views and view in named:
                 self._views[view] = self.frame(f"FROM {view}")
-            views[view] = (
-                self._views[view] if view in self._views else self._in({source: tables}, f"FROM {view} LIMIT 0")
-            )
+            views[view] = self._views[view] if view in self._views else self._read_store(first, f"FROM {view} LIMIT 0")
         return views
 
     def __len__(self) -> int:
@@ -94,10 +94,6 @@ class Collection(FrameReader):
     def __repr__(self) -> str:
         names = ", ".join(list(self._stores)[:5]) + ", …" * (len(self) > 5)
         return f"Collection of {counted(len(self), 'store')}: {names}"
-
-
-def _all(tables: Mapping[str, pa.Table], names: schema.ColumnsRead) -> Mapping[str, pa.Table]:
-    return tables
 
 
 @suggest_on_unknown_kwarg({})

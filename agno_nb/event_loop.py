@@ -16,7 +16,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast
@@ -112,12 +112,7 @@ def is_on_loop() -> bool:
 class Job(Generic[T]):
     """A coroutine running on the background loop with the caller's context variables.
 
-    Parameters
-    ----------
-    coroutine : coroutine
-        Started at once.
-    on_done : callable, optional
-        Called on the loop when the coroutine has ended, even with an error.
+    `on_done` is called on the loop when the coroutine has ended, even with an error.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], on_done: Callable[[], None] = lambda: None) -> None:
@@ -261,6 +256,25 @@ def loop_is_idle() -> bool:
     return len(asyncio.all_tasks()) == 1
 
 
+async def run_together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> tuple[list[T], list[BaseException]]:
+    """Run coroutines concurrently, each to its end. Return the results of those that succeed, and the other errors."""
+    results: dict[int, T] = {}
+    failures: list[BaseException] = []
+
+    async def run_one(index: int, coroutine: Coroutine[Any, Any, T]) -> None:
+        try:
+            results[index] = await coroutine
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            failures.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for index, coroutine in enumerate(coroutines):
+            group.create_task(run_one(index, coroutine))
+    return [results[index] for index in sorted(results)], failures
+
+
 async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:
     """Await a coroutine to its end even if the task is cancelled, which then takes effect at the next ``await``."""
     outer = asyncio.current_task()
@@ -284,15 +298,8 @@ _END: Any = object()
 class EventStream(Generic[E, T]):
     """The events of a coroutine, as an iterator on the caller's thread.
 
-    Parameters
-    ----------
-    start : callable
-        Takes the function that receives events; returns the coroutine.
-
-    Attributes
-    ----------
-    result
-        Return value of the coroutine; None until the last event has been read.
+    `start` takes the function that receives events, and returns the coroutine. `result` is the return value of the
+    coroutine; None until the last event has been read.
     """
 
     def __init__(self, start: Callable[[Callable[[E], None]], Coroutine[Any, Any, T]]) -> None:
@@ -309,13 +316,11 @@ class EventStream(Generic[E, T]):
         return self
 
     def __next__(self) -> E:
+        event = None
         try:
-            while True:
-                try:
+            while event is None:
+                with suppress(queue.Empty):
                     event = self._events.get(timeout=_POLL_S)
-                    break
-                except queue.Empty:
-                    continue
         except BaseException:
             self.close()
             raise

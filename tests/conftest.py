@@ -35,8 +35,9 @@ def clean_environment(environ: os._Environ[str] | dict[str, str]) -> None:
 # On import, not in a fixture: modules read the environment while they are collected, and child processes inherit it.
 clean_environment(os.environ)
 # Child processes find the store contract as the tests do, by `pythonpath` in pyproject.toml.
+_TESTS = Path(__file__).resolve().parent
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(Path(__file__).resolve().parent.parent / "contract"), os.environ.get("PYTHONPATH")])
+    filter(None, [str(_TESTS.parent / "contract"), str(_TESTS / "child_path"), os.environ.get("PYTHONPATH")])
 )
 # How long an example takes depends on how busy the machine is.
 settings.register_profile("tests", deadline=None)

@@ -32,6 +32,8 @@ fsync = off
 full_page_writes = off
 synchronous_commit = off
 shared_buffers = 16MB
+# Its workers are connections too, which tests count, and nothing here gets old.
+autovacuum = off
 """
 
 

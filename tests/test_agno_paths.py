@@ -15,7 +15,7 @@ PATHS = {
     "agno_nb.agent.Agent": "agno_nb.agent.agent.Agent",
     "agno_nb.db.BaseDb": "agno_nb.db.base.Db",
     "agno_nb.db.SessionType": "agno_nb.types.SessionType",
-    "agno_nb.db.base.AsyncBaseDb": "agno_nb.db.async_db.AsyncDb",
+    "agno_nb.db.base.AsyncBaseDb": "agno_nb.db.base.AsyncDb",
     "agno_nb.db.base.BaseDb": "agno_nb.db.base.Db",
     "agno_nb.db.base.SessionType": "agno_nb.types.SessionType",
     "agno_nb.db.schemas.memory.UserMemory": "agno_nb.types.UserMemory",

@@ -16,7 +16,7 @@ import pytest
 
 import agno_nb
 from agno_nb import SqliteDb, StepOutput, Toolkit, tool
-from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.base import AsyncDb
 from agno_nb.db.sql_store import _USER_METHODS
 from agno_nb.errors import InvalidInputError, UnknownArgumentError
 from agno_nb.models.base import Delta
@@ -34,8 +34,7 @@ MODULES = {
     "agno_nb.media": ["Audio", "File", "Image", "Video"],
     "agno_nb.memory.v2": None,
     "agno_nb.models.base": ["Delta", "ModelRequest", "ModelResponse"],
-    "agno_nb.db.base": ["CellTurn", "ContextQuery", "OpenedRun"],
-    "agno_nb.db.async_db": ["AsyncDb"],
+    "agno_nb.db.base": ["AsyncDb", "CellTurn", "ContextQuery", "OpenedRun"],
     "agno_nb.utils.pprint": ["pprint_run_response"],
 }
 TAKES_NAMES_OF_YOURS = {"SqlTools", "query", "call"}

@@ -117,6 +117,7 @@ def test_a_function_that_gives_the_key_is_not_pickled() -> None:
             "postgresql://h/x?user=ada&application_name=a@b",
         ),
         ("postgresql://h/x?sslpassword=pass-word", "postgresql://h/x"),
+        ("postgresql://:pass-word@h/x", "postgresql://h/x"),
         ("postgresql://ada@h", "postgresql://ada@h/"),
         ("postgresql://h1:1,h2:2/x", "postgresql://h1:1,h2:2/x"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +14,6 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.frame_definitions import FRAMES, MESSAGES
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.pushdown import ColumnFilter
-from agno_nb.db.sandbox import interruptible
 from agno_nb.db.schema import ColumnsRead
 from agno_nb.errors import InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.frames import query, runs_df
@@ -118,13 +118,14 @@ def test_the_store_is_free_while_a_query_runs(tmp_path: Path, monkeypatch: pytes
     db = DuckDb(tmp_path / "store.duckdb", lock_timeout_s=5)
     fill(db)
     done: list[int] = []
+    rows = sandbox._rows
 
-    def meanwhile(*args: object, **kwargs: object) -> pa.Table:
+    def meanwhile(*args: Any) -> pa.Table:
         say(DuckDb(tmp_path / "store.duckdb", lock_timeout_s=5), "meanwhile", session_id="s9")
         done.append(1)
-        return interruptible(*args, **kwargs)  # type: ignore[arg-type]
+        return rows(*args)
 
-    monkeypatch.setattr("agno_nb.db.sandbox.interruptible", meanwhile)
+    monkeypatch.setattr("agno_nb.db.sandbox._rows", meanwhile)
     assert db.query("SELECT count(*) AS n FROM runs").df()["n"].tolist() == [3]
     assert (done, len(db.runs_df())) == ([1], 4)
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.agent.budgets import requests_of
-from agno_nb.agent.context_report import build_context_report
 from agno_nb.agent.model_calls import ModelCaller
-from agno_nb.agent.prompt import build_system_prompt, join_parts, mark_as_history, trim_tool_calls
+from agno_nb.agent.prompt import build_context_report, build_system_prompt, join_parts, trim_tool_calls
 from agno_nb.agent.response_cache import cached_response
-from agno_nb.agent.summaries_and_memories import SummariesAndMemories
+from agno_nb.agent.summaries_and_memories import SummariesAndMemories, update_user_memory
 from agno_nb.agent.tool_calls import ToolExecutor
 from agno_nb.db.base import ContextQuery
 from agno_nb.errors import InvalidInputError, OutputSchemaError, RunNotContinuableError
@@ -21,7 +20,7 @@ from agno_nb.event_loop import run_blocking
 from agno_nb.models.base import Model, ModelRequest, complete
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy
-from agno_nb.run.context import RunContext, RunLimits
+from agno_nb.run.context import RunContext
 from agno_nb.run.continue_run import (
     is_waiting,
     last_assistant_message,
@@ -29,7 +28,7 @@ from agno_nb.run.continue_run import (
     repair_tool_pairs,
     user_input_args,
 )
-from agno_nb.run.options import RunOptions, as_messages
+from agno_nb.run.options import RunOptions, as_messages, first_set
 from agno_nb.run.output_schema import OutputSchema, correction
 from agno_nb.tools import Tool, Toolkit, resolve_tools
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools, update_session_state
@@ -202,14 +201,13 @@ class Agent(SummariesAndMemories):
 
     def context_query(self, options: RunOptions) -> ContextQuery:
         """Return which history, summary and memories the run sends."""
-        sends_history = options.get("add_history_to_context")
-        is_history_sent = self.add_history_to_context if sends_history is None else sends_history
+        sends_history = first_set(options.get("add_history_to_context"), self.add_history_to_context)
         count = options.get("num_history_runs")
         return ContextQuery(
-            num_history_runs=(self.num_history_runs if count is None else count) if is_history_sent else 0,
-            num_history_messages=self.num_history_messages if is_history_sent and count is None else None,
-            summary=self.sends_summary,
-            memories=self.sends_memories,
+            num_history_runs=first_set(count, self.num_history_runs) if sends_history else 0,
+            num_history_messages=self.num_history_messages if sends_history and count is None else None,
+            summary=first_set(self.add_session_summary_to_context, self._summaries_enabled),
+            memories=first_set(self.add_memories_to_context, self._memories_enabled or self.memory_manager is not None),
         )
 
     async def run_steps(self, context: RunContext) -> None:
@@ -257,31 +255,34 @@ class Agent(SummariesAndMemories):
                 is_retry = True
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
-        context.limits = RunLimits(self.budgets, self.request_limit)
+        context.budgets, context.request_limit = self.budgets, self.request_limit
         is_resolved = self._resolved is not None and self._resolved[0] is self.model
         # Resolving a model may request the server's list of models.
         model = self._model_for(context) if is_resolved else await asyncio.to_thread(self._model_for, context)
-        retry_policy = RetryPolicy(
+        policy = RetryPolicy(
             max_retries=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff
         )
-        return ModelCaller(
-            model=model, fallback_models=self.fallback_models, retry_policy=retry_policy, context=context
-        )
+        return ModelCaller(model=model, fallback_models=self.fallback_models, retry_policy=policy, context=context)
 
     def _tool_executor(self, context: RunContext) -> ToolExecutor:
         return ToolExecutor(
             tools=resolve_tools([*(self.tools or []), *self._builtin_tools(context)], tool_cache=self._tool_cache),
             hooks=self.tool_hooks,
             tool_call_limit=self.tool_call_limit,
-            injected=self._injected_arguments(context),
-            component_name=self.name,
+            injected={
+                "agent": self,
+                "team": context.team,
+                "run_context": context,
+                "session_state": context.session_state,
+                "dependencies": context.dependencies,
+            },
             context=context,
         )
 
     def _restore_run(self, context: RunContext, tools: Mapping[str, Tool]) -> list[str]:
         """Restore a continued run, and return the tool results shown before the calls that it waits for."""
-        run, limits = context.run, context.limits
-        limits.num_requests, limits.num_nested_requests = requests_of(run)
+        run = context.run
+        context.num_requests, context.num_nested_requests = requests_of(run)
         if run.is_reloaded:
             self._restore_messages(context)
         earlier_calls = run.tools[: -len(last_assistant_message(run).tool_calls)]
@@ -311,15 +312,11 @@ class Agent(SummariesAndMemories):
     def _output_schema_error(
         self, schema: OutputSchema, error: ValueError, answer: str, *, may_call: bool
     ) -> OutputSchemaError:
-        message = (
+        limit = f"\nIt was given after tool_call_limit={self.tool_call_limit}; raise the limit if it needs more calls"
+        return OutputSchemaError(
             f"the answer is not a valid {schema.name}: {error}. It begins with {shorten(answer, 200)!r}; "
-            "`error.run_output.content` is the whole answer"
+            f"`error.run_output.content` is the whole answer{'' if may_call else limit}"
         )
-        if not may_call:
-            message += (
-                f"\nIt was given after tool_call_limit={self.tool_call_limit}; raise the limit if it needs more calls"
-            )
-        return OutputSchemaError(message)
 
     async def _add_limit_message(self, caller: ModelCaller) -> None:
         """Record that the model still calls tools after the limit, which ends the run."""
@@ -378,15 +375,10 @@ class Agent(SummariesAndMemories):
         if self.store_history_messages:
             copies = [replace(message, message_id=new_id(), run_id=run.run_id) for message in history]
             context.recorder.unsaved += copies
-        examples = mark_as_history(as_messages(self.additional_input))
+        examples = as_messages(self.additional_input)
         run.messages += [*examples, *history, context.message]
-        run.context_report = build_context_report(
-            context,
-            system=system,
-            examples=examples,
-            history=history,
-            max_tool_calls=self.max_tool_calls_from_history,
-        )
+        limit = self.max_tool_calls_from_history
+        run.context_report = build_context_report(context, system, examples, history, max_tool_calls=limit)
         for message in context.partial_messages:
             context.recorder.add_message(message)
             run.tools += message.tool_calls
@@ -408,7 +400,7 @@ class Agent(SummariesAndMemories):
                 "RunOutput that run() returned can be continued"
             )
         system = [message for message in own[:1] if message.role == "system"]
-        before = [*system, *mark_as_history(as_messages(self.additional_input)), *self._history(context)]
+        before = [*system, *as_messages(self.additional_input), *self._history(context)]
         context.run.messages = [*before, *own[len(system) :]]
 
     def validate_answers(self, run: RunOutput) -> None:
@@ -438,7 +430,9 @@ class Agent(SummariesAndMemories):
                 raise InvalidInputError(f"cannot execute {requirement} with these answers: {error}") from None
 
     def _builtin_tools(self, context: RunContext) -> list[Tool | Callable[..., Any]]:
-        tools: list[Tool | Callable[..., Any]] = [*self.memory_tools(context)]
+        tools: list[Tool | Callable[..., Any]] = []
+        if self.memory_writer(context) is not None and self.enable_agentic_memory:
+            tools.append(update_user_memory)
         if self.read_chat_history:
             tools.append(get_chat_history)
         if self.read_tool_call_history:
@@ -457,25 +451,11 @@ class Agent(SummariesAndMemories):
 
     def _generate_name(self, session: Session) -> str:
         lines = [f"{m.role}: {m.content}" for m in session.messages if m.role in ("user", "assistant") and m.content]
-        request = ModelRequest(
-            messages=[
-                Message(role="system", content=NAMING_PROMPT),
-                Message(role="user", content="\n".join(line[:500] for line in lines[:6])),
-            ]
-        )
+        beginning = Message(role="user", content="\n".join(line[:500] for line in lines[:6]))
+        request = ModelRequest(messages=[Message(role="system", content=NAMING_PROMPT), beginning])
         answer = run_blocking(complete(self.resolved_model, request), method="set_session_name()")
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
-
-    def _injected_arguments(self, context: RunContext) -> dict[str, Any]:
-        """Return the arguments that the runtime passes to tools and hooks."""
-        return {
-            "agent": self,
-            "team": context.team,
-            "run_context": context,
-            "session_state": context.session_state,
-            "dependencies": context.dependencies,
-        }
 
 
 def _is_result_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:

@@ -32,8 +32,8 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
     InvalidInputError
         A budget cannot be checked, because the price of the model is unknown or there is no store.
     """
-    for owner in context.lineage:
-        for budget in owner.limits.budgets:
+    for owner in (context, *context.outer_runs):
+        for budget in owner.budgets:
             if budget.usd is not None and not model.is_priced:
                 raise InvalidInputError(
                     f"cannot enforce a budget in US dollars: the price of {model.id!r} at {model.provider} is unknown; "
@@ -41,7 +41,8 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
                     "budget, in a notebook with `%agent --budget off`"
                 )
             usage = await usage_so_far(budget, owner)
-            if _is_exhausted(budget, usage):
+            is_usd_spent = budget.usd is not None and usage.usd >= budget.usd
+            if is_usd_spent or (budget.tokens is not None and usage.tokens >= budget.tokens):
                 raise BudgetExceeded(_exhausted_message(budget, usage), budget=budget, usage=usage)
             if budget.usd is not None and usage.num_unpriced:
                 warnings.warn(
@@ -62,25 +63,25 @@ def count_request(context: RunContext) -> None:
         The run has reached its `request_limit`, or a run with its nested runs has reached `NESTED_REQUESTS` times its
         limit.
     """
-    for owner in context.lineage:
-        limits, run = owner.limits, owner.run
-        limit, component = limits.request_limit, repr(run.component_name or run.component_id)
-        if limit is not None and owner is context and limits.num_requests >= limit:
+    for owner in (context, *context.outer_runs):
+        run, limit = owner.run, owner.request_limit
+        component = repr(run.component_name or run.component_id)
+        if limit is not None and owner is context and owner.num_requests >= limit:
             raise RunLimitError(
-                f"run {run.run_id!r} of {component} made {counted(limits.num_requests, 'model request')}, as many as "
+                f"run {run.run_id!r} of {component} made {counted(owner.num_requests, 'model request')}, as many as "
                 f"request_limit={limit} allows; regenerate(from_partial=True), or `%agent continue`, continues with "
                 f"{limit} more, and Agent(request_limit=...) sets another limit, or None for no limit"
             )
-        total = limits.num_requests + limits.num_nested_requests
+        total = owner.num_requests + owner.num_nested_requests
         if limit is not None and total >= limit * NESTED_REQUESTS:
             raise RunLimitError(
                 f"run {run.run_id!r} of {component} and its nested runs made {total:,} model requests, "
                 f"{NESTED_REQUESTS} times request_limit={limit}; check if agents call each other without end, or pass "
                 "a higher request_limit, or None for no limit"
             )
-    context.limits.num_requests += 1
-    for outer in context.lineage[1:]:
-        outer.limits.num_nested_requests += 1
+    context.num_requests += 1
+    for outer in context.outer_runs:
+        outer.num_nested_requests += 1
 
 
 def requests_of(run: RunOutput) -> tuple[int, int]:
@@ -97,7 +98,7 @@ async def usage_so_far(budget: Budget, owner: RunContext) -> UsageTotals:
             f"cannot enforce a budget per {budget.per}: the agent has no store; set db=... or use "
             "Budget(..., per='run')"
         )
-    run_tree = list(_walk_runs(owner.lineage[-1].run))
+    run_tree = list(_walk_runs(owner.root.run))
     notebook = owner.run.origin.notebook if budget.per == "notebook" else None
     midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     stored = await asyncio.to_thread(
@@ -125,12 +126,6 @@ def _usage_of_runs(runs: Iterable[RunOutput]) -> UsageTotals:
         tokens=sum(metrics.total_tokens or 0 for metrics in metrics_list),
         usd=sum(metrics.cost or 0 for metrics in metrics_list),
         num_unpriced=sum(metrics.cost is None and metrics.input_tokens is not None for metrics in metrics_list),
-    )
-
-
-def _is_exhausted(budget: Budget, usage: UsageTotals) -> bool:
-    return (budget.usd is not None and usage.usd >= budget.usd) or (
-        budget.tokens is not None and usage.tokens >= budget.tokens
     )
 
 

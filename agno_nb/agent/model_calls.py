@@ -22,19 +22,10 @@ from agno_nb.types import Message, RunEvent
 
 @dataclass(kw_only=True)
 class ModelCaller:
-    """Sends the model requests of one run.
-
-    Parameters
-    ----------
-    model : Model
-        The model in use. A fallback model stays in use until the run ends.
-    fallback_models : sequence of Model or str
-        Models to use, in this order, if the provider keeps failing.
-    retry_policy : RetryPolicy
-    context : RunContext
-    """
+    """Sends the model requests of one run."""
 
     model: Model
+    """The model in use. A fallback model stays in use until the run ends."""
     fallback_models: Sequence[Model | str]
     retry_policy: RetryPolicy
     context: RunContext
@@ -61,12 +52,8 @@ class ModelCaller:
             try:
                 return await self._with_retries(request)
             except ModelError as error:
-                fallback = (
-                    next(self._remaining_fallbacks, None)
-                    if is_provider_error(error) and not self._has_streamed()
-                    else None
-                )
-                if fallback is None:
+                may_fall_back = is_provider_error(error) and not self._has_streamed()
+                if not may_fall_back or (fallback := next(self._remaining_fallbacks, None)) is None:
                     raise
                 # Resolving a model may request the server's list of models.
                 model = await asyncio.to_thread(resolve_model, fallback)
@@ -96,16 +83,11 @@ class ModelCaller:
                 wait_s = None if self._has_streamed() else self.retry_policy.wait_s(error, failures)
                 if wait_s is None:
                     raise
+                retry, retries = failures + 1, self.retry_policy.max_retries
                 await self.context.record_event(
                     RunEvent.model_request_retried,
-                    f"Trying again in {wait_s:.2g} s (retry {failures + 1} of {self.retry_policy.max_retries}). "
-                    f"{error}",
-                    details={
-                        **_error_details(error),
-                        "retry": failures + 1,
-                        "retries": self.retry_policy.max_retries,
-                        "wait_s": wait_s,
-                    },
+                    f"Trying again in {wait_s:.2g} s (retry {retry} of {retries}). {error}",
+                    details={**_error_details(error), "retry": retry, "retries": retries, "wait_s": wait_s},
                     model=self.model.id,
                     duration_s=wait_s,
                 )
@@ -148,9 +130,7 @@ class ModelCaller:
             finish_reason=response.finish_reason,
             model=response.model or model.id,
             metrics=replace(
-                response.metrics,
-                time_to_first_token_s=time_to_first_token_s,
-                duration_s=time.perf_counter() - started,
+                response.metrics, time_to_first_token_s=time_to_first_token_s, duration_s=time.perf_counter() - started
             ),
             provider_data=response.provider_data,
         )

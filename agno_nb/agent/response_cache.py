@@ -12,8 +12,9 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from agno_nb.agent.context_report import add_tools_to_report, describe_tool
+from agno_nb.agent.prompt import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
+from agno_nb.run.background_tasks import QueueKey, wait_for
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, new_id, now
 
 if TYPE_CHECKING:
@@ -29,17 +30,7 @@ async def cached_response(
     The messages of the cached run are copied at no cost; neither the model nor tools are called. The changes of the
     cached run to the session's state are applied again.
 
-    Parameters
-    ----------
-    model : dict
-        Description of the model without secrets.
-    functions : sequence of callables
-        The functions of the tools.
-
-    Returns
-    -------
-    Message or None
-        None if the run does not use the cache, or the cache has no answer.
+    `model` is a description of the model without secrets, and `functions` are the functions of the tools.
     """
     run, db = context.run, context.db
     if run.context_report is not None:
@@ -56,6 +47,9 @@ async def cached_response(
     if not cached_messages or cached_messages[-1].role != "assistant" or cached_messages[-1].tool_calls:
         return None  # Its messages are not stored completely.
     run.replay_of_run_id = cached.run_id
+    if context.query.summary:
+        # The summary that followed the cached run is copied after this one.
+        await wait_for(QueueKey.summary(db, cached.session_id))
     force_apply(context.session_state, cached.state_changes)
     for message in cached_messages:
         copy = _copy_message(message)

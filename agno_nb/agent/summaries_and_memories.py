@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from agno_nb.db.base import Db
@@ -78,18 +79,6 @@ class SummariesAndMemories(Runnable, ABC):
         """The model in use. By default it also writes summaries and memories."""
 
     @property
-    def sends_summary(self) -> bool:
-        """Whether the session's summary is sent to the model."""
-        shown = self.add_session_summary_to_context
-        return self._summaries_enabled if shown is None else shown
-
-    @property
-    def sends_memories(self) -> bool:
-        """Whether the user's memories are sent to the model."""
-        shown = self.add_memories_to_context
-        return self._memories_enabled or self.memory_manager is not None if shown is None else shown
-
-    @property
     def _summaries_enabled(self) -> bool:
         settings = self.session_summary_manager or self.session_summary_prompt
         return self.enable_session_summaries or settings is not None
@@ -107,27 +96,19 @@ class SummariesAndMemories(Runnable, ABC):
         db, run = context.db, context.run
         if db is None:
             return
-        if run.replay_of_run_id is not None:
-            if self._summaries_enabled and context.enclosing_turn is None:
-                yield BackgroundTask(
-                    queue_key=QueueKey.summary(db, run.session_id),
-                    work=lambda: asyncio.to_thread(_copy_summary, db, run),
-                    on_failure="could not copy the summary of the cached run",
-                )
-            return
+        is_cached = run.replay_of_run_id is not None
         if self._summaries_enabled and context.enclosing_turn is None:
-            yield BackgroundTask(
-                queue_key=QueueKey.summary(db, run.session_id),
-                work=lambda: self._update_summary(db, run),
-                on_failure="could not update the session's summary",
-            )
-        writer = self.memory_writer(context)
+            key = QueueKey.summary(db, run.session_id)
+            if is_cached:
+                copy = partial(asyncio.to_thread, _copy_summary, db, run)
+                yield BackgroundTask(key, copy, "could not copy the summary of the cached run")
+            else:
+                update = partial(self._update_summary, db, run)
+                yield BackgroundTask(key, update, "could not update the session's summary")
+        writer = None if is_cached else self.memory_writer(context)
         if writer is not None and self.update_memory_on_run and not self.enable_agentic_memory:
-            yield BackgroundTask(
-                queue_key=writer.queue_key,
-                work=lambda: writer.extract(run.input),
-                on_failure="could not extract memories from the user's message",
-            )
+            extract = partial(writer.extract, run.input)
+            yield BackgroundTask(writer.queue_key, extract, "could not extract memories from the user's message")
 
     async def _update_summary(self, db: Db, run: RunOutput) -> None:
         manager = self.session_summary_manager or SessionSummaryManager(
@@ -135,10 +116,6 @@ class SummariesAndMemories(Runnable, ABC):
         )
         with suppress(SessionNotFoundError):  # It has been deleted.
             await manager.update(db, run.session_id, model=self.resolved_model, to_run_index=run.run_index)
-
-    def memory_tools(self, context: RunContext) -> list[Callable[..., Any]]:
-        """Return the tool that changes memories, if it is enabled and the run has a user and a store."""
-        return [update_user_memory] if self.memory_writer(context) is not None and self.enable_agentic_memory else []
 
     def memory_writer(self, context: RunContext) -> MemoryWriter | None:
         """Return the writer of the user's memories. Without a user or a store, warn once and return None."""

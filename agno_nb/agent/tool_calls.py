@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.errors import NestedRunPaused, StoreError, leaves
+from agno_nb.event_loop import run_together
 from agno_nb.run.context import RunContext, current_tool_call_id
 from agno_nb.run.continue_run import (
     is_waiting,
@@ -35,28 +35,15 @@ from agno_nb.types import (
 
 @dataclass(kw_only=True)
 class ToolExecutor:
-    """Executes the tool calls of one run.
-
-    Parameters
-    ----------
-    tools : mapping of str to Tool
-        Tools by name.
-    hooks : sequence of callable
-        Called around every tool, the first one outermost.
-    tool_call_limit : int or None
-        Maximum number of calls of the run. Further calls are refused.
-    injected : mapping
-        Arguments that are passed to tools and hooks by the runtime.
-    component_name : str or None
-        Name of the agent that requests approval.
-    context : RunContext
-    """
+    """Executes the tool calls of one run."""
 
     tools: Mapping[str, Tool]
+    """Tools by name."""
     hooks: Sequence[Callable[..., Any]]
+    """Called around every tool, the first one outermost."""
     tool_call_limit: int | None
     injected: Mapping[str, Any]
-    component_name: str | None
+    """Arguments that are passed to tools and hooks by the runtime."""
     context: RunContext
 
     async def execute(self, pending: Sequence[tuple[ToolCall, Message]]) -> None:
@@ -69,23 +56,13 @@ class ToolExecutor:
         # Compared by identity, because a server may use one ID for two calls.
         num_left = len(calls) if self.tool_call_limit is None else self.tool_call_limit - len(run.tools) + len(calls)
         allowed = {id(call) for call in calls[: max(num_left, 0)]}
-        failures: list[BaseException] = []
-
-        async def execute_one(call: ToolCall, answer: Message) -> None:
-            try:
-                await self._execute_one(call, answer, is_allowed=id(call) in allowed)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                failures.append(error)
-
         has_started = False
         try:
             await context.recorder.save()  # The calls are stored before anything that may fail.
             has_started = True
-            async with asyncio.TaskGroup() as group:
-                for call, result_message in pending:
-                    group.create_task(execute_one(call, result_message))
+            _, failures = await run_together(
+                self._execute_one(call, message, is_allowed=id(call) in allowed) for call, message in pending
+            )
             if failures:
                 # Not earlier, so that the results of the other calls are not lost.
                 raise next((error for error in failures if not isinstance(error, StoreError)), failures[0])
@@ -113,13 +90,9 @@ class ToolExecutor:
         except InvalidArguments as error:
             return str(error)
         call.user_input_schema = tool.input_fields()
-        requirement = Requirement(
-            kind=tool.approval_kind,
-            tool=call,
-            run_id=run.run_id,
-            component_name=self.component_name,
+        run.requirements.append(
+            Requirement(kind=tool.approval_kind, tool=call, run_id=run.run_id, component_name=run.component_name)
         )
-        run.requirements.append(requirement)
         return None
 
     def _waiting_ids(self) -> set[str | None]:

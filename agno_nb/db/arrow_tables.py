@@ -66,7 +66,7 @@ def empty(table: str) -> pa.Table:
 
 
 def from_rows(table: str, rows: Iterable[Sequence[Any]], columns: Sequence[str] | None = None) -> pa.Table:
-    """Return rows as an Arrow table. They have the values of `columns`; by default, of all columns of the table."""
+    """Return rows with the values of `columns`, by default of all columns of a table, as an Arrow table."""
     import pyarrow as pa
 
     names = columns or arrow_schema(table).names
@@ -80,9 +80,7 @@ def from_rows(table: str, rows: Iterable[Sequence[Any]], columns: Sequence[str] 
                 # SQLite has no booleans, but 0 and 1.
                 values = tuple(None if value is None else bool(value) for value in values)
             chunk.append(pa.array(values, kind))
-    return with_all_columns(
-        table, pa.table([pa.chunked_array(chunk, kind) for chunk, kind in zip(chunks, kinds, strict=True)], names=names)
-    )
+    return pa.table([pa.chunked_array(chunk, kind) for chunk, kind in zip(chunks, kinds, strict=True)], names=names)
 
 
 def with_all_columns(table: str, data: pa.Table) -> pa.Table:

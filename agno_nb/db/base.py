@@ -10,12 +10,13 @@ This file is long because a contract is read as a whole.
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.frame_reader import FrameReader
@@ -36,7 +37,10 @@ from agno_nb.types import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CellTurn", "ContextQuery", "Db", "OpenedRun", "SessionType"]
+__all__ = ["AsyncDb", "CellTurn", "ContextQuery", "Db", "OpenedRun", "SessionType", "as_sync"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @suggest_on_unknown_kwarg({})
@@ -88,93 +92,7 @@ class CellTurn:
     """Number of later turns in the session."""
 
 
-class Maintenance(FrameReader):
-    """Maintenance of a whole store: deletion, copies, checks, export and import."""
-
-    @abstractmethod
-    def purge_sessions(self, before: str | date, user_id: str | None = None) -> int:
-        """Delete the sessions that have not changed since `before`; return their number.
-
-        Parameters
-        ----------
-        before : str or datetime
-            A time without a time zone is in UTC.
-        """
-
-    @abstractmethod
-    def vacuum(self) -> None:
-        """Remove deleted data from the store's files and return their space to the system."""
-
-    @abstractmethod
-    def backup(self, path: str | Path) -> None:
-        """Copy the current state of the store into a new file.
-
-        The copy is a store itself. It is of the same kind if this store is a file, otherwise a DuckDB file.
-
-        Raises
-        ------
-        InvalidInputError
-            `path` already exists.
-        """
-
-    @abstractmethod
-    def snapshot(self, path: str | Path) -> None:
-        """Copy the current state of the store into a file for other programs to open.
-
-        Like :meth:`backup`, but an existing snapshot is replaced, in one step.
-
-        Raises
-        ------
-        InvalidInputError
-            The file at `path` is not a snapshot: it is another file, or a store that has been used at that path.
-        """
-
-    @abstractmethod
-    def verify(self) -> list[str]:
-        """Check the store for inconsistent rows; return one description for each kind of problem."""
-
-    @abstractmethod
-    def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
-        """Write a session with all its rows and media into a file, one JSON object per line.
-
-        Raises
-        ------
-        SessionNotFoundError
-            There is no session with this ID and owner.
-        """
-
-    @abstractmethod
-    def import_session(self, path: str | Path) -> Session:
-        """Store a session written by :meth:`export_session`, with its original IDs; return it.
-
-        Raises
-        ------
-        InvalidInputError
-            The file is not an exported session, or the store already has a session with that ID. Nothing was written.
-        """
-
-    @abstractmethod
-    def export_parquet(self, folder: str | Path) -> None:
-        """Write the whole store into a folder, one Parquet file for each table of schema.sql.
-
-        Raises
-        ------
-        InvalidInputError
-            The folder is not empty.
-        """
-
-    @abstractmethod
-    def import_parquet(self, folder: str | Path) -> int:
-        """Store the tables written by :meth:`export_parquet`, with their original IDs; return the number of sessions.
-
-        Raises
-        ------
-        InvalidInputError
-            The folder is not an exported store, or this store already has some of its rows. Nothing was written.
-        """
-
-
-class Db(Maintenance):
+class Db(FrameReader):
     """A store of sessions, runs, messages and tool calls."""
 
     @property
@@ -479,9 +397,6 @@ class Db(Maintenance):
 
         Parameters
         ----------
-        session_id : str
-        session_state : dict
-        user_id : str, optional
         base_state : dict, optional
             The state that `session_state` was derived from. Only the differences are stored, so that changes by a run
             are kept.
@@ -629,7 +544,6 @@ class Db(Maintenance):
 
         Parameters
         ----------
-        memory : UserMemory
         expected_updated_at : float
             `updated_at` of the memory as it was read.
         """
@@ -642,8 +556,6 @@ class Db(Maintenance):
 
         Parameters
         ----------
-        memory_id : str
-        user_id : str, optional
         expected_updated_at : float, optional
             Delete the memory only if it still has this `updated_at`.
         """
@@ -652,18 +564,172 @@ class Db(Maintenance):
     def clear_memories(self, user_id: str | None = None) -> None:
         """Delete all memories of a user, or with None, of all users."""
 
+    # Maintenance of a whole store.
+
+    @abstractmethod
+    def purge_sessions(self, before: str | date, user_id: str | None = None) -> int:
+        """Delete the sessions that have not changed since `before`; return their number.
+
+        Parameters
+        ----------
+        before : str or datetime
+            A time without a time zone is in UTC.
+        """
+
+    @abstractmethod
+    def vacuum(self) -> None:
+        """Remove deleted data from the store's files and return their space to the system."""
+
+    @abstractmethod
+    def backup(self, path: str | Path) -> None:
+        """Copy the current state of the store into a new file.
+
+        The copy is a store itself. It is of the same kind if this store is a file, otherwise a DuckDB file.
+
+        Raises
+        ------
+        InvalidInputError
+            `path` already exists.
+        """
+
+    @abstractmethod
+    def snapshot(self, path: str | Path) -> None:
+        """Copy the current state of the store into a file for other programs to open.
+
+        Like :meth:`backup`, but an existing snapshot is replaced, in one step.
+
+        Raises
+        ------
+        InvalidInputError
+            The file at `path` is not a snapshot: it is another file, or a store that has been used at that path.
+        """
+
+    @abstractmethod
+    def verify(self) -> list[str]:
+        """Check the store for inconsistent rows; return one description for each kind of problem."""
+
+    @abstractmethod
+    def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
+        """Write a session with all its rows and media into a file, one JSON object per line.
+
+        Raises
+        ------
+        SessionNotFoundError
+            There is no session with this ID and owner.
+        """
+
+    @abstractmethod
+    def import_session(self, path: str | Path) -> Session:
+        """Store a session written by :meth:`export_session`, with its original IDs; return it.
+
+        Raises
+        ------
+        InvalidInputError
+            The file is not an exported session, or the store already has a session with that ID. Nothing was written.
+        """
+
+    @abstractmethod
+    def export_parquet(self, folder: str | Path) -> None:
+        """Write the whole store into a folder, one Parquet file for each table of schema.sql.
+
+        Raises
+        ------
+        InvalidInputError
+            The folder is not empty.
+        """
+
+    @abstractmethod
+    def import_parquet(self, folder: str | Path) -> int:
+        """Store the tables written by :meth:`export_parquet`, with their original IDs; return the number of sessions.
+
+        Raises
+        ------
+        InvalidInputError
+            The folder is not an exported store, or this store already has some of its rows. Nothing was written.
+        """
+
     def close(self) -> None:
         """Close connections and files. Using the store again reopens them."""
 
 
+def _awaited(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[AsyncDb, P], Coroutine[Any, Any, T]]:
+    name = method.__name__
+
+    async def call(self: AsyncDb, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(getattr(self.sync, name), *args, **kwargs)
+
+    call.__name__ = name
+    call.__doc__ = f"Async version of :meth:`agno_nb.db.base.Db.{name}`."
+    return call
+
+
+@suggest_on_unknown_kwarg({})
+class AsyncDb:
+    """A store for async code.
+
+    Attributes
+    ----------
+    sync : Db
+        The store itself. Agents accept either, and both can be used at the same time.
+    """
+
+    def __init__(self, sync: Db) -> None:
+        self.sync = sync
+
+    check_owner = _awaited(Db.check_owner)
+    get_session = _awaited(Db.get_session)
+    get_sessions = _awaited(Db.get_sessions)
+    rename_session = _awaited(Db.rename_session)
+    update_session_state = _awaited(Db.update_session_state)
+    fork_session = _awaited(Db.fork_session)
+    delete_session = _awaited(Db.delete_session)
+    delete_sessions = _awaited(Db.delete_sessions)
+    get_runs = _awaited(Db.get_runs)
+    get_run = _awaited(Db.get_run)
+    get_child_runs = _awaited(Db.get_child_runs)
+    save_approvals = _awaited(Db.save_approvals)
+    save_partial = _awaited(Db.save_partial)
+    get_messages = _awaited(Db.get_messages)
+    get_session_metrics = _awaited(Db.get_session_metrics)
+    get_usage = _awaited(Db.get_usage)
+    get_summary = _awaited(Db.get_summary)
+    get_summary_after = _awaited(Db.get_summary_after)
+    get_user_memories = _awaited(Db.get_user_memories)
+    upsert_user_memory = _awaited(Db.upsert_user_memory)
+    update_user_memory = _awaited(Db.update_user_memory)
+    delete_user_memory = _awaited(Db.delete_user_memory)
+    clear_memories = _awaited(Db.clear_memories)
+    query = _awaited(Db.query)
+    sessions_df = _awaited(Db.sessions_df)
+    runs_df = _awaited(Db.runs_df)
+    run_tree_df = _awaited(Db.run_tree_df)
+    messages_df = _awaited(Db.messages_df)
+    tool_calls_df = _awaited(Db.tool_calls_df)
+    variables_df = _awaited(Db.variables_df)
+    steps_df = _awaited(Db.steps_df)
+    summaries_df = _awaited(Db.summaries_df)
+    memories_df = _awaited(Db.memories_df)
+    events_df = _awaited(Db.events_df)
+    purge_sessions = _awaited(Db.purge_sessions)
+    vacuum = _awaited(Db.vacuum)
+    backup = _awaited(Db.backup)
+    snapshot = _awaited(Db.snapshot)
+    verify = _awaited(Db.verify)
+    export_session = _awaited(Db.export_session)
+    import_session = _awaited(Db.import_session)
+    export_parquet = _awaited(Db.export_parquet)
+    import_parquet = _awaited(Db.import_parquet)
+    close = _awaited(Db.close)
+
+    def __repr__(self) -> str:
+        return f"Async{self.sync!r}"
+
+
+def as_sync(db: Db | AsyncDb | None) -> Db | None:
+    """Return the blocking store, which runs use."""
+    return db.sync if isinstance(db, AsyncDb) else db
+
+
+# agno's names.
 BaseDb = Db
-"""agno's name."""
-
-
-def __getattr__(name: str) -> Any:
-    # agno's name of AsyncDb, whose module imports this one.
-    if name == "AsyncBaseDb":
-        from agno_nb.db.async_db import AsyncDb
-
-        return AsyncDb
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+AsyncBaseDb = AsyncDb

@@ -9,11 +9,11 @@ import json
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date
 from enum import StrEnum
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import SHORTEST_SECRET, whole_characters
@@ -21,7 +21,6 @@ from agno_nb.types import is_deeper
 
 Row = dict[str, Any]
 Redact = Callable[[str], str]
-Choice = TypeVar("Choice", bound=StrEnum)
 
 JSON_COLUMNS = frozenset(
     "context details dtypes extra metadata provider_data requirements session_state shape state_changes topics".split()
@@ -48,31 +47,10 @@ def micros(seconds: float) -> int:
     return round(seconds * 1_000_000)
 
 
-def timestamp_micros(seconds: float, name: str) -> int:
-    """Return unix seconds passed by a user as microseconds. `name` is the argument's name in errors.
-
-    Raises
-    ------
-    InvalidInputError
-        The value is not a number.
-    """
-    if not isinstance(seconds, int | float):
-        raise InvalidInputError(f"{name} is {seconds!r}; pass unix seconds, such as a datetime's .timestamp()")
-    return micros(seconds)
-
-
-def validate_choice(kind: type[Choice], value: str, name: str) -> Choice:
-    """Return the member of `kind` whose value is `value`. `name` is the argument's name in errors.
-
-    Raises
-    ------
-    InvalidInputError
-        There is no such member.
-    """
-    try:
-        return kind(value)
-    except ValueError:
-        raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(kind)}") from None
+def check_choice(name: str, value: str | None, choices: Collection[str]) -> None:
+    """Raise an InvalidInputError if an argument is neither None nor one of `choices`."""
+    if value is not None and value not in choices:
+        raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
 
 
 def encode_row(row: Row, redact: Redact) -> Row:
@@ -80,11 +58,6 @@ def encode_row(row: Row, redact: Redact) -> Row:
 
     IDs are keys of rows and stay as they are. `redact` removes API keys from all other text, and from each value of
     JSON separately: cutting a key out of JSON text could remove a quote with it.
-
-    Raises
-    ------
-    InvalidInputError
-        A value cannot be written as JSON.
     """
     stored = {}
     for name, value in row.items():
@@ -119,25 +92,14 @@ def _redact_text(value: str, redact: Redact) -> str:
 
 
 def check_json_object(value: Any, name: str) -> None:
-    """Check that a value is a dict that can be stored as JSON. `name` is the argument's name in errors.
-
-    Raises
-    ------
-    InvalidInputError
-    """
+    """Raise an InvalidInputError if an argument is not a dict that can be stored as JSON."""
     if not isinstance(value, dict):
         raise InvalidInputError(f"{name} is {value!r}; pass a dict")
     to_json(value, name)
 
 
 def check_ids(**ids: Any) -> None:
-    """Check that IDs are strings: a number from a DataFrame would not match the stored text.
-
-    Raises
-    ------
-    InvalidInputError
-        An ID is not a string, or is empty.
-    """
+    """Raise an InvalidInputError if an ID is not a string, like a number from a DataFrame, or is empty."""
     for name, value in ids.items():
         if value is not None and not isinstance(value, str):
             own = getattr(value, name, None)  # Of a run, a session or a row.
@@ -150,11 +112,8 @@ def check_ids(**ids: Any) -> None:
 def to_json(value: Any, name: str, *, is_of_user: bool = True) -> str:
     """Return `value` as JSON text. `name` is its name in errors.
 
-    Raises
-    ------
-    InvalidInputError
-        The value cannot be represented as JSON, is nested too deeply, or is a user's and has keys that are not strings.
-        The message names the part.
+    Raise an InvalidInputError that names the part if the value cannot be represented as JSON, is nested too deeply, or
+    is a user's and has keys that are not strings.
     """
     problem: str | None = None
     try:
@@ -281,14 +240,9 @@ def from_json(text: str | None) -> Any:
 
 
 def parse_time_us(moment: Any, name: str) -> int:
-    """Return a time passed by a user as microseconds. `name` is the argument's name in errors.
+    """Return a time passed by a user as microseconds. Without a time zone, it is in UTC.
 
-    A time without a time zone is in UTC.
-
-    Raises
-    ------
-    InvalidInputError
-        The value is not a datetime (of Python, pandas or numpy), a date or a string with one of them.
+    Raise an InvalidInputError for anything but a datetime (of Python, pandas or numpy), a date or a string with one.
     """
     import pandas as pd
 

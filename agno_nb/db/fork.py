@@ -58,7 +58,7 @@ def _attempts_to_copy(
     connection: Transaction, session_id: str, to_run_index: int | None, at_run: str | None
 ) -> tuple[dict[int, str], JsonDict, int]:
     """Return the attempt at each turn, the state after the last of them, and the last turn of copied summaries."""
-    current = {index: run_id for index, (run_id, _) in current_attempts(connection, session_id).items()}
+    current = current_attempts(connection, session_id)
     ((text,),) = connection.execute("SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id])
     state = from_json(text)
     last = max(current, default=-1)

@@ -1,26 +1,32 @@
-"""Messages and earlier turns of a session, read in a bounded number of rows however long the session is."""
+"""Read the runs of a SQL store: the turns and messages of a session, and runs as objects.
+
+The context of a run is read in a bounded number of rows, however long the session is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import filterfalse
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
 
 from agno_nb.db import tables
-from agno_nb.db.base import ContextQuery
-from agno_nb.db.encoding import Row, micros
-from agno_nb.db.process_id import is_alive_elsewhere
-from agno_nb.db.session_cache import StoredMessages, Turn
-from agno_nb.db.statements import Transaction, marks
+from agno_nb.db.base import CellTurn, ContextQuery
+from agno_nb.db.encoding import Row, check_ids, micros
+from agno_nb.db.process_id import is_alive_elsewhere, is_over
+from agno_nb.db.pushdown import MAX_VALUES
+from agno_nb.db.session_cache import Turn
+from agno_nb.db.statements import Transaction, marks, non_null, page_of, where_equal
 from agno_nb.errors import InvalidInputError, SessionBusyError
-from agno_nb.types import Message, RunOutput, RunStatus
+from agno_nb.types import Message, RunOutput, RunStatus, SessionType, whole_number
 
-LAST_TURN = 2**31 - 1
+_LAST_TURN = 2**31 - 1
 """Larger than the index of any turn."""
 
-NO_TIME_LIMIT = 2**63 - 1
+_NO_TIME_LIMIT = 2**63 - 1
 """Microseconds, later than any time."""
+
+# A run starts later than those before it in its session (see keep_time_order). Older stores may have equal times.
+_LATEST_FIRST = f"created_at DESC, COALESCE(run_index, {_LAST_TURN}) DESC, attempt DESC, run_id DESC"
 
 
 def next_attempt(connection: Transaction, session_id: str, run_index: int) -> int:
@@ -31,27 +37,20 @@ def next_attempt(connection: Transaction, session_id: str, run_index: int) -> in
     return attempt
 
 
-def current_attempts(
-    connection: Transaction, session_id: str, *, last: int | None = None
-) -> dict[int, tuple[str, str]]:
-    """Return run_id and status of the latest attempt at each turn, or at the `last` turns, oldest turn first."""
+def current_attempts(connection: Transaction, session_id: str, *, last: int | None = None) -> dict[int, str]:
+    """Return the ID of the latest attempt at each turn, or at the `last` turns, oldest turn first."""
     where = "session_id = ? AND run_index IS NOT NULL"
     parameters: list[str | int] = [session_id]
     if last is not None:
         # Turns are numbered without gaps.
         where += " AND run_index > (SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - ?"
         parameters += [session_id, max(last, 0)]
-    sql = f"SELECT run_index, run_id, status FROM raw_runs WHERE {where} ORDER BY run_index, attempt"
-    return {run_index: (run_id, status) for run_index, run_id, status in connection.execute(sql, parameters)}
+    sql = f"SELECT run_index, run_id FROM raw_runs WHERE {where} ORDER BY run_index, attempt"
+    return {row[0]: row[1] for row in connection.execute(sql, parameters)}
 
 
 def check_turn_order(connection: Transaction, session_id: str) -> None:
-    """Check that no other process is executing a turn of a session, so that turns don't overlap.
-
-    Raises
-    ------
-    SessionBusyError
-    """
+    """Raise a SessionBusyError if another process is executing a turn of a session, so that turns don't overlap."""
     sql = "SELECT run_id, worker FROM raw_runs WHERE session_id = ? AND status = ? AND run_index IS NOT NULL"
     for run_id, worker in connection.execute(sql, [session_id, RunStatus.RUNNING]):
         if is_alive_elsewhere(worker):
@@ -68,17 +67,13 @@ def load_turns(
     run_index: int | None,
     query: ContextQuery,
     *,
-    as_of: int = NO_TIME_LIMIT,
+    as_of: int = _NO_TIME_LIMIT,
 ) -> tuple[int, list[Turn], int]:
     """Return the index of a turn, the completed turns before it that `query` needs, and their superseded attempts.
 
     Turns are in order, oldest first; of superseded attempts only the number is returned. If `run_index` is None, the
-    turn is a new one. Runs that started or ended after `as_of` (microseconds) are left out.
-
-    Raises
-    ------
-    SessionBusyError
-        The turn is a new one, and another process is executing the one before it.
+    turn is a new one, and another process must not be executing the one before it. Runs that started or ended after
+    `as_of` (microseconds) are left out.
     """
     num_turns = num_turns_needed(query)
     sql = (
@@ -88,7 +83,7 @@ def load_turns(
     turns: dict[int, tuple[str, bool]] = {}
     completed: list[Turn] = []
     # Reads the latest rows, and earlier ones only if too many of these turns were not completed.
-    before, size = LAST_TURN if run_index is None else run_index, num_turns + 4
+    before, size = _LAST_TURN if run_index is None else run_index, num_turns + 4
     while True:
         rows = connection.execute(sql, [session_id, before, as_of, size])
         for index, run_id, status, ended_at in rows:
@@ -125,7 +120,7 @@ def keep_time_order(connection: Transaction, run: RunOutput, messages: Sequence[
 
 
 def load_nested_runs(
-    connection: Transaction, run: RunOutput, query: ContextQuery, *, as_of: int = NO_TIME_LIMIT
+    connection: Transaction, run: RunOutput, query: ContextQuery, *, as_of: int = _NO_TIME_LIMIT
 ) -> list[Turn]:
     """Return the completed runs of the same agent, team or workflow that `query` needs, oldest first.
 
@@ -186,46 +181,17 @@ def select_history(
     return messages
 
 
-def insert_messages(
-    connection: Transaction, run: RunOutput, messages: Sequence[Message], indexes: Sequence[int]
-) -> StoredMessages | None:
-    """Store messages, each with its index in the run, and their tool calls and media.
-
-    Return the rows as stored, or None if there are media, which are more than rows of messages and calls.
-    """
-    calls: list[Row] = []
-    media: list[Row] = []
-    contents: dict[str, Row] = {}
-    for message in messages:
-        if message.tool_calls:
-            calls += tables.tool_call_rows(message, run)
-        if message.media:
-            media += tables.message_media_rows(message, run)
-            contents |= {row["media_id"]: row for row in tables.media_rows(message)}
-    rows = [tables.message_row(message, run, index) for message, index in zip(messages, indexes, strict=True)]
-    stored = connection.insert("raw_messages", rows), connection.insert("raw_tool_calls", calls) if calls else []
-    if not media:
-        return stored
-    connection.insert("raw_message_media", media)
-    # Sorted, because two overlapping writers of the same contents could otherwise deadlock.
-    in_order = [contents[media_id] for media_id in sorted(contents)]
-    connection.insert("raw_media", in_order, "ON CONFLICT (media_id) DO NOTHING")
-    return None
-
-
 def select_messages(
     connection: Transaction, where: str, parameters: Sequence[Any], *, only: str = "TRUE"
 ) -> dict[str, list[Message]]:
     """Return the messages that match `where` and `only` by run, with the tool calls and media that match `where`."""
-    sql = f"SELECT {tables.MESSAGES.sql_columns} FROM raw_messages WHERE {where} AND {only}"
-    messages = tables.MESSAGES.rows(connection.execute(sql, parameters))
+    messages = connection.select(tables.MESSAGES, f"{where} AND {only}", parameters)
     # With an ORDER BY, the query takes DuckDB half as long again.
     messages.sort(key=itemgetter("message_index"))
     calls: list[Row] = []
     media: list[tuple[Row, bytes | None]] = []
     if any(map(itemgetter("num_tool_calls"), messages)):
-        sql = f"SELECT {tables.TOOL_CALLS.sql_columns} FROM raw_tool_calls WHERE {where} ORDER BY call_index"
-        calls = tables.TOOL_CALLS.rows(connection.execute(sql, parameters))
+        calls = connection.select(tables.TOOL_CALLS, f"{where} ORDER BY call_index", parameters)
     if any(map(itemgetter("num_media"), messages)):
         sql = (
             f"SELECT content, {tables.MESSAGE_MEDIA.sql_columns} FROM raw_message_media "
@@ -237,27 +203,113 @@ def select_messages(
     return tables.messages_from_rows(messages, calls, media)
 
 
-def message_indexes(run_messages: Sequence[Message], messages: Sequence[Message]) -> list[int]:
-    """Return the index of each message in its run.
+def get_messages(connection: Transaction, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
+    check_ids(session_id=session_id)
+    last_n_runs = whole_number("last_n_runs", last_n_runs)
+    where, parameters = "session_id = ?", [session_id]
+    run_ids = list(current_attempts(connection, session_id, last=last_n_runs).values())
+    if last_n_runs is not None and len(run_ids) <= MAX_VALUES:
+        where += f" AND run_id IN ({marks(run_ids) or 'NULL'})"
+        parameters += run_ids
+    messages = select_messages(connection, where, parameters)
+    return [message for run_id in run_ids for message in messages.get(run_id, [])]
 
-    0 is reserved for the system message. Copies of earlier messages have negative indexes. The result of a tool call
-    has the index that belongs to its call, even if earlier results are missing.
-    """
-    indexes: dict[str, int] = {}
-    copies = sum(map(attrgetter("from_history"), messages))
-    for index, message in enumerate(filter(attrgetter("from_history"), messages), -copies):
-        indexes[message.message_id] = index
-    free: int | None = None
-    of_calls: dict[str | None, int] = {}
-    for message in filterfalse(attrgetter("from_history"), run_messages):
-        if free is None:
-            free = 0 if message.role == "system" else 1
-        if message.role == "tool" and message.tool_call_id in of_calls:
-            indexes[message.message_id] = of_calls.pop(message.tool_call_id)
-            continue
-        indexes[message.message_id] = free
-        of_calls.clear()
-        for index, call in enumerate(message.tool_calls, free + 1):
-            of_calls[call.tool_call_id] = index
-        free += 1 + len(message.tool_calls)
-    return [indexes[message.message_id] for message in messages]
+
+def get_runs(
+    connection: Transaction,
+    session_id: str,
+    *,
+    from_run_index: int | None = None,
+    to_run_index: int | None = None,
+    limit: int | None = None,
+) -> list[RunOutput]:
+    check_ids(session_id=session_id)
+    limit = whole_number("limit", limit)
+    page_of(limit, None)
+    where = "session_id = ?"
+    parameters: list[str | int] = [session_id]
+    for bound, run_index in ((">=", from_run_index), ("<=", to_run_index)):
+        if run_index is not None:
+            where += f" AND run_index {bound} ?"
+            parameters.append(run_index)
+    return select_runs(connection, where, parameters, limit=limit)
+
+
+def get_run(connection: Transaction, run_id: str, session_id: str | None = None) -> RunOutput | None:
+    check_ids(run_id=run_id, session_id=session_id)
+    # Read with the other runs of its turn, so that it has its nested runs.
+    where, parameters = where_equal(non_null(run_id=run_id, session_id=session_id))
+    turn = connection.execute(f"SELECT session_id, root_run_id FROM raw_runs WHERE {where}", parameters)
+    runs = select_runs(connection, "session_id = ? AND root_run_id = ?", turn[0]) if turn else []
+    return next((run for run in runs if run.run_id == run_id), None)
+
+
+def get_child_runs(connection: Transaction, run_id: str) -> list[RunOutput]:
+    check_ids(run_id=run_id)
+    order = "created_at, run_index, attempt, run_id"
+    sql = f"SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY {order}"
+    found = connection.execute(sql, [run_id])
+    return [run for ids in found if (run := get_run(connection, *ids)) is not None]
+
+
+def find_cached_run(connection: Transaction, context_hash: str) -> RunOutput | None:
+    # The run may be in any session, and only the clock orders runs of different sessions.
+    sql = (
+        "SELECT session_id, run_id FROM raw_runs WHERE context_hash = ? AND status = ? "
+        "AND replay_of_run_id IS NULL ORDER BY created_at DESC, run_index DESC, attempt DESC, run_id DESC LIMIT 1"
+    )
+    found = connection.execute(sql, [context_hash, RunStatus.COMPLETED])
+    return select_runs(connection, "session_id = ? AND run_id = ?", found[0])[0] if found else None
+
+
+def get_cell_turns(connection: Transaction, session_id: str, cell_id: str) -> list[CellTurn]:
+    # The oldest attempt has the cell that started the turn. Other cells may have started later attempts.
+    sql = (
+        "SELECT run_index, notebook, kernel_id, "
+        "(SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - run_index "
+        "FROM raw_runs AS cell WHERE session_id = ? AND cell_id = ? AND run_index IS NOT NULL AND NOT EXISTS "
+        "(SELECT 1 FROM raw_runs WHERE session_id = cell.session_id AND run_index = cell.run_index "
+        "AND attempt < cell.attempt) ORDER BY run_index"
+    )
+    return [
+        CellTurn(run_index=index, notebook=path, kernel_id=kernel, num_later_turns=later)
+        for index, path, kernel, later in connection.execute(sql, [session_id, session_id, cell_id])
+    ]
+
+
+def select_runs(
+    connection: Transaction, where: str, parameters: Sequence[Any], *, limit: int | None = None
+) -> list[RunOutput]:
+    """Read runs of one session, oldest first, each with its messages, variables, steps and nested runs."""
+    # The sort only reads short columns, not the text of all runs.
+    chosen = f"FROM raw_runs WHERE {where} ORDER BY {_LATEST_FIRST}"
+    if limit is not None:
+        chosen, parameters = f"{chosen} LIMIT ?", [*parameters, limit]
+    found = connection.execute(f"SELECT run_id, session_id {chosen}", parameters)[::-1]
+    if not found:
+        return []
+    # With the session as a condition, DuckDB doesn't have to look at the messages of all sessions.
+    session_id, run_ids = found[0][1], [run_id for run_id, _ in found]
+    if len(run_ids) <= MAX_VALUES:
+        # With literal ids, unlike a subquery, DuckDB knows which blocks of a table contain them.
+        of_runs, of_those = f"session_id = ? AND run_id IN ({marks(run_ids)})", [session_id, *run_ids]
+    else:
+        of_runs, of_those = f"session_id = ? AND run_id IN (SELECT run_id {chosen})", [session_id, *parameters]
+    rows = {row["run_id"]: row for row in connection.select(tables.RUNS, of_runs, of_those)}
+    messages = select_messages(connection, of_runs, of_those)
+    variables = tables.variables_from_rows(
+        connection.select(tables.VARIABLES, f"{of_runs} ORDER BY variable_index", of_those)
+    )
+    runs = {run_id: tables.run_from_row(rows[run_id], messages, variables) for run_id in run_ids}
+    if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
+        for row in connection.select(tables.STEPS, f"{of_runs} ORDER BY step_index", of_those):
+            runs[row["run_id"]].step_results.append(tables.step_from_row(row))
+    for run_id, run in runs.items():
+        run.interrupted = run.status is RunStatus.RUNNING and is_over(rows[run_id]["worker"], run_id)
+        if run.parent_run_id in runs:
+            runs[run.parent_run_id].nested_runs.append(run)
+    # Innermost first, so that requirements are shared with all runs above.
+    for run in reversed(runs.values()):
+        if run.parent_run_id in runs:
+            runs[run.parent_run_id].share_requirements(run)
+    return list(runs.values())

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.db.duckdb.engine import Engine, EngineDriver, translate_errors
+from agno_nb.db.duckdb import EngineDriver
+from agno_nb.db.duckdb.engine import Engine, translate_errors
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.errors import StoreError
 

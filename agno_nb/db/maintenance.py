@@ -1,23 +1,59 @@
-"""Delete, copy, export and import what a SQL store holds."""
+"""Delete sessions, and check that the rows of a store are consistent."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import hashlib
+from collections.abc import Sequence
+from typing import Any
 
-from agno_nb.db import archive, schema
-from agno_nb.db.arrow_tables import from_rows
-from agno_nb.db.driver import Driver
-from agno_nb.db.file_names import LOCK, expand, path_in_use
-from agno_nb.db.statements import Transaction, marks, non_null, where_equal
-from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.db import schema
+from agno_nb.db.statements import Transaction, chunks, marks, non_null, valid_usage, where_equal
+from agno_nb.types import TOKEN_COUNTS
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+_SHOWN = 3
+"""Number of rows with a problem that are named."""
 
-_ROWS_AT_ONCE = 500
+# Each selects the IDs of inconsistent rows. In a fork, which copies current attempts, attempts and turns may have gaps.
+_CHECKS = {
+    "turns with two runs of one attempt": (
+        "SELECT session_id, run_index, attempt FROM raw_runs WHERE run_index IS NOT NULL "
+        "GROUP BY session_id, run_index, attempt HAVING COUNT(*) > 1"
+    ),
+    "sessions in which a turn is missing": (
+        "SELECT session_id FROM raw_runs WHERE run_index IS NOT NULL AND session_id NOT IN "
+        "(SELECT session_id FROM raw_sessions WHERE forked_from_session_id IS NOT NULL) "
+        "GROUP BY session_id HAVING MIN(run_index) <> 0 OR MAX(run_index) + 1 <> COUNT(DISTINCT run_index)"
+    ),
+    "runs with two messages at one place": (
+        "SELECT DISTINCT run_id FROM raw_messages GROUP BY run_id, message_index HAVING COUNT(*) > 1"
+    ),
+    "runs that ended without a time": "SELECT run_id FROM raw_runs WHERE status <> 'RUNNING' AND ended_at IS NULL",
+    "messages that lack tool calls, or have too many": (
+        "SELECT message_id FROM raw_messages LEFT JOIN (SELECT message_id AS id, COUNT(*) AS n FROM raw_tool_calls "
+        "GROUP BY message_id) AS calls ON id = message_id WHERE NOT from_history AND num_tool_calls <> COALESCE(n, 0)"
+    ),
+    "messages that lack media, or have too many": (
+        "SELECT message_id FROM raw_messages LEFT JOIN (SELECT message_id AS id, COUNT(*) AS n FROM raw_message_media "
+        "GROUP BY message_id) AS media ON id = message_id WHERE NOT from_history AND num_media <> COALESCE(n, 0)"
+    ),
+    "results without a tool call": (
+        "SELECT message_id FROM raw_messages WHERE role = 'tool' AND NOT from_history AND NOT EXISTS (SELECT 1 FROM "
+        "raw_tool_calls AS calls WHERE calls.session_id = raw_messages.session_id AND calls.run_id = "
+        "raw_messages.run_id AND calls.tool_call_id = raw_messages.tool_call_id)"
+    ),
+    "summaries of turns that do not exist": (
+        "SELECT session_id, version FROM raw_summaries WHERE from_run_index > to_run_index OR to_run_index > "
+        "(SELECT MAX(run_index) FROM raw_runs WHERE raw_runs.session_id = raw_summaries.session_id)"
+    ),
+    "media without their content": (
+        "SELECT message_id, media_index FROM raw_message_media WHERE media_id IS NOT NULL "
+        "AND media_id NOT IN (SELECT media_id FROM raw_media)"
+    ),
+    "contents of media without a message": (
+        "SELECT media_id FROM raw_media WHERE media_id NOT IN "
+        "(SELECT media_id FROM raw_message_media WHERE media_id IS NOT NULL)"
+    ),
+}
 
 
 def delete_sessions(connection: Transaction, where: str, parameters: Sequence[Any], user_id: str | None) -> int:
@@ -25,8 +61,8 @@ def delete_sessions(connection: Transaction, where: str, parameters: Sequence[An
     owned, owners = where_equal(non_null(user_id=user_id))
     sql = f"DELETE FROM raw_sessions WHERE {where} AND {owned} RETURNING session_id"
     deleted = [session_id for (session_id,) in connection.execute(sql, [*parameters, *owners])]
-    for start in range(0, len(deleted), _ROWS_AT_ONCE):
-        _delete_rows(connection, deleted[start : start + _ROWS_AT_ONCE])
+    for session_ids in chunks(deleted):
+        _delete_rows(connection, session_ids)
     return len(deleted)
 
 
@@ -36,8 +72,7 @@ def _delete_rows(connection: Transaction, session_ids: Sequence[str]) -> None:
     media = [media_id for (media_id,) in connection.execute(sql, session_ids)]
     for table in schema.tables_with("session_id"):
         connection.execute(f"DELETE FROM {table} {of_sessions}", session_ids)
-    for start in range(0, len(media), _ROWS_AT_ONCE):
-        some = media[start : start + _ROWS_AT_ONCE]
+    for some in chunks(media):
         sql = (
             f"DELETE FROM raw_media WHERE media_id IN ({marks(some)}) AND NOT EXISTS "
             "(SELECT 1 FROM raw_message_media WHERE raw_message_media.media_id = raw_media.media_id)"
@@ -45,91 +80,45 @@ def _delete_rows(connection: Transaction, session_ids: Sequence[str]) -> None:
         connection.execute(sql, some)
 
 
-def backup(driver: Driver, path: str | Path) -> None:
-    target = _absolute(path)
-    if target.exists():
-        raise InvalidInputError(f"{target} already exists; pass a path that doesn't")
-    driver.backup(target)
+def verify(connection: Transaction) -> list[str]:
+    checks = {**_orphans(), **_CHECKS, **_usage_checks()}
+    found = {what: [" ".join(map(str, row)) for row in connection.execute(sql)] for what, sql in checks.items()}
+    changed = found["contents of media that changed after they were stored"] = []
+    for (media_id,) in connection.execute("SELECT media_id FROM raw_media"):
+        # One at a time, because together they may not fit in memory.
+        ((content,),) = connection.execute("SELECT content FROM raw_media WHERE media_id = ?", [media_id])
+        if hashlib.sha256(content).hexdigest() != media_id:
+            changed.append(media_id)
+    problems = []
+    for what, rows in found.items():
+        if rows:
+            more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+            problems.append(f"{what}: {', '.join(sorted(rows)[:_SHOWN])}{more}")
+    return problems
 
 
-def snapshot(driver: Driver, path: str | Path, *, identity: str) -> None:
-    """Copy the store of `identity` into a file, and replace an earlier snapshot in one step."""
-    target = _absolute(path)
-    used = path_in_use(target, LOCK)
-    is_in_use = str(used) == identity or any(Path(f"{used}{end}").exists() for end in (LOCK, "-wal"))
-    if target.exists() and (is_in_use or not _is_database(target)):
-        raise InvalidInputError(f"{target} already exists and is not a snapshot; pass another path")
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.fresh")
-    try:
-        driver.backup(fresh)
-        fresh.replace(target)
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _is_database(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        head = file.read(16)
-    return head[8:12] == b"DUCK" or head == b"SQLite format 3\0"
-
-
-def session_tables(connection: Transaction, session_id: str, user_id: str | None) -> dict[str, pa.Table]:
-    """Read all rows of a session, with the contents of its media."""
-    where, parameters = where_equal(non_null(session_id=session_id, user_id=user_id))
-    if not connection.execute(f"SELECT 1 FROM raw_sessions WHERE {where}", parameters):
-        raise SessionNotFoundError(f"cannot export session {session_id!r}: there is no such session")
-    conditions = dict.fromkeys(schema.tables_with("session_id"), "session_id = ?")
-    conditions["raw_media"] = "media_id IN (SELECT media_id FROM raw_message_media WHERE session_id = ?)"
-    tables = {}
-    for table, of_session in conditions.items():
-        columns = ", ".join(schema.tables()[table].columns)
-        rows = connection.execute(f"SELECT {columns} FROM {table} WHERE {of_session}", [session_id])
-        tables[table] = from_rows(table, rows)
-    return tables
-
-
-def write_session(path: str | Path, tables: Mapping[str, pa.Table]) -> None:
-    archive.write_jsonl(_absolute(path), tables)
-
-
-def read_session(path: str | Path) -> tuple[str, archive.Rows]:
-    """Read an exported session; return its ID and rows."""
-    source = _absolute(path)
-    rows = archive.validate_rows(archive.read_jsonl(source), source)
-    sessions = [row["session_id"] for row in rows.get("raw_sessions", [])]
-    if len(sessions) != 1:
-        raise InvalidInputError(f"{source} has {len(sessions)} sessions; pass a file written by export_session()")
-    return sessions[0], rows
-
-
-def write_tables(folder: str | Path, tables: Mapping[str, pa.Table]) -> None:
-    archive.write_parquet(_absolute(folder), tables)
-
-
-def read_tables(folder: str | Path) -> archive.Rows:
-    source = _absolute(folder)
-    return archive.validate_rows(archive.read_parquet(source), source)
-
-
-def insert_rows(connection: Transaction, rows: archive.Rows) -> None:
-    """Store imported rows. None of them may replace a row of the store."""
-    for table, key in (("raw_sessions", "session_id"), ("raw_runs", "run_id"), ("raw_memories", "memory_id")):
-        ids = [row[key] for row in rows.get(table, [])]
-        for start in range(0, len(ids), _ROWS_AT_ONCE):
-            some = ids[start : start + _ROWS_AT_ONCE]
-            sql = f"SELECT {key} FROM {table} WHERE {key} IN ({marks(some)}) LIMIT 1"
-            if there := connection.execute(sql, some):
-                raise InvalidInputError(
-                    f"cannot import, because {key} {there[0][0]!r} is already in this store; delete it here first, or "
-                    "import into another store"
+def _orphans() -> dict[str, str]:
+    """Return checks that referenced rows exist, in the same session."""
+    checks = {}
+    for parent, key in (("raw_sessions", "session_id"), ("raw_runs", "run_id"), ("raw_messages", "message_id")):
+        for table in schema.tables_with(key):
+            if table != parent:
+                checks[f"rows of {table} whose {key} is not in {parent}"] = (
+                    f"SELECT DISTINCT {key} FROM {table} WHERE {key} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
+                    f"{parent} AS parent WHERE parent.session_id = {table}.session_id AND parent.{key} = {table}.{key})"
                 )
-    for table, of_table in rows.items():
-        then = "ON CONFLICT (media_id) DO NOTHING" if table == "raw_media" else ""
-        for start in range(0, len(of_table), _ROWS_AT_ONCE):
-            connection.insert(table, of_table[start : start + _ROWS_AT_ONCE], then)
+    return checks
 
 
-def _absolute(path: str | Path) -> Path:
-    return Path(expand(path)).resolve()
+def _usage_checks() -> dict[str, str]:
+    """Return checks for impossible usage, which views, sums and objects treat as null."""
+    checks = {}
+    for table in schema.tables_with("cost"):
+        columns = schema.tables()[table].columns
+        key = {"raw_summaries": "session_id, version", "raw_events": "run_id, event_index"}.get(table)
+        usage = [name for name in (*TOKEN_COUNTS, "cost") if name in columns]
+        wrong = " OR ".join(f"({name} IS NOT NULL AND {valid_usage(name)} IS NULL)" for name in usage)
+        checks[f"rows of {table} with impossible token counts or costs"] = (
+            f"SELECT {key or next(iter(columns))} FROM {table} WHERE {wrong}"
+        )
+    return checks

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.db.async_db import AsyncDb
+from agno_nb.db.base import AsyncDb
 from agno_nb.db.file_names import check_lock_timeout
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.errors import InvalidInputError
@@ -108,7 +108,9 @@ class PostgresUrl:
 
     hosts: str
     database: str
-    _conninfo: str = field(repr=False)
+    _user: str = field(repr=False)
+    _password: str = field(repr=False)
+    _query: str = field(repr=False)
 
     @classmethod
     def parse(cls, url: str) -> PostgresUrl:
@@ -133,22 +135,22 @@ class PostgresUrl:
                 # Servers repeat the decoded password, and users paste the encoded one.
                 remember_secret(value)
                 remember_secret(unquote(value))
-        escaped = ":".join(quote(unquote(part), safe="") for part in (user, password) if part)
-        conninfo = f"postgresql://{escaped}{'@' if escaped else ''}{hosts}/{database}{'?' if query else ''}{query}"
-        return cls(hosts, unquote(database), conninfo)
+        escaped_user, escaped_password = (quote(unquote(part), safe="") for part in (user, password))
+        return cls(hosts, database, escaped_user, escaped_password, query)
 
     def with_password(self) -> str:
         """Return the URL for libpq. This is a method because tracebacks show the values of attributes."""
-        return self._conninfo
+        password = f":{self._password}" if self._password else ""
+        return self._url(self._user + password, self._query)
 
     def without_password(self) -> str:
         """Return the URL with the user, and without any password."""
-        place, _, query = self._conninfo.removeprefix("postgresql://").partition("?")
-        authority, _, database = place.partition("/")
-        userinfo, at, hosts = authority.rpartition("@")
-        kept = [part for part in query.split("&") if part and unquote(part.partition("=")[0]) not in _PASSWORDS]
-        user = userinfo.partition(":")[0]
-        return f"postgresql://{user}{at}{hosts}/{database}{'?' if kept else ''}{'&'.join(kept)}"
+        kept = [part for part in self._query.split("&") if unquote(part.partition("=")[0]) not in _PASSWORDS]
+        return self._url(self._user, "&".join(kept))
+
+    def _url(self, userinfo: str, query: str) -> str:
+        at, question_mark = "@" if userinfo else "", "?" if query else ""
+        return f"postgresql://{userinfo}{at}{self.hosts}/{self.database}{question_mark}{query}"
 
     def __str__(self) -> str:
-        return f"postgresql://{self.hosts}/{self.database}"
+        return f"postgresql://{self.hosts}/{unquote(self.database)}"

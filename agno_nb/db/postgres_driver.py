@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -20,10 +20,11 @@ from psycopg.pq import TransactionStatus
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import with_all_columns
 from agno_nb.db.driver import ConnectionPool, Driver
-from agno_nb.db.duckdb.engine import write_store
+from agno_nb.db.duckdb import write_store
 from agno_nb.db.encoding import micros
 from agno_nb.db.migrations import migrate
 from agno_nb.db.pushdown import ColumnFilter, filter_condition
+from agno_nb.db.sandbox import interruptible
 from agno_nb.db.sqlite import empty_store
 from agno_nb.db.statements import Connection
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked, UnstorableValueError
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 
 _KEPT_CONNECTIONS = 4
 """A server has few connections, 100 by default, for all clients."""
-_POLL_S = 0.05
-_QUOTED_OR_MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?""")
+_QUOTED_OR_MARK = re.compile(r"""('[^']*'|"[^"]*")|\?""")
 
 C = TypeVar("C")
 PostgresConnection = psycopg.Connection[tuple[Any, ...]]
@@ -94,9 +94,7 @@ class PostgresDriver(Driver):
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 cursor.execute(f"SET LOCAL lock_timeout = {self._timeout_ms}")
                 return {
-                    table: with_all_columns(
-                        table, _fetch_interruptibly(cursor, self._selected(table, columns, column_filter))
-                    )
+                    table: with_all_columns(table, _fetch(cursor, self._selected(table, columns, column_filter)))
                     for table, columns in columns_read.items()
                 }
 
@@ -287,16 +285,8 @@ def _in_postgres(statement: str) -> str:
 @lru_cache(maxsize=512)
 def _number_parameters(statement: str) -> str:
     """Return the statement with $1, $2 and so on for each ``?`` that is not within quotes."""
-    number = 0
-
-    def numbered(match: re.Match[str]) -> str:
-        nonlocal number
-        if match[0] != "?":
-            return match[0]
-        number += 1
-        return f"${number}"
-
-    return _QUOTED_OR_MARK.sub(numbered, statement)
+    numbers = itertools.count(1)
+    return _QUOTED_OR_MARK.sub(lambda match: match[1] or f"${next(numbers)}", statement)
 
 
 def _last_value(connection: PostgresConnection, statements: str) -> Any:
@@ -315,19 +305,9 @@ def _server_message(error: Exception) -> str:
     return redact(" ".join(text.split()))
 
 
-def _fetch_interruptibly(cursor: dbapi.Cursor, statement: str) -> pa.Table:
-    """Run a statement on another thread, because on the main thread a kernel's interrupt would have to wait for it."""
-
+def _fetch(cursor: dbapi.Cursor, statement: str) -> pa.Table:
     def work() -> pa.Table:
         cursor.execute(statement)
         return cursor.fetch_arrow_table()
 
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        try:
-            return future.result()
-        except BaseException:
-            while not future.done():
-                cursor.adbc_cancel()
-                wait([future], timeout=_POLL_S)
-            raise
+    return interruptible(cursor.adbc_cancel, work)

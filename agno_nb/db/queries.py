@@ -5,14 +5,15 @@ Values are parameters, never part of the SQL.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agno_nb.db.encoding import check_choice
 from agno_nb.db.frame_reader import FrameReader
 from agno_nb.db.sessions import OPEN_TO, open_to
 from agno_nb.db.statements import marks
-from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunStatus, SessionType
 
 ORDERS = {
@@ -66,9 +67,7 @@ class Search:
     def __post_init__(self) -> None:
         choices: dict[str, list[str]] = {"session_type": [*SessionType], "status": [*RunStatus], "sort": list(ORDERS)}
         for name, known in choices.items():
-            value = getattr(self, name)
-            if value is not None and value not in known:
-                raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+            check_choice(name, getattr(self, name), known)
 
     def query(self, columns: str = "*") -> tuple[str, list[Any]]:
         """Return the query with ``?`` for its values, and the values."""
@@ -88,10 +87,8 @@ class Search:
     def sql(self) -> str:
         """The query with its values as literals, so that users can run it."""
         sql, values = self.query()
-        pieces = sql.split("?")
-        return "".join(
-            piece + (_literal(values[place]) if place < len(values) else "") for place, piece in enumerate(pieces)
-        )
+        literals = map(_literal, values)
+        return re.sub(r"\?", lambda mark: next(literals), sql)
 
     def session_ids(self, db: FrameReader) -> list[str]:
         return _column(db, *self.query("session_id"))

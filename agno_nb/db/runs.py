@@ -1,4 +1,4 @@
-"""Runs of a SQL store: opened, continued, ended and read, each with its messages, variables and steps.
+"""Write the runs of a SQL store: start, continue and end them, with their messages, variables and steps.
 
 Statements read and write a bounded number of rows, however long the session is.
 """
@@ -6,33 +6,28 @@ Statements read and write a bounded number of rows, however long the session is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import filterfalse
+from operator import attrgetter
 
 from agno_nb.db import tables
-from agno_nb.db.base import CellTurn, ContextQuery, OpenedRun
+from agno_nb.db.base import NO_CONTEXT, ContextQuery, OpenedRun
 from agno_nb.db.encoding import Row, from_json, micros
 from agno_nb.db.history import (
-    LAST_TURN,
     check_turn_order,
-    current_attempts,
-    insert_messages,
     keep_time_order,
     load_messages,
     load_nested_runs,
     load_turns,
-    message_indexes,
     next_attempt,
     num_turns_needed,
     select_history,
-    select_messages,
 )
-from agno_nb.db.memories import latest_summary, select_memories
+from agno_nb.db.memories import get_summary, select_memories
 from agno_nb.db.process_id import current_process_id, is_over, runs_in_progress
-from agno_nb.db.pushdown import MAX_VALUES
-from agno_nb.db.session_cache import SessionCache
+from agno_nb.db.session_cache import SessionCache, StoredMessages
 from agno_nb.db.session_state import reapply_run, revert_to_turn, store_state
-from agno_nb.db.sessions import enter_session, require_owner, select_sessions
-from agno_nb.db.statements import Transaction, marks, non_null, where_equal
+from agno_nb.db.sessions import enter_session, require_owner
+from agno_nb.db.statements import Transaction
 from agno_nb.errors import InvalidInputError, RunNotContinuableError, SessionNotFoundError
 from agno_nb.types import (
     JsonDict,
@@ -40,30 +35,26 @@ from agno_nb.types import (
     RunOutput,
     RunStatus,
     Session,
-    SessionReader,
     SessionType,
     StepOutput,
     with_article,
 )
 
-# A run starts later than those before it in its session (see keep_time_order). Older stores may have equal times.
-_LATEST_FIRST = f"created_at DESC, COALESCE(run_index, {LAST_TURN}) DESC, attempt DESC, run_id DESC"
-
 
 def open_run(
     connection: Transaction,
-    cache: SessionCache,
     run: RunOutput,
     messages: Sequence[Message],
     *,
     session: Session,
-    nested: bool,
-    partial_of: str | None,
-    query: ContextQuery,
-    store: SessionReader,
-    row_lock: str,
+    nested: bool = False,
+    partial_of: str | None = None,
+    query: ContextQuery = NO_CONTEXT,
 ) -> OpenedRun:
-    """Store a run and its first messages, and return its context: see :meth:`Db.open_run`."""
+    for name, value in (("session_id", run.session_id), ("user_id", run.user_id)):
+        if value == "":
+            raise InvalidInputError(f"{name} is empty; pass a string, or leave it None")
+    cache = connection.cache
     num_turns = num_turns_needed(query)
     is_new_turn = not nested and run.run_index is None
     known = cache.find(connection, run, num_turns) if is_new_turn else None
@@ -71,9 +62,9 @@ def open_run(
     if known is not None:
         row, latest_start = known.session, known.latest_start
     else:
-        row, latest_start = enter_session(connection, run, session, row_lock=row_lock)
+        row, latest_start = enter_session(connection, run, session)
     keep_time_order(connection, run, messages, latest_start)
-    opened = OpenedRun(session=tables.session_from_row(row, store))
+    opened = OpenedRun(session=tables.session_from_row(row, connection.store))
     require_owner(run.session_id, opened.session.user_id, run.user_id)
     turn: int | None = None
     if nested:
@@ -88,7 +79,7 @@ def open_run(
     if turn is not None:
         _take_turn(connection, opened.session, run, turn, session.session_type, partial_of)
     ended = tables.ended_run_row(run)
-    connection.insert("raw_runs", [tables.opened_run_row(run, ended, worker=current_process_id())])
+    connection.insert("raw_runs", [tables.RUNS.row(run) | ended | {"worker": current_process_id()}])
     if run.variables:
         connection.insert("raw_variables", tables.variable_rows(run))
     stored = insert_messages(connection, run, messages, message_indexes(messages, messages))
@@ -108,7 +99,7 @@ def _read_context(
     if query.summary:
         shown = {message.run_id for message in opened.history}
         first_shown = next((index for index, run_id in opened.turns if run_id in shown), turn)
-        opened.summary = latest_summary(connection, run.session_id, first_shown)
+        opened.summary = get_summary(connection, run.session_id, before_run_index=first_shown)
     if query.memories and run.user_id is not None:
         opened.memories = select_memories(connection, "user_id = ?", [run.user_id])
 
@@ -136,23 +127,29 @@ def _take_turn(
     run.run_index = turn
 
 
-def add_messages(connection: Transaction, cache: SessionCache, run: RunOutput, messages: Sequence[Message]) -> None:
-    gone = _missing_run_error(connection, cache, run)
+def add_messages(connection: Transaction, run: RunOutput, messages: Sequence[Message]) -> None:
+    gone = _missing_run_error(connection, run)
     if gone is not None and not connection.execute("SELECT 1 FROM raw_runs WHERE run_id = ?", [run.run_id]):
         raise gone
-    _drop_partial(connection, cache, run)
+    _add_last_messages(connection, run, messages)
+
+
+def _add_last_messages(
+    connection: Transaction, run: RunOutput, messages: Sequence[Message], *, ended: Row | None = None
+) -> None:
+    """Store messages in place of a partial one. `ended` are the changes to the session if the run has ended."""
+    _drop_partial(connection, run)
     stored = insert_messages(connection, run, messages, message_indexes(run.messages, messages))
 
     def committed() -> None:
-        cache.partials.pop(run.run_id, None)
-        cache.messages_added(connection, run, stored)
+        connection.cache.partials.pop(run.run_id, None)
+        connection.cache.messages_added(connection, run, stored, ended=ended)
 
     connection.on_commit.append(committed)
 
 
-def save_partial(
-    connection: Transaction, cache: SessionCache, run: RunOutput, partial: Message, messages: Sequence[Message]
-) -> None:
+def save_partial(connection: Transaction, run: RunOutput, partial: Message, messages: Sequence[Message] = ()) -> None:
+    cache = connection.cache
     gone = SessionNotFoundError(f"session {run.session_id!r} was deleted during run {run.run_id!r}")
     shown = {"content": partial.content, "reasoning_content": partial.reasoning_content}
     connection.update("raw_runs", shown, {"run_id": run.run_id}, gone=gone)
@@ -160,7 +157,7 @@ def save_partial(
     if is_known:
         connection.update("raw_messages", shown, {"message_id": partial.message_id})
     else:
-        _drop_partial(connection, cache, run)
+        _drop_partial(connection, run)
     new = [*messages, *([] if is_known else [partial])]
     insert_messages(connection, run, new, message_indexes([*run.messages, partial], new))
 
@@ -172,8 +169,8 @@ def save_partial(
     connection.on_commit.append(committed)
 
 
-def _drop_partial(connection: Transaction, cache: SessionCache, run: RunOutput) -> None:
-    if (partial := cache.partials.get(run.run_id)) is not None:
+def _drop_partial(connection: Transaction, run: RunOutput) -> None:
+    if (partial := connection.cache.partials.get(run.run_id)) is not None:
         connection.execute("DELETE FROM raw_messages WHERE message_id = ?", [partial])
 
 
@@ -191,7 +188,6 @@ def changes_at_end(cache: SessionCache, run: RunOutput) -> Row:
 
 def end_run(
     connection: Transaction,
-    cache: SessionCache,
     run: RunOutput,
     changes: Row,
     messages: Sequence[Message],
@@ -199,24 +195,17 @@ def end_run(
     session_state: JsonDict | None,
     base_state: JsonDict | None,
 ) -> None:
-    """Store the end of a run, or a pause: see :meth:`Db.end_run`."""
-    gone = _missing_run_error(connection, cache, run)
+    """Store the end of a run with its `changes`, which :func:`changes_at_end` returned."""
+    gone = _missing_run_error(connection, run)
     # The session first, as in every transaction that changes it, so that two of them cannot deadlock.
     session_changes = store_state(connection, run.session_id, session_state, base_state, gone=gone)
     connection.update("raw_runs", changes, {"run_id": run.run_id}, gone=gone)
-    _drop_partial(connection, cache, run)
-    stored = insert_messages(connection, run, messages, message_indexes(run.messages, messages))
-
-    def committed() -> None:
-        cache.partials.pop(run.run_id, None)
-        cache.messages_added(connection, run, stored, ended=session_changes)
-
-    connection.on_commit.append(committed)
+    _add_last_messages(connection, run, messages, ended=session_changes)
 
 
-def _missing_run_error(connection: Transaction, cache: SessionCache, run: RunOutput) -> SessionNotFoundError | None:
+def _missing_run_error(connection: Transaction, run: RunOutput) -> SessionNotFoundError | None:
     """Return the error to raise if the run does not exist, or None if it is known to exist."""
-    if cache.is_current(connection, run):
+    if connection.cache.is_current(connection, run):
         return None
     return SessionNotFoundError(
         f"session {run.session_id!r} was deleted during run {run.run_id!r}; the run's messages cannot be stored"
@@ -229,11 +218,10 @@ def add_step(
     step: StepOutput,
     step_index: int,
     *,
-    session_state: JsonDict | None,
-    base_state: JsonDict | None,
-    state_changes: Sequence[JsonDict] | None,
+    session_state: JsonDict | None = None,
+    base_state: JsonDict | None = None,
+    state_changes: Sequence[JsonDict] | None = None,
 ) -> None:
-    """Store a step of a workflow and the session state after it: see :meth:`Db.add_step`."""
     gone = SessionNotFoundError(f"session {run.session_id!r} was deleted, so step {step.path!r} cannot be stored")
     store_state(connection, run.session_id, session_state, base_state, gone=gone)
     if state_changes is not None:
@@ -241,8 +229,7 @@ def add_step(
     connection.insert("raw_steps", [tables.step_row(step, run, step_index)])
 
 
-def reopen_run(connection: Transaction, run: RunOutput, query: ContextQuery, store: SessionReader) -> OpenedRun:
-    """Set a run RUNNING again and return its context: see :meth:`Db.reopen_run`."""
+def reopen_run(connection: Transaction, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
     key = {"run_id": run.run_id, "session_id": run.session_id}
     claimed = _claim(connection, run)
     current = connection.execute(
@@ -265,8 +252,8 @@ def reopen_run(connection: Transaction, run: RunOutput, query: ContextQuery, sto
             f"run {run.run_id!r} was superseded by run {newer[0][0]!r}, a newer attempt at the same turn"
         )
     connection.update("raw_runs", {"requirements": tables.requirement_rows(run) or None}, key)
-    (session,) = select_sessions(connection, "session_id = ?", [run.session_id])
-    opened = OpenedRun(session=tables.session_from_row(session, store))
+    (session,) = connection.select(tables.SESSIONS, "session_id = ?", [run.session_id])
+    opened = OpenedRun(session=tables.session_from_row(session, connection.store))
     as_of = micros(run.created_at)
     if run.run_index is None:
         turns = load_nested_runs(connection, run, query, as_of=as_of)
@@ -336,120 +323,55 @@ def save_approvals(connection: Transaction, run: RunOutput) -> None:
     connection.update("raw_runs", {"requirements": tables.requirement_rows(run) or None}, key)
 
 
-def get_runs(
-    connection: Transaction, session_id: str, from_run_index: int | None, to_run_index: int | None, limit: int | None
-) -> list[RunOutput]:
-    where = "session_id = ?"
-    parameters: list[str | int] = [session_id]
-    for bound, run_index in ((">=", from_run_index), ("<=", to_run_index)):
-        if run_index is not None:
-            where += f" AND run_index {bound} ?"
-            parameters.append(run_index)
-    return select_runs(connection, where, parameters, limit=limit)
+def insert_messages(
+    connection: Transaction, run: RunOutput, messages: Sequence[Message], indexes: Sequence[int]
+) -> StoredMessages | None:
+    """Store messages, each with its index in the run, and their tool calls and media.
+
+    Return the rows as stored, or None if there are media, which are more than rows of messages and calls.
+    """
+    calls: list[Row] = []
+    media: list[Row] = []
+    contents: dict[str, bytes] = {}
+    for message in messages:
+        if message.tool_calls:
+            calls += tables.tool_call_rows(message, run)
+        if message.media:
+            rows_of_message, contents_of_message = tables.media_rows(message, run)
+            media += rows_of_message
+            contents |= contents_of_message
+    rows = [tables.message_row(message, run, index) for message, index in zip(messages, indexes, strict=True)]
+    stored = connection.insert("raw_messages", rows), connection.insert("raw_tool_calls", calls) if calls else []
+    if not media:
+        return stored
+    connection.insert("raw_message_media", media)
+    # Sorted, because two overlapping writers of the same contents could otherwise deadlock.
+    in_order = [{"media_id": media_id, "content": contents[media_id]} for media_id in sorted(contents)]
+    connection.insert("raw_media", in_order, "ON CONFLICT (media_id) DO NOTHING")
+    return None
 
 
-def get_run(connection: Transaction, run_id: str, session_id: str | None) -> RunOutput | None:
-    # Read with the other runs of its turn, so that it has its nested runs.
-    where, parameters = where_equal(non_null(run_id=run_id, session_id=session_id))
-    turn = connection.execute(f"SELECT session_id, root_run_id FROM raw_runs WHERE {where}", parameters)
-    runs = select_runs(connection, "session_id = ? AND root_run_id = ?", turn[0]) if turn else []
-    return next((run for run in runs if run.run_id == run_id), None)
+def message_indexes(run_messages: Sequence[Message], messages: Sequence[Message]) -> list[int]:
+    """Return the index of each message in its run.
 
-
-def get_child_runs(connection: Transaction, run_id: str) -> list[RunOutput]:
-    order = "created_at, run_index, attempt, run_id"
-    sql = f"SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY {order}"
-    found = connection.execute(sql, [run_id])
-    return [run for ids in found if (run := get_run(connection, *ids)) is not None]
-
-
-def find_cached_run(connection: Transaction, context_hash: str) -> RunOutput | None:
-    # The run may be in any session, and only the clock orders runs of different sessions.
-    sql = (
-        "SELECT session_id, run_id FROM raw_runs WHERE context_hash = ? AND status = ? "
-        "AND replay_of_run_id IS NULL ORDER BY created_at DESC, run_index DESC, attempt DESC, run_id DESC LIMIT 1"
-    )
-    found = connection.execute(sql, [context_hash, RunStatus.COMPLETED])
-    runs = select_runs(connection, "session_id = ? AND run_id = ?", found[0]) if found else []
-    return runs[0] if runs else None
-
-
-def get_cell_turns(connection: Transaction, session_id: str, cell_id: str) -> list[CellTurn]:
-    # The oldest attempt has the cell that started the turn. Other cells may have started later attempts.
-    sql = (
-        "SELECT run_index, notebook, kernel_id, "
-        "(SELECT MAX(run_index) FROM raw_runs WHERE session_id = ?) - run_index "
-        "FROM raw_runs AS cell WHERE session_id = ? AND cell_id = ? AND run_index IS NOT NULL AND NOT EXISTS "
-        "(SELECT 1 FROM raw_runs WHERE session_id = cell.session_id AND run_index = cell.run_index "
-        "AND attempt < cell.attempt) ORDER BY run_index"
-    )
-    return [
-        CellTurn(run_index=index, notebook=path, kernel_id=kernel, num_later_turns=later)
-        for index, path, kernel, later in connection.execute(sql, [session_id, session_id, cell_id])
-    ]
-
-
-def get_messages(connection: Transaction, session_id: str, last_n_runs: int | None) -> list[Message]:
-    where, parameters = "session_id = ?", [session_id]
-    turns = current_attempts(connection, session_id, last=last_n_runs)
-    run_ids = [run_id for run_id, _ in turns.values()]
-    if last_n_runs is not None and len(run_ids) <= MAX_VALUES:
-        where += f" AND run_id IN ({marks(run_ids) or 'NULL'})"
-        parameters += run_ids
-    messages = select_messages(connection, where, parameters)
-    return [message for run_id in run_ids for message in messages.get(run_id, [])]
-
-
-def select_runs(
-    connection: Transaction, where: str, parameters: Sequence[Any], *, limit: int | None = None
-) -> list[RunOutput]:
-    """Read runs of one session, oldest first, each with its messages, variables, steps and nested runs."""
-    if limit is not None and limit <= MAX_VALUES:
-        # The sort only reads short columns, not the text of all runs.
-        sql = f"SELECT run_id FROM raw_runs WHERE {where} ORDER BY {_LATEST_FIRST} LIMIT ?"
-        run_ids_found = [run_id for (run_id,) in connection.execute(sql, [*parameters, limit])]
-        where, parameters, limit = f"run_id IN ({marks(run_ids_found) or 'NULL'})", run_ids_found, None
-    chosen = f"FROM raw_runs WHERE {where} ORDER BY {_LATEST_FIRST}"
-    if limit is not None:
-        chosen += " LIMIT ?"
-        parameters = [*parameters, limit]
-    rows = tables.RUNS.rows(connection.execute(f"SELECT {tables.RUNS.sql_columns} {chosen}", parameters)[::-1])
-    if not rows:
-        return []
-    # With the session as a condition, DuckDB doesn't have to look at the messages of all sessions.
-    session_id, run_ids = rows[0]["session_id"], [row["run_id"] for row in rows]
-    if len(rows) <= MAX_VALUES:
-        # With literal ids, unlike a subquery, DuckDB knows which blocks of a table contain them.
-        of_runs, of_those = f"session_id = ? AND run_id IN ({marks(run_ids)})", [session_id, *run_ids]
-    else:
-        of_runs, of_those = f"session_id = ? AND run_id IN (SELECT run_id {chosen})", [session_id, *parameters]
-    messages = select_messages(connection, of_runs, of_those)
-    sql = f"SELECT {tables.VARIABLES.sql_columns} FROM raw_variables WHERE {of_runs} ORDER BY variable_index"
-    variables = tables.variables_from_rows(tables.VARIABLES.rows(connection.execute(sql, of_those)))
-    runs = {row["run_id"]: tables.run_from_row(row, messages, variables) for row in rows}
-    if any(run.kind is SessionType.WORKFLOW for run in runs.values()):
-        sql = f"SELECT {tables.STEPS.sql_columns} FROM raw_steps WHERE {of_runs} ORDER BY step_index"
-        for row in tables.STEPS.rows(connection.execute(sql, of_those)):
-            runs[row["run_id"]].step_results.append(tables.step_from_row(row))
-    _nest(runs)
-    mark_interrupted(connection, list(runs.values()))
-    return list(runs.values())
-
-
-def _nest(runs: dict[str, RunOutput]) -> None:
-    for run in runs.values():
-        if run.parent_run_id in runs:
-            runs[run.parent_run_id].nested_runs.append(run)
-    # Innermost first, so that requirements are shared with all runs above.
-    for run in reversed(runs.values()):
-        if run.parent_run_id in runs:
-            runs[run.parent_run_id].share_requirements(run)
-
-
-def mark_interrupted(connection: Transaction, runs: Sequence[RunOutput]) -> None:
-    """Set `interrupted` of RUNNING runs whose process has died or has ended them."""
-    running = {run.run_id: run for run in runs if run.status is RunStatus.RUNNING}
-    if running:
-        sql = f"SELECT run_id, worker FROM raw_runs WHERE run_id IN ({marks(list(running))})"
-        for run_id, worker in connection.execute(sql, list(running)):
-            running[run_id].interrupted = is_over(worker, run_id)
+    0 is reserved for the system message. Copies of earlier messages have negative indexes. The result of a tool call
+    has the index that belongs to its call, even if earlier results are missing.
+    """
+    indexes: dict[str, int] = {}
+    copies = sum(map(attrgetter("from_history"), messages))
+    for index, message in enumerate(filter(attrgetter("from_history"), messages), -copies):
+        indexes[message.message_id] = index
+    free: int | None = None
+    of_calls: dict[str | None, int] = {}
+    for message in filterfalse(attrgetter("from_history"), run_messages):
+        if free is None:
+            free = 0 if message.role == "system" else 1
+        if message.role == "tool" and message.tool_call_id in of_calls:
+            indexes[message.message_id] = of_calls.pop(message.tool_call_id)
+            continue
+        indexes[message.message_id] = free
+        of_calls.clear()
+        for index, call in enumerate(message.tool_calls, free + 1):
+            of_calls[call.tool_call_id] = index
+        free += 1 + len(message.tool_calls)
+    return [indexes[message.message_id] for message in messages]

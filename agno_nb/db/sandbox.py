@@ -4,6 +4,8 @@ The engine has no files and holds no lock of a store. The copies are Arrow table
 
 A statement has to be of a type that reads. That is not enough, because DuckDB calls a ``WITH`` that deletes a SELECT.
 The transaction is therefore read-only, too, and the engine has nothing to write to.
+
+Checking, planning and running a statement are one file of more than 400 lines, because none is safe without the others.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import cache
+from itertools import takewhile
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +26,7 @@ import duckdb
 
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import empty
-from agno_nb.db.sql_frames import DYNAMIC, STRINGS, SqlFrame, frames_for
+from agno_nb.db.sql_frames import DYNAMIC, SqlFrame, code_tokens, frames_for, tokens
 from agno_nb.errors import AgnoNbError, InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.redact import whole_characters
 
@@ -55,39 +57,17 @@ Read = Callable[[schema.ColumnsRead], Mapping[str, Any]]
 _PLANNING_RULES = {"unused_columns", "cte_inlining"}
 """Optimizer rules that remove from a plan the columns that its result does not depend on."""
 
-
-_SELECT, _EXPLAIN, _MULTI = (
-    duckdb.StatementType.SELECT,
-    duckdb.StatementType.EXPLAIN,
-    duckdb.StatementType.MULTI,
-)
+_SELECT = duckdb.StatementType.SELECT
+_EXPLAIN = duckdb.StatementType.EXPLAIN
+_MULTI = duckdb.StatementType.MULTI
 
 MAX_CONDITIONS = 5_000
 MAX_NAME_PARTS = 20
-_CONDITION = re.compile(r"\b(?:or|and)\b", re.IGNORECASE)
-_LONG_NAME = re.compile(rf"(?:\.\s{{0,9}}\w+\s{{0,9}}){{{MAX_NAME_PARTS}}}")
-_TOKEN = re.compile(r'"[^"]*"?|[(\[{]|[)\]}]|,|\w+')
+_LONG_NAME = re.compile(rf"(?:\. \S+ ?){{{MAX_NAME_PARTS}}}")
 _AFTER_FROM = frozenset(
     "select where group having window qualify order limit offset union except intersect using sample".split()
 )
 """Words that end the list of tables after FROM."""
-_SPACE = re.compile(r"\s*")
-_WORD = re.compile(r"\w*")
-
-
-@dataclass(frozen=True, slots=True)
-class _Engines:
-    """The sandbox engines of a process."""
-
-    pid: int
-    running: duckdb.DuckDBPyConnection
-    planning: duckdb.DuckDBPyConnection
-    """Has the tables and views of a store without rows, and only applies :data:`_PLANNING_RULES`."""
-
-
-_kept: _Engines | None = None
-_kept_lock = threading.Lock()
-_inherited: list[_Engines] = []
 
 
 def open_sandbox(files: Sequence[str] = (), **config: str) -> duckdb.DuckDBPyConnection:
@@ -130,14 +110,18 @@ def run(
     def left() -> float | None:
         return None if timeout_s is None else max(0.0, started + timeout_s - time.monotonic())
 
+    limits: dict[str, Any] = {"limit_s": timeout_s, "can_abandon": True}
     named = frames_for(sql, frames)
-    with _cursor(_engines().planning) as planning, _typed_errors():
-        statement, columns_read = _watched(
-            planning, lambda: _prepared(planning, sql, parameters, named.frames), left(), timeout_s, can_abandon=True
+    with _cursor(_planning_engine(os.getpid())) as planning, _typed_errors():
+        statement, columns_read = interruptible(
+            planning.interrupt,
+            lambda: _prepared(planning, sql, parameters, named.frames),
+            timeout_s=left(),
+            **limits,
         )
     tables = {table: empty(table) for table in schema.tables()} if views else {}
     tables |= read(_columns_named(sql) if columns_read is None else columns_read)
-    with _cursor(_engines().running) as cursor:
+    with _cursor(_running_engine(os.getpid())) as cursor:
 
         def execute() -> pa.Table:
             for name, table in tables.items():
@@ -153,7 +137,7 @@ def run(
 
         try:
             with _typed_errors():
-                return interruptible(cursor, execute, timeout_s=left(), limit_s=timeout_s, can_abandon=True)
+                return interruptible(cursor.interrupt, execute, timeout_s=left(), **limits)
         except QueryError as error:
             raise named.explain(error) from error.__cause__
 
@@ -199,32 +183,26 @@ def _typed_errors() -> Iterator[None]:
 
 
 def interruptible(
-    cursor: duckdb.DuckDBPyConnection,
+    stop: Callable[[], object],
     work: Callable[[], T],
     *,
     timeout_s: float | None = None,
     limit_s: float | None = None,
     can_abandon: bool = False,
 ) -> T:
-    """Run `work` on another thread, because DuckDB does not see a kernel's interrupt on the main thread.
+    """Run `work` on another thread, because on the main thread a kernel's interrupt would have to wait for a database.
 
     Parameters
     ----------
+    stop : callable
+        Interrupts `work`, which then raises an exception.
+    work : callable
+    timeout_s : float, optional
     limit_s : float, optional
-        The limit for the error message, if `timeout_s` is only the rest of it.
+        The limit for the error message, of which `timeout_s` is the rest.
     can_abandon : bool
         Whether to abandon a query that does not stop: DuckDB cannot be interrupted while it binds names.
     """
-    return _watched(cursor, work, timeout_s, timeout_s if limit_s is None else limit_s, can_abandon)
-
-
-def _watched(
-    cursor: duckdb.DuckDBPyConnection,
-    work: Callable[[], T],
-    timeout_s: float | None,
-    limit_s: float | None,
-    can_abandon: bool,
-) -> T:
     task: Future[T] = Future()
 
     def do() -> None:
@@ -240,7 +218,7 @@ def _watched(
         give_up_at = time.monotonic() + GRACE_S
         # Repeated, because an interrupt before the start of the query has no effect.
         while not task.done() and not (can_abandon and time.monotonic() > give_up_at):
-            cursor.interrupt()
+            stop()
             wait([task], timeout=POLL_S)
         if isinstance(error, TimeoutError):
             raise QueryError(
@@ -269,36 +247,30 @@ def _cursor(engine: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnec
             cursor.close()
 
 
-def _engines() -> _Engines:
-    global _kept
-    with _kept_lock:
-        if _kept is None or _kept.pid != os.getpid():
-            if _kept is not None:
-                # They do not survive a fork, and closing them in the child would crash it.
-                _inherited.append(_kept)
-            # Without a temporary directory, nothing is written to disk.
-            running, planning = open_sandbox(temp_directory=""), open_sandbox(temp_directory="")
-            for relation in (*schema.tables().values(), *schema.views().values()):
-                planning.execute(relation.sql)
-            rules = planning.execute("SELECT name FROM duckdb_optimizers()").fetchall()
-            planning.execute(
-                "SET GLOBAL disabled_optimizers = ?",
-                [",".join(name for (name,) in rules if name not in _PLANNING_RULES)],
-            )
-            for connection in (running, planning):
-                connection.execute("SET GLOBAL lock_configuration = true")
-            _kept = _Engines(os.getpid(), running, planning)
-        return _kept
+# One engine per process. Those of its parent remain in a forked process, which would crash if it closed them.
+@cache
+def _running_engine(pid: int) -> duckdb.DuckDBPyConnection:
+    # Without a temporary directory, nothing is written to disk.
+    connection = open_sandbox(temp_directory="")
+    connection.execute("SET GLOBAL lock_configuration = true")
+    return connection
 
 
-def _after_fork_in_child() -> None:
-    # Another thread of the parent may hold the lock.
-    global _kept_lock
-    _kept_lock = threading.Lock()
+@cache
+def _planning_engine(pid: int) -> duckdb.DuckDBPyConnection:
+    """Return an engine with the tables and views of a store, without rows. It only applies :data:`_PLANNING_RULES`."""
+    connection = open_sandbox(temp_directory="")
+    for relation in (*schema.tables().values(), *schema.views().values()):
+        connection.execute(relation.sql)
+    connection.execute("SET GLOBAL disabled_optimizers = ?", [optimizers_except(connection, _PLANNING_RULES)])
+    connection.execute("SET GLOBAL lock_configuration = true")
+    return connection
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+def optimizers_except(connection: duckdb.DuckDBPyConnection, rules: Collection[str]) -> str:
+    """Return the names of DuckDB's optimizer rules apart from some, for its setting `disabled_optimizers`."""
+    known = connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
+    return ",".join(name for (name,) in known if name not in rules)
 
 
 def _prepared(
@@ -307,10 +279,9 @@ def _prepared(
     """Return the statement of `sql`, and the columns that its result depends on, or None if they are unknown."""
     statement, query = read_only_statement(cursor, sql)
     plan = None if query is None else _plan(cursor, query, parameters, frames)
-    if plan is None:
+    if plan is None or statement.type != _SELECT:
         return statement, None
-    needs = _columns_in_plan(plan)
-    return statement, needs if statement.type == duckdb.StatementType.SELECT else None
+    return statement, _columns_in_plan(plan)
 
 
 def _plan(
@@ -407,27 +378,26 @@ def read_only_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> tuple[du
 
 def _check_size(sql: str) -> None:
     """Reject queries that would keep DuckDB's planner busy for minutes, in which it cannot be interrupted."""
-    code = STRINGS.sub(" ", sql)
-    if sum(1 for _ in _CONDITION.finditer(code)) > MAX_CONDITIONS:
+    code = code_tokens(sql)
+    if code.count("or") + code.count("and") > MAX_CONDITIONS:
         raise QueryError(
             f"the query has more than {MAX_CONDITIONS:,} conditions; use IN, or join a DataFrame of values"
         )
-    if _LONG_NAME.search(code):
+    if _LONG_NAME.search(" ".join(code)):
         raise QueryError(f"the query has a dotted name of more than {MAX_NAME_PARTS} parts; use shorter names")
     if _num_joins(code) > MAX_JOINS:
         raise _too_many_joins()
 
 
-def _num_joins(code: str) -> int:
-    """Count the joins of SQL without strings and comments: JOIN, and the commas between tables after FROM."""
+def _num_joins(code: Iterable[str]) -> int:
+    """Count the joins in tokens of SQL: JOIN, and the commas between tables after FROM."""
     count, before = 0, ""
     is_from = [False]
     """Whether the text is in a list of tables, for each open bracket."""
-    for found in _TOKEN.finditer(code):
-        token = found[0].lower()
-        if token in "([{":
+    for token in code:
+        if token in ("(", "[", "{"):
             is_from.append(False)
-        elif token in ")]}":
+        elif token in (")", "]", "}"):
             is_from = is_from[:-1] or [False]
         elif token == "join" or (token == "," and is_from[-1]):
             count += 1
@@ -459,36 +429,13 @@ def _is_query(cursor: duckdb.DuckDBPyConnection, sql: str) -> bool:
 
 def _explained(cursor: duckdb.DuckDBPyConnection, sql: str) -> str | None:
     """Return the query of an EXPLAIN, or None for another kind of statement, which ANALYZE would run."""
-    place = _after_space(sql, 0)
-    if _word_at(sql, place) != "explain":
+    texts = [" " if kind == duckdb.token_type.comment else text for text, kind in tokens(sql)]
+    words = [text.strip().lower() for text in texts]
+    prefix = list(takewhile(lambda word: word in ("", "explain", "analyze", "verbose"), words))
+    if "explain" not in prefix:
         return None
-    while (word := _word_at(sql, place)) in ("explain", "analyze", "verbose"):
-        place = _after_space(sql, place + len(word))
-    if _is_query(cursor, sql[place:]):
-        return sql[place:]
-    # Options: EXPLAIN (FORMAT json) SELECT ...
-    after = sql[sql.find(")", place) + 1 :]
-    return after if sql.startswith("(", place) and _is_query(cursor, after) else None
-
-
-def _word_at(sql: str, place: int) -> str:
-    word = _WORD.match(sql, place)
-    return word[0].lower() if word else ""
-
-
-def _after_space(sql: str, place: int) -> int:
-    """Return the position after white space and comments."""
-    while True:
-        if space := _SPACE.match(sql, place):
-            place = space.end()
-        if sql.startswith("--", place):
-            place = _end_of(sql, "\n", place)
-        elif sql.startswith("/*", place):
-            place = _end_of(sql, "*/", place)
-        else:
-            return place
-
-
-def _end_of(sql: str, mark: str, place: int) -> int:
-    found = sql.find(mark, place)
-    return len(sql) if found == -1 else found + len(mark)
+    query = "".join(texts[len(prefix) :])
+    if query.startswith("(") and ")" in words and not _is_query(cursor, query):
+        # Options: EXPLAIN (FORMAT json) SELECT ...
+        query = "".join(texts[words.index(")") + 1 :])
+    return query if _is_query(cursor, query) else None

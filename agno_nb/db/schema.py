@@ -18,6 +18,9 @@ ColumnsRead = Mapping[str, frozenset[str]]
 """Columns by table."""
 
 _COMMENT = re.compile("^ *--.*$", re.MULTILINE)
+# What is above a blank line is not about the statement below it.
+_STATEMENT = re.compile(r"((?:^--.*\n)*)^(CREATE \w+ (\w+)(?s:.*?));$", re.MULTILINE)
+_COLUMN = re.compile(r"((?:^    --.*\n)*)^    (?! |--)(.+(?:\n     .*)*)", re.MULTILINE)
 _CHEAPEST_FIRST = ("BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "TEXT", "BLOB")
 
 
@@ -49,25 +52,21 @@ def statements(name: str) -> list[str]:
 
 def split(sql: str) -> list[str]:
     """Return the statements of `sql`, in which comments are whole lines and semicolons only end statements."""
-    return [part for part in _without_comments(sql).split(";") if part.strip()]
-
-
-def _without_comments(sql: str) -> str:
-    return _COMMENT.sub("", sql)
+    return [part for part in _COMMENT.sub("", sql).split(";") if part.strip()]
 
 
 @cache
 def tables() -> Mapping[str, Relation]:
     """Return the tables, in the order of schema.sql."""
     parsed = {}
-    for name, description, lines in _create_statements("schema.sql"):
+    for name, description, sql in _create_statements("schema.sql"):
         described = {}
         types = {}
-        for line, comment in _with_comments(lines[1:-1]):
+        for line, comment in _with_comments(sql):
             column, kind = line.split()[:2]
             if column != "PRIMARY":
                 types[column], described[column] = kind.rstrip(","), comment
-        parsed[name] = Relation(name, _sql(lines), description, tuple(types), described, types)
+        parsed[name] = Relation(name, _COMMENT.sub("", sql), description, tuple(types), described, types)
     return parsed
 
 
@@ -78,65 +77,37 @@ def views() -> Mapping[str, Relation]:
     A view or column without a comment has the description of its table, or of the column in its table or view.
     """
     parsed: dict[str, Relation] = {}
-    for name, description, lines in _create_statements("views.sql"):
-        sql = _sql(lines)
+    for name, description, commented in _create_statements("views.sql"):
+        sql = _COMMENT.sub("", commented)
         sources = {**tables(), **parsed}
         table = tables().get(f"raw_{name}") or tables()[re.findall(r"\bFROM (raw_\w+)", sql)[-1]]
         # The last unindented SELECT defines the view. Earlier ones belong to its WITH clause.
-        start = max(number for number, line in enumerate(lines) if line.startswith("SELECT"))
-        selected = {}
-        if lines[start] == "SELECT":
-            end = next(number for number in range(start, len(lines)) if lines[number].startswith("FROM"))
-            for line, comment in _with_comments(lines[start + 1 : end]):
+        definition = commented.rpartition("\nSELECT")[2]
+        selected = dict(table.descriptions) if definition.startswith(" *") else {}
+        if not selected:
+            for line, comment in _with_comments(definition.partition("\nFROM")[0]):
                 # The last word of "expression AS name", and of "table.name" or "view.name".
                 column = re.findall(r"\w+", line)[-1]
                 source = sources.get(line.strip().partition(".")[0], table)
                 selected[column] = comment or source.descriptions.get(column, "")
-        else:  # SELECT *
-            selected = dict(table.descriptions)
         parsed[name] = Relation(name, sql, description or table.description, tuple(selected), selected)
     return parsed
 
 
-def _create_statements(file: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield name, description and lines of each table or view in a file."""
-    comments: list[str] = []
-    lines: list[str] = []
-    for line in text(file).splitlines():
-        if lines or line.startswith("CREATE"):
-            lines.append(line)
-            if line.endswith(";"):
-                yield lines[0].split()[2], _joined(comments), lines
-                lines, comments = [], []
-        elif line.startswith("--"):
-            comments.append(line)
-        else:  # What is above a blank line is not about the statement below it.
-            comments = []
+def _create_statements(file: str) -> Iterator[tuple[str, str, str]]:
+    """Yield name, description and text of each table or view in a file."""
+    for comments, sql, name in _STATEMENT.findall(text(file)):
+        yield name, _joined(comments), sql
 
 
-def _with_comments(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _with_comments(sql: str) -> Iterator[tuple[str, str]]:
     """Yield each column's definition and the comment above it. Lines that are indented further continue it."""
-    comments: list[str] = []
-    definition = ""
-    described = ""
-    for line in lines:
-        if line.startswith("    --"):
-            comments.append(line.strip())
-        elif line.startswith("     "):
-            definition += line
-        else:
-            if definition:
-                yield definition, described
-            definition, described, comments = line, _joined(comments), []
-    yield definition, described
+    for comments, definition in _COLUMN.findall(sql):
+        yield definition, _joined(comments)
 
 
-def _joined(comments: Iterable[str]) -> str:
-    return " ".join(line.removeprefix("-- ") for line in comments)
-
-
-def _sql(lines: Iterable[str]) -> str:
-    return _without_comments("\n".join(lines)).rstrip(";")
+def _joined(comments: str) -> str:
+    return " ".join(line.strip().removeprefix("-- ") for line in comments.splitlines())
 
 
 @cache
@@ -200,13 +171,7 @@ VERSION = max(migrations(), default=1)
 
 
 def is_older(version: int, store: Path | str, *, newest: int = VERSION) -> bool:
-    """Whether a store has to be migrated.
-
-    Raises
-    ------
-    StoreVersionError
-        A newer agno_nb wrote it.
-    """
+    """Whether a store has to be migrated. Raise a StoreVersionError if a newer agno_nb wrote it."""
     if version > newest:
         raise StoreVersionError(
             f"{store} has version {version} of the store's schema, and this agno_nb knows versions up to {newest}; "

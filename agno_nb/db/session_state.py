@@ -104,7 +104,15 @@ def _value_at(state: JsonDict, path: Iterable[str]) -> Any:
 
 
 def force_apply(state: JsonDict, state_changes: Iterable[JsonDict]) -> None:
-    """Make changes to `state` in place, whatever its values are."""
+    """Make changes to `state` in place, whatever its values are.
+
+    Examples
+    --------
+    >>> state = {"a": 1, "b": {"x": 5}, "c": 1}
+    >>> force_apply(state, changes({"b": {}, "c": 1}, {"b": {"y": 6}}))
+    >>> state
+    {'a': 1, 'b': {'x': 5, 'y': 6}}
+    """
     for change in state_changes:
         *above, key = change["path"]
         place = state
@@ -112,34 +120,14 @@ def force_apply(state: JsonDict, state_changes: Iterable[JsonDict]) -> None:
             if not isinstance(place.get(name), dict):
                 place[name] = {}
             place = place[name]
-        _put(place, key, deepcopy(change.get("after", _MISSING)))
+        _put(place, key, change.get("after", _MISSING))
 
 
 def _put(place: JsonDict, key: str, value: Any) -> None:
     if value is _MISSING:
         place.pop(key, None)
     else:
-        place[key] = value
-
-
-def merge_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
-    """Return `now` with the changes from `before` to `after`. Dicts are merged by key, other values replaced.
-
-    Examples
-    --------
-    >>> merge_changes({"a": 1, "b": {"x": 5}}, {"b": {}, "c": 1}, {"b": {"y": 6}})
-    {'a': 1, 'b': {'x': 5, 'y': 6}}
-    """
-    changed = {**now}
-    for key in before.keys() - after.keys():
-        changed.pop(key, None)
-    for key, value in after.items():
-        if key not in before or before[key] != value:
-            there, was = now.get(key), before.get(key)
-            if isinstance(there, dict) and isinstance(was, dict) and isinstance(value, dict):
-                value = merge_changes(there, was, value)
-            changed[key] = value
-    return changed
+        place[key] = deepcopy(value)
 
 
 def store_state(
@@ -159,15 +147,14 @@ def store_state(
     changed = connection.update("raw_sessions", {"updated_at": micros(now())}, key, gone=gone)
     if session_state is not None and (base_state is None or _differs(session_state, base_state)):
         # As it will be read. This rejects arrays and other values that cannot be compared.
-        session_state = state = from_json(to_json(session_state, "session_state"))
+        state = from_json(to_json(session_state, "session_state"))
         if base_state is not None:
-            ((stored,),) = connection.execute(
-                "SELECT session_state FROM raw_sessions WHERE session_id = ?", [session_id]
-            )
-            there = from_json(stored)
-            state = merge_changes(there, base_state, session_state)
-            if there != base_state:
-                _warn_of_lost_updates(session_id, there, changes(base_state, session_state))
+            sql = "SELECT session_state FROM raw_sessions WHERE session_id = ?"
+            ((stored,),) = connection.execute(sql, [session_id])
+            made, state = [*_changes(base_state, state, ())], from_json(stored)
+            if state != base_state:
+                _warn_of_lost_updates(session_id, state, made)
+            force_apply(state, made)
         changed |= connection.update("raw_sessions", {"session_state": state}, key)
     return changed
 

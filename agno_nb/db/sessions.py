@@ -1,22 +1,47 @@
-"""Sessions of a SQL store, and the rule which user may use which session."""
+"""Sessions of a SQL store, the rule which user may use which session, and the usage of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
-from agno_nb.db import tables
-from agno_nb.db.encoding import Row, micros, timestamp_micros, to_sql, validate_choice
+from agno_nb.db import fork, tables
+from agno_nb.db.encoding import (
+    Row,
+    check_choice,
+    check_ids,
+    check_json_object,
+    micros,
+    to_sql,
+)
+from agno_nb.db.process_id import current_process_id
 from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.session_state import store_state
 from agno_nb.db.statements import Transaction, marks, non_null, page_of, valid_usage, where_equal
 from agno_nb.errors import InvalidInputError, SessionOwnershipError
-from agno_nb.types import TOKEN_COUNTS, JsonDict, Metrics, RunOutput, Session, SessionReader, SessionType, now
+from agno_nb.types import (
+    TOKEN_COUNTS,
+    JsonDict,
+    Metrics,
+    RunOutput,
+    Session,
+    SessionType,
+    UsageTotals,
+    now,
+    whole_number,
+)
 
 OPEN_TO = "(user_id IS NULL OR user_id = ?)"
 """Condition on sessions: those that a named user may use, by :func:`require_owner`."""
 
 _SORT_COLUMNS = ("updated_at", "created_at", "session_name", "session_id", "user_id")
+
+
+_SUMS = f"""
+    SUM(COALESCE({valid_usage("input_tokens")}, 0) + COALESCE({valid_usage("output_tokens")}, 0)) AS tokens,
+    SUM(COALESCE({valid_usage("cost")}, 0)) AS usd,
+    SUM(CASE WHEN {valid_usage("cost")} IS NULL AND input_tokens IS NOT NULL THEN 1 ELSE 0 END) AS num_unpriced
+"""
 
 
 def open_to(user_id: str | None) -> tuple[str, list[str]]:
@@ -25,14 +50,10 @@ def open_to(user_id: str | None) -> tuple[str, list[str]]:
 
 
 def require_owner(session_id: str, owner: str | None, user_id: str | None) -> None:
-    """Raise an error if a session of `owner` is closed to a user.
+    """Raise a SessionOwnershipError if a session of `owner` is closed to a user.
 
     A session without an owner is open to every user and to anonymous callers. ``""`` is not a user, so nothing is
     open to it.
-
-    Raises
-    ------
-    SessionOwnershipError
     """
     if user_id == "":
         raise SessionOwnershipError(
@@ -54,92 +75,115 @@ def check_owner(connection: Transaction, user_id: str, *, session_id: str | None
         require_owner(owned_id, owner, user_id)
 
 
-def session_key(session_id: str, session_type: str | None, user_id: str | None) -> Row:
-    return non_null(session_id=session_id, session_type=check_type(session_type), user_id=user_id)
+def _session_key(session_id: str, session_type: str | None, user_id: str | None) -> Row:
+    check_ids(session_id=session_id, user_id=user_id or None)
+    check_choice("session_type", session_type, [*SessionType])
+    return non_null(session_id=session_id, session_type=session_type, user_id=user_id)
 
 
-def check_type(session_type: str | None) -> SessionType | None:
-    return None if session_type is None else validate_choice(SessionType, session_type, "session_type")
-
-
-def select_sessions(connection: Transaction, where: str, parameters: Sequence[Any]) -> list[Row]:
-    """Return the rows of the sessions that match `where`, which may end with an ORDER BY."""
-    sql = f"SELECT {tables.SESSIONS.sql_columns} FROM raw_sessions WHERE {where}"
-    return tables.SESSIONS.rows(connection.execute(sql, parameters))
-
-
-def get_session(connection: Transaction, key: Row, store: SessionReader) -> Session | None:
-    rows = select_sessions(connection, *where_equal(key))
-    return tables.session_from_row(rows[0], store) if rows else None
+def get_session(
+    connection: Transaction,
+    session_id: str,
+    session_type: SessionType | str | None = None,
+    user_id: str | None = None,
+) -> Session | None:
+    rows = connection.select(tables.SESSIONS, *where_equal(_session_key(session_id, session_type, user_id)))
+    return tables.session_from_row(rows[0], connection.store) if rows else None
 
 
 def get_sessions(
     connection: Transaction,
-    store: SessionReader,
-    key: Row,
-    *,
-    session_name: str | None,
-    start_timestamp: int | None,
-    end_timestamp: int | None,
-    limit: int | None,
-    page: int | None,
-    sort_by: str | None,
-    sort_order: str | None,
+    session_type: SessionType | str | None = None,
+    user_id: str | None = None,
+    component_id: str | None = None,
+    session_name: str | None = None,
+    start_timestamp: int | None = None,
+    end_timestamp: int | None = None,
+    limit: int | None = None,
+    page: int | None = None,
+    sort_by: str | None = None,
+    sort_order: Literal["asc", "desc"] | None = None,
 ) -> list[Session]:
-    """Return the sessions that have the values of `key` and match the other arguments, as :class:`Db` defines them."""
     column, direction = sort_by or "updated_at", sort_order or "desc"
-    for name, value, choices in (("sort_by", column, _SORT_COLUMNS), ("sort_order", direction, ("asc", "desc"))):
-        if value not in choices:
-            raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+    check_choice("sort_by", column, _SORT_COLUMNS)
+    check_choice("sort_order", direction, ("asc", "desc"))
+    check_choice("session_type", session_type, [*SessionType])
+    limit = whole_number("limit", limit)
     start, _ = page_of(limit, page)
+    key = non_null(session_type=session_type, user_id=user_id, component_id=component_id)
     where, parameters = where_equal(key)
     if session_name is not None:
         pattern = "".join("\\" + letter if letter in "\\%_" else letter for letter in session_name)
         where += " AND LOWER(session_name) LIKE LOWER(?) ESCAPE '\\'"
         parameters.append(f"%{pattern}%")
-    if start_timestamp is not None:
-        where += " AND created_at >= ?"
-        parameters.append(timestamp_micros(start_timestamp, "start_timestamp"))
-    if end_timestamp is not None:
-        # The times of a session are in whole seconds, so the bound includes all of its last second.
-        where += " AND created_at < ?"
-        parameters.append(timestamp_micros(end_timestamp, "end_timestamp") + micros(1))
+    # The times of a session are in whole seconds, so the second bound includes all of its last second.
+    bounds = ("start_timestamp", ">=", start_timestamp, 0), ("end_timestamp", "<", end_timestamp, micros(1))
+    for name, sign, seconds, after in bounds:
+        if seconds is not None:
+            if not isinstance(seconds, int | float):
+                raise InvalidInputError(f"{name} is {seconds!r}; pass unix seconds, such as a datetime's .timestamp()")
+            where += f" AND created_at {sign} ?"
+            parameters.append(micros(seconds) + after)
     # Postgres cannot use an index for NULLS LAST, and the other columns are never null.
     nulls = " NULLS LAST" if column in ("session_name", "user_id") else ""
     order = f"ORDER BY {column} {direction}{nulls}, session_id {direction}"
-    if limit is not None and limit <= MAX_VALUES:
-        # The sort only reads short columns, not the states of all sessions.
-        sql = f"SELECT session_id FROM raw_sessions WHERE {where} {order} LIMIT ? OFFSET ?"
-        parameters = [row[0] for row in connection.execute(sql, [*parameters, limit, start])]
-        where, limit = f"session_id IN ({marks(parameters) or 'NULL'})", None
     if limit is not None:
-        order += " LIMIT ? OFFSET ?"
+        # The sort only reads short columns, not the states of all sessions.
+        chosen = f"SELECT session_id FROM raw_sessions WHERE {where} {order} LIMIT ? OFFSET ?"
         parameters += [limit, start]
-    rows = select_sessions(connection, f"{where} {order}", parameters)
-    return [tables.session_from_row(row, store) for row in rows]
+        if limit <= MAX_VALUES:
+            parameters = [session_id for (session_id,) in connection.execute(chosen, parameters)]
+            chosen = marks(parameters) or "NULL"
+        where = f"session_id IN ({chosen})"
+    rows = connection.select(tables.SESSIONS, f"{where} {order}", parameters)
+    return [tables.session_from_row(row, connection.store) for row in rows]
 
 
-def change_session(connection: Transaction, store: SessionReader, key: Row, changes: Row) -> Session | None:
-    """Change the session that has the values of `key` and return it, or None if there is none."""
-    connection.update("raw_sessions", changes | {"updated_at": micros(now())}, key)
-    return get_session(connection, key, store)
-
-
-def change_state(
-    connection: Transaction, store: SessionReader, key: Row, state: JsonDict, base_state: JsonDict | None
+def rename_session(
+    connection: Transaction,
+    session_id: str,
+    session_type: SessionType | str | None = None,
+    session_name: str | None = None,
+    user_id: str | None = None,
 ) -> Session | None:
-    """Store the state of a session and return it, or None if there is none. See :func:`store_state`."""
-    if base_state is None:
-        return change_session(connection, store, key, {"session_state": state})
-    if get_session(connection, key, store) is None:
+    changes = {"session_name": session_name, "updated_at": micros(now())}
+    connection.update("raw_sessions", changes, _session_key(session_id, session_type, user_id))
+    return get_session(connection, session_id, session_type, user_id)
+
+
+def update_session_state(
+    connection: Transaction,
+    session_id: str,
+    session_state: JsonDict,
+    user_id: str | None = None,
+    *,
+    base_state: JsonDict | None = None,
+) -> Session | None:
+    check_json_object(session_state, "session_state")
+    if get_session(connection, session_id, user_id=user_id) is None:
         return None
-    store_state(connection, key["session_id"], state, base_state, gone=None)
-    return get_session(connection, key, store)
+    store_state(connection, session_id, session_state, base_state, gone=None)
+    return get_session(connection, session_id)
 
 
-def enter_session(
-    connection: Transaction, run: RunOutput, session: Session, *, row_lock: str
-) -> tuple[Row, int | None]:
+def fork_session(
+    connection: Transaction,
+    session_id: str,
+    *,
+    user_id: str | None = None,
+    to_run_index: int | None = None,
+    at_run: str | None = None,
+) -> Session | None:
+    check_ids(at_run=at_run)
+    if to_run_index is not None and at_run is not None:
+        raise InvalidInputError("fork_session() got both to_run_index and at_run; pass one of them")
+    if get_session(connection, session_id, user_id=user_id) is None:
+        return None
+    fork_id = fork.fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(now()))
+    return get_session(connection, fork_id)
+
+
+def enter_session(connection: Transaction, run: RunOutput, session: Session) -> tuple[Row, int | None]:
     """Create the session of a run, or claim an existing one; return its row and the start of its latest run.
 
     The first statement of its transaction: if writers overlap (Postgres), it also locks the session.
@@ -147,18 +191,20 @@ def enter_session(
     key = {"session_id": run.session_id}
     sql = (
         f"SELECT {tables.SESSIONS.sql_columns}, (SELECT MAX(created_at) FROM raw_runs WHERE session_id = ?) "
-        f"FROM raw_sessions WHERE session_id = ? {row_lock}"
+        f"FROM raw_sessions WHERE session_id = ? {connection.row_lock}"
     )
     found = connection.execute(sql, [run.session_id, run.session_id])
     rows = tables.SESSIONS.rows(values[:-1] for values in found)
     if not rows:
         fresh = tables.session_row(session, component_name=run.component_name, now=micros(now()))
+        # The session starts with its first run, which was created before this transaction.
+        fresh["created_at"] = min(fresh["created_at"], micros(run.created_at))
         connection.insert(
             "raw_sessions",
             [fresh | key | {"user_id": run.user_id}],
             "ON CONFLICT (session_id) DO UPDATE SET updated_at = excluded.updated_at",
         )
-        rows = select_sessions(connection, "session_id = ?", [run.session_id])
+        rows = connection.select(tables.SESSIONS, "session_id = ?", [run.session_id])
     (row,) = rows
     if row["user_id"] is None and run.user_id is not None:
         connection.update("raw_sessions", {"user_id": run.user_id}, key)
@@ -167,6 +213,7 @@ def enter_session(
 
 
 def get_session_metrics(connection: Transaction, session_id: str) -> Metrics:
+    check_ids(session_id=session_id)
     sums = ", ".join(f"SUM({valid_usage(name)})" for name in TOKEN_COUNTS)
     # A run without a model answer (because of an invalid key, for example) has no cost that could be unknown.
     answered = "SELECT run_id FROM raw_messages WHERE session_id = ? AND role = 'assistant' AND NOT from_history"
@@ -176,4 +223,47 @@ def get_session_metrics(connection: Transaction, session_id: str) -> Metrics:
         f"AND run_id IN ({answered}) THEN 1 ELSE 0 END), "
         "SUM(duration_s) FROM raw_runs WHERE session_id = ?"
     )
-    return tables.session_metrics(connection.execute(sql, [session_id, session_id])[0])
+    ((*counts, cost_known, num_unpriced, duration_s),) = connection.execute(sql, [session_id, session_id])
+    tokens: JsonDict = {
+        name: None if count is None else int(count) for name, count in zip(TOKEN_COUNTS, counts, strict=True)
+    }
+    return Metrics(**tokens, cost=None if num_unpriced else cost_known, duration_s=duration_s)
+
+
+def get_usage(
+    connection: Transaction,
+    *,
+    session_id: str | None = None,
+    notebook: str | None = None,
+    this_process: bool = False,
+    since: float | None = None,
+    exclude_run_ids: Sequence[str] = (),
+) -> UsageTotals:
+    conditions = {
+        "session_id = ?": session_id,
+        "notebook = ?": notebook,
+        "worker = ?": current_process_id() if this_process else None,
+        "created_at >= ?": None if since is None else micros(since),
+    }
+    chosen = " AND ".join([*(each for each, value in conditions.items() if value is not None), "TRUE"])
+    values = [value for value in conditions.values() if value is not None]
+    # The copies in a fork were only paid for once.
+    runs = f"FROM raw_runs WHERE {chosen} AND forked_from_run_id IS NULL"
+    of_session, session = ("TRUE", []) if session_id is None else ("session_id = ?", [session_id])
+    counted = f"{runs} AND run_id NOT IN ({marks(exclude_run_ids)})" if exclude_run_ids else runs
+    # A summary that is older than its session was copied by a fork.
+    summaries = (
+        f"{of_session} AND session_id IN (SELECT session_id {runs}) AND updated_at >= (SELECT created_at "
+        f"FROM raw_sessions WHERE raw_sessions.session_id = raw_summaries.session_id AND {of_session})"
+    )
+    made = " AND updated_at >= ?" if since is not None else ""
+    sql = (
+        f"SELECT SUM(tokens), SUM(usd), SUM(num_unpriced) FROM (SELECT {_SUMS} {counted} "
+        f"UNION ALL SELECT {_SUMS} FROM raw_events WHERE {of_session} AND run_id IN (SELECT run_id {runs}) "
+        f"UNION ALL SELECT {_SUMS} FROM raw_summaries WHERE {summaries}{made}) AS parts"
+    )
+    times = [] if since is None else [micros(since)]
+    ((tokens, usd, num_unpriced),) = connection.execute(
+        sql, [*values, *exclude_run_ids, *session, *values, *session, *values, *session, *times]
+    )
+    return UsageTotals(tokens=int(tokens or 0), usd=float(usd or 0), num_unpriced=int(num_unpriced or 0))

@@ -3,6 +3,8 @@
 Only the DataFrames that a statement names are registered with DuckDB. DuckDB scans most columns in place. Others are
 converted to text if that is lossless: periods, intervals, complex numbers, and objects of several types. The remaining
 columns are unreadable, and a query that reads one fails with an error that names it.
+
+The file has more than 400 lines, because the rules for all kinds of columns of three libraries are in one place.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import pathlib
 import re
 import sys
 import uuid
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 
 DYNAMIC = {"query", "query_table", "json_execute_serialized_sql"}
 """Functions that accept the name of a table as an expression."""
-
-STRINGS = re.compile(r"'[^']*'?|--[^\n]*|/\*.*?(?:\*/|\Z)|\$\$.*?(?:\$\$|\Z)", re.DOTALL)
-"""Strings and comments of SQL."""
 
 _CATALOG = {"show", "describe", "desc", "tables", "columns", "information_schema", "pg_catalog", "sqlite_master"} | {
     "duckdb_tables", "duckdb_views", "duckdb_columns",
@@ -74,8 +73,10 @@ class SqlFrame:
             if self.data is not None:
                 cursor.register(name, self.data)
             return
+        import pyarrow as pa
+
         source = f"readable columns of {name}"
-        cursor.register(source, self.data if self.data is not None else _one_row())
+        cursor.register(source, self.data if self.data is not None else pa.table({"row": [0]}))
         selected = ", ".join(
             f"error({_literal(_refusal(name, column, self.unreadable[column]))})::VARCHAR AS {quoted(column)}"
             if column in self.unreadable
@@ -133,9 +134,24 @@ def frames_for(sql: str, frames: Mapping[str, Any]) -> NamedFrames:
 
 def named_in(sql: str, names: Iterable[str]) -> list[str]:
     """Return the `names` that a statement uses outside of strings and comments."""
-    text = STRINGS.sub(" ", sql).casefold()
+    text = " ".join(code_tokens(sql))
     words = set(re.findall(r"\w+", text))
     return [name for name in names if _is_named(name.casefold(), text, words)]
+
+
+def tokens(sql: str) -> list[tuple[str, duckdb.token_type]]:
+    """Return the text and type of each token of SQL. The text includes the white space after the token."""
+    # DuckDB counts in bytes, and doesn't accept half characters.
+    text = sql.encode(errors="replace")
+    found = duckdb.tokenize(text.decode())
+    ends = [*(start for start, _ in found[1:]), len(text)]
+    return [(text[start:end].decode(), kind) for (start, kind), end in zip(found, ends, strict=False)]
+
+
+def code_tokens(sql: str) -> list[str]:
+    """Return the casefolded tokens of SQL, without strings and comments."""
+    left_out = (duckdb.token_type.string_const, duckdb.token_type.comment)
+    return [text.strip().casefold() for text, kind in tokens(sql) if kind not in left_out]
 
 
 def _is_named(name: str, text: str, words: set[str]) -> bool:
@@ -155,19 +171,22 @@ def with_sql_names(frame: Any) -> Any:
 
 def sql_frame(frame: Any) -> SqlFrame:
     """Convert a pandas or polars DataFrame, or an Arrow table, to a form that DuckDB can scan."""
+    labels: Iterable[Hashable]
+    values: Iterable[Any]
+    convert: Callable[[Any], Any]
     if is_a("pandas", "DataFrame", frame):
-        labels, values = _pandas_columns(frame)
+        (labels, values), convert = _pandas_columns(frame), _pandas_column
     elif is_a("polars", "DataFrame", frame):
-        labels, values = list(frame.columns), list(frame.get_columns())
+        labels, values, convert = frame.columns, frame.get_columns(), _polars_column
     else:
-        labels, values = list(frame.column_names), list(frame.columns)
+        labels, values, convert = frame.column_names, frame.columns, _arrow_column
     names = column_names(labels)
     columns: dict[str, Any] = {}
     unreadable: dict[str, str] = {}
     for name, each in zip(names, values, strict=True):
         try:
-            columns[name] = scannable(each)
-        except NoText as error:
+            columns[name] = convert(each)
+        except _NoText as error:
             unreadable[name] = str(error)
     return SqlFrame(_table(columns, frame) if columns else None, tuple(names), unreadable)
 
@@ -203,12 +222,6 @@ def _refusal(name: str, column: str, held: str) -> str:
     )
 
 
-def _one_row() -> pa.Table:
-    import pyarrow as pa
-
-    return pa.table({"row": [0]})
-
-
 def _pandas_columns(frame: pd.DataFrame) -> tuple[list[Hashable], list[Any]]:
     """Return labels and values of the columns, preceded by the levels of a meaningful index."""
     import pandas as pd
@@ -231,26 +244,21 @@ def _pandas_columns(frame: pd.DataFrame) -> tuple[list[Hashable], list[Any]]:
 
 
 def _table(columns: Mapping[str, Any], frame: Any) -> pd.DataFrame | pa.Table:
-    if is_a("pandas", "DataFrame", frame):
-        import pandas as pd
-
-        return pd.DataFrame(columns, copy=False)
     import pyarrow as pa
 
-    return pa.table(columns)
+    if not is_a("pandas", "DataFrame", frame):
+        return pa.table(columns)
+    import pandas as pd
+
+    series = {
+        name: pd.arrays.ArrowExtensionArray(values) if isinstance(values, pa.Array | pa.ChunkedArray) else values
+        for name, values in columns.items()
+    }
+    return pd.DataFrame(series, copy=False)
 
 
-class NoText(Exception):
+class _NoText(Exception):
     """Values that cannot be converted without loss. The message describes them."""
-
-
-def scannable(values: Any) -> Any:
-    """Return a column that DuckDB can scan."""
-    if is_a("pandas", "Series", values):
-        return _pandas_column(values)
-    if is_a("polars", "Series", values):
-        return _polars_column(values)
-    return _arrow_column(values)
 
 
 def _pandas_column(values: pd.Series[Any]) -> Any:
@@ -266,10 +274,10 @@ def _pandas_column(values: pd.Series[Any]) -> Any:
     if isinstance(dtype, pd.ArrowDtype):
         import pyarrow as pa
 
-        return _with_arrow(_arrow_column(pa.chunked_array([values.array.__arrow_array__()])))
+        return _arrow_column(pa.chunked_array([values.array.__arrow_array__()]))
     if dtype.kind in "biufmM" or isinstance(dtype, pd.StringDtype):
         return values
-    return _with_arrow(_object_column(values))
+    return _object_column(values)
 
 
 def _categories(values: pd.Series[Any]) -> Any:
@@ -281,7 +289,7 @@ def _categories(values: pd.Series[Any]) -> Any:
     # As strings they keep their order, and DuckDB's ENUM gets the same order.
     texts = [text if isinstance(text, str) else _text(text) for text in categories]
     if len(set(texts)) < len(texts):
-        raise NoText(f"categories with the same text, such as {texts[0]!r}")
+        raise _NoText(f"categories with the same text, such as {texts[0]!r}")
     return values if not texts else pd.Series(values.cat.rename_categories(texts))
 
 
@@ -387,7 +395,7 @@ def _texts(values: list[Any]) -> Any:
     try:
         return pa.array(texts, pa.large_string())
     except (UnicodeEncodeError, pa.ArrowException):
-        raise NoText("unpaired surrogates") from None
+        raise _NoText("unpaired surrogates") from None
 
 
 def _text(value: Any) -> str:
@@ -404,17 +412,8 @@ def _text(value: Any) -> str:
                 sorted(value, key=str) if isinstance(value, set | frozenset) else value, ensure_ascii=False
             )
         except (TypeError, ValueError, RecursionError):
-            raise NoText(f"objects of type {type(value).__name__} that are not valid JSON") from None
-    raise NoText(f"objects of type {type(value).__name__}")
-
-
-def _with_arrow(values: Any) -> Any:
-    """Return an Arrow array as a pandas Series."""
-    import pandas as pd
-
-    if is_a("pyarrow", "Array", values) or is_a("pyarrow", "ChunkedArray", values):
-        return pd.Series(pd.arrays.ArrowExtensionArray(values))
-    return values
+            raise _NoText(f"objects of type {type(value).__name__} that are not valid JSON") from None
+    raise _NoText(f"objects of type {type(value).__name__}")
 
 
 def _pandas(name: str) -> Any:

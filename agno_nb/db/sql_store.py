@@ -1,48 +1,38 @@
 """A store behind a SQL driver.
 
-Each method opens a transaction and calls a function of the module that it is about. The statements only use SQL that
+Each method of the contract is a function of another module, called in a transaction. The statements only use SQL that
 DuckDB, SQLite and Postgres have in common, with ``?`` for parameters.
 """
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
-from agno_nb.db import events, fork, integrity, maintenance, memories, runs, sandbox, schema, sessions
+from agno_nb.db import archive, history, maintenance, memories, runs, sandbox, schema, sessions
 from agno_nb.db.arrow_tables import filter_by_owner, with_interrupted
-from agno_nb.db.base import NO_CONTEXT, CellTurn, ContextQuery, Db, OpenedRun
+from agno_nb.db.base import Db
 from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import Row, check_ids, check_json_object, micros, parse_time_us, to_sql
+from agno_nb.db.encoding import check_ids, micros, parse_time_us, to_sql
 from agno_nb.db.frame_reader import TIMEOUT_S
 from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import ColumnFilter, Pushdown
 from agno_nb.db.session_cache import SessionCache
-from agno_nb.db.statements import Transaction, marks, non_null, page_of
-from agno_nb.errors import InvalidInputError, SessionNotFoundError, StoreError
-from agno_nb.types import (
-    JsonDict,
-    Message,
-    Metrics,
-    RunEvent,
-    RunOutput,
-    Session,
-    SessionSummary,
-    SessionType,
-    StepOutput,
-    UsageTotals,
-    UserMemory,
-    now,
-    whole_number,
-)
+from agno_nb.db.statements import Transaction, marks
+from agno_nb.errors import InvalidInputError, StoreError
+from agno_nb.types import JsonDict, Message, RunOutput, Session
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _USER_METHODS = (
     *("get_session", "get_sessions", "rename_session", "update_session_state", "fork_session", "delete_session"),
@@ -52,6 +42,22 @@ _USER_METHODS = (
     "import_parquet",
 )
 """Methods that users call, unlike those that store a run."""
+
+
+def _in_transaction(
+    function: Callable[Concatenate[Transaction, P], T], *, write: bool = False, exclusive: bool = False
+) -> Callable[Concatenate[SqlDb, P], T]:
+    """Return the method of :class:`Db` that is implemented by the function of the same name.
+
+    Its signature and docstring are the contract's.
+    """
+
+    @functools.wraps(getattr(Db, function.__name__), updated=())
+    def method(self: SqlDb, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._transaction(write=write, exclusive=exclusive) as connection:
+            return function(connection, *args, **kwargs)
+
+    return method
 
 
 @suggest_in_methods(*_USER_METHODS)
@@ -64,8 +70,9 @@ class SqlDb(Db):
 
     @contextmanager
     def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
-        with self._driver.exclusive_transaction() if exclusive else self._driver.transaction(write=write) as connection:
-            transaction = Transaction(connection)
+        driver = self._driver
+        with driver.exclusive_transaction() if exclusive else driver.transaction(write=write) as connection:
+            transaction = Transaction(connection, store=self, cache=self._cache, row_lock=driver.row_lock)
             yield transaction
         for committed in transaction.on_commit:
             committed()
@@ -83,49 +90,24 @@ class SqlDb(Db):
 
     # Runs.
 
-    def open_run(
-        self,
-        run: RunOutput,
-        messages: Sequence[Message],
-        *,
-        session: Session,
-        nested: bool = False,
-        partial_of: str | None = None,
-        query: ContextQuery = NO_CONTEXT,
-    ) -> OpenedRun:
-        for name, value in (("session_id", run.session_id), ("user_id", run.user_id)):
-            if value == "":
-                raise InvalidInputError(f"{name} is empty; pass a string, or leave it None")
-        with self._transaction(write=True) as connection:
-            return runs.open_run(
-                connection,
-                self._cache,
-                run,
-                messages,
-                session=session,
-                nested=nested,
-                partial_of=partial_of,
-                query=query,
-                store=self,
-                row_lock=self._driver.row_lock,
-            )
-
-    def reopen_run(self, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
-        with self._transaction(write=True) as connection:
-            return runs.reopen_run(connection, run, query, self)
-
-    def save_approvals(self, run: RunOutput) -> None:
-        with self._transaction(write=True) as connection:
-            runs.save_approvals(connection, run)
+    open_run = _in_transaction(runs.open_run, write=True)
+    reopen_run = _in_transaction(runs.reopen_run, write=True)
+    save_approvals = _in_transaction(runs.save_approvals, write=True)
+    save_partial = _in_transaction(runs.save_partial, write=True)
+    add_step = _in_transaction(runs.add_step, write=True)
+    add_event = _in_transaction(memories.add_event, write=True)
+    get_usage = _in_transaction(sessions.get_usage)
+    get_runs = _in_transaction(history.get_runs)
+    get_run = _in_transaction(history.get_run)
+    get_child_runs = _in_transaction(history.get_child_runs)
+    find_cached_run = _in_transaction(history.find_cached_run)
+    get_cell_turns = _in_transaction(history.get_cell_turns)
+    get_messages = _in_transaction(history.get_messages)
 
     def add_messages(self, run: RunOutput, messages: Sequence[Message]) -> None:
         if messages:
             with self._transaction(write=True) as connection:
-                runs.add_messages(connection, self._cache, run, messages)
-
-    def save_partial(self, run: RunOutput, partial: Message, messages: Sequence[Message] = ()) -> None:
-        with self._transaction(write=True) as connection:
-            runs.save_partial(connection, self._cache, run, partial, messages)
+                runs.add_messages(connection, run, messages)
 
     def end_run(
         self,
@@ -135,196 +117,25 @@ class SqlDb(Db):
         session_state: JsonDict | None = None,
         base_state: JsonDict | None = None,
     ) -> None:
+        # Before the transaction, so that the run has ended for this process even if its end cannot be stored.
         changes = runs.changes_at_end(self._cache, run)
         with self._transaction(write=True) as connection:
-            runs.end_run(
-                connection, self._cache, run, changes, messages, session_state=session_state, base_state=base_state
-            )
-
-    def add_step(
-        self,
-        run: RunOutput,
-        step: StepOutput,
-        step_index: int,
-        *,
-        session_state: JsonDict | None = None,
-        base_state: JsonDict | None = None,
-        state_changes: Sequence[JsonDict] | None = None,
-    ) -> None:
-        with self._transaction(write=True) as connection:
-            runs.add_step(
-                connection,
-                run,
-                step,
-                step_index,
-                session_state=session_state,
-                base_state=base_state,
-                state_changes=state_changes,
-            )
-
-    def add_event(
-        self,
-        run: RunOutput,
-        event: RunEvent,
-        content: str,
-        *,
-        details: JsonDict | None = None,
-        model: str | None = None,
-        metrics: Metrics | None = None,
-    ) -> None:
-        with self._transaction(write=True) as connection:
-            events.add_event(connection, run, event, content, details=details, model=model, metrics=metrics)
-
-    def get_usage(
-        self,
-        *,
-        session_id: str | None = None,
-        notebook: str | None = None,
-        this_process: bool = False,
-        since: float | None = None,
-        exclude_run_ids: Sequence[str] = (),
-    ) -> UsageTotals:
-        with self._transaction(write=False) as connection:
-            return events.get_usage(
-                connection,
-                session_id=session_id,
-                notebook=notebook,
-                this_process=this_process,
-                since=since,
-                exclude_run_ids=exclude_run_ids,
-            )
-
-    def get_runs(
-        self,
-        session_id: str,
-        *,
-        from_run_index: int | None = None,
-        to_run_index: int | None = None,
-        limit: int | None = None,
-    ) -> list[RunOutput]:
-        check_ids(session_id=session_id)
-        limit = whole_number("limit", limit)
-        page_of(limit, None)
-        with self._transaction(write=False) as connection:
-            return runs.get_runs(connection, session_id, from_run_index, to_run_index, limit)
-
-    def get_run(self, run_id: str, session_id: str | None = None) -> RunOutput | None:
-        check_ids(run_id=run_id, session_id=session_id)
-        with self._transaction(write=False) as connection:
-            return runs.get_run(connection, run_id, session_id)
-
-    def get_child_runs(self, run_id: str) -> list[RunOutput]:
-        check_ids(run_id=run_id)
-        with self._transaction(write=False) as connection:
-            return runs.get_child_runs(connection, run_id)
-
-    def find_cached_run(self, context_hash: str) -> RunOutput | None:
-        with self._transaction(write=False) as connection:
-            return runs.find_cached_run(connection, context_hash)
-
-    def get_cell_turns(self, session_id: str, cell_id: str) -> list[CellTurn]:
-        with self._transaction(write=False) as connection:
-            return runs.get_cell_turns(connection, session_id, cell_id)
-
-    def get_messages(self, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
-        check_ids(session_id=session_id)
-        last_n_runs = whole_number("last_n_runs", last_n_runs)
-        with self._transaction(write=False) as connection:
-            return runs.get_messages(connection, session_id, last_n_runs)
+            runs.end_run(connection, run, changes, messages, session_state=session_state, base_state=base_state)
 
     # Sessions.
+
+    get_session = _in_transaction(sessions.get_session)
+    get_sessions = _in_transaction(sessions.get_sessions)
+    get_session_metrics = _in_transaction(sessions.get_session_metrics)
+    rename_session = _in_transaction(sessions.rename_session, write=True)
+    update_session_state = _in_transaction(sessions.update_session_state, write=True)
+    fork_session = _in_transaction(sessions.fork_session, write=True, exclusive=True)
 
     def check_owner(self, user_id: str | None, *, session_id: str | None = None, run_id: str | None = None) -> None:
         check_ids(session_id=session_id, run_id=run_id, user_id=user_id or None)
         if user_id is not None and (session_id is not None or run_id is not None):
             with self._transaction(write=False) as connection:
                 sessions.check_owner(connection, user_id, session_id=session_id, run_id=run_id)
-
-    def get_session(
-        self, session_id: str, session_type: SessionType | str | None = None, user_id: str | None = None
-    ) -> Session | None:
-        check_ids(session_id=session_id, user_id=user_id or None)
-        key = sessions.session_key(session_id, session_type, user_id)
-        with self._transaction(write=False) as connection:
-            return sessions.get_session(connection, key, self)
-
-    def get_sessions(
-        self,
-        session_type: SessionType | str | None = None,
-        user_id: str | None = None,
-        component_id: str | None = None,
-        session_name: str | None = None,
-        start_timestamp: int | None = None,
-        end_timestamp: int | None = None,
-        limit: int | None = None,
-        page: int | None = None,
-        sort_by: str | None = None,
-        sort_order: Literal["asc", "desc"] | None = None,
-    ) -> list[Session]:
-        kind = sessions.check_type(session_type)
-        limit = whole_number("limit", limit)
-        with self._transaction(write=False) as connection:
-            return sessions.get_sessions(
-                connection,
-                self,
-                non_null(session_type=kind, user_id=user_id, component_id=component_id),
-                session_name=session_name,
-                start_timestamp=start_timestamp,
-                end_timestamp=end_timestamp,
-                limit=limit,
-                page=page,
-                sort_by=sort_by,
-                sort_order=sort_order,
-            )
-
-    def rename_session(
-        self,
-        session_id: str,
-        session_type: SessionType | str | None = None,
-        session_name: str | None = None,
-        user_id: str | None = None,
-    ) -> Session | None:
-        check_ids(session_id=session_id, user_id=user_id or None)
-        key = sessions.session_key(session_id, session_type, user_id)
-        with self._transaction(write=True) as connection:
-            return sessions.change_session(connection, self, key, {"session_name": session_name})
-
-    def update_session_state(
-        self,
-        session_id: str,
-        session_state: JsonDict,
-        user_id: str | None = None,
-        *,
-        base_state: JsonDict | None = None,
-    ) -> Session | None:
-        check_ids(session_id=session_id, user_id=user_id or None)
-        check_json_object(session_state, "session_state")
-        key = non_null(session_id=session_id, user_id=user_id)
-        with self._transaction(write=True) as connection:
-            return sessions.change_state(connection, self, key, session_state, base_state)
-
-    def fork_session(
-        self,
-        session_id: str,
-        *,
-        user_id: str | None = None,
-        to_run_index: int | None = None,
-        at_run: str | None = None,
-    ) -> Session | None:
-        check_ids(session_id=session_id, at_run=at_run, user_id=user_id or None)
-        if to_run_index is not None and at_run is not None:
-            raise InvalidInputError("fork_session() got both to_run_index and at_run; pass one of them")
-        key = non_null(session_id=session_id, user_id=user_id)
-        with self._transaction(write=True, exclusive=True) as connection:
-            if sessions.get_session(connection, key, self) is None:
-                return None
-            fork_id = fork.fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(now()))
-            return sessions.get_session(connection, {"session_id": fork_id}, self)
-
-    def get_session_metrics(self, session_id: str) -> Metrics:
-        check_ids(session_id=session_id)
-        with self._transaction(write=False) as connection:
-            return sessions.get_session_metrics(connection, session_id)
 
     @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
@@ -350,94 +161,49 @@ class SqlDb(Db):
 
     # Summaries and memories.
 
-    def add_summary(self, summary: SessionSummary) -> SessionSummary:
-        with self._transaction(write=True) as connection:
-            return memories.add_summary(connection, summary)
-
-    def get_summary(self, session_id: str, *, before_run_index: int | None = None) -> SessionSummary | None:
-        check_ids(session_id=session_id)
-        with self._transaction(write=False) as connection:
-            return memories.latest_summary(connection, session_id, before_run_index)
-
-    def get_summary_after(self, run: RunOutput) -> SessionSummary | None:
-        with self._transaction(write=False) as connection:
-            return memories.get_summary_after(connection, run)
-
-    def upsert_user_memory(self, memory: UserMemory) -> UserMemory:
-        if not memory.user_id:
-            raise InvalidInputError(f"a memory has user_id {memory.user_id!r}; set the user that it is about")
-        with self._transaction(write=True) as connection:
-            return memories.upsert_user_memory(connection, memory)
-
-    def get_user_memories(
-        self,
-        user_id: str | None = None,
-        component_id: str | None = None,
-        topics: Sequence[str] | None = None,
-        search_content: str | None = None,
-        limit: int | None = None,
-        page: int | None = None,
-    ) -> list[UserMemory]:
-        key = non_null(user_id=user_id, component_id=component_id)
-        with self._transaction(write=False) as connection:
-            return memories.get_user_memories(
-                connection, key, topics=topics, search_content=search_content, limit=limit, page=page
-            )
-
-    def update_user_memory(self, memory: UserMemory, *, expected_updated_at: float) -> UserMemory | None:
-        with self._transaction(write=True) as connection:
-            return memories.update_user_memory(connection, memory, expected_updated_at)
-
-    def delete_user_memory(
-        self, memory_id: str, user_id: str | None = None, *, expected_updated_at: float | None = None
-    ) -> bool:
-        key: Row = non_null(memory_id=memory_id, user_id=user_id)
-        if expected_updated_at is not None:
-            key["updated_at"] = micros(expected_updated_at)
-        with self._transaction(write=True, exclusive=True) as connection:
-            return memories.delete_memories(connection, key) > 0
-
-    def clear_memories(self, user_id: str | None = None) -> None:
-        with self._transaction(write=True, exclusive=True) as connection:
-            memories.delete_memories(connection, non_null(user_id=user_id))
+    add_summary = _in_transaction(memories.add_summary, write=True)
+    get_summary = _in_transaction(memories.get_summary)
+    get_summary_after = _in_transaction(memories.get_summary_after)
+    upsert_user_memory = _in_transaction(memories.upsert_user_memory, write=True)
+    get_user_memories = _in_transaction(memories.get_user_memories)
+    update_user_memory = _in_transaction(memories.update_user_memory, write=True)
+    delete_user_memory = _in_transaction(memories.delete_user_memory, write=True, exclusive=True)
+    clear_memories = _in_transaction(memories.clear_memories, write=True, exclusive=True)
 
     # Maintenance.
 
-    def verify(self) -> list[str]:
-        with self._transaction(write=False) as connection:
-            return list(integrity.find_problems(connection))
+    verify = _in_transaction(maintenance.verify)
 
     def vacuum(self) -> None:
         self._driver.vacuum()
 
     def backup(self, path: str | Path) -> None:
-        maintenance.backup(self._driver, path)
+        archive.backup(self._driver, path)
 
     def snapshot(self, path: str | Path) -> None:
-        maintenance.snapshot(self._driver, path, identity=self.identity)
+        archive.snapshot(self._driver, path, identity=self.identity)
 
     def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
         check_ids(session_id=session_id, user_id=user_id or None)
         with self._transaction(write=False) as connection:
-            tables = maintenance.session_tables(connection, session_id, user_id)
-        maintenance.write_session(path, tables)
+            tables = archive.session_tables(connection, session_id, user_id)
+        archive.write_session(path, tables)
 
     def import_session(self, path: str | Path) -> Session:
-        session_id, rows = maintenance.read_session(path)
+        session_id, rows = archive.read_session(path)
         with self._transaction(write=True, exclusive=True) as connection:
-            maintenance.insert_rows(connection, rows)
-        session = self.get_session(session_id)
-        if session is None:
-            raise SessionNotFoundError(f"session {session_id!r} was deleted after it was imported")
+            archive.insert_rows(connection, rows)
+            session = sessions.get_session(connection, session_id)
+        assert session is not None
         return session
 
     def export_parquet(self, folder: str | Path) -> None:
-        maintenance.write_tables(folder, self._tables(tuple(schema.tables())))
+        archive.write_tables(folder, self._tables(tuple(schema.tables())))
 
     def import_parquet(self, folder: str | Path) -> int:
-        rows = maintenance.read_tables(folder)
+        rows = archive.read_tables(folder)
         with self._transaction(write=True, exclusive=True) as connection:
-            maintenance.insert_rows(connection, rows)
+            archive.insert_rows(connection, rows)
         return len(rows.get("raw_sessions", []))
 
     # Frames and queries.

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agno_nb.db.encoding import Redact, Row, encode_row, to_sql
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
-from agno_nb.types import MAX_COST, MAX_TOKENS, whole_number
+from agno_nb.types import MAX_COST, MAX_TOKENS, SessionReader, whole_number
+
+if TYPE_CHECKING:
+    from agno_nb.db.session_cache import SessionCache
+    from agno_nb.db.tables import ObjectTable
 
 _MAX_PARAMETERS = 30_000
 """Parameters of one statement. SQLite accepts 32,766, Postgres 65,535."""
+
+T = TypeVar("T")
 
 
 class Connection(ABC):
@@ -39,10 +45,14 @@ class Connection(ABC):
 
 
 class Transaction:
-    """One open transaction of a store. API keys are removed from everything written through it."""
+    """One open transaction of a store. API keys are removed from everything written through it.
 
-    def __init__(self, connection: Connection) -> None:
+    Sessions that are read load their runs from `store` later. `row_lock` is the :attr:`Driver.row_lock`.
+    """
+
+    def __init__(self, connection: Connection, *, store: SessionReader, cache: SessionCache, row_lock: str) -> None:
         self._connection = connection
+        self.store, self.cache, self.row_lock = store, cache, row_lock
         self.data_version = connection.data_version
         self.next_data_version = connection.next_data_version
         self.on_commit: list[Callable[[], None]] = []
@@ -54,6 +64,10 @@ class Transaction:
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, [to_sql(value) for value in parameters])
+
+    def select(self, table: ObjectTable, where: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return the rows of a table that match `where`, which may end with an ORDER BY."""
+        return table.rows(self.execute(f"SELECT {table.sql_columns} FROM {table.name} WHERE {where}", parameters))
 
     def insert(self, table: str, rows: Sequence[Row], then: str = "") -> list[Row]:
         """Insert rows with the same columns in as few statements as the backend allows; return them as stored."""
@@ -98,6 +112,12 @@ def _update(table: str, stored: Row, key: Row) -> tuple[str, list[Any]]:
     return f"UPDATE {table} SET {assignments} = ? WHERE {where}", [*stored.values(), *map(to_sql, parameters)]
 
 
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield up to 500 of `values` at a time, as parameters of a statement."""
+    for start in range(0, len(values), 500):
+        yield values[start : start + 500]
+
+
 def marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
 
@@ -119,13 +139,7 @@ def valid_usage(column: str) -> str:
 
 
 def page_of(limit: int | None, page: int | None) -> tuple[int, int | None]:
-    """Return start and end of page number `page`, from 1, with `limit` rows per page.
-
-    Raises
-    ------
-    InvalidInputError
-        There is no such page.
-    """
+    """Return start and end of page number `page`, from 1, with `limit` rows per page, or raise an InvalidInputError."""
     limit, page = whole_number("limit", limit), whole_number("page", page)
     if (limit is not None and limit < 0) or (page is not None and (limit is None or page < 1)):
         raise InvalidInputError(f"limit is {limit!r} and page {page!r}; pages count from 1 and need a limit")

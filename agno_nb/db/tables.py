@@ -50,17 +50,10 @@ _NULLS = (None,) * len(METRICS)
 
 
 class ObjectTable:
-    """How objects of a class are stored in a table.
+    """How objects of `cls`, a dataclass, are stored in a table.
 
-    Parameters
-    ----------
-    table : str
-    cls : type
-        A dataclass. Columns without a field of their name are not passed to it.
-    renamed : dict, optional
-        Attribute of a column, if it has another name.
-    unread : collection of str, optional
-        Columns that objects don't need.
+    Columns without a field of their name are not passed to the class. `renamed` has the attribute of a column that has
+    another name. `unread` columns are not needed by objects.
     """
 
     def __init__(
@@ -111,7 +104,7 @@ RUNS = ObjectTable(
     "raw_runs",
     RunOutput,
     renamed={"context": "context_report", **{name: f"origin.{name}" for name in _CELL_INFO}},
-    unread=("forked_from_run_id", "worker", "interrupted_at"),
+    unread=("forked_from_run_id", "interrupted_at"),
 )
 MESSAGES = ObjectTable("raw_messages", Message)
 TOOL_CALLS = ObjectTable("raw_tool_calls", ToolCall)
@@ -148,20 +141,6 @@ def session_from_row(row: Row, store: SessionReader) -> Session:
     session_type = SessionType(row["session_type"])
     times = {name: row[name] // 1_000_000 for name in ("created_at", "updated_at")}
     return SESSION_CLASSES[session_type](**attributes | times | {"session_type": session_type, "store": store})
-
-
-def session_metrics(values: Sequence[Any]) -> Metrics:
-    """Return the metrics of a session from its totals: token counts, cost, number of unpriced answers, duration."""
-    *counts, cost, num_unpriced, duration_s = values
-    known: JsonDict = {
-        name: None if count is None else int(count) for name, count in zip(TOKEN_COUNTS, counts, strict=True)
-    }
-    return Metrics(**known, cost=None if num_unpriced else cost, duration_s=duration_s)
-
-
-def opened_run_row(run: RunOutput, ended: Row, *, worker: str) -> Row:
-    """Return the row of a run that starts. `ended` are the columns that its end will change."""
-    return RUNS.row(run) | ended | {"worker": worker}
 
 
 def ended_run_row(run: RunOutput) -> Row:
@@ -229,49 +208,35 @@ def message_row(message: Message, run: RunOutput, message_index: int) -> Row:
 
 
 def tool_call_rows(message: Message, run: RunOutput) -> list[Row]:
-    of_message = {"run_id": run.run_id, "session_id": run.session_id, "message_id": message.message_id}
+    of_message = _message_ids(message, run)
     return [TOOL_CALLS.row(call) | of_message | {"call_index": index} for index, call in enumerate(message.tool_calls)]
 
 
-def message_media_rows(message: Message, run: RunOutput) -> list[Row]:
-    of_message = {"run_id": run.run_id, "session_id": run.session_id, "message_id": message.message_id}
-    return [
-        MESSAGE_MEDIA.row(media)
-        | of_message
-        | {
-            "media_index": index,
-            "media_id": None if media.content is None else _media_id(media.content),
-            "size": None if media.content is None else len(media.content),
-        }
-        for index, media in enumerate(message.media)
-    ]
+def media_rows(message: Message, run: RunOutput) -> tuple[list[Row], dict[str, bytes]]:
+    """Return the rows of a message's media, and their contents by `media_id`."""
+    rows, contents = [], {}
+    for index, media in enumerate(message.media):
+        row = MESSAGE_MEDIA.row(media) | _message_ids(message, run)
+        row |= {"media_index": index, "media_id": None, "size": None}
+        if media.content is not None:
+            media_id = hashlib.sha256(media.content).hexdigest()
+            contents[media_id] = media.content
+            row |= {"media_id": media_id, "size": len(media.content)}
+        rows.append(row)
+    return rows, contents
 
 
-def media_rows(message: Message) -> list[Row]:
-    contents = [media.content for media in message.media if media.content is not None]
-    return [{"media_id": _media_id(content), "content": content} for content in contents]
-
-
-def _media_id(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _message_ids(message: Message, run: RunOutput) -> Row:
+    return {"run_id": run.run_id, "session_id": run.session_id, "message_id": message.message_id}
 
 
 def messages_from_rows(
     messages: Iterable[Row], tool_calls: Iterable[Row] = (), media: Iterable[tuple[Row, bytes | None]] = ()
 ) -> dict[str, list[Message]]:
-    """Assemble messages, their tool calls and their media.
+    """Return the messages of each run, with their tool calls and media (rows and contents).
 
-    Parameters
-    ----------
-    messages, tool_calls : iterable of rows
-        Each in the order of its run. Their values are converted in place.
-    media : iterable of (row, content)
-        In the order of the message.
-
-    Returns
-    -------
-    dict
-        Messages by run. A tool call has its result if the run has a message with it.
+    All are in their order, and values of rows are converted in place. A tool call has its result if the run has a
+    message with it.
     """
     runs: dict[str, list[Message]] = {}
     by_id: dict[str, Message] = {}
@@ -350,13 +315,12 @@ def _as_text(content: Any) -> tuple[str | None, str]:
 
 def step_from_row(row: Row) -> StepOutput:
     attributes = STEPS.attributes(row)
-    status = StepStatus(row["status"])
     return StepOutput(
         **attributes
         | {
             "content": row["content"] if row["content_type"] == "str" else from_json(row["content"]),
-            "status": status,
-            "success": status is StepStatus.COMPLETED,
+            "status": StepStatus(row["status"]),
+            "success": row["status"] == StepStatus.COMPLETED,
             "run_id": row["child_run_id"],
         }
     )
@@ -368,14 +332,6 @@ def summary_row(summary: SessionSummary, version: int) -> Row:
 
 def summary_from_row(row: Row) -> SessionSummary:
     return SessionSummary(**SUMMARIES.attributes(row), metrics=_metrics(row) or Metrics())
-
-
-def memory_row(memory: UserMemory, *, now: int) -> Row:
-    return MEMORIES.row(memory) | {"updated_at": now}
-
-
-def memory_from_row(row: Row) -> UserMemory:
-    return UserMemory(**MEMORIES.attributes(row))
 
 
 _REQUIREMENT_FIELDS = ("requirement_id", "kind", "run_id", "component_name")

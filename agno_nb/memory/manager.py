@@ -84,21 +84,19 @@ class MemoryManager:
         RunError
             The model failed. Changes that it had already made are kept.
         """
-        return run_blocking(
-            self._change(user_id, lambda writer: writer.extract(message)), method="create_user_memories()"
-        )
+        return run_blocking(self._change(user_id, MemoryWriter.extract, message), method="create_user_memories()")
 
     async def acreate_user_memories(self, message: str, *, user_id: str) -> str:
         """Async version of :meth:`create_user_memories`."""
-        return await run_awaiting(self._change(user_id, lambda writer: writer.extract(message)))
+        return await run_awaiting(self._change(user_id, MemoryWriter.extract, message))
 
     def update_memory_task(self, task: str, *, user_id: str) -> str:
         """Change the memories of a user as `task` describes. Returns and raises like :meth:`create_user_memories`."""
-        return run_blocking(self._change(user_id, lambda writer: writer.apply(task)), method="update_memory_task()")
+        return run_blocking(self._change(user_id, MemoryWriter.apply, task), method="update_memory_task()")
 
     async def aupdate_memory_task(self, task: str, *, user_id: str) -> str:
         """Async version of :meth:`update_memory_task`."""
-        return await run_awaiting(self._change(user_id, lambda writer: writer.apply(task)))
+        return await run_awaiting(self._change(user_id, MemoryWriter.apply, task))
 
     def get_user_memories(self, user_id: str) -> list[UserMemory]:
         """Return the memories of a user, oldest first, after pending updates."""
@@ -108,11 +106,13 @@ class MemoryManager:
         """Async version of :meth:`get_user_memories`."""
         return await run_awaiting(load_memories(self._own_db(), user_id))
 
-    async def _change(self, user_id: str, work: Callable[[MemoryWriter], Coroutine[Any, Any, str]]) -> str:
+    async def _change(
+        self, user_id: str, change: Callable[[MemoryWriter, str], Coroutine[Any, Any, str]], text: str
+    ) -> str:
         if not user_id:
             raise InvalidInputError(f"user_id is {user_id!r}; pass the ID of the user whom the memories are about")
         writer = MemoryWriter(self, self._own_db(), user_id)
-        return await asyncio.shield(run_in_order(writer.queue_key, lambda: work(writer)))
+        return await asyncio.shield(run_in_order(writer.queue_key, lambda: change(writer, text)))
 
     def _own_db(self) -> Db:
         if self.db is None:

@@ -171,7 +171,7 @@ def _model(notebook: Notebook) -> str:
 
 
 def _described(runnable: Runnable) -> str:
-    """Return what a runnable is, and which model, store and user it uses, and why."""
+    """Describe a runnable: its type, name, model, store and user, each its own or the notebook's."""
     has_defaults = runnable.notebook_defaults is not None
     facts = [f"{type(runnable).__name__} {runnable.name or runnable.component_id}"]
     if isinstance(runnable, Agent):

@@ -13,7 +13,7 @@ import os
 import warnings
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from agno_nb.db.base import Db
@@ -41,7 +41,7 @@ class QueueKey:
         return cls("memories", user_id, db.identity)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class BackgroundTask:
     """A task to run after a completed run, when its turn is over."""
 
@@ -62,7 +62,7 @@ _parent_tasks: list[asyncio.Task[Any]] = []
 def schedule(tasks: Iterable[BackgroundTask]) -> None:
     """Start tasks. A failure is reported by the next :func:`wait_for`."""
     for task in tasks:
-        run_in_order(task.queue_key, _with_failure_report(task))
+        run_in_order(task.queue_key, partial(_run_with_report, task))
 
 
 def run_in_order(key: QueueKey, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
@@ -89,20 +89,17 @@ async def _run_after(earlier: asyncio.Task[Any] | None, work: Callable[[], Corou
     return await work()
 
 
-def _with_failure_report(task: BackgroundTask) -> Callable[[], Coroutine[Any, Any, None]]:
-    async def work() -> None:
-        try:
-            await task.work()
-        except asyncio.CancelledError:
+async def _run_with_report(task: BackgroundTask) -> None:
+    try:
+        await task.work()
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        # No error may leave the task: KeyboardInterrupt or SystemExit would stop the event loop of all runs.
+        if is_closing(error):
             raise
-        except BaseException as error:
-            # No error may leave the task: KeyboardInterrupt or SystemExit would stop the event loop of all runs.
-            if is_closing(error):
-                raise
-            reason = str(error) if isinstance(error, AgnoNbError) else describe(error)
-            _failures.setdefault(task.queue_key, []).append(displayable(f"{task.on_failure}: {reason}"))
-
-    return work
+        reason = str(error) if isinstance(error, AgnoNbError) else describe(error)
+        _failures.setdefault(task.queue_key, []).append(displayable(f"{task.on_failure}: {reason}"))
 
 
 async def wait_for(*keys: QueueKey) -> None:

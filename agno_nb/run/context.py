@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from agno_nb.types import (
     Budget,
     JsonDict,
     Message,
+    Metrics,
     RunEvent,
     RunOutput,
     RunOutputEvent,
@@ -27,7 +29,6 @@ from agno_nb.types import (
     Session,
     SessionType,
 )
-from agno_nb.types.basics import Alias
 
 if TYPE_CHECKING:
     from agno_nb.models.base import Model
@@ -41,20 +42,6 @@ Emit = Callable[[RunOutputEvent], None]
 
 def discard_event(event: RunOutputEvent) -> None:
     """Receive an event that has no other listener."""
-
-
-@dataclass
-class RunLimits:
-    """Limits of a run, and how much of them is used."""
-
-    budgets: Sequence[Budget] = ()
-    """Limits on cost and tokens of the run and all runs nested in it."""
-    request_limit: int | None = None
-    """Maximum number of model requests of the run."""
-    num_requests: int = 0
-    """Model requests of the run so far, including those before a pause."""
-    num_nested_requests: int = 0
-    """Model requests of the runs nested in it."""
 
 
 @dataclass(kw_only=True)
@@ -73,8 +60,12 @@ class RunContext:
     """The session with the history, summary and memories that the run starts with."""
     db: Db | None = None
     parent: RunContext | None = None
+    outer_runs: Sequence[RunContext] = field(init=False, default=())
+    """The runs that this run is nested in, innermost first."""
     enclosing_turn: RunContext | None = None
     """The nearest run of the same session that this run is nested in; None if the run is a turn of its own."""
+    started: float = field(default_factory=time.perf_counter)
+    """``time.perf_counter()`` at the start of the run, plus the duration of its pauses."""
     is_continued: bool = False
     """Whether a paused or interrupted run is being continued."""
     partial_messages: list[Message] = field(default_factory=list)
@@ -89,7 +80,14 @@ class RunContext:
     child_tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     background_tasks: list[BackgroundTask] = field(default_factory=list)
     """Tasks to start when the turn is over."""
-    limits: RunLimits = field(default_factory=RunLimits)
+    budgets: Sequence[Budget] = ()
+    """Limits on cost and tokens of the run and all runs nested in it."""
+    request_limit: int | None = None
+    """Maximum number of model requests of the run."""
+    num_requests: int = 0
+    """Model requests of the run so far, including those before a pause."""
+    num_nested_requests: int = 0
+    """Model requests of the runs nested in it."""
     stores_nested: bool = True
     """Whether the messages of nested runs are stored."""
     default_model: Model | None = None
@@ -100,19 +98,34 @@ class RunContext:
     def __post_init__(self) -> None:
         self.has_listener = self.emit_to is not discard_event
         if self.parent is not None:
+            self.outer_runs = [self.parent, *self.parent.outer_runs]
             self.team = self.parent.team
             self.has_listener |= self.parent.has_listener
 
-    run_id = Alias[str]("run.run_id")
-    session_id = Alias[str]("run.session_id")
-    user_id = Alias[str | None]("run.user_id")
-    metadata = Alias[JsonDict | None]("run.metadata")
-    session = Alias[Session]("opened.session")
+    @property
+    def session(self) -> Session:
+        return self.opened.session
 
     @property
-    def lineage(self) -> list[RunContext]:
-        """The run and the runs that it is nested in, innermost first."""
-        return [self] if self.parent is None else [self, *self.parent.lineage]
+    def run_id(self) -> str:
+        return self.run.run_id
+
+    @property
+    def session_id(self) -> str:
+        return self.run.session_id
+
+    @property
+    def user_id(self) -> str | None:
+        return self.run.user_id
+
+    @property
+    def metadata(self) -> JsonDict | None:
+        return self.run.metadata
+
+    @property
+    def root(self) -> RunContext:
+        """The outermost run that this run is nested in, or the run itself."""
+        return self.outer_runs[-1] if self.outer_runs else self
 
     @property
     def run_index(self) -> int | None:
@@ -131,7 +144,7 @@ class RunContext:
         if not self.has_listener:
             return
         made = make_event(self.run, event, **values)
-        for context in self.lineage:
+        for context in (self, *self.outer_runs):
             context.emit_to(made)
 
     async def record_event(
@@ -139,7 +152,8 @@ class RunContext:
     ) -> None:
         """Send an event and store it."""
         self.emit(event, content=content, details=details)
-        await self.recorder.save_event(event, content, details=details, model=model, duration_s=duration_s)
+        metrics = Metrics(duration_s=duration_s)
+        await self.recorder.save_event(event, content, details=details, model=model, metrics=metrics)
 
     def copy_state(self) -> JsonDict:
         """Return a copy of the current session state."""
@@ -213,17 +227,19 @@ async def resolve_dependencies(runnable: Runnable, context: RunContext) -> None:
 
 def _dependency_arguments(value: Any, injected: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the arguments for calling a dependency; None if it is a value."""
-    if not callable(value):
-        return None
-    try:
-        parameters = inspect.signature(value).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(map(_is_unknown, parameters)):
+    parameters = _parameters(value) if callable(value) else None
+    if parameters is None or any(map(_is_unknown, parameters)):
         return None
     return {
         each.name: injected[each.name] for each in parameters if each.kind not in _VARIADIC and each.name in injected
     }
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    try:
+        return [*inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError):
+        return None
 
 
 def _is_unknown(parameter: inspect.Parameter) -> bool:
@@ -234,10 +250,7 @@ def _is_unknown(parameter: inspect.Parameter) -> bool:
 
 def uncalled_function_error(name: str, function: Any) -> InvalidInputError:
     """Return the error for a ``{name}`` that stands for a function that cannot be called to get the value."""
-    try:
-        unknown = [each.name for each in inspect.signature(function).parameters.values() if _is_unknown(each)]
-    except (TypeError, ValueError):
-        unknown = []
+    unknown = [each.name for each in _parameters(function) or () if _is_unknown(each)]
     reason = f"with the parameter {unknown[0]!r}" if unknown else "that was not called"
     return InvalidInputError(
         f"{{{name}}} in the instructions is a function {reason}, so it has no value for the model; a function in "
@@ -246,12 +259,8 @@ def uncalled_function_error(name: str, function: Any) -> InvalidInputError:
 
 
 _WORKFLOW_EVENTS = {
-    RunEvent.run_started: RunEvent.workflow_started,
-    RunEvent.run_completed: RunEvent.workflow_completed,
-    RunEvent.run_paused: RunEvent.workflow_paused,
-    RunEvent.run_continued: RunEvent.workflow_continued,
-    RunEvent.run_cancelled: RunEvent.workflow_cancelled,
-    RunEvent.run_error: RunEvent.workflow_error,
+    RunEvent[f"run_{change}"]: RunEvent[f"workflow_{change}"]
+    for change in ("started", "completed", "paused", "continued", "cancelled", "error")
 }
 
 

@@ -42,9 +42,7 @@ async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, opti
         user_id = run.user_id if user_id is None else user_id
     else:
         assert run_id is not None
-        if (store := runnable.current_db) is not None:
-            await asyncio.to_thread(store.check_owner, user_id, session_id=session_id, run_id=run_id)
-        run = await asyncio.to_thread(_stored_run, runnable, run_id, session_id)
+        run = await asyncio.to_thread(_stored_run, runnable, run_id, session_id, user_id)
     if run.user_id != user_id:
         who = "without a user_id" if user_id is None else f"as user {user_id!r}"
         raise SessionOwnershipError(
@@ -118,10 +116,11 @@ def interrupted_call_ids(run: RunOutput) -> frozenset[str]:
     return frozenset(call.tool_call_id for call in run.tools if not call.is_finished)
 
 
-def _stored_run(runnable: Runnable, run_id: str, session_id: str | None) -> RunOutput:
+def _stored_run(runnable: Runnable, run_id: str, session_id: str | None, user_id: str | None) -> RunOutput:
     store = runnable.current_db
     if store is None:
         raise InvalidInputError(f"cannot find run {run_id!r}: {runnable!r} has no store; pass the RunOutput instead")
+    store.check_owner(user_id, session_id=session_id, run_id=run_id)
     run = store.get_run(run_id, session_id)
     if run is None:
         of_session = f" in session {session_id!r}" if session_id is not None else ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NotebookDefaults(Protocol):
-    """What a notebook provides. Any of its agents may name something else."""
+    """Defaults of a notebook. Each agent may name something else."""
 
     db: Db
     user_id: str | None

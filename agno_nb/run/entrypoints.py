@@ -44,19 +44,9 @@ def start_run(
 def start_run(work: Work, *args: Any, method: str, stream: bool | None, is_async: bool = False) -> Any:
     """Start a run on the background loop, and return the result, the coroutine or the stream of a public method.
 
-    Parameters
-    ----------
-    work : callable
-        Takes `args` and the function that receives events; returns the coroutine that executes the run.
-    *args
-        The last one is the dict of options. With `stream_events`, the stream has all events; otherwise only the content
-        and the final event of the run itself.
-    method : str
-        Name of the blocking method, for errors.
-    stream : bool or None
-        Return an iterator of events.
-    is_async : bool
-        Return a coroutine, or an async iterator if `stream` is set.
+    `work` takes `args` and the function that receives events, and returns the coroutine that executes the run. The last
+    of `args` is the dict of options. With `stream_events`, a stream has all events; otherwise only the content and the
+    final event of the run itself. `method` is the name of the blocking method, for errors.
     """
     options = args[-1]
     stream_events = options.pop("stream_events", None)

@@ -47,7 +47,7 @@ from agno_nb.run.context import (
     resolve_dependencies,
 )
 from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids
-from agno_nb.run.options import RunOptions, media_of
+from agno_nb.run.options import RunOptions, first_set, media_of
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import RunRecorder, keep, store_unstored
 from agno_nb.types import (
@@ -97,16 +97,10 @@ async def execute(
 
     Raises
     ------
-    RunError
-        The run failed. It is stored, and the error's ``run_output`` has its partial output.
-    RunLimitError
-        The run is nested too deeply. Nothing was stored.
-    SessionOwnershipError
-        The session belongs to another user. Nothing was stored.
-    RunNotContinuableError
-        The run to continue is no longer paused. Nothing was stored.
-    StoreError
-        The run could not be stored.
+    RunError, SessionOwnershipError, StoreError
+        As in ``Runnable.run()``.
+    RunLimitError, RunNotContinuableError
+        The run is nested too deeply, or the run to continue is no longer paused. Nothing was stored.
     NestedRunPaused
         The run was started by a tool or a step, and has paused.
     asyncio.CancelledError
@@ -121,10 +115,10 @@ async def execute(
                 emit_to(make_event(paused_run, RunEvent.run_completed, content=content, run_output=paused_run))
                 return paused_run
     context = _make_context(runnable, text, options, emit_to, paused_run)
-    context.partial_messages = list(partial_messages)
-    context.interrupted_call_ids |= {
-        call.tool_call_id for message in partial_messages for call in message.tool_calls if not call.is_finished
-    }
+    if partial_messages:
+        context.partial_messages = list(partial_messages)
+        calls = [call for message in partial_messages for call in message.tool_calls]
+        context.interrupted_call_ids |= {call.tool_call_id for call in calls if not call.is_finished}
     async with _session_lock(context):
         opened = await _open_run(runnable, context)
         with _as_current_run(context):
@@ -139,22 +133,22 @@ def _check_parent(runnable: Runnable, parent: RunContext) -> None:
     name = runnable.name or runnable.kind
     if parent.run.status is not RunStatus.RUNNING:
         raise RunError(f"cannot run {name} inside run {parent.run_id!r}: that run has ended")
-    if len(parent.lineage) > MAX_DEPTH:
+    if len(parent.outer_runs) >= MAX_DEPTH:
         raise RunLimitError(
-            f"cannot run {name} more than {MAX_DEPTH} levels below run {parent.lineage[-1].run_id!r}; "
+            f"cannot run {name} more than {MAX_DEPTH} levels below run {parent.root.run_id!r}; "
             "check if agents, teams or workflows call each other without end"
         )
 
 
 @contextmanager
 def _as_current_run(context: RunContext) -> Iterator[None]:
-    tokens = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
+    run, tool_call_id, step = current_run.set(context), current_tool_call_id.set(None), current_step.set(None)
     try:
         yield
     finally:
-        current_run.reset(tokens[0])
-        current_tool_call_id.reset(tokens[1])
-        current_step.reset(tokens[2])
+        current_run.reset(run)
+        current_tool_call_id.reset(tool_call_id)
+        current_step.reset(step)
 
 
 def _schedule_background_tasks(runnable: Runnable, context: RunContext) -> None:
@@ -180,8 +174,9 @@ def _make_context(
         # The state is stored only at the end. Fail before the model costs anything.
         runnable.check_storable(options)
     run = paused_run or _new_run(runnable, text, options, parent, db)
-    outer_runs = parent.lineage if parent is not None else []
-    turn = next((each for each in outer_runs if each.db is db and each.session_id == run.session_id), None)
+    turn = parent
+    while turn is not None and not (turn.db is db and turn.session_id == run.session_id):
+        turn = turn.parent
     if turn is not None and paused_run is None:
         run.root_run_id = turn.run.root_run_id
     if parent is not None:
@@ -217,16 +212,10 @@ def _make_context(
 def _new_run(runnable: Runnable, text: str, options: RunOptions, parent: RunContext | None, db: Db | None) -> RunOutput:
     """Create a run. Its session is named by the call, the runnable or the parent run, or else created automatically."""
     # "" is not the same as None: it matches no user, and a run with it is rejected.
-    user_id = options.get("user_id")
-    if user_id is None:
-        user_id = runnable.user_id
-    if user_id is None:
-        user_id = parent.user_id if parent is not None else runnable.current_user_id
-    session_id = options.get("session_id")
-    if session_id is None:
-        session_id = runnable.session_id
-    if session_id is None and parent is not None and db is parent.db:
-        session_id = parent.session_id
+    default_user_id = runnable.current_user_id if parent is None else parent.user_id
+    user_id = first_set(options.get("user_id"), runnable.user_id, default_user_id)
+    parent_session_id = parent.session_id if parent is not None and db is parent.db else None
+    session_id = first_set(options.get("session_id"), runnable.session_id, parent_session_id)
     if session_id is None:
         session_id = runnable.automatic_session_id(user_id)
     check_ids(user_id=user_id, session_id=session_id, run_id=options.get("run_id"))
@@ -278,18 +267,13 @@ async def _open_run(runnable: Runnable, context: RunContext) -> OpenedRun:
         # From here on the run is RUNNING in the store, so nothing more may fail outside of `_run_to_end`.
         return await _open_when_free(context)
     except StoreError as error:
-        _record_unopened(context, error)
+        error.run_output = run
+        if not context.is_continued:  # A paused run stays paused and can be continued later.
+            run.status, run.ended_at = RunStatus.ERROR, now()
+            run.error_type, run.error = type(error).__name__, message_of(error)
+            # The store may have committed the row before it failed.
+            keep(context.recorder, error)
         raise
-
-
-def _record_unopened(context: RunContext, error: StoreError) -> None:
-    """Record that a run could not be opened. A paused run stays paused and can be continued later."""
-    run = error.run_output = context.run
-    if not context.is_continued:
-        run.status, run.ended_at = RunStatus.ERROR, now()
-        run.error_type, run.error = type(error).__name__, message_of(error)
-        # The store may have committed the row before it failed.
-        keep(context.recorder, error)
 
 
 def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun) -> None:
@@ -322,6 +306,7 @@ async def _open_when_free(context: RunContext) -> OpenedRun:
         if not context.is_continued and context.enclosing_turn is None:
             # The turn starts now, after any waiting.
             run.created_at = context.message.created_at = now()
+            context.started = time.perf_counter()
         try:
             # A stored run must also be ended, so a cancellation takes effect only when the run is known to be open.
             return await context.recorder.in_store(_store_open, context)
@@ -380,10 +365,10 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
     task = asyncio.current_task()
     if context.parent is not None and task is not None:
         context.parent.child_tasks.add(task)
-    started = time.perf_counter()
     failure: BaseException | None = None
-    # The duration of a run does not include its pauses.
-    before_s = run.metrics.duration_s or 0.0 if context.is_continued else 0.0
+    if context.is_continued:
+        # The duration of a run does not include its pauses.
+        context.started = time.perf_counter() - (run.metrics.duration_s or 0.0)
     try:
         _prepare_context(runnable, context, opened)
         context.emit(RunEvent.run_continued if context.is_continued else RunEvent.run_started)
@@ -404,7 +389,6 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
     if failure is not None:
         with suppress(Exception):  # A custom model may report counts that cannot be added up.
             run.metrics = _total_metrics(run)
-    run.metrics.duration_s = before_s + time.perf_counter() - started
     try:
         await _store_end(context)
     except AgnoNbError as unstored:
@@ -414,7 +398,7 @@ async def _run_to_end(runnable: Runnable, context: RunContext, opened: OpenedRun
         # Not earlier, because a cancelled parent waits until its children are stored.
         if context.parent is not None and task is not None:
             context.parent.child_tasks.discard(task)
-    context.emit(_FINAL_EVENTS[run.status], content=run.get_content_as_string(), run_output=run)
+    context.emit(RunEvent[f"run_{run.status.lower()}"], content=run.get_content_as_string(), run_output=run)
     if failure is not None:
         raise failure
     return run
@@ -428,14 +412,6 @@ def _end_closed(context: RunContext) -> None:
     if context.db is not None:
         with suppress(RuntimeError):
             keep(context.recorder, StoreError("the run was closed before its end was stored"))
-
-
-_FINAL_EVENTS = {
-    RunStatus.COMPLETED: RunEvent.run_completed,
-    RunStatus.PAUSED: RunEvent.run_paused,
-    RunStatus.CANCELLED: RunEvent.run_cancelled,
-    RunStatus.ERROR: RunEvent.run_error,
-}
 
 
 def _as_run_error(error: BaseException, run: RunOutput) -> AgnoNbError:
@@ -483,6 +459,7 @@ async def _store_end(context: RunContext) -> None:
     run, recorder = context.run, context.recorder
     # The clock may have been set back since the run started.
     run.ended_at = max(now(), run.created_at, recorder.latest_at + 1e-6)
+    run.metrics.duration_s = time.perf_counter() - context.started
     # A copy, because a tool that timed out may still be changing the state in its thread.
     state, earlier_changes = context.copy_state(), run.state_changes
     recorder.record_state_changes(state)

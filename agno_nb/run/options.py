@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, get_args
 
@@ -46,7 +47,7 @@ def as_text(input: Input) -> str:
 
 
 def as_messages(messages: Sequence[Message | Mapping[str, Any] | BaseModel | str] | None) -> list[Message]:
-    """Return `additional_input` as messages.
+    """Return `additional_input` as messages, marked as part of an earlier run.
 
     Raises
     ------
@@ -60,17 +61,18 @@ def as_messages(messages: Sequence[Message | Mapping[str, Any] | BaseModel | str
 
 def _as_message(value: Any) -> Message:
     if isinstance(value, Message):
-        return value
+        return replace(value, from_history=True)
     if not isinstance(value, Mapping) or "role" not in value:
         _refuse_misspelt_role(value)
-        return Message(role="user", content=as_text(value))
+        return Message(role="user", content=as_text(value), from_history=True)
     role, content = value["role"], value.get("content")
     if role not in get_args(Role) or not isinstance(content, str | None) or (content is None and role != "assistant"):
         raise InvalidInputError(
             f"invalid message {dict(value)!r} in additional_input; pass a role ({', '.join(get_args(Role))}) and a "
             "string as content"
         )
-    return Message(**{**value, "tool_calls": [_as_call(each) for each in value.get("tool_calls") or ()]})
+    calls = [_as_call(each) for each in value.get("tool_calls") or ()]
+    return Message(**{**value, "tool_calls": calls, "from_history": True})
 
 
 def _refuse_misspelt_role(value: Any) -> None:
@@ -99,6 +101,14 @@ def _as_call(value: Any) -> ToolCall:
             f"invalid tool call {value!r} in additional_input; pass "
             "{'id': ..., 'type': 'function', 'function': {'name': ..., 'arguments': '{...}'}}"
         ) from None
+
+
+def first_set(*values: Any) -> Any:
+    """Return the first value that is not None."""
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def media_of(options: Mapping[str, Any]) -> list[Media]:

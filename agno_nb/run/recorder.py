@@ -2,7 +2,8 @@
 
 A :class:`RunRecorder` has the messages, steps, events and partial answer that are not stored yet. If the end of its run
 cannot be stored, the recorder is kept here. It is stored before the next write of any run to the same store, by a retry
-in the background, or when the interpreter exits, so that the RUNNING row does not outlive the turn.
+in the background, or when the interpreter exits, so that the RUNNING row does not outlive the turn. Both are in one
+file, because a kept recorder stores itself, and each write stores the kept recorders first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from agno_nb.db.base import Db
 from agno_nb.db.process_id import runs_in_progress
@@ -71,12 +72,10 @@ class RunRecorder:
     def mark_unsaved(self, message: Message) -> None:
         """Let the next :meth:`save` store a message that is already in its place in the run."""
         message.run_id = self.run.run_id
-        if not message.from_history:
-            self._keep_time_order(message)
         self.unsaved.append(message)
-
-    def _keep_time_order(self, message: Message) -> None:
-        """Give later messages later times, even if the clock was set back in between."""
+        if message.from_history:
+            return
+        # Later messages have later times, even if the clock was set back in between.
         before = max(self.latest_at, self.run.created_at)
         if message.created_at < before:
             message.created_at = before + 1e-6
@@ -101,39 +100,27 @@ class RunRecorder:
             return []
         return [form for message in messages if (form := self.persisted_form(message)) is not None]
 
-    async def save(self) -> None:
-        """Store the new messages."""
+    async def save(self, arriving: Message | None = None) -> None:
+        """Store the new messages, and an answer that is still arriving."""
         new, self.unsaved = self.unsaved, []
         messages = self.to_persisted(new)
-        if self.db is not None and messages:
-            try:
-                await self.in_store(self.db.add_messages, self.run, messages)
-            except BaseException:
-                self.unsaved[:0], self.has_failed_save = new, True
-                raise
-
-    async def save_partial(self, answer: Message) -> None:
-        """Store an answer that is still arriving, and the new messages before it."""
-        persisted = self.to_persisted([answer])
-        if self.db is None or not persisted:
+        partial = self.to_persisted([arriving]) if arriving is not None else []
+        if self.db is None or not (messages or partial):
             return
-        new, self.unsaved = self.unsaved, []
         try:
-            await self.in_store(self.db.save_partial, self.run, persisted[0], self.to_persisted(new))
+            if partial:
+                await self.in_store(self.db.save_partial, self.run, partial[0], messages)
+            else:
+                await self.in_store(self.db.add_messages, self.run, messages)
         except BaseException:
             self.unsaved[:0], self.has_failed_save = new, True
             raise
 
-    async def save_event(
-        self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None
-    ) -> None:
-        """Store an event with its usage."""
+    async def save_event(self, event: RunEvent, content: str, **values: Any) -> None:
+        """Store an event. `values` are the keyword arguments of ``Db.add_event()``."""
         if self.db is None:
             return
-        metrics = Metrics(duration_s=duration_s)
-        add = functools.partial(
-            self.db.add_event, self.run, event, content, details=details, model=model, metrics=metrics
-        )
+        add = functools.partial(self.db.add_event, self.run, event, content, **values)
         try:
             await self.in_store(add)
         except StoreError:
@@ -167,14 +154,14 @@ class RunRecorder:
         async with turn.state_lock:
             state, earlier_changes = copy_state(session_state), turn.run.state_changes
             turn.record_state_changes(state)
-            add = functools.partial(
-                self.db.add_step,
-                session_state=state,
-                base_state=turn.base_state,
-                state_changes=None if turn.run.state_changes == earlier_changes else turn.run.state_changes,
-            )
             try:
-                await asyncio.to_thread(add, self.run, output, index)
+                await asyncio.to_thread(
+                    self.db.add_step,
+                    *(self.run, output, index),
+                    session_state=state,
+                    base_state=turn.base_state,
+                    state_changes=None if turn.run.state_changes == earlier_changes else turn.run.state_changes,
+                )
             except BaseException:
                 turn.run.state_changes = earlier_changes
                 raise
@@ -281,12 +268,6 @@ class PartialAnswer:
     """An answer that is arriving, stored at most every `PARTIAL_SAVE_S`. For a faster answer that costs one timer.
 
     A failed save is not reported: the text is stored again later, at the latest when the run ends.
-
-    Parameters
-    ----------
-    recorder : RunRecorder
-    model : str
-        ID of the model.
     """
 
     def __init__(self, recorder: RunRecorder, model: str) -> None:
@@ -342,7 +323,7 @@ class PartialAnswer:
 
     async def _save(self) -> None:
         with suppress(Exception):
-            await self._recorder.save_partial(replace(self.to_message(), message_id=self._partial_id))
+            await self._recorder.save(replace(self.to_message(), message_id=self._partial_id))
             return
         self._save_later()
 

@@ -10,21 +10,13 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self, TypeAlias, Unpack, overload
 
 from agno_nb._keywords import typed_kwargs
-from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.base import ContextQuery, Db
+from agno_nb.db.base import AsyncDb, ContextQuery, Db
 from agno_nb.db.encoding import check_json_object
 from agno_nb.errors import InvalidInputError
 from agno_nb.run import defaults
 from agno_nb.run.background_tasks import BackgroundTask
 from agno_nb.run.context import RunContext
-from agno_nb.run.entrypoints import (
-    AsyncRunStream,
-    RunStream,
-    branch,
-    continue_paused_run,
-    regenerate_turn,
-    start_run,
-)
+from agno_nb.run.entrypoints import AsyncRunStream, RunStream, branch, continue_paused_run, regenerate_turn, start_run
 from agno_nb.run.execute import execute
 from agno_nb.run.options import (
     OPTION_ALIASES,
@@ -120,7 +112,7 @@ class Runnable(SessionMethods, ABC):
         return other
 
     def use_notebook_defaults(self) -> None:
-        """Use the notebook's model, store and user for what is not set, as an agent made in a cell does."""
+        """Use the notebook's model, store and user if none is set, as an agent made in a cell does."""
         self._uses_notebook = True
 
     @property

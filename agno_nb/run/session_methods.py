@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from agno_nb._keywords import explain_wrong_arguments, suggest_in_methods
-from agno_nb.db.async_db import AsyncDb, as_sync
-from agno_nb.db.base import Db
+from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.run import defaults
 from agno_nb.run.defaults import NotebookDefaults
+from agno_nb.run.options import first_set
 from agno_nb.run.output_schema import OutputSchema, restore_typed_outputs
 from agno_nb.types import JsonDict, Message, Metrics, Role, RunOutput, Session, whole_number
 
@@ -110,15 +110,8 @@ class SessionMethods:
         SessionOwnershipError
             The session belongs to another user.
         """
-        known = self._checked_id(session_id, user_id)
-        return self._with_schemas(self.store.get_session(known, user_id=user_id), user_id)
-
-    def _with_schemas(self, session: Session | None, user_id: str | None) -> Session | None:
-        if session is not None:
-            session.restore_outputs = lambda runs: restore_typed_outputs(self.output_schemas, runs)
-            # Later reads check the owner again, because the session may be claimed by then.
-            session.read_for = self._user(user_id)
-        return session
+        session = self.store.get_session(self._checked_id(session_id, user_id), user_id=user_id)
+        return None if session is None else self._found(session, session_id, user_id)
 
     def get_session_messages(
         self,
@@ -163,15 +156,10 @@ class SessionMethods:
 
         if limit is None:
             return _with_one_system_message(latest(last_n_runs), None)
-        count = turns_to_read = max(limit, 0)
-        messages: list[Message] = []
-        # Start with the latest turns, and read further back only if they have too few messages.
-        while _num_without_system(messages) < count and (last_n_runs is None or turns_to_read < last_n_runs):
-            messages = latest(turns_to_read)
-            if len({message.run_id for message in messages}) < turns_to_read:
-                break
-            turns_to_read *= 4
-        if _num_without_system(messages) < count:
+        count = max(limit, 0)
+        # As many turns usually have enough messages.
+        messages = latest(count if last_n_runs is None else min(count, last_n_runs))
+        if sum(message.role != "system" for message in messages) < count:
             messages = latest(last_n_runs)
         messages = _with_one_system_message(messages, count)
         if "assistant" not in skip_roles:
@@ -208,9 +196,7 @@ class SessionMethods:
         """
         session = self._require_session(session_id, user_id)
         changed = self.store.update_session_state(
-            session.session_id,
-            {**session.session_state, **session_state_updates},
-            base_state=session.session_state,
+            session.session_id, {**session.session_state, **session_state_updates}, base_state=session.session_state
         )
         if changed is None:
             raise SessionNotFoundError(f"session {session.session_id!r} has been deleted")
@@ -225,10 +211,7 @@ class SessionMethods:
     ) -> Session:
         """Give a session a name."""
         known = self._checked_id(session_id, user_id)
-        session = self._with_schemas(self.store.rename_session(known, session_name=session_name), user_id)
-        if session is None:
-            raise self._not_found(session_id, user_id)
-        return session
+        return self._found(self.store.rename_session(known, session_name=session_name), session_id, user_id)
 
     def set_session_name(
         self,
@@ -317,10 +300,7 @@ class SessionMethods:
         fork = self.store.fork_session(
             self._checked_id(session_id, user_id), user_id=user_id, to_run_index=to_run_index, at_run=at_run
         )
-        if fork is None:
-            raise self._not_found(session_id, user_id)
-        self._with_schemas(fork, user_id)
-        return fork
+        return self._found(fork, session_id, user_id)
 
     def get_run_output(
         self, run_id: str, session_id: str | None = None, *, user_id: str | None = None
@@ -369,9 +349,8 @@ class SessionMethods:
 
     def _resolve_session_id(self, session_id: str | None, user_id: str | None) -> str:
         user = self._user(user_id)
-        ids = (session_id, self.session_id, self._last_session_ids.get(user))
         # "" is rejected, and doesn't stand for the agent's session.
-        known = next((each for each in ids if each is not None), None)
+        known: str | None = first_set(session_id, self.session_id, self._last_session_ids.get(user))
         check_ids(session_id=known)
         if known is None:
             with_user = "" if user is None else f" with user {user!r}"
@@ -389,18 +368,17 @@ class SessionMethods:
         return known
 
     def _require_session(self, session_id: str | None, user_id: str | None = None) -> Session:
-        session = self._with_schemas(self.store.get_session(self._checked_id(session_id, user_id)), user_id)
+        return self._found(self.store.get_session(self._checked_id(session_id, user_id)), session_id, user_id)
+
+    def _found(self, session: Session | None, session_id: str | None, user_id: str | None) -> Session:
+        """Return a session that restores typed outputs when it reads runs; raise if there is none."""
         if session is None:
-            raise self._not_found(session_id, user_id)
+            known = self._resolve_session_id(session_id, user_id)
+            raise SessionNotFoundError(f"there is no session {known!r} in {self.store!r}")
+        session.restore_outputs = lambda runs: restore_typed_outputs(self.output_schemas, runs)
+        # Later reads check the owner again, because the session may be claimed by then.
+        session.read_for = self._user(user_id)
         return session
-
-    def _not_found(self, session_id: str | None, user_id: str | None) -> SessionNotFoundError:
-        known = self._resolve_session_id(session_id, user_id)
-        return SessionNotFoundError(f"there is no session {known!r} in {self.store!r}")
-
-
-def _num_without_system(messages: Sequence[Message]) -> int:
-    return sum(message.role != "system" for message in messages)
 
 
 def _with_one_system_message(messages: Sequence[Message], limit: int | None) -> list[Message]:

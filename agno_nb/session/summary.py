@@ -173,17 +173,9 @@ class SessionSummaryManager:
         if last is not None:
             system.append(f"<previous_summary>\n{last.summary}\n</previous_summary>")
         conversation = "\n".join(lines)
-        return ModelRequest(
-            messages=[
-                Message(role="system", content="\n\n".join(system)),
-                Message(
-                    role="user",
-                    content=f"<conversation>\n{conversation}\n</conversation>\n\nWrite the summary of all of it.",
-                ),
-            ],
-            output_schema=_SCHEMA,
-            output_name="session_summary",
-        )
+        task = f"<conversation>\n{conversation}\n</conversation>\n\nWrite the summary of all of it."
+        messages = [Message(role="system", content="\n\n".join(system)), Message(role="user", content=task)]
+        return ModelRequest(messages=messages, output_schema=_SCHEMA, output_name="session_summary")
 
 
 def _lines(run: RunOutput) -> list[str]:
@@ -213,9 +205,8 @@ def _shorten(text: str, limit: int) -> str:
 def _parse_summary(response: ModelResponse) -> tuple[str, list[str]]:
     """Parse the answer, ignoring text around the JSON object."""
     content = response.content or ""
-    match = content[content.find("{") : content.rfind("}") + 1] if "{" in content else ""
     try:
-        fields = json.loads(match, strict=False) if match else {}
+        fields = json.loads(content[content.find("{") : content.rfind("}") + 1], strict=False)
     except (ValueError, RecursionError):
         fields = {}
     text, topics = fields.get("summary"), fields.get("topics")

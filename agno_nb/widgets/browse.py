@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import queries
-from agno_nb.db.async_db import AsyncDb, as_sync
-from agno_nb.db.base import Db
+from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.db.queries import ORDERS, Search
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.displays import ColumnKind, table_bundle

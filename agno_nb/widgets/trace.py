@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import default_db
-from agno_nb.db.async_db import AsyncDb, as_sync
-from agno_nb.db.base import Db
+from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.displays import report_notes, report_with_texts
 from agno_nb.notebook.html import element, escape_html, fold, sanitize_html

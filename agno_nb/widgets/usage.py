@@ -11,8 +11,7 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import typed_kwargs
 from agno_nb.db import default_db
-from agno_nb.db.async_db import AsyncDb, as_sync
-from agno_nb.db.base import Db
+from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.db.frame_definitions import RunFilters
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable

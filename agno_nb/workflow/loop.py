@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.types import RunEvent, StepKind, StepOutput
 from agno_nb.workflow.step import WorkflowExecution, call_step_function
-from agno_nb.workflow.steps import StepGroup, StepLike, run_sequence
+from agno_nb.workflow.steps import StepGroup, run_sequence
 from agno_nb.workflow.types import StepInput, flatten
 
 
 @suggest_on_unknown_kwarg({})
+@dataclass(eq=False, repr=False)
 class Loop(StepGroup):
-    """Steps that repeat, each iteration with the output of the one before.
-
-    Parameters
-    ----------
-    steps : list
-    max_iterations : int, optional
-    end_condition : callable, optional
-        A sync or async function of the list of outputs of one iteration, and of `session_state` and `run_context` if
-        it has parameters with these names. The loop ends if it returns true.
-    name : str, optional
-    """
+    """Steps that repeat, each iteration with the output of the one before."""
 
     kind: ClassVar[StepKind] = "loop"
 
-    def __init__(
-        self,
-        steps: StepLike,
-        *,
-        max_iterations: int = 3,
-        end_condition: Callable[..., Any] | None = None,
-        name: str = "",
-        description: str | None = None,
-    ) -> None:
-        super().__init__(steps, name, description)
-        if not isinstance(max_iterations, int) or max_iterations < 1:
-            raise InvalidInputError(f"max_iterations of loop {self.name!r} is {max_iterations!r}; pass 1 or more")
-        self.max_iterations, self.end_condition = max_iterations, end_condition
+    _: KW_ONLY
+    max_iterations: int = 3
+    end_condition: Callable[..., Any] | None = None
+    """A sync or async function of the list of outputs of one iteration, and of `session_state` and `run_context` if it
+    has parameters with these names. The loop ends if it returns true."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.max_iterations, int) or self.max_iterations < 1:
+            raise InvalidInputError(f"max_iterations of loop {self.name!r} is {self.max_iterations!r}; pass 1 or more")
 
     async def _run_children(self, step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
         context, outputs = execution.context, list[StepOutput]()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import failed_save
+from agno_nb.event_loop import run_together
 from agno_nb.types import StepKind, StepOutput
-from agno_nb.workflow.step import Node, WorkflowExecution
+from agno_nb.workflow.step import WorkflowExecution
 from agno_nb.workflow.steps import StepGroup, StepLike, _has_paused, with_places
 from agno_nb.workflow.types import StepInput, merge_outputs
 
@@ -33,24 +33,13 @@ class Parallel(StepGroup):
         super().__init__(list(steps), name, description)
 
     async def _run_children(self, step_input: StepInput, execution: WorkflowExecution) -> list[StepOutput]:
-        failures: list[BaseException] = []
-
-        async def run_node(node: Node, place: WorkflowExecution) -> StepOutput | None:
-            try:
-                return await node.run_step(step_input, place)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                failures.append(error)
-                return None
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(run_node(node, place)) for node, place in with_places(self._nodes, execution)]
+        places = with_places(self._nodes, execution)
+        outputs, failures = await run_together(node.run_step(step_input, place) for node, place in places)
         # A pause takes precedence over a failure: the failed step is retried when the run is continued. Only a run that
         # could not be stored comes first; the run can still be continued.
         for failure in sorted(failures, key=lambda error: (failed_save(error) is None, not _has_paused(error))):
             raise failure
-        return [output for task in tasks if (output := task.result()) is not None]
+        return outputs
 
     def _combined_content(self, outputs: list[StepOutput], step_input: StepInput) -> Any:
         return merge_outputs(output for output in outputs if output.content is not None)

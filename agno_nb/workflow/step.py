@@ -243,11 +243,7 @@ async def _run_function(function: Callable[..., Any], step_input: StepInput, con
         return to_step_output(await call_step_function(function, step_input, context))
     outcomes = [piece.run_output if isinstance(piece, RunOutputEvent) else piece for piece in pieces]
     outputs = [outcome for outcome in outcomes if isinstance(outcome, StepOutput | RunOutput)]
-    return (
-        to_step_output(outputs[-1])
-        if outputs
-        else StepOutput("".join(piece for piece in pieces if isinstance(piece, str)))
-    )
+    return to_step_output(outputs[-1] if outputs else "".join(piece for piece in pieces if isinstance(piece, str)))
 
 
 def to_step_output(value: Any) -> StepOutput:

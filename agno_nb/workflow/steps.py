@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, NestedRunPaused, leaves
+from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunEvent, SessionType, StepKind, StepOutput
+from agno_nb.types import RunEvent, StepKind, StepOutput
 from agno_nb.workflow.step import Node, Step, WorkflowExecution
 from agno_nb.workflow.types import StepInput, combine
 
@@ -39,13 +40,7 @@ def _to_node(step: StepLike, owner: str) -> Node:
     if isinstance(step, Node):
         return step
     if isinstance(step, Runnable):
-        match step.kind:
-            case SessionType.AGENT:
-                return Step(agent=step)
-            case SessionType.TEAM:
-                return Step(team=step)
-            case SessionType.WORKFLOW:
-                return Step(workflow=step)
+        return Step(**{step.kind.value: step})  # type: ignore[arg-type]  # As agent=, team= or workflow=.
     if isinstance(step, list):
         return Steps(step)
     if callable(step):
@@ -80,11 +75,6 @@ def _has_paused(error: BaseException) -> bool:
     return any(isinstance(part, NestedRunPaused) for part in leaves(error))
 
 
-def _last_content(outputs: Sequence[StepOutput], step_input: StepInput) -> Any:
-    contents = [output.content for output in outputs if output.content is not None]
-    return contents[-1] if contents else step_input.previous_step_content
-
-
 @dataclass(eq=False, repr=False)
 class StepGroup(Node):
     """Several steps under one name. Subclasses define how they run."""
@@ -117,7 +107,7 @@ class StepGroup(Node):
         return await run_sequence(self._nodes, step_input, execution)
 
     def _combined_content(self, outputs: list[StepOutput], step_input: StepInput) -> Any:
-        return _last_content(outputs, step_input)
+        return first_set(*(output.content for output in reversed(outputs)), step_input.previous_step_content)
 
     async def _decide_once(self, decide: Callable[[], Any], execution: WorkflowExecution) -> Any:
         """Return the decision at a place; a continued run uses the stored one."""

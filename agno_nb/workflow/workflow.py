@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import NestedRunPaused, leaves
 from agno_nb.run.context import RunContext
+from agno_nb.run.options import first_set
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, SessionType, StepOutput, StepStatus
 from agno_nb.workflow.step import Node, WorkflowExecution
@@ -71,11 +72,10 @@ class Workflow(Runnable):
         run, options = context.run, context.options
         if context.message not in run.messages:
             run.messages.append(context.message)
-        history_option, count = options.get("add_history_to_context"), options.get("num_history_runs")
         execution = WorkflowExecution(
             context=context,
-            add_history=self.add_workflow_history_to_steps if history_option is None else history_option,
-            num_history_runs=self.num_history_runs if count is None else count,
+            add_history=first_set(options.get("add_history_to_context"), self.add_workflow_history_to_steps),
+            num_history_runs=first_set(options.get("num_history_runs"), self.num_history_runs),
             completed={output.path: output for output in run.step_results if output.status is not StepStatus.ERROR},
         )
         step_input = StepInput(input=run.input, run_context=context)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
@@ -25,9 +26,13 @@ _numbers = itertools.count()
 @pytest.fixture
 def postgres_db(postgres_server: Postgres) -> Iterator[Db]:
     """An empty store on Postgres, in a schema of its own, which is made much faster than a database."""
-    store = PostgresDb(postgres_server.url(), db_schema=f'"Test" {next(_numbers)}')
+    name = f'"Test" {next(_numbers)}'
+    store = PostgresDb(postgres_server.url(), db_schema=name)
     yield store
     store.close()
+    # ADBC reads the types of all tables in the database whenever it connects, which is before each read of rows.
+    with postgres_server.connect() as connection:
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
 
 
 @pytest.fixture(params=[*BACKENDS, "postgres"])

@@ -7,8 +7,7 @@ import inspect
 from pathlib import Path
 
 from agno_nb.agent import Agent
-from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.base import Db
+from agno_nb.db.base import AsyncDb, Db
 from agno_nb.db.duckdb import AsyncDuckDb
 from agno_nb.testing import FunctionModel
 

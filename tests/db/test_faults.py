@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -153,9 +154,10 @@ with db._driver.transaction(write=True):
     with pytest.raises(StoreLocked, match=rf"^timed out after 0.05 s waiting for store .*, locked by {who}; wait"):
         DuckDb(path, lock_timeout_s=0.05).get_sessions()
     monkeypatch.setattr(lock_file, "PATIENCE_S", 0.0)
-    hasty = DuckDb(path, lock_timeout_s=0.05)
-    with pytest.raises(StoreLocked), pytest.warns(UserWarning, match=f"^waiting for {who}, which has the store"):
-        hasty.get_sessions()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match=f"^waiting for {who}, which has the store"):
+            DuckDb(path, lock_timeout_s=60).get_sessions()
     holder.communicate("\n", timeout=60)
     assert inputs(db) == ["x"]
 

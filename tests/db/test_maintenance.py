@@ -11,8 +11,7 @@ import pyarrow as pa
 import pytest
 
 from agno_nb.db import schema
-from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.base import Db
+from agno_nb.db.base import AsyncDb, Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb

@@ -78,6 +78,8 @@ def waiting(other: Popen[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[list
     monkeypatch.setattr(execute, "_WARN_AFTER_S", 0.0)
 
     def release(message: Warning | str, *args: Any, **kwargs: Any) -> None:
+        if not str(message).startswith("waiting for another turn"):
+            return  # A busy machine can make it wait for the file too.
         told.append(str(message))
         assert other.stdin is not None
         other.stdin.write("go on\n")

@@ -14,7 +14,8 @@ from agno_nb.db.duckdb.engine import Engine
 from agno_nb.db.frame_definitions import FRAMES
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
-from agno_nb.db.sqlite import SqliteDb, SqliteDriver, _Opened
+from agno_nb.db.sqlite import SqliteDb
+from agno_nb.db.sqlite_connections import Opened, SqliteConnections
 from agno_nb.types import RunOutput, UserMemory
 from agno_nb_store_contract.conversation import begin, end, say
 from agno_nb_store_contract.frames import fill
@@ -155,14 +156,14 @@ def test_sqlite_does_no_more_for_more_others(
     few_and_many: tuple[SqliteDb, SqliteDb], call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = [0]
-    opened = SqliteDriver._open
+    opened = SqliteConnections._open
 
-    def counting(self: SqliteDriver) -> _Opened:
+    def counting(self: SqliteConnections) -> Opened:
         found = opened(self)
         found.connection.set_progress_handler(lambda: steps.__setitem__(0, steps[0] + 1), 1)
         return found
 
-    monkeypatch.setattr(SqliteDriver, "_open", counting)
+    monkeypatch.setattr(SqliteConnections, "_open", counting)
     done = []
     for store in few_and_many:
         steps[0] = 0

@@ -79,6 +79,7 @@ def test_a_file_that_is_held_too_long_is_locked(tmp_path: Path) -> None:
     assert db.get_sessions() == []
     holder.execute("ROLLBACK")
     holder.close()
+    db = SqliteDb(path)
     end(db, begin(db)[0])
 
 
@@ -288,7 +289,7 @@ db = SqliteDb(sys.argv[1])
 say(db, "x")
 if sys.argv[3] == "killed":
     # A moment after the write nothing is in the log any more.
-    db._driver._merging.join()
+    db._driver._connections._merging.join()
 os.rename(*sys.argv[1:3])
 if sys.argv[3] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
@@ -378,7 +379,7 @@ def test_threads_that_make_the_store_at_the_same_moment_all_get_it(tmp_path: Pat
 
 READING_FORK = """
 import os, sys, threading, warnings
-from agno_nb.db import sqlite
+from agno_nb.db import sqlite_connections
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb_store_contract.conversation import say
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -387,9 +388,9 @@ say(db, "x")
 held = threading.Event()
 def hold():
     # A use of the store, for which the fork waits.
-    with sqlite._lease():
+    with sqlite_connections.lease():
         held.set()
-        while not sqlite._fork_lock.locked():
+        while not sqlite_connections._fork_lock.locked():
             os.sched_yield()
         reader.start()
         reader.join(0.2)  # It waits until the fork is over.
@@ -414,9 +415,9 @@ def test_a_forked_process_can_read_what_a_thread_of_its_parent_was_about_to_read
 def test_a_closed_store_leaves_no_thread_behind(tmp_path: Path) -> None:
     db = SqliteDb(tmp_path / "store.db")
     say(db, "x")
-    merging = db._driver._merging  # type: ignore[attr-defined]
+    merging = db._driver._connections._merging  # type: ignore[attr-defined]
     db.close()
     if merging is not None:
-        merging.join(5)
+        merging.join(60)
         assert not merging.is_alive()
     assert not (tmp_path / "store.db-wal").exists()

@@ -1,11 +1,15 @@
-"""Transactions of a store: all or none of the writes, in order."""
+"""Transactions of a store: all or none of the writes, in order, by functions with the contract's parameters."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from agno_nb.db import history, maintenance, memories, runs, sessions
+from agno_nb.db.base import Db
 from agno_nb.db.encoding import Row
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.statements import Transaction
@@ -94,3 +98,25 @@ def test_nothing_is_written_of_a_transaction_that_fails(
     with db._transaction(write=True) as connection:
         connection.insert("raw_sessions", [session("later")])
     assert named(db) == [("later", None), ("old", None)]
+
+
+def parameters(function: Callable[..., Any]) -> list[tuple[Any, ...]]:
+    """Name, kind and default of each parameter but the first: a transaction or self."""
+    _, *others = inspect.signature(function).parameters.values()
+    return [(each.name, each.kind, each.default) for each in others]
+
+
+def test_a_function_in_a_transaction_has_the_parameters_of_the_method_that_it_implements() -> None:
+    modules = (runs, history, sessions, memories, maintenance)
+    in_transaction = {
+        name for name, method in vars(SqlDb).items() if getattr(method, "__qualname__", "") == f"Db.{name}"
+    }
+    assert {"open_run", "get_runs", "get_sessions", "delete_user_memory", "verify"} < in_transaction
+    for name in in_transaction:
+        (function,) = [
+            vars(module)[name]
+            for module in modules
+            if getattr(vars(module).get(name), "__module__", "") == module.__name__
+        ]
+        assert (name, parameters(function)) == (name, parameters(getattr(Db, name)))
+        assert inspect.getdoc(getattr(SqlDb, name)) == inspect.getdoc(getattr(Db, name))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from agno_nb.agent import Agent
+from agno_nb.agent import Agent, response_cache
 from agno_nb.db.base import Db
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, ModelError, RunError, StoreError
@@ -17,6 +17,7 @@ from agno_nb.event_loop import in_thread
 from agno_nb.memory import MemoryManager, UserMemory
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.demo import DemoModel
+from agno_nb.run.background_tasks import QueueKey, wait_for
 from agno_nb.session import SessionSummaryManager
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
@@ -157,6 +158,23 @@ def test_a_cached_run_is_not_remembered_or_summarised_again(db: Db) -> None:
     # The one that followed then was paid for then.
     assert str(agent.get_session_summary("two")) == "Tea."
     assert db.summaries_df()[["session_id", "cost"]].values.tolist()[1] == ["two", 0.0]
+
+
+def test_a_summary_that_is_still_being_written_is_copied_too(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = HeldModel(['{"summary": "Tea.", "topics": []}'])
+    agent = Agent(
+        FunctionModel(echo), db=db, enable_session_summaries=True,
+        session_summary_manager=SessionSummaryManager(writer),
+    )  # fmt: skip
+    agent.run("I like tea.", session_id="one")
+
+    async def released(*keys: QueueKey) -> None:
+        writer.let_go.set()
+        await wait_for(*keys)
+
+    monkeypatch.setattr(response_cache, "wait_for", released)
+    assert agent.run("I like tea.", session_id="two", cache=True).replay_of_run_id is not None
+    assert str(agent.get_session_summary("two")) == "Tea."
 
 
 def test_the_model_adds_changes_and_deletes_by_numbers(db: Db) -> None:

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from agno_nb.agent import Agent
-from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.base import Db, SessionType
+from agno_nb.db.base import AsyncDb, Db, SessionType
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.types import Session
 from tests.reference.conftest import Pages, Reader, Server

@@ -19,6 +19,10 @@ class FailingDb(InMemoryDb):
         self.num_writes = 0
         self.num_failures = 0
 
+    def fails_next(self, number: int) -> None:
+        """Count the writes from 0 again, and fail at this one."""
+        self.num_writes, self.fails_at = 0, (number,)
+
     def works_again(self) -> None:
         self.fails_at = ()
 

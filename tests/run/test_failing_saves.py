@@ -122,7 +122,7 @@ def whole(make: Make) -> tuple[RunOutput, int, list[str]]:
     return run, db.num_writes, effects
 
 
-def carried_on(runnable: Runnable, error: StoreError) -> RunOutput:
+def carried_on(runnable: Runnable, error: StoreError, session_id: str) -> RunOutput:
     """Do in the same process what a person does after `error`: continue what can be continued, else try again."""
     run = error.run_output
     assert run is not None
@@ -134,9 +134,9 @@ def carried_on(runnable: Runnable, error: StoreError) -> RunOutput:
     if run.status is RunStatus.COMPLETED:
         return run
     try:
-        again = runnable.regenerate(run.run_id, session_id="s", from_partial=True)
+        again = runnable.regenerate(run.run_id, session_id=session_id, from_partial=True)
     except (InvalidInputError, RunNotFoundError):  # Nothing had been said.
-        again = runnable.run("go", session_id="s")
+        again = runnable.run("go", session_id=session_id)
     return to_the_end(runnable, again)
 
 
@@ -152,17 +152,19 @@ def cases(makes: list[Make]) -> list[Any]:
 @pytest.mark.parametrize(("make", "down", "after_commit"), cases(PLAIN + PAUSING))
 def test_a_store_that_fails_at_any_write_of_a_turn(make: Make, down: bool, after_commit: bool) -> None:
     expected, num_writes, effects = whole(make)
+    db = FailingDb(for_good=down, after_commit=after_commit)
     for number in range(num_writes):
         done.clear()
-        db = FailingDb(number, for_good=down, after_commit=after_commit)
+        session_id = f"s{number}"
+        db.fails_next(number)
         runnable = make(db)
         with pytest.raises(StoreError, match=r"^write \d+ failed") as caught:
-            to_the_end(runnable, runnable.run("go", session_id="s"))
+            to_the_end(runnable, runnable.run("go", session_id=session_id))
         run = caught.value.run_output
         assert run is not None
         assert run.status is not RunStatus.RUNNING
         db.works_again()
-        ended = carried_on(runnable, caught.value)
+        ended = carried_on(runnable, caught.value, session_id)
         assert ended.status is RunStatus.COMPLETED
         # No call was carried out more often than a person approved it, and no result that was known was lost.
         assert done.count("sent") <= done.count("approved")
@@ -172,7 +174,7 @@ def test_a_store_that_fails_at_any_write_of_a_turn(make: Make, down: bool, after
                 assert sorted(done) == effects
         # The next write stores what could not be stored.
         assert Agent(ScriptedModel(["ok"]), db=db).run("next", session_id="other").content == "ok"
-        runs = db.get_runs("s")
+        runs = db.get_runs(session_id)
         assert [each.status for each in runs if each.status is RunStatus.RUNNING] == []
         stored = db.get_run(ended.run_id)
         assert stored is not None
@@ -182,7 +184,7 @@ def test_a_store_that_fails_at_any_write_of_a_turn(make: Make, down: bool, after
         assert [(step.path, step.status) for step in stored.step_results] == [
             (step.path, step.status) for step in ended.step_results
         ]
-        assert db.verify() == []
+    assert db.verify() == []
 
 
 TOOL_CALLS: dict[str, tuple[dict[str, Any], Callable[[Requirement], Any]]] = {

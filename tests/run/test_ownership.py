@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ def echo(messages: list[Message], tools: Any) -> str:
     return f"re: {messages[-1].content}"
 
 
-@pytest.fixture
-def db() -> Iterator[InMemoryDb]:
+@contextmanager
+def store_of_alice() -> Iterator[InMemoryDb]:
     """A store with a session of alice in which a run was completed and another one is paused."""
     db = InMemoryDb()
 
@@ -56,11 +57,32 @@ def db() -> Iterator[InMemoryDb]:
     db.close()
 
 
+@pytest.fixture
+def db() -> Iterator[InMemoryDb]:
+    with store_of_alice() as db:
+        yield db
+
+
+@pytest.fixture(scope="module")
+def unchanged_db() -> Iterator[InMemoryDb]:
+    """One store for many refused calls, each of which has to leave it as it was."""
+    with store_of_alice() as db:
+        before = rows(db)
+        yield db
+        assert rows(db) == before
+
+
 def rows(db: Db) -> dict[str, list[str]]:
     """Every row of the store."""
     assert isinstance(db, InMemoryDb)
-    tables = db._tables(tuple(schema.tables()))
-    return {name: sorted(map(repr, table.to_pylist())) for name, table in tables.items()}
+    with db._transaction(write=False) as connection:
+        return {name: sorted(map(repr, connection.execute(f"SELECT * FROM {name}"))) for name in schema.tables()}
+
+
+def runs_of_alice(db: Db) -> tuple[str, str]:
+    """The ids of the completed and the paused run."""
+    completed, paused = db.get_runs(ALICE)
+    return completed.run_id, paused.run_id
 
 
 def agent(db: Db, user_id: str | None) -> Runnable:
@@ -140,11 +162,11 @@ def called(runnable: Runnable, name: str, **arguments: Any) -> Any:
 @pytest.mark.parametrize("named_by", ["the agent", "the call", "an empty call"])
 @pytest.mark.parametrize(("make", "name"), CASES)
 def test_a_session_of_another_user_is_closed_to_every_method(
-    db: Db, make: Callable[[Db, str | None], Runnable], name: str, named_by: str
+    unchanged_db: InMemoryDb, make: Callable[[Db, str | None], Runnable], name: str, named_by: str
 ) -> None:
+    db = unchanged_db
     runnable = make(db, "bob" if named_by == "the agent" else None)
-    ids = tuple(db.runs_df(session_id=ALICE).sort_values("run_index")["run_id"])
-    arguments = arguments_for(name, type(runnable), (ids[0], ids[1]))
+    arguments = arguments_for(name, type(runnable), runs_of_alice(db))
     before = rows(db)
     if named_by != "the agent":
         arguments["user_id"] = "bob" if named_by == "the call" else ""
@@ -165,19 +187,21 @@ def test_a_session_of_another_user_is_closed_to_every_method(
 
 
 @pytest.mark.parametrize(("make", "name"), CASES)
-def test_every_method_that_takes_a_session_takes_a_user(make: Callable[[Db, str | None], Runnable], name: str) -> None:
-    assert "user_id" in parameters_of(name, type(make(InMemoryDb(), None)))
+def test_every_method_that_takes_a_session_takes_a_user(
+    unchanged_db: InMemoryDb, make: Callable[[Db, str | None], Runnable], name: str
+) -> None:
+    assert "user_id" in parameters_of(name, type(make(unchanged_db, None)))
 
 
 @pytest.mark.parametrize("given", ["", 5])
 @pytest.mark.parametrize(("make", "name"), CASES)
 def test_what_is_no_id_is_refused_and_not_taken_for_the_agents_session(
-    db: Db, make: Callable[[Db, str | None], Runnable], name: str, given: Any
+    unchanged_db: InMemoryDb, make: Callable[[Db, str | None], Runnable], name: str, given: Any
 ) -> None:
+    db = unchanged_db
     runnable = make(db, "alice")
     runnable.session_id = ALICE
-    ids = tuple(db.runs_df(session_id=ALICE).sort_values("run_index")["run_id"])
-    arguments = arguments_for(name, type(runnable), (ids[0], ids[1]))
+    arguments = arguments_for(name, type(runnable), runs_of_alice(db))
     before = rows(db)
     for key in ("session_id", "run_id", "at_run"):
         if key in arguments and "print_response" not in name:
@@ -263,7 +287,7 @@ def test_session_objects_check_in_every_attribute_that_reads_the_store() -> None
 @pytest.mark.parametrize("user_id", ["bob", None, ""])
 @pytest.mark.parametrize("awaited", [False, True])
 def test_a_refused_branch_leaves_no_copy(db: Db, user_id: str | None, awaited: bool) -> None:
-    completed = db.runs_df(session_id=ALICE).sort_values("run_index")["run_id"].tolist()[0]
+    completed, _ = runs_of_alice(db)
     before = rows(db)
     guest = Agent(FunctionModel(echo), db=db, user_id=user_id)
     name = "acontinue_from" if awaited else "continue_from"
@@ -273,7 +297,7 @@ def test_a_refused_branch_leaves_no_copy(db: Db, user_id: str | None, awaited: b
 
 
 def test_a_branch_that_is_refused_for_something_else_leaves_no_copy(db: Db) -> None:
-    completed = db.runs_df(session_id=ALICE).sort_values("run_index")["run_id"].tolist()[0]
+    completed, _ = runs_of_alice(db)
     before = rows(db)
     with pytest.raises(InvalidInputError, match="session of an agent"):
         workflow(db, "alice").continue_from(completed, "And then?")
@@ -283,7 +307,7 @@ def test_a_branch_that_is_refused_for_something_else_leaves_no_copy(db: Db) -> N
 
 
 def test_a_branch_whose_run_fails_is_kept(db: Db) -> None:
-    completed = db.runs_df(session_id=ALICE).sort_values("run_index")["run_id"].tolist()[0]
+    completed, _ = runs_of_alice(db)
     run = agent(db, "alice").continue_from(completed, "And then?")
     assert (run.user_id, run.run_index, run.content) == ("alice", 1, "re: And then?")
     assert db.get_session(run.session_id) is not None
@@ -322,7 +346,7 @@ OF_NO_SESSION = {"sessions", "new", "pending", "approve", "reject", "answer", "u
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - OF_NO_SESSION))
 def test_every_command_refuses_a_session_of_another_user(db: Db, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     db.rename_session(ALICE, session_name="Plans")
-    run_id = db.runs_df(session_id=ALICE)["run_id"].tolist()[0]
+    run_id = runs_of_alice(db)[0]
     before = rows(db)
     notebook = notebook_of(db, "bob")
     with pytest.raises(SessionOwnershipError):
@@ -407,7 +431,7 @@ def test_every_intent_of_a_chat_refuses_a_session_that_was_claimed_meanwhile(ver
 
 def test_a_timeline_of_a_run_of_another_user_is_refused(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agno_nb.widgets.trace.current_notebook", lambda: notebook_of(db, "bob"))
-    run_id = db.runs_df(session_id=ALICE)["run_id"].tolist()[0]
+    run_id = runs_of_alice(db)[0]
     with pytest.raises(SessionOwnershipError):
         trace(run_id)
     assert browse_module.Browser is BrowserPanel

@@ -144,6 +144,20 @@ def test_neither_a_failed_run_nor_a_cached_answer_is_the_source_of_another(db: D
     assert [run.replay_of_run_id for run in (second, third)] == [first.run_id] * 2
 
 
+def test_a_cached_answer_removes_what_its_run_removed_from_the_state(db: Db) -> None:
+    def forget(session_state: dict[str, Any]) -> str:
+        """Forget the note."""
+        del session_state["note"]
+        return "forgotten"
+
+    replies: dict[str, list[Reply]] = {"one": ["Hi.", call("forget"), "Done."], "two": []}
+    for session_id in replies:
+        agent = Agent(ScriptedModel(replies[session_id], id="scripted"), db=db, tools=[forget])
+        agent.run("hi", session_id=session_id, session_state={"note": session_id, "n": 1}, cache=True)
+        run = agent.run("forget it", session_id=session_id, cache=True)
+        assert (run.content, run.session_state, agent.get_session_state(session_id)) == ("Done.", {"n": 1}, {"n": 1})
+
+
 def test_a_session_that_was_stored_without_its_tools_is_asked_again(db: Db) -> None:
     tea(db, store_tool_messages=False).run("Price of tea?", session_id="one")
     run = tea(db).run("Price of tea?", session_id="two", cache=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -377,3 +378,25 @@ def test_metrics_are_the_sum_of_the_model_calls_and_an_unknown_price_stays_unkno
     agent.run("two")
     totals = db.get_session_metrics("s")
     assert (totals.input_tokens, totals.output_tokens, totals.cost) == (31, 6, None)
+
+
+def test_a_run_takes_the_time_from_its_start_to_its_end_and_a_session_starts_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1_700_000_000.0]
+
+    class SlowDb(InMemoryDb):
+        def open_run(self, *args: Any, **kwargs: Any) -> Any:
+            clock[0] += 10.0
+            return super().open_run(*args, **kwargs)
+
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    db = SlowDb()
+    Agent(ScriptedModel(["x"]), db=db).run("1")
+    run = db.runs_df().iloc[0]
+    # No two stored times are the same, so each is a microsecond later.
+    assert (run["ended_at"] - run["created_at"]).total_seconds() == pytest.approx(10.0, abs=0.001)
+    assert run["duration_s"] == pytest.approx(10.0, abs=0.001)
+    assert db.sessions_df()["created_at"][0] == run["created_at"]
+    assert db.get_sessions(limit=1)[0].created_at == 1_700_000_000

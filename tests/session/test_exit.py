@@ -131,13 +131,15 @@ class Never(Model):
         await asyncio.Event().wait()
         yield
 
-import agno_nb.event_loop
-wait = agno_nb.event_loop.Job.wait
+import concurrent.futures
+wait = concurrent.futures.wait
 talk(Never())
-def tell_and_wait(self):
+def tell_and_wait(*futures, **options):
+    # Within the code that an interrupt stops, not before it.
+    concurrent.futures.wait = wait
     print("waiting", flush=True)
-    return wait(self)
-agno_nb.event_loop.Job.wait = tell_and_wait
+    return wait(*futures, **options)
+concurrent.futures.wait = tell_and_wait
 """
 
 

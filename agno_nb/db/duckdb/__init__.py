@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
-from agno_nb.db.async_db import AsyncDb
-from agno_nb.db.duckdb.engine import Engine, EngineDriver, check_path, translate_errors
+from agno_nb.db import schema
+from agno_nb.db.arrow_tables import with_all_columns
+from agno_nb.db.base import AsyncDb
+from agno_nb.db.driver import Driver
+from agno_nb.db.duckdb.engine import Engine, check_path, translate_errors
 from agno_nb.db.duckdb.shared_file import SharedFile
 from agno_nb.db.file_names import LOCK, FileId, check_lock_timeout, file_id, path_in_use, store_path
+from agno_nb.db.pushdown import ColumnFilter, with_filtered_tables
 from agno_nb.db.sql_store import SqlDb
+from agno_nb.db.statements import Connection
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["AsyncDuckDb", "DuckDb"]
 
@@ -69,6 +78,43 @@ class DuckDb(SqlDb):
         return f"DuckDb({str(self.db_file)!r})"
 
 
+@suggest_on_unknown_kwarg({})
+class AsyncDuckDb(AsyncDb):
+    """Async version of :class:`DuckDb`, with the same arguments and methods."""
+
+    def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
+        super().__init__(DuckDb(db_file, lock_timeout_s=lock_timeout_s))
+
+
+class EngineDriver(Driver):
+    """Base of the drivers of stores in a file and in memory."""
+
+    @abstractmethod
+    def attached(self, *, write: bool) -> AbstractContextManager[Engine]:
+        """Return the engine with the store attached to it, for one user at a time."""
+
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[Connection]:
+        with self.attached(write=write) as engine, engine.transaction(write=write) as connection:
+            yield connection
+
+    def rows(self, columns_read: schema.ColumnsRead, column_filter: ColumnFilter | None = None) -> dict[str, pa.Table]:
+        with self.attached(write=False) as engine:
+            return {
+                table: with_all_columns(table, engine.frame(f"SELECT {', '.join(columns)} FROM {table}", ()))
+                for table, columns in columns_read.items()
+            }
+
+    def frame(self, sql: str, parameters: Sequence[Any], column_filter: ColumnFilter | None = None) -> pa.Table:
+        # The views in a file may be those of an older version.
+        sql, values = with_filtered_tables(sql, column_filter or {})
+        with self.attached(write=False) as engine:
+            return engine.frame(sql, [*values, *parameters])
+
+    def backup(self, path: Path) -> None:
+        write_store(path, self.tables(tuple(schema.tables())))
+
+
 class FileDriver(EngineDriver):
     """The driver of :class:`DuckDb`.
 
@@ -118,9 +164,24 @@ class FileDriver(EngineDriver):
         return file
 
 
-@suggest_on_unknown_kwarg({})
-class AsyncDuckDb(AsyncDb):
-    """Async version of :class:`DuckDb`, with the same arguments and methods."""
-
-    def __init__(self, db_file: str | Path = "agno_nb.duckdb", *, lock_timeout_s: float = 15.0) -> None:
-        super().__init__(DuckDb(db_file, lock_timeout_s=lock_timeout_s))
+def write_store(path: Path, tables: Mapping[str, pa.Table]) -> None:
+    """Create a store in a new file, with the rows of `tables`."""
+    check_path(path)
+    with translate_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Under another name, so that a file at `path` is always complete.
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        engine = Engine(partial)
+        try:
+            engine.attach_file(write=True)
+            with engine.frame_cursor(write=True) as cursor:
+                for table, rows in tables.items():
+                    if table != "raw_schema":
+                        cursor.register("copied", rows)
+                        cursor.execute(f"INSERT INTO {table} BY NAME FROM copied")
+                        cursor.unregister("copied")
+            engine.detach()
+            partial.replace(path)
+        finally:
+            engine.detach()
+            partial.unlink(missing_ok=True)
