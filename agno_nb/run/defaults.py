@@ -6,7 +6,7 @@ They are looked up at each run and never written into an object, so a change in 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agno_nb.db.base import Db
 
@@ -19,6 +19,8 @@ class NotebookDefaults(Protocol):
 
     db: Db
     user_id: str | None
+    agent: Any
+    """The notebook's own agent, which has the model."""
 
     @property
     def default_model(self) -> Model:
