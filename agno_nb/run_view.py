@@ -194,7 +194,7 @@ class RunView:
         for at, part in enumerate(self.parts):
             if isinstance(part, ToolCall) and part.tool_call_id == nested.parent_tool_call_id:
                 task = part.tool_args.get("task") if part.tool_name == _DELEGATION else None
-                if isinstance(task, str):
+                if isinstance(task, str) and task:
                     nested.task, self.parts[at] = task, nested
                     return
                 place = at + 1
