@@ -257,22 +257,24 @@ def loop_is_idle() -> bool:
 
 
 async def run_together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> tuple[list[T], list[BaseException]]:
-    """Run coroutines concurrently, each to its end. Return the results of those that succeed, and the other errors."""
-    results: dict[int, T] = {}
+    """Run coroutines concurrently, each to its end. Return their results, or the errors if any of them failed.
+
+    The CancelledError of a coroutine that was not cancelled from here is raised if no other one failed.
+    """
     failures: list[BaseException] = []
 
-    async def run_one(index: int, coroutine: Coroutine[Any, Any, T]) -> None:
+    async def run_one(coroutine: Coroutine[Any, Any, T]) -> T | None:
         try:
-            results[index] = await coroutine
+            return await coroutine
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             failures.append(error)
+            return None
 
     async with asyncio.TaskGroup() as group:
-        for index, coroutine in enumerate(coroutines):
-            group.create_task(run_one(index, coroutine))
-    return [results[index] for index in sorted(results)], failures
+        tasks = [group.create_task(run_one(coroutine)) for coroutine in coroutines]
+    return [] if failures else [cast("T", task.result()) for task in tasks], failures
 
 
 async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:

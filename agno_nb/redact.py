@@ -35,11 +35,11 @@ _PASSWORD_IN_CONNECTION = re.compile(
 )
 _OTHER_KEY = re.compile(
     r"""
-      \b AIza [\w*-]{30,}                     # Google
+      (?<=\b Bearer\ ) [^\s"',;]{8,}          # first, because a token may begin like one of the others
+    | \b AIza [\w*-]{30,}                     # Google
     | \b (?:gh[pousr]|github_pat)_ \w{20,}    # GitHub
     | \b hf_ \w{20,}                          # Hugging Face
     | \b A[KS]IA [A-Z0-9]{16} \b              # the id of an access key of AWS
-    | (?<=\b Bearer\ ) [^\s"',;]{8,}
     """,
     re.VERBOSE,
 )

@@ -184,12 +184,17 @@ class Agent(SummariesAndMemories):
 
     @property
     def resolved_model(self) -> Model:
-        """The model in use: its own, or the notebook's. It is resolved once, and again if `model` is changed."""
-        if self.model is None and (notebook := self.notebook_defaults) is not None:
-            return notebook.default_model
-        if self._resolved is None or self._resolved[0] is not self.model:
-            self._resolved = self.model, resolve_model(self.model)
+        """The model in use: its own, or the notebook's. It is resolved once, and again if it is changed."""
+        model = self._current_model
+        if self._resolved is None or self._resolved[0] is not model:
+            self._resolved = model, resolve_model(model)
         return self._resolved[1]
+
+    @property
+    def _current_model(self) -> Model | str | None:
+        if self.model is None and (notebook := self.notebook_defaults) is not None:
+            return notebook.model
+        return self.model
 
     @property
     def output_schemas(self) -> Mapping[str, OutputSchema]:
@@ -256,7 +261,7 @@ class Agent(SummariesAndMemories):
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         context.budgets, context.request_limit = self.budgets, self.request_limit
-        is_resolved = self._resolved is not None and self._resolved[0] is self.model
+        is_resolved = self._resolved is not None and self._resolved[0] is self._current_model
         # Resolving a model may request the server's list of models.
         model = self._model_for(context) if is_resolved else await asyncio.to_thread(self._model_for, context)
         policy = RetryPolicy(

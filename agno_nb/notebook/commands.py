@@ -164,7 +164,7 @@ def _setting(notebook: Notebook, name: str) -> str:
 
 def _model(notebook: Notebook) -> str:
     runnable = notebook.runnable
-    model = runnable.resolved_model if isinstance(runnable, Agent) else notebook.default_model
+    model = (runnable if isinstance(runnable, Agent) else notebook.agent).resolved_model
     if model.provider == "demo":
         return "demo: rule-based, not a language model; `%agent --model openai:gpt-5-mini` switches"
     return f"{model.provider}:{model.id}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from argparse import Action
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import completer
@@ -47,7 +48,12 @@ def register_completions(shell: InteractiveShell, notebook: Notebook) -> Callabl
         return completions.match(context)
 
     shell.Completer.custom_matchers.append(match)
-    return lambda: shell.Completer.custom_matchers.remove(match)
+
+    def unregister() -> None:
+        with suppress(ValueError):  # IPython may have a new completer.
+            shell.Completer.custom_matchers.remove(match)
+
+    return unregister
 
 
 class _Completions:

@@ -21,7 +21,17 @@ from agno_nb.notebook.html import element, escape_html, html_bundle, with_code
 from agno_nb.notebook.render import questions_html, questions_text, usage_line
 from agno_nb.redact import displayable, without_controls
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import ContextPart, ContextReport, Requirement, RunOutput, Session, Variable, counted, one_line
+from agno_nb.types import (
+    ContextPart,
+    ContextReport,
+    Requirement,
+    RunOutput,
+    Session,
+    Variable,
+    counted,
+    current_attempts,
+    one_line,
+)
 
 NUM_TURNS = 20
 LINE_LIMIT = 200
@@ -147,16 +157,10 @@ def _run_html(run: RunOutput) -> str:
     return run_html(run)
 
 
-def current_attempts(session: Session) -> list[RunOutput]:
-    """Return the current attempt at each turn, oldest first."""
-    by_turn = {run.run_index: run for run in sorted(session.runs, key=lambda run: run.attempt)}
-    return [by_turn[index] for index in sorted(index for index in by_turn if index is not None)]
-
-
 def _session_html(session: Session) -> str:
     rows = [
         (str(run.run_index), one_line(run.input, LINE_LIMIT), one_line(run.get_content_as_string(), LINE_LIMIT))
-        for run in current_attempts(session)[-NUM_TURNS:]
+        for run in current_attempts(session.runs)[-NUM_TURNS:]
     ]
     facts = (session.session_name, session.session_id, session.user_id, usage_line(session.metrics))
     columns: dict[str, ColumnKind] = {"turn": "number", "prompt": "text", "answer": "text"}

@@ -83,9 +83,9 @@ class Notebook:
             self.settings.change(name, value)
 
     @property
-    def default_model(self) -> Model:
+    def model(self) -> Model | str | None:
         """The model of the notebook's agent, and of all agents made in cells that name none."""
-        return self.agent.resolved_model
+        return self.agent.model
 
     def use_model(self, name: str | None) -> None:
         """Use another model by default, or for the current agent if it names a model itself."""

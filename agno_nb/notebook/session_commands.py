@@ -12,7 +12,6 @@ from agno_nb.db import queries
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.notebook.displays import (
     ColumnKind,
-    current_attempts,
     report_bundle,
     report_with_texts,
     show_facts,
@@ -23,7 +22,7 @@ from agno_nb.notebook.markdown import plain_title
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.redact import displayable
 from agno_nb.run_view import status_word
-from agno_nb.types import RunOutput, RunStatus, Session, counted, one_line
+from agno_nb.types import RunOutput, RunStatus, Session, counted, current_attempts, one_line
 
 NUM_SESSIONS = 20
 NUM_TURNS = 10
@@ -103,7 +102,7 @@ def resume(notebook: Notebook, words: list[str]) -> None:
     if session.user_id not in (None, notebook.current_user_id):
         notebook.use_user(session.user_id)
     notebook.use_session(session.session_id)
-    turns = len(current_attempts(session))
+    turns = len(current_attempts(session.runs))
     of_user = f" of {session.user_id}" if session.user_id else ""
     show_note(f"resumed {_session_name(session)}{of_user}: {counted(turns, 'turn')} so far")
 
@@ -138,7 +137,7 @@ def _confirm(question: str) -> bool:
 
 
 def show_history(notebook: Notebook, count: int | None) -> None:
-    turns = current_attempts(_current_session(notebook))
+    turns = current_attempts(_current_session(notebook).runs)
     shown = turns[max(len(turns) - (NUM_TURNS if count is None else count), 0) :]
     rows = [(str(run.run_index), role, text) for run in shown for role, text in _messages(run)]
     earlier = len(turns) - len(shown)
@@ -182,7 +181,7 @@ def _latest_run(notebook: Notebook) -> RunOutput:
     latest = notebook.namespace.get("_agent")
     if isinstance(latest, RunOutput) and latest.context_report is not None:
         return latest
-    turns = current_attempts(_current_session(notebook))
+    turns = current_attempts(_current_session(notebook).runs)
     if not turns:
         raise InvalidInputError("no messages in this session yet; send a prompt in a `%%agent` cell first")
     return turns[-1]
@@ -195,7 +194,7 @@ def _run(notebook: Notebook, turn_or_id: str) -> RunOutput:
         if run_by_id is None:
             raise InvalidInputError(f"there is no run {turn_or_id!r} in the store; `%agent runs` lists the session's")
         return run_by_id
-    for run in current_attempts(_current_session(notebook)):
+    for run in current_attempts(_current_session(notebook).runs):
         if run.run_index == int(turn_or_id):
             return run
     raise InvalidInputError(f"the session has no turn {turn_or_id}; `%agent runs` lists its turns")

@@ -6,7 +6,7 @@ They are looked up at each run and never written into an object, so a change in 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agno_nb.db.base import Db
 
@@ -19,12 +19,10 @@ class NotebookDefaults(Protocol):
 
     db: Db
     user_id: str | None
-    agent: Any
-    """The notebook's own agent, which has the model."""
 
     @property
-    def default_model(self) -> Model:
-        """The model of the notebook."""
+    def model(self) -> Model | str | None:
+        """The model of the notebook. None for the first configured one."""
 
     @property
     def current_user_id(self) -> str | None:

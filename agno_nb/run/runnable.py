@@ -113,8 +113,7 @@ class Runnable(SessionMethods, ABC):
 
     def use_notebook_defaults(self) -> None:
         """Use the notebook's model, store and user if none is set, as an agent made in a cell does."""
-        # The notebook's own agent has what the others use.
-        self._uses_notebook = defaults.of_notebook is None or self is not defaults.of_notebook.agent
+        self._uses_notebook = True
 
     @property
     def parts(self) -> Sequence[Runnable]:

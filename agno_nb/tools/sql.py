@@ -93,6 +93,10 @@ class SqlTools:
         def describe_table(name: str, run_context: Any = None) -> str:
             return self.describe_table(name, run_context)
 
+        # A function: copies of an agent share it, but would copy a method with all DataFrames.
+        def run_sql(query: str, run_context: Any = None) -> pd.DataFrame:
+            return self.run_sql(query, run_context)
+
         if tables:
             describe_table.__annotations__["name"] = Literal[tuple(tables)]
         return [
@@ -102,7 +106,7 @@ class SqlTools:
                 f"missing and distinct values, minimum, maximum and mean. Tables: {table_names or 'none'}.",
             ),
             Tool(
-                self.run_sql,
+                run_sql,
                 description=f"Run one read-only SELECT statement (DuckDB SQL). Tables: {table_names or 'none'}. Only "
                 "the first rows of the result are shown, so aggregate, and use LIMIT.",
             ),

@@ -92,7 +92,7 @@ class ToolCall:
     @property
     def tool_args(self) -> JsonDict:
         """The arguments as a dict; empty if `arguments` is not a JSON object."""
-        return json_object(self.arguments) or {}
+        return json_object(self.arguments or "{}") or {}
 
     def __repr__(self) -> str:
         return f"ToolCall({displayable(self.tool_name)}({brief(self.arguments)}) -> {brief(self.result)})"

@@ -17,15 +17,23 @@ from agno_nb.workflow.types import StepInput, flatten
 @suggest_on_unknown_kwarg({})
 @dataclass(eq=False, repr=False)
 class Loop(StepGroup):
-    """Steps that repeat, each iteration with the output of the one before."""
+    """Steps that repeat, each iteration with the output of the one before.
+
+    Parameters
+    ----------
+    steps : list
+    name : str, optional
+    max_iterations : int, optional
+    end_condition : callable, optional
+        A sync or async function of the list of outputs of one iteration, and of `session_state` and `run_context` if
+        it has parameters with these names. The loop ends if it returns true.
+    """
 
     kind: ClassVar[StepKind] = "loop"
 
     _: KW_ONLY
     max_iterations: int = 3
     end_condition: Callable[..., Any] | None = None
-    """A sync or async function of the list of outputs of one iteration, and of `session_state` and `run_context` if it
-    has parameters with these names. The loop ends if it returns true."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -204,7 +204,7 @@ def test_our_objects_show_themselves_and_do_not_dump(kernel: Kernel) -> None:
         ("_agent", "demo model"),
         ("_agent.context()", "prompt"),
         ("shop", "price"),
-        ("shop.db.get_session(_agent.session_id)", "hello &lt;b&gt;you&lt;/b&gt;"),
+        ("shop.get_session(_agent.session_id)", "hello &lt;b&gt;you&lt;/b&gt;"),
     ):
         data = kernel.run(expression).outputs[0]["content"]["data"]
         assert told in data["text/html"]

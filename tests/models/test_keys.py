@@ -268,6 +268,7 @@ def test_nor_is_it_in_the_traceback_of_what_is_no_failure_of_a_model(kind: type[
         ("the package sk-learn-contrib-extensions", "the package sk-learn-contrib-extensions"),
         ("a bearer of good news", "a bearer of good news"),
         ("Bearer sk-only-letters-in-it", "Bearer [redacted]"),
+        ("Bearer hf_abcdefghijklmnopqrst.uvw-xyz/1+2=", "Bearer [redacted]"),
         ("xoxb-123456789012-abcdefGHIJ", "[redacted]"),
         ("xapp-1-A123456789-abc", "[redacted]"),
         ("AKIAIOSFODNN7EXAMPLE", "[redacted]"),

@@ -53,14 +53,6 @@ def test_an_agent_made_in_a_cell_uses_what_the_notebook_has_at_each_run(notebook
     assert notebook.db.runs_df(user_id="ada")["content"].tolist() == ["two"]
 
 
-def test_the_notebooks_own_agent_can_be_used_like_the_others(
-    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AGNO_NB_MODEL", "demo")
-    notebook.agent.use_notebook_defaults()
-    assert notebook.agent.run("1").model_provider == "demo"
-
-
 def test_what_an_agent_names_is_its_own(notebook: Notebook) -> None:
     notebook.use_user("ada")
     run_cell(notebook, "db = InMemoryDb()\nagent = Agent(ScriptedModel(['own']), db=db, user_id='bob')\nagent.run('1')")
@@ -154,6 +146,11 @@ def test_the_model_option_reaches_agents_without_a_model_and_no_others(notebook:
     notebook.use_runnable("plain")
     notebook.set("model", "openai:gpt-5")
     assert (names["plain"].model, names["plain"].resolved_model.id) == (None, "gpt-5")
+
+
+def test_the_notebooks_own_agent_is_not_its_own_default(notebook: Notebook) -> None:
+    notebook.agent.use_notebook_defaults()
+    assert (notebook.agent.model, notebook.agent.resolved_model.id) == (None, "demo")
 
 
 def test_without_a_notebook_nothing_changes() -> None:

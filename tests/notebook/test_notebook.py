@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb import Agent, Workflow
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
+from agno_nb.notebook.completion import register_completions
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run import defaults
@@ -29,6 +31,17 @@ def test_an_agent_is_found_by_any_variable_of_the_user_and_not_by_what_ipython_k
     assert (notebook.runnable_named("poet"), notebook.runnable_named("_spare")) == (poet, spare)
     with pytest.raises(InvalidInputError, match="no agent is named '_3'"):
         notebook.runnable_named("_3")
+
+
+def test_completions_are_removed_even_if_ipython_has_a_new_completer() -> None:
+    shell = InteractiveShell()
+    unregister = register_completions(shell, Notebook({}, Path.cwd(), AgnoNb()))
+    assert len(shell.Completer.custom_matchers) == 1
+    shell.init_completer()
+    assert shell.Completer.custom_matchers == []
+    unregister()
+    register_completions(shell, Notebook({}, Path.cwd(), AgnoNb()))()
+    assert shell.Completer.custom_matchers == []
 
 
 def test_an_agent_that_is_named_keeps_its_store_or_uses_the_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:

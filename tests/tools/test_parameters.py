@@ -203,6 +203,11 @@ def test_huge_bad_arguments_are_explained_in_a_few_lines() -> None:
     assert ToolCall(tool_call_id="c", tool_name="t", arguments="[" * 100_000).tool_args == {}
 
 
+@pytest.mark.parametrize("arguments", ["", None, "null", "[1]", "{"])
+def test_arguments_that_are_no_object_are_none(arguments: Any) -> None:
+    assert ToolCall(tool_call_id="c", tool_name="t", arguments=arguments).tool_args == {}
+
+
 class Leaf(BaseModel):
     word: str
     weight: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,15 @@ def test_the_demo_model_uses_both_tools() -> None:
     counted = agent.run("SELECT count(*) AS n FROM penguins")
     assert [(each.tool_name, each.value["n"].tolist()) for each in counted.tools] == [("run_sql", [3])]
     assert "n\n3\n" in counted.content
+
+
+def test_a_copy_of_an_agent_asks_the_same_dataframes() -> None:
+    namespace = {"penguins": PENGUINS, "a_module": threading}  # A module cannot be copied.
+    script = ScriptedModel([call("run_sql", query="SELECT count(*) AS n FROM penguins"), "ok"])
+    copied = deepcopy(Agent(tools=SqlTools(namespace).tools))
+    copied.model = script
+    namespace["penguins"] = PENGUINS.head(1)
+    assert copied.run("x").tools[0].value["n"].tolist() == [1]
 
 
 def test_queries_of_several_calls_go_on_together() -> None:

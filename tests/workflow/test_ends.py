@@ -143,6 +143,18 @@ def test_others_side_by_side_are_done_before_a_failure_ends_the_run(db: InMemory
     ]  # fmt: skip
 
 
+def test_a_step_that_is_cancelled_side_by_side_with_others_cancels_the_run(db: InMemoryDb) -> None:
+    async def waits_for_what_is_cancelled(given: Any) -> str:
+        task = asyncio.ensure_future(asyncio.Event().wait())
+        task.cancel()
+        await task
+        raise AssertionError
+
+    with pytest.raises(asyncio.CancelledError):
+        Workflow([Parallel(waits_for_what_is_cancelled, upper)], db=db).run("x")
+    assert db.runs_df()["status"].tolist() == ["CANCELLED"]
+
+
 @pytest.mark.parametrize("is_fresh", [False, True], ids=["same process", "from the store"])
 def test_a_pause_in_a_step_pauses_the_workflow_and_both_go_on(db: InMemoryDb, is_fresh: bool) -> None:
     done: list[str] = []
