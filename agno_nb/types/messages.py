@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 Role = Literal["system", "user", "assistant", "tool"]
 
+INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
+"""The result of a call whose run was stopped or killed."""
+REFUSED = "Refused: a run may make"
+"""How the result of a call after the `tool_call_limit` begins."""
 LONGEST_TOOL_NAME = 64
 """The limit of providers: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
 
@@ -72,6 +76,8 @@ class ToolCall:
     """Decision on a call that waits for approval: True allows it, False rejects it."""
     confirmation_note: str | None = None
     """Reason for the decision. The model receives the reason for a rejection."""
+    resolved_by: str | None = None
+    """Who decided about the call or answered for it: the user of the notebook whose command or widget was used."""
     user_input_schema: list[UserInputField] = field(default_factory=list)
     """For a call that waits for user input: the fields to fill in."""
     is_finished: bool = field(default=False, compare=False)
