@@ -321,7 +321,7 @@ def test_a_receipt_says_what_was_sent_and_what_was_left_out(db: Db) -> None:
     ]
     assert (receipt.parts[-1].source, receipt.parts[-1].name) == ("tools", "price")
     assert [(each.what, each.why) for each in receipt.omitted] == [
-        ("turn 0", "history is the last 1 completed turns"),
+        ("turn 0", "history is the last 1 completed turn"),
         ("1 earlier attempt", "superseded by later ones at their turns"),
     ]
     assert receipt.df()["tokens"].sum() == receipt.tokens
