@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from agno_nb.agent import Agent as Agent, RunOutput as RunOutput, RunResponse as RunResponse
     from agno_nb.collection import collect as collect
+    from agno_nb.db import default_db as default_db
     from agno_nb.db.base import SessionType as SessionType
     from agno_nb.db.duckdb import AsyncDuckDb as AsyncDuckDb, DuckDb as DuckDb
     from agno_nb.db.in_memory import InMemoryDb as InMemoryDb
@@ -72,6 +73,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "agent": "Agent RunOutput RunResponse",
     "collection": "collect",
+    "db": "default_db",
     "db.base": "SessionType",
     "db.duckdb": "AsyncDuckDb DuckDb",
     "db.in_memory": "InMemoryDb",

@@ -353,8 +353,7 @@ class Agent(SummariesAndMemories):
             request.output_schema, request.output_name = schema.json_schema, schema.name
         answer = None
         if run.context_hash is None:
-            functions = [tool.function for tool in tools.values()]
-            answer = await cached_response(context, request, model=caller.model.to_dict(), functions=functions)
+            answer = await cached_response(context, request, model=caller.model.to_dict(), tools=tools)
         return answer or await caller.request(request)
 
     def _model_for(self, context: RunContext) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.base import BaseDb, Db, SessionType
 
 __all__ = ["BaseDb", "SessionType", "default_db", "set_default_db"]
@@ -9,6 +10,7 @@ __all__ = ["BaseDb", "SessionType", "default_db", "set_default_db"]
 _default: Db | None = None
 
 
+@suggest_on_unknown_kwarg({})
 def default_db() -> Db:
     """Return the default store of this process: the one that was set, or ``agno_nb.duckdb`` in the working directory.
 

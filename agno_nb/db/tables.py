@@ -347,6 +347,7 @@ def requirement_rows(run: RunOutput) -> list[JsonDict]:
     return [
         {
             **{name: getattr(requirement, name) for name in (*_REQUIREMENT_FIELDS, *_ANSWER_FIELDS, *_START_FIELDS)},
+            "resolved_by": requirement.resolved_by,
             "tool_call_id": requirement.tool.tool_call_id,
             "tool_name": requirement.tool.tool_name,
             "arguments": requirement.tool.arguments,
@@ -371,4 +372,5 @@ def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) 
     )
     for name in _ANSWER_FIELDS:
         setattr(requirement, name, row[name])
+    requirement.resolved_by = row.get("resolved_by")  # Earlier versions did not store it.
     return requirement

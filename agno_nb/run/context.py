@@ -283,6 +283,7 @@ def make_event(run: RunOutput, event: RunEvent, *, step: str | None = None, **va
         run_id=run.run_id,
         session_id=run.session_id,
         parent_run_id=run.parent_run_id,
+        parent_tool_call_id=run.parent_tool_call_id,
         component_name=run.component_name,
         **values,
     )

@@ -29,6 +29,10 @@ class NotebookDefaults(Protocol):
     def model(self) -> Model | str | None:
         """The model of the notebook. None for the first configured one."""
 
+    @property
+    def current_user_id(self) -> str | None:
+        """The user of its cells, commands and widgets."""
+
 
 of_notebook: NotebookDefaults | None = None
 """Those of the notebook of this process. None if the IPython extension is not loaded."""

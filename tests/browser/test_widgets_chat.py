@@ -162,6 +162,13 @@ def test_saved_while_open_it_is_html_and_text_that_need_no_kernel(
         expect(reopened.output_area(CHAT)).to_contain_text("I can recall it")
         for said in ("model not found", "Loading widget"):
             expect(reopened.page.get_by_text(said)).to_have_count(0)
+        # Prompts are on the right, as in the live view.
+        output = reopened.output_area(CHAT).bounding_box()
+        prompt = reopened.output_area(CHAT).locator("td", has_text="Hi, my name is Ada").bounding_box()
+        assert output is not None
+        assert prompt is not None
+        assert prompt["x"] > output["x"] + output["width"] / 3
+        assert prompt["width"] < output["width"] / 2
 
 
 def test_closed_it_leaves_the_conversation_in_the_same_output(notebook: NotebookPage) -> None:
