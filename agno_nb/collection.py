@@ -19,6 +19,7 @@ from agno_nb.db.sql_frames import DYNAMIC
 from agno_nb.db.sqlite import SqliteDriver
 from agno_nb.db.sqlite_connections import LOG, SHARED
 from agno_nb.errors import InvalidInputError, StoreError
+from agno_nb.types import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,8 @@ class Collection(FrameReader):
         return len(self._stores)
 
     def __repr__(self) -> str:
-        return f"Collection of {len(self)} stores: {', '.join(list(self._stores)[:5])}{', …' * (len(self) > 5)}"
+        names = ", ".join(list(self._stores)[:5]) + ", …" * (len(self) > 5)
+        return f"Collection of {counted(len(self), 'store')}: {names}"
 
 
 @suggest_on_unknown_kwarg({})

@@ -274,6 +274,10 @@ class InvalidInputError(AgnoNbError, ValueError):
     """An invalid argument, option or name."""
 
 
+class ValueNotStoredError(AgnoNbError, AttributeError):
+    """The object that a tool returned is not available, because the answer is cached."""
+
+
 class UnknownArgumentError(AgnoNbError, TypeError):
     """An unknown keyword argument. The message suggests the closest known one."""
 

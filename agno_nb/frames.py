@@ -7,6 +7,8 @@ doesn't change dtypes. IDs have the same name in each DataFrame. ``docs/frames.m
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
@@ -26,10 +28,13 @@ from agno_nb.db.frame_definitions import (
     ToolCallFilters,
     VariableFilters,
 )
-from agno_nb.db.frame_reader import MAX_ROWS, TIMEOUT_S, FrameReader, QueryResult
+from agno_nb.db.frame_reader import MAX_ROWS, TIMEOUT_S, FrameReader, QueryResult, run_query
 
 if TYPE_CHECKING:
     import pandas as pd
+
+notebook_namespace: Mapping[str, Any] = {}
+"""The variables of the notebook, whose DataFrames :func:`query` finds. Empty if the IPython extension is not loaded."""
 
 
 @typed_kwargs(SessionFilters)
@@ -252,6 +257,8 @@ def query(
 ) -> QueryResult:
     """Run one read-only query over the store and over your DataFrames.
 
+    In a notebook, the query finds the notebook's DataFrames by name, as ``%%agent_sql`` does.
+
     Parameters
     ----------
     sql : str
@@ -267,7 +274,7 @@ def query(
         Maximum number of rows. A query that returns more raises an error, so that no result is silently truncated. With
         None there is no limit.
     **frames : DataFrame or pyarrow.Table
-        Your own tables, by the names that the query uses.
+        Your own tables, by the names that the query uses. They take precedence over the notebook's variables.
 
     Raises
     ------
@@ -283,4 +290,9 @@ def query(
        total
     0    3.0
     """
-    return (db or default_db()).query(sql, timeout_s=timeout_s, max_rows=max_rows, **frames)
+    result, notes = run_query(
+        db or default_db(), sql, frames, notebook_namespace, timeout_s=timeout_s, max_rows=max_rows
+    )
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return result

@@ -11,7 +11,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import RunInterrupted
 from agno_nb.event_loop import EventStream
 from agno_nb.redact import displayable
-from agno_nb.run_view import Note, RunFold, RunView
+from agno_nb.run_view import STATUS_WORDS, Note, RunFold, RunView, Tone, call_state
 from agno_nb.types import RunOutput, RunOutputEvent, RunStatus, ToolCall, one_line
 
 if TYPE_CHECKING:
@@ -150,13 +150,16 @@ class _TerminalAnswer:
             run, remarks, text = self._fold.view.run, list(_remarks(self._fold.view)), self._text()
         if not self._is_finished:
             remarks = remarks[-LIVE_REMARKS:]
-        parts: list[Any] = [_safe_text(line, "dim") for line in remarks]
+        parts: list[Any] = [_safe_text(line, _TONES[tone]) for line, tone in remarks]
         parts.append(Text(text) if self._fold.view.plain else _markdown(text, self._console.width))
         if run is not None and run.is_paused:
             parts += [_safe_text(requirement.question) for requirement in run.active_requirements]
             parts.append(Text("PAUSED: resolve run.requirements, then continue_run(run)", style="yellow"))
         elif run is not None and run.status is not RunStatus.COMPLETED:
-            parts.append(_safe_text(f"{run.status}: {run.error or 'the answer is incomplete'}", "red"))
+            word = STATUS_WORDS[self._fold.view.status]
+            parts.append(
+                _safe_text(f"{word}: {run.error or 'the answer is incomplete'}", "red" if run.error else "dim")
+            )
         if run is None:
             return _panel(Group(*parts), "Response")
         how = "cached: no model was called" if run.is_cached else f"{run.metrics.duration_s or 0:.1f} s"
@@ -172,19 +175,25 @@ class _TerminalAnswer:
         return displayable(text) or "…"
 
 
-def _remarks(view: RunView, prefix: str = "") -> Iterator[str]:
+_TONES: dict[Tone, str] = {"": "dim", "rejected": "yellow", "failed": "red"}
+
+
+def _remarks(view: RunView, prefix: str = "") -> Iterator[tuple[str, Tone]]:
     """Yield a line for each tool call, note and nested run or step that has ended."""
     for part in view.parts:
         if isinstance(part, ToolCall):
-            yield f"{prefix}{part.tool_name}({part.arguments})"
+            state, tone = call_state(part, view.status)
+            yield f"{prefix}{part.tool_name}({part.arguments})" + (f" · {state}" if state else ""), tone
         elif isinstance(part, Note):
-            yield part.text
+            yield part.text, ""
         elif isinstance(part, RunView):
             name = f"{part.name or 'nested run'}: "
+            if part.task:
+                yield f"{prefix}→ {name}{part.task}", ""
             yield from _remarks(part, name)
             if part.status is not RunStatus.RUNNING:
                 content = part.run.get_content_as_string() if part.run is not None else part.error or part.markdown
-                yield f"{name}{one_line(displayable(content), 200)}"
+                yield f"{name}{one_line(displayable(content), 200)}", ""
 
 
 def _markdown(text: str, width: int) -> Any:

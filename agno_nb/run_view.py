@@ -9,8 +9,69 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Literal
 
-from agno_nb.types import Metrics, Requirement, RunEvent, RunOutput, RunOutputEvent, RunStatus, ToolCall
+from agno_nb.types import (
+    INTERRUPTED_RESULT,
+    REFUSED,
+    Metrics,
+    Requirement,
+    RunEvent,
+    RunOutput,
+    RunOutputEvent,
+    RunStatus,
+    ToolCall,
+    one_line,
+)
+
+NOTE_LIMIT = 240
+"""Characters of a note, or of the reason for a decision, that are shown. The store has the rest."""
+
+STATUS_WORDS: dict[str, str] = {
+    RunStatus.RUNNING: "running …",
+    RunStatus.PAUSED: "waiting for you",
+    RunStatus.CANCELLED: "interrupted",
+    RunStatus.ERROR: "failed",
+}
+"""The displayed words by the status of a run. A completed run needs none."""
+
+Tone = Literal["", "rejected", "failed"]
+"""The color of a line: rejected and refused calls are not errors."""
+
+_DELEGATION = "delegate_task_to_member"
+"""The tool of a team's leader whose call is displayed as the member's run."""
+
+
+def status_word(status: str | None, *, interrupted: bool | None = False) -> str:
+    """Return the displayed words for a stored status. A run whose process died is interrupted, not running."""
+    return STATUS_WORDS.get(RunStatus.CANCELLED if interrupted else status or "", "")
+
+
+def call_state(call: ToolCall, status: RunStatus) -> tuple[str, Tone]:
+    """Return who decided about a call and how it ended, in words, and their tone, given the status of its run."""
+    decision, ended = _decision(call), ""
+    tone: Tone = ""
+    if call.confirmed is False:
+        return decision, "rejected"
+    if call.result is None:
+        # A line below the answer says that the run is in progress.
+        ended = "…" if status is RunStatus.RUNNING else STATUS_WORDS.get(status, "not run")
+        ended = "" if decision and status is RunStatus.PAUSED else ended
+    elif call.tool_call_error and call.result == INTERRUPTED_RESULT:
+        ended = STATUS_WORDS[RunStatus.CANCELLED]
+    elif call.tool_call_error:
+        ended, tone = ("refused", "rejected") if call.result.startswith(REFUSED) else ("failed", "failed")
+    return " · ".join(filter(None, [decision, ended])), tone
+
+
+def _decision(call: ToolCall) -> str:
+    """Return a person's decision about a call, with their name and reason if known."""
+    answered = "answered" if call.resolved_by or any(each.is_given for each in call.user_input_schema) else ""
+    verb = answered if call.confirmed is None else "approved" if call.confirmed else "rejected"
+    if not verb:
+        return ""
+    by = f" by {call.resolved_by}" if call.resolved_by else ""
+    return verb + by + (f": {one_line(call.confirmation_note, NOTE_LIMIT)}" if call.confirmation_note else "")
 
 
 class _GrowingText:
@@ -69,6 +130,9 @@ class RunView:
     status: RunStatus = RunStatus.RUNNING
     name: str | None = None
     """Name of the agent or step, displayed for nested runs."""
+    task: str | None = None
+    """For the run of a team's member: the task that the leader's call has. The call is not displayed as well."""
+    parent_tool_call_id: str | None = None
     error: str | None = None
     model: str | None = None
     metrics: Metrics = field(default_factory=Metrics)
@@ -95,6 +159,7 @@ class RunView:
     def end(self, run: RunOutput) -> None:
         """Take over the result of the run, and any tools and text that were not streamed."""
         self.run, self.run_id, self.session_id = run, run.run_id, run.session_id
+        self.parent_tool_call_id = run.parent_tool_call_id
         self.status = RunStatus.CANCELLED if run.interrupted else run.status
         self.name, self.metrics = run.component_name, run.metrics
         self.error = f"{run.error_type}: {run.error}" if run.error else None
@@ -106,9 +171,16 @@ class RunView:
         for call in run.tools:
             self.put_tool(call)
         self._set_text(_content_as_markdown(run))
+        if isinstance(placeholder := (run.metadata or {}).get("placeholder"), str):
+            self.parts.append(Note(f"Placeholder: {placeholder}"))
 
     def put_tool(self, call: ToolCall) -> None:
         """Add a tool call, or replace an earlier state of it."""
+        if any(
+            isinstance(part, RunView) and part.task and part.parent_tool_call_id == call.tool_call_id
+            for part in self.parts
+        ):
+            return
         # Usually it is one of the latest parts.
         for place in range(len(self.parts) - 1, -1, -1):
             part = self.parts[place]
@@ -117,6 +189,20 @@ class RunView:
                 return
         # A call that is reported only when the run has ended came before the last text.
         self.parts.insert(len(self.parts) if self.status is RunStatus.RUNNING else self._place_of_last_text(), call)
+
+    def put_nested(self, nested: RunView) -> None:
+        """Add a nested run after the call that started it. A member's run takes the place of the leader's call."""
+        place = self._place_of_last_text() if self.run is not None else len(self.parts)
+        for at, part in enumerate(self.parts):
+            if isinstance(part, ToolCall) and part.tool_call_id == nested.parent_tool_call_id:
+                task = part.tool_args.get("task") if part.tool_name == _DELEGATION else None
+                if isinstance(task, str) and task:
+                    nested.task, self.parts[at] = task, nested
+                    return
+                place = at + 1
+                while place < len(self.parts) and isinstance(self.parts[place], RunView):
+                    place += 1
+        self.parts.insert(place, nested)
 
     def add_text(self, event: RunOutputEvent) -> None:
         """Add the text and reasoning of an event."""
@@ -156,14 +242,7 @@ def _view_with_children(run: RunOutput, children: dict[str | None, list[RunOutpu
         view.parts.append(Reasoning(run.reasoning_content))
     view.end(run)
     for child in children.get(run.run_id, ()):
-        child_view = _view_with_children(child, children)
-        place = view._place_of_last_text()
-        for at, part in enumerate(view.parts):
-            if isinstance(part, ToolCall) and part.tool_call_id == child.parent_tool_call_id:
-                place = at + 1
-                while place < len(view.parts) and isinstance(view.parts[place], RunView):
-                    place += 1
-        view.parts.insert(place, child_view)
+        view.put_nested(_view_with_children(child, children))
     return view
 
 
@@ -235,8 +314,13 @@ class RunFold:
             self._by_key[key] = step
         view = self._by_key.get(key)
         if view is None:
-            view = self._by_key[key] = RunView(name=name, run_id=event.run_id, session_id=event.session_id)
-            self._by_key.get(parent, self.view).parts.append(view)
+            view = self._by_key[key] = RunView(
+                name=name,
+                run_id=event.run_id,
+                session_id=event.session_id,
+                parent_tool_call_id=event.parent_tool_call_id,
+            )
+            self._by_key.get(parent, self.view).put_nested(view)
         return view
 
 

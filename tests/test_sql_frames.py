@@ -14,13 +14,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from agno_nb import SqlTools
-from agno_nb.db import sandbox
+from agno_nb import SqlTools, frames
+from agno_nb.db import sandbox, schema
+from agno_nb.db.frame_reader import run_query
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sandbox import MAX_CONDITIONS
 from agno_nb.errors import InvalidInputError, QueryError
 from agno_nb.frames import query
-from agno_nb.notebook.magics import run_query
 from agno_nb.notebook.variables import inject
 
 UTC = dt.UTC
@@ -207,7 +207,7 @@ NAMESPACE: dict[str, Any] = {
     ],
 )
 def test_a_query_needs_only_what_it_names(db: InMemoryDb, sql: str, found: Any) -> None:
-    assert run_query(sql, db, NAMESPACE)[0].iloc[0, 0] == found
+    assert run_query(db, sql, {}, NAMESPACE)[0].df().iloc[0, 0] == found
     assert SqlTools(NAMESPACE).run_sql(sql).iloc[0, 0] == found
     frames = {
         name: value for name, value in NAMESPACE.items() if name not in ("runs", "db", "timeout_s", "text", "number")
@@ -226,15 +226,42 @@ def test_a_query_needs_only_what_it_names(db: InMemoryDb, sql: str, found: Any) 
     ],
 )  # fmt: skip
 def test_looking_at_dataframes_is_reading(db: InMemoryDb, sql: str) -> None:
-    assert len(run_query(sql, db, NAMESPACE)[0]) > 0
+    assert len(run_query(db, sql, {}, NAMESPACE)[0].df()) > 0
     assert len(SqlTools(NAMESPACE).run_sql(sql)) > 0
 
 
+@pytest.mark.parametrize("sql", ["show tables", "SHOW ALL TABLES;", "describe -- all", "/* all */ Show Tables"])
+def test_a_list_of_tables_has_those_that_are_documented_and_the_dataframes(
+    db: InMemoryDb, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    monkeypatch.setattr(frames, "notebook_namespace", {"own": pd.DataFrame({"a": [1]}), "_7": pd.DataFrame({"a": [1]})})
+    odd = pd.DataFrame({"a": [1], "b": [object()]})
+    listed = sorted(query(sql, db=db, odd=odd).df()["name"])
+    assert listed == sorted([*schema.views(), "own", "odd"])
+
+
+def test_a_query_finds_the_dataframes_of_the_notebook_and_prefers_those_it_is_given(
+    db: InMemoryDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = pd.DataFrame({"a": [1]})
+    monkeypatch.setattr(frames, "notebook_namespace", {"own": own, "timeout_s": own, "runs": own, "x": 1})
+    assert query("from own", db=db).df()["a"].tolist() == [1]
+    assert query("from own join timeout_s using (a)", db=db).df()["a"].tolist() == [1]
+    assert query("from OWN", db=db, Own=own + 1).df()["a"].tolist() == [2]
+    with pytest.warns(UserWarning, match="^runs is the store's table, not your DataFrame of the same name; rename"):
+        assert query("from runs", db=db).df().empty
+    with pytest.raises(QueryError, match=r"there is no table 'owm'.*Your DataFrames: more, own, runs, timeout_s\.$"):
+        query("from owm", db=db, more=own)
+    # The method knows nothing of a notebook.
+    with pytest.raises(QueryError, match=r"there is no table 'own'.*Your DataFrames: none\.$"):
+        db.query("from own")
+
+
 def test_tables_are_listed_without_being_named(db: InMemoryDb) -> None:
-    listed = set(run_query("SHOW TABLES", db, NAMESPACE)[0]["name"])
+    listed = set(run_query(db, "SHOW TABLES", {}, NAMESPACE)[0].df()["name"])
     assert {"df", "no rows", "größe", "select", "runs"} <= listed
     assert not {"_12", "text", "number"} & listed
-    assert run_query("SELECT count(*) AS n FROM _12", db, NAMESPACE)[0]["n"].tolist() == [1]
+    assert run_query(db, "SELECT count(*) AS n FROM _12", {}, NAMESPACE)[0].df()["n"].tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -320,10 +347,10 @@ def test_dataframes_that_cannot_be_meant_are_named(db: InMemoryDb) -> None:
     assert SqlTools(NAMESPACE).run_sql("SELECT 1 AS empty")["empty"].tolist() == [1]
     assert SqlTools(NAMESPACE).run_sql("WITH empty AS (SELECT 2 AS a) FROM empty")["a"].tolist() == [2]
     assert "runs" not in SqlTools(NAMESPACE).tables
-    assert run_query("FROM runs", db, NAMESPACE)[1] == [
+    assert run_query(db, "FROM runs", {}, NAMESPACE)[1] == [
         "runs is the store's table, not your DataFrame of the same name; rename the DataFrame to query it"
     ]
-    assert run_query("SELECT 'runs' FROM df -- runs", db, NAMESPACE)[1] == []
+    assert run_query(db, "SELECT 'runs' FROM df -- runs", {}, NAMESPACE)[1] == []
 
 
 def test_every_table_of_a_notebook_can_be_described() -> None:

@@ -20,6 +20,7 @@ from agno_nb.event_loop import run_blocking
 from agno_nb.models.base import Model, ModelRequest, complete
 from agno_nb.models.resolve import resolve_model
 from agno_nb.models.retry import RetryPolicy
+from agno_nb.run import defaults
 from agno_nb.run.context import RunContext
 from agno_nb.run.continue_run import (
     is_waiting,
@@ -219,6 +220,9 @@ class Agent(SummariesAndMemories):
         """Alternate between model requests and tool calls until the model answers."""
         run = context.run
         caller, executor = await self._model_caller(context), self._tool_executor(context)
+        if caller.model.notice is not None and context.takes_notice():
+            notice = f"{caller.model.notice} {self._how_to_change_model()}"
+            context.emit(RunEvent.model_notice, content=notice, details={})
         schema_setting = context.options.get("output_schema") or self.output_schema
         schema = OutputSchema(schema_setting) if schema_setting is not None else None
         shown_results: list[str] = []
@@ -252,6 +256,8 @@ class Agent(SummariesAndMemories):
                 return
             try:
                 run.content, run.content_type = schema.parse(run.content), schema.name
+                if placeholder := (answer.provider_data or {}).get("placeholder"):
+                    run.metadata = {**(run.metadata or {}), "placeholder": placeholder}
                 return
             except ValueError as error:
                 if is_retry:
@@ -347,14 +353,20 @@ class Agent(SummariesAndMemories):
             request.output_schema, request.output_name = schema.json_schema, schema.name
         answer = None
         if run.context_hash is None:
-            functions = [tool.function for tool in tools.values()]
-            answer = await cached_response(context, request, model=caller.model.to_dict(), functions=functions)
+            answer = await cached_response(context, request, model=caller.model.to_dict(), tools=tools)
         return answer or await caller.request(request)
 
     def _model_for(self, context: RunContext) -> Model:
         """Return the model of a run: the agent's own, or the team's for a member without one."""
         default_model = context.parent.default_model if context.parent is not None else None
         return self.resolved_model if self.model is not None or default_model is None else default_model
+
+    def _how_to_change_model(self) -> str:
+        notebook = defaults.of_notebook
+        is_own = notebook is not None and self.component_id == notebook.agent.component_id
+        if is_own or (self.model is None and self.notebook_defaults is not None):
+            return "`%agent --model openai:gpt-5-mini` switches to one."
+        return f"To use one, change the `model` of {f'agent {self.name!r}' if self.name else 'this agent'}."
 
     def _is_final(self, context: RunContext) -> bool:
         """Whether the results of the latest calls are the answer, so that no further request is needed."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from agno_nb.errors import BudgetExceeded, InvalidInputError, RunLimitError
 from agno_nb.models.base import Model
 from agno_nb.run.context import RunContext
-from agno_nb.types import Budget, RunOutput, UsageTotals
+from agno_nb.types import Budget, RunOutput, UsageTotals, counted
 
 NESTED_REQUESTS = 20
 """A run and its nested runs together may make this many times its `request_limit` of model requests."""
@@ -46,7 +46,7 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
                 raise BudgetExceeded(_exhausted_message(budget, usage), budget=budget, usage=usage)
             if budget.usd is not None and usage.num_unpriced:
                 warnings.warn(
-                    f"{usage.num_unpriced} earlier runs or summaries of this {budget.per} have no known price and do "
+                    f"earlier runs and summaries of this {budget.per} with an unknown price ({usage.num_unpriced}) do "
                     f"not count towards the budget of {_format_amounts(budget, budget.usd, budget.tokens)}",
                     stacklevel=1,
                 )
@@ -68,7 +68,7 @@ def count_request(context: RunContext) -> None:
         component = repr(run.component_name or run.component_id)
         if limit is not None and owner is context and owner.num_requests >= limit:
             raise RunLimitError(
-                f"run {run.run_id!r} of {component} made {owner.num_requests:,} model requests, as many as "
+                f"run {run.run_id!r} of {component} made {counted(owner.num_requests, 'model request')}, as many as "
                 f"request_limit={limit} allows; regenerate(from_partial=True), or `%agent continue`, continues with "
                 f"{limit} more, and Agent(request_limit=...) sets another limit, or None for no limit"
             )

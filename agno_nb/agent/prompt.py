@@ -198,7 +198,7 @@ def _omitted_parts(
         most = query.num_history_messages if by_messages else query.num_history_runs
         full = len(context.opened.turns) == most or by_messages
         if first:
-            why = f"history is the last {most} {'messages' if by_messages else 'completed turns'}"
+            why = f"history is the last {counted(most or 0, 'message' if by_messages else 'completed turn')}"
             yield OmittedPart(what=_turn_range(range(first)), why=why if full else "not completed")
         if gaps := [index for index in range(first, turn) if index not in sent_turns]:
             yield OmittedPart(what=_turn_range(gaps), why="not completed")

@@ -6,16 +6,19 @@ import asyncio
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 from weakref import WeakKeyDictionary
 
 from agno_nb.agent.prompt import add_tools_to_report, describe_tool
 from agno_nb.db.session_state import force_apply
 from agno_nb.run.background_tasks import QueueKey, wait_for
-from agno_nb.types import JsonDict, Message, Metrics, RunEvent, new_id, now
+from agno_nb.tools import Tool
+from agno_nb.tools.parameters import with_known_typed_dicts
+from agno_nb.tools.result import from_text
+from agno_nb.types import JsonDict, Message, Metrics, RunEvent, ToolCall, new_id, now
 
 if TYPE_CHECKING:
     from agno_nb.models.base import ModelRequest
@@ -23,19 +26,19 @@ if TYPE_CHECKING:
 
 
 async def cached_response(
-    context: RunContext, request: ModelRequest, *, model: JsonDict, functions: Sequence[Callable[..., Any]]
+    context: RunContext, request: ModelRequest, *, model: JsonDict, tools: Mapping[str, Tool]
 ) -> Message | None:
     """Record the hash of a run's first request, and return a cached answer if the run uses the cache.
 
     The messages of the cached run are copied at no cost; neither the model nor tools are called. The changes of the
     cached run to the session's state are applied again.
 
-    `model` is a description of the model without secrets, and `functions` are the functions of the tools.
+    `model` is a description of the model without secrets, and `tools` are the tools by name.
     """
     run, db = context.run, context.db
     if run.context_report is not None:
         add_tools_to_report(run.context_report, request.tools, request.output_schema)
-    run.context_hash = _context_hash(run.user_id, request, model, functions)
+    run.context_hash = _context_hash(run.user_id, request, model, [tool.function for tool in tools.values()])
     # A run that starts from partial output already has a part of its answer.
     if not context.options.get("cache") or context.partial_messages or db is None:
         return None
@@ -55,6 +58,7 @@ async def cached_response(
         copy = _copy_message(message)
         context.recorder.add_message(copy)
         for call in copy.tool_calls:
+            call = _with_value(call, tools.get(call.tool_name))
             run.tools.append(call)
             context.emit(RunEvent.tool_call_started, tool=call)
             context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
@@ -67,6 +71,31 @@ def _copy_message(message: Message) -> Message:
     no_cost = Metrics(input_tokens=0, output_tokens=0, cost=0.0) if message.role == "assistant" else None
     calls = [replace(call, created_at=now(), duration_s=None) for call in message.tool_calls]
     return replace(message, message_id=new_id(), metrics=no_cost, tool_calls=calls, created_at=now())
+
+
+def _with_value(call: ToolCall, tool: Tool | None) -> ToolCall:
+    """Return a call with the value of its tool, which is not stored, read from its result.
+
+    It is another object than the message's call, which is sent again with later requests.
+    """
+    call = replace(call)
+    if tool is None or tool.external_execution or call.tool_call_error or call.result is None:
+        return call
+    try:
+        call.value = from_text(call.result, _return_type(tool.function))
+    except ValueError:
+        call.forget_value()
+    return call
+
+
+def _return_type(function: Callable[..., Any]) -> Any:
+    """Return the return type of a function according to its annotation; Any if it has none, or none that is defined."""
+    function = getattr(function, "func", function)  # That of a functools.partial.
+    try:
+        hints = get_type_hints(function if inspect.isroutine(function) else type(function).__call__)
+    except (NameError, TypeError, AttributeError):
+        return Any
+    return with_known_typed_dicts(hints.get("return", Any))
 
 
 def _context_hash(

@@ -11,7 +11,6 @@ from agno_nb.errors import NestedRunPaused, StoreError, leaves
 from agno_nb.event_loop import run_together
 from agno_nb.run.context import RunContext, current_tool_call_id
 from agno_nb.run.continue_run import (
-    INTERRUPTED_RESULT,
     is_waiting,
     last_assistant_message,
     rejection_message,
@@ -19,7 +18,19 @@ from agno_nb.run.continue_run import (
 )
 from agno_nb.tools import Tool
 from agno_nb.tools.parameters import InvalidArguments
-from agno_nb.types import JsonDict, Message, Metrics, Requirement, RunEvent, RunStatus, ToolCall, now
+from agno_nb.types import (
+    INTERRUPTED_RESULT,
+    REFUSED,
+    JsonDict,
+    Message,
+    Metrics,
+    Requirement,
+    RunEvent,
+    RunStatus,
+    ToolCall,
+    counted,
+    now,
+)
 
 
 @dataclass(kw_only=True)
@@ -134,7 +145,7 @@ class ToolExecutor:
         if argument_error is not None:
             call.result, call.tool_call_error = argument_error, True
         elif not is_allowed:
-            call.result = f"Refused: a run may make {self.tool_call_limit} tool calls. Answer with what you have."
+            call.result = f"{REFUSED} {counted(self.tool_call_limit or 0, 'tool call')}. Answer with what you have."
             call.tool_call_error = True
         elif requirement is not None and requirement.confirmed is False:
             call.result, call.tool_call_error = rejection_message(requirement), True

@@ -214,4 +214,9 @@ def insert_rows(connection: Transaction, rows: Rows) -> None:
                     "import into another store"
                 )
     for table, of_table in rows.items():
-        connection.insert(table, of_table, "ON CONFLICT (media_id) DO NOTHING" if table == "raw_media" else "")
+        if table != "raw_media":
+            connection.insert(table, of_table)
+            continue
+        # Not all contents in one statement, which can have a gigabyte in Postgres.
+        for some in chunks(of_table):
+            connection.insert(table, some, "ON CONFLICT (media_id) DO NOTHING")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 TimeZone = str | tzinfo | None
 """Time zone of a DataFrame's times. None is UTC in values without a time zone."""
 
+FROM_STORE = "agno_nb_from_store"
+"""Key in the `attrs` of DataFrames that come from a store. pandas copies it to parts of them."""
+
 _ROWS_AT_ONCE = 10_000
 
 _FRAMES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
@@ -203,6 +206,7 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
         frame = table.to_pandas(types_mapper=dtypes.get)
     except (pa.ArrowException, ValueError, OverflowError):
         frame = _with_texts(table).to_pandas(types_mapper=dtypes.get)
+    frame.attrs[FROM_STORE] = True
     return frame
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from agno_nb.db import sandbox, schema
-from agno_nb.db.arrow_tables import empty
+from agno_nb.db.arrow_tables import empty, from_rows
+from agno_nb.db.encoding import micros
 from agno_nb.db.pushdown import ColumnFilter
 from agno_nb.db.statements import Connection
 
@@ -52,6 +54,9 @@ class Driver(ABC):
         """Read whole tables of schema.sql, all at the same moment."""
         # With a filter, although an empty one, SqliteDriver doesn't keep whole tables in memory.
         read = self.rows({name: frozenset(schema.tables()[name].columns) for name in names}, {})
+        if "raw_schema" in names and "raw_schema" not in read:
+            # A store that doesn't exist is an empty one of the newest version.
+            read["raw_schema"] = from_rows("raw_schema", [(schema.VERSION, micros(time.time()))])
         return {name: read.get(name, empty(name)) for name in names}
 
     def frame(self, sql: str, parameters: Sequence[Any], column_filter: ColumnFilter | None = None) -> pa.Table:

@@ -49,7 +49,7 @@ def micros(seconds: float) -> int:
 
 def check_choice(name: str, value: str | None, choices: Collection[str]) -> None:
     """Raise an InvalidInputError if an argument is neither None nor one of `choices`."""
-    if value is not None and value not in choices:
+    if value is not None and not (isinstance(value, str) and value in choices):
         raise InvalidInputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
 
 
@@ -98,9 +98,14 @@ def check_json_object(value: Any, name: str) -> None:
     to_json(value, name)
 
 
-def check_ids(**ids: Any) -> None:
-    """Raise an InvalidInputError if an ID is not a string, like a number from a DataFrame, or is empty."""
+def check_ids(required: str | None = None, /, **ids: Any) -> None:
+    """Raise an InvalidInputError if an ID is not a string, like a number from a DataFrame, or is empty.
+
+    The ID named `required` cannot be None either, which would match every row.
+    """
     for name, value in ids.items():
+        if value is None and name == required:
+            raise InvalidInputError(f"{name} is None; pass an ID")
         if value is not None and not isinstance(value, str):
             own = getattr(value, name, None)  # Of a run, a session or a row.
             remedy = f"its {name}, {own!r}" if isinstance(own, str) else f"{name}=str(...), or None"

@@ -119,14 +119,7 @@ class FrameReader(ABC):
         >>> InMemoryDb().query("select count(*) as n from runs").df()["n"].tolist()
         [0]
         """
-        for name, frame in frames.items():
-            _check_frame(name, frame)
-        try:
-            return QueryResult(self.arrow(sql, (), frames, timeout_s=timeout_s, max_rows=max_rows))
-        except QueryError as error:
-            if (unknown := unknown_table(error)) is None:
-                raise
-            raise no_such_table(unknown, frames) from None
+        return run_query(self, sql, frames, {}, timeout_s=timeout_s, max_rows=max_rows)[0]
 
     @typed_kwargs(SessionFilters)
     def sessions_df(self, /, *, tz: TimeZone = "UTC", **filters: Unpack[SessionFilters]) -> pd.DataFrame:
@@ -187,6 +180,46 @@ class FrameReader(ABC):
         limit = filters.get("limit")
         table = table if limit is None else table.slice(max(0, table.num_rows - limit))
         return in_time_zone(to_pandas(table), tz)
+
+
+def run_query(
+    reader: FrameReader,
+    sql: str,
+    frames: Mapping[str, Any],
+    namespace: Mapping[str, Any],
+    *,
+    timeout_s: float | None = TIMEOUT_S,
+    max_rows: int | None = MAX_ROWS,
+) -> tuple[QueryResult, list[str]]:
+    """Run a user's query over the store, over `frames`, and over the DataFrames among a notebook's variables.
+
+    Of the DataFrames, only those that the query names are read. `frames` and the tables of the store take precedence
+    over variables of the same name. Return the result, and notes for the user on variables that give way to the store.
+    """
+    for name, frame in frames.items():
+        _check_frame(name, frame)
+    passed = {name.casefold() for name in frames}
+    own = {name: value for name, value in list(namespace.items()) if is_frame(value) and name.casefold() not in passed}
+    in_store = [name for name in own if name.lower() in schema.names()]
+    # Earlier outputs that IPython keeps are tables only if the query names them.
+    hidden = {name for name in own if name.startswith("_")}
+    notes: list[str] = []
+    if own:
+        from agno_nb.db.sql_frames import named_in  # It imports duckdb.
+
+        notes = [
+            f"{name} is the store's table, not your DataFrame of the same name; rename the DataFrame to query it"
+            for name in sorted(named_in(sql, in_store))
+        ]
+        hidden -= set(named_in(sql, hidden))
+    tables = {name: value for name, value in own.items() if name not in hidden and name not in in_store}
+    try:
+        result = reader.arrow(sql, (), {**tables, **frames}, timeout_s=timeout_s, max_rows=max_rows)
+    except QueryError as error:
+        if (unknown := unknown_table(error)) is None:
+            raise
+        raise no_such_table(unknown, [*(name for name in own if name[0] != "_"), *frames]) from None
+    return QueryResult(result), notes
 
 
 def _check_frame(name: str, frame: Any) -> None:

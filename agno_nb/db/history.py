@@ -204,7 +204,7 @@ def select_messages(
 
 
 def get_messages(connection: Transaction, session_id: str, *, last_n_runs: int | None = None) -> list[Message]:
-    check_ids(session_id=session_id)
+    check_ids("session_id", session_id=session_id)
     last_n_runs = whole_number("last_n_runs", last_n_runs)
     where, parameters = "session_id = ?", [session_id]
     run_ids = list(current_attempts(connection, session_id, last=last_n_runs).values())
@@ -223,7 +223,7 @@ def get_runs(
     to_run_index: int | None = None,
     limit: int | None = None,
 ) -> list[RunOutput]:
-    check_ids(session_id=session_id)
+    check_ids("session_id", session_id=session_id)
     limit = whole_number("limit", limit)
     page_of(limit, None)
     where = "session_id = ?"
@@ -236,7 +236,7 @@ def get_runs(
 
 
 def get_run(connection: Transaction, run_id: str, session_id: str | None = None) -> RunOutput | None:
-    check_ids(run_id=run_id, session_id=session_id)
+    check_ids("run_id", run_id=run_id, session_id=session_id)
     # Read with the other runs of its turn, so that it has its nested runs.
     where, parameters = where_equal(non_null(run_id=run_id, session_id=session_id))
     turn = connection.execute(f"SELECT session_id, root_run_id FROM raw_runs WHERE {where}", parameters)
@@ -245,7 +245,7 @@ def get_run(connection: Transaction, run_id: str, session_id: str | None = None)
 
 
 def get_child_runs(connection: Transaction, run_id: str) -> list[RunOutput]:
-    check_ids(run_id=run_id)
+    check_ids("run_id", run_id=run_id)
     order = "created_at, run_index, attempt, run_id"
     sql = f"SELECT run_id, session_id FROM raw_runs WHERE parent_run_id = ? ORDER BY {order}"
     found = connection.execute(sql, [run_id])

@@ -9,7 +9,7 @@ from agno_nb.db import tables
 from agno_nb.db.encoding import check_ids, micros
 from agno_nb.db.statements import Transaction, non_null, page_of, where_equal
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
-from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, SessionSummary, UserMemory, now
+from agno_nb.types import JsonDict, Metrics, RunEvent, RunOutput, SessionSummary, UserMemory
 
 SUMMARY_HOLDS = (
     "NOT EXISTS (SELECT 1 FROM raw_runs WHERE raw_runs.session_id = raw_summaries.session_id AND attempt > 0 "
@@ -65,7 +65,7 @@ def add_event(
         "output_tokens": usage.output_tokens,
         "cost": usage.cost,
         "duration_s": usage.duration_s,
-        "created_at": micros(now()),
+        "created_at": connection.now(),
     }
     connection.insert("raw_events", [row])
 
@@ -73,7 +73,7 @@ def add_event(
 def get_summary(
     connection: Transaction, session_id: str, *, before_run_index: int | None = None
 ) -> SessionSummary | None:
-    check_ids(session_id=session_id)
+    check_ids("session_id", session_id=session_id)
     where = f"session_id = ? AND {SUMMARY_HOLDS}"
     parameters: list[str | int] = [session_id]
     if before_run_index is not None:
@@ -100,7 +100,7 @@ def upsert_user_memory(connection: Transaction, memory: UserMemory) -> UserMemor
     if not memory.user_id:
         raise InvalidInputError(f"a memory has user_id {memory.user_id!r}; set the user that it is about")
     replaced = ", ".join(f"{name} = excluded.{name}" for name in _CHANGEABLE)
-    row = tables.MEMORIES.row(memory) | {"updated_at": micros(now())}
+    row = tables.MEMORIES.row(memory) | {"updated_at": connection.now()}
     # A user's memories are in the order in which they were added, even if the clock was set back.
     sql = "SELECT MAX(created_at) FROM raw_memories WHERE user_id = ? AND memory_id <> ?"
     ((latest,),) = connection.execute(sql, [memory.user_id, memory.memory_id])
@@ -139,7 +139,7 @@ def get_user_memories(
 
 def update_user_memory(connection: Transaction, memory: UserMemory, *, expected_updated_at: float) -> UserMemory | None:
     key = {"memory_id": memory.memory_id, "user_id": memory.user_id, "updated_at": micros(expected_updated_at)}
-    row = tables.MEMORIES.row(memory) | {"updated_at": micros(now())}
+    row = tables.MEMORIES.row(memory) | {"updated_at": connection.now()}
     if not connection.change("raw_memories", {name: row[name] for name in _CHANGEABLE}, key):
         return None
     return select_memories(connection, "memory_id = ?", [memory.memory_id])[0]
@@ -148,6 +148,7 @@ def update_user_memory(connection: Transaction, memory: UserMemory, *, expected_
 def delete_user_memory(
     connection: Transaction, memory_id: str, user_id: str | None = None, *, expected_updated_at: float | None = None
 ) -> bool:
+    check_ids("memory_id", memory_id=memory_id, user_id=user_id or None)
     key = non_null(memory_id=memory_id, user_id=user_id)
     if expected_updated_at is not None:
         key["updated_at"] = micros(expected_updated_at)

@@ -190,14 +190,15 @@ def filter_choices(db: FrameReader, user_id: str | None) -> dict[str, list[str]]
 
 
 def session_rows(db: FrameReader, session_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the rows of the session browser by ID, each with the status of its latest turn."""
+    """Return the rows of the session browser by ID, with `status` and `interrupted` of the latest turn."""
     if not session_ids:
         return {}
     listed = marks(session_ids)
     sql = (
         "SELECT session_id, session_name, first_input, session_type, user_id, "
-        "coalesce(component_name, component_id) AS agent, num_runs, total_tokens, cost, updated_at, status "
-        "FROM sessions LEFT JOIN (SELECT session_id, arg_max(status, (run_index, attempt)) AS status "
+        "coalesce(component_name, component_id) AS agent, num_runs, total_tokens, cost, updated_at, status, "
+        "interrupted FROM sessions LEFT JOIN (SELECT session_id, arg_max(status, (run_index, attempt)) AS status, "
+        "arg_max(interrupted, (run_index, attempt)) AS interrupted "
         f"FROM runs WHERE run_index IS NOT NULL AND session_id IN ({listed}) GROUP BY session_id) "
         f"USING (session_id) WHERE session_id IN ({listed})"
     )

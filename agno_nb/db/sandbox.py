@@ -26,7 +26,7 @@ import duckdb
 
 from agno_nb.db import schema
 from agno_nb.db.arrow_tables import empty
-from agno_nb.db.sql_frames import DYNAMIC, SqlFrame, code_tokens, frames_for, tokens
+from agno_nb.db.sql_frames import DYNAMIC, INNER_NAME, SqlFrame, code_tokens, frames_for, tokens
 from agno_nb.errors import AgnoNbError, InvalidInputError, QueryError, QueryInterrupted
 from agno_nb.redact import whole_characters
 
@@ -68,6 +68,8 @@ _AFTER_FROM = frozenset(
     "select where group having window qualify order limit offset union except intersect using sample".split()
 )
 """Words that end the list of tables after FROM."""
+_LISTINGS = [each.split() for each in ("show tables", "show all tables", "show", "describe", "desc")]
+"""Statements that list all tables."""
 
 
 def open_sandbox(files: Sequence[str] = (), **config: str) -> duckdb.DuckDBPyConnection:
@@ -133,7 +135,9 @@ def run(
                 for view in schema.views().values():
                     cursor.execute(view.sql.replace("CREATE VIEW", "CREATE TEMP VIEW"))
             cursor.execute("BEGIN TRANSACTION READ ONLY")
-            return _rows(cursor.sql(statement, params=list(parameters)), max_rows)
+            rows = _rows(cursor.sql(statement, params=list(parameters)), max_rows)
+            is_listing = [token for token in code_tokens(sql) if token != ";"] in _LISTINGS
+            return _without_inner_tables(rows) if is_listing else rows
 
         try:
             with _typed_errors():
@@ -165,6 +169,12 @@ def _rows(relation: duckdb.DuckDBPyRelation, max_rows: int | None) -> pa.Table:
             raise QueryError(f"the query returns more than {max_rows:,} rows; add a LIMIT, or pass a higher max_rows=")
         batches.append(batch)
     return pa.Table.from_batches(batches, reader.schema)
+
+
+def _without_inner_tables(listed: pa.Table) -> pa.Table:
+    """Return a list of tables without those that only the views read."""
+    inner = [name in schema.tables() or name.startswith(INNER_NAME) for name in listed["name"].to_pylist()]
+    return listed.filter([not each for each in inner])
 
 
 @contextmanager

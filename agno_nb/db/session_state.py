@@ -14,7 +14,7 @@ from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, is_interrupt, micros, to_json
 from agno_nb.db.statements import Transaction
-from agno_nb.types import JsonDict, RunOutput, Session, now
+from agno_nb.types import JsonDict, RunOutput, Session
 
 _MAX_COPY_ATTEMPTS = 1000
 _MISSING = object()
@@ -104,15 +104,7 @@ def _value_at(state: JsonDict, path: Iterable[str]) -> Any:
 
 
 def force_apply(state: JsonDict, state_changes: Iterable[JsonDict]) -> None:
-    """Make changes to `state` in place, whatever its values are.
-
-    Examples
-    --------
-    >>> state = {"a": 1, "b": {"x": 5}, "c": 1}
-    >>> force_apply(state, changes({"b": {}, "c": 1}, {"b": {"y": 6}}))
-    >>> state
-    {'a': 1, 'b': {'x': 5, 'y': 6}}
-    """
+    """Make changes to `state` in place, whatever its values are."""
     for change in state_changes:
         *above, key = change["path"]
         place = state
@@ -130,6 +122,27 @@ def _put(place: JsonDict, key: str, value: Any) -> None:
         place[key] = deepcopy(value)
 
 
+def merge_changes(now: JsonDict, before: JsonDict, after: JsonDict) -> JsonDict:
+    """Return `now` with the changes from `before` to `after`. Dicts are merged by key, other values replaced.
+
+    A dict that is no longer one in `now` is also replaced as a whole, so that no part of it is missing.
+
+    Examples
+    --------
+    >>> merge_changes({"a": 1, "b": {"x": 5}}, {"b": {}, "c": 1}, {"b": {"y": 6}})
+    {'a': 1, 'b': {'x': 5, 'y': 6}}
+    """
+    merged = {name: value for name, value in now.items() if name in after or name not in before}
+    for name, value in after.items():
+        there, was = now.get(name), before.get(name)
+        if name in before and was == value:
+            continue
+        if isinstance(there, dict) and isinstance(was, dict) and isinstance(value, dict):
+            value = merge_changes(there, was, value)
+        merged[name] = value
+    return merged
+
+
 def store_state(
     connection: Transaction,
     session_id: str,
@@ -144,17 +157,17 @@ def store_state(
     """
     key = {"session_id": session_id}
     # In DuckDB, a RETURNING takes longer than a second statement.
-    changed = connection.update("raw_sessions", {"updated_at": micros(now())}, key, gone=gone)
+    changed = connection.update("raw_sessions", {"updated_at": connection.now()}, key, gone=gone)
     if session_state is not None and (base_state is None or _differs(session_state, base_state)):
         # As it will be read. This rejects arrays and other values that cannot be compared.
         state = from_json(to_json(session_state, "session_state"))
         if base_state is not None:
             sql = "SELECT session_state FROM raw_sessions WHERE session_id = ?"
             ((stored,),) = connection.execute(sql, [session_id])
-            made, state = [*_changes(base_state, state, ())], from_json(stored)
-            if state != base_state:
-                _warn_of_lost_updates(session_id, state, made)
-            force_apply(state, made)
+            there = from_json(stored)
+            if there != base_state:
+                _warn_of_lost_updates(session_id, there, _changes(base_state, state, ()))
+            state = merge_changes(there, base_state, state)
         changed |= connection.update("raw_sessions", {"session_state": state}, key)
     return changed
 

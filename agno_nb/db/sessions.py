@@ -27,7 +27,6 @@ from agno_nb.types import (
     Session,
     SessionType,
     UsageTotals,
-    now,
     whole_number,
 )
 
@@ -76,7 +75,7 @@ def check_owner(connection: Transaction, user_id: str, *, session_id: str | None
 
 
 def _session_key(session_id: str, session_type: str | None, user_id: str | None) -> Row:
-    check_ids(session_id=session_id, user_id=user_id or None)
+    check_ids("session_id", session_id=session_id, user_id=user_id or None)
     check_choice("session_type", session_type, [*SessionType])
     return non_null(session_id=session_id, session_type=session_type, user_id=user_id)
 
@@ -104,11 +103,11 @@ def get_sessions(
     sort_by: str | None = None,
     sort_order: Literal["asc", "desc"] | None = None,
 ) -> list[Session]:
+    check_choice("session_type", session_type, [*SessionType])
+    limit = whole_number("limit", limit)
     column, direction = sort_by or "updated_at", sort_order or "desc"
     check_choice("sort_by", column, _SORT_COLUMNS)
     check_choice("sort_order", direction, ("asc", "desc"))
-    check_choice("session_type", session_type, [*SessionType])
-    limit = whole_number("limit", limit)
     start, _ = page_of(limit, page)
     key = non_null(session_type=session_type, user_id=user_id, component_id=component_id)
     where, parameters = where_equal(key)
@@ -146,8 +145,8 @@ def rename_session(
     session_name: str | None = None,
     user_id: str | None = None,
 ) -> Session | None:
-    changes = {"session_name": session_name, "updated_at": micros(now())}
-    connection.update("raw_sessions", changes, _session_key(session_id, session_type, user_id))
+    key = _session_key(session_id, session_type, user_id)
+    connection.update("raw_sessions", {"session_name": session_name, "updated_at": connection.now()}, key)
     return get_session(connection, session_id, session_type, user_id)
 
 
@@ -159,6 +158,7 @@ def update_session_state(
     *,
     base_state: JsonDict | None = None,
 ) -> Session | None:
+    check_ids("session_id", session_id=session_id, user_id=user_id or None)
     check_json_object(session_state, "session_state")
     if get_session(connection, session_id, user_id=user_id) is None:
         return None
@@ -174,12 +174,12 @@ def fork_session(
     to_run_index: int | None = None,
     at_run: str | None = None,
 ) -> Session | None:
-    check_ids(at_run=at_run)
+    check_ids("session_id", session_id=session_id, at_run=at_run, user_id=user_id or None)
     if to_run_index is not None and at_run is not None:
         raise InvalidInputError("fork_session() got both to_run_index and at_run; pass one of them")
     if get_session(connection, session_id, user_id=user_id) is None:
         return None
-    fork_id = fork.fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=micros(now()))
+    fork_id = fork.fork(connection, session_id, to_run_index=to_run_index, at_run=at_run, now=connection.now())
     return get_session(connection, fork_id)
 
 
@@ -196,7 +196,7 @@ def enter_session(connection: Transaction, run: RunOutput, session: Session) -> 
     found = connection.execute(sql, [run.session_id, run.session_id])
     rows = tables.SESSIONS.rows(values[:-1] for values in found)
     if not rows:
-        fresh = tables.session_row(session, component_name=run.component_name, now=micros(now()))
+        fresh = tables.session_row(session, component_name=run.component_name, now=connection.now())
         # The session starts with its first run, which was created before this transaction.
         fresh["created_at"] = min(fresh["created_at"], micros(run.created_at))
         connection.insert(
@@ -213,7 +213,7 @@ def enter_session(connection: Transaction, run: RunOutput, session: Session) -> 
 
 
 def get_session_metrics(connection: Transaction, session_id: str) -> Metrics:
-    check_ids(session_id=session_id)
+    check_ids("session_id", session_id=session_id)
     sums = ", ".join(f"SUM({valid_usage(name)})" for name in TOKEN_COUNTS)
     # A run without a model answer (because of an invalid key, for example) has no cost that could be unknown.
     answered = "SELECT run_id FROM raw_messages WHERE session_id = ? AND role = 'assistant' AND NOT from_history"

@@ -42,6 +42,8 @@ _CATALOG = {"show", "describe", "desc", "tables", "columns", "information_schema
 }  # fmt: skip
 """Words of statements that list tables without naming them."""
 
+INNER_NAME = "readable columns of "
+"""Start of the name of a table that has the readable columns of a DataFrame."""
 
 _NETWORKS = (ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network)
 _NUMBERS = (bool, int, float, complex, decimal.Decimal, fractions.Fraction)
@@ -75,7 +77,7 @@ class SqlFrame:
             return
         import pyarrow as pa
 
-        source = f"readable columns of {name}"
+        source = f"{INNER_NAME}{name}"
         cursor.register(source, self.data if self.data is not None else pa.table({"row": [0]}))
         selected = ", ".join(
             f"error({_literal(_refusal(name, column, self.unreadable[column]))})::VARCHAR AS {quoted(column)}"

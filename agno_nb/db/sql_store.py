@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -71,8 +71,10 @@ class SqlDb(Db):
     @contextmanager
     def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
         driver = self._driver
-        with driver.exclusive_transaction() if exclusive else driver.transaction(write=write) as connection:
-            transaction = Transaction(connection, store=self, cache=self._cache, row_lock=driver.row_lock)
+        with ExitStack() as stack:
+            opened = driver.exclusive_transaction() if exclusive else driver.transaction(write=write)
+            begin = functools.partial(stack.enter_context, opened)
+            transaction = Transaction(begin, store=self, cache=self._cache, row_lock=driver.row_lock)
             yield transaction
         for committed in transaction.on_commit:
             committed()
@@ -82,8 +84,8 @@ class SqlDb(Db):
         return self._driver.is_uncontended
 
     def create(self) -> None:
-        with self._transaction(write=True):
-            pass
+        with self._transaction(write=True) as transaction:
+            transaction.begin()
 
     def close(self) -> None:
         self._driver.close()
@@ -139,7 +141,7 @@ class SqlDb(Db):
 
     @explain_wrong_arguments("pass the session_id, as in delete_session('plans')")
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
-        check_ids(session_id=session_id, user_id=user_id or None)
+        check_ids("session_id", session_id=session_id, user_id=user_id or None)
         return bool(self._delete("session_id = ?", [session_id], user_id))
 
     def delete_sessions(self, session_ids: Iterable[str], user_id: str | None = None) -> None:
@@ -148,7 +150,7 @@ class SqlDb(Db):
         # A pandas Series is a list of IDs, too.
         if ids := list(session_ids):
             for session_id in ids:
-                check_ids(session_id=session_id)
+                check_ids("session_id", session_id=session_id)
             self._delete(f"session_id IN ({marks(ids)})", ids, user_id)
 
     @explain_wrong_arguments("pass a date, as in purge_sessions('2026-01-31')")
@@ -184,7 +186,7 @@ class SqlDb(Db):
         archive.snapshot(self._driver, path, identity=self.identity)
 
     def export_session(self, session_id: str, path: str | Path, user_id: str | None = None) -> None:
-        check_ids(session_id=session_id, user_id=user_id or None)
+        check_ids("session_id", session_id=session_id, user_id=user_id or None)
         with self._transaction(write=False) as connection:
             tables = archive.session_tables(connection, session_id, user_id)
         archive.write_session(path, tables)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agno_nb.db.encoding import Redact, Row, encode_row, to_sql
+from agno_nb.db.encoding import Redact, Row, encode_row, micros, to_sql
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import redactor
-from agno_nb.types import MAX_COST, MAX_TOKENS, SessionReader, whole_number
+from agno_nb.types import MAX_COST, MAX_TOKENS, SessionReader, now, whole_number
 
 if TYPE_CHECKING:
     from agno_nb.db.session_cache import SessionCache
@@ -45,25 +45,44 @@ class Connection(ABC):
 
 
 class Transaction:
-    """One open transaction of a store. API keys are removed from everything written through it.
+    """One transaction of a store. API keys are removed from everything written through it.
 
+    It begins with its first statement, so that an invalid argument is rejected before the store is locked or created.
     Sessions that are read load their runs from `store` later. `row_lock` is the :attr:`Driver.row_lock`.
     """
 
-    def __init__(self, connection: Connection, *, store: SessionReader, cache: SessionCache, row_lock: str) -> None:
-        self._connection = connection
+    def __init__(
+        self, connect: Callable[[], Connection], *, store: SessionReader, cache: SessionCache, row_lock: str
+    ) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
         self.store, self.cache, self.row_lock = store, cache, row_lock
-        self.data_version = connection.data_version
-        self.next_data_version = connection.next_data_version
+        self.next_data_version: int | None = None
         self.on_commit: list[Callable[[], None]] = []
         """Functions to call once the transaction is committed."""
+
+    def begin(self) -> Connection:
+        """Begin the transaction, which has not begun yet."""
+        self._connection = self._connect()
+        self.next_data_version = self._connection.next_data_version
+        return self._connection
+
+    def now(self) -> int:
+        """Return the time in microseconds. It is taken after the wait for other writers, so that times are in order."""
+        if self._connection is None:
+            self.begin()
+        return micros(now())
+
+    @property
+    def data_version(self) -> int | None:
+        return (self._connection or self.begin()).data_version
 
     @cached_property
     def redact(self) -> Redact:
         return redactor()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql, [to_sql(value) for value in parameters])
+        return (self._connection or self.begin()).execute(sql, [to_sql(value) for value in parameters])
 
     def select(self, table: ObjectTable, where: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return the rows of a table that match `where`, which may end with an ORDER BY."""
@@ -86,7 +105,7 @@ class Transaction:
             else:
                 values = "VALUES " + ", ".join([f"({marks(columns)})"] * len(some))
             sql = f"INSERT INTO {table} ({', '.join(columns)}) {values} {then}"
-            self._connection.write(sql, [row[name] for row in some for name in columns])
+            (self._connection or self.begin()).write(sql, [row[name] for row in some for name in columns])
         return stored
 
     def update(self, table: str, changes: Row, key: Row, *, gone: Exception | None = None) -> Row:
@@ -96,14 +115,14 @@ class Transaction:
         """
         stored = encode_row(changes, self.redact)
         if gone is None:
-            self._connection.write(*_update(table, stored, key))
-        elif not self._connection.change(*_update(table, stored, key)):
+            (self._connection or self.begin()).write(*_update(table, stored, key))
+        elif not (self._connection or self.begin()).change(*_update(table, stored, key)):
             raise gone
         return stored
 
     def change(self, table: str, changes: Row, key: Row) -> int:
         """Change the rows that match `key`; return their number."""
-        return self._connection.change(*_update(table, encode_row(changes, self.redact), key))
+        return (self._connection or self.begin()).change(*_update(table, encode_row(changes, self.redact), key))
 
 
 def _update(table: str, stored: Row, key: Row) -> tuple[str, list[Any]]:

@@ -164,6 +164,7 @@ def ended_run_row(run: RunOutput) -> Row:
         "replay_of_run_id": run.replay_of_run_id,
         "requirements": requirement_rows(run) if run.requirements else None,
         "state_changes": run.state_changes or None,
+        "metadata": run.metadata,
         "ended_at": None if run.ended_at is None else micros(run.ended_at),
     }
 
@@ -346,6 +347,7 @@ def requirement_rows(run: RunOutput) -> list[JsonDict]:
     return [
         {
             **{name: getattr(requirement, name) for name in (*_REQUIREMENT_FIELDS, *_ANSWER_FIELDS, *_START_FIELDS)},
+            "resolved_by": requirement.resolved_by,
             "tool_call_id": requirement.tool.tool_call_id,
             "tool_name": requirement.tool.tool_name,
             "arguments": requirement.tool.arguments,
@@ -370,4 +372,5 @@ def requirement_from_row(row: JsonDict, run_id: str, calls: Sequence[ToolCall]) 
     )
     for name in _ANSWER_FIELDS:
         setattr(requirement, name, row[name])
+    requirement.resolved_by = row.get("resolved_by")  # Earlier versions did not store it.
     return requirement

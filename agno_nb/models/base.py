@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ModelError, ModelStreamError
@@ -59,7 +59,8 @@ class ModelResponse:
     model: str | None = None
     """The model reported by the server."""
     provider_data: JsonDict | None = None
-    """Raw items to send back with this message in later requests to the same provider and model."""
+    """Raw items to send back with this message in later requests to the same provider and model. A `placeholder` among
+    them says that the answer only shows the form of an `output_schema`. It is added to the run's metadata and shown."""
 
 
 class Model(ABC):
@@ -73,11 +74,14 @@ class Model(ABC):
         Name of the provider, for example ``"openai"``, which determines prices.
     sees_images : bool
         Whether it accepts images. If False, notebooks don't send it figures.
+    notice : str or None
+        A warning to show in the first turn of a session, next to how to change the model.
     """
 
     id: str
     provider: str
     sees_images: bool = True
+    notice: ClassVar[str | None] = None
 
     @abstractmethod
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:

@@ -32,7 +32,7 @@ _PYTHON = ("", "python", "py", "python3", "ipython")
 def run_cell(notebook: Notebook, shell: InteractiveShell, args: Namespace, text: str) -> None:
     """Run a cell. ``_agent`` and the variable of ``-o`` are assigned the run, even if it failed."""
     if not text:
-        raise InvalidInputError("the cell has no prompt; write one below %%agent")
+        raise InvalidInputError("the cell has no prompt; write it on the lines below %%agent")
     runnable = notebook.runnable_named(args.name) if args.name else notebook.runnable
     if args.model:
         runnable = notebook.copy_with_model(runnable, args.model)

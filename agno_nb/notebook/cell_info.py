@@ -14,6 +14,9 @@ from typing import Any
 
 from agno_nb.types import CellInfo
 
+_TEXT_NOTEBOOKS = (".py", ".md", ".qmd", ".Rmd")
+"""Files that Jupytext opens as notebooks. They have no cell ids, but there may be a paired ``.ipynb`` file that has."""
+
 
 def read_cell_info(shell: Any) -> CellInfo:
     """Return the notebook and the cell of the code that is running.
@@ -41,9 +44,12 @@ def current_execution(shell: Any) -> str:
 def is_same_notebook(path: str | None, other: str | None) -> bool:
     """Return whether two paths can be of the same notebook.
 
-    A copy of a notebook has the same cell ids, but then both files exist; after a rename only one does.
+    A copy of a notebook has the same cell ids, but then both files exist; after a rename only one does. Files that
+    Jupytext pairs have the same name but for the suffix.
     """
-    return path is None or other is None or path == other or not Path(path).exists() or not Path(other).exists()
+    if path is None or other is None or Path(path).with_suffix("") == Path(other).with_suffix(""):
+        return True
+    return not Path(path).exists() or not Path(other).exists()
 
 
 def is_lasting(cell_id: str) -> bool:
@@ -55,12 +61,18 @@ def is_lasting(cell_id: str) -> bool:
 
 
 def notebook_file(path: str | Path) -> dict[str, Any]:
-    """Return the content of a notebook file, or an empty dict if it cannot be read."""
+    """Return the content of a notebook file, or of the ``.ipynb`` paired with it; an empty dict if there is none."""
+    path = Path(path)
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads((path.with_suffix(".ipynb") if is_text(path) else path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def is_text(path: str | Path) -> bool:
+    """Return whether a notebook is a text file of Jupytext."""
+    return PurePath(path).suffix in _TEXT_NOTEBOOKS
 
 
 def code_cells(notebook: dict[str, Any]) -> list[tuple[str | None, str]]:
@@ -142,8 +154,8 @@ def _notebook(shell: Any, cell_id: str | None) -> str | None:
     # that reports the cell has also set the name of the notebook.
     if path is None and cell_id is not None:
         path = namespace.get("__session__") or os.environ.get("JPY_SESSION_NAME")
-    # Consoles and scripts have a session name too.
-    if not isinstance(path, str) or PurePath(path).suffix != ".ipynb":
+    # Consoles have a session name too.
+    if not isinstance(path, str) or not (PurePath(path).suffix == ".ipynb" or is_text(path)):
         return None
     # VS Code's Untitled-1.ipynb is not a file yet. The front end may run on another operating system than the kernel.
     return path if PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute() else None

@@ -24,6 +24,7 @@ from agno_nb.notebook.cell_info import (
     code_cells,
     is_lasting,
     is_same_notebook,
+    is_text,
     notebook_file,
     read_cell_info,
     source_hash,
@@ -150,7 +151,8 @@ def cells_df(notebook: str | Path | None = None, *, db: Db | None = None) -> pd.
     Parameters
     ----------
     notebook : str or Path, optional
-        The ``.ipynb`` file. Defaults to this notebook. Runs made before a rename are found by their cells.
+        The ``.ipynb`` file, or a text file that Jupytext pairs with one. Defaults to this notebook. Runs made before a
+        rename are found by their cells.
     db : Db, optional
         The store. Defaults to the notebook's.
 
@@ -239,7 +241,8 @@ def _path(notebook: str | Path | None) -> Path:
         raise InvalidInputError("this front end does not report the notebook's path; pass it to cells_df()")
     path = Path(named_path).absolute()
     if "cells" not in notebook_file(path):
-        raise InvalidInputError(f"{str(named_path)!r} is not a readable notebook")
+        remedy = "; pair it with an .ipynb file in Jupytext" if is_text(path) else ""
+        raise InvalidInputError(f"{str(named_path)!r} is not a readable notebook{remedy}")
     return path
 
 

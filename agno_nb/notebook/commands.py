@@ -16,8 +16,9 @@ from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
+from agno_nb.notebook.cell_info import is_text, notebook_file
 from agno_nb.notebook.displays import name_of, show_facts, show_note
-from agno_nb.notebook.notebook import Notebook
+from agno_nb.notebook.notebook import Notebook, VariableTool
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
 from agno_nb.run.runnable import Runnable
@@ -41,7 +42,9 @@ class LineParser(MagicArgumentParser):
 
     def _check_value(self, action: Action, value: Any) -> None:
         if action.dest == "command" and value not in (action.choices or ()):
-            raise InvalidInputError(f"%agent has no command {value!r}: {nearest(value, list(COMMANDS))}")
+            prompt = "to send a prompt, write %%agent on the first line of a cell and the prompt below it"
+            remedy = _suggestion(value, COMMANDS, prompt)
+            raise InvalidInputError(f"%agent has no command {value!r}{remedy} `%agent help` lists the commands")
         super()._check_value(action, value)
 
 
@@ -51,18 +54,35 @@ def parse_words(parser: Any, words: Sequence[str], magic: str) -> Namespace:
     for word in words:
         # Before parsing, which would take the value of an unknown option for a command.
         if word.startswith("--") and not any(option.startswith(word.partition("=")[0]) for option in options):
-            raise InvalidInputError(f"{magic} has no option {word!r}: {nearest(word, options)}")
+            raise _unknown_option(magic, word, options)
     args = Namespace()
     try:
         _, unknown = parser.parse_known_args(list(words), args)
     except UsageError as error:
         raise InvalidInputError(f"{magic}: {error}; `{magic}?` lists the options") from None
     if unknown and unknown[0].startswith("-"):
-        raise InvalidInputError(f"{magic} has no option {unknown[0]!r}: {nearest(unknown[0], options)}")
+        raise _unknown_option(magic, unknown[0], options)
+    if unknown and magic == "%%agent":
+        raise InvalidInputError(
+            f"the line of %%agent takes options and the name of an agent, got {' '.join(words)!r}; write the prompt on "
+            "the lines below it"
+        )
     if unknown:
         command = " ".join(filter(None, [magic, getattr(args, "command", None)]))
         raise InvalidInputError(f"`{command}` takes nothing more, got {' '.join(unknown)!r}")
     return args
+
+
+def _unknown_option(magic: str, word: str, options: Mapping[str, Action]) -> InvalidInputError:
+    return InvalidInputError(f"{magic} has no option {word!r}{_suggestion(word, options)} `{magic}?` lists the options")
+
+
+def _suggestion(word: str, known: Mapping[str, Any], otherwise: str = "") -> str:
+    """Return the part of an error that follows an unknown word."""
+    close = nearest(word, known)
+    if close.startswith("did"):
+        return f": {close}"
+    return f"; {otherwise};" if otherwise else ";"
 
 
 def option_names(parser: Any) -> dict[str, Action]:
@@ -210,7 +230,8 @@ def _front_end(origin: CellInfo) -> str:
         return "this front end does not report cell ids, so rerunning a cell adds a new turn"
     if origin.notebook is None:
         return "rerunning a cell replaces its turn; this front end does not report the notebook's name"
-    return f"{Path(origin.notebook).name}; rerunning a cell replaces its turn"
+    until = ", until you reopen it" if is_text(origin.notebook) and not notebook_file(origin.notebook) else ""
+    return f"{Path(origin.notebook).name}; rerunning a cell replaces its turn{until}"
 
 
 def start_session(notebook: Notebook) -> None:
@@ -245,6 +266,7 @@ def use_tools(notebook: Notebook, words: list[str]) -> None:
 
 
 def _first_line(tool: Any) -> str:
+    tool = tool.latest if isinstance(tool, VariableTool) else tool
     text = getattr(tool, "description", None) or getattr(tool, "__doc__", None) or "no docstring"
     return str(text).strip().partition("\n")[0]
 

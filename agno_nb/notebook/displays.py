@@ -5,6 +5,7 @@ IPython formatters show the objects, so that these contain no HTML themselves. T
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
@@ -12,7 +13,9 @@ from typing import Any, Literal, TypeAlias
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
+from agno_nb.db.arrow_tables import FROM_STORE
 from agno_nb.db.base import Db
+from agno_nb.db.frame_reader import QueryResult
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.html import element, escape_html, html_bundle, with_code
 from agno_nb.notebook.render import questions_html, questions_text, usage_line
@@ -25,6 +28,7 @@ from agno_nb.types import (
     RunOutput,
     Session,
     Variable,
+    counted,
     current_attempts,
     one_line,
 )
@@ -108,11 +112,18 @@ def register_displays(shell: InteractiveShell) -> Callable[[], None]:
     for cls, function in _FORMATTERS.items():
         html.for_type(cls, function)
     plain.for_type_by_name(*_DATAFRAME, _print_frame)
+    # Another extension may show DataFrames its own way.
+    other: Callable[[Any], str | None] | None = html.for_type_by_name(
+        *_DATAFRAME, lambda frame: _short_ids(frame, (other or _frame_html)(frame))
+    )
 
     def unregister() -> None:
         for cls in _FORMATTERS:
             html.pop(cls, None)
-        plain.pop(".".join(_DATAFRAME), None)
+        for formatter in (html, plain):
+            formatter.pop(".".join(_DATAFRAME), None)
+        if other is not None:
+            html.for_type_by_name(*_DATAFRAME, other)
 
     return unregister
 
@@ -123,6 +134,21 @@ def _print_frame(frame: Any, printer: Any, cycle: bool) -> None:
         if number:
             printer.break_()
         printer.text(line)
+
+
+def _frame_html(frame: Any) -> str | None:
+    html: str | None = frame._repr_html_()
+    return html
+
+
+def _short_ids(frame: Any, html: str | None) -> str | None:
+    """Return the table of a DataFrame with the end of each ID in it, if the DataFrame comes from a store.
+
+    The whole ID appears when the mouse is over its cell. The DataFrame and its text have whole IDs.
+    """
+    if html is None or FROM_STORE not in frame.attrs:
+        return html
+    return _ID_CELL.sub(lambda cell: f' title="{cell[1]}" style="white-space:nowrap">…{cell[1][-6:]}</t', html)
 
 
 def _run_html(run: RunOutput) -> str:
@@ -187,30 +213,33 @@ def _about(variable: Variable) -> str:
     return f"{variable.type}{shape}{', cut' if variable.cut else ''}"
 
 
-def report_bundle(report: ContextReport, counted: int | None = None) -> dict[str, str]:
+def report_bundle(report: ContextReport, num_counted: int | None = None) -> dict[str, str]:
     """Return a table of the parts of a request with their sizes and first words, and the omitted parts below it.
 
-    `counted` is the number of tokens counted by the provider.
+    `num_counted` is the number of tokens counted by the provider.
     """
     rows = [
-        (source, detail, size.removesuffix(" tokens"), one_line(part.text or "", PREVIEW_LIMIT))
+        (source, detail, size.partition(" ")[0], one_line(part.text or "", PREVIEW_LIMIT))
         for (source, detail, size), part in zip(report.rows(), report.parts, strict=True)
     ]
     columns: dict[str, ColumnKind] = {"source": "word", "": "word", "tokens": "number", "text": "text"}
-    return table_bundle(columns, rows, note=" ".join(report_notes(report, counted)))
+    return table_bundle(columns, rows, note=" ".join(report_notes(report, num_counted)))
 
 
-def report_notes(report: ContextReport, counted: int | None) -> list[str]:
+def report_notes(report: ContextReport, num_counted: int | None) -> list[str]:
     """Return sentences about the size of a request and about its omitted parts."""
-    by_provider = f"; the provider counted {counted:,}" if counted else ""
-    size = f"About {report.tokens:,} tokens, estimated by length{by_provider}."
+    by_provider = f"; the provider counted {num_counted:,}" if num_counted else ""
+    size = f"About {counted(report.tokens, 'token')}, estimated by length{by_provider}."
     return [size, *(f"Left out: {part.what} ({part.why})." for part in report.omitted)]
 
 
 _DATAFRAME = ("pandas", "DataFrame")
+_ID_CELL = re.compile(r">([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})</t")
+"""The end of a table cell that has nothing but an ID made by :func:`agno_nb.types.new_id`."""
 _FORMATTERS: dict[type, Any] = {
     RunOutput: _run_html,
     Session: _session_html,
     Runnable: _runnable_html,
     ContextReport: lambda report: report_bundle(report)["text/html"],
+    QueryResult: lambda result: _short_ids(frame := result.df(), _frame_html(frame)),
 }

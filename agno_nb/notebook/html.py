@@ -43,6 +43,7 @@ STYLES = {
     "small": "font-size:.85em",
     "close": "margin:.1em 0",
     "alert": "color:#d0484f",
+    "warning": "color:#b8702a",
     "error": "margin:.4em 0",
     "footer": "margin:.7em 0 .2em;font-size:.8em;opacity:.65",
     "answer": "max-width:56em;line-height:1.55",
@@ -60,8 +61,12 @@ STYLES = {
     "question": f"margin:.4em 0 .2em;padding:.5em .7em;border:{_LINE};border-left:4px solid #b7860b;"
     f"border-radius:6px;background-color:rgba(128,128,128,.08);{_WRAPPED}",
     "commands": "margin:.2em 0 .8em;font-size:.9em",
-    "prompt": "margin:1.1em 0 .4em;padding:.5em .9em;border-radius:10px;background-color:rgba(128,128,128,.12);"
-    f"max-width:48em;{_WRAPPED}",
+    # A table is as wide as its text. JupyterLab removes `width` from the outputs of files that it does not trust.
+    "prompt": "margin:1.1em 0 .4em auto;border-collapse:separate;font-size:1em",
+    "bubble": "padding:.5em .9em;border-radius:14px 14px 4px;background-color:rgba(128,128,128,.12);"
+    f"text-align:left;{_WRAPPED}",
+    "right": "padding-left:18%",
+    "conversation": "max-width:56em",
     "title": "margin:.4em 0;font-weight:600",
     "step": "padding:.15em 1.2em .15em 0;white-space:nowrap;text-align:left",
     "track": "padding:.15em 0",

@@ -48,12 +48,14 @@ def approve(notebook: Notebook, words: list[str]) -> None:
             f"{requirement.tool.tool_name} needs {needed}, not an approval; use `{answer_command(requirement)}`"
         )
     requirement.confirm(" ".join(rest) or None)
+    requirement.resolved_by = notebook.current_user_id
     _continue_or_save(notebook, db, run)
 
 
 def reject(notebook: Notebook, words: list[str]) -> None:
     db, run, requirement, rest = _select_requirement(notebook, words)
     requirement.reject(" ".join(rest) or None)
+    requirement.resolved_by = notebook.current_user_id
     _continue_or_save(notebook, db, run)
 
 
@@ -66,6 +68,7 @@ def answer(notebook: Notebook, words: list[str]) -> None:
     else:
         short_id = requirement.short_id
         raise InvalidInputError(f"no result given for {short_id}; run `%agent answer {short_id} RESULT`")
+    requirement.resolved_by = notebook.current_user_id
     _continue_or_save(notebook, db, run)
 
 
@@ -109,6 +112,7 @@ def ask_at_prompt(
         try:
             for requirement in run.active_requirements:
                 _prompt_for(requirement, read)
+                requirement.resolved_by = notebook.current_user_id
         except StdinNotImplementedError:
             print(NO_PROMPT_MESSAGE)
             return run

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.utils.process import arg_split  # type: ignore[attr-defined] # IPython's own magics import it from here.
 
-from agno_nb.db.arrow_tables import is_frame, unknown_table
-from agno_nb.db.base import Db
-from agno_nb.db.frame_reader import MAX_ROWS, QueryResult, no_such_table
-from agno_nb.db.schema import names
-from agno_nb.errors import InvalidInputError, QueryError
+from agno_nb.db.frame_reader import run_query
+from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.agent_cell import FORMATS, run_cell
 from agno_nb.notebook.cell_info import read_cell_info
 from agno_nb.notebook.commands import change_settings, line_parser, parse_words, run_parsed, show_status
 from agno_nb.notebook.notebook import Notebook
+from agno_nb.notebook.session_commands import show_previous_session
 from agno_nb.notebook.settings import RERUNS, AgnoNb
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @magics_class
@@ -44,6 +40,7 @@ class AgentMagics(Magics):
     @no_var_expand
     @line_magic("agent")  # type: ignore[arg-type] # IPython types its decorators for functions of a module.
     def agent_line(self, line: str) -> None:
+        self.notebook.locate(read_cell_info(self.shell).notebook)
         args = _parse(line_parser(), line, "%agent")
         run_parsed(self.notebook, args)
         change_settings(self.notebook, args)
@@ -53,7 +50,7 @@ class AgentMagics(Magics):
     agent_line.__doc__ = line_parser().format_help()  # type: ignore[assignment]
 
     @no_var_expand
-    @magic_arguments("agent")
+    @magic_arguments("%agent")
     @argument("name", nargs="?", help="one of your agents, by variable or name; defaults to the notebook's agent")
     @argument("-s", "--session", help="run in this session")
     @argument("-u", "--user", help="run as this user")
@@ -72,15 +69,20 @@ class AgentMagics(Magics):
         """Send the cell to the agent and stream its answer. {variables} are replaced by their values."""
         args = _parse(self.agent_cell.parser, line, "%%agent")
         _check_variable(args.output)
+        if self.notebook.locate(read_cell_info(self.shell).notebook):
+            show_previous_session(self.notebook)
         run_cell(self.notebook, self.shell, args, cell.strip())
 
     @no_var_expand
-    @magic_arguments("agent_sql")
+    @magic_arguments("%agent_sql")
     @argument("-o", "--output", metavar="VAR", help="assign the result to this variable instead of showing it")
     @argument("sql", nargs="*", help="the query, unless it is in the cell")
     @line_cell_magic("agent_sql")  # type: ignore[arg-type]
     def agent_sql(self, line: str, cell: str | None = None) -> Any:
-        """Run one read-only query over the store and over the notebook's DataFrames that it names."""
+        """Run one read-only query over the store and over the notebook's DataFrames that it names.
+
+        For a query of one line, use %agent_sql QUERY.
+        """
         # The line magic has no options: quotes and dashes belong to the query.
         sql, output = line, None
         if cell is not None:
@@ -89,13 +91,31 @@ class AgentMagics(Magics):
         if not sql.strip():
             raise InvalidInputError("no query; write one after %agent_sql, or in a cell below %%agent_sql")
         _check_variable(output)
-        frame, notes = run_query(sql, self.notebook.db, self.shell.user_ns)
+        result, notes = run_query(self.notebook.db, sql, {}, self.shell.user_ns)
         for note in notes:
             print(note, file=sys.stderr)
+        frame = result.df()
         if output is None:
             return frame
         self.shell.user_ns[output] = frame
         return None
+
+
+def pass_to_magics(lines: list[str]) -> list[str]:
+    """Transform the cells that IPython itself answers, with hints at the wrong magic, so that the magics answer.
+
+    IPython rejects ``%%agent`` without a body, and takes a line that ends in ``?`` for a question about its last word.
+    """
+    line = lines[0] if len(lines) == 1 else ""
+    if re.match(r"%%agent(_sql)?(\s|\Z)", line):
+        return [line, "\n"]
+    if found := re.fullmatch(r"%agent\s+(\S+\s.*\?)\s*", line):
+        return [f"get_ipython().run_line_magic('agent', {found[1]!r})\n"]
+    return lines
+
+
+# A terminal would not wait for the body of a cell.
+pass_to_magics.has_side_effects = True  # type: ignore[attr-defined]
 
 
 def _check_variable(name: str | None) -> None:
@@ -108,29 +128,3 @@ def _parse(parser: Any, line: str, magic: str) -> Namespace:
         word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word for word in arg_split(line)
     ]
     return parse_words(parser, words, magic)
-
-
-def run_query(sql: str, db: Db, namespace: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
-    """Run a query; return its result with typed columns, and notes for the user.
-
-    Only DataFrames that the query names are read. A table of the store takes precedence over a DataFrame of the same
-    name.
-    """
-    from agno_nb.db.sql_frames import named_in
-
-    all_frames = {name: value for name, value in list(namespace.items()) if is_frame(value)}
-    in_store = [name for name in all_frames if name.lower() in names()]
-    notes = [
-        f"{name} is the store's table, not your DataFrame of the same name; rename the DataFrame to query it"
-        for name in sorted(named_in(sql, in_store))
-    ]
-    # Earlier outputs that IPython keeps are tables only if the query names them.
-    hidden = {name for name in all_frames if name.startswith("_")} - set(named_in(sql, all_frames))
-    frames = {name: value for name, value in all_frames.items() if name not in hidden and name not in in_store}
-    try:
-        result = QueryResult(db.arrow(sql, (), frames, max_rows=MAX_ROWS))
-        return result.df(), notes
-    except QueryError as error:
-        if (unknown := unknown_table(error)) is None:
-            raise
-        raise no_such_table(unknown, (name for name in all_frames if name[0] != "_")) from None

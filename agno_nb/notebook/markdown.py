@@ -21,12 +21,17 @@ from markdown_it.utils import EnvType, OptionsDict
 
 from agno_nb.notebook.commonmark import SHOWN_ADDRESS, lossless_parser, text_token
 from agno_nb.notebook.html import LINK_SCHEMES, element, escape_html
+from agno_nb.redact import displayable
+from agno_nb.types import one_line
 
 HIGHLIGHT_LIMIT = 4_000
 """Characters of a block of code that are coloured. Several lexers of Pygments take quadratic time: 20,000 newlines as
 Java take 13 s, and a model chooses both the code and its language."""
 
 HIGHLIGHT_LIMIT_PER_ANSWER = 20_000
+
+_TITLE_SOURCE_LIMIT = 400
+"""Characters of a prompt that are parsed for its title."""
 
 _HEADING = "font-weight:600;line-height:1.3"
 _STYLES = {
@@ -94,6 +99,31 @@ def markdown_parser(highlight: bool) -> MarkdownIt:
     parser.inline.ruler.before("escape", "math", _math_rule)
     parser.core.ruler.push("style", _style_rule)
     return parser
+
+
+def plain_title(prompt: str, limit: int) -> str:
+    r"""Return a prompt on one line of `limit` characters, without the marks of its Markdown.
+
+    Underscores stay, because prompts contain names such as ``__init__``.
+
+    Examples
+    --------
+    >>> plain_title("# Trip\n\n1. **Plan** the `trip`", 40)
+    'Trip 1. Plan the trip'
+    """
+    tokens = markdown_parser(highlight=False).parse(prompt[:_TITLE_SOURCE_LIMIT])
+    return one_line(displayable(" ".join(map(_plain_text, tokens))), limit) or one_line(displayable(prompt), limit)
+
+
+def _plain_text(token: Token) -> str:
+    """Return the text of a token. A number is the only mark of a block that says something."""
+    if token.type == "list_item_open":
+        return f"{token.info}{token.markup}" if token.info else ""
+    if token.children:
+        return "".join(map(_plain_text, token.children))
+    if token.type in ("softbreak", "hardbreak", "dollar"):
+        return "$" if token.type == "dollar" else " "
+    return token.content or (token.markup if token.markup.startswith("_") else "")
 
 
 def highlight_code(code: str, *, language: str) -> str:

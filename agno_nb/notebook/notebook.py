@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Mapping
 from inspect import isclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,53 @@ from agno_nb.notebook.displays import name_of
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
-from agno_nb.tools.toolkit import resolve_tools
+from agno_nb.tools import Tool, resolve_tools
 from agno_nb.types import Budget, SessionType
 
 _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
 """Names of earlier outputs. An agent there also has a name given by the user, or has been replaced."""
 
 
+class VariableTool:
+    """A variable of the notebook as a tool. Each run gets the latest function, so rerunning its cell is enough.
+
+    If the variable is deleted or no longer has a function, for example because a loop uses its name, the tool keeps the
+    last one. Copies of an agent share the variable.
+    """
+
+    def __init__(self, variable: str, value: Any, namespace: Mapping[str, Any]) -> None:
+        self._variable, self._latest, self._namespace = variable, value, namespace
+
+    @property
+    def latest(self) -> Any:
+        value = self._namespace.get(self._variable)
+        if callable(value) or isinstance(value, Tool) or hasattr(value, "tools") or hasattr(value, "functions"):
+            self._latest = value
+        return self._latest
+
+    @property
+    def tools(self) -> list[Any]:
+        """The tools of a toolkit with one member; see :func:`agno_nb.tools.toolkit.resolve_tools`."""
+        return [self.latest]
+
+    @property
+    def name(self) -> str:
+        return name_of(self.latest)
+
+    def __deepcopy__(self, memo: Any) -> VariableTool:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not with all variables of the notebook.
+        return VariableTool, (self._variable, self.latest, {})
+
+
 class Notebook:
     """A notebook's settings, and the agent created from them.
 
     `namespace` has the user's variables, `folder` is the folder of the store, and `path` is the notebook's file if the
-    front end reports it. Later changes of the settings take effect immediately.
+    front end reports it already; otherwise :meth:`locate` sets it. Later changes of the settings take effect
+    immediately.
     """
 
     def __init__(self, namespace: dict[str, Any], folder: Path, settings: AgnoNb, path: str | None = None) -> None:
@@ -74,6 +110,17 @@ class Notebook:
                 "instructions_file": lambda _: self._read_instructions(),
             }
         )
+
+    def locate(self, path: str | None) -> bool:
+        """Remember the notebook's file, once the front end reports it, and read the instructions in its metadata.
+
+        Return whether it was unknown before, because the extension was not loaded in a cell.
+        """
+        is_new, is_other = self.path is None, path not in (None, self.path)
+        if is_other:
+            self.path = path
+            self._read_instructions()
+        return is_new and is_other
 
     def set(self, name: str, value: Any) -> None:
         """Set an option of ``%agent``: a setting, or the session. An invalid value changes nothing."""
@@ -123,9 +170,9 @@ class Notebook:
     def use_tools(self, names: list[str]) -> None:
         """Add functions of the notebook to the agent's tools, or replace tools of the same name."""
         agent = self._own_agent("`%agent tools`")
-        functions = [self._function(name) for name in names]
-        replaced = {name_of(function) for function in functions}
-        tools = [tool for tool in agent.tools or [] if name_of(tool) not in replaced] + functions
+        added = [VariableTool(name, self._function(name), self.namespace) for name in names]
+        replaced = {name_of(tool) for tool in added}
+        tools: list[Any] = [*(tool for tool in agent.tools or [] if name_of(tool) not in replaced), *added]
         # Reject an invalid tool now, because it would make every later cell fail.
         resolve_tools(tools, tool_cache=[])
         agent.tools = tools

@@ -12,26 +12,19 @@ from dataclasses import replace
 from agno_nb.notebook.html import element, escape_html, fold, sanitize_html
 from agno_nb.notebook.markdown import markdown_parser
 from agno_nb.redact import without_controls
-from agno_nb.run.continue_run import INTERRUPTED_RESULT
-from agno_nb.run_view import Note, Reasoning, RunView, Text
+from agno_nb.run_view import NOTE_LIMIT, STATUS_WORDS, Note, Reasoning, RunView, Text, call_state
 from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall, counted, one_line, shorten
 
 TEXT_LIMIT = 4_000
 """Characters of a tool's arguments, a tool's result or a run's reasoning that are shown. The store has the rest."""
 
-NOTE_LIMIT = 240
-"""Characters of a note that are shown. The store has the rest."""
-
 MAX_NESTED = 30
 """Number of members' runs and steps shown for one run, the latest. The store has the rest."""
 
 _CACHED = "cached: no model was called"
-_STATUS_WORDS = {
-    RunStatus.RUNNING: "running …",
-    RunStatus.PAUSED: "waiting for you",
-    RunStatus.CANCELLED: "interrupted",
-    RunStatus.ERROR: "failed",
-}
+_TONES = {"": "label", "rejected": "small warning", "failed": "small alert"}
+TASK_LIMIT = 70
+"""Characters of a member's task, or of a call's arguments, in a line. The whole is below it if it is longer."""
 
 
 def render_answer(view: RunView) -> str:
@@ -56,7 +49,7 @@ def render_text(view: RunView) -> str:
             if isinstance(part, Note | ToolCall)
         )
         text = without_controls("\n".join(lines))
-    remark = _STATUS_WORDS.get(view.status) or (_CACHED if view.is_cached else "")
+    remark = STATUS_WORDS.get(view.status) or (_CACHED if view.is_cached else "")
     pieces = (text, questions_text(view.requirements), remark and f"({remark})")
     return "\n\n".join(filter(None, pieces))
 
@@ -67,7 +60,7 @@ def footer_text(view: RunView) -> str:
     attempt = f"attempt {view.attempt + 1}" if view.attempt else None
     # The footer of a cached answer is the same each time the notebook is executed.
     facts = [_CACHED, attempt] if view.is_cached else [attempt, not_sent, usage_line(view.metrics)]
-    return " · ".join(without_controls(fact) for fact in (view.model, _STATUS_WORDS.get(view.status), *facts) if fact)
+    return " · ".join(without_controls(fact) for fact in (view.model, STATUS_WORDS.get(view.status), *facts) if fact)
 
 
 def usage_line(metrics: Metrics) -> str:
@@ -75,7 +68,7 @@ def usage_line(metrics: Metrics) -> str:
     tokens = ""
     if metrics.input_tokens is not None or metrics.output_tokens is not None:
         counts = ("?" if count is None else f"{count:,}" for count in (metrics.input_tokens, metrics.output_tokens))
-        tokens = " → ".join(counts) + " tokens"
+        tokens = " → ".join(counts) + (" token" if metrics.output_tokens == 1 else " tokens")
     return " · ".join(filter(None, [_duration(metrics.duration_s), tokens, _cost(metrics.cost)]))
 
 
@@ -83,12 +76,12 @@ def call_line(call: ToolCall) -> str:
     """Return a tool call as one short line of code, such as ``weather(city="Rome")``."""
     values = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in call.tool_args.items()}
     arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
-    return without_controls(f"{call.tool_name}({shorten(arguments, 70)})")
+    return without_controls(f"{call.tool_name}({shorten(arguments, TASK_LIMIT)})")
 
 
 def clip(text: str, limit: int, rest: str) -> str:
     """Return the first `limit` characters, followed by a line that says where the rest is."""
-    return text if len(text) <= limit else f"{text[:limit]}\n\n… {len(text) - limit:,} more characters{rest}"
+    return text if len(text) <= limit else f"{text[:limit]}\n\n… {counted(len(text) - limit, 'more character')}{rest}"
 
 
 def questions_text(requirements: Sequence[Requirement]) -> str:
@@ -126,7 +119,8 @@ def _body(view: RunView) -> str:
     nested = [place for place, part in enumerate(view.parts) if isinstance(part, RunView)]
     omitted = set(nested[: max(len(nested) - MAX_NESTED, 0)])
     if omitted:
-        rendered.append(element("div", f"{len(omitted):,} earlier ones, see runs_df() and steps_df()", style="label"))
+        line = f"{counted(len(omitted), 'earlier run')} not shown, see runs_df() and steps_df()"
+        rendered.append(element("div", line, style="label"))
     for place, part in enumerate(view.parts):
         match part:
             case Text(markdown):
@@ -156,30 +150,30 @@ def _text(markdown: str, view: RunView, *, is_last: bool) -> str:
 
 
 def _nested(nested: RunView, parent: RunView) -> str:
+    is_running = parent.status is nested.status is RunStatus.RUNNING
     # A function step of a cached workflow is executed again, and its duration differs each time.
     footer = footer_text(replace(nested, metrics=Metrics()) if parent.is_cached else nested)
     heading = element("strong", escape_html(nested.name or "nested run"))
-    facts = " " + element("span", escape_html(footer), style="label")
+    task = one_line(nested.task or "", TASK_LIMIT)
+    heading += f": {escape_html(task)}" if task else ""
+    # The line below the answer says that the run is in progress.
+    facts = " " + element("span", "…" if is_running else escape_html(footer), style="label")
     parts = [
         Text(clip(part.markdown, TEXT_LIMIT, ", see runs_df()")) if isinstance(part, Text) else part
         for part in nested.parts
     ]
-    inside = element("div", _body(replace(nested, parts=parts)), style="inside")
-    return fold(heading + facts, inside, is_open=parent.status is nested.status is RunStatus.RUNNING)
+    whole = _tool_text("Task", nested.task) if nested.task and task != nested.task and not is_running else ""
+    inside = element("div", whole, _body(replace(nested, parts=parts)), style="inside")
+    return fold(heading + facts, inside, is_open=is_running)
 
 
 def _tool(call: ToolCall, status: RunStatus) -> str:
-    is_interrupted = call.tool_call_error and call.result == INTERRUPTED_RESULT
-    failed = call.tool_call_error and not is_interrupted
-    if is_interrupted:
-        fact = _STATUS_WORDS[RunStatus.CANCELLED]
-    elif call.result is None:
-        fact = _STATUS_WORDS.get(status, "not run")
-    else:
-        fact = " · ".join(filter(None, ["failed" if failed else "", _duration(call.duration_s)]))
+    state, tone = call_state(call, status)
+    was_run = call.result is not None and tone != "rejected"
+    facts = " · ".join(filter(None, [without_controls(state), _duration(call.duration_s) if was_run else ""]))
     summary = element("code", html.escape(call_line(call)), style="code")
-    if fact:
-        summary += " " + element("span", escape_html(fact), style="small alert" if failed else "label")
+    if facts:
+        summary += " " + element("span", escape_html(facts), style=_TONES[tone])
     arguments = _format_arguments(call)
     inside = _tool_text("Arguments", arguments) if arguments else ""
     if call.result is not None:

@@ -9,7 +9,7 @@ from IPython.display import display
 
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories
 from agno_nb.db import queries
-from agno_nb.errors import InvalidInputError, SessionNotFoundError
+from agno_nb.errors import InvalidInputError, SessionNotFoundError, StoreError
 from agno_nb.notebook.displays import (
     ColumnKind,
     report_bundle,
@@ -18,8 +18,10 @@ from agno_nb.notebook.displays import (
     show_note,
     show_table,
 )
+from agno_nb.notebook.markdown import plain_title
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.redact import displayable
+from agno_nb.run_view import status_word
 from agno_nb.types import RunOutput, RunStatus, Session, counted, current_attempts, one_line
 
 NUM_SESSIONS = 20
@@ -57,10 +59,15 @@ def list_sessions(notebook: Notebook) -> None:
         show_facts({"sessions": "none yet; the first `%%agent` cell starts one"})
         return
     current = notebook.current_session_id()
+    latest = queries.session_rows(notebook.db, frame["session_id"].tolist())
+    states = {key: status_word(row["status"], interrupted=row["interrupted"]) for key, row in latest.items()}
     rows = [
         (
             "•" if session["session_id"] == current else "",
-            _title(session["session_name"] or session["first_input"]),
+            with_state(
+                _title(session["session_name"]) or plain_title(session["first_input"] or "", TITLE_LIMIT),
+                states.get(session["session_id"], ""),
+            ),
             session["component_name"] or session["component_id"] or "",
             session["user_id"] or "",
             _number(session["num_runs"]),
@@ -72,6 +79,11 @@ def list_sessions(notebook: Notebook) -> None:
     ]
     note = "• is the current one. `%agent resume ID` resumes another; `sessions_df()` has all of them."
     show_table(_SESSION_COLUMNS, rows, note=note)
+
+
+def with_state(title: str, state: str) -> str:
+    """Return the title of a session with the state of its latest turn, if that did not complete."""
+    return f"{title} ({state})" if state else title
 
 
 def resume(notebook: Notebook, words: list[str]) -> None:
@@ -93,6 +105,16 @@ def resume(notebook: Notebook, words: list[str]) -> None:
     turns = len(current_attempts(session.runs))
     of_user = f" of {session.user_id}" if session.user_id else ""
     show_note(f"resumed {_session_name(session)}{of_user}: {counted(turns, 'turn')} so far")
+
+
+def show_previous_session(notebook: Notebook) -> None:
+    """Show how to resume the notebook's last session, if there is one."""
+    try:
+        last = notebook.last_session_id()
+    except StoreError:
+        return  # The first run will report what is wrong with the store.
+    if last is not None:
+        show_note("new session; `%agent resume` resumes this notebook's last one")
 
 
 def rename(notebook: Notebook, words: list[str]) -> None:
@@ -129,7 +151,8 @@ def show_history(notebook: Notebook, count: int | None) -> None:
     shown = turns[max(len(turns) - (NUM_TURNS if count is None else count), 0) :]
     rows = [(str(run.run_index), role, text) for run in shown for role, text in _messages(run)]
     earlier = len(turns) - len(shown)
-    note = f"{earlier} earlier turns are not shown; `messages_df()` has all" if earlier else "see also `messages_df()`"
+    omitted = f"{counted(earlier, 'earlier turn')} not shown; `messages_df()` has all"
+    note = omitted if earlier else "see also `messages_df()`"
     show_table({"turn": "number", "role": "word", "message": "lines"}, rows, note=note)
 
 
@@ -137,7 +160,7 @@ def _messages(run: RunOutput) -> list[tuple[str, str]]:
     calls = [("tool", f"{call.tool_name}({call.arguments}) → {_title(call.result)}") for call in run.tools]
     answer = run.get_content_as_string()
     if run.status is not RunStatus.COMPLETED:
-        answer = f"{answer} ({'interrupted' if run.interrupted else run.status.lower()})".lstrip()
+        answer = f"{answer} ({status_word(run.status, interrupted=run.interrupted)})".lstrip()
     return [("user", run.input), *calls, ("assistant", answer)]
 
 
@@ -218,7 +241,7 @@ def list_runs(notebook: Notebook) -> None:
 def _state(run: dict[Any, Any]) -> str:
     if run["superseded_by"] is not None:
         return "superseded"
-    status = "" if run["status"] == RunStatus.COMPLETED else str(run["status"]).lower()
+    status = status_word(run["status"], interrupted=run["interrupted"])
     marks = (status, "stale" if run["stale"] else "", "cached" if run["replay_of_run_id"] else "")
     return ", ".join(filter(None, marks))
 

@@ -39,6 +39,9 @@ MAX_DEPTH = 20
 
 Emit = Callable[[RunOutputEvent], None]
 
+_noticed: set[str] = set()
+"""First turns with a notice, and sessions that are not stored."""
+
 
 def discard_event(event: RunOutputEvent) -> None:
     """Receive an event that has no other listener."""
@@ -146,6 +149,14 @@ class RunContext:
         made = make_event(self.run, event, **values)
         for context in (self, *self.outer_runs):
             context.emit_to(made)
+
+    def takes_notice(self) -> bool:
+        """Whether to show the model's notice: once, in the first turn of a session, and again if that is run again."""
+        key = self.root.session_id if self.root.db is None else self.root.run_id
+        if not self.has_listener or self.root.run_index or key in _noticed:
+            return False
+        _noticed.add(key)
+        return True
 
     async def record_event(
         self, event: RunEvent, content: str, *, details: JsonDict, model: str, duration_s: float | None = None
@@ -272,6 +283,7 @@ def make_event(run: RunOutput, event: RunEvent, *, step: str | None = None, **va
         run_id=run.run_id,
         session_id=run.session_id,
         parent_run_id=run.parent_run_id,
+        parent_tool_call_id=run.parent_tool_call_id,
         component_name=run.component_name,
         **values,
     )

@@ -18,13 +18,11 @@ from agno_nb.run.context import RunContext, current_run, current_step, current_t
 from agno_nb.run.options import ContinueCall
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import store_unstored
-from agno_nb.types import JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
+from agno_nb.types import INTERRUPTED_RESULT, JsonDict, Message, Requirement, RunOutput, RunStatus, ToolCall
 
 if TYPE_CHECKING:
     from agno_nb.db.base import Db
     from agno_nb.run.runnable import Runnable
-
-INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
 
 
 async def find_paused_run(runnable: Runnable, run_output: RunOutput | None, options: ContinueCall) -> RunOutput:

@@ -13,6 +13,7 @@ from agno_nb.db.base import Db
 
 if TYPE_CHECKING:
     from agno_nb.models.base import Model
+    from agno_nb.run.runnable import Runnable
 
 
 class NotebookDefaults(Protocol):
@@ -22,8 +23,16 @@ class NotebookDefaults(Protocol):
     user_id: str | None
 
     @property
+    def agent(self) -> Runnable:
+        """The notebook's own agent."""
+
+    @property
     def model(self) -> Model | str | None:
         """The model of the notebook. None for the first configured one."""
+
+    @property
+    def current_user_id(self) -> str | None:
+        """The user of its cells, commands and widgets."""
 
 
 of_notebook: NotebookDefaults | None = None

@@ -17,11 +17,11 @@ from agno_nb.errors import InvalidInputError, RunNotFoundError
 from agno_nb.event_loop import AsyncEventStream, EventStream, uncancellable
 from agno_nb.run import execute as pipeline
 from agno_nb.run.context import Emit, current_run, discard_event
-from agno_nb.run.continue_run import INTERRUPTED_RESULT, find_paused_run, is_waiting, repair_tool_pairs
+from agno_nb.run.continue_run import find_paused_run, is_waiting, repair_tool_pairs
 from agno_nb.run.execute import execute
 from agno_nb.run.options import ContinueCall, RegenerateCall, RunOptions
 from agno_nb.run.recorder import store_unstored
-from agno_nb.types import Message, RunEvent, RunOutput, RunOutputEvent, RunStatus, new_id
+from agno_nb.types import INTERRUPTED_RESULT, Message, RunEvent, RunOutput, RunOutputEvent, RunStatus, new_id
 
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable

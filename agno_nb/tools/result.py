@@ -8,10 +8,11 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
 from itertools import islice
-from typing import Any
+from typing import Any, get_origin
 
 from agno_nb.db.arrow_tables import is_a
 from agno_nb.redact import whole_characters
@@ -52,6 +53,52 @@ def to_text(value: Any) -> str:
     if len(described) > MAX_CHARACTERS:
         return f"{described[:MAX_CHARACTERS]}… (cut: the first {MAX_CHARACTERS:,} of {len(described):,} characters)"
     return described
+
+
+_DESCRIPTION = re.compile(
+    r"(DataFrame|Series|array of shape).*, .*|.* user's program has (it|them)\.|.*… \(cut: the first .*\)|\".*\"",
+    re.DOTALL,
+)
+"""Texts of :func:`to_text` that do not have the whole value. One in quotes was not text, for example a date."""
+
+
+def from_text(text: str, annotation: Any = Any) -> Any:
+    """Return the value for which :func:`to_text` returned `text`, as far as the text has it.
+
+    Parameters
+    ----------
+    text : str
+    annotation : type, optional
+        The type of the value. Without it, JSON becomes lists, dicts, numbers and so on, and any other text stays text.
+
+    Raises
+    ------
+    ValueError
+        The text does not have the whole value, for example the first rows of a DataFrame.
+
+    Examples
+    --------
+    >>> from_text('{"mean": 3.5}'), from_text('["Adelie"]', set[str])
+    ({'mean': 3.5}, {'Adelie'})
+    """
+    import pydantic
+
+    readers: list[Callable[[str], Any]] = []
+    if annotation is not Any:
+        # Types without a schema, such as DataFrame, have no reader.
+        with suppress(pydantic.errors.PydanticUserError):
+            adapter = pydantic.TypeAdapter(annotation)
+            readers += [adapter.validate_json, adapter.validate_python]
+    kind = get_origin(annotation) or annotation
+    # The function may have returned another plain value than its annotation says, but not in place of a class.
+    if not isinstance(kind, type) or kind.__module__ in ("builtins", "collections.abc", "typing"):
+        readers += [json.loads, str]
+    for read in readers:
+        with suppress(ValueError, RecursionError):
+            value = read(text)
+            if to_text(value) == text and not (read is str and _DESCRIPTION.fullmatch(text)):
+                return value
+    raise ValueError("the text does not have the whole value")
 
 
 def _describe_binary(value: Any) -> str | None:

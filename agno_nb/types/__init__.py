@@ -26,7 +26,17 @@ from agno_nb.types.basics import (
     with_article,
 )
 from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
-from agno_nb.types.messages import LONGEST_TOOL_NAME, Media, Message, Role, ToolCall, ToolSpec, valid_tool_name
+from agno_nb.types.messages import (
+    INTERRUPTED_RESULT,
+    LONGEST_TOOL_NAME,
+    REFUSED,
+    Media,
+    Message,
+    Role,
+    ToolCall,
+    ToolSpec,
+    valid_tool_name,
+)
 from agno_nb.types.metrics import MAX_COST, MAX_TOKENS, TOKEN_COUNTS, Budget, Metrics, UsageTotals, to_amount
 from agno_nb.types.requirements import ApprovalKind, Requirement, UserInputField
 from agno_nb.types.runs import (
@@ -54,9 +64,9 @@ from agno_nb.types.sessions import (
 )
 
 __all__ = [
-    "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "SESSION_CLASSES", "TOKEN_COUNTS", "AgentSession",
-    "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport", "JsonDict", "Media", "Message",
-    "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
+    "INTERRUPTED_RESULT", "LONGEST_TOOL_NAME", "MAX_COST", "MAX_TOKENS", "REFUSED", "SESSION_CLASSES", "TOKEN_COUNTS",
+    "AgentSession", "ApprovalKind", "Budget", "CellInfo", "ContextPart", "ContextReport", "JsonDict", "Media",
+    "Message", "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
     "Session", "SessionReader", "SessionSummary", "SessionType", "StepKind", "StepOutput", "StepStatus",
     "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
     "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "is_deeper",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.redact import displayable
+from agno_nb.types.basics import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,7 @@ class ContextReport:
             (
                 part.source,
                 f"turn {part.run_index}" if part.run_index is not None else part.name or "",
-                "" if part.tokens is None else f"~{part.tokens:,} tokens",
+                "" if part.tokens is None else f"~{counted(part.tokens, 'token')}",
             )
             for part in self.parts
         ]

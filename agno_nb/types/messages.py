@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
+from agno_nb.errors import ValueNotStoredError
 from agno_nb.redact import displayable
 from agno_nb.types.basics import JsonDict, brief, json_object, new_id, now
 from agno_nb.types.metrics import Metrics
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 Role = Literal["system", "user", "assistant", "tool"]
 
+INTERRUPTED_RESULT = "This call was interrupted before it gave a result."
+"""The result of a call whose run was stopped or killed."""
+REFUSED = "Refused: a run may make"
+"""How the result of a call after the `tool_call_limit` begins."""
 LONGEST_TOOL_NAME = 64
 """The limit of providers: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools"""
 
@@ -58,8 +63,9 @@ class ToolCall:
     result: str | None = None
     """The result that is sent to the model; None until the call has ended. If the call waits for external execution,
     set it to your result."""
-    value: Any = None
-    """The object returned by the tool. It is available in this process only and never stored."""
+    value: Any = field(default=None, compare=False)
+    """The object returned by the tool. It is available in this process only and never stored. For a cached answer it is
+    read from `result`; if that has only a part of the object, for example of a DataFrame, it raises an error."""
     tool_call_error: bool = False
     """Whether the tool failed, was rejected or received invalid arguments."""
     extra: JsonDict | None = None
@@ -70,6 +76,8 @@ class ToolCall:
     """Decision on a call that waits for approval: True allows it, False rejects it."""
     confirmation_note: str | None = None
     """Reason for the decision. The model receives the reason for a rejection."""
+    resolved_by: str | None = None
+    """Who decided about the call or answered for it: the user of the notebook whose command or widget was used."""
     user_input_schema: list[UserInputField] = field(default_factory=list)
     """For a call that waits for user input: the fields to fill in."""
     is_finished: bool = field(default=False, compare=False)
@@ -77,11 +85,25 @@ class ToolCall:
 
     def __getstate__(self) -> dict[str, Any]:
         # `value` may be anything, even a connection.
-        return {each.name: getattr(self, each.name) for each in fields(self)} | {"value": None}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "value"} | {"value": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+    def forget_value(self) -> None:
+        """Make reading `value` an error, because it is known that there was one, but not which."""
+        del self.value
+
+    if not TYPE_CHECKING:  # Type checkers would accept any attribute.
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "value":
+                raise ValueNotStoredError(
+                    f"the answer is cached, and the object returned by {self.tool_name}() is not stored, only its text "
+                    "in `result`; to call the tool, use `%%agent --fresh`, or run() without cache=True"
+                )
+            raise AttributeError(f"'ToolCall' object has no attribute {name!r}")
 
     @property
     def tool_args(self) -> JsonDict:

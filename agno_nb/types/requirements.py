@@ -152,6 +152,7 @@ class Requirement:
     user_input_fields = Alias[list[UserInputField]]("tool.user_input_schema", "For user input: the fields to fill in.")
     confirmed = Alias[bool | None]("tool.confirmed", "False if the call was rejected; True if it was approved.")
     note = Alias[str | None]("tool.confirmation_note", "Reason for the decision. Reasons for a rejection are sent.")
+    resolved_by = Alias[str | None]("tool.resolved_by", "Who answered. Commands and widgets set the notebook's user.")
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A misspelt name must not create a new attribute.
@@ -245,7 +246,7 @@ class Requirement:
         if other.confirmed is False:
             self._clear_fields()
             self.result = None
-        self.confirmed, self.note = other.confirmed, other.note
+        self.confirmed, self.note, self.resolved_by = other.confirmed, other.note, other.resolved_by
         if other.result is not None:
             self.result = other.result
         answered_fields = {each.name: each for each in other.user_input_fields if each.is_given}
@@ -274,7 +275,7 @@ class Requirement:
 
     def ask_again(self) -> None:
         """Revoke the approval of a call that was started and whose result is unknown."""
-        self.confirmed, self.started_at, self.may_have_run = None, None, True
+        self.confirmed, self.resolved_by, self.started_at, self.may_have_run = None, None, None, True
         self._clear_fields()
 
     @property

@@ -279,8 +279,8 @@ class RunOutput:
             return None
 
     def __repr__(self) -> str:
-        content = brief(self.get_content_as_string())
-        return f"RunOutput({self.status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={content})"
+        content, status = brief(self.get_content_as_string()), "interrupted" if self.interrupted else self.status
+        return f"RunOutput({status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={content})"
 
 
 def current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:
@@ -334,6 +334,7 @@ class RunEvent(StrEnum):
     loop_completed = "LoopExecutionCompleted"
     steps_started = "StepsExecutionStarted"
     steps_completed = "StepsExecutionCompleted"
+    model_notice = "ModelNotice"
     model_request_retried = "ModelRequestRetried"
     model_fallback_used = "ModelFallbackUsed"
     tool_call_limit_reached = "ToolCallLimitReached"
@@ -349,6 +350,8 @@ class RunOutputEvent:
     run_id: str
     session_id: str
     parent_run_id: str | None = None
+    parent_tool_call_id: str | None = None
+    """The tool call of the parent run that started this one."""
     component_name: str | None = None
     """Name of the agent, team or workflow. Events of nested runs are in the same stream."""
     content: str | None = None

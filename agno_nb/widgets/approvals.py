@@ -12,6 +12,7 @@ from typing import Any
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.render import render_text
+from agno_nb.run import defaults
 from agno_nb.run.entrypoints import AsyncRunStream
 from agno_nb.run.runnable import Runnable
 from agno_nb.run_view import view_of_run
@@ -140,6 +141,8 @@ def _apply_decision(requirement: Requirement, decision: str, note: str, values: 
         requirement.set_external_execution_result(values["result"])
     else:
         raise InvalidInputError(f"no result was sent for {requirement}; reload the page")
+    notebook = defaults.of_notebook
+    requirement.resolved_by = None if notebook is None else notebook.current_user_id
 
 
 def show_approval(runnable: Runnable, run: RunOutput, display_id: str) -> None:

@@ -15,11 +15,13 @@ from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.displays import ColumnKind, table_bundle
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import usage_line
+from agno_nb.notebook.session_commands import with_state
 from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
-from agno_nb.types import RunStatus, Session, SessionType, counted, one_line
+from agno_nb.run_view import status_word
+from agno_nb.types import RunStatus, Session, SessionType, counted
 from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, default_store
-from agno_nb.widgets.chat import NAME_LIMIT, Chat
+from agno_nb.widgets.chat import NAME_LIMIT, Chat, title_of
 from agno_nb.widgets.conversation import read_turns
 from agno_nb.widgets.intents import count, id_value, intent, one_of, optional, several, text
 
@@ -123,7 +125,10 @@ class Browser(BaseWidget):
 
     def static_view(self) -> StaticView:
         rows = self._rows_of(self._ids[:STATIC_ROWS])
-        lines = [(row["title"], row["agent"] or "", row["user_id"] or "", str(row["num_runs"])) for row in rows]
+        lines = [
+            (with_state(row["title"], row["state"]), row["agent"] or "", row["user_id"] or "", str(row["num_runs"]))
+            for row in rows
+        ]
         first = f", the first {len(rows)} of them above" if len(rows) < len(self._ids) else ""
         table = table_bundle(_STATIC_COLUMNS, lines, note=counted(len(self._ids), "session") + first)
         html, text = table["text/html"], table["text/plain"]
@@ -293,8 +298,8 @@ class Browser(BaseWidget):
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    first_input = row.pop("first_input")
-    title = row.pop("session_name") or first_input or row["session_id"]
+    title = title_of(row.pop("session_name"), row.pop("first_input"), row["session_id"], TITLE_LIMIT)
+    state = status_word(row["status"], interrupted=row.pop("interrupted"))
     row = {name: value.timestamp() if hasattr(value, "timestamp") else value for name, value in row.items()}
     texts = {name: displayable(value) for name, value in row.items() if isinstance(value, str)}
-    return {**row, **texts, "session_id": row["session_id"], "title": one_line(displayable(title), TITLE_LIMIT)}
+    return {**row, **texts, "session_id": row["session_id"], "title": title, "state": state}

@@ -12,6 +12,7 @@ from agno_nb.db import queries
 from agno_nb.errors import InvalidInputError
 from agno_nb.media import Image
 from agno_nb.notebook.agent_cell import sees_images
+from agno_nb.notebook.markdown import plain_title
 from agno_nb.notebook.render import usage_line
 from agno_nb.redact import displayable, without_controls
 from agno_nb.run.entrypoints import AsyncRunStream
@@ -145,8 +146,8 @@ class Chat(StreamingWidget):
         session = self._db.get_session(self.session_id)
         # Replaced at once, because a handler may use them at the same time.
         self._turns, self._earlier = read_turns(self._db, self.session_id, count=self._count)
-        name = session and session.session_name
-        self._title = _short_title(name or (self._turns[0].run.input if self._turns else _NO_SESSION))
+        name = None if session is None else session.session_name
+        self._title = title_of(name, self._turns[0].run.input if self._turns else None, _NO_SESSION)
         if session is not None and self._user_id is None:
             self._user_id = session.user_id
         content = {
@@ -230,7 +231,7 @@ class Chat(StreamingWidget):
         return [
             {
                 "session_id": row["session_id"],
-                "title": _short_title(row["session_name"] or row["first_input"] or row["session_id"]),
+                "title": title_of(row["session_name"], row["first_input"], row["session_id"]),
                 "num_runs": row["num_runs"],
                 "updated_at": row["updated_at"].timestamp(),
             }
@@ -305,8 +306,11 @@ def _image(content: bytes, name: str | None) -> Media:
     return image
 
 
-def _short_title(title: str) -> str:
-    return one_line(displayable(title), TITLE_LIMIT)
+def title_of(name: str | None, first_input: str | None, otherwise: str, limit: int = TITLE_LIMIT) -> str:
+    """Return the title of a session: its name as it was written, or its first prompt as plain text."""
+    if not name and first_input:
+        return plain_title(first_input, limit)
+    return one_line(displayable(name or otherwise), limit)
 
 
 def _model(runnable: Runnable) -> str:

@@ -15,7 +15,7 @@ from agno_nb.notebook.html import element, escape_html
 from agno_nb.notebook.render import render_answer, render_text
 from agno_nb.redact import displayable, redact, without_controls
 from agno_nb.run_view import view_of_run
-from agno_nb.types import Media, Requirement, RunOutput
+from agno_nb.types import Media, Requirement, RunOutput, counted
 from agno_nb.widgets.base import STATIC_VIEW_LIMIT, StaticView
 
 
@@ -121,21 +121,26 @@ def nested_runs(db: Db, session_id: str, run_ids: set[str]) -> list[RunOutput]:
     return [run for run in runs if run is not None]
 
 
+def _prompt_html(prompt: str) -> str:
+    row = element("tr", element("td", escape_html(prompt), style="bubble"), style="row")
+    return element("div", element("table", element("tbody", row), style="prompt"), style="right")
+
+
 def conversation_view(title: str, turns: list[Turn], earlier: int) -> StaticView:
     """Return the static view of a conversation: as many of its latest turns as a notebook should contain."""
     pieces: list[str] = []
     texts: list[str] = []
     remaining = STATIC_VIEW_LIMIT - 2_000
     for turn in reversed(turns):
-        prompt = element("div", escape_html(turn.run.input), style="prompt")
-        piece = prompt + answer_html(turn.run, turn.nested)
+        piece = _prompt_html(turn.run.input) + answer_html(turn.run, turn.nested)
         remaining -= len(piece)
         if remaining < 0:
             break
         pieces.append(piece)
         texts.append(f"> {turn.run.input}\n\n{render_text(view_of_run(turn.run, turn.nested))}")
     omitted = earlier + len(turns) - len(pieces)
-    notes = [f"{omitted} earlier turns are in the store: messages_df() shows them"] if omitted else []
+    notes = [f"{counted(omitted, 'earlier turn')} not shown, see messages_df()"] if omitted else []
     heading = element("div", html.escape(title), style="title")
     heading += "".join(element("div", escape_html(note), style="note") for note in notes)
-    return StaticView(heading + "".join(reversed(pieces)), "\n\n".join([title, *notes, *reversed(texts)]))
+    conversation = element("div", *reversed(pieces), style="conversation")
+    return StaticView(heading + conversation, "\n\n".join([title, *notes, *reversed(texts)]))

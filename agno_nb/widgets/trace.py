@@ -15,9 +15,10 @@ from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.displays import report_notes, report_with_texts
 from agno_nb.notebook.html import element, escape_html, fold, sanitize_html
-from agno_nb.notebook.render import clip, footer_text
+from agno_nb.notebook.markdown import plain_title
+from agno_nb.notebook.render import clip, usage_line
 from agno_nb.redact import displayable, redact
-from agno_nb.run_view import RunView, view_of_run
+from agno_nb.run_view import STATUS_WORDS, RunView, Tone, call_state, view_of_run
 from agno_nb.types import (
     ContextPart,
     ContextReport,
@@ -27,7 +28,7 @@ from agno_nb.types import (
     RunOutput,
     RunStatus,
     ToolCall,
-    one_line,
+    shorten,
 )
 from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, default_store
 from agno_nb.widgets.conversation import answer_html, indent_json, nested_runs
@@ -36,8 +37,11 @@ from agno_nb.widgets.intents import count, intent
 TEXT_LIMIT = 20_000
 """Characters of one message, argument or result that the widget shows. The store has the rest."""
 
+STATE_LIMIT = 60
+"""Characters of a decision and its reason in a line. The result of a rejected call has the whole reason."""
+
 _COLORS = {"run": "#3f7fd0", "model": "#a05fc8", "tool": "#3f8a4d"}
-_FAILED_COLOR = "#d0484f"
+_TONE_COLORS: dict[Tone, str] = {"failed": "#d0484f", "rejected": "#b8702a"}
 _SOURCES = {"tool": "tool result", "user": "prompt"}
 
 
@@ -51,17 +55,19 @@ class Step:
     started_at: float
     """Unix seconds."""
     ended_at: float
-    status: RunStatus
+    state: str
+    """How the run or call ended, in words; empty if it succeeded."""
+    tone: Tone = ""
     metrics: Metrics
     details: Callable[[], list[JsonDict]]
     """Returns what is shown when the line is clicked."""
 
     @property
     def facts(self) -> str:
-        """Time, tokens, cost and status in one line."""
+        """State, time, tokens and cost in one line."""
         first = self.metrics.time_to_first_token_s
-        footer = footer_text(RunView(status=self.status, metrics=self.metrics))
-        return " · ".join(filter(None, [footer, "" if first is None else f"first token {first:.2f} s"]))
+        first_token = "" if first is None else f"first token {first:.2f} s"
+        return displayable(" · ".join(filter(None, [self.state, usage_line(self.metrics), first_token])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ class Timeline:
 
     @property
     def title(self) -> str:
-        return one_line(displayable(self.run.input), 120)
+        return plain_title(self.run.input, 120)
 
 
 @suggest_on_unknown_kwarg({})
@@ -144,7 +150,7 @@ def timeline_of(run: RunOutput, db: Db | None) -> Timeline:
 def _steps(view: RunView, db: Db | None, *, depth: int) -> Iterator[Step]:
     run = view.run
     assert run is not None
-    yield _run_step(run, depth)
+    yield _run_step(view, run, depth)
     groups: list[list[Step]] = []
     for place, message in enumerate(run.messages):
         # The answer of a workflow is assembled; no model wrote it.
@@ -157,7 +163,7 @@ def _steps(view: RunView, db: Db | None, *, depth: int) -> Iterator[Step]:
         if isinstance(part, ToolCall):
             # A tool starts when the model has requested it. The calls of a scripted model may be much older.
             started_at = max(part.created_at, requested_at.get(part.tool_call_id, run.created_at))
-            by_call[part.tool_call_id] = [_tool_step(part, started_at, depth + 1)]
+            by_call[part.tool_call_id] = [_tool_step(part, view.status, started_at, depth + 1)]
             groups.append(by_call[part.tool_call_id])
         elif isinstance(part, RunView) and part.run is not None:
             group = by_call.get(part.run.parent_tool_call_id)
@@ -170,15 +176,18 @@ def _steps(view: RunView, db: Db | None, *, depth: int) -> Iterator[Step]:
         yield from steps
 
 
-def _run_step(run: RunOutput, depth: int) -> Step:
+def _run_step(view: RunView, run: RunOutput, depth: int) -> Step:
     name = run.component_name or run.component_id or run.kind
     return Step(
         kind="run",
         name=f"{run.step}: {name}" if run.step else name,
         depth=depth,
         started_at=run.created_at,
-        ended_at=run.ended_at or run.created_at + (run.metrics.duration_s or 0.0),
-        status=run.status,
+        # The end of a run whose process died is unknown.
+        ended_at=run.ended_at
+        or max(run.created_at + (run.metrics.duration_s or 0.0), *(each.created_at for each in run.messages)),
+        state=STATUS_WORDS.get(view.status, ""),
+        tone="failed" if view.status is RunStatus.ERROR else "",
         metrics=run.metrics,
         details=lambda: _details(
             ("Prompt", run.input),
@@ -198,22 +207,23 @@ def _model_step(run: RunOutput, place: int, db: Db | None, depth: int) -> Step:
         depth=depth,
         started_at=message.created_at - (metrics.duration_s or 0.0),
         ended_at=message.created_at,
-        status=RunStatus.CANCELLED if message.finish_reason == "interrupted" else RunStatus.COMPLETED,
+        state=STATUS_WORDS[RunStatus.CANCELLED] if message.finish_reason == "interrupted" else "",
         metrics=metrics,
         details=partial(_model_details, run, place, db),
     )
 
 
-def _tool_step(call: ToolCall, started_at: float, depth: int) -> Step:
-    status = RunStatus.PAUSED if call.result is None else RunStatus.COMPLETED
+def _tool_step(call: ToolCall, status: RunStatus, started_at: float, depth: int) -> Step:
+    state, tone = call_state(call, status)
     return Step(
         kind="tool",
         name=call.tool_name,
         depth=depth,
         started_at=started_at,
         ended_at=started_at + (call.duration_s or 0.0),
-        status=RunStatus.ERROR if call.tool_call_error else status,
-        metrics=Metrics(duration_s=call.duration_s),
+        state=shorten(state, STATE_LIMIT),
+        tone=tone,
+        metrics=Metrics(duration_s=None if tone == "rejected" else call.duration_s),
         details=lambda: _details(("Arguments", indent_json(call.arguments)), ("Result", call.result)),
     )
 
@@ -305,7 +315,7 @@ def _content(timeline: Timeline) -> dict[str, Any]:
                 "from": (step.started_at - started_at) / duration_s,
                 "to": (step.ended_at - started_at) / duration_s,
                 "first": (step.metrics.time_to_first_token_s or 0.0) / duration_s,
-                "status": step.status.value,
+                "tone": step.tone,
                 "facts": step.facts,
             }
             for step in timeline.steps
@@ -328,7 +338,7 @@ def timeline_html(timeline: Timeline) -> str:
 def _row(timeline: Timeline, step: Step) -> str:
     left = 100 * (step.started_at - timeline.started_at) / timeline.duration_s
     right = min(100 * (1 - (step.ended_at - timeline.started_at) / timeline.duration_s), 99.0 - min(left, 98.0))
-    color = _FAILED_COLOR if step.status is RunStatus.ERROR else _COLORS[step.kind]
+    color = _TONE_COLORS.get(step.tone, _COLORS[step.kind])
     margin = f"margin:0 {max(right, 0):.1f}% 0 {min(left, 98.0):.1f}%;background-color:{color}"
     bar = element("div", "&nbsp;", style="bar", css=margin)
     # Invisible text gives the column its width, because saved notebooks do not keep widths of tables.

@@ -19,6 +19,7 @@ from agno_nb.types import (
     Session,
     SessionType,
     TeamSession,
+    UserMemory,
 )
 from agno_nb_store_contract.conversation import answering, begin, calling, end, say
 
@@ -38,9 +39,10 @@ class SessionsContract:
             begin(db, "let me in", user_id=other, query=ContextQuery(num_history_runs=3))
         assert (db.get_session("s1"), db.get_runs("s1"), db.get_messages("s1")) == before
 
-    @pytest.mark.parametrize("given", ["", 5])
+    @pytest.mark.parametrize("given", ["", 5, None])
     def test_what_is_no_id_is_refused(self, db: Db, tmp_path: Path, given: Any) -> None:
         say(db, "mine")
+        memory = db.upsert_user_memory(UserMemory(user_id="alice", memory="Likes tea."))
         for use in (
             db.get_session,
             lambda session_id: db.rename_session(session_id, session_name="x"),
@@ -52,13 +54,18 @@ class SessionsContract:
             db.get_session_metrics,
             db.get_summary,
             lambda session_id: db.export_session(session_id, tmp_path / "x.jsonl"),
-            lambda run_id: db.check_owner("alice", run_id=run_id),
+            db.get_child_runs,
+            db.delete_user_memory,
             lambda session_id: db.delete_sessions(["s1", session_id]),
             db.delete_session,
         ):
-            with pytest.raises(InvalidInputError, match=r"_id is (empty|5, and ids are text)"):
+            with pytest.raises(InvalidInputError, match=r"_id is (empty|None|5, and ids are text)"):
                 use(given)
-        assert len(db.get_sessions()) == 1
+        if given is not None:
+            with pytest.raises(InvalidInputError, match=r"_id is (empty|5, and ids are text)"):
+                db.check_owner("alice", run_id=given)
+        assert [session.session_name for session in db.get_sessions()] == [None]
+        assert db.get_user_memories() == [memory]
 
     def test_an_anonymous_session_is_claimed_once(self, db: Db) -> None:
         say(db, "nobody")

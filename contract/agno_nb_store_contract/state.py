@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from agno_nb.db.base import Db
 from agno_nb.db.session_state import changes
 from agno_nb.types import JsonDict, RunOutput, RunStatus, StepOutput
@@ -65,6 +67,15 @@ class StateContract:
         db.update_session_state("s1", {"n": 2, "deep": {"a": 9, "b": 2}, "else": 1})
         begin(db, run_index=1, created_at=20.0)
         assert state(db) == {"n": 1, "deep": {"a": 9}, "else": 1}
+
+    @pytest.mark.parametrize("meanwhile", [{"deep": 5}, {}])
+    def test_a_dict_that_was_replaced_meanwhile_is_stored_as_a_whole(self, db: Db, meanwhile: JsonDict) -> None:
+        found = {"deep": {"a": 1, "b": {"x": 1}}}
+        turn(db, to=found, created_at=0.0)
+        db.update_session_state("s1", meanwhile)
+        left = {"deep": {"a": 1, "b": {"x": 1, "y": 2}}}
+        db.update_session_state("s1", left, base_state=found)
+        assert state(db) == left
 
     def test_what_was_taken_back_is_not_taken_back_again(self, db: Db) -> None:
         turn(db, to={"mood": "good"}, created_at=0.0)

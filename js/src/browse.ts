@@ -1,6 +1,6 @@
 // The session browser. The kernel keeps the list; only the visible rows, and some around them, are here.
 import { renderChat } from "./chat";
-import { button, el, icon, iconButton, nameField, ownKeys, setHtml } from "./dom";
+import { button, counted, el, icon, iconButton, nameField, ownKeys, setHtml } from "./dom";
 import { filterControls, type Criteria } from "./filters";
 import { Link, type Model, type View } from "./link";
 import { type Row, rowContent } from "./rows";
@@ -256,7 +256,7 @@ class BrowserView {
         return [el("div", { class: "anb-question", text: question }), answer];
       });
       const earlier =
-        preview.earlier > 0 && el("div", { class: "anb-muted", text: `${preview.earlier} earlier turns` });
+        preview.earlier > 0 && el("div", { class: "anb-muted", text: counted(preview.earlier, "earlier turn") });
       this.#pane.replaceChildren(
         el(
           "div",
@@ -294,13 +294,16 @@ class BrowserView {
   }
 
   #askDelete(ids: string[]): void {
-    const what = ids.length === 1 ? "this session" : `these ${ids.length} sessions`;
+    const what =
+      ids.length === 1
+        ? "this session with all its messages"
+        : `these ${counted(ids.length, "session")} with all their messages`;
     const keep = button("Keep", () => ((this.#shown = null), this.#showPane()));
     this.#pane.replaceChildren(
       el(
         "div",
         { class: "anb-pane-head", role: "alertdialog", "aria-label": "Delete" },
-        el("div", { class: "anb-title", text: `Delete ${what} with all its messages?` }),
+        el("div", { class: "anb-title", text: `Delete ${what}?` }),
         el(
           "div",
           { class: "anb-actions" },
@@ -347,7 +350,7 @@ class BrowserView {
   #showStatus(): void {
     const { total } = this.#content;
     const marked = this.#selected.size > 0 ? ` · ${this.#selected.size} marked` : "";
-    this.#setStatus(`${total.toLocaleString()} ${total === 1 ? "session" : "sessions"}${marked}`);
+    this.#setStatus(`${counted(total, "session")}${marked}`);
   }
 
   #setStatus(text: string): void {

@@ -22,6 +22,9 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** A count with its noun, which takes an "s" in the plural. */
+export const counted = (count: number, noun: string) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
+
 const ICONS = {
   send: "M8 13V3M3.5 7.5 8 3l4.5 4.5",
   stop: "M4.5 4.5h7v7h-7z",

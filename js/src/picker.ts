@@ -1,5 +1,5 @@
 // The session picker, opened from the title of the current session.
-import { el, icon, moveFocus } from "./dom";
+import { counted, el, icon, moveFocus } from "./dom";
 import type { Link } from "./link";
 import { when } from "./turns";
 
@@ -97,7 +97,7 @@ export class Picker {
       el("span", { class: "anb-option-title", text: title }),
       el("span", {
         class: "anb-muted",
-        text: `${num_runs} ${num_runs === 1 ? "turn" : "turns"} · ${when(updated_at)}`,
+        text: `${counted(num_runs, "turn")} · ${when(updated_at)}`,
       }),
     );
   }

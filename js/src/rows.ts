@@ -1,5 +1,5 @@
 // The content of a row in the session browser.
-import { el } from "./dom";
+import { counted, el } from "./dom";
 import { when } from "./turns";
 
 export interface Row {
@@ -13,14 +13,16 @@ export interface Row {
   cost: number | null;
   updated_at: number;
   status: string | null;
+  /** The status in words; empty for a session whose latest turn has completed. */
+  state: string;
 }
 
 export function rowContent(row: Row): HTMLElement[] {
   const facts = [
     row.agent,
     row.user_id,
-    `${row.num_runs} ${row.num_runs === 1 ? "turn" : "turns"}`,
-    row.total_tokens === null ? null : `${row.total_tokens.toLocaleString()} tokens`,
+    counted(row.num_runs, "turn"),
+    row.total_tokens === null ? null : counted(row.total_tokens, "token"),
     row.cost ? `$${row.cost.toPrecision(2)}` : null,
   ];
   return [
@@ -30,8 +32,8 @@ export function rowContent(row: Row): HTMLElement[] {
       el("span", { class: "anb-session-title", text: row.title }),
       el("span", { class: "anb-muted", text: facts.filter(Boolean).join(" · ") }),
     ),
-    row.status && row.status !== "COMPLETED"
-      ? el("span", { class: `anb-badge anb-${row.status.toLowerCase()}`, text: row.status.toLowerCase() })
+    row.state
+      ? el("span", { class: `anb-badge anb-${row.status?.toLowerCase()}`, text: row.state })
       : el("span", {}),
     el("span", { class: "anb-muted anb-when", text: when(row.updated_at) }),
   ];

@@ -9,7 +9,7 @@ interface Step {
   from: number;
   to: number;
   first: number;
-  status: string;
+  tone: string;
   facts: string;
 }
 interface Timeline {
@@ -95,7 +95,7 @@ function side(link: Link, timeline: Timeline, place: number): HTMLElement {
     }
   };
   timeline.steps.forEach((step, at) => {
-    const bar = el("span", { class: `anb-bar-of anb-of-${step.kind}${step.status === "ERROR" ? " anb-failed" : ""}` });
+    const bar = el("span", { class: `anb-bar-of anb-of-${step.kind}${step.tone && ` anb-${step.tone}`}` });
     bar.style.left = percent(Math.min(step.from, 0.995));
     bar.style.width = `max(3px, ${percent(step.to - step.from)})`;
     if (step.kind === "model" && step.first > 0) {

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { renderBrowse } from "../src/browse";
+import { rowContent } from "../src/rows";
 import { FakeModel, press, flush } from "./fake";
 
 const row = (place: number) => ({
@@ -13,6 +14,7 @@ const row = (place: number) => ({
   cost: null,
   updated_at: 0,
   status: "COMPLETED",
+  state: "",
 });
 const criteria = {
   search: "",
@@ -47,6 +49,18 @@ function open(total: number) {
   scroller.dispatchEvent(new Event("scroll"));
   return { model, box, scroller };
 }
+
+describe("a row of the list", () => {
+  const texts = (change: object) => rowContent({ ...row(1), ...change }).map((each) => each.textContent);
+
+  it("has the state of the latest turn in words, and counts of one in the singular", () => {
+    expect(texts({ status: "RUNNING", state: "interrupted", num_runs: 1, total_tokens: 1 }).slice(0, 2)).toEqual([
+      "Talk 1guide · 1 turn · 1 token",
+      "interrupted",
+    ]);
+    expect(texts({ num_runs: 1200 }).slice(0, 2)).toEqual(["Talk 1guide · 1,200 turns · 10 tokens", ""]);
+  });
+});
 
 describe("the session browser", () => {
   it("draws the rows in sight only, and asks for those that are not here", async () => {

@@ -9,7 +9,7 @@ const step = (name: string, more: object = {}) => ({
   from: 0.25,
   to: 0.75,
   first: 0,
-  status: "COMPLETED",
+  tone: "",
   facts: "1 s",
   ...more,
 });
@@ -19,7 +19,7 @@ describe("the timeline", () => {
     const model = new FakeModel({
       _kind: "trace",
       _content: {
-        timelines: [{ title: "How?", duration_s: 2, steps: [step("<b>one</b>"), step("two", { status: "ERROR" })] }],
+        timelines: [{ title: "How?", duration_s: 2, steps: [step("<b>one</b>", { tone: "rejected" }), step("two", { tone: "failed" })] }],
       },
     });
     const box = document.createElement("div");
@@ -28,6 +28,7 @@ describe("the timeline", () => {
     const [first, second] = box.querySelectorAll<HTMLElement>(".anb-step");
     expect(first!.querySelector(".anb-step-name")?.textContent).toBe("<b>one</b>");
     expect(first!.querySelector<HTMLElement>(".anb-bar-of")?.style.left).toBe("25%");
+    expect(first!.querySelector(".anb-rejected")).not.toBeNull();
     expect(second!.querySelector(".anb-failed")).not.toBeNull();
     first!.focus();
     press(first!, "ArrowDown");

@@ -71,7 +71,7 @@ def test_an_answer_grows_in_one_output_and_stays_in_the_file(lab: Lab, watched: 
     expect(output).to_contain_text("Let me look.")
     expect(output.locator("strong")).to_have_text("look")
     expect(output.locator("summary")).to_contain_text('weather(city="Rome")')
-    expect(output.locator("summary")).to_contain_text("running …")
+    expect(output.locator("summary")).to_contain_text("…")
 
     notebook.page.locator(".jp-Stdin-input").fill("yes")
     notebook.page.locator(".jp-Stdin-input").press("Enter")

@@ -159,9 +159,16 @@ def test_saved_while_open_it_is_html_and_text_that_need_no_kernel(
     without = NotebookPage.open_without_kernel(watched.page(), lab, notebook.path)
     assert not without.has_kernel()
     for reopened in (with_kernel, without):
-        expect(reopened.output_area(CHAT)).to_contain_text("Ask me about it later")
+        expect(reopened.output_area(CHAT)).to_contain_text("I can recall it")
         for said in ("model not found", "Loading widget"):
             expect(reopened.page.get_by_text(said)).to_have_count(0)
+        # Prompts are on the right, as in the live view.
+        output = reopened.output_area(CHAT).bounding_box()
+        prompt = reopened.output_area(CHAT).locator("td", has_text="Hi, my name is Ada").bounding_box()
+        assert output is not None
+        assert prompt is not None
+        assert prompt["x"] > output["x"] + output["width"] / 3
+        assert prompt["width"] < output["width"] / 2
 
 
 def test_closed_it_leaves_the_conversation_in_the_same_output(notebook: NotebookPage) -> None:
@@ -173,7 +180,7 @@ def test_closed_it_leaves_the_conversation_in_the_same_output(notebook: Notebook
     notebook.save()
     talk.box.get_by_label("Close and keep the conversation as text").click()
     expect(talk.box).to_have_count(0)
-    expect(notebook.output_area(CHAT)).to_contain_text("Ask me about it later")
+    expect(notebook.output_area(CHAT)).to_contain_text("I can recall it")
     saved = notebook.save()
     (output,) = saved.cells[CHAT].outputs
     assert set(output.data) == {"text/html", "text/plain"}

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from agno_nb.db import schema
+from agno_nb.db.archive import insert_rows
 from agno_nb.db.base import AsyncDb, Db
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.encoding import Row
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb
+from agno_nb.db.statements import Transaction
 from agno_nb.errors import InvalidInputError, SessionNotFoundError
 from agno_nb.types import Media, Message, Metrics, RunEvent, RunStatus, SessionSummary, UserMemory
 from agno_nb_store_contract.conversation import START, answering, begin, calling, end, say
@@ -172,6 +178,23 @@ def test_everything_goes_from_store_to_store_as_it_is(db: Db, tmp_path: Path, ot
 def test_an_empty_store_goes_too(db: Db, tmp_path: Path) -> None:
     db.export_parquet(tmp_path / "all")
     assert InMemoryDb().import_parquet(tmp_path / "all") == 0
+    assert pq.read_table(tmp_path / "all/raw_schema.parquet")["version"].to_pylist() == [schema.VERSION]
+
+
+def test_the_contents_of_many_media_are_not_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    insert = Transaction.insert
+
+    def counted(connection: Transaction, table: str, rows: Sequence[Row], then: str = "") -> list[Row]:
+        counts.append(len(rows))
+        return insert(connection, table, rows, then)
+
+    monkeypatch.setattr(Transaction, "insert", counted)
+    contents = [str(number).encode() for number in range(501)]
+    media: list[Row] = [{"media_id": sha256(each).hexdigest(), "content": each} for each in contents]
+    with InMemoryDb()._transaction(write=True) as connection:
+        insert_rows(connection, {"raw_media": media})
+    assert counts == [500, 1]
 
 
 def test_what_is_there_is_not_imported_over(tmp_path: Path) -> None:

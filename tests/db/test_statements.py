@@ -1,19 +1,28 @@
-"""Transactions of a store: all or none of the writes, in order, by functions with the contract's parameters."""
+"""Transactions of a store: all or none of the writes, in order, by functions with the contract's parameters.
+
+They begin once the arguments have been checked.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from agno_nb.db import history, maintenance, memories, runs, sessions
 from agno_nb.db.base import Db
 from agno_nb.db.encoding import Row
 from agno_nb.db.sql_store import SqlDb
+from agno_nb.db.sqlite import SqliteDb
 from agno_nb.db.statements import Transaction
-from agno_nb.errors import AgnoNbError, SessionNotFoundError
+from agno_nb.errors import AgnoNbError, InvalidInputError, SessionNotFoundError, StoreLocked
+from agno_nb.types import RunOutput, Session, UserMemory
+from tests.db.conftest import BACKENDS
 
 NAMES = "SELECT session_id, session_name FROM raw_sessions ORDER BY session_id"
 
@@ -120,3 +129,64 @@ def test_a_function_in_a_transaction_has_the_parameters_of_the_method_that_it_im
         ]
         assert (name, parameters(function)) == (name, parameters(getattr(Db, name)))
         assert inspect.getdoc(getattr(SqlDb, name)) == inspect.getdoc(getattr(Db, name))
+
+
+WRONG_CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("open_run", (RunOutput(run_id="r", session_id=""), []), {"session": Session(session_id="s")}),
+    ("get_run", (5,), {}),
+    ("get_runs", ("s",), {"limit": -1}),
+    ("get_child_runs", ("",), {}),
+    ("get_messages", ("s",), {"last_n_runs": 1.5}),
+    ("get_session", ("s", "crew"), {}),
+    ("get_session", ("s", pd.NA), {}),
+    ("get_session", ("s", np.array(["agent", "team"])), {}),
+    ("get_sessions", (), {"sort_by": "name"}),
+    ("get_sessions", (), {"end_timestamp": "2026-01-31"}),
+    ("get_session_metrics", (5,), {}),
+    ("rename_session", (5,), {}),
+    ("rename_session", ("s", "crew"), {}),
+    ("update_session_state", ("s", {1: 2}), {}),
+    ("fork_session", ("s",), {"at_run": "r", "to_run_index": 1}),
+    ("get_summary", (5,), {}),
+    ("upsert_user_memory", (UserMemory(memory="x"),), {}),
+    ("get_user_memories", (), {"page": 2}),
+    # The wrong number of arguments.
+    ("rename_session", (), {}),
+    ("add_summary", (), {}),
+    ("clear_memories", ("alice", "bob"), {}),
+]
+
+
+@pytest.mark.parametrize("backend", ["duckdb", "sqlite"])
+@pytest.mark.parametrize(("name", "arguments", "keywords"), WRONG_CALLS)
+def test_a_wrong_argument_is_rejected_before_a_file_is_created(
+    tmp_path: Path, backend: str, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> None:
+    folder = tmp_path / "stores"
+    db = BACKENDS[backend](folder)
+    with pytest.raises((InvalidInputError, TypeError)):
+        getattr(db, name)(*arguments, **keywords)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(("name", "arguments", "keywords"), WRONG_CALLS)
+def test_a_wrong_argument_is_rejected_while_another_writes(
+    tmp_path: Path, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> None:
+    path = tmp_path / "store.db"
+    db, other = SqliteDb(path, lock_timeout_s=0.01), SqliteDb(path)
+    with other._transaction(write=True) as writer:
+        writer.insert("raw_sessions", [session("s")])
+        with pytest.raises((InvalidInputError, TypeError)):
+            getattr(db, name)(*arguments, **keywords)
+    assert named(db) == [("s", None)]
+
+
+def test_the_time_of_a_write_is_after_its_wait_for_other_writers(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    db, other = SqliteDb(path, lock_timeout_s=0.01), SqliteDb(path)
+    other.create()
+    with db._transaction(write=True) as writer:
+        assert writer.now() > 0
+        with pytest.raises(StoreLocked), SqliteDb(path, lock_timeout_s=0.01)._transaction(write=True) as late:
+            late.now()

@@ -101,9 +101,21 @@ def test_a_failing_run_fails_the_cell_in_one_line_and_the_next_cell_works(kernel
     ("cell", "told"),
     [
         ("%agent --model nonsense", "'nonsense' is not a model"),
-        ("%agent --modell demo", "%agent has no option '--modell': did you mean \"--model\"?"),
-        ("%%agent --sesion x\nhello", "%%agent has no option '--sesion': did you mean \"--session\"?"),
-        ("%agent frobnicate", "%agent has no command 'frobnicate'"),
+        (
+            "%agent --modell demo",
+            "%agent has no option '--modell': did you mean \"--model\"? `%agent?` lists the options",
+        ),
+        ("%%agent --sesion x\nhello", "%%agent has no option '--sesion': did you mean \"--session\"? `%%agent?` lists"),
+        ("%%agent_sql -x\nselect 1", "%%agent_sql has no option '-x'; `%%agent_sql?` lists the options"),
+        ("%agent frobnicate", "%agent has no command 'frobnicate'; to send a prompt, write %%agent on the first line"),
+        ("%agent hlep", "%agent has no command 'hlep': did you mean \"help\"? `%agent help` lists the commands"),
+        (
+            "%agent What's the mean?",
+            'no command "What\'s"; to send a prompt, write %%agent on the first line of a cell',
+        ),
+        ("%%agent What's the mean?", 'got "What\'s the mean?"; write the prompt on the lines below it'),
+        ("%%agent How heavy is it?\nSay it in kg.", "got 'How heavy is it?'; write the prompt on the lines below it"),
+        ("%%agent", "the cell has no prompt; write it on the lines below %%agent"),
         ("%agent new plans", "`%agent new` takes nothing more, got 'plans'"),
         ("def any(**options) -> str: ...\n%agent tools any", "tool 'any' has a parameter **options"),
         ("import pandas; df = pandas.DataFrame({'a': [1, 2]})\n%agent tools df", "not a 0 1 1 2 of type DataFrame"),
@@ -127,6 +139,24 @@ def test_bad_input_is_one_clear_line_and_changes_nothing(kernel: Kernel, cell: s
     assert len(reply.content["traceback"]) == 1
     assert told in reply.content["traceback"][0]
     assert kernel.run("%agent").shown == before
+
+
+@pytest.mark.parametrize(("code", "usage"), [("%%agent?", "%%agent [-s"), ("%%agent_sql?", "%%agent_sql [-o")])
+def test_the_usage_of_a_magic_is_shown_as_it_is_typed(kernel: Kernel, code: str, usage: str) -> None:
+    (page,) = kernel.run(code).content["payload"]
+    assert f"  {usage}" in page["data"]["text/plain"]
+
+
+def test_a_query_can_stand_in_the_line_of_its_cell(kernel: Kernel) -> None:
+    assert kernel.run("%%agent_sql -o found select 1 as a").outputs == []
+    assert kernel.run("print(found.values.tolist())").printed == "[[1]]\n"
+
+
+@pytest.mark.parametrize("command", ["retry", "continue"])
+def test_without_a_turn_there_is_nothing_but_the_error(kernel: Kernel, command: str) -> None:
+    reply = kernel.run(f"%agent {command}", expect="error")
+    assert [output["msg_type"] for output in reply.outputs] == ["error"]
+    assert "there is no turn yet in session" in reply.content["evalue"]
 
 
 def test_two_agents_of_one_name_are_told_apart_by_their_variables(kernel: Kernel) -> None:

@@ -164,6 +164,11 @@ def test_sql_reads_the_store_and_the_frames_that_it_names(kernel: Kernel) -> Non
     assert kernel.run("%%agent_sql -o found\nselect 'prices' as text, 1 as n").outputs == []
     assert value(kernel, "[str(dtype) for dtype in found.dtypes][1]") == "Int64"
     assert value(kernel, "found.values.tolist()") == [["prices", 1]]
+    kernel.run("from agno_nb import default_db, query\nasked = query('from prices').df()")
+    assert value(kernel, "asked.values.tolist()") == [["demo", 2.5]]
+    assert "runs is the store's table" in kernel.run("asked = query('from runs').df()").printed
+    assert value(kernel, "len(asked) == len(default_db().runs_df())") is True
+    kernel.run("del asked")
     unknown = kernel.run("%agent_sql select * from pricess", expect="error")
     assert "there is no table 'pricess'. The store's tables: sessions, runs" in unknown.content["evalue"]
     assert "Your DataFrames: found, prices, runs." in unknown.content["evalue"]
@@ -194,6 +199,16 @@ def test_a_cached_answer_calls_no_model_says_so_and_costs_nothing(kernel: Kernel
     assert "cached" not in kernel.run('%%agent shop -s four -u ada\nprice(item="tea")').shown
     kernel.run("def price(item: str) -> float:\n    'Price of an item.'\n    return 3.0\nshop.tools = [price]")
     assert "3.0" in kernel.run('%%agent shop -s five\nprice(item="tea")').shown
+
+
+def test_a_tool_that_is_redefined_is_called_with_its_new_code(kernel: Kernel) -> None:
+    kernel.run("def fee(item: str) -> float:\n    'Fee of an item.'\n    return 2.5")
+    assert kernel.run("%agent tools fee").shown.startswith("tools: ")
+    assert "2.5" in kernel.run('%%agent\nfee(item="tea")').shown
+    kernel.run("def fee(item: str) -> str:\n    'Fee of an item.'\n    return 'nothing'")
+    assert "nothing" in kernel.run('%%agent\nfee(item="tea")').shown
+    kernel.run("del fee")
+    assert "nothing" in kernel.run('%%agent\nfee(item="cake")').shown
 
 
 @pytest.mark.versions

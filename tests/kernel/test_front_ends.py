@@ -107,6 +107,62 @@ def test_colab_tells_the_cell(kernel: Kernel, tmp_path: Path) -> None:
     assert kernel.run(states).printed.strip() == "[['rS4d7tBmgZSR', 'linked']]"
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("ipython_config.py", "c.InteractiveShellApp.extensions = ['agno_nb']"),
+        ("startup/00.py", "get_ipython().run_line_magic('load_ext', 'agno_nb')"),
+    ],
+)
+def test_an_extension_that_is_loaded_before_the_first_cell_finds_its_notebook(
+    start_kernel: Callable[[], Kernel], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, text: str
+) -> None:
+    profile = tmp_path / "ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / file).write_text(text)
+    path = tmp_path / "talk.ipynb"
+    saved = nbformat.v4.new_notebook(metadata={"agno_nb": {"instructions": "Answer in German."}})
+    nbformat.write(saved, path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    first, second, third = start_kernel(), start_kernel(), start_kernel()
+    assert first.run("%%agent\nMy name is Ada.", cell_id="a").shown.startswith("Noted: your name is Ada")
+    shown = first.run("%agent", cell_id="b").shown
+    assert "talk.ipynb; rerunning a cell replaces its turn" in shown
+    assert "from the notebook's metadata" in shown
+    assert second.run("1 + 1", cell_id="c").shown == "2"
+    assert second.run("%agent resume", cell_id="d").shown.endswith(": 1 turn so far")
+    assert "Ada" in second.run("%%agent\nWhat is my name?", cell_id="e").shown
+    note = "new session; `%agent resume` resumes this notebook's last one"
+    assert third.run("%%agent\nhello", cell_id="f").shown.startswith(note)
+    assert note not in third.run("%%agent\nhello", cell_id="g").shown
+
+
+def test_a_text_notebook_of_jupytext_has_a_name_and_the_cells_of_its_pair(
+    start_kernel: Callable[[], Kernel], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text, pair = tmp_path / "talk.py", tmp_path / "talk.ipynb"
+    text.write_text("# %% language='agent'\n# hello\n")
+    monkeypatch.setenv("JPY_SESSION_NAME", str(text))
+    first, second = start_kernel(), start_kernel()
+    first.run("%load_ext agno_nb", cell_id="a")
+    first.run("%%agent\nhello", cell_id="b")
+    assert "talk.py; rerunning a cell replaces its turn, until you reopen it" in first.run("%agent", cell_id="c").shown
+    states = "from agno_nb import cells_df\nprint(cells_df()[['cell_state', 'notebook']].values.tolist())"
+    refused = first.run(states, cell_id="d", expect="error").content["evalue"]
+    assert refused.endswith("talk.py' is not a readable notebook; pair it with an .ipynb file in Jupytext")
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%%agent\nhello", id="b")]), pair)
+    assert first.run(states, cell_id="d").printed.strip() == f"[['linked', '{text}']]"
+    assert "talk.py; rerunning a cell replaces its turn\n" in first.run("%agent", cell_id="c").shown
+    # The other file of the pair is the same notebook.
+    second.run(f"import os; os.environ['JPY_SESSION_NAME'] = {str(pair)!r}; __session__ = {str(pair)!r}")
+    loaded = second.run("%load_ext agno_nb", cell_id="a")
+    assert loaded.shown == "new session; `%agent resume` resumes this notebook's last one"
+    second.run("%agent resume", cell_id="c")
+    second.run("%%agent\nhello again", cell_id="b")
+    assert turns(tmp_path, "notebook") == [[0, 0, "hello", str(text)], [0, 1, "hello again", str(pair)]]
+
+
 def test_ipython_in_a_terminal_answers_as_text(python: str, tmp_path: Path) -> None:
     # Two empty lines end a cell magic.
     cell = ["%%agent -o answer", "My name is Ada.", "", ""]

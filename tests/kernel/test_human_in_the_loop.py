@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agno_nb.db.duckdb import DuckDb
-from agno_nb.run.continue_run import INTERRUPTED_RESULT
+from agno_nb.types import INTERRUPTED_RESULT
 from tests.fakes.strict import StrictServer, calls, says
 from tests.kernel.conftest import WAIT_S, Kernel
 

@@ -152,10 +152,14 @@ def test_a_card_needs_nothing_of_the_front_end_that_shows_it(
     assert re.findall(r"var\(--[\w-]+\)", styles) == []
 
 
+def test_the_notice_of_the_demo_model_is_saved_next_to_the_answer(cards: dict[str, nbformat.NotebookNode]) -> None:
+    assert "I am the demo model" in cards["answer"].data["text/html"]
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("answer", "I am the demo model"),
+        ("answer", "Hello! I can answer from the messages that I am sent"),
         ("table", "| a | b |"),
         ("paused", "keep"),
         ("cached", "(cached: no model was called)"),

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from agno_nb.notebook.cell_info import current_execution, read_cell_info
+from agno_nb.notebook.cell_info import current_execution, is_same_notebook, read_cell_info
 from agno_nb.types import CellInfo
 
 
@@ -41,6 +41,13 @@ def test_the_kernel_s_own_note_of_the_session_is_read_first(monkeypatch: pytest.
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/other.ipynb")
     known = shell(cell_id="c1", namespace={"__session__": "/home/ada/talk.ipynb"})
     assert read_cell_info(known).notebook == "/home/ada/talk.ipynb"
+
+
+@pytest.mark.parametrize("name", ["talk.py", "talk.md", "talk.qmd", "talk.Rmd"])
+def test_a_text_file_can_be_a_notebook(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", f"/home/ada/{name}")
+    assert read_cell_info(shell(cell_id="c1")).notebook == f"/home/ada/{name}"
+    assert is_same_notebook(f"/home/ada/{name}", "/home/ada/talk.ipynb")
 
 
 def test_vs_code_tells_the_notebook_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:

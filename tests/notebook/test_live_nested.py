@@ -48,10 +48,13 @@ def crew() -> Team:
 
 def test_a_member_is_open_while_it_runs_and_folded_afterwards(kernel: Kernel) -> None:
     live = folds(shown(kernel, crew(), until=RunEvent.run_content))
-    assert [heading for state, heading in live if state == "open"] == ["poet running …"]
+    assert [heading for state, heading in live if state == "open"] == ["poet: haiku …"]
     html = shown(kernel, crew())
     assert [state for state, heading in folds(html) if heading.startswith("poet")] == ["closed"]
-    assert "Leaves &lt;b&gt;fall&lt;/b&gt;." in html
+    # The leader's call has the same task, and its result is the member's answer.
+    assert [heading.split(" ")[:2] for _, heading in folds(html)] == [["poet:", "haiku"]]
+    assert "delegate_task_to_member" not in html
+    assert html.count("Leaves &lt;b&gt;fall&lt;/b&gt;.") == 1
     assert kernel.display_pub.texts[-1] == "Here it is."
 
 
@@ -109,7 +112,7 @@ def test_much_that_is_nested_is_cut(kernel: Kernel) -> None:
 
     html = shown(kernel, Workflow([Loop([long], max_iterations=MAX_NESTED + 2)]))
     assert len(folds(html)) == MAX_NESTED
-    assert "2 earlier ones, see runs_df() and steps_df()" in html
+    assert "2 earlier runs not shown, see runs_df() and steps_df()" in html
     assert "5 more characters, see runs_df()" in html
     assert len(html) < (MAX_NESTED + 2) * (TEXT_LIMIT + 1_000)
 
@@ -118,10 +121,7 @@ def test_what_a_terminal_prints_names_members_and_steps(capsys: pytest.CaptureFi
     crew().print_response("Go")
     pipeline().print_response("Go")
     printed = " ".join(re.sub("[─│╭╮╰╯]", " ", capsys.readouterr().out).split())
-    assert (
-        'delegate_task_to_member({"member_id": "poet", "task": "haiku"}) poet: Leaves <b>fall</b>. Here it is.'
-        in printed
-    )
+    assert "→ poet: haiku poet: Leaves <b>fall</b>. Here it is." in printed
     assert "write: Leaves fall. side/count: one two" in printed
 
 

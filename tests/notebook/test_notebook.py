@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -11,10 +15,12 @@ from agno_nb import Agent, Workflow
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.completion import register_completions
-from agno_nb.notebook.notebook import Notebook
+from agno_nb.notebook.displays import name_of
+from agno_nb.notebook.notebook import Notebook, VariableTool
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run import defaults
 from agno_nb.types import SessionType
+from tests.notebook.command_line import run_command
 
 
 def test_an_agent_is_found_by_any_variable_of_the_user_and_not_by_what_ipython_keeps_of_cells() -> None:
@@ -31,6 +37,42 @@ def test_an_agent_is_found_by_any_variable_of_the_user_and_not_by_what_ipython_k
     assert (notebook.runnable_named("poet"), notebook.runnable_named("_spare")) == (poet, spare)
     with pytest.raises(InvalidInputError, match="no agent is named '_3'"):
         notebook.runnable_named("_3")
+
+
+def test_a_tool_given_by_name_is_the_latest_function_of_its_variable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    namespace: dict[str, Any] = {}
+
+    def define(price: float) -> None:
+        exec(f"def price(item: str) -> float:\n    'Price, now {price}.'\n    return {price}", namespace)
+
+    def answer() -> Any:
+        return notebook.runnable.run('price(item="tea")').tools[0].value
+
+    define(2.5)
+    notebook = Notebook(namespace, tmp_path, AgnoNb())
+    notebook.use_model("demo")
+    notebook.use_tools(["price"])
+    assert answer() == 2.5
+    define(3.0)
+    assert answer() == 3.0
+    run_command(notebook, "tools", [])
+    assert "price  Price, now 3.0." in capsys.readouterr().out
+    # It is one tool, however often it is given.
+    notebook.use_tools(["price"])
+    assert [name_of(tool) for tool in notebook.agent.tools or []] == ["price"]
+    for gone in ("for price in [1, 2]: pass", "del price"):
+        exec(gone, namespace)
+        assert answer() == 3.0
+    define(4.0)
+    assert deepcopy(notebook.agent).run('price(item="tea")').tools[0].value == 4.0
+    sorting = VariableTool("sort", sorted, {"sort": sorted, "lock": threading.Lock()})
+    assert pickle.loads(pickle.dumps(sorting)).tools == [sorted]
+    # A list of functions is what it is.
+    agent = Agent("demo", db=InMemoryDb(), tools=[namespace["price"]])
+    define(5.0)
+    assert agent.run('price(item="tea")').tools[0].value == 4.0
 
 
 def test_completions_are_removed_even_if_ipython_has_a_new_completer() -> None:

@@ -210,7 +210,7 @@ def test_a_card_shows_its_parts_in_the_order_in_which_they_came() -> None:
 @pytest.mark.parametrize(
     ("status", "word"),
     [
-        (RunStatus.RUNNING, "running …"),
+        (RunStatus.RUNNING, "…"),
         (RunStatus.PAUSED, "waiting for you"),
         (RunStatus.CANCELLED, "interrupted"),
         (RunStatus.ERROR, "failed"),

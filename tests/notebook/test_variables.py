@@ -7,6 +7,7 @@ import math
 import subprocess
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ NAMESPACE: dict[str, Any] = {
     "config": {"model": "gpt", "deep": {"x": [1, 2]}, "with space": "ok", "it's": "quoted"},
     "place": Place(),
     "größe": 7,
+    "big": 1234567,
+    "day": date(2026, 11, 30),
     "tricky": "{n} and {name}",
 }
 
@@ -66,6 +69,10 @@ NAMESPACE: dict[str, Any] = {
         ('{"user": {"name": {name}}}', '{"user": {"name": Ada}}'),
         ("data_{name}.csv costs ${n}", "data_Ada.csv costs $3"),
         ("{tricky}", "{n} and {name}"),
+        ("{ratio:.2f} {ratio:.0%} {n:02d} {n:+d} {big:,} {big:.1e}", "0.50 50% 03 +3 1,234,567 1.2e+06"),
+        ('{name!r} {name!s} {größe!a} {config["model"]:>10}|{items[0]:_^5}', "'Ada' Ada 7        gpt|__a__"),
+        ("{name!r:>6} {n!s:3}|{place.name:*<6} {config['deep']['x'][1]:03}", " 'Ada' 3  |Rome** 002"),
+        ("{day:%d.%m.%Y} {day:%Y}", "30.11.2026 2026"),
     ],
 )
 def test_what_the_notebook_defines_is_filled_in_once(prompt: str, text: str) -> None:
@@ -82,9 +89,18 @@ def test_what_the_notebook_defines_is_filled_in_once(prompt: str, text: str) -> 
         "{ name }",
         "{{name}}",
         "{{ name }}",
-        "{name!r} {name:>10} {n:.2f} {n=}",
+        "{name!q} {n=} {name!r } {name:} {n:.2f }",
+        # Code, and not formats: dicts, sets of mathematics, CSS, type hints.
+        "{n:1} {n:m} {n: 1} {n: m} {n:-1} {n:0.5} {n:n>0} {n: n > 0} {n:[1]} {n:'a'} {n:10px} {name: Ada} {name:str}",
+        "{n: n for n in items} {n: len(name)}",
+        "print(f\"{name} has {len(items)} items: {ratio:.2f}\"); return f'{n}'",
+        'text = f"""\n{name}\n{len(name)}\n"""',
         "{n+1} {n * 2} {-n} {not n} {n, name} {name if n else n}",
-        "{len(name)} {name.upper()} {place.name.upper()}",
+        # Calls, but not of names that are defined here; sets; LaTeX; C and Jinja.
+        "{len(nmae)} {upper(name)} {f(x)} {print('hello')} {len(name), len(items)} {*list(items)}",
+        r"\frac{len(name)}{abs(n)} x^{abs(n)} ${abs(n)}",
+        "```python\nsizes = {len(name)}\n```",
+        "{ len(name) } {{len(name)}} {{ len(name) }} {len(name);} {len(name",
         "{items[n]} {items[0:1]} {items[:]} {config[model]} {items[1.5]}",
         "{0} {1.5} {'name'} {name. upper}",
         '{"a": 1, "b": [2, 3]}',
@@ -104,6 +120,39 @@ def test_what_the_notebook_defines_is_filled_in_once(prompt: str, text: str) -> 
 )
 def test_every_other_brace_stays_as_it_was_typed(prompt: str) -> None:
     assert inject(prompt, NAMESPACE) == InjectedPrompt(text=prompt)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "len(name)", "name.upper()", "place.name.upper()", "len(items):,", "abs(ratio)!r:>6", "items[0].count('a')",
+        "len(items) * 2", "sum(abs(i) for i in items)", "round(ratio, 2)",
+    ],
+)  # fmt: skip
+def test_a_call_is_not_evaluated_and_the_remedy_is_told_once(call: str) -> None:
+    prompt = f"{{{call}}} and {{{call}}}, {{name}}"
+    injected = inject(prompt, NAMESPACE)
+    assert injected.text == prompt.replace("{name}", "Ada")
+    assert injected.warnings == [
+        f"{{{call}}} is sent unchanged: calls in prompts are not evaluated; assign the result to a variable first, "
+        "and use its name"
+    ]
+
+
+def test_a_format_that_a_value_does_not_have_stays_and_is_told() -> None:
+    frame = pd.DataFrame({"n": [1]})
+    injected = inject("{name:.2f} {frame:.2f} {items:>9} {nmae:.2f} {frame!r:.3}", {**NAMESPACE, "frame": frame})
+    assert injected.text == "{name:.2f} {frame:.2f} {items:>9} {nmae:.2f}    "
+    assert injected.warnings == [
+        "{name:.2f} is sent unchanged: Unknown format code 'f' for object of type 'str'",
+        "{frame:.2f} is sent unchanged: unsupported format string passed to DataFrame.__format__",
+        "{items:>9} is sent unchanged: unsupported format string passed to list.__format__",
+        "{nmae:.2f} is sent unchanged: there is no variable 'nmae'",
+    ]
+
+
+def test_a_derivative_is_not_an_f_string() -> None:
+    assert inject("y = f'(x) + {n}, z = f' + {n} for g'(x)", NAMESPACE).text == "y = f'(x) + 3, z = f' + 3 for g'(x)"
 
 
 def test_a_plain_name_that_is_not_defined_is_told_once_by_name() -> None:
@@ -162,6 +211,9 @@ def test_what_was_filled_in_is_recorded_once_with_its_hash() -> None:
     assert injected.variables == [
         Variable(name="name", type="str", hash=_hash("Ada"), chars=2 * 3),
         Variable(name="items[0]", type="str", hash=_hash("a"), chars=1),
+    ]
+    assert inject("{ratio:.2f}", NAMESPACE).variables == [
+        Variable(name="ratio:.2f", type="float", hash=_hash("0.50"), chars=4)
     ]
 
 

@@ -163,7 +163,7 @@ def test_an_unknown_price_is_said_before_anything_is_spent() -> None:
 
 def test_what_earlier_runs_cost_and_nobody_knows_is_said(db: Db) -> None:
     Agent(FunctionModel(lambda messages, tools: paid(usd=None)), db=db).run("x", session_id="s")
-    with pytest.warns(UserWarning, match=r"1 earlier runs or summaries of this session have no known price.*\$1.00"):
+    with pytest.warns(UserWarning, match=r"earlier runs and summaries of this session .*\(1\) do not.*\$1.00"):
         agent_of(db, Budget(1.0)).run("x", session_id="s")
 
 

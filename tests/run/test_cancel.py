@@ -12,9 +12,8 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.run.continue_run import INTERRUPTED_RESULT
 from agno_nb.testing import ScriptedModel, call
-from agno_nb.types import RunEvent, RunOutputEvent, RunStatus
+from agno_nb.types import INTERRUPTED_RESULT, RunEvent, RunOutputEvent, RunStatus
 from tests.run.kinds import Make, kind, talk
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 
 from agno_nb.agent.prompt import build_system_prompt, join_parts
 from agno_nb.db.session_state import merge_state
-from agno_nb.run.continue_run import INTERRUPTED_RESULT, repair_tool_pairs
-from agno_nb.types import Message, ToolCall
+from agno_nb.run.continue_run import repair_tool_pairs
+from agno_nb.types import INTERRUPTED_RESULT, Message, ToolCall
 
 
 def system_text(**said: Any) -> str | None:

@@ -16,8 +16,7 @@ from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import ModelRequestError
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
-from agno_nb.run.continue_run import INTERRUPTED_RESULT
-from agno_nb.types import Message, RunOutput, RunStatus
+from agno_nb.types import INTERRUPTED_RESULT, Message, RunOutput, RunStatus
 from tests.fakes.strict import StrictServer, calls, says
 
 

@@ -15,10 +15,9 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.models.base import ModelResponse
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
-from agno_nb.run.continue_run import INTERRUPTED_RESULT
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import tool
-from agno_nb.types import Metrics, RunOutput, RunStatus
+from agno_nb.types import INTERRUPTED_RESULT, Metrics, RunOutput, RunStatus
 from tests.fakes.http import Answer, sse_events
 from tests.fakes.strict import StrictServer, calls, says
 from tests.run.clerk import TOOLS, delete, done, paused_run, send

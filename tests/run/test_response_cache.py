@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import pickle
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import Enum
+from functools import partial
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.db.base import Db
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sqlite import SqliteDb
+from agno_nb.errors import ValueNotStoredError
 from agno_nb.session import SessionSummaryManager
 from agno_nb.team import Team
 from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
+from agno_nb.tools import Tool
 from agno_nb.types import Media, Message, RunOutput, RunStatus, Variable
 from agno_nb.workflow import StepInput, Workflow
 
@@ -55,6 +64,134 @@ def test_the_same_context_gives_the_stored_answer_and_asks_no_model(db: Db) -> N
         first[0].run_id, first[0].context_hash, said(first[0]),
     )  # fmt: skip
     assert db.get_session_metrics("two").cost == 0.0
+
+
+@dataclass
+class Price:
+    euros: float
+    on: date
+
+
+class Size(Enum):
+    SMALL = "small"
+
+
+def as_dict(item: str) -> dict[str, Any]:
+    return {"item": item, "price": 2.5, "sizes": [1, None]}
+
+
+def as_whole_number(item: str) -> float:
+    return 4
+
+
+def as_text(item: str) -> str:
+    return '{"item": 1}'
+
+
+def as_object(item: str) -> Price:
+    return Price(2.5, date(2026, 11, 30))
+
+
+def as_enum(item: str) -> Size:
+    return Size.SMALL
+
+
+def as_set(item: str) -> set[str]:
+    return {item}
+
+
+def as_nothing(item: str) -> None:
+    return None
+
+
+async def as_json(item: str):  # type: ignore[no-untyped-def]
+    return [{"item": item}, 2.5]
+
+
+def as_words(item):  # type: ignore[no-untyped-def]
+    return f"{item}: 2.50 (cut)"
+
+
+@pytest.mark.parametrize(
+    ("tool", "value"),
+    [
+        (as_dict, {"item": "tea", "price": 2.5, "sizes": [1, None]}),
+        (as_whole_number, 4),
+        (as_text, '{"item": 1}'),
+        (as_object, Price(2.5, date(2026, 11, 30))),
+        (as_enum, Size.SMALL),
+        (as_set, {"tea"}),
+        (as_nothing, None),
+        (as_json, [{"item": "tea"}, 2.5]),
+        (as_words, "tea: 2.50 (cut)"),
+        (partial(as_dict), {"item": "tea", "price": 2.5, "sizes": [1, None]}),
+    ],
+)
+def test_a_cached_call_has_the_value_of_its_tool(db: Db, tool: Any, value: Any) -> None:
+    name = getattr(tool, "__name__", "as_dict")
+    tool = Tool(tool, name=name)
+    first, again = (
+        Agent(ScriptedModel([call(name, item="tea"), "Here."], id="m"), db=db, tools=[tool]).run("?", cache=True)
+        for _ in range(2)
+    )
+    assert again.is_cached
+    assert (first.tools[0].value, again.tools[0].value) == (value, value)
+    assert type(again.tools[0].value) is type(value)
+
+
+def as_frame(item: str) -> pd.DataFrame:
+    return pd.DataFrame({"item": [item]})
+
+
+def as_frame_without_a_hint(item):  # type: ignore[no-untyped-def]
+    return as_frame(item)
+
+
+def as_day_without_a_hint(item):  # type: ignore[no-untyped-def]
+    return date(2026, 11, 30)
+
+
+def as_bytes(item: str):  # type: ignore[no-untyped-def]
+    return b"tea"
+
+
+def as_long_list(item: str) -> list[int]:
+    return list(range(10_000))
+
+
+@pytest.mark.parametrize("tool", [as_frame, as_frame_without_a_hint, as_day_without_a_hint, as_bytes, as_long_list])
+def test_a_value_that_its_result_does_not_have_is_an_error_with_the_remedy(db: Db, tool: Any) -> None:
+    name = tool.__name__
+    model = ScriptedModel([call(name, item="tea"), "Here.", "And here."], id="m")
+    agent = Agent(model, db=db, tools=[tool], add_history_to_context=True)
+    first = agent.run("?", session_id="one", cache=True)
+    again = agent.run("?", session_id="two", cache=True)
+    assert again.tools[0].result == first.tools[0].result
+    with pytest.raises(ValueNotStoredError) as caught:
+        _ = again.tools[0].value
+    assert str(caught.value) == (
+        f"the answer is cached, and the object returned by {name}() is not stored, only its text in `result`; to call "
+        "the tool, use `%%agent --fresh`, or run() without cache=True"
+    )
+    # All else works as for any call.
+    assert "tea" in repr(again.tools[0])
+    assert (pickle.loads(pickle.dumps(again)).tools[0].value, deepcopy(again).tools[0].result) == (
+        None, again.tools[0].result,
+    )  # fmt: skip
+    assert again.tools[0] == replace(again.messages[1].tool_calls[0])
+    assert agent.run("!", session_id="two").content == "And here."
+
+
+def test_a_failed_call_has_no_value_in_the_cache_either(db: Db) -> None:
+    def fail(item: str) -> str:
+        """Fail."""
+        raise RuntimeError("no tea")
+
+    for _ in range(2):
+        model = ScriptedModel([call("fail", item="tea"), "It failed."], id="m")
+        run = Agent(model, db=db, tools=[fail]).run("?", cache=True)
+        assert (run.tools[0].value, run.tools[0].tool_call_error) == (None, True)
+    assert run.is_cached
 
 
 def test_replay_is_another_name_of_cache(db: Db) -> None:
@@ -184,7 +321,7 @@ def test_a_receipt_says_what_was_sent_and_what_was_left_out(db: Db) -> None:
     ]
     assert (receipt.parts[-1].source, receipt.parts[-1].name) == ("tools", "price")
     assert [(each.what, each.why) for each in receipt.omitted] == [
-        ("turn 0", "history is the last 1 completed turns"),
+        ("turn 0", "history is the last 1 completed turn"),
         ("1 earlier attempt", "superseded by later ones at their turns"),
     ]
     assert receipt.df()["tokens"].sum() == receipt.tokens

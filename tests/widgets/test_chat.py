@@ -300,7 +300,7 @@ def test_a_long_conversation_leaves_its_end_within_the_budget() -> None:
     twin = chat(agent, session_id="s").static_view()
     assert len(twin.bundle()["text/html"]) < 150_000
     assert "question 11" in twin.text
-    assert "earlier turns are in the store" in twin.text
+    assert "7 earlier turns not shown, see messages_df()" in twin.text
 
 
 def test_a_key_does_not_reach_the_page() -> None:

@@ -1,22 +1,7 @@
 """The demo model: rules that stand in for a language model, so that everything works without a key and a network.
 
-It can
-
-- call tools that share words with the prompt, several at once, with the arguments that the prompt contains; ask for
-  missing arguments; and repeat calls with new arguments ("And Adelie?"),
-- report the results of tools,
-- answer questions about the conversation, also with the tools that read history and past sessions,
-- acknowledge what users say about themselves, and recall it from the history, the memories, the summary and the session
-  state,
-- add, replace and delete memories,
-- change the session state with the tool for it,
-- write summaries and titles of sessions,
-- fill output schemas with values from the prompt and from the results of tools,
-- delegate to the members of a team,
-- calculate, count, and repeat a text ("Say hello").
-
-To everything else it says that it has no answer. Each rule is a pure function of the request, without a clock,
-randomness or memory, so that the same request always gets the same response.
+docs/notebook.md lists its abilities. Each rule is a pure function of the request, without a clock, randomness or
+memory, so that the same request always gets the same response.
 """
 
 from __future__ import annotations
@@ -29,11 +14,12 @@ import operator
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.models.demo.arguments import sample
-from agno_nb.models.demo.context import LABEL, Context, Reply, listed, quoted
+from agno_nb.models.demo.arguments import fill_schema
+from agno_nb.models.demo.context import Context, Reply, listed, quoted
 from agno_nb.models.demo.conversation import (
     change_state,
     manage_memories,
@@ -55,6 +41,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., float]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.USub: operator.neg,
 }  # fmt: skip
+_SIGNS = {"plus": "+", "minus": "-", "times": "*", "x": "*", "divided by": "/"}
 
 
 @suggest_on_unknown_kwarg({})
@@ -77,6 +64,8 @@ class DemoModel(Model):
     >>> DemoModel(word_delay_s=0.05)
     DemoModel(id='demo')
     """
+
+    notice: ClassVar[str] = "I am the demo model: rule-based, not a language model."
 
     id: str = "demo"
     provider: str = "demo"
@@ -102,6 +91,7 @@ class DemoModel(Model):
                     await asyncio.sleep(self.word_delay_s)
                 if place == 0:
                     yield Delta(content=word)
+        output_tokens = sum(len(text.split()) for text in texts) + len(reply.calls)
         # Derived from the request, so that equal requests get equal IDs.
         digest = hashlib.sha256(repr((context.system, context.turns)).encode(errors="replace")).hexdigest()[:20]
         yield ModelResponse(
@@ -110,44 +100,29 @@ class DemoModel(Model):
                 ToolCall(tool_call_id=f"call_{digest}{index:02d}", tool_name=call.name, arguments=arguments)
                 for index, (call, arguments) in enumerate(zip(reply.calls, texts[1:], strict=True))
             ],
-            metrics=Metrics(
-                input_tokens=context.count_words(),
-                output_tokens=sum(len(text.split()) for text in texts) + len(reply.calls),
-                cost=0.0,
-            ),
+            metrics=Metrics(input_tokens=context.count_words(), output_tokens=output_tokens, cost=0.0),
             finish_reason="tool_calls" if reply.calls else "stop",
             model=self.id,
+            provider_data={"placeholder": reply.placeholder} if reply.placeholder else None,
         )
 
 
 def decide(context: Context) -> Reply:
     """Decide what to answer or which tools to call."""
-    return _rest_of_answer(context) or _decide(context)
+    if context.output_schema is None:
+        return next(reply for rule in RULES if (reply := rule(context)) is not None)
+    calls = (reply for rule in CALLS if (reply := rule(context)) is not None and reply.calls)
+    structured = fill_schema(context.output_schema, context.question, known_values(context))
+    return continue_answer(context) or summary_for_program(context) or next(calls, structured)
 
 
-def _rest_of_answer(context: Context) -> Reply | None:
+def continue_answer(context: Context) -> Reply | None:
     """Continue an interrupted answer."""
     if not context.earlier or "interrupted" not in context.plain[:40]:
         return None
     *before, turn = context.earlier
-    whole = _decide(replace(context, turns=[*before, replace(turn, answer="")]))
+    whole = decide(replace(context, turns=[*before, replace(turn, answer="")]))
     return replace(whole, text=whole.text.removeprefix(turn.answer))
-
-
-def _decide(context: Context) -> Reply:
-    if context.output_schema is not None:
-        replies = [reply for rule in RULES_FOR_SCHEMA if (reply := rule(context))]
-        return next((reply for reply in replies if reply.calls or reply.is_for_program), None) or _structured(context)
-    reply = next(reply for rule in RULES if (reply := rule(context)) is not None)
-    is_first = not context.block("summary") and not any(turn.answer for turn in context.earlier)
-    if is_first and not reply.calls and not reply.is_for_program:
-        return replace(reply, text=f"{reply.text}\n\n{LABEL}")
-    return reply
-
-
-def _structured(context: Context) -> Reply:
-    value = sample(context.output_schema or {}, context.question, known_values(context))
-    return Reply(text=json.dumps(value, ensure_ascii=False), is_for_program=True)
 
 
 def describe_attachments(context: Context) -> Reply | None:
@@ -166,15 +141,16 @@ def greet(context: Context) -> Reply | None:
         return Reply(text="You are welcome.")
     if re.fullmatch(r"(?:hi|hello|hey|good (?:morning|afternoon|evening))(?: (?:there|again|world))?", context.plain):
         return Reply(text=f"Hello! {_abilities(context)}")
-    if re.search(r"^help$|^(?:who|what) are you\b|\bwhat (?:can|do) you do\b", context.plain):
-        about = "I am the demo model, a set of rules that stands in for a language model."
-        return Reply(text=f"{about} {_abilities(context)}")
+    if re.search(r"^help$|^(?:(?:who|what|which) )?(?:model )?are you\b|\bwhat (?:can|do) you do\b", context.plain):
+        return Reply(text=f"I am the demo model: rules that stand in for a language model. {_abilities(context)}")
     return None
 
 
 def calculate(context: Context) -> Reply | None:
     """Calculate "what is 12 * 7?"."""
     expression = re.sub(r"^(?:(?:what is|what's|calculate|compute|how much is)\s+)?", "", context.plain[:300])
+    expression = re.sub(r"(\d)\s*% of\b", r"\1 / 100 *", expression)
+    expression = re.sub(r"\b(?:plus|minus|times|x|divided by)\b", lambda match: _SIGNS[match[0]], expression)
     if not _EXPRESSION.fullmatch(expression):
         return None
     try:
@@ -202,9 +178,7 @@ def count(context: Context) -> Reply | None:
 
 def echo(context: Context) -> Reply | None:
     """Repeat a text."""
-    match = re.match(
-        r"\s*(?:please\s+)?(?:say|echo|repeat after me:?)\s+(.+)", context.question, re.IGNORECASE | re.DOTALL
-    )
+    match = re.match(r"(?is)\s*(?:please\s+)?(?:say|echo|repeat after me:?)\s+(.+)", context.question)
     return Reply(text=re.sub(r"""^(["'])(.*)\1$""", r"\2", match[1].strip(), flags=re.DOTALL)) if match else None
 
 
@@ -221,13 +195,13 @@ def admit(context: Context) -> Reply:
 def _abilities(context: Context) -> str:
     names = [f"`{tool.name}`" for tool in context.tools[:4]]
     called = f"call {listed(names)}" if names else "call tools once you add some"
-    return f"I can recall this conversation, do sums, and {called}."
+    return f"I can answer from the messages that I am sent, do sums, and {called}."
 
 
 Rule = Callable[[Context], Reply | None]
 RULES: tuple[Rule, ...] = (
-    manage_memories, summary_for_program, describe_attachments, recall, note_facts, change_state, report_results,
-    recall_facts, greet, delegate, follow_up, call_tools, calculate, count, echo, admit,
+    continue_answer, manage_memories, summary_for_program, describe_attachments, recall, note_facts, change_state,
+    report_results, recall_facts, greet, delegate, follow_up, call_tools, calculate, count, echo, admit,
 )  # fmt: skip
-RULES_FOR_SCHEMA: tuple[Rule, ...] = (summary_for_program, note_facts, change_state, recall, follow_up, call_tools)
-"""Asked for tool calls before structured output is made."""
+CALLS: tuple[Rule, ...] = (note_facts, change_state, recall, follow_up, call_tools)
+"""Make tool calls before the structured output."""

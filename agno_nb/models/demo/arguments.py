@@ -7,13 +7,14 @@ argument or asks for it. Structured output must be complete, so it gets a made-u
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from agno_nb.models.demo.context import MAX_CHARS
+from agno_nb.models.demo.context import MAX_CHARS, Reply, listed
 from agno_nb.models.demo.tokenizer import Literal, is_content, literals, mentioned, stem, stems, words
 from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list
 
@@ -39,7 +40,11 @@ _KINDS = {
 """The kinds of literals for a format or a word of a parameter's name."""
 _EACH = re.compile(r"\b(?:all|by|compare|each|every|per)\b|\w{3,}est\b|\bmost\b", re.IGNORECASE)
 """Asks for all values of a parameter: "for each species", "the heaviest"."""
-_OBJECT = re.compile(r"\b(?:about|at|for|from|in|named|of|on)\s+(?:(?:an?|my|the)\s+)?(\w+)", re.IGNORECASE)
+_ITEM, _AND = r"(?:(?:an?|my|the)\s+)?[^\W\d]\w*", r"(?:,?\s+(?:and|or)\s+|,\s*)"
+_OBJECT = re.compile(rf"(?i)\b(?:about|at|does|for|from|in|much \w+|named|of|on|\w+er,)\s+({_ITEM}(?:{_AND}{_ITEM})*)")
+_JOIN = re.compile(r"[,;?!&/]|\b(?:and|or|plus|than|to|versus|vs|with)\b", re.IGNORECASE)
+"""Between two values of one parameter. "Adelie on Biscoe" has values of two."""
+SQL = re.compile(r"\b(?:select\b.+\bfrom\b|with\s+\w+\s+as\b).+", re.IGNORECASE | re.DOTALL)
 
 
 class Schema:
@@ -200,6 +205,7 @@ class _Finder:
         self.text = text[:MAX_CHARS]
         self.vocabulary = vocabulary
         self.unused = literals(self.text, vocabulary)
+        self.made_up: list[str] = []
 
     def find(self, offered: list[Parameter]) -> dict[str, list[Any]]:
         """Find the values of each parameter, the surest evidence first."""
@@ -216,16 +222,20 @@ class _Finder:
         if not any(one.required for one in texts):
             # "The weather in Tokyo" means Tokyo even if the parameter has a default.
             needed = [one for one in texts if one.name not in found][:1]
-        values = self.take("quoted") or self.take("name", "identifier", "file")
-        if len(needed) == 1 and (values := values or self.object_of_sentence()):
+        is_single = len(needed) == 1
+        values = self.take("quoted", joined=is_single) or self.take("name", "identifier", "file", joined=is_single)
+        if is_single and (values := values or self.object_of_sentence()):
             found[needed[0].name] = values if needed[0].required else values[:1]
         else:
             found.update({one.name: [value] for one, value in zip(needed, values, strict=False)})
         return {one.name: found[one.name] for one in offered if one.name in found}
 
-    def take(self, *kinds: str) -> list[Any]:
-        """All unused literals of some kinds."""
+    def take(self, *kinds: str, joined: bool = False) -> list[Any]:
+        """All unused literals of some kinds; if `joined`, the first one and those joined to it ("Oslo and Rome")."""
         taken = [literal for literal in self.unused if literal.kind in kinds]
+        pairs = enumerate(itertools.pairwise(taken), start=1)
+        gaps = (at for at, (one, other) in pairs if not _JOIN.search(self.text[one.end : other.start]))
+        taken = taken[: next(gaps, None)] if joined else taken
         self.unused = [literal for literal in self.unused if literal not in taken]
         return list(dict.fromkeys(literal.value for literal in taken))
 
@@ -298,24 +308,34 @@ class _Finder:
     def sentence(self, parameter: Parameter) -> list[Any]:
         if not parameter.required or not parameter.takes_sentence:
             return []
+        if "sql" in self.vocabulary and parameter.words & {"query", "sql", "statement"}:
+            return [match[0].rstrip('`" ')] if (match := SQL.search(self.text)) else []
         return self.take("quoted")[:1] or [self.text.strip()]
 
     def object_of_sentence(self) -> list[str]:
-        """Find "tokyo" in "the weather in tokyo": a word after a preposition that the tool's description lacks."""
-        after = [match[1] for match in _OBJECT.finditer(self.text)]
-        return [word for word in after if is_content(word) and stem(word) not in self.vocabulary][:1]
+        """Find "tea" and "cake" in "price of tea and cake": words after a preposition that the description lacks."""
+        for match in _OBJECT.finditer(self.text):
+            items = [item.split()[-1] for item in re.split(_AND, match[1])]
+            if found := [item for item in items if is_content(item) and stem(item) not in self.vocabulary]:
+                return found
+        return []
 
 
-def sample(schema: JsonDict, text: str, known: JsonDict | None = None) -> Any:
-    """Make a value that `schema` allows, from `text` and from values `known` by property name.
+def fill_schema(schema: JsonDict, text: str, known: JsonDict | None = None) -> Reply:
+    """Answer with a value that `schema` allows, from `text` and from values `known` by property name.
 
-    Examples
-    --------
     >>> properties = {"name": {"type": "string"}, "age": {"type": "integer"}, "email": {"type": ["string", "null"]}}
-    >>> sample({"type": "object", "properties": properties, "required": list(properties)}, "Ada is 36")
-    {'name': 'Ada', 'age': 36, 'email': None}
+    >>> reply = fill_schema({"type": "object", "properties": properties, "required": list(properties)}, "Ada is here")
+    >>> reply.text
+    '{"name": "Ada", "age": 0, "email": null}'
+    >>> reply.placeholder
+    'values were picked by rules, not by a language model; made up: `age`'
     """
-    return _sample(Schema(schema, schema), "", _Finder(text, set()), known or {})
+    finder = _Finder(text, set())
+    value = _sample(Schema(schema, schema), "", finder, known or {})
+    names = listed([f"`{name}`" for name in dict.fromkeys(finder.made_up)])
+    placeholder = "values were picked by rules, not by a language model" + (f"; made up: {names}" if names else "")
+    return Reply(text=json.dumps(value, ensure_ascii=False), placeholder=placeholder)
 
 
 def _sample(schema: Schema, name: str, finder: _Finder, known: JsonDict) -> Any:
@@ -329,6 +349,7 @@ def _sample(schema: Schema, name: str, finder: _Finder, known: JsonDict) -> Any:
         return _sample_object(schema, finder, known)
     if schema.type == "array":
         return _sample_array(schema, name, finder, known)
+    finder.made_up.append(name or "the value")
     return schema.smallest(name)
 
 

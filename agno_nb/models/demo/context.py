@@ -12,9 +12,6 @@ from functools import cached_property
 from agno_nb.models.base import ModelRequest
 from agno_nb.types import JsonDict, Media, Message, ToolSpec, one_line
 
-LABEL = "(I am the demo model: rule-based, not a language model. `%agent --model openai:gpt-5-mini` uses a real one.)"
-"""Added to the first answer of a session."""
-
 MAX_CHARS = 20_000
 """Characters of a text that the rules read. No question is longer, but a pasted file may be."""
 
@@ -43,7 +40,6 @@ class Turn:
     attachments: list[Media] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     answer: str = ""
-    """The assistant's text without :data:`LABEL`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,8 +48,8 @@ class Reply:
 
     text: str = ""
     calls: list[Call] = field(default_factory=list)
-    is_for_program: bool = False
-    """Whether a program reads the text, which then gets no label: a summary, a title, structured output."""
+    placeholder: str | None = None
+    """For structured output: which of its values are made up."""
 
 
 @dataclass(kw_only=True)
@@ -78,7 +74,7 @@ class Context:
             if message.role == "user" or not context.turns:
                 context._add_turn(message)
             if message.role == "assistant":
-                context.turn.answer = f"{context.turn.answer}\n{message.content or ''}".replace(LABEL, "").strip()
+                context.turn.answer = f"{context.turn.answer}\n{message.content or ''}".strip()
                 for item in message.tool_calls:
                     calls[item.tool_call_id] = Call(name=item.tool_name, arguments=item.tool_args)
                     context.turn.calls.append(calls[item.tool_call_id])

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agno_nb.models.demo.arguments import parameters, sample
-from agno_nb.models.demo.context import LABEL, MAX_CHARS, Call, Context, Reply, Turn, listed, quoted
-from agno_nb.models.demo.tokenizer import content_words, stem, stems, words
+from agno_nb.models.demo.arguments import fill_schema, parameters
+from agno_nb.models.demo.context import MAX_CHARS, Call, Context, Reply, Turn, listed, quoted
+from agno_nb.models.demo.tokenizer import is_content, stem, stems, words
 from agno_nb.models.demo.tools import is_failure, parsed
 from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list, json_object
 
@@ -58,7 +58,7 @@ def _exchange(value: Any) -> Turn | None:
     item = as_dict(value)
     if not isinstance(item.get("user"), str):
         return None
-    return Turn(prompt=item["user"], answer=str(item.get("assistant") or "").replace(LABEL, "").strip())
+    return Turn(prompt=item["user"], answer=str(item.get("assistant") or "").strip())
 
 
 def _past_sessions(sessions: list[dict[str, Any]]) -> str:
@@ -72,18 +72,16 @@ def _past_sessions(sessions: list[dict[str, Any]]) -> str:
 
 
 _QUESTIONS: tuple[tuple[str, Callable[[list[Turn], Context], str]], ...] = (
-    (
-        r"\b(?:summary|summari[sz]e|recap)\b|\bwhat (?:did|have|were) (?:we|i) (?:been )?(?:talk|discuss)|"
-        + _OTHER_SESSIONS.pattern,
-        lambda turns, context: summarize(turns, context.block("summary")),
-    ),
+    (r"\b(?:summary|summari[sz]e|recap)\b|\bwhat (?:did|have|were) (?:we|i) (?:been )?(?:talk|discuss)|"
+     + _OTHER_SESSIONS.pattern,
+     lambda turns, context: summarize(turns, context.block("summary"))),
     (rf"{_MINE}.*\bfirst\b.*{_SAID}|{_MINE}.*{_SAID}.*\bfirst\b",
      lambda turns, context: f"Your first message that I can see was {quoted(turns[0].prompt)}."),
     (rf"{_MINE}.*\b(?:last|previous)\b.*{_SAID}|\bi\b.*{_SAID}.*\b(?:before|just now|last)\b",
      lambda turns, context: f"Your previous message was {quoted(turns[-1].prompt)}."),
     (r"^(?:please )?repeat (?:that|your)\b|\bwhat (?:did|was) you(?:r last)? (?:answer|say)\b",
      lambda turns, context: turns[-1].answer or "I have not answered yet."),
-    (rf"\bwhat (?:did|have) i (?:just )?{_SAID}|^(?:list|show)(?: me)? my {_SAID}",
+    (rf"\bwhat (?:did|have) i (?:just )?{_SAID}(?!.*\babout\b)|^(?:list|show)(?: me)? my {_SAID}",
      lambda turns, context: "You said:\n\n" + "\n".join(f"- {quoted(turn.prompt)}" for turn in turns)),
 )  # fmt: skip
 
@@ -95,12 +93,11 @@ def summary_for_program(context: Context) -> Reply | None:
     asks_for_summary = "summar" in (context.system or context.turn.prompt).lower()
     text = summarize(turns or context.turns, context.block("summary"))
     if schema is None:
-        return Reply(text=text if asks_for_summary else title(turns), is_for_program=True) if turns else None
-    if "summary" not in as_dict(schema.get("properties")):
+        return Reply(text=text if asks_for_summary else title(turns)) if turns else None
+    if "summary" not in as_dict(schema.get("properties")) or not (turns or asks_for_summary):
         return None
     topics = subjects(" ".join(turn.prompt for turn in turns))[:5]
-    value = sample(schema, text, {"summary": text, "topics": topics, "title": title(turns)})
-    return Reply(text=json.dumps(value, ensure_ascii=False), is_for_program=True)
+    return fill_schema(schema, text, {"summary": text, "topics": topics, "title": title(turns)})
 
 
 def transcript(text: str) -> list[Turn]:
@@ -115,7 +112,7 @@ def transcript(text: str) -> list[Turn]:
         elif re.fullmatch(r"\s*</?[a-z_]+>\s*", line):
             speaker = ""
         if turns and speaker == "assistant":
-            turns[-1].answer = f"{turns[-1].answer}\n{line}".replace(LABEL, "").strip()
+            turns[-1].answer = f"{turns[-1].answer}\n{line}".strip()
         elif turns and speaker:
             turns[-1].prompt = f"{turns[-1].prompt}\n{line}".strip()
     return [turn for turn in turns if turn.prompt]
@@ -137,8 +134,9 @@ def summarize(turns: list[Turn], previous: str = "") -> str:
 
 
 def subjects(text: str) -> list[str]:
-    """The content words of a text, without the usual ones of an introduction."""
-    return [word for word in content_words(text) if stem(word) not in {"nam", "name", "lik", "like", "favorit"}]
+    """The content words of a text in order, without repetition and without the usual ones of an introduction."""
+    kept = {stem(word): word for word in reversed(words(text)) if is_content(word)}
+    return [word for key, word in reversed(kept.items()) if key not in {"nam", "name", "lik", "like", "favorit"}]
 
 
 def title(turns: list[Turn]) -> str:
@@ -156,22 +154,20 @@ class Fact:
 
 
 _STATEMENT = re.compile(
-    r"(?:(?:hi|hello|hey|well|so|ok|oh|and|but|also|please|remember|that)\b[\s,!]*)*"
+    r"(?i)(?:(?:hi|hello|hey|well|so|ok|oh|and|but|also|please|remember|that)\b[\s,!]*)*"
     r"(?:my (?P<noun>[\w' -]{1,60}? (?:is|are) .+)"
     r"|(?:i am|i'm) (?P<being>(?:an?|the|from|\d+)\b.+)"
     r"|i (?:really |also )?(?P<negation>do not |don't )?(?P<verb>adore|dislike|drive|enjoy|hate|have|like|live|love|own"
-    r"|play|prefer|speak|study|teach|work) (?P<object>.+))",
-    re.IGNORECASE,
+    r"|play|prefer|speak|study|teach|work) (?P<object>.+))"
 )
 _NOTE = re.compile(r"(?:please )?remember (?:that )?(.+)", re.IGNORECASE)
 _ABOUT_USER = re.compile(
-    r"^who am i$|\b(?:what|where|who|how|which|tell me|remind me)\b.*?"
+    r"^who am i$|\b(?:what|where|who|how|which|tell me|remind me|do you know|do you remember)\b.*?"
     r"(?:\bmy (?P<noun>[\w' -]{1,60}?)(?: called)?|\b(?:do|am) i (?:really |also )?(?P<verb>[\w ]{1,60}))$"
 )
 _CHANGE = re.compile(
-    r"(?:please )?(?P<verb>set|change|add|put|remove|delete) (?:the |my )?(?P<first>.+?) (?:to|on|from) "
-    r"(?:the |my )?(?P<second>.+?)[.!]?$",
-    re.IGNORECASE,
+    r"(?i)(?:please )?(?P<verb>set|change|add|put|remove|delete) (?:the |my )?(?P<first>.+?) (?:to|on|from) "
+    r"(?:the |my )?(?P<second>.+?)[.!]?$"
 )
 
 
@@ -222,7 +218,7 @@ def note_facts(context: Context) -> Reply | None:
     if tool and tool.name in (call.name for call in context.turn.calls):
         return Reply(text=f"{noted} I passed it to `{tool.name}`.")
     is_all = all(facts(sentence) for sentence in re.split(r"(?<=[.!?])\s+", context.question))
-    hint = "" if any(map(facts, context.prompts_before)) else " Ask me about it later in this session."
+    hint = "" if any(map(facts, context.prompts_before)) else " I can recall it if later requests contain it."
     return Reply(text=f"{noted}{hint}") if is_all and not context.turn.calls else None
 
 
@@ -233,23 +229,34 @@ def recall_facts(context: Context) -> Reply | None:
         known = [f"You told me: {listed(told)}."] if told else []
         known += [f"{source}: {' '.join(sentences)}" for source, sentences in _sources(context).items() if sentences]
         return Reply(text=" ".join(known) or "I know nothing about you.")
-    match = _ABOUT_USER.search(context.plain)
-    if match is None:
-        return None
-    topic = match["noun"] or match["verb"] or "name"
+    answers, rest = [], []
+    for part in re.split(r"[?!.]\s+|,? and (?=(?:what|where|who|how|which|when)\b)", context.plain):
+        if match := _ABOUT_USER.search(part):
+            # "What is my name and city?" asks for two facts.
+            topics = re.split(r",? and (?:my )?", match["noun"]) if match["noun"] else [match["verb"] or "name"]
+            answers += [_recall_fact(context, told, topic, is_noun=bool(match["noun"])) for topic in topics]
+        else:
+            rest.append(quoted(part))
+    if answers and rest:
+        answers.append(f"Ask the rest separately: {listed(rest)}.")
+    elif not answers and (asked := stems(context.plain)):
+        # "When is the exam?", after "Remember that the exam is on Friday"; other facts are about the user.
+        notes = [fact for fact in told if asked <= stems(fact) and not fact.startswith("you")]
+        answers = [f"You told me: {note}." for note in notes[-1:]]
+    return Reply(text=" ".join(answers)) if answers else None
+
+
+def _recall_fact(context: Context, told: list[str], topic: str, *, is_noun: bool) -> str:
+    known = [(fact, f"You told me: {fact}.") for fact in reversed(told)]
+    state = session_state(context).items()
+    known += [
+        (name, f"The session state says: `{name}` is {json.dumps(value, ensure_ascii=False)}.") for name, value in state
+    ]
+    known += [(one, f"{source}: {one}") for source, sentences in _sources(context).items() for one in sentences]
     asked = {stem(word) for word in words(topic)} - {"is", "are"}
-    for fact in reversed(told):
-        if asked <= {stem(word) for word in words(fact)}:
-            return Reply(text=f"You told me: {fact}.")
-    for name, value in session_state(context).items():
-        if asked & {stem(word) for word in words(name)}:
-            return Reply(text=f"The session state says: `{name}` is {_json(value)}.")
-    for source, sentences in _sources(context).items():
-        for sentence in sentences:
-            if asked <= {stem(word) for word in words(sentence)}:
-                return Reply(text=f"{source}: {sentence}")
-    subject = f"your {topic}" if match["noun"] else "that"
-    return Reply(text=f"You have not told me {subject} in the part of the session that I can see.")
+    subject = ("" if topic.startswith("the ") else "your ") + topic if is_noun else "that"
+    missing = f"You have not told me {subject} in the part of the session that I can see."
+    return next((answer for text, answer in known if asked <= {stem(word) for word in words(text)}), missing)
 
 
 def _sources(context: Context) -> dict[str, list[str]]:
@@ -270,11 +277,10 @@ def change_state(context: Context) -> Reply | None:
     parameter = next((one.name for one in parameters(tool) if one.type == "object"), None) if tool else None
     if tool is None or parameter is None:
         return None
-    made: JsonDict = {}
-    for call in context.turn.calls:
-        made |= as_dict(call.arguments.get(parameter)) if call.result is not None and not is_failure(call) else {}
-    if made:
-        return Reply(text=f"Done: {listed([f'`{name}` is now {_json(value)}' for name, value in made.items()])}.")
+    done = [call for call in context.turn.calls if call.result is not None and not is_failure(call)]
+    if made := {name: value for call in done for name, value in as_dict(call.arguments.get(parameter)).items()}:
+        changes = [f"`{name}` is now {json.dumps(value, ensure_ascii=False)}" for name, value in made.items()]
+        return Reply(text=f"Done: {listed(changes)}.")
     match = _CHANGE.fullmatch(context.question)
     if match is None or not context.can_call:
         return None
@@ -296,7 +302,7 @@ def manage_memories(context: Context) -> Reply | None:
     if add is None or update is None or delete is None:
         return None
     if context.turn.calls:
-        return Reply(text=f"Memories changed: {len(context.turn.calls)}.", is_for_program=True)
+        return Reply(text=f"Memories changed: {len(context.turn.calls)}.")
     known = dict(re.findall(r"^- \[(\w+)\] (.+)$", context.system, re.MULTILINE))
     calls = []
     if forget := re.search(r"\b(?:forget|delete|remove)\b(.+)", context.plain):
@@ -312,14 +318,10 @@ def manage_memories(context: Context) -> Reply | None:
             old = next((key for key, other in known.items() if other.startswith(f"The user's {subject} ")), None)
             if text.lower() not in (other.lower() for other in known.values()):
                 calls.append(_memory_call(update if old else add, text, old, subject))
-    return Reply(calls=calls) if calls else Reply(text="There is nothing new about the user.", is_for_program=True)
+    return Reply(calls=calls) if calls else Reply(text="There is nothing new about the user.")
 
 
 def _memory_call(tool: ToolSpec, text: str, memory_id: str | None = None, topic: str = "") -> Call:
     values = {"memory_id": memory_id, "topics": [topic] if topic else None}
     arguments = {one.name: values.get(one.name, text or None) for one in parameters(tool)}
     return Call(name=tool.name, arguments={name: value for name, value in arguments.items() if value is not None})
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

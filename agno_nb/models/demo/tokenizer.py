@@ -21,13 +21,15 @@ STOPWORDS = frozenset(
 SENTENCE_STARTERS = frozenset(
     """add analyze answer average calculate check compare compute convert count create delete describe display draw
     estimate explain extract filter forget generate greet help load mean order pick plot predict print query rank
-    remember remove repeat save search select send sort start store suggest summarize translate update write""".split()
+    recommend remember remove repeat review save search select send sort start store suggest summarize translate update
+    write""".split()
 )
 """Verbs that begin a sentence with a capital letter and are not names."""
 
 SYNONYMS = {
     "heavy": "mass", "weigh": "mass", "weight": "mass", "average": "mean", "deep": "depth", "long": "length",
-    "tall": "height", "temperature": "weather", "love": "like", "enjoy": "like", "prefer": "like",
+    "tall": "height", "temperature": "weather", "love": "like", "enjoy": "like", "prefer": "like", "cheap": "price",
+    "cheaper": "price", "cheapest": "price", "cost": "price", "expensive": "price", "sum": "add",
 }  # fmt: skip
 
 NUMBER = r"-?(?:\d{1,3}(?:,\d{3}){1,12}(?!\d)|\d{1,40})(?:\.\d{1,40})?"
@@ -42,7 +44,7 @@ _LITERAL = re.compile(
     | (?P<number>(?<![\w.]){NUMBER})(?!\w{{0,40}}_)
     | (?P<file>(?<!\w)[\w/-]{{1,200}}\.[A-Za-z]{{2,7}}\b)
     | (?P<identifier>\b[A-Za-z][A-Za-z0-9]*_\w+)
-    | (?P<name>\b[^\W\d_a-z][\w-]*(?:[ ][^\W\d_a-z][\w-]*){{0,4}})
+    | (?P<name>\b[^\W\d_a-z][\w-]*(?:[ ](?!(?:AND|NOT|OR)\b)[^\W\d_a-z][\w-]*){{0,4}})
     """,
     re.VERBOSE,
 )
@@ -88,15 +90,10 @@ def is_content(word: str) -> bool:
     return word.lower().removesuffix("'s") not in STOPWORDS and "'" not in word.removesuffix("'s")
 
 
-def content_words(text: str) -> list[str]:
-    """The words of a text that are not stop words, in order and without repetition."""
-    kept = {stem(word): word for word in reversed(words(text)) if is_content(word)}
-    return list(reversed(kept.values()))
-
-
 def stems(text: str) -> set[str]:
-    """The stems of a text's content words. "How many" counts as "count"."""
+    """The stems of a text's content words. "How many" counts as "count", "how much is" as "price"."""
     text = re.sub(r"\bhow many\b", "count", text[:MAX_CHARS], flags=re.IGNORECASE)
+    text = re.sub(r"\bhow much (?:is|are|does|do)\b(?!\s*[\d(-])", "price", text, flags=re.IGNORECASE)
     return {stem(word) for word in words(text) if is_content(word)}
 
 
@@ -115,19 +112,14 @@ def literals(text: str, vocabulary: Iterable[str] = ()) -> list[Literal]:
         kind = (match.lastgroup or "").rstrip("23")
         value: Any = match[match.lastgroup or 0]
         if kind == "number":
-            value = number(value)
+            plain = value.replace(",", "")
+            value = int(plain) if re.fullmatch(r"-?\d+", plain) else float(plain)
         elif kind == "name" and not (value := _name(text, match.start(), value, common)):
             continue
         # A name can begin after words that only look like a part of it.
         start = match.end() - len(value) if kind == "name" else match.start()
         found.append(Literal(kind, value, start, match.end()))
     return found
-
-
-def number(text: str) -> int | float:
-    """Convert digits: "4,000" is 4000."""
-    plain = text.replace(",", "")
-    return int(plain) if re.fullmatch(r"-?\d+", plain) else float(plain)
 
 
 def _name(text: str, start: int, raw: str, common: set[str]) -> str:

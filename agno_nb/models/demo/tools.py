@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import Any
 
-from agno_nb.models.demo.arguments import MAX_CALLS, Parameter, fill, parameters
-from agno_nb.models.demo.context import LABEL, Call, Context, Reply, listed
-from agno_nb.models.demo.tokenizer import mentioned, stem, stems, words
+from agno_nb.models.demo.arguments import MAX_CALLS, SQL, Parameter, fill, parameters
+from agno_nb.models.demo.context import MAX_CHARS, Call, Context, Reply, listed, quoted
+from agno_nb.models.demo.tokenizer import is_content, mentioned, stem, stems, words
 from agno_nb.types import JsonDict, ToolSpec, as_dict, shorten
 
 IN_NAME, IN_VALUES, IN_PARAMETERS, IN_DESCRIPTION = 3.0, 2.5, 2.0, 1.0
@@ -20,12 +21,17 @@ DELEGATE_TO_ONE, DELEGATE_TO_ALL = "delegate_task_to_member", "delegate_task_to_
 
 _ASKED = re.compile(r"^`(\w[\w.-]*)` needs `(\w+)`")
 _FOLLOWS = re.compile(r"^(?:and|again|also|but|now|or|so|then|the same|what about|how about)\b")
-_QUERY = re.compile(r"\s*(?:select|with)\b.+\bfrom\b", re.IGNORECASE | re.DOTALL)
+_LIMITS = {"how many", *"above after before below few most no not only over tomorrow under until without".split()}
+"""Stop words that change what is asked for."""
+_NEGATION = re.compile(r"\b(?:not?|without|except|excluding|neither|nor|unless|other than|\w+n't)\b", re.IGNORECASE)
+_UNUSED = re.compile(r"n(?:f*[uln])*(?:f*k)?|[ul](?:f*[uln])*(?:(?<=[ln])f*k)?")
+_FILLERS = set(
+    "calculate compare compute current describe display live number print question result table value".split()
+)
 _FAILED = re.compile(r"[\w.]*(?:Error|Exception)\b\s*[:(]|(?i:error|failed|traceback)\b[^\n:]{0,40}:")
 _PARTS = re.compile(
-    r"(?<=[.?!;])\s+|,?\s+(?:and|then)\s+"
-    r"(?=(?:how|what|who|when|where|which|why|is|are|do|does|can|write|list|find|count|compare|show|tell|describe)\b)",
-    re.IGNORECASE,
+    r"(?i)(?<=[.?!;])\s+|,?\s+(?:and|then)\s+"
+    r"(?=(?:how|what|who|when|where|which|why|is|are|do|does|can|write|list|find|count|compare|show|tell|describe)\b)"
 )
 
 
@@ -35,16 +41,60 @@ def call_tools(context: Context) -> Reply | None:
         return None
     text, chosen = context.question, matching_tools(context.tools, context.question)
     asked = _ASKED.match(context.earlier[-1].answer) if context.earlier else None
-    if asked and all(tool.name == asked[1] for tool in chosen):
+    if asked and ("?" not in text or len(words(text)) <= 3) and all(tool.name == asked[1] for tool in chosen):
         # The prompt answers what the last answer asked for.
         answer = f'{asked[2]}: "{text}"' if len(words(text)) <= 3 else text
         chosen = [tool for tool in context.tools if tool.name == asked[1]]
         text = f"{context.earlier[-1].prompt}\n{answer}"
-    filled = [(tool, *fill(tool, text)) for tool in chosen]
-    calls = [_call(tool, arguments) for tool, found, missing in filled if not missing for arguments in found]
+    in_parts = [_calls(matching_tools(chosen, part), part) for part in _PARTS.split(text)]
+    # "Weather in Oslo and how much is tea?" has a city for one tool and an item for the other.
+    calls = [*itertools.chain(*in_parts)] if all(in_parts) else _calls(chosen, text)
     if calls:
-        return Reply(calls=calls)
-    return _ask_for(filled[0][0], filled[0][2]) if filled else None
+        return _unless_negated(context, calls)
+    return _ask_for(chosen[0], fill(chosen[0], text)[1]) if chosen else None
+
+
+def _calls(tools: list[ToolSpec], text: str) -> list[Call]:
+    filled = [(tool, *fill(tool, text)) for tool in tools]
+    if not filled or filled[0][2]:
+        return []
+    return [_call(tool, arguments) for tool, found, missing in filled if not missing for arguments in found]
+
+
+def _unless_negated(context: Context, calls: list[Call]) -> Reply:
+    """Make the calls, unless the prompt excludes something that they would not exclude."""
+    if negated := [phrase for phrase in unused(context, calls) if _NEGATION.search(phrase)]:
+        names = listed(list(dict.fromkeys(f"`{call.name}`" for call in calls)))
+        return Reply(text=f"I did not call {names}: no argument expresses {listed([*map(quoted, negated)])}.")
+    return Reply(calls=calls)
+
+
+def unused(context: Context, calls: list[Call]) -> list[str]:
+    """The phrases of the prompt that are neither about the called tools nor among their arguments."""
+    offered = {tool.name: tool for tool in context.tools}
+    if any(call.name not in offered or call.name in (DELEGATE_TO_ONE, DELEGATE_TO_ALL) for call in calls):
+        return []
+    known: set[str] = set()
+    for call in calls:
+        known |= {stem(word) for word in words(f"{call.name} {offered[call.name].description}")} - _LIMITS
+        known |= {stem(word) for word in words(json.dumps(call.arguments, ensure_ascii=False))}
+        known |= _LIMITS if False in call.arguments.values() else set()
+    known |= {"how many"} if known & {"count", "number", "total"} else set()
+    text = context.question[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    phrases: list[str] = []
+    for clause in re.split(r"[.?!;](?:\s+|$)", re.sub(r"(?<=\d),(?=\d{3})", "", text)):
+        found = list(re.finditer(r"how many\b|[^\W_]+(?:'[a-z]+)?", clause, re.IGNORECASE))
+        kinds = "".join(_kind(match[0].lower(), known) for match in found)
+        runs = [found[run.start() : run.end()] for run in _UNUSED.finditer(kinds)]
+        phrases += [clause[run[0].start() : run[-1].end()] for run in runs]
+    return phrases
+
+
+def _kind(word: str, known: set[str]) -> str:
+    """Classify a word: (n)egation, (l)imit, (k)nown, (u)nknown or (f)iller."""
+    if word in _LIMITS or _NEGATION.fullmatch(word):
+        return "f" if word in known else "n" if _NEGATION.fullmatch(word) else "l"
+    return "f" if word in _FILLERS or not is_content(word) else "k" if stem(word) in known else "u"
 
 
 def follow_up(context: Context) -> Reply | None:
@@ -56,33 +106,36 @@ def follow_up(context: Context) -> Reply | None:
     made = ([call for call in turn.calls if call.name in offered] for turn in reversed(context.earlier))
     previous = next((calls for calls in made if calls), [])
     best = next(iter(matching_tools(context.tools, context.question)), None)
-    if best and all(call.name != best.name for call in previous):
+    # "And Gentoo?" is about the tool of the last question, even if another one has Gentoo among its values.
+    is_sure = best and _by_words(_evidence(best, context.question)) >= ENOUGH
+    if best and (is_sure or not previous) and all(call.name != best.name for call in previous):
         return None
     calls: list[Call] = []
     for earlier in previous:
         tool = offered[earlier.name]
         sentences = {one.name for one in parameters(tool) if one.takes_sentence}
-        for arguments in fill(tool, context.question)[0]:
+        texts = (context.question, _FOLLOWS.sub("of", context.plain) if is_short else "")
+        for arguments in next((found for text in texts if any(found := fill(tool, text)[0])), [{}]):
             new = {name: value for name, value in arguments.items() if name not in sentences}
             call = _call(tool, {**earlier.arguments, **new})
             if call not in calls and (new or re.search(r"\b(?:again|same)\b", context.plain)):
                 calls.append(call)
-    return Reply(calls=calls) if calls else None
+    return _unless_negated(context, calls) if calls else None
 
 
 def matching_tools(tools: list[ToolSpec], text: str) -> list[ToolSpec]:
     """The tools that `text` is about, best first. Each has words in common with it that the better ones don't."""
-    if _QUERY.match(text) and (for_sql := [tool for tool in tools if "sql" in words(tool.name.lower())]):
+    if SQL.match(text.lstrip()) and (for_sql := [tool for tool in tools if "sql" in words(tool.name.lower())]):
         return for_sql[:1]
     named = [tool for tool in tools if re.search(rf"(?<!\w){re.escape(tool.name)}(?:\(|(?<=_\w)\b)", text)]
     if named:
         return named
     scored = [(tool, found) for tool in tools if sum((found := _evidence(tool, text)).values()) >= ENOUGH]
-    scored.sort(key=lambda pair: (-sum(pair[1].values()), len(fill(pair[0], text)[1])))
+    scored.sort(key=lambda pair: (-_by_words(pair[1]), -sum(pair[1].values()), len(fill(pair[0], text)[1])))
     chosen: list[ToolSpec] = []
     explained: set[str] = set()
     for tool, found in scored:
-        if not chosen or sum(weight for word, weight in found.items() if word not in explained) >= ENOUGH:
+        if not chosen or _by_words({word: found[word] for word in found.keys() - explained}) >= ENOUGH:
             chosen.append(tool)
         explained |= found.keys()
     # The words of a sentence that is passed on are not about other tools.
@@ -101,6 +154,10 @@ def _evidence(tool: ToolSpec, text: str) -> dict[str, float]:
     return {**weights, **dict.fromkeys(said & stems(tool.name), IN_NAME)}
 
 
+def _by_words(evidence: dict[str, float]) -> float:
+    return sum(weight for weight in evidence.values() if weight != IN_VALUES)
+
+
 def _call(tool: ToolSpec, arguments: JsonDict) -> Call:
     """A call without the arguments that are the tool's defaults anyway."""
     defaults = [(one.name, one.schema.keys["default"]) for one in parameters(tool) if "default" in one.schema.keys]
@@ -109,26 +166,26 @@ def _call(tool: ToolSpec, arguments: JsonDict) -> Call:
 
 def _ask_for(tool: ToolSpec, missing: list[Parameter]) -> Reply:
     names = listed([f"`{one.name}`" for one in missing])
-    hints = [
-        f" `{one.name}` can be {listed([str(value) for value in one.schema.choices[:MAX_CALLS]])}."
-        for one in missing
-        if one.schema.choices
-    ]
-    return Reply(text=f"`{tool.name}` needs {names}, which your message does not contain.{''.join(hints)}")
+    choices = {one.name: listed([*map(str, one.schema.choices[:MAX_CALLS])]) for one in missing}
+    hints = [f" `{name}` can be {values}." for name, values in choices.items() if values]
+    if "sql" in words(tool.name.lower()):
+        hints = [" I cannot write SQL; send a `SELECT` statement."]
+    return Reply(text=f"`{tool.name}` needs {names}, which I do not find in your message.{''.join(hints)}")
 
 
 def report_results(context: Context) -> Reply | None:
-    """Report the results of this turn's calls as they are."""
+    """Report the results of this turn's calls as they are, and the parts of the prompt that they don't consider."""
     done = [call for call in context.turn.calls if call.result is not None]
-    return Reply(text="\n\n".join(map(_report, done))) if done else None
+    phrases = [f"Not considered: {listed([*map(quoted, found)])}." for found in [unused(context, done)] if found]
+    return Reply(text="\n\n".join([*map(_report, done), *phrases])) if done else None
 
 
 def _report(call: Call) -> str:
     text, value = (call.result or "").strip(), parsed(call.result)
     if call.name == DELEGATE_TO_ONE:
-        return f"**{call.arguments.get('member_id')}**: {text.replace(LABEL, '').strip()}"
+        return f"**{call.arguments.get('member_id')}**: {text}"
     if call.name == DELEGATE_TO_ALL:
-        return re.sub(r"^([\w-]+): ", r"**\1**: ", text.replace(LABEL, "").strip(), flags=re.MULTILINE)
+        return re.sub(r"^([\w-]+): ", r"**\1**: ", text, flags=re.MULTILINE)
     arguments = ", ".join(f"{name} {_short(value)}" for name, value in call.arguments.items())
     heading = f"`{call.name}` ({arguments})" if arguments else f"`{call.name}`"
     if is_failure(call):

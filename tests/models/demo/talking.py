@@ -10,7 +10,6 @@ from typing import Any
 
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.demo import DemoModel
-from agno_nb.models.demo.context import LABEL
 from agno_nb.types import Message, ToolSpec
 
 JsonDict = dict[str, Any]
@@ -47,7 +46,7 @@ class Talk:
     """The calls of the last turn."""
 
     def ask(self, prompt: str, **request: Any) -> str:
-        """Return the answer to `prompt` without the label."""
+        """Return the answer to `prompt`."""
         self.messages.append(Message(role="user", content=prompt))
         self.calls = []
         for _ in range(4):
@@ -55,7 +54,7 @@ class Talk:
             response = respond(ModelRequest(messages=sent, tools=self.tools, **request))
             self.messages.append(Message(role="assistant", content=response.content, tool_calls=response.tool_calls))
             if not response.tool_calls:
-                return (response.content or "").removesuffix(LABEL).rstrip()
+                return response.content or ""
             for call in response.tool_calls:
                 self.calls.append((call.tool_name, call.tool_args))
                 result = self.run(call.tool_name, call.tool_args)

@@ -7,26 +7,17 @@ import json
 import pytest
 
 from agno_nb.models.base import ModelRequest
-from agno_nb.models.demo.context import LABEL
 from agno_nb.run.entrypoints import CONTINUE_PROMPT
 from agno_nb.types import Media, Message
 from tests.models.demo.talking import INTEGER, TEXT, Talk, answer, respond, tool
 
-ABILITIES = "I can recall this conversation, do sums, and call tools once you add some."
-
-
-def test_it_introduces_itself_once_a_session() -> None:
-    talk = Talk()
-    for prompt in ("what is 12 * 7", "Hello", "Thanks!"):
-        talk.ask(prompt)
-    contents = [message.content for message in talk.messages if message.role == "assistant"]
-    assert contents == [f"12 * 7 = 84\n\n{LABEL}", f"Hello! {ABILITIES}", "You are welcome."]
+ABILITIES = "I can answer from the messages that I am sent, do sums, and call tools once you add some."
 
 
 @pytest.mark.parametrize(
     ("prompt", "expected"),
     [
-        ("What can you do?", f"I am the demo model, a set of rules that stands in for a language model. {ABILITIES}"),
+        ("What can you do?", f"I am the demo model: rules that stand in for a language model. {ABILITIES}"),
         (
             "What is the capital of France?",
             'I have no knowledge of my own, so I cannot answer "What is the capital of France?". ' + ABILITIES,
@@ -67,7 +58,8 @@ def test_questions_about_the_conversation() -> None:
 
 def test_facts_about_the_user_are_recalled() -> None:
     talk = Talk()
-    assert talk.ask("Hi, my name is Alice") == "Noted: your name is Alice. Ask me about it later in this session."
+    hint = "I can recall it if later requests contain it."
+    assert talk.ask("Hi, my name is Alice") == f"Noted: your name is Alice. {hint}"
     assert talk.ask("My favourite color is blue") == "Noted: your favourite color is blue."
     talk.ask("I love pizza, especially margherita. I live in Oslo and I study my cat.")
     answers = {

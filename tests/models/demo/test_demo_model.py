@@ -8,7 +8,6 @@ import pytest
 
 from agno_nb.models.base import ModelRequest
 from agno_nb.models.demo import DemoModel
-from agno_nb.models.demo.context import LABEL
 from agno_nb.types import Message
 from tests.models.asking import WEATHER
 from tests.models.demo.talking import respond, stream
@@ -20,7 +19,7 @@ def request(prompt: str) -> ModelRequest:
 
 async def test_it_streams_by_word_and_counts_words_as_tokens() -> None:
     deltas, response = await stream(request("what is 12 * 7"))
-    assert response.content == f"12 * 7 = 84\n\n{LABEL}"
+    assert response.content == "12 * 7 = 84"
     assert [delta.content for delta in deltas][:5] == ["12", " *", " 7", " =", " 84"]
     assert "".join(delta.content for delta in deltas) == response.content
     assert (response.model, response.finish_reason, response.metrics.cost) == ("demo", "stop", 0.0)

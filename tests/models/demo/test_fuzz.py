@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from jsonschema import Draft202012Validator
 
 from agno_nb.models.base import ModelRequest
-from agno_nb.models.demo.arguments import sample
+from agno_nb.models.demo.arguments import fill_schema
 from agno_nb.types import Message, ToolCall, ToolSpec
 from tests.models.demo.talking import NUMBER, respond, tool
 
@@ -87,7 +87,7 @@ def schemas() -> st.SearchStrategy[dict[str, Any]]:
 @settings(max_examples=150, deadline=None)
 @given(schema=schemas(), prompt=PROMPTS)
 def test_structured_output_follows_its_schema(schema: dict[str, Any], prompt: str) -> None:
-    value = json.loads(json.dumps(sample(schema, prompt), allow_nan=False))
+    value = json.loads(fill_schema(schema, prompt).text, parse_constant=pytest.fail)
     assert [error.message for error in Draft202012Validator(schema).iter_errors(value)] == []
 
 
@@ -157,7 +157,7 @@ def test_any_conversation_with_any_tools_gets_a_valid_response(
     schema=st.dictionaries(st.sampled_from(["type", "properties", "items", "enum", "$ref", "anyOf", "format"]), JUNK)
 )
 def test_malformed_schemas_are_tolerated(schema: dict[str, Any]) -> None:
-    sample(schema, "Ada is 36")
+    fill_schema(schema, "Ada is 36")
 
 
 @pytest.mark.parametrize(

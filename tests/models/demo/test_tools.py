@@ -140,7 +140,7 @@ def test_tools_that_both_match_are_called_together() -> None:
 def test_missing_arguments_are_asked_for() -> None:
     talk = Talk(tools=[FLIGHT])
     assert talk.ask("Book me a business flight from Oslo to Rome") == (
-        "`book_flight` needs `date`, which your message does not contain."
+        "`book_flight` needs `date`, which I do not find in your message."
     )
     assert talk.calls == []
     assert talk.called("on 2026-05-01") == [
