@@ -35,7 +35,7 @@ CREATE TABLE raw_sessions (
     forked_from_session_id TEXT,
     -- Last run of that session that was copied.
     forked_from_run_id TEXT,
-    -- Start of the session.
+    -- Start of the session, which is not after the start of its first run.
     created_at BIGINT NOT NULL,
     -- Last change of the session: its start, the end of a run, or a change of its name or state.
     updated_at BIGINT NOT NULL

@@ -22,7 +22,6 @@ totals AS (
         count(*) FILTER (
             WHERE (cost BETWEEN 0 AND 1000000000) IS NOT TRUE AND kind <> 'workflow' AND answered.run_id IS NOT NULL
         ) AS num_unpriced,
-        min(created_at) FILTER (WHERE forked_from_run_id IS NULL) AS first_run_at,
         max(created_at) AS last_run_at
     FROM raw_runs LEFT JOIN answered USING (session_id, run_id)
     GROUP BY session_id
@@ -56,8 +55,7 @@ SELECT
     metadata,
     forked_from_session_id,
     forked_from_run_id,
-    -- Start of the session, which is not after the start of its first run.
-    make_timestamptz(least(created_at, first_run_at)) AS created_at,
+    make_timestamptz(created_at) AS created_at,
     -- Last change of the session: the start or end of the session or of a run, or a change of its name or state.
     make_timestamptz(greatest(updated_at, last_run_at)) AS updated_at,
     -- Start of the latest run.

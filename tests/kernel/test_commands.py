@@ -65,7 +65,7 @@ def test_sessions_are_named_resumed_copied_and_deleted(kernel: Kernel) -> None:
     said = kernel.run("%agent history 1").shown
     assert "Rome" in said
     assert "Ada" not in said
-    assert "1 earlier turns are not shown" in said
+    assert "1 earlier turn not shown" in said
     assert "now in a copy of session 'Night trains'" in kernel.run("%agent fork 0").shown
     assert "have not told me your favourite city" in kernel.run("%%agent\nWhat is my favourite city?").shown
     assert "Ada" in kernel.run("%agent history").shown
