@@ -162,7 +162,7 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
     facts["session"] = f"{name} ({session_id})" if name else session_id
     facts["user"] = _user(notebook)
     facts["store"] = _store(notebook)
-    facts |= {name: _described(agent) for name, agent in notebook.user_agents().items()}
+    facts |= {f"agent {name}": _described(agent) for name, agent in notebook.user_agents().items()}
     facts["notebook"] = _front_end(origin)
     facts["usage"] = ("" if session is None else usage_line(session.metrics)) or "no messages yet"
     facts["more"] = "`%agent help`"

@@ -59,7 +59,7 @@ for number, payload in enumerate(PAYLOADS):
     evil = Agent(model, name=payload, user_id=payload, tools=[echo])
     agent("use evil")
     agent("", payload)
-    evil.db.rename_session(_agent.session_id, session_name=payload)
+    evil.store.rename_session(_agent.session_id, session_name=payload)
     agent("")
     if number % 20 == 19 or payload is PAYLOADS[-1]:
         # The notebook's own agent names no user, so the list has the sessions of all users.
@@ -133,7 +133,7 @@ def test_an_answer_grows_until_it_is_interrupted_and_the_next_cell_works(agents:
         "RunInterrupted",
         "RunInterrupted: the run was interrupted; its partial output is stored",
     )
-    expect(answer).to_contain_text(told)
+    expect(answer).to_contain_text(told, use_inner_text=True)
     expect(answer).to_contain_text("demo model · interrupted · ")
     assert "99, 100" not in answer.inner_text()
 
@@ -155,7 +155,7 @@ def test_a_failing_run_is_one_line_in_its_cell(agents: NotebookPage) -> None:
 
 
 def test_nothing_of_a_hostile_run_and_its_session_comes_alive(lab: Lab, watched: Watched) -> None:
-    nothing = nothing_from(outputs=2 * len(PAYLOADS) + 2)
+    nothing = nothing_from(outputs=3 * len(PAYLOADS) + 4)
     notebook = NotebookPage.open(watched.page(), lab, lab.write_notebook("hostile_run.ipynb", [HOSTILE]))
     notebook.run_all()
     assert notebook.error(0) is None
@@ -164,8 +164,8 @@ def test_nothing_of_a_hostile_run_and_its_session_comes_alive(lab: Lab, watched:
 
     outputs = notebook.save().cells[0].outputs
     assert [set(output.data) for output in outputs] == [{"text/html", "text/plain"}] * nothing.outputs
-    # In the answer, as the agent's name and user, and in the list of sessions.
-    assert sum(PAYLOADS[0] in output.data["text/plain"] for output in outputs) == 3
+    # In the note on the agent, in the answer, as the agent's name and user, and in the list of sessions.
+    assert sum(PAYLOADS[0] in output.data["text/plain"] for output in outputs) == 4
     notebook.page.close()
     reopened = NotebookPage.open_without_kernel(watched.page(), lab, notebook.path)
     await_formulas(reopened.page)

@@ -161,12 +161,14 @@ def test_a_run_a_session_and_an_agent_show_what_they_are(notebook: NotebookPage)
 def test_status_and_settings_say_what_is_set(notebook: NotebookPage) -> None:
     status = dict(rows(notebook, "status"))
     assert list(status) == [
-        "agent", "model", "tools", "history", "session", "user", "store", "notebook", "usage", "more",
+        "agent", "model", "tools", "history", "session", "user", "store", "agent guide", "agent writer", "notebook",
+        "usage", "more",
     ]  # fmt: skip
     assert (status["store"], status["notebook"]) == (
         "answers.duckdb",
         "answers.ipynb; rerunning a cell replaces its turn",
     )
+    assert status["agent guide"] == "Agent guide, model demo, the notebook's store"
     assert rows(notebook, "config") == [["rerun", "append"]]
 
 

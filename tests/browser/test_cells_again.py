@@ -38,10 +38,10 @@ for payload in PAYLOADS:
     agent("use evil")
     agent("", "{payload}")
     agent("-f text", "{payload}")
-    evil.db.rename_session(_agent.session_id, session_name=payload)
+    evil.store.rename_session(_agent.session_id, session_name=payload)
     for command in ("history", "runs", "context", "context 0", "rename", "use", "tools", "fork 0"):
         agent(command)
-    display(_agent, _agent.context(), evil, evil.db.get_session(_agent.session_id))
+    display(_agent, _agent.context(), evil, evil.get_session(_agent.session_id))
 """
 
 
@@ -186,7 +186,8 @@ def test_nothing_hostile_comes_alive_in_what_the_commands_show(lab: Lab, watched
     notebook.run(0)
     assert notebook.error(0) is None
     outputs = notebook.outputs(0)
-    assert len(outputs) == len(PAYLOADS) * (2 + 8 + 4)
+    # The first is the note on the store.
+    assert len(outputs) == 1 + len(PAYLOADS) * (3 + 8 + 4)
     assert all(set(output["data"]) == {"text/html", "text/plain"} for output in outputs)
     assert Attack.on(notebook.page, watched) == nothing_from(outputs=len(outputs))
     assert watched.fetched == []
