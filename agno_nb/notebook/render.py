@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agno_nb.notebook.html import element, escape_html, fold, sanitize_html
+from agno_nb.notebook.html import element, escape_html, fold, sanitize_html, with_code
 from agno_nb.notebook.markdown import markdown_parser
 from agno_nb.redact import without_controls
 from agno_nb.run_view import NOTE_LIMIT, STATUS_WORDS, Note, Reasoning, RunView, Text, call_state
@@ -130,7 +130,7 @@ def _body(view: RunView) -> str:
                 heading = element("span", "Reasoning", style="label")
                 rendered.append(fold(heading, element("div", inside, style="inside quiet")))
             case Note(text):
-                rendered.append(element("div", escape_html(one_line(text, NOTE_LIMIT)), style="close label"))
+                rendered.append(element("div", with_code(one_line(text, NOTE_LIMIT)), style="close label"))
             case ToolCall():
                 rendered.append(_tool(part, view.status))
             case RunView() if place not in omitted:

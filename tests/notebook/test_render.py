@@ -17,7 +17,7 @@ from agno_nb.notebook.render import (
     render_answer,
     render_text,
 )
-from agno_nb.run_view import Reasoning, RunView, Text
+from agno_nb.run_view import Note, Reasoning, RunView, Text
 from agno_nb.types import Metrics, Requirement, RunStatus, ToolCall
 from tests.notebook.hostile import PAYLOADS
 
@@ -300,3 +300,8 @@ def test_what_is_asked_is_shown_whole_and_exactly_with_what_to_type() -> None:
     card = Elements(render_answer(view))
     assert question in card.text
     assert ways in card.text
+
+
+def test_a_command_in_a_note_is_code() -> None:
+    note = render_answer(RunView(parts=[Note("`%agent --model <b>` switches")]))
+    assert ">%agent --model &lt;b&gt;</code> switches</div>" in note
