@@ -91,7 +91,7 @@ def unused(context: Context, calls: list[Call]) -> list[str]:
 
 
 def _kind(word: str, known: set[str]) -> str:
-    """Classify a word: (n)egation, (l)imit, (k)nown, (u)nknown or (f)iller."""
+    """Classify a word: n for a negation, l for a limit, k for a known word, u for an unknown one, f for a filler."""
     if word in _LIMITS or _NEGATION.fullmatch(word):
         return "f" if word in known else "n" if _NEGATION.fullmatch(word) else "l"
     return "f" if word in _FILLERS or not is_content(word) else "k" if stem(word) in known else "u"
