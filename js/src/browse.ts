@@ -234,9 +234,12 @@ class BrowserView {
   async #preview(row: Row): Promise<void> {
     this.#shown = row.session_id;
     this.#draw();
+    const before = this.#pane.firstElementChild;
     try {
       const preview = await this.#link.ask<Preview>("preview", { session_id: row.session_id });
-      if (this.#shown !== row.session_id) return;
+      const now = this.#pane.firstElementChild;
+      // A question that was opened meanwhile stays open.
+      if (this.#shown !== row.session_id || (now !== before && now?.getAttribute("role") === "alertdialog")) return;
       const id = row.session_id;
       const actions = el(
         "div",

@@ -99,6 +99,18 @@ describe("the session browser", () => {
     await flush();
   });
 
+  it("keeps a question open that was asked before a preview arrived", async () => {
+    const { model, box, scroller } = open(2);
+    box.querySelectorAll<HTMLElement>(".anb-session")[0]!.click();
+    press(scroller, "Delete");
+    await model.answer("preview", { value: { title: "Talk 0", usage_line: "", earlier: 0, turns: [] } });
+    expect(box.querySelector("[role=alertdialog]")).not.toBeNull();
+    // A session that is chosen while a question is open takes its place.
+    box.querySelectorAll<HTMLElement>(".anb-session")[1]!.click();
+    await model.answer("preview", { value: { title: "Talk 1", usage_line: "", earlier: 0, turns: [] } });
+    expect(box.querySelector("[role=alertdialog]")).toBeNull();
+  });
+
   it("reads a session, with names as text", async () => {
     const { model, box } = open(2);
     box.querySelectorAll<HTMLElement>(".anb-session")[1]!.click();
