@@ -250,7 +250,7 @@ _CONVERSIONS: dict[str, Callable[[Any], str]] = {"r": repr, "s": str, "a": ascii
 
 
 def _formatted(value: Any, conversion: str | None, spec: str) -> str:
-    """Return a value as text, as ``str.format`` does."""
+    """Format a value like ``str.format``."""
     converted = _CONVERSIONS[conversion](value) if conversion else value
     try:
         return format(converted, spec)

@@ -292,7 +292,7 @@ class Chat(StreamingWidget):
     async def _answer(
         self, question: str, files: Sequence[Media], run_index: int | None, events: AsyncRunStream
     ) -> None:
-        # A new turn has no index, and takes nobody's place.
+        # A new turn has no index and replaces no other turn.
         place = next((turn.run.run_id for turn in self._turns if turn.run.run_index == run_index), None)
         names = [shown_name(media) for media in files]
         await self._stream_run(events, question=displayable(question), files=names, in_place_of=place)

@@ -106,7 +106,7 @@ class EngineDriver(Driver):
             }
 
     def frame(self, sql: str, parameters: Sequence[Any], column_filter: ColumnFilter | None = None) -> pa.Table:
-        # The views in a file may be those of an older version.
+        # A file may have the views of an older version.
         sql, values = with_filtered_tables(sql, column_filter or {})
         with self.attached(write=False) as engine:
             return engine.frame(sql, [*values, *parameters])

@@ -182,7 +182,7 @@ class _ResponsesAnswer(Answer):
             case None if has_message(event):
                 self.last_message = event
             case "error":
-                # Here the field `type` is the one of the event.
+                # Here the field `type` names the event.
                 body = event.get("error") or {key: value for key, value in event.items() if key != "type"}
                 raise provider_error(body, self.endpoint, self.model)
         return None
