@@ -19,15 +19,15 @@ from agno_nb.db.encoding import micros
 from agno_nb.db.file_names import os_error, store_failure, unstorable_value
 from agno_nb.db.migrations import migrate
 from agno_nb.db.sandbox import interruptible, open_sandbox, optimizers_except, short_error
-from agno_nb.db.statements import Connection
+from agno_nb.db.statements import Connection, Write
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _MAX_STATEMENTS = 256
-_MAX_BATCHED, _MANY_PARAMETERS = 8, 1_000
-"""Limits of a batch. DuckDB plans each statement inside the one before it, and plans long ones faster separately."""
+_MAX_BATCHED = 8
+"""Maximum number of statements in a batch. DuckDB plans each statement inside the one before it."""
 _data_versions = itertools.count()
 
 # The statements of a turn read and write a few rows each, and would spend most of their time on planning and on waking
@@ -111,7 +111,7 @@ class Engine:
                 transaction = _in_transaction(self.execute, write=write)
                 batch = WriteBatch(self, lambda: stack.enter_context(transaction), data_version)
                 yield batch
-                batch.flush()
+                batch.finish()
         except BaseException:
             self._close_cursor()
             raise
@@ -288,8 +288,8 @@ class Engine:
 class WriteBatch(Connection):
     """One transaction of a DuckDB store.
 
-    Writes are batched into one statement, which takes DuckDB a fifth less time than one statement for each table. If
-    there are only writes, that statement is the whole transaction.
+    Writes are batched: rows of the same columns into one statement, and these statements into one, which takes DuckDB a
+    fifth less time than one statement for each table. If there are only writes, it is the whole transaction.
     """
 
     def __init__(self, engine: Engine, begin: Callable[[], object], data_version: int) -> None:
@@ -297,34 +297,65 @@ class WriteBatch(Connection):
         # The caller ends the transaction.
         self._begin: Callable[[], object] | None = begin
         self.data_version, self.next_data_version = data_version, engine.data_version
-        self._pending: list[tuple[str, Sequence[Any]]] = []
+        self._pending: list[Write] = []
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        self._flush_in_transaction()
+        self.flush()
         return self._execute(sql, parameters)
 
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         ((count,),) = self.execute(sql, parameters)
         return int(count)
 
-    def write(self, sql: str, parameters: Sequence[Any], /) -> None:
-        self._pending.append((sql, parameters))
-        if len(self._pending) == _MAX_BATCHED or len(parameters) >= _MANY_PARAMETERS:
-            self._flush_in_transaction()
+    def write(self, write: Write, /) -> None:
+        if self._is_merged(write):
+            return
+        self._pending.append(write)
+        if write.then or len(self._pending) == _MAX_BATCHED:
+            # A statement with an ON CONFLICT doesn't see the rows of others in its batch.
+            self.flush()
 
-    def _flush_in_transaction(self) -> None:
+    def _is_merged(self, write: Write) -> bool:
+        """Whether the rows could be added to an earlier write, without writing one row twice in one statement."""
+        for index, earlier in reversed(list(enumerate(self._pending))):
+            if earlier.shape == write.shape and not write.then:
+                if any(each.has_rows_of(write) for each in self._pending[index:]):
+                    return False
+                earlier.rows += write.rows
+                return True
+        return False
+
+    def flush(self) -> None:
         """Write the batch in a transaction that continues after it."""
         if self._begin is not None:
             self._begin()
             self._begin = None
-        self.flush()
+        self.finish()
 
-    def flush(self) -> None:
-        """Write the batch."""
+    def finish(self) -> None:
+        """Write the batch, which may be the whole transaction."""
         if self._pending:
-            sql, parameters = _combine(self._pending)
+            statements = [_of_all_rows(write) for write in self._pending]
             self._pending = []
-            self._execute(sql, parameters)
+            self._execute(*_combine(statements))
+
+
+def _of_all_rows(write: Write) -> tuple[str, list[Any]]:
+    """Return the statement for all rows of a write, whose text doesn't depend on their number, and its parameters.
+
+    >>> _of_all_rows(Write("t", ("a", "b"), (), [[1, "x"], [2, "y"]]))
+    ('INSERT INTO t (a, b) SELECT unnest(?), unnest(?)', [[1, 2], ['x', 'y']])
+    """
+    if len(write.rows) == 1:
+        return write.sql(), write.rows[0]
+    columns = [list(column) for column in zip(*write.rows, strict=True)]
+    if not write.key:
+        values = ", ".join(["unnest(?)"] * len(columns))
+        return f"INSERT INTO {write.table} ({', '.join(write.columns)}) SELECT {values} {write.then}".rstrip(), columns
+    new = ", ".join(f"unnest(?) AS {name}" for name in (*write.columns, *(f"key_{name}" for name in write.key)))
+    changes = ", ".join(f"{name} = new.{name}" for name in write.columns)
+    where = " AND ".join(f"{write.table}.{name} = new.key_{name}" for name in write.key)
+    return f"UPDATE {write.table} SET {changes} FROM (SELECT {new}) AS new WHERE {where}", columns
 
 
 def _combine(statements: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, Sequence[Any]]:
