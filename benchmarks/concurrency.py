@@ -160,7 +160,10 @@ def main() -> None:
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     measured = [each for each in contenders() if given.only in each.name]
-    kinds = {f"{RUNS:,} runs, {AT_ONCE} at once": many_sessions, f"{SESSIONS} sessions × {TURNS} turns": long_sessions}
+    kinds = {
+        f"{RUNS:,} runs, {AT_ONCE} at once": many_sessions,
+        f"{SESSIONS} sessions, {TURNS} turns each": long_sessions,
+    }
     times: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with running_model_server(latency_ms=100) as url:
         for _ in range(given.rounds):

@@ -58,7 +58,8 @@ def running_model_server(*, latency_ms: int) -> Iterator[str]:
     """Start the server; the value is its base URL."""
     command = [sys.executable, "-m", "benchmarks.model_server", "--latency-ms", str(latency_ms)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin is not None and server.stdout is not None
+        assert server.stdin is not None
+        assert server.stdout is not None
         yield server.stdout.readline().strip()
         server.stdin.close()
 
