@@ -2,9 +2,9 @@
 
     PYTHONPATH=contract python -m tests.soak --minutes 10 [--store sqlite]
 
-Four processes write turns to one file, several at once. Some are killed (``kill -9``) at random and replaced, and the process
-that holds the lock is stopped for a moment and continued. At the end every acknowledged turn must be in the store, once
-and whole. The exit code is 1 if anything is wrong.
+Four processes write turns to one file, several at once. Some are killed (``kill -9``) at random and replaced, and the
+process that holds the lock is stopped for a moment and continued. At the end every acknowledged turn must be in the
+store, once and whole. The exit code is 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def open_together(store: DuckDb | SqliteDb, texts: Mapping[str, str]) -> list[Ru
         for outcome in outcomes:
             if outcome.error is not None and not isinstance(outcome.error, SessionBusyError):
                 raise outcome.error
-        if runs := [run for run, outcome in zip(opened, outcomes, strict=True) if outcome.error is None]:
+        if runs := [run for (run, _), outcome in zip(opened, outcomes, strict=True) if outcome.error is None]:
             return runs
         time.sleep(0.01)
 
