@@ -13,12 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agno_nb.db.driver import Driver
-from agno_nb.db.encoding import Row
 from agno_nb.db.statements import Connection, Write
 from agno_nb.errors import AgnoNbError
-
-FoundSession = tuple[Row, int | None]
-"""Row of a session, and the start of its latest run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +47,8 @@ class Group(Connection):
     def __init__(self, driver: Driver, connection: Connection) -> None:
         self._driver, self._connection = driver, connection
         self.data_version, self.next_data_version = connection.data_version, connection.next_data_version
-        self.found_sessions: dict[str, FoundSession | None] = {}
-        """Sessions that were looked up for the calls, which each may be used once."""
+        self.missing_sessions: set[str] = set()
+        """IDs of sessions that were looked up for the calls, don't exist, and have not been created since."""
         self.on_commit: list[Callable[[], None]] = []
         self.on_rollback: list[Callable[[], None]] = []
         self._has_written = False

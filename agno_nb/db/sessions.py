@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from agno_nb.db import fork, tables
 from agno_nb.db.encoding import (
@@ -29,9 +29,6 @@ from agno_nb.types import (
     UsageTotals,
     whole_number,
 )
-
-if TYPE_CHECKING:
-    from agno_nb.db.group_commit import FoundSession
 
 OPEN_TO = "(user_id IS NULL OR user_id = ?)"
 """Condition on sessions: those that a named user may use, by :func:`require_owner`."""
@@ -186,24 +183,15 @@ def fork_session(
     return get_session(connection, fork_id)
 
 
-def find_sessions(
-    connection: Connection | Transaction, session_ids: Collection[str], lock: str = ""
-) -> dict[str, FoundSession | None]:
-    """Return the row of each session and the start of its latest run; None for sessions that don't exist.
-
-    `lock` is the :attr:`Driver.row_lock`.
-    """
-    found: dict[str, FoundSession | None] = dict.fromkeys(session_ids)
-    for some in chunks(list(found)):
-        sql = (
-            f"SELECT {tables.SESSIONS.sql_columns}, (SELECT MAX(created_at) FROM raw_runs "
-            "WHERE raw_runs.session_id = raw_sessions.session_id) "
-            f"FROM raw_sessions WHERE session_id IN ({marks(some)}) {lock}"
+def missing_sessions(connection: Connection, session_ids: Collection[str]) -> set[str]:
+    """Return the IDs of the sessions that don't exist."""
+    missing = set(session_ids)
+    for some in chunks(list(session_ids)):
+        sql = f"SELECT session_id FROM raw_sessions WHERE session_id IN ({marks(some)})"
+        missing.difference_update(
+            session_id for (session_id,) in connection.execute(sql, [to_sql(session_id) for session_id in some])
         )
-        for *values, latest_start in connection.execute(sql, [to_sql(session_id) for session_id in some]):
-            (row,) = tables.SESSIONS.rows([values])
-            found[row["session_id"]] = row, latest_start
-    return found
+    return missing
 
 
 def enter_session(connection: Transaction, run: RunOutput, session: Session, *, is_new: bool) -> tuple[Row, int | None]:
@@ -213,15 +201,18 @@ def enter_session(connection: Transaction, run: RunOutput, session: Session, *, 
     session is known not to exist.
     """
     key = {"session_id": run.session_id}
-    found = None
-    if run.session_id in connection.found_sessions:
-        found = connection.found_sessions.pop(run.session_id)
-    elif not is_new:
-        (found,) = find_sessions(connection, [run.session_id], connection.row_lock).values()
-    if found is not None:
-        row, latest_start = found
+    found: list[tuple[Any, ...]] = []
+    if is_new or run.session_id in connection.missing_sessions:
+        connection.missing_sessions.discard(run.session_id)
     else:
-        latest_start = None
+        sql = (
+            f"SELECT {tables.SESSIONS.sql_columns}, (SELECT MAX(created_at) FROM raw_runs WHERE session_id = ?) "
+            f"FROM raw_sessions WHERE session_id = ? {connection.row_lock}"
+        )
+        found = connection.execute(sql, [run.session_id, run.session_id])
+    if found:
+        (row,) = tables.SESSIONS.rows(values[:-1] for values in found)
+    else:
         fresh = tables.session_row(session, component_name=run.component_name, now=connection.now())
         # The session starts with its first run, which was created before this transaction.
         fresh["created_at"] = min(fresh["created_at"], micros(run.created_at))
@@ -231,12 +222,13 @@ def enter_session(connection: Transaction, run: RunOutput, session: Session, *, 
             connection.insert("raw_sessions", [fresh], then)
             (row,) = connection.select(tables.SESSIONS, "session_id = ?", [run.session_id])
         else:
+            # No other writer can have created it since.
             (stored,) = connection.insert("raw_sessions", [fresh])
             row = dict.fromkeys(tables.SESSIONS.columns) | stored
     if row["user_id"] is None and run.user_id is not None:
         connection.update("raw_sessions", {"user_id": run.user_id}, key)
         row["user_id"] = to_sql(run.user_id)
-    return row, latest_start
+    return row, found[0][-1] if found else None
 
 
 def get_session_metrics(connection: Transaction, session_id: str) -> Metrics:

@@ -75,7 +75,7 @@ class SqlDb(Db):
         if (group := Group.current(driver)) is not None and not exclusive:
             transaction = Transaction(lambda: group, store=self, cache=self._cache, row_lock=driver.row_lock)
             transaction.on_commit, transaction.on_rollback = group.on_commit, group.on_rollback
-            transaction.found_sessions = group.found_sessions
+            transaction.missing_sessions = group.missing_sessions
             yield transaction
             return
         with ExitStack() as stack:
@@ -98,7 +98,7 @@ class SqlDb(Db):
         def look_up(group: Group) -> None:
             opened = [call.args[0] for call in calls if call.method == self.open_run]
             session_ids = {run.session_id for run in opened} - self._cache.known_sessions(group.data_version)
-            group.found_sessions.update(sessions.find_sessions(group, session_ids))
+            group.missing_sessions |= sessions.missing_sessions(group, session_ids)
 
         if len(calls) == 1:
             return [calls[0].outcome()]

@@ -14,7 +14,6 @@ from agno_nb.redact import redactor
 from agno_nb.types import MAX_COST, MAX_TOKENS, SessionReader, now, whole_number
 
 if TYPE_CHECKING:
-    from agno_nb.db.group_commit import FoundSession
     from agno_nb.db.session_cache import SessionCache
     from agno_nb.db.tables import ObjectTable
 
@@ -116,8 +115,8 @@ class Transaction:
         """Functions to call once the transaction is committed."""
         self.on_rollback: list[Callable[[], None]] = []
         """Functions to call before the same is written again, because a common transaction was rolled back."""
-        self.found_sessions: dict[str, FoundSession | None] = {}
-        """See :class:`agno_nb.db.group_commit.Group`."""
+        self.missing_sessions: set[str] = set()
+        """IDs of sessions that are known not to exist."""
 
     def begin(self) -> Connection:
         """Begin the transaction, which has not begun yet."""

@@ -33,7 +33,8 @@ _data_versions = itertools.count()
 # The statements of a turn read and write a few rows each, and would spend most of their time on planning and on waking
 # threads. They therefore run on the calling thread, with only those optimizer rules that avoid full scans.
 _RULES = {
-    "expression_rewriter", "filter_pushdown", "in_clause", "row_group_pruner", "top_n", "unused_columns",
+    "expression_rewriter", "filter_pushdown", "in_clause", "join_filter_pushdown", "row_group_pruner", "top_n",
+    "unused_columns",
 }  # fmt: skip
 
 
@@ -71,6 +72,8 @@ class Engine:
         # A detach rewrites the latest thousands of rows of a table. Choosing a compression takes ten times as long as
         # writing them: 100 ms after a thousand turns.
         connection.execute("SET GLOBAL force_compression = 'uncompressed'")
+        # An update of more rows than this would not look them up in the index, but read the whole table.
+        connection.execute("SET GLOBAL dynamic_or_filter_threshold = 256")
         self._spared = optimizers_except(connection, _RULES)
         self._point_query_settings(connection)
         return connection
