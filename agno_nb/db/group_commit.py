@@ -106,19 +106,20 @@ def commit_together(driver: Driver, calls: Sequence[StoreCall], prepare: Callabl
             group = Group(driver, connection)
             prepare(group)
             outcomes = group.outcomes(calls)
+        for committed in group.on_commit:
+            committed()
     except BaseException as error:
         for undo in group.on_rollback if group is not None else ():
             undo()
         if group is None or outcomes:
-            return [Outcome(error=_copy_of(error)) for _ in calls]
+            return failures(error, len(calls))
         return [call.outcome() for call in calls]
-    for committed in group.on_commit:
-        committed()
     return outcomes
 
 
-def _copy_of(error: BaseException) -> BaseException:
-    """Return an error to be raised in one of several runs, each of which adds its own attributes and traceback."""
-    again = copy(error)
-    again.__cause__ = error.__cause__
-    return again
+def failures(error: BaseException, count: int) -> list[Outcome]:
+    """Return the outcomes of calls that failed together. Each run adds its own attributes and traceback to its copy."""
+    copies = [copy(error) for _ in range(count)]
+    for each in copies:
+        each.__cause__ = error.__cause__
+    return [Outcome(error=each) for each in copies]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
 from agno_nb.db.base import Db
-from agno_nb.db.group_commit import Outcome, StoreCall
+from agno_nb.db.group_commit import StoreCall, failures
 from agno_nb.db.process_id import runs_in_progress
 from agno_nb.db.session_state import changes, copy_state
 from agno_nb.errors import SessionNotFoundError, StoreError, StoreLocked, describe, is_store_failure, message_of
@@ -315,7 +315,7 @@ async def _commit_waiting(db: Db) -> None:
         try:
             outcomes = await asyncio.to_thread(db.commit_together, [call for call, _ in group])
         except BaseException as error:  # No thread can be started when the interpreter exits.
-            outcomes = [Outcome(error=error)] * len(group)
+            outcomes = failures(error, len(group))
         for (_, done), outcome in zip(group, outcomes, strict=True):
             if outcome.error is None:
                 done.set_result(outcome.value)
