@@ -73,7 +73,7 @@ def open_run(
         opened.turns = load_nested_runs(connection, run, query)
     elif known is not None:
         turn, opened.turns = known.latest_turns(num_turns)
-    elif latest_start is None and run.run_index is None:
+    elif latest_start is None and run.run_index is None and not connection.row_lock:
         turn = 0  # There is no run in the session yet.
     else:
         turn, opened.turns, opened.num_superseded = load_turns(connection, run.session_id, run.run_index, query)
