@@ -10,11 +10,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agno_nb.db.driver import Driver
 from agno_nb.db.statements import Connection, Write
 from agno_nb.errors import AgnoNbError
+
+if TYPE_CHECKING:
+    from agno_nb.db.driver import Driver
 
 
 @dataclass(frozen=True, slots=True)
