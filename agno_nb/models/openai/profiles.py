@@ -86,6 +86,46 @@ PROFILES: dict[str, Profile] = {
         key_variables=("OPENROUTER_API_KEY",),
         null_content=True,
     ),
+    "deepseek": Profile(
+        base_url="https://api.deepseek.com/v1",
+        hosts=("api.deepseek.com",),
+        key_variables=("DEEPSEEK_API_KEY",),
+        json_schema=False,
+    ),
+    "mistral": Profile(
+        base_url="https://api.mistral.ai/v1",
+        hosts=("api.mistral.ai", "codestral.mistral.ai"),
+        key_variables=("MISTRAL_API_KEY",),
+    ),
+    "groq": Profile(
+        base_url="https://api.groq.com/openai/v1",
+        hosts=("api.groq.com",),
+        key_variables=("GROQ_API_KEY",),
+        max_tokens_field="max_completion_tokens",
+    ),
+    "together": Profile(
+        base_url="https://api.together.xyz/v1",
+        hosts=("api.together.xyz", "api.together.ai"),
+        key_variables=("TOGETHER_API_KEY",),
+    ),
+    "xai": Profile(
+        base_url="https://api.x.ai/v1",
+        hosts=("api.x.ai", ".api.x.ai"),
+        key_variables=("XAI_API_KEY",),
+        max_tokens_field="max_completion_tokens",
+    ),
+    "anthropic": Profile(
+        base_url="https://api.anthropic.com/v1",
+        hosts=("api.anthropic.com",),
+        key_variables=("ANTHROPIC_API_KEY",),
+        json_schema=False,
+    ),
+    "litellm": Profile(
+        base_url="http://localhost:4000/v1",
+        hosts=("localhost:4000",),
+        key_variables=("LITELLM_PROXY_API_KEY", "LITELLM_API_KEY"),
+    ),
+    "llamacpp": Profile(base_url="http://localhost:8080/v1", hosts=("localhost:8080",)),
     "ollama": Profile(base_url="http://localhost:11434/v1", hosts=("localhost:11434",)),
     "lmstudio": Profile(base_url="http://localhost:1234/v1", hosts=("localhost:1234",)),
     "vllm": Profile(base_url="http://localhost:8000/v1", hosts=("localhost:8000",)),
@@ -193,7 +233,8 @@ class Endpoint:
             profile=profile or PROFILES.get(provider, Profile()),
             host=host,
             key_variables=tuple(dict.fromkeys(variables)),
-            needs_key=bool(owner and PROFILES[owner].key_variables),
+            # A proxy on this machine may have keys of its own or none.
+            needs_key=bool(owner and PROFILES[owner].key_variables and not host.startswith("localhost")),
             basic_auth=basic_auth,
         )
 
