@@ -232,7 +232,9 @@ def test_our_objects_show_themselves_and_do_not_dump(kernel: Kernel) -> None:
     ("code", "offered"),
     [
         ("%agent --mo|", ["%agent --model"]),
-        ("%agent --model op|", ["%agent --model openai:gpt-5-mini"]),
+        ("%agent --model op|", ["%agent --model openai:gpt-5-mini", "%agent --model openrouter:openai/gpt-5-mini"]),
+        ("%agent --model fa|", ["%agent --model fast"]),
+        ("%%agent -m vl|\nhello", ["%%agent -m vllm:Qwen/Qwen3-8B"]),
         ("%agent --rerun b|", ["%agent --rerun branch"]),
         ("%agent ren|", ["%agent rename"]),
         ("%agent use sh|", ["%agent use shop"]),
@@ -257,7 +259,8 @@ def test_our_objects_show_themselves_and_do_not_dump(kernel: Kernel) -> None:
     ],
 )
 def test_completion(kernel: Kernel, code: str, offered: list[str]) -> None:
-    kernel.run("def price(): 'x'\nshop = Agent('demo')\nimport pandas as pd; stock = pd.DataFrame({'quantity': [1]})")
+    kernel.run("from agno_nb import Agent, DemoModel\nfast, shop = DemoModel(), Agent('demo')\ndef price(): 'x'")
+    kernel.run("import pandas as pd; stock = pd.DataFrame({'quantity': [1]})")
     if "for-comp" in code:
         kernel.run("%%agent -s for-completion\nhello")
     found = completions(kernel, code)
