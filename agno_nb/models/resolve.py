@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _URL_VARIABLE = "OPENAI_BASE_URL"
 _LISTING_TIMEOUT_S = 5.0
+LOADING_WAIT_S = 60.0
+"""Maximum time to wait for a server that is loading its model, in seconds."""
+_LOADING_POLL_S = 0.2
 _MAX_LISTING_BYTES = 4 * 2**20
 
 
@@ -112,15 +115,18 @@ def _first_listed_model(endpoint: Endpoint, source: str) -> str:
         "request": [endpoint.refuse_other_origin],
         "response": [_drop_redirect_body],
     }
+    client = connected(lambda: httpx2.Client(timeout=_LISTING_TIMEOUT_S, follow_redirects=True, event_hooks=hooks))
+    ends_at = time.monotonic() + LOADING_WAIT_S
     try:
-        with (
-            connected(
-                lambda: httpx2.Client(timeout=_LISTING_TIMEOUT_S, follow_redirects=True, event_hooks=hooks)
-            ) as client,
-            client.stream("GET", f"{base_url.rstrip('/')}/models", params=query, headers=headers) as answer,
-        ):
-            answer.raise_for_status()
-            models = as_list(as_dict(parse_json(_start_of(answer))).get("data"))
+        with client:
+            while True:
+                with client.stream("GET", f"{base_url.rstrip('/')}/models", params=query, headers=headers) as answer:
+                    # llama.cpp's server lists its model only when that is loaded.
+                    if answer.status_code != 503 or time.monotonic() > ends_at:
+                        answer.raise_for_status()
+                        models = as_list(as_dict(parse_json(_start_of(answer))).get("data"))
+                        break
+                time.sleep(_LOADING_POLL_S)
     except ModelRequestError as redirect:
         raise InvalidInputError(f"{source}: {redirect}") from None
     except httpx2.ConnectError as error:

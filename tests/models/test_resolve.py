@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agno_nb.errors import InvalidInputError, ModelConnectionError
+from agno_nb.models import resolve
 from agno_nb.models.demo import DemoModel
 from agno_nb.models.google import Gemini
 from agno_nb.models.model_strings import EXAMPLES, model_string
@@ -156,6 +157,18 @@ def test_a_server_in_a_string_without_a_name_is_asked_for_its_model(server: Fake
 
     assert model.id == "gemma.gguf"
     assert [(request.method, request.path) for request in server.requests] == [("GET", "/v1/models")]
+
+
+def test_a_server_that_is_loading_its_model_is_waited_for(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = json_answer({"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, status=503)
+    server.will_say(loading, loading, json_answer({"data": [{"id": "gemma.gguf"}]}, status=200), loading, loading)
+    address = server.base_url.removeprefix("http://").removesuffix("/v1")
+
+    assert resolve_model(f"llamacpp:@{address}").id == "gemma.gguf"
+
+    monkeypatch.setattr(resolve, "LOADING_WAIT_S", -1.0)
+    with pytest.raises(InvalidInputError, match="does not list its models"):
+        resolve_model(f"llamacpp:@{address}")
 
 
 def test_a_server_in_a_string_that_is_not_running() -> None:
