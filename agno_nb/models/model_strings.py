@@ -139,7 +139,9 @@ def _split(provider: str, rest: str) -> tuple[str, str | None]:
     if provider in LOCAL and "@" in rest:
         name, _, server = rest.rpartition("@")
         return name.strip(), server.strip()
-    return rest, environment("AZURE_OPENAI_ENDPOINT") or None if provider == "azure" else None
+    # `OPENAI_BASE_URL` and `GOOGLE_GEMINI_BASE_URL` are read by the models.
+    variable = PROFILES[provider].base_url_variable if provider in ("azure", "litellm") else ""
+    return rest, (environment(variable) if variable else "") or None
 
 
 def _base_url(provider: str, server: str, shown: str) -> str:

@@ -146,6 +146,11 @@ def test_a_key_goes_to_the_server_of_the_string_only_if_it_is_the_providers(monk
     assert key("azure:m@https://other.example") == ""
     assert key("anthropic:m") == "anthropic-12345678"
     assert key("anthropic:m@http://localhost:8081/v1") == ""
+    monkeypatch.setenv("LITELLM_API_KEY", "litellm-12345678")
+    assert key("litellm:m@gpu-box:4000") == ""
+    monkeypatch.setenv("LITELLM_PROXY_API_BASE", "https://proxy.example")
+    assert key("litellm:m") == "litellm-12345678"
+    assert key("litellm:m@gpu-box:4000") == ""
 
 
 @pytest.mark.parametrize("form", ["llamacpp:@{}", "vllm:@{}/v1", "openai:@http://{}/v1"])

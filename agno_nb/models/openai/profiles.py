@@ -123,6 +123,7 @@ PROFILES: dict[str, Profile] = {
     ),
     "litellm": Profile(
         base_url="http://localhost:4000/v1",
+        base_url_variable="LITELLM_PROXY_API_BASE",
         hosts=("localhost:4000",),
         key_variables=("LITELLM_PROXY_API_KEY", "LITELLM_API_KEY"),
     ),
