@@ -67,7 +67,8 @@ class ModelCaller:
 
     def _use_model(self, model: Model) -> None:
         self.model = model
-        self.context.run.model, self.context.run.model_provider = model.id, model.provider
+        run = self.context.run
+        run.model, run.model_provider, run.served_model = model.id, model.provider, None
 
     def _has_streamed(self) -> bool:
         partial = self.context.recorder.partial
@@ -120,6 +121,7 @@ class ModelCaller:
                 "" if partial.content else response.content or "",
                 "" if partial.reasoning_content else response.reasoning_content or "",
             )
+        context.run.served_model = response.model
         answer = Message(
             role="assistant",
             content=response.content,

@@ -183,6 +183,22 @@ def test_the_model_option_reaches_agents_without_a_model_and_no_others(notebook:
     assert (names["plain"].model, names["plain"].resolved_model.id) == (None, "gpt-5")
 
 
+def test_the_model_option_takes_a_variable_that_holds_a_model(notebook: Notebook) -> None:
+    names = run_cell(notebook, "fast = ScriptedModel(['quick'])\nplain = Agent(name='plain')\nword = 'demo'")
+    notebook.set("model", "fast")
+    assert names["plain"].resolved_model is names["fast"]
+    assert notebook.settings.model == "fast"
+    with pytest.raises(InvalidInputError, match="'word' is not a model"):
+        notebook.set("model", "word")
+    assert notebook.model is names["fast"]
+    run_cell(notebook, "fast = ScriptedModel(['new'])")
+    notebook.set("model", "fast")
+    assert notebook.model is names["fast"]
+    copied = notebook.copy_with_model(Agent("demo"), "fast")
+    assert isinstance(copied, Agent)
+    assert copied.model is names["fast"]
+
+
 def test_the_notebooks_own_agent_is_not_its_own_default(notebook: Notebook) -> None:
     notebook.agent.use_notebook_defaults()
     assert (notebook.agent.model, notebook.agent.resolved_model.id) == (None, "demo")

@@ -66,6 +66,7 @@ PROFILES: dict[str, Profile] = {
         strict_tools=True,
     ),
     "azure": Profile(
+        base_url_variable="AZURE_OPENAI_ENDPOINT",
         hosts=(".openai.azure.com", ".services.ai.azure.com"),
         key_variables=("AZURE_OPENAI_API_KEY",),
         max_tokens_field="max_completion_tokens",
@@ -86,6 +87,47 @@ PROFILES: dict[str, Profile] = {
         key_variables=("OPENROUTER_API_KEY",),
         null_content=True,
     ),
+    "deepseek": Profile(
+        base_url="https://api.deepseek.com/v1",
+        hosts=("api.deepseek.com",),
+        key_variables=("DEEPSEEK_API_KEY",),
+        json_schema=False,
+    ),
+    "mistral": Profile(
+        base_url="https://api.mistral.ai/v1",
+        hosts=("api.mistral.ai", "codestral.mistral.ai"),
+        key_variables=("MISTRAL_API_KEY",),
+    ),
+    "groq": Profile(
+        base_url="https://api.groq.com/openai/v1",
+        hosts=("api.groq.com",),
+        key_variables=("GROQ_API_KEY",),
+        max_tokens_field="max_completion_tokens",
+    ),
+    "together": Profile(
+        base_url="https://api.together.xyz/v1",
+        hosts=("api.together.xyz", "api.together.ai"),
+        key_variables=("TOGETHER_API_KEY",),
+    ),
+    "xai": Profile(
+        base_url="https://api.x.ai/v1",
+        hosts=("api.x.ai", ".api.x.ai"),
+        key_variables=("XAI_API_KEY",),
+        max_tokens_field="max_completion_tokens",
+    ),
+    "anthropic": Profile(
+        base_url="https://api.anthropic.com/v1",
+        hosts=("api.anthropic.com",),
+        key_variables=("ANTHROPIC_API_KEY",),
+        json_schema=False,
+    ),
+    "litellm": Profile(
+        base_url="http://localhost:4000/v1",
+        base_url_variable="LITELLM_PROXY_API_BASE",
+        hosts=("localhost:4000",),
+        key_variables=("LITELLM_PROXY_API_KEY", "LITELLM_API_KEY"),
+    ),
+    "llamacpp": Profile(base_url="http://localhost:8080/v1", hosts=("localhost:8080",)),
     "ollama": Profile(base_url="http://localhost:11434/v1", hosts=("localhost:11434",)),
     "lmstudio": Profile(base_url="http://localhost:1234/v1", hosts=("localhost:1234",)),
     "vllm": Profile(base_url="http://localhost:8000/v1", hosts=("localhost:8000",)),
@@ -185,7 +227,7 @@ class Endpoint:
         variables = list(PROFILES[owner].key_variables) if owner else []
         for known in PROFILES.values():
             moved_to, _ = _without_credentials(environment(known.base_url_variable) if known.base_url_variable else "")
-            if moved_to.rstrip("/") == base_url.rstrip("/"):
+            if moved_to and f"{base_url}/".startswith(f"{moved_to.rstrip('/')}/"):
                 variables.extend(known.key_variables)
         return cls(
             base_url=base_url,
@@ -193,7 +235,8 @@ class Endpoint:
             profile=profile or PROFILES.get(provider, Profile()),
             host=host,
             key_variables=tuple(dict.fromkeys(variables)),
-            needs_key=bool(owner and PROFILES[owner].key_variables),
+            # A proxy on this machine may have keys of its own or none.
+            needs_key=bool(owner and PROFILES[owner].key_variables and not host.startswith("localhost")),
             basic_auth=basic_auth,
         )
 
@@ -248,6 +291,16 @@ def _split(base_url: str) -> SplitResult:
         shown = redact(without_userinfo(base_url).partition("?")[0])
         raise InvalidInputError(f"invalid base URL {shown!r}; set it to, for example, 'http://localhost:8000/v1'")
     return url
+
+
+def check_base_url(base_url: str) -> None:
+    """Refuse a URL that is not one, or that has a key in its query.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    _refuse_key_in_query(_split(base_url))
 
 
 def _refuse_key_in_query(url: SplitResult) -> None:
