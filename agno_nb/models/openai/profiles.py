@@ -53,6 +53,11 @@ class Profile:
     """Whether to use the server's strict mode for tool parameters that allow it."""
     limited_strict: bool = False
     """Whether strict mode has Azure's limits: no ``format``, ``minimum`` etc., 100 properties, 5 levels."""
+    parses_calls: bool = False
+    """Whether the server always parses the model's tool calls. Otherwise calls that arrive as text are parsed here."""
+    parses_reasoning: bool = False
+    """Whether the server always separates reasoning. Otherwise ``<think>`` tags at the start of answers are parsed
+    here."""
 
 
 PROFILES: dict[str, Profile] = {
@@ -64,6 +69,8 @@ PROFILES: dict[str, Profile] = {
         max_tokens_field="max_completion_tokens",
         null_content=True,
         strict_tools=True,
+        parses_calls=True,
+        parses_reasoning=True,
     ),
     "azure": Profile(
         hosts=(".openai.azure.com", ".services.ai.azure.com"),
@@ -72,6 +79,7 @@ PROFILES: dict[str, Profile] = {
         null_content=True,
         strict_tools=True,
         limited_strict=True,
+        parses_calls=True,
     ),
     "google": Profile(
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
@@ -79,46 +87,55 @@ PROFILES: dict[str, Profile] = {
         hosts=("generativelanguage.googleapis.com",),
         key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         null_content=True,
+        parses_calls=True,
     ),
     "openrouter": Profile(
         base_url="https://openrouter.ai/api/v1",
         hosts=("openrouter.ai",),
         key_variables=("OPENROUTER_API_KEY",),
         null_content=True,
+        parses_calls=True,
     ),
     "deepseek": Profile(
         base_url="https://api.deepseek.com/v1",
         hosts=("api.deepseek.com",),
         key_variables=("DEEPSEEK_API_KEY",),
         json_schema=False,
+        parses_calls=True,
     ),
     "mistral": Profile(
         base_url="https://api.mistral.ai/v1",
         hosts=("api.mistral.ai", "codestral.mistral.ai"),
         key_variables=("MISTRAL_API_KEY",),
+        parses_calls=True,
     ),
     "groq": Profile(
         base_url="https://api.groq.com/openai/v1",
         hosts=("api.groq.com",),
         key_variables=("GROQ_API_KEY",),
         max_tokens_field="max_completion_tokens",
+        parses_calls=True,
     ),
     "together": Profile(
         base_url="https://api.together.xyz/v1",
         hosts=("api.together.xyz", "api.together.ai"),
         key_variables=("TOGETHER_API_KEY",),
+        parses_calls=True,
     ),
     "xai": Profile(
         base_url="https://api.x.ai/v1",
         hosts=("api.x.ai", ".api.x.ai"),
         key_variables=("XAI_API_KEY",),
         max_tokens_field="max_completion_tokens",
+        parses_calls=True,
     ),
     "anthropic": Profile(
         base_url="https://api.anthropic.com/v1",
         hosts=("api.anthropic.com",),
         key_variables=("ANTHROPIC_API_KEY",),
         json_schema=False,
+        parses_calls=True,
+        parses_reasoning=True,
     ),
     "litellm": Profile(
         base_url="http://localhost:4000/v1",
