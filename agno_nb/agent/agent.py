@@ -143,6 +143,10 @@ class Agent(SummariesAndMemories):
     tool_call_limit: int | None = None
     """Maximum number of tool calls of a run. Further calls are refused, and one more request is sent without tools. If
     the model still calls one, the run ends with the text so far and the event `ToolCallLimitReached`."""
+    parse_text_tool_calls: bool | None = None
+    """Execute tool calls that the model wrote as text: JSON, or in a format such as ``<tool_call>...</tool_call>``, if
+    it is the whole answer and names a tool. By default only for servers that may not parse calls themselves, such as
+    local ones. Never after a call that the server did parse in the same run."""
     request_limit: int | None = 50
     """Maximum number of model requests of a run, including retries, fallbacks and corrections; None for no limit.
     Reaching it raises a :class:`~agno_nb.errors.RunLimitError`. Nested runs have their own limits; all runs together
@@ -348,6 +352,7 @@ class Agent(SummariesAndMemories):
             messages=repair_tool_pairs(run.messages),
             tools=[tool.spec for tool in tools.values()],
             allow_tool_calls=may_call,
+            parse_text_tool_calls=False if _has_native_call(run) else self.parse_text_tool_calls,
         )
         if schema is not None:
             request.output_schema, request.output_name = schema.json_schema, schema.name
@@ -473,6 +478,12 @@ class Agent(SummariesAndMemories):
         answer = run_blocking(complete(self.resolved_model, request), method="set_session_name()")
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
+
+
+def _has_native_call(run: RunOutput) -> bool:
+    """Whether the server parsed a call of this run, so that it parses all of them."""
+    own = (message for message in run.messages if not message.from_history)
+    return any(not call.is_read_from_text for message in own for call in message.tool_calls)
 
 
 def _is_result_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:

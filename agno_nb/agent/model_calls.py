@@ -107,19 +107,19 @@ class ModelCaller:
                 if time_to_first_token_s is None:
                     time_to_first_token_s = time.perf_counter() - started
                 if isinstance(piece, Delta):
-                    partial.add(piece.content, piece.reasoning_content)
-                    _emit_content(context, piece.content, piece.reasoning_content)
+                    partial.add(piece.content, piece.reasoning_content, discards_content=piece.discards_content)
+                    _emit_content(context, piece)
                 else:
                     response = piece
         if response is None:
             raise ModelStreamError(f"{model!r} ended its stream without a complete response")
         # Show text that arrived only with the complete response.
         if response.content != partial.content or response.reasoning_content:
-            _emit_content(
-                context,
-                "" if partial.content else response.content or "",
-                "" if partial.reasoning_content else response.reasoning_content or "",
+            rest = Delta(
+                content="" if partial.content else response.content or "",
+                reasoning_content="" if partial.reasoning_content else response.reasoning_content or "",
             )
+            _emit_content(context, rest)
         answer = Message(
             role="assistant",
             content=response.content,
@@ -137,12 +137,19 @@ class ModelCaller:
         context.recorder.partial = None
         context.recorder.add_message(answer)
         context.emit(RunEvent.model_request_completed)
+        if response.warning is not None:
+            await context.record_event(RunEvent.model_notice, response.warning, details={}, model=model.id)
         return answer
 
 
-def _emit_content(context: RunContext, content: str, reasoning_content: str) -> None:
-    if content or reasoning_content:
-        context.emit(RunEvent.run_content, content=content, reasoning_content=reasoning_content or None)
+def _emit_content(context: RunContext, piece: Delta) -> None:
+    if piece.content or piece.reasoning_content or piece.discards_content:
+        context.emit(
+            RunEvent.run_content,
+            content=piece.content,
+            reasoning_content=piece.reasoning_content or None,
+            discards_content=piece.discards_content,
+        )
 
 
 def _error_details(error: ModelError) -> dict[str, Any]:

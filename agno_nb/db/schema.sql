@@ -211,7 +211,8 @@ CREATE TABLE raw_tool_calls (
     tool_name TEXT NOT NULL,
     -- Arguments as JSON text, exactly as the model wrote them (may be invalid).
     arguments TEXT NOT NULL,
-    -- Data that the provider requires with the call in later requests, as JSON.
+    -- Data that the provider requires with the call in later requests, as JSON. The key read_from_text says that the
+    -- model wrote the call as text.
     extra TEXT,
     -- Time at which the model requested the call.
     created_at BIGINT NOT NULL,
@@ -266,7 +267,7 @@ CREATE TABLE raw_events (
     event_index INTEGER NOT NULL,
     -- Session of the run.
     session_id TEXT NOT NULL,
-    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ToolCallLimitReached or
+    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ModelNotice, ToolCallLimitReached or
     -- MemoryUpdateCompleted.
     event TEXT NOT NULL,
     -- Description of the event as a sentence.

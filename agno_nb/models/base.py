@@ -34,6 +34,10 @@ class ModelRequest:
     """JSON schema that the answer must follow."""
     output_name: str = "answer"
     """Name of the schema in the request: letters, digits, _ and -."""
+    max_tokens: int | None = None
+    """Limit of the answer, including reasoning; defaults to that of the model."""
+    parse_text_tool_calls: bool | None = None
+    """Whether to read tool calls that the model wrote as text. By default, if the server may not parse them."""
 
 
 @suggest_on_unknown_kwarg({})
@@ -43,6 +47,8 @@ class Delta:
 
     content: str = ""
     reasoning_content: str = ""
+    discards_content: bool = False
+    """Whether the content of all earlier pieces is not part of the answer, because it was reasoning or a tool call."""
 
 
 @suggest_on_unknown_kwarg({})
@@ -61,6 +67,8 @@ class ModelResponse:
     provider_data: JsonDict | None = None
     """Raw items to send back with this message in later requests to the same provider and model. A `placeholder` among
     them says that the answer only shows the form of an `output_schema`. It is added to the run's metadata and shown."""
+    warning: str | None = None
+    """Something that the user should know about the answer. It is stored as an event and shown."""
 
 
 class Model(ABC):
@@ -116,12 +124,15 @@ async def join_characters(pieces: AsyncIterator[Delta | ModelResponse]) -> Async
     content, reasoning = CharacterJoiner(), CharacterJoiner()
     async with aclosing(pieces):  # type: ignore[type-var]
         async for piece in pieces:
+            discards = isinstance(piece, Delta) and piece.discards_content
+            if discards:
+                content.flush()
             if isinstance(piece, Delta):
                 text, thought = content.add(piece.content), reasoning.add(piece.reasoning_content)
             else:
                 text, thought = content.flush(), reasoning.flush()
-            if text or thought:
-                yield Delta(content=text, reasoning_content=thought)
+            if text or thought or discards:
+                yield Delta(content=text, reasoning_content=thought, discards_content=discards)
             if not isinstance(piece, Delta):
                 _join_response(piece)
                 yield piece

@@ -48,7 +48,6 @@ APIS = pytest.mark.parametrize(
     ("answer", "error", "words"),
     [
         (Answer(chunks=[]), ModelStreamError, "is incomplete"),
-        (Answer(chunks=[b"data: [DONE]\n\n"]), ModelStreamError, "is incomplete"),
         (Answer(chunks=[], end="cut"), ModelConnectionError, "lost before the end of the answer"),
         (Answer(chunks=[b'data: {"choices": [{"del\n\n']), ModelStreamError, "not JSON"),
         (Answer(chunks=[b"data: \xff\xfe\n\n"]), ModelStreamError, "not JSON"),
@@ -58,7 +57,7 @@ APIS = pytest.mark.parametrize(
         (Answer(chunks=[b'data: {"error": "just words"}\n\n']), ModelServerError, "just words"),
         (Answer(chunks=[], end="stall"), ModelTimeoutError, r"nothing for 0\.3 seconds"),
     ],
-    ids=["truncated", "done too early", "cut", "malformed", "not utf-8", "502", "429", "type", "words", "stall"],
+    ids=["truncated", "cut", "malformed", "not utf-8", "502", "429", "type", "words", "stall"],
 )
 def test_what_had_arrived_was_given_before_a_broken_answer_raises(
     answer: Answer, error: type[ModelError], words: str, kind: type[OpenAIModel], text: Any, server: FakeServer

@@ -160,6 +160,10 @@ class _ChatAnswer(Answer):
     usage: JsonDict = field(default_factory=dict)
     served_model: str | None = None
 
+    @property
+    def has_calls(self) -> bool:
+        return bool(self.calls)
+
     def add(self, frame: JsonDict) -> Delta | None:
         self.served_model = as_text(frame.get("model")) or self.served_model
         # Usage is in a separate frame, with the last choice, or in each frame; the last one is the total.
@@ -207,7 +211,7 @@ class _ChatAnswer(Answer):
         return self.calls[-1] if self.calls and not name else None
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
-        if self.finish_reason is None:
+        if not self.is_complete():
             advice = "check that the URL is one of the Chat Completions API"
             raise incomplete_error(self.endpoint, self.model, self.last_message, advice)
         if self.finish_reason == "error":

@@ -30,7 +30,8 @@ from agno_nb.models.openai.errors import (
 from agno_nb.models.openai.profiles import Endpoint, Profile, Unseen, connected, environment
 from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
-from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable
+from agno_nb.models.openai.text_calls import TextCallReader
+from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable, with_unique_ids
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
 from agno_nb.types import JsonDict, Metrics, as_dict
 
@@ -173,16 +174,30 @@ class OpenAIModel(Model):
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         """Stream the answer. Deltas may start and end in the middle of a character."""
         answer, names = self._new_answer(), ToolNames(request)
-        async with aclosing(self._post(self._body(names.repaired_request()))) as frames:
-            async for frame in frames:
-                if (delta := answer.add(frame)) is not None:
-                    yield delta
-                if answer.is_ended:
-                    break
-        if (missing := answer.missing_text()) is not None:
-            yield missing
+        sent = names.repaired_request()
+        reader = TextCallReader(sent.tools if self._reads_text_calls(request) else ())
         ids_in_use = {call.tool_call_id for message in request.messages for call in message.tool_calls}
-        response = answer.to_response(ids_in_use)
+        try:
+            async with aclosing(self._post(self._body(sent))) as frames:
+                async for frame in frames:
+                    if frame is None:
+                        answer.is_done = True
+                    elif (delta := answer.add(frame)) is not None and (delta := reader.add(delta)) is not None:
+                        yield delta
+                    if answer.is_ended:
+                        break
+            if (delta := answer.finish()) is not None and (delta := reader.add(delta)) is not None:
+                yield delta
+            response = answer.to_response(ids_in_use)
+        except ModelError:
+            if (delta := answer.finish()) is not None and (delta := reader.add(delta)) is not None:
+                yield delta
+            if (delta := reader.flush()) is not None:
+                yield delta
+            raise
+        if (delta := reader.finish(response, advice=self.endpoint.profile.parser_advice)) is not None:
+            yield delta
+        with_unique_ids([call for call in response.tool_calls if not call.tool_call_id], ids_in_use)
         names.restore(response)
         if response.metrics.cost is None:
             # In a thread, because the first call reads a price table for a tenth of a second.
@@ -198,12 +213,16 @@ class OpenAIModel(Model):
     def _new_answer(self) -> Answer:
         """Return an empty answer."""
 
+    def _reads_text_calls(self, request: ModelRequest) -> bool:
+        reads = request.parse_text_tool_calls
+        return not self.endpoint.profile.parses_calls if reads is None else reads
+
     def _output_schema(self, request: ModelRequest, schema: JsonDict) -> JsonDict:
         limited = self.endpoint.profile.limited_strict
         return schema_fields(request.output_name, schema, enforced=self.strict_output, limited=limited)
 
-    async def _post(self, body: JsonDict) -> AsyncGenerator[JsonDict]:
-        """Send `body` and yield the frames of the answer as parsed JSON.
+    async def _post(self, body: JsonDict) -> AsyncGenerator[JsonDict | None]:
+        """Send `body` and yield the frames of the answer as parsed JSON, and None for ``[DONE]``.
 
         The SDK builds its objects without validation, so that their fields may have any type.
         """
@@ -239,7 +258,7 @@ class OpenAIModel(Model):
             stream_cls=AsyncStream[object],
         )
 
-    async def _frames(self, response: httpx2.Response, limits: Limits) -> AsyncGenerator[JsonDict]:
+    async def _frames(self, response: httpx2.Response, limits: Limits) -> AsyncGenerator[JsonDict | None]:
         try:
             if "html" in response.headers.get("content-type", ""):
                 raise web_page_error(self.endpoint)
@@ -250,7 +269,10 @@ class OpenAIModel(Model):
         finally:
             await response.aclose()
 
-    def _parse(self, event: Event) -> Iterator[JsonDict]:
+    def _parse(self, event: Event) -> Iterator[JsonDict | None]:
+        if event.is_done:
+            yield None
+            return
         try:
             body, problem = parse_json(event.data), None
         except ValueError as error:

@@ -55,6 +55,11 @@ class Profile:
     """Whether strict mode has Azure's limits: no ``format``, ``minimum`` etc., 100 properties, 5 levels."""
     parses_calls: bool = False
     """Whether the server always parses the model's tool calls. Otherwise calls that arrive as text are parsed here."""
+    parser_advice: str = (
+        "start the server so that it parses tool calls, for example llama-server with `--jinja`, or vLLM with "
+        "`--enable-auto-tool-choice --tool-call-parser NAME`"
+    )
+    """The remedy if the server does not parse the model's tool calls."""
     parses_reasoning: bool = False
     """Whether the server always separates reasoning. Otherwise ``<think>`` tags at the start of answers are parsed
     here."""
@@ -142,10 +147,26 @@ PROFILES: dict[str, Profile] = {
         hosts=("localhost:4000",),
         key_variables=("LITELLM_PROXY_API_KEY", "LITELLM_API_KEY"),
     ),
-    "llamacpp": Profile(base_url="http://localhost:8080/v1", hosts=("localhost:8080",)),
-    "ollama": Profile(base_url="http://localhost:11434/v1", hosts=("localhost:11434",)),
-    "lmstudio": Profile(base_url="http://localhost:1234/v1", hosts=("localhost:1234",)),
-    "vllm": Profile(base_url="http://localhost:8000/v1", hosts=("localhost:8000",)),
+    "llamacpp": Profile(
+        base_url="http://localhost:8080/v1",
+        hosts=("localhost:8080",),
+        parser_advice="start llama-server with `--jinja`, or use a model whose chat template has tools",
+    ),
+    "ollama": Profile(
+        base_url="http://localhost:11434/v1",
+        hosts=("localhost:11434",),
+        parser_advice="use a model that `ollama show` lists with the capability tools",
+    ),
+    "lmstudio": Profile(
+        base_url="http://localhost:1234/v1",
+        hosts=("localhost:1234",),
+        parser_advice="use a model that LM Studio marks as trained for tool use",
+    ),
+    "vllm": Profile(
+        base_url="http://localhost:8000/v1",
+        hosts=("localhost:8000",),
+        parser_advice="start vLLM with `--enable-auto-tool-choice --tool-call-parser NAME`, with the model's parser",
+    ),
 }
 
 
