@@ -264,9 +264,13 @@ class Agent(SummariesAndMemories):
                     run.metadata = {**(run.metadata or {}), "placeholder": placeholder}
                 return
             except ValueError as error:
+                if answer.finish_reason == "length":
+                    raise _cut_answer_error(schema, caller.model, run.content) from None
                 if is_retry:
                     raise self._output_schema_error(schema, error, run.content, may_call=may_call) from None
                 context.recorder.add_message(Message(role="user", content=correction(str(error))))
+                # The corrected answer replaces it.
+                context.emit(RunEvent.run_content, content="", discards_content=True)
                 is_retry = True
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
@@ -478,6 +482,15 @@ class Agent(SummariesAndMemories):
         answer = run_blocking(complete(self.resolved_model, request), method="set_session_name()")
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
+
+
+def _cut_answer_error(schema: OutputSchema, model: Model, answer: str) -> OutputSchemaError:
+    name, limit = model.output_limit_name, model.output_limit
+    cause = f"cut by {name}={limit}" if limit else "cut by the server's limit of output tokens or its context length"
+    return OutputSchemaError(
+        f"the answer was {cause} before the {schema.name} was complete; raise {name} of the model. It ends with "
+        f"{answer[-100:]!r}; `error.run_output.content` is the whole answer"
+    )
 
 
 def _has_native_call(run: RunOutput) -> bool:

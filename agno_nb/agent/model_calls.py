@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agno_nb.agent.budgets import count_request, enforce_budgets
-from agno_nb.errors import ModelError, ModelStreamError
+from agno_nb.errors import ModelError, ModelLoadingError, ModelStreamError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.resolve import resolve_model
-from agno_nb.models.retry import RetryPolicy, is_provider_error
+from agno_nb.models.retry import LoadingWait, RetryPolicy, is_provider_error
 from agno_nb.run.context import RunContext
 from agno_nb.run.recorder import PartialAnswer
 from agno_nb.types import Message, RunEvent
@@ -78,7 +78,7 @@ class ModelCaller:
             await enforce_budgets(self.context, self.model)
             count_request(self.context)
             try:
-                return await self._stream_once(request)
+                return await self._when_loaded(request)
             except ModelError as error:
                 wait_s = None if self._has_streamed() else self.retry_policy.wait_s(error, failures)
                 if wait_s is None:
@@ -93,6 +93,26 @@ class ModelCaller:
                 )
                 await asyncio.sleep(wait_s)
         raise AssertionError("unreachable")
+
+    async def _when_loaded(self, request: ModelRequest) -> Message:
+        """Send a request, again and again while the server loads the model. That counts as one request."""
+        loading = LoadingWait(self.model.loading_timeout)
+        while True:
+            is_first = not loading.has_started
+            try:
+                return await self._stream_once(request)
+            except ModelLoadingError as error:
+                wait_s = loading.wait_s(error)
+                if wait_s is None:
+                    raise
+                if is_first:
+                    await self.context.record_event(
+                        RunEvent.model_notice,
+                        f"{error} Waiting up to {self.model.loading_timeout:g} s.",
+                        details={**_error_details(error), "timeout_s": self.model.loading_timeout},
+                        model=self.model.id,
+                    )
+                await asyncio.sleep(wait_s)
 
     async def _stream_once(self, request: ModelRequest) -> Message:
         context, model = self.context, self.model

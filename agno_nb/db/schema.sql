@@ -211,8 +211,7 @@ CREATE TABLE raw_tool_calls (
     tool_name TEXT NOT NULL,
     -- Arguments as JSON text, exactly as the model wrote them (may be invalid).
     arguments TEXT NOT NULL,
-    -- Data that the provider requires with the call in later requests, as JSON. The key read_from_text says that the
-    -- model wrote the call as text.
+    -- JSON data that the provider requires in later requests; read_from_text says that the call was written as text.
     extra TEXT,
     -- Time at which the model requested the call.
     created_at BIGINT NOT NULL,

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ModelError, ModelStreamError
-from agno_nb.models.retry import RetryPolicy
+from agno_nb.models.retry import LoadingWait, RetryPolicy
 from agno_nb.redact import CharacterJoiner, whole_characters
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
 
@@ -84,12 +84,19 @@ class Model(ABC):
         Whether it accepts images. If False, notebooks don't send it figures.
     notice : str or None
         A warning to show in the first turn of a session, next to how to change the model.
+    loading_timeout : float
+        Seconds to wait for a server that is loading the model.
+    output_limit : int or None
+        Maximum number of tokens of an answer, if it is set.
     """
 
     id: str
     provider: str
     sees_images: bool = True
     notice: ClassVar[str | None] = None
+    loading_timeout: float = 60.0
+    output_limit_name: ClassVar[str] = "max_tokens"
+    """Name of the setting of `output_limit`."""
 
     @abstractmethod
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
@@ -102,6 +109,10 @@ class Model(ABC):
         ModelError
             There is no complete response.
         """
+
+    @property
+    def output_limit(self) -> int | None:
+        return None
 
     @property
     def is_priced(self) -> bool:
@@ -151,7 +162,7 @@ def _join_response(response: ModelResponse) -> None:
 
 async def complete(model: Model, request: ModelRequest) -> ModelResponse:
     """Send a request without streaming, with retries of transient failures."""
-    policy = RetryPolicy()
+    policy, loading = RetryPolicy(), LoadingWait(model.loading_timeout)
     failures = 0
     while True:
         started = time.perf_counter()
@@ -163,8 +174,8 @@ async def complete(model: Model, request: ModelRequest) -> ModelResponse:
                         return piece
             raise ModelStreamError(f"{model!r} ended its stream without a complete response")
         except ModelError as error:
-            wait_s = policy.wait_s(error, failures)
+            if (wait_s := loading.wait_s(error)) is None:
+                wait_s, failures = policy.wait_s(error, failures), failures + 1
             if wait_s is None:
                 raise
             await asyncio.sleep(wait_s)
-            failures += 1

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 _START = re.compile(r'\{\s{0,100}["}]|\[\s{0,100}["{\[\]\w-]')
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[{}\[\]]', re.DOTALL)
 _STRICT, _LENIENT = json.JSONDecoder(), json.JSONDecoder(strict=False)
 
 
@@ -22,7 +23,7 @@ class JsonText(NamedTuple):
 
 
 def find_json(text: str) -> Iterator[JsonText]:
-    """Yield the JSON objects and arrays in a text, but not those within another one.
+    """Yield the JSON objects and arrays in a text, but not those within another one or within an invalid object.
 
     Takes linear time: after many attempts at text that only resembles JSON, the rest is not searched.
 
@@ -38,10 +39,20 @@ def find_json(text: str) -> Iterator[JsonText]:
         if found is None:
             # The parser's error counts lines from the start of the text.
             budget -= place + read
-            place += 1
+            place = _end_of_brackets(text, place) if text[place] == "{" else place + 1
         else:
             place = found.end
             yield found
+
+
+def _end_of_brackets(text: str, place: int) -> int:
+    """Return where the bracket at `place` is closed, or the length of the text."""
+    depth = 0
+    for token in _TOKEN.finditer(text, place):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+        if not depth:
+            return token.end()
+    return len(text)
 
 
 def json_at(text: str, place: int) -> tuple[JsonText | None, int]:

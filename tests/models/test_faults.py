@@ -137,12 +137,12 @@ REFUSALS = [
     Refusal(400, oops("Filtered", code="content_filter"), ContentFilterError, "declined.*Filtered"),
     Refusal(400, oops("Bad tool", code="invalid_value"), ModelRequestError, "rejected the request.*Bad tool"),
     Refusal(422, {"detail": [{"msg": "field required"}]}, ModelRequestError, "rejected the request"),
-    Refusal(413, "<html>Request Entity Too Large</html>", ModelRequestError, "to 'm'.$"),
+    Refusal(413, "<html>Request Entity Too Large</html>", ModelRequestError, "Message: Request Entity Too Large$"),
     Refusal(408, oops("Slow"), ModelTimeoutError, "too long"),
     Refusal(429, oops("Slow down"), ModelRateLimitError, "too many requests.*Slow down"),
     Refusal(429, oops("No quota", code="insufficient_quota"), ModelRateLimitError, "no quota or credit"),
     Refusal(500, oops("Boom"), ModelServerError, "HTTP 500.*Boom"),
-    Refusal(503, "<html>nginx</html>", ModelServerError, "HTTP 503.; try again.$"),
+    Refusal(503, "<html>nginx</html>", ModelServerError, "HTTP 503.; try again. Message: nginx$"),
 ]
 
 

@@ -58,13 +58,16 @@ class OpenAIChat(OpenAIModel):
                 "names of one setting; pass one of them"
             )
 
+    @property
+    def output_limit(self) -> int | None:
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
     def _new_answer(self) -> Answer:
         return _ChatAnswer(self.endpoint, self.id)
 
     def _body(self, request: ModelRequest) -> JsonDict:
         profile = self.endpoint.profile
         messages = [self._message(message) for message in request.messages]
-        longest = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         body: JsonDict = {
             "model": self.id,
             "messages": messages,
@@ -72,7 +75,7 @@ class OpenAIChat(OpenAIModel):
             "stream_options": {"include_usage": True} if profile.stream_usage else None,
             "temperature": self.temperature,
             "top_p": self.top_p,
-            profile.max_tokens_field: longest,
+            profile.max_tokens_field: request.max_tokens or self.output_limit,
             "reasoning_effort": self.reasoning_effort,
             "seed": self.seed,
             "stop": self.stop,

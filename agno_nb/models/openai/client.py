@@ -74,6 +74,8 @@ class OpenAIModel(Model):
     """Seconds without a byte after which the request fails. A whole answer may take longer."""
     total_timeout: float = 3600.0
     """Seconds after which the request fails even if bytes, for example keepalives, still arrive."""
+    loading_timeout: float = 60.0
+    """Seconds to wait for a server that responds that it is loading the model."""
     max_event_bytes: int = 16 * 2**20
     """Size limit of a stream event, or of an answer that is not streamed, after decompression."""
     max_response_bytes: int = 128 * 2**20
@@ -105,6 +107,8 @@ class OpenAIModel(Model):
             limit = getattr(self, name)
             if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
                 raise InvalidInputError(f"{name} is {limit!r}; it must be a number greater than 0")
+        if not isinstance(self.loading_timeout, int | float) or not self.loading_timeout >= 0:
+            raise InvalidInputError(f"loading_timeout is {self.loading_timeout!r}; pass seconds, or 0 not to wait")
         if self.base_url is not None:
             # The endpoint's URL has no password.
             self.base_url = self.endpoint.base_url

@@ -49,8 +49,13 @@ class OpenAIResponses(OpenAIModel):
     reasoning_summary: str | None = None
     """Summary of the reasoning to request: "auto", "concise" or "detailed". By default none."""
 
+    output_limit_name: ClassVar[str] = "max_output_tokens"
     path: ClassVar[str] = "/responses"
     answer_field: ClassVar[str] = "output"
+
+    @property
+    def output_limit(self) -> int | None:
+        return self.max_output_tokens
 
     def _new_answer(self) -> Answer:
         return _ResponsesAnswer(self.endpoint, self.id)
@@ -64,7 +69,7 @@ class OpenAIResponses(OpenAIModel):
             "store": False,
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "max_output_tokens": self.max_output_tokens,
+            "max_output_tokens": request.max_tokens or self.output_limit,
         }
         if not self.id.startswith(_MODELS_WITHOUT_REASONING):
             body["include"] = ["reasoning.encrypted_content"]
