@@ -356,7 +356,8 @@ class Agent(SummariesAndMemories):
             messages=repair_tool_pairs(run.messages),
             tools=[tool.spec for tool in tools.values()],
             allow_tool_calls=may_call,
-            parse_text_tool_calls=False if _has_native_call(run) else self.parse_text_tool_calls,
+            # A server that parsed one call parses all of them.
+            parse_text_tool_calls=False if run.tools and _has_native_call(run) else self.parse_text_tool_calls,
         )
         if schema is not None:
             request.output_schema, request.output_name = schema.json_schema, schema.name
@@ -488,15 +489,13 @@ def _cut_answer_error(schema: OutputSchema, model: Model, answer: str) -> Output
     name, limit = model.output_limit_name, model.output_limit
     cause = f"cut by {name}={limit}" if limit else "cut by the server's limit of output tokens or its context length"
     return OutputSchemaError(
-        f"the answer was {cause} before the {schema.name} was complete; raise {name} of the model. It ends with "
-        f"{answer[-100:]!r}; `error.run_output.content` is the whole answer"
+        f"the answer was {cause} before the JSON of {schema.name!r} was complete; raise {name} of the model. "
+        f"It ends with {answer[-100:]!r}; `error.run_output.content` is the whole answer"
     )
 
 
 def _has_native_call(run: RunOutput) -> bool:
-    """Whether the server parsed a call of this run, so that it parses all of them."""
-    own = (message for message in run.messages if not message.from_history)
-    return any(not call.is_read_from_text for message in own for call in message.tool_calls)
+    return any(not call.is_read_from_text for call in run.tools)
 
 
 def _is_result_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:

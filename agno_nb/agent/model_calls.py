@@ -78,7 +78,10 @@ class ModelCaller:
             await enforce_budgets(self.context, self.model)
             count_request(self.context)
             try:
-                return await self._when_loaded(request)
+                try:
+                    return await self._stream_once(request)
+                except ModelLoadingError as error:
+                    return await self._when_loaded(request, error)
             except ModelError as error:
                 wait_s = None if self._has_streamed() else self.retry_policy.wait_s(error, failures)
                 if wait_s is None:
@@ -94,25 +97,25 @@ class ModelCaller:
                 await asyncio.sleep(wait_s)
         raise AssertionError("unreachable")
 
-    async def _when_loaded(self, request: ModelRequest) -> Message:
-        """Send a request, again and again while the server loads the model. That counts as one request."""
+    async def _when_loaded(self, request: ModelRequest, error: ModelLoadingError) -> Message:
+        """Repeat a request while the server loads the model, up to a time limit. All that counts as one request."""
         loading = LoadingWait(self.model.loading_timeout)
-        while True:
-            is_first = not loading.has_started
+        is_recorded = False
+        while (wait_s := loading.wait_s(error)) is not None:
+            if not is_recorded:
+                is_recorded = True
+                await self.context.record_event(
+                    RunEvent.model_notice,
+                    f"Waiting up to {self.model.loading_timeout:g} s. {error}",
+                    details={**_error_details(error), "timeout_s": self.model.loading_timeout},
+                    model=self.model.id,
+                )
+            await asyncio.sleep(wait_s)
             try:
                 return await self._stream_once(request)
-            except ModelLoadingError as error:
-                wait_s = loading.wait_s(error)
-                if wait_s is None:
-                    raise
-                if is_first:
-                    await self.context.record_event(
-                        RunEvent.model_notice,
-                        f"{error} Waiting up to {self.model.loading_timeout:g} s.",
-                        details={**_error_details(error), "timeout_s": self.model.loading_timeout},
-                        model=self.model.id,
-                    )
-                await asyncio.sleep(wait_s)
+            except ModelLoadingError as still:
+                error = still
+        raise error
 
     async def _stream_once(self, request: ModelRequest) -> Message:
         context, model = self.context, self.model

@@ -95,8 +95,6 @@ class Model(ABC):
     sees_images: bool = True
     notice: ClassVar[str | None] = None
     loading_timeout: float = 60.0
-    output_limit_name: ClassVar[str] = "max_tokens"
-    """Name of the setting of `output_limit`."""
 
     @abstractmethod
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
@@ -113,6 +111,11 @@ class Model(ABC):
     @property
     def output_limit(self) -> int | None:
         return None
+
+    @property
+    def output_limit_name(self) -> str:
+        """Name of the setting of `output_limit`."""
+        return "max_tokens"
 
     @property
     def is_priced(self) -> bool:

@@ -58,10 +58,6 @@ class LoadingWait:
         self._timeout_s = timeout_s
         self._deadline: float | None = None
 
-    @property
-    def has_started(self) -> bool:
-        return self._deadline is not None
-
     def wait_s(self, error: ModelError) -> float | None:
         """Return the seconds until the next request, or None for another error, or if the time is over."""
         if not isinstance(error, ModelLoadingError):

@@ -219,7 +219,7 @@ def test_a_corrected_answer_is_the_only_one_shown(server: FakeServer) -> None:
     ("settings", "cause"),
     [
         ({"max_tokens": 5}, "cut by max_tokens=5 before"),
-        ({"max_completion_tokens": 6}, "cut by max_tokens=6 before"),
+        ({"max_completion_tokens": 6}, "cut by max_completion_tokens=6 before"),
         ({}, "cut by the server's limit of output tokens or its context length before"),
     ],
     ids=["set", "new name", "of the server"],
@@ -313,7 +313,7 @@ def test_a_model_that_is_being_loaded_is_waited_for(name: str, server: FakeServe
     assert (run.content, len(server.requests)) == ("Hello", 9)
     (note,) = [part.text for part in view.parts if isinstance(part, Note)]
     assert f"{server.host} is loading the model 'm'." in note
-    assert note.endswith("Waiting up to 60 s.")
+    assert note.startswith("Waiting up to 60 s.")
     assert agent.store.events_df(event="ModelNotice")["content"].tolist() == [note]
 
 

@@ -59,6 +59,10 @@ class OpenAIChat(OpenAIModel):
             )
 
     @property
+    def output_limit_name(self) -> str:
+        return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
+
+    @property
     def output_limit(self) -> int | None:
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 

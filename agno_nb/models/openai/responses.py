@@ -49,9 +49,12 @@ class OpenAIResponses(OpenAIModel):
     reasoning_summary: str | None = None
     """Summary of the reasoning to request: "auto", "concise" or "detailed". By default none."""
 
-    output_limit_name: ClassVar[str] = "max_output_tokens"
     path: ClassVar[str] = "/responses"
     answer_field: ClassVar[str] = "output"
+
+    @property
+    def output_limit_name(self) -> str:
+        return "max_output_tokens"
 
     @property
     def output_limit(self) -> int | None:
