@@ -294,6 +294,16 @@ def test_a_call_that_cannot_be_read_is_warned_about(provider: str, flag: str, se
     assert flag in whole.warning
 
 
+def test_text_without_deltas_of_an_incomplete_answer_is_returned_once(server: FakeServer) -> None:
+    item = {"type": "message", "content": [{"type": "output_text", "text": "<think>Hm.</think>Hello"}]}
+    server.will_say(Answer(chunks=sse_events([{"type": "response.output_item.done", "output_index": 0, "item": item}])))
+
+    outcome = ask(OpenAIResponses("m", base_url=server.base_url), request())
+
+    assert (outcome.reasoning, outcome.text) == ("Hm.", "Hello")
+    assert "is incomplete" in str(outcome.failure)
+
+
 def test_held_back_text_of_a_broken_answer_is_kept(server: FakeServer) -> None:
     server.will_say(Answer(chunks=sse([{"choices": [{"delta": {"content": '{"name": "get'}}]}], done=False)))
 

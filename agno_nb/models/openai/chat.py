@@ -218,7 +218,8 @@ class _ChatAnswer(Answer):
         return self.calls[-1] if self.calls and not name else None
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
-        if not self.is_complete():
+        self.finish_reason = self._reason_of_end()
+        if self.finish_reason is None:
             advice = "check that the URL is one of the Chat Completions API"
             raise incomplete_error(self.endpoint, self.model, self.last_message, advice)
         if self.finish_reason == "error":

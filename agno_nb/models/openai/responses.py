@@ -244,7 +244,8 @@ class _ResponsesAnswer(Answer):
         return "".join(as_text(item.raw.get(key)) for item in self.items if item.raw.get("type") == kind)
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
-        if not self.is_complete():
+        self.finish_reason = self._reason_of_end()
+        if self.finish_reason is None:
             advice = "the server may not have the Responses API, so use OpenAIChat"
             raise incomplete_error(self.endpoint, self.model, self.last_message, advice)
         calls = with_unique_ids([_tool_call(item) for item in self.items if _is_call(item)], taken_ids)

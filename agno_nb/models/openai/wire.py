@@ -53,6 +53,8 @@ class Answer(ABC):
     """Whether the stream ended with ``[DONE]``."""
     last_message: JsonDict = field(default_factory=dict)
     """The last frame with a message instead of a piece of the answer."""
+    is_finished: bool = False
+    """Whether the rest of the text was returned."""
     splitter: ReasoningSplitter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +84,9 @@ class Answer(ABC):
 
     def finish(self) -> Delta | None:
         """Return the rest of the text, after the last frame."""
+        if self.is_finished:
+            return None
+        self.is_finished = True
         return self._delta(self.missing_text(), self.missing_reasoning(), is_end=True)
 
     @abstractmethod
@@ -104,12 +109,11 @@ class Answer(ABC):
         self.reasoning.append(delta.reasoning_content)
         return delta
 
-    def is_complete(self) -> bool:
-        """Whether the answer has an end. Some servers send only ``[DONE]``, without a finish reason."""
+    def _reason_of_end(self) -> str | None:
+        """Return the finish reason, or None if the answer is incomplete. Some servers send only ``[DONE]``."""
         has_answer = any(self.content) or any(self.reasoning) or self.has_calls
-        if self.finish_reason is None and self.is_done and has_answer and not self.last_message:
-            self.finish_reason = "stop"
-        return self.finish_reason is not None
+        is_whole = self.is_done and has_answer and not self.last_message
+        return self.finish_reason or ("stop" if is_whole else None)
 
 
 def as_text(value: object) -> str:
