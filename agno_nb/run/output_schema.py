@@ -15,8 +15,7 @@ from urllib.parse import unquote
 from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
-from agno_nb.types import JsonDict, RunOutput
-from agno_nb.types.json_values import find_json
+from agno_nb.types import JsonDict, RunOutput, find_json
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -11,8 +11,17 @@ from agno_nb.errors import InvalidInputError, ModelError
 from agno_nb.event_loop import run_awaiting, run_blocking
 from agno_nb.models.base import Model, ModelRequest, ModelResponse, complete
 from agno_nb.models.resolve import resolve_model
-from agno_nb.types import JsonDict, Message, RunOutput, Session, SessionSummary, as_dict, completed_turns, now
-from agno_nb.types.json_values import find_json
+from agno_nb.types import (
+    JsonDict,
+    Message,
+    RunOutput,
+    Session,
+    SessionSummary,
+    as_dict,
+    completed_turns,
+    find_json,
+    now,
+)
 
 __all__ = ["SessionSummary", "SessionSummaryManager"]
 

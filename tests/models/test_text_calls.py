@@ -150,6 +150,14 @@ def streamed(text: str, cuts: set[int]) -> tuple[list[Delta], ModelResponse]:
 CUTS = st.sets(st.integers(0, 250))
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_nothing_of_a_call_is_shown(name: str) -> None:
+    text, calls = CALLS[name]
+    for cuts in (set(), set(range(len(text))), *({cut} for cut in range(len(text)))):
+        shown, response = streamed(text, cuts)
+        assert (shown, as_pairs(response.tool_calls), response.content) == ([], calls, None)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(CALLS)), CUTS)
 def test_nothing_of_a_call_is_shown_however_it_is_split(name: str, cuts: set[int]) -> None:

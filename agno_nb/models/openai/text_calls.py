@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.models.base import Delta, ModelResponse
-from agno_nb.types import JsonDict, ToolCall, ToolSpec, as_dict, is_deeper, json_object
-from agno_nb.types.json_values import json_at
+from agno_nb.types import JsonDict, ToolCall, ToolSpec, as_dict, is_deeper, json_at, json_object
 
 MAX_HELD = 2_000
 """Characters of a possible call that are held back. A longer call is streamed as text, and discarded at its end."""
@@ -28,6 +27,7 @@ _OTHER_KEYS = {"type", "id", "call_id", "tool_call_id", "index"}
 _LIST_KEYS = ("tool_calls", "function_call", "tool_call", "calls")
 _KEYS = {*_NAME_KEYS, *_ARGUMENT_KEYS, *_OTHER_KEYS, *_LIST_KEYS}
 
+_PREFIXES = ("functions.", "print(")
 _LANGUAGES = ("json", "tool_call", "tool_calls", "tool_code", "tool", "function", "xml")
 _DEEPSEEK = "<\N{FULLWIDTH VERTICAL LINE}tool▁"
 _MARKERS = (
@@ -113,7 +113,7 @@ def _may_be_call(text: str, tools: Sequence[ToolSpec]) -> bool:
         text = text.lstrip()
     if any(text.startswith(each) or each.startswith(text) for each in _MARKERS):
         return True
-    names = [tool.name for tool in tools]
+    names = [prefix + tool.name for tool in tools for prefix in ("", *_PREFIXES)]
     if text.startswith("["):
         text = text[1:].lstrip()
         if not text:
@@ -162,7 +162,7 @@ def _read_one(text: str, place: int, tools: dict[str, ToolSpec]) -> tuple[list[T
         tool = tools.get(match[2])
         arguments = None if tool is None else json_object(match[3].strip()) or _xml_arguments(match[3], tool)
         return _call(match[2], arguments), match.end()
-    prefix = next((each for each in ("functions.", "print(") if text.startswith(each, place)), "")
+    prefix = next((each for each in _PREFIXES if text.startswith(each, place)), "")
     place += len(prefix)
     name = max((each for each in tools if text.startswith(each, place)), key=len, default=None)
     if name is None:
