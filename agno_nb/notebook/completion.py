@@ -104,7 +104,7 @@ class _Completions:
             return map(str, option.choices)
         match option.dest:
             case "model":
-                return [*_MODELS, *self._stored(queries.model_names)]
+                return [*self._notebook.model_variables(), *_MODELS, *self._stored(queries.model_names)]
             case "session":
                 return self._sessions()
             case "user":
