@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.completer import CompletionContext
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb import Agent, Workflow
@@ -19,6 +20,7 @@ from agno_nb.models.openai import OpenAIChat
 from agno_nb.notebook.commands import change_settings, line_parser, parse_words
 from agno_nb.notebook.completion import register_completions
 from agno_nb.notebook.displays import name_of
+from agno_nb.notebook.magics import AgentMagics
 from agno_nb.notebook.notebook import Notebook, VariableTool
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run import defaults
@@ -129,3 +131,17 @@ def test_what_the_notebooks_agent_uses_is_said_in_the_notebooks_terms(capsys: py
     assert "answers with Agent poet, model demo, " in command("use", "poet")
     assert command("use", "notebook") == "`%%agent` now answers with the notebook's agent, model and store"
     assert "• notebook  the notebook's agent, model and store" in command("use")
+
+
+def test_models_are_completed_by_names_that_the_option_takes() -> None:
+    shell = InteractiveShell()
+    shell.register_magics(magics := AgentMagics(shell))
+    notebook = magics.notebook
+    shell.user_ns |= {"local": ScriptedModel(["Hello."]), "lab": ScriptedModel(["Hello."]), "lamp": 3}
+    for provider in ("localhost:9", "lmstudio"):
+        Agent(ScriptedModel(["Hello."], id="small", provider=provider), db=notebook.db).run("Hello")
+    register_completions(shell, notebook)
+    (matcher,) = shell.Completer.custom_matchers
+    text = "%agent --model l"
+    found = matcher(CompletionContext("l", text, len(text), 0, 100))
+    assert [each.text for each in found["completions"]] == ["local", "lab", "lmstudio:small"]
