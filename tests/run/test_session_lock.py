@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from agno_nb.run import session_lock
-from agno_nb.run.session_lock import SessionLock
+from agno_nb.run.session_lock import SessionLock, waiting_for
 
 
 @pytest.mark.parametrize(("num_waiting", "reported"), [(1, []), (3, [3])])
@@ -19,13 +19,13 @@ def test_runs_that_wait_for_each_other_are_reported_once_if_there_are_several(
     order: list[int] = []
 
     async def turn(lock: SessionLock, number: int) -> None:
-        async with lock:
+        async with waiting_for(lock, "s") if lock.locked() else lock:
             order.append(number)
             for _ in range(3):  # The timers of the others are due.
                 await asyncio.sleep(0)
 
     async def turns() -> None:
-        lock = SessionLock("s")
+        lock = SessionLock()
         await asyncio.gather(*(turn(lock, number) for number in range(num_waiting + 1)))
 
     with warnings.catch_warnings(record=True) as caught:
