@@ -184,6 +184,10 @@ def test_a_difference_of_times_is_a_timedelta_unless_it_has_months(db: InMemoryD
     assert str(waited.dtype) == "timedelta64[us]"
     assert waited.dt.total_seconds().fillna(-1).tolist() == [2 * 86_400 + 1, -1, -86_400]
     assert db.query("select created_at - ended_at as waited from runs").df()["waited"].dtype == waited.dtype
+    polars = db.query(f"select t - timestamp '2026-01-01' as waited from (values {rows}) as own(t)").pl()
+    assert polars["waited"].dt.total_seconds().to_list() == [2 * 86_400 + 1, None, -86_400]
+    with pytest.raises(QueryError, match=r"polars has no type for a column .*; select it as text: name::VARCHAR$"):
+        db.query("select interval 1 month as month").pl()
     assert db.query("select interval 1 month as month").df()["month"].tolist() == [
         pd.DateOffset(months=1, days=0, nanoseconds=0)
     ]

@@ -201,8 +201,7 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
         if pa.types.is_decimal(field.type):
             # DuckDB's sum of integers is a decimal, which would become Python objects.
             table = table.set_column(place, field.name, _from_decimal(table.column(place)))
-        elif field.type == pa.month_day_nano_interval():
-            table = table.set_column(place, field.name, _from_interval(table.column(place)))
+    table = with_durations(table)
     frame: pd.DataFrame
     try:
         frame = table.to_pandas(types_mapper=dtypes.get)
@@ -243,8 +242,18 @@ def _from_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.float64())
 
 
+def with_durations(table: pa.Table) -> pa.Table:
+    """Return a table whose differences of times are durations, which DuckDB calls intervals."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        if field.type == pa.month_day_nano_interval():
+            table = table.set_column(place, field.name, _from_interval(table.column(place)))
+    return table
+
+
 def _from_interval(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a difference of times as a duration. With months, it stays an interval, because their length varies."""
+    """Return an interval as a duration. With months, it stays an interval, because their length varies."""
     import numpy as np
     import pyarrow as pa
 

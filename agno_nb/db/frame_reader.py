@@ -19,6 +19,7 @@ from agno_nb.db.arrow_tables import (
     sort_if_needed,
     to_pandas,
     unknown_table,
+    with_durations,
 )
 from agno_nb.db.frame_definitions import (
     EventFilters,
@@ -64,10 +65,20 @@ class QueryResult:
         return self.table
 
     def pl(self) -> pl.DataFrame | pl.Series:
-        """Return a polars DataFrame. Requires polars: ``pip install 'agno_nb[polars]'``."""
+        """Return a polars DataFrame. Requires polars: ``pip install 'agno_nb[polars]'``.
+
+        Raises
+        ------
+        QueryError
+            polars has no type for a column.
+        """
         import polars
 
-        return polars.from_arrow(self.table)
+        table = with_durations(self.table)
+        try:
+            return polars.from_arrow(table)
+        except polars.exceptions.ComputeError as error:
+            raise QueryError(f"polars has no type for a column ({error}); select it as text: name::VARCHAR") from error
 
     def __repr__(self) -> str:
         return displayable(repr(self.df()))
