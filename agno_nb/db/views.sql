@@ -405,7 +405,7 @@ WITH happened AS (
 )
 SELECT
     -- Event name, as in a stream: RunStarted, ModelRequestCompleted, ToolCallStarted, ToolCallCompleted, ToolCallError,
-    -- RunCompleted, RunPaused, RunCancelled, RunError, and those of raw_events.
+    -- RunCompleted, RunPaused (while the run waits), RunCancelled, RunError, and those of raw_events.
     happened.event AS event,
     -- Run of the event.
     happened.run_id AS run_id,
