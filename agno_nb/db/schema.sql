@@ -80,7 +80,7 @@ CREATE TABLE raw_runs (
     content_type TEXT NOT NULL,
     -- Reasoning of the model before the answer.
     reasoning_content TEXT,
-    -- Model name.
+    -- Model name. Null for a workflow, and until a run ends or pauses.
     model TEXT,
     -- Model provider.
     model_provider TEXT,
