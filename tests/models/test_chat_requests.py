@@ -53,6 +53,12 @@ def conversation() -> list[Message]:
     ]
 
 
+def called(call_id: str, arguments: str) -> dict[str, Any]:
+    """A message with one call, as an unknown server is sent it."""
+    function = {"name": "get_weather", "arguments": arguments}
+    return {"role": "assistant", "tool_calls": [{"id": call_id, "type": "function", "function": function}]}
+
+
 def test_a_conversation_with_tools(server: FakeServer) -> None:
     request = ModelRequest(messages=conversation(), tools=[WEATHER])
 
@@ -61,19 +67,9 @@ def test_a_conversation_with_tools(server: FakeServer) -> None:
         "messages": [
             {"role": "system", "content": "Be kind."},
             {"role": "user", "content": "Weather?"},
-            {
-                "role": "assistant",
-                "content": "",
-                "tool_calls": [
-                    {
-                        "id": "a",
-                        "type": "function",
-                        "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
-                    },
-                    {"id": "b", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}},
-                ],
-            },
+            called("a", '{"city": "Paris"}'),
             {"role": "tool", "tool_call_id": "a", "content": "sunny"},
+            called("b", "{}"),
             {"role": "tool", "tool_call_id": "b", "content": ""},
             {"role": "assistant", "content": "Sunny."},
             {"role": "user", "content": "Thanks"},

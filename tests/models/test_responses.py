@@ -301,6 +301,8 @@ def around(items: list[JsonDict]) -> list[JsonDict]:
         *items,
         {"type": "function_call_output", "call_id": "a", "output": "sunny"},
         {"type": "function_call_output", "call_id": "b", "output": ""},
+        # Chat templates require an answer after the results.
+        {"type": "message", "role": "assistant", "content": "(The turn ended here.)"},
         {"type": "message", "role": "user", "content": "Thanks"},
     ]
 

@@ -1,0 +1,145 @@
+"""Messages in the order and form that servers accept. The stored messages stay as they are.
+
+Many servers render messages with the model's chat template, and one message that the template refuses makes every later
+request of the session fail. Where a message is missing, one is inserted that says what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from agno_nb.models.openai.profiles import Profile
+from agno_nb.types import Message
+
+EARLIER = "(Earlier messages are not shown.)"
+"""The user's message before a history that starts with an answer."""
+ENDED = "(The turn ended here.)"
+"""The answer of a turn that ended with the results of tools, or before any answer."""
+IMAGES_FOLLOW = "(The images of these results follow.)"
+"""The answer between the results of tools and the message with their images."""
+
+
+def arrange(messages: Iterable[Message], profile: Profile) -> list[Message]:
+    """Return messages of the Chat Completions API as the server accepts them.
+
+    Every call must have its result. Empty answers are left out, for example those of models that only reasoned; the
+    first message is the user's; and images of tool results follow them in a message of the user, because results can
+    only have text.
+    """
+    arranged = _with_images(arrange_turns(messages), alternating=profile.alternating_roles)
+    if profile.single_calls:
+        arranged = _with_single_calls(arranged)
+    return _alternating(arranged) if profile.alternating_roles else arranged
+
+
+def arrange_items(messages: Iterable[Message], profile: Profile) -> list[Message]:
+    """Return messages of the Responses API as the server accepts them; results of tools have their images there."""
+    arranged = arrange_turns(messages)
+    return _alternating(arranged) if profile.alternating_roles else arranged
+
+
+def arrange_turns(messages: Iterable[Message]) -> list[Message]:
+    """Return messages without empty answers, starting with the user's."""
+    kept = [message for message in messages if not _is_empty(message)]
+    place = next((place for place, message in enumerate(kept) if message.role != "system"), None)
+    if place is not None and kept[place].role != "user":
+        kept.insert(place, Message(role="user", content=EARLIER, from_history=True))
+    return kept
+
+
+def turns_with_calls(messages: Sequence[Message]) -> set[str]:
+    """Return the ids of the messages in turns with tool calls. A turn starts with a message of the user."""
+    found: set[str] = set()
+    turn: list[Message] = []
+    for message in [*messages, Message(role="user")]:
+        if message.role == "user":
+            if any(each.tool_calls for each in turn):
+                found.update(each.message_id for each in turn)
+            turn = []
+        turn.append(message)
+    return found
+
+
+def _is_empty(message: Message) -> bool:
+    is_answer = message.role == "assistant" and not message.tool_calls and not message.media
+    return is_answer and not (message.content or "").strip()
+
+
+def _with_images(messages: Iterable[Message], *, alternating: bool) -> list[Message]:
+    """Add a message of the user with the images of each batch of results."""
+    result: list[Message] = []
+    images: list[Message] = []
+
+    def add_images() -> None:
+        if images:
+            history = images[0].from_history
+            if alternating:
+                result.append(Message(role="assistant", content=IMAGES_FOLLOW, from_history=history))
+            names = ", ".join(dict.fromkeys(message.tool_name or "a tool" for message in images))
+            media = [each for message in images for each in message.media]
+            result.append(Message(role="user", content=f"[from {names}]", media=media, from_history=history))
+            images.clear()
+
+    for message in messages:
+        if message.role != "tool":
+            add_images()
+        elif message.media:
+            images.append(message)
+            message = replace(message, media=[])
+        result.append(message)
+    add_images()
+    return result
+
+
+def _with_single_calls(messages: Sequence[Message]) -> list[Message]:
+    """Replace an answer with several calls by one answer for each call, followed by its result."""
+    results: dict[str | None, Message] = {}
+    single: list[Message] = []
+    # From the end, because results follow their calls.
+    for message in reversed(messages):
+        if message.role == "tool":
+            results[message.tool_call_id] = message
+            continue
+        answers = [message]
+        # Calls with data of a provider belong together, for example those that share a thought signature.
+        if len(message.tool_calls) > 1 and not any(call.extra for call in message.tool_calls):
+            empty = replace(message, content=None, reasoning_content=None, provider_data=None)
+            answers = [
+                replace(empty if place else message, tool_calls=[call]) for place, call in enumerate(message.tool_calls)
+            ]
+        for answer in reversed(answers):
+            ids = [call.tool_call_id for call in reversed(answer.tool_calls)]
+            single += [*(results[call_id] for call_id in ids if call_id in results), answer]
+        results.clear()
+    return single[::-1]
+
+
+def _alternating(messages: Iterable[Message]) -> list[Message]:
+    """Return one system message, and after it messages that alternate, except for tool calls and their results."""
+    system = [message for message in messages if message.role == "system"]
+    result = [_merged(system)] if system else []
+    for message in messages:
+        last = result[-1] if result else message
+        if message.role == "system":
+            continue
+        if message.role == last.role != "tool" and last is not message:
+            if last.media and last.from_history != message.from_history:
+                # Media of earlier runs are sent under other rules, so the messages cannot be one.
+                result.append(Message(role="assistant", content=ENDED, from_history=True))
+            else:
+                result[-1] = _merged([last, message])
+                continue
+        elif message.role == "user" and last.role == "tool":
+            result.append(Message(role="assistant", content=ENDED, from_history=True))
+        result.append(message)
+    return result
+
+
+def _merged(messages: Sequence[Message]) -> Message:
+    """Return consecutive messages of one role as one; only the last may have tool calls."""
+    if len(messages) == 1:
+        return messages[0]
+    text = "\n\n".join(message.content for message in messages if message.content)
+    media = [each for message in messages for each in message.media]
+    return replace(messages[-1], content=text or None, media=media, provider_data=None)
