@@ -1,7 +1,8 @@
 """JSON schemas without the keywords that a server refuses, by its `SchemaRules`.
 
-A rewritten schema allows every value that the original one allows, and often more: answers and arguments are validated
-against the original. What the model should know is written into descriptions.
+A rewritten schema allows more values than the original, against which answers and arguments are validated. What the
+model should know is written into descriptions. One thing is narrowed: a list of anything becomes a list of strings,
+because Gemini requires the type of the items.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def rewrite_schema(schema: JsonDict, rules: SchemaRules | None) -> JsonDict:
 
     ``const`` becomes ``enum``, ``oneOf`` becomes ``anyOf``, lists of types become ``anyOf`` or ``nullable``, and
     references are replaced by what they refer to. In a recursive schema, a reference to a schema within itself becomes
-    an object whose description names that schema, and so does any reference after the first `MAX_INLINED`. Other
+    a value whose description names that schema, and so does any reference after the first `MAX_INLINED`. Other
     refused keywords are left out.
 
     Examples
@@ -93,8 +94,8 @@ class _Rewriter:
         self._num_inlined += 1
         if reference in self._open or target is self._root or self._num_inlined > MAX_INLINED:
             name = reference.rpartition("/")[2].removeprefix("#") or str(self._root.get("title", "the whole"))
-            beside = {"type": "object", **beside}
-            return self.rewrite(_described(beside, f"Has the same properties as {name}, of which it is a part."))
+            beside = {**({"type": target["type"]} if "type" in target else {}), **beside}
+            return self.rewrite(_described(beside, f"Of the same form as {name}, of which it is a part."))
         self._open.append(reference)
         inlined = self.rewrite({**target, **beside})
         self._open.pop()
