@@ -193,21 +193,21 @@ def own(model: OpenAIChat) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("provider", "is_own", "with_call", "last"),
+    ("provider", "is_own", "expected"),
     [
-        ("deepseek", True, "Hmm.", "So."),
-        ("deepseek", False, "", ""),
-        ("", True, "Hmm.", None),
-        ("", False, None, None),
-        ("vllm", True, "Hmm.", None),
-        ("mistral", True, None, None),
-        ("groq", True, None, None),
-        ("openai", True, None, None),
+        ("deepseek", True, ["Easy.", "Hmm.", "So."]),
+        ("deepseek", False, ["", "", ""]),
+        ("", True, [None, "Hmm.", None]),
+        ("", False, [None, None, None]),
+        ("vllm", True, [None, "Hmm.", None]),
+        ("mistral", True, [None, None, None]),
+        ("groq", True, [None, None, None]),
+        ("openai", True, [None, None, None]),
     ],
-    ids=lambda value: repr(value) if isinstance(value, bool) else value or "none",
+    ids=str,
 )
 def test_reasoning_goes_back_where_it_is_wanted(
-    provider: str, is_own: bool, with_call: str | None, last: str | None, server: FakeServer
+    provider: str, is_own: bool, expected: list[str | None], server: FakeServer
 ) -> None:
     model = OpenAIChat("m", base_url=server.base_url, provider=provider)
     data = own(model) if is_own else {**own(model), "model": "another"}
@@ -223,8 +223,10 @@ def test_reasoning_goes_back_where_it_is_wanted(
 
     answers = [each for each in sent(server, model, messages)["messages"] if each["role"] == "assistant"]
 
-    assert [each.get("reasoning_content") for each in answers] == [None, with_call, last]
-    assert "reasoning_content" not in answers[0]
+    assert [each.get("reasoning_content") for each in answers] == expected
+    assert all(
+        ("reasoning_content" in each) == (text is not None) for each, text in zip(answers, expected, strict=True)
+    )
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])

@@ -11,7 +11,7 @@ from agno_nb.errors import InvalidInputError, ModelServerError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
-from agno_nb.models.openai.history import arrange, turns_with_calls
+from agno_nb.models.openai.history import arrange
 from agno_nb.models.openai.media import chat_part, parts, unsent_media
 from agno_nb.models.openai.wire import (
     Answer,
@@ -65,9 +65,8 @@ class OpenAIChat(OpenAIModel):
 
     def _body(self, request: ModelRequest) -> JsonDict:
         profile = self.endpoint.profile
-        with_reasoning = turns_with_calls(request.messages) if profile.reasoning == "required" else set()
         arranged = arrange(map(self._with_sendable_media, request.messages), profile)
-        messages = [self._message(message, message.message_id in with_reasoning) for message in arranged]
+        messages = [self._message(message) for message in arranged]
         tools, tool_choice = offered_tools(request, self.endpoint)
         longest = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         body: JsonDict = {
@@ -102,14 +101,14 @@ class OpenAIChat(OpenAIModel):
             return message
         return replace(message, content=unsent_media(message), media=[])
 
-    def _message(self, message: Message, is_in_turn_with_calls: bool) -> JsonDict:
+    def _message(self, message: Message) -> JsonDict:
         if message.role == "tool":
             return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content or ""}
         if message.media:
             return {"role": message.role, "content": parts(message, text_type="text", part=chat_part)}
         written: JsonDict = {"role": message.role, "content": message.content or ""}
         if message.role == "assistant":
-            written |= self._reasoning(message, is_in_turn_with_calls)
+            written |= self._reasoning(message)
         if message.tool_calls:
             written["tool_calls"] = [self._tool_call(call) for call in message.tool_calls]
             if not message.content and self.endpoint.profile.call_content == "null":
@@ -118,12 +117,12 @@ class OpenAIChat(OpenAIModel):
                 del written["content"]
         return written
 
-    def _reasoning(self, message: Message, is_in_turn_with_calls: bool) -> JsonDict:
+    def _reasoning(self, message: Message) -> JsonDict:
         """Return the reasoning to send back, which is sent to the model that it comes from only."""
         is_own = self.came_from_here(message) and (message.provider_data or {}).get("returns_reasoning")
         reasoning = message.reasoning_content if is_own else None
         if self.endpoint.profile.reasoning == "required":
-            return {"reasoning_content": reasoning or ""} if is_in_turn_with_calls else {}
+            return {"reasoning_content": reasoning or ""}
         is_returned = self.endpoint.profile.reasoning == "returned" and message.tool_calls and reasoning
         return {"reasoning_content": reasoning} if is_returned else {}
 

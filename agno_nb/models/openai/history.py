@@ -48,19 +48,6 @@ def arrange_turns(messages: Iterable[Message]) -> list[Message]:
     return kept
 
 
-def turns_with_calls(messages: Sequence[Message]) -> set[str]:
-    """Return the ids of the messages in turns with tool calls. A turn starts with a message of the user."""
-    found: set[str] = set()
-    turn: list[Message] = []
-    for message in [*messages, Message(role="user")]:
-        if message.role == "user":
-            if any(each.tool_calls for each in turn):
-                found.update(each.message_id for each in turn)
-            turn = []
-        turn.append(message)
-    return found
-
-
 def _is_empty(message: Message) -> bool:
     is_answer = message.role == "assistant" and not message.tool_calls and not message.media
     return is_answer and not (message.content or "").strip()

@@ -70,8 +70,8 @@ class Profile:
     """The ``content`` of messages with only tool calls. LiteLLM writes text of its own in place of an empty one for
     Claude; some servers require the field, or a string."""
     reasoning: Literal["returned", "required", "refused"] = "returned"
-    """Whether `reasoning_content` is sent back with tool calls: to the model that sent it under that name; always, even
-    if it is empty, in turns with tool calls; or never."""
+    """Whether `reasoning_content` is sent back: with tool calls, to the model that sent it under that name; with all
+    answers, even if there was none; or never."""
     alternating_roles: bool = True
     """Whether messages must alternate between user and assistant, with one system message first and an answer after
     the results of tools, as in the chat templates of Mistral and Gemma."""
@@ -167,7 +167,8 @@ PROFILES: dict[str, Profile] = {
         key_variables=("DEEPSEEK_API_KEY",),
         # "missing field `content`"
         call_content="empty",
-        # "The reasoning_content in the thinking mode must be passed back to the API", even if there was none.
+        # "The reasoning_content in the thinking mode must be passed back to the API": with calls even if there was
+        # none, and with other answers it is ignored. R1, which refused it, is no longer served.
         reasoning="required",
         alternating_roles=False,
         single_calls=False,
@@ -178,8 +179,9 @@ PROFILES: dict[str, Profile] = {
         base_url="https://api.mistral.ai/v1",
         hosts=("api.mistral.ai", "codestral.mistral.ai"),
         key_variables=("MISTRAL_API_KEY",),
+        # Fields that it doesn't know are "extra_forbidden". Tokens are reported without being requested.
+        stream_usage=False,
         call_content="empty",
-        # Unknown fields of messages are "extra_forbidden".
         reasoning="refused",
         # "Unexpected role 'user' after role 'tool'"
         single_calls=False,
