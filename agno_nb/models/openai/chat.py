@@ -46,6 +46,7 @@ class OpenAIChat(OpenAIModel):
     max_tokens: int | None = None
     """Older name of `max_completion_tokens`."""
     seed: int | None = None
+    """A number with which some servers repeat an answer to the same request."""
     stop: str | list[str] | None = None
     """Strings that end the answer."""
 

@@ -23,9 +23,8 @@ IMAGES_FOLLOW = "(The images of these results follow.)"
 def arrange(messages: Iterable[Message], profile: Profile) -> list[Message]:
     """Return messages of the Chat Completions API as the server accepts them.
 
-    Every call must have its result. Empty answers are left out, for example those of models that only reasoned; the
-    first message is the user's; and images of tool results follow them in a message of the user, because results can
-    only have text.
+    Every call must have its result. Empty answers are left out, for example after a model only reasoned. The first
+    message is the user's. Images of tool results follow in a message of the user, because results can only have text.
     """
     arranged = _with_images(arrange_turns(messages), alternating=profile.alternating_roles)
     if profile.single_calls:

@@ -1,9 +1,9 @@
-"""Servers with OpenAI's API: what is known about each, where requests go, and which keys may be sent there.
+"""Servers with OpenAI's API: their deviations, where requests go, and which keys may be sent there.
 
 The SDK sends the user's OpenAI key, organization and project to any `base_url`. Here a key from the environment is sent
 only to the hosts of its provider, and to the URL in the provider's own environment variable.
 
-The file is long because all that is known about servers is here, as data.
+The file is long because all knowledge about servers is here, as data.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaRules:
-    """What a server accepts in JSON schemas. `openai.schema_rules` rewrites schemas for it."""
+    """Limits of a server for JSON schemas. `openai.schema_rules` rewrites schemas accordingly."""
 
     keywords: frozenset[str] | None = None
     """Accepted keywords; None for all but `refused`."""
@@ -91,7 +91,7 @@ class Profile:
     limited_strict: bool = False
     """Whether strict mode has Azure's limits: no ``format``, ``minimum`` etc., 100 properties, 5 levels."""
     schema_rules: SchemaRules | None = None
-    """What the server accepts in schemas of tools and answers; None for everything."""
+    """Limits for the schemas of tools and answers; None if there are none."""
     tool_choice: Literal["all", "strings", "ignored"] = "all"
     """Whether the server accepts the name of a tool, only "none", "auto" and "required", or ignores the field."""
     tool_images: bool = False

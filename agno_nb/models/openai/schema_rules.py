@@ -1,7 +1,7 @@
 """JSON schemas without the keywords that a server refuses, by its `SchemaRules`.
 
-A rewritten schema allows more values than the original, against which answers and arguments are validated. What the
-model should know is written into descriptions. One thing is narrowed: a list of anything becomes a list of strings,
+A rewritten schema allows more values than the original, against which answers and arguments are validated. Lost values
+of an ``enum`` are named in the description. One thing is narrowed: a list of anything becomes a list of strings,
 because Gemini requires the type of the items.
 """
 
@@ -30,7 +30,7 @@ def rewrite_schema(schema: JsonDict, rules: SchemaRules | None) -> JsonDict:
     """Return `schema` in the form that a server accepts.
 
     ``const`` becomes ``enum``, ``oneOf`` becomes ``anyOf``, lists of types become ``anyOf`` or ``nullable``, and
-    references are replaced by what they refer to. In a recursive schema, a reference to a schema within itself becomes
+    references are replaced by their definitions. In a recursive schema, a reference to a schema within itself becomes
     a value whose description names that schema, and so does any reference after the first `MAX_INLINED`. Other
     refused keywords are left out.
 
