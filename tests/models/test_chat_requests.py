@@ -56,7 +56,11 @@ def conversation() -> list[Message]:
 def called(call_id: str, arguments: str) -> dict[str, Any]:
     """A message with one call, as an unknown server is sent it."""
     function = {"name": "get_weather", "arguments": arguments}
-    return {"role": "assistant", "tool_calls": [{"id": call_id, "type": "function", "function": function}]}
+    return {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": call_id, "type": "function", "function": function}],
+    }
 
 
 def test_a_conversation_with_tools(server: FakeServer) -> None:

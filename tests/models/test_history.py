@@ -65,7 +65,7 @@ def tool(call_id: str, content: str = "sunny") -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-ASKED = {"role": "assistant", "tool_calls": [call_of("a")]}
+ASKED = {"role": "assistant", "content": "", "tool_calls": [call_of("a")]}
 
 
 def refused(body: list[dict[str, Any]]) -> list[str]:
@@ -83,7 +83,7 @@ ANY_ORDER = Profile(alternating_roles=False, single_calls=False, call_content="n
             [user(), answered(None, "a"), result("a"), user("More")],
             [
                 said("user", "Hi"),
-                {"role": "assistant", "tool_calls": [call_of("a")]},
+                ASKED,
                 tool("a"),
                 ENDED,
                 said("user", "More"),
@@ -102,7 +102,7 @@ ANY_ORDER = Profile(alternating_roles=False, single_calls=False, call_content="n
                 said("user", "Hi"),
                 {"role": "assistant", "content": "Let me look.", "tool_calls": [call_of("a")]},
                 tool("a"),
-                {"role": "assistant", "tool_calls": [call_of("b")]},
+                {"role": "assistant", "content": "", "tool_calls": [call_of("b")]},
                 tool("b", "rain"),
             ],
             [
@@ -247,11 +247,19 @@ def test_reasoning_goes_back_under_the_name_that_it_came_with(field: str, server
 
 
 @pytest.mark.parametrize(
-    ("provider", "content"),
-    [("openai", None), ("google", None), ("ollama", ""), ("deepseek", ""), ("litellm", "left out"), ("", "left out")],
+    ("provider", "name", "content"),
+    [
+        ("openai", "m", None),
+        ("google", "m", None),
+        ("ollama", "m", ""),
+        ("deepseek", "m", ""),
+        ("litellm", "m", "left out"),
+        ("", "m", ""),
+        ("", "bedrock/claude-opus", "left out"),
+    ],
 )
-def test_the_content_next_to_tool_calls(provider: str, content: str | None, server: FakeServer) -> None:
-    model = OpenAIChat("m", base_url=server.base_url, provider=provider)
+def test_the_content_next_to_tool_calls(provider: str, name: str, content: str | None, server: FakeServer) -> None:
+    model = OpenAIChat(name, base_url=server.base_url, provider=provider)
 
     body = sent(server, model, [user(), answered("", "a"), result("a")])["messages"]
 

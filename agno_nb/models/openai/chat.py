@@ -13,6 +13,7 @@ from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
 from agno_nb.models.openai.history import arrange
 from agno_nb.models.openai.media import chat_part, parts, unsent_media
+from agno_nb.models.openai.profiles import MODELS_WITHOUT_EMPTY_TEXT
 from agno_nb.models.openai.wire import (
     Answer,
     as_arguments,
@@ -112,9 +113,10 @@ class OpenAIChat(OpenAIModel):
             written |= self._reasoning(message)
         if message.tool_calls:
             written["tool_calls"] = [self._tool_call(call) for call in message.tool_calls]
-            if not message.content and self.endpoint.profile.call_content == "null":
+            form = "omitted" if MODELS_WITHOUT_EMPTY_TEXT.search(self.id) else self.endpoint.profile.call_content
+            if not message.content and form == "null":
                 written["content"] = None
-            elif not message.content and self.endpoint.profile.call_content == "omitted":
+            elif not message.content and form == "omitted":
                 del written["content"]
         return written
 

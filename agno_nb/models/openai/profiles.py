@@ -66,9 +66,9 @@ class Profile:
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     stream_usage: bool = True
     """Whether the server accepts `stream_options` and then reports tokens."""
-    call_content: Literal["omitted", "null", "empty"] = "omitted"
-    """The ``content`` of messages with only tool calls. LiteLLM writes text of its own in place of an empty one for
-    Claude; some servers require the field, or a string."""
+    call_content: Literal["omitted", "null", "empty"] = "empty"
+    """The ``content`` of messages with only tool calls. Without a string, the chat templates of Qwen3, DeepSeek R1,
+    Granite 3, Phi 3.5 and others fail. `MODELS_WITHOUT_EMPTY_TEXT` are sent none anywhere."""
     reasoning: Literal["returned", "required", "refused"] = "returned"
     """Whether `reasoning_content` is sent back: with tool calls, to the model that sent it under that name; with all
     answers, even if there was none; or never."""
@@ -106,6 +106,9 @@ _OPENAPI_KEYWORDS = frozenset(
 
 MODELS_WITH_SHORT_IDS = re.compile(r"[sx]tral", re.IGNORECASE)
 """Mistral, Ministral, Magistral, Devstral, Codestral, Mixtral, Pixtral, ...: their template refuses other call ids."""
+
+MODELS_WITHOUT_EMPTY_TEXT = re.compile(r"claude", re.IGNORECASE)
+"""Claude refuses empty text, and gateways such as LiteLLM put text of their own in its place."""
 
 PROFILES: dict[str, Profile] = {
     "openai": Profile(
@@ -165,8 +168,6 @@ PROFILES: dict[str, Profile] = {
         base_url="https://api.deepseek.com/v1",
         hosts=("api.deepseek.com",),
         key_variables=("DEEPSEEK_API_KEY",),
-        # "missing field `content`"
-        call_content="empty",
         # "The reasoning_content in the thinking mode must be passed back to the API": with calls even if there was
         # none, and with other answers it is ignored. R1, which refused it, is no longer served.
         reasoning="required",
@@ -181,7 +182,6 @@ PROFILES: dict[str, Profile] = {
         key_variables=("MISTRAL_API_KEY",),
         # Fields that it doesn't know are "extra_forbidden". Tokens are reported without being requested.
         stream_usage=False,
-        call_content="empty",
         reasoning="refused",
         # "Unexpected role 'user' after role 'tool'"
         single_calls=False,
@@ -205,7 +205,6 @@ PROFILES: dict[str, Profile] = {
         base_url="https://api.together.xyz/v1",
         hosts=("api.together.xyz", "api.together.ai"),
         key_variables=("TOGETHER_API_KEY",),
-        call_content="empty",
         single_calls=False,
     ),
     "xai": Profile(
@@ -224,6 +223,7 @@ PROFILES: dict[str, Profile] = {
         base_url="https://api.anthropic.com/v1",
         hosts=("api.anthropic.com",),
         key_variables=("ANTHROPIC_API_KEY",),
+        call_content="omitted",
         reasoning="refused",
         alternating_roles=False,
         single_calls=False,
@@ -235,6 +235,7 @@ PROFILES: dict[str, Profile] = {
         base_url="http://localhost:4000/v1",
         hosts=("localhost:4000",),
         key_variables=("LITELLM_PROXY_API_KEY", "LITELLM_API_KEY"),
+        call_content="omitted",
         single_calls=False,
     ),
     "llamacpp": Profile(
@@ -248,7 +249,6 @@ PROFILES: dict[str, Profile] = {
     "ollama": Profile(
         base_url="http://localhost:11434/v1",
         hosts=("localhost:11434",),
-        call_content="empty",
         # The properties of a tool are read without references.
         schema_rules=SchemaRules(refused=frozenset({"$ref", "$defs", "definitions"})),
         tool_choice="ignored",
@@ -256,12 +256,11 @@ PROFILES: dict[str, Profile] = {
     "lmstudio": Profile(
         base_url="http://localhost:1234/v1",
         hosts=("localhost:1234",),
-        call_content="empty",
         schema_rules=SchemaRules(refused=frozenset({"not", "pattern"})),
         # "Invalid tool_choice type: 'object'. Supported string values: none, auto, required"
         tool_choice="strings",
     ),
-    "vllm": Profile(base_url="http://localhost:8000/v1", hosts=("localhost:8000",), call_content="empty"),
+    "vllm": Profile(base_url="http://localhost:8000/v1", hosts=("localhost:8000",)),
 }
 
 
