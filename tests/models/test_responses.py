@@ -293,14 +293,19 @@ NEUTRAL = [
 ]
 
 
-def around(items: list[JsonDict]) -> list[JsonDict]:
+def around(items: list[JsonDict], *, is_split: bool = True) -> list[JsonDict]:
     """The input for `conversation()`, with `items` for the assistant's message."""
+    results = [
+        {"type": "function_call_output", "call_id": "a", "output": "sunny"},
+        {"type": "function_call_output", "call_id": "b", "output": ""},
+    ]
     return [
         {"type": "message", "role": "system", "content": "Be kind."},
         {"type": "message", "role": "user", "content": "Weather?"},
-        *items,
-        {"type": "function_call_output", "call_id": "a", "output": "sunny"},
-        {"type": "function_call_output", "call_id": "b", "output": ""},
+        *items[:-1],
+        *results[: -1 if is_split else 0],
+        items[-1],
+        *results[-1 if is_split else 0 :],
         # Chat templates require an answer after the results.
         {"type": "message", "role": "assistant", "content": "(The turn ended here.)"},
         {"type": "message", "role": "user", "content": "Thanks"},
@@ -373,7 +378,7 @@ def test_raw_items_go_back_untouched_to_the_model_that_made_them(server: FakeSer
 
     body = sent(server, OpenAIResponses("m", base_url=server.base_url), ModelRequest(messages=conversation(data)))
 
-    assert body["input"] == around(RAW)
+    assert body["input"] == around(RAW, is_split=False)
 
 
 @pytest.mark.parametrize(

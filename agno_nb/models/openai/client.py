@@ -28,7 +28,7 @@ from agno_nb.models.openai.errors import (
     web_page_error,
 )
 from agno_nb.models.openai.profiles import (
-    MODELS_WITH_SHORT_IDS,
+    CallIds,
     Endpoint,
     Profile,
     Unseen,
@@ -196,8 +196,7 @@ class OpenAIModel(Model):
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         """Stream the answer. Deltas may start and end in the middle of a character."""
-        short_ids = self.endpoint.profile.short_call_ids or MODELS_WITH_SHORT_IDS.search(self.id) is not None
-        answer, names = self._new_answer(), ToolNames(request, short_ids=short_ids)
+        answer, names = self._new_answer(), ToolNames(request, call_ids=self._call_ids)
         async with aclosing(self._post(self._body(names.repaired_request()))) as frames:
             async for frame in frames:
                 if (delta := answer.add(frame)) is not None:
@@ -214,6 +213,10 @@ class OpenAIModel(Model):
             model = response.model or self.id
             response.metrics.cost = await asyncio.to_thread(prices.cost, self.provider, model, response.metrics)
         yield response
+
+    @property
+    def _call_ids(self) -> CallIds:
+        return self.endpoint.profile.call_ids
 
     @abstractmethod
     def _body(self, request: ModelRequest) -> JsonDict:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from agno_nb.models.openai.profiles import Profile
-from agno_nb.types import Message
+from agno_nb.types import JsonDict, Message
 
 EARLIER = "(Earlier messages are not shown.)"
 """The user's message before a history that starts with an answer."""
@@ -26,19 +26,38 @@ def arrange(messages: Iterable[Message], profile: Profile) -> list[Message]:
     Every call must have its result. Empty answers are left out, for example after a model only reasoned. The first
     message is the user's. Images of tool results follow in a message of the user, because results can only have text.
     """
-    arranged = _with_images(arrange_turns(messages), alternating=profile.alternating_roles)
+    arranged = _with_images(_from_user(messages), alternating=profile.alternating_roles)
     if profile.single_calls:
         arranged = _with_single_calls(arranged)
     return _alternating(arranged) if profile.alternating_roles else arranged
 
 
-def arrange_items(messages: Iterable[Message], profile: Profile) -> list[Message]:
-    """Return messages of the Responses API as the server accepts them; results of tools have their images there."""
-    arranged = arrange_turns(messages)
+def arrange_for_responses(messages: Iterable[Message], profile: Profile) -> list[Message]:
+    """Return messages of the Responses API as the server accepts them. Their results may have images."""
+    arranged = _from_user(messages)
     return _alternating(arranged) if profile.alternating_roles else arranged
 
 
-def arrange_turns(messages: Iterable[Message]) -> list[Message]:
+def with_single_calls(items: Iterable[JsonDict]) -> list[JsonDict]:
+    """Return items of the Responses API with each result after its call, which servers make one message of.
+
+    Encrypted reasoning may belong to several calls, so items with it keep their order.
+    """
+    arranged: list[JsonDict] = []
+    items = list(items)
+    if any(item.get("encrypted_content") for item in items):
+        return items
+    for item in items:
+        place = len(arranged)
+        if item.get("type") == "function_call_output":
+            called = {"type": "function_call", "call_id": item["call_id"]}
+            of_call = (each for each in range(place, 0, -1) if called.items() <= arranged[each - 1].items())
+            place = next(of_call, place)
+        arranged.insert(place, item)
+    return arranged
+
+
+def _from_user(messages: Iterable[Message]) -> list[Message]:
     """Return messages without empty answers, starting with the user's."""
     kept = [message for message in messages if not _is_empty(message)]
     place = next((place for place, message in enumerate(kept) if message.role != "system"), None)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import httpx2
 
 C = TypeVar("C")
+CallIds = Literal["nine", "nine or known", "forty"]
 
 _SECRET_PARAMETERS = ("code", "pass", "pat", "pwd", "sig")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -78,8 +79,9 @@ class Profile:
     single_calls: bool = True
     """Whether a message may have one tool call only, as in the chat template of Llama. Parallel calls are then sent
     one after another."""
-    short_call_ids: bool = False
-    """Whether call ids must have nine letters and digits. Models in `MODELS_WITH_SHORT_IDS` require it anywhere."""
+    call_ids: CallIds = "nine or known"
+    """Call ids of nine letters and digits, as in the chat template of Mistral; the same but for `KNOWN_CALL_IDS`; or of
+    at most 40 characters, as OpenAI accepts them. In the Responses API, all servers get the last."""
     json_schema: bool = True
     """Whether the server accepts a JSON schema of the answer. Otherwise the schema is added to the prompt."""
     json_object: bool = True
@@ -104,8 +106,8 @@ _OPENAPI_KEYWORDS = frozenset(
     "maxProperties minLength maxLength pattern example anyOf propertyOrdering default minimum maximum".split()
 )
 
-MODELS_WITH_SHORT_IDS = re.compile(r"[sx]tral", re.IGNORECASE)
-"""Mistral, Ministral, Magistral, Devstral, Codestral, Mixtral, Pixtral, ...: their template refuses other call ids."""
+KNOWN_CALL_IDS = re.compile(r"functions\.[\w.-]+:\d+|.+__thought__.+", re.ASCII)
+"""Call ids that are read: by the template of Kimi K2, and by LiteLLM, which keeps Gemini's thought signatures there."""
 
 MODELS_WITHOUT_EMPTY_TEXT = re.compile(r"claude", re.IGNORECASE)
 """Claude refuses empty text, and gateways such as LiteLLM put text of their own in its place."""
@@ -121,6 +123,7 @@ PROFILES: dict[str, Profile] = {
         reasoning="refused",
         alternating_roles=False,
         single_calls=False,
+        call_ids="forty",
         strict_tools=True,
         tool_images=True,
     ),
@@ -132,6 +135,7 @@ PROFILES: dict[str, Profile] = {
         reasoning="refused",
         alternating_roles=False,
         single_calls=False,
+        call_ids="forty",
         strict_tools=True,
         limited_strict=True,
         tool_images=True,
@@ -146,6 +150,7 @@ PROFILES: dict[str, Profile] = {
         alternating_roles=False,
         # A second message of calls would need a thought signature of its own.
         single_calls=False,
+        call_ids="forty",
         # Before Gemini 3: "Function calling with a response mime type: 'application/json' is unsupported".
         json_with_tools=False,
         schema_rules=SchemaRules(
@@ -173,6 +178,7 @@ PROFILES: dict[str, Profile] = {
         reasoning="required",
         alternating_roles=False,
         single_calls=False,
+        call_ids="forty",
         # "This response_format type is unavailable now"
         json_schema=False,
     ),
@@ -185,7 +191,7 @@ PROFILES: dict[str, Profile] = {
         reasoning="refused",
         # "Unexpected role 'user' after role 'tool'"
         single_calls=False,
-        short_call_ids=True,
+        call_ids="nine",
     ),
     "groq": Profile(
         base_url="https://api.groq.com/openai/v1",
@@ -197,6 +203,7 @@ PROFILES: dict[str, Profile] = {
         reasoning="refused",
         alternating_roles=False,
         single_calls=False,
+        call_ids="forty",
         # A JSON schema can neither be streamed nor combined with tools.
         json_schema=False,
         json_with_tools=False,
@@ -216,6 +223,7 @@ PROFILES: dict[str, Profile] = {
         reasoning="refused",
         alternating_roles=False,
         single_calls=False,
+        call_ids="forty",
         tool_images=True,
     ),
     # Claude, https://platform.claude.com/docs/en/api/openai-sdk: `response_format` and `strict` are ignored.
@@ -227,6 +235,7 @@ PROFILES: dict[str, Profile] = {
         reasoning="refused",
         alternating_roles=False,
         single_calls=False,
+        call_ids="forty",
         json_schema=False,
         json_object=False,
         tool_images=True,

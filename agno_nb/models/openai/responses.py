@@ -13,8 +13,9 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
-from agno_nb.models.openai.history import arrange_items
+from agno_nb.models.openai.history import arrange_for_responses, with_single_calls
 from agno_nb.models.openai.media import parts, responses_part, unsent_media
+from agno_nb.models.openai.profiles import CallIds
 from agno_nb.models.openai.wire import (
     Answer,
     as_arguments,
@@ -54,15 +55,20 @@ class OpenAIResponses(OpenAIModel):
     path: ClassVar[str] = "/responses"
     answer_field: ClassVar[str] = "output"
 
+    @property
+    def _call_ids(self) -> CallIds:
+        return "forty"  # The raw items have the ids of the server.
+
     def _new_answer(self) -> Answer:
         return _ResponsesAnswer(self.endpoint, self.id)
 
     def _body(self, request: ModelRequest) -> JsonDict:
-        messages = arrange_items(request.messages, self.endpoint.profile)
+        messages = arrange_for_responses(request.messages, self.endpoint.profile)
+        items = [item for message in messages for item in self._items(message)]
         tools, tool_choice = offered_tools(request, self.endpoint)
         body: JsonDict = {
             "model": self.id,
-            "input": [item for message in messages for item in self._items(message)],
+            "input": with_single_calls(items) if self.endpoint.profile.single_calls else items,
             # The default differs between servers.
             "stream": True,
             "store": False,

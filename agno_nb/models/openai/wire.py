@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
-from agno_nb.models.openai.profiles import Profile
+from agno_nb.models.openai.profiles import KNOWN_CALL_IDS, CallIds, Profile
 from agno_nb.models.openai.schema import strict_parameters
 from agno_nb.models.openai.schema_rules import rewrite_schema
 from agno_nb.redact import whole_characters
@@ -115,6 +115,7 @@ _MAX_DIGITS = 308
 
 # Gemini requires a letter or "_" at the start.
 _VALID_NAME = re.compile(rf"[A-Za-z_][\w-]{{0,{LONGEST_TOOL_NAME - 1}}}", re.ASCII)
+_NINE = re.compile("[A-Za-z0-9]{9}")
 _LONGEST_ID = 40
 """Limit of call ids in OpenAI's Chat Completions."""
 
@@ -216,8 +217,8 @@ class ToolNames:
     stored unchanged. Without repair, a provider would reject every later request with them in the history.
     """
 
-    def __init__(self, request: ModelRequest, *, short_ids: bool = False) -> None:
-        self._request, self._sent_id = request, _nine_characters if short_ids else _short_id
+    def __init__(self, request: ModelRequest, *, call_ids: CallIds = "forty") -> None:
+        self._request, self._call_ids = request, call_ids
         self._sent_names: dict[str, str] = {}
         # Valid names first, because they stay as they are.
         for tool in sorted(request.tools, key=lambda tool: _VALID_NAME.fullmatch(tool.name) is None):
@@ -240,6 +241,13 @@ class ToolNames:
 
     def _sent(self, name: str) -> str:
         return self._sent_names.get(name) or _repaired(name)
+
+    def _sent_id(self, call_id: str) -> str:
+        """Return an id that the server accepts, which is the same for a call and its result."""
+        if self._call_ids == "forty":
+            return call_id if len(call_id) <= _LONGEST_ID else f"call_{_hash(call_id)[:32]}"
+        is_known = self._call_ids == "nine or known" and KNOWN_CALL_IDS.fullmatch(call_id)
+        return call_id if is_known or _NINE.fullmatch(call_id) else _hash(call_id)[:9]
 
     def _message(self, message: Message) -> Message:
         if not message.tool_calls and not message.tool_call_id:
@@ -268,15 +276,5 @@ def _unused(name: str, names_in_use: Collection[str]) -> str:
     return candidate
 
 
-def _short_id(call_id: str) -> str:
-    """Return an id within the limit, which is the same for a call and its result."""
-    if len(call_id) <= _LONGEST_ID:
-        return call_id
-    return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
-
-
-def _nine_characters(call_id: str) -> str:
-    """Return an id of nine letters and digits, which is the same for a call and its result."""
-    if len(call_id) == 9 and call_id.isascii() and call_id.isalnum():
-        return call_id
-    return hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:9]
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
