@@ -193,6 +193,17 @@ def test_call_ids_have_nine_characters_for_templates_that_require_it(
     assert all(len(call_id) <= longest for call_id in called if call_id not in kept)
 
 
+def test_items_of_responses_have_such_ids_too_and_each_result_after_its_call(server: FakeServer) -> None:
+    messages = [user(), answered(None, "call_1", A), result("call_1"), result(A, "rain")]
+
+    items = sent(server, OpenAIResponses("m", base_url=server.base_url), messages)["input"][1:]
+
+    first, second, third, fourth = [item["call_id"] for item in items]
+    assert first == second != "call_1"
+    assert (len(first), third, fourth) == (9, A, A)
+    assert [item.get("output") for item in items] == [None, "sunny", None, "rain"]
+
+
 def own(model: OpenAIChat) -> dict[str, Any]:
     return {"provider": model.provider, "model": model.id, "returns_reasoning": True}
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from agno_nb.models.openai.profiles import Profile
+from agno_nb.models.openai.wire import sent_call_id
 from agno_nb.types import JsonDict, Message
 
 EARLIER = "(Earlier messages are not shown.)"
@@ -38,16 +39,17 @@ def arrange_for_responses(messages: Iterable[Message], profile: Profile) -> list
     return _alternating(arranged) if profile.alternating_roles else arranged
 
 
-def with_single_calls(items: Iterable[JsonDict]) -> list[JsonDict]:
-    """Return items of the Responses API with each result after its call, which servers make one message of.
+def arrange_items(items: list[JsonDict], profile: Profile) -> list[JsonDict]:
+    """Return items of the Responses API with ids, and in the order, that chat templates accept.
 
-    Encrypted reasoning may belong to several calls, so items with it keep their order.
+    Items with encrypted reasoning are returned unchanged: it may belong to several calls, and no template renders it.
     """
-    arranged: list[JsonDict] = []
-    items = list(items)
-    if any(item.get("encrypted_content") for item in items):
+    if not profile.single_calls or any(item.get("encrypted_content") for item in items):
         return items
+    arranged: list[JsonDict] = []
     for item in items:
+        if "call_id" in item:
+            item = {**item, "call_id": sent_call_id(item["call_id"], profile.call_ids)}
         place = len(arranged)
         if item.get("type") == "function_call_output":
             called = {"type": "function_call", "call_id": item["call_id"]}

@@ -81,7 +81,7 @@ class Profile:
     one after another."""
     call_ids: CallIds = "nine or known"
     """Call ids of nine letters and digits, as in the chat template of Mistral; the same but for `KNOWN_CALL_IDS`; or of
-    at most 40 characters, as OpenAI accepts them. In the Responses API, all servers get the last."""
+    at most 40 characters, as OpenAI accepts them."""
     json_schema: bool = True
     """Whether the server accepts a JSON schema of the answer. Otherwise the schema is added to the prompt."""
     json_object: bool = True

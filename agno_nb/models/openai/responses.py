@@ -13,7 +13,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
-from agno_nb.models.openai.history import arrange_for_responses, with_single_calls
+from agno_nb.models.openai.history import arrange_for_responses, arrange_items
 from agno_nb.models.openai.media import parts, responses_part, unsent_media
 from agno_nb.models.openai.profiles import CallIds
 from agno_nb.models.openai.wire import (
@@ -68,7 +68,7 @@ class OpenAIResponses(OpenAIModel):
         tools, tool_choice = offered_tools(request, self.endpoint)
         body: JsonDict = {
             "model": self.id,
-            "input": with_single_calls(items) if self.endpoint.profile.single_calls else items,
+            "input": arrange_items(items, self.endpoint.profile),
             # The default differs between servers.
             "stream": True,
             "store": False,

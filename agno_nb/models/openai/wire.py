@@ -242,22 +242,19 @@ class ToolNames:
     def _sent(self, name: str) -> str:
         return self._sent_names.get(name) or _repaired(name)
 
-    def _sent_id(self, call_id: str) -> str:
-        """Return an id that the server accepts, which is the same for a call and its result."""
-        if self._call_ids == "forty":
-            return call_id if len(call_id) <= _LONGEST_ID else f"call_{_hash(call_id)[:32]}"
-        is_known = self._call_ids == "nine or known" and KNOWN_CALL_IDS.fullmatch(call_id)
-        return call_id if is_known or _NINE.fullmatch(call_id) else _hash(call_id)[:9]
-
     def _message(self, message: Message) -> Message:
         if not message.tool_calls and not message.tool_call_id:
             return message
         calls = [
-            replace(call, tool_name=self._sent(call.tool_name), tool_call_id=self._sent_id(call.tool_call_id))
+            replace(
+                call, tool_name=self._sent(call.tool_name), tool_call_id=sent_call_id(call.tool_call_id, self._call_ids)
+            )
             for call in message.tool_calls
         ]
         return replace(
-            message, tool_calls=calls, tool_call_id=message.tool_call_id and self._sent_id(message.tool_call_id)
+            message,
+            tool_calls=calls,
+            tool_call_id=message.tool_call_id and sent_call_id(message.tool_call_id, self._call_ids),
         )
 
 
@@ -274,6 +271,14 @@ def _unused(name: str, names_in_use: Collection[str]) -> str:
         number += 1
         candidate = f"{name[: LONGEST_TOOL_NAME - 1 - len(str(number))]}_{number}"
     return candidate
+
+
+def sent_call_id(call_id: str, form: CallIds) -> str:
+    """Return an id that the server accepts, which is the same for a call and its result."""
+    if form == "forty":
+        return call_id if len(call_id) <= _LONGEST_ID else f"call_{_hash(call_id)[:32]}"
+    is_known = form == "nine or known" and KNOWN_CALL_IDS.fullmatch(call_id)
+    return call_id if is_known or _NINE.fullmatch(call_id) else _hash(call_id)[:9]
 
 
 def _hash(text: str) -> str:
