@@ -266,7 +266,7 @@ CREATE TABLE raw_events (
     event_index INTEGER NOT NULL,
     -- Session of the run.
     session_id TEXT NOT NULL,
-    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ToolCallLimitReached or
+    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ToolCallLimitReached, AnswerMissing or
     -- MemoryUpdateCompleted.
     event TEXT NOT NULL,
     -- Description of the event as a sentence.
