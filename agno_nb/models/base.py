@@ -30,6 +30,8 @@ class ModelRequest:
     tools: list[ToolSpec] = field(default_factory=list)
     allow_tool_calls: bool = True
     """If False, the model should answer with text although there are tools."""
+    tool_choice: str | None = None
+    """"auto" or None, "none", "required", or the name of the tool that the model must call."""
     output_schema: JsonDict | None = None
     """JSON schema that the answer must follow."""
     output_name: str = "answer"
@@ -116,6 +118,11 @@ class Model(ABC):
     def output_limit_name(self) -> str:
         """Name of the setting of `output_limit`."""
         return "max_tokens"
+
+    @property
+    def sees_tool_images(self) -> bool:
+        """Whether it is sent images that tools return."""
+        return False
 
     @property
     def is_priced(self) -> bool:

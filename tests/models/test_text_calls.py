@@ -259,7 +259,11 @@ def test_a_call_is_read_from_an_answer_and_sent_back_as_a_native_one(
     result = Message(role="tool", tool_call_id=call.tool_call_id, content="21")
     ask(model, ModelRequest(messages=[Message(role="user", content="Hi"), answer, result], tools=[WEATHER]))
     sent = json.dumps(server.requests[-1].body)
-    assert call.tool_call_id in sent
+    *_, native, output = server.requests[-1].body["messages" if kind is OpenAIChat else "input"]
+    if kind is OpenAIChat:
+        assert native["tool_calls"][0]["id"] == output["tool_call_id"]
+    else:
+        assert (native["type"], native["call_id"]) == ("function_call", output["call_id"])
     assert "read_from_text" not in sent
     assert "think" not in sent
 
