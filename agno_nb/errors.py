@@ -14,6 +14,7 @@
     │   │   ├── ModelConnectionError        not reached, or connection lost
     │   │   │   └── ModelTimeoutError       no data for too long
     │   │   ├── ModelServerError            the provider's own failure (5xx)
+    │   │   │   └── ModelLoadingError       the server is still loading the model
     │   │   └── ModelStreamError            an incomplete or invalid answer
     │   │       └── ResponseLimitError      an answer that exceeds the model object's limits
     │   ├── BudgetExceeded            a budget is used up; .budget, .usage
@@ -195,6 +196,10 @@ class ModelTimeoutError(ModelConnectionError):
 
 class ModelServerError(ModelError):
     """The provider failed on its side (HTTP 5xx)."""
+
+
+class ModelLoadingError(ModelServerError):
+    """The server is still loading the model. Requests wait for it, up to `loading_timeout` of the model object."""
 
 
 class ModelStreamError(ModelError):

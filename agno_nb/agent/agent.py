@@ -147,6 +147,10 @@ class Agent(SummariesAndMemories):
     tool_call_limit: int | None = None
     """Maximum number of tool calls of a run. Further calls are refused, and one more request is sent without tools. If
     the model still calls one, the run ends with the text so far and the event `ToolCallLimitReached`."""
+    parse_text_tool_calls: bool | None = None
+    """Execute tool calls that the model wrote as text: JSON, or in a format such as ``<tool_call>...</tool_call>``, if
+    it is the whole answer and names a tool. By default only for servers that may not parse calls themselves, such as
+    local ones. Never after a call that the server did parse in the same run."""
     request_limit: int | None = 50
     """Maximum number of model requests of a run, including retries, fallbacks and corrections; None for no limit.
     Reaching it raises a :class:`~agno_nb.errors.RunLimitError`. Nested runs have their own limits; all runs together
@@ -269,9 +273,13 @@ class Agent(SummariesAndMemories):
                     run.metadata = {**(run.metadata or {}), "placeholder": placeholder}
                 return
             except ValueError as error:
+                if answer.finish_reason == "length":
+                    raise _cut_answer_error(schema, caller.model, run.content) from None
                 if is_retry:
                     raise self._output_schema_error(schema, error, run.content, may_call=may_call) from None
                 context.recorder.add_message(Message(role="user", content=correction(str(error))))
+                # The corrected answer replaces it.
+                context.emit(RunEvent.run_content, content="", discards_content=True)
                 is_retry = True
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
@@ -358,6 +366,8 @@ class Agent(SummariesAndMemories):
             messages=repair_tool_pairs(run.messages),
             tools=[tool.spec for tool in tools.values()],
             allow_tool_calls=may_call,
+            # A server that parsed one call parses all of them.
+            parse_text_tool_calls=False if run.tools and _has_native_call(run) else self.parse_text_tool_calls,
         )
         if self.tool_choice is not None:
             choose(request, self.tool_choice)
@@ -485,6 +495,19 @@ class Agent(SummariesAndMemories):
         answer = run_blocking(complete(self.resolved_model, request), method="set_session_name()")
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
+
+
+def _cut_answer_error(schema: OutputSchema, model: Model, answer: str) -> OutputSchemaError:
+    name, limit = model.output_limit_name, model.output_limit
+    cause = f"cut by {name}={limit}" if limit else "cut by the server's limit of output tokens or its context length"
+    return OutputSchemaError(
+        f"the answer was {cause} before the JSON of {schema.name!r} was complete; raise {name} of the model. "
+        f"It ends with {answer[-100:]!r}; `error.run_output.content` is the whole answer"
+    )
+
+
+def _has_native_call(run: RunOutput) -> bool:
+    return any(not call.is_read_from_text for call in run.tools)
 
 
 def _is_result_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:

@@ -361,6 +361,9 @@ class RunOutputEvent:
     missing answers: a sentence that describes the event."""
     reasoning_content: str | None = None
     """For RunContent: the new reasoning."""
+    discards_content: bool = False
+    """For RunContent: whether the text since the last tool call is not part of the answer, because it was reasoning, a
+    tool call, or an answer that has to be corrected."""
     tool: ToolCall | None = None
     """For tool call events."""
     step: str | None = None

@@ -62,6 +62,14 @@ class OpenAIChat(OpenAIModel):
                 "names of one setting; pass one of them"
             )
 
+    @property
+    def output_limit_name(self) -> str:
+        return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
+
+    @property
+    def output_limit(self) -> int | None:
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
     def _new_answer(self) -> Answer:
         return _ChatAnswer(self.endpoint, self.id)
 
@@ -70,7 +78,6 @@ class OpenAIChat(OpenAIModel):
         arranged = arrange(map(self._with_sendable_media, request.messages), profile)
         messages = [self._message(message) for message in arranged]
         tools, tool_choice = offered_tools(request, self.endpoint)
-        longest = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         body: JsonDict = {
             "model": self.id,
             "messages": messages,
@@ -78,7 +85,7 @@ class OpenAIChat(OpenAIModel):
             "stream_options": {"include_usage": True} if profile.stream_usage else None,
             "temperature": self.temperature,
             "top_p": self.top_p,
-            profile.max_tokens_field: longest,
+            profile.max_tokens_field: request.max_tokens or self.output_limit,
             "reasoning_effort": self.reasoning_effort,
             "seed": self.seed,
             "stop": self.stop,
@@ -189,6 +196,10 @@ class _ChatAnswer(Answer):
     returns_reasoning: bool = False
     """Whether there was `reasoning_content`. Servers that send it under this name accept it back."""
 
+    @property
+    def has_calls(self) -> bool:
+        return bool(self.calls)
+
     def add(self, frame: JsonDict) -> Delta | None:
         self.served_model = as_text(frame.get("model")) or self.served_model
         # Usage is in a separate frame, with the last choice, or in each frame; the last one is the total.
@@ -237,6 +248,7 @@ class _ChatAnswer(Answer):
         return self.calls[-1] if self.calls and not name else None
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
+        self.finish_reason = self._reason_of_end()
         if self.finish_reason is None:
             advice = "check that the URL is one of the Chat Completions API"
             raise incomplete_error(self.endpoint, self.model, self.last_message, advice)

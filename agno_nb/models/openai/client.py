@@ -38,7 +38,8 @@ from agno_nb.models.openai.profiles import (
 from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.schema_rules import rewrite_schema
 from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
-from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable
+from agno_nb.models.openai.text_calls import TextCallReader
+from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable, with_unique_ids
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
 from agno_nb.types import JsonDict, Message, Metrics, as_dict
 
@@ -87,6 +88,8 @@ class OpenAIModel(Model):
     """Seconds without a byte after which the request fails. A whole answer may take longer."""
     total_timeout: float = 3600.0
     """Seconds after which the request fails even if bytes, for example keepalives, still arrive."""
+    loading_timeout: float = 60.0
+    """Seconds to wait for a server that responds that it is loading the model."""
     max_event_bytes: int = 16 * 2**20
     """Size limit of a stream event, or of an answer that is not streamed, after decompression."""
     max_response_bytes: int = 128 * 2**20
@@ -118,6 +121,8 @@ class OpenAIModel(Model):
             limit = getattr(self, name)
             if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
                 raise InvalidInputError(f"{name} is {limit!r}; it must be a number greater than 0")
+        if not isinstance(self.loading_timeout, int | float) or not self.loading_timeout >= 0:
+            raise InvalidInputError(f"loading_timeout is {self.loading_timeout!r}; pass seconds, or 0 not to wait")
         if self.base_url is not None:
             # The endpoint's URL has no password.
             self.base_url = self.endpoint.base_url
@@ -197,16 +202,30 @@ class OpenAIModel(Model):
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         """Stream the answer. Deltas may start and end in the middle of a character."""
         answer, names = self._new_answer(), ToolNames(request, call_ids=self._call_ids)
-        async with aclosing(self._post(self._body(names.repaired_request()))) as frames:
-            async for frame in frames:
-                if (delta := answer.add(frame)) is not None:
-                    yield delta
-                if answer.is_ended:
-                    break
-        if (missing := answer.missing_text()) is not None:
-            yield missing
+        sent = names.repaired_request()
+        reader = TextCallReader(sent.tools if self._reads_text_calls(request) else ())
         ids_in_use = {call.tool_call_id for message in request.messages for call in message.tool_calls}
-        response = answer.to_response(ids_in_use)
+        try:
+            async with aclosing(self._post(self._body(sent))) as frames:
+                async for frame in frames:
+                    if frame is None:
+                        answer.is_done = True
+                    elif (delta := answer.add(frame)) is not None and (delta := reader.add(delta)) is not None:
+                        yield delta
+                    if answer.is_ended:
+                        break
+            if (delta := answer.finish()) is not None and (delta := reader.add(delta)) is not None:
+                yield delta
+            response = answer.to_response(ids_in_use)
+        except ModelError:
+            if (delta := answer.finish()) is not None and (delta := reader.add(delta)) is not None:
+                yield delta
+            if (delta := reader.flush()) is not None:
+                yield delta
+            raise
+        if (delta := reader.finish(response, advice=self.endpoint.profile.parser_advice)) is not None:
+            yield delta
+        with_unique_ids([call for call in response.tool_calls if not call.tool_call_id], ids_in_use)
         names.restore(response)
         if response.metrics.cost is None:
             # In a thread, because the first call reads a price table for a tenth of a second.
@@ -226,14 +245,18 @@ class OpenAIModel(Model):
     def _new_answer(self) -> Answer:
         """Return an empty answer."""
 
+    def _reads_text_calls(self, request: ModelRequest) -> bool:
+        reads = request.parse_text_tool_calls
+        return not self.endpoint.profile.parses_calls if reads is None else reads
+
     def _output_schema(self, request: ModelRequest, schema: JsonDict) -> JsonDict:
         profile = self.endpoint.profile
         enforced, limited = self.strict_output, profile.limited_strict
         fields = schema_fields(request.output_name, schema, enforced=enforced, limited=limited)
         return {**fields, "schema": rewrite_schema(fields["schema"], profile.schema_rules)}
 
-    async def _post(self, body: JsonDict) -> AsyncGenerator[JsonDict]:
-        """Send `body` and yield the frames of the answer as parsed JSON.
+    async def _post(self, body: JsonDict) -> AsyncGenerator[JsonDict | None]:
+        """Send `body` and yield the frames of the answer as parsed JSON, and None for ``[DONE]``.
 
         The SDK builds its objects without validation, so that their fields may have any type.
         """
@@ -269,7 +292,7 @@ class OpenAIModel(Model):
             stream_cls=AsyncStream[object],
         )
 
-    async def _frames(self, response: httpx2.Response, limits: Limits) -> AsyncGenerator[JsonDict]:
+    async def _frames(self, response: httpx2.Response, limits: Limits) -> AsyncGenerator[JsonDict | None]:
         try:
             if "html" in response.headers.get("content-type", ""):
                 raise web_page_error(self.endpoint)
@@ -280,7 +303,10 @@ class OpenAIModel(Model):
         finally:
             await response.aclose()
 
-    def _parse(self, event: Event) -> Iterator[JsonDict]:
+    def _parse(self, event: Event) -> Iterator[JsonDict | None]:
+        if event.is_done:
+            yield None
+            return
         try:
             body, problem = parse_json(event.data), None
         except ValueError as error:

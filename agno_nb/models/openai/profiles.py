@@ -98,6 +98,16 @@ class Profile:
     """Whether the server accepts the name of a tool, only "none", "auto" and "required", or ignores the field."""
     tool_images: bool = False
     """Whether images that tools return are sent by default. Small models often don't see, and fail."""
+    parses_calls: bool = False
+    """Whether the server always parses the model's tool calls. Otherwise calls that arrive as text are parsed here."""
+    parser_advice: str = (
+        "start the server so that it parses tool calls, for example llama-server with `--jinja`, or vLLM with "
+        "`--enable-auto-tool-choice --tool-call-parser NAME`"
+    )
+    """The remedy if the server does not parse the model's tool calls."""
+    parses_reasoning: bool = False
+    """Whether the server always separates reasoning. Otherwise ``<think>`` tags at the start of answers are parsed
+    here."""
 
 
 # https://ai.google.dev/api/caching#Schema; other keywords give "Unknown name ...: Cannot find field".
@@ -126,6 +136,8 @@ PROFILES: dict[str, Profile] = {
         call_ids="forty",
         strict_tools=True,
         tool_images=True,
+        parses_calls=True,
+        parses_reasoning=True,
     ),
     "azure": Profile(
         hosts=(".openai.azure.com", ".services.ai.azure.com"),
@@ -139,6 +151,7 @@ PROFILES: dict[str, Profile] = {
         strict_tools=True,
         limited_strict=True,
         tool_images=True,
+        parses_calls=True,
     ),
     "google": Profile(
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
@@ -160,6 +173,7 @@ PROFILES: dict[str, Profile] = {
             type_lists=False,
         ),
         tool_images=True,
+        parses_calls=True,
     ),
     "openrouter": Profile(
         base_url="https://openrouter.ai/api/v1",
@@ -168,6 +182,7 @@ PROFILES: dict[str, Profile] = {
         call_content="null",
         # It passes the messages on to other providers, Mistral among them.
         single_calls=False,
+        parses_calls=True,
     ),
     "deepseek": Profile(
         base_url="https://api.deepseek.com/v1",
@@ -181,6 +196,7 @@ PROFILES: dict[str, Profile] = {
         call_ids="forty",
         # "This response_format type is unavailable now"
         json_schema=False,
+        parses_calls=True,
     ),
     "mistral": Profile(
         base_url="https://api.mistral.ai/v1",
@@ -192,6 +208,7 @@ PROFILES: dict[str, Profile] = {
         # "Unexpected role 'user' after role 'tool'"
         single_calls=False,
         call_ids="nine",
+        parses_calls=True,
     ),
     "groq": Profile(
         base_url="https://api.groq.com/openai/v1",
@@ -207,12 +224,14 @@ PROFILES: dict[str, Profile] = {
         # A JSON schema can neither be streamed nor combined with tools.
         json_schema=False,
         json_with_tools=False,
+        parses_calls=True,
     ),
     "together": Profile(
         base_url="https://api.together.xyz/v1",
         hosts=("api.together.xyz", "api.together.ai"),
         key_variables=("TOGETHER_API_KEY",),
         single_calls=False,
+        parses_calls=True,
     ),
     "xai": Profile(
         base_url="https://api.x.ai/v1",
@@ -225,6 +244,7 @@ PROFILES: dict[str, Profile] = {
         single_calls=False,
         call_ids="forty",
         tool_images=True,
+        parses_calls=True,
     ),
     # Claude, https://platform.claude.com/docs/en/api/openai-sdk: `response_format` and `strict` are ignored.
     "anthropic": Profile(
@@ -239,6 +259,8 @@ PROFILES: dict[str, Profile] = {
         json_schema=False,
         json_object=False,
         tool_images=True,
+        parses_calls=True,
+        parses_reasoning=True,
     ),
     "litellm": Profile(
         base_url="http://localhost:4000/v1",
@@ -254,6 +276,7 @@ PROFILES: dict[str, Profile] = {
         schema_rules=SchemaRules(refused=frozenset({"not", "pattern"})),
         # An object is read as "auto".
         tool_choice="strings",
+        parser_advice="start llama-server with `--jinja`, or use a model whose chat template has tools",
     ),
     "ollama": Profile(
         base_url="http://localhost:11434/v1",
@@ -261,6 +284,7 @@ PROFILES: dict[str, Profile] = {
         # The properties of a tool are read without references.
         schema_rules=SchemaRules(refused=frozenset({"$ref", "$defs", "definitions"})),
         tool_choice="ignored",
+        parser_advice="use a model that `ollama show` lists with the capability tools",
     ),
     "lmstudio": Profile(
         base_url="http://localhost:1234/v1",
@@ -268,8 +292,13 @@ PROFILES: dict[str, Profile] = {
         schema_rules=SchemaRules(refused=frozenset({"not", "pattern"})),
         # "Invalid tool_choice type: 'object'. Supported string values: none, auto, required"
         tool_choice="strings",
+        parser_advice="use a model that LM Studio marks as trained for tool use",
     ),
-    "vllm": Profile(base_url="http://localhost:8000/v1", hosts=("localhost:8000",)),
+    "vllm": Profile(
+        base_url="http://localhost:8000/v1",
+        hosts=("localhost:8000",),
+        parser_advice="start vLLM with `--enable-auto-tool-choice --tool-call-parser NAME`, with the model's parser",
+    ),
 }
 
 

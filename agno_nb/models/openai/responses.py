@@ -56,6 +56,14 @@ class OpenAIResponses(OpenAIModel):
     answer_field: ClassVar[str] = "output"
 
     @property
+    def output_limit_name(self) -> str:
+        return "max_output_tokens"
+
+    @property
+    def output_limit(self) -> int | None:
+        return self.max_output_tokens
+
+    @property
     def _call_ids(self) -> CallIds:
         return "forty"  # The raw items have the ids of the server.
 
@@ -74,7 +82,7 @@ class OpenAIResponses(OpenAIModel):
             "store": False,
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "max_output_tokens": self.max_output_tokens,
+            "max_output_tokens": request.max_tokens or self.output_limit,
         }
         if not self.id.startswith(_MODELS_WITHOUT_REASONING):
             body["include"] = ["reasoning.encrypted_content"]
@@ -161,6 +169,8 @@ class _Item:
 @dataclass(slots=True)
 class _ResponsesAnswer(Answer):
     items: list[_Item] = field(default_factory=list)
+    has_text: bool = False
+    """Whether there was a delta of the text."""
     response: JsonDict = field(default_factory=dict)
     """The response object of the terminal event."""
 
@@ -168,12 +178,17 @@ class _ResponsesAnswer(Answer):
     def is_ended(self) -> bool:
         return self.finish_reason is not None
 
+    @property
+    def has_calls(self) -> bool:
+        return any(map(_is_call, self.items))
+
     def add(self, frame: JsonDict) -> Delta | None:
         match (event := frame).get("type"):  # Unknown events are ignored.
             case "response.output_text.delta":
+                self.has_text = True
                 return self._delta(as_piece(event.get("delta")))
             case "response.refusal.delta":
-                self.refused = True
+                self.refused = self.has_text = True
                 return self._delta(as_piece(event.get("delta")))
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
                 return self._delta("", as_piece(event.get("delta")))
@@ -233,21 +248,25 @@ class _ResponsesAnswer(Answer):
         if not self.items:
             self.items = [_Item(as_dict(raw), place) for place, raw in enumerate(as_list(response.get("output")))]
 
-    def missing_text(self) -> Delta | None:
-        content = "" if any(self.content) else self._text_of("message", "content")
-        return self._delta(content, "" if any(self.reasoning) else self._text_of("reasoning", "summary"))
+    def missing_text(self) -> str:
+        return "" if self.has_text else self._text_of("message", "content")
+
+    def missing_reasoning(self) -> str:
+        return "" if any(self.reasoning) else self._text_of("reasoning", "summary")
 
     def _text_of(self, kind: str, key: str) -> str:
         return "".join(as_text(item.raw.get(key)) for item in self.items if item.raw.get("type") == kind)
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
+        self.finish_reason = self._reason_of_end()
         if self.finish_reason is None:
             advice = "the server may not have the Responses API, so use OpenAIChat"
             raise incomplete_error(self.endpoint, self.model, self.last_message, advice)
         calls = with_unique_ids([_tool_call(item) for item in self.items if _is_call(item)], taken_ids)
         for item, call in zip(filter(_is_call, self.items), calls, strict=True):
             item.raw = {**item.raw, "call_id": call.tool_call_id, "arguments": call.arguments}
-        items: list[Any] = [item.raw for item in self.items]
+        # With reasoning in their text, the items would be sent back as content.
+        items: list[Any] = [] if self.splitter.has_tags else [item.raw for item in self.items]
         return ModelResponse(
             content="".join(self.content) or None,
             reasoning_content="".join(self.reasoning) or None,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.profiles import KNOWN_CALL_IDS, CallIds, Profile
+from agno_nb.models.openai.reasoning_tags import ReasoningSplitter
 from agno_nb.models.openai.schema import strict_parameters
 from agno_nb.models.openai.schema_rules import rewrite_schema
 from agno_nb.redact import whole_characters
@@ -50,32 +51,71 @@ class Answer(ABC):
     reasoning: list[str] = field(default_factory=list)
     refused: bool = False
     finish_reason: str | None = None
+    is_done: bool = False
+    """Whether the stream ended with ``[DONE]``."""
     last_message: JsonDict = field(default_factory=dict)
     """The last frame with a message instead of a piece of the answer."""
+    is_finished: bool = False
+    """Whether the rest of the text was returned."""
+    splitter: ReasoningSplitter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.splitter = ReasoningSplitter(finds_orphans=not self.endpoint.profile.parses_reasoning)
 
     @property
     def is_ended(self) -> bool:
         """Whether no further frames are expected."""
         return False
 
+    @property
+    @abstractmethod
+    def has_calls(self) -> bool:
+        """Whether the answer has tool calls so far."""
+
     @abstractmethod
     def add(self, frame: JsonDict) -> Delta | None:
         """Add a frame, and return its new text if there is any."""
 
-    def missing_text(self) -> Delta | None:
-        """Return text that was not part of any delta, after the last frame."""
-        return None
+    def missing_text(self) -> str:
+        """Return content that was not part of any delta, after the last frame."""
+        return ""
+
+    def missing_reasoning(self) -> str:
+        """Return reasoning that was not part of any delta, after the last frame."""
+        return ""
+
+    def finish(self) -> Delta | None:
+        """Return the rest of the text, after the last frame."""
+        if self.is_finished:
+            return None
+        self.is_finished = True
+        return self._delta(self.missing_text(), self.missing_reasoning(), is_end=True)
 
     @abstractmethod
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
         """Return the complete answer; raise ModelError if it is incomplete or ended by the server."""
 
-    def _delta(self, content: str, reasoning: str = "") -> Delta | None:
-        if not content and not reasoning:
+    def _delta(self, content: str, reasoning: str = "", *, is_end: bool = False) -> Delta | None:
+        if self.endpoint.profile.parses_reasoning:
+            delta = Delta(content=content, reasoning_content=reasoning)
+        else:
+            if reasoning:
+                self.splitter.finds_orphans = False
+            delta = self.splitter.add(content, is_end=is_end)
+            delta.reasoning_content = reasoning + delta.reasoning_content
+        if delta.discards_content:
+            self.content.clear()
+        elif not delta.content and not delta.reasoning_content:
             return None
-        self.content.append(content)
-        self.reasoning.append(reasoning)
-        return Delta(content=content, reasoning_content=reasoning)
+        self.content.append(delta.content)
+        self.reasoning.append(delta.reasoning_content)
+        return delta
+
+    def _reason_of_end(self) -> str | None:
+        """Return the finish reason, or None if the answer is incomplete. Some servers send only ``[DONE]``."""
+        has_answer = any(self.content) or any(self.reasoning) or self.has_calls
+        is_whole = self.is_done and has_answer and not self.last_message
+        return self.finish_reason or ("stop" if is_whole else None)
 
 
 def as_text(value: object) -> str:
