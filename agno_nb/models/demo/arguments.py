@@ -10,8 +10,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from agno_nb.models.demo.context import MAX_CHARS, Reply, listed
@@ -20,10 +19,8 @@ from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list
 
 MAX_CALLS = 8
 """Calls that one prompt can lead to ("for each species")."""
-
 MAX_DEPTH = 8
 """Levels of nesting after which optional parts are omitted, so that recursive schemas end."""
-
 FORMATS = {
     "date": "2000-01-01", "date-time": "2000-01-01T00:00:00Z", "time": "00:00:00Z", "duration": "P1D",
     "email": "demo@example.com", "hostname": "example.com", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1",
@@ -32,18 +29,21 @@ FORMATS = {
 _PATTERN_SAMPLES = ("a", "A", "0", "00", "000", "0000", "aaa", "AAA", "AA-000", "A1")
 WHOLE_PROMPT = frozenset("content instruction message prompt query question request sql statement task text".split())
 """Names of parameters that take a sentence: the quoted one, else the whole prompt."""
-
 _KINDS = {
     "date": ("date",), "email": ("email",), "to": ("email",), "uri": ("url",), "url": ("url",),
     "path": ("file", "quoted"), "file": ("file", "quoted"), "column": ("identifier",), "field": ("identifier",),
+    "time": ("time",),
 }  # fmt: skip
 """The kinds of literals for a format or a word of a parameter's name."""
-_EACH = re.compile(r"\b(?:all|by|compare|each|every|per)\b|\w{3,}est\b|\bmost\b", re.IGNORECASE)
+_EACH = re.compile(r"\b(?:by|both|compare|each|every|per)\b|\w{3,}est\b|\bmost\b", re.IGNORECASE)
 """Asks for all values of a parameter: "for each species", "the heaviest"."""
 _ITEM, _AND = r"(?:(?:an?|my|the)\s+)?[^\W\d]\w*", r"(?:,?\s+(?:and|or)\s+|,\s*)"
 _OBJECT = re.compile(rf"(?i)\b(?:about|at|does|for|from|in|much \w+|named|of|on|\w+er,)\s+({_ITEM}(?:{_AND}{_ITEM})*)")
 _JOIN = re.compile(r"[,;?!&/]|\b(?:and|or|plus|than|to|versus|vs|with)\b", re.IGNORECASE)
 """Between two values of one parameter. "Adelie on Biscoe" has values of two."""
+COUNTS = frozenset("count days first k last length limit n num number rows size top".split())
+_LIMIT = re.compile(r"(?i)\b(?:about|above|after|before|below|from|least|most|over|since|than|to|under|until)\s+$")
+_FORMS = frozenset("column date email field time uri url".split())
 SQL = re.compile(r"\b(?:select\b.+\bfrom\b|with\s+\w+\s+as\b).+", re.IGNORECASE | re.DOTALL)
 
 
@@ -54,6 +54,11 @@ class Schema:
         self.root = root
         self.depth = depth
         self.keys = _resolve(schema, root)
+        kind = "array" if "items" in self.keys or "prefixItems" in self.keys else ""
+        kind = self.keys.get("type", "object" if "properties" in self.keys else kind)
+        self.type = kind if isinstance(kind, str) else ""
+        self.properties = as_dict(self.keys.get("properties"))
+        self.required = [name for name in as_list(self.keys.get("required")) if isinstance(name, str)]
 
     def inner(self, schema: Any) -> Schema:
         return Schema(schema, self.root, self.depth + 1)
@@ -68,27 +73,11 @@ class Schema:
         return sorted(found, key=lambda branch: branch.type == "null") or [self]
 
     @property
-    def type(self) -> str:
-        """The JSON type; "" if any is allowed."""
-        if isinstance(kind := self.keys.get("type"), str):
-            return kind
-        is_array = "items" in self.keys or "prefixItems" in self.keys
-        return "object" if "properties" in self.keys else "array" if is_array else ""
-
-    @property
     def choices(self) -> list[Any]:
         """The values of ``const`` or ``enum``; of the items' for an array."""
         if self.type == "array" and isinstance(self.keys.get("items"), dict):
             return Schema(self.keys["items"], self.root).choices
         return [self.keys["const"]] if "const" in self.keys else as_list(self.keys.get("enum"))
-
-    @property
-    def properties(self) -> JsonDict:
-        return as_dict(self.keys.get("properties"))
-
-    @property
-    def required(self) -> list[str]:
-        return [name for name in as_list(self.keys.get("required")) if isinstance(name, str)]
 
     def bound(self, key: str, default: float) -> float:
         """The number under `key`; `default` if there is none."""
@@ -109,7 +98,14 @@ class Schema:
         if self.choices:
             return self.choices[0]
         if self.type in ("integer", "number"):
-            return next((number for number in self._small_numbers() if self.allows(number)), 0)
+            # Near 0, near the bounds and between them.
+            low = max(self.bound("minimum", -math.inf), self.bound("exclusiveMinimum", -math.inf))
+            high = min(self.bound("maximum", math.inf), self.bound("exclusiveMaximum", math.inf))
+            step = self.bound("multipleOf", 1) or 1
+            first_multiple = step * math.ceil(low / step) if math.isfinite(low) else 0
+            numbers = (0, low, high, first_multiple, low + step, high - step, (low + high) / 2)
+            finite = (int(one) if one == int(one) else one for one in numbers if math.isfinite(one))
+            return next(filter(self.allows, finite), 0)
         if self.type in ("boolean", "null"):
             return False if self.type == "boolean" else None
         made_up = f"demo {' '.join(words(name))}".strip()
@@ -117,16 +113,6 @@ class Schema:
         text = text[: int(min(self.bound("maxLength", math.inf), len(text)))]
         candidates = (FORMATS.get(str(self.keys.get("format"))), text, *_PATTERN_SAMPLES)
         return next((candidate for candidate in candidates if candidate and self.allows(candidate)), text)
-
-    def _small_numbers(self) -> Iterator[int | float]:
-        """Numbers near 0, near the bounds and between them."""
-        low = max(self.bound("minimum", -math.inf), self.bound("exclusiveMinimum", -math.inf))
-        high = min(self.bound("maximum", math.inf), self.bound("exclusiveMaximum", math.inf))
-        step = self.bound("multipleOf", 1) or 1
-        first_multiple = step * math.ceil(low / step) if math.isfinite(low) else 0
-        for candidate in (0, low, high, first_multiple, low + step, high - step, (low + high) / 2):
-            if math.isfinite(candidate):
-                yield int(candidate) if candidate == int(candidate) else candidate
 
 
 def _resolve(schema: Any, root: JsonDict, depth: int = 0) -> JsonDict:
@@ -148,39 +134,22 @@ def _resolve(schema: Any, root: JsonDict, depth: int = 0) -> JsonDict:
     return merged
 
 
-@dataclass(frozen=True, slots=True)
 class Parameter:
     """A parameter of a tool, or a property of structured output."""
 
-    name: str
-    schema: Schema
-    required: bool = True
-
-    @property
-    def type(self) -> str:
-        return self.schema.type or "string"
-
-    @property
-    def words(self) -> set[str]:
-        return set(words(self.name.lower()))
-
-    @property
-    def takes_text(self) -> bool:
-        """Whether any text is a value."""
-        is_special = self.schema.choices or "format" in self.schema.keys or self.words & {"column", "field"}
-        return self.type == "string" and not is_special
-
-    @property
-    def takes_sentence(self) -> bool:
-        return self.takes_text and bool(self.words & WHOLE_PROMPT)
+    def __init__(self, name: str, schema: Schema, *, required: bool = True) -> None:
+        self.name, self.schema, self.required = name, schema, required
+        self.type = schema.type or "string"
+        self.words = set(words(name.lower()))
+        is_special = schema.choices or "format" in schema.keys or self.words & _FORMS
+        self.takes_text = self.type == "string" and not is_special
+        self.takes_sentence = self.takes_text and bool(self.words & WHOLE_PROMPT)
 
 
 def parameters(tool: ToolSpec) -> list[Parameter]:
     schema = Schema(tool.parameters, tool.parameters)
-    return [
-        Parameter(name, schema.inner(part).branches[0], name in schema.required)
-        for name, part in schema.properties.items()
-    ]
+    inner = {name: schema.inner(part).branches[0] for name, part in schema.properties.items()}
+    return [Parameter(name, part, required=name in schema.required) for name, part in inner.items()]
 
 
 def fill(tool: ToolSpec, text: str) -> tuple[list[JsonDict], list[Parameter]]:
@@ -206,9 +175,11 @@ class _Finder:
         self.vocabulary = vocabulary
         self.unused = literals(self.text, vocabulary)
         self.made_up: list[str] = []
+        self.offered: list[Parameter] = []
 
     def find(self, offered: list[Parameter]) -> dict[str, list[Any]]:
         """Find the values of each parameter, the surest evidence first."""
+        self.offered = offered
         found: dict[str, list[Any]] = {}
         steps: tuple[Callable[[Parameter], list[Any]], ...] = (
             self.by_name, self.from_enum, self.by_form, self.by_type, self.sentence,
@@ -223,7 +194,11 @@ class _Finder:
             # "The weather in Tokyo" means Tokyo even if the parameter has a default.
             needed = [one for one in texts if one.name not in found][:1]
         is_single = len(needed) == 1
-        values = self.take("quoted", joined=is_single) or self.take("name", "identifier", "file", joined=is_single)
+        # "Add a task: call mum"
+        title = re.search(r"^([^:\n]+):\s+([^\n.,;?!]+)", self.text) if is_single else None
+        values = self.take("quoted", joined=is_single)
+        values = values or ([title[2].strip()] if title and stems(title[1]) & self.vocabulary else [])
+        values = values or self.take("name", "identifier", "file", joined=is_single)
         if is_single and (values := values or self.object_of_sentence()):
             found[needed[0].name] = values if needed[0].required else values[:1]
         else:
@@ -260,8 +235,10 @@ class _Finder:
             if values := self.take_first(parameter, next_to_it):
                 return values
             bare = re.match(r"\w[\w-]*", self.text[match.end() :])
-            if bare and match[1] in ("=", ":") and parameter.type == "string":
-                return mentioned(parameter.schema.choices, bare[0]) if parameter.schema.choices else [bare[0]]
+            if bare and parameter.schema.choices and (same := mentioned(parameter.schema.choices, bare[0])):
+                return same
+            if bare and match[1] in ("=", ":") and parameter.takes_text:
+                return [bare[0]]
         if parameter.type not in ("integer", "number"):
             return []
         named = {stem(word) for word in parameter.words}
@@ -272,13 +249,22 @@ class _Finder:
         """Find the values of an enum that are mentioned; all of them for "each"."""
         choices = parameter.schema.choices
         found = mentioned(choices, self.text)
-        if not found and parameter.required and _EACH.search(self.text):
+        named = rf"(?i)\b(?:all|by|each|every|per) (?:the )?{re.escape(parameter.name)}"
+        is_each = (parameter.required and _EACH.search(self.text)) or re.search(named, self.text)
+        if not found and is_each:
             found = choices[:MAX_CALLS]
+        twins = [one.name for one in self.offered if choices and one.schema.choices == choices]
+        if len(twins) > 1:
+            # "Correlate bill_depth_mm with body_mass_g" has one value for each of two parameters.
+            found = found[twins.index(parameter.name) :][:1]
         used = {stem(str(value)) for value in found}
         self.unused = [literal for literal in self.unused if stem(str(literal.value)) not in used]
         if parameter.type == "array":
             return [found] if found else []
-        return found if parameter.required else found[:1]
+        # "Males and females" are two calls, "Gentoo males" has values of two parameters.
+        pair = r"\w*(?:,| and| or| than| vs\.?) ".join(re.escape(str(value)) for value in found)
+        joined = len(found) == 2 and re.search(f"(?i){pair}", self.text)
+        return found if parameter.required or is_each or joined else found[:1]
 
     def by_form(self, parameter: Parameter) -> list[Any]:
         """Find dates, addresses, files and column names, by the parameter's format or name."""
@@ -291,19 +277,27 @@ class _Finder:
     def by_type(self, parameter: Parameter) -> list[Any]:
         """Find required numbers in order, lists of literals, and booleans by their name."""
         match parameter.type:
-            case "integer" | "number" if parameter.required:
-                return self.take_first(parameter, [literal for literal in self.unused if literal.kind == "number"])
+            case "integer" | "number":
+                numbers = [literal for literal in self.unused if literal.kind == "number"]
+                return self.take_first(parameter, numbers if parameter.required else self.counts(parameter, numbers))
             case "boolean":
-                spoken = [word.lower() for word in words(self.text)]
-                place = next((place for place, word in enumerate(spoken) if word in parameter.words), None)
+                spoken, named = [word.lower() for word in words(self.text)], {stem(word) for word in parameter.words}
+                place = next((place for place, word in enumerate(spoken) if stem(word) in named), None)
                 return [] if place is None else [not {"no", "not", "without"} & set(spoken[max(0, place - 2) : place])]
             case "array" if not parameter.schema.choices:
-                items = parameter.schema.inner(parameter.schema.keys.get("items")).branches[0]
-                is_number = items.type in ("integer", "number")
-                if items.type == "string" or is_number:
-                    found = self.take("number") if is_number else self.take("quoted") or self.take("name", "identifier")
-                    return [found] if found and parameter.schema.allows(found) else []
+                kind = parameter.schema.inner(parameter.schema.keys.get("items")).branches[0].type
+                kinds = {"string": ("quoted",), "integer": ("number",), "number": ("number",)}.get(kind, ())
+                found = self.take(*kinds) or (self.take("name", "identifier") if kind == "string" else [])
+                return [found] if found and parameter.schema.allows(found) else []
         return []
+
+    def counts(self, parameter: Parameter, numbers: list[Literal]) -> list[Literal]:
+        """The numbers that an optional parameter can mean: "the 3 heaviest" for a count, "in 2008" for a year."""
+        is_year = "year" in parameter.words
+        if not is_year and not parameter.words & COUNTS:
+            return []
+        free = [one for one in numbers if not _LIMIT.search(self.text[: one.start])]
+        return [one for one in free if is_year == (1500 <= one.value < 2200)]
 
     def sentence(self, parameter: Parameter) -> list[Any]:
         if not parameter.required or not parameter.takes_sentence:
@@ -322,15 +316,7 @@ class _Finder:
 
 
 def fill_schema(schema: JsonDict, text: str, known: JsonDict | None = None) -> Reply:
-    """Answer with a value that `schema` allows, from `text` and from values `known` by property name.
-
-    >>> properties = {"name": {"type": "string"}, "age": {"type": "integer"}, "email": {"type": ["string", "null"]}}
-    >>> reply = fill_schema({"type": "object", "properties": properties, "required": list(properties)}, "Ada is here")
-    >>> reply.text
-    '{"name": "Ada", "age": 0, "email": null}'
-    >>> reply.placeholder
-    'values were picked by rules, not by a language model; made up: `age`'
-    """
+    """Answer with a value that `schema` allows, from `text` and from values `known` by property name."""
     finder = _Finder(text, set())
     value = _sample(Schema(schema, schema), "", finder, known or {})
     names = listed([f"`{name}`" for name in dict.fromkeys(finder.made_up)])
