@@ -1,7 +1,6 @@
-"""Find the arguments of a tool call and the values of structured output in a prompt.
+"""Find the arguments of a tool call and the values of structured output in a prompt, by name, enum, format and type.
 
-Values are found by the name of a parameter, its enum, its format and its type. Without a value, a tool call omits the
-argument or asks for it. Structured output must be complete, so it gets a made-up value such as "demo title".
+Without a value, a tool call omits the argument or asks for it; structured output gets one such as "demo title".
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ _JOIN = re.compile(r"[,;?!&/]|\b(?:and|or|plus|than|to|versus|vs|with)\b", re.IG
 """Between two values of one parameter. "Adelie on Biscoe" has values of two."""
 COUNTS = frozenset("count days first k last length limit n num number rows size top".split())
 _LIMIT = re.compile(r"(?i)\b(?:about|above|after|before|below|from|least|most|over|since|than|to|under|until)\s+$")
+_STARTS, _ENDS = {"from", "origin", "source", "start"}, {"destination", "end", "target", "to"}
 _FORMS = frozenset("column date email field time uri url".split())
 SQL = re.compile(r"\b(?:select\b.+\bfrom\b|with\s+\w+\s+as\b).+", re.IGNORECASE | re.DOTALL)
 
@@ -158,9 +158,8 @@ def fill(tool: ToolSpec, text: str) -> tuple[list[JsonDict], list[Parameter]]:
     There are several calls if the text has several values for one parameter.
     """
     offered = parameters(tool)
-    if "_" in tool.name:
-        # "mean_of" looks like an identifier, but is not an argument.
-        text = text.replace(tool.name, "")
+    # "mean_of" looks like an identifier, but is not an argument.
+    text = text.replace(tool.name, "") if "_" in tool.name else text
     found = _Finder(text, stems(f"{tool.name} {tool.description}")).find(offered)
     combined = itertools.islice(itertools.product(*found.values()), MAX_CALLS)
     missing = [one for one in offered if one.required and one.name not in found]
@@ -182,7 +181,7 @@ class _Finder:
         self.offered = offered
         found: dict[str, list[Any]] = {}
         steps: tuple[Callable[[Parameter], list[Any]], ...] = (
-            self.by_name, self.from_enum, self.by_form, self.by_type, self.sentence,
+            self.by_name, self.by_preposition, self.from_enum, self.by_form, self.by_type, self.sentence,
         )  # fmt: skip
         for step in steps:
             for one in offered:
@@ -245,6 +244,12 @@ class _Finder:
         units = {literal: words(self.text[literal.end : literal.end + 40])[:1] for literal in self.unused}
         return self.take_first(parameter, [one for one, unit in units.items() if unit and stem(unit[0]) in named])
 
+    def by_preposition(self, parameter: Parameter) -> list[Any]:
+        """Find the ends of "from Oslo to Rome"."""
+        before = "from|of" if parameter.words & _STARTS else "into|to" if parameter.words & _ENDS else ""
+        ends = [one for one in self.unused if re.search(rf"(?i)\b(?:{before})\s+$", self.text[: one.start])]
+        return self.take_first(parameter, ends) if before and parameter.takes_text else []
+
     def from_enum(self, parameter: Parameter) -> list[Any]:
         """Find the values of an enum that are mentioned; all of them for "each"."""
         choices = parameter.schema.choices
@@ -261,7 +266,6 @@ class _Finder:
         self.unused = [literal for literal in self.unused if stem(str(literal.value)) not in used]
         if parameter.type == "array":
             return [found] if found else []
-        # "Males and females" are two calls, "Gentoo males" has values of two parameters.
         pair = r"\w*(?:,| and| or| than| vs\.?) ".join(re.escape(str(value)) for value in found)
         joined = len(found) == 2 and re.search(f"(?i){pair}", self.text)
         return found if parameter.required or is_each or joined else found[:1]
@@ -296,15 +300,17 @@ class _Finder:
         is_year = "year" in parameter.words
         if not is_year and not parameter.words & COUNTS:
             return []
-        free = [one for one in numbers if not _LIMIT.search(self.text[: one.start])]
-        return [one for one in free if is_year == (1500 <= one.value < 2200)]
+        fitting = (it for it in numbers if is_year == (1500 <= it.value < 2200))
+        return [it for it in fitting if not _LIMIT.search(self.text[: it.start])]
 
     def sentence(self, parameter: Parameter) -> list[Any]:
         if not parameter.required or not parameter.takes_sentence:
             return []
         if "sql" in self.vocabulary and parameter.words & {"query", "sql", "statement"}:
             return [match[0].rstrip('`" ')] if (match := SQL.search(self.text)) else []
-        return self.take("quoted")[:1] or [self.text.strip()]
+        # "Count the words: the quick brown fox"
+        after_colon = re.search(r"^[^:\n]{3,60}:\s+(.+)", self.text, re.DOTALL)
+        return self.take("quoted")[:1] or [(after_colon[1] if after_colon else self.text).strip()]
 
     def object_of_sentence(self) -> list[str]:
         """Find "tea" and "cake" in "price of tea and cake": words after a preposition that the description lacks."""
@@ -326,11 +332,10 @@ def fill_schema(schema: JsonDict, text: str, known: JsonDict | None = None) -> R
 
 def _sample(schema: Schema, name: str, finder: _Finder, known: JsonDict) -> Any:
     branches = schema.branches
-    is_deep = schema.depth > MAX_DEPTH
     if len(branches) > 1 or branches[0] is not schema:
         # Deep down, a simple alternative ends a recursion.
         simplest = min(branches, key=lambda one: (one.type == "object", one.type == "array", len(one.required)))
-        return _sample(simplest if is_deep else branches[0], name, finder, known)
+        return _sample(simplest if schema.depth > MAX_DEPTH else branches[0], name, finder, known)
     if schema.type == "object":
         return _sample_object(schema, finder, known)
     if schema.type == "array":

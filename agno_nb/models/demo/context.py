@@ -1,7 +1,4 @@
-"""A request as the rules see it, and the reply that they decide on.
-
-A request is read as turns: a prompt, the tool calls made for it, and the answer. The demo model has no other memory.
-"""
+"""A request as the rules see it: turns of a prompt, the tool calls made for it, and the answer."""
 
 from __future__ import annotations
 
@@ -76,9 +73,9 @@ class Context:
                 if not context.turns or context.turn.answer or context.turn.calls:
                     context.turns.append(Turn(prompt=""))
                 # Consecutive user messages, such as a context and a question, are one turn.
-                is_user = message.role == "user"
-                context.turn.prompt = f"{context.turn.prompt}\n{message.content or ''}".strip("\n") if is_user else ""
-                context.turn.attachments += message.media if is_user else []
+                if message.role == "user":
+                    context.turn.prompt = f"{context.turn.prompt}\n{message.content or ''}".strip("\n")
+                    context.turn.attachments += message.media
             if message.role == "assistant":
                 context.turn.answer = f"{context.turn.answer}\n{message.content or ''}".strip()
                 for item in message.tool_calls:

@@ -207,7 +207,7 @@ def _fact(clause: str) -> Fact | None:
 def note_facts(context: Context) -> Reply | None:
     """Acknowledge facts, and pass them to the agent's memory tool if it has one."""
     found = facts(context.question)
-    told, memories = _told(context), _sources(context)["My memories of you say"]
+    told, memories = _told(context.prompts_before), _sources(context)["My memories of you say"]
     forgotten = ([fact for fact in known if _forgets(context.question, fact)] for known in (told, memories))
     dropped = next(filter(None, forgotten), [])
     if not (found or dropped) or context.tool("add_memory"):
@@ -226,10 +226,10 @@ def note_facts(context: Context) -> Reply | None:
     return Reply(text=" ".join(noted)) if is_all and not context.turn.calls else None
 
 
-def _told(context: Context) -> list[str]:
-    """The facts in earlier prompts, without those that a later prompt asks to forget."""
+def _told(prompts: list[str]) -> list[str]:
+    """The facts in `prompts`, without those that a later one asks to forget."""
     told: list[str] = []
-    for text in context.prompts_before:
+    for text in prompts:
         told = [fact for fact in told if not _forgets(text, fact)] + [fact.second_person for fact in facts(text)]
     return told
 
@@ -241,7 +241,7 @@ def _forgets(text: str, fact: str) -> bool:
 
 def recall_facts(context: Context) -> Reply | None:
     """Answer a question about the user from their earlier prompts, the state, the memories and the summary."""
-    told = _told(context)
+    told = _told([*context.prompts_before, context.question])
     if re.search(r"\bwhat (?:do|can) you (?:know|remember) about me$", context.plain):
         known = [f"You told me: {listed(told)}."] if told else []
         known += [f"{source}: {' '.join(sentences)}" for source, sentences in _sources(context).items() if sentences]
@@ -252,7 +252,7 @@ def recall_facts(context: Context) -> Reply | None:
             # "What is my name and city?" asks for two facts.
             topics = re.split(r",? and (?:my )?", match["noun"]) if match["noun"] else [match["verb"] or "name"]
             answers += [_recall_fact(context, told, topic, is_noun=bool(match["noun"])) for topic in topics]
-        else:
+        elif not facts(part):
             rest.append(quoted(part))
     if answers and rest:
         answers.append(f"Ask the rest separately: {listed(rest)}.")
@@ -273,6 +273,8 @@ def _recall_fact(context: Context, told: list[str], topic: str, *, is_noun: bool
     subject = ("" if topic.startswith("the ") else "your ") + topic if is_noun else quoted(topic)
     seen = f"what you told me: {listed(told[-6:])}" if told else "the part of the session that I can see"
     missing = f"I find nothing about {subject} in {seen}."
+    wrote = [text for text in context.prompts_before if asked & stems(text) and "?" not in text]
+    missing = f"I have no rule that answers this, but you wrote {quoted(wrote[-1])}." if wrote else missing
     return next((answer for text, answer in known if asked <= {stem(word) for word in words(text)}), missing)
 
 

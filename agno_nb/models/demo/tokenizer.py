@@ -124,11 +124,8 @@ def _name(text: str, start: int, raw: str, common: set[str]) -> str:
     parts = raw.split(" ")
     while parts:
         word = parts[0].lower()
-        is_verb = begins_sentence and (
-            word in SENTENCE_STARTERS
-            or stem(word) in common
-            or (parts == [raw] and _OBJECT.match(text, start + len(raw)))
-        )
+        is_verb = word in SENTENCE_STARTERS or stem(word) in common
+        is_verb = begins_sentence and (is_verb or (parts == [raw] and bool(_OBJECT.match(text, start + len(raw)))))
         if word not in STOPWORDS and not is_verb:
             break
         parts = parts[1:]

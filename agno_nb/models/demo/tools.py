@@ -105,15 +105,15 @@ def unused(context: Context, calls: list[Call]) -> list[str]:
         # Several calls of one tool compare its results.
         used = known = known | _COMPARING
     text = context.question[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    phrases: list[str] = []
+    phrases = []
     for clause in re.split(r"[.?!;](?:\s+|$)", re.sub(r"(?<=\d),(?=\d{3})", "", text)):
         found = list(re.finditer(r"how many\b|[^\W_]+(?:'[a-z]+)?", clause, re.IGNORECASE))
         spoken = [match[0].lower() for match in found]
         # "By island" is expressed by an argument, not by the description of the tool.
         pairs = zip(["", *spoken], spoken, strict=False)
         kinds = "".join(_kind(word, used if before in ("by", "per") else known) for before, word in pairs)
-        runs = [found[run.start() : run.end()] for run in _UNUSED.finditer(kinds)]
-        phrases += [clause[run[0].start() : run[-1].end()] for run in runs]
+        runs = _UNUSED.finditer(kinds)
+        phrases += [clause[found[run.start()].start() : found[run.end() - 1].end()] for run in runs]
     return phrases
 
 
@@ -249,8 +249,7 @@ def parsed(result: str | None) -> Any:
 
 
 def _short(value: Any, max_chars: int = 60) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return shorten(text, max_chars)
+    return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str), max_chars)
 
 
 def delegate(context: Context) -> Reply | None:

@@ -88,8 +88,14 @@ def test_facts_about_the_user_are_recalled() -> None:
         (
             "I love tea.",
             "What do I like to drink?",
-            'I find nothing about "like to drink" in what you told me: you love tea.',
+            'I have no rule that answers this, but you wrote "I love tea.".',
         ),
+        (
+            "My brother lives in Rome.",
+            "Where does my brother live?",
+            'I have no rule that answers this, but you wrote "My brother lives in Rome.".',
+        ),
+        ("2 + 2", "My name is Sam. What is my name?", "You told me: your name is Sam."),
         ("What is 3 * 9?", "How many questions did I ask?", "I can see 1 earlier message of yours."),
         ("What is 3 * 9?", "What was the result of my first question?", 'I answered "3 * 9 = 27".'),
         ("What is 3 * 9?", "Repeat your last answer in French", '3 * 9 = 27\n\nNot considered: "French".'),

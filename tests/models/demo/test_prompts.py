@@ -99,6 +99,16 @@ def add_task(title: str, due: date | None = None) -> str:
     return f"added {title}"
 
 
+def distance(origin: str, destination: str) -> int:
+    """Distance between two cities."""
+    return 500
+
+
+def word_count(text: str) -> int:
+    """Count the words of a text."""
+    return len(text.split())
+
+
 def set_alarm(time: str) -> str:
     """Set an alarm."""
     return f"alarm at {time}"
@@ -213,6 +223,14 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
             Asked("Set an alarm for 7:30 tomorrow", [{"time": "7:30"}], ['Not considered: "tomorrow".']),
             Asked("Cancel my alarm", [], ["`set_alarm` needs `time`", 'Not considered: "Cancel".']),
             Asked("Repeat the text: add a task and set an alarm", [], ["add a task and set an alarm"]),
+        ],
+    ),
+    "texts": (
+        [distance, word_count],
+        [
+            Asked("distance from Berlin to Ulm", [{"origin": "Berlin", "destination": "Ulm"}], ["500"]),
+            Asked("And to Bonn?", [{"origin": "Berlin", "destination": "Bonn"}], ["500"]),
+            Asked("Count the words: the quick brown fox", [{"text": "the quick brown fox"}], ["answers: 4"]),
         ],
     ),
     "qualifiers": (
