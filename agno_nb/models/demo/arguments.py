@@ -193,7 +193,6 @@ class _Finder:
             # "The weather in Tokyo" means Tokyo even if the parameter has a default.
             needed = [one for one in texts if one.name not in found][:1]
         is_single = len(needed) == 1
-        # "Add a task: call mum"
         title = re.search(r"^([^:\n]+):\s+([^\n.,;?!]+)", self.text) if is_single else None
         values = self.take("quoted", joined=is_single)
         values = values or ([title[2].strip()] if title and stems(title[1]) & self.vocabulary else [])
@@ -367,7 +366,6 @@ def _sample_object(schema: Schema, finder: _Finder, known: JsonDict) -> JsonDict
 def _sample_array(schema: Schema, name: str, finder: _Finder, known: JsonDict) -> list[Any]:
     made = [_sample(schema.inner(part), name, finder, known) for part in as_list(schema.keys.get("prefixItems"))]
     item = schema.inner(schema.keys.get("items", {}))
-    # One object shows what the others would look like.
     fewest = 1 if item.type == "object" and schema.depth <= MAX_DEPTH // 2 else 0
     while schema.keys.get("items") is not False and len(made) < max(schema.bound("minItems", 0), fewest):
         made.append(_sample(item, name, finder, known))

@@ -146,8 +146,7 @@ def without_dataframes(text: str) -> str:
 
 def quoted(text: str, max_chars: int = 200) -> str:
     """Put `text` in quotation marks, on one line."""
-    line = one_line(without_dataframes(text).replace('"', "'"), max_chars)
-    return f'"{line}"'
+    return '"' + one_line(without_dataframes(text).replace('"', "'"), max_chars) + '"'
 
 
 def listed(items: list[str]) -> str:

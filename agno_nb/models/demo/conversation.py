@@ -42,13 +42,17 @@ def recall(context: Context) -> Reply | None:
     if about_others:
         return Reply(text="I have no tool to read other sessions.")
     if turns:
-        text = answer(turns, context)
-        unknown = stems(context.plain) - stems(" ".join([text, "so far", *(pattern for pattern, _ in _QUESTIONS)]))
-        left = [word for word in words(context.question) if stem(word) in unknown]
-        return Reply(text=text + (f"\n\nNot considered: {listed([*map(quoted, left)])}." if left else ""))
+        return _with_unused(context, answer(turns, context), *(pattern for pattern, _ in _QUESTIONS))
     if summary := context.block("summary"):
         return Reply(text=f"The summary of our conversation says: {summary}")
     return None if context.turn.calls else Reply(text="This is the first message that I can see in this session.")
+
+
+def _with_unused(context: Context, text: str, *known: str) -> Reply:
+    """Answer, and name the words of the question that neither the answer nor the rule contains."""
+    unused = stems(context.plain) - stems(" ".join([text, "so far called remind remember", *known]))
+    left = dict.fromkeys(quoted(word) for word in words(context.question) if is_content(word) and stem(word) in unused)
+    return Reply(text=text + (f"\n\nNot considered: {listed([*left])}." if left else ""))
 
 
 def _exchange(value: Any) -> Turn | None:
@@ -68,8 +72,8 @@ def _past_sessions(sessions: list[dict[str, Any]]) -> str:
 
 
 _QUESTIONS: tuple[tuple[str, Callable[[list[Turn], Context], str]], ...] = (
-    (r"\b(?:summary|summarise|summarize|recap)\b|\bwhat (?:did|have|were) (?:we|i) (?:been )?(?:talk|discuss)|"
-     + _OTHER_SESSIONS.pattern,
+    (r"^(?!.*:).*\b(?:summary|summarise|summarize|recap)\b|"
+     r"\bwhat (?:did|have|were) (?:we|i) (?:been )?(?:talk|discuss)|" + _OTHER_SESSIONS.pattern,
      lambda turns, context: summarize(turns, context.block("summary"))),
     (rf"\bhow many\b.*{_SAID}",
      lambda turns, context: f"I can see {len(turns)} earlier message{'s' * (len(turns) > 1)} of yours."),
@@ -260,7 +264,7 @@ def recall_facts(context: Context) -> Reply | None:
         # "When is the exam?", after "Remember that the exam is on Friday"; other facts are about the user.
         notes = [fact for fact in told if asked <= stems(fact) and not fact.startswith("you")]
         answers = [f"You told me: {note}." for note in notes[-1:]]
-    return Reply(text=" ".join(dict.fromkeys(answers))) if answers else None
+    return _with_unused(context, " ".join(dict.fromkeys(answers))) if answers else None
 
 
 def _recall_fact(context: Context, told: list[str], topic: str, *, is_noun: bool) -> str:
@@ -305,8 +309,7 @@ def change_state(context: Context) -> Reply | None:
     changed: object = value.strip("\"'")
     if not is_set:
         items = state[key] if isinstance(state.get(key), list) else []
-        is_added = match["verb"].lower() in ("add", "put")
-        changed = [*items, value] if is_added else [item for item in items if item != value]
+        changed = [item for item in items if item != value] + [value] * (match["verb"].lower() in ("add", "put"))
     return Reply(calls=[Call(name=tool.name, arguments={parameter: {key: changed}})])
 
 

@@ -112,7 +112,6 @@ def literals(text: str, vocabulary: Iterable[str] = ()) -> list[Literal]:
             value = int(plain) if re.fullmatch(r"-?\d+", plain) else float(plain)
         elif kind == "name" and not (value := _name(text, match.start(), value, common)):
             continue
-        # A name can begin after words that only look like a part of it.
         start = match.end() - len(value) if kind == "name" else match.start()
         found.append(Literal(kind, value, start, match.end()))
     return found

@@ -106,7 +106,7 @@ def unused(context: Context, calls: list[Call]) -> list[str]:
         used = known = known | _COMPARING
     text = context.question[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     phrases = []
-    for clause in re.split(r"[.?!;](?:\s+|$)", re.sub(r"(?<=\d),(?=\d{3})", "", text)):
+    for clause in re.split(r"[.?!;](?:\s+|$)", re.sub(r"(?<=\d),(?=\d{3})|(?<=\.\d)0+\b", "", text)):
         found = list(re.finditer(r"how many\b|[^\W_]+(?:'[a-z]+)?", clause, re.IGNORECASE))
         spoken = [match[0].lower() for match in found]
         # "By island" is expressed by an argument, not by the description of the tool.

@@ -22,6 +22,10 @@ ABILITIES = "I can answer from the messages that I am sent, do sums, and call to
             "What is the capital of France?",
             'I have no knowledge of my own, so I cannot answer "What is the capital of France?". ' + ABILITIES,
         ),
+        (
+            "Summarize this: Penguins eat fish.",
+            f'I read "Summarize this: Penguins eat fish.", but no rule of mine applies to it. {ABILITIES}',
+        ),
         ("Round 0", f'I read "Round 0", but no rule of mine applies to it. {ABILITIES}'),
         ("???", f"Your message contains no words. {ABILITIES}"),
         ("", f"Your message contains no words. {ABILITIES}"),
@@ -88,7 +92,7 @@ def test_facts_about_the_user_are_recalled() -> None:
         (
             "I love tea.",
             "What do I like to drink?",
-            'I have no rule that answers this, but you wrote "I love tea.".',
+            ('I have no rule that answers this, but you wrote "I love tea.".\n\nNot considered: "drink".'),
         ),
         (
             "My brother lives in Rome.",
@@ -96,6 +100,11 @@ def test_facts_about_the_user_are_recalled() -> None:
             'I have no rule that answers this, but you wrote "My brother lives in Rome.".',
         ),
         ("2 + 2", "My name is Sam. What is my name?", "You told me: your name is Sam."),
+        (
+            "My birthday is on 4 July.",
+            "How many days until my birthday?",
+            'You told me: your birthday is on 4 July.\n\nNot considered: "days".',
+        ),
         ("What is 3 * 9?", "How many questions did I ask?", "I can see 1 earlier message of yours."),
         ("What is 3 * 9?", "What was the result of my first question?", 'I answered "3 * 9 = 27".'),
         ("What is 3 * 9?", "Repeat your last answer in French", '3 * 9 = 27\n\nNot considered: "French".'),

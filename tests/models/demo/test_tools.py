@@ -116,6 +116,11 @@ def test_a_tool_is_called_for_each_value_that_is_asked_for(prompt: str, species:
         ),
         (tool("mean_of", "Mean.", "column species", column=TEXT, species=TEXT), "mean_of Gentoo for body_mass_g",
          {"column": "body_mass_g", "species": "Gentoo"}),
+        (
+            tool("pay", "Pay an amount.", "to amount", to=TEXT, amount=NUMBER),
+            "pay 99.50 to kim@shop.org",
+            {"to": "kim@shop.org", "amount": 99.5},
+        ),
         (tool("ping"), "ping", {}),
         (
             tool("rows", "Rows of a table.", n={"type": "integer", "default": 5}, shuffled={"type": "boolean"}),
