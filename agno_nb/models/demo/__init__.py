@@ -193,9 +193,8 @@ def _abilities(context: Context) -> str:
     return f"I can answer from the messages that I am sent, do sums, and {called}."
 
 
-Rule = Callable[[Context], Reply | None]
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Callable[[Context], Reply | None], ...] = (
     continue_answer, manage_memories, summary_for_program, describe_attachments, recall, note_facts, change_state,
     report_results, recall_facts, greet, delegate, follow_up, call_tools, calculate, count, echo, admit,
 )  # fmt: skip
-CALLS: tuple[Rule, ...] = (note_facts, change_state, recall, follow_up, call_tools)
+CALLS: tuple[Callable[[Context], Reply | None], ...] = (note_facts, change_state, recall, follow_up, call_tools)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agno_nb.models.demo.context import MAX_CHARS, Reply, listed
-from agno_nb.models.demo.tokenizer import Literal, is_content, literals, mentioned, stem, stems, words
+from agno_nb.models.demo.tokenizer import VERBS, Literal, is_content, literals, mentioned, stem, stems, words
 from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list
 
 MAX_CALLS = 8
@@ -153,14 +153,11 @@ def parameters(tool: ToolSpec) -> list[Parameter]:
 
 
 def fill(tool: ToolSpec, text: str) -> tuple[list[JsonDict], list[Parameter]]:
-    """Find the arguments of calls of `tool` in `text`, and the required parameters that are missing.
-
-    There are several calls if the text has several values for one parameter.
-    """
+    """Find the arguments of calls of `tool` in `text`, one for each value, and the missing required parameters."""
     offered = parameters(tool)
     # "mean_of" looks like an identifier, but is not an argument.
     text = text.replace(tool.name, "") if "_" in tool.name else text
-    found = _Finder(text, stems(f"{tool.name} {tool.description}")).find(offered)
+    found = _Finder(text, {stem(word) for word in words(f"{tool.name} {tool.description}")}).find(offered)
     combined = itertools.islice(itertools.product(*found.values()), MAX_CALLS)
     missing = [one for one in offered if one.required and one.name not in found]
     return [dict(zip(found, values, strict=True)) for values in combined], missing
@@ -299,17 +296,23 @@ class _Finder:
         is_year = "year" in parameter.words
         if not is_year and not parameter.words & COUNTS:
             return []
-        fitting = (it for it in numbers if is_year == (1500 <= it.value < 2200))
-        return [it for it in fitting if not _LIMIT.search(self.text[: it.start])]
+        return [
+            it for it in numbers if is_year == (1500 <= it.value < 2200) and not _LIMIT.search(self.text[: it.start])
+        ]
 
     def sentence(self, parameter: Parameter) -> list[Any]:
         if not parameter.required or not parameter.takes_sentence:
             return []
         if "sql" in self.vocabulary and parameter.words & {"query", "sql", "statement"}:
             return [match[0].rstrip('`" ')] if (match := SQL.search(self.text)) else []
-        # "Count the words: the quick brown fox"
         after_colon = re.search(r"^[^:\n]{3,60}:\s+(.+)", self.text, re.DOTALL)
-        return self.take("quoted")[:1] or [(after_colon[1] if after_colon else self.text).strip()]
+        # "Find the notes about physics" is not the text of a note.
+        verb = next(iter(words(self.text.lower())), "")
+        is_other = (
+            verb in VERBS and stem(verb) not in self.vocabulary and parameter.words & {"content", "message", "text"}
+        )
+        texts = [after_colon[1]] if after_colon else [] if is_other else [self.text.strip()]
+        return self.take("quoted")[:1] or texts
 
     def object_of_sentence(self) -> list[str]:
         """Find "tea" and "cake" in "price of tea and cake": words after a preposition that the description lacks."""

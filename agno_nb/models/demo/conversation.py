@@ -131,8 +131,8 @@ def summarize(turns: list[Turn], previous: str = "") -> str:
             told = " ".join([told, *(fact.third_person for fact in found if fact.third_person not in told)]).strip()
         else:
             # Only the results of tools and sums are news; the rest is about the conversation itself.
-            is_result = " answers:" in turn.answer or " = " in turn.answer
-            answer = f" and got the answer {quoted(turn.answer, 160)}" if is_result else ""
+            is_news = " answers:" in turn.answer or " = " in turn.answer
+            answer = f" and got the answer {quoted(turn.answer, 160)}" if is_news else ""
             asked.append(f"The user asked {quoted(turn.prompt, 100)}{answer}.")
     return " ".join([told, *asked[-MAX_QUESTIONS:]]).strip() or "Nothing has been said yet."
 
@@ -157,14 +157,14 @@ class Fact(NamedTuple):
 
 
 _STATEMENT = re.compile(
-    r"(?i)(?:(?:hi|hello|hey|well|so|ok|oh|and|but|also|please|remember|that)\b[\s,!]*)*"
+    r"(?i)(?:(?:hi|hello|hey|well|so|ok|oh|and|but|also|please|remember|that|actually|no|now)\b[\s,!:]*)*"
     r"(?:my (?P<noun>[\w' -]{1,60}? (?:is|are) .+)"
     r"|(?:i am|i'm) (?P<being>(?:an?|the|from|\d+)\b.+)"
     r"|i (?:really |also |now )*(?P<negation>do not |don't )?"
     r"(?P<verb>adore|dislike|drive|enjoy|hate|have|like|live|love|own|play|prefer|speak|study|teach|work)"
     r" (?P<object>.+))"
 )
-_NOTE = re.compile(r"(?:please )?remember (?:that )?(.+)", re.IGNORECASE)
+_NOTE = re.compile(r"(?:please )?remember:? (?:that )?(.+)", re.IGNORECASE)
 _FORGET = re.compile(r"(?i)\b(?:forget|delete|remove) (?:that )?([^.;!?\n]+)")
 _ABOUT_USER = re.compile(
     r"^who am i$|\b(?:what|when|where|who|how|which|tell me|remind me|do you know|do you remember)\b.*?"
@@ -180,6 +180,7 @@ _CHANGE = re.compile(
 def facts(text: str) -> list[Fact]:
     """The statements of `text` about its author."""
     text = text[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    text = re.sub(r"\b(Dr|Mrs?|Ms|Prof|St)\. ", r"\1 ", text)
     sentences = re.findall(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]*)*[.!?]?", text)
     clauses = [
         clause.strip(" .!")
@@ -255,7 +256,7 @@ def recall_facts(context: Context) -> Reply | None:
         if match := _ABOUT_USER.search(part):
             # "What is my name and city?" asks for two facts.
             topics = re.split(r",? and (?:my )?", match["noun"]) if match["noun"] else [match["verb"] or "name"]
-            answers += [_recall_fact(context, told, topic, is_noun=bool(match["noun"])) for topic in topics]
+            answers += [_recall_fact(context, told, topic, "" if match["noun"] else part) for topic in topics]
         elif not facts(part):
             rest.append(quoted(part))
     if answers and rest:
@@ -267,17 +268,17 @@ def recall_facts(context: Context) -> Reply | None:
     return _with_unused(context, " ".join(dict.fromkeys(answers))) if answers else None
 
 
-def _recall_fact(context: Context, told: list[str], topic: str, *, is_noun: bool) -> str:
+def _recall_fact(context: Context, told: list[str], topic: str, part: str) -> str:
     known = [(fact, f"You told me: {fact}.") for fact in reversed(told)]
     state = (json_object(context.block("session_state")) or {}).items()
     values = {name: json.dumps(value, ensure_ascii=False) for name, value in state}
     known += [(name, f"The session state says: `{name}` is {value}.") for name, value in values.items()]
     known += [(one, f"{source}: {one}") for source, sentences in _sources(context).items() for one in sentences]
     asked = {stem(word) for word in words(topic)} - {"is", "are", "list"}
-    subject = ("" if topic.startswith("the ") else "your ") + topic if is_noun else quoted(topic)
+    subject = ("" if topic.startswith("the ") else "your ") + topic if not part else quoted(topic)
     seen = f"what you told me: {listed(told[-6:])}" if told else "the part of the session that I can see"
     missing = f"I find nothing about {subject} in {seen}."
-    wrote = [text for text in context.prompts_before if asked & stems(text) and "?" not in text]
+    wrote = [text for text in context.prompts_before if (asked | stems(part)) & stems(text) and "?" not in text]
     missing = f"I have no rule that answers this, but you wrote {quoted(wrote[-1])}." if wrote else missing
     return next((answer for text, answer in known if asked <= {stem(word) for word in words(text)}), missing)
 

@@ -18,9 +18,9 @@ STOPWORDS = frozenset(
     us use using value very want was we were what when where which while who whom whose why will with without would
     yes you your""".split()
 )
-SENTENCE_STARTERS = frozenset(
+VERBS = frozenset(
     """add analyze answer average book calculate cancel change check compare compute convert correlate count create
-    delete describe display draw drop estimate explain extract filter forget generate grade greet help insert invent
+    delete describe display draw drop estimate explain extract filter find forget generate grade greet help insert
     load mean move open order pick plan plot predict print query rank recommend remember remove rename repeat reserve
     review save search select send set sort start stop store suggest summarize translate update write""".split()
 )
@@ -72,7 +72,7 @@ def words(text: str) -> list[str]:
 
 def stem(word: str) -> str:
     """Reduce a word to the stem of its forms and synonyms, in British and American spelling."""
-    word = re.sub(r"(?<=\w\w)our", "or", word.lower().removesuffix("'s"))
+    word = re.sub(r"(?<=\w\w)our", "or", word.lower().removesuffix("'s")).replace("zzes", "z")
     if len(word) > 4 and word.endswith(("ie", "ies")):
         word = word.removesuffix("s")[:-2] + "y"
     elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
@@ -97,10 +97,7 @@ def stems(text: str) -> set[str]:
 
 
 def literals(text: str, vocabulary: Iterable[str] = ()) -> list[Literal]:
-    """Find the values in `text`, in order.
-
-    `vocabulary` has stems of words that are not names even if they begin a sentence.
-    """
+    """Find the values in `text`, in order. Words with stems in `vocabulary` are no names at the start of a sentence."""
     text = text[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     common = set(vocabulary)
     found = []
@@ -123,7 +120,7 @@ def _name(text: str, start: int, raw: str, common: set[str]) -> str:
     parts = raw.split(" ")
     while parts:
         word = parts[0].lower()
-        is_verb = word in SENTENCE_STARTERS or stem(word) in common
+        is_verb = word in VERBS or stem(word) in common
         is_verb = begins_sentence and (is_verb or (parts == [raw] and bool(_OBJECT.match(text, start + len(raw)))))
         if word not in STOPWORDS and not is_verb:
             break
@@ -132,10 +129,7 @@ def _name(text: str, start: int, raw: str, common: set[str]) -> str:
 
 
 def mentioned(values: Iterable[Any], text: str) -> list[Any]:
-    """Those of `values` that `text` names, in the order of the text.
-
-    If none is written out, the value that shares most words with the text counts as named, unless there are several.
-    """
+    """Those of `values` that `text` names, in its order; else the one that has most words of it, unless many do."""
     present = stems(text)
     written: dict[int, Any] = {}
     shared: list[tuple[int, Any]] = []

@@ -94,12 +94,13 @@ def unused(context: Context, calls: list[Call]) -> list[str]:
         return []
     known, used = set[str](), set[str]()
     for call in calls:
+        about = f"{call.name} {offered[call.name].description}"
+        values = json.dumps(call.arguments, ensure_ascii=False)
         defaults = [one.schema.keys.get("default") for one in parameters(offered[call.name])]
-        known |= {stem(word) for word in words(f"{call.name} {offered[call.name].description} {defaults}")} - _LIMITS
-        used |= {stem(word) for word in words(json.dumps(call.arguments, ensure_ascii=False))}
+        known |= {stem(word) for word in words(f"{about} {defaults}") if word.lower() not in _LIMITS}
+        known |= {"how many"} if re.search("(?i)count|how many|number|total", about) else set()
         known |= _LIMITS if False in call.arguments.values() else set()
-        counts = re.search("count|how many|number|total", f"{call.name} {offered[call.name].description}".lower())
-        known |= {"how many"} if counts else set()
+        used |= {stem(word) for word in [*words(values), *re.findall(r"[^\W_]+", values)]}
     known |= used
     if len({call.name for call in calls}) < len(calls):
         # Several calls of one tool compare its results.
@@ -107,13 +108,14 @@ def unused(context: Context, calls: list[Call]) -> list[str]:
     text = context.question[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     phrases = []
     for clause in re.split(r"[.?!;](?:\s+|$)", re.sub(r"(?<=\d),(?=\d{3})|(?<=\.\d)0+\b", "", text)):
+        # "Only" is expressed by the argument that it stands before.
+        clause = re.sub(r"(?i)\bonly (?:the )?(?=(\w+))", lambda it: "" if stem(it[1]) in used else it[0], clause)
         found = list(re.finditer(r"how many\b|[^\W_]+(?:'[a-z]+)?", clause, re.IGNORECASE))
         spoken = [match[0].lower() for match in found]
         # "By island" is expressed by an argument, not by the description of the tool.
         pairs = zip(["", *spoken], spoken, strict=False)
         kinds = "".join(_kind(word, used if before in ("by", "per") else known) for before, word in pairs)
-        runs = _UNUSED.finditer(kinds)
-        phrases += [clause[found[run.start()].start() : found[run.end() - 1].end()] for run in runs]
+        phrases += [clause[found[run.start()].start() : found[run.end() - 1].end()] for run in _UNUSED.finditer(kinds)]
     return phrases
 
 

@@ -109,6 +109,16 @@ def word_count(text: str) -> int:
     return len(text.split())
 
 
+def note(text: str) -> str:
+    """Save a note."""
+    return f"saved {text}"
+
+
+def find_notes(word: str) -> list[str]:
+    """Find the notes that contain a word."""
+    return [f"about {word}"]
+
+
 def set_alarm(time: str) -> str:
     """Set an alarm."""
     return f"alarm at {time}"
@@ -230,7 +240,16 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
         [
             Asked("distance from Berlin to Ulm", [{"origin": "Berlin", "destination": "Ulm"}], ["500"]),
             Asked("And to Bonn?", [{"origin": "Berlin", "destination": "Bonn"}], ["500"]),
+            Asked("Count the words: NaCl and quizzes", [{"text": "NaCl and quizzes"}], ["answers: 3"]),
             Asked("Count the words: the quick brown fox", [{"text": "the quick brown fox"}], ["answers: 4"]),
+        ],
+    ),
+    "notes": (
+        [note, find_notes],
+        [
+            Asked("Save a note: buy paint", [{"text": "buy paint"}], ["saved buy paint"]),
+            Asked("Find the notes about physics", [{"word": "physics"}], ["about physics"]),
+            Asked("delete my notes", [], ["needs", 'Not considered: "delete".']),
         ],
     ),
     "qualifiers": (
@@ -240,6 +259,7 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
             Asked("top 2 cars by hp", [{"by": "hp"}], ["answers: "]),
             Asked("mean price of the cheapest cars", [{}], ['Not considered: "cheapest cars".']),
             Asked("Read both sensors, smoothed", [{"sensor": one, "smooth": True} for one in ("north", "south")], []),
+            Asked("only the north sensor", [{"sensor": "north"}], ["21.5"]),
             Asked("How many degrees has the north sensor?", [{"sensor": "north"}], ["21.5"]),
         ],
     ),
