@@ -98,7 +98,6 @@ class Schema:
         if self.choices:
             return self.choices[0]
         if self.type in ("integer", "number"):
-            # Near 0, near the bounds and between them.
             low = max(self.bound("minimum", -math.inf), self.bound("exclusiveMinimum", -math.inf))
             high = min(self.bound("maximum", math.inf), self.bound("exclusiveMaximum", math.inf))
             step = self.bound("multipleOf", 1) or 1
@@ -237,8 +236,9 @@ class _Finder:
         if parameter.type not in ("integer", "number"):
             return []
         named = {stem(word) for word in parameter.words}
-        units = {literal: words(self.text[literal.end : literal.end + 40])[:1] for literal in self.unused}
-        return self.take_first(parameter, [one for one, unit in units.items() if unit and stem(unit[0]) in named])
+        before = [one for one in self.unused if named & {stem(word) for word in words(self.text[: one.start])[-1:]}]
+        after = [one for one in self.unused if named & {stem(word) for word in words(self.text[one.end :])[:1]}]
+        return self.take_first(parameter, before + after)
 
     def by_preposition(self, parameter: Parameter) -> list[Any]:
         """Find the ends of "from Oslo to Rome"."""
@@ -306,7 +306,6 @@ class _Finder:
         if "sql" in self.vocabulary and parameter.words & {"query", "sql", "statement"}:
             return [match[0].rstrip('`" ')] if (match := SQL.search(self.text)) else []
         after_colon = re.search(r"^[^:\n]{3,60}:\s+(.+)", self.text, re.DOTALL)
-        # "Find the notes about physics" is not the text of a note.
         verb = next(iter(words(self.text.lower())), "")
         is_other = (
             verb in VERBS and stem(verb) not in self.vocabulary and parameter.words & {"content", "message", "text"}

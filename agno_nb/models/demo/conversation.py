@@ -77,8 +77,9 @@ _QUESTIONS: tuple[tuple[str, Callable[[list[Turn], Context], str]], ...] = (
      lambda turns, context: summarize(turns, context.block("summary"))),
     (rf"\bhow many\b.*{_SAID}",
      lambda turns, context: f"I can see {len(turns)} earlier message{'s' * (len(turns) > 1)} of yours."),
-    (r"\bwhat\b.*\b(?:answer|answered|result)\b.*\b(?:first|last|previous)\b",
-     lambda turns, context: f"I answered {quoted(turns[0 if 'first' in context.plain else -1].answer)}."),
+    (r"\bwhat\b(?=.*\b(?:answer|answered|result)\b).*\b(?:first|last|previous) (?:message|prompt|question)\b",
+     lambda turns, context: f"You asked {quoted((it := turns[0 if 'first' in context.plain else -1]).prompt)}, "
+     f"and I answered {quoted(it.answer)}."),
     (rf"{_MINE}.*\bfirst\b.*{_SAID}|{_MINE}.*{_SAID}.*\bfirst\b",
      lambda turns, context: f"Your first message that I can see was {quoted(turns[0].prompt)}."),
     (rf"{_MINE}.*\b(?:last|previous)\b.*{_SAID}|\bi\b.*{_SAID}.*\b(?:before|just now|last)\b",
@@ -130,7 +131,6 @@ def summarize(turns: list[Turn], previous: str = "") -> str:
         if found := facts(turn.prompt):
             told = " ".join([told, *(fact.third_person for fact in found if fact.third_person not in told)]).strip()
         else:
-            # Only the results of tools and sums are news; the rest is about the conversation itself.
             is_news = " answers:" in turn.answer or " = " in turn.answer
             answer = f" and got the answer {quoted(turn.answer, 160)}" if is_news else ""
             asked.append(f"The user asked {quoted(turn.prompt, 100)}{answer}.")

@@ -27,6 +27,9 @@ _LIMITS = {
 }
 """Stop words that change what is asked for."""
 REPEAT = re.compile(r"(?:please )?repeat (?:after me|the (?:text|sentence|words?)|this:)(?!\w)")
+_CHANGES = set(
+    "add book buy cancel change clear create delete drop move order refund remove save schedule send set".split()
+)
 _REFUSED = re.compile(r"The user refused this call, and it was not carried out\.\s*(?:They say: )?")
 _NEGATION = re.compile(r"\b(?:not?|without|except|excluding|neither|nor|unless|other than|\w+n't)\b", re.IGNORECASE)
 _UNUSED = re.compile(r"n(?:f*[uln])*(?:f*k)?|[ul](?:f*[uln])*(?:(?<=[ln])f*k)?")
@@ -103,12 +106,10 @@ def unused(context: Context, calls: list[Call]) -> list[str]:
         used |= {stem(word) for word in [*words(values), *re.findall(r"[^\W_]+", values)]}
     known |= used
     if len({call.name for call in calls}) < len(calls):
-        # Several calls of one tool compare its results.
         used = known = known | _COMPARING
     text = context.question[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     phrases = []
     for clause in re.split(r"[.?!;](?:\s+|$)", re.sub(r"(?<=\d),(?=\d{3})|(?<=\.\d)0+\b", "", text)):
-        # "Only" is expressed by the argument that it stands before.
         clause = re.sub(r"(?i)\bonly (?:the )?(?=(\w+))", lambda it: "" if stem(it[1]) in used else it[0], clause)
         found = list(re.finditer(r"how many\b|[^\W_]+(?:'[a-z]+)?", clause, re.IGNORECASE))
         spoken = [match[0].lower() for match in found]
@@ -159,6 +160,9 @@ def matching_tools(tools: list[ToolSpec], text: str) -> list[ToolSpec]:
     named = [tool for tool in tools if re.search(rf"(?<!\w){re.escape(tool.name)}(?:\(|(?<=_\w)\b)", text)]
     if named:
         return named
+    # "Which lessons are on Monday?" does not mean delete_lesson.
+    changes = {tool.name: {stem(word) for word in words(tool.name.lower())[:1] if word in _CHANGES} for tool in tools}
+    tools = [tool for tool in tools if changes[tool.name] <= {stem(word) for word in words(text)}]
     scored = [(tool, found) for tool in tools if sum((found := _evidence(tool, text)).values()) >= ENOUGH]
     scored.sort(key=lambda pair: (-_by_words(pair[1]), -sum(pair[1].values()), len(fill(pair[0], text)[1])))
     chosen: list[ToolSpec] = []
@@ -268,7 +272,6 @@ def delegate(context: Context) -> Reply | None:
         scores = {who: len(stems(part) & stems(f"{who} {role}")) for who, role in members.items()}
         best = max(scores, key=lambda who: scores[who], default=None)
         chosen = best if best and scores[best] else chosen
-        # What comes before the first task is a part of it.
         tasks[chosen] = [*tasks.get(chosen, tasks.pop("", [])), part]
     tasks.pop("", None)
     texts = {who: context.question if len(tasks) == 1 else " ".join(parts) for who, parts in tasks.items()}

@@ -114,7 +114,16 @@ def test_facts_about_the_user_are_recalled() -> None:
             'I have no rule that answers this, but you wrote "please remember: my group is B2".',
         ),
         ("What is 3 * 9?", "How many questions did I ask?", "I can see 1 earlier message of yours."),
-        ("What is 3 * 9?", "What was the result of my first question?", 'I answered "3 * 9 = 27".'),
+        (
+            "What is 3 * 9?",
+            "What was the result of my first question?",
+            'You asked "What is 3 * 9?", and I answered "3 * 9 = 27".',
+        ),
+        (
+            "What is 3 * 9?",
+            "What was my last question and what did you answer?",
+            'You asked "What is 3 * 9?", and I answered "3 * 9 = 27".',
+        ),
         ("What is 3 * 9?", "Repeat your last answer in French", '3 * 9 = 27\n\nNot considered: "French".'),
     ],
 )

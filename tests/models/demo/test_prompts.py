@@ -119,6 +119,11 @@ def find_notes(word: str) -> list[str]:
     return [f"about {word}"]
 
 
+def delete_note(word: str) -> str:
+    """Delete a note about a word."""
+    return f"deleted {word}"
+
+
 def set_alarm(time: str) -> str:
     """Set an alarm."""
     return f"alarm at {time}"
@@ -231,7 +236,7 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
         [
             Asked("Add a task: call mum, due 2026-12-24", [{"title": "call mum", "due": "2026-12-24"}], ["added"]),
             Asked("Set an alarm for 7:30 tomorrow", [{"time": "7:30"}], ['Not considered: "tomorrow".']),
-            Asked("Cancel my alarm", [], ["`set_alarm` needs `time`", 'Not considered: "Cancel".']),
+            Asked("Cancel my alarm", [], ["no rule of mine applies"]),
             Asked("Repeat the text: add a task and set an alarm", [], ["add a task and set an alarm"]),
         ],
     ),
@@ -245,11 +250,12 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
         ],
     ),
     "notes": (
-        [note, find_notes],
+        [note, find_notes, delete_note],
         [
             Asked("Save a note: buy paint", [{"text": "buy paint"}], ["saved buy paint"]),
             Asked("Find the notes about physics", [{"word": "physics"}], ["about physics"]),
-            Asked("delete my notes", [], ["needs", 'Not considered: "delete".']),
+            Asked("delete my notes", [], ["`delete_note` needs `word`"]),
+            Asked("what did I save about it?", [], ["no knowledge of my own"]),
         ],
     ),
     "qualifiers": (

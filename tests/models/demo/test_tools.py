@@ -121,6 +121,11 @@ def test_a_tool_is_called_for_each_value_that_is_asked_for(prompt: str, species:
             "pay 99.50 to kim@shop.org",
             {"to": "kim@shop.org", "amount": 99.5},
         ),
+        (
+            tool("bmi", "Body mass index.", "height_m weight_kg", height_m=NUMBER, weight_kg=NUMBER),
+            "bmi: weight 70, height 1.75",
+            {"height_m": 1.75, "weight_kg": 70},
+        ),
         (tool("ping"), "ping", {}),
         (
             tool("rows", "Rows of a table.", n={"type": "integer", "default": 5}, shuffled={"type": "boolean"}),
