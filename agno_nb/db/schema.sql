@@ -80,7 +80,7 @@ CREATE TABLE raw_runs (
     content_type TEXT NOT NULL,
     -- Reasoning of the model before the answer.
     reasoning_content TEXT,
-    -- Model name.
+    -- Model name. Null for a workflow, and until a run ends or pauses.
     model TEXT,
     -- Model provider.
     model_provider TEXT,
@@ -266,7 +266,7 @@ CREATE TABLE raw_events (
     event_index INTEGER NOT NULL,
     -- Session of the run.
     session_id TEXT NOT NULL,
-    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ToolCallLimitReached or
+    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ToolCallLimitReached, AnswerMissing or
     -- MemoryUpdateCompleted.
     event TEXT NOT NULL,
     -- Description of the event as a sentence.

@@ -338,6 +338,7 @@ class RunEvent(StrEnum):
     model_request_retried = "ModelRequestRetried"
     model_fallback_used = "ModelFallbackUsed"
     tool_call_limit_reached = "ToolCallLimitReached"
+    answer_missing = "AnswerMissing"
     memory_update_completed = "MemoryUpdateCompleted"
 
 
@@ -355,8 +356,8 @@ class RunOutputEvent:
     component_name: str | None = None
     """Name of the agent, team or workflow. Events of nested runs are in the same stream."""
     content: str | None = None
-    """For RunContent: the new text. For the final event: the whole answer. For retries, fallbacks and tool call limits:
-    a sentence that describes the event."""
+    """For RunContent: the new text. For the final event: the whole answer. For retries, fallbacks, tool call limits and
+    missing answers: a sentence that describes the event."""
     reasoning_content: str | None = None
     """For RunContent: the new reasoning."""
     tool: ToolCall | None = None
@@ -364,7 +365,8 @@ class RunOutputEvent:
     step: str | None = None
     """Path of the step, for events of the step and its runs."""
     details: JsonDict | None = None
-    """For retries, fallbacks and tool call limits: the values in `content`. For the end of a step: its `duration_s`."""
+    """For retries, fallbacks, tool call limits and missing answers: the values in `content`. For the end of a step: its
+    `duration_s`."""
     run_output: RunOutput | None = None
     """For the final event of a run."""
 

@@ -16,7 +16,7 @@ from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.resolve import EXAMPLES, resolve_model
 from tests.fakes.http import Answer, FakeServer, json_answer
 
-LOCAL = "http://localhost:8080/v1"
+LOCAL = "http://localhost:8081/v1"
 
 
 def described(model: Any) -> tuple[type, str, str, str]:
@@ -130,7 +130,7 @@ ENVIRONMENT = {
     ("taken_away", "kind", "provider"),
     [
         (0, OpenAIChat, "ollama"),
-        (1, OpenAIChat, "localhost:8080"),
+        (1, OpenAIChat, "localhost:8081"),
         (2, OpenAIResponses, "openai"),
         (3, Gemini, "google"),
     ],
@@ -162,8 +162,8 @@ def test_the_environment_names_one_in_this_order(
             {"OPENAI_BASE_URL": "https://api.openai.com/v1"},
             (OpenAIResponses, "gpt-5-mini", "openai", "https://api.openai.com/v1"),
         ),
-        ({"OPENAI_BASE_URL": LOCAL, "OPENAI_MODEL": "x"}, (OpenAIChat, "x", "localhost:8080", LOCAL)),
-        ({"OPENAI_BASE_URL": LOCAL, "AGNO_NB_MODEL": "openai:y"}, (OpenAIChat, "y", "localhost:8080", LOCAL)),
+        ({"OPENAI_BASE_URL": LOCAL, "OPENAI_MODEL": "x"}, (OpenAIChat, "x", "localhost:8081", LOCAL)),
+        ({"OPENAI_BASE_URL": LOCAL, "AGNO_NB_MODEL": "openai:y"}, (OpenAIChat, "y", "localhost:8081", LOCAL)),
         (
             {"GOOGLE_API_KEY": "k" * 20, "GOOGLE_GEMINI_BASE_URL": LOCAL},
             (Gemini, "gemini-2.5-flash", "google", LOCAL),

@@ -278,10 +278,8 @@ def test_the_second_interrupt_does_not_wait_for_the_store(server: StrictServer) 
 
 def test_the_server_refuses_what_is_not_valid(server: StrictServer) -> None:
     """Without this the tests above would prove nothing."""
-    agent = Agent(
-        OpenAIChat("strict", base_url=server.base_url, api_key="none"),
-        additional_input=[Message(role="assistant", content="")],
-    )
+    invalid = {"messages": [{"role": "assistant", "content": ""}, {"role": "user", "content": "hello"}]}
+    agent = Agent(OpenAIChat("strict", base_url=server.base_url, api_key="none", extra_body=invalid))
     with pytest.raises(ModelRequestError, match="assistant message without content"):
         agent.run("hello")
     assert server.refused == ["assistant message without content"]
