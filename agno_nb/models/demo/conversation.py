@@ -50,7 +50,7 @@ def recall(context: Context) -> Reply | None:
 
 def _with_unused(context: Context, text: str, *known: str) -> Reply:
     """Answer, and name the words of the question that neither the answer nor the rule contains."""
-    unused = stems(context.plain) - stems(" ".join([text, "so far called remind remember", *known]))
+    unused = stems(context.plain) - stems(" ".join([text, "so far called remind remember send", *known]))
     left = dict.fromkeys(quoted(word) for word in words(context.question) if is_content(word) and stem(word) in unused)
     return Reply(text=text + (f"\n\nNot considered: {listed([*left])}." if left else ""))
 

@@ -22,7 +22,7 @@ _FOLLOWS = re.compile(r"^(?:and|again|also|but|now|or|so|then|the same|what abou
 _COMPARING = {"both", "cheaper", "cheapest", "each", "every"}
 _LIMITS = {
     "how many",
-    *"above after before below few most no not only over tomorrow under until without".split(),
+    *"above after before below few most no not only over tomorrow under until why without".split(),
     *_COMPARING,
 }
 """Stop words that change what is asked for."""

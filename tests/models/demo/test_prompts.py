@@ -265,6 +265,7 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
             Asked("top 2 cars by hp", [{"by": "hp"}], ["answers: "]),
             Asked("mean price of the cheapest cars", [{}], ['Not considered: "cheapest cars".']),
             Asked("Read both sensors, smoothed", [{"sensor": one, "smooth": True} for one in ("north", "south")], []),
+            Asked("Why read the north sensor?", [{"sensor": "north"}], ['Not considered: "Why read".']),
             Asked("only the north sensor", [{"sensor": "north"}], ["21.5"]),
             Asked("How many degrees has the north sensor?", [{"sensor": "north"}], ["21.5"]),
         ],
