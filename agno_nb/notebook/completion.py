@@ -19,6 +19,7 @@ from agno_nb.db.arrow_tables import is_frame
 from agno_nb.db.base import Db
 from agno_nb.db.schema import views
 from agno_nb.errors import AgnoNbError
+from agno_nb.models.resolve import EXAMPLES
 from agno_nb.notebook.commands import COMMANDS, line_parser, option_names
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.redact import without_controls
@@ -104,7 +105,9 @@ class _Completions:
             return map(str, option.choices)
         match option.dest:
             case "model":
-                return [*_MODELS, *self._stored(queries.model_names)]
+                # A model at a server without a name of its own is chosen by its variable.
+                stored = [name for name in self._stored(queries.model_names) if name.partition(":")[0] in EXAMPLES]
+                return [*self._notebook.model_variables(), *_MODELS, *stored]
             case "session":
                 return self._sessions()
             case "user":

@@ -10,8 +10,8 @@ from typing import Unpack, cast
 from IPython.core.error import StdinNotImplementedError
 
 from agno_nb.db.base import Db
-from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.displays import show_facts, show_questions
+from agno_nb.errors import InvalidInputError, ModelError, RunInterrupted
+from agno_nb.notebook.displays import show_facts, show_note, show_questions
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import answer_command
@@ -86,6 +86,14 @@ def continue_last(notebook: Notebook) -> None:
                 _continue_or_save(notebook, db, run)
             return
     _regenerate(notebook, from_partial=True)
+
+
+def show_how_to_continue(notebook: Notebook, runnable: Runnable, error: BaseException) -> None:
+    """Show the commands that continue or repeat an answer that was interrupted, or whose model failed after a part."""
+    run = error.run_output if isinstance(error, ModelError | RunInterrupted) else None
+    # The commands are about the agent that answers cells.
+    if run is not None and run.content is not None and runnable is notebook.runnable:
+        show_note("`%agent continue` continues the answer; `%agent retry` starts it again")
 
 
 def show_approval_widget(runnable: Runnable, run: RunOutput, display: RunDisplay) -> None:
@@ -257,7 +265,12 @@ def _regenerate(notebook: Notebook, *, from_partial: bool) -> None:
         stream=True,
         stream_events=True,
     )
-    show_approval_widget(notebook.runnable, *_show_run(notebook, events))
+    try:
+        shown = _show_run(notebook, events)
+    except (ModelError, RunInterrupted) as error:
+        show_how_to_continue(notebook, notebook.runnable, error)
+        raise
+    show_approval_widget(notebook.runnable, *shown)
 
 
 def _show_run(notebook: Notebook, events: RunStream) -> tuple[RunOutput, RunDisplay]:

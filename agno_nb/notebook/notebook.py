@@ -138,7 +138,33 @@ class Notebook:
         """Use another model by default, or for the current agent if it names a model itself."""
         current = self.runnable
         agent = current if isinstance(current, Agent) and current.model is not None else self.agent
-        agent.model = resolve_model(name)
+        agent.model = self.model_named(name)
+
+    def model_named(self, name: str | None) -> Model:
+        """Return the model object in a variable of the notebook, or the model that :func:`resolve_model` knows."""
+        if name is None or name not in self.namespace or name == "demo":
+            try:
+                return resolve_model(name)
+            except InvalidInputError as error:
+                if name is None or not name.isidentifier():
+                    raise
+                raise InvalidInputError(f"{error}; or name a variable that has a model object") from None
+        value = self.namespace[name]
+        if not isinstance(value, Model):
+            kind = f"the class {name}" if isclass(value) else f"a value of type {type(value).__name__}"
+            raise InvalidInputError(
+                f"the variable {name!r} has {kind}, not a model; assign a model object to a variable, for example "
+                "local = OpenAIChat('NAME', base_url='http://localhost:8080/v1')"
+            )
+        return value
+
+    def model_variables(self) -> list[str]:
+        """Return the variables that have a model object."""
+        return [
+            key
+            for key, value in self.namespace.items()
+            if isinstance(value, Model) and not _KEPT_BY_IPYTHON.fullmatch(key)
+        ]
 
     def use_store(self, path: str) -> None:
         """Use another DuckDB file. It is opened first, so an invalid path changes nothing."""
@@ -243,7 +269,7 @@ class Notebook:
         if not isinstance(runnable, Agent):
             raise InvalidInputError(f"cannot use model {name!r}: {runnable!r} has no model of its own")
         other = copy.copy(runnable)
-        other.model = resolve_model(name)
+        other.model = self.model_named(name)
         return other
 
     def _instructions(self) -> str | None:
@@ -289,7 +315,7 @@ class Notebook:
                 f"more than one agent is named {name!r}; use one of the variables {' and '.join(sorted(matches))}"
             )
         if not matches:
-            known = [*user_agents, *(value.name for value in user_agents.values() if value.name), "notebook"]
+            known = {*user_agents, *(value.name for value in user_agents.values() if value.name), "notebook"}
             raise InvalidInputError(f"no agent is named {name!r} in this notebook: {nearest(name, known)}")
         return next(iter(matches.values()))
 

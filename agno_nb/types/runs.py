@@ -280,7 +280,8 @@ class RunOutput:
 
     def __repr__(self) -> str:
         content, status = brief(self.get_content_as_string()), "interrupted" if self.interrupted else self.status
-        return f"RunOutput({status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={content})"
+        error = f", error={brief(self.error)}" if self.error else ""
+        return f"RunOutput({status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={content}{error})"
 
 
 def current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:

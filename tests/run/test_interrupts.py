@@ -14,7 +14,7 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import ModelRequestError
+from agno_nb.errors import ModelRequestError, RunInterrupted
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.types import INTERRUPTED_RESULT, Message, RunOutput, RunStatus
 from tests.fakes.strict import StrictServer, calls, says
@@ -162,9 +162,12 @@ def when_reached(scene: Scene, act: Callable[[], object]) -> threading.Thread:
 
 def run(agent: Agent, scene: Scene) -> None:
     watcher = when_reached(scene, lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RunInterrupted) as caught:
         agent.run("go")
     watcher.join()
+    # A notebook shows no traceback of the thread that waited.
+    stored = "" if agent.db is None else "; its partial output is stored"
+    assert caught.value._render_traceback_() == [f"RunInterrupted: the run was interrupted{stored}"]
 
 
 def run_stream(agent: Agent, scene: Scene) -> None:
