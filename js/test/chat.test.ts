@@ -166,9 +166,21 @@ describe("the chat widget", () => {
       note: "not that one",
       values: {},
     });
-    await model.answer("decide", { error: "it has already been continued" });
-    expect(box.querySelector(".anb-pending [role=alert]")?.textContent).toBe("it has already been continued");
+    expect(document.activeElement).toBe(draft());
+    await model.answer("decide", { error: "it has already been continued; see `%agent pending` <b>now</b>" });
+    const alert = box.querySelector(".anb-pending [role=alert]")!;
+    expect(alert.innerHTML).toBe("it has already been continued; see <code>%agent pending</code> &lt;b&gt;now&lt;/b&gt;");
     expect(labelled("Approve").hasAttribute("disabled")).toBe(false);
+  });
+
+  it("announces the answer of a turn that was continued", () => {
+    open([turn("1", { status: "PAUSED", html: "<p>waiting</p>" })]);
+    const announced = () => box.querySelector("[aria-live=polite]")?.textContent;
+    model.set("_arriving", { question: "asked 1", files: [], html: "" });
+    expect(announced()).toBe("The answer is in progress.");
+    model.set("_arriving", {});
+    model.set("_content", content([turn("1", { html: "<p>done</p>" })]));
+    expect(announced()).toBe("done");
   });
 
   it("rejects with Enter in the reason, and sends values with Enter in the last of them", () => {
