@@ -14,6 +14,7 @@ from agno_nb.agent.prompt import build_context_report, build_system_prompt, join
 from agno_nb.agent.response_cache import cached_response
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories, update_user_memory
 from agno_nb.agent.tool_calls import ToolExecutor
+from agno_nb.agent.tool_choice import choose, normalized
 from agno_nb.db.base import ContextQuery
 from agno_nb.errors import InvalidInputError, OutputSchemaError, RunNotContinuableError
 from agno_nb.event_loop import run_blocking
@@ -91,6 +92,9 @@ class Agent(SummariesAndMemories):
     """Role in a team, in a few words. It is part of the leader's prompt and of the agent's own."""
     tools: Sequence[Tool | Callable[..., Any] | Toolkit | Sequence[Any]] | None = None
     """Functions that the model may call: tools, functions and methods, toolkits, and lists of them."""
+    tool_choice: str | Mapping[str, Any] | None = None
+    """"required" or the name of a tool: the model's first answer in a run must be a call; later ones need not be.
+    "none": the model sees the tools but calls none. By default, "auto", it decides. OpenAI's dict is accepted too."""
     tool_hooks: Sequence[Callable[..., Any]] = ()
     """Functions called around every tool, the first one outermost; see :class:`~agno_nb.tools.Tool`."""
     instructions: str | Sequence[str] | None = None
@@ -165,6 +169,8 @@ class Agent(SummariesAndMemories):
             whole_number(name, getattr(self, name), least=0)
         whole_number("request_limit", self.request_limit, least=1)
         as_messages(self.additional_input)
+        if self.tool_choice is not None:
+            normalized(self.tool_choice)
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
             raise InvalidInputError(f"tools is {self.tools!r}; pass a list of functions and toolkits")
         for each in self.tools or ():
@@ -219,7 +225,8 @@ class Agent(SummariesAndMemories):
     async def run_steps(self, context: RunContext) -> None:
         """Alternate between model requests and tool calls until the model answers."""
         run = context.run
-        caller, executor = await self._model_caller(context), self._tool_executor(context)
+        caller = await self._model_caller(context)
+        executor = self._tool_executor(context, caller)
         if caller.model.notice is not None and context.takes_notice():
             notice = f"{caller.model.notice} {self._how_to_change_model()}"
             context.emit(RunEvent.model_notice, content=notice, details={})
@@ -244,6 +251,8 @@ class Agent(SummariesAndMemories):
             if answer.tool_calls and may_call:
                 continue
             text = answer.content or ""
+            if answer.reasoning_content and not text.strip() and not answer.tool_calls:
+                await caller.report_missing_answer(answer)
             if answer.tool_calls:
                 await executor.execute(pending_tool_calls(run.messages))  # All of them are refused.
                 text = text or _latest_text(run)
@@ -275,7 +284,7 @@ class Agent(SummariesAndMemories):
         )
         return ModelCaller(model=model, fallback_models=self.fallback_models, retry_policy=policy, context=context)
 
-    def _tool_executor(self, context: RunContext) -> ToolExecutor:
+    def _tool_executor(self, context: RunContext, caller: ModelCaller) -> ToolExecutor:
         return ToolExecutor(
             tools=resolve_tools([*(self.tools or []), *self._builtin_tools(context)], tool_cache=self._tool_cache),
             hooks=self.tool_hooks,
@@ -288,6 +297,7 @@ class Agent(SummariesAndMemories):
                 "dependencies": context.dependencies,
             },
             context=context,
+            sees_images=lambda: caller.model.sees_tool_images,
         )
 
     def _restore_run(self, context: RunContext, tools: Mapping[str, Tool]) -> list[str]:
@@ -349,6 +359,8 @@ class Agent(SummariesAndMemories):
             tools=[tool.spec for tool in tools.values()],
             allow_tool_calls=may_call,
         )
+        if self.tool_choice is not None:
+            choose(request, self.tool_choice)
         if schema is not None:
             request.output_schema, request.output_name = schema.json_schema, schema.name
         answer = None

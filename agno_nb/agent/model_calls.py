@@ -65,6 +65,18 @@ class ModelCaller:
                 )
                 self._use_model(model)
 
+    async def report_missing_answer(self, answer: Message) -> None:
+        """Record that the model only reasoned, so that its answer is empty."""
+        is_cut = answer.finish_reason == "length"
+        remedy = "raise its limit of tokens, or lower `reasoning_effort`" if is_cut else "ask again"
+        until = " until it reached its limit of tokens" if is_cut else ""
+        await self.context.record_event(
+            RunEvent.answer_missing,
+            f"{self.model.id} only reasoned{until}, and gave no answer; {remedy}",
+            details={"finish_reason": answer.finish_reason, "reasoning_chars": len(answer.reasoning_content or "")},
+            model=self.model.id,
+        )
+
     def _use_model(self, model: Model) -> None:
         self.model = model
         run = self.context.run

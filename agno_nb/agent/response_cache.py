@@ -114,6 +114,8 @@ def _context_hash(
         "allow_tool_calls": request.allow_tool_calls,
         "output_schema": request.output_schema,
     }
+    if request.tool_choice is not None:
+        determining["tool_choice"] = request.tool_choice
     text = json.dumps(determining, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

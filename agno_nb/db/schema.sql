@@ -80,7 +80,7 @@ CREATE TABLE raw_runs (
     content_type TEXT NOT NULL,
     -- Reasoning of the model before the answer.
     reasoning_content TEXT,
-    -- Name of the requested model.
+    -- Name of the requested model. Null for a workflow, and until a run ends or pauses.
     model TEXT,
     -- Model name reported by the server, which may serve another model or add a version. Null if it reported none.
     served_model TEXT,
@@ -268,7 +268,7 @@ CREATE TABLE raw_events (
     event_index INTEGER NOT NULL,
     -- Session of the run.
     session_id TEXT NOT NULL,
-    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ToolCallLimitReached or
+    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ToolCallLimitReached, AnswerMissing or
     -- MemoryUpdateCompleted.
     event TEXT NOT NULL,
     -- Description of the event as a sentence.

@@ -30,6 +30,8 @@ class ModelRequest:
     tools: list[ToolSpec] = field(default_factory=list)
     allow_tool_calls: bool = True
     """If False, the model should answer with text although there are tools."""
+    tool_choice: str | None = None
+    """"auto" or None, "none", "required", or the name of the tool that the model must call."""
     output_schema: JsonDict | None = None
     """JSON schema that the answer must follow."""
     output_name: str = "answer"
@@ -94,6 +96,11 @@ class Model(ABC):
         ModelError
             There is no complete response.
         """
+
+    @property
+    def sees_tool_images(self) -> bool:
+        """Whether it is sent images that tools return."""
+        return False
 
     @property
     def is_priced(self) -> bool:

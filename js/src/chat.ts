@@ -79,6 +79,14 @@ class ChatView {
     box.addEventListener("drop", (event) => this.#composer.addFiles([...(event.dataTransfer?.files ?? [])], event));
     box.addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("visibilitychange", () => document.hidden || void this.#request("refresh"), { signal });
+    // JupyterLab attaches the view after it was rendered; only then does it have a size and can be scrolled.
+    const observer = new ResizeObserver(() => {
+      if (this.#log.clientHeight === 0) return;
+      observer.disconnect();
+      this.#log.scrollTop = this.#log.scrollHeight;
+    });
+    observer.observe(this.#log);
+    signal.addEventListener("abort", () => observer.disconnect());
     link.follow<Content>("_content", (content) => this.#show(content), signal);
     link.follow<Arriving>("_arriving", (arriving) => this.#showArriving(arriving), signal);
     void this.#request("refresh");

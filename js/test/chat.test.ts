@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { renderChat } from "../src/chat";
-import { FakeModel, press, flush, type } from "./fake";
+import { FakeModel, press, flush, resize, type } from "./fake";
 
 const turn = (run_id: string, more: object = {}) => ({
   run_id,
@@ -49,6 +49,20 @@ describe("the chat widget", () => {
   afterEach(() => {
     ending.abort();
     box.remove();
+  });
+
+  it("is at the end when it is displayed after it was rendered", () => {
+    open([turn("1"), turn("2")]);
+    const log = box.querySelector<HTMLElement>(".anb-log")!;
+    Object.defineProperty(log, "scrollHeight", { value: 900 });
+    resize(log);
+    expect(log.scrollTop).toBe(0);
+    Object.defineProperty(log, "clientHeight", { value: 300 });
+    resize(log);
+    expect(log.scrollTop).toBe(900);
+    log.scrollTop = 100;
+    resize(log);
+    expect(log.scrollTop).toBe(100);
   });
 
   it("shows the turns, the session, and who answers at which cost", () => {

@@ -27,12 +27,20 @@ from agno_nb.models.openai.errors import (
     unreadable_error,
     web_page_error,
 )
-from agno_nb.models.openai.profiles import Endpoint, Profile, Unseen, connected, environment
+from agno_nb.models.openai.profiles import (
+    CallIds,
+    Endpoint,
+    Profile,
+    Unseen,
+    connected,
+    environment,
+)
 from agno_nb.models.openai.schema import schema_fields
+from agno_nb.models.openai.schema_rules import rewrite_schema
 from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
 from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
-from agno_nb.types import JsonDict, Metrics, as_dict
+from agno_nb.types import JsonDict, Message, Metrics, as_dict
 
 if TYPE_CHECKING:
     import httpx2
@@ -61,10 +69,16 @@ class OpenAIModel(Model):
     """Name of the provider, which determines prices and profile. By default derived from the URL."""
     sees_images: bool = True
     """Whether the model accepts images. If False, notebooks don't send it figures."""
+    tool_images: bool | None = None
+    """Whether the model is sent images that tools return. By default as its server is known: OpenAI, Gemini, Claude and
+    Grok are, others are not, because many small models fail."""
     organization: str | None = None
     project: str | None = None
     temperature: float | None = None
+    """How freely tokens are chosen, from 0 to 2: 0 for nearly the same answer each time. Reasoning models often refuse
+    it. By default the server's, as for all settings that are None."""
     top_p: float | None = None
+    """Choose among the most likely tokens that together have this probability, from 0 to 1."""
     reasoning_effort: str | None = None
     """For reasoning models: "none", "minimal", "low", "medium", "high", ..."""
     strict_output: bool = True
@@ -163,6 +177,16 @@ class OpenAIModel(Model):
     def is_priced(self) -> bool:
         return prices.cost(self.provider, self.id, Metrics(input_tokens=0, output_tokens=0)) is not None
 
+    @property
+    def sees_tool_images(self) -> bool:
+        wanted = self.endpoint.profile.tool_images if self.tool_images is None else self.tool_images
+        return self.sees_images and wanted
+
+    def came_from_here(self, message: Message) -> bool:
+        """Whether this model wrote `message`, so that its raw data may be sent back."""
+        data = message.provider_data or {}
+        return (data.get("provider"), data.get("model")) == (self.provider, self.id)
+
     async def aclose(self) -> None:
         """Close the connections. The model can still be used; connections are also closed when it is deleted."""
         if self._connection is not None:
@@ -172,7 +196,7 @@ class OpenAIModel(Model):
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         """Stream the answer. Deltas may start and end in the middle of a character."""
-        answer, names = self._new_answer(), ToolNames(request)
+        answer, names = self._new_answer(), ToolNames(request, call_ids=self._call_ids)
         async with aclosing(self._post(self._body(names.repaired_request()))) as frames:
             async for frame in frames:
                 if (delta := answer.add(frame)) is not None:
@@ -190,6 +214,10 @@ class OpenAIModel(Model):
             response.metrics.cost = await asyncio.to_thread(prices.cost, self.provider, model, response.metrics)
         yield response
 
+    @property
+    def _call_ids(self) -> CallIds:
+        return self.endpoint.profile.call_ids
+
     @abstractmethod
     def _body(self, request: ModelRequest) -> JsonDict:
         """Return the body of the HTTP request."""
@@ -199,8 +227,10 @@ class OpenAIModel(Model):
         """Return an empty answer."""
 
     def _output_schema(self, request: ModelRequest, schema: JsonDict) -> JsonDict:
-        limited = self.endpoint.profile.limited_strict
-        return schema_fields(request.output_name, schema, enforced=self.strict_output, limited=limited)
+        profile = self.endpoint.profile
+        enforced, limited = self.strict_output, profile.limited_strict
+        fields = schema_fields(request.output_name, schema, enforced=enforced, limited=limited)
+        return {**fields, "schema": rewrite_schema(fields["schema"], profile.schema_rules)}
 
     async def _post(self, body: JsonDict) -> AsyncGenerator[JsonDict]:
         """Send `body` and yield the frames of the answer as parsed JSON.

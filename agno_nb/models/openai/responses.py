@@ -13,13 +13,16 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
-from agno_nb.models.openai.media import parts, responses_part
+from agno_nb.models.openai.history import arrange_for_responses, arrange_items
+from agno_nb.models.openai.media import parts, responses_part, unsent_media
+from agno_nb.models.openai.profiles import CallIds
 from agno_nb.models.openai.wire import (
     Answer,
     as_arguments,
     as_piece,
     as_text,
     function_fields,
+    offered_tools,
     read_usage,
     sent_arguments,
     with_unique_ids,
@@ -52,13 +55,20 @@ class OpenAIResponses(OpenAIModel):
     path: ClassVar[str] = "/responses"
     answer_field: ClassVar[str] = "output"
 
+    @property
+    def _call_ids(self) -> CallIds:
+        return "forty"  # The raw items have the ids of the server.
+
     def _new_answer(self) -> Answer:
         return _ResponsesAnswer(self.endpoint, self.id)
 
     def _body(self, request: ModelRequest) -> JsonDict:
+        messages = arrange_for_responses(request.messages, self.endpoint.profile)
+        items = [item for message in messages for item in self._items(message)]
+        tools, tool_choice = offered_tools(request, self.endpoint)
         body: JsonDict = {
             "model": self.id,
-            "input": [item for message in request.messages for item in self._items(message)],
+            "input": arrange_items(items, self.endpoint.profile),
             # The default differs between servers.
             "stream": True,
             "store": False,
@@ -70,11 +80,12 @@ class OpenAIResponses(OpenAIModel):
             body["include"] = ["reasoning.encrypted_content"]
         reasoning = {"effort": self.reasoning_effort, "summary": self.reasoning_summary}
         body["reasoning"] = {key: value for key, value in reasoning.items() if value is not None} or None
-        if request.tools:
+        if tools:
             # The default of `strict` is true here, which makes optional parameters required.
-            fields = [function_fields(tool, profile=self.endpoint.profile) for tool in request.tools]
+            fields = [function_fields(tool, profile=self.endpoint.profile) for tool in tools]
             body["tools"] = [{"type": "function", "strict": False, **each} for each in fields]
-            body["tool_choice"] = None if request.allow_tool_calls else "none"
+            is_name = tool_choice not in (None, "none", "required")
+            body["tool_choice"] = {"type": "function", "name": tool_choice} if is_name else tool_choice
         if request.output_schema:
             schema = self._output_schema(request, request.output_schema)
             body["text"] = {"format": {"type": "json_schema", **schema}}
@@ -82,7 +93,11 @@ class OpenAIResponses(OpenAIModel):
 
     def _items(self, message: Message) -> list[JsonDict]:
         if message.role == "tool":
-            output = message.content or ""
+            output: str | list[JsonDict] = message.content or ""
+            if message.media and self.sees_tool_images:
+                output = parts(message, text_type="input_text", part=responses_part)
+            elif message.media:
+                output = unsent_media(message)
             return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": output}]
         if message.media:
             content = parts(message, text_type="input_text", part=responses_part)
@@ -98,10 +113,9 @@ class OpenAIResponses(OpenAIModel):
 
     def _raw_items(self, message: Message) -> list[JsonDict]:
         """Return the raw items of `message` if they come from this model and still match the message."""
-        data = message.provider_data or {}
-        if (data.get("provider"), data.get("model")) != (self.provider, self.id):
+        if not self.came_from_here(message):
             return []
-        items = [as_dict(item) for item in as_list(data.get("items"))]
+        items = [as_dict(item) for item in as_list((message.provider_data or {}).get("items"))]
         # History may have fewer calls than the items; a call without its output would be rejected.
         called = [item for item in items if item.get("type") == "function_call"]
         if [item.get("call_id") for item in called] != [call.tool_call_id for call in message.tool_calls]:
