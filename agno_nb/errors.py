@@ -279,6 +279,10 @@ class StoreLocked(StoreError):
     """Another process holds the lock of the store for too long."""
 
 
+class NoFileLocksError(StoreError):
+    """The folder of the store has no working file locks, like some home directories on NFS."""
+
+
 class UnstorableValueError(StoreError):
     """The store works, but cannot store a value. A retry would not help."""
 

@@ -79,7 +79,8 @@ class ModelCaller:
 
     def _use_model(self, model: Model) -> None:
         self.model = model
-        self.context.run.model, self.context.run.model_provider = model.id, model.provider
+        run = self.context.run
+        run.model, run.model_provider, run.served_model = model.id, model.provider, None
 
     def _has_streamed(self) -> bool:
         partial = self.context.recorder.partial
@@ -155,6 +156,7 @@ class ModelCaller:
                 reasoning_content="" if partial.reasoning_content else response.reasoning_content or "",
             )
             _emit_content(context, rest)
+        context.run.served_model = response.model
         answer = Message(
             role="assistant",
             content=response.content,

@@ -1,4 +1,4 @@
--- Schema of the store, version 1. The comment above a table or column is its documentation.
+-- Schema of the store, version 2. The comment above a table or column is its documentation.
 --
 -- Only plain SQL types are used, so that DuckDB, SQLite and Postgres execute the same text (with BYTEA for BLOB in
 -- Postgres). Primary keys are the only constraints, because DuckDB's foreign keys are too restrictive. They are also
@@ -80,8 +80,10 @@ CREATE TABLE raw_runs (
     content_type TEXT NOT NULL,
     -- Reasoning of the model before the answer.
     reasoning_content TEXT,
-    -- Model name. Null for a workflow, and until a run ends or pauses.
+    -- Name of the requested model. Null for a workflow, and until a run ends or pauses.
     model TEXT,
+    -- Model name reported by the server, which may serve another model or add a version. Null if it reported none.
+    served_model TEXT,
     -- Model provider.
     model_provider TEXT,
     -- Input tokens, including cached ones. Null if the server did not report them.
@@ -164,7 +166,7 @@ CREATE TABLE raw_messages (
     tool_call_error BOOLEAN NOT NULL,
     -- For an assistant message, the provider's reason why the model stopped; "interrupted" if it was interrupted.
     finish_reason TEXT,
-    -- For an assistant message, the model name reported by the server.
+    -- For an assistant message, the model name reported by the server, or else the requested one.
     model TEXT,
     -- For an assistant message, input tokens, including cached ones.
     input_tokens BIGINT,

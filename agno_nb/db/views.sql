@@ -105,6 +105,7 @@ SELECT
     content_type,
     reasoning_content,
     model,
+    served_model,
     model_provider,
     input_tokens,
     output_tokens,

@@ -15,13 +15,15 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
-from agno_nb.models.resolve import EXAMPLES
+from agno_nb.models.base import Model
+from agno_nb.models.model_strings import model_string
 from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
 from agno_nb.notebook.cell_info import is_text, notebook_file
 from agno_nb.notebook.displays import name_of, show_facts, show_note
 from agno_nb.notebook.notebook import Notebook, VariableTool
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
+from agno_nb.redact import redact, without_userinfo
 from agno_nb.run.runnable import Runnable
 from agno_nb.team.team import Team
 from agno_nb.types import CellInfo, counted
@@ -188,8 +190,7 @@ def _model(notebook: Notebook) -> str:
     model = (runnable if isinstance(runnable, Agent) else notebook.agent).resolved_model
     if model.provider == "demo":
         return "demo: rule-based, not a language model; `%agent --model openai:gpt-5-mini` switches"
-    # A server that has no name of its own cannot be the first half of a model's name.
-    return f"{model.provider}:{model.id}" if model.provider in EXAMPLES else f"{model.id} at {model.provider}"
+    return model_string(model)
 
 
 def _described(notebook: Notebook, runnable: Runnable) -> str:
@@ -199,9 +200,9 @@ def _described(notebook: Notebook, runnable: Runnable) -> str:
     has_defaults = runnable.notebook_defaults is not None
     facts = [f"{type(runnable).__name__} {runnable.name or runnable.component_id}"]
     if isinstance(runnable, Agent):
-        own = runnable.model if isinstance(runnable.model, str | None) else runnable.model.id
+        own = model_string(runnable.model) if isinstance(runnable.model, Model) else runnable.model
         default = "the notebook's model" if has_defaults else "the first configured model"
-        facts.append(f"model {own}" if own else default)
+        facts.append(f"model {redact(without_userinfo(own))}" if own else default)
     if runnable.db is None:
         facts.append("the notebook's store" if has_defaults else "no store, because it was not made in a cell")
     else:
@@ -327,7 +328,7 @@ def _index(text: str) -> int:
 
 # fmt: off
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "--model": {"help": 'model, for example "openai:gpt-5-mini", "ollama:llama3.2", "demo" or a variable with a model'},
+    "--model": {"help": 'model, for example "ollama:llama3.2@gpu-box" or "demo", or a variable with a model object'},
     "--db": {"help": "DuckDB file of the store"},
     "--user": {"type": _user_or_none, "help": "current user; off for none"},
     "--session": {"help": "session to resume, or to start with this id"},
@@ -376,8 +377,8 @@ COMMANDS: dict[str, Command] = {
     "reject": Command(people.reject, "reject a tool call; the model receives the reason", "[ID] [REASON]", _WORDS),
     "answer": Command(people.answer, "fill in fields, or pass the result of an external tool call",
                       "[ID] NAME=VALUE … or RESULT", _WORDS),
-    "retry": Command(people.retry, "run the last turn again as a new attempt"),
-    "continue": Command(people.continue_last, "continue an interrupted answer"),
+    "retry": Command(people.retry, "run the notebook's last turn again as a new attempt"),
+    "continue": Command(people.continue_last, "continue the notebook's last answer if it was interrupted"),
     "use": Command(use_agent, "answer with one of your agents; `use notebook` switches back", "[NAME]", _WORDS),
     "tools": Command(use_tools, "let the agent call your functions, or list its tools", "[NAME …]", _WORDS),
     "help": Command(show_help, "show this list"),

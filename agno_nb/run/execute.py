@@ -35,6 +35,7 @@ from agno_nb.errors import (
     message_of,
 )
 from agno_nb.event_loop import is_closing, uncancellable
+from agno_nb.run import defaults
 from agno_nb.run.background_tasks import QueueKey, schedule, wait_for
 from agno_nb.run.context import (
     MAX_DEPTH,
@@ -282,6 +283,8 @@ def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun)
     """Set the session, its history and the state that the run starts with."""
     run, options, recorder = context.run, context.options, context.recorder
     runnable._last_session_ids |= {run.user_id: run.session_id, None: run.session_id}
+    if context.parent is None and context.db is not None and (notebook := defaults.of_notebook) is not None:
+        notebook.note_run(runnable, run)
     context.opened, recorder.base_state = opened, opened.session.session_state
     if context.is_continued:
         run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None

@@ -156,6 +156,9 @@ class RunOutput:
     metrics: Metrics = field(default_factory=Metrics)
     """Metrics of this run alone; `total_metrics` includes nested runs."""
     model: str | None = None
+    """The requested model."""
+    served_model: str | None = None
+    """The model reported by the server, which may serve another one or add a version."""
     model_provider: str | None = None
     requirements: list[Requirement] = field(default_factory=list)
     """Requirements of all pauses, resolved and open."""

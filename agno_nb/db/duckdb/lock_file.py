@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
 
+from agno_nb.db.file_locks import no_locks_error
 from agno_nb.db.file_names import LOCK
 from agno_nb.db.process_id import current_process_id, describe_process, is_dead
 from agno_nb.errors import StoreLocked
@@ -125,7 +126,7 @@ class LockFile:
             self.is_back = False
             return True
         try:
-            if lock_descriptor(descriptor, blocking=False) and self._is_in_place(descriptor):
+            if self._lock(descriptor) and self._is_in_place(descriptor):
                 who = b"%b\n%b" % (
                     describe_process().encode()[: _SIZE // 2],
                     f"{current_process_id()} {_TOKEN}".encode(),
@@ -141,6 +142,12 @@ class LockFile:
         finally:
             if self._descriptor != descriptor:
                 os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> bool:
+        try:
+            return lock_descriptor(descriptor, blocking=False)
+        except OSError as error:
+            raise no_locks_error(self._store, error.strerror or str(error)) from error
 
     def _open(self, *, write: bool) -> int | None:
         """Open the file, which writers create. Return None if a reader finds no file that it can lock.

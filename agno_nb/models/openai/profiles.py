@@ -140,6 +140,7 @@ PROFILES: dict[str, Profile] = {
         parses_reasoning=True,
     ),
     "azure": Profile(
+        base_url_variable="AZURE_OPENAI_ENDPOINT",
         hosts=(".openai.azure.com", ".services.ai.azure.com"),
         key_variables=("AZURE_OPENAI_API_KEY",),
         max_tokens_field="max_completion_tokens",
@@ -264,6 +265,7 @@ PROFILES: dict[str, Profile] = {
     ),
     "litellm": Profile(
         base_url="http://localhost:4000/v1",
+        base_url_variable="LITELLM_PROXY_API_BASE",
         hosts=("localhost:4000",),
         key_variables=("LITELLM_PROXY_API_KEY", "LITELLM_API_KEY"),
         call_content="omitted",
@@ -395,7 +397,7 @@ class Endpoint:
         variables = list(PROFILES[owner].key_variables) if owner else []
         for known in PROFILES.values():
             moved_to, _ = _without_credentials(environment(known.base_url_variable) if known.base_url_variable else "")
-            if moved_to.rstrip("/") == base_url.rstrip("/"):
+            if moved_to and f"{base_url}/".startswith(f"{moved_to.rstrip('/')}/"):
                 variables.extend(known.key_variables)
         return cls(
             base_url=base_url,
@@ -459,6 +461,16 @@ def _split(base_url: str) -> SplitResult:
         shown = redact(without_userinfo(base_url).partition("?")[0])
         raise InvalidInputError(f"invalid base URL {shown!r}; set it to, for example, 'http://localhost:8000/v1'")
     return url
+
+
+def check_base_url(base_url: str) -> None:
+    """Refuse a URL that is not one, or that has a key in its query.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    _refuse_key_in_query(_split(base_url))
 
 
 def _refuse_key_in_query(url: SplitResult) -> None:
