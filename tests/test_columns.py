@@ -174,7 +174,7 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
             {
                 "parent_run_id": "r1", "parent_tool_call_id": "c1", "root_run_id": "r1", "step": "count",
                 "status": "RUNNING", "interrupted": True, "interrupted_at": at(30),
-                "requirements": "[1]", "state_changes": "[2]", "stale": False,
+                "requirements": "[1]", "state_changes": "[2]", "stale": True,
                 "run_index": None, "ended_at": None,
             },
         ),

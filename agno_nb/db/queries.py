@@ -9,13 +9,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agno_nb.db.arrow_tables import to_pandas
 from agno_nb.db.encoding import check_choice
 from agno_nb.db.frame_reader import FrameReader
 from agno_nb.db.sessions import OPEN_TO, open_to
 from agno_nb.db.statements import marks
 from agno_nb.types import RunStatus, SessionType
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ORDERS = {
     "updated_at": "updated_at",
@@ -107,6 +111,18 @@ def _column(db: FrameReader, sql: str, parameters: Sequence[Any] = ()) -> list[A
 def _rows(db: FrameReader, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = db.frame(sql, parameters).to_pylist()
     return rows
+
+
+def unpriced_runs(db: FrameReader) -> pd.DataFrame:
+    """Return the IDs of the runs with a model answer whose cost is unknown, and their `source` in a collection.
+
+    A workflow calls no model itself.
+    """
+    sql = (
+        "SELECT run_id FROM runs WHERE cost IS NULL AND kind <> 'workflow' AND run_id IN "
+        "(SELECT run_id FROM raw_messages WHERE role = 'assistant' AND NOT from_history)"
+    )
+    return to_pandas(db.frame(sql))
 
 
 def notebooks_of_cells(db: FrameReader, cell_ids: Sequence[str]) -> list[str]:

@@ -80,7 +80,7 @@ CREATE TABLE raw_runs (
     content_type TEXT NOT NULL,
     -- Reasoning of the model before the answer.
     reasoning_content TEXT,
-    -- Name of the requested model.
+    -- Name of the requested model. Null for a workflow, and until a run ends or pauses.
     model TEXT,
     -- Model name reported by the server, which may serve another model or add a version. Null if it reported none.
     served_model TEXT,
@@ -213,7 +213,7 @@ CREATE TABLE raw_tool_calls (
     tool_name TEXT NOT NULL,
     -- Arguments as JSON text, exactly as the model wrote them (may be invalid).
     arguments TEXT NOT NULL,
-    -- Data that the provider requires with the call in later requests, as JSON.
+    -- JSON data that the provider requires in later requests; read_from_text says that the call was written as text.
     extra TEXT,
     -- Time at which the model requested the call.
     created_at BIGINT NOT NULL,
@@ -268,8 +268,8 @@ CREATE TABLE raw_events (
     event_index INTEGER NOT NULL,
     -- Session of the run.
     session_id TEXT NOT NULL,
-    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ToolCallLimitReached or
-    -- MemoryUpdateCompleted.
+    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ModelNotice, ToolCallLimitReached,
+    -- AnswerMissing or MemoryUpdateCompleted.
     event TEXT NOT NULL,
     -- Description of the event as a sentence.
     content TEXT,

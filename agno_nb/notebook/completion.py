@@ -106,7 +106,7 @@ class _Completions:
             case "model":
                 # The provider of a server without a profile is its host, which is not a string's.
                 stored = (name for name in self._stored(queries.model_names) if name.partition(":")[0] in EXAMPLES)
-                return [*self._notebook.models(), *EXAMPLES.values(), *stored]
+                return [*self._notebook.model_variables(), *EXAMPLES.values(), *stored]
             case "session":
                 return self._sessions()
             case "user":

@@ -10,7 +10,7 @@ from typing import Unpack, cast
 from IPython.core.error import StdinNotImplementedError
 
 from agno_nb.db.base import Db
-from agno_nb.errors import InvalidInputError
+from agno_nb.errors import InvalidInputError, ModelError, RunInterrupted
 from agno_nb.notebook.displays import show_facts, show_note, show_questions
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.notebook import Notebook
@@ -78,6 +78,14 @@ def retry(notebook: Notebook) -> None:
 
 def continue_last(notebook: Notebook) -> None:
     _regenerate(notebook, from_partial=True)
+
+
+def show_how_to_continue(notebook: Notebook, runnable: Runnable, error: BaseException) -> None:
+    """Show the commands that continue or repeat an answer that was interrupted, or whose model failed after a part."""
+    run = error.run_output if isinstance(error, ModelError | RunInterrupted) else None
+    # The commands are about the agent that answers cells.
+    if run is not None and run.content is not None and runnable is notebook.runnable:
+        show_note("`%agent continue` continues the answer; `%agent retry` starts it again")
 
 
 def show_approval_widget(runnable: Runnable, run: RunOutput, display: RunDisplay) -> None:
@@ -260,7 +268,12 @@ def _regenerate(notebook: Notebook, *, from_partial: bool) -> None:
     events = runnable.regenerate(
         session_id=session_id, user_id=user_id, from_partial=from_partial, stream=True, stream_events=True
     )
-    show_approval_widget(runnable, *_show_run(notebook, events))
+    try:
+        shown = _show_run(notebook, events)
+    except (ModelError, RunInterrupted) as error:
+        show_how_to_continue(notebook, runnable, error)
+        raise
+    show_approval_widget(runnable, *shown)
 
 
 def _last_session(notebook: Notebook) -> tuple[Runnable, str, str | None]:

@@ -146,7 +146,33 @@ class Notebook:
         """
         current = self.runnable
         agent = current if isinstance(current, Agent) and current.model is not None else self.agent
-        agent.model = self._model_named(name)
+        agent.model = self.model_named(name)
+
+    def model_named(self, name: str | None) -> Model:
+        """Return the model object in a variable of the notebook, or the model that :func:`resolve_model` knows."""
+        if name is None or name not in self.namespace or name == "demo":
+            try:
+                return resolve_model(name)
+            except InvalidInputError as error:
+                if name is None or not name.isidentifier():
+                    raise
+                raise InvalidInputError(f"{error}; or name a variable that has a model object") from None
+        value = self.namespace[name]
+        if not isinstance(value, Model):
+            kind = f"the class {name}" if isclass(value) else f"a value of type {type(value).__name__}"
+            raise InvalidInputError(
+                f"the variable {name!r} has {kind}, not a model; assign a model object to a variable, for example "
+                "local = OpenAIChat('NAME', base_url='http://localhost:8080/v1')"
+            )
+        return value
+
+    def model_variables(self) -> list[str]:
+        """Return the variables that have a model object."""
+        return [
+            key
+            for key, value in self.namespace.items()
+            if isinstance(value, Model) and not _KEPT_BY_IPYTHON.fullmatch(key)
+        ]
 
     def note_run(self, runnable: Runnable, run: RunOutput) -> None:
         """Remember the latest run of a cell, a widget or a method."""
@@ -283,19 +309,8 @@ class Notebook:
         if not isinstance(runnable, Agent):
             raise InvalidInputError(f"cannot use model {name!r}: {runnable!r} has no model of its own")
         other = copy.copy(runnable)
-        other.model = self._model_named(name)
+        other.model = self.model_named(name)
         return other
-
-    def models(self) -> dict[str, Model]:
-        """Return the model objects in the user's variables."""
-        return {
-            key: value
-            for key, value in self.namespace.items()
-            if isinstance(value, Model) and not _KEPT_BY_IPYTHON.fullmatch(key)
-        }
-
-    def _model_named(self, name: str | None) -> Model:
-        return self.models().get(name or "") or resolve_model(name)
 
     def _instructions(self) -> str | None:
         self.instructions_from = None
@@ -340,7 +355,7 @@ class Notebook:
                 f"more than one agent is named {name!r}; use one of the variables {' and '.join(sorted(matches))}"
             )
         if not matches:
-            known = [*user_agents, *(value.name for value in user_agents.values() if value.name), "notebook"]
+            known = {*user_agents, *(value.name for value in user_agents.values() if value.name), "notebook"}
             raise InvalidInputError(f"no agent is named {name!r} in this notebook: {nearest(name, known)}")
         return next(iter(matches.values()))
 

@@ -77,8 +77,10 @@ def list_sessions(notebook: Notebook) -> None:
         )
         for session in _records(frame)
     ]
-    note = "• is the current one. `%agent resume ID` resumes another; `sessions_df()` has all of them."
-    show_table(_SESSION_COLUMNS, rows, note=note)
+    resuming = "`%agent resume ID` resumes another; `sessions_df()` has all of them."
+    is_listed = any(row[0] for row in rows)
+    mark = "• is the current one." if is_listed else f"The current one, {current}, is not among these."
+    show_table(_SESSION_COLUMNS, rows, note=f"{mark} {resuming}")
 
 
 def with_state(title: str, state: str) -> str:

@@ -353,8 +353,10 @@ class PartialAnswer:
     def reasoning_content(self) -> str:
         return "".join(self._reasoning)
 
-    def add(self, content: str, reasoning_content: str) -> None:
-        """Append text, to be stored soon."""
+    def add(self, content: str, reasoning_content: str, *, discards_content: bool = False) -> None:
+        """Append text, to be stored soon. `discards_content` drops the earlier content."""
+        if discards_content:
+            self._content.clear()
         if content:
             self._content.append(content)
         if reasoning_content:

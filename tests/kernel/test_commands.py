@@ -242,6 +242,7 @@ def test_a_model_string_with_a_server_and_a_variable_that_holds_a_model(kernel: 
     refused = kernel.run("%agent --model openai:m@http://ada:love1ace@localhost:8081/v1", expect="error")
     assert "has a user and a password" in refused.content["evalue"]
     assert "love1ace" not in str(refused.content)
+    kernel.run("%agent --model demo")
 
 
 @pytest.mark.versions
