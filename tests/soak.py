@@ -2,9 +2,9 @@
 
     PYTHONPATH=contract python -m tests.soak --minutes 10 [--store sqlite]
 
-Four processes write turns to one file. Some of them are killed (``kill -9``) at random and replaced, and the process
-that holds the lock is stopped for a moment and continued. At the end every acknowledged turn must be in the store, once
-and whole. The exit code is 1 if anything is wrong.
+Four processes write turns to one file, several at once. Some are killed (``kill -9``) at random and replaced, and the
+process that holds the lock is stopped for a moment and continued. At the end every acknowledged turn must be in the
+store, once and whole. The exit code is 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.group_commit import StoreCall
 from agno_nb.db.sqlite import SqliteDb
-from agno_nb.types import Message, RunStatus
-from agno_nb_store_contract.conversation import answering, begin, calling, end
+from agno_nb.errors import SessionBusyError
+from agno_nb.types import Message, RunOutput, RunStatus
+from agno_nb_store_contract.concurrency import opening
+from agno_nb_store_contract.conversation import answering, calling, end
 
 KINDS = {"duckdb": DuckDb, "sqlite": SqliteDb}
 SESSIONS = 3
@@ -42,16 +45,39 @@ def write(kind: str, path: Path, log: Path, name: str) -> None:
     chance = random.Random(name)
     with log.open("a", encoding="utf-8") as acknowledged:
         for number in range(sys.maxsize):
-            text = f"{name} {number}"
-            run, _ = begin(store, text, session_id=f"s{chance.randrange(SESSIONS)}")
-            asks, told = calling("f"), answering()
-            run.messages.append(asks)
-            store.add_messages(run, [asks])
-            end(store, run, told, Message(role="assistant", content=f"answer to {text}"))
-            acknowledged.write(json.dumps([run.run_id, run.session_id, run.run_index, text]) + "\n")
+            sessions = chance.sample(range(SESSIONS), chance.randint(1, SESSIONS))
+            runs = open_together(store, {f"s{n}": f"{name} {number}.{n}" for n in sessions})
+            asked, ends = [], []
+            for run in runs:
+                asks, told = calling("f"), answering()
+                answer = Message(role="assistant", content=f"answer to {run.input}")
+                run.messages.append(asks)
+                asked.append(StoreCall(store.add_messages, (run, [asks])))
+                ends.append(StoreCall(end, (store, run, told, answer)))
+            for calls in (asked, ends):
+                for outcome in store.commit_together(calls):
+                    if outcome.error is not None:
+                        raise outcome.error
+            for run in runs:
+                acknowledged.write(json.dumps([run.run_id, run.session_id, run.run_index, run.input]) + "\n")
             acknowledged.flush()
             if chance.random() < 0.2:
                 time.sleep(chance.random() / 2)
+
+
+def open_together(store: DuckDb | SqliteDb, texts: Mapping[str, str]) -> list[RunOutput]:
+    """Open a run in each session that no other writer is using, at least in one."""
+    while True:
+        opened, calls = zip(
+            *(opening(store, text, session_id=session_id) for session_id, text in texts.items()), strict=True
+        )
+        outcomes = store.commit_together(calls)
+        for outcome in outcomes:
+            if outcome.error is not None and not isinstance(outcome.error, SessionBusyError):
+                raise outcome.error
+        if runs := [run for (run, _), outcome in zip(opened, outcomes, strict=True) if outcome.error is None]:
+            return runs
+        time.sleep(0.01)
 
 
 @dataclass

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, Ty
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.frame_reader import FrameReader
+from agno_nb.db.group_commit import Outcome, StoreCall
 from agno_nb.types import (
     JsonDict,
     Message,
@@ -112,6 +113,18 @@ class Db(FrameReader):
         """Whether a short write would probably not have to wait for another user of the store."""
         return False
 
+    @property
+    def groups_commits(self) -> bool:
+        """Whether calls that wait at the same time should be made by :meth:`commit_together`."""
+        return False
+
+    def commit_together(self, calls: Sequence[StoreCall]) -> list[Outcome]:
+        """Make calls of methods that write, in one transaction if the store can; return what each returned or raised.
+
+        A call that fails leaves the others alone. The default is to make one after the other.
+        """
+        return [call.outcome() for call in calls]
+
     @abstractmethod
     def create(self) -> None:
         """Create the store if it doesn't exist; raise an error if it cannot be read and written."""
@@ -128,6 +141,7 @@ class Db(FrameReader):
         nested: bool = False,
         partial_of: str | None = None,
         query: ContextQuery = NO_CONTEXT,
+        is_new_session: bool = False,
     ) -> OpenedRun:
         """Start a run: check the session's owner, store the run and its first messages, and read its context.
 
@@ -139,6 +153,8 @@ class Db(FrameReader):
         For a new attempt, the changes that runs of that turn and of later ones made to the session state are reverted,
         apart from values that have been changed since. `partial_of` is the ID of the attempt whose messages the run
         continues: its changes are kept, and added to ``run.state_changes``.
+
+        With `is_new_session`, the ID of the session has just been generated, so it need not be looked up.
 
         Raises
         ------

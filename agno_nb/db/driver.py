@@ -28,6 +28,11 @@ class Driver(ABC):
     """Clause of a SELECT that locks its rows until the end of the transaction, if writers overlap."""
 
     @property
+    def groups_commits(self) -> bool:
+        """Whether waiting writes are committed together, because writers don't overlap."""
+        return not self.row_lock
+
+    @property
     def is_uncontended(self) -> bool:
         """Whether a transaction would probably start without waiting."""
         return False

@@ -68,6 +68,7 @@ def add_event(
         "created_at": connection.now(),
     }
     connection.insert("raw_events", [row])
+    connection.on_commit.append(lambda: connection.cache.unaffected(connection, run))
 
 
 def get_summary(

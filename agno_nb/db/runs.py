@@ -6,6 +6,7 @@ Statements read and write a bounded number of rows, however long the session is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import filterfalse
 from operator import attrgetter
 
@@ -50,6 +51,7 @@ def open_run(
     nested: bool = False,
     partial_of: str | None = None,
     query: ContextQuery = NO_CONTEXT,
+    is_new_session: bool = False,
 ) -> OpenedRun:
     for name, value in (("session_id", run.session_id), ("user_id", run.user_id)):
         if value == "":
@@ -62,7 +64,8 @@ def open_run(
     if known is not None:
         row, latest_start = known.session, known.latest_start
     else:
-        row, latest_start = enter_session(connection, run, session)
+        row, latest_start = enter_session(connection, run, session, is_new=is_new_session)
+    connection.on_rollback.append(partial(_restore, run, run.run_index, run.attempt, run.state_changes))
     keep_time_order(connection, run, messages, latest_start)
     opened = OpenedRun(session=tables.session_from_row(row, connection.store))
     require_owner(run.session_id, opened.session.user_id, run.user_id)
@@ -71,6 +74,8 @@ def open_run(
         opened.turns = load_nested_runs(connection, run, query)
     elif known is not None:
         turn, opened.turns = known.latest_turns(num_turns)
+    elif latest_start is None and run.run_index is None and not connection.row_lock:
+        turn = 0  # There is no run in the session yet.
     else:
         turn, opened.turns, opened.num_superseded = load_turns(connection, run.session_id, run.run_index, query)
     earlier = known.messages(opened.turns) if known else load_messages(connection, run.session_id, opened.turns)
@@ -91,6 +96,10 @@ def open_run(
 
     connection.on_commit.append(committed)
     return opened
+
+
+def _restore(run: RunOutput, run_index: int | None, attempt: int, state_changes: list[JsonDict]) -> None:
+    run.run_index, run.attempt, run.state_changes = run_index, attempt, state_changes
 
 
 def _read_context(
@@ -165,6 +174,7 @@ def save_partial(connection: Transaction, run: RunOutput, partial: Message, mess
         # The end has to write the content of the run in any case.
         cache.opened_rows.pop(run.run_id, None)
         cache.partials[run.run_id] = partial.message_id
+        cache.forget(connection, run)
 
     connection.on_commit.append(committed)
 
@@ -227,6 +237,7 @@ def add_step(
     if state_changes is not None:
         connection.update("raw_runs", {"state_changes": list(state_changes)}, {"run_id": run.root_run_id})
     connection.insert("raw_steps", [tables.step_row(step, run, step_index)])
+    connection.on_commit.append(lambda: connection.cache.forget(connection, run))
 
 
 def reopen_run(connection: Transaction, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:

@@ -1,7 +1,9 @@
-"""The rows of the latest session, so that the next turn doesn't have to read them again."""
+"""The rows of the latest sessions, so that their next turns don't have to read them again."""
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -17,16 +19,17 @@ StoredMessages = tuple[Sequence[Row], Sequence[Row]]
 Turn = tuple[int, str]
 """run_index and run_id of the current attempt."""
 
+_MAX_SESSIONS = 100
+"""Sessions that are kept, so that as many conversations of one process need not read theirs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedSession:
-    """A session and its latest turns, as rows, at one data version of the store.
+    """A session and its latest turns, as rows.
 
-    This process stored the turns itself, one after the other, and each was completed at the first attempt. Any other
-    write changes the data version, and the next turn is then read from the tables.
+    This process stored the turns itself, one after the other, and each was completed at the first attempt.
     """
 
-    data_version: int
     session: Row
     """Its row in raw_sessions."""
     turns: tuple[tuple[int, str, StoredMessages], ...]
@@ -38,11 +41,10 @@ class CachedSession:
     is_complete: bool
     """Whether the session has no earlier turns."""
 
-    def covers(self, connection: Transaction, run: RunOutput, num_turns: int) -> bool:
+    def covers(self, run: RunOutput, num_turns: int) -> bool:
         """Whether this has everything that a new turn reads, up to `num_turns` earlier turns."""
         return (
             self.is_over
-            and self.data_version == connection.data_version
             and (self.session["session_id"], self.session["user_id"]) == (run.session_id, to_sql(run.user_id))
             and (self.is_complete or len(self.turns) >= num_turns)
         )
@@ -63,15 +65,11 @@ class CachedSession:
         rows.sort(key=itemgetter("message_index"))
         return tables.messages_from_rows(rows, calls)
 
-    def with_messages(
-        self, connection: Transaction, run: RunOutput, stored: StoredMessages, *, ended: Row | None
-    ) -> CachedSession:
+    def with_messages(self, stored: StoredMessages, *, ended: Row | None) -> CachedSession:
         """Return the session with more messages of its latest turn, and with `ended`, the changes at its end."""
-        assert connection.next_data_version is not None
         *before, (run_index, run_id, (messages, calls)) = self.turns
         return replace(
             self,
-            data_version=connection.next_data_version,
             session=self.session | (ended or {}),
             turns=(*before, (run_index, run_id, ([*messages, *stored[0]], [*calls, *stored[1]]))),
             is_over=ended is not None,
@@ -79,30 +77,41 @@ class CachedSession:
 
 
 class SessionCache:
-    """Rows that a store object need not read: the latest session, and the runs that it has opened.
+    """Rows that a store object need not read: the latest sessions, and the runs that it has opened.
 
-    Several threads use it. `_latest` is therefore replaced and never changed, and each use reads it once.
+    The sessions are those of one data version of the store. A transaction that only writes what is known here takes
+    them to the next one; any other write, also of other processes, changes the version, and they are read again.
+
+    Several threads use it, one transaction after the other, and their callbacks after the commit may overlap.
     """
 
     def __init__(self) -> None:
-        self._latest: CachedSession | None = None
+        self._lock = threading.Lock()
+        self._data_version: int | None = None
+        self._sessions: OrderedDict[str, CachedSession] = OrderedDict()
+        """By ID. The one that was used last is the last one."""
         self.opened_rows: dict[str, Row] = {}
         """Columns of opened runs that their ends change, as stored, by run. An end only writes the differences."""
         self.partials: dict[str, str] = {}
         """ID of the stored partial message by run. The next write of the run replaces it."""
 
     def clear(self) -> None:
-        self._latest = None
+        with self._lock:
+            self._sessions.clear()
 
     def find(self, connection: Transaction, run: RunOutput, num_turns: int) -> CachedSession | None:
         """Return the session of a new turn if everything that the turn reads is known."""
-        latest = self._latest
-        return latest if latest is not None and latest.covers(connection, run, num_turns) else None
+        known = self._at(connection.data_version).get(run.session_id)
+        return known if known is not None and known.covers(run, num_turns) else None
+
+    def known_sessions(self, data_version: int | None) -> set[str]:
+        """Return the IDs of the sessions that are known at a data version."""
+        with self._lock:
+            return set(self._sessions) if data_version is not None and data_version == self._data_version else set()
 
     def is_current(self, connection: Transaction, run: RunOutput) -> bool:
-        """Whether this is the latest turn, and nothing else was stored since its last write."""
-        latest = self._latest
-        return latest is not None and _is_current(latest, connection, run)
+        """Whether this is the latest turn of its session, and nothing else was stored since its last write."""
+        return _is_current(self._at(connection.data_version).get(run.session_id), run)
 
     def run_opened(
         self,
@@ -118,32 +127,65 @@ class SessionCache:
 
         `previous` is the session as it was known before, or None if it was read.
         """
-        if connection.next_data_version is None or stored is None or run.run_index is None or run.attempt:
-            self._latest = None
+        if stored is None or run.run_index is None or run.attempt:
+            self.forget(connection, run)
             return
         turns, is_complete = ((), run.run_index == 0) if previous is None else (previous.turns, previous.is_complete)
         # The next turn will probably read as many turns as this one.
         kept = turns[max(0, len(turns) - num_turns) :]
-        self._latest = CachedSession(
-            data_version=connection.next_data_version,
+        opened = CachedSession(
             session=session,
             turns=(*kept, (run.run_index, run.run_id, stored)),
             latest_start=micros(run.created_at),
             is_complete=is_complete and len(kept) == len(turns),
         )
+        self._put(connection, run, opened)
 
     def messages_added(
         self, connection: Transaction, run: RunOutput, stored: StoredMessages | None, *, ended: Row | None = None
     ) -> None:
         """Remember more messages of the latest turn. `ended` are the changes to the session if the turn has ended."""
-        latest = self._latest
+        latest = self._sessions.get(run.session_id)
         is_completed = ended is None or run.status is RunStatus.COMPLETED
-        if latest is not None and stored is not None and is_completed and _is_current(latest, connection, run):
-            self._latest = latest.with_messages(connection, run, stored, ended=ended)
+        if latest is not None and stored is not None and is_completed and _is_current(latest, run):
+            self._put(connection, run, latest.with_messages(stored, ended=ended))
         else:
-            self._latest = None
+            self.forget(connection, run)
+
+    def forget(self, connection: Transaction, run: RunOutput) -> None:
+        """Forget the session of a run, which has changed in a way that is not followed here."""
+        self._put(connection, run, None)
+
+    def unaffected(self, connection: Transaction, run: RunOutput) -> None:
+        """Keep the session of a run after a write of something else."""
+        self._put(connection, run, self._sessions.get(run.session_id))
+
+    def _at(self, data_version: int | None) -> Mapping[str, CachedSession]:
+        """Return the sessions at the start of a transaction."""
+        with self._lock:
+            if data_version is None or data_version != self._data_version:
+                self._sessions.clear()
+                self._data_version = data_version
+            return self._sessions
+
+    def _put(self, connection: Transaction, run: RunOutput, session: CachedSession | None) -> None:
+        """Remember or forget a session after the commit of a transaction, and that it changed nothing else."""
+        with self._lock:
+            if connection.next_data_version is None or self._data_version not in (
+                connection.data_version,
+                connection.next_data_version,
+            ):
+                # Another transaction has started since, with a newer version.
+                self._sessions.clear()
+                self._data_version = None
+                return
+            self._data_version = connection.next_data_version
+            self._sessions.pop(run.session_id, None)
+            if session is not None:
+                self._sessions[run.session_id] = session
+                while len(self._sessions) > _MAX_SESSIONS:
+                    self._sessions.popitem(last=False)
 
 
-def _is_current(latest: CachedSession, connection: Transaction, run: RunOutput) -> bool:
-    is_same_run = latest.turns[-1][1] == run.run_id
-    return not latest.is_over and latest.data_version == connection.data_version and is_same_run
+def _is_current(latest: CachedSession | None, run: RunOutput) -> bool:
+    return latest is not None and not latest.is_over and latest.turns[-1][1] == run.run_id

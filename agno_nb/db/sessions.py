@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
 
 from agno_nb.db import fork, tables
 from agno_nb.db.encoding import (
@@ -17,7 +17,7 @@ from agno_nb.db.encoding import (
 from agno_nb.db.process_id import current_process_id
 from agno_nb.db.pushdown import MAX_VALUES
 from agno_nb.db.session_state import store_state
-from agno_nb.db.statements import Transaction, marks, non_null, page_of, valid_usage, where_equal
+from agno_nb.db.statements import Connection, Transaction, chunks, marks, non_null, page_of, valid_usage, where_equal
 from agno_nb.errors import InvalidInputError, SessionOwnershipError
 from agno_nb.types import (
     TOKEN_COUNTS,
@@ -183,29 +183,48 @@ def fork_session(
     return get_session(connection, fork_id)
 
 
-def enter_session(connection: Transaction, run: RunOutput, session: Session) -> tuple[Row, int | None]:
+def missing_sessions(connection: Connection, session_ids: Collection[str]) -> set[str]:
+    """Return the IDs of the sessions that don't exist."""
+    missing = set(session_ids)
+    for some in chunks(list(session_ids)):
+        sql = f"SELECT session_id FROM raw_sessions WHERE session_id IN ({marks(some)})"
+        missing.difference_update(
+            session_id for (session_id,) in connection.execute(sql, [to_sql(session_id) for session_id in some])
+        )
+    return missing
+
+
+def enter_session(connection: Transaction, run: RunOutput, session: Session, *, is_new: bool) -> tuple[Row, int | None]:
     """Create the session of a run, or claim an existing one; return its row and the start of its latest run.
 
-    The first statement of its transaction: if writers overlap (Postgres), it also locks the session.
+    The first statement of its transaction: if writers overlap (Postgres), it also locks the session. With `is_new`, the
+    session is known not to exist.
     """
     key = {"session_id": run.session_id}
-    sql = (
-        f"SELECT {tables.SESSIONS.sql_columns}, (SELECT MAX(created_at) FROM raw_runs WHERE session_id = ?) "
-        f"FROM raw_sessions WHERE session_id = ? {connection.row_lock}"
-    )
-    found = connection.execute(sql, [run.session_id, run.session_id])
-    rows = tables.SESSIONS.rows(values[:-1] for values in found)
-    if not rows:
+    found: list[tuple[Any, ...]] = []
+    if is_new or run.session_id in connection.missing_sessions:
+        connection.missing_sessions.discard(run.session_id)
+    else:
+        sql = (
+            f"SELECT {tables.SESSIONS.sql_columns}, (SELECT MAX(created_at) FROM raw_runs WHERE session_id = ?) "
+            f"FROM raw_sessions WHERE session_id = ? {connection.row_lock}"
+        )
+        found = connection.execute(sql, [run.session_id, run.session_id])
+    if found:
+        (row,) = tables.SESSIONS.rows(values[:-1] for values in found)
+    else:
         fresh = tables.session_row(session, component_name=run.component_name, now=connection.now())
         # The session starts with its first run, which was created before this transaction.
         fresh["created_at"] = min(fresh["created_at"], micros(run.created_at))
-        connection.insert(
-            "raw_sessions",
-            [fresh | key | {"user_id": run.user_id}],
-            "ON CONFLICT (session_id) DO UPDATE SET updated_at = excluded.updated_at",
-        )
-        rows = connection.select(tables.SESSIONS, "session_id = ?", [run.session_id])
-    (row,) = rows
+        fresh |= key | {"user_id": run.user_id}
+        if connection.row_lock:
+            then = "ON CONFLICT (session_id) DO UPDATE SET updated_at = excluded.updated_at"
+            connection.insert("raw_sessions", [fresh], then)
+            (row,) = connection.select(tables.SESSIONS, "session_id = ?", [run.session_id])
+        else:
+            # No other writer can have created it since.
+            (stored,) = connection.insert("raw_sessions", [fresh])
+            row = dict.fromkeys(tables.SESSIONS.columns) | stored
     if row["user_id"] is None and run.user_id is not None:
         connection.update("raw_sessions", {"user_id": run.user_id}, key)
         row["user_id"] = to_sql(run.user_id)

@@ -21,6 +21,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import check_ids, micros, parse_time_us, to_sql
 from agno_nb.db.frame_reader import TIMEOUT_S
+from agno_nb.db.group_commit import Group, Outcome, StoreCall, commit_together, current
 from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import ColumnFilter, Pushdown
 from agno_nb.db.session_cache import SessionCache
@@ -71,6 +72,12 @@ class SqlDb(Db):
     @contextmanager
     def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
         driver = self._driver
+        if (group := current.group) is not None and group.driver is driver and not exclusive:
+            transaction = Transaction(lambda: group, store=self, cache=self._cache, row_lock=driver.row_lock)
+            transaction.on_commit, transaction.on_rollback = group.on_commit, group.on_rollback
+            transaction.missing_sessions = group.missing_sessions
+            yield transaction
+            return
         with ExitStack() as stack:
             opened = driver.exclusive_transaction() if exclusive else driver.transaction(write=write)
             begin = functools.partial(stack.enter_context, opened)
@@ -82,6 +89,20 @@ class SqlDb(Db):
     @property
     def is_uncontended(self) -> bool:
         return self._driver.is_uncontended
+
+    @property
+    def groups_commits(self) -> bool:
+        return self._driver.groups_commits
+
+    def commit_together(self, calls: Sequence[StoreCall]) -> list[Outcome]:
+        def look_up(group: Group) -> None:
+            opened = [call.args[0] for call in calls if call.method == self.open_run]
+            session_ids = {run.session_id for run in opened} - self._cache.known_sessions(group.data_version)
+            group.missing_sessions |= sessions.missing_sessions(group, session_ids)
+
+        if len(calls) == 1:
+            return [calls[0].outcome()]
+        return commit_together(self._driver, calls, look_up)
 
     def create(self) -> None:
         with self._transaction(write=True) as transaction:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agno_nb.db.encoding import Redact, Row, encode_row, micros, to_sql
@@ -20,6 +21,54 @@ _MAX_PARAMETERS = 30_000
 """Parameters of one statement. SQLite accepts 32,766, Postgres 65,535."""
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Write:
+    """Rows to insert into a table, or changes to some of its rows; all with the same columns."""
+
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    """Columns that identify a row to change, whose values follow those of `columns`. Empty if rows are inserted."""
+    rows: list[Sequence[Any]]
+    then: str = ""
+    """End of the statement, such as an ON CONFLICT."""
+
+    def has_rows_of(self, other: Write) -> bool:
+        """Whether rows that `other` changes are among the rows of this, or may be."""
+        if self.table != other.table or not other.key:
+            return False
+        names = (*self.columns, *self.key)
+        if self.key != other.key and (self.key or not set(other.key) <= set(names)):
+            return True
+        start = len(self.columns) if self.key else 0
+        places = [names.index(name, start) for name in other.key]
+        own = {tuple(row[place] for place in places) for row in self.rows}
+        return not own.isdisjoint(tuple(row[len(other.columns) :]) for row in other.rows)
+
+    def statements(self) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Yield statements for all rows, each with its parameters."""
+        at_once = 1 if self.key else _MAX_PARAMETERS // len(self.columns)
+        for start in range(0, len(self.rows), at_once):
+            some = self.rows[start : start + at_once]
+            yield (
+                write_sql(self.table, self.columns, self.key, self.then, len(some)),
+                [value for row in some for value in row],
+            )
+
+
+@lru_cache(maxsize=512)
+def write_sql(table: str, columns: tuple[str, ...], key: tuple[str, ...], then: str = "", num_rows: int = 1) -> str:
+    """Return the statement that inserts rows, or changes the one that `key` identifies."""
+    if key:
+        return f"UPDATE {table} SET {' = ?, '.join(columns)} = ? WHERE {' = ? AND '.join(key)} = ?"
+    # DuckDB plans a single row faster as a SELECT. With an ON CONFLICT, SQLite would read that as a join.
+    if num_rows == 1 and not then:
+        values = f"SELECT {marks(columns)}"
+    else:
+        values = "VALUES " + ", ".join([f"({marks(columns)})"] * num_rows)
+    return f"INSERT INTO {table} ({', '.join(columns)}) {values} {then}"
 
 
 class Connection(ABC):
@@ -39,9 +88,13 @@ class Connection(ABC):
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         """Run one statement that changes rows and returns none; return how many it changed."""
 
-    def write(self, sql: str, parameters: Sequence[Any], /) -> None:
-        """Run one statement that changes rows, before the next statement that returns something."""
-        self.change(sql, parameters)
+    def write(self, write: Write, /) -> None:
+        """Insert or change rows, before the next statement that returns something."""
+        for sql, parameters in write.statements():
+            self.change(sql, parameters)
+
+    def flush(self) -> None:
+        """Do the writes that have not been done yet."""
 
 
 class Transaction:
@@ -60,6 +113,10 @@ class Transaction:
         self.next_data_version: int | None = None
         self.on_commit: list[Callable[[], None]] = []
         """Functions to call once the transaction is committed."""
+        self.on_rollback: list[Callable[[], None]] = []
+        """Functions to call before the same is written again, because a common transaction was rolled back."""
+        self.missing_sessions: set[str] = set()
+        """IDs of sessions that are known not to exist."""
 
     def begin(self) -> Connection:
         """Begin the transaction, which has not begun yet."""
@@ -96,16 +153,8 @@ class Transaction:
         # Columns that are null in all rows are left out: DuckDB plans a statement of fewer columns faster.
         filled = {name for row in stored for name, value in row.items() if value is not None}
         columns = [name for name in stored[0] if name in filled]
-        at_once = _MAX_PARAMETERS // len(columns)
-        for start in range(0, len(stored), at_once):
-            some = stored[start : start + at_once]
-            # DuckDB plans a single row faster as a SELECT. With an ON CONFLICT, SQLite would read that as a join.
-            if len(some) == 1 and not then:
-                values = f"SELECT {marks(columns)}"
-            else:
-                values = "VALUES " + ", ".join([f"({marks(columns)})"] * len(some))
-            sql = f"INSERT INTO {table} ({', '.join(columns)}) {values} {then}"
-            (self._connection or self.begin()).write(sql, [row[name] for row in some for name in columns])
+        values: list[Sequence[Any]] = [tuple(map(row.__getitem__, columns)) for row in stored]
+        (self._connection or self.begin()).write(Write(table, tuple(columns), (), values, then))
         return stored
 
     def update(self, table: str, changes: Row, key: Row, *, gone: Exception | None = None) -> Row:
@@ -114,21 +163,25 @@ class Transaction:
         If there are no such rows, raise `gone`. Without it, rows are not counted.
         """
         stored = encode_row(changes, self.redact)
+        write = _update(table, stored, key)
         if gone is None:
-            (self._connection or self.begin()).write(*_update(table, stored, key))
-        elif not (self._connection or self.begin()).change(*_update(table, stored, key)):
+            (self._connection or self.begin()).write(write)
+        elif not self._count(write):
             raise gone
         return stored
 
     def change(self, table: str, changes: Row, key: Row) -> int:
         """Change the rows that match `key`; return their number."""
-        return (self._connection or self.begin()).change(*_update(table, encode_row(changes, self.redact), key))
+        return self._count(_update(table, encode_row(changes, self.redact), key))
+
+    def _count(self, write: Write) -> int:
+        return (self._connection or self.begin()).change(
+            write_sql(write.table, write.columns, write.key), write.rows[0]
+        )
 
 
-def _update(table: str, stored: Row, key: Row) -> tuple[str, list[Any]]:
-    where, parameters = where_equal(key)
-    assignments = " = ?, ".join(stored)
-    return f"UPDATE {table} SET {assignments} = ? WHERE {where}", [*stored.values(), *map(to_sql, parameters)]
+def _update(table: str, stored: Row, key: Row) -> Write:
+    return Write(table, tuple(stored), tuple(key), [[*stored.values(), *map(to_sql, key.values())]])
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:

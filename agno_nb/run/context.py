@@ -69,6 +69,8 @@ class RunContext:
     """The nearest run of the same session that this run is nested in; None if the run is a turn of its own."""
     started: float = field(default_factory=time.perf_counter)
     """``time.perf_counter()`` at the start of the run, plus the duration of its pauses."""
+    is_new_session: bool = False
+    """Whether the ID of the session was generated for this run."""
     is_continued: bool = False
     """Whether a paused or interrupted run is being continued."""
     partial_messages: list[Message] = field(default_factory=list)

@@ -175,6 +175,7 @@ def _make_context(
     if db is not None:
         # The state is stored only at the end. Fail before the model costs anything.
         runnable.check_storable(options)
+    num_generated = len(runnable._automatic_session_ids)
     run = paused_run or _new_run(runnable, text, options, parent, db)
     turn = parent
     while turn is not None and not (turn.db is db and turn.session_id == run.session_id):
@@ -205,6 +206,7 @@ def _make_context(
         db=db,
         parent=parent,
         enclosing_turn=turn,
+        is_new_session=len(runnable._automatic_session_ids) > num_generated,
         is_continued=paused_run is not None,
         interrupted_call_ids=interrupted_call_ids(run) if paused_run is not None else frozenset(),
         dependencies={**(runnable.dependencies or {}), **(options.get("dependencies") or {})},
@@ -314,7 +316,7 @@ async def _open_when_free(context: RunContext) -> OpenedRun:
             context.started = time.perf_counter()
         try:
             # A stored run must also be ended, so a cancellation takes effect only when the run is known to be open.
-            return await context.recorder.in_store(_store_open, context)
+            return await _open_now(context)
         except SessionBusyError as busy:
             if time.monotonic() >= warn_at:
                 warn_at = math.inf
@@ -322,19 +324,21 @@ async def _open_when_free(context: RunContext) -> OpenedRun:
             await asyncio.sleep(_POLL_S)
 
 
-def _store_open(context: RunContext) -> OpenedRun:
-    db, run = context.db, context.run
+async def _open_now(context: RunContext) -> OpenedRun:
+    db, run, recorder = context.db, context.run, context.recorder
     assert db is not None
     if context.is_continued:
-        return _store_reopen(db, run, context.query)
-    return db.open_run(
+        return await recorder.in_store(_store_reopen, db, run, context.query)
+    return await recorder.write(
+        db.open_run,
         run,
-        context.recorder.to_persisted([context.message]),
+        recorder.to_persisted([context.message]),
         session=context.session,
         nested=context.enclosing_turn is not None,
         # The partial messages still have the ID of the run that they come from.
         partial_of=context.partial_messages[0].run_id if context.partial_messages else None,
         query=context.query,
+        is_new_session=context.is_new_session,
     )
 
 
@@ -472,7 +476,7 @@ async def _store_end(context: RunContext) -> None:
         return
     recorder.final_state = state if context.enclosing_turn is None else None
     try:
-        await recorder.in_store(recorder.store_end)
+        await recorder.store_end()
     except SessionNotFoundError:
         raise
     except Exception as error:

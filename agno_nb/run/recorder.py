@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
 from agno_nb.db.base import Db
+from agno_nb.db.group_commit import StoreCall, failures
 from agno_nb.db.process_id import runs_in_progress
 from agno_nb.db.session_state import changes, copy_state
 from agno_nb.errors import SessionNotFoundError, StoreError, StoreLocked, describe, is_store_failure, message_of
@@ -109,9 +110,9 @@ class RunRecorder:
             return
         try:
             if partial:
-                await self.in_store(self.db.save_partial, self.run, partial[0], messages)
+                await self.write(self.db.save_partial, self.run, partial[0], messages)
             else:
-                await self.in_store(self.db.add_messages, self.run, messages)
+                await self.write(self.db.add_messages, self.run, messages)
         except BaseException:
             self.unsaved[:0], self.has_failed_save = new, True
             raise
@@ -120,11 +121,10 @@ class RunRecorder:
         """Store an event. `values` are the keyword arguments of ``Db.add_event()``."""
         if self.db is None:
             return
-        add = functools.partial(self.db.add_event, self.run, event, content, **values)
         try:
-            await self.in_store(add)
+            await self.write(self.db.add_event, self.run, event, content, **values)
         except StoreError:
-            self.unsaved_events.append(add)
+            self.unsaved_events.append(functools.partial(self.db.add_event, self.run, event, content, **values))
             raise
 
     async def save_step(self, output: StepOutput, state: JsonDict, turn: RunRecorder) -> None:
@@ -155,7 +155,7 @@ class RunRecorder:
             state, earlier_changes = copy_state(session_state), turn.run.state_changes
             turn.record_state_changes(state)
             try:
-                await asyncio.to_thread(
+                await self.write(
                     self.db.add_step,
                     *(self.run, output, index),
                     session_state=state,
@@ -176,8 +176,19 @@ class RunRecorder:
     def _persisted_run(self) -> RunOutput:
         return self.run if self.stores_messages else replace(self.run, content=None, reasoning_content=None)
 
-    def store_end(self) -> None:
-        """Store the end or pause of the run with everything that is not stored yet. Blocks."""
+    async def store_end(self) -> None:
+        """Store the end or pause of the run with everything that is not stored yet."""
+        if self.has_failed_save or self.unsaved_steps or self.unsaved_events:
+            await self.in_store(self._store_everything)
+            return
+        assert self.db is not None
+        messages = self.to_persisted(self.unsaved)
+        state = {"session_state": self.final_state, "base_state": self.base_state}
+        await self.write(self.db.end_run, self._persisted_run, messages, **state)
+        self.unsaved = []
+
+    def _store_everything(self) -> None:
+        """Store the end of the run, after what could not be stored before. Blocks."""
         assert self.db is not None
         if self.has_failed_save:
             self._drop_stored(self.db.get_run(self.run.run_id, self.run.session_id))
@@ -209,7 +220,7 @@ class RunRecorder:
             The store failed, or did not even accept the row of the run.
         """
         try:
-            self.store_end()
+            self._store_everything()
         except SessionNotFoundError:
             raise
         except Exception as error:
@@ -252,16 +263,62 @@ class RunRecorder:
             self.has_failed_save = True
             self.store_accepted_parts()
 
-    async def in_store(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do work in the run's store, and finish it even if the run is cancelled.
+    async def write(self, method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the run's store that writes, and finish it even if the run is cancelled.
 
         A switch to another thread takes up to a tenth of a short turn. If the store is not in use and no other task
-        needs the event loop, the work is done on the loop.
+        needs the event loop, the call is made on the loop. Otherwise, calls of several runs are committed together.
         """
+        await store_unstored(self.db)
+        db = self.db
+        if db is not None and db.is_uncontended and loop_is_idle():
+            return method(*args, **kwargs)
+        if db is not None and db.groups_commits:
+            return await uncancellable(_in_group(db, StoreCall(method, args, kwargs)))
+        return await uncancellable(asyncio.to_thread(method, *args, **kwargs))
+
+    async def in_store(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do several calls of the run's store as one piece of work, and finish it even if the run is cancelled."""
         await store_unstored(self.db)
         if self.db is not None and self.db.is_uncontended and loop_is_idle():
             return work(*args, **kwargs)
         return await uncancellable(asyncio.to_thread(work, *args, **kwargs))
+
+
+_MAX_GROUP = 64
+"""Calls that are committed together. Others wait for the next commit."""
+_waiting: dict[Db, list[tuple[StoreCall, asyncio.Future[Any]]]] = {}
+"""Calls that wait for the current commit of their store. Changed on the background loop only."""
+_committing: set[asyncio.Task[None]] = set()
+
+
+async def _in_group(db: Db, call: StoreCall) -> Any:
+    """Make a call with others of the same store, which wait at the same time; no thread waits with them."""
+    done = asyncio.get_running_loop().create_future()
+    if db in _waiting:
+        _waiting[db].append((call, done))
+    else:
+        _waiting[db] = [(call, done)]
+        task = asyncio.create_task(_commit_waiting(db))
+        _committing.add(task)
+        task.add_done_callback(_committing.discard)
+    return await done
+
+
+async def _commit_waiting(db: Db) -> None:
+    waiting = _waiting[db]
+    while waiting:
+        group, waiting[:] = waiting[:_MAX_GROUP], waiting[_MAX_GROUP:]
+        try:
+            outcomes = await asyncio.to_thread(db.commit_together, [call for call, _ in group])
+        except BaseException as error:  # No thread can be started when the interpreter exits.
+            outcomes = failures(error, len(group))
+        for (_, done), outcome in zip(group, outcomes, strict=True):
+            if outcome.error is None:
+                done.set_result(outcome.value)
+            else:
+                done.set_exception(outcome.error)
+    del _waiting[db]
 
 
 class PartialAnswer:
@@ -434,6 +491,7 @@ def _after_fork_in_child() -> None:
     """Leave the unstored ends to the parent process."""
     global _storing
     _unstored.clear()
+    _waiting.clear()
     _storing = asyncio.Lock()
 
 

@@ -14,6 +14,7 @@ from agno_nb.testing import FunctionModel
 OF_THE_PIPELINE = {
     "open_run", "reopen_run", "add_messages", "save_approvals", "end_run", "add_event", "add_step", "add_summary",
     "create", "arrow", "frame", "read_user_rows", "find_cached_run", "get_cell_turns",
+    "commit_together",
 }  # fmt: skip
 
 

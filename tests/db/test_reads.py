@@ -17,6 +17,7 @@ from agno_nb.db.sql_store import SqlDb
 from agno_nb.db.sqlite import SqliteDb
 from agno_nb.db.sqlite_connections import Opened, SqliteConnections
 from agno_nb.types import RunOutput, UserMemory
+from agno_nb_store_contract.concurrency import ending, opening
 from agno_nb_store_contract.conversation import begin, end, say
 from agno_nb_store_contract.frames import fill
 
@@ -59,10 +60,20 @@ def nested_run(db: SqlDb) -> RunOutput:
     return end(db, turn)
 
 
+def turns_together(db: SqlDb) -> None:
+    """Hold turns of several sessions in common transactions; of each kind one is new and one is not."""
+    opened = [opening(db, f"{name}?", session_id=name, user_id="ann") for name in ("s2", "n1", "n2", "s3")]
+    for outcome in [*db.commit_together([call for _, call in opened])]:
+        assert outcome.error is None
+    for outcome in db.commit_together([ending(db, run, "!") for run, _ in opened]):
+        assert outcome.error is None
+
+
 CALLS: dict[str, Callable[[SqlDb], object]] = {
     "a turn": lambda db: say(db, "third", session_id="s1", user_id="ann", query=WITH_CONTEXT),
     "a new attempt": lambda db: say(db, "again", session_id="s1", user_id="ann", query=WITH_CONTEXT, run_index=1),
     "a nested run": nested_run,
+    "turns of several sessions": turns_together,
     "get_session": lambda db: db.get_session("s1"),
     "get_sessions": lambda db: db.get_sessions(limit=2),
     "get_sessions by time": lambda db: db.get_sessions(limit=2, sort_by="created_at"),
