@@ -68,10 +68,8 @@ def write(kind: str, path: Path, log: Path, name: str) -> None:
 def open_together(store: DuckDb | SqliteDb, texts: Mapping[str, str]) -> list[RunOutput]:
     """Open a run in each session that no other writer is using, at least in one."""
     while True:
-        opened, calls = zip(
-            *(opening(store, text, session_id=session_id) for session_id, text in texts.items()), strict=True
-        )
-        outcomes = store.commit_together(calls)
+        opened = [opening(store, text, session_id=session_id) for session_id, text in texts.items()]
+        outcomes = store.commit_together([call for _, call in opened])
         for outcome in outcomes:
             if outcome.error is not None and not isinstance(outcome.error, SessionBusyError):
                 raise outcome.error
@@ -155,7 +153,7 @@ class Soak:
     def problems(self) -> list[str]:
         store = KINDS[self.kind](self.path)
         runs = {run.run_id: run for n in range(SESSIONS) for run in store.get_runs(f"s{n}")}
-        found = []
+        found = [f"{self.counts['failed']} writers failed"] if self.counts["failed"] else []
         for run_id, session_id, run_index, text in self.acknowledged():
             self.counts["acknowledged"] += 1
             run = runs.get(run_id)
@@ -196,7 +194,7 @@ def main() -> int:
             for file in Path(folder).iterdir():
                 file.rename(kept / file.name)
             print(f"The files are in {kept}")
-    return 1 if problems or soak.counts["failed"] else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":
