@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,26 +10,20 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from agno_nb.db.duckdb import DuckDb
+from agno_nb.db.base import Db
 from agno_nb.db.group_commit import Group, StoreCall
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.db.sql_store import SqlDb
-from agno_nb.db.sqlite import SqliteDb
 from agno_nb.types import Message, RunEvent, RunOutput, RunStatus, Session, new_id
 from agno_nb_store_contract.concurrency import ending, opening
 from agno_nb_store_contract.conversation import begin, say
+from tests.db.conftest import BACKENDS
 from tests.db.test_rows import json_dicts, messages, metrics, storable_text
 
-STORES: dict[str, Callable[[Path], SqlDb]] = {
-    "duckdb": lambda folder: DuckDb(folder / "store.duckdb"),
-    "sqlite": lambda folder: SqliteDb(folder / "store.db"),
-    "in memory": lambda folder: InMemoryDb(),
-}
 
-
-@pytest.fixture(params=STORES)
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlDb]:
-    store = STORES[request.param](tmp_path)
+@pytest.fixture(params=BACKENDS)
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Db]:
+    store = BACKENDS[request.param](tmp_path)
     yield store
     store.close()
 
@@ -48,7 +42,7 @@ def transactions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def test_writes_of_runs_share_a_transaction(db: SqlDb, transactions: list[int]) -> None:
+def test_writes_of_runs_share_a_transaction(db: Db, transactions: list[int]) -> None:
     runs, calls = zip(*(opening(db, text) for text in "abc"), strict=True)
     db.commit_together(calls)
     db.commit_together([ending(db, run, "answer") for run in runs])
@@ -70,7 +64,7 @@ def test_an_overridden_method_returns_after_its_own_commit(tmp_path: Path, trans
     assert (seen, transactions) == ([["a"], ["a", "b"]], [2])
 
 
-def test_other_writes_between_those_of_runs_are_not_lost_from_sight(db: SqlDb) -> None:
+def test_other_writes_between_those_of_runs_are_not_lost_from_sight(db: Db) -> None:
     say(db, "old", session_id="s1")
     run, _ = begin(db, "other", session_id="s2")
     _, opened = opening(db, "new", session_id="s1")
@@ -92,7 +86,7 @@ def test_stores_whose_writers_overlap_make_one_call_after_the_other(
     assert transactions == []
 
 
-def test_an_interrupt_is_raised_after_nothing_was_stored(db: SqlDb) -> None:
+def test_an_interrupt_is_raised_after_nothing_was_stored(db: Db) -> None:
     def interrupt(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
@@ -111,7 +105,7 @@ TIMES = {"updated_at", "created_at"}
 
 
 def tables_of(db: SqlDb) -> dict[str, list[dict[str, Any]]]:
-    """Return all rows of a store, without the times at which they were written."""
+    """Return all rows of a store, except for the times of writing."""
     names = ("raw_sessions", "raw_runs", "raw_messages", "raw_tool_calls", "raw_events", "raw_variables")
     rows = {
         name: table.drop_columns([*TIMES & {*table.column_names}]).to_pylist()
@@ -140,14 +134,14 @@ def turns(draw: st.DrawFn) -> tuple[RunOutput, list[Message], RunOutput, dict[st
 
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
-@pytest.mark.parametrize("kind", ["in memory", "sqlite"])
+@pytest.mark.parametrize("kind", ["in_memory", "sqlite"])
 @given(drawn=st.lists(turns(), min_size=2, max_size=6))
 def test_rows_that_are_written_together_are_those_that_are_written_one_by_one(
     kind: str, drawn: list[Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     stores = []
     for is_common in (True, False):
-        db = STORES[kind](tmp_path_factory.mktemp("store"))
+        db = BACKENDS[kind](tmp_path_factory.mktemp("store"))
         phases: list[list[StoreCall]] = [[], [], [], []]
         for run, said, ended, state in deepcopy(drawn):
             phases[0].append(StoreCall(db.open_run, (run, []), {"session": Session(session_id=run.session_id)}))
@@ -158,6 +152,7 @@ def test_rows_that_are_written_together_are_those_that_are_written_one_by_one(
         for calls in phases:
             outcomes = db.commit_together(calls) if is_common else [call.outcome() for call in calls]
             assert [outcome.error for outcome in outcomes] == [None] * len(calls)
+        assert isinstance(db, SqlDb)
         stores.append(tables_of(db))
         db.close()
     assert stores[0] == stores[1]
