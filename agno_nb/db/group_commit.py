@@ -28,10 +28,10 @@ class StoreCall:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def outcome(self) -> Outcome:
-        """Make the call."""
+        """Make the call. An interrupt is raised."""
         try:
             return Outcome(self.method(*self.args, **self.kwargs))
-        except BaseException as error:
+        except Exception as error:
             return Outcome(error=error)
 
 
@@ -112,6 +112,8 @@ def commit_together(driver: Driver, calls: Sequence[StoreCall], prepare: Callabl
     except BaseException as error:
         for undo in group.on_rollback if group is not None else ():
             undo()
+        if not isinstance(error, Exception):
+            raise
         if group is None or outcomes:
             return failures(error, len(calls))
         return [call.outcome() for call in calls]

@@ -95,10 +95,6 @@ class SessionCache:
         self.partials: dict[str, str] = {}
         """ID of the stored partial message by run. The next write of the run replaces it."""
 
-    def clear(self) -> None:
-        with self._lock:
-            self._sessions.clear()
-
     def find(self, connection: Transaction, run: RunOutput, num_turns: int) -> CachedSession | None:
         """Return the session of a new turn if everything that the turn reads is known."""
         known = self._at(connection.data_version).get(run.session_id)

@@ -72,7 +72,7 @@ class SqlDb(Db):
     @contextmanager
     def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
         driver = self._driver
-        if (group := current.group) is not None and group.driver is driver and not exclusive:
+        if (group := current.group) is not None and group.driver is driver:
             transaction = Transaction(lambda: group, store=self, cache=self._cache, row_lock=driver.row_lock)
             transaction.on_commit, transaction.on_rollback = group.on_commit, group.on_rollback
             transaction.missing_sessions = group.missing_sessions
@@ -100,8 +100,11 @@ class SqlDb(Db):
             session_ids = {run.session_id for run in opened} - self._cache.known_sessions(group.data_version)
             group.missing_sessions |= sessions.missing_sessions(group, session_ids)
 
-        if len(calls) == 1:
-            return [calls[0].outcome()]
+        # A method that was overridden may expect that the inherited one has committed. Other writes than those of a run
+        # would have to be followed by the cache.
+        is_common = self.groups_commits and all(getattr(call.method, "__func__", None) in _OF_RUNS for call in calls)
+        if len(calls) == 1 or not is_common:
+            return super().commit_together(calls)
         return commit_together(self._driver, calls, look_up)
 
     def create(self) -> None:
@@ -287,3 +290,7 @@ class SqlDb(Db):
             except StoreError:
                 return column_filter, dead
         return column_filter, []
+
+
+_OF_RUNS = (SqlDb.open_run, SqlDb.add_messages, SqlDb.save_partial, SqlDb.add_step, SqlDb.add_event, SqlDb.end_run)
+"""Methods whose transactions can be parts of a common one."""
