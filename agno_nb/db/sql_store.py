@@ -24,7 +24,7 @@ from agno_nb.db.frame_reader import TIMEOUT_S
 from agno_nb.db.group_commit import Group, Outcome, StoreCall, commit_together, current
 from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import ColumnFilter, Pushdown
-from agno_nb.db.session_cache import SessionCache
+from agno_nb.db.session_cache import CacheUpdate, SessionCache
 from agno_nb.db.statements import Transaction, marks
 from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import JsonDict, Message, RunOutput, Session
@@ -83,8 +83,11 @@ class SqlDb(Db):
             begin = functools.partial(stack.enter_context, opened)
             transaction = Transaction(begin, store=self, cache=self._cache, row_lock=driver.row_lock)
             yield transaction
-        for committed in transaction.on_commit:
-            committed()
+        if transaction.on_commit:
+            update = CacheUpdate(self._cache, transaction.data_version, transaction.next_data_version)
+            for tell in transaction.on_commit:
+                tell(update)
+            update.end()
 
     @property
     def is_uncontended(self) -> bool:
@@ -97,7 +100,7 @@ class SqlDb(Db):
     def commit_together(self, calls: Sequence[StoreCall]) -> list[Outcome]:
         def look_up(group: Group) -> None:
             opened = [call.args[0] for call in calls if call.method == self.open_run]
-            session_ids = {run.session_id for run in opened} - self._cache.known_sessions(group.data_version)
+            session_ids = {run.session_id for run in opened} - self._cache.at(group.data_version).keys()
             group.missing_sessions |= sessions.missing_sessions(group, session_ids)
 
         # A method that was overridden may expect that the inherited one has committed. Other writes than those of a run
@@ -105,7 +108,7 @@ class SqlDb(Db):
         is_common = self.groups_commits and all(getattr(call.method, "__func__", None) in _OF_RUNS for call in calls)
         if len(calls) == 1 or not is_common:
             return super().commit_together(calls)
-        return commit_together(self._driver, calls, look_up)
+        return commit_together(self._driver, self._cache, calls, look_up)
 
     def create(self) -> None:
         with self._transaction(write=True) as transaction:
