@@ -119,7 +119,7 @@ class Db(FrameReader):
         return False
 
     def commit_together(self, calls: Sequence[StoreCall]) -> list[Outcome]:
-        """Make calls of methods that write, in one transaction if the store can; return what each returned or raised.
+        """Make calls of methods that store runs, in one transaction if possible; return what each returned or raised.
 
         A call that fails leaves the others alone. The default is to make one after the other.
         """

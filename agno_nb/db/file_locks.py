@@ -43,30 +43,36 @@ class _Probe(threading.Thread):
 
 _stuck: dict[Path, _Probe] = {}
 """Probes that have not returned, by folder."""
+_working: set[Path] = set()
+"""Folders in which a lock has returned."""
 
 
 def check_file_locks(store: Path) -> None:
     """Refuse a store in a folder without working locks.
 
-    A folder in which this process may not create files is not checked.
+    Each folder is checked once; one in which this process may not create files is not checked.
 
     Raises
     ------
     NoFileLocksError
     """
     folder = store.parent
-    if fcntl is None or not os.access(folder, os.W_OK):
+    if fcntl is None or folder in _working or not os.access(folder, os.W_OK):
         return
     probe = _stuck.pop(folder, None)
     if probe is None:
         probe = _Probe(folder)
-        probe.start()
+        try:
+            probe.start()
+        except RuntimeError:  # An interpreter that exits starts no threads.
+            return
         probe.join(TIME_LIMIT_S)
     if probe.is_alive():
         _stuck[folder] = probe
         raise no_locks_error(store, f"a lock did not return within {TIME_LIMIT_S:g} s")
     if probe.error is not None and probe.error.errno in _NO_LOCKS:
         raise no_locks_error(store, os.strerror(probe.error.errno))
+    _working.add(folder)
 
 
 def no_locks_error(store: Path, reason: str) -> NoFileLocksError:
@@ -76,3 +82,8 @@ def no_locks_error(store: Path, reason: str) -> NoFileLocksError:
         f"({reason}); set db_file (`%agent --db PATH`, or the environment variable AGNO_NB_DB) to a path on a local "
         f"disk, for example '/var/tmp/{store.name}', or use PostgresDb(db_url=...)"
     )
+
+
+if hasattr(os, "register_at_fork"):
+    # The threads of a forked process have ended, but not because their locks returned.
+    os.register_at_fork(after_in_child=_stuck.clear)

@@ -12,6 +12,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agno_nb.db.session_cache import CacheUpdate, SessionCache
 from agno_nb.db.statements import Connection, Write
 from agno_nb.errors import AgnoNbError
 
@@ -28,10 +29,10 @@ class StoreCall:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def outcome(self) -> Outcome:
-        """Make the call."""
+        """Make the call. An interrupt is raised."""
         try:
             return Outcome(self.method(*self.args, **self.kwargs))
-        except BaseException as error:
+        except Exception as error:
             return Outcome(error=error)
 
 
@@ -51,7 +52,7 @@ class Group(Connection):
         self.data_version, self.next_data_version = connection.data_version, connection.next_data_version
         self.missing_sessions: set[str] = set()
         """IDs of sessions that were looked up for the calls, don't exist, and have not been created since."""
-        self.on_commit: list[Callable[[], None]] = []
+        self.on_commit: list[Callable[[CacheUpdate], None]] = []
         self.on_rollback: list[Callable[[], None]] = []
         self._has_written = False
 
@@ -72,6 +73,13 @@ class Group(Connection):
         if outcome.error is not None and (self._has_written or not isinstance(outcome.error, AgnoNbError)):
             raise outcome.error
         return outcome
+
+    def committed(self, cache: SessionCache) -> None:
+        """Tell all calls, and the cache, that the transaction is committed."""
+        update = CacheUpdate(cache, self.data_version, self.next_data_version)
+        for tell in self.on_commit:
+            tell(update)
+        update.end()
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
         self._has_written |= not sql.startswith("SELECT")
@@ -94,7 +102,9 @@ class _Current(threading.local):
 current = _Current()
 
 
-def commit_together(driver: Driver, calls: Sequence[StoreCall], prepare: Callable[[Group], None]) -> list[Outcome]:
+def commit_together(
+    driver: Driver, cache: SessionCache, calls: Sequence[StoreCall], prepare: Callable[[Group], None]
+) -> list[Outcome]:
     """Make calls in one transaction, after `prepare`; return what each returned or raised.
 
     If the transaction fails, each call is made again in its own, so that one that cannot be stored fails alone. This is
@@ -107,11 +117,12 @@ def commit_together(driver: Driver, calls: Sequence[StoreCall], prepare: Callabl
             group = Group(driver, connection)
             prepare(group)
             outcomes = group.outcomes(calls)
-        for committed in group.on_commit:
-            committed()
+        group.committed(cache)
     except BaseException as error:
         for undo in group.on_rollback if group is not None else ():
             undo()
+        if not isinstance(error, Exception):
+            raise
         if group is None or outcomes:
             return failures(error, len(calls))
         return [call.outcome() for call in calls]

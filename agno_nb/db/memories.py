@@ -68,7 +68,7 @@ def add_event(
         "created_at": connection.now(),
     }
     connection.insert("raw_events", [row])
-    connection.on_commit.append(lambda: connection.cache.unaffected(connection, run))
+    connection.on_commit.append(lambda update: update.unaffected())
 
 
 def get_summary(

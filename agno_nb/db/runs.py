@@ -25,7 +25,7 @@ from agno_nb.db.history import (
 )
 from agno_nb.db.memories import get_summary, select_memories
 from agno_nb.db.process_id import current_process_id, is_over, runs_in_progress
-from agno_nb.db.session_cache import SessionCache, StoredMessages
+from agno_nb.db.session_cache import CacheUpdate, SessionCache, StoredMessages
 from agno_nb.db.session_state import reapply_run, revert_to_turn, store_state
 from agno_nb.db.sessions import enter_session, require_owner
 from agno_nb.db.statements import Transaction
@@ -89,10 +89,10 @@ def open_run(
         connection.insert("raw_variables", tables.variable_rows(run))
     stored = insert_messages(connection, run, messages, message_indexes(messages, messages))
 
-    def committed() -> None:
+    def committed(update: CacheUpdate) -> None:
         runs_in_progress.add(run.run_id)
         cache.opened_rows[run.run_id] = ended
-        cache.run_opened(connection, run, stored, session=row, previous=known, num_turns=num_turns)
+        update.run_opened(run, stored, session=row, previous=known, num_turns=num_turns)
 
     connection.on_commit.append(committed)
     return opened
@@ -150,9 +150,9 @@ def _add_last_messages(
     _drop_partial(connection, run)
     stored = insert_messages(connection, run, messages, message_indexes(run.messages, messages))
 
-    def committed() -> None:
+    def committed(update: CacheUpdate) -> None:
         connection.cache.partials.pop(run.run_id, None)
-        connection.cache.messages_added(connection, run, stored, ended=ended)
+        update.messages_added(run, stored, ended=ended)
 
     connection.on_commit.append(committed)
 
@@ -170,11 +170,11 @@ def save_partial(connection: Transaction, run: RunOutput, partial: Message, mess
     new = [*messages, *([] if is_known else [partial])]
     insert_messages(connection, run, new, message_indexes([*run.messages, partial], new))
 
-    def committed() -> None:
+    def committed(update: CacheUpdate) -> None:
         # The end has to write the content of the run in any case.
         cache.opened_rows.pop(run.run_id, None)
         cache.partials[run.run_id] = partial.message_id
-        cache.forget(connection, run)
+        update.forget(run)
 
     connection.on_commit.append(committed)
 
@@ -237,7 +237,7 @@ def add_step(
     if state_changes is not None:
         connection.update("raw_runs", {"state_changes": list(state_changes)}, {"run_id": run.root_run_id})
     connection.insert("raw_steps", [tables.step_row(step, run, step_index)])
-    connection.on_commit.append(lambda: connection.cache.forget(connection, run))
+    connection.on_commit.append(lambda update: update.forget(run))
 
 
 def reopen_run(connection: Transaction, run: RunOutput, *, query: ContextQuery = NO_CONTEXT) -> OpenedRun:
@@ -274,7 +274,7 @@ def reopen_run(connection: Transaction, run: RunOutput, *, query: ContextQuery =
             reapply_run(connection, opened.session, run)
         _, turns, _ = load_turns(connection, run.session_id, run.run_index, query, as_of=as_of)
     opened.history = select_history(load_messages(connection, run.session_id, turns), turns, query)
-    connection.on_commit.append(lambda: runs_in_progress.add(run.run_id))
+    connection.on_commit.append(lambda update: runs_in_progress.add(run.run_id))
     return opened
 
 

@@ -21,6 +21,7 @@ from functools import cache
 from itertools import takewhile
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 import duckdb
 
@@ -86,7 +87,24 @@ def open_sandbox(files: Sequence[str] = (), **config: str) -> duckdb.DuckDBPyCon
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET GLOBAL allowed_paths = ?", [list(files)])
     connection.execute("SET GLOBAL enable_external_access = false")
+    _opened.add(connection)
     return connection
+
+
+_opened: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """Keep the parent's connections for good: to close one, even at exit, DuckDB joins threads that are not here."""
+    import ctypes
+
+    for connection in list(_opened):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+    _opened.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def run(

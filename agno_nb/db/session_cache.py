@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
+from typing import NamedTuple
 
 from agno_nb.db import tables
 from agno_nb.db.encoding import Row, micros, to_sql
@@ -79,43 +78,67 @@ class CachedSession:
 class SessionCache:
     """Rows that a store object need not read: the latest sessions, and the runs that it has opened.
 
-    The sessions are those of one data version of the store. A transaction that only writes what is known here takes
-    them to the next one; any other write, also of other processes, changes the version, and they are read again.
-
-    Several threads use it, one transaction after the other, and their callbacks after the commit may overlap.
+    Several threads use it, one transaction after the other, while callbacks after a commit may overlap with the next
+    transaction. There is no lock, because an interrupt could leave it locked: `_known` is replaced and never changed.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._data_version: int | None = None
-        self._sessions: OrderedDict[str, CachedSession] = OrderedDict()
-        """By ID. The one that was used last is the last one."""
+        self.known = KnownSessions(None, {})
         self.opened_rows: dict[str, Row] = {}
         """Columns of opened runs that their ends change, as stored, by run. An end only writes the differences."""
         self.partials: dict[str, str] = {}
         """ID of the stored partial message by run. The next write of the run replaces it."""
 
     def clear(self) -> None:
-        with self._lock:
-            self._sessions.clear()
+        self.known = KnownSessions(None, {})
+
+    def at(self, data_version: int | None) -> Mapping[str, CachedSession]:
+        """Return the sessions, by ID, that are known at the start of a transaction."""
+        known = self.known
+        if data_version is None or data_version != known.data_version:
+            # Something else has changed the store.
+            known = self.known = KnownSessions(data_version, {})
+        return known.sessions
 
     def find(self, connection: Transaction, run: RunOutput, num_turns: int) -> CachedSession | None:
         """Return the session of a new turn if everything that the turn reads is known."""
-        known = self._at(connection.data_version).get(run.session_id)
-        return known if known is not None and known.covers(run, num_turns) else None
-
-    def known_sessions(self, data_version: int | None) -> set[str]:
-        """Return the IDs of the sessions that are known at a data version."""
-        with self._lock:
-            return set(self._sessions) if data_version is not None and data_version == self._data_version else set()
+        session = self.at(connection.data_version).get(run.session_id)
+        return session if session is not None and session.covers(run, num_turns) else None
 
     def is_current(self, connection: Transaction, run: RunOutput) -> bool:
         """Whether this is the latest turn of its session, and nothing else was stored since its last write."""
-        return _is_current(self._at(connection.data_version).get(run.session_id), run)
+        return _is_current(self.at(connection.data_version).get(run.session_id), run)
+
+
+class KnownSessions(NamedTuple):
+    """Sessions by ID at one data version of the store. The one that was used last is the last one."""
+
+    data_version: int | None
+    sessions: Mapping[str, CachedSession]
+
+
+class CacheUpdate:
+    """The changes to a cache after the commit of a transaction between two data versions. They are made at its end.
+
+    It is only made for transactions whose every change of a session is told to it. Other writes change the data version
+    of the store, so that all sessions are read again.
+    """
+
+    def __init__(self, cache: SessionCache, data_version: int | None, next_data_version: int | None) -> None:
+        self._cache, self._next_data_version = cache, next_data_version
+        known = cache.known
+        is_known = data_version is not None and known.data_version == data_version
+        self._sessions = dict(known.sessions) if is_known else {}
+        self._is_followed = False
+
+    def end(self) -> None:
+        """Make the changes, unless none was told."""
+        if self._is_followed:
+            # If another transaction has started since, with a newer version, it finds this one outdated.
+            self._cache.known = KnownSessions(self._next_data_version, self._sessions)
 
     def run_opened(
         self,
-        connection: Transaction,
         run: RunOutput,
         stored: StoredMessages | None,
         *,
@@ -128,63 +151,38 @@ class SessionCache:
         `previous` is the session as it was known before, or None if it was read.
         """
         if stored is None or run.run_index is None or run.attempt:
-            self.forget(connection, run)
+            self.forget(run)
             return
         turns, is_complete = ((), run.run_index == 0) if previous is None else (previous.turns, previous.is_complete)
         # The next turn will probably read as many turns as this one.
         kept = turns[max(0, len(turns) - num_turns) :]
-        opened = CachedSession(
+        self._is_followed = True
+        self._sessions.pop(run.session_id, None)
+        self._sessions[run.session_id] = CachedSession(
             session=session,
             turns=(*kept, (run.run_index, run.run_id, stored)),
             latest_start=micros(run.created_at),
             is_complete=is_complete and len(kept) == len(turns),
         )
-        self._put(connection, run, opened)
+        if len(self._sessions) > _MAX_SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
 
-    def messages_added(
-        self, connection: Transaction, run: RunOutput, stored: StoredMessages | None, *, ended: Row | None = None
-    ) -> None:
+    def messages_added(self, run: RunOutput, stored: StoredMessages | None, *, ended: Row | None = None) -> None:
         """Remember more messages of the latest turn. `ended` are the changes to the session if the turn has ended."""
-        latest = self._sessions.get(run.session_id)
+        self._is_followed = True
+        latest = self._sessions.pop(run.session_id, None)
         is_completed = ended is None or run.status is RunStatus.COMPLETED
         if latest is not None and stored is not None and is_completed and _is_current(latest, run):
-            self._put(connection, run, latest.with_messages(stored, ended=ended))
-        else:
-            self.forget(connection, run)
+            self._sessions[run.session_id] = latest.with_messages(stored, ended=ended)
 
-    def forget(self, connection: Transaction, run: RunOutput) -> None:
+    def forget(self, run: RunOutput) -> None:
         """Forget the session of a run, which has changed in a way that is not followed here."""
-        self._put(connection, run, None)
+        self._is_followed = True
+        self._sessions.pop(run.session_id, None)
 
-    def unaffected(self, connection: Transaction, run: RunOutput) -> None:
-        """Keep the session of a run after a write of something else."""
-        self._put(connection, run, self._sessions.get(run.session_id))
-
-    def _at(self, data_version: int | None) -> Mapping[str, CachedSession]:
-        """Return the sessions at the start of a transaction."""
-        with self._lock:
-            if data_version is None or data_version != self._data_version:
-                self._sessions.clear()
-                self._data_version = data_version
-            return self._sessions
-
-    def _put(self, connection: Transaction, run: RunOutput, session: CachedSession | None) -> None:
-        """Remember or forget a session after the commit of a transaction, and that it changed nothing else."""
-        with self._lock:
-            if connection.next_data_version is None or self._data_version not in (
-                connection.data_version,
-                connection.next_data_version,
-            ):
-                # Another transaction has started since, with a newer version.
-                self._sessions.clear()
-                self._data_version = None
-                return
-            self._data_version = connection.next_data_version
-            self._sessions.pop(run.session_id, None)
-            if session is not None:
-                self._sessions[run.session_id] = session
-                while len(self._sessions) > _MAX_SESSIONS:
-                    self._sessions.popitem(last=False)
+    def unaffected(self) -> None:
+        """Keep all sessions after a write of something else."""
+        self._is_followed = True
 
 
 def _is_current(latest: CachedSession | None, run: RunOutput) -> bool:

@@ -24,7 +24,7 @@ from agno_nb.db.frame_reader import TIMEOUT_S
 from agno_nb.db.group_commit import Group, Outcome, StoreCall, commit_together, current
 from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import ColumnFilter, Pushdown
-from agno_nb.db.session_cache import SessionCache
+from agno_nb.db.session_cache import CacheUpdate, SessionCache
 from agno_nb.db.statements import Transaction, marks
 from agno_nb.errors import InvalidInputError, StoreError
 from agno_nb.types import JsonDict, Message, RunOutput, Session
@@ -72,7 +72,7 @@ class SqlDb(Db):
     @contextmanager
     def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
         driver = self._driver
-        if (group := current.group) is not None and group.driver is driver and not exclusive:
+        if (group := current.group) is not None and group.driver is driver:
             transaction = Transaction(lambda: group, store=self, cache=self._cache, row_lock=driver.row_lock)
             transaction.on_commit, transaction.on_rollback = group.on_commit, group.on_rollback
             transaction.missing_sessions = group.missing_sessions
@@ -83,8 +83,11 @@ class SqlDb(Db):
             begin = functools.partial(stack.enter_context, opened)
             transaction = Transaction(begin, store=self, cache=self._cache, row_lock=driver.row_lock)
             yield transaction
-        for committed in transaction.on_commit:
-            committed()
+        if transaction.on_commit:
+            update = CacheUpdate(self._cache, transaction.data_version, transaction.next_data_version)
+            for tell in transaction.on_commit:
+                tell(update)
+            update.end()
 
     @property
     def is_uncontended(self) -> bool:
@@ -97,12 +100,15 @@ class SqlDb(Db):
     def commit_together(self, calls: Sequence[StoreCall]) -> list[Outcome]:
         def look_up(group: Group) -> None:
             opened = [call.args[0] for call in calls if call.method == self.open_run]
-            session_ids = {run.session_id for run in opened} - self._cache.known_sessions(group.data_version)
+            session_ids = {run.session_id for run in opened} - self._cache.at(group.data_version).keys()
             group.missing_sessions |= sessions.missing_sessions(group, session_ids)
 
-        if len(calls) == 1:
-            return [calls[0].outcome()]
-        return commit_together(self._driver, calls, look_up)
+        # A method that was overridden may expect that the inherited one has committed. Other writes than those of a run
+        # would have to be followed by the cache.
+        is_common = self.groups_commits and all(getattr(call.method, "__func__", None) in _OF_RUNS for call in calls)
+        if len(calls) == 1 or not is_common:
+            return super().commit_together(calls)
+        return commit_together(self._driver, self._cache, calls, look_up)
 
     def create(self) -> None:
         with self._transaction(write=True) as transaction:
@@ -287,3 +293,7 @@ class SqlDb(Db):
             except StoreError:
                 return column_filter, dead
         return column_filter, []
+
+
+_OF_RUNS = (SqlDb.open_run, SqlDb.add_messages, SqlDb.save_partial, SqlDb.add_step, SqlDb.add_event, SqlDb.end_run)
+"""Methods whose transactions can be parts of a common one."""

@@ -14,7 +14,7 @@ from agno_nb.redact import redactor
 from agno_nb.types import MAX_COST, MAX_TOKENS, SessionReader, now, whole_number
 
 if TYPE_CHECKING:
-    from agno_nb.db.session_cache import SessionCache
+    from agno_nb.db.session_cache import CacheUpdate, SessionCache
     from agno_nb.db.tables import ObjectTable
 
 _MAX_PARAMETERS = 30_000
@@ -111,7 +111,7 @@ class Transaction:
         self._connection: Connection | None = None
         self.store, self.cache, self.row_lock = store, cache, row_lock
         self.next_data_version: int | None = None
-        self.on_commit: list[Callable[[], None]] = []
+        self.on_commit: list[Callable[[CacheUpdate], None]] = []
         """Functions to call once the transaction is committed."""
         self.on_rollback: list[Callable[[], None]] = []
         """Functions to call before the same is written again, because a common transaction was rolled back."""

@@ -28,12 +28,14 @@ def opening(db: Db, text: str, **fields: Any) -> tuple[RunOutput, StoreCall]:
     return run, StoreCall(db.open_run, (run, [user]), {"session": session, "query": HISTORY})
 
 
-def ending(db: Db, run: RunOutput, answer: str, **options: Any) -> StoreCall:
-    """Return the call that ends a run with an answer."""
-    message = Message(role="assistant", content=answer, run_id=run.run_id)
-    run.messages.append(message)
+def ending(db: Db, run: RunOutput, answer: str, *before: Message, **options: Any) -> StoreCall:
+    """Return the call that ends a run with an answer, and the messages `before` it."""
+    messages = [*before, Message(role="assistant", content=answer)]
+    for message in messages:
+        message.run_id = run.run_id
+    run.messages += messages
     run.status, run.content, run.ended_at = RunStatus.COMPLETED, answer, run.created_at + 1.0
-    return StoreCall(db.end_run, (run, [message]), options)
+    return StoreCall(db.end_run, (run, messages), options)
 
 
 class ConcurrencyContract:

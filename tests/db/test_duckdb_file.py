@@ -406,14 +406,15 @@ from agno_nb_store_contract.conversation import say
 db, memory = DuckDb(sys.argv[1]), InMemoryDb()
 say(db, "parent")
 say(memory, "parent")
+assert len(db.query("SELECT * FROM runs").df()) == 1
 child = os.fork()
 say(db, "child" if child == 0 else "parent again")
 if child == 0:
     try:
         memory.get_sessions()
     except StoreError:
-        # As multiprocessing does: DuckDB itself crashes when a forked interpreter is taken down in order.
-        os._exit(7)
+        # The interpreter is taken down in order, unlike in multiprocessing, and with it the objects of the parent.
+        sys.exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 

@@ -78,6 +78,28 @@ def test_a_lock_that_does_not_return_has_a_time_limit(kind: type[Db], answers: t
     assert db.runs_df().empty
 
 
+@kind
+def test_a_folder_is_checked_once(kind: type[Db], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind(tmp_path / "first.db").create()  # type: ignore[call-arg]
+    monkeypatch.setattr(file_locks.fcntl, "lockf", failing(errno.ENOLCK))
+    second = kind(tmp_path / "second.db")  # type: ignore[call-arg]
+    second.create()
+    assert second.runs_df().empty
+
+
+@kind
+def test_an_interpreter_that_starts_no_threads_can_still_store(
+    kind: type[Db], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    db = kind(tmp_path / "last.db")  # type: ignore[call-arg]
+    db.create()
+    assert [session.session_id for session in db.get_sessions()] == []
+
+
 def test_a_lock_of_the_store_that_fails_has_the_same_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_file, "lock_descriptor", failing(errno.EOPNOTSUPP))
     with pytest.raises(NoFileLocksError, match=r"Operation not supported\); set db_file .* PostgresDb"):

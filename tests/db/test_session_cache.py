@@ -16,6 +16,7 @@ from agno_nb.db.duckdb.engine import Engine
 from agno_nb.db.duckdb.shared_file import SharedFile
 from agno_nb.db.history import load_messages, load_turns, select_history
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.session_cache import SessionCache
 from agno_nb.db.sql_store import SqlDb
 from agno_nb.types import Media, Message, RunEvent, RunOutput, RunStatus, Session, SessionSummary, new_id
 from agno_nb_store_contract.conversation import answering, begin, calling, end, say
@@ -88,7 +89,7 @@ def test_a_turn_that_is_known_is_two_statements(db: DuckDb, executed: list[str])
     say(db, "second", query=THREE)
     assert executed == ["WITH", "WITH"]
     executed.clear()
-    db._cache.clear()
+    db._cache = SessionCache()
     say(db, "third", query=THREE)
     assert executed == ["BEGIN", "SELECT", "SELECT", "SELECT", "WITH", "COMMIT", "WITH"]
     assert [message.content for message in db.get_messages("s1")] == [

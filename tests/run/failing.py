@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agno_nb.db.in_memory import InMemoryDb
+from agno_nb.db.session_cache import CacheUpdate
 from agno_nb.db.statements import Transaction
 from agno_nb.errors import StoreError
 
@@ -39,7 +40,7 @@ class FailingDb(InMemoryDb):
         if fails and not self.after_commit:
             raise StoreError(f"write {number} failed")
 
-        def fail_after_commit() -> None:
+        def fail_after_commit(update: CacheUpdate) -> None:
             raise StoreError(f"write {number} failed after it was committed")
 
         with super()._transaction(write=write, exclusive=exclusive) as connection:

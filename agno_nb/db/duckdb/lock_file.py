@@ -53,6 +53,8 @@ class LockFile:
         self._store = store
         self._path = Path(f"{store}{LOCK}")
         self._descriptor: int | None = None
+        self._queue: LockQueue | None = None
+        """The last wait. If it was given up, the next caller resumes it: each attempt would leave a thread behind."""
         self.is_back = False
         """Whether certainly no other process has had the lock since this one had it last."""
         self.is_shared = False
@@ -94,32 +96,38 @@ class LockFile:
                 self.is_back = False
                 return
             has_waited = not self._lock(descriptor)
-            if has_waited and not self._wait(descriptor, since + timeout_s, keep_waiting):
+            locked = self._wait(descriptor, since + timeout_s, keep_waiting) if has_waited else descriptor
+            if locked is None:
                 continue
-            if self._is_in_place(descriptor):
-                self._take(descriptor, has_waited=has_waited)
+            if self._is_in_place(locked):
+                self._take(locked, has_waited=has_waited)
             else:
-                unlock_descriptor(descriptor)
-                os.close(descriptor)
+                unlock_descriptor(locked)
+                os.close(locked)
 
-    def _wait(self, descriptor: int, until: float, keep_waiting: Callable[[], None]) -> bool:
+    def _wait(self, descriptor: int, until: float, keep_waiting: Callable[[], None]) -> int | None:
         """Wait for the lock of an open file that another process has, or for a moment if the system has no queue.
 
-        Return whether it is locked now. If it is not, or an exception is raised, the file is closed.
+        Return the descriptor of the file that is locked now, or None. Any other one is closed.
         """
+        queue = self._resumed_wait()
+        if queue is None:
+            queue = self._queue = LockQueue(descriptor)
+        else:
+            os.close(descriptor)
+            descriptor = queue.descriptor
         _write(descriptor, _WANTED_AT, _WANTED)
-        queue = LockQueue(descriptor)
         try:
             keep_waiting()
             if not queue.start():
                 time.sleep(POLL_S)
                 queue.give_up()
-                return False
-            while not queue.take(min(CHECK_S, max(0.0, until - time.monotonic()))):
+                return None
+            while (locked := queue.take(min(CHECK_S, max(0.0, until - time.monotonic())))) is None:
                 keep_waiting()
                 if not self._is_in_place(descriptor):
                     queue.give_up()
-                    return False
+                    return None
                 # A process that got the lock without waiting has written that nobody waits.
                 _write(descriptor, _WANTED_AT, _WANTED)
         except BaseException as error:
@@ -127,7 +135,17 @@ class LockFile:
             if isinstance(error, OSError):
                 raise no_locks_error(self._store, error.strerror or str(error)) from error
             raise
-        return True
+        return locked
+
+    def _resumed_wait(self) -> LockQueue | None:
+        """Resume the last wait if it was given up, still goes on, and is for the file that is in place."""
+        queue = self._queue
+        if queue is None or not queue.resume():
+            return None
+        if not self._is_in_place(queue.descriptor):
+            queue.give_up()
+            return None
+        return queue
 
     def _take(self, descriptor: int, *, has_waited: bool) -> None:
         """Record that this process has the lock."""
@@ -161,6 +179,8 @@ class LockFile:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+        if self._queue is not None:
+            self._queue.leave_to_parent()
 
     @property
     def is_held(self) -> bool:

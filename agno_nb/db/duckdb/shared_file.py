@@ -79,8 +79,6 @@ class SharedFile:
         """The process of this object."""
         self._engine = Engine(path)
         self._lock_file = LockFile(path)
-        self._has_locks = False
-        """Whether it is known that the file system has working locks."""
         self._next = threading.Lock()
         self._attached: FileId | None = None
         """ID of the file that is attached for writing. Its path may later belong to another file."""
@@ -216,9 +214,7 @@ class SharedFile:
             # There is nothing to lock, and no lock file is left without a store.
             self._engine.attach_empty()
             return
-        if not self._has_locks:
-            check_file_locks(self.path)
-            self._has_locks = True
+        check_file_locks(self.path)
         time.sleep(max(0.0, self._not_before - time.monotonic()))
         self._lock_file.acquire(use.timeout_s, since=use.since, write=use.write, check=use.interrupts.deliver)
         if self._lock_file.is_shared:

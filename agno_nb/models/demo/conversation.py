@@ -26,9 +26,11 @@ _MINE = r"\b(?:i|me|my|our|the|we)\b"
 
 def recall(context: Context) -> Reply | None:
     """Answer a question about the conversation from the turns in the request, or with the agent's history tools."""
+    if len(context.plain) > 200:
+        return None
     is_question = re.match(r"(?:\w+ )?(?:can|did|give|how|list|repeat|show|summar|tell|what|which)", context.plain)
     answer = next((answer for pattern, answer in _QUESTIONS if re.search(pattern, context.plain)), None)
-    if not is_question or answer is None or len(context.plain) > 200:
+    if not is_question or answer is None:
         return None
     results = [parsed(call.result) for call in context.turn.calls]
     sessions = [one for result in results for one in as_list(result) if "runs" in as_dict(one)]

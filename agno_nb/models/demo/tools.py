@@ -36,7 +36,7 @@ _UNUSED = re.compile(r"n(?:f*[uln])*(?:f*k)?|[ul](?:f*[uln])*(?:(?<=[ln])f*k)?")
 _FILLERS = set("calculate compare compute current describe display live number question result table value".split())
 FAILED = re.compile(r"[\w.]*(?:Error|Exception)\b\s*[:(]|(?i:error|failed|traceback)\b[^\n:]{0,40}:")
 _PARTS = re.compile(
-    r"(?i)(?<=[.?!;])\s+|(?:,\s+|,?\s+(?:and|then)\s+)"
+    r"(?i)(?<=[.?!;])\s+|(?:,\s+|(?:,|(?<![,\s]))\s+(?:and|then)\s+)"
     r"(?=(?:how|what|who|when|where|which|why|is|are|do|does|can|write|list|find|count|compare|show|tell|describe)\b)"
 )
 
