@@ -150,7 +150,7 @@ class Agent(SummariesAndMemories):
     parse_text_tool_calls: bool | None = None
     """Execute tool calls that the model wrote as text: JSON, or in a format such as ``<tool_call>...</tool_call>``, if
     it is the whole answer and names a tool. By default only for servers that may not parse calls themselves, such as
-    local ones. Never after a call that the server did parse in the same run."""
+    local ones. Never after a call of the same model that the server did parse in the same run."""
     request_limit: int | None = 50
     """Maximum number of model requests of a run, including retries, fallbacks and corrections; None for no limit.
     Reaching it raises a :class:`~agno_nb.errors.RunLimitError`. Nested runs have their own limits; all runs together
@@ -278,9 +278,9 @@ class Agent(SummariesAndMemories):
                 if is_retry:
                     raise self._output_schema_error(schema, error, run.content, may_call=may_call) from None
                 context.recorder.add_message(Message(role="user", content=correction(str(error))))
-                # The corrected answer replaces it.
+                # The corrected answer replaces it, and the partial answer that it continued.
                 context.emit(RunEvent.run_content, content="", discards_content=True)
-                is_retry = True
+                partial_content, is_retry = "", True
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         context.budgets, context.request_limit = self.budgets, self.request_limit
@@ -366,8 +366,7 @@ class Agent(SummariesAndMemories):
             messages=repair_tool_pairs(run.messages),
             tools=[tool.spec for tool in tools.values()],
             allow_tool_calls=may_call,
-            # A server that parsed one call parses all of them.
-            parse_text_tool_calls=False if run.tools and _has_native_call(run) else self.parse_text_tool_calls,
+            parse_text_tool_calls=self.parse_text_tool_calls,
         )
         if self.tool_choice is not None:
             choose(request, self.tool_choice)
@@ -504,10 +503,6 @@ def _cut_answer_error(schema: OutputSchema, model: Model, answer: str) -> Output
         f"the answer was {cause} before the JSON of {schema.name!r} was complete; raise {name} of the model. "
         f"It ends with {answer[-100:]!r}; `error.run_output.content` is the whole answer"
     )
-
-
-def _has_native_call(run: RunOutput) -> bool:
-    return any(not call.is_read_from_text for call in run.tools)
 
 
 def _is_result_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:

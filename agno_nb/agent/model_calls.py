@@ -30,6 +30,8 @@ class ModelCaller:
     retry_policy: RetryPolicy
     context: RunContext
     _remaining_fallbacks: Iterator[Model | str] = field(init=False)
+    _num_earlier_calls: int = field(init=False, default=0)
+    """Number of calls of the models before the one in use."""
 
     def __post_init__(self) -> None:
         self._remaining_fallbacks = iter(self.fallback_models)
@@ -64,6 +66,7 @@ class ModelCaller:
                     model=self.model.id,
                 )
                 self._use_model(model)
+                self._num_earlier_calls = len(self.context.run.tools)
 
     async def report_missing_answer(self, answer: Message) -> None:
         """Record that the model only reasoned, so that its answer is empty."""
@@ -132,6 +135,9 @@ class ModelCaller:
 
     async def _stream_once(self, request: ModelRequest) -> Message:
         context, model = self.context, self.model
+        if any(not call.is_read_from_text for call in context.run.tools[self._num_earlier_calls :]):
+            # A server that parsed one call parses all of them.
+            request = replace(request, parse_text_tool_calls=False)
         started = time.perf_counter()
         time_to_first_token_s: float | None = None
         response: ModelResponse | None = None
