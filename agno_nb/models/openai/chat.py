@@ -53,6 +53,7 @@ class OpenAIChat(OpenAIModel):
 
     path: ClassVar[str] = "/chat/completions"
     answer_field: ClassVar[str] = "choices"
+    sampling: ClassVar[tuple[str, ...]] = (*OpenAIModel.sampling, "seed", "stop")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -111,6 +111,8 @@ class OpenAIModel(Model):
     """Path of the API below the base URL."""
     answer_field: ClassVar[str]
     """A field that identifies an answer that is not streamed."""
+    sampling: ClassVar[tuple[str, ...]] = ("temperature", "top_p", "reasoning_effort")
+    """Settings that, like the limit of the answer, change what the model says."""
 
     def __post_init__(self) -> None:
         self.endpoint = Endpoint.find(
@@ -170,8 +172,8 @@ class OpenAIModel(Model):
         return other
 
     def to_dict(self) -> dict[str, Any]:
-        setting_names = ("temperature", "top_p", "reasoning_effort")
-        settings = {name: value for name in setting_names if (value := getattr(self, name)) is not None}
+        names = (*self.sampling, self.output_limit_name)
+        settings = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.extra_body:
             # A hash, because the body may contain a key.
             body = json.dumps(self.extra_body, sort_keys=True, default=str)
