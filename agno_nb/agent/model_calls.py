@@ -83,7 +83,8 @@ class ModelCaller:
     def _use_model(self, model: Model) -> None:
         self.model = model
         run = self.context.run
-        run.model, run.model_provider, run.served_model = model.id, model.provider, None
+        if (run.model, run.model_provider) != (model.id, model.provider):
+            run.model, run.model_provider, run.served_model = model.id, model.provider, None
 
     def _has_streamed(self) -> bool:
         partial = self.context.recorder.partial
