@@ -136,7 +136,8 @@ class ModelCaller:
 
     async def _stream_once(self, request: ModelRequest) -> Message:
         context, model = self.context, self.model
-        if any(not call.is_read_from_text for call in context.run.tools[self._num_earlier_calls :]):
+        calls = context.run.tools[self._num_earlier_calls :]
+        if calls and not all(call.is_read_from_text for call in calls):
             # A server that parsed one call parses all of them.
             request = replace(request, parse_text_tool_calls=False)
         started = time.perf_counter()
