@@ -72,7 +72,7 @@ class TextCallReader:
     """Content that may be the start of a call; None once it was returned."""
 
     def add(self, delta: Delta) -> Delta | None:
-        """Add a piece of the answer, and return what is not held back."""
+        """Add a piece of the answer, and return its parts that are not held back."""
         if delta.discards_content:
             self._held = ""
         if delta.content and self.tools and self._held is not None:
@@ -84,7 +84,7 @@ class TextCallReader:
         return delta if delta.content or delta.reasoning_content or delta.discards_content else None
 
     def flush(self) -> Delta | None:
-        """Return what was held back of an answer that is incomplete."""
+        """Return the content that was held back, if the answer is incomplete."""
         held, self._held = self._held, None
         return Delta(content=held) if held else None
 
