@@ -98,6 +98,8 @@ class ModelCaller:
                 try:
                     return await self._stream_once(request)
                 except ModelLoadingError as error:
+                    if self._has_streamed():
+                        raise
                     return await self._when_loaded(request, error)
             except ModelError as error:
                 wait_s = None if self._has_streamed() else self.retry_policy.wait_s(error, failures)
@@ -131,6 +133,8 @@ class ModelCaller:
             try:
                 return await self._stream_once(request)
             except ModelLoadingError as still:
+                if self._has_streamed():
+                    raise
                 error = still
         raise error
 

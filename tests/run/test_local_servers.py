@@ -378,6 +378,19 @@ def test_a_model_that_cannot_be_loaded_is_not_waited_for(message: str, server: F
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("num_waits", [0, 1])
+def test_an_answer_that_has_begun_is_not_requested_again(num_waits: int, server: FakeServer) -> None:
+    begun = [{"choices": [{"delta": {"content": "He"}}]}, {"error": {"message": "model is not ready", "code": 503}}]
+    loading = json_answer(LOADING["llama.cpp"], status=503)
+    server.will_say(*[loading] * num_waits, Answer(chunks=sse(begun)), said("Hello"))
+
+    with pytest.raises(ModelLoadingError) as raised:
+        agent_of(server).run("Hi")
+
+    assert raised.value.run_output is not None
+    assert (raised.value.run_output.content, len(server.requests)) == ("He", num_waits + 1)
+
+
 def test_the_wait_for_a_model_has_a_limit(server: FakeServer) -> None:
     server.will_say(json_answer(LOADING["llama.cpp"], status=503))
 
