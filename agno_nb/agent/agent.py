@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,12 +12,12 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.agent.budgets import requests_of
 from agno_nb.agent.model_calls import ModelCaller
 from agno_nb.agent.prompt import build_context_report, build_system_prompt, join_parts, trim_tool_calls
-from agno_nb.agent.response_cache import cached_response
+from agno_nb.agent.run_loop import RunLoop
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories, update_user_memory
 from agno_nb.agent.tool_calls import ToolExecutor
-from agno_nb.agent.tool_choice import choose, normalized
+from agno_nb.agent.tool_choice import normalized
 from agno_nb.db.base import ContextQuery
-from agno_nb.errors import InvalidInputError, OutputSchemaError, RunNotContinuableError
+from agno_nb.errors import InvalidInputError, RunNotContinuableError
 from agno_nb.event_loop import run_blocking
 from agno_nb.models.base import Model, ModelRequest, complete
 from agno_nb.models.resolve import resolve_model
@@ -25,13 +26,10 @@ from agno_nb.run import defaults
 from agno_nb.run.context import RunContext
 from agno_nb.run.continue_run import (
     is_waiting,
-    last_assistant_message,
-    pending_tool_calls,
-    repair_tool_pairs,
     user_input_args,
 )
 from agno_nb.run.options import RunOptions, as_messages, first_set
-from agno_nb.run.output_schema import OutputSchema, correction
+from agno_nb.run.output_schema import OutputSchema
 from agno_nb.tools import Tool, Toolkit, resolve_tools
 from agno_nb.tools.history import get_chat_history, get_tool_call_history, session_search_tools, update_session_state
 from agno_nb.tools.parameters import InvalidArguments
@@ -41,12 +39,9 @@ from agno_nb.types import (
     Message,
     RunEvent,
     RunOutput,
-    RunStatus,
     Session,
     SessionType,
-    ToolCall,
     new_id,
-    shorten,
     whole_number,
 )
 
@@ -150,7 +145,7 @@ class Agent(SummariesAndMemories):
     parse_text_tool_calls: bool | None = None
     """Execute tool calls that the model wrote as text: JSON, or in a format such as ``<tool_call>...</tool_call>``, if
     it is the whole answer and names a tool. By default only for servers that may not parse calls themselves, such as
-    local ones. Never after a call that the server did parse in the same run."""
+    local ones. Never after a call of the same model that the server did parse in the same run."""
     request_limit: int | None = 50
     """Maximum number of model requests of a run, including retries, fallbacks and corrections; None for no limit.
     Reaching it raises a :class:`~agno_nb.errors.RunLimitError`. Nested runs have their own limits; all runs together
@@ -228,59 +223,25 @@ class Agent(SummariesAndMemories):
 
     async def run_steps(self, context: RunContext) -> None:
         """Alternate between model requests and tool calls until the model answers."""
-        run = context.run
         caller = await self._model_caller(context)
         executor = self._tool_executor(context, caller)
         if caller.model.notice is not None and context.takes_notice():
             notice = f"{caller.model.notice} {self._how_to_change_model()}"
             context.emit(RunEvent.model_notice, content=notice, details={})
-        schema_setting = context.options.get("output_schema") or self.output_schema
-        schema = OutputSchema(schema_setting) if schema_setting is not None else None
-        shown_results: list[str] = []
+        schema = context.options.get("output_schema") or self.output_schema
+        loop = RunLoop(
+            caller=caller,
+            executor=executor,
+            schema=OutputSchema(schema) if schema is not None else None,
+            tool_choice=self.tool_choice,
+            parse_text_tool_calls=self.parse_text_tool_calls,
+            is_final=functools.partial(self._is_final, context),
+        )
         if context.is_continued:
-            shown_results = self._restore_run(context, executor.tools)
+            self._restore_run(context)
         else:
             self._build_messages(context)
-        own_messages = [message for message in run.messages if not message.from_history]
-        partial_content = "".join(m.content or "" for m in own_messages if m.finish_reason == "interrupted")
-        is_retry = is_at_limit = False
-        while True:
-            if (pending := pending_tool_calls(run.messages)) and await self._execute_tool_calls(
-                executor, pending, shown_results
-            ):
-                return
-            may_call = self.tool_call_limit is None or len(run.tools) < self.tool_call_limit
-            answer = await self._next_response(caller, executor.tools, schema, may_call=may_call)
-            run.tools += answer.tool_calls
-            if answer.tool_calls and may_call:
-                continue
-            text = answer.content or ""
-            if answer.reasoning_content and not text.strip() and not answer.tool_calls:
-                await caller.report_missing_answer(answer)
-            if answer.tool_calls:
-                await executor.execute(pending_tool_calls(run.messages))  # All of them are refused.
-                text = text or _latest_text(run)
-                if not is_at_limit:
-                    await self._add_limit_message(caller)
-                is_at_limit = True
-            run.content, run.reasoning_content = partial_content + text, answer.reasoning_content
-            if schema is None:
-                run.content = "\n\n".join([*shown_results, run.content] if run.content else shown_results)
-                return
-            try:
-                run.content, run.content_type = schema.parse(run.content), schema.name
-                if placeholder := (answer.provider_data or {}).get("placeholder"):
-                    run.metadata = {**(run.metadata or {}), "placeholder": placeholder}
-                return
-            except ValueError as error:
-                if answer.finish_reason == "length":
-                    raise _cut_answer_error(schema, caller.model, run.content) from None
-                if is_retry:
-                    raise self._output_schema_error(schema, error, run.content, may_call=may_call) from None
-                context.recorder.add_message(Message(role="user", content=correction(str(error))))
-                # The corrected answer replaces it.
-                context.emit(RunEvent.run_content, content="", discards_content=True)
-                is_retry = True
+        await loop.run()
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         context.budgets, context.request_limit = self.budgets, self.request_limit
@@ -308,75 +269,11 @@ class Agent(SummariesAndMemories):
             sees_images=lambda: caller.model.sees_tool_images,
         )
 
-    def _restore_run(self, context: RunContext, tools: Mapping[str, Tool]) -> list[str]:
-        """Restore a continued run, and return the tool results shown before the calls that it waits for."""
-        run = context.run
-        context.num_requests, context.num_nested_requests = requests_of(run)
-        if run.is_reloaded:
+    def _restore_run(self, context: RunContext) -> None:
+        """Restore the messages and the number of requests of a run that is continued."""
+        context.num_requests, context.num_nested_requests = requests_of(context.run)
+        if context.run.is_reloaded:
             self._restore_messages(context)
-        earlier_calls = run.tools[: -len(last_assistant_message(run).tool_calls)]
-        return [call.result or "" for call in earlier_calls if _is_result_shown(call, tools)]
-
-    async def _execute_tool_calls(
-        self, executor: ToolExecutor, pending: Sequence[tuple[ToolCall, Message]], shown_results: list[str]
-    ) -> bool:
-        """Execute the calls of the last answer, and return whether the run ends with them: paused, or answered."""
-        context, tools, run = executor.context, executor.tools, executor.context.run
-        await executor.execute(pending)
-        answer = last_assistant_message(run)
-        if run.active_requirements:
-            run.status, run.content = RunStatus.PAUSED, answer.content
-            return True
-        if results := [call.result or "" for call in answer.tool_calls if _is_result_shown(call, tools)]:
-            shown_results += results
-            context.emit(RunEvent.run_content, content="\n\n".join(results) + "\n\n")
-        executed = [
-            tools[call.tool_name] for call in answer.tool_calls if call.tool_name in tools and not call.tool_call_error
-        ]
-        if any(tool.stop_after_tool_call for tool in executed):
-            run.content = "\n\n".join(shown_results) or answer.content or ""
-            return True
-        return self._is_final(context)
-
-    def _output_schema_error(
-        self, schema: OutputSchema, error: ValueError, answer: str, *, may_call: bool
-    ) -> OutputSchemaError:
-        limit = f"\nIt was given after tool_call_limit={self.tool_call_limit}; raise the limit if it needs more calls"
-        return OutputSchemaError(
-            f"the answer is not a valid {schema.name}: {error}. It begins with {shorten(answer, 200)!r}; "
-            f"`error.run_output.content` is the whole answer{'' if may_call else limit}"
-        )
-
-    async def _add_limit_message(self, caller: ModelCaller) -> None:
-        """Record that the model still calls tools after the limit, which ends the run."""
-        await caller.context.record_event(
-            RunEvent.tool_call_limit_reached,
-            f"{caller.model.id} still called tools after tool_call_limit={self.tool_call_limit}, so the run ends with "
-            "the text so far",
-            details={"tool_call_limit": self.tool_call_limit, "num_tool_calls": len(caller.context.run.tools)},
-            model=caller.model.id,
-        )
-
-    async def _next_response(
-        self, caller: ModelCaller, tools: Mapping[str, Tool], schema: OutputSchema | None, *, may_call: bool
-    ) -> Message:
-        """Return the model's answer to the messages so far, from the response cache if possible."""
-        context, run = caller.context, caller.context.run
-        request = ModelRequest(
-            messages=repair_tool_pairs(run.messages),
-            tools=[tool.spec for tool in tools.values()],
-            allow_tool_calls=may_call,
-            # A server that parsed one call parses all of them.
-            parse_text_tool_calls=False if run.tools and _has_native_call(run) else self.parse_text_tool_calls,
-        )
-        if self.tool_choice is not None:
-            choose(request, self.tool_choice)
-        if schema is not None:
-            request.output_schema, request.output_name = schema.json_schema, schema.name
-        answer = None
-        if run.context_hash is None:
-            answer = await cached_response(context, request, model=caller.model.to_dict(), tools=tools)
-        return answer or await caller.request(request)
 
     def _model_for(self, context: RunContext) -> Model:
         """Return the model of a run: the agent's own, or the team's for a member without one."""
@@ -495,26 +392,3 @@ class Agent(SummariesAndMemories):
         answer = run_blocking(complete(self.resolved_model, request), method="set_session_name()")
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
-
-
-def _cut_answer_error(schema: OutputSchema, model: Model, answer: str) -> OutputSchemaError:
-    name, limit = model.output_limit_name, model.output_limit
-    cause = f"cut by {name}={limit}" if limit else "cut by the server's limit of output tokens or its context length"
-    return OutputSchemaError(
-        f"the answer was {cause} before the JSON of {schema.name!r} was complete; raise {name} of the model. "
-        f"It ends with {answer[-100:]!r}; `error.run_output.content` is the whole answer"
-    )
-
-
-def _has_native_call(run: RunOutput) -> bool:
-    return any(not call.is_read_from_text for call in run.tools)
-
-
-def _is_result_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:
-    return call.tool_name in tools and tools[call.tool_name].is_shown and not call.tool_call_error
-
-
-def _latest_text(run: RunOutput) -> str:
-    """Return the model's latest text in a run, or "" if it has only called tools."""
-    answers = (m for m in reversed(run.messages) if m.role == "assistant" and not m.from_history)
-    return next((message.content for message in answers if message.content), "")

@@ -30,6 +30,8 @@ class ModelCaller:
     retry_policy: RetryPolicy
     context: RunContext
     _remaining_fallbacks: Iterator[Model | str] = field(init=False)
+    _num_earlier_calls: int = field(init=False, default=0)
+    """Number of calls of the models before the one in use."""
 
     def __post_init__(self) -> None:
         self._remaining_fallbacks = iter(self.fallback_models)
@@ -64,6 +66,7 @@ class ModelCaller:
                     model=self.model.id,
                 )
                 self._use_model(model)
+                self._num_earlier_calls = len(self.context.run.tools)
 
     async def report_missing_answer(self, answer: Message) -> None:
         """Record that the model only reasoned, so that its answer is empty."""
@@ -80,7 +83,8 @@ class ModelCaller:
     def _use_model(self, model: Model) -> None:
         self.model = model
         run = self.context.run
-        run.model, run.model_provider, run.served_model = model.id, model.provider, None
+        if (run.model, run.model_provider) != (model.id, model.provider):
+            run.model, run.model_provider, run.served_model = model.id, model.provider, None
 
     def _has_streamed(self) -> bool:
         partial = self.context.recorder.partial
@@ -94,6 +98,8 @@ class ModelCaller:
                 try:
                     return await self._stream_once(request)
                 except ModelLoadingError as error:
+                    if self._has_streamed():
+                        raise
                     return await self._when_loaded(request, error)
             except ModelError as error:
                 wait_s = None if self._has_streamed() else self.retry_policy.wait_s(error, failures)
@@ -127,11 +133,17 @@ class ModelCaller:
             try:
                 return await self._stream_once(request)
             except ModelLoadingError as still:
+                if self._has_streamed():
+                    raise
                 error = still
         raise error
 
     async def _stream_once(self, request: ModelRequest) -> Message:
         context, model = self.context, self.model
+        calls = context.run.tools[self._num_earlier_calls :]
+        if calls and not all(call.is_read_from_text for call in calls):
+            # A server that parsed one call parses all of them.
+            request = replace(request, parse_text_tool_calls=False)
         started = time.perf_counter()
         time_to_first_token_s: float | None = None
         response: ModelResponse | None = None

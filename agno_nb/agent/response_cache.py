@@ -49,6 +49,8 @@ async def cached_response(
     cached_messages = own_messages[1:]
     if not cached_messages or cached_messages[-1].role != "assistant" or cached_messages[-1].tool_calls:
         return None  # Its messages are not stored completely.
+    if not (cached_messages[-1].content or "").strip():
+        return None  # The model only reasoned. It may answer now.
     run.replay_of_run_id = cached.run_id
     if context.query.summary:
         # The summary that followed the cached run is copied after this one.
@@ -62,6 +64,9 @@ async def cached_response(
             run.tools.append(call)
             context.emit(RunEvent.tool_call_started, tool=call)
             context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
+        if copy.role == "user":
+            # The answer before it had to be corrected.
+            context.emit(RunEvent.run_content, content="", discards_content=True)
         if copy.role == "assistant" and (copy.content or copy.reasoning_content):
             context.emit(RunEvent.run_content, content=copy.content or "", reasoning_content=copy.reasoning_content)
     return run.messages[-1]

@@ -93,11 +93,11 @@ SELECT
     status,
     -- Whether the process died before the run ended. The status is then RUNNING.
     status = 'RUNNING' AND interrupted_at IS NOT NULL AS interrupted,
-    -- Next attempt at the same turn, which replaced this one. Null for the current attempt. For a nested run, that of
-    -- its turn.
+    -- Next attempt at the same turn, which replaced this one. Null for the current attempt. A nested run has the
+    -- value of its turn.
     tried_again.superseded_by AS superseded_by,
     -- Whether an earlier turn was rerun after this run, so that the run answered a conversation that has since changed.
-    -- For a nested run, that of its turn.
+    -- A nested run has the value of its turn.
     coalesce(tried_again.stale, false) AS stale,
     forked_from_run_id,
     input,
@@ -406,7 +406,7 @@ WITH happened AS (
 )
 SELECT
     -- Event name, as in a stream: RunStarted, ModelRequestCompleted, ToolCallStarted, ToolCallCompleted, ToolCallError,
-    -- RunCompleted, RunPaused (while the run waits), RunCancelled, RunError, and those of raw_events.
+    -- RunCompleted, RunPaused (while the run waits), RunCancelled, RunError, and the values in raw_events.
     happened.event AS event,
     -- Run of the event.
     happened.run_id AS run_id,

@@ -14,9 +14,11 @@ from agno_nb.db.base import Db
 from agno_nb.errors import InvalidInputError, SessionNotFoundError, StoreError
 from agno_nb.event_loop import run_awaiting, run_blocking
 from agno_nb.models.base import Model
+from agno_nb.models.openai.text_calls import read_calls
 from agno_nb.models.resolve import resolve_model
 from agno_nb.run.background_tasks import QueueKey, run_in_order, wait_for
-from agno_nb.types import CellInfo, RunEvent, RunOutput, UserMemory
+from agno_nb.tools import resolve_tools
+from agno_nb.types import CellInfo, RunEvent, RunOutput, UserMemory, find_json
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -173,16 +175,20 @@ class MemoryWriter:
             manager.additional_instructions,
             f"Remembered so far, each after its memory_id:\n{memory_lines or '(nothing)'}",
         ]
+        tools = self._tools(numbered, text)
         agent = Agent(
             manager.model or self.model,
             name="Memory manager",
             instructions="\n\n".join(part for part in instruction_parts if part),
-            tools=self._tools(numbered, text),
+            tools=tools,
             tool_call_limit=_MAX_TOOL_CALLS,
             db=False,
         )
         run = await agent.arun(text, user_id=self.user_id, origin=CellInfo())
         await self._record_usage(run)
+        if not run.tools:
+            # Without `delete_memory`, because the model may quote a call from the user's message.
+            await _execute_calls_within(run.get_content_as_string(), tools[:2])
         if self._store_errors:
             raise self._store_errors[0]
         return run.get_content_as_string()
@@ -268,3 +274,12 @@ class MemoryWriter:
             return "Forgotten." if is_deleted else outdated(memory_id)
 
         return [add_memory, update_memory, delete_memory]
+
+
+async def _execute_calls_within(text: str, functions: list[Callable[..., Any]]) -> None:
+    """Execute the calls that a small model wrote as JSON, with other text around them."""
+    tools = resolve_tools(functions, tool_cache=[])
+    specs = [tool.spec for tool in tools.values()]
+    calls = [call for found in find_json(text) for call in read_calls(found.text, specs)]
+    for call in calls[:_MAX_TOOL_CALLS]:
+        await tools[call.tool_name].call(call, {})

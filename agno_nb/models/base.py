@@ -37,7 +37,7 @@ class ModelRequest:
     output_name: str = "answer"
     """Name of the schema in the request: letters, digits, _ and -."""
     max_tokens: int | None = None
-    """Limit of the answer, including reasoning; defaults to that of the model."""
+    """Limit of the answer, including reasoning; defaults to the limit of the model."""
     parse_text_tool_calls: bool | None = None
     """Whether to read tool calls that the model wrote as text. By default, if the server may not parse them."""
 

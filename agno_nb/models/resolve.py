@@ -12,7 +12,8 @@ from agno_nb.models.base import Model
 from agno_nb.models.google import Gemini
 from agno_nb.models.model_strings import parse_model_string
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
-from agno_nb.models.openai.profiles import PROFILES, Endpoint, Unseen, connected, environment
+from agno_nb.models.openai.connection import connected
+from agno_nb.models.openai.profiles import PROFILES, Endpoint, Unseen, environment
 from agno_nb.models.openai.wire import as_text, parse_json
 from agno_nb.redact import redact, without_userinfo
 from agno_nb.types import as_dict, as_list

@@ -275,7 +275,7 @@ class Notebook:
         return None if last is None else last.session_id
 
     def last_stored_run(self) -> RunOutput | None:
-        """Return the latest turn of this notebook in any of its stores, for example that of an earlier kernel."""
+        """Return the latest turn of this notebook in any of its stores, for example of an earlier kernel."""
         if self.path is None:
             return None
         found = [

@@ -73,7 +73,7 @@ def usage_line(metrics: Metrics) -> str:
 
 
 def call_line(call: ToolCall) -> str:
-    """Return a tool call as one short line of code, such as ``weather(city="Rome")``."""
+    """Return a tool call as a short line of code, for example ``weather(city="Rome")``."""
     values = {name: " ".join(v.split()) if isinstance(v, str) else v for name, v in call.tool_args.items()}
     arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
     return without_controls(f"{call.tool_name}({shorten(arguments, TASK_LIMIT)})")

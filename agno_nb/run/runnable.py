@@ -194,7 +194,8 @@ class Runnable(SessionMethods, ABC):
         input : str, pydantic model, dict or list
             The user's message. An object is sent and stored as JSON.
         stream : bool, optional
-            Return an iterator of events. Closing it early cancels the run.
+            Return an iterator of events. Closing it early cancels the run. The `content` of an event is shown at once;
+            a later event with `discards_content` takes it back, if it was reasoning, a tool call or an invalid answer.
         stream_events : bool, default False
             Yield all events, including events of nested runs. By default only the content and the final event are
             yielded.

@@ -1,4 +1,4 @@
-"""The turns of a session run one after the other, also if one process starts several at once."""
+"""The turns of a session run one after the other, even if one process starts several at once."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class SessionSummaryManager:
     conversation_limit: int | None = None
     """Maximum number of latest messages to read."""
     max_tokens: int | None = None
-    """Limit of the model's answer, including reasoning. Defaults to that of the model, but at least 2,000, so that a
+    """Limit of the model's answer, including reasoning. Defaults to the model's limit, but at least 2,000, so that a
     limit for short answers does not cut the summary; no limit if the model has none."""
 
     def __post_init__(self) -> None:

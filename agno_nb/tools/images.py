@@ -17,6 +17,9 @@ from agno_nb.types import Media, counted
 
 MAX_IMAGES = 10
 """Number of images of a result that are sent. Longer lists are results without images."""
+_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+"""What models accept. With another type, every later request of the session would be refused."""
+_URLS = ("https://", "http://", *(f"data:{each}" for each in _TYPES))
 
 
 @suggest_on_unknown_kwarg({})
@@ -54,7 +57,8 @@ def as_png(value: Any) -> bytes | None:
 def is_image(value: Any) -> bool:
     """Whether `value` is an image that can be sent: a media object, a matplotlib figure or axes, or a Pillow image."""
     if isinstance(value, Media):
-        return value.kind == "image"
+        is_known = value.mime_type in _TYPES if value.content is not None else str(value.url).startswith(_URLS)
+        return value.kind == "image" and is_known
     kinds = (("matplotlib.figure", "Figure"), ("matplotlib.axes", "Axes"), ("PIL.Image", "Image"))
     return any(is_a(*kind, value) for kind in kinds)
 
@@ -69,10 +73,11 @@ async def to_text_and_images(value: Any, *, sees_images: bool) -> tuple[str, lis
     """
     if isinstance(value, ToolResult):
         for image in value.images:
-            if not isinstance(image, bytes) and not is_image(image):
+            if not is_image(media := Image(content=image) if isinstance(image, bytes) else image):
+                named = repr(media) if isinstance(media, Media) else type(media).__name__
                 raise InvalidInputError(
-                    f"a ToolResult has {type(image).__name__} among its images; pass figures, Pillow images, "
-                    "Image(...) from agno_nb.media, or bytes"
+                    f"a ToolResult has {named} among its images; pass figures, Pillow images, or PNG, JPEG, GIF or "
+                    "WebP as bytes or as Image(...) from agno_nb.media"
                 )
         text = to_text(value.content)
         if value.images:

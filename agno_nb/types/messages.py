@@ -111,6 +111,11 @@ class ToolCall:
         """Whether the model wrote the call as text, which the server did not parse."""
         return bool((self.extra or {}).get("read_from_text"))
 
+    def data_for(self, provider: str) -> JsonDict:
+        """Return the data to send back, which only the provider that it came from accepts."""
+        extra = self.extra or {}
+        return {"extra_content": extra["extra_content"]} if extra.get("provider") == provider else {}
+
     @property
     def tool_args(self) -> JsonDict:
         """The arguments as a dict; empty if `arguments` is not a JSON object."""

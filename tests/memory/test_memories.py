@@ -464,3 +464,35 @@ def test_what_remembering_took_is_not_stored_in_a_new_session_of_the_old_id(db: 
     agent.get_user_memories("ada")
     assert db.events_df(event="MemoryUpdateCompleted").empty
     assert db.verify() == []
+
+
+ADA = '{"name": "add_memory", "arguments": {"memory": "The user is Ada."}}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        pytest.param(f"Sure! I will call:\n```json\n{ADA}\n```\nDone.", ["The user is Ada."], id="in a fence"),
+        pytest.param(
+            f"[{ADA}, {ADA.replace('Ada', 'kind')}] it is.", ["The user is Ada.", "The user is kind."], id="list"
+        ),
+        pytest.param('Call {"name": "add_memory", "arguments": {"fact": 1}}.', [], id="invalid arguments"),
+        pytest.param('The user wrote {"name": "Ada"}. Nothing to do.', [], id="other JSON"),
+    ],
+)
+def test_calls_within_prose_are_executed(answer: str, kept: list[str], db: Db) -> None:
+    manager = MemoryManager(ScriptedModel([answer]), db=db)
+
+    manager.create_user_memories("I am Ada.", user_id="ada")
+
+    assert sorted(texts(manager.get_user_memories("ada"))) == kept
+
+
+def test_a_deletion_within_prose_is_not_executed(db: Db) -> None:
+    quoted = 'They quoted {"name": "delete_memory", "arguments": {"memory_id": "1"}}, so there is nothing to do.'
+    manager = MemoryManager(ScriptedModel([*add("The user is Ada."), quoted]), db=db)
+    manager.create_user_memories("I am Ada.", user_id="ada")
+
+    manager.create_user_memories("Look at this JSON.", user_id="ada")
+
+    assert texts(manager.get_user_memories("ada")) == ["The user is Ada."]

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Delta, ModelRequest
-from agno_nb.models.openai import OpenAIChat, Profile
+from agno_nb.models.openai import OpenAIChat, OpenAIResponses, Profile
+from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.types import Message, ToolCall, ToolSpec
 from tests.fakes.http import Answer, FakeServer, sse
 from tests.models.asking import WEATHER, ask
@@ -134,6 +135,18 @@ def test_the_longest_answer_has_the_name_that_the_server_knows(
     body = sent(server, model, ModelRequest(messages=[Message(role="user", content="Hi")]))
 
     assert {key: value for key, value in body.items() if "token" in key} == {field: 10}
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        *((OpenAIChat, each) for each in ({"seed": 7}, {"stop": "\n"}, {"max_tokens": 5}, {"temperature": 0.0})),
+        *((OpenAIResponses, each) for each in ({"max_output_tokens": 5}, {"reasoning_summary": "auto"})),
+    ],
+)
+def test_what_decides_the_answer_is_part_of_the_description(kind: type[OpenAIModel], setting: dict[str, Any]) -> None:
+    # Descriptions are part of the context hash, by which answers are cached.
+    assert kind("m", **setting).to_dict() == kind("m").to_dict() | setting
 
 
 def test_two_longest_answers_are_refused() -> None:

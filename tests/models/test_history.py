@@ -156,6 +156,26 @@ def test_a_history_in_the_order_that_the_server_accepts(
     assert refused(lenient) or lenient == strict
 
 
+@pytest.mark.parametrize(
+    ("extra", "calls"),
+    [
+        pytest.param({"read_from_text": True}, [1, 1], id="written as text"),
+        pytest.param({"provider": "google", "extra_content": {"signature": "s"}}, [1, 1], id="of another provider"),
+        pytest.param({"provider": "proxy", "extra_content": {"signature": "s"}}, [2], id="of this provider"),
+    ],
+)
+def test_parallel_calls_stay_together_only_with_data_of_the_provider(
+    extra: dict[str, Any], calls: list[int], server: FakeServer
+) -> None:
+    answer = answered(None, A, B)
+    answer.tool_calls[0].extra = extra
+    model = OpenAIChat("m", base_url=server.base_url, provider="proxy")
+
+    body = sent(server, model, [user(), answer, result(A), result(B)])["messages"]
+
+    assert [len(message["tool_calls"]) for message in body if message["role"] == "assistant"] == calls
+
+
 def test_a_merged_question_keeps_its_images_unless_the_earlier_ones_follow_other_rules(server: FakeServer) -> None:
     image, clip = Media(kind="image", content=PNG, mime_type="image/png"), Media(kind="video", url="http://x/v.mp4")
     model = OpenAIChat("m", base_url=server.base_url)

@@ -323,3 +323,51 @@ def test_held_back_text_of_a_broken_answer_is_kept(server: FakeServer) -> None:
 
     assert outcome.text == '{"name": "get'
     assert "is incomplete" in str(outcome.failure)
+
+
+CUT = {
+    "arguments missing": "<function=search>\n<parameter=query>\ntea\n</parameter>\n",
+    "no arguments yet": "<function=get_time>",
+    "complete": f"<tool_call>{JSON}</tool_call>",
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_call_that_was_cut_is_not_executed(name: str) -> None:
+    response = ModelResponse(content=CUT[name], finish_reason="length")
+
+    TextCallReader(TOOLS).finish(response, advice="start it")
+
+    assert (response.content, response.tool_calls) == (CUT[name], [])
+    assert "was cut by the limit of tokens; raise the limit of the model" in (response.warning or "")
+
+
+def test_text_is_not_a_call_if_the_model_must_not_call_tools(server: FakeServer) -> None:
+    server.will_say(said(OpenAIChat, JSON))
+
+    whole = ask(
+        OpenAIChat("m", base_url=server.base_url), request(tool_choice="none", parse_text_tool_calls=True)
+    ).whole
+
+    assert (whole.content, whole.tool_calls, whole.warning) == (JSON, [], None)
+
+
+ROUTE = {"title": "Route", "properties": {"name": {"type": "string"}, "arguments": {}}, "required": ["name"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_call"),
+    [
+        pytest.param(ROUTE, False, id="an answer"),
+        pytest.param({"$ref": "#/$defs/Route", "$defs": {"Route": ROUTE}}, False, id="an answer, by reference"),
+        pytest.param({**ROUTE, "required": ["name", "why"]}, True, id="a property is missing"),
+        pytest.param({**ROUTE, "properties": {"name": {}}}, True, id="an unknown property"),
+        pytest.param({"type": "object"}, True, id="any object"),
+    ],
+)
+def test_json_of_the_output_schema_is_not_a_call(schema: dict[str, Any], is_call: bool) -> None:
+    response = ModelResponse(content=f"```json\n{JSON}\n```", finish_reason="stop")
+
+    TextCallReader(TOOLS, schema).finish(response, advice="start it")
+
+    assert as_pairs(response.tool_calls) == (PARIS if is_call else [])

@@ -135,6 +135,17 @@ def test_text_is_never_a_call_after_a_native_one(server: FakeServer) -> None:
     assert (run.content, len(run.tools)) == (CALL, 1)
 
 
+def test_a_fallback_model_may_write_calls_as_text_after_a_native_call_of_the_first_model(server: FakeServer) -> None:
+    with FakeServer() as other:
+        server.will_say(called("double", '{"number": 4}'), json_answer({"error": "down"}, status=500))
+        other.will_say(said(CALL), said("42"))
+        agent = agent_of(server, tools=[double], fallback_models=[OpenAIChat("b", base_url=other.base_url)])
+
+        run = agent.run("Hi")
+
+    assert (run.content, [call.result for call in run.tools]) == ("42", ["8", "42"])
+
+
 @pytest.mark.parametrize("kind", [Agent, Team])
 def test_the_setting_of_the_agent_decides(kind: type[Agent], server: FakeServer) -> None:
     server.will_say(said(CALL))
@@ -213,6 +224,39 @@ def test_a_corrected_answer_is_the_only_one_shown(server: FakeServer) -> None:
 
     failed, view = viewed(agent, output_schema=City)
     assert (failed and failed.content, view.markdown) == ('{"name": 2}', '{"name": 2}')
+
+
+def test_a_corrected_answer_replaces_the_partial_answer_that_it_continued(server: FakeServer) -> None:
+    beginning = {"choices": [{"delta": {"content": '{"name": "Rome", '}}]}
+    server.will_say(Answer(chunks=sse([beginning], done=False), end="cut"), said("Sorry?"), said(ROME))
+    agent = agent_of(server, output_schema=City, session_id="s")
+    with pytest.raises(ModelError):
+        agent.run("Hi")
+
+    assert agent.regenerate(session_id="s", from_partial=True).content == City(name="Rome", people=3)
+
+
+def test_a_cached_answer_is_shown_without_those_that_were_corrected(server: FakeServer) -> None:
+    server.will_say(said('{"name": "Rome"}'), said(ROME))
+    agent = agent_of(server)
+    agent.run("Hi", output_schema=City)
+
+    view = RunFold()
+    for event in agent.run("Hi", output_schema=City, cache=True, stream=True, stream_events=True):
+        if event.run_output is None:
+            view.feed(event)
+
+    assert (view.view.markdown, len(server.requests)) == (ROME, 2)
+
+
+def test_a_missing_answer_is_not_cached(server: FakeServer) -> None:
+    server.will_say(said("<think>Hm."), said("Hello"))
+    agent = agent_of(server)
+    agent.run("Hi")
+
+    run = agent.run("Hi", cache=True)
+
+    assert (run.content, run.is_cached) == ("Hello", False)
 
 
 @pytest.mark.parametrize(
@@ -315,6 +359,36 @@ def test_a_model_that_is_being_loaded_is_waited_for(name: str, server: FakeServe
     assert f"{server.host} is loading the model 'm'." in note
     assert note.startswith("Waiting up to 60 s.")
     assert agent.store.events_df(event="ModelNotice")["content"].tolist() == [note]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "llama runner process has terminated: error loading model: unable to allocate CUDA0 buffer",
+        "Failed loading the model",
+        "error while loading model weights",
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_not_waited_for(message: str, server: FakeServer) -> None:
+    server.will_say(json_answer({"error": {"message": message}}, status=500), said("Hello"))
+
+    with pytest.raises(ModelError, match=f"failed to answer.*{message[:20]}"):
+        agent_of(server).run("Hi")
+
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("num_waits", [0, 1])
+def test_an_answer_that_has_begun_is_not_requested_again(num_waits: int, server: FakeServer) -> None:
+    begun = [{"choices": [{"delta": {"content": "He"}}]}, {"error": {"message": "model is not ready", "code": 503}}]
+    loading = json_answer(LOADING["llama.cpp"], status=503)
+    server.will_say(*[loading] * num_waits, Answer(chunks=sse(begun)), said("Hello"))
+
+    with pytest.raises(ModelLoadingError) as raised:
+        agent_of(server).run("Hi")
+
+    assert raised.value.run_output is not None
+    assert (raised.value.run_output.content, len(server.requests)) == ("He", num_waits + 1)
 
 
 def test_the_wait_for_a_model_has_a_limit(server: FakeServer) -> None:

@@ -20,6 +20,7 @@ from agno_nb.errors import InvalidInputError, ModelError, RunError, SessionOwner
 from agno_nb.event_loop import Job, run_blocking
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
 from agno_nb.testing import FunctionModel, ScriptedModel, call
+from agno_nb.tools import tool
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus
 from tests.run.kinds import Make, kind, talk
 
@@ -43,6 +44,22 @@ def test_the_model_that_the_server_reports_is_stored_next_to_the_requested_one(d
     frame = db.runs_df()[["model", "served_model"]]
     assert frame.astype(object).where(frame.notna(), None).values.tolist() == [["any", "gemma.gguf"], ["any", None]]
     assert [message.model for message in db.get_messages("s") if message.role == "assistant"] == ["gemma.gguf", "any"]
+
+
+def test_a_continued_run_keeps_the_model_that_the_server_reported(db: Db) -> None:
+    def erase() -> str:
+        """Erase it."""
+        return "gone"
+
+    asks = ModelResponse(tool_calls=[call("erase")], finish_reason="tool_calls", model="gemma.gguf")
+    tools = [tool(requires_confirmation=True, stop_after_tool_call=True)(erase)]
+    run = Agent(ScriptedModel([asks], id="any"), db=db, tools=tools).run("Erase it")
+    run.active_requirements[0].confirm()
+
+    ended = Agent(ScriptedModel([], id="any"), db=db, tools=tools).continue_run(run)
+
+    assert (ended.content, ended.model, ended.served_model) == ("gone", "any", "gemma.gguf")
+    assert db.runs_df()["served_model"].tolist() == ["gemma.gguf"]
 
 
 def echo(messages: list[Message], tools: Any) -> str:

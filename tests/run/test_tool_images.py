@@ -54,6 +54,24 @@ RETURNED = [
         1,
         id="a tuple",
     ),
+    pytest.param(
+        lambda: Image(content=b"<svg/>", mime_type="image/svg+xml"),
+        "Media(image, 6 bytes, image/svg+xml), which is not shown. The user's program has it.",
+        0,
+        id="an SVG",
+    ),
+    pytest.param(
+        lambda: Image(url="file:///plot.png"),
+        "Media(image, 'file:///plot.png', image/png), which is not shown. The user's program has it.",
+        0,
+        id="a local URL",
+    ),
+    pytest.param(
+        lambda: Image(url="https://example.com/plot.png"),
+        "Media(image, 'https://example.com/plot.png', image/png), whose image is attached.",
+        1,
+        id="a URL",
+    ),
     pytest.param(lambda: PNG, "8 bytes, which are not shown. The user's program has them.", 0, id="bytes"),
     pytest.param(lambda: [1, 2], "[1, 2]", 0, id="no image"),
 ]
@@ -65,7 +83,7 @@ async def test_the_text_and_images_of_a_result(make: Any, text: str, count: int)
     blind, none = await to_text_and_images(make(), sees_images=False)
 
     assert (written, len(images)) == (text, count)
-    assert all(image.content is not None and image.content.startswith(PNG) for image in images)
+    assert all(image.url or (image.content or b"").startswith(PNG) for image in images)
     assert {image.mime_type for image in images} <= {"image/png"}
     assert none == []
     assert "attached" not in blind
@@ -81,12 +99,17 @@ async def test_axes_are_sent_as_their_figure_and_a_long_list_is_not_sent() -> No
     assert none == []
 
 
-def test_something_else_among_the_images_is_an_error_for_the_model() -> None:
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [("plot.png", "str"), (b"<svg/>", "Media(image, 6 bytes, None)")],
+    ids=["a path", "bytes of an unknown type"],
+)
+def test_something_else_among_the_images_is_an_error_for_the_model(image: Any, name: str) -> None:
     model = ScriptedModel([call("plot"), "Sorry."])
 
-    run = Agent(model, tools=[_named(lambda: ToolResult("x", images=["plot.png"]))]).run("go")
+    run = Agent(model, tools=[_named(lambda: ToolResult("x", images=[image]))]).run("go")
 
-    assert "a ToolResult has str among its images; pass figures" in (run.tools[0].result or "")
+    assert f"a ToolResult has {name} among its images; pass figures" in (run.tools[0].result or "")
     assert run.tools[0].tool_call_error
 
 

@@ -97,7 +97,10 @@ def stems(text: str) -> set[str]:
 
 
 def literals(text: str, vocabulary: Iterable[str] = ()) -> list[Literal]:
-    """Find the values in `text`, in order. Words with stems in `vocabulary` are no names at the start of a sentence."""
+    """Find the values in `text`, in order. A sentence may start with words that have stems in `vocabulary`.
+
+    Such words do not count as names there.
+    """
     text = text[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     common = set(vocabulary)
     found = []

@@ -53,6 +53,7 @@ class OpenAIChat(OpenAIModel):
 
     path: ClassVar[str] = "/chat/completions"
     answer_field: ClassVar[str] = "choices"
+    sampling: ClassVar[tuple[str, ...]] = (*OpenAIModel.sampling, "seed", "stop")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,7 +76,7 @@ class OpenAIChat(OpenAIModel):
 
     def _body(self, request: ModelRequest) -> JsonDict:
         profile = self.endpoint.profile
-        arranged = arrange(map(self._with_sendable_media, request.messages), profile)
+        arranged = arrange(map(self._with_sendable_media, request.messages), profile, provider=self.provider)
         messages = [self._message(message) for message in arranged]
         tools, tool_choice = offered_tools(request, self.endpoint)
         body: JsonDict = {
@@ -138,10 +139,8 @@ class OpenAIChat(OpenAIModel):
 
     def _tool_call(self, call: ToolCall) -> JsonDict:
         function = {"name": call.tool_name, "arguments": sent_arguments(call.arguments)}
-        extra = call.extra or {}
-        # Sent only to the provider that it came from, because others reject the field.
-        echo = {"extra_content": extra["extra_content"]} if extra.get("provider") == self.provider else {}
-        return {"id": call.tool_call_id, "type": "function", "function": function, **echo}
+        data = call.data_for(self.provider)
+        return {"id": call.tool_call_id, "type": "function", "function": function, **data}
 
 
 def _with_schema(messages: list[JsonDict], schema: JsonDict) -> list[JsonDict]:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import inspect
 import json
-import ssl
 import warnings
 import weakref
 from abc import abstractmethod
@@ -14,30 +13,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import aclosing
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from agno_nb.errors import InvalidInputError, ModelAuthenticationError, ModelError
 from agno_nb.models import prices
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.models.openai.errors import (
-    CONNECT_TIMEOUT_S,
-    model_error,
-    provider_error,
-    unreadable_error,
-    web_page_error,
-)
-from agno_nb.models.openai.profiles import (
-    CallIds,
-    Endpoint,
-    Profile,
-    Unseen,
-    connected,
-    environment,
-)
+from agno_nb.models.openai.connection import NO_KEY, account_headers, close_on, new_client
+from agno_nb.models.openai.errors import model_error, provider_error, unreadable_error, web_page_error
+from agno_nb.models.openai.profiles import CallIds, Endpoint, Profile, Unseen
 from agno_nb.models.openai.schema import schema_fields
 from agno_nb.models.openai.schema_rules import rewrite_schema
-from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
+from agno_nb.models.openai.stream import Event, Limits, read_events
 from agno_nb.models.openai.text_calls import TextCallReader
 from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable, with_unique_ids
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
@@ -50,8 +36,6 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     ApiKey = str | SecretStr | Callable[[], str | Awaitable[str]]
-
-_NO_KEY = "no-key-needed"
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -111,6 +95,8 @@ class OpenAIModel(Model):
     """Path of the API below the base URL."""
     answer_field: ClassVar[str]
     """A field that identifies an answer that is not streamed."""
+    sampling: ClassVar[tuple[str, ...]] = ("temperature", "top_p", "reasoning_effort")
+    """Settings that, like the limit of the answer, change what the model says."""
 
     def __post_init__(self) -> None:
         self.endpoint = Endpoint.find(
@@ -170,8 +156,8 @@ class OpenAIModel(Model):
         return other
 
     def to_dict(self) -> dict[str, Any]:
-        setting_names = ("temperature", "top_p", "reasoning_effort")
-        settings = {name: value for name in setting_names if (value := getattr(self, name)) is not None}
+        names = (*self.sampling, self.output_limit_name)
+        settings = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.extra_body:
             # A hash, because the body may contain a key.
             body = json.dumps(self.extra_body, sort_keys=True, default=str)
@@ -203,7 +189,7 @@ class OpenAIModel(Model):
         """Stream the answer. Deltas may start and end in the middle of a character."""
         answer, names = self._new_answer(), ToolNames(request, call_ids=self._call_ids)
         sent = names.repaired_request()
-        reader = TextCallReader(sent.tools if self._reads_text_calls(request) else ())
+        reader = TextCallReader(sent.tools if self._reads_text_calls(request) else (), request.output_schema)
         ids_in_use = {call.tool_call_id for message in request.messages for call in message.tool_calls}
         try:
             async with aclosing(self._post(self._body(sent))) as frames:
@@ -247,7 +233,8 @@ class OpenAIModel(Model):
 
     def _reads_text_calls(self, request: ModelRequest) -> bool:
         reads = request.parse_text_tool_calls
-        return not self.endpoint.profile.parses_calls if reads is None else reads
+        reads = not self.endpoint.profile.parses_calls if reads is None else reads
+        return reads and request.tool_choice != "none"
 
     def _output_schema(self, request: ModelRequest, schema: JsonDict) -> JsonDict:
         profile = self.endpoint.profile
@@ -323,48 +310,16 @@ class OpenAIModel(Model):
 
     def _client(self) -> AsyncOpenAI:
         """Return the client of the running loop; SDK clients cannot move between loops."""
-        from httpx2 import Timeout
-        from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
-
-        loop, endpoint = asyncio.get_running_loop(), self.endpoint
-
-        async def refuse_other_origin(request: httpx2.Request) -> None:
-            # A method of the model would keep the model alive as long as the client.
-            endpoint.refuse_other_origin(request)
-
+        loop = asyncio.get_running_loop()
         if self._connection is None or self._connection[0] is not loop:
-            options: dict[str, Any] = {"transport": self.transport} if self.transport else {"verify": _ssl_context()}
-            base_url, query = endpoint.base_url_and_query
-            client = AsyncOpenAI(
-                # The key is a header of each request, so that no client object holds it.
-                api_key=_NO_KEY,
-                base_url=base_url,
-                default_query=query,
-                timeout=Timeout(self.timeout, connect=min(self.timeout, CONNECT_TIMEOUT_S)),
-                # The agent retries, and emits events.
-                max_retries=0,
-                http_client=connected(
-                    lambda: DefaultAsyncHttpx2Client(
-                        **options, event_hooks={"request": [refuse_other_origin], "response": [raise_for_status]}
-                    )
-                ),
-            )
+            client = new_client(self.endpoint, timeout_s=self.timeout, transport=self.transport)
             self._connection = (loop, client)
             # Not at exit, when the loop no longer runs and the system closes the sockets.
-            weakref.finalize(self, _close_on, loop, client).atexit = False
+            weakref.finalize(self, close_on, loop, client).atexit = False
         return self._connection[1]
 
     async def _headers(self) -> Headers:
-        from openai import Omit, omit
-
-        headers: dict[str, str | Omit] = {}
-        ours = self.endpoint.is_openai_account
-        if not ours:
-            # The SDK would add these for any server.
-            lines = environment("OPENAI_CUSTOM_HEADERS").split("\n")
-            headers.update({line.partition(":")[0].strip(): omit for line in lines if ":" in line})
-        headers["OpenAI-Organization"] = self.organization or (ours and environment("OPENAI_ORG_ID")) or omit
-        headers["OpenAI-Project"] = self.project or (ours and environment("OPENAI_PROJECT_ID")) or omit
+        headers = account_headers(self.endpoint, organization=self.organization, project=self.project)
         headers["Authorization"] = self.endpoint.basic_auth or Unseen(f"Bearer {await self._key()}")
         return {**headers, **(self.extra_headers or {})}
 
@@ -387,17 +342,4 @@ class OpenAIModel(Model):
                 f"there is no key for {self.endpoint}; set the environment variable {names}, or use the model 'demo', "
                 "which needs none"
             )
-        return _NO_KEY
-
-
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    """Return the SSL context shared by all clients, because creating it dominates the creation of a client."""
-    from httpx2 import create_ssl_context
-
-    return create_ssl_context()
-
-
-def _close_on(loop: asyncio.AbstractEventLoop, client: AsyncOpenAI) -> None:
-    if loop.is_running():
-        asyncio.run_coroutine_threadsafe(client.close(), loop)
+        return NO_KEY

@@ -57,6 +57,10 @@ _LOADING = re.compile(
     r"(?:currently|still|is) loading|being loaded|loading (?:the )?model|warming up|not (?:yet )?(?:ready|loaded)", re.I
 )
 """How servers say that a model is not loaded yet, with status 503 or 500."""
+_FAILED_LOADING = re.compile(
+    r"\b(?:error|fail(?:ed|ure)?|problem|while|when|during)(?: in)? loading (?:the )?model", re.I
+)
+"""How servers say that they cannot load the model, for example because it needs more memory."""
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 # vLLM and several proxies send only a message.
 _CONTEXT_WORDS = re.compile(r"(maximum context length|context (length|size|window) .*exceed|exceed.* context)", re.I)
@@ -240,7 +244,7 @@ def _classify(
             f"the conversation exceeds the context length of {model!r} at {endpoint}; send fewer earlier runs "
             "(`num_history_runs`), or start a new session."
         )
-    if status in (None, 500, 503) and _LOADING.search(message):
+    if status in (None, 500, 503) and _LOADING.search(_FAILED_LOADING.sub("", message)):
         return ModelLoadingError, f"{endpoint} is loading the model {model!r}."
     if codes & _FILTER_CODES:
         return (

@@ -21,7 +21,7 @@ IMAGES_FOLLOW = "(The images of these results follow.)"
 """The answer between the results of tools and the message with their images."""
 
 
-def arrange(messages: Iterable[Message], profile: Profile) -> list[Message]:
+def arrange(messages: Iterable[Message], profile: Profile, *, provider: str) -> list[Message]:
     """Return messages of the Chat Completions API as the server accepts them.
 
     Every call must have its result. Empty answers are left out, for example after a model only reasoned. The first
@@ -29,7 +29,7 @@ def arrange(messages: Iterable[Message], profile: Profile) -> list[Message]:
     """
     arranged = _with_images(_from_user(messages), alternating=profile.alternating_roles)
     if profile.single_calls:
-        arranged = _with_single_calls(arranged)
+        arranged = _with_single_calls(arranged, provider)
     return _alternating(arranged) if profile.alternating_roles else arranged
 
 
@@ -99,7 +99,7 @@ def _with_images(messages: Iterable[Message], *, alternating: bool) -> list[Mess
     return result
 
 
-def _with_single_calls(messages: Sequence[Message]) -> list[Message]:
+def _with_single_calls(messages: Sequence[Message], provider: str) -> list[Message]:
     """Replace an answer with several calls by one answer for each call, followed by its result."""
     results: dict[str | None, Message] = {}
     single: list[Message] = []
@@ -109,8 +109,8 @@ def _with_single_calls(messages: Sequence[Message]) -> list[Message]:
             results[message.tool_call_id] = message
             continue
         answers = [message]
-        # Calls with data of a provider belong together, for example those that share a thought signature.
-        if len(message.tool_calls) > 1 and not any(call.extra for call in message.tool_calls):
+        # Calls with data of the provider belong together, for example those that share a thought signature.
+        if len(message.tool_calls) > 1 and not any(call.data_for(provider) for call in message.tool_calls):
             empty = replace(message, content=None, reasoning_content=None, provider_data=None)
             answers = [
                 replace(empty if place else message, tool_calls=[call]) for place, call in enumerate(message.tool_calls)

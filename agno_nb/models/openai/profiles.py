@@ -12,9 +12,8 @@ import ipaddress
 import os
 import re
 from base64 import b64encode
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from agno_nb.errors import InvalidInputError, ModelRequestError
@@ -23,7 +22,6 @@ from agno_nb.redact import is_secret_name, redact, remember_secret, without_user
 if TYPE_CHECKING:
     import httpx2
 
-C = TypeVar("C")
 CallIds = Literal["nine", "nine or known", "forty"]
 
 _SECRET_PARAMETERS = ("code", "pass", "pat", "pwd", "sig")
@@ -409,21 +407,6 @@ class Endpoint:
             needs_key=bool(owner and PROFILES[owner].key_variables and not host.startswith("localhost")),
             basic_auth=basic_auth,
         )
-
-
-def connected(make: Callable[[], C]) -> C:
-    """Create an HTTP client. The error about an invalid proxy doesn't quote it, because it may have a password."""
-    from httpx2 import InvalidURL
-
-    try:
-        return make()
-    except (ValueError, InvalidURL, ImportError) as error:
-        reason = "it needs the package socksio" if isinstance(error, ImportError) else "it is not a valid URL"
-    # Raised outside of the except block, because the traceback of the error holds the URL.
-    raise InvalidInputError(
-        f"cannot use the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: {reason}; set it to, for example, "
-        "'http://localhost:3128'"
-    )
 
 
 def _origin(url: httpx2.URL) -> str:

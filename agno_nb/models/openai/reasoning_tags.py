@@ -49,7 +49,7 @@ class ReasoningSplitter:
     _closing: str = ""
     """The closing tag while reasoning arrives."""
     _is_start: bool = True
-    """Whether there was no content yet."""
+    """Whether all text so far was reasoning."""
     _skips_space: bool = False
     _content: list[str] = field(default_factory=list)
     """The content so far, as long as an orphan may be found."""
@@ -58,7 +58,7 @@ class ReasoningSplitter:
     _discards: bool = False
 
     def add(self, text: str, *, is_end: bool = False) -> Delta:
-        """Add a piece of the answer, and return what is known to be content or reasoning."""
+        """Add a piece of the answer, and return the parts that are certainly content or reasoning."""
         self._found, self._discards = ([], []), False
         text, self._held = self._held + text, ""
         place: int | None = 0

@@ -54,6 +54,7 @@ class OpenAIResponses(OpenAIModel):
 
     path: ClassVar[str] = "/responses"
     answer_field: ClassVar[str] = "output"
+    sampling: ClassVar[tuple[str, ...]] = (*OpenAIModel.sampling, "reasoning_summary")
 
     @property
     def output_limit_name(self) -> str:

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.models.base import Delta, ModelResponse
-from agno_nb.types import JsonDict, ToolCall, ToolSpec, as_dict, is_deeper, json_at, json_object
+from agno_nb.models.openai.schema import with_root
+from agno_nb.types import JsonDict, ToolCall, ToolSpec, as_dict, as_list, find_json, is_deeper, json_at, json_object
 
 MAX_HELD = 2_000
 """Characters of a possible call that are held back. A longer call is streamed as text, and discarded at its end."""
+_UNREAD = "cannot be read, names no tool, or is not the whole answer"
 _MAX_DEPTH = 100
 _MAX_LENGTH = 1_000_000
 """Characters of the longest answer that is read as calls."""
@@ -64,11 +66,13 @@ class TextCallReader:
     """Reads the calls in an answer that arrives in pieces, and holds back what may be a call."""
 
     tools: Sequence[ToolSpec]
+    output_schema: JsonDict | None = None
+    """JSON that may be an answer of this schema is not a call."""
     _held: str | None = ""
     """Content that may be the start of a call; None once it was returned."""
 
     def add(self, delta: Delta) -> Delta | None:
-        """Add a piece of the answer, and return what is not held back."""
+        """Add a piece of the answer, and return its parts that are not held back."""
         if delta.discards_content:
             self._held = ""
         if delta.content and self.tools and self._held is not None:
@@ -80,7 +84,7 @@ class TextCallReader:
         return delta if delta.content or delta.reasoning_content or delta.discards_content else None
 
     def flush(self) -> Delta | None:
-        """Return what was held back of an answer that is incomplete."""
+        """Return the content that was held back, if the answer is incomplete."""
         held, self._held = self._held, None
         return Delta(content=held) if held else None
 
@@ -89,16 +93,30 @@ class TextCallReader:
 
         `advice` is the remedy for calls that cannot be read.
         """
-        held = self.flush()
-        if not response.tool_calls and (calls := read_calls(response.content or "", self.tools)):
+        held, text = self.flush(), response.content or ""
+        if response.tool_calls or not self.tools:
+            return held
+        # A call that was cut may look complete, with some of its arguments missing.
+        is_cut = response.finish_reason == "length"
+        if not is_cut and not self._may_be_answer(text) and (calls := read_calls(text, self.tools)):
             response.tool_calls, response.content = calls, None
             return Delta(discards_content=True) if held is None else None
-        if not response.tool_calls and self.tools and _MARKER.search(response.content or ""):
+        if _MARKER.search(text):
+            cause = "was cut by the limit of tokens" if is_cut else _UNREAD
+            remedy = "raise the limit of the model" if is_cut else advice
             response.warning = (
-                "The answer contains a tool call as text. It was not executed, because it cannot be read, names no "
-                f"tool, or is not the whole answer; {advice}."
+                f"The answer contains a tool call as text. It was not executed, because it {cause}; {remedy}."
             )
         return held
+
+    def _may_be_answer(self, text: str) -> bool:
+        """Whether the text has an object with the properties of the output schema."""
+        if self.output_schema is None:
+            return False
+        schema = with_root(self.output_schema)
+        known, required = as_dict(schema.get("properties")), as_list(schema.get("required"))
+        objects = (as_dict(found.value).keys() for found in find_json(text))
+        return any(keys and keys <= known.keys() and keys >= set(required) for keys in objects)
 
 
 def _may_be_call(text: str, tools: Sequence[ToolSpec]) -> bool:
