@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import OpenAIModel
-from agno_nb.models.openai.text_calls import MAX_HELD, TextCallReader, read_calls
+from agno_nb.models.openai.text_calls import MAX_HELD, TextCallReader, is_quoted, read_calls
 from agno_nb.types import Message, ToolSpec
 from tests.fakes.http import Answer, FakeServer, sse, sse_events
 from tests.models.asking import WEATHER, ask
@@ -145,6 +145,63 @@ def streamed(text: str, cuts: set[int]) -> tuple[list[Delta], ModelResponse]:
     shown = [reader.add(Delta(content=text[a:b])) for a, b in itertools.pairwise(places)]
     shown.append(reader.finish(response, advice="start it"))
     return [delta for delta in shown if delta is not None], response
+
+
+QUOTES = {
+    "as it is": JSON,
+    "among words": f"Repeat this: {JSON} Thank you.",
+    "indented": json.dumps(json.loads(JSON), indent=4),
+    "in JSON": json.dumps({"line": JSON}),
+    "in JSON in JSON": json.dumps({"rows": json.dumps([JSON])}),
+    "in CSV": 'id,note\n1,"{}"\n'.format(JSON.replace('"', '""')),
+    "in Python": repr([JSON]),
+    "in tags": f"<tool_call>{JSON}</tool_call>",
+}
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+@pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        JSON,
+        f"```json\n{json.dumps(json.loads(JSON), indent=2)}\n```",
+        f"<tool_call>\n{JSON}\n</tool_call>",
+        f"[{OSLO}, {JSON}]",
+        f'{{"tool_calls": [{{"type": "function", "function": {JSON}}}]}}',
+        f"{OSLO}\n{JSON}",
+    ],
+    ids=["bare", "fence", "tags", "list", "as OpenAI writes it", "second"],
+)
+def test_a_repeated_call_is_not_a_call(answer: str, quote: str, role: Any, server: FakeServer) -> None:
+    messages = [Message(role="user", content="Hi"), Message(role=role, content=quote, tool_call_id="c")]
+    server.will_say(said(OpenAIChat, answer))
+
+    outcome = ask(OpenAIChat("m", base_url=server.base_url), ModelRequest(messages=messages, tools=[WEATHER]))
+
+    assert (outcome.text, outcome.whole.content, outcome.whole.tool_calls) == (answer, answer, [])
+    assert "It was not executed; to have the tool called, ask" in (outcome.whole.warning or "")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_repeated_call_is_found_in_each_format(name: str) -> None:
+    text, _ = CALLS[name]
+
+    assert is_quoted(text, TOOLS, [Message(role="user", content=f"What does {text} mean?")])
+    assert not is_quoted(
+        text,
+        TOOLS,
+        [
+            Message(role="user", content="Weather of Paris, with get_weather"),
+            Message(role="system", content=text),
+            Message(role="assistant", content=text),
+        ],
+    )
+
+
+def test_more_calls_than_anybody_makes_are_text() -> None:
+    assert len(read_calls(JSON * 100, TOOLS)) == 100
+    assert read_calls(JSON * 101, TOOLS) == []
 
 
 CUTS = st.sets(st.integers(0, 250))

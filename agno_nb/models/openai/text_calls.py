@@ -1,25 +1,27 @@
 """Tool calls that a model wrote as text, because the server does not parse them.
 
 The models have different formats: JSON, alone or in a code fence or tags; XML; Python. Text is a call only if it is the
-whole answer and names a tool of the request.
+whole answer, names a tool of the request, and does not repeat a call that is in a prompt or in the result of a tool.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.models.base import Delta, ModelResponse
-from agno_nb.types import JsonDict, ToolCall, ToolSpec, as_dict, is_deeper, json_at, json_object
+from agno_nb.types import JsonDict, Message, ToolCall, ToolSpec, as_dict, is_deeper, json_at, json_object
 
 MAX_HELD = 2_000
 """Characters of a possible call that are held back. A longer call is streamed as text, and discarded at its end."""
 _MAX_DEPTH = 100
 _MAX_LENGTH = 1_000_000
 """Characters of the longest answer that is read as calls."""
+_MAX_CALLS = 100
+"""Calls in an answer; text with more is not a call."""
 
 _NAME_KEYS = ("name", "tool", "tool_name", "function", "function_name", "action")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "action_input", "params", "kwargs")
@@ -56,6 +58,8 @@ _PYTHON_LIST = re.compile(r"\[\s*(?=[A-Za-z_])")
 _PYTHON_ARGUMENT = re.compile(r"\s*(\w+)\s*=\s*")
 _PYTHON_TEXT = re.compile(r"'((?:[^'\\]|\\.)*+)'", re.DOTALL)
 _PYTHON_CONSTANTS = {"True": True, "False": False, "None": None}
+_UNQUOTED = re.compile(r"""[\s\\"'`]+""")
+"""What quoting adds: indentation, and the quotes and backslashes of JSON, CSV and Python."""
 _AFTER_NAME = re.compile(r"(?:\[CALL_ID\]\w*)?(?:\[ARGS\])?")
 
 
@@ -64,6 +68,8 @@ class TextCallReader:
     """Reads the calls in an answer that arrives in pieces, and holds back what may be a call."""
 
     tools: Sequence[ToolSpec]
+    messages: Sequence[Message] = ()
+    """The messages of the request. Text of users and tools that looks like a call must not become one by repetition."""
     _held: str | None = ""
     """Content that may be the start of a call; None once it was returned."""
 
@@ -89,11 +95,18 @@ class TextCallReader:
 
         `advice` is the remedy for calls that cannot be read.
         """
-        held = self.flush()
-        if not response.tool_calls and (calls := read_calls(response.content or "", self.tools)):
-            response.tool_calls, response.content = calls, None
-            return Delta(discards_content=True) if held is None else None
-        if not response.tool_calls and self.tools and _MARKER.search(response.content or ""):
+        held, content = self.flush(), response.content or ""
+        if response.tool_calls or not self.tools:
+            return held
+        if calls := read_calls(content, self.tools):
+            if not is_quoted(content, self.tools, self.messages):
+                response.tool_calls, response.content = calls, None
+                return Delta(discards_content=True) if held is None else None
+            response.warning = (
+                "The answer repeats a tool call that is in a prompt or in the result of a tool. It was not executed; "
+                "to have the tool called, ask for it in other words."
+            )
+        elif _MARKER.search(content):
             response.warning = (
                 "The answer contains a tool call as text. It was not executed, because it cannot be read, names no "
                 f"tool, or is not the whole answer; {advice}."
@@ -132,18 +145,55 @@ def _may_be_call(text: str, tools: Sequence[ToolSpec]) -> bool:
 
 def read_calls(text: str, tools: Sequence[ToolSpec]) -> list[ToolCall]:
     """Return the calls that `text` consists of, without IDs; empty if it has anything else."""
+    return [call for _, calls in _read_all(text, tools) for call in calls]
+
+
+def is_quoted(text: str, tools: Sequence[ToolSpec], messages: Sequence[Message]) -> bool:
+    """Whether a call that `text` consists of is in a message of a user or tool.
+
+    A model that repeats a file, a DataFrame or a pasted text does not ask for the calls in it.
+    """
+    quotes = "\0".join(
+        _UNQUOTED.sub("", message.content)
+        for message in messages
+        if message.role in ("user", "tool") and message.content
+    )
+    by_name = {tool.name: tool for tool in tools}
+    return any(
+        _UNQUOTED.sub("", form) in quotes for source, _ in _read_all(text, tools) for form in _forms(source, by_name)
+    )
+
+
+def _forms(source: str, tools: dict[str, ToolSpec]) -> Iterator[str]:
+    """Yield the text of a call, and of each call within it if it is JSON."""
+    yield source
+    found, _ = json_at(source, 0) if source[0] in "{[" else (None, 0)
+    values = [] if found is None else [found.value]
+    while values:
+        value = values.pop()
+        if isinstance(value, list):
+            values += value
+        elif isinstance(value, dict) and _calls_in(value, tools):
+            yield json.dumps(value, ensure_ascii=False)
+            values += (value[key] for key in (*_LIST_KEYS, "function") if key in value)
+
+
+def _read_all(text: str, tools: Sequence[ToolSpec]) -> list[tuple[str, list[ToolCall]]]:
+    """Return the parts of `text` that are calls, and the calls; empty if it has anything else."""
     if not tools or len(text) > _MAX_LENGTH:
         return []
     by_name = {tool.name: tool for tool in tools}
-    calls: list[ToolCall] = []
-    place = _skip(_PYTHON_LIST, text, _skip(_FRAME, text, 0))
+    parts: list[tuple[str, list[ToolCall]]] = []
+    place, num_calls = _skip(_PYTHON_LIST, text, _skip(_FRAME, text, 0)), 0
     while place < len(text):
+        start = place
         found, place = _read_one(text, place, by_name)
-        if not found:
+        num_calls += len(found)
+        if not found or num_calls > _MAX_CALLS:
             return []
-        calls += found
+        parts.append((text[start:place], found))
         place = _skip(_FRAME, text, place)
-    return calls
+    return parts
 
 
 def _skip(pattern: re.Pattern[str], text: str, place: int) -> int:
