@@ -91,6 +91,21 @@ CALLS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
         f'```json\n{{"city": "Paris"}}\n```<{BAR}tool▁call▁end{BAR}><{BAR}tool▁calls▁end{BAR}>',
         PARIS,
     ),
+    "kimi": (
+        '<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{"city": '
+        '"Paris"}<|tool_call_end|><|tool_calls_section_end|>',
+        PARIS,
+    ),
+    "gpt-oss": (
+        "<|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>"
+        '{"city": "Paris"}<|call|>',
+        PARIS,
+    ),
+    "gpt-oss, the start removed": (
+        '<|channel|>commentary to=functions.get_weather code<|message|>{"city": "Paris"}<|call|>',
+        PARIS,
+    ),
+    "gpt-oss, most control tokens removed": ('to=functions.get_weather {"city": "Paris"}', PARIS),
     "deepseek 3.1": (
         f"<{BAR}tool▁calls▁begin{BAR}><{BAR}tool▁call▁begin{BAR}>get_weather<{BAR}tool▁sep{BAR}>"
         f'{{"city": "Paris"}}<{BAR}tool▁call▁end{BAR}><{BAR}tool▁calls▁end{BAR}>',
@@ -361,6 +376,34 @@ def test_a_call_that_cannot_be_read_is_warned_about(provider: str, flag: str, se
     assert (whole.content, whole.tool_calls) == (text, [])
     assert whole.warning is not None
     assert flag in whole.warning
+
+
+@pytest.mark.parametrize("setting", [None, False], ids=["read", "not read"])
+@pytest.mark.parametrize("content", [f"<tool_call>{JSON}</tool_call>", JSON + " " * MAX_HELD], ids=["short", "long"])
+def test_the_text_of_a_native_call_is_not_part_of_the_answer(
+    content: str, setting: bool | None, server: FakeServer
+) -> None:
+    # https://github.com/waybarrios/vllm-mlx/issues/107, https://github.com/mudler/LocalAI/pull/10346
+    call = {"index": 0, "id": "c", "function": {"name": "get_weather", "arguments": '{"city":"Paris"}'}}
+    frames = [{"choices": [{"delta": delta}]} for delta in ({"content": content}, {"tool_calls": [call]})]
+    server.will_say(Answer(chunks=sse(frames)))
+
+    outcome = ask(OpenAIChat("m", base_url=server.base_url), request(parse_text_tool_calls=setting))
+
+    assert outcome.whole.content is None
+    assert as_pairs(outcome.whole.tool_calls) == PARIS
+    assert outcome.text == "" or outcome.deltas[-1] == Delta(discards_content=True)
+
+
+@pytest.mark.parametrize("content", [OSLO, f"I call it: {JSON}", "Let me look."], ids=["another", "words", "text"])
+def test_other_text_with_a_native_call_is_kept(content: str, server: FakeServer) -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "get_weather", "arguments": '{"city":"Paris"}'}}
+    frames = [{"choices": [{"delta": delta}]} for delta in ({"content": content}, {"tool_calls": [call]})]
+    server.will_say(Answer(chunks=sse(frames)))
+
+    outcome = ask(OpenAIChat("m", base_url=server.base_url), request())
+
+    assert (outcome.text, outcome.whole.content, as_pairs(outcome.whole.tool_calls)) == (content, content, PARIS)
 
 
 def test_text_without_deltas_of_an_incomplete_answer_is_returned_once(server: FakeServer) -> None:

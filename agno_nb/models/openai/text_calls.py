@@ -29,12 +29,13 @@ _OTHER_KEYS = {"type", "id", "call_id", "tool_call_id", "index"}
 _LIST_KEYS = ("tool_calls", "function_call", "tool_call", "calls")
 _KEYS = {*_NAME_KEYS, *_ARGUMENT_KEYS, *_OTHER_KEYS, *_LIST_KEYS}
 
-_PREFIXES = ("functions.", "print(")
+_PREFIXES = ("functions.", "to=functions.", "print(")
 _LANGUAGES = ("json", "tool_call", "tool_calls", "tool_code", "tool", "function", "xml")
 _DEEPSEEK = "<\N{FULLWIDTH VERTICAL LINE}tool▁"
 _MARKERS = (
     *("<tool_call>", "<tool_calls>", "<tools>", "<tool>", "<function_call>", "<function=", "<function ", "<invoke "),
     *("<|python_tag|>", "[TOOL_CALLS]", "<|tool_call|>", "<|tool_call>", f"{_DEEPSEEK}call"),
+    *("<|channel|>commentary", "<|start|>assistant<|channel|>commentary", "to=functions."),
     *("<|tool_calls_section_begin|>", "<|tool_call_begin|>", "<minimax:tool_call>"),
 )
 """How models mark calls. Not all of these formats are read."""
@@ -44,6 +45,7 @@ _FRAME = re.compile(
     r"|```(?:(?:" + "|".join(_LANGUAGES) + r")\b)?"
     r"|</?(?:tool_calls?|tools?|function_call|minimax:tool_call)>"
     r"|<\|(?:python_tag|/?tool_call|eom_id|eot_id|im_end)\|>|\[TOOL_CALLS\]"
+    r"|<\|tool_calls?_(?:section_)?(?:begin|end)\|>|<\|start\|>assistant|<\|channel\|>commentary|<\|call\|>"
     rf"|{_DEEPSEEK}calls?▁(?:begin|end).>|(?:function)?{_DEEPSEEK}sep.>)*"
 )
 """What may stand around calls. The pairs need not match, because models forget the closing ones."""
@@ -60,7 +62,10 @@ _PYTHON_TEXT = re.compile(r"'((?:[^'\\]|\\.)*+)'", re.DOTALL)
 _PYTHON_CONSTANTS = {"True": True, "False": False, "None": None}
 _UNQUOTED = re.compile(r"""[\s\\"'`]+""")
 """What quoting adds: indentation, and the quotes and backslashes of JSON, CSV and Python."""
-_AFTER_NAME = re.compile(r"(?:\[CALL_ID\]\w*)?(?:\[ARGS\])?")
+_AFTER_NAME = re.compile(
+    r"\s*(?:<\|constrain\|>)?(?:json|code)?<\|message\|>|:\d+<\|tool_call_argument_begin\|>"
+    r"|(?:\[CALL_ID\]\w*)?(?:\[ARGS\])?"
+)
 
 
 @dataclass(slots=True)
@@ -70,6 +75,8 @@ class TextCallReader:
     tools: Sequence[ToolSpec]
     messages: Sequence[Message] = ()
     """The messages of the request. Text of users and tools that looks like a call must not become one by repetition."""
+    is_active: bool = True
+    """Whether text may be a call. Otherwise it is only removed if it repeats the calls that the server parsed."""
     _held: str | None = ""
     """Content that may be the start of a call; None once it was returned."""
 
@@ -77,7 +84,7 @@ class TextCallReader:
         """Add a piece of the answer, and return what is not held back."""
         if delta.discards_content:
             self._held = ""
-        if delta.content and self.tools and self._held is not None:
+        if delta.content and self.tools and self.is_active and self._held is not None:
             self._held += delta.content
             if len(self._held) <= MAX_HELD and _may_be_call(self._held, self.tools):
                 delta.content = ""
@@ -96,9 +103,14 @@ class TextCallReader:
         `advice` is the remedy for calls that cannot be read.
         """
         held, content = self.flush(), response.content or ""
-        if response.tool_calls or not self.tools:
+        calls = read_calls(content, self.tools)
+        if response.tool_calls and calls and _are_same(calls, response.tool_calls):
+            # vllm-mlx and LocalAI stream the text of a call before the call.
+            response.content = None
+            return Delta(discards_content=True) if held is None else None
+        if response.tool_calls or not self.is_active or not self.tools:
             return held
-        if calls := read_calls(content, self.tools):
+        if calls:
             if not is_quoted(content, self.tools, self.messages):
                 response.tool_calls, response.content = calls, None
                 return Delta(discards_content=True) if held is None else None
@@ -112,6 +124,11 @@ class TextCallReader:
                 f"tool, or is not the whole answer; {advice}."
             )
         return held
+
+
+def _are_same(calls: Sequence[ToolCall], others: Sequence[ToolCall]) -> bool:
+    one, other = ([(call.tool_name, json_object(call.arguments)) for call in each] for each in (calls, others))
+    return one == other
 
 
 def _may_be_call(text: str, tools: Sequence[ToolSpec]) -> bool:
