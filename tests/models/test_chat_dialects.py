@@ -169,6 +169,13 @@ DIALECTS = [
         finish="tool_calls",
     ),
     Dialect(
+        "null as text instead of arguments",
+        [called(piece("get_time", "null", index=0, id="a")), CALLED],
+        calls=[("get_time", "{}")],
+        ids=["a"],
+        finish="tool_calls",
+    ),
+    Dialect(
         "one id for two calls",
         [called(piece("get_weather", PARIS, index=0, id="x"), piece("get_weather", OSLO, index=1, id="x")), CALLED],
         calls=[("get_weather", PARIS), ("get_weather", OSLO)],

@@ -378,6 +378,16 @@ def test_a_call_that_cannot_be_read_is_warned_about(provider: str, flag: str, se
     assert flag in whole.warning
 
 
+def test_a_call_in_the_reasoning_is_not_executed_and_warned_about(server: FakeServer) -> None:
+    frames = [{"choices": [{"delta": {"reasoning_content": f"<tool_call>\n{JSON}\n</tool_call>"}}]}]
+    server.will_say(Answer(chunks=sse(frames)))
+
+    whole = ask(OpenAIChat("m", base_url=server.base_url), request()).whole
+
+    assert (whole.content, whole.tool_calls) == (None, [])
+    assert (whole.warning or "").startswith("The reasoning contains a tool call as text. It was not executed")
+
+
 @pytest.mark.parametrize("setting", [None, False], ids=["read", "not read"])
 @pytest.mark.parametrize("content", [f"<tool_call>{JSON}</tool_call>", JSON + " " * MAX_HELD], ids=["short", "long"])
 def test_the_text_of_a_native_call_is_not_part_of_the_answer(

@@ -23,9 +23,9 @@ from agno_nb.models.openai.wire import (
     offered_tools,
     read_usage,
     sent_arguments,
+    whole_arguments,
     with_unique_ids,
 )
-from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, ToolCall, as_dict, as_list, json_object
 
 
@@ -168,7 +168,7 @@ class _Call:
 
     @property
     def arguments(self) -> str:
-        return whole_characters("".join(self.pieces)).strip()
+        return whole_arguments("".join(self.pieces))
 
     def is_complete(self) -> bool:
         """Whether the arguments are a complete JSON object."""
@@ -261,7 +261,7 @@ class _ChatAnswer(Answer):
         if self.finish_reason == "content_filter":
             raise content_filter_error(self.endpoint)
         calls = [
-            ToolCall(tool_call_id=call.id, tool_name=call.name, arguments=call.arguments or "{}", extra=call.extra)
+            ToolCall(tool_call_id=call.id, tool_name=call.name, arguments=call.arguments, extra=call.extra)
             for call in self.calls
             # LM Studio adds empty calls to answers (lmstudio-bug-tracker#830).
             if call.name or call.pieces

@@ -25,9 +25,9 @@ from agno_nb.models.openai.wire import (
     offered_tools,
     read_usage,
     sent_arguments,
+    whole_arguments,
     with_unique_ids,
 )
-from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, ToolCall, as_dict, as_list
 
 # OpenAI responds with 400 if encrypted reasoning is requested from other models.
@@ -286,5 +286,5 @@ def _tool_call(item: _Item) -> ToolCall:
     return ToolCall(
         tool_call_id=as_text(item.raw.get("call_id")) or as_text(item.raw.get("id")),
         tool_name=as_text(item.raw.get("name")),
-        arguments=whole_characters(item.arguments) or "{}",
+        arguments=whole_arguments(item.arguments),
     )

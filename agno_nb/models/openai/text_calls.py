@@ -118,9 +118,10 @@ class TextCallReader:
                 "The answer repeats a tool call that is in a prompt or in the result of a tool. It was not executed; "
                 "to have the tool called, ask for it in other words."
             )
-        elif _MARKER.search(content):
+        elif _MARKER.search(content or response.reasoning_content or ""):
+            where = "answer" if content else "reasoning"
             response.warning = (
-                "The answer contains a tool call as text. It was not executed, because it cannot be read, names no "
+                f"The {where} contains a tool call as text. It was not executed, because it cannot be read, names no "
                 f"tool, or is not the whole answer; {advice}."
             )
         return held

@@ -190,6 +190,12 @@ def as_arguments(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def whole_arguments(text: str) -> str:
+    """Return the complete arguments of a call. Some servers send nothing or null for none (vllm#33268)."""
+    text = whole_characters(text).strip()
+    return "{}" if text in ("", "null") else text
+
+
 def sent_arguments(text: str) -> str:
     """Return the arguments of an earlier call as a JSON object.
 
