@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 from typing import Any
@@ -170,6 +171,11 @@ QUOTES = {
     "in JSON in JSON": json.dumps({"rows": json.dumps([JSON])}),
     "in CSV": 'id,note\n1,"{}"\n'.format(JSON.replace('"', '""')),
     "in Python": repr([JSON]),
+    "indented in JSON": json.dumps({"file": json.dumps(json.loads(JSON), indent=4)}),
+    "in HTML": html.escape(JSON),
+    "with Unicode escapes": JSON.replace('"', "\\u0022"),
+    "in a Markdown quote": "> " + json.dumps(json.loads(JSON), indent=2).replace("\n", "\n> "),
+    "in a Markdown table": f"| a | b |\n| - | - |\n| 1 | {JSON} |",
     "in tags": f"<tool_call>{JSON}</tool_call>",
 }
 

@@ -80,7 +80,7 @@ _LOCAL_FAILURES: tuple[tuple[str, type[ModelError], str], ...] = (
         "no model is loaded at {endpoint}; load {model!r} in the server, and try again.",
     ),
     (
-        r"requires more system memory|insufficient (?:system )?(?:resources|memory)|out of memory",
+        r"requires more system memory|insufficient (?:system )?(?:resources|memory)|cuda out of memory",
         ModelServerError,
         "{endpoint} has not enough memory for {model!r}; choose a smaller model or quantization, or a shorter context.",
     ),

@@ -6,6 +6,7 @@ whole answer, names a tool of the request, and does not repeat a call that is in
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -60,8 +61,9 @@ _PYTHON_LIST = re.compile(r"\[\s*(?=[A-Za-z_])")
 _PYTHON_ARGUMENT = re.compile(r"\s*(\w+)\s*=\s*")
 _PYTHON_TEXT = re.compile(r"'((?:[^'\\]|\\.)*+)'", re.DOTALL)
 _PYTHON_CONSTANTS = {"True": True, "False": False, "None": None}
-_UNQUOTED = re.compile(r"""[\s\\"'`]+""")
-"""What quoting adds: indentation, and the quotes and backslashes of JSON, CSV and Python."""
+_UNQUOTED = re.compile(r"""(?:[\s"'`>|]|\\+[nrt]?)+""")
+"""What quoting adds: line breaks and indentation; quotes and backslashes of JSON, CSV and Python; marks of Markdown."""
+_UNICODE_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _AFTER_NAME = re.compile(
     r"\s*(?:<\|constrain\|>)?(?:json|code)?<\|message\|>|:\d+<\|tool_call_argument_begin\|>"
     r"|(?:\[CALL_ID\]\w*)?(?:\[ARGS\])?"
@@ -171,15 +173,17 @@ def is_quoted(text: str, tools: Sequence[ToolSpec], messages: Sequence[Message])
 
     A model that repeats a file, a DataFrame or a pasted text does not ask for the calls in it.
     """
-    quotes = "\0".join(
-        _UNQUOTED.sub("", message.content)
-        for message in messages
-        if message.role in ("user", "tool") and message.content
-    )
+    texts = (message.content for message in messages if message.role in ("user", "tool") and message.content)
+    quotes = "\0".join(map(_without_quotes, texts))
     by_name = {tool.name: tool for tool in tools}
     return any(
-        _UNQUOTED.sub("", form) in quotes for source, _ in _read_all(text, tools) for form in _forms(source, by_name)
+        _without_quotes(form) in quotes for source, _ in _read_all(text, tools) for form in _forms(source, by_name)
     )
+
+
+def _without_quotes(text: str) -> str:
+    text = _UNICODE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text) if "\\u" in text else text
+    return _UNQUOTED.sub("", html.unescape(text))
 
 
 def _forms(source: str, tools: dict[str, ToolSpec]) -> Iterator[str]:

@@ -97,6 +97,7 @@ class Answer(ABC):
             return delta
         # They were shown, but would end the message in the chat template of the next request.
         self.content = [content[: tokens.start()]]
+        self.splitter.has_tags = True
         reasoning = "" if delta is None else delta.reasoning_content
         return Delta(content=self.content[0], reasoning_content=reasoning, discards_content=True)
 
