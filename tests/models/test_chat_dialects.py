@@ -273,6 +273,18 @@ DIALECTS = [
         content="Hello",
         reasoning="Hmm.",
     ),
+    Dialect(
+        "mistral: reasoning as parts of the content (pydantic-ai#2713, vercel/ai#13703)",
+        [
+            said({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}]}),
+            said({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "m."}]}]}),
+            said({"content": [{"type": "text", "text": "Hel"}]}),
+            said({"content": "lo"}),
+            END,
+        ],
+        content="Hello",
+        reasoning="Hmm.",
+    ),
     Dialect("an unknown finish_reason", [said({"content": "Hello"}), said({}, "eos")], content="Hello", finish="eos"),
     Dialect(
         "litellm: calls finished with stop",

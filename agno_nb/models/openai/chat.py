@@ -281,6 +281,7 @@ class _ChatAnswer(Answer):
 
 
 def _reasoning(delta: JsonDict) -> str:
-    """Read the reasoning, for which servers have different fields, and OpenRouter two with the same text."""
+    """Read the reasoning, for which servers have different fields, OpenRouter two with the same text, Mistral parts."""
     fields = ("reasoning_content", "reasoning", "reasoning_details")
-    return next((text for name in fields if (text := as_piece(delta.get(name)))), "")
+    in_parts = (as_piece(as_dict(part).get("thinking")) for part in as_list(delta.get("content")))
+    return next((text for name in fields if (text := as_piece(delta.get(name)))), "") or "".join(in_parts)
