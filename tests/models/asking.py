@@ -30,6 +30,11 @@ class Outcome:
         return "".join(delta.content for delta in self.deltas)
 
     @property
+    def last_discard(self) -> int:
+        """Place of the last delta that discards those before it."""
+        return max((place for place, delta in enumerate(self.deltas) if delta.discards_content), default=0)
+
+    @property
     def reasoning(self) -> str:
         return "".join(delta.reasoning_content for delta in self.deltas)
 

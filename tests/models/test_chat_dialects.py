@@ -169,6 +169,13 @@ DIALECTS = [
         finish="tool_calls",
     ),
     Dialect(
+        "null as text instead of arguments",
+        [called(piece("get_time", "null", index=0, id="a")), CALLED],
+        calls=[("get_time", "{}")],
+        ids=["a"],
+        finish="tool_calls",
+    ),
+    Dialect(
         "one id for two calls",
         [called(piece("get_weather", PARIS, index=0, id="x"), piece("get_weather", OSLO, index=1, id="x")), CALLED],
         calls=[("get_weather", PARIS), ("get_weather", OSLO)],
@@ -266,6 +273,18 @@ DIALECTS = [
         content="Hello",
         reasoning="Hmm.",
     ),
+    Dialect(
+        "mistral: reasoning as parts of the content (pydantic-ai#2713, vercel/ai#13703)",
+        [
+            said({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}]}),
+            said({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "m."}]}]}),
+            said({"content": [{"type": "text", "text": "Hel"}]}),
+            said({"content": "lo"}),
+            END,
+        ],
+        content="Hello",
+        reasoning="Hmm.",
+    ),
     Dialect("an unknown finish_reason", [said({"content": "Hello"}), said({}, "eos")], content="Hello", finish="eos"),
     Dialect(
         "litellm: calls finished with stop",
@@ -306,6 +325,115 @@ DIALECTS = [
         finish="tool_calls",
     ),
     Dialect(
+        "poolside: the id of a call changes after its first piece (poolsideai/pool#9)",
+        [
+            called(piece("get_weather", "", index=0, id="a")),
+            called(piece(None, '{"city": ', index=0, id="b")),
+            called(piece(None, '"Paris"}', index=0, id="b")),
+            CALLED,
+        ],
+        calls=[("get_weather", PARIS)],
+        ids=["a"],
+        finish="tool_calls",
+    ),
+    Dialect(
+        "litellm for OCI: each piece of a call has an id of its own, and no index",
+        [
+            called(piece("get_weather", '{"city": ', id="a")),
+            called(piece(None, '"Paris"}', id="b")),
+            called(piece("get_time", "{}", id="c")),
+            CALLED,
+        ],
+        calls=[("get_weather", PARIS), ("get_time", "{}")],
+        ids=["a", "c"],
+        finish="tool_calls",
+    ),
+    Dialect(
+        "vllm with gpt-oss: id and name of their own in each piece (vllm#23522)",
+        [
+            called(piece("get_weather", '{"city"', index=0, id="a")),
+            called(piece("get_weather", ': "Pa', index=0, id="b")),
+            called(piece("get_weather", 'ris"}', index=0, id="c")),
+            CALLED,
+        ],
+        calls=[("get_weather", PARIS)],
+        ids=["a"],
+        finish="tool_calls",
+    ),
+    Dialect(
+        "lmdeploy: parallel calls at index 0, with empty ids after the first piece (lmdeploy#3412)",
+        [
+            called(piece("get_weather", "", index=0, id="a")),
+            called(piece(None, PARIS, index=0, id="")),
+            called(piece("get_weather", "", index=0, id="b")),
+            called(piece(None, OSLO, index=0, id="")),
+            CALLED,
+        ],
+        calls=[("get_weather", PARIS), ("get_weather", OSLO)],
+        ids=["a", "b"],
+        finish="tool_calls",
+    ),
+    Dialect(
+        "ollama: two calls without arguments at index 0",
+        [called(piece("get_time", "", index=0, id="a")), called(piece("get_time", "", index=0, id="b")), CALLED],
+        calls=[("get_time", "{}"), ("get_time", "{}")],
+        ids=["a", "b"],
+        finish="tool_calls",
+    ),
+    Dialect(
+        "lm studio: a call without name and arguments after the answer (lmstudio-bug-tracker#830)",
+        [said({"content": "Hello"}), called({"index": 0, "id": "", "type": "function"}), END],
+        content="Hello",
+    ),
+    Dialect(
+        "servers of 2023: function_call",
+        [
+            said({"function_call": {"name": "get_weather", "arguments": '{"city": '}}),
+            said({"function_call": {"arguments": '"Paris"}'}}, "function_call"),
+        ],
+        calls=[("get_weather", PARIS)],
+        ids=[None],
+        finish="function_call",
+    ),
+    Dialect(
+        "llama-cpp-python: function_call next to tool_calls",
+        [
+            called(piece("get_weather", PARIS, index=0, id="a"))
+            | {
+                "choices": [
+                    {
+                        "delta": {
+                            "function_call": piece("get_weather", PARIS)["function"],
+                            "tool_calls": [piece("get_weather", PARIS, index=0, id="a")],
+                        }
+                    }
+                ]
+            },
+            CALLED,
+        ],
+        calls=[("get_weather", PARIS)],
+        ids=["a"],
+        finish="tool_calls",
+    ),
+    *(
+        Dialect(
+            f"vllm, kimi: {name}",
+            [called(piece(name, PARIS, index=0, id="a")), CALLED],
+            calls=[("get_weather", PARIS)],
+            ids=["a"],
+            finish="tool_calls",
+        )
+        for name in ("get_weather<|channel|>commentary", "functions.get_weather", "functions.get_weather:0")
+    ),
+    *(
+        Dialect(
+            f"llama.cpp, ollama: {end} at the end",
+            [said({"content": f"Hel{end}lo{end[:3]}"}), said({"content": f"{end[3:]}\n"}), END],
+            content=f"Hel{end}lo",
+        )
+        for end in ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|return|>", "<|end|><|return|>")
+    ),
+    Dialect(
         "arguments that are not JSON are kept as the model wrote them",
         [called(piece("get_weather", '{"city": Paris', index=0, id="a")), CALLED],
         calls=[("get_weather", '{"city": Paris')],
@@ -323,7 +451,8 @@ def test_understands(dialect: Dialect, server: FakeServer) -> None:
 
     whole = outcome.whole
     assert (whole.content, whole.reasoning_content) == (dialect.content, dialect.reasoning)
-    assert (outcome.text or None, outcome.reasoning or None) == (dialect.content, dialect.reasoning)
+    shown = "".join(delta.content for delta in outcome.deltas[outcome.last_discard :])
+    assert (shown or None, outcome.reasoning or None) == (dialect.content, dialect.reasoning)
     assert [(call.tool_name, call.arguments) for call in whole.tool_calls] == dialect.calls
     assert (whole.finish_reason, whole.metrics, whole.model) == (dialect.finish, dialect.metrics, "m")
     ids = [call.tool_call_id for call in whole.tool_calls]

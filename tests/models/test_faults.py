@@ -54,10 +54,15 @@ APIS = pytest.mark.parametrize(
         (Answer(chunks=[b'data: {"error": {"message": "oh no", "code": 502}}\n\n']), ModelServerError, "502.*oh no"),
         (Answer(chunks=[b'data: {"error": {"message": "slow", "code": 429}}\n\n']), ModelRateLimitError, "slow"),
         (Answer(chunks=[b'data: {"error": {"message": "x", "type": "server_error"}}\n\n']), ModelServerError, "x"),
+        (
+            Answer(chunks=[b'data: {"choices": null, "error_type": "BadRequestError", "error_message": "bad"}\n\n']),
+            ModelServerError,
+            "bad",
+        ),
         (Answer(chunks=[b'data: {"error": "just words"}\n\n']), ModelServerError, "just words"),
         (Answer(chunks=[], end="stall"), ModelTimeoutError, r"nothing for 0\.3 seconds"),
     ],
-    ids=["truncated", "cut", "malformed", "not utf-8", "502", "429", "type", "words", "stall"],
+    ids=["truncated", "cut", "malformed", "not utf-8", "502", "429", "type", "error_message", "words", "stall"],
 )
 def test_what_had_arrived_was_given_before_a_broken_answer_raises(
     answer: Answer, error: type[ModelError], words: str, kind: type[OpenAIModel], text: Any, server: FakeServer
@@ -142,6 +147,70 @@ REFUSALS = [
     Refusal(429, oops("Slow down"), ModelRateLimitError, "too many requests.*Slow down"),
     Refusal(429, oops("No quota", code="insufficient_quota"), ModelRateLimitError, "no quota or credit"),
     Refusal(500, oops("Boom"), ModelServerError, "HTTP 500.*Boom"),
+    Refusal(
+        500,
+        oops(
+            "\n------------\nWhile executing CallExpression at line 19, column 27 in source:\n...% 2 == 0) -%}\n^\n"
+            "Error: Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/...",
+            type="server_error",
+            code=500,
+        ),
+        ModelRequestError,
+        "^the chat template of 'm' .* `--chat-template`.*Jinja Exception",
+    ),
+    Refusal(
+        400,
+        {"object": "error", "message": "System role not supported", "type": "BadRequestError", "code": 400},
+        ModelRequestError,
+        "chat template of 'm' at .* refused.*System role",
+    ),
+    Refusal(
+        400,
+        oops('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
+        ModelRequestError,
+        "does not accept tools for 'm'; start vLLM with `--enable-auto-tool-choice --tool-call-parser NAME`",
+        provider="vllm",
+    ),
+    Refusal(
+        500,
+        oops("tools param requires --jinja flag", type="server_error"),
+        ModelRequestError,
+        "tools for 'm'; start llama-server with `--jinja`",
+        provider="llamacpp",
+    ),
+    Refusal(
+        400,
+        oops("registry.ollama.ai/library/gemma3:4b does not support tools", type="api_error"),
+        ModelRequestError,
+        "tools for 'm'; use a model that `ollama show` lists",
+        provider="ollama",
+    ),
+    Refusal(
+        500,
+        oops("image input is not supported - hint: you may need to provide the mmproj"),
+        ModelRequestError,
+        "does not accept images; set `sees_images=False`",
+    ),
+    Refusal(
+        404,
+        oops("No models loaded. Please load a model in the developer page", code="model_not_found"),
+        ModelNotFoundError,
+        "^no model is loaded at localhost:[0-9]+; load 'm' in the server",
+    ),
+    Refusal(503, {"detail": "No models are currently loaded."}, ModelNotFoundError, "^no model is loaded"),
+    Refusal(
+        500,
+        oops("model requires more system memory (8.4 GiB) than is available (3.1 GiB)"),
+        ModelServerError,
+        "not enough memory for 'm'; choose a smaller model.*8.4 GiB",
+    ),
+    Refusal(
+        400,
+        {"error": "The model has crashed without additional information. (Exit code: null)"},
+        ModelServerError,
+        "could not load or run 'm'; see the server's log.*Exit code",
+    ),
+    Refusal(429, oops("No deployments available; no model is loaded"), ModelRateLimitError, "too many requests"),
     Refusal(503, "<html>nginx</html>", ModelServerError, "HTTP 503.; try again. Message: nginx$"),
 ]
 

@@ -27,6 +27,14 @@ ANSWERS: dict[str, tuple[str, str, str]] = {
     "cut in the tag": ("<think>Hm.</thi", "Hm.</thi", ""),
     "twice": ("<think>Hm.</think>\n<think>So.</think>\nHello", "Hm.So.", "Hello"),
     "another tag in it": ("<think>a < b, <b>, </b>, </think >?</think>Hello", "a < b, <b>, </b>, </think >?", "Hello"),
+    "gpt-oss, another block of reasoning": (
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>analysis<|message|>Mm.<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>Hello", "Hm.Mm.", "Hello",
+    ),
+    "gpt-oss without reasoning": ("<|channel|>final<|message|>Hello", "", "Hello"),
+    "command a": (
+        "<|START_THINKING|>Hm.<|END_THINKING|><|START_RESPONSE|>Hello", "Hm.", "Hello",
+    ),
     "thinking": ("<thinking>Hm.</thinking>Hello", "Hm.", "Hello"),
     "reasoning": ("<reasoning>Hm.</reasoning>Hello", "Hm.", "Hello"),
     "gemini": ("<thought>Hm.</thought>Hello", "Hm.", "Hello"),
@@ -69,7 +77,7 @@ def joined(deltas: list[Delta]) -> tuple[str, str]:
     return reasoning, content
 
 
-@pytest.mark.parametrize(("text", "reasoning", "content"), EXPECTED, ids=[repr(text)[:40] for text, _, _ in EXPECTED])
+@pytest.mark.parametrize(("text", "reasoning", "content"), EXPECTED, ids=[repr(text)[:90] for text, _, _ in EXPECTED])
 def test_any_two_cuts(text: str, reasoning: str, content: str) -> None:
     for first in range(len(text) + 1):
         for second in range(first, len(text) + 1):

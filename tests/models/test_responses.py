@@ -123,6 +123,78 @@ DIALECTS = [
         items=[message("Hello")],
     ),
     Dialect(
+        "llama-server until June 2026: calls without item ids and indexes (llama.cpp#24882)",
+        [
+            *without(
+                {"output_index"},
+                [
+                    event("output_item.added", item=without({"id"}, [{**CALLS[0], "arguments": ""}])[0]),
+                    event("function_call_arguments.delta", delta=PARIS, item_id="fc_x"),
+                    event("output_item.added", item=without({"id"}, [{**CALLS[1], "arguments": ""}])[0]),
+                    event("function_call_arguments.delta", delta=OSLO, item_id="fc_y"),
+                    event("output_item.done", item=without({"id"}, [CALLS[0]])[0]),
+                    event("output_item.done", item=without({"id"}, [CALLS[1]])[0]),
+                ],
+            ),
+            ended(output=without({"id"}, CALLS)),
+        ],
+        calls=[("get_weather", PARIS), ("get_weather", OSLO)],
+        finish="tool_calls",
+        items=without({"id"}, CALLS),
+    ),
+    Dialect(
+        "item ids that differ between added and done",
+        [
+            event("output_item.added", item={**CALLS[0], "id": "fc_9", "arguments": ""}),
+            event("output_item.done", item=CALLS[0]),
+            ended(output=[CALLS[0]]),
+        ],
+        calls=[("get_weather", PARIS)],
+        finish="tool_calls",
+        items=[CALLS[0]],
+    ),
+    Dialect(
+        "text in events, calls only at the end",
+        [*text_events("Hello"), ended(output=[message("Hello"), CALLS[0]])],
+        content="Hello",
+        calls=[("get_weather", PARIS)],
+        finish="tool_calls",
+        items=[message("Hello"), CALLS[0]],
+    ),
+    Dialect("only the event that ends the text", [event("output_text.done", text="Hello"), ended()], content="Hello"),
+    Dialect(
+        "vllm: reasoning as content, not streamed",
+        [
+            ended(
+                output=[
+                    {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hmm."}]},
+                    message("Hello"),
+                ]
+            )
+        ],
+        content="Hello",
+        reasoning="Hmm.",
+        items=[
+            {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hmm."}]},
+            message("Hello"),
+        ],
+    ),
+    Dialect(
+        "a call without name and arguments",
+        [
+            *text_events("Hello"),
+            event("output_item.done", output_index=1, item={"type": "function_call", "name": None}),
+            ended(),
+        ],
+        content="Hello",
+        items=[message("Hello")],
+    ),
+    Dialect(
+        "a control token at the end, which is not sent back",
+        [event("output_text.delta", delta="Hello<|im_end|>"), ended(output=[message("Hello<|im_end|>")])],
+        content="Hello",
+    ),
+    Dialect(
         "openai: reasoning, a commentary and parallel calls",
         [
             event("output_item.added", output_index=0, item={**REASONING, "summary": [], "encrypted_content": "half"}),
@@ -238,7 +310,8 @@ def test_understands(dialect: Dialect, server: FakeServer) -> None:
 
     whole = outcome.whole
     assert (whole.content, whole.reasoning_content) == (dialect.content, dialect.reasoning)
-    assert (outcome.text or None, outcome.reasoning or None) == (dialect.content, dialect.reasoning)
+    shown = "".join(delta.content for delta in outcome.deltas[outcome.last_discard :])
+    assert (shown or None, outcome.reasoning or None) == (dialect.content, dialect.reasoning)
     assert [(call.tool_name, call.arguments) for call in whole.tool_calls] == dialect.calls
     assert (whole.finish_reason, whole.metrics, whole.model) == (dialect.finish, dialect.metrics, "m")
     expected = dialect.items and {"provider": server.host, "model": "m", "items": dialect.items}

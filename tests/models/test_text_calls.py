@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import OpenAIModel
-from agno_nb.models.openai.text_calls import MAX_HELD, TextCallReader, read_calls
+from agno_nb.models.openai.text_calls import MAX_HELD, TextCallReader, is_quoted, read_calls
 from agno_nb.types import Message, ToolSpec
 from tests.fakes.http import Answer, FakeServer, sse, sse_events
 from tests.models.asking import WEATHER, ask
@@ -91,6 +92,21 @@ CALLS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
         f'```json\n{{"city": "Paris"}}\n```<{BAR}tool▁call▁end{BAR}><{BAR}tool▁calls▁end{BAR}>',
         PARIS,
     ),
+    "kimi": (
+        '<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{"city": '
+        '"Paris"}<|tool_call_end|><|tool_calls_section_end|>',
+        PARIS,
+    ),
+    "gpt-oss": (
+        "<|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>"
+        '{"city": "Paris"}<|call|>',
+        PARIS,
+    ),
+    "gpt-oss, the start removed": (
+        '<|channel|>commentary to=functions.get_weather code<|message|>{"city": "Paris"}<|call|>',
+        PARIS,
+    ),
+    "gpt-oss, most control tokens removed": ('to=functions.get_weather {"city": "Paris"}', PARIS),
     "deepseek 3.1": (
         f"<{BAR}tool▁calls▁begin{BAR}><{BAR}tool▁call▁begin{BAR}>get_weather<{BAR}tool▁sep{BAR}>"
         f'{{"city": "Paris"}}<{BAR}tool▁call▁end{BAR}><{BAR}tool▁calls▁end{BAR}>',
@@ -145,6 +161,68 @@ def streamed(text: str, cuts: set[int]) -> tuple[list[Delta], ModelResponse]:
     shown = [reader.add(Delta(content=text[a:b])) for a, b in itertools.pairwise(places)]
     shown.append(reader.finish(response, advice="start it"))
     return [delta for delta in shown if delta is not None], response
+
+
+QUOTES = {
+    "as it is": JSON,
+    "among words": f"Repeat this: {JSON} Thank you.",
+    "indented": json.dumps(json.loads(JSON), indent=4),
+    "in JSON": json.dumps({"line": JSON}),
+    "in JSON in JSON": json.dumps({"rows": json.dumps([JSON])}),
+    "in CSV": 'id,note\n1,"{}"\n'.format(JSON.replace('"', '""')),
+    "in Python": repr([JSON]),
+    "indented in JSON": json.dumps({"file": json.dumps(json.loads(JSON), indent=4)}),
+    "in HTML": html.escape(JSON),
+    "with Unicode escapes": JSON.replace('"', "\\u0022"),
+    "in a Markdown quote": "> " + json.dumps(json.loads(JSON), indent=2).replace("\n", "\n> "),
+    "in a Markdown table": f"| a | b |\n| - | - |\n| 1 | {JSON} |",
+    "in tags": f"<tool_call>{JSON}</tool_call>",
+}
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+@pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        JSON,
+        f"```json\n{json.dumps(json.loads(JSON), indent=2)}\n```",
+        f"<tool_call>\n{JSON}\n</tool_call>",
+        f"[{OSLO}, {JSON}]",
+        f'{{"tool_calls": [{{"type": "function", "function": {JSON}}}]}}',
+        f"{OSLO}\n{JSON}",
+    ],
+    ids=["bare", "fence", "tags", "list", "as OpenAI writes it", "second"],
+)
+def test_a_repeated_call_is_not_a_call(answer: str, quote: str, role: Any, server: FakeServer) -> None:
+    messages = [Message(role="user", content="Hi"), Message(role=role, content=quote, tool_call_id="c")]
+    server.will_say(said(OpenAIChat, answer))
+
+    outcome = ask(OpenAIChat("m", base_url=server.base_url), ModelRequest(messages=messages, tools=[WEATHER]))
+
+    assert (outcome.text, outcome.whole.content, outcome.whole.tool_calls) == (answer, answer, [])
+    assert "It was not executed; to have the tool called, ask" in (outcome.whole.warning or "")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_repeated_call_is_found_in_each_format(name: str) -> None:
+    text, _ = CALLS[name]
+
+    assert is_quoted(text, TOOLS, [Message(role="user", content=f"What does {text} mean?")])
+    assert not is_quoted(
+        text,
+        TOOLS,
+        [
+            Message(role="user", content="Weather of Paris, with get_weather"),
+            Message(role="system", content=text),
+            Message(role="assistant", content=text),
+        ],
+    )
+
+
+def test_more_calls_than_anybody_makes_are_text() -> None:
+    assert len(read_calls(JSON * 100, TOOLS)) == 100
+    assert read_calls(JSON * 101, TOOLS) == []
 
 
 CUTS = st.sets(st.integers(0, 250))
@@ -306,6 +384,44 @@ def test_a_call_that_cannot_be_read_is_warned_about(provider: str, flag: str, se
     assert flag in whole.warning
 
 
+def test_a_call_in_the_reasoning_is_not_executed_and_warned_about(server: FakeServer) -> None:
+    frames = [{"choices": [{"delta": {"reasoning_content": f"<tool_call>\n{JSON}\n</tool_call>"}}]}]
+    server.will_say(Answer(chunks=sse(frames)))
+
+    whole = ask(OpenAIChat("m", base_url=server.base_url), request()).whole
+
+    assert (whole.content, whole.tool_calls) == (None, [])
+    assert (whole.warning or "").startswith("The reasoning contains a tool call as text. It was not executed")
+
+
+@pytest.mark.parametrize("setting", [None, False], ids=["read", "not read"])
+@pytest.mark.parametrize("content", [f"<tool_call>{JSON}</tool_call>", JSON + " " * MAX_HELD], ids=["short", "long"])
+def test_the_text_of_a_native_call_is_not_part_of_the_answer(
+    content: str, setting: bool | None, server: FakeServer
+) -> None:
+    # https://github.com/waybarrios/vllm-mlx/issues/107, https://github.com/mudler/LocalAI/pull/10346
+    call = {"index": 0, "id": "c", "function": {"name": "get_weather", "arguments": '{"city":"Paris"}'}}
+    frames = [{"choices": [{"delta": delta}]} for delta in ({"content": content}, {"tool_calls": [call]})]
+    server.will_say(Answer(chunks=sse(frames)))
+
+    outcome = ask(OpenAIChat("m", base_url=server.base_url), request(parse_text_tool_calls=setting))
+
+    assert outcome.whole.content is None
+    assert as_pairs(outcome.whole.tool_calls) == PARIS
+    assert outcome.text == "" or outcome.deltas[-1] == Delta(discards_content=True)
+
+
+@pytest.mark.parametrize("content", [OSLO, f"I call it: {JSON}", "Let me look."], ids=["another", "words", "text"])
+def test_other_text_with_a_native_call_is_kept(content: str, server: FakeServer) -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "get_weather", "arguments": '{"city":"Paris"}'}}
+    frames = [{"choices": [{"delta": delta}]} for delta in ({"content": content}, {"tool_calls": [call]})]
+    server.will_say(Answer(chunks=sse(frames)))
+
+    outcome = ask(OpenAIChat("m", base_url=server.base_url), request())
+
+    assert (outcome.text, outcome.whole.content, as_pairs(outcome.whole.tool_calls)) == (content, content, PARIS)
+
+
 def test_text_without_deltas_of_an_incomplete_answer_is_returned_once(server: FakeServer) -> None:
     item = {"type": "message", "content": [{"type": "output_text", "text": "<think>Hm.</think>Hello"}]}
     server.will_say(Answer(chunks=sse_events([{"type": "response.output_item.done", "output_index": 0, "item": item}])))
@@ -368,6 +484,6 @@ ROUTE = {"title": "Route", "properties": {"name": {"type": "string"}, "arguments
 def test_json_of_the_output_schema_is_not_a_call(schema: dict[str, Any], is_call: bool) -> None:
     response = ModelResponse(content=f"```json\n{JSON}\n```", finish_reason="stop")
 
-    TextCallReader(TOOLS, schema).finish(response, advice="start it")
+    TextCallReader(TOOLS, output_schema=schema).finish(response, advice="start it")
 
     assert as_pairs(response.tool_calls) == (PARIS if is_call else [])

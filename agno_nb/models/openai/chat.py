@@ -23,9 +23,9 @@ from agno_nb.models.openai.wire import (
     offered_tools,
     read_usage,
     sent_arguments,
+    whole_arguments,
     with_unique_ids,
 )
-from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, ToolCall, as_dict, as_list, json_object
 
 
@@ -167,7 +167,7 @@ class _Call:
 
     @property
     def arguments(self) -> str:
-        return whole_characters("".join(self.pieces)).strip()
+        return whole_arguments("".join(self.pieces))
 
     def is_complete(self) -> bool:
         """Whether the arguments are a complete JSON object."""
@@ -177,13 +177,13 @@ class _Call:
     def is_continued_by(self, call_id: str, name: str, arguments: str) -> bool:
         """Whether a piece with this call's index belongs to it, and doesn't start another call.
 
-        Ollama and some routes of OpenRouter send all parallel calls with index 0 (ollama#15457), and llama-cpp-python
-        repeats id and name in each piece.
+        Ollama and some routes of OpenRouter send all parallel calls with index 0 (ollama#15457), llama-cpp-python
+        repeats id and name in each piece, and Poolside, OCI and others give each piece an id of its own.
         """
-        if call_id and self.id and call_id != self.id:
-            return False
         if name and self.name and name != self.name:
             return False
+        if name and call_id and self.id and call_id != self.id:
+            return bool(self.pieces) and not self.is_complete()
         return not (name and arguments.strip() and self.is_complete())
 
 
@@ -197,7 +197,7 @@ class _ChatAnswer(Answer):
 
     @property
     def has_calls(self) -> bool:
-        return bool(self.calls)
+        return any(call.name or call.pieces for call in self.calls)
 
     def add(self, frame: JsonDict) -> Delta | None:
         self.served_model = as_text(frame.get("model")) or self.served_model
@@ -214,7 +214,11 @@ class _ChatAnswer(Answer):
         if not delta and not self.content and not self.calls and (message := as_dict(choice.get("message"))):
             # The whole answer of a server that does not stream.
             delta, self.finish_reason = message, self.finish_reason or "stop"
-        for piece in as_list(delta.get("tool_calls")):
+        pieces = as_list(delta.get("tool_calls"))
+        if not pieces and (function := as_dict(delta.get("function_call"))):
+            # The form of 2023, which some servers still have.
+            pieces = [{"index": -1, "function": function}]
+        for piece in pieces:
             self._add_call(as_dict(piece))
         self.returns_reasoning = self.returns_reasoning or bool(delta.get("reasoning_content"))
         refusal = as_piece(delta.get("refusal"))
@@ -239,11 +243,11 @@ class _ChatAnswer(Answer):
             call.extra = {"provider": self.endpoint.provider, "extra_content": extra_content}
 
     def _call_at(self, index: int | None, call_id: str, name: str) -> _Call | None:
-        """Find the call of a piece by its index or id; pieces without index, id and name belong to the last call."""
+        """Find the call of a piece by its index or id; other pieces without a name belong to the last call."""
         if index is not None:
             return next((call for call in reversed(self.calls) if call.index == index), None)
-        if call_id:
-            return next((call for call in reversed(self.calls) if call.id == call_id), None)
+        if found := next((call for call in reversed(self.calls) if call_id and call.id == call_id), None):
+            return found
         return self.calls[-1] if self.calls and not name else None
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
@@ -256,8 +260,10 @@ class _ChatAnswer(Answer):
         if self.finish_reason == "content_filter":
             raise content_filter_error(self.endpoint)
         calls = [
-            ToolCall(tool_call_id=call.id, tool_name=call.name, arguments=call.arguments or "{}", extra=call.extra)
+            ToolCall(tool_call_id=call.id, tool_name=call.name, arguments=call.arguments, extra=call.extra)
             for call in self.calls
+            # LM Studio adds empty calls to answers (lmstudio-bug-tracker#830).
+            if call.name or call.pieces
         ]
         return ModelResponse(
             content="".join(self.content) or None,
@@ -274,6 +280,7 @@ class _ChatAnswer(Answer):
 
 
 def _reasoning(delta: JsonDict) -> str:
-    """Read the reasoning, for which servers have different fields, and OpenRouter two with the same text."""
+    """Read the reasoning, for which servers have different fields, OpenRouter two with the same text, Mistral parts."""
     fields = ("reasoning_content", "reasoning", "reasoning_details")
-    return next((text for name in fields if (text := as_piece(delta.get(name)))), "")
+    in_parts = (as_piece(as_dict(part).get("thinking")) for part in as_list(delta.get("content")))
+    return next((text for name in fields if (text := as_piece(delta.get(name)))), "") or "".join(in_parts)

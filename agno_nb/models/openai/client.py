@@ -189,7 +189,9 @@ class OpenAIModel(Model):
         """Stream the answer. Deltas may start and end in the middle of a character."""
         answer, names = self._new_answer(), ToolNames(request, call_ids=self._call_ids)
         sent = names.repaired_request()
-        reader = TextCallReader(sent.tools if self._reads_text_calls(request) else (), request.output_schema)
+        reader = TextCallReader(
+            sent.tools, request.messages, request.output_schema, is_active=self._reads_text_calls(request)
+        )
         ids_in_use = {call.tool_call_id for message in request.messages for call in message.tool_calls}
         try:
             async with aclosing(self._post(self._body(sent))) as frames:

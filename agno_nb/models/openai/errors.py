@@ -48,7 +48,7 @@ _MAX_WAIT_S = 10**9
 _MAX_ERRORS = 5
 _LONGEST_PAGE = 100_000
 
-_MESSAGE_FIELDS = ("message", "detail", "msg", "errors")
+_MESSAGE_FIELDS = ("message", "detail", "msg", "errors", "error_message")
 _HTML = re.compile(r"\s*<(?:!doctype|html|head|body|h1|title|center|p|div)\b", re.I)
 _TAG = re.compile(r"<[^<>]*>")
 _TITLE = re.compile(r"<(title|h1)\b[^<>]*>([^<]*+)(?=<)", re.I)
@@ -61,6 +61,40 @@ _FAILED_LOADING = re.compile(
     r"\b(?:error|fail(?:ed|ure)?|problem|while|when|during)(?: in)? loading (?:the )?model", re.I
 )
 """How servers say that they cannot load the model, for example because it needs more memory."""
+_LOCAL_FAILURES: tuple[tuple[str, type[ModelError], str], ...] = (
+    (
+        r"does not support tools|requires --(?:jinja|enable-auto-tool-choice)",
+        ModelRequestError,
+        "{endpoint} does not accept tools for {model!r}; {parser_advice}.",
+    ),
+    (
+        r"jinja exception|chat template|raise_exception|roles must alternate|system role not supported",
+        ModelRequestError,
+        "the chat template of {model!r} at {endpoint} refused the request; start the server with another template "
+        "(llama-server: `--jinja --chat-template-file`; vLLM: `--chat-template`).",
+    ),
+    (
+        r"image input is not supported|does not support images?|not a multimodal model|provide the mmproj",
+        ModelRequestError,
+        "{model!r} at {endpoint} does not accept images; set `sees_images=False`, or choose a model that sees.",
+    ),
+    (
+        r"no models? (?:is |are )?(?:currently )?loaded",
+        ModelNotFoundError,
+        "no model is loaded at {endpoint}; load {model!r} in the server, and try again.",
+    ),
+    (
+        r"requires more system memory|insufficient (?:system )?(?:resources|memory)|cuda out of memory",
+        ModelServerError,
+        "{endpoint} has not enough memory for {model!r}; choose a smaller model or quantization, or a shorter context.",
+    ),
+    (
+        r"(?:unable to|could not|failed to) load model|error loading llama|runner process has terminated|has crashed",
+        ModelServerError,
+        "{endpoint} could not load or run {model!r}; see the server's log.",
+    ),
+)
+"""What Ollama, llama.cpp, LM Studio, vLLM and others say with various status codes, the error, and the remedy."""
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 # vLLM and several proxies send only a message.
 _CONTEXT_WORDS = re.compile(r"(maximum context length|context (length|size|window) .*exceed|exceed.* context)", re.I)
@@ -244,6 +278,11 @@ def _classify(
             f"the conversation exceeds the context length of {model!r} at {endpoint}; send fewer earlier runs "
             "(`num_history_runs`), or start a new session."
         )
+    if status not in (401, 402, 403, 429):
+        for words, kind, sentence in _LOCAL_FAILURES:
+            if re.search(words, message, re.IGNORECASE):
+                advice = endpoint.profile.parser_advice
+                return kind, sentence.format(endpoint=endpoint, model=model, parser_advice=advice)
     if status in (None, 500, 503) and _LOADING.search(_FAILED_LOADING.sub("", message)):
         return ModelLoadingError, f"{endpoint} is loading the model {model!r}."
     if codes & _FILTER_CODES:

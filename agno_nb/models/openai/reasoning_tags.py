@@ -23,8 +23,21 @@ _TAGS = {
     "<|START_THINKING|>": "<|END_THINKING|>",  # Command A
     "<|channel>thought": "<channel|>",  # Gemma 4
     "<unused94>thought": "<unused95>",  # MedGemma
-    "<|channel|>analysis<|message|>": "<|end|><|start|>assistant<|channel|>final<|message|>",  # gpt-oss
+    "<|channel|>analysis<|message|>": "<|end|>",  # gpt-oss
+    "<|start|>assistant<|channel|>analysis<|message|>": "<|end|>",
+    # These have no reasoning, and introduce the answer.
+    "<|start|>assistant<|channel|>final<|message|>": "",
+    "<|channel|>final<|message|>": "",
+    "<|START_RESPONSE|>": "",  # Command A
 }
+END_TOKENS = re.compile(
+    r"(?:\s*(?:<\|(?:im_end|eot_id|eom_id|end|return|endoftext|end_of_text|END_RESPONSE)\|>|<end_of_turn>"
+    "|<\N{FULLWIDTH VERTICAL LINE}end▁of▁sentence\N{FULLWIDTH VERTICAL LINE}>"
+    r"))+\s*\Z"
+)
+"""Control tokens at the end of an answer, which servers forget to remove if model and chat template don't match."""
+MAX_END_TOKENS = 200
+"""Characters at the end of an answer in which they are looked for."""
 _OPENING = re.compile(rf"\s*({'|'.join(map(re.escape, _TAGS))})")
 _SPACE = re.compile(r"\s*")
 _ORPHAN = "</think>"

@@ -25,9 +25,9 @@ from agno_nb.models.openai.wire import (
     offered_tools,
     read_usage,
     sent_arguments,
+    whole_arguments,
     with_unique_ids,
 )
-from agno_nb.redact import whole_characters
 from agno_nb.types import JsonDict, Message, ToolCall, as_dict, as_list
 
 # OpenAI responds with 400 if encrypted reasoning is requested from other models.
@@ -162,6 +162,10 @@ class _Item:
     index: int | None
     pieces: list[str] = field(default_factory=list)
 
+    def is_start_of(self, call_id: str) -> bool:
+        """Whether this is a call of which the whole item has not come yet."""
+        return self.raw.get("call_id") == call_id and not self.raw.get("arguments")
+
     @property
     def arguments(self) -> str:
         return as_arguments(self.raw.get("arguments")).strip() or "".join(self.pieces).strip()
@@ -172,6 +176,8 @@ class _ResponsesAnswer(Answer):
     items: list[_Item] = field(default_factory=list)
     has_text: bool = False
     """Whether there was a delta of the text."""
+    whole_texts: list[str] = field(default_factory=list)
+    """The texts of the events that end a text."""
     response: JsonDict = field(default_factory=dict)
     """The response object of the terminal event."""
 
@@ -188,6 +194,8 @@ class _ResponsesAnswer(Answer):
             case "response.output_text.delta":
                 self.has_text = True
                 return self._delta(as_piece(event.get("delta")))
+            case "response.output_text.done":
+                self.whole_texts.append(as_piece(event.get("text")))
             case "response.refusal.delta":
                 self.refused = self.has_text = True
                 return self._delta(as_piece(event.get("delta")))
@@ -218,12 +226,13 @@ class _ResponsesAnswer(Answer):
         return None
 
     def _find(self, event: JsonDict) -> _Item | None:
-        """Find the item of an event by id or index, otherwise the last one; llama-server omits the index."""
-        item_id = event.get("item_id") or as_dict(event.get("item")).get("id")
-        index = event.get("output_index")
+        """Find the item of an event by id, index or call, otherwise the last one; llama-server omits the index."""
+        raw, index = as_dict(event.get("item")), event.get("output_index")
+        item_id, call_id = event.get("item_id") or raw.get("id"), raw.get("call_id")
         by_id = [item for item in self.items if item_id and item.raw.get("id") == item_id]
         by_index = [item for item in self.items if isinstance(index, int) and item.index == index]
-        found = by_id or by_index or (self.items if "item" not in event else [])
+        by_call = [item for item in self.items if call_id and item.is_start_of(call_id)]
+        found = by_id or by_index or by_call or (self.items if "item" not in event else [])
         return found[-1] if found else None
 
     def _set_item(self, event: JsonDict) -> None:
@@ -237,7 +246,7 @@ class _ResponsesAnswer(Answer):
 
     def _end(self, ended: str, response: JsonDict) -> None:
         self.response = response
-        if ended == "response.failed":
+        if ended == "response.failed" or response.get("status") == "failed":
             raise provider_error(response.get("error"), self.endpoint, self.model)
         reason = as_text(as_dict(response.get("incomplete_details")).get("reason"))
         if reason == "content_filter":
@@ -246,17 +255,22 @@ class _ResponsesAnswer(Answer):
             self.finish_reason = _FINISH_REASONS.get(reason, reason or "incomplete")
         else:
             self.finish_reason = "refusal" if self.refused else "stop"
-        if not self.items:
-            self.items = [_Item(as_dict(raw), place) for place, raw in enumerate(as_list(response.get("output")))]
+        output = [_Item(as_dict(raw), place) for place, raw in enumerate(as_list(response.get("output")))]
+        calls = {item.raw.get("call_id") for item in self.items if _is_call(item)}
+        # Some servers list calls only here, although they stream the text.
+        missing = [item for item in output if _is_call(item) and item.raw.get("call_id") not in {None, *calls}]
+        self.items = self.items + missing if self.items else output
 
     def missing_text(self) -> str:
-        return "" if self.has_text else self._text_of("message", "content")
+        return "" if self.has_text else self._text_of("message", "content") or "".join(self.whole_texts)
 
     def missing_reasoning(self) -> str:
-        return "" if any(self.reasoning) else self._text_of("reasoning", "summary")
+        return "" if any(self.reasoning) else self._text_of("reasoning", "summary", "content")
 
-    def _text_of(self, kind: str, key: str) -> str:
-        return "".join(as_text(item.raw.get(key)) for item in self.items if item.raw.get("type") == kind)
+    def _text_of(self, kind: str, *keys: str) -> str:
+        """Return the text of the items of a kind, in the first of the fields that has any."""
+        raws = [item.raw for item in self.items if item.raw.get("type") == kind]
+        return "".join(next(filter(None, (as_text(raw.get(key)) for key in keys)), "") for raw in raws)
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
         self.finish_reason = self._reason_of_end()
@@ -267,7 +281,8 @@ class _ResponsesAnswer(Answer):
         for item, call in zip(filter(_is_call, self.items), calls, strict=True):
             item.raw = {**item.raw, "call_id": call.tool_call_id, "arguments": call.arguments}
         # With reasoning in their text, the items would be sent back as content.
-        items: list[Any] = [] if self.splitter.has_tags else [item.raw for item in self.items]
+        kept = [] if self.splitter.has_tags else self.items
+        items: list[Any] = [item.raw for item in kept if item.raw.get("type") != "function_call" or _is_call(item)]
         return ModelResponse(
             content="".join(self.content) or None,
             reasoning_content="".join(self.reasoning) or None,
@@ -280,12 +295,13 @@ class _ResponsesAnswer(Answer):
 
 
 def _is_call(item: _Item) -> bool:
-    return item.raw.get("type") == "function_call"
+    """Whether an item is a call; one without a name and arguments is none."""
+    return item.raw.get("type") == "function_call" and bool(item.raw.get("name") or item.arguments)
 
 
 def _tool_call(item: _Item) -> ToolCall:
     return ToolCall(
         tool_call_id=as_text(item.raw.get("call_id")) or as_text(item.raw.get("id")),
         tool_name=as_text(item.raw.get("name")),
-        arguments=whole_characters(item.arguments) or "{}",
+        arguments=whole_arguments(item.arguments),
     )

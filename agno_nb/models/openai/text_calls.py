@@ -1,20 +1,32 @@
 """Tool calls that a model wrote as text, because the server does not parse them.
 
 The models have different formats: JSON, alone or in a code fence or tags; XML; Python. Text is a call only if it is the
-whole answer and names a tool of the request.
+whole answer, names a tool of the request, and does not repeat a call that is in a prompt or in the result of a tool.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agno_nb.models.base import Delta, ModelResponse
 from agno_nb.models.openai.schema import with_root
-from agno_nb.types import JsonDict, ToolCall, ToolSpec, as_dict, as_list, find_json, is_deeper, json_at, json_object
+from agno_nb.types import (
+    JsonDict,
+    Message,
+    ToolCall,
+    ToolSpec,
+    as_dict,
+    as_list,
+    find_json,
+    is_deeper,
+    json_at,
+    json_object,
+)
 
 MAX_HELD = 2_000
 """Characters of a possible call that are held back. A longer call is streamed as text, and discarded at its end."""
@@ -22,6 +34,8 @@ _UNREAD = "cannot be read, names no tool, or is not the whole answer"
 _MAX_DEPTH = 100
 _MAX_LENGTH = 1_000_000
 """Characters of the longest answer that is read as calls."""
+_MAX_CALLS = 100
+"""Calls in an answer; text with more is not a call."""
 
 _NAME_KEYS = ("name", "tool", "tool_name", "function", "function_name", "action")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "action_input", "params", "kwargs")
@@ -29,12 +43,13 @@ _OTHER_KEYS = {"type", "id", "call_id", "tool_call_id", "index"}
 _LIST_KEYS = ("tool_calls", "function_call", "tool_call", "calls")
 _KEYS = {*_NAME_KEYS, *_ARGUMENT_KEYS, *_OTHER_KEYS, *_LIST_KEYS}
 
-_PREFIXES = ("functions.", "print(")
+_PREFIXES = ("functions.", "to=functions.", "print(")
 _LANGUAGES = ("json", "tool_call", "tool_calls", "tool_code", "tool", "function", "xml")
 _DEEPSEEK = "<\N{FULLWIDTH VERTICAL LINE}tool▁"
 _MARKERS = (
     *("<tool_call>", "<tool_calls>", "<tools>", "<tool>", "<function_call>", "<function=", "<function ", "<invoke "),
     *("<|python_tag|>", "[TOOL_CALLS]", "<|tool_call|>", "<|tool_call>", f"{_DEEPSEEK}call"),
+    *("<|channel|>commentary", "<|start|>assistant<|channel|>commentary", "to=functions."),
     *("<|tool_calls_section_begin|>", "<|tool_call_begin|>", "<minimax:tool_call>"),
 )
 """How models mark calls. Not all of these formats are read."""
@@ -44,6 +59,7 @@ _FRAME = re.compile(
     r"|```(?:(?:" + "|".join(_LANGUAGES) + r")\b)?"
     r"|</?(?:tool_calls?|tools?|function_call|minimax:tool_call)>"
     r"|<\|(?:python_tag|/?tool_call|eom_id|eot_id|im_end)\|>|\[TOOL_CALLS\]"
+    r"|<\|tool_calls?_(?:section_)?(?:begin|end)\|>|<\|start\|>assistant|<\|channel\|>commentary|<\|call\|>"
     rf"|{_DEEPSEEK}calls?▁(?:begin|end).>|(?:function)?{_DEEPSEEK}sep.>)*"
 )
 """What may stand around calls. The pairs need not match, because models forget the closing ones."""
@@ -58,7 +74,13 @@ _PYTHON_LIST = re.compile(r"\[\s*(?=[A-Za-z_])")
 _PYTHON_ARGUMENT = re.compile(r"\s*(\w+)\s*=\s*")
 _PYTHON_TEXT = re.compile(r"'((?:[^'\\]|\\.)*+)'", re.DOTALL)
 _PYTHON_CONSTANTS = {"True": True, "False": False, "None": None}
-_AFTER_NAME = re.compile(r"(?:\[CALL_ID\]\w*)?(?:\[ARGS\])?")
+_UNQUOTED = re.compile(r"""(?:[\s"'`>|]|\\+[nrt]?)+""")
+"""What quoting adds: line breaks and indentation; quotes and backslashes of JSON, CSV and Python; marks of Markdown."""
+_UNICODE_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_AFTER_NAME = re.compile(
+    r"\s*(?:<\|constrain\|>)?(?:json|code)?<\|message\|>|:\d+<\|tool_call_argument_begin\|>"
+    r"|(?:\[CALL_ID\]\w*)?(?:\[ARGS\])?"
+)
 
 
 @dataclass(slots=True)
@@ -66,8 +88,12 @@ class TextCallReader:
     """Reads the calls in an answer that arrives in pieces, and holds back what may be a call."""
 
     tools: Sequence[ToolSpec]
+    messages: Sequence[Message] = ()
+    """The messages of the request. Text of users and tools that looks like a call must not become one by repetition."""
     output_schema: JsonDict | None = None
     """JSON that may be an answer of this schema is not a call."""
+    is_active: bool = True
+    """Whether text may be a call. Otherwise it is only removed if it repeats the calls that the server parsed."""
     _held: str | None = ""
     """Content that may be the start of a call; None once it was returned."""
 
@@ -75,7 +101,7 @@ class TextCallReader:
         """Add a piece of the answer, and return its parts that are not held back."""
         if delta.discards_content:
             self._held = ""
-        if delta.content and self.tools and self._held is not None:
+        if delta.content and self.tools and self.is_active and self._held is not None:
             self._held += delta.content
             if len(self._held) <= MAX_HELD and _may_be_call(self._held, self.tools):
                 delta.content = ""
@@ -93,19 +119,30 @@ class TextCallReader:
 
         `advice` is the remedy for calls that cannot be read.
         """
-        held, text = self.flush(), response.content or ""
-        if response.tool_calls or not self.tools:
+        held, content = self.flush(), response.content or ""
+        calls = read_calls(content, self.tools)
+        if response.tool_calls and calls and _are_same(calls, response.tool_calls):
+            # vllm-mlx and LocalAI stream the text of a call before the call.
+            response.content = None
+            return Delta(discards_content=True) if held is None else None
+        if response.tool_calls or not self.is_active or not self.tools:
             return held
         # A call that was cut may look complete, with some of its arguments missing.
         is_cut = response.finish_reason == "length"
-        if not is_cut and not self._may_be_answer(text) and (calls := read_calls(text, self.tools)):
-            response.tool_calls, response.content = calls, None
-            return Delta(discards_content=True) if held is None else None
-        if _MARKER.search(text):
+        if calls and not is_cut and not self._may_be_answer(content):
+            if not is_quoted(content, self.tools, self.messages):
+                response.tool_calls, response.content = calls, None
+                return Delta(discards_content=True) if held is None else None
+            response.warning = (
+                "The answer repeats a tool call that is in a prompt or in the result of a tool. It was not executed; "
+                "to have the tool called, ask for it in other words."
+            )
+        elif _MARKER.search(content or response.reasoning_content or ""):
+            where = "answer" if content else "reasoning"
             cause = "was cut by the limit of tokens" if is_cut else _UNREAD
             remedy = "raise the limit of the model" if is_cut else advice
             response.warning = (
-                f"The answer contains a tool call as text. It was not executed, because it {cause}; {remedy}."
+                f"The {where} contains a tool call as text. It was not executed, because it {cause}; {remedy}."
             )
         return held
 
@@ -117,6 +154,11 @@ class TextCallReader:
         known, required = as_dict(schema.get("properties")), as_list(schema.get("required"))
         objects = (as_dict(found.value).keys() for found in find_json(text))
         return any(keys and keys <= known.keys() and keys >= set(required) for keys in objects)
+
+
+def _are_same(calls: Sequence[ToolCall], others: Sequence[ToolCall]) -> bool:
+    one, other = ([(call.tool_name, json_object(call.arguments)) for call in each] for each in (calls, others))
+    return one == other
 
 
 def _may_be_call(text: str, tools: Sequence[ToolSpec]) -> bool:
@@ -150,18 +192,57 @@ def _may_be_call(text: str, tools: Sequence[ToolSpec]) -> bool:
 
 def read_calls(text: str, tools: Sequence[ToolSpec]) -> list[ToolCall]:
     """Return the calls that `text` consists of, without IDs; empty if it has anything else."""
+    return [call for _, calls in _read_all(text, tools) for call in calls]
+
+
+def is_quoted(text: str, tools: Sequence[ToolSpec], messages: Sequence[Message]) -> bool:
+    """Whether a call that `text` consists of is in a message of a user or tool.
+
+    A model that repeats a file, a DataFrame or a pasted text does not ask for the calls in it.
+    """
+    texts = (message.content for message in messages if message.role in ("user", "tool") and message.content)
+    quotes = "\0".join(map(_without_quotes, texts))
+    by_name = {tool.name: tool for tool in tools}
+    return any(
+        _without_quotes(form) in quotes for source, _ in _read_all(text, tools) for form in _forms(source, by_name)
+    )
+
+
+def _without_quotes(text: str) -> str:
+    text = _UNICODE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text) if "\\u" in text else text
+    return _UNQUOTED.sub("", html.unescape(text))
+
+
+def _forms(source: str, tools: dict[str, ToolSpec]) -> Iterator[str]:
+    """Yield the text of a call, and of each call within it if it is JSON."""
+    yield source
+    found, _ = json_at(source, 0) if source[0] in "{[" else (None, 0)
+    values = [] if found is None else [found.value]
+    while values:
+        value = values.pop()
+        if isinstance(value, list):
+            values += value
+        elif isinstance(value, dict) and _calls_in(value, tools):
+            yield json.dumps(value, ensure_ascii=False)
+            values += (value[key] for key in (*_LIST_KEYS, "function") if key in value)
+
+
+def _read_all(text: str, tools: Sequence[ToolSpec]) -> list[tuple[str, list[ToolCall]]]:
+    """Return the parts of `text` that are calls, and the calls; empty if it has anything else."""
     if not tools or len(text) > _MAX_LENGTH:
         return []
     by_name = {tool.name: tool for tool in tools}
-    calls: list[ToolCall] = []
-    place = _skip(_PYTHON_LIST, text, _skip(_FRAME, text, 0))
+    parts: list[tuple[str, list[ToolCall]]] = []
+    place, num_calls = _skip(_PYTHON_LIST, text, _skip(_FRAME, text, 0)), 0
     while place < len(text):
+        start = place
         found, place = _read_one(text, place, by_name)
-        if not found:
+        num_calls += len(found)
+        if not found or num_calls > _MAX_CALLS:
             return []
-        calls += found
+        parts.append((text[start:place], found))
         place = _skip(_FRAME, text, place)
-    return calls
+    return parts
 
 
 def _skip(pattern: re.Pattern[str], text: str, place: int) -> int:

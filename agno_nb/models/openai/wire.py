@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.profiles import KNOWN_CALL_IDS, CallIds, Profile
-from agno_nb.models.openai.reasoning_tags import ReasoningSplitter
+from agno_nb.models.openai.reasoning_tags import END_TOKENS, MAX_END_TOKENS, ReasoningSplitter
 from agno_nb.models.openai.schema import strict_parameters
 from agno_nb.models.openai.schema_rules import rewrite_schema
 from agno_nb.redact import whole_characters
@@ -89,7 +89,17 @@ class Answer(ABC):
         if self.is_finished:
             return None
         self.is_finished = True
-        return self._delta(self.missing_text(), self.missing_reasoning(), is_end=True)
+        delta = self._delta(self.missing_text(), self.missing_reasoning(), is_end=True)
+        if self.endpoint.profile.parses_reasoning:
+            return delta
+        content = "".join(self.content)
+        if not (tokens := END_TOKENS.search(content, max(0, len(content) - MAX_END_TOKENS))):
+            return delta
+        # They were shown, but would end the message in the chat template of the next request.
+        self.content = [content[: tokens.start()]]
+        self.splitter.has_tags = True
+        reasoning = "" if delta is None else delta.reasoning_content
+        return Delta(content=self.content[0], reasoning_content=reasoning, discards_content=True)
 
     @abstractmethod
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
@@ -155,6 +165,8 @@ _MAX_DIGITS = 308
 
 # Gemini requires a letter or "_" at the start.
 _VALID_NAME = re.compile(rf"[A-Za-z_][\w-]{{0,{LONGEST_TOOL_NAME - 1}}}", re.ASCII)
+_AROUND_NAME = re.compile(r"^\s*functions\.|(?:<\|.*|:\d+)$", re.DOTALL)
+"""What models add to the names of tools: a namespace, the next control token (vllm#32587), or Kimi's number."""
 _NINE = re.compile("[A-Za-z0-9]{9}")
 _LONGEST_ID = 40
 """Limit of call ids in OpenAI's Chat Completions."""
@@ -177,6 +189,12 @@ def as_arguments(value: object) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def whole_arguments(text: str) -> str:
+    """Return the complete arguments of a call. Some servers send nothing or null for none (vllm#33268)."""
+    text = whole_characters(text).strip()
+    return "{}" if text in ("", "null") else text
 
 
 def sent_arguments(text: str) -> str:
@@ -275,9 +293,10 @@ class ToolNames:
         return replace(request, messages=messages, tools=tools, tool_choice=choice)
 
     def restore(self, response: ModelResponse) -> None:
-        """Restore the original tool names in an answer."""
+        """Restore the original tool names in an answer, and remove what models add to them."""
         for call in response.tool_calls:
-            call.tool_name = self._originals.get(call.tool_name, call.tool_name)
+            name = call.tool_name if call.tool_name in self._originals else _AROUND_NAME.sub("", call.tool_name)
+            call.tool_name = self._originals.get(name, call.tool_name)
 
     def _sent(self, name: str) -> str:
         return self._sent_names.get(name) or _repaired(name)
