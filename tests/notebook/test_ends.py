@@ -60,8 +60,9 @@ def test_a_killed_run_is_interrupted_everywhere(
     db = DuckDb(tmp_path / "store.duckdb")
     (run,) = db.get_runs("s")
     assert (run.status, run.interrupted) == (RunStatus.RUNNING, True)
+    assert (run.model, run.model_provider, run.served_model) == ("scripted", "test", None)
     assert repr(run).startswith("RunOutput(interrupted, run_id=")
-    assert Elements(answer_html(run)).text == "die() interruptedinterrupted"
+    assert Elements(answer_html(run)).text == "die() interruptedscripted · interrupted"
     notebook, agent = notebook_of(db)
     notebook.db = db
     notebook.use_session("s")
