@@ -78,6 +78,8 @@ def test_a_killed_run_is_interrupted_everywhere(
         run_command(notebook, command, [])
         shown = capsys.readouterr().out
         assert ("interrupted" in shown, "running" in shown.lower()) == (True, False), command
+    run_command(notebook, "resume", ["s"])
+    assert "the last turn was interrupted; `%agent continue`" in capsys.readouterr().out
     pprint_run_response(run)
     assert "interrupted: the answer is incomplete" in capsys.readouterr().out
 

@@ -259,7 +259,10 @@ def _classify(
         where = f"the environment variable {names}" if names else own
         return ModelAuthenticationError, f"{endpoint} rejected the API key; check {where}."
     if status == 403:
-        return ModelAuthenticationError, f"{endpoint} does not allow this API key to use {model!r}."
+        return (
+            ModelAuthenticationError,
+            f"{endpoint} does not allow this API key to use {model!r}; use another key or model.",
+        )
     if status == 404 or codes & _NOT_FOUND_CODES:
         advice = f"run `ollama pull {model}`, or check the name" if endpoint.provider == "ollama" else "check the name"
         return ModelNotFoundError, (
