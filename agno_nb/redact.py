@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -273,3 +274,12 @@ _CONTROLS = re.compile(
     # Tag characters, unless they follow the black flag, as in the flag of Scotland.
     r"|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]+"
 )
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Show a warning as one line, each time.
+
+    For warnings of a run in the background, which no line of the user's code has caused. :func:`warnings.warn` would
+    show a line of this package instead, and the same message only once.
+    """
+    warnings.warn_explicit(displayable(message), category, filename="agno_nb", lineno=0, module="agno_nb")

@@ -17,7 +17,7 @@ from agno_nb.errors import InvalidInputError, ModelError, NestedRunPaused, RunIn
 from agno_nb.models.base import ModelResponse
 from agno_nb.notebook.completion import _complete_from
 from agno_nb.notebook.displays import facts_bundle, register_displays, table_bundle
-from agno_nb.redact import displayable, without_controls
+from agno_nb.redact import displayable, warn, without_controls
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import Toolkit, tool
 from agno_nb.types import Media, Requirement, RunOutput, StepOutput, ToolCall
@@ -180,3 +180,13 @@ def test_a_link_in_a_terminal_shows_where_it_leads(
     printed = capsys.readouterr().out
     assert "http://evil.invalid/x" in printed
     assert "\x1b]8" not in printed
+
+
+def test_a_warning_of_a_run_is_one_line_each_time() -> None:
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="waiting") as found:
+            warn(f"waiting for {HOSTILE}")
+        (shown,) = found
+        text = warnings.formatwarning(shown.message, shown.category, shown.filename, shown.lineno)
+        check(text)
+        assert text == f"agno_nb:0: UserWarning: waiting for {SAFE}\n"

@@ -245,9 +245,9 @@ class Agent(SummariesAndMemories):
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
         context.budgets, context.request_limit = self.budgets, self.request_limit
-        is_resolved = self._resolved is not None and self._resolved[0] is self._current_model
-        # Resolving a model may request the server's list of models.
-        model = self._model_for(context) if is_resolved else await asyncio.to_thread(self._model_for, context)
+        model = self._known_model(context)
+        if model is None:
+            model = await asyncio.to_thread(lambda: self.resolved_model)
         policy = RetryPolicy(
             max_retries=self.retries, delay_s=self.delay_between_retries, exponential=self.exponential_backoff
         )
@@ -275,10 +275,21 @@ class Agent(SummariesAndMemories):
         if context.run.is_reloaded:
             self._restore_messages(context)
 
-    def _model_for(self, context: RunContext) -> Model:
-        """Return the model of a run: the agent's own, or the team's for a member without one."""
-        default_model = context.parent.default_model if context.parent is not None else None
-        return self.resolved_model if self.model is not None or default_model is None else default_model
+    def describe_run(self, context: RunContext) -> None:
+        if (model := self._known_model(context)) is not None:
+            context.run.model, context.run.model_provider = model.id, model.provider
+
+    def _known_model(self, context: RunContext) -> Model | None:
+        """Return the model of a run: the agent's own, or the team's for a member without one.
+
+        None if it has to be resolved first, which may request the server's list of models.
+        """
+        if self.model is None and context.parent is not None and context.parent.default_model is not None:
+            return context.parent.default_model
+        model = self._current_model if self.model is None else self.model
+        if self._resolved is not None and self._resolved[0] is model:
+            return self._resolved[1]
+        return model if isinstance(model, Model) else None
 
     def _how_to_change_model(self) -> str:
         notebook = defaults.of_notebook

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from agno_nb.errors import BudgetExceeded, InvalidInputError, RunLimitError
 from agno_nb.models.base import Model
+from agno_nb.redact import warn
 from agno_nb.run.context import RunContext
 from agno_nb.types import Budget, RunOutput, UsageTotals, counted
 
@@ -45,10 +45,9 @@ async def enforce_budgets(context: RunContext, model: Model) -> None:
             if is_usd_spent or (budget.tokens is not None and usage.tokens >= budget.tokens):
                 raise BudgetExceeded(_exhausted_message(budget, usage), budget=budget, usage=usage)
             if budget.usd is not None and usage.num_unpriced:
-                warnings.warn(
+                warn(
                     f"earlier runs and summaries of this {budget.per} with an unknown price ({usage.num_unpriced}) do "
-                    f"not count towards the budget of {_format_amounts(budget, budget.usd, budget.tokens)}",
-                    stacklevel=1,
+                    f"not count towards the budget of {_format_amounts(budget, budget.usd, budget.tokens)}"
                 )
 
 

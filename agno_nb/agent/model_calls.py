@@ -80,6 +80,17 @@ class ModelCaller:
             model=self.model.id,
         )
 
+    async def report_cut_answer(self) -> None:
+        """Record that the answer ends where a limit of tokens was reached."""
+        name, limit = self.model.output_limit_name, self.model.output_limit
+        reached = f"{name}={limit}" if limit else "the server's limit of output tokens or its context length"
+        await self.context.record_event(
+            RunEvent.model_notice,
+            f"The answer is cut: it reached {reached}; raise the limit, or ask for a shorter answer",
+            details={"finish_reason": "length"},
+            model=self.model.id,
+        )
+
     def _use_model(self, model: Model) -> None:
         self.model = model
         run = self.context.run

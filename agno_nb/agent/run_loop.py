@@ -51,6 +51,8 @@ class RunLoop:
             text = answer.content or ""
             if answer.reasoning_content and not text.strip() and not answer.tool_calls:
                 await self.caller.report_missing_answer(answer)
+            elif answer.finish_reason == "length" and self.schema is None and not answer.tool_calls:
+                await self.caller.report_cut_answer()
             if answer.tool_calls:
                 await self.executor.execute(pending_tool_calls(run.messages))  # All of them are refused.
                 text = text or _latest_text(run)
@@ -138,7 +140,7 @@ class RunLoop:
         limit = self.executor.tool_call_limit
         remedy = f"\nIt was given after tool_call_limit={limit}; raise the limit if it needs more calls"
         return OutputSchemaError(
-            f"the answer is not a valid {self.schema.name}: {error}. It begins with {shorten(answer, 200)!r}; "
+            f"the answer is not {self.schema.noun}: {error}. It begins with {shorten(answer, 200)!r}; "
             f"`error.run_output.content` is the whole answer{'' if may_call else remedy}"
         )
 

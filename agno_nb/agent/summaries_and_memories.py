@@ -17,6 +17,7 @@ from agno_nb.event_loop import run_awaiting, run_blocking
 from agno_nb.memory.manager import MemoryManager, MemoryWriter, load_memories
 from agno_nb.memory.v2 import Memory
 from agno_nb.models.base import Model
+from agno_nb.redact import warn
 from agno_nb.run.background_tasks import BackgroundTask, QueueKey, run_in_order, wait_for
 from agno_nb.run.context import RunContext
 from agno_nb.run.runnable import Runnable
@@ -126,7 +127,7 @@ class SummariesAndMemories(Runnable, ABC):
             if not self._warned_no_user:
                 self._warned_no_user = True
                 missing = "user; pass user_id=... to the run or the agent" if db else "store; pass db=... to the agent"
-                warnings.warn(f"{self!r} stores no memories because it has no {missing}", stacklevel=1)
+                warn(f"{self!r} stores no memories because it has no {missing}")
             return None
         return MemoryWriter(
             self.memory_manager or MemoryManager(),

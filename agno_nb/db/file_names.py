@@ -197,7 +197,7 @@ def store_failure(store: Path | None, reason: str) -> StoreError:
     )
 
 
-_ELSEWHERE = "choose a db_file in a folder that you can write to"
+_ELSEWHERE = "choose a db_file in a folder that you can write to (in a notebook: `%agent --db PATH`)"
 _FULL = "make sure that the disk has space: it is full"
 _DENIED = f"let the owner of that file give you access (chmod), or {_ELSEWHERE}"
 _REMEDIES = {

@@ -169,8 +169,9 @@ def user_ids(db: FrameReader) -> list[str]:
 
 
 def model_names(db: FrameReader) -> list[str]:
-    """Return the models of stored runs, in the form ``provider:model``, without the demo model."""
-    sql = "SELECT DISTINCT model_provider || ':' || model FROM runs WHERE model_provider <> 'demo'"
+    """Return the models that have answered, in the form ``provider:model``, without the demo model."""
+    answered = "status = 'COMPLETED' AND model_provider <> 'demo'"
+    sql = f"SELECT DISTINCT model_provider || ':' || model FROM runs WHERE {answered}"
     return [name for name in _column(db, sql) if name]
 
 

@@ -210,6 +210,8 @@ def _typed_errors() -> Iterator[None]:
         message = short_error(error)
         if "Malformed JSON" in message:
             message += "; try(...) around the expression is null for invalid JSON, which a model may write"
+        if message.startswith("Parser Error"):
+            message += "; correct the query there, in DuckDB's SQL"
         raise QueryError(message) from error
 
 

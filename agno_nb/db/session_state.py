@@ -7,13 +7,13 @@ through dicts. "before" is missing if the value was added, "after" if it was rem
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
 from agno_nb.db.encoding import Row, from_json, is_interrupt, micros, to_json
 from agno_nb.db.statements import Transaction
+from agno_nb.redact import warn
 from agno_nb.types import JsonDict, RunOutput, Session
 
 _MAX_COPY_ATTEMPTS = 1000
@@ -185,10 +185,9 @@ def _warn_of_lost_updates(session_id: str, now: JsonDict, state_changes: Iterabl
         there = _value_at(now, change["path"])
         if there != change.get("before", _MISSING) and there != change.get("after", _MISSING):
             name = "".join(f"[{key!r}]" for key in change["path"])
-            warnings.warn(
+            warn(
                 f"session_state{name} of session {session_id!r} was also changed by another process; the value of this "
-                "run was kept",
-                stacklevel=2,
+                "run was kept"
             )
 
 

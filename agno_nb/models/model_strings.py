@@ -46,6 +46,15 @@ EXAMPLES = {
 
 LOCAL = tuple(name for name, profile in PROFILES.items() if "//localhost" in profile.base_url)
 """Providers that are programs to run on a machine of your own."""
+_FAMILIES = {
+    "gpt-": "openai",
+    "claude": "anthropic",
+    "gemini": "google",
+    "deepseek-": "deepseek",
+    "mistral-": "mistral",
+    "grok": "xai",
+}
+"""How the names of hosted models begin, for suggestions."""
 UNNAMED = ("llamacpp", "vllm")
 """Providers whose servers have one model, so that its name may be left out."""
 
@@ -170,6 +179,10 @@ def _suggestion(text: str, provider: str) -> str:
     if near:
         return f"did you mean {EXAMPLES[near[0]]!r}?"
     known = ", ".join(EXAMPLES)
+    if provider in ("http", "https"):
+        return f"write the name of the model and the server, for example 'openai:qwen3-8b@{text}'"
     if ":" in text:
         return f"unknown provider {provider!r}; providers are {known}"
-    return f"use the form '<provider>:<model>', for example 'openai:{text}' or 'ollama:{text}'; providers are {known}"
+    family = next((owner for start, owner in _FAMILIES.items() if provider.startswith(start)), None)
+    examples = [f"'{each}:{text}'" for each in ([family] if family else ["openai", "ollama"])]
+    return f"use the form '<provider>:<model>', for example {' or '.join(examples)}; providers are {known}"

@@ -143,8 +143,8 @@ def _first_listed_model(endpoint: Endpoint, source: str) -> str:
     if not name:
         raise InvalidInputError(
             f"{endpoint.host}, the server of {source}, does not list its models; "
-            + ("set the environment variable OPENAI_MODEL, or pass " if source == _URL_VARIABLE else "pass ")
-            + f"model='{'openai' if endpoint.provider == endpoint.host else endpoint.provider}:<name>'"
+            + ("set the environment variable OPENAI_MODEL to a name, or " if source == _URL_VARIABLE else "")
+            + f"name one: '{'openai' if endpoint.provider == endpoint.host else endpoint.provider}:<name>'"
         )
     return name
 

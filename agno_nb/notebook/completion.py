@@ -19,7 +19,7 @@ from agno_nb.db.arrow_tables import is_frame
 from agno_nb.db.base import Db
 from agno_nb.db.schema import views
 from agno_nb.errors import AgnoNbError
-from agno_nb.models.model_strings import EXAMPLES
+from agno_nb.models.model_strings import EXAMPLES, UNNAMED
 from agno_nb.notebook.commands import COMMANDS, line_parser, option_names
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.redact import without_controls
@@ -105,8 +105,11 @@ class _Completions:
         match option.dest:
             case "model":
                 # The provider of a server without a profile is its host, which is not a string's.
-                stored = (name for name in self._stored(queries.model_names) if name.partition(":")[0] in EXAMPLES)
-                return [*self._notebook.model_variables(), *EXAMPLES.values(), *stored]
+                # The store doesn't have the servers of models, and an unnamed one is whatever its server has.
+                examples = [f"{name}:" if name in UNNAMED else example for name, example in EXAMPLES.items()]
+                named = {*EXAMPLES} - {*UNNAMED}
+                stored = (name for name in self._stored(queries.model_names) if name.partition(":")[0] in named)
+                return [*self._notebook.model_variables(), *examples, *stored]
             case "session":
                 return self._sessions()
             case "user":

@@ -10,7 +10,7 @@ from typing import Unpack, cast
 from IPython.core.error import StdinNotImplementedError
 
 from agno_nb.db.base import Db
-from agno_nb.errors import InvalidInputError, ModelError, RunInterrupted
+from agno_nb.errors import InvalidInputError, ModelError, RunInterrupted, RunNotFoundError
 from agno_nb.notebook.displays import show_facts, show_note, show_questions
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.notebook import Notebook
@@ -80,11 +80,12 @@ def continue_last(notebook: Notebook) -> None:
     _regenerate(notebook, from_partial=True)
 
 
-def show_how_to_continue(notebook: Notebook, runnable: Runnable, error: BaseException) -> None:
+def show_how_to_continue(notebook: Notebook, error: BaseException) -> None:
     """Show the commands that continue or repeat an answer that was interrupted, or whose model failed after a part."""
     run = error.run_output if isinstance(error, ModelError | RunInterrupted) else None
-    # The commands are about the agent that answers cells.
-    if run is not None and run.content is not None and runnable is notebook.runnable:
+    # The commands work on the last stored turn of the notebook.
+    latest = notebook.latest and notebook.latest[1]
+    if run is not None and run.content is not None and latest is not None and latest.run_id == run.run_id:
         show_note("`%agent continue` continues the answer; `%agent retry` starts it again")
 
 
@@ -263,6 +264,8 @@ def _regenerate(notebook: Notebook, *, from_partial: bool) -> None:
                 else:
                     _continue_or_save(notebook, db, run)
                 return
+    if runnable.get_last_run_output(session_id, user_id=user_id) is None:
+        raise RunNotFoundError(f"there is no turn yet in session {session_id!r}; run a `%%agent` cell first")
     if runnable is not notebook.runnable:
         show_note(f"the last run is of {runnable.kind} {runnable.name or runnable.component_id}")
     events = runnable.regenerate(
@@ -271,7 +274,7 @@ def _regenerate(notebook: Notebook, *, from_partial: bool) -> None:
     try:
         shown = _show_run(notebook, events)
     except (ModelError, RunInterrupted) as error:
-        show_how_to_continue(notebook, runnable, error)
+        show_how_to_continue(notebook, error)
         raise
     show_approval_widget(runnable, *shown)
 

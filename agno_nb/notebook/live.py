@@ -10,14 +10,13 @@ import math
 import threading
 import time
 import uuid
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from agno_nb.notebook.render import render_answer, render_text
-from agno_nb.redact import displayable, redact
+from agno_nb.redact import displayable, redact, warn
 from agno_nb.run_view import RunFold, RunView
 from agno_nb.types import RunOutput, RunOutputEvent
 
@@ -102,11 +101,10 @@ class LiveAnswer:
         # The cell itself fails with the error, which is shown below the answer.
         self.view.error = None
         if failure := self._show():
-            warnings.warn(
-                f"the answer could not be displayed ({type(failure).__name__}: {displayable(str(failure))}); "
+            warn(
+                f"the answer could not be displayed ({type(failure).__name__}: {failure}); "
                 f"run {self.view.run_id} itself is not affected",
                 RuntimeWarning,
-                stacklevel=2,
             )
 
     def _show(self) -> Exception | None:

@@ -104,9 +104,12 @@ def resume(notebook: Notebook, words: list[str]) -> None:
     if session.user_id not in (None, notebook.current_user_id):
         notebook.use_user(session.user_id)
     notebook.use_session(session.session_id)
-    turns = len(current_attempts(session.runs))
+    turns = current_attempts(session.runs)
     of_user = f" of {session.user_id}" if session.user_id else ""
-    show_note(f"resumed {_session_name(session)}{of_user}: {counted(turns, 'turn')} so far")
+    show_note(f"resumed {_session_name(session)}{of_user}: {counted(len(turns), 'turn')} so far")
+    if turns and turns[-1].interrupted:
+        # The saved output of its cell still says that it is running.
+        show_note("the last turn was interrupted; `%agent continue` continues it, and `%agent retry` starts it again")
 
 
 def show_previous_session(notebook: Notebook) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import warnings
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -19,7 +18,7 @@ from typing import Any, TypeVar
 from agno_nb.db.base import Db
 from agno_nb.errors import AgnoNbError, describe
 from agno_nb.event_loop import Job, before_thread_pools_end, finish_jobs, is_closing
-from agno_nb.redact import displayable
+from agno_nb.redact import displayable, warn
 
 T = TypeVar("T")
 
@@ -109,8 +108,7 @@ async def wait_for(*keys: QueueKey) -> None:
         await asyncio.wait(tasks)
     for key in keys:
         for message in _failures.pop(key, []):
-            # Python shows the same warning from the same place only once.
-            warnings.warn(message, stacklevel=1)
+            warn(message)
 
 
 @cache
@@ -126,7 +124,7 @@ def _finish() -> None:
     try:
         Job(_wait_for_all()).wait()
     except KeyboardInterrupt:
-        warnings.warn("interrupted; summaries and memories of the last runs were not updated", stacklevel=1)
+        warn("interrupted; summaries and memories of the last runs were not updated")
 
 
 async def _wait_for_all() -> None:

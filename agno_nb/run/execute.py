@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ from agno_nb.errors import (
     message_of,
 )
 from agno_nb.event_loop import is_closing, uncancellable
+from agno_nb.redact import warn
 from agno_nb.run import defaults
 from agno_nb.run.background_tasks import QueueKey, schedule, wait_for
 from agno_nb.run.context import (
@@ -117,6 +117,8 @@ async def execute(
                 emit_to(make_event(paused_run, RunEvent.run_completed, content=content, run_output=paused_run))
                 return paused_run
     context = _make_context(runnable, text, options, emit_to, paused_run)
+    if paused_run is None:
+        runnable.describe_run(context)
     if partial_messages:
         context.partial_messages = list(partial_messages)
         calls = [call for message in partial_messages for call in message.tool_calls]
@@ -320,7 +322,7 @@ async def _open_when_free(context: RunContext) -> OpenedRun:
         except SessionBusyError as busy:
             if time.monotonic() >= warn_at:
                 warn_at = math.inf
-                warnings.warn(f"waiting for another turn to end: {busy}", stacklevel=1)
+                warn(f"waiting for another turn to end: {busy}")
             await asyncio.sleep(_POLL_S)
 
 

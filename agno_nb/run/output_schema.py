@@ -55,6 +55,11 @@ class OutputSchema:
             # Importing it may take a second or two if JupyterLab is installed. It overlaps with the model request.
             threading.Thread(target=import_module, args=("jsonschema",), name="agno_nb-jsonschema", daemon=True).start()
 
+    @property
+    def noun(self) -> str:
+        """What an answer is that matches the schema, in words."""
+        return "a JSON object" if self.json_schema == {"type": "object"} else f"a valid {self.name}"
+
     def parse(self, text: str) -> Any:
         """Return the object in `text`, which may have other text around it.
 

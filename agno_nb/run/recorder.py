@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from agno_nb.db.process_id import runs_in_progress
 from agno_nb.db.session_state import changes, copy_state
 from agno_nb.errors import SessionNotFoundError, StoreError, StoreLocked, describe, is_store_failure, message_of
 from agno_nb.event_loop import Job, before_thread_pools_end, loop_is_idle, uncancellable
+from agno_nb.redact import warn
 from agno_nb.types import JsonDict, Message, Metrics, RunEvent, RunOutput, RunStatus, StepOutput, new_id
 
 P = ParamSpec("P")
@@ -455,7 +455,7 @@ async def _store_all(identity: str) -> None:
 
 
 def _warn_unstored(recorder: RunRecorder, reason: object) -> None:
-    warnings.warn(f"the end of run {recorder.run.run_id!r} could not be stored: {reason}", stacklevel=1)
+    warn(f"the end of run {recorder.run.run_id!r} could not be stored: {reason}")
 
 
 def _retry_later(identity: str, wait_s: float) -> None:

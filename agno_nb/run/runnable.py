@@ -138,6 +138,9 @@ class Runnable(SessionMethods, ABC):
     async def run_steps(self, context: RunContext) -> None:
         """Execute one run: fill ``context.run`` with messages and the answer."""
 
+    def describe_run(self, context: RunContext) -> None:
+        """Set what the row of a new run has to say from its beginning, because a process may die during the run."""
+
     def is_continuable(self, run: RunOutput) -> bool:
         """Whether the status of `run` allows :meth:`continue_run`."""
         return run.status in self.continuable

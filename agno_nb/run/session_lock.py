@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from agno_nb.redact import warn
 
 _WARN_AFTER_S = 2.0
 """Seconds after which runs that wait for each other are reported."""
@@ -40,8 +41,7 @@ def _warn(lock: SessionLock, session_id: str) -> None:
     if lock.num_waiting < 2 or lock.has_warned:
         return
     lock.has_warned = True
-    warnings.warn(
+    warn(
         f"{lock.num_waiting} runs wait for session {session_id!r}, because the turns of a session run one after the "
-        "other; to run prompts at the same time, pass each run its own session_id",
-        stacklevel=1,
+        "other; to run prompts at the same time, pass each run its own session_id"
     )

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.agent.agent import ALIASES, DEPRECATED, Agent, RunOutput, RunResponse
+from agno_nb.agent.model_calls import ModelCaller
 from agno_nb.errors import AgnoNbError, InvalidInputError, NestedRunPaused, StoreError, failed_save
 from agno_nb.models.base import Model
 from agno_nb.run.context import RunContext
@@ -112,9 +113,10 @@ class Team(Agent):
         ]
         return await member.arun("\n\n".join(part for part in parts if part), **context.child_options(member))
 
-    def _model_for(self, context: RunContext) -> Model:
-        context.default_model = super()._model_for(context)
-        return context.default_model
+    async def _model_caller(self, context: RunContext) -> ModelCaller:
+        caller = await super()._model_caller(context)
+        context.default_model = caller.model
+        return caller
 
     def _members_prompt(self) -> str:
         members = [f"- {each.component_id}: {each.role or each.description or each.name}" for each in self.members]

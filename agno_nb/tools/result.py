@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from enum import Enum
 from itertools import islice
 from typing import Any, get_origin
@@ -50,11 +50,18 @@ def to_text(value: Any) -> str:
             described = json.dumps(value, ensure_ascii=False, default=_to_jsonable)
         except Exception:
             # Keys that are not strings, circular references, or any error of a user's class.
-            described = to_plain_text(value)
+            with _plain_numbers():
+                described = to_plain_text(value)
     described = whole_characters(described)
     if len(described) > MAX_CHARACTERS:
         return f"{described[:MAX_CHARACTERS]}… (cut: the first {MAX_CHARACTERS:,} of {len(described):,} characters)"
     return described
+
+
+def _plain_numbers() -> AbstractContextManager[Any]:
+    """Write NumPy's numbers within other values as ``3.5``, and not as ``np.float64(3.5)``."""
+    numpy = sys.modules.get("numpy")
+    return nullcontext() if numpy is None else numpy.printoptions(legacy="1.21")
 
 
 _DESCRIPTION = re.compile(

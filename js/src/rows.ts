@@ -25,16 +25,16 @@ export function rowContent(row: Row): HTMLElement[] {
     row.total_tokens === null ? null : counted(row.total_tokens, "token"),
     row.cost ? `$${row.cost.toPrecision(2)}` : null,
   ];
+  const state = row.state
+    ? [el("span", { class: `anb-badge anb-${row.status?.toLowerCase()}`, text: row.state })]
+    : [];
   return [
     el(
       "span",
       { class: "anb-session-text" },
-      el("span", { class: "anb-session-title", text: row.title }),
-      el("span", { class: "anb-muted", text: facts.filter(Boolean).join(" · ") }),
+      el("span", { class: "anb-session-title", text: row.title, title: row.title }),
+      el("span", { class: "anb-muted" }, ...state, facts.filter(Boolean).join(" · ")),
     ),
-    row.state
-      ? el("span", { class: `anb-badge anb-${row.status?.toLowerCase()}`, text: row.state })
-      : el("span", {}),
     el("span", { class: "anb-muted anb-when", text: when(row.updated_at) }),
   ];
 }

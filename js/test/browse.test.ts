@@ -54,11 +54,10 @@ describe("a row of the list", () => {
   const texts = (change: object) => rowContent({ ...row(1), ...change }).map((each) => each.textContent);
 
   it("has the state of the latest turn in words, and counts of one in the singular", () => {
-    expect(texts({ status: "RUNNING", state: "interrupted", num_runs: 1, total_tokens: 1 }).slice(0, 2)).toEqual([
-      "Talk 1guide · 1 turn · 1 token",
-      "interrupted",
-    ]);
-    expect(texts({ num_runs: 1200 }).slice(0, 2)).toEqual(["Talk 1guide · 1,200 turns · 10 tokens", ""]);
+    expect(texts({ status: "RUNNING", state: "interrupted", num_runs: 1, total_tokens: 1 })[0]).toBe(
+      "Talk 1interruptedguide · 1 turn · 1 token",
+    );
+    expect(texts({ num_runs: 1200 })[0]).toBe("Talk 1guide · 1,200 turns · 10 tokens");
   });
 });
 

@@ -123,7 +123,12 @@ def oops(message: str, **more: Any) -> dict[str, Any]:
 
 
 REFUSALS = [
-    Refusal(401, oops("Incorrect API key", code="invalid_api_key"), ModelAuthenticationError, "the model's `api_key`"),
+    Refusal(
+        401,
+        oops("Incorrect API key", code="invalid_api_key"),
+        ModelAuthenticationError,
+        r"pass, for example OpenAIChat\('m'",
+    ),
     Refusal(403, oops("Country not supported"), ModelAuthenticationError, "does not allow.*'m'.*Country"),
     Refusal(402, oops("Add credits", code=402), ModelRateLimitError, "billing"),
     Refusal(404, oops("No model", code="model_not_found"), ModelNotFoundError, "no model 'm'.*check the name"),

@@ -188,7 +188,7 @@ def test_a_server_in_a_string_that_lists_no_models(server: FakeServer) -> None:
     server.will_say(json_answer({"data": []}, status=200))
     address = server.base_url.removeprefix("http://").removesuffix("/v1")
 
-    with pytest.raises(InvalidInputError, match="does not list its models; pass model='vllm:<name>'"):
+    with pytest.raises(InvalidInputError, match="does not list its models; name one: 'vllm:<name>'"):
         resolve_model(f"vllm:@{address}")
 
 
@@ -208,6 +208,8 @@ def test_an_object_is_itself() -> None:
     ("text", "words"),
     [
         ("gpt-5-mini", "'gpt-5-mini' is not a model; use the form .* for example 'openai:gpt-5-mini'"),
+        ("claude-sonnet-5-5", "for example 'anthropic:claude-sonnet-5-5'; providers"),
+        ("http://localhost:8081/v1", "the server, for example 'openai:qwen3-8b@http://localhost:8081/v1'"),
         ("opnai:gpt-5-mini", "did you mean 'openai:gpt-5-mini'"),
         ("olama:x", "did you mean 'ollama:llama3.2'"),
         ("openai:", "use the form 'openai:gpt-5-mini'"),

@@ -60,8 +60,9 @@ def test_a_killed_run_is_interrupted_everywhere(
     db = DuckDb(tmp_path / "store.duckdb")
     (run,) = db.get_runs("s")
     assert (run.status, run.interrupted) == (RunStatus.RUNNING, True)
+    assert (run.model, run.model_provider, run.served_model) == ("scripted", "test", None)
     assert repr(run).startswith("RunOutput(interrupted, run_id=")
-    assert Elements(answer_html(run)).text == "die() interruptedinterrupted"
+    assert Elements(answer_html(run)).text == "die() interruptedscripted · interrupted"
     notebook, agent = notebook_of(db)
     notebook.db = db
     notebook.use_session("s")
@@ -77,6 +78,8 @@ def test_a_killed_run_is_interrupted_everywhere(
         run_command(notebook, command, [])
         shown = capsys.readouterr().out
         assert ("interrupted" in shown, "running" in shown.lower()) == (True, False), command
+    run_command(notebook, "resume", ["s"])
+    assert "the last turn was interrupted; `%agent continue`" in capsys.readouterr().out
     pprint_run_response(run)
     assert "interrupted: the answer is incomplete" in capsys.readouterr().out
 

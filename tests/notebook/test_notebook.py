@@ -119,7 +119,7 @@ def test_what_the_notebooks_agent_uses_is_said_in_the_notebooks_terms(capsys: py
         run_command(notebook, name, words)
         return output()
 
-    assert setting("--model local") == "model: local-7b at localhost:9"
+    assert setting("--model local") == "model: openai:local-7b@http://127.0.0.1:9/v1"
     assert setting("--history 0") == "history: off: earlier turns are not sent; `%agent --history 10` sends them"
     assert setting("--session plans") == "session: plans (new; it starts with the next run)"
     notebook.agent.model = ScriptedModel(["Hello."])
@@ -144,4 +144,11 @@ def test_models_are_completed_by_names_that_the_option_takes() -> None:
     (matcher,) = shell.Completer.custom_matchers
     text = "%agent --model l"
     found = matcher(CompletionContext("l", text, len(text), 0, 100))
-    assert [each.text for each in found["completions"]] == ["local", "lab", "lmstudio:small"]
+    assert [each.text for each in found["completions"]] == [
+        "local",
+        "lab",
+        "lmstudio:qwen3-8b",
+        "llamacpp:",
+        "litellm:claude-sonnet-5-5",
+        "lmstudio:small",
+    ]

@@ -12,7 +12,7 @@ from agno_nb import Agent, Team, Workflow, chat
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import InvalidInputError, RunNotContinuableError
+from agno_nb.errors import InvalidInputError, ModelConnectionError, RunNotContinuableError, RunNotFoundError
 from agno_nb.notebook import human_in_the_loop
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.settings import AgnoNb
@@ -287,3 +287,30 @@ def test_a_call_that_waits_in_a_session_and_in_its_fork_is_named_in_each(kind: s
     run.requirements[0].confirm()
     with pytest.raises(RunNotContinuableError):
         runnable.continue_run(run)
+
+
+@pytest.mark.parametrize("command", ["retry", "continue"])
+def test_a_session_without_turns_has_nothing_to_repeat(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook = Notebook({}, Path.cwd(), AgnoNb())
+    notebook.db = InMemoryDb()
+    notebook.use_session("new")
+    with pytest.raises(RunNotFoundError, match="no turn yet in session 'new'; run a `%%agent` cell first"):
+        run_command(notebook, command, [])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("is_stored", "note"), [(True, "`%agent continue` continues"), (False, "")], ids=str)
+def test_a_note_names_the_commands_that_continue_the_last_turn(
+    is_stored: bool, note: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook = Notebook({}, Path.cwd(), AgnoNb())
+    notebook.db = InMemoryDb()
+    # Not the agent that answers cells: for example that of `%%agent -m MODEL`.
+    agent = Agent(FunctionModel(lambda messages, tools: "Hello."), db=notebook.db)
+    run = agent.run("Hello")
+    notebook.latest = (agent, run) if is_stored else None
+    error = ModelConnectionError("lost")
+    error.run_output = run
+    human_in_the_loop.show_how_to_continue(notebook, error)
+    out = capsys.readouterr().out
+    assert (note in out, bool(out)) == (True, is_stored)

@@ -1,4 +1,4 @@
-"""A model that only reasons, and gives no answer."""
+"""A model that only reasons, and gives no answer, and answers that a limit of tokens cuts."""
 
 from __future__ import annotations
 
@@ -64,3 +64,27 @@ def test_an_answer_and_a_call_are_not_reported() -> None:
     for _ in range(3):
         events = list(Agent(model, tools=[look]).run("go", stream=True, stream_events=True))
         assert RunEvent.answer_missing not in {event.event for event in events}
+
+
+class LimitedModel(ScriptedModel):
+    output_limit = 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "reached"),
+    [(LimitedModel, "max_tokens=5"), (ScriptedModel, "the server's limit of output tokens or its context length")],
+    ids=["own limit", "server's limit"],
+)
+def test_an_answer_at_the_limit_of_tokens_is_marked(kind: type[ScriptedModel], reached: str) -> None:
+    db, shell = InMemoryDb(), Shell()
+    answer = LiveAnswer(shell)
+    agent = Agent(kind([ModelResponse(content="One, two", finish_reason="length"), "Three."]), db=db, session_id="s")
+
+    for event in agent.run("Count", stream=True, stream_events=True):
+        answer.feed(event)
+    agent.run("Go on")
+
+    (sentence,) = db.events_df(event="ModelNotice")["content"]
+    assert sentence == f"The answer is cut: it reached {reached}; raise the limit, or ask for a shorter answer"
+    assert "The answer is cut" in shell.shown[-1]
+    assert db.runs_df()[["status", "content"]].values.tolist() == [["COMPLETED", "One, two"], ["COMPLETED", "Three."]]

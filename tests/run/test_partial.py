@@ -142,7 +142,7 @@ def test_an_interrupt_leaves_one_partial_answer() -> None:
 def test_an_answer_that_is_corrected_is_stored_twice_and_no_more() -> None:
     db = WatchedDb()
     agent = Agent(Slow(db, ["not ", "JSON"]), db=db, output_schema={"type": "object"})
-    with pytest.raises(Exception, match="not a valid answer"):
+    with pytest.raises(Exception, match="is not a JSON object: "):
         agent.run("go", session_id="s")
     assert [m.content for m in db.get_messages("s") if m.role == "assistant"] == ["not JSON", "done"]
     assert db.verify() == []

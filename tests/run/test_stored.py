@@ -19,7 +19,8 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError, ModelError, RunError, SessionOwnershipError, StoreError
 from agno_nb.event_loop import Job, run_blocking
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse
-from agno_nb.testing import FunctionModel, ScriptedModel, call
+from agno_nb.team import Team
+from agno_nb.testing import FunctionModel, Reply, ScriptedModel, call
 from agno_nb.tools import tool
 from agno_nb.types import Message, Metrics, RunOutput, RunStatus
 from tests.run.kinds import Make, kind, talk
@@ -429,3 +430,19 @@ def test_a_run_takes_the_time_from_its_start_to_its_end_and_a_session_starts_wit
     assert run["duration_s"] == pytest.approx(10.0, abs=0.001)
     assert db.sessions_df()["created_at"][0] == run["created_at"]
     assert db.get_sessions(limit=1)[0].created_at == 1_700_000_000
+
+
+def test_the_row_of_a_run_has_its_model_from_the_beginning() -> None:
+    db = InMemoryDb()
+    rows: list[list[list[str]]] = []
+
+    def reply(messages: list[Message], tools: object) -> Reply:
+        runs = db.runs_df()[["component_name", "status", "model", "model_provider"]]
+        rows.append(sorted(runs.values.tolist()))
+        return [call("delegate_task_to_member", member_id="poet", task="Write")] if len(rows) == 1 else "Leaves fall."
+
+    member = Agent(name="poet")
+    Team([member], model=FunctionModel(reply, id="small", provider="test"), name="lead", db=db).run("Write a haiku")
+
+    lead, poet = ["lead", "RUNNING", "small", "test"], ["poet", "RUNNING", "small", "test"]
+    assert rows == [[lead], [lead, poet], [lead, ["poet", "COMPLETED", "small", "test"]]]

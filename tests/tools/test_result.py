@@ -76,6 +76,8 @@ class Thing:
         (pd.Timestamp("2026-01-02"), '"2026-01-02T00:00:00"'),
         (date(2026, 1, 2), '"2026-01-02"'),
         ({(1, 2): 3}, "{(1, 2): 3}"),
+        ({(1, 2): np.float64(3.0)}, "{(1, 2): 3.0}"),
+        ({np.int64(7): [np.float32(0.5)]}, "{7: [0.5]}"),
         (b"\x00\x01", "2 bytes, which are not shown. The user's program has them."),
         (Figure(), "Figure(640x480), which is not shown. The user's program has it."),
         (Thing(), '"<tests.tools.test_result.Thing object>"'),

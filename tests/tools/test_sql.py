@@ -111,7 +111,7 @@ def test_without_history_there_is_none(db: Db) -> None:
         ("COPY penguins TO 'x.csv'", "QueryError: the query is not a single read-only statement"),
         ("SELECT nosuch FROM penguins", 'Referenced column "nosuch" not found'),
         ("SELECT * FROM range(1000000)", "QueryError: the query returns more than 100,000 rows; add a LIMIT"),
-        ("not SQL", "QueryError: Parser Error"),
+        ("not SQL", 'QueryError: Parser Error: syntax error at or near "not"; correct the query there'),
     ],
 )
 def test_what_cannot_be_asked_is_told_to_the_model(query: str, told: str) -> None:

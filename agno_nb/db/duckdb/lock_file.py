@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 import uuid
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from agno_nb.db.file_locks import no_locks_error
 from agno_nb.db.file_names import LOCK
 from agno_nb.db.process_id import current_process_id, describe_process, is_dead
 from agno_nb.errors import StoreLocked
-from agno_nb.redact import displayable
+from agno_nb.redact import warn
 
 POLL_S = 0.001
 """Interval between attempts to take a lock on systems where a process cannot wait for it, in seconds."""
@@ -85,9 +84,7 @@ class LockFile:
                 )
             if waited_s >= PATIENCE_S and self._store not in _warned:
                 _warned.add(self._store)
-                warnings.warn(
-                    displayable(f"waiting for {self._holder()}, which has the store {self._store}"), stacklevel=4
-                )
+                warn(f"waiting for {self._holder()}, which has the store {self._store}")
             check()
 
         while self._descriptor is None:

@@ -275,8 +275,9 @@ def _classify(
     """Choose the error class and message. Codes come before the status, because they are more specific."""
     if codes & _CONTEXT_CODES or (status in (None, 400, 413, 500) and _CONTEXT_WORDS.search(message)):
         return ContextLengthError, (
-            f"the conversation exceeds the context length of {model!r} at {endpoint}; send fewer earlier runs "
-            "(`num_history_runs`), or start a new session."
+            f"the conversation exceeds the context length of {model!r} on {endpoint.host}; shorten the prompt, send "
+            "fewer earlier runs (`num_history_runs`, `%agent --history 3`), start a new session, or raise the context "
+            "length of the server."
         )
     if status not in (401, 402, 403, 429):
         for words, kind, sentence in _LOCAL_FAILURES:
@@ -297,10 +298,14 @@ def _classify(
         )
     if status == 401 or (status is None and codes & _AUTHENTICATION_CODES):
         names = " or ".join(endpoint.key_variables)
-        where = f"the environment variable {names}" if names else "the model's `api_key`"
+        own = f"the key that you pass, for example OpenAIChat({model!r}, base_url=..., api_key=...)"
+        where = f"the environment variable {names}" if names else own
         return ModelAuthenticationError, f"{endpoint} rejected the API key; check {where}."
     if status == 403:
-        return ModelAuthenticationError, f"{endpoint} does not allow this API key to use {model!r}."
+        return (
+            ModelAuthenticationError,
+            f"{endpoint} does not allow this API key to use {model!r}; use another key or model.",
+        )
     if status == 404 or codes & _NOT_FOUND_CODES:
         advice = f"run `ollama pull {model}`, or check the name" if endpoint.provider == "ollama" else "check the name"
         return ModelNotFoundError, (
@@ -311,7 +316,7 @@ def _classify(
     if status == 408:
         return ModelTimeoutError, f"{endpoint} took too long to answer; try again."
     if (status is not None and status < 500) or (status is None and codes & _REQUEST_CODES):
-        return ModelRequestError, f"{endpoint} rejected the request to {model!r}."
+        return ModelRequestError, f"{endpoint} rejected the request to {model!r}; change what the message names."
     code = f" (HTTP {status})" if status else ""
     return ModelServerError, f"{endpoint} failed to answer{code}; try again."
 
