@@ -121,7 +121,8 @@ class Db(FrameReader):
     def commit_together(self, calls: Sequence[StoreCall]) -> list[Outcome]:
         """Make calls of methods that store runs, in one transaction if possible; return what each returned or raised.
 
-        A call that fails leaves the others alone. The default is to make one after the other.
+        The effects of all calls are durable when this returns. A call that fails leaves the others alone. The default
+        is to make one after the other.
         """
         return [call.outcome() for call in calls]
 

@@ -135,7 +135,7 @@ class LockFile:
         return locked
 
     def _resumed_wait(self) -> LockQueue | None:
-        """Resume the last wait if it was given up, still goes on, and is for the file that is in place."""
+        """Resume the last wait if it was given up but has not ended, and is for the file that is in place."""
         queue = self._queue
         if queue is None or not queue.resume():
             return None
