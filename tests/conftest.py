@@ -40,7 +40,7 @@ clean_environment(os.environ)
 # Child processes find the store contract as the tests do, by `pythonpath` in pyproject.toml.
 _TESTS = Path(__file__).resolve().parent
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(_TESTS.parent / "contract"), str(_TESTS / "child_path"), os.environ.get("PYTHONPATH")])
+    filter(None, [str(_TESTS.parent / "contract"), os.environ.get("PYTHONPATH")])
 )
 # How long an example takes depends on how busy the machine is.
 settings.register_profile("tests", deadline=None)

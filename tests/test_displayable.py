@@ -16,7 +16,8 @@ from agno_nb.db.duckdb import DuckDb
 from agno_nb.errors import InvalidInputError, ModelError, NestedRunPaused, RunInterrupted
 from agno_nb.models.base import ModelResponse
 from agno_nb.notebook.completion import _complete_from
-from agno_nb.notebook.displays import facts_bundle, register_displays, table_bundle
+from agno_nb.notebook.displays import facts_bundle, table_bundle
+from agno_nb.notebook.registration import register_displays
 from agno_nb.redact import displayable, warn, without_controls
 from agno_nb.testing import ScriptedModel, call
 from agno_nb.tools import Toolkit, tool

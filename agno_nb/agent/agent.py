@@ -292,8 +292,8 @@ class Agent(SummariesAndMemories):
         return model if isinstance(model, Model) else None
 
     def _how_to_change_model(self) -> str:
-        notebook = defaults.of_notebook
-        is_own = notebook is not None and self.component_id == notebook.agent.component_id
+        of_notebook = defaults.of_notebook
+        is_own = of_notebook is not None and self.component_id == of_notebook().agent.component_id
         if is_own or (self.model is None and self.notebook_defaults is not None):
             return "`%agent --model openai:gpt-5-mini` switches to one."
         return f"To use one, change the `model` of {f'agent {self.name!r}' if self.name else 'this agent'}."

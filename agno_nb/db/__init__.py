@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db.base import BaseDb, Db, SessionType
 
 __all__ = ["BaseDb", "SessionType", "default_db", "set_default_db"]
 
-_default: Db | None = None
+_default: Db | Callable[[], Db] | None = None
 
 
 @suggest_on_unknown_kwarg({})
@@ -22,10 +24,13 @@ def default_db() -> Db:
         from agno_nb.db.duckdb import DuckDb
 
         _default = DuckDb("agno_nb.duckdb")
-    return _default
+    return _default if isinstance(_default, Db) else _default()
 
 
-def set_default_db(db: Db | None) -> None:
-    """Set the default store of this process. None resets it to the file in the working directory."""
+def set_default_db(db: Db | Callable[[], Db] | None) -> None:
+    """Set the default store of this process, or a function that returns it.
+
+    None resets it to the file in the working directory.
+    """
     global _default
     _default = db

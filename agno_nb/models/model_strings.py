@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Model
-from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.profiles import PROFILES, check_base_url, environment
 from agno_nb.redact import redact
 
@@ -115,6 +114,8 @@ def parse_model_string(text: str) -> ModelString:
 
 def model_string(model: Model) -> str:
     """Return the string of a model: the inverse of :func:`parse_model_string`, as far as a string can describe it."""
+    from agno_nb.models.openai.client import OpenAIModel
+
     if not isinstance(model, OpenAIModel):
         return model.provider if model.provider == "demo" else f"{model.provider}:{model.id}"
     base_url = model.endpoint.base_url

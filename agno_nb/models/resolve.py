@@ -9,12 +9,8 @@ from urllib.parse import urlsplit
 
 from agno_nb.errors import InvalidInputError, ModelConnectionError, ModelRequestError
 from agno_nb.models.base import Model
-from agno_nb.models.google import Gemini
 from agno_nb.models.model_strings import parse_model_string
-from agno_nb.models.openai import OpenAIChat, OpenAIResponses
-from agno_nb.models.openai.connection import connected
 from agno_nb.models.openai.profiles import PROFILES, Endpoint, Unseen, environment
-from agno_nb.models.openai.wire import as_text, parse_json
 from agno_nb.redact import redact, without_userinfo
 from agno_nb.types import as_dict, as_list
 
@@ -22,6 +18,8 @@ if TYPE_CHECKING:
     import httpx2
 
 _URL_VARIABLE = "OPENAI_BASE_URL"
+_KEYS = (_URL_VARIABLE, "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY")
+"""Variables of which one chooses a model that is not the demo model."""
 _LISTING_TIMEOUT_S = 5.0
 LOADING_WAIT_S = 60.0
 """Maximum time to wait for a server that is loading its model, in seconds."""
@@ -65,12 +63,20 @@ def resolve_model(model: Model | str | None = None) -> Model:
     return _from_string(model.strip())
 
 
+def needs_sdk(model: str | None) -> bool:
+    """Return whether requests of the model for a string or None use the SDK, as those of all but the demo model do."""
+    text = model or environment("AGNO_NB_MODEL")
+    return text.strip() != "demo" if text else any(map(environment, _KEYS))
+
+
 def _from_environment() -> Model:
     if setting := environment("AGNO_NB_MODEL"):
         return _from_string(setting)
     if environment("OPENAI_BASE_URL") or environment("OPENAI_API_KEY"):
         return _openai(environment("OPENAI_MODEL"))
     if environment("GEMINI_API_KEY") or environment("GOOGLE_API_KEY"):
+        from agno_nb.models.google import Gemini
+
         return Gemini()
     return _from_string("demo")
 
@@ -81,6 +87,10 @@ def _from_string(text: str) -> Model:
         from agno_nb.models.demo import DemoModel
 
         return DemoModel()
+    # Imported here, so that the demo model doesn't load them.
+    from agno_nb.models.google import Gemini
+    from agno_nb.models.openai import OpenAIChat
+
     if provider == "openai":
         return _openai(name, base_url)
     if provider in ("google", "gemini"):
@@ -96,6 +106,8 @@ def _from_string(text: str) -> Model:
 
 def _openai(name: str, base_url: str | None = None) -> Model:
     """Return the model `name` at OpenAI, `base_url` or `OPENAI_BASE_URL`; "" is the default model there."""
+    from agno_nb.models.openai import OpenAIChat, OpenAIResponses
+
     endpoint = Endpoint.find(home="openai", base_url=base_url)
     if endpoint.provider == "openai":
         return OpenAIResponses(name, base_url=base_url) if name else OpenAIResponses(base_url=base_url)
@@ -107,6 +119,9 @@ def _openai(name: str, base_url: str | None = None) -> Model:
 def _first_listed_model(endpoint: Endpoint, source: str) -> str:
     """Return the first model that a server lists. `source` is the variable or the string that names the server."""
     import httpx2
+
+    from agno_nb.models.openai.connection import connected
+    from agno_nb.models.openai.wire import as_text, parse_json
 
     base_url, query = endpoint.base_url_and_query
     key = endpoint.key_in_environment()

@@ -23,9 +23,6 @@ from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.types import RunOutput, new_id
 
-FORMATS = ("md", "text", "json", "code")
-"""Values of ``%%agent -f``."""
-
 _PYTHON = ("", "python", "py", "python3", "ipython")
 
 

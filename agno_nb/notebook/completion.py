@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from argparse import Action
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import completer
@@ -34,26 +33,9 @@ _WORD = re.compile(r"[^\s]*\Z")
 _SQL_WORD = re.compile(r"(?:([^\W\d]\w*)\.)?(\w*)\Z")
 
 
-def register_completions(shell: InteractiveShell, notebook: Notebook) -> Callable[[], None]:
-    """Add the matcher if IPython supports it, and return a function that removes it.
-
-    IPython does from version 8.6; Colab has 7.34.
-    """
-    if not hasattr(completer, "context_matcher"):
-        return lambda: None
-    completions = _Completions(shell, notebook)
-
-    @completer.context_matcher(identifier="agno_nb", priority=100)
-    def match(context: CompletionContext) -> SimpleMatcherResult:
-        return completions.match(context)
-
-    shell.Completer.custom_matchers.append(match)
-
-    def unregister() -> None:
-        with suppress(ValueError):  # IPython may have a new completer.
-            shell.Completer.custom_matchers.remove(match)
-
-    return unregister
+def complete(shell: InteractiveShell, notebook: Notebook, context: CompletionContext) -> SimpleMatcherResult:
+    """Complete the text before the cursor if it belongs to one of our magics."""
+    return _Completions(shell, notebook).match(context)
 
 
 class _Completions:
@@ -61,7 +43,6 @@ class _Completions:
         self._shell, self._notebook = shell, notebook
 
     def match(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Complete the text before the cursor if it belongs to one of our magics."""
         before = context.text_until_cursor
         first, *_ = context.full_text.split("\n", 1)
         in_body = first.startswith("%%") and context.cursor_line > 0

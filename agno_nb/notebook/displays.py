@@ -6,11 +6,10 @@ IPython formatters show the objects, so that these contain no HTML themselves. T
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
 from agno_nb.db.arrow_tables import FROM_STORE
@@ -105,30 +104,13 @@ def show_questions(requirements: Sequence[Requirement]) -> None:
     display(html_bundle(questions_html(requirements), questions_text(requirements)), raw=True)
 
 
-def register_displays(shell: InteractiveShell) -> Callable[[], None]:
-    """Make IPython show runs, sessions, agents and context reports as HTML, and return a function that undoes it."""
-    assert shell.display_formatter is not None
-    html, plain = (shell.display_formatter.formatters[mime_type] for mime_type in ("text/html", "text/plain"))
-    for cls, function in _FORMATTERS.items():
-        html.for_type(cls, function)
-    plain.for_type_by_name(*_DATAFRAME, _print_frame)
-    # Another extension may show DataFrames its own way.
-    other: Callable[[Any], str | None] | None = html.for_type_by_name(
-        *_DATAFRAME, lambda frame: _short_ids(frame, (other or _frame_html)(frame))
-    )
-
-    def unregister() -> None:
-        for cls in _FORMATTERS:
-            html.pop(cls, None)
-        for formatter in (html, plain):
-            formatter.pop(".".join(_DATAFRAME), None)
-        if other is not None:
-            html.for_type_by_name(*_DATAFRAME, other)
-
-    return unregister
+def object_html(value: Any) -> str | None:
+    """Return the HTML of an object of one of the classes in `FORMATTERS`."""
+    html: str | None = next(function for cls, function in FORMATTERS.items() if isinstance(value, cls))(value)
+    return html
 
 
-def _print_frame(frame: Any, printer: Any, cycle: bool) -> None:
+def print_frame(frame: Any, printer: Any) -> None:
     """Print a DataFrame as IPython does, without the control characters in its cells, which pandas prints unchanged."""
     for number, line in enumerate(displayable(repr(frame)).splitlines()):
         if number:
@@ -136,12 +118,13 @@ def _print_frame(frame: Any, printer: Any, cycle: bool) -> None:
         printer.text(line)
 
 
-def _frame_html(frame: Any) -> str | None:
+def frame_html(frame: Any) -> str | None:
+    """Return the HTML that pandas makes of a DataFrame."""
     html: str | None = frame._repr_html_()
     return html
 
 
-def _short_ids(frame: Any, html: str | None) -> str | None:
+def short_ids(frame: Any, html: str | None) -> str | None:
     """Return the table of a DataFrame with the end of each ID in it, if the DataFrame comes from a store.
 
     The whole ID appears when the mouse is over its cell. The DataFrame and its text have whole IDs.
@@ -233,13 +216,12 @@ def report_notes(report: ContextReport, num_counted: int | None) -> list[str]:
     return [size, *(f"Left out: {part.what} ({part.why})." for part in report.omitted)]
 
 
-_DATAFRAME = ("pandas", "DataFrame")
 _ID_CELL = re.compile(r">([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})</t")
 """The end of a table cell that has nothing but an ID made by :func:`agno_nb.types.new_id`."""
-_FORMATTERS: dict[type, Any] = {
+FORMATTERS: dict[type, Any] = {
     RunOutput: _run_html,
     Session: _session_html,
     Runnable: _runnable_html,
     ContextReport: lambda report: report_bundle(report)["text/html"],
-    QueryResult: lambda result: _short_ids(frame := result.df(), _frame_html(frame)),
+    QueryResult: lambda result: short_ids(frame := result.df(), frame_html(frame)),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, no_var_expand
@@ -16,17 +18,20 @@ from IPython.utils.process import arg_split  # type: ignore[attr-defined] # IPyt
 
 from agno_nb.db.frame_reader import run_query
 from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.agent_cell import FORMATS, run_cell
 from agno_nb.notebook.cell_info import read_cell_info
-from agno_nb.notebook.commands import change_settings, line_parser, parse_words, run_parsed, show_status
-from agno_nb.notebook.notebook import Notebook
-from agno_nb.notebook.session_commands import show_previous_session
-from agno_nb.notebook.settings import RERUNS, AgnoNb
+from agno_nb.notebook.settings import FORMATS, RERUNS, AgnoNb
+
+if TYPE_CHECKING:
+    from agno_nb.notebook.notebook import Notebook
 
 
 @magics_class
 class AgentMagics(Magics):
-    """The magics of one notebook."""
+    """The magics of one notebook.
+
+    The notebook and the modules of the commands are imported when they are used: they take three times as long as the
+    rest of ``%load_ext``.
+    """
 
     shell: InteractiveShell
     undo: Sequence[Callable[[], None]] = ()
@@ -34,12 +39,37 @@ class AgentMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        path = read_cell_info(shell).notebook
-        self.notebook = Notebook(shell.user_ns, Path.cwd(), AgnoNb(parent=shell), path)
+        self.settings = AgnoNb(parent=shell, before_config=lambda: self.notebook)
+        self._folder, self._path = Path.cwd(), read_cell_info(shell).notebook
+        if not self.settings.are_defaults:
+            # `%load_ext` reports settings that are wrong.
+            _ = self.notebook
+
+    @cached_property
+    def notebook(self) -> Notebook:
+        """The notebook, made when it is first used."""
+        from agno_nb.notebook.notebook import Notebook
+
+        return Notebook(self.shell.user_ns, self._folder, self.settings, self._path)
+
+    def show_previous_session(self) -> None:
+        """Show how to resume the notebook's last session, if there is one."""
+        if self._path is not None and os.path.exists(self._folder / self.settings.db):
+            from agno_nb.notebook.session_commands import show_previous_session
+
+            show_previous_session(self.notebook)
+
+    def close(self) -> None:
+        """Close the notebook's store."""
+        if "notebook" in vars(self):
+            self.notebook.db.close()
 
     @no_var_expand
     @line_magic("agent")  # type: ignore[arg-type] # IPython types its decorators for functions of a module.
     def agent_line(self, line: str) -> None:
+        """Run a command, or change the settings of the notebook's agent."""
+        from agno_nb.notebook.commands import change_settings, line_parser, run_parsed, show_status
+
         self.notebook.locate(read_cell_info(self.shell).notebook)
         args = _parse(line_parser(), line, "%agent")
         run_parsed(self.notebook, args)
@@ -47,7 +77,8 @@ class AgentMagics(Magics):
         if vars(args) == {"command": None}:
             show_status(self.notebook, read_cell_info(self.shell))
 
-    agent_line.__doc__ = line_parser().format_help()  # type: ignore[assignment]
+    # IPython calls it for `%agent?`.
+    agent_line.getdoc = lambda: _line_help()  # type: ignore[assignment]
 
     @no_var_expand
     @magic_arguments("%agent")
@@ -69,6 +100,9 @@ class AgentMagics(Magics):
         """Send the cell to the agent and stream its answer. {variables} are replaced by their values."""
         args = _parse(self.agent_cell.parser, line, "%%agent")
         _check_variable(args.output)
+        from agno_nb.notebook.agent_cell import run_cell
+        from agno_nb.notebook.session_commands import show_previous_session
+
         if self.notebook.locate(read_cell_info(self.shell).notebook):
             show_previous_session(self.notebook)
         run_cell(self.notebook, self.shell, args, cell.strip())
@@ -123,7 +157,15 @@ def _check_variable(name: str | None) -> None:
         raise InvalidInputError(f"invalid variable name {name!r} after -o; pass a Python identifier")
 
 
+def _line_help() -> str:
+    from agno_nb.notebook.commands import line_parser
+
+    return line_parser().format_help()
+
+
 def _parse(parser: Any, line: str, magic: str) -> Namespace:
+    from agno_nb.notebook.commands import parse_words
+
     words = [
         word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word for word in arg_split(line)
     ]

@@ -16,6 +16,8 @@ from traitlets.config import Configurable
 from agno_nb.errors import InvalidInputError
 
 RERUNS = ("replace", "append", "branch")
+FORMATS = ("md", "text", "json", "code")
+"""Values of ``%%agent -f``."""
 
 
 class AgnoNb(Configurable):
@@ -47,7 +49,8 @@ class AgnoNb(Configurable):
         None, allow_none=True, help="A text file next to the notebook with the instructions."
     ).tag(config=True)
 
-    def __init__(self, parent: Any = None) -> None:
+    def __init__(self, parent: Any = None, before_config: Callable[[], object] = lambda: None) -> None:
+        self._before_config = before_config
         configured = {} if parent is None else parent.config.get("AgnoNb", {})
         super().__init__(parent=parent)
         if "cache" in configured or "replay" in configured:
@@ -63,6 +66,18 @@ class AgnoNb(Configurable):
                 raise InvalidInputError(f"invalid {variable}={text!r}: {error}") from None
         self._apply: dict[str, Callable[[Any], None]] = {}
         self.observe(self._changed)
+
+    def update_config(self, config: Any) -> None:
+        """Change settings with ``%config``."""
+        # Makes the notebook with the old values if it doesn't exist, so that it can refuse new ones.
+        self._before_config()
+        super().update_config(config)
+
+    @property
+    def are_defaults(self) -> bool:
+        """Whether every setting has its default."""
+        traits = self.class_own_traits(config=True)
+        return all(getattr(self, name) == trait.default_value for name, trait in traits.items())
 
     @validate("history")
     def _check_history(self, proposal: Any) -> int:

@@ -6,10 +6,12 @@ They are looked up at each run and never written into an object, so a change in 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from agno_nb.db.base import Db
+from agno_nb.types import CellInfo
 
 if TYPE_CHECKING:
     from agno_nb.models.base import Model
@@ -39,8 +41,11 @@ class NotebookDefaults(Protocol):
         """Remember the latest stored run of this process that is not part of another one."""
 
 
-of_notebook: NotebookDefaults | None = None
-"""Those of the notebook of this process. None if the IPython extension is not loaded."""
+of_notebook: Callable[[], NotebookDefaults] | None = None
+"""Returns those of the notebook of this process. None if the IPython extension is not loaded."""
+
+current_cell: Callable[[], CellInfo] = CellInfo
+"""Returns the notebook cell that starts a run. The notebook replaces this function when it is loaded."""
 
 _COPIERS = frozenset({"copy", "dataclasses"})
 """Modules of the standard library whose functions construct an object for their caller."""

@@ -15,7 +15,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.encoding import check_ids
 from agno_nb.errors import InvalidInputError, RunInterrupted, RunNotFoundError
 from agno_nb.event_loop import AsyncEventStream, EventStream, uncancellable
-from agno_nb.run import execute as pipeline
+from agno_nb.run import defaults
 from agno_nb.run.context import Emit, current_run, discard_event
 from agno_nb.run.continue_run import find_paused_run, is_waiting, repair_tool_pairs
 from agno_nb.run.execute import execute
@@ -52,7 +52,7 @@ def start_run(work: Work, *args: Any, method: str, stream: bool | None, is_async
     stream_events = options.pop("stream_events", None)
     if options.get("origin") is None and current_run.get() is None:
         # Only the caller's thread knows the cell that starts the run.
-        options["origin"] = pipeline.current_cell()
+        options["origin"] = defaults.current_cell()
 
     def start(emit: Emit) -> Coroutine[Any, Any, RunOutput]:
         return work(*args, emit if stream_events else _only_content(emit))

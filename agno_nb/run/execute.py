@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -68,9 +68,6 @@ from agno_nb.types import (
 
 if TYPE_CHECKING:
     from agno_nb.run.runnable import Runnable
-
-current_cell: Callable[[], CellInfo] = CellInfo
-"""Returns the notebook cell that starts a run. The notebook replaces this function when it is loaded."""
 
 _POLL_S = 0.1
 """Seconds between two checks whether another process has finished its turn."""
@@ -287,8 +284,8 @@ def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun)
     """Set the session, its history and the state that the run starts with."""
     run, options, recorder = context.run, context.options, context.recorder
     runnable._last_session_ids |= {run.user_id: run.session_id, None: run.session_id}
-    if context.parent is None and context.db is not None and (notebook := defaults.of_notebook) is not None:
-        notebook.note_run(runnable, run)
+    if context.parent is None and context.db is not None and defaults.of_notebook is not None:
+        defaults.of_notebook().note_run(runnable, run)
     context.opened, recorder.base_state = opened, opened.session.session_state
     if context.is_continued:
         run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None

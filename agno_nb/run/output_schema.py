@@ -8,14 +8,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import unquote
 
 from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
-from agno_nb.types import JsonDict, RunOutput, find_json
+from agno_nb.types import JsonDict, RunOutput, find_json, import_jsonschema
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -52,8 +51,8 @@ class OutputSchema:
             check_json_schema(self.json_schema, "output_schema")
         self.name = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
         if self._model is None and "jsonschema" not in sys.modules:
-            # Importing it may take a second or two if JupyterLab is installed. It overlaps with the model request.
-            threading.Thread(target=import_module, args=("jsonschema",), name="agno_nb-jsonschema", daemon=True).start()
+            # It takes a tenth of a second, which overlaps with the model request.
+            threading.Thread(target=import_jsonschema, name="agno_nb-jsonschema", daemon=True).start()
 
     @property
     def noun(self) -> str:
@@ -86,9 +85,7 @@ class OutputSchema:
         if self._model is not None:
             return self._validate(text)
         value = json.loads(text)
-        import jsonschema
-
-        validator = jsonschema.validators.validator_for(self.json_schema)(self.json_schema)
+        validator = import_jsonschema().validators.validator_for(self.json_schema)(self.json_schema)
         wrong = [f"- {_place(error.absolute_path)}: {error.message}" for error in validator.iter_errors(value)]
         if wrong:
             raise ValueError("\n".join(wrong))
@@ -232,8 +229,8 @@ _OTHERS = (
 def check_json_schema(schema: JsonDict, name: str) -> None:
     """Check that a dict is a JSON schema, before a model is asked for an answer that follows it.
 
-    The meta-schema says the same and more, but importing `jsonschema` takes about a second, which would delay the
-    request. `OutputSchema` imports it while the model answers.
+    The meta-schema says the same and more, but importing `jsonschema` would delay the request. `OutputSchema` imports
+    it while the model answers.
 
     Raises
     ------

@@ -71,7 +71,7 @@ class SessionMethods:
     @property
     def notebook_defaults(self) -> NotebookDefaults | None:
         """The defaults of the notebook, for an agent, team or workflow that uses them."""
-        return defaults.of_notebook if self._uses_notebook else None
+        return defaults.of_notebook() if self._uses_notebook and defaults.of_notebook is not None else None
 
     @property
     def current_db(self) -> Db | None:

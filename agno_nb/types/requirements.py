@@ -11,6 +11,7 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
 from agno_nb.types.basics import Alias, JsonDict, brief, new_id
+from agno_nb.types.json_schema import import_jsonschema
 from agno_nb.types.messages import ToolCall
 
 ApprovalKind = Literal["confirmation", "user_input", "external_execution"]
@@ -106,9 +107,7 @@ class UserInputField:
         self.is_given = is_given
 
     def _problem(self, value: Any) -> str | None:
-        import jsonschema
-
-        validator = jsonschema.validators.validator_for(self.schema)(self.schema)
+        validator = import_jsonschema().validators.validator_for(self.schema)(self.schema)
         problem = next(validator.iter_errors(value), None)
         return None if problem is None else str(problem.message)
 

@@ -141,8 +141,8 @@ def _apply_decision(requirement: Requirement, decision: str, note: str, values: 
         requirement.set_external_execution_result(values["result"])
     else:
         raise InvalidInputError(f"no result was sent for {requirement}; reload the page")
-    notebook = defaults.of_notebook
-    requirement.resolved_by = None if notebook is None else notebook.current_user_id
+    of_notebook = defaults.of_notebook
+    requirement.resolved_by = None if of_notebook is None else of_notebook().current_user_id
 
 
 def show_approval(runnable: Runnable, run: RunOutput, display_id: str) -> None:

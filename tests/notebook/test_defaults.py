@@ -28,7 +28,7 @@ from agno_nb.testing import ScriptedModel, call
 @pytest.fixture
 def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
     notebook = Notebook({"__name__": "__main__"}, tmp_path, AgnoNb())
-    monkeypatch.setattr(defaults, "of_notebook", notebook)
+    monkeypatch.setattr(defaults, "of_notebook", lambda: notebook)
     run_cell(notebook, IMPORTS)
     return notebook
 

@@ -12,9 +12,9 @@ from agno_nb import Agent, browse, chat, trace
 from agno_nb.db.base import Db
 from agno_nb.db.duckdb import DuckDb
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.notebook.displays import register_displays
 from agno_nb.notebook.markdown import plain_title
 from agno_nb.notebook.notebook import Notebook
+from agno_nb.notebook.registration import register_displays
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run_view import call_state
 from agno_nb.testing import ScriptedModel, call
@@ -110,7 +110,7 @@ def test_the_answer_says_who_decided_about_a_call_and_why(command: str, words: s
 
 def test_the_widget_records_the_user_of_the_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     notebook, agent = notebook_of(InMemoryDb())
-    monkeypatch.setattr("agno_nb.run.defaults.of_notebook", notebook)
+    monkeypatch.setattr("agno_nb.run.defaults.of_notebook", lambda: notebook)
     notebook.user_id = "ada"
     page = Browser(chat(agent, session_id="s"))
     page.say("go")

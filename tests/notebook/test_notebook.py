@@ -18,10 +18,10 @@ from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
 from agno_nb.models.openai import OpenAIChat
 from agno_nb.notebook.commands import change_settings, line_parser, parse_words
-from agno_nb.notebook.completion import register_completions
 from agno_nb.notebook.displays import name_of
 from agno_nb.notebook.magics import AgentMagics
 from agno_nb.notebook.notebook import Notebook, VariableTool
+from agno_nb.notebook.registration import register_completions
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run import defaults
 from agno_nb.testing import ScriptedModel
@@ -85,12 +85,12 @@ def test_a_tool_given_by_name_is_the_latest_function_of_its_variable(
 
 def test_completions_are_removed_even_if_ipython_has_a_new_completer() -> None:
     shell = InteractiveShell()
-    unregister = register_completions(shell, Notebook({}, Path.cwd(), AgnoNb()))
+    unregister = register_completions(shell, lambda: Notebook({}, Path.cwd(), AgnoNb()))
     assert len(shell.Completer.custom_matchers) == 1
     shell.init_completer()
     assert shell.Completer.custom_matchers == []
     unregister()
-    register_completions(shell, Notebook({}, Path.cwd(), AgnoNb()))()
+    register_completions(shell, lambda: Notebook({}, Path.cwd(), AgnoNb()))()
     assert shell.Completer.custom_matchers == []
 
 
@@ -98,7 +98,7 @@ def test_an_agent_that_is_named_keeps_its_store_or_uses_the_notebooks(monkeypatc
     own = InMemoryDb()
     stored, bare = Agent("demo", name="stored", db=own), Agent("demo", name="bare")
     notebook = Notebook({"stored": stored, "bare": bare}, Path.cwd(), AgnoNb())
-    monkeypatch.setattr(defaults, "of_notebook", notebook)
+    monkeypatch.setattr(defaults, "of_notebook", lambda: notebook)
     assert notebook.runnable_named("stored").current_db is own
     assert (notebook.runnable_named("bare").current_db, bare.db) == (notebook.db, None)
 
@@ -140,7 +140,7 @@ def test_models_are_completed_by_names_that_the_option_takes() -> None:
     shell.user_ns |= {"local": ScriptedModel(["Hello."]), "lab": ScriptedModel(["Hello."]), "lamp": 3}
     for provider in ("localhost:9", "lmstudio"):
         Agent(ScriptedModel(["Hello."], id="small", provider=provider), db=notebook.db).run("Hello")
-    register_completions(shell, notebook)
+    register_completions(shell, lambda: notebook)
     (matcher,) = shell.Completer.custom_matchers
     text = "%agent --model l"
     found = matcher(CompletionContext("l", text, len(text), 0, 100))

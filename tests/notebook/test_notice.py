@@ -23,7 +23,7 @@ def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
     for name in ("AGNO_NB_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     notebook = Notebook({"__name__": "__main__"}, tmp_path, AgnoNb())
-    monkeypatch.setattr(defaults, "of_notebook", notebook)
+    monkeypatch.setattr(defaults, "of_notebook", lambda: notebook)
     return notebook
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,34 @@ print(Agent(FunctionModel(answer)).run("Where?", output_schema={"type": "object"
 def test_what_checks_an_answer_is_loaded_while_the_model_is_asked(python: str) -> None:
     told = subprocess.run([python, "-c", ASKED], capture_output=True, text=True, check=False)
     assert told.stdout.splitlines() == ["True", "{'city': 'Rome'}"], told.stderr
+
+
+WITH_GRAMMAR = """
+import sys
+from agno_nb.types import import_jsonschema
+
+schema = {"type": "string", "format": "iri"}
+jsonschema = import_jsonschema()
+print(jsonschema.Draft202012Validator(schema).is_valid("no iri"), "rfc3987_syntax" in sys.modules)
+checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
+print([jsonschema.Draft202012Validator(schema, format_checker=checker).is_valid(text) for text in ("iri", "no iri")])
+print("rfc3987_syntax" in sys.modules, import_jsonschema() is jsonschema)
+"""
+
+
+def test_the_slow_grammar_of_jsonschema_is_only_built_to_check_its_formats(python: str, tmp_path: Path) -> None:
+    # Without `rfc3987`, which jsonschema prefers.
+    (tmp_path / "rfc3987.py").write_text("raise ImportError")
+    (tmp_path / "rfc3987_syntax.py").write_text(
+        "print('built')\ndef is_valid_syntax(term, value): return (term, value) == ('iri', 'iri')\n"
+    )
+    done = subprocess.run(
+        [python, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{WITH_GRAMMAR}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["True False", "built", "[True, False]", "True True"], "")
 
 
 class Inner(BaseModel):

@@ -183,7 +183,7 @@ def test_a_model_that_does_not_see_images_is_not_sent_any() -> None:
 
 def test_a_chat_does_not_follow_its_agent_into_another_store(monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = SimpleNamespace(db=InMemoryDb(), user_id=None, model=None)
-    monkeypatch.setattr(defaults, "of_notebook", notebook)
+    monkeypatch.setattr(defaults, "of_notebook", lambda: notebook)
     shown = notebook.db
     page = Browser(chat(Agent(FunctionModel(echo), name="guide"), session_id="s"))
     page.say("Hello")

@@ -14,7 +14,7 @@ from typing import Any
 
 from agno_nb.models.demo.context import MAX_CHARS, Reply, listed
 from agno_nb.models.demo.tokenizer import VERBS, Literal, is_content, literals, mentioned, stem, stems, words
-from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list
+from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list, import_jsonschema
 
 MAX_CALLS = 8
 """Calls that one prompt can lead to ("for each species")."""
@@ -85,10 +85,8 @@ class Schema:
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else default
 
     def allows(self, value: Any) -> bool:
-        from jsonschema import Draft202012Validator
-
         try:
-            return bool(Draft202012Validator(self.root).evolve(schema=self.keys).is_valid(value))
+            return bool(import_jsonschema().Draft202012Validator(self.root).evolve(schema=self.keys).is_valid(value))
         except Exception:
             # A malformed schema raises errors of many kinds, and allows anything.
             return True

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from agno_nb.models.openai.chat import OpenAIChat
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from agno_nb.models.openai.profiles import Profile
-from agno_nb.models.openai.responses import OpenAIResponses
 
-__all__ = ["OpenAIChat", "OpenAIResponses", "Profile", "preload"]
+if TYPE_CHECKING:
+    from agno_nb.models.openai.chat import OpenAIChat
+    from agno_nb.models.openai.responses import OpenAIResponses
+
+__all__ = ["OpenAIChat", "OpenAIResponses", "Profile"]
 
 
-def preload() -> None:
-    """Import the SDK, so that the first request doesn't wait half a second for it."""
-    import openai  # noqa: F401
+def __getattr__(name: str) -> Any:
+    # Imported when used: the choice of a model needs the profiles even if it is the demo model.
+    module = {"OpenAIChat": "chat", "OpenAIResponses": "responses"}.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)
