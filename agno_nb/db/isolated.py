@@ -3,6 +3,8 @@
 DuckDB cannot be interrupted while it plans a query, and some of its functions take memory without regard to its limit.
 A process can be ended at any time, and its memory can be measured. The workers are started when they are first needed,
 kept for the next query, and end with this process.
+
+The file has more than 400 lines, because the life of a worker, its limits and the query in it depend on each other.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ async def cancellable(function: Callable[P, T], /, *args: P.args, **kwargs: P.kw
 
 @contextmanager
 def in_worker(query: Query, timeout_s: float | None, max_memory: int) -> Iterator[Execution]:
-    """Execute a query in a worker process, for which another query waits meanwhile."""
+    """Lend a worker process to a query."""
     limits = _Limits(timeout_s, max_memory, _is_cancelled.get())
     query.max_memory = max_memory
     prefix = f"{_PREFIX}{current_process_id().replace(':', '+')}+"
