@@ -25,8 +25,8 @@ lab: .venv/.installed-lab $(NOTEBOOK) ## open the executed quickstart in Jupyter
 $(NOTEBOOK): | .venv/.installed-demo
 	@$(BIN)/python notebooks/run_demo.py
 
-test: .venv/.installed-test ## run all tests except those that need a browser
-	@$(BIN)/python -m pytest -q -m "not browser" $(AT_ONCE)
+test: .venv/.installed-test ## run all tests except those that need a browser or node
+	@$(BIN)/python -m pytest -q -m "not browser and not node" $(AT_ONCE)
 
 kernels: .venv-kernels/.installed-test ## run the kernel tests with other versions of IPython and ipykernel
 	$(call in_kernels,ipython~=8.31 ipykernel~=6.29.0,-m kernel)
@@ -36,12 +36,13 @@ kernels: .venv-kernels/.installed-test ## run the kernel tests with other versio
 browser: .venv/.installed-browser ## run the tests in JupyterLab and Chromium, which has to be installed
 	@$(BIN)/python -m pytest -q -m browser
 
-js: js/node_modules/.installed ## check, test and build the TypeScript; needs node 18 or newer
+js: js/node_modules/.installed .venv/.installed-test ## check, test and build the TypeScript, and test with an npm server
 	@npm --prefix js run --silent check
 	@npm --prefix js run --silent test
 	@npm --prefix js run --silent build
 	@git diff --exit-code --stat -- $(BUNDLE) || { \
 	  echo "$(BUNDLE) was out of date; commit the new build" >&2; exit 1; }
+	@$(BIN)/python -m pytest -q -m node tests/models
 
 js/node_modules/.installed: js/package.json js/package-lock.json
 	@npm --prefix js ci --silent

@@ -25,11 +25,16 @@ def nearest(name: str, known: Collection[str]) -> str:
     --------
     >>> nearest("intructions", ["instructions", "model"])
     'did you mean "instructions"?'
+    >>> nearest("add_history", ["add_history_to_context", "read_chat_history"])
+    'did you mean "add_history_to_context"?'
     >>> nearest("xyz", ["instructions", "model"])
     'known: instructions, model'
     """
     if not known:
         return "it takes none"
+    # The start of a long name is too short to be close to it.
+    if len(starts := [each for each in known if len(name) > 3 and each.startswith(name)]) == 1:
+        return f'did you mean "{starts[0]}"?'
     # At the default cutoff of 0.6, "message" matches "images". A wrong guess is worse than none.
     close = get_close_matches(name, known, n=1, cutoff=0.7)
     return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(sorted(known))}"
@@ -55,7 +60,8 @@ def translate(
     result: dict[str, Any] = {}
     for name, value in kwargs.items():
         if name not in known and name not in aliases:
-            raise UnknownArgumentError(f"{of} has no argument {name!r}: {nearest(name, [*known, *aliases])}")
+            current = [each for each in [*known, *aliases] if each not in deprecated]
+            raise UnknownArgumentError(f"{of} has no argument {name!r}: {nearest(name, current)}")
         target = name if name in known else aliases[name]
         if name in deprecated:
             warnings.warn(f"{name}= is now called {target}=", DeprecationWarning, stacklevel=4)

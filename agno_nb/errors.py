@@ -14,6 +14,7 @@
     │   │   ├── ModelConnectionError        not reached, or connection lost
     │   │   │   └── ModelTimeoutError       no data for too long
     │   │   ├── ModelServerError            the provider's own failure (5xx)
+    │   │   │   └── ModelLoadingError       the server is still loading the model
     │   │   └── ModelStreamError            an incomplete or invalid answer
     │   │       └── ResponseLimitError      an answer that exceeds the model object's limits
     │   ├── BudgetExceeded            a budget is used up; .budget, .usage
@@ -37,19 +38,24 @@
     BaseException
     └── NestedRunPaused               a run started by a tool waits for a person; .run_output
 
-Messages say what failed, the value, and the remedy. IPython shows these errors in one line; ``%tb`` shows the
-traceback.
+Messages say what failed, the value, and the remedy. IPython shows these errors without their traceback, only with the
+lines of the notebook's cells if a cell has several; ``%tb`` shows the traceback.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from linecache import getlines
+from traceback import FrameSummary, StackSummary, walk_tb
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from agno_nb.redact import displayable
 
 if TYPE_CHECKING:
     from agno_nb.types import Budget, RunOutput, UsageTotals
+
+
+_MAX_LINES_OF_CELLS = 5
 
 
 class _Displayable(BaseException):
@@ -64,7 +70,25 @@ class _Displayable(BaseException):
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this instead of the traceback.
-        return [f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {self}", *_lines_of_cells(self)]
+
+
+def _lines_of_cells(error: BaseException) -> list[str]:
+    """Return the lines of the notebook's cells that led to an error and its causes, if a cell has several lines."""
+    lines: list[FrameSummary] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        frames = walk_tb(cause.__traceback__)
+        lines += StackSummary.extract(each for each in frames if each[0].f_globals.get("__name__") == "__main__")
+        cause = cause.__cause__
+    # In the compiled cell, a magic is a call.
+    lines = [each for each in lines if each.line and not each.line.startswith("get_ipython().run_")]
+    if len(lines) == 1 and sum(map(bool, map(str.strip, getlines(lines[0].filename)))) == 1:
+        return []
+    return [
+        displayable(f"  line {each.lineno}{'' if each.name.startswith('<') else f', in {each.name}'}: {each.line}")
+        for each in lines[-_MAX_LINES_OF_CELLS:]
+    ]
 
 
 def _unpickled(kind: type[_Displayable], args: tuple[Any, ...], attributes: dict[str, Any]) -> _Displayable:
@@ -174,6 +198,10 @@ class ModelServerError(ModelError):
     """The provider failed on its side (HTTP 5xx)."""
 
 
+class ModelLoadingError(ModelServerError):
+    """The server is still loading the model. Requests wait for it, up to `loading_timeout` of the model object."""
+
+
 class ModelStreamError(ModelError):
     """The answer is incomplete or invalid."""
 
@@ -249,6 +277,10 @@ class StoreError(AgnoNbError):
 
 class StoreLocked(StoreError):
     """Another process holds the lock of the store for too long."""
+
+
+class NoFileLocksError(StoreError):
+    """The folder of the store has no working file locks, like some home directories on NFS."""
 
 
 class UnstorableValueError(StoreError):

@@ -134,8 +134,8 @@ def messages_df(
     ----------
     db, session_id, session_type, user_id, agent, since, until, limit, tz
         As for :func:`sessions_df`; user and agent refer to the run.
-    run_id, role : str or list of str, optional
-        Only rows that have the value, or one of the values.
+    run_id, role, tool_name : str or list of str, optional
+        Only rows that have the value, or one of the values. Only results of tools have a tool name.
     attempts : {"all", "current"}
         As for :func:`runs_df`.
     """

@@ -49,6 +49,11 @@ def status_word(status: str | None, *, interrupted: bool | None = False) -> str:
 
 def call_state(call: ToolCall, status: RunStatus) -> tuple[str, Tone]:
     """Return who decided about a call and how it ended, in words, and their tone, given the status of its run."""
+    origin, (state, tone) = "read from text" if call.is_read_from_text else "", _outcome(call, status)
+    return " · ".join(filter(None, [origin, state])), tone
+
+
+def _outcome(call: ToolCall, status: RunStatus) -> tuple[str, Tone]:
     decision, ended = _decision(call), ""
     tone: Tone = ""
     if call.confirmed is False:
@@ -206,6 +211,11 @@ class RunView:
 
     def add_text(self, event: RunOutputEvent) -> None:
         """Add the text and reasoning of an event."""
+        if event.discards_content:
+            start = len(self.parts)
+            while start and isinstance(self.parts[start - 1], Text | Reasoning):
+                start -= 1
+            self.parts[start:] = [part for part in self.parts[start:] if not isinstance(part, Text)]
         for piece, kind in ((event.reasoning_content, Reasoning), (event.content, Text)):
             if not piece:
                 continue

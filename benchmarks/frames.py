@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.frames", description=__doc__)
     parser.add_argument("--runs", type=int, default=100_000, help=f"of {MESSAGES_OF_A_RUN} messages each")
     given = parser.parse_args()
+    if find_spec("agno") is None:
+        parser.error("agno is not installed; run it with .venv-bench/bin/python, which `make bench` creates")
     with tempfile.TemporaryDirectory(prefix="agno_nb-bench-") as directory:
         show(Console(), Path(directory), runs=given.runs)
 

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from agno_nb.db.driver import Driver
 from agno_nb.db.sql_store import SqlDb
-from agno_nb.db.statements import Connection
+from agno_nb.db.statements import Connection, Write
 from benchmarks.contenders import AgnoNb
 
 WARM_UP = 20
@@ -82,7 +82,7 @@ def time_statements(driver: Driver, parts: Seconds) -> None:
             parts["have the store"].append(time.perf_counter() - start)
             yield Timed(connection, parts)
             # What a DuckDB has not been told yet is told now, as one statement that is a transaction.
-            last = [_brief(sql) for sql, _ in getattr(connection, "_waiting", [])]
+            last = [_brief(next(iter(write.statements()))[0]) for write in getattr(connection, "_pending", [])]
             start = time.perf_counter()
         parts[", ".join([*last, "commit"])].append(time.perf_counter() - start)
 
@@ -103,11 +103,15 @@ class Timed(Connection):
     def change(self, sql: str, parameters: Sequence[Any], /) -> int:
         return self._timed(self._connection.change, sql, parameters)
 
-    def write(self, sql: str, parameters: Sequence[Any], /) -> None:
-        if hasattr(self._connection, "_waiting"):
-            self._connection.write(sql, parameters)
-        else:
-            self._timed(self._connection.write, sql, parameters)
+    def write(self, write: Write, /) -> None:
+        if hasattr(self._connection, "_pending"):
+            self._connection.write(write)
+            return
+        for sql, parameters in write.statements():
+            self._timed(self._connection.change, sql, parameters)
+
+    def flush(self) -> None:
+        self._connection.flush()
 
     def _timed(self, do: Callable[[str, Sequence[Any]], T], sql: str, parameters: Sequence[Any]) -> T:
         start = time.perf_counter()

@@ -27,9 +27,9 @@ Each DataFrame is sorted by the columns named below it, oldest row first. Rows o
 turns, and rows of a run in the order in which they were stored, even if a clock stood still or was set back. The
 filters `since` and `until` apply to its time column. They take a datetime or a string such as `"2026-01-31 12:00"`, in
 UTC if it has no time zone. `limit` is a number of rows, newest first. `attempts="current"` leaves out superseded
-attempts and the runs nested in them; the default `"all"` keeps them, because they were paid for. Other filters take a
-value or a list of values. `tz` is not a filter but the time zone of the times; with `tz=None` they are in UTC without a
-time zone.
+attempts and the runs nested in them; the default `"all"` keeps them, because they were paid for. In SQL, the current
+attempts are those whose `superseded_by` is null. Other filters take a value or a list of values. `tz` is not a filter
+but the time zone of the times; with `tz=None` they are in UTC without a time zone.
 """
 
 OF_CELLS = """\

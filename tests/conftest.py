@@ -18,7 +18,10 @@ from tests.postgres_server import NoServerError, Postgres, running_postgres
 from tests.required import missing
 
 _databases = itertools.count()
-FOREIGN_SETTINGS = ("AGNO_NB_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_", "OPENAI_", "OPENROUTER_", "PG")
+FOREIGN_SETTINGS = (
+    *("AGNO_NB_", "ANTHROPIC_", "AZURE_OPENAI_", "DEEPSEEK_", "GEMINI_", "GOOGLE_", "GROQ_", "LITELLM_", "MISTRAL_"),
+    *("OLLAMA_", "OPENAI_", "OPENROUTER_", "PG", "TOGETHER_", "XAI_"),
+)
 
 
 def clean_environment(environ: os._Environ[str] | dict[str, str]) -> None:

@@ -40,6 +40,7 @@ PATHS = {
     "agno_nb.tools.Function": "agno_nb.tools.function.Tool",
     "agno_nb.tools.decorator.tool": "agno_nb.tools.tool",
     "agno_nb.tools.function.Function": "agno_nb.tools.function.Tool",
+    "agno_nb.tools.function.ToolResult": "agno_nb.tools.ToolResult",
     "agno_nb.tools.toolkit.Toolkit": "agno_nb.tools.Toolkit",
     "agno_nb.workflow.condition.Condition": "agno_nb.workflow.Condition",
     "agno_nb.workflow.loop.Loop": "agno_nb.workflow.Loop",

@@ -50,7 +50,7 @@ def db() -> InMemoryDb:
     )  # fmt: skip
     ours: dict[str, Any] = {
         "session": session, "user_id": "alice", "component_id": "crew-1", "component_name": "Crew",
-        "kind": SessionType.TEAM, "model": "m", "model_provider": "P",
+        "kind": SessionType.TEAM, "model": "m", "served_model": "m-1", "model_provider": "P",
     }  # fmt: skip
     first = say(db, "a", run_id="r0", created_at=START, **ours)
     waited = Metrics(duration_s=0.5)
@@ -160,10 +160,11 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
             {
                 "session_id": "s1", "run_index": 1, "attempt": 0, "kind": "team", **COMPONENT, "user_id": "alice",
                 "status": "ERROR", "interrupted": False, "stale": True, "input": "b", "content": "look",
-                "content_type": "str", "reasoning_content": "Hm.", "model": "m", "model_provider": "P",
-                **METRICS, "total_tokens": 15, "duration_s": 2.0, "error_type": "ModelServerError",
-                "error": "It is down.", "notebook": "/n.ipynb", "cell_id": "c7", "execution_count": 7,
-                "cell_hash": "f" * 16, "kernel_id": "k1", "context_hash": "e" * 64, "replay_of_run_id": "r0",
+                "content_type": "str", "reasoning_content": "Hm.", "model": "m", "served_model": "m-1",
+                "model_provider": "P", **METRICS, "total_tokens": 15, "duration_s": 2.0,
+                "error_type": "ModelServerError", "error": "It is down.",
+                "notebook": "/n.ipynb", "cell_id": "c7", "execution_count": 7, "cell_hash": "f" * 16, "kernel_id": "k1",
+                "context_hash": "e" * 64, "replay_of_run_id": "r0",
                 "context": '{"parts": [{"source": "prompt", "chars": 1}], "left_out": []}',
                 "metadata": '{"k": 1}', "created_at": at(10), "ended_at": at(12),
             },
@@ -173,7 +174,7 @@ ROWS: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
             {
                 "parent_run_id": "r1", "parent_tool_call_id": "c1", "root_run_id": "r1", "step": "count",
                 "status": "RUNNING", "interrupted": True, "interrupted_at": at(30),
-                "requirements": "[1]", "state_changes": "[2]", "stale": False,
+                "requirements": "[1]", "state_changes": "[2]", "stale": True,
                 "run_index": None, "ended_at": None,
             },
         ),

@@ -221,6 +221,7 @@ def test_filters_of_one_frame(db: InMemoryDb) -> None:
     assert runs_df(db=db, status=["ERROR", "PAUSED"])["run_id"].tolist() == ["r2"]
     assert messages_df(db=db, role="tool", run_id="r2")["content"].tolist() == ["3"]
     assert tool_calls_df(db=db, tool_name="another").empty
+    assert messages_df(db=db, tool_name=["another", "count"])["content"].tolist() == ["3"]
     assert sessions_df(db=db, user_id="bob")["session_id"].tolist() == ["s2"]
     assert sessions_df(db=db, agent="Ann", session_type="agent", limit=1)["num_runs"].tolist() == [2]
     assert db.messages_df(limit=2, session_id="s1")["role"].tolist() == ["tool", "assistant"]

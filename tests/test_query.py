@@ -170,6 +170,29 @@ def test_an_interrupt_stops_a_query_and_frees_the_store(db: InMemoryDb, monkeypa
     assert len(runs_df(db=db)) == 3
 
 
+def test_invalid_json_that_a_model_wrote_is_an_error_with_a_remedy(db: InMemoryDb) -> None:
+    arguments = pd.DataFrame({"arguments": ['{"item": "tea"}', '{"item": tea']})
+    with pytest.raises(QueryError, match=r"Malformed JSON .*; try\(\.\.\.\) around the expression is null for invalid"):
+        db.query("select arguments->>'item' as item from arguments", arguments=arguments)
+    items = db.query("select try(arguments->>'item') as item from arguments", arguments=arguments).df()["item"]
+    assert items.fillna("").tolist() == ["tea", ""]
+
+
+def test_a_difference_of_times_is_a_timedelta_unless_it_has_months(db: InMemoryDb) -> None:
+    rows = "(timestamp '2026-01-03 00:00:01'), (null), (timestamp '2025-12-31')"
+    waited = db.query(f"select t - timestamp '2026-01-01' as waited from (values {rows}) as own(t)").df()["waited"]
+    assert str(waited.dtype) == "timedelta64[us]"
+    assert waited.dt.total_seconds().fillna(-1).tolist() == [2 * 86_400 + 1, -1, -86_400]
+    assert db.query("select created_at - ended_at as waited from runs").df()["waited"].dtype == waited.dtype
+    polars = db.query(f"select t - timestamp '2026-01-01' as waited from (values {rows}) as own(t)").pl()
+    assert polars["waited"].dt.total_seconds().to_list() == [2 * 86_400 + 1, None, -86_400]
+    with pytest.raises(QueryError, match=r"polars has no type for a column .*; select it as text: name::VARCHAR$"):
+        db.query("select interval 1 month as month").pl()
+    assert db.query("select interval 1 month as month").df()["month"].tolist() == [
+        pd.DateOffset(months=1, days=0, nanoseconds=0)
+    ]
+
+
 def with_run(columns: set[str]) -> dict[str, set[str]]:
     """Return the columns of messages with those that find their run and session."""
     run = set(MESSAGES.columns) & columns & {"superseded_by", "stale"} and {"created_at"}
@@ -178,7 +201,7 @@ def with_run(columns: set[str]) -> dict[str, set[str]]:
     parts = columns - {"run_index", "attempt", "superseded_by", "stale", "user_id", "component_name", "run_model"}
     return {
         "raw_messages": (parts - {"session_name"}) | ids,
-        "raw_runs": ids | {"run_index", "attempt"} | of_run | run,
+        "raw_runs": ids | {"root_run_id", "run_index", "attempt"} | of_run | run,
         "raw_sessions": {"session_id"} | ({"session_name"} & columns),
     }
 

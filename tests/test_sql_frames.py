@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from agno_nb import SqlTools, frames
+from agno_nb import Agent, SqlTools, frames
 from agno_nb.db import sandbox, schema
 from agno_nb.db.frame_reader import run_query
 from agno_nb.db.in_memory import InMemoryDb
@@ -258,6 +258,15 @@ def test_a_query_finds_the_dataframes_of_the_notebook_and_prefers_those_it_is_gi
     # The method knows nothing of a notebook.
     with pytest.raises(QueryError, match=r"there is no table 'own'.*Your DataFrames: none\.$"):
         db.query("from own")
+
+
+def test_a_dataframe_that_is_the_table_of_the_store_gives_way_without_a_note(db: InMemoryDb) -> None:
+    Agent("demo", db=db).run("Hello")
+    runs = db.runs_df(tz=None)
+    assert run_query(db, "from runs", {}, {"runs": runs})[1] == []
+    # One with other rows or columns would have another result.
+    for other in (runs.head(0), runs.assign(x=1).drop(columns="cost"), pd.DataFrame({"a": [1]})):
+        assert len(run_query(db, "from runs", {}, {"runs": other})[1]) == 1
 
 
 def test_tables_are_listed_without_being_named(db: InMemoryDb) -> None:

@@ -14,6 +14,7 @@ from agno_nb.agent.prompt import build_context_report, build_system_prompt, join
 from agno_nb.agent.response_cache import cached_response
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories, update_user_memory
 from agno_nb.agent.tool_calls import ToolExecutor
+from agno_nb.agent.tool_choice import choose, normalized
 from agno_nb.db.base import ContextQuery
 from agno_nb.errors import InvalidInputError, OutputSchemaError, RunNotContinuableError
 from agno_nb.event_loop import run_blocking
@@ -91,6 +92,9 @@ class Agent(SummariesAndMemories):
     """Role in a team, in a few words. It is part of the leader's prompt and of the agent's own."""
     tools: Sequence[Tool | Callable[..., Any] | Toolkit | Sequence[Any]] | None = None
     """Functions that the model may call: tools, functions and methods, toolkits, and lists of them."""
+    tool_choice: str | Mapping[str, Any] | None = None
+    """"required" or the name of a tool: the model's first answer in a run must be a call; later ones need not be.
+    "none": the model sees the tools but calls none. By default, "auto", it decides. OpenAI's dict is accepted too."""
     tool_hooks: Sequence[Callable[..., Any]] = ()
     """Functions called around every tool, the first one outermost; see :class:`~agno_nb.tools.Tool`."""
     instructions: str | Sequence[str] | None = None
@@ -143,6 +147,10 @@ class Agent(SummariesAndMemories):
     tool_call_limit: int | None = None
     """Maximum number of tool calls of a run. Further calls are refused, and one more request is sent without tools. If
     the model still calls one, the run ends with the text so far and the event `ToolCallLimitReached`."""
+    parse_text_tool_calls: bool | None = None
+    """Execute tool calls that the model wrote as text: JSON, or in a format such as ``<tool_call>...</tool_call>``, if
+    it is the whole answer and names a tool. By default only for servers that may not parse calls themselves, such as
+    local ones. Never after a call that the server did parse in the same run."""
     request_limit: int | None = 50
     """Maximum number of model requests of a run, including retries, fallbacks and corrections; None for no limit.
     Reaching it raises a :class:`~agno_nb.errors.RunLimitError`. Nested runs have their own limits; all runs together
@@ -165,6 +173,8 @@ class Agent(SummariesAndMemories):
             whole_number(name, getattr(self, name), least=0)
         whole_number("request_limit", self.request_limit, least=1)
         as_messages(self.additional_input)
+        if self.tool_choice is not None:
+            normalized(self.tool_choice)
         if self.tools is not None and (isinstance(self.tools, str) or not isinstance(self.tools, Sequence)):
             raise InvalidInputError(f"tools is {self.tools!r}; pass a list of functions and toolkits")
         for each in self.tools or ():
@@ -219,7 +229,8 @@ class Agent(SummariesAndMemories):
     async def run_steps(self, context: RunContext) -> None:
         """Alternate between model requests and tool calls until the model answers."""
         run = context.run
-        caller, executor = await self._model_caller(context), self._tool_executor(context)
+        caller = await self._model_caller(context)
+        executor = self._tool_executor(context, caller)
         if caller.model.notice is not None and context.takes_notice():
             notice = f"{caller.model.notice} {self._how_to_change_model()}"
             context.emit(RunEvent.model_notice, content=notice, details={})
@@ -244,6 +255,8 @@ class Agent(SummariesAndMemories):
             if answer.tool_calls and may_call:
                 continue
             text = answer.content or ""
+            if answer.reasoning_content and not text.strip() and not answer.tool_calls:
+                await caller.report_missing_answer(answer)
             if answer.tool_calls:
                 await executor.execute(pending_tool_calls(run.messages))  # All of them are refused.
                 text = text or _latest_text(run)
@@ -260,9 +273,13 @@ class Agent(SummariesAndMemories):
                     run.metadata = {**(run.metadata or {}), "placeholder": placeholder}
                 return
             except ValueError as error:
+                if answer.finish_reason == "length":
+                    raise _cut_answer_error(schema, caller.model, run.content) from None
                 if is_retry:
                     raise self._output_schema_error(schema, error, run.content, may_call=may_call) from None
                 context.recorder.add_message(Message(role="user", content=correction(str(error))))
+                # The corrected answer replaces it.
+                context.emit(RunEvent.run_content, content="", discards_content=True)
                 is_retry = True
 
     async def _model_caller(self, context: RunContext) -> ModelCaller:
@@ -275,7 +292,7 @@ class Agent(SummariesAndMemories):
         )
         return ModelCaller(model=model, fallback_models=self.fallback_models, retry_policy=policy, context=context)
 
-    def _tool_executor(self, context: RunContext) -> ToolExecutor:
+    def _tool_executor(self, context: RunContext, caller: ModelCaller) -> ToolExecutor:
         return ToolExecutor(
             tools=resolve_tools([*(self.tools or []), *self._builtin_tools(context)], tool_cache=self._tool_cache),
             hooks=self.tool_hooks,
@@ -288,6 +305,7 @@ class Agent(SummariesAndMemories):
                 "dependencies": context.dependencies,
             },
             context=context,
+            sees_images=lambda: caller.model.sees_tool_images,
         )
 
     def _restore_run(self, context: RunContext, tools: Mapping[str, Tool]) -> list[str]:
@@ -348,7 +366,11 @@ class Agent(SummariesAndMemories):
             messages=repair_tool_pairs(run.messages),
             tools=[tool.spec for tool in tools.values()],
             allow_tool_calls=may_call,
+            # A server that parsed one call parses all of them.
+            parse_text_tool_calls=False if run.tools and _has_native_call(run) else self.parse_text_tool_calls,
         )
+        if self.tool_choice is not None:
+            choose(request, self.tool_choice)
         if schema is not None:
             request.output_schema, request.output_name = schema.json_schema, schema.name
         answer = None
@@ -473,6 +495,19 @@ class Agent(SummariesAndMemories):
         answer = run_blocking(complete(self.resolved_model, request), method="set_session_name()")
         name = (answer.content or "").strip().partition("\n")[0].strip(" .\"'*#`")
         return name[:60] or session.runs[0].input[:60]
+
+
+def _cut_answer_error(schema: OutputSchema, model: Model, answer: str) -> OutputSchemaError:
+    name, limit = model.output_limit_name, model.output_limit
+    cause = f"cut by {name}={limit}" if limit else "cut by the server's limit of output tokens or its context length"
+    return OutputSchemaError(
+        f"the answer was {cause} before the JSON of {schema.name!r} was complete; raise {name} of the model. "
+        f"It ends with {answer[-100:]!r}; `error.run_output.content` is the whole answer"
+    )
+
+
+def _has_native_call(run: RunOutput) -> bool:
+    return any(not call.is_read_from_text for call in run.tools)
 
 
 def _is_result_shown(call: ToolCall, tools: Mapping[str, Tool]) -> bool:

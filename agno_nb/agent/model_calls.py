@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agno_nb.agent.budgets import count_request, enforce_budgets
-from agno_nb.errors import ModelError, ModelStreamError
+from agno_nb.errors import ModelError, ModelLoadingError, ModelStreamError
 from agno_nb.models.base import Delta, Model, ModelRequest, ModelResponse, join_characters
 from agno_nb.models.resolve import resolve_model
-from agno_nb.models.retry import RetryPolicy, is_provider_error
+from agno_nb.models.retry import LoadingWait, RetryPolicy, is_provider_error
 from agno_nb.run.context import RunContext
 from agno_nb.run.recorder import PartialAnswer
 from agno_nb.types import Message, RunEvent
@@ -65,9 +65,22 @@ class ModelCaller:
                 )
                 self._use_model(model)
 
+    async def report_missing_answer(self, answer: Message) -> None:
+        """Record that the model only reasoned, so that its answer is empty."""
+        is_cut = answer.finish_reason == "length"
+        remedy = "raise its limit of tokens, or lower `reasoning_effort`" if is_cut else "ask again"
+        until = " until it reached its limit of tokens" if is_cut else ""
+        await self.context.record_event(
+            RunEvent.answer_missing,
+            f"{self.model.id} only reasoned{until}, and gave no answer; {remedy}",
+            details={"finish_reason": answer.finish_reason, "reasoning_chars": len(answer.reasoning_content or "")},
+            model=self.model.id,
+        )
+
     def _use_model(self, model: Model) -> None:
         self.model = model
-        self.context.run.model, self.context.run.model_provider = model.id, model.provider
+        run = self.context.run
+        run.model, run.model_provider, run.served_model = model.id, model.provider, None
 
     def _has_streamed(self) -> bool:
         partial = self.context.recorder.partial
@@ -78,7 +91,10 @@ class ModelCaller:
             await enforce_budgets(self.context, self.model)
             count_request(self.context)
             try:
-                return await self._stream_once(request)
+                try:
+                    return await self._stream_once(request)
+                except ModelLoadingError as error:
+                    return await self._when_loaded(request, error)
             except ModelError as error:
                 wait_s = None if self._has_streamed() else self.retry_policy.wait_s(error, failures)
                 if wait_s is None:
@@ -94,6 +110,26 @@ class ModelCaller:
                 await asyncio.sleep(wait_s)
         raise AssertionError("unreachable")
 
+    async def _when_loaded(self, request: ModelRequest, error: ModelLoadingError) -> Message:
+        """Repeat a request while the server loads the model, up to a time limit. All that counts as one request."""
+        loading = LoadingWait(self.model.loading_timeout)
+        is_recorded = False
+        while (wait_s := loading.wait_s(error)) is not None:
+            if not is_recorded:
+                is_recorded = True
+                await self.context.record_event(
+                    RunEvent.model_notice,
+                    f"Waiting up to {self.model.loading_timeout:g} s. {error}",
+                    details={**_error_details(error), "timeout_s": self.model.loading_timeout},
+                    model=self.model.id,
+                )
+            await asyncio.sleep(wait_s)
+            try:
+                return await self._stream_once(request)
+            except ModelLoadingError as still:
+                error = still
+        raise error
+
     async def _stream_once(self, request: ModelRequest) -> Message:
         context, model = self.context, self.model
         started = time.perf_counter()
@@ -107,19 +143,20 @@ class ModelCaller:
                 if time_to_first_token_s is None:
                     time_to_first_token_s = time.perf_counter() - started
                 if isinstance(piece, Delta):
-                    partial.add(piece.content, piece.reasoning_content)
-                    _emit_content(context, piece.content, piece.reasoning_content)
+                    partial.add(piece.content, piece.reasoning_content, discards_content=piece.discards_content)
+                    _emit_content(context, piece)
                 else:
                     response = piece
         if response is None:
             raise ModelStreamError(f"{model!r} ended its stream without a complete response")
         # Show text that arrived only with the complete response.
         if response.content != partial.content or response.reasoning_content:
-            _emit_content(
-                context,
-                "" if partial.content else response.content or "",
-                "" if partial.reasoning_content else response.reasoning_content or "",
+            rest = Delta(
+                content="" if partial.content else response.content or "",
+                reasoning_content="" if partial.reasoning_content else response.reasoning_content or "",
             )
+            _emit_content(context, rest)
+        context.run.served_model = response.model
         answer = Message(
             role="assistant",
             content=response.content,
@@ -137,12 +174,19 @@ class ModelCaller:
         context.recorder.partial = None
         context.recorder.add_message(answer)
         context.emit(RunEvent.model_request_completed)
+        if response.warning is not None:
+            await context.record_event(RunEvent.model_notice, response.warning, details={}, model=model.id)
         return answer
 
 
-def _emit_content(context: RunContext, content: str, reasoning_content: str) -> None:
-    if content or reasoning_content:
-        context.emit(RunEvent.run_content, content=content, reasoning_content=reasoning_content or None)
+def _emit_content(context: RunContext, piece: Delta) -> None:
+    if piece.content or piece.reasoning_content or piece.discards_content:
+        context.emit(
+            RunEvent.run_content,
+            content=piece.content,
+            reasoning_content=piece.reasoning_content or None,
+            discards_content=piece.discards_content,
+        )
 
 
 def _error_details(error: ModelError) -> dict[str, Any]:

@@ -114,6 +114,10 @@ def _context_hash(
         "allow_tool_calls": request.allow_tool_calls,
         "output_schema": request.output_schema,
     }
+    if request.parse_text_tool_calls is not None:
+        determining["parse_text_tool_calls"] = request.parse_text_tool_calls
+    if request.tool_choice is not None:
+        determining["tool_choice"] = request.tool_choice
     text = json.dumps(determining, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

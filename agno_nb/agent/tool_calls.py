@@ -22,6 +22,7 @@ from agno_nb.types import (
     INTERRUPTED_RESULT,
     REFUSED,
     JsonDict,
+    Media,
     Message,
     Metrics,
     Requirement,
@@ -45,6 +46,8 @@ class ToolExecutor:
     injected: Mapping[str, Any]
     """Arguments that are passed to tools and hooks by the runtime."""
     context: RunContext
+    sees_images: Callable[[], bool]
+    """Whether the model in use is sent images that tools return."""
 
     async def execute(self, pending: Sequence[tuple[ToolCall, Message]]) -> None:
         """Execute the calls of one answer concurrently, each with the message for its result.
@@ -137,6 +140,7 @@ class ToolExecutor:
         started = time.perf_counter()
         context = self.context
         tool = self.tools.get(call.tool_name) if is_allowed else None
+        images: list[Media] = []
         argument_error = self._request_approval(call, tool)
         requirement = next((one for one in context.run.requirements if one.tool is call), None)
         if requirement is not None and not requirement.is_resolved:
@@ -157,22 +161,23 @@ class ToolExecutor:
             call.result = f"There is no tool {call.tool_name!r}. The tools are: {', '.join(self.tools) or 'none'}."
             call.tool_call_error = True
         else:
-            await self._call(tool, call, user_input_args(requirement))
+            images = await self._call(tool, call, user_input_args(requirement))
             if call.result is None:
                 # A run that it started is paused. The call is repeated when that run is continued.
                 if requirement is not None:
                     requirement.started_at = None
                 return
         call.duration_s = time.perf_counter() - started
+        result_message.media = images
         context.recorder.mark_unsaved(_fill_result(result_message, call))
         context.emit(RunEvent.tool_call_error if call.tool_call_error else RunEvent.tool_call_completed, tool=call)
         await context.recorder.save()
 
-    async def _call(self, tool: Tool, call: ToolCall, user_input: JsonDict | None) -> None:
-        """Call a tool. The call has no result if a run that it started is paused."""
+    async def _call(self, tool: Tool, call: ToolCall, user_input: JsonDict | None) -> list[Media]:
+        """Call a tool, and return the images to send. The call has no result if a run that it started is paused."""
         current_tool_call_id.set(call.tool_call_id)
         try:
-            await tool.call(call, self.injected, user_input, hooks=self.hooks)
+            return await tool.call(call, self.injected, user_input, hooks=self.hooks, sees_images=self.sees_images())
         except BaseException as error:
             parts = list(leaves(error))
             if not any(isinstance(part, NestedRunPaused) for part in parts):
@@ -182,6 +187,7 @@ class ToolExecutor:
                 if not isinstance(part, Exception | NestedRunPaused):
                     raise part from error
             self.context.collect_child_requirements(call.tool_call_id)
+            return []
 
     def _may_have_run(self, call: ToolCall) -> bool:
         """Whether a process that has died may have executed the call, and no run that the call started is waiting."""

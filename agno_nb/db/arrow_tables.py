@@ -201,6 +201,7 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
         if pa.types.is_decimal(field.type):
             # DuckDB's sum of integers is a decimal, which would become Python objects.
             table = table.set_column(place, field.name, _from_decimal(table.column(place)))
+    table = with_durations(table)
     frame: pd.DataFrame
     try:
         frame = table.to_pandas(types_mapper=dtypes.get)
@@ -239,3 +240,31 @@ def _from_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
         except pa.ArrowInvalid:
             pass
     return column.cast(pa.float64())
+
+
+def with_durations(table: pa.Table) -> pa.Table:
+    """Return a table whose differences of times are durations, which DuckDB calls intervals."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        if field.type == pa.month_day_nano_interval():
+            table = table.set_column(place, field.name, _from_interval(table.column(place)))
+    return table
+
+
+def _from_interval(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return an interval as a duration. With months, it stays an interval, because their length varies."""
+    import numpy as np
+    import pyarrow as pa
+
+    parts = np.dtype([("months", "i4"), ("days", "i4"), ("ns", "i8")])
+    chunks = []
+    for chunk in filter(len, column.chunks):
+        fields = np.frombuffer(chunk.buffers()[1], parts)[chunk.offset : chunk.offset + len(chunk)]
+        is_null = np.asarray(chunk.is_null())
+        # Durations of up to 290,000 years; no store is older.
+        if (fields["months"][~is_null] != 0).any() or (abs(fields["days"][~is_null]) > 100_000_000).any():
+            return column
+        us = fields["days"].astype("i8") * 86_400_000_000 + fields["ns"] // 1000
+        chunks.append(pa.array(us, pa.int64(), mask=is_null).cast(pa.duration("us")))
+    return pa.chunked_array(chunks, pa.duration("us"))

@@ -66,6 +66,8 @@ class MessageFilters(RunPartFilters, total=False):
     """Filters of messages. User and agent refer to the run."""
 
     role: Values
+    tool_name: Values
+    """Only results of the tool."""
 
 
 class ToolCallFilters(RunPartFilters, total=False):

@@ -13,7 +13,16 @@ from typing_extensions import Unpack
 
 from agno_nb._keywords import explain_wrong_arguments, typed_kwargs
 from agno_nb.db import frame_definitions as definitions, schema
-from agno_nb.db.arrow_tables import TimeZone, in_time_zone, is_frame, sort_if_needed, to_pandas, unknown_table
+from agno_nb.db.arrow_tables import (
+    FROM_STORE,
+    TimeZone,
+    in_time_zone,
+    is_frame,
+    sort_if_needed,
+    to_pandas,
+    unknown_table,
+    with_durations,
+)
 from agno_nb.db.frame_definitions import (
     EventFilters,
     Frame,
@@ -61,10 +70,20 @@ class QueryResult:
         return self.table
 
     def pl(self) -> pl.DataFrame | pl.Series:
-        """Return a polars DataFrame. Requires polars: ``pip install 'agno_nb[polars]'``."""
+        """Return a polars DataFrame. Requires polars: ``pip install 'agno_nb[polars]'``.
+
+        Raises
+        ------
+        QueryError
+            polars has no type for a column.
+        """
         import polars
 
-        return polars.from_arrow(self.table)
+        table = with_durations(self.table)
+        try:
+            return polars.from_arrow(table)
+        except polars.exceptions.ComputeError as error:
+            raise QueryError(f"polars has no type for a column ({error}); select it as text: name::VARCHAR") from error
 
     def __repr__(self) -> str:
         return displayable(repr(self.df()))
@@ -216,7 +235,8 @@ def run_query(
     """Run a user's query over the store, over `frames`, and over the DataFrames among a notebook's variables.
 
     Of the DataFrames, only those that the query names are read. `frames` and the tables of the store take precedence
-    over variables of the same name. Return the result, and notes for the user on variables that give way to the store.
+    over variables of the same name. Return the result, and notes for the user on variables that give way to the store
+    and differ from its tables.
     """
     limits: dict[str, Any] = {"timeout_s": timeout_s, "max_rows": max_rows}
     if isolated:
@@ -237,6 +257,7 @@ def run_query(
         notes = [
             f"{name} is the store's table, not your DataFrame of the same name; rename the DataFrame to query it"
             for name in sorted(named_in(sql, in_store))
+            if not _is_whole_table(own[name], name, reader)
         ]
         hidden -= set(named_in(sql, hidden))
     tables = {name: value for name, value in own.items() if name not in hidden and name not in in_store}
@@ -265,6 +286,14 @@ def memory_bytes(size: int | str) -> int:
             if number > 0:
                 return number
     raise InvalidInputError(f"max_memory is {size!r}; pass a size such as '500MB', or a number of bytes")
+
+
+def _is_whole_table(frame: Any, name: str, reader: FrameReader) -> bool:
+    """Whether a DataFrame has the rows of the store's table, as after ``runs = runs_df()``."""
+    if not getattr(frame, "attrs", {}).get(FROM_STORE) or name.lower() not in schema.views():
+        return False
+    table = reader.frame(f"SELECT count(*) AS n FROM {name.lower()}")
+    return set(schema.views()[name.lower()].columns) <= {*frame.columns} and sum(table["n"].to_pylist()) == len(frame)
 
 
 def _check_frame(name: str, frame: Any) -> None:

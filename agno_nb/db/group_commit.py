@@ -10,11 +10,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agno_nb.db.driver import Driver
 from agno_nb.db.statements import Connection, Write
 from agno_nb.errors import AgnoNbError
+
+if TYPE_CHECKING:
+    from agno_nb.db.driver import Driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Group(Connection):
     """The common transaction, in which each call has a transaction of its own."""
 
     def __init__(self, driver: Driver, connection: Connection) -> None:
-        self._driver, self._connection = driver, connection
+        self.driver, self._connection = driver, connection
         self.data_version, self.next_data_version = connection.data_version, connection.next_data_version
         self.missing_sessions: set[str] = set()
         """IDs of sessions that were looked up for the calls, don't exist, and have not been created since."""
@@ -53,21 +55,15 @@ class Group(Connection):
         self.on_rollback: list[Callable[[], None]] = []
         self._has_written = False
 
-    @staticmethod
-    def current(driver: Driver) -> Group | None:
-        """Return the group of `driver` whose calls the current thread is making."""
-        group: Group | None = getattr(_current, "group", None)
-        return group if group is not None and group._driver is driver else None
-
     def outcomes(self, calls: Sequence[StoreCall]) -> list[Outcome]:
         """Make all calls; raise an error if the transaction can no longer be committed."""
-        _current.group = self
+        current.group = self
         try:
             outcomes = [self._outcome(call) for call in calls]
             self._connection.flush()
             return outcomes
         finally:
-            _current.group = None
+            current.group = None
 
     def _outcome(self, call: StoreCall) -> Outcome:
         self._has_written = False
@@ -90,7 +86,12 @@ class Group(Connection):
         self._connection.write(write)
 
 
-_current = threading.local()
+class _Current(threading.local):
+    group: Group | None = None
+    """The group whose calls the thread is making."""
+
+
+current = _Current()
 
 
 def commit_together(driver: Driver, calls: Sequence[StoreCall], prepare: Callable[[Group], None]) -> list[Outcome]:

@@ -49,6 +49,8 @@ class Pushdown:
             if len(column_filter["run_id"]) > MAX_VALUES:
                 return None
             column_filter = dict(_run_tree(connection, column_filter["run_id"]))
+        elif len(column_filter.get("run_id", ())) <= MAX_VALUES:
+            column_filter = _with_turns(connection, column_filter)
         # Many runs of a few sessions are filtered by their sessions only.
         return {name: values for name, values in column_filter.items() if len(values) <= MAX_VALUES} or None
 
@@ -99,6 +101,14 @@ def with_filtered_tables(sql: str, column_filter: ColumnFilter) -> tuple[str, li
             parameters += values
     texts += [view.sql.replace("CREATE VIEW", "", 1).replace(" AS", " AS (", 1) + ")" for view in views_used]
     return f"WITH {', '.join(texts)} {sql}" if texts else sql, parameters
+
+
+def _with_turns(connection: Transaction, column_filter: ColumnFilter) -> dict[str, Sequence[str]]:
+    """Return a filter that includes the top-level runs of nested ones, which decide whether they are superseded."""
+    run_ids = column_filter.get("run_id", ())
+    rows = _select_in(connection, "SELECT root_run_id FROM raw_runs WHERE root_run_id <> run_id AND run_id IN", run_ids)
+    roots = [root for (root,) in rows]
+    return {**column_filter, **({"run_id": list(dict.fromkeys([*run_ids, *roots]))} if roots else {})}
 
 
 def _run_tree(connection: Transaction, run_ids: Collection[str]) -> ColumnFilter:

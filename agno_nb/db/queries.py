@@ -8,13 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agno_nb.db.arrow_tables import to_pandas
 from agno_nb.db.encoding import check_choice
 from agno_nb.db.frame_reader import FrameReader
 from agno_nb.db.sessions import OPEN_TO, open_to
 from agno_nb.db.statements import marks
 from agno_nb.types import RunStatus, SessionType
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ORDERS = {
     "updated_at": "updated_at",
@@ -108,24 +113,45 @@ def _rows(db: FrameReader, sql: str, parameters: Sequence[Any] = ()) -> list[dic
     return rows
 
 
+def unpriced_runs(db: FrameReader) -> pd.DataFrame:
+    """Return the IDs of the runs with a model answer whose cost is unknown, and their `source` in a collection.
+
+    A workflow calls no model itself.
+    """
+    sql = (
+        "SELECT run_id FROM runs WHERE cost IS NULL AND kind <> 'workflow' AND run_id IN "
+        "(SELECT run_id FROM raw_messages WHERE role = 'assistant' AND NOT from_history)"
+    )
+    return to_pandas(db.frame(sql))
+
+
 def notebooks_of_cells(db: FrameReader, cell_ids: Sequence[str]) -> list[str]:
     """Return the notebook paths recorded for runs of these cells."""
     sql = f"SELECT DISTINCT notebook FROM runs WHERE notebook IS NOT NULL AND cell_id IN ({marks(cell_ids) or 'NULL'})"
     return _column(db, sql, cell_ids)
 
 
-def last_session_id(
-    db: FrameReader, notebooks: Sequence[str], user_id: str | None, *, other_than: str | None
-) -> str | None:
-    """Return the session of the latest turn from these notebooks that a user may use, apart from one session."""
+class LastTurn(NamedTuple):
+    """The current attempt of a turn."""
+
+    session_id: str
+    run_id: str
+    created_at: datetime
+
+
+def last_turn(
+    db: FrameReader, notebooks: Sequence[str], user_id: str | None, *, other_than: str | None = None
+) -> LastTurn | None:
+    """Return the latest turn from these notebooks in a session that a user may use, except for one session."""
     is_open, users = open_to(user_id)
     sql = (
-        f"SELECT session_id FROM runs WHERE notebook IN ({marks(notebooks)}) AND session_id <> ? "
+        f"SELECT session_id, run_id, created_at FROM runs WHERE notebook IN ({marks(notebooks)}) "
+        "AND session_id IS DISTINCT FROM ? "
         f"AND run_index IS NOT NULL AND session_id IN (SELECT session_id FROM sessions WHERE {is_open}) "
         "ORDER BY created_at DESC, run_index DESC, attempt DESC LIMIT 1"
     )
-    session_ids = _column(db, sql, [*notebooks, other_than, *users])
-    return session_ids[0] if session_ids else None
+    rows = _rows(db, sql, [*notebooks, other_than, *users])
+    return LastTurn(**rows[0]) if rows else None
 
 
 def sessions_called(db: FrameReader, name_or_id: str, user_id: str | None) -> list[tuple[str, bool]]:

@@ -6,6 +6,7 @@ Statements read and write a bounded number of rows, however long the session is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import filterfalse
 from operator import attrgetter
 
@@ -64,7 +65,7 @@ def open_run(
         row, latest_start = known.session, known.latest_start
     else:
         row, latest_start = enter_session(connection, run, session, is_new=is_new_session)
-    _restore_on_rollback(connection, run)
+    connection.on_rollback.append(partial(_restore, run, run.run_index, run.attempt, run.state_changes))
     keep_time_order(connection, run, messages, latest_start)
     opened = OpenedRun(session=tables.session_from_row(row, connection.store))
     require_owner(run.session_id, opened.session.user_id, run.user_id)
@@ -97,13 +98,8 @@ def open_run(
     return opened
 
 
-def _restore_on_rollback(connection: Transaction, run: RunOutput) -> None:
-    before = run.run_index, run.attempt, run.state_changes
-
-    def restore() -> None:
-        run.run_index, run.attempt, run.state_changes = before
-
-    connection.on_rollback.append(restore)
+def _restore(run: RunOutput, run_index: int | None, attempt: int, state_changes: list[JsonDict]) -> None:
+    run.run_index, run.attempt, run.state_changes = run_index, attempt, state_changes
 
 
 def _read_context(

@@ -260,7 +260,10 @@ def typed_errors() -> Iterator[None]:
     except (
         duckdb.Error, pa.ArrowException, ValueError, TypeError, OverflowError, OSError, RecursionError, MemoryError,
     ) as error:  # fmt: skip
-        raise QueryError(short_error(error)) from error
+        message = short_error(error)
+        if "Malformed JSON" in message:
+            message += "; try(...) around the expression is null for invalid JSON, which a model may write"
+        raise QueryError(message) from error
 
 
 def interruptible(

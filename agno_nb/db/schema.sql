@@ -1,4 +1,4 @@
--- Schema of the store, version 1. The comment above a table or column is its documentation.
+-- Schema of the store, version 2. The comment above a table or column is its documentation.
 --
 -- Only plain SQL types are used, so that DuckDB, SQLite and Postgres execute the same text (with BYTEA for BLOB in
 -- Postgres). Primary keys are the only constraints, because DuckDB's foreign keys are too restrictive. They are also
@@ -80,8 +80,10 @@ CREATE TABLE raw_runs (
     content_type TEXT NOT NULL,
     -- Reasoning of the model before the answer.
     reasoning_content TEXT,
-    -- Model name.
+    -- Name of the requested model. Null for a workflow, and until a run ends or pauses.
     model TEXT,
+    -- Model name reported by the server, which may serve another model or add a version. Null if it reported none.
+    served_model TEXT,
     -- Model provider.
     model_provider TEXT,
     -- Input tokens, including cached ones. Null if the server did not report them.
@@ -164,7 +166,7 @@ CREATE TABLE raw_messages (
     tool_call_error BOOLEAN NOT NULL,
     -- For an assistant message, the provider's reason why the model stopped; "interrupted" if it was interrupted.
     finish_reason TEXT,
-    -- For an assistant message, the model name reported by the server.
+    -- For an assistant message, the model name reported by the server, or else the requested one.
     model TEXT,
     -- For an assistant message, input tokens, including cached ones.
     input_tokens BIGINT,
@@ -211,7 +213,7 @@ CREATE TABLE raw_tool_calls (
     tool_name TEXT NOT NULL,
     -- Arguments as JSON text, exactly as the model wrote them (may be invalid).
     arguments TEXT NOT NULL,
-    -- Data that the provider requires with the call in later requests, as JSON.
+    -- JSON data that the provider requires in later requests; read_from_text says that the call was written as text.
     extra TEXT,
     -- Time at which the model requested the call.
     created_at BIGINT NOT NULL,
@@ -266,8 +268,8 @@ CREATE TABLE raw_events (
     event_index INTEGER NOT NULL,
     -- Session of the run.
     session_id TEXT NOT NULL,
-    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ToolCallLimitReached or
-    -- MemoryUpdateCompleted.
+    -- Event name, as in a stream: ModelRequestRetried, ModelFallbackUsed, ModelNotice, ToolCallLimitReached,
+    -- AnswerMissing or MemoryUpdateCompleted.
     event TEXT NOT NULL,
     -- Description of the event as a sentence.
     content TEXT,

@@ -21,7 +21,7 @@ from agno_nb.db.base import Db
 from agno_nb.db.driver import Driver
 from agno_nb.db.encoding import check_ids, micros, parse_time_us, to_sql
 from agno_nb.db.frame_reader import TIMEOUT_S
-from agno_nb.db.group_commit import Group, Outcome, StoreCall, commit_together
+from agno_nb.db.group_commit import Group, Outcome, StoreCall, commit_together, current
 from agno_nb.db.process_id import is_dead
 from agno_nb.db.pushdown import ColumnFilter, Pushdown
 from agno_nb.db.session_cache import SessionCache
@@ -72,7 +72,7 @@ class SqlDb(Db):
     @contextmanager
     def _transaction(self, *, write: bool, exclusive: bool = False) -> Iterator[Transaction]:
         driver = self._driver
-        if (group := Group.current(driver)) is not None and not exclusive:
+        if (group := current.group) is not None and group.driver is driver and not exclusive:
             transaction = Transaction(lambda: group, store=self, cache=self._cache, row_lock=driver.row_lock)
             transaction.on_commit, transaction.on_rollback = group.on_commit, group.on_rollback
             transaction.missing_sessions = group.missing_sessions

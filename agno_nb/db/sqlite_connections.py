@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agno_nb.db.driver import ConnectionPool
+from agno_nb.db.file_locks import check_file_locks
 from agno_nb.db.file_names import FileId, check_links, exists, file_id, path_in_use, register, store_failure
 from agno_nb.errors import StoreError, StoreLocked
 
@@ -193,6 +194,7 @@ class SqliteConnections:
         path = path_in_use(self._path, LOG)
         _leave_moved_files(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        check_file_locks(path)
         connection = _connect(path, timeout_s=self._timeout_s)
         try:
             # Commits survive a power failure.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agno_nb.db.encoding import Redact, Row, encode_row, micros, to_sql
@@ -31,14 +31,9 @@ class Write:
     columns: tuple[str, ...]
     key: tuple[str, ...]
     """Columns that identify a row to change, whose values follow those of `columns`. Empty if rows are inserted."""
-    rows: list[list[Any]]
+    rows: list[Sequence[Any]]
     then: str = ""
     """End of the statement, such as an ON CONFLICT."""
-
-    @property
-    def shape(self) -> tuple[object, ...]:
-        """What determines the text of the statement."""
-        return self.table, self.columns, self.key, self.then
 
     def has_rows_of(self, other: Write) -> bool:
         """Whether rows that `other` changes are among the rows of this, or may be."""
@@ -52,23 +47,28 @@ class Write:
         own = {tuple(row[place] for place in places) for row in self.rows}
         return not own.isdisjoint(tuple(row[len(other.columns) :]) for row in other.rows)
 
-    def sql(self, num_rows: int = 1) -> str:
-        """Return the statement for some of the rows; a change has one."""
-        if self.key:
-            return f"UPDATE {self.table} SET {' = ?, '.join(self.columns)} = ? WHERE {' = ? AND '.join(self.key)} = ?"
-        # DuckDB plans a single row faster as a SELECT. With an ON CONFLICT, SQLite would read that as a join.
-        if num_rows == 1 and not self.then:
-            values = f"SELECT {marks(self.columns)}"
-        else:
-            values = "VALUES " + ", ".join([f"({marks(self.columns)})"] * num_rows)
-        return f"INSERT INTO {self.table} ({', '.join(self.columns)}) {values} {self.then}"
-
-    def statements(self) -> Iterator[tuple[str, list[Any]]]:
+    def statements(self) -> Iterator[tuple[str, Sequence[Any]]]:
         """Yield statements for all rows, each with its parameters."""
         at_once = 1 if self.key else _MAX_PARAMETERS // len(self.columns)
         for start in range(0, len(self.rows), at_once):
             some = self.rows[start : start + at_once]
-            yield self.sql(len(some)), [value for row in some for value in row]
+            yield (
+                write_sql(self.table, self.columns, self.key, self.then, len(some)),
+                [value for row in some for value in row],
+            )
+
+
+@lru_cache(maxsize=512)
+def write_sql(table: str, columns: tuple[str, ...], key: tuple[str, ...], then: str = "", num_rows: int = 1) -> str:
+    """Return the statement that inserts rows, or changes the one that `key` identifies."""
+    if key:
+        return f"UPDATE {table} SET {' = ?, '.join(columns)} = ? WHERE {' = ? AND '.join(key)} = ?"
+    # DuckDB plans a single row faster as a SELECT. With an ON CONFLICT, SQLite would read that as a join.
+    if num_rows == 1 and not then:
+        values = f"SELECT {marks(columns)}"
+    else:
+        values = "VALUES " + ", ".join([f"({marks(columns)})"] * num_rows)
+    return f"INSERT INTO {table} ({', '.join(columns)}) {values} {then}"
 
 
 class Connection(ABC):
@@ -153,7 +153,7 @@ class Transaction:
         # Columns that are null in all rows are left out: DuckDB plans a statement of fewer columns faster.
         filled = {name for row in stored for name, value in row.items() if value is not None}
         columns = [name for name in stored[0] if name in filled]
-        values = [[row[name] for name in columns] for row in stored]
+        values: list[Sequence[Any]] = [tuple(map(row.__getitem__, columns)) for row in stored]
         (self._connection or self.begin()).write(Write(table, tuple(columns), (), values, then))
         return stored
 
@@ -175,7 +175,9 @@ class Transaction:
         return self._count(_update(table, encode_row(changes, self.redact), key))
 
     def _count(self, write: Write) -> int:
-        return (self._connection or self.begin()).change(write.sql(), write.rows[0])
+        return (self._connection or self.begin()).change(
+            write_sql(write.table, write.columns, write.key), write.rows[0]
+        )
 
 
 def _update(table: str, stored: Row, key: Row) -> Write:

@@ -155,6 +155,7 @@ def ended_run_row(run: RunOutput) -> Row:
         "content_type": run.content_type if is_json else "str",
         "reasoning_content": run.reasoning_content,
         "model": run.model,
+        "served_model": run.served_model,
         "model_provider": run.model_provider,
         **_metrics_row(run.metrics),
         "error_type": run.error_type,

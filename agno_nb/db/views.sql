@@ -78,8 +78,8 @@ WITH tried_again AS (
     WHERE run_index IS NOT NULL AND session_id IN (SELECT session_id FROM raw_runs WHERE attempt > 0)
 )
 SELECT
-    run_id,
-    session_id,
+    raw_runs.run_id,
+    raw_runs.session_id,
     run_index,
     attempt,
     parent_run_id,
@@ -93,9 +93,11 @@ SELECT
     status,
     -- Whether the process died before the run ended. The status is then RUNNING.
     status = 'RUNNING' AND interrupted_at IS NOT NULL AS interrupted,
-    -- Next attempt at the same turn, which replaced this one. Null for the current attempt.
+    -- Next attempt at the same turn, which replaced this one. Null for the current attempt. For a nested run, that of
+    -- its turn.
     tried_again.superseded_by AS superseded_by,
     -- Whether an earlier turn was rerun after this run, so that the run answered a conversation that has since changed.
+    -- For a nested run, that of its turn.
     coalesce(tried_again.stale, false) AS stale,
     forked_from_run_id,
     input,
@@ -103,6 +105,7 @@ SELECT
     content_type,
     reasoning_content,
     model,
+    served_model,
     model_provider,
     input_tokens,
     output_tokens,
@@ -140,7 +143,8 @@ FROM (
         CASE WHEN cost BETWEEN 0 AND 1000000000 THEN cost END AS cost
     )
     FROM raw_runs
-) AS raw_runs LEFT JOIN tried_again USING (session_id, run_id);
+) AS raw_runs LEFT JOIN tried_again
+    ON tried_again.session_id = raw_runs.session_id AND tried_again.run_id = raw_runs.root_run_id;
 
 CREATE VIEW messages AS
 SELECT
@@ -402,7 +406,7 @@ WITH happened AS (
 )
 SELECT
     -- Event name, as in a stream: RunStarted, ModelRequestCompleted, ToolCallStarted, ToolCallCompleted, ToolCallError,
-    -- RunCompleted, RunPaused, RunCancelled, RunError, and those of raw_events.
+    -- RunCompleted, RunPaused (while the run waits), RunCancelled, RunError, and those of raw_events.
     happened.event AS event,
     -- Run of the event.
     happened.run_id AS run_id,

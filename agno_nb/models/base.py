@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.errors import ModelError, ModelStreamError
-from agno_nb.models.retry import RetryPolicy
+from agno_nb.models.retry import LoadingWait, RetryPolicy
 from agno_nb.redact import CharacterJoiner, whole_characters
 from agno_nb.types import JsonDict, Message, Metrics, ToolCall, ToolSpec
 
@@ -30,10 +30,16 @@ class ModelRequest:
     tools: list[ToolSpec] = field(default_factory=list)
     allow_tool_calls: bool = True
     """If False, the model should answer with text although there are tools."""
+    tool_choice: str | None = None
+    """"auto" or None, "none", "required", or the name of the tool that the model must call."""
     output_schema: JsonDict | None = None
     """JSON schema that the answer must follow."""
     output_name: str = "answer"
     """Name of the schema in the request: letters, digits, _ and -."""
+    max_tokens: int | None = None
+    """Limit of the answer, including reasoning; defaults to that of the model."""
+    parse_text_tool_calls: bool | None = None
+    """Whether to read tool calls that the model wrote as text. By default, if the server may not parse them."""
 
 
 @suggest_on_unknown_kwarg({})
@@ -43,6 +49,8 @@ class Delta:
 
     content: str = ""
     reasoning_content: str = ""
+    discards_content: bool = False
+    """Whether the content of all earlier pieces is not part of the answer, because it was reasoning or a tool call."""
 
 
 @suggest_on_unknown_kwarg({})
@@ -61,6 +69,8 @@ class ModelResponse:
     provider_data: JsonDict | None = None
     """Raw items to send back with this message in later requests to the same provider and model. A `placeholder` among
     them says that the answer only shows the form of an `output_schema`. It is added to the run's metadata and shown."""
+    warning: str | None = None
+    """Something that the user should know about the answer. It is stored as an event and shown."""
 
 
 class Model(ABC):
@@ -76,12 +86,17 @@ class Model(ABC):
         Whether it accepts images. If False, notebooks don't send it figures.
     notice : str or None
         A warning to show in the first turn of a session, next to how to change the model.
+    loading_timeout : float
+        Seconds to wait for a server that is loading the model.
+    output_limit : int or None
+        Maximum number of tokens of an answer, if it is set.
     """
 
     id: str
     provider: str
     sees_images: bool = True
     notice: ClassVar[str | None] = None
+    loading_timeout: float = 60.0
 
     @abstractmethod
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelResponse]:
@@ -94,6 +109,20 @@ class Model(ABC):
         ModelError
             There is no complete response.
         """
+
+    @property
+    def output_limit(self) -> int | None:
+        return None
+
+    @property
+    def output_limit_name(self) -> str:
+        """Name of the setting of `output_limit`."""
+        return "max_tokens"
+
+    @property
+    def sees_tool_images(self) -> bool:
+        """Whether it is sent images that tools return."""
+        return False
 
     @property
     def is_priced(self) -> bool:
@@ -116,12 +145,15 @@ async def join_characters(pieces: AsyncIterator[Delta | ModelResponse]) -> Async
     content, reasoning = CharacterJoiner(), CharacterJoiner()
     async with aclosing(pieces):  # type: ignore[type-var]
         async for piece in pieces:
+            discards = isinstance(piece, Delta) and piece.discards_content
+            if discards:
+                content.flush()
             if isinstance(piece, Delta):
                 text, thought = content.add(piece.content), reasoning.add(piece.reasoning_content)
             else:
                 text, thought = content.flush(), reasoning.flush()
-            if text or thought:
-                yield Delta(content=text, reasoning_content=thought)
+            if text or thought or discards:
+                yield Delta(content=text, reasoning_content=thought, discards_content=discards)
             if not isinstance(piece, Delta):
                 _join_response(piece)
                 yield piece
@@ -140,7 +172,7 @@ def _join_response(response: ModelResponse) -> None:
 
 async def complete(model: Model, request: ModelRequest) -> ModelResponse:
     """Send a request without streaming, with retries of transient failures."""
-    policy = RetryPolicy()
+    policy, loading = RetryPolicy(), LoadingWait(model.loading_timeout)
     failures = 0
     while True:
         started = time.perf_counter()
@@ -152,8 +184,8 @@ async def complete(model: Model, request: ModelRequest) -> ModelResponse:
                         return piece
             raise ModelStreamError(f"{model!r} ended its stream without a complete response")
         except ModelError as error:
-            wait_s = policy.wait_s(error, failures)
+            if (wait_s := loading.wait_s(error)) is None:
+                wait_s, failures = policy.wait_s(error, failures), failures + 1
             if wait_s is None:
                 raise
             await asyncio.sleep(wait_s)
-            failures += 1

@@ -5,7 +5,11 @@ from __future__ import annotations
 from agno_nb.types import MAX_COST, Metrics, to_amount
 
 # Other providers run on your hardware or are unknown; a listed price of a model with the same name doesn't apply.
-_PRICED_PROVIDERS = frozenset({"azure", "google", "openai", "openrouter"})
+_PRICED_PROVIDERS = {
+    name: name
+    for name in ("anthropic", "azure", "deepseek", "google", "groq", "mistral", "openai", "openrouter", "together")
+} | {"xai": "x-ai"}
+"""The names of providers in genai-prices."""
 
 
 def cost(provider: str, model: str, metrics: Metrics) -> float | None:
@@ -26,7 +30,7 @@ def cost(provider: str, model: str, metrics: Metrics) -> float | None:
         cache_write_tokens=metrics.cache_write_tokens,
     )
     try:
-        return to_amount(float(calc_price(usage, model, provider_id=provider).total_price), MAX_COST)
+        return to_amount(float(calc_price(usage, model, provider_id=_PRICED_PROVIDERS[provider]).total_price), MAX_COST)
     except (LookupError, ValueError):
         # There is no price, or the counts are contradictory, for example more cached tokens than input tokens.
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from agno_nb.errors import InvalidInputError, ModelConnectionError, ModelRequestError
 from agno_nb.models.base import Model
 from agno_nb.models.google import Gemini
+from agno_nb.models.model_strings import parse_model_string
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.profiles import PROFILES, Endpoint, Unseen, connected, environment
 from agno_nb.models.openai.wire import as_text, parse_json
@@ -20,19 +20,11 @@ from agno_nb.types import as_dict, as_list
 if TYPE_CHECKING:
     import httpx2
 
-EXAMPLES = {
-    "openai": "openai:gpt-5-mini",
-    "google": "google:gemini-2.5-flash",
-    "gemini": "gemini:gemini-2.5-flash",
-    "ollama": "ollama:llama3.2",
-    "lmstudio": "lmstudio:qwen3-8b",
-    "vllm": "vllm:Qwen/Qwen3-8B",
-    "openrouter": "openrouter:openai/gpt-5-mini",
-    "demo": "demo",
-}
-"""An example for each provider prefix."""
-
+_URL_VARIABLE = "OPENAI_BASE_URL"
 _LISTING_TIMEOUT_S = 5.0
+LOADING_WAIT_S = 60.0
+"""Maximum time to wait for a server that is loading its model, in seconds."""
+_LOADING_POLL_S = 0.2
 _MAX_LISTING_BYTES = 4 * 2**20
 
 
@@ -42,7 +34,8 @@ def resolve_model(model: Model | str | None = None) -> Model:
     Parameters
     ----------
     model : Model, str or None
-        A string has the form ``"<provider>:<model>"``, as in `EXAMPLES`, or is ``"demo"``. None selects the first of
+        A string has the form ``"PROVIDER:NAME"`` or ``"PROVIDER:NAME@SERVER"``, see
+        :mod:`agno_nb.models.model_strings`, or is ``"demo"``. None selects the first of
         these that is set: `AGNO_NB_MODEL` (such a string), `OPENAI_BASE_URL`, `OPENAI_API_KEY`, `GEMINI_API_KEY` or
         `GOOGLE_API_KEY`, otherwise ``"demo"``. With the OpenAI variables, `OPENAI_MODEL` is the model's name. It
         defaults to OpenAI's small model, or to the first one listed by the server at `OPENAI_BASE_URL`.
@@ -56,9 +49,9 @@ def resolve_model(model: Model | str | None = None) -> Model:
     Raises
     ------
     InvalidInputError
-        The string is not a known model, or the server at `OPENAI_BASE_URL` doesn't list its models.
+        The string is not a known model, or names none and the server doesn't list its models.
     ModelConnectionError
-        The server at `OPENAI_BASE_URL` cannot be reached.
+        No model is named, and the server that would list its models cannot be reached.
     """
     if isinstance(model, Model):
         return model
@@ -82,32 +75,36 @@ def _from_environment() -> Model:
 
 
 def _from_string(text: str) -> Model:
-    provider, _, name = text.partition(":")
-    provider, name = provider.strip().lower(), name.strip()
-    if provider not in EXAMPLES or (provider == "demo") == bool(name):
-        raise InvalidInputError(f"{text!r} is not a model; {_suggestion(text, provider)}")
+    provider, name, base_url = parse_model_string(text)
     if provider == "demo":
         from agno_nb.models.demo import DemoModel
 
         return DemoModel()
     if provider == "openai":
-        return _openai(name)
+        return _openai(name, base_url)
     if provider in ("google", "gemini"):
-        return Gemini(name)
-    base_url = _ollama_url() if provider == "ollama" else PROFILES[provider].base_url
+        return Gemini(name, base_url=base_url)
+    if base_url is None and provider == "ollama":
+        base_url = _ollama_url()
+    base_url = base_url or PROFILES[provider].base_url
+    if not name:
+        endpoint = Endpoint.find(home="openai", base_url=base_url, provider=provider)
+        name = _first_listed_model(endpoint, repr(text))
     return OpenAIChat(name, base_url=base_url, provider=provider)
 
 
-def _openai(name: str) -> Model:
-    """Return the model `name` at OpenAI or `OPENAI_BASE_URL`; "" is the default model there."""
-    endpoint = Endpoint.find(home="openai")
+def _openai(name: str, base_url: str | None = None) -> Model:
+    """Return the model `name` at OpenAI, `base_url` or `OPENAI_BASE_URL`; "" is the default model there."""
+    endpoint = Endpoint.find(home="openai", base_url=base_url)
     if endpoint.provider == "openai":
-        return OpenAIResponses(name) if name else OpenAIResponses()
+        return OpenAIResponses(name, base_url=base_url) if name else OpenAIResponses(base_url=base_url)
     # All servers have Chat Completions; only OpenAI has the complete Responses API.
-    return OpenAIChat(name or _first_listed_model(endpoint))
+    source = _URL_VARIABLE if base_url is None else repr(f"openai:@{base_url}")
+    return OpenAIChat(name or _first_listed_model(endpoint, source), base_url=base_url)
 
 
-def _first_listed_model(endpoint: Endpoint) -> str:
+def _first_listed_model(endpoint: Endpoint, source: str) -> str:
+    """Return the first model that a server lists. `source` is the variable or the string that names the server."""
     import httpx2
 
     base_url, query = endpoint.base_url_and_query
@@ -118,21 +115,24 @@ def _first_listed_model(endpoint: Endpoint) -> str:
         "request": [endpoint.refuse_other_origin],
         "response": [_drop_redirect_body],
     }
+    client = connected(lambda: httpx2.Client(timeout=_LISTING_TIMEOUT_S, follow_redirects=True, event_hooks=hooks))
+    ends_at = time.monotonic() + LOADING_WAIT_S
     try:
-        with (
-            connected(
-                lambda: httpx2.Client(timeout=_LISTING_TIMEOUT_S, follow_redirects=True, event_hooks=hooks)
-            ) as client,
-            client.stream("GET", f"{base_url.rstrip('/')}/models", params=query, headers=headers) as answer,
-        ):
-            answer.raise_for_status()
-            models = as_list(as_dict(parse_json(_start_of(answer))).get("data"))
+        with client:
+            while True:
+                with client.stream("GET", f"{base_url.rstrip('/')}/models", params=query, headers=headers) as answer:
+                    # llama.cpp's server lists its model only when that is loaded.
+                    if answer.status_code != 503 or time.monotonic() > ends_at:
+                        answer.raise_for_status()
+                        models = as_list(as_dict(parse_json(_start_of(answer))).get("data"))
+                        break
+                time.sleep(_LOADING_POLL_S)
     except ModelRequestError as redirect:
-        raise InvalidInputError(f"OPENAI_BASE_URL: {redirect}") from None
+        raise InvalidInputError(f"{source}: {redirect}") from None
     except httpx2.ConnectError as error:
         raise ModelConnectionError(
-            f"cannot reach {endpoint.host}, the server of OPENAI_BASE_URL; start it, or unset the variable. Reason: "
-            f"{redact(str(error))}"
+            f"cannot reach {endpoint.host}, the server of {source}; start it, or "
+            f"{'unset the variable' if source == _URL_VARIABLE else 'name another one'}. Reason: {redact(str(error))}"
         ) from None
     except InvalidInputError:
         raise
@@ -141,8 +141,9 @@ def _first_listed_model(endpoint: Endpoint) -> str:
     name = next((name for model in models if (name := as_text(as_dict(model).get("id")))), "")
     if not name:
         raise InvalidInputError(
-            f"{endpoint.host}, the server of OPENAI_BASE_URL, does not list its models; set the environment variable "
-            "OPENAI_MODEL, or pass model='openai:<name>'"
+            f"{endpoint.host}, the server of {source}, does not list its models; "
+            + ("set the environment variable OPENAI_MODEL, or pass " if source == _URL_VARIABLE else "pass ")
+            + f"model='{'openai' if endpoint.provider == endpoint.host else endpoint.provider}:<name>'"
         )
     return name
 
@@ -166,11 +167,11 @@ def _start_of(answer: httpx2.Response) -> str:
     return body.decode("utf-8", "replace")
 
 
-def _ollama_url() -> str:
+def _ollama_url() -> str | None:
     """Return the URL of Ollama from `OLLAMA_HOST`, which may be a host, a host and port, or a URL."""
     where = environment("OLLAMA_HOST")
     if not where:
-        return PROFILES["ollama"].base_url
+        return None
     try:
         url = urlsplit(where if "://" in where else f"http://{where}")
         port = url.port or (11434 if "://" not in where else {"https": 443}.get(url.scheme, 80))
@@ -182,15 +183,3 @@ def _ollama_url() -> str:
     # The variable is also the server's listening address, and the wildcard is not an address to connect to.
     name = "localhost" if name in ("0.0.0.0", "::") else name
     return f"{url.scheme}://{f'[{name}]' if ':' in name else name}:{port}{url.path.rstrip('/')}/v1"
-
-
-def _suggestion(text: str, provider: str) -> str:
-    if provider in EXAMPLES:
-        return f"use the form {EXAMPLES[provider]!r}"
-    near = difflib.get_close_matches(provider, EXAMPLES, n=1, cutoff=0.75)
-    if near:
-        return f"did you mean {EXAMPLES[near[0]]!r}?"
-    known = ", ".join(EXAMPLES)
-    if ":" in text:
-        return f"unknown provider {provider!r}; providers are {known}"
-    return f"use the form '<provider>:<model>', for example 'openai:{text}' or 'ollama:{text}'; providers are {known}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass
 
 from agno_nb.errors import (
     InvalidInputError,
     ModelConnectionError,
     ModelError,
+    ModelLoadingError,
     ModelRateLimitError,
     ModelServerError,
     ModelStreamError,
@@ -16,6 +18,9 @@ from agno_nb.errors import (
 
 MAX_WAIT_S = 60.0
 """If a server asks to wait longer than this, the request fails."""
+
+_POLL_S = 1.0
+"""Seconds between two requests to a server that is loading the model."""
 
 _JITTER = 0.25
 """Waits are extended randomly by up to this fraction, so that clients don't retry at the same time."""
@@ -46,8 +51,28 @@ class RetryPolicy:
         return min(wait_s * (1 + _JITTER * random.random()), MAX_WAIT_S)
 
 
+class LoadingWait:
+    """The wait of one request for a server that is loading the model. Its time starts with the first such error."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._deadline: float | None = None
+
+    def wait_s(self, error: ModelError) -> float | None:
+        """Return the seconds until the next request, or None for another error, or if the time is over."""
+        if not isinstance(error, ModelLoadingError):
+            return None
+        now = time.monotonic()
+        if self._deadline is None:
+            self._deadline = now + self._timeout_s
+        remaining = self._deadline - now
+        return None if remaining <= 0 else min(_POLL_S, remaining)
+
+
 def is_transient(error: ModelError) -> bool:
     """Whether a retry may succeed: after rate limits, and failures of the connection or the server."""
+    if isinstance(error, ModelLoadingError):
+        return False  # It was waited for.
     has_no_quota = error.code == "insufficient_quota" or error.status_code == 402
     return isinstance(error, ModelRateLimitError | ModelConnectionError | ModelServerError) and not has_no_quota
 

@@ -54,6 +54,7 @@ def run_cell(notebook: Notebook, shell: InteractiveShell, args: Namespace, text:
             human_in_the_loop.show_approval_widget(runnable, run, display)
     except (AgnoNbError, RunInterrupted) as error:
         run = error.run_output
+        human_in_the_loop.show_how_to_continue(notebook, runnable, error)
         raise
     finally:
         if run is not None:

@@ -15,12 +15,15 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from agno_nb._keywords import nearest
 from agno_nb.agent.agent import Agent
 from agno_nb.errors import InvalidInputError
+from agno_nb.models.base import Model
+from agno_nb.models.model_strings import model_string
 from agno_nb.notebook import human_in_the_loop as people, session_commands as sessions
 from agno_nb.notebook.cell_info import is_text, notebook_file
 from agno_nb.notebook.displays import name_of, show_facts, show_note
 from agno_nb.notebook.notebook import Notebook, VariableTool
 from agno_nb.notebook.render import usage_line
 from agno_nb.notebook.settings import RERUNS
+from agno_nb.redact import redact, without_userinfo
 from agno_nb.run.runnable import Runnable
 from agno_nb.team.team import Team
 from agno_nb.types import CellInfo, counted
@@ -162,7 +165,7 @@ def show_status(notebook: Notebook, origin: CellInfo) -> None:
     facts["session"] = f"{name} ({session_id})" if name else session_id
     facts["user"] = _user(notebook)
     facts["store"] = _store(notebook)
-    facts |= {f"agent {name}": _described(agent) for name, agent in notebook.user_agents().items()}
+    facts |= {f"agent {name}": _described(notebook, agent) for name, agent in notebook.user_agents().items()}
     facts["notebook"] = _front_end(origin)
     facts["usage"] = ("" if session is None else usage_line(session.metrics)) or "no messages yet"
     facts["more"] = "`%agent help`"
@@ -175,7 +178,7 @@ def _setting(notebook: Notebook, name: str) -> str:
         "model": _model,
         "db": _store,
         "user": _user,
-        "session": Notebook.current_session_id,
+        "session": _session,
         "history": _history,
     }
     value = shown[name](notebook) if name in shown else getattr(notebook.settings, name)
@@ -187,17 +190,19 @@ def _model(notebook: Notebook) -> str:
     model = (runnable if isinstance(runnable, Agent) else notebook.agent).resolved_model
     if model.provider == "demo":
         return "demo: rule-based, not a language model; `%agent --model openai:gpt-5-mini` switches"
-    return f"{model.provider}:{model.id}"
+    return model_string(model)
 
 
-def _described(runnable: Runnable) -> str:
+def _described(notebook: Notebook, runnable: Runnable) -> str:
     """Describe a runnable: its type, name, model, store and user, each its own or the notebook's."""
+    if runnable is notebook.agent:
+        return "the notebook's agent, model and store"
     has_defaults = runnable.notebook_defaults is not None
     facts = [f"{type(runnable).__name__} {runnable.name or runnable.component_id}"]
     if isinstance(runnable, Agent):
-        own = runnable.model if isinstance(runnable.model, str | None) else runnable.model.id
+        own = model_string(runnable.model) if isinstance(runnable.model, Model) else runnable.model
         default = "the notebook's model" if has_defaults else "the first configured model"
-        facts.append(f"model {own}" if own else default)
+        facts.append(f"model {redact(without_userinfo(own))}" if own else default)
     if runnable.db is None:
         facts.append("the notebook's store" if has_defaults else "no store, because it was not made in a cell")
     else:
@@ -211,7 +216,14 @@ def _history(notebook: Notebook) -> str:
     agent = notebook.runnable
     if isinstance(agent, Agent) and agent.add_history_to_context:
         return f"the last {counted(agent.num_history_runs or 0, 'run')}"
-    return "off: earlier turns are not sent; Agent(add_history_to_context=True) sends them"
+    remedy = "`%agent --history 10`" if agent is notebook.agent else "Agent(add_history_to_context=True)"
+    return f"off: earlier turns are not sent; {remedy} sends them"
+
+
+def _session(notebook: Notebook) -> str:
+    session_id = notebook.current_session_id()
+    is_stored = sessions.session_of_id(notebook, session_id) is not None
+    return session_id if is_stored else f"{session_id} (new; it starts with the next run)"
 
 
 def _user(notebook: Notebook) -> str:
@@ -246,11 +258,14 @@ def use_agent(notebook: Notebook, words: list[str]) -> None:
         raise InvalidInputError(f"`%agent use` takes one variable or agent name, got {' '.join(words)!r}")
     if words:
         notebook.use_runnable(words[0])
-        show_note(f"`%%agent` now answers with {_described(notebook.runnable)}")
+        show_note(f"`%%agent` now answers with {_described(notebook, notebook.runnable)}")
         return
     agents = {"notebook": notebook.agent, **notebook.user_agents()}
     show_facts(
-        {f"{'• ' if agent is notebook.runnable else ''}{name}": _described(agent) for name, agent in agents.items()}
+        {
+            f"{'• ' if agent is notebook.runnable else ''}{name}": _described(notebook, agent)
+            for name, agent in agents.items()
+        }
     )
 
 
@@ -313,7 +328,7 @@ def _index(text: str) -> int:
 
 # fmt: off
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "--model": {"help": 'model, for example "openai:gpt-5-mini", "ollama:llama3.2" or "demo"'},
+    "--model": {"help": 'model, for example "ollama:llama3.2@gpu-box" or "demo", or a variable with a model object'},
     "--db": {"help": "DuckDB file of the store"},
     "--user": {"type": _user_or_none, "help": "current user; off for none"},
     "--session": {"help": "session to resume, or to start with this id"},
@@ -362,8 +377,8 @@ COMMANDS: dict[str, Command] = {
     "reject": Command(people.reject, "reject a tool call; the model receives the reason", "[ID] [REASON]", _WORDS),
     "answer": Command(people.answer, "fill in fields, or pass the result of an external tool call",
                       "[ID] NAME=VALUE … or RESULT", _WORDS),
-    "retry": Command(people.retry, "run the last turn again as a new attempt"),
-    "continue": Command(people.continue_last, "continue an interrupted answer"),
+    "retry": Command(people.retry, "run the notebook's last turn again as a new attempt"),
+    "continue": Command(people.continue_last, "continue the notebook's last answer if it was interrupted"),
     "use": Command(use_agent, "answer with one of your agents; `use notebook` switches back", "[NAME]", _WORDS),
     "tools": Command(use_tools, "let the agent call your functions, or list its tools", "[NAME …]", _WORDS),
     "help": Command(show_help, "show this list"),

@@ -19,6 +19,7 @@ from agno_nb.db.arrow_tables import is_frame
 from agno_nb.db.base import Db
 from agno_nb.db.schema import views
 from agno_nb.errors import AgnoNbError
+from agno_nb.models.model_strings import EXAMPLES
 from agno_nb.notebook.commands import COMMANDS, line_parser, option_names
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.redact import without_controls
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
 
 NUM_SESSIONS = 20
-_MODELS = ("demo", "openai:gpt-5-mini", "google:gemini-2.5-flash", "ollama:llama3.2")
 _KEYWORDS = ("select", "from", "where", "group by", "order by", "limit", "join", "using", "with", "count(*)")
 _IN_BRACES = re.compile(r"\{([^\W\d]\w*)?\Z")
 _WORD = re.compile(r"[^\s]*\Z")
@@ -104,7 +104,9 @@ class _Completions:
             return map(str, option.choices)
         match option.dest:
             case "model":
-                return [*_MODELS, *self._stored(queries.model_names)]
+                # The provider of a server without a profile is its host, which is not a string's.
+                stored = (name for name in self._stored(queries.model_names) if name.partition(":")[0] in EXAMPLES)
+                return [*self._notebook.model_variables(), *EXAMPLES.values(), *stored]
             case "session":
                 return self._sessions()
             case "user":

@@ -10,8 +10,8 @@ from typing import Unpack, cast
 from IPython.core.error import StdinNotImplementedError
 
 from agno_nb.db.base import Db
-from agno_nb.errors import InvalidInputError
-from agno_nb.notebook.displays import show_facts, show_questions
+from agno_nb.errors import InvalidInputError, ModelError, RunInterrupted
+from agno_nb.notebook.displays import show_facts, show_note, show_questions
 from agno_nb.notebook.live import LiveAnswer
 from agno_nb.notebook.notebook import Notebook
 from agno_nb.notebook.render import answer_command
@@ -77,15 +77,15 @@ def retry(notebook: Notebook) -> None:
 
 
 def continue_last(notebook: Notebook) -> None:
-    session_id = notebook.current_session_id()
-    for db, run in _pending_runs(notebook):
-        if run.interrupted and run.session_id == session_id:
-            if run.active_requirements:
-                show_questions(run.active_requirements)
-            else:
-                _continue_or_save(notebook, db, run)
-            return
     _regenerate(notebook, from_partial=True)
+
+
+def show_how_to_continue(notebook: Notebook, runnable: Runnable, error: BaseException) -> None:
+    """Show the commands that continue or repeat an answer that was interrupted, or whose model failed after a part."""
+    run = error.run_output if isinstance(error, ModelError | RunInterrupted) else None
+    # The commands are about the agent that answers cells.
+    if run is not None and run.content is not None and runnable is notebook.runnable:
+        show_note("`%agent continue` continues the answer; `%agent retry` starts it again")
 
 
 def show_approval_widget(runnable: Runnable, run: RunOutput, display: RunDisplay) -> None:
@@ -146,9 +146,8 @@ def _prompt_for(requirement: Requirement, read: Callable[[str], str]) -> None:
 def _pending_runs(notebook: Notebook) -> list[tuple[Db, RunOutput]]:
     """Return the paused and interrupted runs of the user in the stores of the notebook and of the user's agents."""
     user_id = notebook.current_user_id
-    stores = [notebook.db, *(runnable.current_db for runnable in notebook.runnables())]
     pending = []
-    for store in {store.identity: store for store in stores if store is not None}.values():
+    for store in notebook.stores():
         frame = store.runs_df(status=["PAUSED", "RUNNING"])
         # A nested run waits as part of its parent, and a superseded attempt no longer waits.
         of_user = frame["user_id"].isna() if user_id is None else frame["user_id"] == user_id
@@ -222,6 +221,12 @@ def _continue_or_save(notebook: Notebook, db: Db, run: RunOutput) -> None:
     if run.active_requirements:
         show_questions(run.active_requirements)
         return
+    runnable = _runnable_of(notebook, run)
+    show_approval_widget(runnable, *_continue_run(notebook, runnable, run))
+
+
+def _runnable_of(notebook: Notebook, run: RunOutput) -> Runnable:
+    """Return the agent, team or workflow that made a run."""
     runnable = notebook.runnable_of(run.kind, run.component_id)
     if runnable is None:
         raise InvalidInputError(
@@ -229,7 +234,7 @@ def _continue_or_save(notebook: Notebook, db: Db, run: RunOutput) -> None:
             "define it again, then repeat the command"
         )
     runnable.use_notebook_defaults()
-    show_approval_widget(runnable, *_continue_run(notebook, runnable, run))
+    return runnable
 
 
 def _continue_run(
@@ -249,15 +254,51 @@ def _continue_run(
 
 
 def _regenerate(notebook: Notebook, *, from_partial: bool) -> None:
-    options = notebook.options(session_id=None, user_id=None)
-    events = notebook.runnable.regenerate(
-        session_id=options.get("session_id") or notebook.current_session_id(),
-        user_id=options.get("user_id"),
-        from_partial=from_partial,
-        stream=True,
-        stream_events=True,
+    runnable, session_id, user_id = _last_session(notebook)
+    if from_partial:
+        for db, run in _pending_runs(notebook):
+            if run.interrupted and run.session_id == session_id:
+                if run.active_requirements:
+                    show_questions(run.active_requirements)
+                else:
+                    _continue_or_save(notebook, db, run)
+                return
+    if runnable is not notebook.runnable:
+        show_note(f"the last run is of {runnable.kind} {runnable.name or runnable.component_id}")
+    events = runnable.regenerate(
+        session_id=session_id, user_id=user_id, from_partial=from_partial, stream=True, stream_events=True
     )
-    show_approval_widget(notebook.runnable, *_show_run(notebook, events))
+    try:
+        shown = _show_run(notebook, events)
+    except (ModelError, RunInterrupted) as error:
+        show_how_to_continue(notebook, runnable, error)
+        raise
+    show_approval_widget(runnable, *shown)
+
+
+def _last_session(notebook: Notebook) -> tuple[Runnable, str, str | None]:
+    """Return the runnable, the session and the user of the latest run, unless others were chosen since.
+
+    After a restart of the kernel, the latest run of the notebook is read from its stores.
+    """
+    if notebook.latest is not None:
+        runnable, run = notebook.latest
+        if not any(runnable is each for each in notebook.runnables()) and runnable.name:
+            # It may have been defined again, for example with a corrected tool.
+            runnable = notebook.runnable_of(run.kind, run.component_id) or runnable
+        return runnable, run.session_id, run.user_id
+    session_id = notebook.current_session_id()
+    if notebook.session_id is not None:
+        last = notebook.runnable.get_last_run_output(session_id, user_id=notebook.current_user_id)
+        if last is not None:
+            made_by = notebook.runnable_of(last.kind, last.component_id) or notebook.runnable
+            return made_by, session_id, notebook.user_id
+    elif not notebook.has_choice and (last := notebook.last_stored_run()) is not None:
+        runnable = _runnable_of(notebook, last)
+        if runnable is notebook.runnable:
+            notebook.use_session(last.session_id)
+        return runnable, last.session_id, last.user_id
+    return notebook.runnable, session_id, notebook.user_id
 
 
 def _show_run(notebook: Notebook, events: RunStream) -> tuple[RunOutput, RunDisplay]:

@@ -54,7 +54,7 @@ class AgentMagics(Magics):
     @argument("name", nargs="?", help="one of your agents, by variable or name; defaults to the notebook's agent")
     @argument("-s", "--session", help="run in this session")
     @argument("-u", "--user", help="run as this user")
-    @argument("-m", "--model", help="use another model for this cell")
+    @argument("-m", "--model", help="use another model for this cell: a string, or a variable with a model")
     @argument("-o", "--output", metavar="VAR", help="assign the run to this variable; VAR.content is the answer")
     @argument(
         "-f", "--format", choices=FORMATS, default="md",

@@ -24,7 +24,7 @@ from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run.options import RunOptions
 from agno_nb.run.runnable import Runnable
 from agno_nb.tools import Tool, resolve_tools
-from agno_nb.types import Budget, SessionType
+from agno_nb.types import Budget, RunOutput, SessionType
 
 _KEPT_BY_IPYTHON = re.compile(r"_+|_\d+")
 """Names of earlier outputs. An agent there also has a name given by the user, or has been replaced."""
@@ -80,6 +80,11 @@ class Notebook:
         self.cell_runs = CellRuns()
         self.user_id: str | None = settings.user
         self.session_id: str | None = None
+        self.latest: tuple[Runnable, RunOutput] | None = None
+        """The latest run, whichever runnable made it. None if there is none since a session, user, store or runnable
+        was chosen."""
+        self.has_choice = False
+        """Whether one of them was chosen since the latest run."""
         self.db: Db = DuckDb(folder / settings.db)
         self.instructions_from: str | None = None
         """The source of the instructions of the notebook's agent."""
@@ -135,15 +140,52 @@ class Notebook:
         return self.agent.model
 
     def use_model(self, name: str | None) -> None:
-        """Use another model by default, or for the current agent if it names a model itself."""
+        """Use another model by default, or for the current agent if it names a model itself.
+
+        `name` is a model string, or a variable that holds a model.
+        """
         current = self.runnable
         agent = current if isinstance(current, Agent) and current.model is not None else self.agent
-        agent.model = resolve_model(name)
+        agent.model = self.model_named(name)
+
+    def model_named(self, name: str | None) -> Model:
+        """Return the model object in a variable of the notebook, or the model that :func:`resolve_model` knows."""
+        if name is None or name not in self.namespace or name == "demo":
+            try:
+                return resolve_model(name)
+            except InvalidInputError as error:
+                if name is None or not name.isidentifier():
+                    raise
+                raise InvalidInputError(f"{error}; or name a variable that has a model object") from None
+        value = self.namespace[name]
+        if not isinstance(value, Model):
+            kind = f"the class {name}" if isclass(value) else f"a value of type {type(value).__name__}"
+            raise InvalidInputError(
+                f"the variable {name!r} has {kind}, not a model; assign a model object to a variable, for example "
+                "local = OpenAIChat('NAME', base_url='http://localhost:8080/v1')"
+            )
+        return value
+
+    def model_variables(self) -> list[str]:
+        """Return the variables that have a model object."""
+        return [
+            key
+            for key, value in self.namespace.items()
+            if isinstance(value, Model) and not _KEPT_BY_IPYTHON.fullmatch(key)
+        ]
+
+    def note_run(self, runnable: Runnable, run: RunOutput) -> None:
+        """Remember the latest run of a cell, a widget or a method."""
+        self.latest, self.has_choice = (runnable, run), False
+
+    def _note_choice(self) -> None:
+        self.latest, self.has_choice = None, True
 
     def use_store(self, path: str) -> None:
         """Use another DuckDB file. It is opened first, so an invalid path changes nothing."""
         db = DuckDb(self.folder / path)
         db.create()
+        self._note_choice()
         self.db = self.agent.db = db
         set_default_db(db)
 
@@ -151,21 +193,25 @@ class Notebook:
         """Switch to another user and to a session of that user."""
         self.user_id = user_id or None
         self.session_id = None
+        self._note_choice()
 
     def use_session(self, session_id: str) -> None:
         """Resume a session, or start one with this id. A session of another user changes nothing."""
         self.db.check_owner(self.current_user_id, session_id=session_id)
         self.session_id = session_id
+        self._note_choice()
 
     def start_new_session(self) -> None:
         """Start a new session with the next run."""
         self.session_id = None
         self.runnable.start_new_session(self.current_user_id)
+        self._note_choice()
 
     def use_runnable(self, name: str) -> None:
         """Answer with one of the user's agents."""
         self.runnable = self.runnable_named(name)
         self.session_id = None
+        self._note_choice()
 
     def use_tools(self, names: list[str]) -> None:
         """Add functions of the notebook to the agent's tools, or replace tools of the same name."""
@@ -215,12 +261,32 @@ class Notebook:
         """The user of cells, commands and widgets; None for no restriction."""
         return self.user_id or self.runnable.current_user_id
 
+    def stores(self) -> list[Db]:
+        """Return the stores of the notebook and of the user's agents."""
+        stores = [self.db, *(runnable.current_db for runnable in self.runnables())]
+        return list({store.identity: store for store in stores if store is not None}.values())
+
     def last_session_id(self) -> str | None:
         """Return the last session of this notebook before the current one, or None."""
         if self.path is None:
             return None
         names = known_paths(self.db, self.path)
-        return queries.last_session_id(self.db, names, self.current_user_id, other_than=self.current_session_id())
+        last = queries.last_turn(self.db, names, self.current_user_id, other_than=self.current_session_id())
+        return None if last is None else last.session_id
+
+    def last_stored_run(self) -> RunOutput | None:
+        """Return the latest turn of this notebook in any of its stores, for example that of an earlier kernel."""
+        if self.path is None:
+            return None
+        found = [
+            (last, db)
+            for db in self.stores()
+            if (last := queries.last_turn(db, known_paths(db, self.path), self.current_user_id)) is not None
+        ]
+        if not found:
+            return None
+        last, db = max(found, key=lambda each: each[0].created_at)
+        return db.get_run(last.run_id, last.session_id)
 
     def options(self, *, session_id: str | None, user_id: str | None) -> RunOptions:
         """Return the options of a run. Arguments take precedence over the notebook's session and user."""
@@ -243,7 +309,7 @@ class Notebook:
         if not isinstance(runnable, Agent):
             raise InvalidInputError(f"cannot use model {name!r}: {runnable!r} has no model of its own")
         other = copy.copy(runnable)
-        other.model = resolve_model(name)
+        other.model = self.model_named(name)
         return other
 
     def _instructions(self) -> str | None:
@@ -289,7 +355,7 @@ class Notebook:
                 f"more than one agent is named {name!r}; use one of the variables {' and '.join(sorted(matches))}"
             )
         if not matches:
-            known = [*user_agents, *(value.name for value in user_agents.values() if value.name), "notebook"]
+            known = {*user_agents, *(value.name for value in user_agents.values() if value.name), "notebook"}
             raise InvalidInputError(f"no agent is named {name!r} in this notebook: {nearest(name, known)}")
         return next(iter(matches.values()))
 

@@ -9,7 +9,7 @@ from IPython.display import display
 
 from agno_nb.agent.summaries_and_memories import SummariesAndMemories
 from agno_nb.db import queries
-from agno_nb.errors import InvalidInputError, SessionNotFoundError, StoreError
+from agno_nb.errors import InvalidInputError, NoFileLocksError, SessionNotFoundError, StoreError
 from agno_nb.notebook.displays import (
     ColumnKind,
     report_bundle,
@@ -77,8 +77,10 @@ def list_sessions(notebook: Notebook) -> None:
         )
         for session in _records(frame)
     ]
-    note = "• is the current one. `%agent resume ID` resumes another; `sessions_df()` has all of them."
-    show_table(_SESSION_COLUMNS, rows, note=note)
+    resuming = "`%agent resume ID` resumes another; `sessions_df()` has all of them."
+    is_listed = any(row[0] for row in rows)
+    mark = "• is the current one." if is_listed else f"The current one, {current}, is not among these."
+    show_table(_SESSION_COLUMNS, rows, note=f"{mark} {resuming}")
 
 
 def with_state(title: str, state: str) -> str:
@@ -111,6 +113,9 @@ def show_previous_session(notebook: Notebook) -> None:
     """Show how to resume the notebook's last session, if there is one."""
     try:
         last = notebook.last_session_id()
+    except NoFileLocksError as error:
+        show_note(str(error))
+        return
     except StoreError:
         return  # The first run will report what is wrong with the store.
     if last is not None:

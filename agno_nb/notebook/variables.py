@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
-import io
 import json
 import keyword
 import re
@@ -22,6 +21,7 @@ from typing import Any
 
 from agno_nb.db.arrow_tables import is_a
 from agno_nb.errors import InvalidInputError
+from agno_nb.tools.images import as_png
 from agno_nb.tools.result import COLUMN_LIMIT, describe
 from agno_nb.types import Media, Variable, with_article
 
@@ -149,7 +149,7 @@ class _Injection:
             if match["conversion"] or match["spec"]:
                 text = _formatted(value, match["conversion"], match["spec"] or "")
             else:
-                content = _as_png(value)
+                content = as_png(value)
                 text = _value_text(value) if content is None else self._attach(expression, content)
         except _UndefinedName as missing:
             self.warnings.append(f"{{{expression}}} is sent unchanged: {missing}")
@@ -272,19 +272,6 @@ def _value_text(value: Any) -> str:
         except (TypeError, ValueError):
             return repr(value)
     return str(value)
-
-
-def _as_png(value: Any) -> bytes | None:
-    """Return a matplotlib figure or a Pillow image as PNG, or None for other values."""
-    file = io.BytesIO()
-    if is_a("matplotlib.axes", "Axes", value):
-        value = value.get_figure()
-    if is_a("matplotlib.figure", "Figure", value):
-        # Without the name of the software, equal figures are equal bytes.
-        value.savefig(file, format="png", dpi=100, bbox_inches="tight", metadata={"Software": None})
-    elif is_a("PIL.Image", "Image", value):
-        value.save(file, format="PNG")
-    return file.getvalue() or None
 
 
 def _is_array(value: Any) -> bool:

@@ -14,6 +14,7 @@ from agno_nb.db.base import Db
 if TYPE_CHECKING:
     from agno_nb.models.base import Model
     from agno_nb.run.runnable import Runnable
+    from agno_nb.types import RunOutput
 
 
 class NotebookDefaults(Protocol):
@@ -33,6 +34,9 @@ class NotebookDefaults(Protocol):
     @property
     def current_user_id(self) -> str | None:
         """The user of its cells, commands and widgets."""
+
+    def note_run(self, runnable: Runnable, run: RunOutput) -> None:
+        """Remember the latest stored run of this process that is not part of another one."""
 
 
 of_notebook: NotebookDefaults | None = None

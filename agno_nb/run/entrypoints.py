@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 from agno_nb import event_loop
 from agno_nb.db.base import Db
 from agno_nb.db.encoding import check_ids
-from agno_nb.errors import InvalidInputError, RunNotFoundError
+from agno_nb.errors import InvalidInputError, RunInterrupted, RunNotFoundError
 from agno_nb.event_loop import AsyncEventStream, EventStream, uncancellable
 from agno_nb.run import execute as pipeline
 from agno_nb.run.context import Emit, current_run, discard_event
@@ -62,7 +62,13 @@ def start_run(work: Work, *args: Any, method: str, stream: bool | None, is_async
     if stream:
         event_loop.refuse_on_loop(f"{method}(stream=True)", f"a{method}(stream=True)")
         return EventStream(start)
-    return event_loop.run_blocking(work(*args, discard_event), method=f"{method}()")
+    try:
+        return event_loop.run_blocking(work(*args, discard_event), method=f"{method}()")
+    except KeyboardInterrupt:
+        # A notebook shows it without the traceback, which would be that of the waiting thread.
+        runnable: Runnable = args[0]
+        stored = "" if runnable.current_db is None else "; its partial output is stored"
+        raise RunInterrupted(f"the run was interrupted{stored}") from None
 
 
 def _only_content(emit: Emit) -> Emit:

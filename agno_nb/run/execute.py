@@ -35,6 +35,7 @@ from agno_nb.errors import (
     message_of,
 )
 from agno_nb.event_loop import is_closing, uncancellable
+from agno_nb.run import defaults
 from agno_nb.run.background_tasks import QueueKey, schedule, wait_for
 from agno_nb.run.context import (
     MAX_DEPTH,
@@ -50,6 +51,7 @@ from agno_nb.run.continue_run import find_earlier_child, interrupted_call_ids, s
 from agno_nb.run.options import RunOptions, first_set, media_of
 from agno_nb.run.output_schema import restore_typed_outputs
 from agno_nb.run.recorder import RunRecorder, keep, store_unstored
+from agno_nb.run.session_lock import SessionLock, waiting_for
 from agno_nb.types import (
     SESSION_CLASSES,
     CellInfo,
@@ -75,7 +77,7 @@ _POLL_S = 0.1
 _WARN_AFTER_S = 2.0
 """Seconds of waiting for another process after which a warning names it."""
 
-_session_locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+_session_locks: WeakValueDictionary[tuple[str, str], SessionLock] = WeakValueDictionary()
 
 
 async def execute(
@@ -247,7 +249,8 @@ def _session_lock(context: RunContext) -> AbstractAsyncContextManager[Any]:
     """Return the lock that makes the turns of a session run one after the other in this process."""
     if context.db is None or context.enclosing_turn is not None:
         return nullcontext()
-    return _session_locks.setdefault((context.db.identity, context.session_id), asyncio.Lock())
+    lock = _session_locks.setdefault((context.db.identity, context.session_id), SessionLock())
+    return waiting_for(lock, context.session_id) if lock.locked() else lock
 
 
 async def _open_run(runnable: Runnable, context: RunContext) -> OpenedRun:
@@ -282,6 +285,8 @@ def _prepare_context(runnable: Runnable, context: RunContext, opened: OpenedRun)
     """Set the session, its history and the state that the run starts with."""
     run, options, recorder = context.run, context.options, context.recorder
     runnable._last_session_ids |= {run.user_id: run.session_id, None: run.session_id}
+    if context.parent is None and context.db is not None and (notebook := defaults.of_notebook) is not None:
+        notebook.note_run(runnable, run)
     context.opened, recorder.base_state = opened, opened.session.session_state
     if context.is_continued:
         run.status, run.ended_at, run.error_type, run.error = RunStatus.RUNNING, None, None, None

@@ -15,10 +15,14 @@ from urllib.parse import unquote
 from agno_nb._keywords import nearest
 from agno_nb.errors import InvalidInputError
 from agno_nb.redact import displayable
-from agno_nb.types import JsonDict, RunOutput
+from agno_nb.types import JsonDict, RunOutput, find_json
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+
+_MAX_CANDIDATES = 100
+"""Number of objects in an answer that are validated, the last ones."""
 
 
 class OutputSchema:
@@ -52,23 +56,31 @@ class OutputSchema:
             threading.Thread(target=import_module, args=("jsonschema",), name="agno_nb-jsonschema", daemon=True).start()
 
     def parse(self, text: str) -> Any:
-        """Return the object in `text`, which may be in a code fence.
+        """Return the object in `text`, which may have other text around it.
+
+        Of several objects that match the schema, the last one is returned.
 
         Raises
         ------
         ValueError
-            The text is not JSON or does not match the schema. The message is for the model.
+            The text has no JSON or none that matches the schema. The message is for the model.
         """
-        try:
-            return self._parsed(text)
-        except RecursionError:
-            raise ValueError("the JSON is nested too deeply") from None
+        problems: dict[str, ValueError] = {}
+        candidates = [found.text for found in find_json(text)][-_MAX_CANDIDATES:]
+        for candidate in (text.strip(), *reversed(candidates)):
+            try:
+                return self._parsed(candidate)
+            except RecursionError:
+                problems[candidate] = ValueError("the JSON is nested too deeply")
+            except ValueError as error:
+                problems[candidate] = error
+        # The longest object is what the model meant.
+        raise problems[max(candidates or problems, key=len)]
 
     def _parsed(self, text: str) -> Any:
-        bare = _unfenced(text)
         if self._model is not None:
-            return self._validate(bare)
-        value = json.loads(bare)
+            return self._validate(text)
+        value = json.loads(text)
         import jsonschema
 
         validator = jsonschema.validators.validator_for(self.json_schema)(self.json_schema)
@@ -185,14 +197,6 @@ def _walk_runs(runs: Iterable[RunOutput]) -> Iterator[RunOutput]:
 
 def _place(path: Any) -> str:
     return ".".join(str(part) for part in path) or "answer"
-
-
-def _unfenced(text: str) -> str:
-    """Return the content of a code fence if the whole `text` is one, otherwise `text`."""
-    bare = text.strip()
-    first, line_end, rest = bare.removesuffix("```").partition("\n")
-    is_fence = line_end and bare.endswith("```") and first.rstrip() in ("```", "```json")
-    return rest.strip() if is_fence else bare
 
 
 def correction(problem: str) -> str:

@@ -266,26 +266,23 @@ class RunRecorder:
     async def write(self, method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the run's store that writes, and finish it even if the run is cancelled.
 
-        Calls of several runs are committed together.
+        A switch to another thread takes up to a tenth of a short turn. If the store is not in use and no other task
+        needs the event loop, the call is made on the loop. Otherwise, calls of several runs are committed together.
         """
-        if self.db is None or not self.db.groups_commits or self._is_alone(self.db):
-            return await self.in_store(method, *args, **kwargs)
         await store_unstored(self.db)
-        return await uncancellable(_in_group(self.db, StoreCall(method, args, kwargs)))
+        db = self.db
+        if db is not None and db.is_uncontended and loop_is_idle():
+            return method(*args, **kwargs)
+        if db is not None and db.groups_commits:
+            return await uncancellable(_in_group(db, StoreCall(method, args, kwargs)))
+        return await uncancellable(asyncio.to_thread(method, *args, **kwargs))
 
     async def in_store(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do work in the run's store, and finish it even if the run is cancelled.
-
-        A switch to another thread takes up to a tenth of a short turn. If the store is not in use and no other task
-        needs the event loop, the work is done on the loop.
-        """
+        """Do several calls of the run's store as one piece of work, and finish it even if the run is cancelled."""
         await store_unstored(self.db)
-        if self.db is not None and self._is_alone(self.db):
+        if self.db is not None and self.db.is_uncontended and loop_is_idle():
             return work(*args, **kwargs)
         return await uncancellable(asyncio.to_thread(work, *args, **kwargs))
-
-    def _is_alone(self, db: Db) -> bool:
-        return db.is_uncontended and loop_is_idle()
 
 
 _MAX_GROUP = 64
@@ -353,8 +350,10 @@ class PartialAnswer:
     def reasoning_content(self) -> str:
         return "".join(self._reasoning)
 
-    def add(self, content: str, reasoning_content: str) -> None:
-        """Append text, to be stored soon."""
+    def add(self, content: str, reasoning_content: str, *, discards_content: bool = False) -> None:
+        """Append text, to be stored soon. `discards_content` drops the earlier content."""
+        if discards_content:
+            self._content.clear()
         if content:
             self._content.append(content)
         if reasoning_content:

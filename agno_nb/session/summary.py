@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import KW_ONLY, dataclass
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -12,7 +11,17 @@ from agno_nb.errors import InvalidInputError, ModelError
 from agno_nb.event_loop import run_awaiting, run_blocking
 from agno_nb.models.base import Model, ModelRequest, ModelResponse, complete
 from agno_nb.models.resolve import resolve_model
-from agno_nb.types import JsonDict, Message, RunOutput, Session, SessionSummary, completed_turns, now
+from agno_nb.types import (
+    JsonDict,
+    Message,
+    RunOutput,
+    Session,
+    SessionSummary,
+    as_dict,
+    completed_turns,
+    find_json,
+    now,
+)
 
 __all__ = ["SessionSummary", "SessionSummaryManager"]
 
@@ -41,6 +50,7 @@ _SCHEMA: JsonDict = {
 
 _MAX_TEXT_LENGTH = 4000
 """Maximum number of characters of one message that are sent to the model, for example of a pasted file."""
+_MIN_TOKENS = 2_000
 _MAX_RESULT_LENGTH = 200
 """Maximum number of characters of the arguments and the result of a tool call."""
 
@@ -56,7 +66,7 @@ class SessionSummaryManager:
     Raises
     ------
     InvalidInputError
-        `last_n_runs` or `conversation_limit` is less than 1.
+        `last_n_runs`, `conversation_limit` or `max_tokens` is less than 1.
 
     Examples
     --------
@@ -79,9 +89,12 @@ class SessionSummaryManager:
     """Maximum number of latest runs to read."""
     conversation_limit: int | None = None
     """Maximum number of latest messages to read."""
+    max_tokens: int | None = None
+    """Limit of the model's answer, including reasoning. Defaults to that of the model, but at least 2,000, so that a
+    limit for short answers does not cut the summary; no limit if the model has none."""
 
     def __post_init__(self) -> None:
-        for name in ("last_n_runs", "conversation_limit"):
+        for name in ("last_n_runs", "conversation_limit", "max_tokens"):
             limit = getattr(self, name)
             if limit is not None and limit < 1:
                 raise InvalidInputError(f"{name} is {limit!r}; pass 1 or more, or None for no limit")
@@ -143,8 +156,10 @@ class SessionSummaryManager:
         if not lines:
             return None
         writer = await self._writer(model)
-        response = await complete(writer, self._request(last, lines))
-        text, topics = _parse_summary(response)
+        request = self._request(last, lines)
+        request.max_tokens = self._token_limit(writer)
+        response = await complete(writer, request)
+        text, topics = _parse_summary(response, request.max_tokens)
         return await asyncio.to_thread(
             db.add_summary,
             SessionSummary(
@@ -167,6 +182,11 @@ class SessionSummaryManager:
             # In a thread, because it may request the server's list of models.
             self.model = await asyncio.to_thread(resolve_model, self.model)
         return self.model
+
+    def _token_limit(self, writer: Model) -> int | None:
+        if self.max_tokens is None and writer.output_limit is not None:
+            return max(writer.output_limit, _MIN_TOKENS)
+        return self.max_tokens
 
     def _request(self, last: SessionSummary | None, lines: list[str]) -> ModelRequest:
         system = [self.session_summary_prompt or PROMPT, _FORMAT_INSTRUCTIONS]
@@ -202,15 +222,18 @@ def _shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]} … {text[-limit // 2 :]}"
 
 
-def _parse_summary(response: ModelResponse) -> tuple[str, list[str]]:
-    """Parse the answer, ignoring text around the JSON object."""
+def _parse_summary(response: ModelResponse, limit: int | None) -> tuple[str, list[str]]:
+    """Parse the answer, ignoring text around the JSON object. Of several summaries, the last one counts."""
     content = response.content or ""
-    try:
-        fields = json.loads(content[content.find("{") : content.rfind("}") + 1], strict=False)
-    except (ValueError, RecursionError):
-        fields = {}
+    objects = [as_dict(found.value) for found in find_json(content)]
+    fields = next((each for each in reversed(objects) if isinstance(each.get("summary"), str)), {})
     text, topics = fields.get("summary"), fields.get("topics")
     if not isinstance(text, str) or not text.strip():
+        if response.finish_reason == "length":
+            raise ModelError(
+                f"the summary was cut by max_tokens={limit or 'the limit of the server'}; raise max_tokens of the "
+                "SessionSummaryManager. The previous summary was kept"
+            )
         raise ModelError(
             f"could not parse a summary from the model's answer {_shorten(content, 100)!r}; "
             "the previous summary was kept"

@@ -15,10 +15,10 @@ import docstring_parser
 
 from agno_nb._keywords import nearest, suggest_on_unknown_kwarg
 from agno_nb.errors import InvalidInputError, describe, failed_save
+from agno_nb.tools.images import ToolResult, to_text_and_images
 from agno_nb.tools.invoke import Hook, call_sync_or_async, is_async, matching_kwargs, unwrap_partial, wrap_hook
 from agno_nb.tools.parameters import InvalidArguments, Parameters
-from agno_nb.tools.result import to_text
-from agno_nb.types import ApprovalKind, ToolCall, ToolSpec, UserInputField, valid_tool_name
+from agno_nb.types import ApprovalKind, Media, ToolCall, ToolSpec, UserInputField, valid_tool_name
 
 
 @suggest_on_unknown_kwarg({})
@@ -202,8 +202,9 @@ class Tool:
         user_input: Mapping[str, Any] | None = None,
         *,
         hooks: Sequence[Hook] = (),
-    ) -> None:
-        """Execute `call` and set its result.
+        sees_images: bool = False,
+    ) -> list[Media]:
+        """Execute `call` and set its result; return the images of the result if the model sees them.
 
         If the arguments are not valid or the function raises, the result is the error message for the model. `injected`
         has the values of injected parameters, `user_input` the arguments provided by a person, and `hooks` further tool
@@ -213,12 +214,13 @@ class Tool:
             arguments = self.parse_arguments(call, user_input)
         except InvalidArguments as error:
             call.result, call.tool_call_error = str(error), True
-            return
+            return []
+        images: list[Media] = []
         deadline = asyncio.timeout(self.timeout_s)
         try:
             async with deadline:
                 call.value = await self._call(call, arguments, injected, hooks)
-                call.result = to_text(call.value)
+                call.result, images = await to_text_and_images(call.value, sees_images=sees_images)
                 if self.post_hook is not None:
                     await call_sync_or_async(
                         self.post_hook, **matching_kwargs(self.post_hook, {**injected, "fc": call})
@@ -236,6 +238,7 @@ class Tool:
                 call.result = f"{self.name} did not finish within {self.timeout_s:g} seconds, so there is no result."
                 if not is_async(self.function):
                     call.result += " It cannot be stopped and may still be running; continue without it."
+        return [] if call.tool_call_error else images
 
     async def _call(
         self, call: ToolCall, arguments: dict[str, Any], injected: Mapping[str, Any], hooks: Sequence[Hook]
@@ -276,4 +279,4 @@ def _valid_name(name: str) -> str:
 Function = Tool
 """agno's name."""
 
-__all__ = ["Function", "Hook", "Tool"]
+__all__ = ["Function", "Hook", "Tool", "ToolResult"]

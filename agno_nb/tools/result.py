@@ -24,6 +24,8 @@ MAX_CHARACTERS = 20_000
 """Length limit of JSON and reprs. Strings are not shortened: the tool's author wrote them for the model."""
 COLUMN_LIMIT = 100
 """Number of DataFrame columns that are shown."""
+NOT_SHOWN = "which is not shown. The user's program has it."
+ATTACHED = "whose image is attached."
 _FIRST_VALUES = 20
 _VALUE_LIMIT = 200
 
@@ -56,7 +58,8 @@ def to_text(value: Any) -> str:
 
 
 _DESCRIPTION = re.compile(
-    r"(DataFrame|Series|array of shape).*, .*|.* user's program has (it|them)\.|.*… \(cut: the first .*\)|\".*\"",
+    r"(DataFrame|Series|array of shape).*, .*|.* user's program has (it|them)\.|.* (is|are) (attached|not shown)\.|"
+    r".*… \(cut: the first .*\)|\".*\"",
     re.DOTALL,
 )
 """Texts of :func:`to_text` that do not have the whole value. One in quotes was not text, for example a date."""
@@ -106,13 +109,13 @@ def _describe_binary(value: Any) -> str | None:
     if isinstance(value, bytes | bytearray | memoryview):
         return f"{len(value):,} bytes, which are not shown. The user's program has them."
     if isinstance(value, Media):
-        return f"{value!r}, which is not shown. The user's program has it."
+        return f"{value!r}, {NOT_SHOWN}"
     if hasattr(value, "savefig") or hasattr(value, "_repr_png_") or hasattr(value, "to_plotly_json"):
-        return f"{_repr_without_address(value)}, which is not shown. The user's program has it."
+        return f"{repr_without_address(value)}, {NOT_SHOWN}"
     return None
 
 
-def _repr_without_address(value: Any) -> str:
+def repr_without_address(value: Any) -> str:
     """Return ``str(value)`` without the memory address, which differs from run to run."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", to_plain_text(value))
 
@@ -136,7 +139,7 @@ def _to_jsonable(value: Any) -> Any:
         return sorted(value, key=str)
     if isinstance(value, Mapping):
         return dict(value)
-    return _describe_binary(value) or _repr_without_address(value)
+    return _describe_binary(value) or repr_without_address(value)
 
 
 def describe(value: Any, *, first_rows: int) -> str | None:

@@ -26,6 +26,7 @@ from agno_nb.types.basics import (
     with_article,
 )
 from agno_nb.types.context_report import ContextPart, ContextReport, OmittedPart
+from agno_nb.types.json_values import find_json, json_at
 from agno_nb.types.messages import (
     INTERRUPTED_RESULT,
     LONGEST_TOOL_NAME,
@@ -69,7 +70,7 @@ __all__ = [
     "Message", "Metrics", "OmittedPart", "Requirement", "Role", "RunEvent", "RunOutput", "RunOutputEvent", "RunStatus",
     "Session", "SessionReader", "SessionSummary", "SessionType", "StepKind", "StepOutput", "StepStatus",
     "TeamSession", "ToolCall", "ToolSpec", "UsageTotals", "UserInputField", "UserMemory", "Variable",
-    "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "is_deeper",
-    "json_object", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text", "valid_tool_name",
-    "whole_number", "with_article",
+    "WorkflowSession", "as_dict", "as_list", "completed_turns", "counted", "current_attempts", "find_json",
+    "is_deeper", "json_at", "json_object", "new_id", "now", "one_line", "shorten", "to_amount", "to_plain_text",
+    "valid_tool_name", "whole_number", "with_article",
 ]  # fmt: skip

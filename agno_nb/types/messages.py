@@ -69,7 +69,8 @@ class ToolCall:
     tool_call_error: bool = False
     """Whether the tool failed, was rejected or received invalid arguments."""
     extra: JsonDict | None = None
-    """Provider data to send back unchanged with this call, for example Gemini's thought signatures."""
+    """Provider data to send back unchanged with this call, for example Gemini's thought signatures. The key
+    `read_from_text` says that the model wrote the call as text."""
     created_at: float = field(default_factory=now)
     duration_s: float | None = None
     confirmed: bool | None = None
@@ -104,6 +105,11 @@ class ToolCall:
                     "in `result`; to call the tool, use `%%agent --fresh`, or run() without cache=True"
                 )
             raise AttributeError(f"'ToolCall' object has no attribute {name!r}")
+
+    @property
+    def is_read_from_text(self) -> bool:
+        """Whether the model wrote the call as text, which the server did not parse."""
+        return bool((self.extra or {}).get("read_from_text"))
 
     @property
     def tool_args(self) -> JsonDict:
@@ -146,7 +152,7 @@ class Message:
     reasoning_content: str | None = None
     """The model's reasoning, if the provider returns it."""
     media: list[Media] = field(default_factory=list)
-    """For user messages: images, audio, videos and files."""
+    """For user messages: images, audio, videos and files. For tool messages: the images of the result."""
     tool_calls: list[ToolCall] = field(default_factory=list)
     """For assistant messages: the requested tool calls, in order."""
     tool_call_id: str | None = None

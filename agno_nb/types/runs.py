@@ -156,6 +156,9 @@ class RunOutput:
     metrics: Metrics = field(default_factory=Metrics)
     """Metrics of this run alone; `total_metrics` includes nested runs."""
     model: str | None = None
+    """The requested model."""
+    served_model: str | None = None
+    """The model reported by the server, which may serve another one or add a version."""
     model_provider: str | None = None
     requirements: list[Requirement] = field(default_factory=list)
     """Requirements of all pauses, resolved and open."""
@@ -280,7 +283,8 @@ class RunOutput:
 
     def __repr__(self) -> str:
         content, status = brief(self.get_content_as_string()), "interrupted" if self.interrupted else self.status
-        return f"RunOutput({status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={content})"
+        error = f", error={brief(self.error)}" if self.error else ""
+        return f"RunOutput({status}, run_id={self.run_id!r}, session_id={self.session_id!r}, content={content}{error})"
 
 
 def current_attempts(runs: Iterable[RunOutput]) -> list[RunOutput]:
@@ -338,6 +342,7 @@ class RunEvent(StrEnum):
     model_request_retried = "ModelRequestRetried"
     model_fallback_used = "ModelFallbackUsed"
     tool_call_limit_reached = "ToolCallLimitReached"
+    answer_missing = "AnswerMissing"
     memory_update_completed = "MemoryUpdateCompleted"
 
 
@@ -355,16 +360,20 @@ class RunOutputEvent:
     component_name: str | None = None
     """Name of the agent, team or workflow. Events of nested runs are in the same stream."""
     content: str | None = None
-    """For RunContent: the new text. For the final event: the whole answer. For retries, fallbacks and tool call limits:
-    a sentence that describes the event."""
+    """For RunContent: the new text. For the final event: the whole answer. For retries, fallbacks, tool call limits and
+    missing answers: a sentence that describes the event."""
     reasoning_content: str | None = None
     """For RunContent: the new reasoning."""
+    discards_content: bool = False
+    """For RunContent: whether the text since the last tool call is not part of the answer, because it was reasoning, a
+    tool call, or an answer that has to be corrected."""
     tool: ToolCall | None = None
     """For tool call events."""
     step: str | None = None
     """Path of the step, for events of the step and its runs."""
     details: JsonDict | None = None
-    """For retries, fallbacks and tool call limits: the values in `content`. For the end of a step: its `duration_s`."""
+    """For retries, fallbacks, tool call limits and missing answers: the values in `content`. For the end of a step: its
+    `duration_s`."""
     run_output: RunOutput | None = None
     """For the final event of a run."""
 

@@ -24,7 +24,7 @@ import traitlets
 from IPython.core.getipython import get_ipython
 
 from agno_nb.db import default_db
-from agno_nb.db.base import Db
+from agno_nb.db.base import AsyncDb, Db, as_sync
 from agno_nb.errors import AgnoNbError, InvalidInputError
 from agno_nb.event_loop import Job
 from agno_nb.notebook.cell_info import read_cell_info
@@ -219,6 +219,19 @@ def current_notebook() -> Notebook | None:
 
 def default_store(notebook: Notebook | None) -> Db:
     return default_db() if notebook is None else notebook.db
+
+
+def store_of(db: Db | AsyncDb | None, notebook: Notebook | None) -> Db:
+    """Return the store of a widget, by default the notebook's.
+
+    Raises
+    ------
+    InvalidInputError
+        `db` is something else, such as a collection, in which sessions cannot be opened.
+    """
+    if not isinstance(db, Db | AsyncDb | None):
+        raise InvalidInputError(f"db is {db!r}; pass a store, such as DuckDb('talks.duckdb')")
+    return as_sync(db) or default_store(notebook)
 
 
 def has_front_end() -> bool:

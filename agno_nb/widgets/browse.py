@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import queries
-from agno_nb.db.base import AsyncDb, Db, as_sync
+from agno_nb.db.base import AsyncDb, Db
 from agno_nb.db.queries import ORDERS, Search
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.displays import ColumnKind, table_bundle
@@ -20,7 +20,7 @@ from agno_nb.redact import displayable, redact
 from agno_nb.run.runnable import Runnable
 from agno_nb.run_view import status_word
 from agno_nb.types import RunStatus, Session, SessionType, counted
-from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, default_store
+from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, store_of
 from agno_nb.widgets.chat import NAME_LIMIT, Chat, title_of
 from agno_nb.widgets.conversation import read_turns
 from agno_nb.widgets.intents import count, id_value, intent, one_of, optional, several, text
@@ -76,7 +76,7 @@ def browse(
     Raises
     ------
     InvalidInputError
-        `session_type` or `status` is unknown.
+        `session_type` or `status` is unknown, or `db` is not a store.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def browse(
     search_fields = Search(
         search=search, user_id=user_id, session_type=session_type, agent=agent, notebook=notebook, status=status
     )
-    return Browser(as_sync(db) or default_store(here), here, search_fields)
+    return Browser(store_of(db, here), here, search_fields)
 
 
 class Browser(BaseWidget):

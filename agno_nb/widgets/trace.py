@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.db import default_db
-from agno_nb.db.base import AsyncDb, Db, as_sync
+from agno_nb.db.base import AsyncDb, Db
 from agno_nb.errors import InvalidInputError
 from agno_nb.notebook.displays import report_notes, report_with_texts
 from agno_nb.notebook.html import element, escape_html, fold, sanitize_html
@@ -30,7 +30,7 @@ from agno_nb.types import (
     ToolCall,
     shorten,
 )
-from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, default_store
+from agno_nb.widgets.base import BaseWidget, StaticView, current_notebook, store_of
 from agno_nb.widgets.conversation import answer_html, indent_json, nested_runs
 from agno_nb.widgets.intents import count, intent
 
@@ -122,9 +122,7 @@ def trace(*runs: RunOutput | str, db: Db | AsyncDb | None = None) -> Trace:
     if len(runs) not in (1, 2):
         raise InvalidInputError(f"trace() shows one run, or two side by side, got {len(runs)}")
     notebook = current_notebook()
-    if not isinstance(db, Db | AsyncDb | None):
-        raise InvalidInputError(f"db is {db!r}; pass a store, such as DuckDb('talks.duckdb')")
-    store = as_sync(db) or default_store(notebook)
+    store = store_of(db, notebook)
     user_id = None if notebook is None else notebook.current_user_id
     return Trace([timeline_of(_load_run(run, store, user_id), store) for run in runs])
 

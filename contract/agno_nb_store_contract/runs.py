@@ -76,6 +76,7 @@ class RunsContract:
             metadata={"topic": "numbers"},
             origin=CellInfo(notebook="/home/a/x.ipynb", cell_id="c", execution_count=3, cell_hash="0123456789abcdef"),
             model="m1",
+            served_model="m1-2026",
             model_provider="demo",
             created_at=START,
         )

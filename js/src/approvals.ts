@@ -1,5 +1,5 @@
 // The approval widget below a paused cell.
-import { button, el, ownKeys, setHtml } from "./dom";
+import { button, el, ownKeys, setHtml, setText } from "./dom";
 import { Link, type View } from "./link";
 import { type PendingItem, pendingCard } from "./pending";
 
@@ -15,9 +15,10 @@ export function renderApprovals({ model, el: root, signal }: View): void {
   const pending = el("div", {});
   const errorBox = el("div", { class: "anb-alert", role: "alert" });
   const stop = button("Stop", () => void link.ask("stop").catch(showError), { hidden: true });
-  const box = el("section", { class: "anb anb-approvals", "aria-label": "Decisions" }, answer, pending, stop, errorBox);
-  const showError = (error: Error) => (errorBox.textContent = error.message);
-  link.onError = (text) => (errorBox.textContent = text);
+  const props = { class: "anb anb-approvals", "aria-label": "Decisions", tabindex: "-1" };
+  const box = el("section", props, answer, pending, stop, errorBox);
+  const showError = (error: Error) => setText(errorBox, error.message);
+  link.onError = (text) => setText(errorBox, text);
   ownKeys(box);
   root.append(box);
   let shown = "";
@@ -28,8 +29,11 @@ export function renderApprovals({ model, el: root, signal }: View): void {
       if (now === shown) return;
       shown = now;
       setHtml(answer, content.html);
-      const decide = (decision: object) =>
-        link.ask("decide", { run_id: content.run_id, ...decision }, { patient: true });
+      const decide = (decision: object) => {
+        // The button is disabled, and the card goes away. Without a focus, keys would be commands of JupyterLab.
+        box.focus();
+        return link.ask("decide", { run_id: content.run_id, ...decision }, { patient: true });
+      };
       pending.replaceChildren(...content.pending.map((item) => pendingCard(item, decide)));
     },
     signal,

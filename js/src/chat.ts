@@ -1,6 +1,6 @@
 // The chat widget.
 import { Composer, type Limits } from "./composer";
-import { button, copyText, el, iconButton, nameField, ownKeys, setChildren } from "./dom";
+import { button, copyText, el, iconButton, nameField, ownKeys, setChildren, setText } from "./dom";
 import { Link, RequestError, type View } from "./link";
 import { Picker } from "./picker";
 import { type Actions, type Arriving, ArrivingView, type Turn, TurnView } from "./turns";
@@ -79,6 +79,14 @@ class ChatView {
     box.addEventListener("drop", (event) => this.#composer.addFiles([...(event.dataTransfer?.files ?? [])], event));
     box.addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("visibilitychange", () => document.hidden || void this.#request("refresh"), { signal });
+    // JupyterLab attaches the view after it was rendered; only then does it have a size and can be scrolled.
+    const observer = new ResizeObserver(() => {
+      if (this.#log.clientHeight === 0) return;
+      observer.disconnect();
+      this.#log.scrollTop = this.#log.scrollHeight;
+    });
+    observer.observe(this.#log);
+    signal.addEventListener("abort", () => observer.disconnect());
     link.follow<Content>("_content", (content) => this.#show(content), signal);
     link.follow<Arriving>("_arriving", (arriving) => this.#showArriving(arriving), signal);
     void this.#request("refresh");
@@ -100,8 +108,9 @@ class ChatView {
       this.#stopEditing();
     }
     this.#layOut(before.session_id !== content.session_id);
-    const last = content.turns.at(-1);
-    if (last && before.turns.length > 0 && before.turns.at(-1)?.run_id !== last.run_id && last.status !== "RUNNING") {
+    const [was, last] = [before.turns.at(-1), content.turns.at(-1)];
+    // A turn that was continued is the same run with another status.
+    if (last && was && (was.run_id !== last.run_id || was.status !== last.status) && last.status !== "RUNNING") {
       this.#announcement.textContent = this.#turns.get(last.run_id)?.answer.textContent ?? "";
     }
   }
@@ -160,7 +169,11 @@ class ChatView {
     edit: (turn) => this.#edit(turn),
     copy: async (turn) => copyText(await this.#link.ask<string>("copy", { run_id: turn.run_id })),
     attempt: (run_id) => this.#link.ask("attempt", { run_id }),
-    decide: (turn, decision) => this.#link.ask("decide", { run_id: turn.run_id, ...decision }, { patient: true }),
+    decide: (turn, decision) => {
+      // The button is disabled, and the card goes away. Without a focus, keys would be commands of JupyterLab.
+      this.#composer.input.focus();
+      return this.#link.ask("decide", { run_id: turn.run_id, ...decision }, { patient: true });
+    },
     showError: (text) => this.#showError(text),
   };
 
@@ -273,6 +286,6 @@ class ChatView {
   }
 
   #showError(text: string): void {
-    this.#errorBox.textContent = text;
+    setText(this.#errorBox, text);
   }
 }

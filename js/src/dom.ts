@@ -22,6 +22,11 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** Set text in which `commands` stand between backticks. */
+export function setText(element: HTMLElement, text: string): void {
+  element.replaceChildren(...text.split("`").map((part, place) => (place % 2 ? el("code", { text: part }) : part)));
+}
+
 /** A count with its noun, which takes an "s" in the plural. */
 export const counted = (count: number, noun: string) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 

@@ -1,5 +1,5 @@
 // The pending calls of a paused run, one card each. Arguments are shown as text, never as HTML.
-import { button, el, growWithText } from "./dom";
+import { button, el, growWithText, setText } from "./dom";
 
 export interface PendingItem {
   id: string;
@@ -82,7 +82,7 @@ export function pendingCard(item: PendingItem, decide: (decision: Decision) => P
     try {
       await decide({ requirement_id: item.id, decision, note: decision === "reject" ? note.value : "", values });
     } catch (error) {
-      errorBox.textContent = (error as Error).message;
+      setText(errorBox, (error as Error).message);
       isSending = false;
       card.querySelectorAll("button").forEach((each) => (each.disabled = false));
     }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { renderChat } from "../src/chat";
-import { FakeModel, press, flush, type } from "./fake";
+import { FakeModel, press, flush, resize, type } from "./fake";
 
 const turn = (run_id: string, more: object = {}) => ({
   run_id,
@@ -49,6 +49,20 @@ describe("the chat widget", () => {
   afterEach(() => {
     ending.abort();
     box.remove();
+  });
+
+  it("is at the end when it is displayed after it was rendered", () => {
+    open([turn("1"), turn("2")]);
+    const log = box.querySelector<HTMLElement>(".anb-log")!;
+    Object.defineProperty(log, "scrollHeight", { value: 900 });
+    resize(log);
+    expect(log.scrollTop).toBe(0);
+    Object.defineProperty(log, "clientHeight", { value: 300 });
+    resize(log);
+    expect(log.scrollTop).toBe(900);
+    log.scrollTop = 100;
+    resize(log);
+    expect(log.scrollTop).toBe(100);
   });
 
   it("shows the turns, the session, and who answers at which cost", () => {
@@ -152,9 +166,21 @@ describe("the chat widget", () => {
       note: "not that one",
       values: {},
     });
-    await model.answer("decide", { error: "it has already been continued" });
-    expect(box.querySelector(".anb-pending [role=alert]")?.textContent).toBe("it has already been continued");
+    expect(document.activeElement).toBe(draft());
+    await model.answer("decide", { error: "it has already been continued; see `%agent pending` <b>now</b>" });
+    const alert = box.querySelector(".anb-pending [role=alert]")!;
+    expect(alert.innerHTML).toBe("it has already been continued; see <code>%agent pending</code> &lt;b&gt;now&lt;/b&gt;");
     expect(labelled("Approve").hasAttribute("disabled")).toBe(false);
+  });
+
+  it("announces the answer of a turn that was continued", () => {
+    open([turn("1", { status: "PAUSED", html: "<p>waiting</p>" })]);
+    const announced = () => box.querySelector("[aria-live=polite]")?.textContent;
+    model.set("_arriving", { question: "asked 1", files: [], html: "" });
+    expect(announced()).toBe("The answer is in progress.");
+    model.set("_arriving", {});
+    model.set("_content", content([turn("1", { html: "<p>done</p>" })]));
+    expect(announced()).toBe("done");
   });
 
   it("rejects with Enter in the reason, and sends values with Enter in the last of them", () => {

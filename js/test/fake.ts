@@ -62,3 +62,27 @@ export function type(element: HTMLTextAreaElement, text: string): void {
   element.value = text;
   element.dispatchEvent(new Event("input", { bubbles: true }));
 }
+
+/** The observers of the sizes of elements, which jsdom does not have. */
+const observed = new Map<ResizeObserver, Element[]>();
+const callbacks = new Map<ResizeObserver, () => void>();
+
+globalThis.ResizeObserver = class implements ResizeObserver {
+  constructor(callback: ResizeObserverCallback) {
+    callbacks.set(this, () => callback([], this));
+  }
+  observe(element: Element): void {
+    observed.set(this, [...(observed.get(this) ?? []), element]);
+  }
+  unobserve(element: Element): void {
+    observed.set(this, (observed.get(this) ?? []).filter((each) => each !== element));
+  }
+  disconnect(): void {
+    observed.delete(this);
+  }
+};
+
+/** As the browser reports that the size of an element has changed. */
+export function resize(element: Element): void {
+  [...observed].forEach(([observer, elements]) => elements.includes(element) && callbacks.get(observer)!());
+}

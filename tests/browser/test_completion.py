@@ -44,7 +44,7 @@ def notebook(lab: Lab, browser: Browser) -> Iterator[NotebookPage]:
     ("code", "offered"),
     [
         ("%agent --mo|", {"--model": "option"}),
-        ("%agent --model o|", {"openai:gpt-5-mini": "model", "ollama:llama3.2": "model"}),
+        ("%agent --model ol|", {"ollama:llama3.2": "model"}),
         ("%agent --rerun b|", {"branch": "rerun"}),
         ("%agent re|", dict.fromkeys(("reject", "rename", "resume", "retry"), "command")),
         ("%agent resume ni|", {"night-trains": "session"}),

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from agno_nb.agent import Agent
+from agno_nb.db import schema
 from agno_nb.db.base import Db
 from agno_nb.db.postgres import AsyncPostgresDb, PostgresDb, PostgresUrl
 from agno_nb.db.postgres_driver import PostgresDriver
@@ -390,14 +391,16 @@ def test_an_older_store_is_migrated_whole_or_not_at_all(db: PostgresDb, postgres
         try:
             with driver.transaction(write=False) as connection:
                 ((version,),) = connection.execute("SELECT MAX(version) FROM raw_schema")
-                assert version == 1 or connection.execute("SELECT mood, grade FROM raw_moods") == [("COMPLETED", 1)]
+                assert version == schema.VERSION or connection.execute("SELECT mood, grade FROM raw_moods") == [
+                    ("COMPLETED", 1)
+                ]
                 return int(version)
         finally:
             driver.close()
 
     with pytest.raises(StoreError, match='"penguins" does not exist'):
         newest(BROKEN)
-    assert newest({}) == 1
-    assert newest(SECOND) == newest(SECOND) == 2
-    with pytest.raises(StoreVersionError, match="has version 2"):
+    assert newest(schema.migrations()) == schema.VERSION
+    assert newest(SECOND) == newest(SECOND) == schema.VERSION + 1
+    with pytest.raises(StoreVersionError, match=f"has version {schema.VERSION + 1}"):
         db.get_sessions()

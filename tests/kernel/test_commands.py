@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agno_nb.db.duckdb import DuckDb
+from tests.fakes.strict import StrictServer, says
 from tests.kernel.conftest import WAIT_S, Kernel
 
 pytestmark = pytest.mark.kernel
@@ -227,12 +228,31 @@ def test_our_objects_show_themselves_and_do_not_dump(kernel: Kernel) -> None:
         assert len(data["text/plain"]) < 600
 
 
+def test_a_model_string_with_a_server_and_a_variable_that_holds_a_model(kernel: Kernel) -> None:
+    with StrictServer() as server:
+        text = f"openai:local@{server.base_url}"
+        assert f"model: {text}" in kernel.run(f"%agent --model {text}").shown
+        server.will_say(says("Hello."), says("Quick."))
+        assert "Hello." in kernel.run("%%agent\nHi.").shown
+        kernel.run(f"from agno_nb import OpenAIChat\nfast = OpenAIChat('fast', base_url='{server.base_url}')")
+        assert f"model: openai:fast@{server.base_url}" in kernel.run("%agent --model fast").shown
+        assert "Quick." in kernel.run("%%agent\nHi again.").shown
+        assert server.refused == []
+        assert [request.body["model"] for request in server.requests] == ["local", "fast"]
+    refused = kernel.run("%agent --model openai:m@http://ada:love1ace@localhost:8081/v1", expect="error")
+    assert "has a user and a password" in refused.content["evalue"]
+    assert "love1ace" not in str(refused.content)
+    kernel.run("%agent --model demo")
+
+
 @pytest.mark.versions
 @pytest.mark.parametrize(
     ("code", "offered"),
     [
         ("%agent --mo|", ["%agent --model"]),
-        ("%agent --model op|", ["%agent --model openai:gpt-5-mini"]),
+        ("%agent --model op|", ["%agent --model openai:gpt-5-mini", "%agent --model openrouter:openai/gpt-5-mini"]),
+        ("%agent --model fa|", ["%agent --model fast"]),
+        ("%%agent -m vl|\nhello", ["%%agent -m vllm:Qwen/Qwen3-8B"]),
         ("%agent --rerun b|", ["%agent --rerun branch"]),
         ("%agent ren|", ["%agent rename"]),
         ("%agent use sh|", ["%agent use shop"]),
@@ -257,7 +277,8 @@ def test_our_objects_show_themselves_and_do_not_dump(kernel: Kernel) -> None:
     ],
 )
 def test_completion(kernel: Kernel, code: str, offered: list[str]) -> None:
-    kernel.run("def price(): 'x'\nshop = Agent('demo')\nimport pandas as pd; stock = pd.DataFrame({'quantity': [1]})")
+    kernel.run("from agno_nb import Agent, DemoModel\nfast, shop = DemoModel(), Agent('demo')\ndef price(): 'x'")
+    kernel.run("import pandas as pd; stock = pd.DataFrame({'quantity': [1]})")
     if "for-comp" in code:
         kernel.run("%%agent -s for-completion\nhello")
     found = completions(kernel, code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,6 +155,91 @@ def test_the_last_turn_again(kernel: Kernel) -> None:
         (0, 0, "My name is Ada."),
         (0, 1, "My name is Ada."),
     ]
+
+
+MAKERS = {
+    "a cell of another agent": ("helper = Agent('demo', name='helper')", "%%agent helper\nI am Ada."),
+    "agent.run()": ("helper = Agent('demo', name='helper')", "helper.run('I am Ada.');"),
+    "an agent without a variable": ("", "Agent('demo', name='helper').run('I am Ada.');"),
+    "a team": ("crew = Team([Agent('demo', name='one')], model='demo', name='crew')", "crew.run('I am Ada.');"),
+    "a workflow": ("flow = Workflow(steps=[Agent('demo', name='one')], name='flow')", "%%agent flow\nI am Ada."),
+}
+
+
+@pytest.mark.parametrize(("definition", "run"), MAKERS.values(), ids=MAKERS)
+def test_retry_runs_the_last_turn_of_the_notebook_again(kernel: Kernel, definition: str, run: str) -> None:
+    kernel.run(f"from agno_nb import Agent, Team, Workflow\n{definition}")
+    kernel.run("%%agent\nHello.")
+    kernel.run(run)
+    kernel.run("%agent retry")
+    turns = [run for run in stored(kernel) if run["run_index"] is not None]
+    first, second, third = sorted(turns, key=lambda run: run["created_at"])
+    assert [(each["input"], each["run_index"], each["attempt"]) for each in (first, second, third)] == [
+        ("Hello.", 0, 0),
+        ("I am Ada.", 0, 0),
+        ("I am Ada.", 0, 1),
+    ]
+    assert (third["session_id"], third["component_id"]) == (second["session_id"], second["component_id"])
+    assert second["component_id"] != first["component_id"]
+
+
+def test_retry_uses_an_agent_that_was_defined_again(kernel: Kernel) -> None:
+    kernel.run("from agno_nb import Agent\nfrom agno_nb.testing import FunctionModel")
+    define = "helper = Agent(FunctionModel(lambda messages, tools: {!r}), name='helper')"
+    kernel.run(define.format("Wrong."))
+    kernel.run("%%agent helper\nGo.")
+    kernel.run(define.format("Right."))
+    assert "Right." in kernel.run("%agent retry").shown
+
+
+@pytest.mark.parametrize(
+    ("choice", "shown"),
+    [("%agent new", "no turn yet"), ("%agent use notebook", "Hello."), ("%agent --session other", "Other.")],
+)
+def test_a_choice_after_the_last_run_decides_what_retry_runs_again(kernel: Kernel, choice: str, shown: str) -> None:
+    kernel.run("from agno_nb import Agent\nfrom agno_nb.testing import FunctionModel")
+    kernel.run("echo = FunctionModel(lambda messages, tools: messages[-1].content)")
+    kernel.run("helper = Agent(echo, name='helper')")
+    kernel.run("%agent --model echo")
+    kernel.run("%%agent --session other\nOther.")
+    kernel.run("%%agent\nHello.")
+    kernel.run("%%agent helper\nHelp.")
+    kernel.run(choice)
+    reply = kernel.run("%agent retry", expect="error" if "new" in choice else "ok")
+    assert shown in (reply.shown or str(reply.content))
+
+
+def test_after_a_restart_continue_finds_the_answer_that_was_cut_off(
+    start_kernel: Callable[[], Kernel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "own.ipynb"))
+    define = "from agno_nb import Agent, DemoModel\nslow = Agent(DemoModel(word_delay_s=0.05), name='slow')"
+    first = start_kernel()
+    first.run("%load_ext agno_nb", cell_id="load")
+    first.run(define, cell_id="define")
+    interrupted: list[bool] = []
+
+    def interrupt(output: dict[str, Any]) -> None:
+        said = output["content"].get("data", {}).get("text/plain", "").replace("(running …)", "").split()
+        if len(said) >= 3 and not interrupted:
+            interrupted.append(True)
+            first.interrupt()
+
+    first.run("%%agent slow\nTell me what you can do.", cell_id="ask", on_output=interrupt, expect="error")
+    first.kill()
+    second = start_kernel()
+    second.run("%load_ext agno_nb", cell_id="load")
+    refused = second.run("%agent continue", cell_id="continue", expect="error")
+    assert "this notebook has no agent 'slow'; define it again" in refused.content["evalue"]
+    second.run(define, cell_id="define")
+    second.run("%agent continue", cell_id="continue")
+    cut_off, whole = stored(second)
+    assert (cut_off["status"], whole["status"], whole["session_id"]) == (
+        "CANCELLED",
+        "COMPLETED",
+        cut_off["session_id"],
+    )
+    assert whole["content"].startswith(cut_off["content"])
 
 
 def test_an_interrupted_answer_goes_on(kernel: Kernel) -> None:

@@ -23,6 +23,7 @@ SCHEMA = {
     "properties": {"name": {"type": "string"}, "inhabitants": {"type": "integer", "default": 0}},
     "required": ["name"],
 }
+A, B = "callAAAAA", "callBBBBB"
 FINISHED = [{"choices": [{"delta": {"content": "ok"}, "finish_reason": "stop"}]}]
 
 
@@ -39,18 +40,28 @@ def sent(server: FakeServer, model: OpenAIChat, request: ModelRequest) -> dict[s
 
 def conversation() -> list[Message]:
     calls = [
-        ToolCall(tool_call_id="a", tool_name="get_weather", arguments='{"city": "Paris"}'),
-        ToolCall(tool_call_id="b", tool_name="get_weather", arguments=""),
+        ToolCall(tool_call_id=A, tool_name="get_weather", arguments='{"city": "Paris"}'),
+        ToolCall(tool_call_id=B, tool_name="get_weather", arguments=""),
     ]
     return [
         Message(role="system", content="Be kind."),
         Message(role="user", content="Weather?"),
         Message(role="assistant", tool_calls=calls),
-        Message(role="tool", tool_call_id="a", tool_name="get_weather", content="sunny"),
-        Message(role="tool", tool_call_id="b", tool_name="get_weather", content=None),
+        Message(role="tool", tool_call_id=A, tool_name="get_weather", content="sunny"),
+        Message(role="tool", tool_call_id=B, tool_name="get_weather", content=None),
         Message(role="assistant", content="Sunny.", reasoning_content="Easy.", metrics=None),
         Message(role="user", content="Thanks"),
     ]
+
+
+def called(call_id: str, arguments: str) -> dict[str, Any]:
+    """A message with one call, as an unknown server is sent it."""
+    function = {"name": "get_weather", "arguments": arguments}
+    return {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": call_id, "type": "function", "function": function}],
+    }
 
 
 def test_a_conversation_with_tools(server: FakeServer) -> None:
@@ -61,20 +72,10 @@ def test_a_conversation_with_tools(server: FakeServer) -> None:
         "messages": [
             {"role": "system", "content": "Be kind."},
             {"role": "user", "content": "Weather?"},
-            {
-                "role": "assistant",
-                "content": "",
-                "tool_calls": [
-                    {
-                        "id": "a",
-                        "type": "function",
-                        "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
-                    },
-                    {"id": "b", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}},
-                ],
-            },
-            {"role": "tool", "tool_call_id": "a", "content": "sunny"},
-            {"role": "tool", "tool_call_id": "b", "content": ""},
+            called(A, '{"city": "Paris"}'),
+            {"role": "tool", "tool_call_id": A, "content": "sunny"},
+            called(B, "{}"),
+            {"role": "tool", "tool_call_id": B, "content": ""},
             {"role": "assistant", "content": "Sunny."},
             {"role": "user", "content": "Thanks"},
         ],
@@ -203,7 +204,7 @@ def test_a_server_without_schemas_and_usage_is_asked_in_words(has_system_message
 
 def test_a_thought_signature_goes_back_to_the_provider_that_gave_it_and_to_no_other(server: FakeServer) -> None:
     signature = {"google": {"thought_signature": "c2lnbmVk"}}
-    call = {"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    call = {"id": A, "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
     frame = {"choices": [{"delta": {"tool_calls": [{**call, "extra_content": signature}]}, "finish_reason": "stop"}]}
     server.will_say(Answer(chunks=sse([frame])))
     gemini = OpenAIChat("gemini-3", base_url=server.base_url, provider="google")
@@ -212,7 +213,7 @@ def test_a_thought_signature_goes_back_to_the_provider_that_gave_it_and_to_no_ot
         messages=[
             Message(role="user", content="Weather?"),
             Message(role="assistant", tool_calls=answer.tool_calls),
-            Message(role="tool", tool_call_id="a", content="sunny"),
+            Message(role="tool", tool_call_id=A, content="sunny"),
         ]
     )
 
@@ -224,12 +225,12 @@ def test_a_thought_signature_goes_back_to_the_provider_that_gave_it_and_to_no_ot
 
 
 def test_an_id_that_an_earlier_answer_used_is_not_used_again(server: FakeServer) -> None:
-    delta = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "get_weather", "arguments": "{}"}}]}
+    delta = {"tool_calls": [{"index": 0, "id": A, "function": {"name": "get_weather", "arguments": "{}"}}]}
     server.will_say(Answer(chunks=sse([{"choices": [{"delta": delta, "finish_reason": "tool_calls"}]}])))
 
     (call,) = ask(OpenAIChat("m", base_url=server.base_url), ModelRequest(messages=conversation())).whole.tool_calls
 
-    assert call.tool_call_id not in ("", "a", "b")
+    assert call.tool_call_id not in ("", A, B)
 
 
 def test_a_model_can_be_used_from_one_event_loop_after_another_and_by_many_tasks(server: FakeServer) -> None:

@@ -134,9 +134,7 @@ def test_a_run_takes_media_of_every_kind_in_the_order_of_the_options() -> None:
 
     user = next(message for message in run.messages if message.role == "user")
     assert user.media == [IMAGE, PHOTO, SOUND, REPORT]
-    assert str(run.content).startswith(
-        "I received an image, an image (cat.jpg), an audio clip and a file (report.pdf), but"
-    )
+    assert str(run.content).startswith("Attachments: image, image cat.jpg, audio and file report.pdf. I am rule-based")
 
 
 def test_a_question_after_the_picture_is_answered_as_ever() -> None:

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from agno_nb.errors import InvalidInputError, ModelConnectionError
+from agno_nb.models import resolve
 from agno_nb.models.demo import DemoModel
 from agno_nb.models.google import Gemini
+from agno_nb.models.model_strings import EXAMPLES, model_string
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.models.openai.client import OpenAIModel
-from agno_nb.models.resolve import EXAMPLES, resolve_model
+from agno_nb.models.resolve import resolve_model
 from tests.fakes.http import Answer, FakeServer, json_answer
 
-LOCAL = "http://localhost:8080/v1"
+LOCAL = "http://localhost:8081/v1"
 
 
 def described(model: Any) -> tuple[type, str, str, str]:
@@ -47,10 +49,147 @@ def described(model: Any) -> tuple[type, str, str, str]:
         ("lmstudio:qwen3-8b", OpenAIChat, "qwen3-8b", "lmstudio", "http://localhost:1234/v1"),
         ("vllm:Qwen/Qwen3-8B", OpenAIChat, "Qwen/Qwen3-8B", "vllm", "http://localhost:8000/v1"),
         ("openrouter:a/b:free", OpenAIChat, "a/b:free", "openrouter", "https://openrouter.ai/api/v1"),
+        ("anthropic:claude", OpenAIChat, "claude", "anthropic", "https://api.anthropic.com/v1"),
+        ("deepseek:chat", OpenAIChat, "chat", "deepseek", "https://api.deepseek.com/v1"),
+        ("mistral:small", OpenAIChat, "small", "mistral", "https://api.mistral.ai/v1"),
+        ("groq:a/b", OpenAIChat, "a/b", "groq", "https://api.groq.com/openai/v1"),
+        ("together:a/b", OpenAIChat, "a/b", "together", "https://api.together.xyz/v1"),
+        ("xai:grok", OpenAIChat, "grok", "xai", "https://api.x.ai/v1"),
+        ("litellm:m", OpenAIChat, "m", "litellm", "http://localhost:4000/v1"),
+        ("llamacpp:m", OpenAIChat, "m", "llamacpp", "http://localhost:8080/v1"),
+        # The server of a local provider is a host, a host and a port, or a URL.
+        ("ollama:qwen3:8b@gpu-box", OpenAIChat, "qwen3:8b", "ollama", "http://gpu-box:11434/v1"),
+        ("ollama:m@192.168.1.5", OpenAIChat, "m", "ollama", "http://192.168.1.5:11434/v1"),
+        ("ollama:m@0.0.0.0", OpenAIChat, "m", "ollama", "http://localhost:11434/v1"),
+        ("ollama:m@[::1]", OpenAIChat, "m", "ollama", "http://[::1]:11434/v1"),
+        ("vllm:Qwen/Qwen3-8B@gpu-box:9000", OpenAIChat, "Qwen/Qwen3-8B", "vllm", "http://gpu-box:9000/v1"),
+        ("vllm:m@llm_server:9000", OpenAIChat, "m", "vllm", "http://llm_server:9000/v1"),
+        ("vllm:m@gpu-box:9000/proxy/v1", OpenAIChat, "m", "vllm", "http://gpu-box:9000/proxy/v1"),
+        ("vllm:m@https://gpu.example", OpenAIChat, "m", "vllm", "https://gpu.example/v1"),
+        ("vllm:m@https://gpu.example/a/v1", OpenAIChat, "m", "vllm", "https://gpu.example/a/v1"),
+        ("lmstudio:m@4bit@localhost", OpenAIChat, "m@4bit", "lmstudio", "http://localhost:1234/v1"),
+        ("lmstudio:m@q4@http://box:1/v1", OpenAIChat, "m@q4", "lmstudio", "http://box:1/v1"),
+        # That of the others is a URL.
+        ("openai:m@http://localhost:8081/v1", OpenAIChat, "m", "localhost:8081", "http://localhost:8081/v1"),
+        ("openai:m@http://localhost:8081", OpenAIChat, "m", "localhost:8081", "http://localhost:8081/v1"),
+        ("openai:m@http://localhost:8080/v1", OpenAIChat, "m", "llamacpp", "http://localhost:8080/v1"),
+        ("openai:m@https://api.openai.com", OpenAIResponses, "m", "openai", "https://api.openai.com/v1"),
+        ("openai:claude@20250929", OpenAIResponses, "claude@20250929", "openai", "https://api.openai.com/v1"),
+        (
+            "azure:m@https://my.openai.azure.com",
+            OpenAIChat,
+            "m",
+            "azure",
+            "https://my.openai.azure.com/openai/v1",
+        ),
+        (
+            "azure:m@https://my.openai.azure.com/openai/v1?api-version=preview",
+            OpenAIChat,
+            "m",
+            "azure",
+            "https://my.openai.azure.com/openai/v1?api-version=preview",
+        ),
+        ("google:m@https://gateway.example", Gemini, "m", "google", "https://gateway.example/v1beta/openai"),
     ],
 )
 def test_a_string(text: str, kind: type, name: str, provider: str, base_url: str) -> None:
     assert described(resolve_model(text)) == (kind, name, provider, base_url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openai:gpt-5-mini",
+        "vllm:Qwen/Qwen3-8B",
+        "ollama:m@http://gpu-box:11434/v1",
+        "lmstudio:m@q4@http://box:1/v1",
+        "openai:m@http://localhost:8081/v1",
+        "azure:m@https://my.openai.azure.com/openai/v1?api-version=preview",
+        "google:gemini-2.5-flash",
+        "demo",
+    ],
+)
+def test_the_string_of_a_model(text: str) -> None:
+    assert model_string(resolve_model(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openai:m@http://ada:love1ace@localhost:8081/v1",
+        "openai:m@ada:love1ace@localhost:8081",
+        "openai:m@http://love1ace@localhost:8081/v1",
+        "vllm:m@ada:love1ace@gpu-box:8000",
+        "vllm:m@q4@https://ada:love1ace@gpu-box/v1",
+    ],
+)
+def test_a_password_in_a_string_is_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="has a user and a password") as refused:
+        resolve_model(text)
+    assert "love1ace" not in str(refused.value)
+
+
+def test_a_key_goes_to_the_server_of_the_string_only_if_it_is_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI", "AZURE_OPENAI", "ANTHROPIC"):
+        monkeypatch.setenv(f"{name}_API_KEY", f"{name.lower()}-12345678")
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://gateway.example/")
+
+    def key(text: str) -> str:
+        model = resolve_model(text)
+        assert isinstance(model, OpenAIModel)
+        return str(model.endpoint.key_in_environment())
+
+    assert key("openai:m@http://localhost:8081/v1") == ""
+    assert key("openai:m@https://api.openai.com") == "openai-12345678"
+    assert key("azure:m") == "azure_openai-12345678"
+    assert key("azure:m@https://my.openai.azure.com") == "azure_openai-12345678"
+    assert key("azure:m@https://other.example") == ""
+    assert key("anthropic:m") == "anthropic-12345678"
+    assert key("anthropic:m@http://localhost:8081/v1") == ""
+    monkeypatch.setenv("LITELLM_API_KEY", "litellm-12345678")
+    assert key("litellm:m@gpu-box:4000") == ""
+    monkeypatch.setenv("LITELLM_PROXY_API_BASE", "https://proxy.example")
+    assert key("litellm:m") == "litellm-12345678"
+    assert key("litellm:m@gpu-box:4000") == ""
+
+
+@pytest.mark.parametrize("form", ["llamacpp:@{}", "vllm:@{}/v1", "openai:@http://{}/v1"])
+def test_a_server_in_a_string_without_a_name_is_asked_for_its_model(server: FakeServer, form: str) -> None:
+    server.will_say(json_answer({"object": "list", "data": [{"id": "gemma.gguf"}]}, status=200))
+    address = server.base_url.removeprefix("http://").removesuffix("/v1")
+
+    model = resolve_model(form.format(address))
+
+    assert model.id == "gemma.gguf"
+    assert [(request.method, request.path) for request in server.requests] == [("GET", "/v1/models")]
+
+
+def test_a_server_that_is_loading_its_model_is_waited_for(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = json_answer({"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, status=503)
+    server.will_say(loading, loading, json_answer({"data": [{"id": "gemma.gguf"}]}, status=200), loading, loading)
+    address = server.base_url.removeprefix("http://").removesuffix("/v1")
+
+    assert resolve_model(f"llamacpp:@{address}").id == "gemma.gguf"
+
+    monkeypatch.setattr(resolve, "LOADING_WAIT_S", -1.0)
+    with pytest.raises(InvalidInputError, match="does not list its models"):
+        resolve_model(f"llamacpp:@{address}")
+
+
+def test_a_server_in_a_string_that_is_not_running() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"localhost:{unused.getsockname()[1]}"
+    with pytest.raises(ModelConnectionError, match=f"cannot reach {host}, the server of 'llamacpp:@{host}'; start it"):
+        resolve_model(f"llamacpp:@{host}")
+
+
+def test_a_server_in_a_string_that_lists_no_models(server: FakeServer) -> None:
+    server.will_say(json_answer({"data": []}, status=200))
+    address = server.base_url.removeprefix("http://").removesuffix("/v1")
+
+    with pytest.raises(InvalidInputError, match="does not list its models; pass model='vllm:<name>'"):
+        resolve_model(f"vllm:@{address}")
 
 
 def test_every_example_is_a_model() -> None:
@@ -74,7 +213,15 @@ def test_an_object_is_itself() -> None:
         ("openai:", "use the form 'openai:gpt-5-mini'"),
         ("demo:x", "use the form 'demo'"),
         ("", "is not a model"),
-        ("anthropic:claude", "unknown provider 'anthropic'; providers are openai, google"),
+        ("bedrock:claude", "unknown provider 'bedrock'; providers are openai, anthropic, google"),
+        ("azure:gpt", "'azure:gpt' names no Azure resource; set the environment variable AZURE_OPENAI_ENDPOINT"),
+        ("ollama:", "use the form 'ollama:llama3.2'"),
+        ("ollama:@gpu-box", "use the form 'ollama:llama3.2'"),
+        ("openai:m@localhost:8081/v1", "write the whole URL, for example 'openai:m@http://localhost:8081/v1'"),
+        ("ollama:m@sha256:0a1b", "invalid server 'sha256:0a1b' in .* for example 'ollama:m@sha256:0a1b@localhost'"),
+        ("lmstudio:m@q4_k_m", "invalid server 'q4_k_m' in .* for example 'lmstudio:m@q4_k_m@localhost'"),
+        ("vllm:m@http://gpu-box:port", "invalid base URL 'http://gpu-box:port'"),
+        ("openai:m@http://gpu-box/v1?api-key=12345678", "'api-key', which looks like a key"),
     ],
 )
 def test_a_string_that_names_none(text: str, words: str) -> None:
@@ -130,7 +277,7 @@ ENVIRONMENT = {
     ("taken_away", "kind", "provider"),
     [
         (0, OpenAIChat, "ollama"),
-        (1, OpenAIChat, "localhost:8080"),
+        (1, OpenAIChat, "localhost:8081"),
         (2, OpenAIResponses, "openai"),
         (3, Gemini, "google"),
     ],
@@ -162,8 +309,8 @@ def test_the_environment_names_one_in_this_order(
             {"OPENAI_BASE_URL": "https://api.openai.com/v1"},
             (OpenAIResponses, "gpt-5-mini", "openai", "https://api.openai.com/v1"),
         ),
-        ({"OPENAI_BASE_URL": LOCAL, "OPENAI_MODEL": "x"}, (OpenAIChat, "x", "localhost:8080", LOCAL)),
-        ({"OPENAI_BASE_URL": LOCAL, "AGNO_NB_MODEL": "openai:y"}, (OpenAIChat, "y", "localhost:8080", LOCAL)),
+        ({"OPENAI_BASE_URL": LOCAL, "OPENAI_MODEL": "x"}, (OpenAIChat, "x", "localhost:8081", LOCAL)),
+        ({"OPENAI_BASE_URL": LOCAL, "AGNO_NB_MODEL": "openai:y"}, (OpenAIChat, "y", "localhost:8081", LOCAL)),
         (
             {"GOOGLE_API_KEY": "k" * 20, "GOOGLE_GEMINI_BASE_URL": LOCAL},
             (Gemini, "gemini-2.5-flash", "google", LOCAL),

@@ -19,6 +19,9 @@ from tests.models.asking import WEATHER, ask
 PARIS, OSLO = '{"city": "Paris"}', '{"city": "Oslo"}'
 
 
+A, B = "callAAAAA", "callBBBBB"
+
+
 def event(kind: str, **fields: Any) -> JsonDict:
     return {"type": f"response.{kind}", "sequence_number": 1, **fields}
 
@@ -79,7 +82,7 @@ REASONING = {
     "summary": [{"type": "summary_text", "text": "Hmm."}],
     "encrypted_content": "c2VjcmV0",
 }
-CALLS = [call("get_weather", PARIS, "a", "fc_1"), call("get_weather", OSLO, "b", "fc_2")]
+CALLS = [call("get_weather", PARIS, A, "fc_1"), call("get_weather", OSLO, B, "fc_2")]
 PLACES = {"output_index", "content_index", "sequence_number"}
 
 
@@ -244,8 +247,8 @@ def test_understands(dialect: Dialect, server: FakeServer) -> None:
 
 def test_ids_that_are_missing_or_used_twice_are_replaced_in_the_items_too(server: FakeServer) -> None:
     items = [
-        call("get_weather", PARIS, "a", "fc_1"),
-        call("get_weather", OSLO, "a", "fc_2"),
+        call("get_weather", PARIS, A, "fc_1"),
+        call("get_weather", OSLO, A, "fc_2"),
         call("get_time", "", "", ""),
     ]
     server.will_say(Answer(chunks=sse_events([ended(output=items)])))
@@ -253,7 +256,7 @@ def test_ids_that_are_missing_or_used_twice_are_replaced_in_the_items_too(server
     whole = ask(OpenAIResponses("m", base_url=server.base_url)).whole
 
     ids = [call.tool_call_id for call in whole.tool_calls]
-    assert ids[0] == "a"
+    assert ids[0] == A
     assert len(set(ids)) == 3
     assert all(ids)
     assert whole.provider_data is not None
@@ -273,34 +276,41 @@ def sent(server: FakeServer, model: OpenAIResponses, request: ModelRequest) -> d
 
 def conversation(provider_data: JsonDict | None = None) -> list[Message]:
     calls = [
-        ToolCall(tool_call_id="a", tool_name="get_weather", arguments=PARIS),
-        ToolCall(tool_call_id="b", tool_name="get_weather", arguments=OSLO),
+        ToolCall(tool_call_id=A, tool_name="get_weather", arguments=PARIS),
+        ToolCall(tool_call_id=B, tool_name="get_weather", arguments=OSLO),
     ]
     return [
         Message(role="system", content="Be kind."),
         Message(role="user", content="Weather?"),
         Message(role="assistant", content="Let me look.", tool_calls=calls, provider_data=provider_data),
-        Message(role="tool", tool_call_id="a", content="sunny"),
-        Message(role="tool", tool_call_id="b", content=None),
+        Message(role="tool", tool_call_id=A, content="sunny"),
+        Message(role="tool", tool_call_id=B, content=None),
         Message(role="user", content="Thanks"),
     ]
 
 
 NEUTRAL = [
     {"type": "message", "role": "assistant", "content": "Let me look."},
-    {"type": "function_call", "call_id": "a", "name": "get_weather", "arguments": PARIS},
-    {"type": "function_call", "call_id": "b", "name": "get_weather", "arguments": OSLO},
+    {"type": "function_call", "call_id": A, "name": "get_weather", "arguments": PARIS},
+    {"type": "function_call", "call_id": B, "name": "get_weather", "arguments": OSLO},
 ]
 
 
-def around(items: list[JsonDict]) -> list[JsonDict]:
+def around(items: list[JsonDict], *, is_split: bool = True) -> list[JsonDict]:
     """The input for `conversation()`, with `items` for the assistant's message."""
+    results = [
+        {"type": "function_call_output", "call_id": A, "output": "sunny"},
+        {"type": "function_call_output", "call_id": B, "output": ""},
+    ]
     return [
         {"type": "message", "role": "system", "content": "Be kind."},
         {"type": "message", "role": "user", "content": "Weather?"},
-        *items,
-        {"type": "function_call_output", "call_id": "a", "output": "sunny"},
-        {"type": "function_call_output", "call_id": "b", "output": ""},
+        *items[:-1],
+        *results[: -1 if is_split else 0],
+        items[-1],
+        *results[-1 if is_split else 0 :],
+        # Chat templates require an answer after the results.
+        {"type": "message", "role": "assistant", "content": "(The turn ended here.)"},
         {"type": "message", "role": "user", "content": "Thanks"},
     ]
 
@@ -371,7 +381,7 @@ def test_raw_items_go_back_untouched_to_the_model_that_made_them(server: FakeSer
 
     body = sent(server, OpenAIResponses("m", base_url=server.base_url), ModelRequest(messages=conversation(data)))
 
-    assert body["input"] == around(RAW)
+    assert body["input"] == around(RAW, is_split=False)
 
 
 @pytest.mark.parametrize(

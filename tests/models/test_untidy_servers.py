@@ -191,6 +191,63 @@ def test_the_message_of_an_error_status(name: str, kind: type[OpenAIModel], serv
     assert failure.status_code == 500
 
 
+GEMINI = {"error": {"code": 400, "message": "Boom", "status": "INVALID_ARGUMENT"}}
+BAD_GATEWAY = "<title>502 Bad Gateway</title></head>\r\n<body><center><h1>502 Bad Gateway</h1></center><hr>nginx"
+NGINX = f"<html>\r\n<head>{BAD_GATEWAY}</body></html>"
+LITELLM = "litellm.BadRequestError: VertexAIException - "
+QUOTED = json.dumps([GEMINI], indent=1).replace("\n", "\\n")
+WORDS: dict[str, tuple[Any, str]] = {
+    "gemini: a list": ([GEMINI], "Boom"),
+    "litellm: JSON in words": ({"error": {"message": f"{LITELLM}{json.dumps(GEMINI)}"}}, "Boom"),
+    "litellm: bytes in words": ({"error": {"message": f"{LITELLM}b'{QUOTED}'"}}, "Boom"),
+    "JSON in a string": (json.dumps(json.dumps(GEMINI)), "Boom"),
+    "JSON without a message in words": ({"error": "bad {'x': 1} and {\"y\": 2}"}, "bad {'x': 1} and {\"y\": 2}"),
+    "fastapi": (
+        {"detail": [
+            {"loc": ["body", "messages", 0, "content"], "msg": "field required", "type": "missing"},
+            {"loc": ["body", "model"], "msg": "too long"},
+        ]},
+        "messages.0.content: field required; model: too long",
+    ),
+    "several errors": ({"errors": [{"message": "One"}, {"message": "Two"}, {"message": "One"}]}, "One; Two"),
+    "a list of strings": (["One, ", "two"], "One, two"),
+    "a page": (NGINX, "502 Bad Gateway"),
+    "a page in an error": ({"error": {"message": NGINX}}, "502 Bad Gateway"),
+    "a page with a heading": ("<!DOCTYPE html><title>No</title><h1>Quota &amp; rate</h1><p>x", "No: Quota & rate"),
+    "a page without a title": ("<html><style>p {}</style><body><p>Out of\n<b>memory</b></body>", "Out of memory"),
+}  # fmt: skip
+
+
+@KINDS
+@pytest.mark.parametrize("name", WORDS)
+def test_the_words_of_a_server(name: str, kind: type[OpenAIModel], server: FakeServer) -> None:
+    body, words = WORDS[name]
+    text = body if isinstance(body, str) else json.dumps(body)
+    server.will_say(Answer(chunks=[text.encode()], status=502, content_type="text/plain"))
+
+    assert str(ask(kind("m", base_url=server.base_url)).failure).endswith(f"; try again. Message: {words}")
+
+
+# A piece of each body, and how often it is repeated.
+HOSTILE = [
+    ("<", 900_000),
+    ("<h1>", 200_000),
+    ("<html", 200_000),
+    ("{", 900_000),
+    ('{"error":"', 90_000),
+    ('\\"', 400_000),
+    ('[{"msg":"x"},', 70_000),
+]
+
+
+@pytest.mark.parametrize(("piece", "times"), HOSTILE, ids=[repr(piece) for piece, _ in HOSTILE])
+@pytest.mark.parametrize("before", ["", "<html>", '{"error": "'])
+def test_a_hostile_error(before: str, piece: str, times: int, server: FakeServer) -> None:
+    server.will_say(Answer(chunks=[f"{before}{piece * times}".encode()], status=502, content_type="text/plain"))
+
+    assert len(str(ask(OpenAIChat("m", base_url=server.base_url)).failure)) < 1_000
+
+
 @KINDS
 @pytest.mark.parametrize("is_begun", [False, True], ids=["alone", "after a piece"])
 @pytest.mark.parametrize("name", ["message", "detail", "details", "errors", "a string"])

@@ -183,6 +183,25 @@ def test_the_model_option_reaches_agents_without_a_model_and_no_others(notebook:
     assert (names["plain"].model, names["plain"].resolved_model.id) == (None, "gpt-5")
 
 
+def test_the_model_option_takes_a_variable_that_has_a_model(notebook: Notebook) -> None:
+    names = run_cell(notebook, "plain = Agent()\nlocal = ScriptedModel(['one', 'two'])\ndemo = local\nnumber = 3")
+    notebook.set("model", "local")
+    run_cell(notebook, "run = plain.run('1')")
+    assert (notebook.model, names["plain"].model, names["run"].content) == (names["local"], None, "one")
+    assert notebook.copy_with_model(names["plain"], "local").model is names["local"]
+    assert notebook.model_variables() == ["local", "demo"]
+    for name, error in {
+        "number": "the variable 'number' has a value of type int, not a model; assign a model object to a variable",
+        "ScriptedModel": "the variable 'ScriptedModel' has the class ScriptedModel, not a model",
+        "remote": "'remote' is not a model; .*; or name a variable that has a model object",
+    }.items():
+        with pytest.raises(InvalidInputError, match=error):
+            notebook.set("model", name)
+    assert notebook.model is names["local"]
+    notebook.set("model", "demo")
+    assert notebook.model is not names["demo"]
+
+
 def test_the_notebooks_own_agent_is_not_its_own_default(notebook: Notebook) -> None:
     notebook.agent.use_notebook_defaults()
     assert (notebook.agent.model, notebook.agent.resolved_model.id) == (None, "demo")

@@ -28,9 +28,9 @@ from agno_nb.notebook.markdown import (
 from agno_nb.notebook.render import render_answer
 from agno_nb.notebook.variables import inject
 from agno_nb.redact import redact
-from agno_nb.run.output_schema import _unfenced
 from agno_nb.run_view import RunView, Text
 from agno_nb.session.summary import _parse_summary
+from agno_nb.types.json_values import find_json
 from tests.notebook.test_live import event
 from tests.notebook.test_render import Elements
 
@@ -200,10 +200,10 @@ def test_the_code_of_an_answer_is_coloured_up_to_a_limit() -> None:
 def test_json_of_a_model_is_found_in_linear_time() -> None:
     for fragment in ("\n", " \n", "{", "`"):
         text = f"```json{fragment * 200_000}"
-        assert _unfenced(text) == text.strip()
+        assert [*find_json(text)] == []
         with pytest.raises(ModelError, match="could not parse a summary"):
-            _parse_summary(ModelResponse(content=text))
-    assert _unfenced(" ```json \n{}\n ``` ") == _unfenced("{}\n") == "{}"
+            _parse_summary(ModelResponse(content=text), None)
+    assert [found.text for found in find_json(" ```json \n{}\n ``` ")] == ["{}"]
 
 
 def test_a_delimiter_that_is_missing_is_searched_for_once() -> None:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import pickle
 import threading
+from ast import literal_eval
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.completer import CompletionContext
 from IPython.core.interactiveshell import InteractiveShell
 
 from agno_nb import Agent, Workflow
 from agno_nb.db.in_memory import InMemoryDb
 from agno_nb.errors import InvalidInputError
+from agno_nb.models.openai import OpenAIChat
+from agno_nb.notebook.commands import change_settings, line_parser, parse_words
 from agno_nb.notebook.completion import register_completions
 from agno_nb.notebook.displays import name_of
+from agno_nb.notebook.magics import AgentMagics
 from agno_nb.notebook.notebook import Notebook, VariableTool
 from agno_nb.notebook.settings import AgnoNb
 from agno_nb.run import defaults
+from agno_nb.testing import ScriptedModel
 from agno_nb.types import SessionType
 from tests.notebook.command_line import run_command
 
@@ -35,8 +41,10 @@ def test_an_agent_is_found_by_any_variable_of_the_user_and_not_by_what_ipython_k
     assert notebook.runnable_of(SessionType.AGENT, "notebook") is notebook.agent
     assert notebook.runnable_of(SessionType.AGENT, "flow") is None
     assert (notebook.runnable_named("poet"), notebook.runnable_named("_spare")) == (poet, spare)
-    with pytest.raises(InvalidInputError, match="no agent is named '_3'"):
+    with pytest.raises(InvalidInputError, match="no agent is named '_3' in this notebook: known: _3_flows, _spare, "):
         notebook.runnable_named("_3")
+    with pytest.raises(InvalidInputError, match=r"known: _3_flows, _spare, flow, notebook, poet, spare$"):
+        notebook.runnable_named("nobody")
 
 
 def test_a_tool_given_by_name_is_the_latest_function_of_its_variable(
@@ -93,3 +101,47 @@ def test_an_agent_that_is_named_keeps_its_store_or_uses_the_notebooks(monkeypatc
     monkeypatch.setattr(defaults, "of_notebook", notebook)
     assert notebook.runnable_named("stored").current_db is own
     assert (notebook.runnable_named("bare").current_db, bare.db) == (notebook.db, None)
+
+
+def test_what_the_notebooks_agent_uses_is_said_in_the_notebooks_terms(capsys: pytest.CaptureFixture[str]) -> None:
+    local = OpenAIChat("local-7b", base_url="http://127.0.0.1:9/v1")
+    notebook = Notebook({"local": local, "poet": Agent("demo", name="poet")}, Path.cwd(), AgnoNb())
+
+    def output() -> str:
+        bundle: dict[str, str] = literal_eval(capsys.readouterr().out)
+        return bundle["text/plain"]
+
+    def setting(line: str) -> str:
+        change_settings(notebook, parse_words(line_parser(), line.split(), "%agent"))
+        return output()
+
+    def command(name: str, *words: str) -> str:
+        run_command(notebook, name, words)
+        return output()
+
+    assert setting("--model local") == "model: local-7b at localhost:9"
+    assert setting("--history 0") == "history: off: earlier turns are not sent; `%agent --history 10` sends them"
+    assert setting("--session plans") == "session: plans (new; it starts with the next run)"
+    notebook.agent.model = ScriptedModel(["Hello."])
+    notebook.agent.run("Hello", session_id="plans")
+    assert setting("--session plans") == "session: plans"
+    assert "• is the current one. `%agent resume ID` resumes another" in command("sessions")
+    setting("--session other")
+    assert "The current one, other, is not among these. `%agent resume ID`" in command("sessions")
+    assert "answers with Agent poet, model demo, " in command("use", "poet")
+    assert command("use", "notebook") == "`%%agent` now answers with the notebook's agent, model and store"
+    assert "• notebook  the notebook's agent, model and store" in command("use")
+
+
+def test_models_are_completed_by_names_that_the_option_takes() -> None:
+    shell = InteractiveShell()
+    shell.register_magics(magics := AgentMagics(shell))
+    notebook = magics.notebook
+    shell.user_ns |= {"local": ScriptedModel(["Hello."]), "lab": ScriptedModel(["Hello."]), "lamp": 3}
+    for provider in ("localhost:9", "lmstudio"):
+        Agent(ScriptedModel(["Hello."], id="small", provider=provider), db=notebook.db).run("Hello")
+    register_completions(shell, notebook)
+    (matcher,) = shell.Completer.custom_matchers
+    text = "%agent --model l"
+    found = matcher(CompletionContext("l", text, len(text), 0, 100))
+    assert [each.text for each in found["completions"]] == ["local", "lab", "lmstudio:small"]

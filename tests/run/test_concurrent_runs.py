@@ -24,6 +24,7 @@ from agno_nb.run.context import RunContext
 from agno_nb.testing import FunctionModel, call
 from agno_nb.tools import tool
 from agno_nb.types import RunOutput, RunStatus
+from agno_nb_store_contract.concurrency import ending, opening
 from tests.db.processes import kill, line_of, start
 from tests.run.failing import FailingDb
 
@@ -144,39 +145,29 @@ def test_runs_that_are_refused_or_cannot_be_stored_fail_alone(db: SqlDb) -> None
     }
 
 
-def test_a_failed_common_commit_fails_all_its_runs_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_common_commit_fails_each_call_with_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
     db = InMemoryDb()
-    agent = Agent(echo(), db=db)
-    monkeypatch.setattr(recorder, "_FIRST_RETRY_S", 3600.0)
-    entered, failed = threading.Event(), threading.Event()
-    commit_together = db.commit_together
+    runs, opening_calls = zip(*(opening(db, f"q{n}") for n in range(5)), strict=True)
+    assert [outcome.error for outcome in db.commit_together(opening_calls)] == [None] * 5
+    calls = [ending(db, run, "answer") for run in runs]
     execute = Engine.execute
 
-    def commit_when_all_wait(calls: Sequence[StoreCall]) -> list[Outcome]:
-        # The first run to end waits here until the others wait for the next group.
-        if calls[0].method == db.end_run and not entered.is_set():
-            entered.set()
-        return commit_together(calls)
-
-    def fail_once(self: Engine, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if sql == "COMMIT" and entered.is_set() and not failed.is_set():
-            failed.set()
-            execute(self, "ROLLBACK")
+    def fail(self: Engine, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if sql == "COMMIT":
             raise duckdb.IOException("No space left on device")
         return execute(self, sql, parameters)
 
-    monkeypatch.setattr(db, "commit_together", commit_when_all_wait)
-    monkeypatch.setattr(Engine, "execute", fail_once)
-    outcomes = together(*(agent.arun(f"q{n}", session_id=f"s{n}") for n in range(12)))
-    errors = [each for each in outcomes if isinstance(each, BaseException)]
-    assert failed.is_set()
-    assert all(isinstance(error, StoreError) for error in errors)
-    # Each has its own error, with its own run.
-    runs = [error.run_output.run_id for error in errors if isinstance(error, StoreError) and error.run_output]
-    assert len(set(runs)) == len(errors) > 0
-    agent.run("later", session_id="later")
-    for n in range(12):
-        assert [run.status for run in db.get_runs(f"s{n}")] == [RunStatus.COMPLETED]
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "execute", fail)
+        errors = [outcome.error for outcome in db.commit_together(calls)]
+    assert {type(error) for error in errors} == {StoreError}
+    # Each run adds its own attributes to its error.
+    assert len({id(error) for error in errors}) == 5
+    assert all("No space left on device" in str(error) for error in errors)
+    # Whether it was committed is unknown, so nothing was tried again.
+    assert [db.get_runs(run.session_id)[0].status for run in runs] == [RunStatus.RUNNING] * 5
+    assert [outcome.error for outcome in db.commit_together(calls)] == [None] * 5
+    assert [db.get_runs(run.session_id)[0].status for run in runs] == [RunStatus.COMPLETED] * 5
     assert db.verify() == []
 
 

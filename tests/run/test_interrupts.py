@@ -14,7 +14,7 @@ import pytest
 
 from agno_nb.agent import Agent
 from agno_nb.db.in_memory import InMemoryDb
-from agno_nb.errors import ModelRequestError
+from agno_nb.errors import ModelRequestError, RunInterrupted
 from agno_nb.models.openai import OpenAIChat, OpenAIResponses
 from agno_nb.types import INTERRUPTED_RESULT, Message, RunOutput, RunStatus
 from tests.fakes.strict import StrictServer, calls, says
@@ -162,9 +162,12 @@ def when_reached(scene: Scene, act: Callable[[], object]) -> threading.Thread:
 
 def run(agent: Agent, scene: Scene) -> None:
     watcher = when_reached(scene, lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RunInterrupted) as caught:
         agent.run("go")
     watcher.join()
+    # A notebook shows no traceback of the thread that waited.
+    stored = "" if agent.db is None else "; its partial output is stored"
+    assert caught.value._render_traceback_() == [f"RunInterrupted: the run was interrupted{stored}"]
 
 
 def run_stream(agent: Agent, scene: Scene) -> None:
@@ -278,10 +281,8 @@ def test_the_second_interrupt_does_not_wait_for_the_store(server: StrictServer) 
 
 def test_the_server_refuses_what_is_not_valid(server: StrictServer) -> None:
     """Without this the tests above would prove nothing."""
-    agent = Agent(
-        OpenAIChat("strict", base_url=server.base_url, api_key="none"),
-        additional_input=[Message(role="assistant", content="")],
-    )
+    invalid = {"messages": [{"role": "assistant", "content": ""}, {"role": "user", "content": "hello"}]}
+    agent = Agent(OpenAIChat("strict", base_url=server.base_url, api_key="none", extra_body=invalid))
     with pytest.raises(ModelRequestError, match="assistant message without content"):
         agent.run("hello")
     assert server.refused == ["assistant message without content"]

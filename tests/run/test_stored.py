@@ -33,6 +33,18 @@ def said(messages: list[Message]) -> list[tuple[str, str | None]]:
     return [(message.role, message.content) for message in messages]
 
 
+def test_the_model_that_the_server_reports_is_stored_next_to_the_requested_one(db: Db) -> None:
+    def from_server(name: str | None) -> ModelResponse:
+        return ModelResponse(content="yes", finish_reason="stop", model=name)
+
+    agent = Agent(ScriptedModel([from_server("gemma.gguf"), from_server(None)], id="any"), db=db, session_id="s")
+    runs = [agent.run("a"), agent.run("b")]
+    assert [(run.model, run.served_model) for run in runs] == [("any", "gemma.gguf"), ("any", None)]
+    frame = db.runs_df()[["model", "served_model"]]
+    assert frame.astype(object).where(frame.notna(), None).values.tolist() == [["any", "gemma.gguf"], ["any", None]]
+    assert [message.model for message in db.get_messages("s") if message.role == "assistant"] == ["gemma.gguf", "any"]
+
+
 def echo(messages: list[Message], tools: Any) -> str:
     return f"you said {messages[-1].content}"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agno_nb import Agent, InMemoryDb, ScriptedModel, browse, query
+from agno_nb import Agent, DuckDb, InMemoryDb, ScriptedModel, browse, collect, query
 from agno_nb.db.queries import Search
 from agno_nb.errors import InvalidInputError, ModelError
 from agno_nb.notebook.notebook import Notebook
@@ -143,3 +143,11 @@ def test_hostile_names_are_text_in_rows_and_twin() -> None:
     for number in range(len(PAYLOADS)):
         for turn in page.ask("preview", session_id=f"s{number}")["turns"]:
             assert live_in(turn["html"]) == set()
+
+
+def test_a_collection_has_no_sessions_to_open(tmp_path: Path) -> None:
+    Agent("demo", db=DuckDb(tmp_path / "a.duckdb")).run("Hello")
+    with pytest.raises(
+        InvalidInputError, match=r"db is Collection of 1 store: a\.duckdb; pass a store, such as DuckDb"
+    ):
+        browse(db=collect(tmp_path / "a.duckdb"))  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from agno_nb.db.encoding import micros
 from agno_nb.db.file_names import os_error, store_failure, unstorable_value
 from agno_nb.db.migrations import migrate
 from agno_nb.db.sandbox import interruptible, open_sandbox, optimizers_except, short_error
-from agno_nb.db.statements import Connection, Write
+from agno_nb.db.statements import Connection, Write, write_sql
 from agno_nb.errors import InvalidInputError, NotAStoreError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
@@ -311,22 +311,23 @@ class WriteBatch(Connection):
         return int(count)
 
     def write(self, write: Write, /) -> None:
-        if self._is_merged(write):
-            return
+        for place, earlier in enumerate(self._pending):
+            if earlier.table == write.table and self._is_merged(write, place):
+                return
         self._pending.append(write)
         if write.then or len(self._pending) == _MAX_BATCHED:
             # A statement with an ON CONFLICT doesn't see the rows of others in its batch.
             self.flush()
 
-    def _is_merged(self, write: Write) -> bool:
-        """Whether the rows could be added to an earlier write, without writing one row twice in one statement."""
-        for index, earlier in reversed(list(enumerate(self._pending))):
-            if earlier.shape == write.shape and not write.then:
-                if any(each.has_rows_of(write) for each in self._pending[index:]):
-                    return False
-                earlier.rows += write.rows
-                return True
-        return False
+    def _is_merged(self, write: Write, place: int) -> bool:
+        """Whether the rows could be added to an earlier write, without changing the order of two writes of one row."""
+        earlier = self._pending[place]
+        if write.then or earlier.then or (earlier.columns, earlier.key) != (write.columns, write.key):
+            return False
+        if any(each.has_rows_of(write) for each in self._pending[place:]):
+            return False
+        earlier.rows += write.rows
+        return True
 
     def flush(self) -> None:
         """Write the batch in a transaction that continues after it."""
@@ -337,20 +338,24 @@ class WriteBatch(Connection):
 
     def finish(self) -> None:
         """Write the batch, which may be the whole transaction."""
-        if self._pending:
-            statements = [_of_all_rows(write) for write in self._pending]
-            self._pending = []
-            self._execute(*_combine(statements))
+        if not self._pending:
+            return
+        statements = []
+        for write in self._pending:
+            if len(write.rows) == 1:
+                statements.append((write_sql(write.table, write.columns, write.key, write.then), write.rows[0]))
+            else:
+                statements.append(_of_all_rows(write))
+        self._pending = []
+        self._execute(*_combine(statements))
 
 
-def _of_all_rows(write: Write) -> tuple[str, list[Any]]:
+def _of_all_rows(write: Write) -> tuple[str, Sequence[Any]]:
     """Return the statement for all rows of a write, whose text doesn't depend on their number, and its parameters.
 
     >>> _of_all_rows(Write("t", ("a", "b"), (), [[1, "x"], [2, "y"]]))
     ('INSERT INTO t (a, b) SELECT unnest(?), unnest(?)', [[1, 2], ['x', 'y']])
     """
-    if len(write.rows) == 1:
-        return write.sql(), write.rows[0]
     columns = [list(column) for column in zip(*write.rows, strict=True)]
     if not write.key:
         values = ", ".join(["unnest(?)"] * len(columns))

@@ -16,13 +16,17 @@ from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
 
+from agno_nb.db.duckdb.lock_queue import LockQueue
+from agno_nb.db.file_locks import no_locks_error
 from agno_nb.db.file_names import LOCK
 from agno_nb.db.process_id import current_process_id, describe_process, is_dead
 from agno_nb.errors import StoreLocked
 from agno_nb.redact import displayable
 
 POLL_S = 0.001
-"""Interval between attempts to take a lock, in seconds."""
+"""Interval between attempts to take a lock on systems where a process cannot wait for it, in seconds."""
+CHECK_S = 0.05
+"""Interval at which a waiting process checks for interrupts, the time limit and a replaced file, in seconds."""
 PATIENCE_S = 2.0
 """Waiting time after which a warning names the process that has the lock, in seconds."""
 
@@ -33,6 +37,9 @@ _NOBODY_WAITS, _WANTED = b"-", b"?"
 
 _TOKEN = uuid.uuid4().hex
 """Distinguishes this process, and those forked from it, from others with the same ID."""
+
+_warned: set[Path] = set()
+"""Stores for which this process has warned that it waits."""
 
 
 class LockFile:
@@ -66,21 +73,72 @@ class LockFile:
         OSError
             The file cannot be created or opened. Readers don't need it.
         """
-        has_warned = False
-        while not self._try(write=write):
+
+        def keep_waiting() -> None:
             waited_s = time.monotonic() - since
             if waited_s >= timeout_s:
                 raise StoreLocked(
                     f"timed out after {timeout_s:g} s waiting for store {self._store}, locked by {self._holder()}; "
                     "wait for it to finish, raise lock_timeout_s, or use another db_file"
                 )
-            if waited_s >= PATIENCE_S and not has_warned:
-                has_warned = True
+            if waited_s >= PATIENCE_S and self._store not in _warned:
+                _warned.add(self._store)
                 warnings.warn(
-                    displayable(f"waiting for {self._holder()}, which has the store {self._store}"), stacklevel=2
+                    displayable(f"waiting for {self._holder()}, which has the store {self._store}"), stacklevel=4
                 )
             check()
-            time.sleep(min(POLL_S, timeout_s - waited_s))
+
+        while self._descriptor is None:
+            descriptor = self._open(write=write)
+            if descriptor is None:
+                self.is_back = False
+                return
+            has_waited = not self._lock(descriptor)
+            if has_waited and not self._wait(descriptor, since + timeout_s, keep_waiting):
+                continue
+            if self._is_in_place(descriptor):
+                self._take(descriptor, has_waited=has_waited)
+            else:
+                unlock_descriptor(descriptor)
+                os.close(descriptor)
+
+    def _wait(self, descriptor: int, until: float, keep_waiting: Callable[[], None]) -> bool:
+        """Wait for the lock of an open file that another process has, or for a moment if the system has no queue.
+
+        Return whether it is locked now. If it is not, or an exception is raised, the file is closed.
+        """
+        _write(descriptor, _WANTED_AT, _WANTED)
+        queue = LockQueue(descriptor)
+        try:
+            keep_waiting()
+            if not queue.start():
+                time.sleep(POLL_S)
+                queue.give_up()
+                return False
+            while not queue.take(min(CHECK_S, max(0.0, until - time.monotonic()))):
+                keep_waiting()
+                if not self._is_in_place(descriptor):
+                    queue.give_up()
+                    return False
+                # A process that got the lock without waiting has written that nobody waits.
+                _write(descriptor, _WANTED_AT, _WANTED)
+        except BaseException as error:
+            queue.give_up()
+            if isinstance(error, OSError):
+                raise no_locks_error(self._store, error.strerror or str(error)) from error
+            raise
+        return True
+
+    def _take(self, descriptor: int, *, has_waited: bool) -> None:
+        """Record that this process has the lock."""
+        who = b"%b\n%b" % (describe_process().encode()[: _SIZE // 2], f"{current_process_id()} {_TOKEN}".encode())
+        last = _read(descriptor, _WANTED_AT + 1, _SIZE).rstrip()
+        self.is_back = last == who
+        self.is_shared = not self.is_back and _is_alive(last)
+        # Others may have waited as long as this process; only one that has not waited knows that nobody does.
+        wanted = _read(descriptor, _WANTED_AT, 1) if has_waited else _NOBODY_WAITS
+        _write(descriptor, 0, b" " + (wanted or _NOBODY_WAITS) + who.ljust(_SIZE - 2))
+        self._descriptor = descriptor
 
     def release(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -117,30 +175,13 @@ class LockFile:
         """Whether the locked file was deleted, so that others would lock another one."""
         return self._descriptor is not None and not self._is_in_place(self._descriptor)
 
-    def _try(self, *, write: bool) -> bool:
-        if self._descriptor is not None:
-            return True
-        descriptor = self._open(write=write)
-        if descriptor is None:
-            self.is_back = False
-            return True
+    def _lock(self, descriptor: int) -> bool:
+        """Lock an open file if it is not locked. If an exception is raised, it is closed."""
         try:
-            if lock_descriptor(descriptor, blocking=False) and self._is_in_place(descriptor):
-                who = b"%b\n%b" % (
-                    describe_process().encode()[: _SIZE // 2],
-                    f"{current_process_id()} {_TOKEN}".encode(),
-                )
-                last = _read(descriptor, _WANTED_AT + 1, _SIZE).rstrip()
-                self.is_back = last == who
-                self.is_shared = not self.is_back and _is_alive(last)
-                _write(descriptor, 0, b" " + _NOBODY_WAITS + who.ljust(_SIZE - 2))
-                self._descriptor = descriptor
-                return True
-            _write(descriptor, _WANTED_AT, _WANTED)
-            return False
-        finally:
-            if self._descriptor != descriptor:
-                os.close(descriptor)
+            return lock_descriptor(descriptor, blocking=False)
+        except OSError as error:
+            os.close(descriptor)
+            raise no_locks_error(self._store, error.strerror or str(error)) from error
 
     def _open(self, *, write: bool) -> int | None:
         """Open the file, which writers create. Return None if a reader finds no file that it can lock.

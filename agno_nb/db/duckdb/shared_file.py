@@ -37,6 +37,7 @@ import duckdb
 from agno_nb.db.duckdb.deferred_interrupts import DeferredInterrupts
 from agno_nb.db.duckdb.engine import Engine
 from agno_nb.db.duckdb.lock_file import POLL_S, LockFile
+from agno_nb.db.file_locks import check_file_locks
 from agno_nb.db.file_names import LOCK, FileId, check_links, exists, file_id, path_in_use, register
 from agno_nb.errors import NotAStoreError, StoreError, StoreLocked
 
@@ -78,6 +79,8 @@ class SharedFile:
         """The process of this object."""
         self._engine = Engine(path)
         self._lock_file = LockFile(path)
+        self._has_locks = False
+        """Whether it is known that the file system has working locks."""
         self._next = threading.Lock()
         self._attached: FileId | None = None
         """ID of the file that is attached for writing. Its path may later belong to another file."""
@@ -213,6 +216,9 @@ class SharedFile:
             # There is nothing to lock, and no lock file is left without a store.
             self._engine.attach_empty()
             return
+        if not self._has_locks:
+            check_file_locks(self.path)
+            self._has_locks = True
         time.sleep(max(0.0, self._not_before - time.monotonic()))
         self._lock_file.acquire(use.timeout_s, since=use.since, write=use.write, check=use.interrupts.deliver)
         if self._lock_file.is_shared:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import operator
 import re
+from collections import ChainMap
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -29,12 +30,10 @@ from agno_nb.models.demo.conversation import (
     summary_for_program,
 )
 from agno_nb.models.demo.tokenizer import words
-from agno_nb.models.demo.tools import call_tools, delegate, follow_up, known_values, report_results
-from agno_nb.types import Metrics, ToolCall
+from agno_nb.models.demo.tools import REPEAT, call_tools, delegate, follow_up, parsed, report_results
+from agno_nb.types import Metrics, ToolCall, as_dict
 
 __all__ = ["DemoModel"]
-
-MAX_COUNT = 1000
 
 _EXPRESSION = re.compile(r"[-(]*\d[\d.]*\)*(?:\s*[-+*/]\s*[-(]*\d[\d.]*\)*)+")
 _OPERATORS: dict[type[ast.AST], Callable[..., float]] = {
@@ -58,11 +57,6 @@ class DemoModel(Model):
         Seconds before an answer begins.
     word_delay_s : float, optional
         Seconds before each word, to watch an answer stream.
-
-    Examples
-    --------
-    >>> DemoModel(word_delay_s=0.05)
-    DemoModel(id='demo')
     """
 
     notice: ClassVar[str] = "I am the demo model: rule-based, not a language model."
@@ -108,11 +102,12 @@ class DemoModel(Model):
 
 
 def decide(context: Context) -> Reply:
-    """Decide what to answer or which tools to call."""
+    """Decide what to answer or which tools to call; those come before structured output."""
     if context.output_schema is None:
         return next(reply for rule in RULES if (reply := rule(context)) is not None)
     calls = (reply for rule in CALLS if (reply := rule(context)) is not None and reply.calls)
-    structured = fill_schema(context.output_schema, context.question, known_values(context))
+    known = [call.arguments | as_dict(parsed(call.result)) for call in context.turn.calls]
+    structured = fill_schema(context.output_schema, context.question, dict(ChainMap(*reversed(known))))
     return continue_answer(context) or summary_for_program(context) or next(calls, structured)
 
 
@@ -129,10 +124,10 @@ def describe_attachments(context: Context) -> Reply | None:
     """Name the images, audio and files of the prompt."""
     if not context.turn.attachments or context.turn.calls:
         return None
-    nouns = {"image": "an image", "audio": "an audio clip", "video": "a video", "file": "a file"}
-    names = [(one.kind, one.filename or (one.url or "").rpartition("/")[2]) for one in context.turn.attachments]
-    received = listed([f"{nouns[kind]} ({name})" if name else nouns[kind] for kind, name in names])
-    return Reply(text=f"I received {received}, but I am rule-based and cannot look into attachments.")
+    media = [
+        f"{one.kind} {one.filename or (one.url or '').rpartition('/')[2]}".strip() for one in context.turn.attachments
+    ]
+    return Reply(text=f"Attachments: {listed(media)}. I am rule-based and cannot look into them.")
 
 
 def greet(context: Context) -> Reply | None:
@@ -172,13 +167,13 @@ def _evaluate(node: ast.AST) -> float:
 def count(context: Context) -> Reply | None:
     """Count to a number: a long answer to watch streaming with."""
     match = re.fullmatch(r"(?:please )?count to (\d{1,6})", context.plain)
-    last = min(int(match[1]), MAX_COUNT) if match else 0
+    last = min(int(match[1]), 1000) if match else 0
     return Reply(text=", ".join(map(str, range(1, last + 1)))) if last else None
 
 
 def echo(context: Context) -> Reply | None:
     """Repeat a text."""
-    match = re.match(r"(?is)\s*(?:please\s+)?(?:say|echo|repeat after me:?)\s+(.+)", context.question)
+    match = re.match(rf"(?is)\s*(?:(?:please\s+)?(?:say|echo)|{REPEAT.pattern}:?)\s+(.+)", context.question)
     return Reply(text=re.sub(r"""^(["'])(.*)\1$""", r"\2", match[1].strip(), flags=re.DOTALL)) if match else None
 
 
@@ -198,10 +193,8 @@ def _abilities(context: Context) -> str:
     return f"I can answer from the messages that I am sent, do sums, and {called}."
 
 
-Rule = Callable[[Context], Reply | None]
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Callable[[Context], Reply | None], ...] = (
     continue_answer, manage_memories, summary_for_program, describe_attachments, recall, note_facts, change_state,
     report_results, recall_facts, greet, delegate, follow_up, call_tools, calculate, count, echo, admit,
 )  # fmt: skip
-CALLS: tuple[Rule, ...] = (note_facts, change_state, recall, follow_up, call_tools)
-"""Make tool calls before the structured output."""
+CALLS: tuple[Callable[[Context], Reply | None], ...] = (note_facts, change_state, recall, follow_up, call_tools)

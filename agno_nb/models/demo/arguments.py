@@ -1,7 +1,6 @@
-"""Find the arguments of a tool call and the values of structured output in a prompt.
+"""Find the arguments of a tool call and the values of structured output in a prompt, by name, enum, format and type.
 
-Values are found by the name of a parameter, its enum, its format and its type. Without a value, a tool call omits the
-argument or asks for it. Structured output must be complete, so it gets a made-up value such as "demo title".
+Without a value, a tool call omits the argument or asks for it; structured output gets one such as "demo title".
 """
 
 from __future__ import annotations
@@ -10,20 +9,17 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from agno_nb.models.demo.context import MAX_CHARS, Reply, listed
-from agno_nb.models.demo.tokenizer import Literal, is_content, literals, mentioned, stem, stems, words
+from agno_nb.models.demo.tokenizer import VERBS, Literal, is_content, literals, mentioned, stem, stems, words
 from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list
 
 MAX_CALLS = 8
 """Calls that one prompt can lead to ("for each species")."""
-
 MAX_DEPTH = 8
 """Levels of nesting after which optional parts are omitted, so that recursive schemas end."""
-
 FORMATS = {
     "date": "2000-01-01", "date-time": "2000-01-01T00:00:00Z", "time": "00:00:00Z", "duration": "P1D",
     "email": "demo@example.com", "hostname": "example.com", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1",
@@ -32,18 +28,22 @@ FORMATS = {
 _PATTERN_SAMPLES = ("a", "A", "0", "00", "000", "0000", "aaa", "AAA", "AA-000", "A1")
 WHOLE_PROMPT = frozenset("content instruction message prompt query question request sql statement task text".split())
 """Names of parameters that take a sentence: the quoted one, else the whole prompt."""
-
 _KINDS = {
     "date": ("date",), "email": ("email",), "to": ("email",), "uri": ("url",), "url": ("url",),
     "path": ("file", "quoted"), "file": ("file", "quoted"), "column": ("identifier",), "field": ("identifier",),
+    "time": ("time",),
 }  # fmt: skip
 """The kinds of literals for a format or a word of a parameter's name."""
-_EACH = re.compile(r"\b(?:all|by|compare|each|every|per)\b|\w{3,}est\b|\bmost\b", re.IGNORECASE)
+_EACH = re.compile(r"\b(?:by|both|compare|each|every|per)\b|\w{3,}est\b|\bmost\b", re.IGNORECASE)
 """Asks for all values of a parameter: "for each species", "the heaviest"."""
 _ITEM, _AND = r"(?:(?:an?|my|the)\s+)?[^\W\d]\w*", r"(?:,?\s+(?:and|or)\s+|,\s*)"
 _OBJECT = re.compile(rf"(?i)\b(?:about|at|does|for|from|in|much \w+|named|of|on|\w+er,)\s+({_ITEM}(?:{_AND}{_ITEM})*)")
 _JOIN = re.compile(r"[,;?!&/]|\b(?:and|or|plus|than|to|versus|vs|with)\b", re.IGNORECASE)
 """Between two values of one parameter. "Adelie on Biscoe" has values of two."""
+COUNTS = frozenset("count days first k last length limit n num number rows size top".split())
+_LIMIT = re.compile(r"(?i)\b(?:about|above|after|before|below|from|least|most|over|since|than|to|under|until)\s+$")
+_STARTS, _ENDS = {"from", "origin", "source", "start"}, {"destination", "end", "target", "to"}
+_FORMS = frozenset("column date email field time uri url".split())
 SQL = re.compile(r"\b(?:select\b.+\bfrom\b|with\s+\w+\s+as\b).+", re.IGNORECASE | re.DOTALL)
 
 
@@ -54,6 +54,11 @@ class Schema:
         self.root = root
         self.depth = depth
         self.keys = _resolve(schema, root)
+        kind = "array" if "items" in self.keys or "prefixItems" in self.keys else ""
+        kind = self.keys.get("type", "object" if "properties" in self.keys else kind)
+        self.type = kind if isinstance(kind, str) else ""
+        self.properties = as_dict(self.keys.get("properties"))
+        self.required = [name for name in as_list(self.keys.get("required")) if isinstance(name, str)]
 
     def inner(self, schema: Any) -> Schema:
         return Schema(schema, self.root, self.depth + 1)
@@ -68,27 +73,11 @@ class Schema:
         return sorted(found, key=lambda branch: branch.type == "null") or [self]
 
     @property
-    def type(self) -> str:
-        """The JSON type; "" if any is allowed."""
-        if isinstance(kind := self.keys.get("type"), str):
-            return kind
-        is_array = "items" in self.keys or "prefixItems" in self.keys
-        return "object" if "properties" in self.keys else "array" if is_array else ""
-
-    @property
     def choices(self) -> list[Any]:
         """The values of ``const`` or ``enum``; of the items' for an array."""
         if self.type == "array" and isinstance(self.keys.get("items"), dict):
             return Schema(self.keys["items"], self.root).choices
         return [self.keys["const"]] if "const" in self.keys else as_list(self.keys.get("enum"))
-
-    @property
-    def properties(self) -> JsonDict:
-        return as_dict(self.keys.get("properties"))
-
-    @property
-    def required(self) -> list[str]:
-        return [name for name in as_list(self.keys.get("required")) if isinstance(name, str)]
 
     def bound(self, key: str, default: float) -> float:
         """The number under `key`; `default` if there is none."""
@@ -109,7 +98,13 @@ class Schema:
         if self.choices:
             return self.choices[0]
         if self.type in ("integer", "number"):
-            return next((number for number in self._small_numbers() if self.allows(number)), 0)
+            low = max(self.bound("minimum", -math.inf), self.bound("exclusiveMinimum", -math.inf))
+            high = min(self.bound("maximum", math.inf), self.bound("exclusiveMaximum", math.inf))
+            step = self.bound("multipleOf", 1) or 1
+            first_multiple = step * math.ceil(low / step) if math.isfinite(low) else 0
+            numbers = (0, low, high, first_multiple, low + step, high - step, (low + high) / 2)
+            finite = (int(one) if one == int(one) else one for one in numbers if math.isfinite(one))
+            return next(filter(self.allows, finite), 0)
         if self.type in ("boolean", "null"):
             return False if self.type == "boolean" else None
         made_up = f"demo {' '.join(words(name))}".strip()
@@ -117,16 +112,6 @@ class Schema:
         text = text[: int(min(self.bound("maxLength", math.inf), len(text)))]
         candidates = (FORMATS.get(str(self.keys.get("format"))), text, *_PATTERN_SAMPLES)
         return next((candidate for candidate in candidates if candidate and self.allows(candidate)), text)
-
-    def _small_numbers(self) -> Iterator[int | float]:
-        """Numbers near 0, near the bounds and between them."""
-        low = max(self.bound("minimum", -math.inf), self.bound("exclusiveMinimum", -math.inf))
-        high = min(self.bound("maximum", math.inf), self.bound("exclusiveMaximum", math.inf))
-        step = self.bound("multipleOf", 1) or 1
-        first_multiple = step * math.ceil(low / step) if math.isfinite(low) else 0
-        for candidate in (0, low, high, first_multiple, low + step, high - step, (low + high) / 2):
-            if math.isfinite(candidate):
-                yield int(candidate) if candidate == int(candidate) else candidate
 
 
 def _resolve(schema: Any, root: JsonDict, depth: int = 0) -> JsonDict:
@@ -148,51 +133,30 @@ def _resolve(schema: Any, root: JsonDict, depth: int = 0) -> JsonDict:
     return merged
 
 
-@dataclass(frozen=True, slots=True)
 class Parameter:
     """A parameter of a tool, or a property of structured output."""
 
-    name: str
-    schema: Schema
-    required: bool = True
-
-    @property
-    def type(self) -> str:
-        return self.schema.type or "string"
-
-    @property
-    def words(self) -> set[str]:
-        return set(words(self.name.lower()))
-
-    @property
-    def takes_text(self) -> bool:
-        """Whether any text is a value."""
-        is_special = self.schema.choices or "format" in self.schema.keys or self.words & {"column", "field"}
-        return self.type == "string" and not is_special
-
-    @property
-    def takes_sentence(self) -> bool:
-        return self.takes_text and bool(self.words & WHOLE_PROMPT)
+    def __init__(self, name: str, schema: Schema, *, required: bool = True) -> None:
+        self.name, self.schema, self.required = name, schema, required
+        self.type = schema.type or "string"
+        self.words = set(words(name.lower()))
+        is_special = schema.choices or "format" in schema.keys or self.words & _FORMS
+        self.takes_text = self.type == "string" and not is_special
+        self.takes_sentence = self.takes_text and bool(self.words & WHOLE_PROMPT)
 
 
 def parameters(tool: ToolSpec) -> list[Parameter]:
     schema = Schema(tool.parameters, tool.parameters)
-    return [
-        Parameter(name, schema.inner(part).branches[0], name in schema.required)
-        for name, part in schema.properties.items()
-    ]
+    inner = {name: schema.inner(part).branches[0] for name, part in schema.properties.items()}
+    return [Parameter(name, part, required=name in schema.required) for name, part in inner.items()]
 
 
 def fill(tool: ToolSpec, text: str) -> tuple[list[JsonDict], list[Parameter]]:
-    """Find the arguments of calls of `tool` in `text`, and the required parameters that are missing.
-
-    There are several calls if the text has several values for one parameter.
-    """
+    """Find the arguments of calls of `tool` in `text`, one for each value, and the missing required parameters."""
     offered = parameters(tool)
-    if "_" in tool.name:
-        # "mean_of" looks like an identifier, but is not an argument.
-        text = text.replace(tool.name, "")
-    found = _Finder(text, stems(f"{tool.name} {tool.description}")).find(offered)
+    # "mean_of" looks like an identifier, but is not an argument.
+    text = text.replace(tool.name, "") if "_" in tool.name else text
+    found = _Finder(text, {stem(word) for word in words(f"{tool.name} {tool.description}")}).find(offered)
     combined = itertools.islice(itertools.product(*found.values()), MAX_CALLS)
     missing = [one for one in offered if one.required and one.name not in found]
     return [dict(zip(found, values, strict=True)) for values in combined], missing
@@ -206,12 +170,14 @@ class _Finder:
         self.vocabulary = vocabulary
         self.unused = literals(self.text, vocabulary)
         self.made_up: list[str] = []
+        self.offered: list[Parameter] = []
 
     def find(self, offered: list[Parameter]) -> dict[str, list[Any]]:
         """Find the values of each parameter, the surest evidence first."""
+        self.offered = offered
         found: dict[str, list[Any]] = {}
         steps: tuple[Callable[[Parameter], list[Any]], ...] = (
-            self.by_name, self.from_enum, self.by_form, self.by_type, self.sentence,
+            self.by_name, self.by_preposition, self.from_enum, self.by_form, self.by_type, self.sentence,
         )  # fmt: skip
         for step in steps:
             for one in offered:
@@ -223,7 +189,10 @@ class _Finder:
             # "The weather in Tokyo" means Tokyo even if the parameter has a default.
             needed = [one for one in texts if one.name not in found][:1]
         is_single = len(needed) == 1
-        values = self.take("quoted", joined=is_single) or self.take("name", "identifier", "file", joined=is_single)
+        title = re.search(r"^([^:\n]+):\s+([^\n.,;?!]+)", self.text) if is_single else None
+        values = self.take("quoted", joined=is_single)
+        values = values or ([title[2].strip()] if title and stems(title[1]) & self.vocabulary else [])
+        values = values or self.take("name", "identifier", "file", joined=is_single)
         if is_single and (values := values or self.object_of_sentence()):
             found[needed[0].name] = values if needed[0].required else values[:1]
         else:
@@ -260,25 +229,42 @@ class _Finder:
             if values := self.take_first(parameter, next_to_it):
                 return values
             bare = re.match(r"\w[\w-]*", self.text[match.end() :])
-            if bare and match[1] in ("=", ":") and parameter.type == "string":
-                return mentioned(parameter.schema.choices, bare[0]) if parameter.schema.choices else [bare[0]]
+            if bare and parameter.schema.choices and (same := mentioned(parameter.schema.choices, bare[0])):
+                return same
+            if bare and match[1] in ("=", ":") and parameter.takes_text:
+                return [bare[0]]
         if parameter.type not in ("integer", "number"):
             return []
         named = {stem(word) for word in parameter.words}
-        units = {literal: words(self.text[literal.end : literal.end + 40])[:1] for literal in self.unused}
-        return self.take_first(parameter, [one for one, unit in units.items() if unit and stem(unit[0]) in named])
+        before = [one for one in self.unused if named & {stem(word) for word in words(self.text[: one.start])[-1:]}]
+        after = [one for one in self.unused if named & {stem(word) for word in words(self.text[one.end :])[:1]}]
+        return self.take_first(parameter, before + after)
+
+    def by_preposition(self, parameter: Parameter) -> list[Any]:
+        """Find the ends of "from Oslo to Rome"."""
+        before = "from|of" if parameter.words & _STARTS else "into|to" if parameter.words & _ENDS else ""
+        ends = [one for one in self.unused if re.search(rf"(?i)\b(?:{before})\s+$", self.text[: one.start])]
+        return self.take_first(parameter, ends) if before and parameter.takes_text else []
 
     def from_enum(self, parameter: Parameter) -> list[Any]:
         """Find the values of an enum that are mentioned; all of them for "each"."""
         choices = parameter.schema.choices
         found = mentioned(choices, self.text)
-        if not found and parameter.required and _EACH.search(self.text):
+        named = rf"(?i)\b(?:all|by|each|every|per) (?:the )?{re.escape(parameter.name)}"
+        is_each = (parameter.required and _EACH.search(self.text)) or re.search(named, self.text)
+        if not found and is_each:
             found = choices[:MAX_CALLS]
+        twins = [one.name for one in self.offered if choices and one.schema.choices == choices]
+        if len(twins) > 1:
+            # "Correlate bill_depth_mm with body_mass_g" has one value for each of two parameters.
+            found = found[twins.index(parameter.name) :][:1]
         used = {stem(str(value)) for value in found}
         self.unused = [literal for literal in self.unused if stem(str(literal.value)) not in used]
         if parameter.type == "array":
             return [found] if found else []
-        return found if parameter.required else found[:1]
+        pair = r"\w*(?:,| and| or| than| vs\.?) ".join(re.escape(str(value)) for value in found)
+        joined = len(found) == 2 and re.search(f"(?i){pair}", self.text)
+        return found if parameter.required or is_each or joined else found[:1]
 
     def by_form(self, parameter: Parameter) -> list[Any]:
         """Find dates, addresses, files and column names, by the parameter's format or name."""
@@ -291,26 +277,41 @@ class _Finder:
     def by_type(self, parameter: Parameter) -> list[Any]:
         """Find required numbers in order, lists of literals, and booleans by their name."""
         match parameter.type:
-            case "integer" | "number" if parameter.required:
-                return self.take_first(parameter, [literal for literal in self.unused if literal.kind == "number"])
+            case "integer" | "number":
+                numbers = [literal for literal in self.unused if literal.kind == "number"]
+                return self.take_first(parameter, numbers if parameter.required else self.counts(parameter, numbers))
             case "boolean":
-                spoken = [word.lower() for word in words(self.text)]
-                place = next((place for place, word in enumerate(spoken) if word in parameter.words), None)
+                spoken, named = [word.lower() for word in words(self.text)], {stem(word) for word in parameter.words}
+                place = next((place for place, word in enumerate(spoken) if stem(word) in named), None)
                 return [] if place is None else [not {"no", "not", "without"} & set(spoken[max(0, place - 2) : place])]
             case "array" if not parameter.schema.choices:
-                items = parameter.schema.inner(parameter.schema.keys.get("items")).branches[0]
-                is_number = items.type in ("integer", "number")
-                if items.type == "string" or is_number:
-                    found = self.take("number") if is_number else self.take("quoted") or self.take("name", "identifier")
-                    return [found] if found and parameter.schema.allows(found) else []
+                kind = parameter.schema.inner(parameter.schema.keys.get("items")).branches[0].type
+                kinds = {"string": ("quoted",), "integer": ("number",), "number": ("number",)}.get(kind, ())
+                found = self.take(*kinds) or (self.take("name", "identifier") if kind == "string" else [])
+                return [found] if found and parameter.schema.allows(found) else []
         return []
+
+    def counts(self, parameter: Parameter, numbers: list[Literal]) -> list[Literal]:
+        """The numbers that an optional parameter can mean: "the 3 heaviest" for a count, "in 2008" for a year."""
+        is_year = "year" in parameter.words
+        if not is_year and not parameter.words & COUNTS:
+            return []
+        return [
+            it for it in numbers if is_year == (1500 <= it.value < 2200) and not _LIMIT.search(self.text[: it.start])
+        ]
 
     def sentence(self, parameter: Parameter) -> list[Any]:
         if not parameter.required or not parameter.takes_sentence:
             return []
         if "sql" in self.vocabulary and parameter.words & {"query", "sql", "statement"}:
             return [match[0].rstrip('`" ')] if (match := SQL.search(self.text)) else []
-        return self.take("quoted")[:1] or [self.text.strip()]
+        after_colon = re.search(r"^[^:\n]{3,60}:\s+(.+)", self.text, re.DOTALL)
+        verb = next(iter(words(self.text.lower())), "")
+        is_other = (
+            verb in VERBS and stem(verb) not in self.vocabulary and parameter.words & {"content", "message", "text"}
+        )
+        texts = [after_colon[1]] if after_colon else [] if is_other else [self.text.strip()]
+        return self.take("quoted")[:1] or texts
 
     def object_of_sentence(self) -> list[str]:
         """Find "tea" and "cake" in "price of tea and cake": words after a preposition that the description lacks."""
@@ -322,15 +323,7 @@ class _Finder:
 
 
 def fill_schema(schema: JsonDict, text: str, known: JsonDict | None = None) -> Reply:
-    """Answer with a value that `schema` allows, from `text` and from values `known` by property name.
-
-    >>> properties = {"name": {"type": "string"}, "age": {"type": "integer"}, "email": {"type": ["string", "null"]}}
-    >>> reply = fill_schema({"type": "object", "properties": properties, "required": list(properties)}, "Ada is here")
-    >>> reply.text
-    '{"name": "Ada", "age": 0, "email": null}'
-    >>> reply.placeholder
-    'values were picked by rules, not by a language model; made up: `age`'
-    """
+    """Answer with a value that `schema` allows, from `text` and from values `known` by property name."""
     finder = _Finder(text, set())
     value = _sample(Schema(schema, schema), "", finder, known or {})
     names = listed([f"`{name}`" for name in dict.fromkeys(finder.made_up)])
@@ -340,11 +333,10 @@ def fill_schema(schema: JsonDict, text: str, known: JsonDict | None = None) -> R
 
 def _sample(schema: Schema, name: str, finder: _Finder, known: JsonDict) -> Any:
     branches = schema.branches
-    is_deep = schema.depth > MAX_DEPTH
     if len(branches) > 1 or branches[0] is not schema:
         # Deep down, a simple alternative ends a recursion.
         simplest = min(branches, key=lambda one: (one.type == "object", one.type == "array", len(one.required)))
-        return _sample(simplest if is_deep else branches[0], name, finder, known)
+        return _sample(simplest if schema.depth > MAX_DEPTH else branches[0], name, finder, known)
     if schema.type == "object":
         return _sample_object(schema, finder, known)
     if schema.type == "array":
@@ -376,7 +368,6 @@ def _sample_object(schema: Schema, finder: _Finder, known: JsonDict) -> JsonDict
 def _sample_array(schema: Schema, name: str, finder: _Finder, known: JsonDict) -> list[Any]:
     made = [_sample(schema.inner(part), name, finder, known) for part in as_list(schema.keys.get("prefixItems"))]
     item = schema.inner(schema.keys.get("items", {}))
-    # One object shows what the others would look like.
     fewest = 1 if item.type == "object" and schema.depth <= MAX_DEPTH // 2 else 0
     while schema.keys.get("items") is not False and len(made) < max(schema.bound("minItems", 0), fewest):
         made.append(_sample(item, name, finder, known))

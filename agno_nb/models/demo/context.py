@@ -1,7 +1,4 @@
-"""A request as the rules see it, and the reply that they decide on.
-
-A request is read as turns: a prompt, the tool calls made for it, and the answer. The demo model has no other memory.
-"""
+"""A request as the rules see it: turns of a prompt, the tool calls made for it, and the answer."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from agno_nb.models.base import ModelRequest
-from agno_nb.types import JsonDict, Media, Message, ToolSpec, one_line
+from agno_nb.types import JsonDict, Media, ToolSpec, one_line
 
 MAX_CHARS = 20_000
 """Characters of a text that the rules read. No question is longer, but a pasted file may be."""
@@ -19,6 +16,7 @@ MAX_CHARS = 20_000
 _DATAFRAME = re.compile(
     r"DataFrame, [\d,]+ rows x [\d,]+ columns\nColumns: [^\n]*(?:\nFirst (\d+) rows as CSV:\n)?", re.IGNORECASE
 )
+_CELL, _LAST_CELL = r'(?:"(?:[^"]|"")*"|[^,"]*)', r'(?:"(?:[^"]|"")*"|[\w.+-]*\w)?'
 # Teams and workflows put earlier runs before the task.
 _EARLIER_RUNS = re.compile(r"<(team_history|member_interactions|workflow_history|previous_steps)>.*?</\1>", re.DOTALL)
 
@@ -72,7 +70,12 @@ class Context:
         calls: dict[str | None, Call] = {}
         for message in request.messages:
             if message.role == "user" or not context.turns:
-                context._add_turn(message)
+                if not context.turns or context.turn.answer or context.turn.calls:
+                    context.turns.append(Turn(prompt=""))
+                # Consecutive user messages, such as a context and a question, are one turn.
+                if message.role == "user":
+                    context.turn.prompt = f"{context.turn.prompt}\n{message.content or ''}".strip("\n")
+                    context.turn.attachments += message.media
             if message.role == "assistant":
                 context.turn.answer = f"{context.turn.answer}\n{message.content or ''}".strip()
                 for item in message.tool_calls:
@@ -81,15 +84,6 @@ class Context:
             elif message.role == "tool" and message.tool_call_id in calls:
                 calls[message.tool_call_id].result = message.content or ""
         return context
-
-    def _add_turn(self, message: Message) -> None:
-        prompt, attachments = (message.content or "", message.media) if message.role == "user" else ("", [])
-        if self.turns and not self.turn.answer and not self.turn.calls:
-            # Consecutive user messages, such as a context and a question, are one turn.
-            self.turn.prompt = f"{self.turn.prompt}\n{prompt}".strip()
-        else:
-            self.turns.append(Turn(prompt=prompt))
-        self.turn.attachments += attachments
 
     @property
     def turn(self) -> Turn:
@@ -143,22 +137,18 @@ def without_dataframes(text: str) -> str:
     while match := _DATAFRAME.search(text):
         lines = text[match.end() :].split("\n")
         rows = int(match[1]) + 1 if match[1] else 0
-        # The sentence can end right after the last row.
-        end = re.search(r"[?!.]?$", lines[rows - 1]) if 0 < rows <= len(lines) else None
-        text = "\n".join([f"{text[: match.start()]}the DataFrame{end[0] if end else ''}", *lines[rows:]])
+        # The sentence can go on after the last cell of the last row.
+        last_row = lines[rows - 1] if 0 < rows <= len(lines) else ""
+        rest = re.sub(rf"^(?:{_CELL},){{{lines[0].count(',')}}}{_LAST_CELL}", "", last_row)
+        text = "\n".join([f"{text[: match.start()]}the DataFrame{rest}", *lines[rows:]])
     return text
 
 
 def quoted(text: str, max_chars: int = 200) -> str:
     """Put `text` in quotation marks, on one line."""
-    line = one_line(without_dataframes(text).replace('"', "'"), max_chars)
-    return f'"{line}"'
+    return '"' + one_line(without_dataframes(text).replace('"', "'"), max_chars) + '"'
 
 
 def listed(items: list[str]) -> str:
-    """Join `items` as in a sentence.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
+    """Join `items` as in a sentence: "a, b and c"."""
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)

@@ -1,20 +1,16 @@
-"""The conversation: what users say about themselves, questions about it, and its summary, title and topics.
-
-Everything is quoted from the conversation, the memories or the session state.
-"""
+"""The conversation: what users say about themselves, questions about it, and its summary, title and topics."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agno_nb.models.demo.arguments import fill_schema, parameters
 from agno_nb.models.demo.context import MAX_CHARS, Call, Context, Reply, Turn, listed, quoted
 from agno_nb.models.demo.tokenizer import is_content, stem, stems, words
-from agno_nb.models.demo.tools import is_failure, parsed
+from agno_nb.models.demo.tools import FAILED, parsed
 from agno_nb.types import JsonDict, ToolSpec, as_dict, as_list, json_object
 
 MAX_QUESTIONS = 6
@@ -30,9 +26,7 @@ _MINE = r"\b(?:i|me|my|our|the|we)\b"
 
 def recall(context: Context) -> Reply | None:
     """Answer a question about the conversation from the turns in the request, or with the agent's history tools."""
-    is_question = re.match(
-        r"(?:and |so |please )?(?:can|did|give|how|list|repeat|show|summar|tell|what|which)", context.plain
-    )
+    is_question = re.match(r"(?:\w+ )?(?:can|did|give|how|list|repeat|show|summar|tell|what|which)", context.plain)
     answer = next((answer for pattern, answer in _QUESTIONS if re.search(pattern, context.plain)), None)
     if not is_question or answer is None or len(context.plain) > 200:
         return None
@@ -48,17 +42,23 @@ def recall(context: Context) -> Reply | None:
     if about_others:
         return Reply(text="I have no tool to read other sessions.")
     if turns:
-        return Reply(text=answer(turns, context))
+        return _with_unused(context, answer(turns, context), *(pattern for pattern, _ in _QUESTIONS))
     if summary := context.block("summary"):
         return Reply(text=f"The summary of our conversation says: {summary}")
     return None if context.turn.calls else Reply(text="This is the first message that I can see in this session.")
 
 
+def _with_unused(context: Context, text: str, *known: str) -> Reply:
+    """Answer, and name the words of the question that neither the answer nor the rule contains."""
+    unused = stems(context.plain) - stems(" ".join([text, "so far called remind remember send", *known]))
+    left = dict.fromkeys(quoted(word) for word in words(context.question) if is_content(word) and stem(word) in unused)
+    return Reply(text=text + (f"\n\nNot considered: {listed([*left])}." if left else ""))
+
+
 def _exchange(value: Any) -> Turn | None:
     item = as_dict(value)
-    if not isinstance(item.get("user"), str):
-        return None
-    return Turn(prompt=item["user"], answer=str(item.get("assistant") or "").strip())
+    user, answer = item.get("user"), str(item.get("assistant") or "").strip()
+    return Turn(prompt=user, answer=answer) if isinstance(user, str) else None
 
 
 def _past_sessions(sessions: list[dict[str, Any]]) -> str:
@@ -72,9 +72,14 @@ def _past_sessions(sessions: list[dict[str, Any]]) -> str:
 
 
 _QUESTIONS: tuple[tuple[str, Callable[[list[Turn], Context], str]], ...] = (
-    (r"\b(?:summary|summari[sz]e|recap)\b|\bwhat (?:did|have|were) (?:we|i) (?:been )?(?:talk|discuss)|"
-     + _OTHER_SESSIONS.pattern,
+    (r"^(?!.*:).*\b(?:summary|summarise|summarize|recap)\b|"
+     r"\bwhat (?:did|have|were) (?:we|i) (?:been )?(?:talk|discuss)|" + _OTHER_SESSIONS.pattern,
      lambda turns, context: summarize(turns, context.block("summary"))),
+    (rf"\bhow many\b.*{_SAID}",
+     lambda turns, context: f"I can see {len(turns)} earlier message{'s' * (len(turns) > 1)} of yours."),
+    (r"\bwhat\b(?=.*\b(?:answer|answered|result)\b).*\b(?:first|last|previous) (?:message|prompt|question)\b",
+     lambda turns, context: f"You asked {quoted((it := turns[0 if 'first' in context.plain else -1]).prompt)}, "
+     f"and I answered {quoted(it.answer)}."),
     (rf"{_MINE}.*\bfirst\b.*{_SAID}|{_MINE}.*{_SAID}.*\bfirst\b",
      lambda turns, context: f"Your first message that I can see was {quoted(turns[0].prompt)}."),
     (rf"{_MINE}.*\b(?:last|previous)\b.*{_SAID}|\bi\b.*{_SAID}.*\b(?:before|just now|last)\b",
@@ -126,9 +131,8 @@ def summarize(turns: list[Turn], previous: str = "") -> str:
         if found := facts(turn.prompt):
             told = " ".join([told, *(fact.third_person for fact in found if fact.third_person not in told)]).strip()
         else:
-            # Only the results of tools and sums are news; the rest is about the conversation itself.
-            is_result = " answers:" in turn.answer or " = " in turn.answer
-            answer = f" and got the answer {quoted(turn.answer, 160)}" if is_result else ""
+            is_news = " answers:" in turn.answer or " = " in turn.answer
+            answer = f" and got the answer {quoted(turn.answer, 160)}" if is_news else ""
             asked.append(f"The user asked {quoted(turn.prompt, 100)}{answer}.")
     return " ".join([told, *asked[-MAX_QUESTIONS:]]).strip() or "Nothing has been said yet."
 
@@ -145,8 +149,7 @@ def title(turns: list[Turn]) -> str:
     return text[:1].upper() + text[1:60]
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """A statement of a user about themselves: "your name is Ada", "The user's name is Ada."."""
 
     second_person: str
@@ -154,16 +157,19 @@ class Fact:
 
 
 _STATEMENT = re.compile(
-    r"(?i)(?:(?:hi|hello|hey|well|so|ok|oh|and|but|also|please|remember|that)\b[\s,!]*)*"
+    r"(?i)(?:(?:hi|hello|hey|well|so|ok|oh|and|but|also|please|remember|that|actually|no|now)\b[\s,!:]*)*"
     r"(?:my (?P<noun>[\w' -]{1,60}? (?:is|are) .+)"
     r"|(?:i am|i'm) (?P<being>(?:an?|the|from|\d+)\b.+)"
-    r"|i (?:really |also )?(?P<negation>do not |don't )?(?P<verb>adore|dislike|drive|enjoy|hate|have|like|live|love|own"
-    r"|play|prefer|speak|study|teach|work) (?P<object>.+))"
+    r"|i (?:really |also |now )*(?P<negation>do not |don't )?"
+    r"(?P<verb>adore|dislike|drive|enjoy|hate|have|like|live|love|own|play|prefer|speak|study|teach|work)"
+    r" (?P<object>.+))"
 )
-_NOTE = re.compile(r"(?:please )?remember (?:that )?(.+)", re.IGNORECASE)
+_NOTE = re.compile(r"(?:please )?remember:? (?:that )?(.+)", re.IGNORECASE)
+_FORGET = re.compile(r"(?i)\b(?:forget|delete|remove) (?:that )?([^.;!?\n]+)")
 _ABOUT_USER = re.compile(
-    r"^who am i$|\b(?:what|where|who|how|which|tell me|remind me|do you know|do you remember)\b.*?"
-    r"(?:\bmy (?P<noun>[\w' -]{1,60}?)(?: called)?|\b(?:do|am) i (?:really |also )?(?P<verb>[\w ]{1,60}))$"
+    r"^who am i$|\b(?:what|when|where|who|how|which|tell me|remind me|do you know|do you remember)\b.*?"
+    r"(?:\bmy (?P<noun>[\w' -]{1,60}?)(?: called)?"
+    r"|\b(?:(?:am|do) i|(?:how|what|where|who) i(?: am)?) (?:really |also |now )?(?P<verb>[\w ]{1,60}))$"
 )
 _CHANGE = re.compile(
     r"(?i)(?:please )?(?P<verb>set|change|add|put|remove|delete) (?:the |my )?(?P<first>.+?) (?:to|on|from) "
@@ -172,18 +178,15 @@ _CHANGE = re.compile(
 
 
 def facts(text: str) -> list[Fact]:
-    """The statements of `text` about its author.
-
-    >>> [fact.second_person for fact in facts("Hi, my name is Mark and I like anime. Do you?")]
-    ['your name is Mark', 'you like anime']
-    """
+    """The statements of `text` about its author."""
     text = text[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    text = re.sub(r"\b(Dr|Mrs?|Ms|Prof|St)\. ", r"\1 ", text)
     sentences = re.findall(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]*)*[.!?]?", text)
     clauses = [
         clause.strip(" .!")
         for sentence in sentences
         if not sentence.endswith("?")
-        for clause in re.split(r"(?:,?\s+(?:and|but)\s+|,\s*)(?=(?:i|i'm|my)\b)", sentence, flags=re.IGNORECASE)
+        for clause in re.split(r"(?:,?\s+(?:and|but)\s+|[,;]\s*)(?=(?:i|i'm|my)\b)", sentence, flags=re.IGNORECASE)
     ]
     return [fact for clause in clauses if (fact := _fact(clause)) is not None]
 
@@ -209,22 +212,41 @@ def _fact(clause: str) -> Fact | None:
 def note_facts(context: Context) -> Reply | None:
     """Acknowledge facts, and pass them to the agent's memory tool if it has one."""
     found = facts(context.question)
-    if not found or context.tool("add_memory"):
+    told, memories = _told(context.prompts_before), _sources(context)["My memories of you say"]
+    forgotten = ([fact for fact in known if _forgets(context.question, fact)] for known in (told, memories))
+    dropped = next(filter(None, forgotten), [])
+    if not (found or dropped) or context.tool("add_memory"):
         return None
     tool = context.tool("update", "memory")
-    noted = f"Noted: {listed([fact.second_person for fact in found])}."
+    noted = [f"Noted: {listed([fact.second_person for fact in found])}."] if found else []
+    noted += [f"You want me to forget: {listed([fact.rstrip('.') for fact in dropped])}."] if dropped else []
     if tool and context.can_call:
-        return Reply(calls=[_memory_call(tool, " ".join(fact.third_person for fact in found))])
+        sentences = [f"Forget that {topic}." for topic in _FORGET.findall(context.question) if dropped]
+        return Reply(calls=[_memory_call(tool, " ".join([*sentences, *(fact.third_person for fact in found)]))])
     if tool and tool.name in (call.name for call in context.turn.calls):
-        return Reply(text=f"{noted} I passed it to `{tool.name}`.")
-    is_all = all(facts(sentence) for sentence in re.split(r"(?<=[.!?])\s+", context.question))
-    hint = "" if any(map(facts, context.prompts_before)) else " I can recall it if later requests contain it."
-    return Reply(text=f"{noted}{hint}") if is_all and not context.turn.calls else None
+        return Reply(text=" ".join([*noted, f"I passed it to `{tool.name}`."]))
+    sentences = [sentence for sentence in re.split(r"(?<=[.!?])\s+", context.question) if stems(sentence)]
+    is_all = all(facts(sentence) or _FORGET.search(sentence) for sentence in sentences)
+    noted += ["I can recall it if later requests contain it."] if found and not told else []
+    return Reply(text=" ".join(noted)) if is_all and not context.turn.calls else None
+
+
+def _told(prompts: list[str]) -> list[str]:
+    """The facts in `prompts`, without those that a later one asks to forget."""
+    told: list[str] = []
+    for text in prompts:
+        told = [fact for fact in told if not _forgets(text, fact)] + [fact.second_person for fact in facts(text)]
+    return told
+
+
+def _forgets(text: str, fact: str) -> bool:
+    topics = (stems(topic) - {"user"} for topic in _FORGET.findall(text))
+    return any(topic and topic <= stems(fact) for topic in topics)
 
 
 def recall_facts(context: Context) -> Reply | None:
     """Answer a question about the user from their earlier prompts, the state, the memories and the summary."""
-    told = [fact.second_person for text in context.prompts_before for fact in facts(text)]
+    told = _told([*context.prompts_before, context.question])
     if re.search(r"\bwhat (?:do|can) you (?:know|remember) about me$", context.plain):
         known = [f"You told me: {listed(told)}."] if told else []
         known += [f"{source}: {' '.join(sentences)}" for source, sentences in _sources(context).items() if sentences]
@@ -234,8 +256,8 @@ def recall_facts(context: Context) -> Reply | None:
         if match := _ABOUT_USER.search(part):
             # "What is my name and city?" asks for two facts.
             topics = re.split(r",? and (?:my )?", match["noun"]) if match["noun"] else [match["verb"] or "name"]
-            answers += [_recall_fact(context, told, topic, is_noun=bool(match["noun"])) for topic in topics]
-        else:
+            answers += [_recall_fact(context, told, topic, "" if match["noun"] else part) for topic in topics]
+        elif not facts(part):
             rest.append(quoted(part))
     if answers and rest:
         answers.append(f"Ask the rest separately: {listed(rest)}.")
@@ -243,19 +265,21 @@ def recall_facts(context: Context) -> Reply | None:
         # "When is the exam?", after "Remember that the exam is on Friday"; other facts are about the user.
         notes = [fact for fact in told if asked <= stems(fact) and not fact.startswith("you")]
         answers = [f"You told me: {note}." for note in notes[-1:]]
-    return Reply(text=" ".join(answers)) if answers else None
+    return _with_unused(context, " ".join(dict.fromkeys(answers))) if answers else None
 
 
-def _recall_fact(context: Context, told: list[str], topic: str, *, is_noun: bool) -> str:
+def _recall_fact(context: Context, told: list[str], topic: str, part: str) -> str:
     known = [(fact, f"You told me: {fact}.") for fact in reversed(told)]
-    state = session_state(context).items()
-    known += [
-        (name, f"The session state says: `{name}` is {json.dumps(value, ensure_ascii=False)}.") for name, value in state
-    ]
+    state = (json_object(context.block("session_state")) or {}).items()
+    values = {name: json.dumps(value, ensure_ascii=False) for name, value in state}
+    known += [(name, f"The session state says: `{name}` is {value}.") for name, value in values.items()]
     known += [(one, f"{source}: {one}") for source, sentences in _sources(context).items() for one in sentences]
-    asked = {stem(word) for word in words(topic)} - {"is", "are"}
-    subject = ("" if topic.startswith("the ") else "your ") + topic if is_noun else "that"
-    missing = f"You have not told me {subject} in the part of the session that I can see."
+    asked = {stem(word) for word in words(topic)} - {"is", "are", "list"}
+    subject = ("" if topic.startswith("the ") else "your ") + topic if not part else quoted(topic)
+    seen = f"what you told me: {listed(told[-6:])}" if told else "the part of the session that I can see"
+    missing = f"I find nothing about {subject} in {seen}."
+    wrote = [text for text in context.prompts_before if (asked | stems(part)) & stems(text) and "?" not in text]
+    missing = f"I have no rule that answers this, but you wrote {quoted(wrote[-1])}." if wrote else missing
     return next((answer for text, answer in known if asked <= {stem(word) for word in words(text)}), missing)
 
 
@@ -266,33 +290,27 @@ def _sources(context: Context) -> dict[str, list[str]]:
     return {source: [line.strip(" -*") for line in found if line.strip(" -*")] for source, found in lines.items()}
 
 
-def session_state(context: Context) -> JsonDict:
-    """The session state in the system message."""
-    return json_object(context.block("session_state")) or {}
-
-
 def change_state(context: Context) -> Reply | None:
     """Change the session state with the agent's tool for it: "Add eggs to my shopping list"."""
     tool = context.tool("update", "state")
     parameter = next((one.name for one in parameters(tool) if one.type == "object"), None) if tool else None
     if tool is None or parameter is None:
         return None
-    done = [call for call in context.turn.calls if call.result is not None and not is_failure(call)]
+    done = [call for call in context.turn.calls if call.result is not None and not FAILED.match(call.result)]
     if made := {name: value for call in done for name, value in as_dict(call.arguments.get(parameter)).items()}:
         changes = [f"`{name}` is now {json.dumps(value, ensure_ascii=False)}" for name, value in made.items()]
         return Reply(text=f"Done: {listed(changes)}.")
     match = _CHANGE.fullmatch(context.question)
     if match is None or not context.can_call:
         return None
-    state = session_state(context)
+    state: JsonDict = json_object(context.block("session_state")) or {}
     is_set = match["verb"].lower() in ("set", "change")
     spoken, value = (match["first"], match["second"]) if is_set else (match["second"], match["first"].strip("\"'"))
     key = next((key for key in state if stems(key) == stems(spoken)), "_".join(words(spoken.lower())))
     changed: object = value.strip("\"'")
     if not is_set:
         items = state[key] if isinstance(state.get(key), list) else []
-        is_added = match["verb"].lower() in ("add", "put")
-        changed = [*items, value] if is_added else [item for item in items if item != value]
+        changed = [item for item in items if item != value] + [value] * (match["verb"].lower() in ("add", "put"))
     return Reply(calls=[Call(name=tool.name, arguments={parameter: {key: changed}})])
 
 
@@ -304,20 +322,17 @@ def manage_memories(context: Context) -> Reply | None:
     if context.turn.calls:
         return Reply(text=f"Memories changed: {len(context.turn.calls)}.")
     known = dict(re.findall(r"^- \[(\w+)\] (.+)$", context.system, re.MULTILINE))
-    calls = []
-    if forget := re.search(r"\b(?:forget|delete|remove)\b(.+)", context.plain):
-        asked = stems(forget[1]) - {"user"}
-        calls = [_memory_call(delete, "", key) for key, text in known.items() if asked and asked <= stems(text)]
-    else:
-        # An agent passes on sentences about "the user"; a user speaks in the first person.
-        sentences = re.findall(r"\bthe user\b[^.\n]*\.", context.question, re.IGNORECASE)
-        for sentence in sentences or [fact.third_person for fact in facts(context.question)]:
-            text = sentence[:1].upper() + sentence[1:]
-            topic = re.match(r"The user(?:'s (.+?) (?:is|are)\b| (?:does not )?(\w+))", text)
-            subject = topic[1] or topic[2] if topic else ""
-            old = next((key for key, other in known.items() if other.startswith(f"The user's {subject} ")), None)
-            if text.lower() not in (other.lower() for other in known.values()):
-                calls.append(_memory_call(update if old else add, text, old, subject))
+    calls = [_memory_call(delete, "", key) for key, text in known.items() if _forgets(context.question, text)]
+    told = _FORGET.sub("", context.question)
+    # An agent passes on sentences about "the user"; a user speaks in the first person.
+    sentences = re.findall(r"\bthe user\b[^.\n]*\.", told, re.IGNORECASE)
+    for sentence in sentences or [fact.third_person for fact in facts(told)]:
+        text = sentence[:1].upper() + sentence[1:]
+        topic = re.match(r"The user(?:'s (.+?) (?:is|are)\b| (?:does not )?(\w+))", text)
+        subject = topic[1] or topic[2] if topic else ""
+        old = next((key for key, other in known.items() if other.startswith(f"The user's {subject} ")), None)
+        if text.lower() not in (other.lower() for other in known.values()):
+            calls.append(_memory_call(update if old else add, text, old, subject))
     return Reply(calls=calls) if calls else Reply(text="There is nothing new about the user.")
 
 

@@ -12,20 +12,19 @@ from agno_nb.models.demo.context import MAX_CHARS
 STOPWORDS = frozenset(
     """a about above after again all also am an and any are as ask at be because been before below but by call can could
     did do does each every few find for from get give had has have he hello hey hi him his how i if in into is it its
-    just know let like list look make many may me more most much must my need no not now of off ok okay on one only or
-    other our out over per please provide return run same say set she should show so some such tell than thank thanks
-    that the their them then there these they thing think this those to today tomorrow too tool under until up us use
-    using value very want was we were what when where which while who whom whose why will with without would yes you
-    your""".split()
+    just know let like list look make many may me more most much must my need no not now of off ok on one only or
+    other our out over per please pls provide return run same say set she should show so some such tell than thank
+    thanks that the their them then there these they thing think this those to today tomorrow too tool under until up
+    us use using value very want was we were what when where which while who whom whose why will with without would
+    yes you your""".split()
 )
-SENTENCE_STARTERS = frozenset(
-    """add analyze answer average calculate check compare compute convert count create delete describe display draw
-    estimate explain extract filter forget generate greet help load mean order pick plot predict print query rank
-    recommend remember remove repeat review save search select send sort start store suggest summarize translate update
-    write""".split()
+VERBS = frozenset(
+    """add analyze answer average book calculate cancel change check compare compute convert correlate count create
+    delete describe display draw drop estimate explain extract filter find forget generate grade greet help insert
+    load mean move open order pick plan plot predict print query rank recommend remember remove rename repeat reserve
+    review save search select send set sort start stop store suggest summarize translate update write""".split()
 )
 """Verbs that begin a sentence with a capital letter and are not names."""
-
 SYNONYMS = {
     "heavy": "mass", "weigh": "mass", "weight": "mass", "average": "mean", "deep": "depth", "long": "length",
     "tall": "height", "temperature": "weather", "love": "like", "enjoy": "like", "prefer": "like", "cheap": "price",
@@ -34,13 +33,13 @@ SYNONYMS = {
 
 NUMBER = r"-?(?:\d{1,3}(?:,\d{3}){1,12}(?!\d)|\d{1,40})(?:\.\d{1,40})?"
 """Python refuses to convert numbers of thousands of digits."""
-
 _LITERAL = re.compile(
     rf"""
       "(?P<quoted>[^"\n]{{1,400}})" | “(?P<quoted2>[^”\n]{{1,400}})” | (?<!\w)'(?P<quoted3>[^'\n]{{1,400}})'(?!\w)
     | (?P<url>https?://[^\s<>"]+[^\s<>".,;:!?)])
     | (?P<email>[\w.+-]{{1,64}}@[\w-]{{1,64}}(?:\.[\w-]{{1,64}})+)
     | (?P<date>\b\d{{4}}-\d\d-\d\d\b)
+    | (?P<time>\b\d{{1,2}}(?::\d\d){{1,2}}\b(?:[ ]?[ap]m\b)?|\b\d{{1,2}}[ ]?[ap]m\b)
     | (?P<number>(?<![\w.]){NUMBER})(?!\w{{0,40}}_)
     | (?P<file>(?<!\w)[\w/-]{{1,200}}\.[A-Za-z]{{2,7}}\b)
     | (?P<identifier>\b[A-Za-z][A-Za-z0-9]*_\w+)
@@ -50,12 +49,16 @@ _LITERAL = re.compile(
 )
 
 
+_OBJECT = re.compile(r"\s+(?:all|an?|any|her|his|it|me|my|our|some|that|the|their|these|this|those|us)\b")
+"""After a verb: "Water the plants"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Literal:
     """A value written in a text."""
 
     kind: str
-    """"quoted", "url", "email", "date", "number", "file", "identifier" or "name"."""
+    """"quoted", "url", "email", "date", "time", "number", "file", "identifier" or "name"."""
     value: Any
     start: int
     end: int
@@ -68,14 +71,10 @@ def words(text: str) -> list[str]:
 
 
 def stem(word: str) -> str:
-    """Reduce a word to the stem of its forms and synonyms, in British and American spelling.
-
-    >>> [stem(word) for word in ("penguins", "describing", "describes", "favourite", "heavy")]
-    ['penguin', 'describ', 'describ', 'favorit', 'mass']
-    """
-    word = re.sub(r"(?<=\w\w)our", "or", word.lower().removesuffix("'s"))
-    if len(word) > 4 and word.endswith("ies"):
-        word = word[:-3] + "y"
+    """Reduce a word to the stem of its forms and synonyms, in British and American spelling."""
+    word = re.sub(r"(?<=\w\w)our", "or", word.lower().removesuffix("'s")).replace("zzes", "z")
+    if len(word) > 4 and word.endswith(("ie", "ies")):
+        word = word.removesuffix("s")[:-2] + "y"
     elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         word = word[:-1]
     for ending in ("ing", "ed"):
@@ -98,13 +97,7 @@ def stems(text: str) -> set[str]:
 
 
 def literals(text: str, vocabulary: Iterable[str] = ()) -> list[Literal]:
-    """Find the values in `text`, in order.
-
-    `vocabulary` has stems of words that are not names even if they begin a sentence.
-
-    >>> [literal.value for literal in literals('How heavy are Gentoo penguins above 4,000 g since 2008-01-01?')]
-    ['Gentoo', 4000, '2008-01-01']
-    """
+    """Find the values in `text`, in order. Words with stems in `vocabulary` are no names at the start of a sentence."""
     text = text[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     common = set(vocabulary)
     found = []
@@ -116,7 +109,6 @@ def literals(text: str, vocabulary: Iterable[str] = ()) -> list[Literal]:
             value = int(plain) if re.fullmatch(r"-?\d+", plain) else float(plain)
         elif kind == "name" and not (value := _name(text, match.start(), value, common)):
             continue
-        # A name can begin after words that only look like a part of it.
         start = match.end() - len(value) if kind == "name" else match.start()
         found.append(Literal(kind, value, start, match.end()))
     return found
@@ -128,7 +120,8 @@ def _name(text: str, start: int, raw: str, common: set[str]) -> str:
     parts = raw.split(" ")
     while parts:
         word = parts[0].lower()
-        is_verb = begins_sentence and (word in SENTENCE_STARTERS or stem(word) in common)
+        is_verb = word in VERBS or stem(word) in common
+        is_verb = begins_sentence and (is_verb or (parts == [raw] and bool(_OBJECT.match(text, start + len(raw)))))
         if word not in STOPWORDS and not is_verb:
             break
         parts = parts[1:]
@@ -136,13 +129,7 @@ def _name(text: str, start: int, raw: str, common: set[str]) -> str:
 
 
 def mentioned(values: Iterable[Any], text: str) -> list[Any]:
-    """Those of `values` that `text` names, in the order of the text.
-
-    If none is written out, the value that shares most words with the text counts as named, unless there are several.
-
-    >>> mentioned(["bill_length_mm", "flipper_length_mm", "body_mass_g"], "How long are the flippers?")
-    ['flipper_length_mm']
-    """
+    """Those of `values` that `text` names, in its order; else the one that has most words of it, unless many do."""
     present = stems(text)
     written: dict[int, Any] = {}
     shared: list[tuple[int, Any]] = []

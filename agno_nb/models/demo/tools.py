@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from typing import Any
@@ -10,34 +9,41 @@ from typing import Any
 from agno_nb.models.demo.arguments import MAX_CALLS, SQL, Parameter, fill, parameters
 from agno_nb.models.demo.context import MAX_CHARS, Call, Context, Reply, listed, quoted
 from agno_nb.models.demo.tokenizer import is_content, mentioned, stem, stems, words
-from agno_nb.types import JsonDict, ToolSpec, as_dict, shorten
+from agno_nb.types import JsonDict, ToolSpec, shorten
 
 IN_NAME, IN_VALUES, IN_PARAMETERS, IN_DESCRIPTION = 3.0, 2.5, 2.0, 1.0
 ENOUGH = 2.0
 """The sum of weights from which a tool counts as meant: one word of its name, or two of its description."""
-
-MAX_RESULT_CHARS = 1500
+MAX_RESULT_CHARS, MAX_PHRASES = 1500, 6
 DELEGATE_TO_ONE, DELEGATE_TO_ALL = "delegate_task_to_member", "delegate_task_to_members"
 
-_ASKED = re.compile(r"^`(\w[\w.-]*)` needs `(\w+)`")
+_ASKED = re.compile(r"^`(\w[\w.-]*)`[^`]* needs `(\w+)`")
 _FOLLOWS = re.compile(r"^(?:and|again|also|but|now|or|so|then|the same|what about|how about)\b")
-_LIMITS = {"how many", *"above after before below few most no not only over tomorrow under until without".split()}
+_COMPARING = {"both", "cheaper", "cheapest", "each", "every"}
+_LIMITS = {
+    "how many",
+    *"above after before below few most no not only over tomorrow under until why without".split(),
+    *_COMPARING,
+}
 """Stop words that change what is asked for."""
+REPEAT = re.compile(r"(?:please )?repeat (?:after me|the (?:text|sentence|words?)|this:)(?!\w)")
+_CHANGES = set(
+    "add book buy cancel change clear create delete drop move order refund remove save schedule send set".split()
+)
+_REFUSED = re.compile(r"The user refused this call, and it was not carried out\.\s*(?:They say: )?")
 _NEGATION = re.compile(r"\b(?:not?|without|except|excluding|neither|nor|unless|other than|\w+n't)\b", re.IGNORECASE)
 _UNUSED = re.compile(r"n(?:f*[uln])*(?:f*k)?|[ul](?:f*[uln])*(?:(?<=[ln])f*k)?")
-_FILLERS = set(
-    "calculate compare compute current describe display live number print question result table value".split()
-)
-_FAILED = re.compile(r"[\w.]*(?:Error|Exception)\b\s*[:(]|(?i:error|failed|traceback)\b[^\n:]{0,40}:")
+_FILLERS = set("calculate compare compute current describe display live number question result table value".split())
+FAILED = re.compile(r"[\w.]*(?:Error|Exception)\b\s*[:(]|(?i:error|failed|traceback)\b[^\n:]{0,40}:")
 _PARTS = re.compile(
-    r"(?i)(?<=[.?!;])\s+|,?\s+(?:and|then)\s+"
+    r"(?i)(?<=[.?!;])\s+|(?:,\s+|,?\s+(?:and|then)\s+)"
     r"(?=(?:how|what|who|when|where|which|why|is|are|do|does|can|write|list|find|count|compare|show|tell|describe)\b)"
 )
 
 
 def call_tools(context: Context) -> Reply | None:
     """Call the tools that the prompt is about if it has all required arguments, else ask for them."""
-    if not context.can_call:
+    if not context.can_call or REPEAT.match(context.plain):
         return None
     text, chosen = context.question, matching_tools(context.tools, context.question)
     asked = _ASKED.match(context.earlier[-1].answer) if context.earlier else None
@@ -46,12 +52,27 @@ def call_tools(context: Context) -> Reply | None:
         answer = f'{asked[2]}: "{text}"' if len(words(text)) <= 3 else text
         chosen = [tool for tool in context.tools if tool.name == asked[1]]
         text = f"{context.earlier[-1].prompt}\n{answer}"
-    in_parts = [_calls(matching_tools(chosen, part), part) for part in _PARTS.split(text)]
     # "Weather in Oslo and how much is tea?" has a city for one tool and an item for the other.
-    calls = [*itertools.chain(*in_parts)] if all(in_parts) else _calls(chosen, text)
-    if calls:
-        return _unless_negated(context, calls)
-    return _ask_for(chosen[0], fill(chosen[0], text)[1]) if chosen else None
+    calls = _in_parts(chosen if asked else context.tools, text) or _calls(chosen, text)
+    if calls or not chosen:
+        return _unless_negated(context, calls) if calls else None
+    found, missing = fill(chosen[0], text)
+    found_calls = [_call(chosen[0], one) for one in found]
+    return _with_unused(context, found_calls, f"{_heading(found_calls[0])} {_ask_for(chosen[0], missing)}")
+
+
+def _in_parts(tools: list[ToolSpec], text: str) -> list[Call]:
+    """The calls for the parts of a prompt; none if a part has none."""
+    calls: list[Call] = []
+    for part in _PARTS.split(text):
+        if not (new := _calls(matching_tools(tools, part), part)):
+            return []
+        for call in new:
+            # "How many male ones on Dream, and how many female?" is about Dream twice.
+            if not stems(part) - {"count"} - stems(" ".join(map(str, call.arguments.values()))):
+                call.arguments = {one.name: one.arguments for one in calls}.get(call.name, {}) | call.arguments
+            calls += [call] if call not in calls else []
+    return calls
 
 
 def _calls(tools: list[ToolSpec], text: str) -> list[Call]:
@@ -74,19 +95,28 @@ def unused(context: Context, calls: list[Call]) -> list[str]:
     offered = {tool.name: tool for tool in context.tools}
     if any(call.name not in offered or call.name in (DELEGATE_TO_ONE, DELEGATE_TO_ALL) for call in calls):
         return []
-    known: set[str] = set()
+    known, used = set[str](), set[str]()
     for call in calls:
-        known |= {stem(word) for word in words(f"{call.name} {offered[call.name].description}")} - _LIMITS
-        known |= {stem(word) for word in words(json.dumps(call.arguments, ensure_ascii=False))}
+        about = f"{call.name} {offered[call.name].description}"
+        values = json.dumps(call.arguments, ensure_ascii=False)
+        defaults = [one.schema.keys.get("default") for one in parameters(offered[call.name])]
+        known |= {stem(word) for word in words(f"{about} {defaults}") if word.lower() not in _LIMITS}
+        known |= {"how many"} if re.search("(?i)count|how many|number|total", about) else set()
         known |= _LIMITS if False in call.arguments.values() else set()
-    known |= {"how many"} if known & {"count", "number", "total"} else set()
+        used |= {stem(word) for word in [*words(values), *re.findall(r"[^\W_]+", values)]}
+    known |= used
+    if len({call.name for call in calls}) < len(calls):
+        used = known = known | _COMPARING
     text = context.question[:MAX_CHARS].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    phrases: list[str] = []
-    for clause in re.split(r"[.?!;](?:\s+|$)", re.sub(r"(?<=\d),(?=\d{3})", "", text)):
+    phrases = []
+    for clause in re.split(r"[.?!;](?:\s+|$)", re.sub(r"(?<=\d),(?=\d{3})|(?<=\.\d)0+\b", "", text)):
+        clause = re.sub(r"(?i)\bonly (?:the )?(?=(\w+))", lambda it: "" if stem(it[1]) in used else it[0], clause)
         found = list(re.finditer(r"how many\b|[^\W_]+(?:'[a-z]+)?", clause, re.IGNORECASE))
-        kinds = "".join(_kind(match[0].lower(), known) for match in found)
-        runs = [found[run.start() : run.end()] for run in _UNUSED.finditer(kinds)]
-        phrases += [clause[run[0].start() : run[-1].end()] for run in runs]
+        spoken = [match[0].lower() for match in found]
+        # "By island" is expressed by an argument, not by the description of the tool.
+        pairs = zip(["", *spoken], spoken, strict=False)
+        kinds = "".join(_kind(word, used if before in ("by", "per") else known) for before, word in pairs)
+        phrases += [clause[found[run.start()].start() : found[run.end() - 1].end()] for run in _UNUSED.finditer(kinds)]
     return phrases
 
 
@@ -130,6 +160,9 @@ def matching_tools(tools: list[ToolSpec], text: str) -> list[ToolSpec]:
     named = [tool for tool in tools if re.search(rf"(?<!\w){re.escape(tool.name)}(?:\(|(?<=_\w)\b)", text)]
     if named:
         return named
+    # "Which lessons are on Monday?" does not mean delete_lesson.
+    changes = {tool.name: {stem(word) for word in words(tool.name.lower())[:1] if word in _CHANGES} for tool in tools}
+    tools = [tool for tool in tools if changes[tool.name] <= {stem(word) for word in words(text)}]
     scored = [(tool, found) for tool in tools if sum((found := _evidence(tool, text)).values()) >= ENOUGH]
     scored.sort(key=lambda pair: (-_by_words(pair[1]), -sum(pair[1].values()), len(fill(pair[0], text)[1])))
     chosen: list[ToolSpec] = []
@@ -164,20 +197,27 @@ def _call(tool: ToolSpec, arguments: JsonDict) -> Call:
     return Call(name=tool.name, arguments=dict(item for item in arguments.items() if item not in defaults))
 
 
-def _ask_for(tool: ToolSpec, missing: list[Parameter]) -> Reply:
+def _ask_for(tool: ToolSpec, missing: list[Parameter]) -> str:
     names = listed([f"`{one.name}`" for one in missing])
     choices = {one.name: listed([*map(str, one.schema.choices[:MAX_CALLS])]) for one in missing}
     hints = [f" `{name}` can be {values}." for name, values in choices.items() if values]
     if "sql" in words(tool.name.lower()):
         hints = [" I cannot write SQL; send a `SELECT` statement."]
-    return Reply(text=f"`{tool.name}` needs {names}, which I do not find in your message.{''.join(hints)}")
+    return f"needs {names}, which I do not find in your message.{''.join(hints)}"
 
 
 def report_results(context: Context) -> Reply | None:
     """Report the results of this turn's calls as they are, and the parts of the prompt that they don't consider."""
     done = [call for call in context.turn.calls if call.result is not None]
-    phrases = [f"Not considered: {listed([*map(quoted, found)])}." for found in [unused(context, done)] if found]
-    return Reply(text="\n\n".join([*map(_report, done), *phrases])) if done else None
+    return _with_unused(context, done, "\n\n".join(map(_report, done))) if done else None
+
+
+def _with_unused(context: Context, calls: list[Call], text: str) -> Reply:
+    found = list(dict.fromkeys(quoted(re.sub(r"[`*]", "", phrase), 80) for phrase in unused(context, calls)))
+    if found:
+        more = [f"{len(found) - MAX_PHRASES} more"] if len(found) > MAX_PHRASES else []
+        text += f"\n\nNot considered: {listed([*found[:MAX_PHRASES], *more])}."
+    return Reply(text=text)
 
 
 def _report(call: Call) -> str:
@@ -186,9 +226,10 @@ def _report(call: Call) -> str:
         return f"**{call.arguments.get('member_id')}**: {text}"
     if call.name == DELEGATE_TO_ALL:
         return re.sub(r"^([\w-]+): ", r"**\1**: ", text, flags=re.MULTILINE)
-    arguments = ", ".join(f"{name} {_short(value)}" for name, value in call.arguments.items())
-    heading = f"`{call.name}` ({arguments})" if arguments else f"`{call.name}`"
-    if is_failure(call):
+    heading = _heading(call)
+    if refused := _REFUSED.match(text):
+        return f"{heading} was not called, because you rejected it: {text[refused.end() :]}".rstrip(": ")
+    if FAILED.match(text):
         return f"{heading} failed: {_short(text, MAX_RESULT_CHARS)}"
     if isinstance(value, dict) and value and not any(isinstance(part, dict | list) for part in value.values()):
         new = dict(item for item in value.items() if item not in call.arguments.items()) or value
@@ -197,6 +238,11 @@ def _report(call: Call) -> str:
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
         return f"{heading} answers:\n\n{fence}text\n{text[:MAX_RESULT_CHARS]}\n{fence}"
     return f"{heading} answers: {_short(text, MAX_RESULT_CHARS) or 'nothing'}"
+
+
+def _heading(call: Call) -> str:
+    arguments = ", ".join(f"{name} {_short(value)}" for name, value in call.arguments.items())
+    return f"`{call.name}` ({arguments})" if arguments else f"`{call.name}`"
 
 
 def parsed(result: str | None) -> Any:
@@ -208,21 +254,8 @@ def parsed(result: str | None) -> Any:
         return text
 
 
-def known_values(context: Context) -> JsonDict:
-    """The arguments and results of this turn's calls, by name."""
-    known: JsonDict = {}
-    for call in context.turn.calls:
-        known |= call.arguments | as_dict(parsed(call.result))
-    return known
-
-
-def is_failure(call: Call) -> bool:
-    return _FAILED.match(call.result or "") is not None
-
-
 def _short(value: Any, max_chars: int = 60) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return shorten(text, max_chars)
+    return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str), max_chars)
 
 
 def delegate(context: Context) -> Reply | None:
@@ -230,31 +263,22 @@ def delegate(context: Context) -> Reply | None:
     offered = {tool.name for tool in context.tools} if context.can_call else set()
     if DELEGATE_TO_ALL in offered:
         return Reply(calls=[Call(name=DELEGATE_TO_ALL, arguments={"task": context.question})])
-    tasks = _tasks(context) if DELEGATE_TO_ONE in offered else {}
-    calls = [Call(name=DELEGATE_TO_ONE, arguments={"member_id": who, "task": task}) for who, task in tasks.items()]
-    return Reply(calls=calls) if calls else None
-
-
-def _tasks(context: Context) -> dict[str, str]:
-    """The tasks by member."""
+    if DELEGATE_TO_ONE not in offered:
+        return None
     members = dict(re.findall(r"^- ([^:\n]+): (.*)$", context.block("team_members"), re.MULTILINE))
     tasks: dict[str, list[str]] = {}
-    chosen: str | None = None
-    unassigned: list[str] = []
+    chosen = ""
     for part in _PARTS.split(context.question):
         scores = {who: len(stems(part) & stems(f"{who} {role}")) for who, role in members.items()}
         best = max(scores, key=lambda who: scores[who], default=None)
         chosen = best if best and scores[best] else chosen
-        if chosen is None:
-            unassigned.append(part)
-        else:
-            tasks.setdefault(chosen, []).extend([*unassigned, part])
-            unassigned = []
-    if len(tasks) == 1:
-        return dict.fromkeys(tasks, context.question)
+        tasks[chosen] = [*tasks.get(chosen, tasks.pop("", [])), part]
+    tasks.pop("", None)
+    texts = {who: context.question if len(tasks) == 1 else " ".join(parts) for who, parts in tasks.items()}
     if not tasks and _FOLLOWS.match(context.plain):
         # "And tomorrow?" is for the members of the previous turn.
         before = next((turn.calls for turn in reversed(context.earlier) if turn.calls), [])
         asked = [str(call.arguments.get("member_id")) for call in before if call.name == DELEGATE_TO_ONE]
-        return {who: context.question for who in asked if who in members}
-    return {who: " ".join(parts) for who, parts in tasks.items()}
+        texts = {who: context.question for who in asked if who in members}
+    calls = [Call(name=DELEGATE_TO_ONE, arguments={"member_id": who, "task": task}) for who, task in texts.items()]
+    return Reply(calls=calls) if calls else None

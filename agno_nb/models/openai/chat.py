@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from agno_nb._keywords import suggest_on_unknown_kwarg
@@ -11,13 +11,16 @@ from agno_nb.errors import InvalidInputError, ModelServerError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
-from agno_nb.models.openai.media import chat_part, parts
+from agno_nb.models.openai.history import arrange
+from agno_nb.models.openai.media import chat_part, parts, unsent_media
+from agno_nb.models.openai.profiles import MODELS_WITHOUT_EMPTY_TEXT
 from agno_nb.models.openai.wire import (
     Answer,
     as_arguments,
     as_piece,
     as_text,
     function_fields,
+    offered_tools,
     read_usage,
     sent_arguments,
     with_unique_ids,
@@ -44,6 +47,7 @@ class OpenAIChat(OpenAIModel):
     max_tokens: int | None = None
     """Older name of `max_completion_tokens`."""
     seed: int | None = None
+    """A number with which some servers repeat an answer to the same request."""
     stop: str | list[str] | None = None
     """Strings that end the answer."""
 
@@ -58,13 +62,22 @@ class OpenAIChat(OpenAIModel):
                 "names of one setting; pass one of them"
             )
 
+    @property
+    def output_limit_name(self) -> str:
+        return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
+
+    @property
+    def output_limit(self) -> int | None:
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
     def _new_answer(self) -> Answer:
         return _ChatAnswer(self.endpoint, self.id)
 
     def _body(self, request: ModelRequest) -> JsonDict:
         profile = self.endpoint.profile
-        messages = [self._message(message) for message in request.messages]
-        longest = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        arranged = arrange(map(self._with_sendable_media, request.messages), profile)
+        messages = [self._message(message) for message in arranged]
+        tools, tool_choice = offered_tools(request, self.endpoint)
         body: JsonDict = {
             "model": self.id,
             "messages": messages,
@@ -72,35 +85,56 @@ class OpenAIChat(OpenAIModel):
             "stream_options": {"include_usage": True} if profile.stream_usage else None,
             "temperature": self.temperature,
             "top_p": self.top_p,
-            profile.max_tokens_field: longest,
+            profile.max_tokens_field: request.max_tokens or self.output_limit,
             "reasoning_effort": self.reasoning_effort,
             "seed": self.seed,
             "stop": self.stop,
         }
-        if request.tools:
-            fields = [function_fields(tool, profile=profile) for tool in request.tools]
+        if tools:
+            fields = [function_fields(tool, profile=profile) for tool in tools]
             body["tools"] = [{"type": "function", "function": each} for each in fields]
-            body["tool_choice"] = None if request.allow_tool_calls else "none"
-        if request.output_schema and profile.json_schema:
-            schema = self._output_schema(request, request.output_schema)
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif request.output_schema:
-            body["response_format"] = {"type": "json_object"}
-            body["messages"] = _with_schema(messages, request.output_schema)
+            is_name = tool_choice not in (None, "none", "required")
+            body["tool_choice"] = {"type": "function", "function": {"name": tool_choice}} if is_name else tool_choice
+        if request.output_schema:
+            accepts_json = profile.json_with_tools or not tools
+            if accepts_json and profile.json_schema:
+                schema = self._output_schema(request, request.output_schema)
+                body["response_format"] = {"type": "json_schema", "json_schema": schema}
+            else:
+                body["response_format"] = {"type": "json_object"} if accepts_json and profile.json_object else None
+                body["messages"] = _with_schema(messages, request.output_schema)
         return {key: value for key, value in body.items() if value is not None}
+
+    def _with_sendable_media(self, message: Message) -> Message:
+        if message.role != "tool" or not message.media or self.sees_tool_images:
+            return message
+        return replace(message, content=unsent_media(message), media=[])
 
     def _message(self, message: Message) -> JsonDict:
         if message.role == "tool":
             return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content or ""}
         if message.media:
             return {"role": message.role, "content": parts(message, text_type="text", part=chat_part)}
-        if not message.tool_calls:
-            return {"role": message.role, "content": message.content or ""}
-        return {
-            "role": message.role,
-            "content": message.content or (None if self.endpoint.profile.null_content else ""),
-            "tool_calls": [self._tool_call(call) for call in message.tool_calls],
-        }
+        written: JsonDict = {"role": message.role, "content": message.content or ""}
+        if message.role == "assistant":
+            written |= self._reasoning(message)
+        if message.tool_calls:
+            written["tool_calls"] = [self._tool_call(call) for call in message.tool_calls]
+            form = "omitted" if MODELS_WITHOUT_EMPTY_TEXT.search(self.id) else self.endpoint.profile.call_content
+            if not message.content and form == "null":
+                written["content"] = None
+            elif not message.content and form == "omitted":
+                del written["content"]
+        return written
+
+    def _reasoning(self, message: Message) -> JsonDict:
+        """Return the reasoning to send back, which is sent to the model that it comes from only."""
+        is_own = self.came_from_here(message) and (message.provider_data or {}).get("returns_reasoning")
+        reasoning = message.reasoning_content if is_own else None
+        if self.endpoint.profile.reasoning == "required":
+            return {"reasoning_content": reasoning or ""}
+        is_returned = self.endpoint.profile.reasoning == "returned" and message.tool_calls and reasoning
+        return {"reasoning_content": reasoning} if is_returned else {}
 
     def _tool_call(self, call: ToolCall) -> JsonDict:
         function = {"name": call.tool_name, "arguments": sent_arguments(call.arguments)}
@@ -159,6 +193,12 @@ class _ChatAnswer(Answer):
     calls: list[_Call] = field(default_factory=list)
     usage: JsonDict = field(default_factory=dict)
     served_model: str | None = None
+    returns_reasoning: bool = False
+    """Whether there was `reasoning_content`. Servers that send it under this name accept it back."""
+
+    @property
+    def has_calls(self) -> bool:
+        return bool(self.calls)
 
     def add(self, frame: JsonDict) -> Delta | None:
         self.served_model = as_text(frame.get("model")) or self.served_model
@@ -177,6 +217,7 @@ class _ChatAnswer(Answer):
             delta, self.finish_reason = message, self.finish_reason or "stop"
         for piece in as_list(delta.get("tool_calls")):
             self._add_call(as_dict(piece))
+        self.returns_reasoning = self.returns_reasoning or bool(delta.get("reasoning_content"))
         refusal = as_piece(delta.get("refusal"))
         self.refused = self.refused or bool(refusal)
         return self._delta(as_piece(delta.get("content")) + refusal, _reasoning(delta))
@@ -207,6 +248,7 @@ class _ChatAnswer(Answer):
         return self.calls[-1] if self.calls and not name else None
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
+        self.finish_reason = self._reason_of_end()
         if self.finish_reason is None:
             advice = "check that the URL is one of the Chat Completions API"
             raise incomplete_error(self.endpoint, self.model, self.last_message, advice)
@@ -225,7 +267,11 @@ class _ChatAnswer(Answer):
             metrics=read_usage(self.usage, sent="prompt", received="completion"),
             finish_reason="refusal" if self.refused else self.finish_reason,
             model=self.served_model or self.model,
+            provider_data=self._origin() if self.returns_reasoning else None,
         )
+
+    def _origin(self) -> JsonDict:
+        return {"provider": self.endpoint.provider, "model": self.model, "returns_reasoning": True}
 
 
 def _reasoning(delta: JsonDict) -> str:

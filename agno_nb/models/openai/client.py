@@ -27,12 +27,21 @@ from agno_nb.models.openai.errors import (
     unreadable_error,
     web_page_error,
 )
-from agno_nb.models.openai.profiles import Endpoint, Profile, Unseen, connected, environment
+from agno_nb.models.openai.profiles import (
+    CallIds,
+    Endpoint,
+    Profile,
+    Unseen,
+    connected,
+    environment,
+)
 from agno_nb.models.openai.schema import schema_fields
+from agno_nb.models.openai.schema_rules import rewrite_schema
 from agno_nb.models.openai.stream import Event, Limits, raise_for_status, read_events
-from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable
+from agno_nb.models.openai.text_calls import TextCallReader
+from agno_nb.models.openai.wire import Answer, ToolNames, parse_json, sendable, with_unique_ids
 from agno_nb.redact import is_secret_name, remember_secret, without_secrets
-from agno_nb.types import JsonDict, Metrics, as_dict
+from agno_nb.types import JsonDict, Message, Metrics, as_dict
 
 if TYPE_CHECKING:
     import httpx2
@@ -61,10 +70,16 @@ class OpenAIModel(Model):
     """Name of the provider, which determines prices and profile. By default derived from the URL."""
     sees_images: bool = True
     """Whether the model accepts images. If False, notebooks don't send it figures."""
+    tool_images: bool | None = None
+    """Whether the model is sent images that tools return. By default as its server is known: OpenAI, Gemini, Claude and
+    Grok are, others are not, because many small models fail."""
     organization: str | None = None
     project: str | None = None
     temperature: float | None = None
+    """How freely tokens are chosen, from 0 to 2: 0 for nearly the same answer each time. Reasoning models often refuse
+    it. By default the server's, as for all settings that are None."""
     top_p: float | None = None
+    """Choose among the most likely tokens that together have this probability, from 0 to 1."""
     reasoning_effort: str | None = None
     """For reasoning models: "none", "minimal", "low", "medium", "high", ..."""
     strict_output: bool = True
@@ -73,6 +88,8 @@ class OpenAIModel(Model):
     """Seconds without a byte after which the request fails. A whole answer may take longer."""
     total_timeout: float = 3600.0
     """Seconds after which the request fails even if bytes, for example keepalives, still arrive."""
+    loading_timeout: float = 60.0
+    """Seconds to wait for a server that responds that it is loading the model."""
     max_event_bytes: int = 16 * 2**20
     """Size limit of a stream event, or of an answer that is not streamed, after decompression."""
     max_response_bytes: int = 128 * 2**20
@@ -104,6 +121,8 @@ class OpenAIModel(Model):
             limit = getattr(self, name)
             if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
                 raise InvalidInputError(f"{name} is {limit!r}; it must be a number greater than 0")
+        if not isinstance(self.loading_timeout, int | float) or not self.loading_timeout >= 0:
+            raise InvalidInputError(f"loading_timeout is {self.loading_timeout!r}; pass seconds, or 0 not to wait")
         if self.base_url is not None:
             # The endpoint's URL has no password.
             self.base_url = self.endpoint.base_url
@@ -163,6 +182,16 @@ class OpenAIModel(Model):
     def is_priced(self) -> bool:
         return prices.cost(self.provider, self.id, Metrics(input_tokens=0, output_tokens=0)) is not None
 
+    @property
+    def sees_tool_images(self) -> bool:
+        wanted = self.endpoint.profile.tool_images if self.tool_images is None else self.tool_images
+        return self.sees_images and wanted
+
+    def came_from_here(self, message: Message) -> bool:
+        """Whether this model wrote `message`, so that its raw data may be sent back."""
+        data = message.provider_data or {}
+        return (data.get("provider"), data.get("model")) == (self.provider, self.id)
+
     async def aclose(self) -> None:
         """Close the connections. The model can still be used; connections are also closed when it is deleted."""
         if self._connection is not None:
@@ -172,23 +201,41 @@ class OpenAIModel(Model):
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse]:
         """Stream the answer. Deltas may start and end in the middle of a character."""
-        answer, names = self._new_answer(), ToolNames(request)
-        async with aclosing(self._post(self._body(names.repaired_request()))) as frames:
-            async for frame in frames:
-                if (delta := answer.add(frame)) is not None:
-                    yield delta
-                if answer.is_ended:
-                    break
-        if (missing := answer.missing_text()) is not None:
-            yield missing
+        answer, names = self._new_answer(), ToolNames(request, call_ids=self._call_ids)
+        sent = names.repaired_request()
+        reader = TextCallReader(sent.tools if self._reads_text_calls(request) else ())
         ids_in_use = {call.tool_call_id for message in request.messages for call in message.tool_calls}
-        response = answer.to_response(ids_in_use)
+        try:
+            async with aclosing(self._post(self._body(sent))) as frames:
+                async for frame in frames:
+                    if frame is None:
+                        answer.is_done = True
+                    elif (delta := answer.add(frame)) is not None and (delta := reader.add(delta)) is not None:
+                        yield delta
+                    if answer.is_ended:
+                        break
+            if (delta := answer.finish()) is not None and (delta := reader.add(delta)) is not None:
+                yield delta
+            response = answer.to_response(ids_in_use)
+        except ModelError:
+            if (delta := answer.finish()) is not None and (delta := reader.add(delta)) is not None:
+                yield delta
+            if (delta := reader.flush()) is not None:
+                yield delta
+            raise
+        if (delta := reader.finish(response, advice=self.endpoint.profile.parser_advice)) is not None:
+            yield delta
+        with_unique_ids([call for call in response.tool_calls if not call.tool_call_id], ids_in_use)
         names.restore(response)
         if response.metrics.cost is None:
             # In a thread, because the first call reads a price table for a tenth of a second.
             model = response.model or self.id
             response.metrics.cost = await asyncio.to_thread(prices.cost, self.provider, model, response.metrics)
         yield response
+
+    @property
+    def _call_ids(self) -> CallIds:
+        return self.endpoint.profile.call_ids
 
     @abstractmethod
     def _body(self, request: ModelRequest) -> JsonDict:
@@ -198,12 +245,18 @@ class OpenAIModel(Model):
     def _new_answer(self) -> Answer:
         """Return an empty answer."""
 
-    def _output_schema(self, request: ModelRequest, schema: JsonDict) -> JsonDict:
-        limited = self.endpoint.profile.limited_strict
-        return schema_fields(request.output_name, schema, enforced=self.strict_output, limited=limited)
+    def _reads_text_calls(self, request: ModelRequest) -> bool:
+        reads = request.parse_text_tool_calls
+        return not self.endpoint.profile.parses_calls if reads is None else reads
 
-    async def _post(self, body: JsonDict) -> AsyncGenerator[JsonDict]:
-        """Send `body` and yield the frames of the answer as parsed JSON.
+    def _output_schema(self, request: ModelRequest, schema: JsonDict) -> JsonDict:
+        profile = self.endpoint.profile
+        enforced, limited = self.strict_output, profile.limited_strict
+        fields = schema_fields(request.output_name, schema, enforced=enforced, limited=limited)
+        return {**fields, "schema": rewrite_schema(fields["schema"], profile.schema_rules)}
+
+    async def _post(self, body: JsonDict) -> AsyncGenerator[JsonDict | None]:
+        """Send `body` and yield the frames of the answer as parsed JSON, and None for ``[DONE]``.
 
         The SDK builds its objects without validation, so that their fields may have any type.
         """
@@ -239,7 +292,7 @@ class OpenAIModel(Model):
             stream_cls=AsyncStream[object],
         )
 
-    async def _frames(self, response: httpx2.Response, limits: Limits) -> AsyncGenerator[JsonDict]:
+    async def _frames(self, response: httpx2.Response, limits: Limits) -> AsyncGenerator[JsonDict | None]:
         try:
             if "html" in response.headers.get("content-type", ""):
                 raise web_page_error(self.endpoint)
@@ -250,7 +303,10 @@ class OpenAIModel(Model):
         finally:
             await response.aclose()
 
-    def _parse(self, event: Event) -> Iterator[JsonDict]:
+    def _parse(self, event: Event) -> Iterator[JsonDict | None]:
+        if event.is_done:
+            yield None
+            return
         try:
             body, problem = parse_json(event.data), None
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import ssl
@@ -17,6 +18,7 @@ from agno_nb.errors import (
     ModelAuthenticationError,
     ModelConnectionError,
     ModelError,
+    ModelLoadingError,
     ModelNotFoundError,
     ModelRateLimitError,
     ModelRequestError,
@@ -28,7 +30,7 @@ from agno_nb.models.openai.stream import ErrorStatus, Event
 from agno_nb.models.openai.wire import as_text, parse_json
 from agno_nb.models.retry import MAX_WAIT_S
 from agno_nb.redact import redact
-from agno_nb.types import JsonDict, shorten, to_amount
+from agno_nb.types import JsonDict, as_list, shorten, to_amount
 
 if TYPE_CHECKING:
     import httpx2
@@ -43,7 +45,18 @@ _LONGEST_MESSAGE = 4_000
 _LONGEST_CODE = 100
 _MAX_WAIT_S = 10**9
 
+_MAX_ERRORS = 5
+_LONGEST_PAGE = 100_000
+
 _MESSAGE_FIELDS = ("message", "detail", "msg", "errors")
+_HTML = re.compile(r"\s*<(?:!doctype|html|head|body|h1|title|center|p|div)\b", re.I)
+_TAG = re.compile(r"<[^<>]*>")
+_TITLE = re.compile(r"<(title|h1)\b[^<>]*>([^<]*+)(?=<)", re.I)
+_CODE = re.compile(r"<(?:style|script)\b[^<>]*>[^<]*+", re.I)
+_LOADING = re.compile(
+    r"(?:currently|still|is) loading|being loaded|loading (?:the )?model|warming up|not (?:yet )?(?:ready|loaded)", re.I
+)
+"""How servers say that a model is not loaded yet, with status 503 or 500."""
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 # vLLM and several proxies send only a message.
 _CONTEXT_WORDS = re.compile(r"(maximum context length|context (length|size|window) .*exceed|exceed.* context)", re.I)
@@ -180,13 +193,42 @@ def provider_error(
 def _error_fields(body: object) -> JsonDict:
     """Return code, type and message of an error. The message is a string, which may be empty."""
     if isinstance(body, list):
-        body = next((each for each in body if isinstance(each, dict)), as_text(body))
+        errors = [_error_fields(each) for each in body[:_MAX_ERRORS] if isinstance(each, dict)]
+        message = "; ".join(dict.fromkeys(each["message"] for each in errors if each["message"]))
+        return {**(errors[0] if errors else {}), "message": message or as_text(body)}
     if not isinstance(body, dict):
-        return {"message": as_text(body)}
+        return _fields_in_text(as_text(body))
     within = _error_fields(body.get("error"))
     messages = (_error_fields(body.get(name))["message"] for name in _MESSAGE_FIELDS)
     message = within["message"] or next(filter(None, messages), "")
-    return {**{key: body[key] for key in ("code", "type") if body.get(key) is not None}, **within, "message": message}
+    # FastAPI names the field of the request that is wrong.
+    place = ".".join(str(each) for each in as_list(body.get("loc")) if each != "body")
+    own = {key: body[key] for key in ("code", "type") if body.get(key) is not None}
+    return {**own, **within, "message": f"{place}: {message}" if place and message else message}
+
+
+def _fields_in_text(text: str) -> JsonDict:
+    """Return the fields of a message that may itself be HTML, or JSON of another server after some words.
+
+    LiteLLM and other proxies quote the error of the server behind them.
+    """
+    if _HTML.match(text):
+        return {"message": _text_of_page(text)}
+    start, end = text.find("{"), text.rfind("}") + 1
+    if 0 <= start < end:
+        with suppress(ValueError, RecursionError):
+            # Some quote it as Python bytes, with escaped line breaks.
+            inner = _error_fields(parse_json(text[start:end].replace("\\n", "\n").replace("\\'", "'")))
+            if inner["message"]:
+                return inner
+    return {"message": text}
+
+
+def _text_of_page(page: str) -> str:
+    """Return the title of a web page and its first heading, or its text if it has neither."""
+    found = dict.fromkeys(" ".join(_TAG.sub(" ", match[2]).split()) for match in _TITLE.finditer(page[:_LONGEST_PAGE]))
+    texts = [text for text in found if text]
+    return html.unescape(": ".join(texts[:2]) or " ".join(_TAG.sub(" ", _CODE.sub(" ", page[:_LONGEST_PAGE])).split()))
 
 
 def _classify(
@@ -198,6 +240,8 @@ def _classify(
             f"the conversation exceeds the context length of {model!r} at {endpoint}; send fewer earlier runs "
             "(`num_history_runs`), or start a new session."
         )
+    if status in (None, 500, 503) and _LOADING.search(message):
+        return ModelLoadingError, f"{endpoint} is loading the model {model!r}."
     if codes & _FILTER_CODES:
         return (
             ContentFilterError,
@@ -231,8 +275,7 @@ def _classify(
 
 def _quote(text: str, *, label: str = "Message") -> str:
     text = " ".join(redact(text).split())
-    # HTML is not readable as a message.
-    if not text or text.startswith("<"):
+    if not text:
         return ""
     return f" {label}: {shorten(text, _LONGEST_QUOTE)}"
 

@@ -16,6 +16,11 @@ _AUDIO_FORMATS = {
 }  # fmt: skip
 
 
+def unsent_media(message: Message) -> str:
+    """Return the text of a tool result, with its images replaced by their names."""
+    return "\n".join([message.content or "", *map(_placeholder, message.media)]).strip()
+
+
 def parts(message: Message, *, text_type: str, part: Callable[[Media], JsonDict]) -> list[JsonDict]:
     """Return the text and media of `message` as a list of parts, with `part` for each of the media.
 
@@ -29,7 +34,7 @@ def parts(message: Message, *, text_type: str, part: Callable[[Media], JsonDict]
         except InvalidInputError:
             if not message.from_history:
                 raise
-            written.append({"type": text_type, "text": f"[{_named(media)}, which cannot be sent to this model]"})
+            written.append({"type": text_type, "text": _placeholder(media)})
     return written
 
 
@@ -97,6 +102,10 @@ def _mime_type(media: Media) -> str:
 
 def _filename(media: Media) -> str:
     return media.filename or f"file{mimetypes.guess_extension(media.mime_type or '') or ''}"
+
+
+def _placeholder(media: Media) -> str:
+    return f"[{_named(media)}, which cannot be sent to this model]"
 
 
 def _named(media: Media) -> str:

@@ -13,13 +13,16 @@ from agno_nb._keywords import suggest_on_unknown_kwarg
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
 from agno_nb.models.openai.client import OpenAIModel
 from agno_nb.models.openai.errors import content_filter_error, has_message, incomplete_error, provider_error
-from agno_nb.models.openai.media import parts, responses_part
+from agno_nb.models.openai.history import arrange_for_responses, arrange_items
+from agno_nb.models.openai.media import parts, responses_part, unsent_media
+from agno_nb.models.openai.profiles import CallIds
 from agno_nb.models.openai.wire import (
     Answer,
     as_arguments,
     as_piece,
     as_text,
     function_fields,
+    offered_tools,
     read_usage,
     sent_arguments,
     with_unique_ids,
@@ -52,29 +55,45 @@ class OpenAIResponses(OpenAIModel):
     path: ClassVar[str] = "/responses"
     answer_field: ClassVar[str] = "output"
 
+    @property
+    def output_limit_name(self) -> str:
+        return "max_output_tokens"
+
+    @property
+    def output_limit(self) -> int | None:
+        return self.max_output_tokens
+
+    @property
+    def _call_ids(self) -> CallIds:
+        return "forty"  # The raw items have the ids of the server.
+
     def _new_answer(self) -> Answer:
         return _ResponsesAnswer(self.endpoint, self.id)
 
     def _body(self, request: ModelRequest) -> JsonDict:
+        messages = arrange_for_responses(request.messages, self.endpoint.profile)
+        items = [item for message in messages for item in self._items(message)]
+        tools, tool_choice = offered_tools(request, self.endpoint)
         body: JsonDict = {
             "model": self.id,
-            "input": [item for message in request.messages for item in self._items(message)],
+            "input": arrange_items(items, self.endpoint.profile),
             # The default differs between servers.
             "stream": True,
             "store": False,
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "max_output_tokens": self.max_output_tokens,
+            "max_output_tokens": request.max_tokens or self.output_limit,
         }
         if not self.id.startswith(_MODELS_WITHOUT_REASONING):
             body["include"] = ["reasoning.encrypted_content"]
         reasoning = {"effort": self.reasoning_effort, "summary": self.reasoning_summary}
         body["reasoning"] = {key: value for key, value in reasoning.items() if value is not None} or None
-        if request.tools:
+        if tools:
             # The default of `strict` is true here, which makes optional parameters required.
-            fields = [function_fields(tool, profile=self.endpoint.profile) for tool in request.tools]
+            fields = [function_fields(tool, profile=self.endpoint.profile) for tool in tools]
             body["tools"] = [{"type": "function", "strict": False, **each} for each in fields]
-            body["tool_choice"] = None if request.allow_tool_calls else "none"
+            is_name = tool_choice not in (None, "none", "required")
+            body["tool_choice"] = {"type": "function", "name": tool_choice} if is_name else tool_choice
         if request.output_schema:
             schema = self._output_schema(request, request.output_schema)
             body["text"] = {"format": {"type": "json_schema", **schema}}
@@ -82,7 +101,11 @@ class OpenAIResponses(OpenAIModel):
 
     def _items(self, message: Message) -> list[JsonDict]:
         if message.role == "tool":
-            output = message.content or ""
+            output: str | list[JsonDict] = message.content or ""
+            if message.media and self.sees_tool_images:
+                output = parts(message, text_type="input_text", part=responses_part)
+            elif message.media:
+                output = unsent_media(message)
             return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": output}]
         if message.media:
             content = parts(message, text_type="input_text", part=responses_part)
@@ -98,10 +121,9 @@ class OpenAIResponses(OpenAIModel):
 
     def _raw_items(self, message: Message) -> list[JsonDict]:
         """Return the raw items of `message` if they come from this model and still match the message."""
-        data = message.provider_data or {}
-        if (data.get("provider"), data.get("model")) != (self.provider, self.id):
+        if not self.came_from_here(message):
             return []
-        items = [as_dict(item) for item in as_list(data.get("items"))]
+        items = [as_dict(item) for item in as_list((message.provider_data or {}).get("items"))]
         # History may have fewer calls than the items; a call without its output would be rejected.
         called = [item for item in items if item.get("type") == "function_call"]
         if [item.get("call_id") for item in called] != [call.tool_call_id for call in message.tool_calls]:
@@ -147,6 +169,8 @@ class _Item:
 @dataclass(slots=True)
 class _ResponsesAnswer(Answer):
     items: list[_Item] = field(default_factory=list)
+    has_text: bool = False
+    """Whether there was a delta of the text."""
     response: JsonDict = field(default_factory=dict)
     """The response object of the terminal event."""
 
@@ -154,12 +178,17 @@ class _ResponsesAnswer(Answer):
     def is_ended(self) -> bool:
         return self.finish_reason is not None
 
+    @property
+    def has_calls(self) -> bool:
+        return any(map(_is_call, self.items))
+
     def add(self, frame: JsonDict) -> Delta | None:
         match (event := frame).get("type"):  # Unknown events are ignored.
             case "response.output_text.delta":
+                self.has_text = True
                 return self._delta(as_piece(event.get("delta")))
             case "response.refusal.delta":
-                self.refused = True
+                self.refused = self.has_text = True
                 return self._delta(as_piece(event.get("delta")))
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
                 return self._delta("", as_piece(event.get("delta")))
@@ -219,21 +248,25 @@ class _ResponsesAnswer(Answer):
         if not self.items:
             self.items = [_Item(as_dict(raw), place) for place, raw in enumerate(as_list(response.get("output")))]
 
-    def missing_text(self) -> Delta | None:
-        content = "" if any(self.content) else self._text_of("message", "content")
-        return self._delta(content, "" if any(self.reasoning) else self._text_of("reasoning", "summary"))
+    def missing_text(self) -> str:
+        return "" if self.has_text else self._text_of("message", "content")
+
+    def missing_reasoning(self) -> str:
+        return "" if any(self.reasoning) else self._text_of("reasoning", "summary")
 
     def _text_of(self, kind: str, key: str) -> str:
         return "".join(as_text(item.raw.get(key)) for item in self.items if item.raw.get("type") == kind)
 
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
+        self.finish_reason = self._reason_of_end()
         if self.finish_reason is None:
             advice = "the server may not have the Responses API, so use OpenAIChat"
             raise incomplete_error(self.endpoint, self.model, self.last_message, advice)
         calls = with_unique_ids([_tool_call(item) for item in self.items if _is_call(item)], taken_ids)
         for item, call in zip(filter(_is_call, self.items), calls, strict=True):
             item.raw = {**item.raw, "call_id": call.tool_call_id, "arguments": call.arguments}
-        items: list[Any] = [item.raw for item in self.items]
+        # With reasoning in their text, the items would be sent back as content.
+        items: list[Any] = [] if self.splitter.has_tags else [item.raw for item in self.items]
         return ModelResponse(
             content="".join(self.content) or None,
             reasoning_content="".join(self.reasoning) or None,

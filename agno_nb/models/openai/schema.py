@@ -90,14 +90,14 @@ def with_root(schema: JsonDict) -> JsonDict:
     >>> with_root({"$ref": "#/$defs/Node", "$defs": {"Node": node}}) == {**node, "$defs": {"Node": node}}
     True
     """
-    target = _target(schema, schema.get("$ref"))
+    target = definition(schema, schema.get("$ref"))
     if target is None or "$ref" in target:
         return schema
     return {**{key: value for key, value in schema.items() if key != "$ref"}, **target}
 
 
-def _target(root: JsonDict, reference: object) -> JsonDict | None:
-    """Return the definition of a reference, or None."""
+def definition(root: JsonDict, reference: object) -> JsonDict | None:
+    """Return the schema in `root` that a reference stands for, or None."""
     if reference == "#":
         return root
     parts = reference.split("/") if isinstance(reference, str) else []
@@ -157,7 +157,7 @@ class _Strict:
     def _tight(self, schema: JsonDict) -> JsonDict:
         if "$ref" in schema:
             # References have no other keywords in strict mode; pydantic adds descriptions and defaults.
-            if _target(self._root, schema["$ref"]) is None:
+            if definition(self._root, schema["$ref"]) is None:
                 raise _NotStrict
             return {"$ref": schema["$ref"]}
         tight = {key: schema[key] for key in ("title", "description") if isinstance(schema.get(key), str)}
@@ -222,7 +222,7 @@ def _levels(schema: JsonDict, root: JsonDict, known: dict[str, int]) -> int:
     if (reference := schema.get("$ref")) is not None:
         if reference not in known:
             known[reference] = 0
-            known[reference] = _levels(_target(root, reference) or {}, root, known)
+            known[reference] = _levels(definition(root, reference) or {}, root, known)
         return known[reference]
     within = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
     within += [schema["items"]] if "items" in schema else []
@@ -239,7 +239,7 @@ def _check_branches(schema: Any, root: JsonDict) -> None:
         return
     seen: dict[str, set[str | None]] = {}
     for branch in schema["anyOf"] if isinstance(schema.get("anyOf"), list) else []:
-        target = _target(root, branch["$ref"]) if "$ref" in branch else branch
+        target = definition(root, branch["$ref"]) if "$ref" in branch else branch
         properties = (target or {}).get("properties")
         if not isinstance(properties, dict) or not properties:
             continue

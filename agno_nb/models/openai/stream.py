@@ -38,6 +38,11 @@ class Event(NamedTuple):
     name: str = ""
     is_document: bool = False
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it is ``[DONE]``, which ends a stream of Chat Completions."""
+        return self.data.startswith("[DONE]") and not self.is_document
+
 
 class Limits:
     """A model's limits for a response, whose time starts now."""
@@ -80,8 +85,9 @@ async def read_events(response: httpx2.Response, limits: Limits) -> AsyncGenerat
             num_bytes += len(chunk)
             limits.check("max_response_bytes", num_bytes)
             for event in decoder.feed(chunk):
-                if event.data.startswith("[DONE]"):
+                if event.is_done:
                     await _drain(chunks)
+                    yield event
                     return
                 yield event
         for event in decoder.finish():

@@ -15,9 +15,12 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from agno_nb.errors import InvalidInputError
 from agno_nb.models.base import Delta, ModelRequest, ModelResponse
-from agno_nb.models.openai.profiles import Profile
+from agno_nb.models.openai.profiles import KNOWN_CALL_IDS, CallIds, Profile
+from agno_nb.models.openai.reasoning_tags import ReasoningSplitter
 from agno_nb.models.openai.schema import strict_parameters
+from agno_nb.models.openai.schema_rules import rewrite_schema
 from agno_nb.redact import whole_characters
 from agno_nb.types import (
     LONGEST_TOOL_NAME,
@@ -48,32 +51,71 @@ class Answer(ABC):
     reasoning: list[str] = field(default_factory=list)
     refused: bool = False
     finish_reason: str | None = None
+    is_done: bool = False
+    """Whether the stream ended with ``[DONE]``."""
     last_message: JsonDict = field(default_factory=dict)
     """The last frame with a message instead of a piece of the answer."""
+    is_finished: bool = False
+    """Whether the rest of the text was returned."""
+    splitter: ReasoningSplitter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.splitter = ReasoningSplitter(finds_orphans=not self.endpoint.profile.parses_reasoning)
 
     @property
     def is_ended(self) -> bool:
         """Whether no further frames are expected."""
         return False
 
+    @property
+    @abstractmethod
+    def has_calls(self) -> bool:
+        """Whether the answer has tool calls so far."""
+
     @abstractmethod
     def add(self, frame: JsonDict) -> Delta | None:
         """Add a frame, and return its new text if there is any."""
 
-    def missing_text(self) -> Delta | None:
-        """Return text that was not part of any delta, after the last frame."""
-        return None
+    def missing_text(self) -> str:
+        """Return content that was not part of any delta, after the last frame."""
+        return ""
+
+    def missing_reasoning(self) -> str:
+        """Return reasoning that was not part of any delta, after the last frame."""
+        return ""
+
+    def finish(self) -> Delta | None:
+        """Return the rest of the text, after the last frame."""
+        if self.is_finished:
+            return None
+        self.is_finished = True
+        return self._delta(self.missing_text(), self.missing_reasoning(), is_end=True)
 
     @abstractmethod
     def to_response(self, taken_ids: set[str]) -> ModelResponse:
         """Return the complete answer; raise ModelError if it is incomplete or ended by the server."""
 
-    def _delta(self, content: str, reasoning: str = "") -> Delta | None:
-        if not content and not reasoning:
+    def _delta(self, content: str, reasoning: str = "", *, is_end: bool = False) -> Delta | None:
+        if self.endpoint.profile.parses_reasoning:
+            delta = Delta(content=content, reasoning_content=reasoning)
+        else:
+            if reasoning:
+                self.splitter.finds_orphans = False
+            delta = self.splitter.add(content, is_end=is_end)
+            delta.reasoning_content = reasoning + delta.reasoning_content
+        if delta.discards_content:
+            self.content.clear()
+        elif not delta.content and not delta.reasoning_content:
             return None
-        self.content.append(content)
-        self.reasoning.append(reasoning)
-        return Delta(content=content, reasoning_content=reasoning)
+        self.content.append(delta.content)
+        self.reasoning.append(delta.reasoning_content)
+        return delta
+
+    def _reason_of_end(self) -> str | None:
+        """Return the finish reason, or None if the answer is incomplete. Some servers send only ``[DONE]``."""
+        has_answer = any(self.content) or any(self.reasoning) or self.has_calls
+        is_whole = self.is_done and has_answer and not self.last_message
+        return self.finish_reason or ("stop" if is_whole else None)
 
 
 def as_text(value: object) -> str:
@@ -113,6 +155,7 @@ _MAX_DIGITS = 308
 
 # Gemini requires a letter or "_" at the start.
 _VALID_NAME = re.compile(rf"[A-Za-z_][\w-]{{0,{LONGEST_TOOL_NAME - 1}}}", re.ASCII)
+_NINE = re.compile("[A-Za-z0-9]{9}")
 _LONGEST_ID = 40
 """Limit of call ids in OpenAI's Chat Completions."""
 
@@ -170,8 +213,31 @@ def function_fields(tool: ToolSpec, *, profile: Profile) -> JsonDict:
     """Describe a tool for either API, in strict mode if the server and the parameters allow it."""
     limited = profile.limited_strict
     strict = strict_parameters(tool.parameters, limited=limited) if profile.strict_tools else None
-    fields = {"name": tool.name, "description": tool.description, "parameters": strict or tool.parameters}
+    parameters = rewrite_schema(strict or tool.parameters, profile.schema_rules)
+    fields = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {**fields, "strict": True} if strict else fields
+
+
+def offered_tools(request: ModelRequest, endpoint: Endpoint) -> tuple[list[ToolSpec], str | None]:
+    """Return the tools to send, and the `tool_choice`: None, "none", "required" or the name of a tool.
+
+    Raises
+    ------
+    InvalidInputError
+        The server doesn't let clients choose a tool.
+    """
+    choice = request.tool_choice if request.allow_tool_calls else "none"
+    if not request.tools or choice in (None, "auto"):
+        return request.tools, None
+    if endpoint.profile.tool_choice == "ignored":
+        if choice != "none":
+            raise InvalidInputError(
+                f"{endpoint} ignores tool_choice={choice!r}; leave it out and ask for the call in the instructions"
+            )
+        return [], None
+    if endpoint.profile.tool_choice == "strings" and choice not in ("none", "required"):
+        return [tool for tool in request.tools if tool.name == choice], "required"
+    return request.tools, choice
 
 
 def with_unique_ids(calls: list[ToolCall], ids_in_use: set[str]) -> list[ToolCall]:
@@ -191,8 +257,8 @@ class ToolNames:
     stored unchanged. Without repair, a provider would reject every later request with them in the history.
     """
 
-    def __init__(self, request: ModelRequest) -> None:
-        self._request = request
+    def __init__(self, request: ModelRequest, *, call_ids: CallIds = "forty") -> None:
+        self._request, self._call_ids = request, call_ids
         self._sent_names: dict[str, str] = {}
         # Valid names first, because they stay as they are.
         for tool in sorted(request.tools, key=lambda tool: _VALID_NAME.fullmatch(tool.name) is None):
@@ -205,7 +271,8 @@ class ToolNames:
         request = self._request
         messages = [self._message(message) for message in request.messages]
         tools = [replace(tool, name=self._sent(tool.name)) for tool in request.tools]
-        return replace(request, messages=messages, tools=tools)
+        choice = request.tool_choice and self._sent_names.get(request.tool_choice, request.tool_choice)
+        return replace(request, messages=messages, tools=tools, tool_choice=choice)
 
     def restore(self, response: ModelResponse) -> None:
         """Restore the original tool names in an answer."""
@@ -219,10 +286,16 @@ class ToolNames:
         if not message.tool_calls and not message.tool_call_id:
             return message
         calls = [
-            replace(call, tool_name=self._sent(call.tool_name), tool_call_id=_short_id(call.tool_call_id))
+            replace(
+                call, tool_name=self._sent(call.tool_name), tool_call_id=sent_call_id(call.tool_call_id, self._call_ids)
+            )
             for call in message.tool_calls
         ]
-        return replace(message, tool_calls=calls, tool_call_id=_short_id(message.tool_call_id or "") or None)
+        return replace(
+            message,
+            tool_calls=calls,
+            tool_call_id=message.tool_call_id and sent_call_id(message.tool_call_id, self._call_ids),
+        )
 
 
 def _repaired(name: str) -> str:
@@ -240,8 +313,13 @@ def _unused(name: str, names_in_use: Collection[str]) -> str:
     return candidate
 
 
-def _short_id(call_id: str) -> str:
-    """Return an id within the limit, which is the same for a call and its result."""
-    if len(call_id) <= _LONGEST_ID:
-        return call_id
-    return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+def sent_call_id(call_id: str, form: CallIds) -> str:
+    """Return an id that the server accepts, which is the same for a call and its result."""
+    if form == "forty":
+        return call_id if len(call_id) <= _LONGEST_ID else f"call_{_hash(call_id)[:32]}"
+    is_known = form == "nine or known" and KNOWN_CALL_IDS.fullmatch(call_id)
+    return call_id if is_known or _NINE.fullmatch(call_id) else _hash(call_id)[:9]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -22,6 +22,10 @@ ABILITIES = "I can answer from the messages that I am sent, do sums, and call to
             "What is the capital of France?",
             'I have no knowledge of my own, so I cannot answer "What is the capital of France?". ' + ABILITIES,
         ),
+        (
+            "Summarize this: Penguins eat fish.",
+            f'I read "Summarize this: Penguins eat fish.", but no rule of mine applies to it. {ABILITIES}',
+        ),
         ("Round 0", f'I read "Round 0", but no rule of mine applies to it. {ABILITIES}'),
         ("???", f"Your message contains no words. {ABILITIES}"),
         ("", f"Your message contains no words. {ABILITIES}"),
@@ -69,11 +73,75 @@ def test_facts_about_the_user_are_recalled() -> None:
         "What do I like?": "You told me: you love pizza, especially margherita.",
         "Where do I live?": "You told me: you live in Oslo.",
         "What do I study?": "You told me: you study your cat.",
-        "What is my dog called?": "You have not told me your dog in the part of the session that I can see.",
+        "What is my dog called?": (
+            "I find nothing about your dog in what you told me: your name is Alice, your favourite color is blue, "
+            "you love pizza, especially margherita, you live in Oslo and you study your cat."
+        ),
     }
     assert {question: talk.ask(question) for question in answers} == answers
     talk.ask("My favourite color is red")
     assert talk.ask("What's my favorite color?") == "You told me: your favourite color is red."
+
+
+@pytest.mark.parametrize(
+    ("said", "question", "expected"),
+    [
+        ("Hi! My name is Lena and I study biology.", "What do I study?", "You told me: you study biology."),
+        ("My exam is on May 3rd.", "When is my exam?", "You told me: your exam is on May 3rd."),
+        ("I live in Ghent.", "Do you know where I live?", "You told me: you live in Ghent."),
+        (
+            "I love tea.",
+            "What do I like to drink?",
+            ('I have no rule that answers this, but you wrote "I love tea.".\n\nNot considered: "drink".'),
+        ),
+        (
+            "My brother lives in Rome.",
+            "Where does my brother live?",
+            'I have no rule that answers this, but you wrote "My brother lives in Rome.".',
+        ),
+        ("2 + 2", "My name is Sam. What is my name?", "You told me: your name is Sam."),
+        (
+            "My birthday is on 4 July.",
+            "How many days until my birthday?",
+            'You told me: your birthday is on 4 July.\n\nNot considered: "days".',
+        ),
+        ("please remember: my group is B2", "What is my group?", "You told me: your group is B2."),
+        ("My tutor is Prof. Weber.", "Who is my tutor?", "You told me: your tutor is Prof Weber."),
+        ("Actually, my name is Bo.", "What is my name?", "You told me: your name is Bo."),
+        (
+            "please remember: my group is B2",
+            "Which group am I in?",
+            'I have no rule that answers this, but you wrote "please remember: my group is B2".',
+        ),
+        ("What is 3 * 9?", "How many questions did I ask?", "I can see 1 earlier message of yours."),
+        (
+            "What is 3 * 9?",
+            "What was the result of my first question?",
+            'You asked "What is 3 * 9?", and I answered "3 * 9 = 27".',
+        ),
+        (
+            "What is 3 * 9?",
+            "What was my last question and what did you answer?",
+            'You asked "What is 3 * 9?", and I answered "3 * 9 = 27".',
+        ),
+        ("What is 3 * 9?", "Repeat your last answer in French", '3 * 9 = 27\n\nNot considered: "French".'),
+    ],
+)
+def test_what_is_recalled_is_what_was_asked_for(said: str, question: str, expected: str) -> None:
+    talk = Talk()
+    talk.ask(said)
+    assert talk.ask(question) == expected
+
+
+def test_what_the_user_wants_forgotten_is_not_recalled() -> None:
+    talk = Talk()
+    talk.ask("I love tea. My name is Ada.")
+    assert talk.ask("Forget that I love tea; I now prefer coffee") == (
+        "Noted: you prefer coffee. You want me to forget: you love tea."
+    )
+    assert talk.ask("What do you know about me?") == "You told me: your name is Ada and you prefer coffee."
+    memories = Talk(system=SYSTEM)
+    assert memories.ask("Forget that I like anime.") == "You want me to forget: The user likes anime."
 
 
 SYSTEM = """You help with penguins.
@@ -147,7 +215,7 @@ def test_attachments_are_named() -> None:
     media = [Media(kind="image", url="https://example.com/cat.jpg"), Media(kind="file", content=b"", filename="a.csv")]
     response = respond(ModelRequest(messages=[Message(role="user", content="What is this?", media=media)]))
     assert (response.content or "").startswith(
-        "I received an image (cat.jpg) and a file (a.csv), but I am rule-based and cannot look into attachments."
+        "Attachments: image cat.jpg and file a.csv. I am rule-based and cannot look into them."
     )
 
 
@@ -161,6 +229,7 @@ def test_a_dataframe_in_a_prompt_is_not_taken_for_words_of_the_user() -> None:
     assert (
         talk.ask("What was my first message?") == 'Your first message that I can see was "What is in the DataFrame?".'
     )
+    assert '"Describe the DataFrame: which columns are text?"' in talk.ask(f"Describe {frame}: which columns are text?")
 
 
 def test_history_that_a_team_or_workflow_adds_is_read_and_not_repeated() -> None:

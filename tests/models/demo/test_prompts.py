@@ -1,4 +1,4 @@
-"""Forty prompts that students and analysts type: each answer is useful, or says what it could not do.
+"""Prompts that students and analysts type: each answer is useful, or says what it could not do.
 
 An expectation is the calls of a prompt and words of its answer. `"Not considered"` or `"no argument expresses"` in an
 answer names the parts of the prompt that the calls leave out.
@@ -6,6 +6,7 @@ answer names the parts of the prompt that the calls leave out.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -69,6 +70,80 @@ def refund(order_id: int) -> str:
     return f"refunded {order_id}"
 
 
+Sex = Literal["male", "female"]
+Column = Literal["bill_length_mm", "flipper_length_mm", "body_mass_g"]
+
+
+def heaviest(n: int = 1) -> list[float]:
+    """List the n heaviest penguins."""
+    return sorted(PENGUINS["body_mass_g"], reverse=True)[:n]
+
+
+def seen(island: Literal["Biscoe", "Dream"] | None = None, sex: Sex | None = None, year: int | None = None) -> str:
+    """Count the penguins, optionally those on one island, of one sex or seen in one year."""
+    return f"{island} {sex} {year}"
+
+
+def islands() -> list[str]:
+    """List the islands."""
+    return ["Biscoe", "Dream"]
+
+
+def correlate(x: Column, y: Column) -> float:
+    """Correlation between two columns of the penguins."""
+    return 0.5
+
+
+def add_task(title: str, due: date | None = None) -> str:
+    """Add a task to the to-do list."""
+    return f"added {title}"
+
+
+def distance(origin: str, destination: str) -> int:
+    """Distance between two cities."""
+    return 500
+
+
+def word_count(text: str) -> int:
+    """Count the words of a text."""
+    return len(text.split())
+
+
+def note(text: str) -> str:
+    """Save a note."""
+    return f"saved {text}"
+
+
+def find_notes(word: str) -> list[str]:
+    """Find the notes that contain a word."""
+    return [f"about {word}"]
+
+
+def delete_note(word: str) -> str:
+    """Delete a note about a word."""
+    return f"deleted {word}"
+
+
+def set_alarm(time: str) -> str:
+    """Set an alarm."""
+    return f"alarm at {time}"
+
+
+def top_cars(n: int = 2, by: Literal["price", "hp"] = "price") -> list[str]:
+    """List the top cars by price or horsepower."""
+    return ["Tesla", "Golf"][:n]
+
+
+def mean_price() -> float:
+    """Mean price of all cars."""
+    return 27000.0
+
+
+def read_sensor(sensor: Literal["north", "south"], smooth: bool = False) -> float:
+    """Read a sensor: how many degrees it has."""
+    return 21.5
+
+
 class Asked(NamedTuple):
     """A prompt, the calls that it should lead to, and parts of the answer."""
 
@@ -91,8 +166,10 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
             Asked("now for Chinstrap but only females", [MASS | CHINSTRAP], ['Not considered: "only females".']),
             Asked("Mean body_mass_g of Adelie NOT on Biscoe?", [], ['no argument expresses "NOT on Biscoe"']),
             Asked("Mean body_mass_g of Adelie on Biscoe?", [MASS | ADELIE], ['Not considered: "Biscoe".']),
-            Asked("mean wing span of Gentoo", [], ["`mean_of` needs `column`"]),
-            Asked("What's the mean body_mass_g by island?", [], ["`mean_of` needs `species`"]),
+            Asked("mean wing span of Gentoo", [],
+                  ["`mean_of` (species Gentoo) needs `column`", 'Not considered: "wing span".']),
+            Asked("What's the mean body_mass_g by island?", [],
+                  ["`mean_of` (column body_mass_g) needs `species`", 'Not considered: "island".']),
         ],
     ),
     "species": (
@@ -103,7 +180,8 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
             Asked("How many penguins of each species are over 4,000 g?", [ADELIE, CHINSTRAP, GENTOO],
                   ['Not considered: "over 4000 g".']),
             Asked("How many Adelie penguins don't live on Dream?", [], ['expresses "don\'t live on Dream"']),
-            Asked("How many Gentto penguins are there?", [], ["needs `species`", "Adelie, Chinstrap and Gentoo"]),
+            Asked("How many Gentto penguins are there?", [],
+                  ["needs `species`", "Adelie, Chinstrap and Gentoo", 'Not considered: "Gentto".']),
             Asked("count Adelie and Gentto", [ADELIE], ['Not considered: "Gentto".']),
             Asked("Compare the mass of Adelie and Gentoo penguins", [ADELIE, GENTOO], ["3775.0", "4975.0"]),
         ],
@@ -130,8 +208,66 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
             Asked("Add 2, 3 and 4", [{"a": 2, "b": 3}], ['Not considered: "4".']),
             Asked("What is 12 plus 30?", [], ["12 + 30 = 42"]),
             Asked("Convert 9 USD to EUR", [{"amount": 9, "from_unit": "USD", "to_unit": "EUR"}], ["9 USD as EUR"]),
-            Asked("convert 5 miles to km", [], ["which I do not find in your message"]),
+            Asked("convert 5 miles to km", [],
+                  ["which I do not find in your message", 'Not considered: "miles to km".']),
             Asked("Don't refund order 17", [], ['no argument expresses "Don\'t refund"']),
+        ],
+    ),
+    "counts": (
+        [seen, heaviest, islands, correlate],
+        [
+            Asked("Who are the 2 heaviest penguins?", [{"n": 2}], ["answers: [5050.0, 4900.0]"]),
+            Asked("How many males in 2008 and how many females in 2009?",
+                  [{"sex": "male", "year": 2008}, {"sex": "female", "year": 2009}], ["None male 2008"]),
+            Asked("How many males live on Dream, and how many females?",
+                  [{"island": "Dream", "sex": "male"}, {"island": "Dream", "sex": "female"}], ["Dream female None"]),
+            Asked("How many males and females are there?", [{"sex": "male"}, {"sex": "female"}], ["None female"]),
+            Asked("how many penguins since 2009?", [{}], ['Not considered: "since 2009".']),
+            Asked("How many penguins per year?", [{}], ['Not considered: "year".']),
+            Asked("How many penguins on every island?", [{"island": "Biscoe"}, {"island": "Dream"}], ["Dream None"]),
+            Asked("Which islands are there and how many penguins live on each?", [{}, {}],
+                  ['["Biscoe", "Dream"]', 'Not considered: "each".']),
+            Asked("Correlate body_mass_g with bill_length_mm", [{"x": "body_mass_g", "y": "bill_length_mm"}], ["0.5"]),
+            Asked("Correlate body_mass_g", [], ["`correlate` (x body_mass_g) needs `y`"]),
+        ],
+    ),
+    "commands": (
+        [add_task, set_alarm],
+        [
+            Asked("Add a task: call mum, due 2026-12-24", [{"title": "call mum", "due": "2026-12-24"}], ["added"]),
+            Asked("Set an alarm for 7:30 tomorrow", [{"time": "7:30"}], ['Not considered: "tomorrow".']),
+            Asked("Cancel my alarm", [], ["no rule of mine applies"]),
+            Asked("Repeat the text: add a task and set an alarm", [], ["add a task and set an alarm"]),
+        ],
+    ),
+    "texts": (
+        [distance, word_count],
+        [
+            Asked("distance from Berlin to Ulm", [{"origin": "Berlin", "destination": "Ulm"}], ["500"]),
+            Asked("And to Bonn?", [{"origin": "Berlin", "destination": "Bonn"}], ["500"]),
+            Asked("Count the words: NaCl and quizzes", [{"text": "NaCl and quizzes"}], ["answers: 3"]),
+            Asked("Count the words: the quick brown fox", [{"text": "the quick brown fox"}], ["answers: 4"]),
+        ],
+    ),
+    "notes": (
+        [note, find_notes, delete_note],
+        [
+            Asked("Save a note: buy paint", [{"text": "buy paint"}], ["saved buy paint"]),
+            Asked("Find the notes about physics", [{"word": "physics"}], ["about physics"]),
+            Asked("delete my notes", [], ["`delete_note` needs `word`"]),
+            Asked("what did I save about it?", [], ["no knowledge of my own"]),
+        ],
+    ),
+    "qualifiers": (
+        [top_cars, mean_price, read_sensor],
+        [
+            Asked("top 3 cars by horsepower pls", [{"n": 3}], ['Not considered: "horsepower".']),
+            Asked("top 2 cars by hp", [{"by": "hp"}], ["answers: "]),
+            Asked("mean price of the cheapest cars", [{}], ['Not considered: "cheapest cars".']),
+            Asked("Read both sensors, smoothed", [{"sensor": one, "smooth": True} for one in ("north", "south")], []),
+            Asked("Why read the north sensor?", [{"sensor": "north"}], ['Not considered: "Why read".']),
+            Asked("only the north sensor", [{"sensor": "north"}], ["21.5"]),
+            Asked("How many degrees has the north sensor?", [{"sensor": "north"}], ["21.5"]),
         ],
     ),
     "sql": (
@@ -139,7 +275,8 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
         [
             Asked(query := "SELECT max(body_mass_g) AS top FROM penguins WHERE species = 'Adelie'", [{"query": query}],
                   ["top\n3800.0"]),
-            Asked("run_sql: how many rows are there?", [], ["I cannot write SQL"]),
+            Asked("run_sql: how many rows are there?", [],
+                  ["I cannot write SQL", 'Not considered: "how many rows".']),
             Asked("How many penguins are on Biscoe?", [{"name": "penguins"}],
                   ['Not considered: "How many penguins" and "Biscoe".']),
         ],
@@ -149,7 +286,8 @@ PROMPTS: dict[str, tuple[list[Any], list[Asked]]] = {
         [
             Asked("My name is Ada and my city is Oslo.", [], ["Noted: ", "if later requests contain it"]),
             Asked("What is my name and what is my city?", [], ["your name is Ada.", "your city is Oslo."]),
-            Asked("What is my name and the capital of France?", [], ["your name is Ada.", "not told me the capital"]),
+            Asked("What is my name and the capital of France?", [],
+                  ["your name is Ada.", "I find nothing about the capital of france in what you told me"]),
             Asked("Remember that the exam is on Friday.", [], ["Noted: the exam is on Friday"]),
             Asked("When is the exam?", [], ["You told me: the exam is on Friday."]),
             Asked("Are you ChatGPT?", [], ["I am the demo model"]),
@@ -176,7 +314,7 @@ def test_remembering_is_not_promised_without_history() -> None:
     agent = Agent("demo", db=InMemoryDb())
     noted, asked = agent.run("My name is Ada."), agent.run("What is my name?")
     assert noted.content == "Noted: your name is Ada. I can recall it if later requests contain it."
-    assert asked.content == "You have not told me your name in the part of the session that I can see."
+    assert asked.content == "I find nothing about your name in the part of the session that I can see."
 
 
 class Movie(BaseModel):

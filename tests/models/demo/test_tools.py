@@ -116,6 +116,16 @@ def test_a_tool_is_called_for_each_value_that_is_asked_for(prompt: str, species:
         ),
         (tool("mean_of", "Mean.", "column species", column=TEXT, species=TEXT), "mean_of Gentoo for body_mass_g",
          {"column": "body_mass_g", "species": "Gentoo"}),
+        (
+            tool("pay", "Pay an amount.", "to amount", to=TEXT, amount=NUMBER),
+            "pay 99.50 to kim@shop.org",
+            {"to": "kim@shop.org", "amount": 99.5},
+        ),
+        (
+            tool("bmi", "Body mass index.", "height_m weight_kg", height_m=NUMBER, weight_kg=NUMBER),
+            "bmi: weight 70, height 1.75",
+            {"height_m": 1.75, "weight_kg": 70},
+        ),
         (tool("ping"), "ping", {}),
         (
             tool("rows", "Rows of a table.", n={"type": "integer", "default": 5}, shuffled={"type": "boolean"}),
@@ -140,7 +150,8 @@ def test_tools_that_both_match_are_called_together() -> None:
 def test_missing_arguments_are_asked_for() -> None:
     talk = Talk(tools=[FLIGHT])
     assert talk.ask("Book me a business flight from Oslo to Rome") == (
-        "`book_flight` needs `date`, which I do not find in your message."
+        "`book_flight` (origin Oslo, destination Rome, business true) needs `date`, "
+        "which I do not find in your message."
     )
     assert talk.calls == []
     assert talk.called("on 2026-05-01") == [
@@ -164,11 +175,28 @@ def test_missing_arguments_are_asked_for() -> None:
         ("x" * 2000, f"answers: {'x' * 1499}…"),
         ("ValueError: no such city", "failed: ValueError: no such city"),
         ("Errors are rare", "answers: Errors are rare"),
+        (
+            "The user refused this call, and it was not carried out. They say: Not on a Friday.",
+            "was not called, because you rejected it: Not on a Friday.",
+        ),
+        (
+            "The user refused this call, and it was not carried out.",
+            "was not called, because you rejected it",
+        ),
     ],
 )
 def test_results_are_reported_as_they_are(result: str, report: str) -> None:
     talk = Talk(tools=[WEATHER], run=lambda name, arguments: result)
     assert talk.ask("weather in Rome") == f"`get_weather` (city Rome) {report}"
+
+
+def test_a_long_text_is_not_listed_word_by_word() -> None:
+    talk = Talk(tools=[WEATHER])
+    said = "weather in Rome. " + ". ".join(f"A `word` number w{at} is long" for at in range(20)) + ". A `word`."
+    answer = talk.ask(said)
+    assert answer.endswith(" and 15 more.")
+    assert answer.count('"') == 12
+    assert "`" not in answer.partition("Not considered")[2]
 
 
 MEMBERS = "<team_members>\n- weather-desk: Knows the weather\n- penguins: Weighs penguins\n</team_members>"
