@@ -267,6 +267,8 @@ class _Worker:
         return reply
 
     def _stop(self, limits: _Limits) -> None:
+        if self.process.returncode is not None:
+            return  # It has been killed.
         try:
             self._send({"interrupt": self._step})
             self._reply(limits, _raise_after(GRACE_S, TimeoutError()))
